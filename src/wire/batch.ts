@@ -1,0 +1,56 @@
+/** Bytes kept free before each IP packet of a batch, for a virtio-net and an Ethernet header. */
+export const HEADROOM = 32;
+
+/** Most bytes of one IP packet in a batch: a segment the kernel or the NIC cuts further (GSO). */
+export const MAX_PACKET = 65535;
+
+/**
+ * Packets on their way out through one egress: the engine writes IP packets into it, an injector sends it.
+ *
+ * Each row is a whole IP packet with a finished IP header. The TCP checksum field holds the folded,
+ * uncomplemented pseudo-header sum (Linux's CHECKSUM_PARTIAL): the injector, the kernel or the NIC finishes
+ * it. A row with `segmentSize` > 0 has more payload than fits the MTU and is to be cut into TCP segments of
+ * that many payload bytes. The memory never moves, so that an injector may keep its address.
+ */
+export class PacketBatch {
+  readonly bytes: Uint8Array;
+  readonly view: DataView;
+  /** Offset of each row's IP header in `bytes`; HEADROOM bytes before it belong to the injector. */
+  readonly offset: Uint32Array;
+  /** Bytes of each row's IP packet. */
+  readonly length: Uint32Array;
+  /** Payload bytes per segment, 0 where the row is one segment. */
+  readonly segmentSize: Uint32Array;
+  count = 0;
+  /** Offset of the next row's IP header. */
+  next = HEADROOM;
+
+  constructor(rows = 256, bytes = 1 << 20) {
+    // Made as an ArrayBuffer first: Bun moves the storage of a typed array whose `.buffer` is touched later.
+    const memory = new ArrayBuffer(bytes);
+    this.bytes = new Uint8Array(memory);
+    this.view = new DataView(memory);
+    this.offset = new Uint32Array(new ArrayBuffer(rows * 4));
+    this.length = new Uint32Array(new ArrayBuffer(rows * 4));
+    this.segmentSize = new Uint32Array(new ArrayBuffer(rows * 4));
+  }
+
+  /** Whether a packet of any size still fits. */
+  get hasRoom(): boolean {
+    return this.count < this.offset.length && this.next + MAX_PACKET <= this.bytes.length;
+  }
+
+  /** Ends the row that was written at `next`. */
+  push(length: number, segmentSize: number): void {
+    const row = this.count++;
+    this.offset[row] = this.next;
+    this.length[row] = length;
+    this.segmentSize[row] = segmentSize;
+    this.next = (this.next + length + HEADROOM + 7) & ~7;
+  }
+
+  clear(): void {
+    this.count = 0;
+    this.next = HEADROOM;
+  }
+}

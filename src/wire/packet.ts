@@ -1,0 +1,61 @@
+/**
+ * A cursor over one captured IPv4 or IPv6 packet that carries TCP.
+ *
+ * It points into memory it does not own (a ring, a file buffer) and is reused: it is valid only during the
+ * call it is passed to. All multi-byte header fields are read in network order and returned as unsigned
+ * host numbers. `ip`, `tcp`, `payload` and `end` are offsets into `bytes`.
+ */
+export class Packet {
+  bytes: Uint8Array;
+  view: DataView;
+  /** Offset of the IP header. */
+  ip = 0;
+  /** Offset of the TCP header. */
+  tcp = 0;
+  /** Offset of the first payload byte. */
+  payload = 0;
+  /** Offset behind the last captured byte. */
+  end = 0;
+  /** Bytes of TCP payload on the wire; more than `end - payload` where the capture cut the packet. */
+  length = 0;
+  /** Capture time, CLOCK_MONOTONIC, in us. */
+  time = 0;
+  /** us since the client acknowledged the response before, with nothing sent in between; -1 if not known. */
+  think = -1;
+  /** Request: index of the service it matched. Response: index of the path it came back on. */
+  index = 0;
+
+  constructor(bytes: Uint8Array) {
+    this.bytes = bytes;
+    this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  }
+
+  /** 4 or 6. */
+  get family(): number {
+    return this.bytes[this.ip]! >> 4;
+  }
+  get sourcePort(): number {
+    return this.view.getUint16(this.tcp);
+  }
+  get destinationPort(): number {
+    return this.view.getUint16(this.tcp + 2);
+  }
+  get seq(): number {
+    return this.view.getUint32(this.tcp + 4);
+  }
+  get ack(): number {
+    return this.view.getUint32(this.tcp + 8);
+  }
+  /** Bytes of TCP header, options included. */
+  get headerLength(): number {
+    return (this.bytes[this.tcp + 12]! >> 4) * 4;
+  }
+  /** The flag byte: see FIN, SYN, RST, PSH, ACK, URG in `tcp.ts`. */
+  get flags(): number {
+    return this.bytes[this.tcp + 13]!;
+  }
+  /** Unscaled. */
+  get window(): number {
+    return this.view.getUint16(this.tcp + 14);
+  }
+}

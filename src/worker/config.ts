@@ -1,0 +1,66 @@
+/**
+ * What the main thread tells the data plane at start. Plain data: it crosses a postMessage. Addresses are raw
+ * bytes in network order (4 or 16 of them), ports host numbers, times us, sizes bytes.
+ */
+
+/** One way out: everything with the same interface and next hop shares one. */
+export interface EgressConfig {
+  /** `packet`: frames with a MAC header on an interface; `raw`: IP packets, the kernel routes (loopback, tunnels). */
+  kind: "packet" | "raw";
+  interface: string;
+  ifindex: number;
+  family: 4 | 6;
+  /** Address the next hop is resolved for: the gateway, or the target itself on the same link. */
+  nextHop: Uint8Array;
+  /** 6 bytes each; empty for `raw`. */
+  sourceMac: Uint8Array;
+  nextHopMac: Uint8Array;
+  /** Largest IP packet. */
+  mtu: number;
+}
+
+/** A target as seen from one local address: the flows between the two are told apart by our port alone. */
+export interface PathConfig {
+  family: 4 | 6;
+  local: Uint8Array;
+  target: Uint8Array;
+  targetPort: number;
+  /** Index into `egresses`. */
+  egress: number;
+}
+
+/** One captured service (one -x transfer): requests to it go out on any of its paths. */
+export interface ServiceConfig {
+  /** As the user wrote it, for messages. */
+  label: string;
+  /** Indexes into `paths`, one per source address. */
+  paths: number[];
+}
+
+export interface DataPlaneConfig {
+  /** File descriptors of the ring maps, one per CPU. */
+  requestRings: number[];
+  responseRings: number[];
+  /** Bytes of one ring. */
+  requestRingBytes: number;
+  responseRingBytes: number;
+  /** The mmap'd maps `control` and `flows`. */
+  controlMap: number;
+  flowsMap: number;
+  services: ServiceConfig[];
+  paths: PathConfig[];
+  egresses: EgressConfig[];
+  /** SO_MARK of all we send. */
+  mark: number;
+  /** Ports we may use, ranges [first, last]. */
+  ports: [number, number][];
+  maxSessions: number;
+  /** Bound of all kept payload and descriptors. */
+  memory: number;
+  /** A session without a response for this long, while something waits for one, is given up. */
+  sessionTimeout: number;
+  /** Whether to try a connection to every path before the first request is taken. */
+  probe: boolean;
+  /** Shared with the main thread: see src/worker/shared.ts. */
+  shared: SharedArrayBuffer;
+}

@@ -1,0 +1,39 @@
+/**
+ * A log-linear histogram of microseconds in 32-bit words, so that it can live in shared memory: 32 linear steps per
+ * power of two, an error of at most 3 %, up to 2^32 us.
+ */
+const STEPS_LOG2 = 5;
+const STEPS = 1 << STEPS_LOG2;
+
+/** Words a histogram takes. */
+export const HISTOGRAM_WORDS = (32 - STEPS_LOG2 + 1) * STEPS;
+
+function bucketOf(us: number): number {
+  const value = us >>> 0;
+  const shift = Math.max(0, 31 - Math.clz32(value | 1) - STEPS_LOG2);
+  return shift * STEPS + (value >>> shift);
+}
+
+function upperBound(bucket: number): number {
+  if (bucket < 2 * STEPS) return bucket;
+  const shift = Math.floor(bucket / STEPS) - 1;
+  return (bucket - shift * STEPS + 1) * 2 ** shift - 1;
+}
+
+/** Counts one value; negative ones count as 0. */
+export function record(words: Uint32Array, us: number): void {
+  words[bucketOf(us < 0 ? 0 : us > 0xffffffff ? 0xffffffff : us)]!++;
+}
+
+/** The smallest bound that at least `share` (0 to 1) of the values do not exceed; 0 if there are none. */
+export function percentile(words: Uint32Array, share: number): number {
+  let total = 0;
+  for (const count of words) total += count;
+  if (total === 0) return 0;
+  let rest = Math.max(1, Math.ceil(total * share));
+  for (let bucket = 0; bucket < words.length; bucket++) {
+    rest -= words[bucket]!;
+    if (rest <= 0) return upperBound(bucket);
+  }
+  return upperBound(words.length - 1);
+}
