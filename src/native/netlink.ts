@@ -1,0 +1,427 @@
+/**
+ * The kernel's routing and neighbour tables, over rtnetlink (linux/rtnetlink.h, linux/neighbour.h).
+ *
+ * All calls are synchronous and take some 10 us: the kernel answers a netlink request before the send returns. Each
+ * thread has one socket of its own, opened at the first call. Addresses are raw bytes in network order (4 or 16).
+ */
+import {
+  AF_INET,
+  AF_INET6,
+  AF_NETLINK,
+  address,
+  EINTR,
+  ENOENT,
+  errno,
+  libc,
+  SOCK_CLOEXEC,
+  SOCK_RAW,
+  SOL_SOCKET,
+  strerror,
+} from "./libc.ts";
+
+/** The kernel refused a request; `code` is a positive errno. */
+export class NetlinkError extends Error {
+  constructor(
+    what: string,
+    readonly code: number,
+  ) {
+    super(`Cannot ${what} over netlink: ${strerror(code)}`);
+    this.name = "NetlinkError";
+  }
+}
+
+export interface Link {
+  ifindex: number;
+  name: string;
+  /** Bytes of the largest IP packet. */
+  mtu: number;
+  up: boolean;
+  loopback: boolean;
+  /** ARPHRD_*: 1 is Ethernet. */
+  hardwareType: number;
+  /** Hardware address; 6 bytes on Ethernet, empty where there is none. */
+  mac: Uint8Array;
+  /** "veth", "vlan", "wireguard", ...; empty for hardware. */
+  kind: string;
+}
+
+export interface LocalAddress {
+  ifindex: number;
+  family: 4 | 6;
+  bytes: Uint8Array;
+  /** RT_SCOPE_*: 0 global, 253 link, 254 host. */
+  scope: number;
+}
+
+export interface Route {
+  type: RouteType;
+  ifindex: number;
+  /** Null where the destination is on the link. Of the other family for IPv4 routes via IPv6. */
+  gateway: Uint8Array | null;
+  /** The address this host sends from; null where the kernel has none. */
+  source: Uint8Array | null;
+  /** Bytes, as a route or path MTU discovery set it; 0 if neither did. */
+  mtu: number;
+}
+
+/** RTN_*, in the kernel's order from 0. */
+const ROUTE_TYPES = [
+  "unspecified",
+  "unicast",
+  "local",
+  "broadcast",
+  "anycast",
+  "multicast",
+  "blackhole",
+  "unreachable",
+  "prohibit",
+  "throw",
+] as const;
+export type RouteType = (typeof ROUTE_TYPES)[number];
+
+export interface Neighbour {
+  /** Empty while it is not known. */
+  mac: Uint8Array;
+  /** NUD_* bits. */
+  state: number;
+}
+
+/** The states in which the kernel itself sends to the entry's MAC: reachable, stale, delay, probe, noarp, permanent. */
+export const NUD_VALID = 0x02 | 0x04 | 0x08 | 0x10 | 0x40 | 0x80;
+
+const NETLINK_ROUTE = 0;
+const SO_RCVTIMEO = 20;
+const MSG_TRUNC = 0x20;
+
+const NLMSG_ERROR = 2;
+const NLMSG_DONE = 3;
+const NLM_F_REQUEST = 0x01;
+const NLM_F_MULTI = 0x02;
+const NLM_F_ACK = 0x04;
+const NLM_F_DUMP_INTR = 0x10;
+const NLM_F_DUMP = 0x300;
+const NLM_F_CREATE = 0x400;
+const HEADER = 16;
+
+const RTM_NEWLINK = 16;
+const RTM_GETLINK = 18;
+const RTM_NEWADDR = 20;
+const RTM_GETADDR = 22;
+const RTM_NEWROUTE = 24;
+const RTM_GETROUTE = 26;
+const RTM_NEWNEIGH = 28;
+const RTM_GETNEIGH = 30;
+
+const IFINFOMSG = 16;
+const IFADDRMSG = 8;
+const RTMSG = 12;
+const NDMSG = 12;
+
+const IFF_UP = 0x1;
+const IFF_LOOPBACK = 0x8;
+const IFLA_ADDRESS = 1;
+const IFLA_IFNAME = 3;
+const IFLA_MTU = 4;
+const IFLA_LINKINFO = 18;
+const IFLA_INFO_KIND = 1;
+const IFA_ADDRESS = 1;
+const IFA_LOCAL = 2;
+const RTA_DST = 1;
+const RTA_OIF = 4;
+const RTA_GATEWAY = 5;
+const RTA_PREFSRC = 7;
+const RTA_METRICS = 8;
+const RTA_MARK = 16;
+const RTA_VIA = 18;
+const RTAX_MTU = 2;
+const NDA_DST = 1;
+const NDA_LLADDR = 2;
+const NTF_USE = 0x01;
+
+/** Dumps come in parts of at most 32 KiB. */
+const received = new Uint8Array(new ArrayBuffer(65536));
+const receivedAddress = address(received);
+const socketAddress = new Uint8Array(new ArrayBuffer(12));
+new DataView(socketAddress.buffer).setUint16(0, AF_NETLINK, true);
+
+let socket = -1;
+let sequence = 0;
+
+function openSocket(): number {
+  const fd = Number(libc.socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE));
+  if (fd < 0) throw new NetlinkError("open a socket", errno());
+  // The kernel has answered by the time we read. Should it ever not, an error is better than a thread that hangs.
+  const timeout = new BigInt64Array([2n, 0n]);
+  libc.setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, timeout, 16);
+  return fd;
+}
+
+function closeSocket(): void {
+  if (socket >= 0) libc.close(socket);
+  socket = -1;
+}
+
+type OnMessage = (type: number, body: Uint8Array) => void;
+
+/** A message body: a fixed header and attributes. */
+interface Request {
+  type: number;
+  flags: number;
+  header: Uint8Array;
+  attributes: [type: number, value: Uint8Array][];
+}
+
+function encode(request: Request): Uint8Array {
+  const { header, attributes } = request;
+  const length = attributes.reduce((sum, [, value]) => sum + align(4 + value.length), HEADER + header.length);
+  const bytes = new Uint8Array(new ArrayBuffer(length));
+  const view = new DataView(bytes.buffer);
+  view.setUint32(0, length, true);
+  view.setUint16(4, request.type, true);
+  view.setUint16(6, request.flags | NLM_F_REQUEST, true);
+  view.setUint32(8, sequence, true);
+  bytes.set(header, HEADER);
+  let at = HEADER + header.length;
+  for (const [type, value] of attributes) {
+    view.setUint16(at, 4 + value.length, true);
+    view.setUint16(at + 2, type, true);
+    bytes.set(value, at + 4);
+    at += align(4 + value.length);
+  }
+  return bytes;
+}
+
+function align(length: number): number {
+  return (length + 3) & ~3;
+}
+
+function receive(what: string): number {
+  for (;;) {
+    const length = Number(libc.recv(socket, receivedAddress, received.length, MSG_TRUNC));
+    if (length > received.length)
+      throw new Error(`Cannot ${what} over netlink: an answer of ${length} bytes`);
+    if (length >= 0) return length;
+    const code = errno();
+    if (code !== EINTR) throw new NetlinkError(what, code);
+  }
+}
+
+/**
+ * Reads the messages of one received part. True when the answer is complete. `interrupted` is called when the kernel
+ * says that the table changed during a dump.
+ */
+function readPart(what: string, length: number, onMessage: OnMessage, interrupted: () => void): boolean {
+  const view = new DataView(received.buffer, 0, length);
+  for (let at = 0; at + HEADER <= length; ) {
+    const size = view.getUint32(at, true);
+    const type = view.getUint16(at + 4, true);
+    const flags = view.getUint16(at + 6, true);
+    if (size < HEADER || at + size > length) throw new Error(`Cannot ${what} over netlink: malformed answer`);
+    const body = received.subarray(at + HEADER, at + size);
+    const ours = view.getUint32(at + 8, true) === sequence;
+    at += align(size);
+    // The rest of an answer that was given up earlier.
+    if (!ours) continue;
+    if (flags & NLM_F_DUMP_INTR) interrupted();
+    if (type === NLMSG_ERROR || type === NLMSG_DONE) {
+      const code = body.length >= 4 ? -new DataView(body.buffer, body.byteOffset).getInt32(0, true) : 0;
+      if (code > 0) throw new NetlinkError(what, code);
+      return true;
+    }
+    onMessage(type, body);
+    if (!(flags & NLM_F_MULTI)) return true;
+  }
+  return false;
+}
+
+/** Sends one request and hands over every message of the answer; true if a dump was not interrupted. */
+function transact(what: string, request: Request, onMessage: OnMessage): boolean {
+  if (socket < 0) socket = openSocket();
+  sequence = (sequence + 1) >>> 0;
+  const bytes = encode(request);
+  let consistent = true;
+  try {
+    const sent = libc.sendto(socket, bytes, bytes.length, 0, socketAddress, socketAddress.length);
+    if (Number(sent) < 0) throw new NetlinkError(what, errno());
+    while (
+      !readPart(what, receive(what), onMessage, () => {
+        consistent = false;
+      })
+    );
+    return consistent;
+  } catch (error) {
+    closeSocket();
+    throw error;
+  }
+}
+
+/** Lists a whole table; again, a few times, if it changed meanwhile. */
+function dump<T>(
+  what: string,
+  type: number,
+  header: Uint8Array,
+  parse: (type: number, body: Uint8Array) => T | null,
+) {
+  let entries: T[] = [];
+  for (let attempt = 0; attempt < 5; attempt++) {
+    entries = [];
+    const request = { type, flags: NLM_F_DUMP, header, attributes: [] };
+    const consistent = transact(what, request, (answer, body) => {
+      const entry = parse(answer, body);
+      if (entry !== null) entries.push(entry);
+    });
+    if (consistent) break;
+  }
+  return entries;
+}
+
+/** The attributes behind a body's fixed header, by type without its flag bits; a malformed rest is left out. */
+function attributesOf(body: Uint8Array, from: number): Map<number, Uint8Array> {
+  const found = new Map<number, Uint8Array>();
+  const view = new DataView(body.buffer, body.byteOffset, body.length);
+  for (let at = from; at + 4 <= body.length; ) {
+    const size = view.getUint16(at, true);
+    if (size < 4 || at + size > body.length) break;
+    found.set(view.getUint16(at + 2, true) & 0x3fff, body.subarray(at + 4, at + size));
+    at += align(size);
+  }
+  return found;
+}
+
+function u32Of(value: Uint8Array | undefined): number {
+  if (value === undefined || value.length < 4) return 0;
+  return new DataView(value.buffer, value.byteOffset).getUint32(0, true);
+}
+
+function textOf(value: Uint8Array | undefined): string {
+  return value === undefined ? "" : new TextDecoder().decode(value).replace(/\0.*$/, "");
+}
+
+function u32Bytes(value: number): Uint8Array {
+  const bytes = new Uint8Array(4);
+  new DataView(bytes.buffer).setUint32(0, value, true);
+  return bytes;
+}
+
+function addressFamily(bytes: Uint8Array): number {
+  if (bytes.length === 4) return AF_INET;
+  if (bytes.length === 16) return AF_INET6;
+  throw new Error(`Cannot use an address of ${bytes.length} bytes: 4 (IPv4) or 16 (IPv6) are needed`);
+}
+
+/** Every network interface of this network namespace. */
+export function links(): Link[] {
+  return dump("list the interfaces", RTM_GETLINK, new Uint8Array(IFINFOMSG), (type, body) => {
+    if (type !== RTM_NEWLINK || body.length < IFINFOMSG) return null;
+    const view = new DataView(body.buffer, body.byteOffset, body.length);
+    const attributes = attributesOf(body, IFINFOMSG);
+    const flags = view.getUint32(8, true);
+    const info = attributes.get(IFLA_LINKINFO);
+    return {
+      ifindex: view.getInt32(4, true),
+      name: textOf(attributes.get(IFLA_IFNAME)),
+      mtu: u32Of(attributes.get(IFLA_MTU)),
+      up: (flags & IFF_UP) !== 0,
+      loopback: (flags & IFF_LOOPBACK) !== 0,
+      hardwareType: view.getUint16(2, true),
+      mac: attributes.get(IFLA_ADDRESS)?.slice() ?? new Uint8Array(0),
+      kind: info === undefined ? "" : textOf(attributesOf(info, 0).get(IFLA_INFO_KIND)),
+    };
+  });
+}
+
+/** Every IPv4 and IPv6 address of this network namespace. */
+export function localAddresses(): LocalAddress[] {
+  return dump(
+    "list the addresses",
+    RTM_GETADDR,
+    new Uint8Array(IFADDRMSG),
+    (type, body): LocalAddress | null => {
+      if (type !== RTM_NEWADDR || body.length < IFADDRMSG) return null;
+      const attributes = attributesOf(body, IFADDRMSG);
+      // IFA_ADDRESS is the peer's on point-to-point links, where IFA_LOCAL is ours; IPv6 mostly has no IFA_LOCAL.
+      const bytes = (attributes.get(IFA_LOCAL) ?? attributes.get(IFA_ADDRESS))?.slice();
+      if (bytes === undefined || (bytes.length !== 4 && bytes.length !== 16)) return null;
+      const ifindex = new DataView(body.buffer, body.byteOffset, body.length).getUint32(4, true);
+      return { ifindex, family: bytes.length === 4 ? 4 : 6, bytes, scope: body[3]! };
+    },
+  );
+}
+
+/**
+ * How the kernel would send to `destination`, for packets with the given mark (SO_MARK).
+ *
+ * Throws a NetlinkError where it would not: ENETUNREACH without a route, and for routes that say so EHOSTUNREACH
+ * (unreachable), EACCES (prohibit) or EINVAL (blackhole).
+ */
+export function route(destination: Uint8Array, mark = 0): Route {
+  const header = new Uint8Array(RTMSG);
+  header[0] = addressFamily(destination);
+  header[1] = destination.length * 8;
+  const attributes: [number, Uint8Array][] = [[RTA_DST, destination]];
+  if (mark !== 0) attributes.push([RTA_MARK, u32Bytes(mark)]);
+  let found: Route | null = null;
+  transact("look up a route", { type: RTM_GETROUTE, flags: 0, header, attributes }, (type, body) => {
+    if (type === RTM_NEWROUTE && body.length >= RTMSG) found = parseRoute(body);
+  });
+  if (found === null) throw new Error("Cannot look up a route over netlink: no route in the answer");
+  return found;
+}
+
+function parseRoute(body: Uint8Array): Route {
+  const attributes = attributesOf(body, RTMSG);
+  const metrics = attributes.get(RTA_METRICS);
+  // struct rtvia: a family of two bytes, then the address.
+  const gateway = attributes.get(RTA_GATEWAY) ?? attributes.get(RTA_VIA)?.subarray(2);
+  return {
+    type: ROUTE_TYPES[body[7]!] ?? "unspecified",
+    ifindex: u32Of(attributes.get(RTA_OIF)),
+    gateway: gateway?.slice() ?? null,
+    source: attributes.get(RTA_PREFSRC)?.slice() ?? null,
+    mtu: metrics === undefined ? 0 : u32Of(attributesOf(metrics, 0).get(RTAX_MTU)),
+  };
+}
+
+function neighbourHeader(ifindex: number, of: Uint8Array, flags: number): Uint8Array {
+  const header = new Uint8Array(NDMSG);
+  header[0] = addressFamily(of);
+  new DataView(header.buffer).setInt32(4, ifindex, true);
+  header[10] = flags;
+  return header;
+}
+
+/** The neighbour entry (ARP or neighbour discovery) of an address on an interface, null if there is none. */
+export function neighbour(ifindex: number, of: Uint8Array): Neighbour | null {
+  const request = {
+    type: RTM_GETNEIGH,
+    flags: 0,
+    header: neighbourHeader(ifindex, of, 0),
+    attributes: [[NDA_DST, of]] as [number, Uint8Array][],
+  };
+  let found: Neighbour | null = null;
+  try {
+    transact("look up a neighbour", request, (type, body) => {
+      if (type !== RTM_NEWNEIGH || body.length < NDMSG) return;
+      const mac = attributesOf(body, NDMSG).get(NDA_LLADDR)?.slice() ?? new Uint8Array(0);
+      found = { mac, state: new DataView(body.buffer, body.byteOffset).getUint16(8, true) };
+    });
+  } catch (error) {
+    if (error instanceof NetlinkError && error.code === ENOENT) return null;
+    throw error;
+  }
+  return found;
+}
+
+/**
+ * Tells the kernel that we send to a neighbour without it seeing so (NTF_USE): it resolves an unknown entry and
+ * confirms a stale one, as if it had sent a packet. Returns before there is an answer. Needs CAP_NET_ADMIN.
+ */
+export function useNeighbour(ifindex: number, of: Uint8Array): void {
+  const request = {
+    type: RTM_NEWNEIGH,
+    flags: NLM_F_ACK | NLM_F_CREATE,
+    header: neighbourHeader(ifindex, of, NTF_USE),
+    attributes: [[NDA_DST, of]] as [number, Uint8Array][],
+  };
+  transact("use a neighbour", request, () => {});
+}
