@@ -1,0 +1,16 @@
+import type { PacketBatch } from "../wire/batch.ts";
+import type { EgressConfig } from "../worker/config.ts";
+import type { Injector } from "./injector.ts";
+import { createPacketInjector } from "./packet.ts";
+import { createRawInjector } from "./raw.ts";
+
+/**
+ * The injector for an egress. It sends from the memory of `batch`, the only batch it is ever given: `send` writes into
+ * the rows' headroom and checksum fields. `mark` is the SO_MARK of all it sends. Throws a Failure if no socket can be
+ * opened.
+ */
+export function createInjector(egress: EgressConfig, batch: PacketBatch, mark: number): Injector {
+  return egress.kind === "packet"
+    ? createPacketInjector(egress, batch, mark)
+    : createRawInjector(egress, batch, mark);
+}

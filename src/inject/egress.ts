@@ -1,0 +1,121 @@
+/** Which way packets to a target leave this host. */
+import { formatAddress, sameAddress } from "../config/address.ts";
+import { Failure } from "../native/failure.ts";
+import { EACCES, EHOSTUNREACH, EINVAL, ENETUNREACH, EPERM, strerror } from "../native/libc.ts";
+import {
+  type Link,
+  links,
+  NetlinkError,
+  NUD_VALID,
+  neighbour,
+  type Route,
+  route,
+  useNeighbour,
+} from "../native/netlink.ts";
+import { MAX_PACKET } from "../wire/batch.ts";
+import type { EgressConfig } from "../worker/config.ts";
+
+const ARPHRD_ETHER = 1;
+/** ms. */
+const RESOLUTION_TIMEOUT = 1500;
+const POLL_INTERVAL = 5;
+
+export interface ResolvedEgress {
+  egress: EgressConfig;
+  /** Our own address towards the target. */
+  source: Uint8Array;
+}
+
+/** Whether packets of both can leave through one injector. */
+export function sameEgress(one: EgressConfig, other: EgressConfig): boolean {
+  return (
+    one.kind === other.kind &&
+    one.ifindex === other.ifindex &&
+    one.family === other.family &&
+    one.mtu === other.mtu &&
+    (one.kind === "raw" || sameAddress(one.nextHop, other.nextHop))
+  );
+}
+
+/**
+ * The way to a target (4 or 16 bytes in network order), as the kernel's routes have it for packets with `mark`. On
+ * Ethernet the next hop's MAC is resolved, which takes up to 1.5 s. Throws a Failure with exit code 3 where there is
+ * no way, 4 without CAP_NET_ADMIN.
+ */
+export async function resolveEgress(target: Uint8Array, family: 4 | 6, mark = 0): Promise<ResolvedEgress> {
+  const found = lookUpRoute(target, mark);
+  if (found.type !== "unicast" && found.type !== "local" && found.type !== "anycast") {
+    throw unreachable(target, `it is a ${found.type} address`, "Name the address of one host in -x.");
+  }
+  if (found.source === null) {
+    const fix = `Give the interface towards it an IPv${family} address.`;
+    throw unreachable(target, "this host has no address to send from", fix);
+  }
+  const link = linkOf(found);
+  if (link === undefined) {
+    throw unreachable(target, "its interface has just vanished", "Start again when the network is up.");
+  }
+  const isPacket = !link.loopback && link.hardwareType === ARPHRD_ETHER && link.mac.length === 6;
+  const nextHop = found.gateway ?? target.slice();
+  const egress: EgressConfig = {
+    kind: isPacket ? "packet" : "raw",
+    interface: link.name,
+    ifindex: link.ifindex,
+    family,
+    nextHop,
+    sourceMac: isPacket ? link.mac : new Uint8Array(0),
+    nextHopMac: isPacket ? await resolveMac(target, link, nextHop) : new Uint8Array(0),
+    mtu: Math.min(link.mtu, found.mtu || MAX_PACKET, MAX_PACKET),
+  };
+  return { egress, source: found.source };
+}
+
+/** The interface packets leave on: for this host's own addresses, whatever interface they are on, loopback. */
+function linkOf(found: Route): Link | undefined {
+  const isLocal = found.type === "local";
+  return links().find((link) => (isLocal ? link.loopback : link.ifindex === found.ifindex));
+}
+
+function lookUpRoute(target: Uint8Array, mark: number): Route {
+  try {
+    return route(target, mark);
+  } catch (error) {
+    if (!(error instanceof NetlinkError)) throw error;
+    const causes: Record<number, string> = {
+      [ENETUNREACH]: "no route",
+      [EHOSTUNREACH]: "its route is of type unreachable",
+      [EACCES]: "its route is of type prohibit",
+      [EINVAL]: "its route is of type blackhole",
+    };
+    const text = formatAddress(target);
+    const fix = `Add a route to it (see "ip route get ${text}"), or correct the address in -x.`;
+    throw unreachable(target, causes[error.code] ?? strerror(error.code), fix);
+  }
+}
+
+async function resolveMac(target: Uint8Array, link: Link, nextHop: Uint8Array): Promise<Uint8Array> {
+  try {
+    useNeighbour(link.ifindex, nextHop);
+    const deadline = performance.now() + RESOLUTION_TIMEOUT;
+    for (;;) {
+      const entry = neighbour(link.ifindex, nextHop);
+      if (entry !== null && entry.state & NUD_VALID && entry.mac.length === 6) return entry.mac;
+      if (performance.now() > deadline) break;
+      await Bun.sleep(POLL_INTERVAL);
+    }
+  } catch (error) {
+    if (!(error instanceof NetlinkError)) throw error;
+    const message = `Cannot reach target "${formatAddress(target)}": ${error.message}`;
+    if (error.code === EPERM) throw new Failure(message, "Run as root, or with CAP_NET_ADMIN.", 4);
+    throw new Failure(message, "Start again when the network is up.", 3);
+  }
+  const how = nextHop.length === 4 ? "ARP" : "neighbour discovery";
+  const fix = sameAddress(target, nextHop)
+    ? "Check that the target is up and on this network, or correct the address in -x."
+    : "Check that the gateway is up, or correct the route to the target.";
+  throw unreachable(target, `${formatAddress(nextHop)} on ${link.name} does not answer ${how}`, fix);
+}
+
+function unreachable(target: Uint8Array, cause: string, fix: string): Failure {
+  return new Failure(`Cannot reach target "${formatAddress(target)}": ${cause}`, fix, 3);
+}

@@ -1,0 +1,109 @@
+/**
+ * Sends IP packets through a raw socket: the kernel routes them. For loopback and for tunnels without a MAC header. The
+ * TCP checksum is computed and large segments are cut here, as a raw socket offers neither.
+ */
+import { AF_INET, AF_INET6, address, IPPROTO_IP, IPPROTO_IPV6, IPPROTO_RAW, libc } from "../native/libc.ts";
+import { Messages } from "../native/messages.ts";
+import type { PacketBatch } from "../wire/batch.ts";
+import { finishTcpChecksum, wordsOf } from "../wire/checksum.ts";
+import type { EgressConfig } from "../worker/config.ts";
+import { deliver, PATIENCE } from "./deliver.ts";
+import type { Injector } from "./injector.ts";
+import { writeSegmentHeaders } from "./segment.ts";
+import { failure, openSocket, setOption } from "./socket.ts";
+
+const IP_HDRINCL = 3;
+const IPV6_HDRINCL = 36;
+/** Bytes of struct sockaddr_in and sockaddr_in6, and where the address is in them. */
+const NAME = { 4: { length: 16, address: 4 }, 6: { length: 28, address: 8 } };
+/** The largest IP (40 or 60) and TCP (60) headers, rounded up. */
+const HEADERS = 128;
+
+/** Opens the socket; throws a Failure if it cannot. See `createInjector`. */
+export function createRawInjector(egress: EgressConfig, batch: PacketBatch, mark: number): Injector {
+  const { family, mtu } = egress;
+  const fd = openRawSocket(family, mark);
+  const capacity = batch.offset.length;
+  const base = address(batch.bytes);
+  const words = wordsOf(batch.bytes);
+  const headers = wordsOf(new Uint8Array(new ArrayBuffer(capacity * HEADERS)));
+  const headersAt = address(headers.bytes);
+  const lengths = new Uint32Array(new ArrayBuffer(capacity * 4));
+  const name = NAME[family];
+  const messages = new Messages(capacity, name.length);
+  const { names } = messages;
+  for (let message = 0; message < capacity; message++) {
+    names[message * name.length] = family === 4 ? AF_INET : AF_INET6;
+  }
+  const destinationAt = family === 4 ? 16 : 24;
+  const addressLength = family === 4 ? 4 : 16;
+  let filled = 0;
+
+  function flush(): void {
+    deliver(fd, messages, lengths, filled, injector);
+    filled = 0;
+  }
+
+  /** Takes the next free message for a packet of `length` bytes to the destination of the packet at `ip`. */
+  function take(ip: number, length: number): number {
+    if (filled === capacity) flush();
+    const message = filled++;
+    const to = message * name.length + name.address;
+    for (let i = 0; i < addressLength; i++) names[to + i] = batch.bytes[ip + destinationAt + i]!;
+    lengths[message] = length;
+    return message;
+  }
+
+  function add(ip: number, length: number, tcp: number): void {
+    finishTcpChecksum(words, ip + tcp, length - tcp);
+    messages.setOne(take(ip, length), base + ip, length);
+  }
+
+  function addCut(ip: number, length: number, headerLength: number, segmentSize: number): void {
+    const total = length - headerLength;
+    for (let start = 0, index = 0; start < total; start += segmentSize, index++) {
+      const payload = Math.min(segmentSize, total - start);
+      const message = take(ip, headerLength + payload);
+      const at = message * HEADERS;
+      writeSegmentHeaders(words, ip, length, start, payload, index, headers, at);
+      messages.setTwo(message, headersAt + at, headerLength, base + ip + headerLength + start, payload);
+    }
+  }
+
+  const injector = {
+    name: "raw" as const,
+    packets: 0,
+    bytes: 0,
+    errors: 0,
+    lastError: 0,
+    patience: 0,
+    send(from: PacketBatch): void {
+      injector.patience = PATIENCE;
+      for (let row = 0; row < from.count; row++) {
+        const ip = from.offset[row]!;
+        const length = from.length[row]!;
+        const segmentSize = from.segmentSize[row]!;
+        const tcp = family === 4 ? (from.bytes[ip]! & 15) * 4 : 40;
+        if (segmentSize === 0 || length <= mtu) add(ip, length, tcp);
+        else addCut(ip, length, tcp + (from.bytes[ip + tcp + 12]! >> 4) * 4, segmentSize);
+      }
+      if (filled > 0) flush();
+    },
+    // The kernel routes each packet.
+    refresh(): void {},
+    close(): void {
+      libc.close(fd);
+    },
+  };
+  return injector;
+}
+
+function openRawSocket(family: 4 | 6, mark: number): number {
+  const purpose = `send IPv${family} packets`;
+  const fd = openSocket(family === 4 ? AF_INET : AF_INET6, IPPROTO_RAW, mark, purpose);
+  const code =
+    family === 4 ? setOption(fd, IPPROTO_IP, IP_HDRINCL, 1) : setOption(fd, IPPROTO_IPV6, IPV6_HDRINCL, 1);
+  if (code === 0) return fd;
+  libc.close(fd);
+  throw failure(purpose, code);
+}

@@ -1,0 +1,69 @@
+/**
+ * An array of `struct mmsghdr` for sendmmsg(2), laid out once and reused: each message has one or two parts and, where
+ * `nameLength` is not 0, a destination of its own in `names`.
+ */
+import { address, errno, libc, MSG_DONTWAIT } from "./libc.ts";
+
+/** Bytes of struct mmsghdr and struct iovec on 64-bit Linux. */
+const MESSAGE = 64;
+const PART = 16;
+const PARTS = 2;
+const MESSAGE_WORDS = MESSAGE / 4;
+const PART_WORDS = PART / 4;
+
+export class Messages {
+  readonly capacity: number;
+  /** Destinations (struct sockaddr_in, sockaddr_in6), `nameLength` bytes each. */
+  readonly names: Uint8Array;
+  private readonly words: Uint32Array;
+  private readonly at: number;
+  private readonly parts: Uint32Array;
+
+  constructor(capacity: number, nameLength: number) {
+    this.capacity = capacity;
+    this.words = new Uint32Array(new ArrayBuffer(capacity * MESSAGE));
+    this.parts = new Uint32Array(new ArrayBuffer(capacity * PARTS * PART));
+    this.names = new Uint8Array(new ArrayBuffer(Math.max(1, capacity * nameLength)));
+    this.at = address(this.words);
+    const partsAt = address(this.parts);
+    const namesAt = address(this.names);
+    for (let message = 0; message < capacity; message++) {
+      const word = message * MESSAGE_WORDS;
+      if (nameLength > 0) {
+        writePointer(this.words, word, namesAt + message * nameLength);
+        this.words[word + 2] = nameLength;
+      }
+      writePointer(this.words, word + 4, partsAt + message * PARTS * PART);
+      this.words[word + 6] = 1;
+    }
+  }
+
+  /** A message of the `length` bytes at the address `at`. */
+  setOne(message: number, at: number, length: number): void {
+    this.words[message * MESSAGE_WORDS + 6] = 1;
+    this.setPart(message * PARTS, at, length);
+  }
+
+  /** A message of two pieces, one behind the other. */
+  setTwo(message: number, at: number, length: number, thenAt: number, thenLength: number): void {
+    this.words[message * MESSAGE_WORDS + 6] = 2;
+    this.setPart(message * PARTS, at, length);
+    this.setPart(message * PARTS + 1, thenAt, thenLength);
+  }
+
+  private setPart(part: number, at: number, length: number): void {
+    writePointer(this.parts, part * PART_WORDS, at);
+    this.parts[part * PART_WORDS + 2] = length;
+  }
+
+  /** Sends messages `from` to `to` (not included) without waiting: how many the kernel took, or -errno for the first. */
+  send(fd: number, from: number, to: number): number {
+    const sent = libc.sendmmsg(fd, this.at + from * MESSAGE, to - from, MSG_DONTWAIT) as number;
+    return sent < 0 ? -errno() : sent;
+  }
+}
+
+function writePointer(words: Uint32Array, index: number, pointer: number): void {
+  words[index] = pointer;
+  words[index + 1] = pointer / 4294967296;
+}
