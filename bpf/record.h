@@ -5,20 +5,21 @@
 
 /* Before every packet in a ring; src/capture/ring.ts reads it with the same offsets. */
 struct record {
-    __u64 time_us;         /* CLOCK_MONOTONIC */
-    __u32 think_us;        /* since the client's pure ACK with this seq and ack; ~0: none was seen */
-    __u32 length;          /* bytes of the IP packet on the wire */
-    __u32 captured;        /* bytes of it that follow this header */
-    __u16 tcp_offset;      /* of the TCP header, from the IP header */
-    __u16 payload_offset;  /* of the TCP payload, from the IP header */
-    __u32 index;           /* request: the service it matched; response: the path it came back on */
+    __u64 time_us;        /* CLOCK_MONOTONIC */
+    __u32 think_us;       /* since the client's pure ACK with this seq and ack; ~0: none was seen */
+    __u32 length;         /* bytes of the IP packet on the wire */
+    __u32 captured;       /* bytes of it that follow this header */
+    __u16 tcp_offset;     /* of the TCP header, from the IP header */
+    __u16 payload_offset; /* of the TCP payload, from the IP header */
+    __u32 index;          /* request: the service it matched; response: the path it came back on */
     __u32 ifindex;
 };
 
 /* One mmap'd element, written by user space. */
 struct control {
-    __u32 heartbeat_ms;    /* CLOCK_MONOTONIC / 1e6 ns, low 32 bits; older than HEARTBEAT_LIMIT_MS: programs are inert */
-    __u32 waiting;         /* 1: wake user space at the next record; the program that does so clears it */
+    __u32 heartbeat_ms; /* CLOCK_MONOTONIC / 1e6 ns, low 32 bits; older than HEARTBEAT_LIMIT_MS:
+                           programs are inert */
+    __u32 waiting; /* 1: wake user space at the next record; the program that does so clears it */
 };
 
 #define HEARTBEAT_LIMIT_MS 2000

@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-3-Clause */
+/* From an skb at tc ingress to a TCP segment. */
+#ifndef XCOPY_PARSE_H
+#define XCOPY_PARSE_H
+
+#include <linux/bpf.h>
+#include <linux/if_ether.h>
+#include <linux/in.h>
+#include <linux/ip.h>
+#include <linux/ipv6.h>
+#include <linux/tcp.h>
+
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+
+#define AF_INET 2
+#define AF_INET6 10
+#define MAX_VLAN_TAGS 2
+#define MAX_EXTENSION_HEADERS 4
+/* More than all headers of a packet that can be parsed normally take. */
+#define HEADER_BYTES 512
+
+#define FLAG_FIN 0x01
+#define FLAG_SYN 0x02
+#define FLAG_RST 0x04
+
+/* Offsets are from the IP header, which itself is `ip` bytes behind the skb's network header. */
+struct segment {
+    __u8 source[16]; /* IPv4: the first 4 bytes, the rest 0 */
+    __u8 destination[16];
+    __be16 source_port;
+    __be16 destination_port;
+    __u16 family;
+    __u16 id; /* IPv4 identification, IPv6: 0 */
+    __u32 seq;
+    __u32 ack;
+    __u32 ip;
+    __u32 tcp_offset;
+    __u32 payload_offset;
+    __u32 length; /* of the IP packet, without Ethernet padding */
+    __u8 flags;
+};
+
+enum parsed {
+    SEGMENT,
+    OTHER,    /* not TCP, or malformed */
+    FRAGMENT, /* TCP, but not the fragment with the header */
+    CUT,      /* headers are not in the linear part of the skb */
+};
+
+static __always_inline long load(struct __sk_buff *skb, __u32 offset, void *to, __u32 size) {
+    return bpf_skb_load_bytes_relative(skb, offset, to, size, BPF_HDR_START_NET);
+}
+
+/*
+ * Offset of the network header from skb->data: 14 on Ethernet, 0 where packets come without a MAC
+ * header (tun, ipip). The context does not tell, so it is where the first bytes of the network
+ * header are found.
+ */
+static __always_inline __u32 network_offset(struct __sk_buff *skb) {
+    __u64 header[2], data[2];
+    if (load(skb, 0, header, sizeof(header)))
+        return ETH_HLEN;
+    if (bpf_skb_load_bytes(skb, ETH_HLEN, data, sizeof(data)))
+        return 0;
+    return header[0] == data[0] && header[1] == data[1] ? ETH_HLEN : 0;
+}
+
+static __always_inline enum parsed parse_ip4(struct __sk_buff *skb, struct segment *segment) {
+    struct iphdr ip;
+    if (load(skb, segment->ip, &ip, sizeof(ip)))
+        return CUT;
+    if (ip.version != 4 || ip.ihl < 5 || ip.protocol != IPPROTO_TCP)
+        return OTHER;
+    if (ip.frag_off & bpf_htons(0x1fff))
+        return FRAGMENT;
+    segment->family = AF_INET;
+    segment->id = bpf_ntohs(ip.id);
+    segment->length = bpf_ntohs(ip.tot_len);
+    segment->tcp_offset = ip.ihl * 4;
+    __builtin_memcpy(segment->source, &ip.saddr, 4);
+    __builtin_memcpy(segment->destination, &ip.daddr, 4);
+    return SEGMENT;
+}
+
+static __always_inline enum parsed parse_ip6(struct __sk_buff *skb, struct segment *segment) {
+    struct ipv6hdr ip;
+    if (load(skb, segment->ip, &ip, sizeof(ip)))
+        return CUT;
+    if (ip.version != 6)
+        return OTHER;
+    __u32 offset = sizeof(ip);
+    __u8 next = ip.nexthdr;
+    for (int i = 0; i < MAX_EXTENSION_HEADERS && next != IPPROTO_TCP; i++) {
+        struct {
+            __u8 next;
+            __u8 length;
+            __be16 fragment_offset;
+        } extension;
+        if (next != IPPROTO_HOPOPTS && next != IPPROTO_ROUTING && next != IPPROTO_DSTOPTS &&
+            next != IPPROTO_AH && next != IPPROTO_FRAGMENT)
+            return OTHER;
+        if (load(skb, segment->ip + offset, &extension, sizeof(extension)))
+            return CUT;
+        if (next == IPPROTO_FRAGMENT) {
+            if (extension.fragment_offset & bpf_htons(0xfff8))
+                return extension.next == IPPROTO_TCP ? FRAGMENT : OTHER;
+            offset += 8;
+        } else if (next == IPPROTO_AH) {
+            offset += (extension.length + 2) * 4;
+        } else {
+            offset += (extension.length + 1) * 8;
+        }
+        next = extension.next;
+    }
+    if (next != IPPROTO_TCP)
+        return OTHER;
+    segment->family = AF_INET6;
+    /* 0 is a jumbogram: the caller asks the skb. */
+    segment->length = ip.payload_len ? bpf_ntohs(ip.payload_len) + sizeof(ip) : 0;
+    segment->tcp_offset = offset;
+    __builtin_memcpy(segment->source, &ip.saddr, 16);
+    __builtin_memcpy(segment->destination, &ip.daddr, 16);
+    return SEGMENT;
+}
+
+static __always_inline enum parsed parse_once(struct __sk_buff *skb, struct segment *segment) {
+    __be16 protocol = skb->protocol;
+    __builtin_memset(segment, 0, sizeof(*segment));
+#pragma unroll
+    for (int i = 0; i < MAX_VLAN_TAGS; i++) {
+        if (protocol != bpf_htons(ETH_P_8021Q) && protocol != bpf_htons(ETH_P_8021AD))
+            break;
+        if (load(skb, segment->ip + 2, &protocol, sizeof(protocol)))
+            return CUT;
+        segment->ip += 4;
+    }
+    enum parsed result = OTHER;
+    if (protocol == bpf_htons(ETH_P_IP))
+        result = parse_ip4(skb, segment);
+    else if (protocol == bpf_htons(ETH_P_IPV6))
+        result = parse_ip6(skb, segment);
+    if (result != SEGMENT)
+        return result;
+    struct tcphdr tcp;
+    if (load(skb, segment->ip + segment->tcp_offset, &tcp, sizeof(tcp)))
+        return CUT;
+    segment->source_port = tcp.source;
+    segment->destination_port = tcp.dest;
+    segment->seq = bpf_ntohl(tcp.seq);
+    segment->ack = bpf_ntohl(tcp.ack_seq);
+    segment->flags = ((__u8 *)&tcp)[13];
+    segment->payload_offset = segment->tcp_offset + tcp.doff * 4;
+    if (!segment->length) /* BIG TCP */
+        segment->length = skb->len - network_offset(skb) - segment->ip;
+    if (tcp.doff < 5 || segment->payload_offset > segment->length)
+        return OTHER;
+    return SEGMENT;
+}
+
+/* Drivers may leave headers outside of the linear part of the skb; then it is pulled in once. */
+static __always_inline enum parsed parse(struct __sk_buff *skb, struct segment *segment) {
+    enum parsed result = OTHER;
+#pragma nounroll
+    for (int i = 0; i < 2; i++) {
+        result = parse_once(skb, segment);
+        if (result != CUT)
+            break;
+        __u32 length = skb->len;
+        if (bpf_skb_pull_data(skb, length < HEADER_BYTES ? length : HEADER_BYTES))
+            break;
+    }
+    return result;
+}
+
+#endif

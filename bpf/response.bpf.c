@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-3-Clause */
+/*
+ * On the ingress of the interfaces that lead to the targets: responses to flows of ours go to the
+ * rings as headers and are dropped, because this host's TCP knows nothing of these flows and would
+ * reset them. Everything else passes.
+ */
+#include <linux/bpf.h>
+
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+
+#include "parse.h"
+#include "record.h"
+#include "ring.h"
+#include "state.h"
+
+#define MAX_HEADERS 128
+#define FLOW_WORDS (65536 / 64)
+
+/* Bit per source port (host order) of a target: the cheap way out for everybody else's packets. */
+struct ports {
+    __u8 bits[65536 / 8];
+};
+
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(max_entries, 1);
+    __type(key, __u32);
+    __type(value, struct ports);
+} ports SEC(".maps");
+
+struct path {
+    __u8 target[16];
+    __u8 local[16];
+    __be16 target_port;
+    __u16 family;
+};
+
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(max_entries, 1);
+    __type(key, struct path);
+    __type(value, __u32);
+} paths SEC(".maps");
+
+/* A bit per path and local port (host order): the flows that are ours. Written by user space
+ * through mmap. */
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(map_flags, BPF_F_MMAPABLE);
+    __uint(max_entries, FLOW_WORDS);
+    __type(key, __u32);
+    __type(value, __u64);
+} flows SEC(".maps");
+
+static __always_inline int port_matches(__be16 port) {
+    __u32 zero = 0;
+    struct ports *known = bpf_map_lookup_elem(&ports, &zero);
+    __u32 number = bpf_ntohs(port);
+    return known && known->bits[number >> 3] & 1 << (number & 7);
+}
+
+static __always_inline __u32 *find_path(const struct segment *segment) {
+    struct path key = {.target_port = segment->source_port, .family = segment->family};
+    __builtin_memcpy(key.target, segment->source, sizeof(key.target));
+    __builtin_memcpy(key.local, segment->destination, sizeof(key.local));
+    return bpf_map_lookup_elem(&paths, &key);
+}
+
+static __always_inline int is_ours(__u32 path, __be16 port) {
+    __u32 number = bpf_ntohs(port);
+    __u32 word = path * FLOW_WORDS + number / 64;
+    __u64 *bits = bpf_map_lookup_elem(&flows, &word);
+    return bits && *bits >> number % 64 & 1;
+}
+
+static __always_inline void capture(struct __sk_buff *skb, const struct segment *segment,
+                                    __u32 index, __u64 now_us) {
+    void *ring = ring_of_this_cpu();
+    if (!ring)
+        return;
+    struct record header = {
+        .time_us = now_us,
+        .think_us = 0xffffffff,
+        .length = segment->length,
+        .captured = segment->payload_offset,
+        .tcp_offset = segment->tcp_offset,
+        .payload_offset = segment->payload_offset,
+        .index = index,
+        .ifindex = skb->ifindex,
+    };
+    int result = put(skb, ring, &header, network_offset(skb) + segment->ip, MAX_HEADERS);
+    if (result < 0) {
+        add(RESPONSE_RING_FULL, 1);
+    } else if (!result) {
+        add(RESPONSES_CAPTURED, 1);
+        add(RESPONSE_BYTES, segment->length);
+    }
+}
+
+SEC("tc")
+int xcopy_response(struct __sk_buff *skb) {
+    struct segment segment;
+    if (parse(skb, &segment) != SEGMENT || !port_matches(segment.source_port))
+        return PASS;
+    __u32 *index = find_path(&segment);
+    if (!index || !is_ours(*index, segment.destination_port))
+        return PASS;
+    __u64 now_us = bpf_ktime_get_ns() / 1000;
+    if (!alive(now_us)) {
+        add(INERT, 1);
+        return PASS;
+    }
+    capture(skb, &segment, *index, now_us);
+    return DROP;
+}
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-3-Clause */
+/* The maps that both programs share, and what hangs on them: counting and the heartbeat. */
+#ifndef XCOPY_STATE_H
+#define XCOPY_STATE_H
+
+#include <linux/bpf.h>
+
+#include <bpf/bpf_helpers.h>
+
+#include "counters.h"
+#include "record.h"
+
+/* Both values serve tcx (TCX_NEXT, TCX_DROP) and a clsact filter in direct-action mode. */
+#define PASS (-1)
+#define DROP 2
+
+/* A heartbeat from just after our own clock reading must not look 49 days old. */
+#define HEARTBEAT_SLACK_MS 1000
+
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(map_flags, BPF_F_MMAPABLE);
+    __uint(max_entries, 1);
+    __type(key, __u32);
+    __type(value, struct control);
+} control SEC(".maps");
+
+struct {
+    __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+    __uint(max_entries, 1);
+    __type(key, __u32);
+    __type(value, struct counters);
+} counters SEC(".maps");
+
+static __always_inline void add(enum counter counter, __u64 amount) {
+    __u32 zero = 0;
+    struct counters *values = bpf_map_lookup_elem(&counters, &zero);
+    if (values)
+        values->at[counter] += amount;
+}
+
+/* Whether user space showed a sign of life lately; if not, everything passes and nothing is
+ * captured. */
+static __always_inline int alive(__u64 now_us) {
+    __u32 zero = 0;
+    volatile struct control *shared = bpf_map_lookup_elem(&control, &zero);
+    if (!shared)
+        return 0;
+    __u32 age_ms = (__u32)(now_us / 1000) - shared->heartbeat_ms + HEARTBEAT_SLACK_MS;
+    return age_ms <= HEARTBEAT_LIMIT_MS + HEARTBEAT_SLACK_MS;
+}
+
+#endif
