@@ -14,6 +14,8 @@ import { failure, openSocket, setOption } from "./socket.ts";
 
 const IP_HDRINCL = 3;
 const IPV6_HDRINCL = 36;
+const IP_RECVERR = 11;
+const IPV6_RECVERR = 25;
 /** Bytes of struct sockaddr_in and sockaddr_in6, and where the address is in them. */
 const NAME = { 4: { length: 16, address: 4 }, 6: { length: 28, address: 8 } };
 /** The largest IP (40 or 60) and TCP (60) headers, rounded up. */
@@ -101,8 +103,11 @@ export function createRawInjector(egress: EgressConfig, batch: PacketBatch, mark
 function openRawSocket(family: 4 | 6, mark: number): number {
   const purpose = `send IPv${family} packets`;
   const fd = openSocket(family === 4 ? AF_INET : AF_INET6, IPPROTO_RAW, mark, purpose);
+  const level = family === 4 ? IPPROTO_IP : IPPROTO_IPV6;
   const code =
-    family === 4 ? setOption(fd, IPPROTO_IP, IP_HDRINCL, 1) : setOption(fd, IPPROTO_IPV6, IPV6_HDRINCL, 1);
+    setOption(fd, level, family === 4 ? IP_HDRINCL : IPV6_HDRINCL, 1) ||
+    // Without it the kernel hides that a full device queue dropped a packet (ip(7)).
+    setOption(fd, level, family === 4 ? IP_RECVERR : IPV6_RECVERR, 1);
   if (code === 0) return fd;
   libc.close(fd);
   throw failure(purpose, code);
