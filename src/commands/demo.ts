@@ -1,0 +1,30 @@
+import { strictCommand } from "../config/arguments.ts";
+import type { ClientOptions } from "../demo/client.ts";
+
+/** What a process that the demo started is to do. */
+interface Role {
+  service?: number;
+  client?: ClientOptions;
+}
+
+async function playRole({ service, client }: Role): Promise<void> {
+  if (service !== undefined) (await import("../demo/service.ts")).runService(service);
+  if (client) await (await import("../demo/client.ts")).runClient(client);
+  // The service ends the process by itself.
+  await new Promise(() => {});
+}
+
+export default strictCommand(
+  {
+    name: "demo",
+    summary: "shows live requests being copied, in network namespaces of its own",
+    examples: [["xcopy demo", "make three hosts, copy 8 s of traffic, compare, clean up"]],
+    groups: {},
+  },
+  async () => {
+    const { ROLE, runDemo } = await import("../demo/run.ts");
+    const role = process.env[ROLE];
+    if (role) await playRole(JSON.parse(role) as Role);
+    else if (!(await runDemo())) process.exitCode = 1;
+  },
+);

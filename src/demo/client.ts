@@ -1,0 +1,110 @@
+/** The client of the demo: numbered requests at a steady rate over many connections. */
+import type { Socket } from "bun";
+
+export interface Sent {
+  sent: number;
+  answered: number;
+  /** Connections that broke with an answer owed, and answers other than 200. */
+  failed: number;
+  /** Connections opened so far. */
+  connections: number;
+}
+
+export interface ClientOptions {
+  host: string;
+  port: number;
+  /** Requests per second. */
+  rate: number;
+  /** Requests in all. */
+  count: number;
+  /** Connections open at a time. */
+  connections: number;
+}
+
+/** A connection is closed after so many requests and another one opened. */
+const REQUESTS_PER_CONNECTION = 50;
+const REPORT_MILLISECONDS = 100;
+/** How long the last answers may take. */
+const PATIENCE_MILLISECONDS = 3000;
+
+interface Connection {
+  requests: number;
+  /** What has come of the answer; null when none is owed. */
+  answer: string | null;
+}
+
+/** Sends `count` requests, prints a `Sent` per line every 100 ms and a last one at the end, then ends the process. */
+export async function runClient(options: ClientOptions): Promise<never> {
+  const sent: Sent = { sent: 0, answered: 0, failed: 0, connections: 0 };
+  const idle: Socket<Connection>[] = [];
+  const done = Promise.withResolvers<void>();
+  process.stdin.on("end", () => process.exit(1)).resume();
+
+  const open = async () => {
+    sent.connections++;
+    await Bun.connect<Connection>({
+      hostname: options.host,
+      port: options.port,
+      data: { requests: 0, answer: null },
+      socket: { open: rest, data: receive, close: lose, error: lose },
+    });
+  };
+
+  function rest(socket: Socket<Connection>): void {
+    if (sent.answered + sent.failed === options.count) done.resolve();
+    if (socket.data.requests < REQUESTS_PER_CONNECTION) {
+      idle.push(socket);
+      return;
+    }
+    socket.end();
+    open();
+  }
+
+  function receive(socket: Socket<Connection>, bytes: Buffer): void {
+    if (socket.data.answer === null) return;
+    socket.data.answer += bytes.toString("latin1");
+    if (!isComplete(socket.data.answer)) return;
+    if (socket.data.answer.startsWith("HTTP/1.1 200 ")) sent.answered++;
+    else sent.failed++;
+    socket.data.answer = null;
+    rest(socket);
+  }
+
+  function lose(socket: Socket<Connection>): void {
+    const place = idle.indexOf(socket);
+    if (place >= 0) idle.splice(place, 1);
+    if (socket.data.answer === null) return;
+    socket.data.answer = null;
+    sent.failed++;
+    open();
+  }
+
+  function send(socket: Socket<Connection>): void {
+    socket.data.requests++;
+    socket.data.answer = "";
+    socket.write(`GET /${sent.sent++} HTTP/1.1\r\nHost: ${options.host}\r\nUser-Agent: xcopy-demo\r\n\r\n`);
+  }
+
+  await Promise.all(Array.from({ length: options.connections }, open));
+  const begun = performance.now();
+  const pace = setInterval(() => {
+    const due = Math.min(options.count, Math.floor(((performance.now() - begun) / 1000) * options.rate));
+    while (sent.sent < due && idle.length > 0) send(idle.shift()!);
+    if (sent.sent === options.count) {
+      clearInterval(pace);
+      setTimeout(done.resolve, PATIENCE_MILLISECONDS);
+    }
+  }, 1);
+  const report = setInterval(() => console.log(JSON.stringify(sent)), REPORT_MILLISECONDS);
+  await done.promise;
+  clearInterval(report);
+  console.log(JSON.stringify(sent));
+  process.exit(0);
+}
+
+function isComplete(answer: string): boolean {
+  const head = answer.indexOf("\r\n\r\n");
+  if (head < 0) return false;
+  const length = /\r\ncontent-length: (\d+)/i.exec(answer.slice(0, head))?.[1];
+  return answer.length >= head + 4 + Number(length ?? 0);
+}

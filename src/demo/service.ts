@@ -1,0 +1,37 @@
+/** The service of the demo: answers HTTP and keeps the account of the request numbers that came. */
+
+export interface Served {
+  /** Requests answered. */
+  received: number;
+  /** Different request numbers among them. */
+  distinct: number;
+  /** Requests with a number that no client sends. */
+  foreign: number;
+}
+
+/** Numbers from 0 that a client of the demo may use. */
+const NUMBERS = 1 << 20;
+const REPORT_MILLISECONDS = 100;
+
+/** Listens on every address and prints a `Served` per line, every 100 ms, until standard input ends. */
+export function runService(port: number): void {
+  const seen = new Uint8Array(NUMBERS);
+  const served: Served = { received: 0, distinct: 0, foreign: 0 };
+  Bun.serve({
+    port,
+    hostname: "::",
+    fetch(request) {
+      const path = new URL(request.url).pathname;
+      const number = /^\/\d+$/.test(path) ? Number(path.slice(1)) : NUMBERS;
+      served.received++;
+      if (number >= NUMBERS) served.foreign++;
+      else if (!seen[number]) {
+        seen[number] = 1;
+        served.distinct++;
+      }
+      return new Response(`this is request ${path}\n`);
+    },
+  });
+  setInterval(() => console.log(JSON.stringify(served)), REPORT_MILLISECONDS);
+  process.stdin.on("end", () => process.exit(0)).resume();
+}

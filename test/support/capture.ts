@@ -1,0 +1,26 @@
+/** tcpdump in a namespace, to see what reaches an interface. */
+import type { Lab } from "./lab.ts";
+
+export interface PacketCount {
+  /** Ends the capture and resolves with how many packets matched and the first of them as text. */
+  stop(): Promise<{ packets: number; lines: string[] }>;
+}
+
+/** Starts to watch for packets that match a pcap-filter expression; resolves when it watches. */
+export async function watchPackets(
+  lab: Lab,
+  namespace: string,
+  device: string,
+  filter: string,
+): Promise<PacketCount> {
+  const tcpdump = lab.start(namespace, ["tcpdump", "-i", device, "-nn", "-l", "--immediate-mode", filter]);
+  await tcpdump.line(/^listening on/);
+  return {
+    async stop() {
+      await tcpdump.stop("SIGINT");
+      const captured = tcpdump.errors.find((line) => line.includes("packets captured"));
+      if (!captured) throw new Error(`tcpdump ended:\n${tcpdump.errors.join("\n")}`);
+      return { packets: Number.parseInt(captured, 10), lines: tcpdump.output.slice(0, 5) };
+    },
+  };
+}

@@ -1,0 +1,62 @@
+-- A paced load of unique requests.
+-- usage: wrk ... -s wrk.lua URL -- RUN RATE COUNT [close]
+--   RUN: goes into every path;  RATE: requests per second of each thread;  COUNT: requests of each thread, then silence;
+--   close: one connection per request.
+-- At the end it prints one JSON line.
+
+local ffi = require("ffi")
+ffi.cdef([[
+typedef struct { long seconds; long nanoseconds; } xcopy_timespec;
+int clock_gettime(int clock, xcopy_timespec *time);
+]])
+
+local moment = ffi.new("xcopy_timespec")
+local function now() -- in ms
+  ffi.C.clock_gettime(1, moment)
+  return tonumber(moment.seconds) * 1000 + tonumber(moment.nanoseconds) / 1e6
+end
+
+local threads = 0
+function setup(thread)
+  thread:set("number", threads)
+  threads = threads + 1
+end
+
+local fill = {}
+for index = 1, 160 do fill[index] = string.format("%08x", (index * 2654435761) % 4294967296) end
+fill = table.concat(fill)
+
+local head, middle, tail, gap, quota, begun
+local slots, made = 0, 0
+
+function init(arguments)
+  gap = 1000 / tonumber(arguments[2])
+  quota = tonumber(arguments[3])
+  head = "GET /" .. arguments[1] .. "-" .. number .. "-"
+  middle = " HTTP/1.1\r\nHost: " .. wrk.headers["Host"] .. "\r\nX-Fill: "
+  tail = "\r\n" .. (arguments[4] == "close" and "Connection: close\r\n" or "") .. "\r\n"
+end
+
+-- Called before each request of each connection: the next free slot of the timetable.
+function delay()
+  if slots >= quota then return 1000000 end
+  begun = begun or now()
+  local due = begun + slots * gap
+  slots = slots + 1
+  return math.max(0, math.floor(due - now() + 0.5))
+end
+
+function request()
+  made = made + 1
+  local length = made * 7 % 600
+  local offset = made % 600
+  return head .. made .. middle .. string.sub(fill, offset + 1, offset + length) .. tail
+end
+
+function done(summary, latency, requests)
+  local errors = summary.errors
+  io.write(string.format(
+    '{"requests":%d,"seconds":%.3f,"p50_us":%d,"p99_us":%d,"max_us":%d,"errors":%d}\n',
+    summary.requests, summary.duration / 1e6, latency:percentile(50), latency:percentile(99), latency.max,
+    errors.connect + errors.read + errors.write + errors.status + errors.timeout))
+end

@@ -1,0 +1,73 @@
+/** wrk as the client: unique requests at a steady rate. */
+import { join } from "node:path";
+import type { Lab } from "./lab.ts";
+import type { Running } from "./process.ts";
+
+export interface LoadOptions {
+  /** "http://10.1.0.1". */
+  url: string;
+  /** Requests per second. */
+  rate: number;
+  seconds: number;
+  connections?: number;
+  /** One connection per request. */
+  close?: boolean;
+  /** Where the client runs; the client host if not given. */
+  namespace?: string;
+}
+
+export interface LoadResult {
+  /** Answered requests; `rate * seconds` where the client and online kept up. */
+  requests: number;
+  /** Failed connections, reads, writes, time-outs and answers of 400 and more. */
+  errors: number;
+  /** us. */
+  p50: number;
+  p99: number;
+  max: number;
+}
+
+export interface Load {
+  running: Running;
+  result: Promise<LoadResult>;
+}
+
+let runs = 0;
+
+/**
+ * Starts a load that sends `rate * seconds` requests, waits a moment for the last answers, and ends without a request
+ * in flight: what online has logged by then is all that a client ever sent.
+ */
+export function startLoad(lab: Lab, options: LoadOptions): Load {
+  const { url, rate, seconds, connections = 100, close = false, namespace = lab.client } = options;
+  const run = `${process.pid}-${runs++}`;
+  const running = lab.start(namespace, [
+    "wrk",
+    "-t1",
+    `-c${connections}`,
+    `-d${seconds + 1}s`,
+    `-s${join(import.meta.dir, "wrk.lua")}`,
+    url,
+    "--",
+    run,
+    String(rate),
+    String(Math.floor(rate * seconds)),
+    ...(close ? ["close"] : []),
+  ]);
+  return { running, result: resultOf(running) };
+}
+
+async function resultOf(running: Running): Promise<LoadResult> {
+  const code = await running.exited;
+  const line = running.output.findLast((text) => text.startsWith("{"));
+  if (code !== 0 || !line) {
+    throw new Error(`wrk ended with ${code}:\n${[...running.output, ...running.errors].join("\n")}`);
+  }
+  const { requests, errors, p50_us: p50, p99_us: p99, max_us: max } = JSON.parse(line);
+  return { requests, errors, p50, p99, max };
+}
+
+/** Runs a load to its end. */
+export async function load(lab: Lab, options: LoadOptions): Promise<LoadResult> {
+  return await startLoad(lab, options).result;
+}
