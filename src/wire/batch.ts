@@ -21,6 +21,8 @@ export class PacketBatch {
   readonly length: Uint32Array;
   /** Payload bytes per segment, 0 where the row is one segment. */
   readonly segmentSize: Uint32Array;
+  /** When each row became due (us, CLOCK_MONOTONIC), for the lag; 0 if it replays nothing for the first time. */
+  readonly since: Float64Array;
   count = 0;
   /** Offset of the next row's IP header. */
   next = HEADROOM;
@@ -33,6 +35,7 @@ export class PacketBatch {
     this.offset = new Uint32Array(new ArrayBuffer(rows * 4));
     this.length = new Uint32Array(new ArrayBuffer(rows * 4));
     this.segmentSize = new Uint32Array(new ArrayBuffer(rows * 4));
+    this.since = new Float64Array(rows);
   }
 
   /** Whether a packet of any size still fits. */
@@ -41,11 +44,12 @@ export class PacketBatch {
   }
 
   /** Ends the row that was written at `next`. */
-  push(length: number, segmentSize: number): void {
+  push(length: number, segmentSize: number, since = 0): void {
     const row = this.count++;
     this.offset[row] = this.next;
     this.length[row] = length;
     this.segmentSize[row] = segmentSize;
+    this.since[row] = since;
     this.next = (this.next + length + HEADROOM + 7) & ~7;
   }
 

@@ -1,0 +1,118 @@
+/** What the parts of the engine share: tables, storage, timers, counters, and the way out. */
+import type { PacketBatch } from "../wire/batch.ts";
+import type { IpPair } from "../wire/ip.ts";
+import { emptyOptions } from "../wire/tcp.ts";
+import { COUNTER, type DropReason } from "./counters.ts";
+import { ClientFlows, FLOW_WORDS, OwnFlows } from "./flows.ts";
+import { Ports } from "./ports.ts";
+import { Segments } from "./segments.ts";
+import { FLAGS, READY, ROW, SessionTable } from "./table.ts";
+import { Wheel } from "./wheel.ts";
+
+/** A target as seen from one source address. */
+export interface Path {
+  pair: IpPair;
+  targetPort: number;
+  /** Index of the batch its packets go to. */
+  egress: number;
+  /** Largest IP packet, bytes. */
+  mtu: number;
+}
+
+export interface EngineConfig {
+  /** Path indexes of each service; a session takes them in rotation. */
+  services: number[][];
+  paths: Path[];
+  /** Source ports, ranges [first, last]. */
+  ports: [number, number][];
+  maxSessions: number;
+  /** Bytes of kept payload and descriptors. */
+  memory: number;
+  /** Bytes one session may keep. */
+  sessionBytes: number;
+  /** us without an answer after which a turn is given up. */
+  sessionTimeout: number;
+  /** us without a sign of life after which an idle session is forgotten. */
+  idleTimeout: number;
+  /** Where COUNTER's values go; longer is fine. */
+  counters: Float64Array;
+  /** Told before the first packet of a flow: responses to this port are ours from now on. */
+  openFlow: (path: number, port: number) => void;
+  /** 0 to 1. */
+  random: () => number;
+}
+
+export class Context {
+  readonly config: EngineConfig;
+  readonly paths: Path[];
+  readonly table: SessionTable;
+  readonly words: Int32Array;
+  readonly times: Float64Array;
+  readonly segments: Segments;
+  readonly wheel: Wheel;
+  readonly clientFlows: ClientFlows;
+  readonly ownFlows: OwnFlows;
+  readonly ports: Ports;
+  readonly counters: Float64Array;
+  /** By egress; replaced by every dispatch. */
+  batches: PacketBatch[] = [];
+  /** Reused by whoever looks a flow up. */
+  readonly flowKey = new Int32Array(FLOW_WORDS);
+  /** Reused by whoever parses options. */
+  readonly options = emptyOptions();
+  /** us. */
+  now: number;
+  /** IPv4 identification of the next packet. */
+  packetId = 1;
+  /** Next path of each service. */
+  readonly rotation: number[];
+  private readonly queue: Int32Array;
+  private queueHead = 0;
+  private queueTail = 0;
+
+  constructor(config: EngineConfig, now: number) {
+    this.config = config;
+    this.paths = config.paths;
+    this.table = new SessionTable(config.maxSessions);
+    this.words = this.table.words;
+    this.times = this.table.times;
+    this.segments = new Segments(config.memory);
+    this.wheel = new Wheel(config.maxSessions, now);
+    this.clientFlows = new ClientFlows(this.table);
+    this.ownFlows = new OwnFlows(this.table);
+    this.ports = new Ports(config.ports, config.random);
+    this.counters = config.counters;
+    this.now = now;
+    this.rotation = config.services.map(() => 0);
+    // Rows that were released while queued leave a stale entry each: room for those of one round.
+    this.queue = new Int32Array(2 ** Math.ceil(Math.log2(config.maxSessions + 65536)));
+  }
+
+  /** Asks for the session to be looked at by the next dispatch, once. */
+  makeReady(s: number): void {
+    const at = s * ROW + FLAGS;
+    const flags = this.words[at]!;
+    if (flags & READY) return;
+    this.words[at] = flags | READY;
+    this.queue[this.queueTail & (this.queue.length - 1)] = s;
+    this.queueTail = (this.queueTail + 1) | 0;
+  }
+
+  /** The session to look at next, or -1; it stays in the queue until `removeReady`. */
+  nextReady(): number {
+    if (this.queueHead === this.queueTail) return -1;
+    return this.queue[this.queueHead & (this.queue.length - 1)]!;
+  }
+
+  removeReady(): void {
+    this.queueHead = (this.queueHead + 1) | 0;
+  }
+
+  /** Counts turns that end undelivered; the caller has taken them off its own books. */
+  dropTurns(count: number, reason: DropReason): void {
+    if (count === 0) return;
+    this.counters[COUNTER.turnsPending]! -= count;
+    this.counters[COUNTER.turnsDropped]! += count;
+    this.counters[COUNTER[`dropped.${reason}`]]! += count;
+  }
+}

@@ -1,0 +1,150 @@
+/** Writes one segment of a session into the batch of its egress. */
+import { MAX_PACKET } from "../wire/batch.ts";
+import { ipHeaderLength, pseudoChecksum, writeIpHeader } from "../wire/ip.ts";
+import {
+  ACK,
+  RST,
+  SYN,
+  sackLength,
+  TIMESTAMPS_LENGTH,
+  writeSackHead,
+  writeSynOptions,
+  writeTimestamps,
+} from "../wire/tcp.ts";
+import type { Context } from "./context.ts";
+import {
+  ACK_AT,
+  ACK_NOW,
+  FLAGS,
+  OFFER_MSS,
+  OFFER_SACK,
+  OFFER_TIMESTAMPS,
+  OFFER_WSCALE,
+  OUT_OF_ORDER,
+  OUT_OF_ORDER_COUNT,
+  PATH,
+  PORT,
+  RCV_ACKED,
+  RCV_NXT,
+  ROW,
+  SACK,
+  TIMES,
+  TIMESTAMPS,
+  TS_RECENT,
+} from "./table.ts";
+
+/** What we advertise, before the scale of our SYN: nothing is kept of what the target sends. */
+const WINDOW = 65535;
+
+/** Most payload bytes of one row. */
+export const MAX_PAYLOAD = MAX_PACKET - 40 - 60;
+
+/** Our timestamp clock: ms of a clock that outlives the process, so that a port used again goes on growing. */
+export function timestamp(now: number): number {
+  return Math.floor(now / 1000) | 0;
+}
+
+/** Whether the egress of the session has room for a packet. */
+export function hasRoom(c: Context, s: number): boolean {
+  return c.batches[c.paths[c.words[s * ROW + PATH]!]!.egress]!.hasRoom;
+}
+
+/**
+ * Writes a segment; the caller has checked `hasRoom`. `segment` and `from` name the payload in the segment store,
+ * `length` may exceed one MSS: the row is then marked for segmentation by `mss`. `since`: when it became due
+ * (us), 0 if it is no first transmission of captured bytes.
+ */
+export function emit(
+  c: Context,
+  s: number,
+  flags: number,
+  seq: number,
+  segment: number,
+  from: number,
+  length: number,
+  mss: number,
+  since: number,
+): void {
+  const row = s * ROW;
+  const w = c.words;
+  const path = c.paths[w[row + PATH]!]!;
+  const batch = c.batches[path.egress]!;
+  const { view } = batch;
+  const at = batch.next;
+  const tcp = at + ipHeaderLength(path.pair.family);
+  const sessionFlags = w[row + FLAGS]!;
+
+  let options = tcp + 20;
+  if (flags & SYN) {
+    options += writeSynOptions(
+      view,
+      options,
+      w[row + OFFER_MSS]!,
+      (sessionFlags & OFFER_SACK) !== 0,
+      (sessionFlags & OFFER_TIMESTAMPS) !== 0,
+      timestamp(c.now),
+      w[row + OFFER_WSCALE]!,
+    );
+  } else if (!(flags & RST)) {
+    if (sessionFlags & TIMESTAMPS) {
+      writeTimestamps(view, options, timestamp(c.now), w[row + TS_RECENT]!);
+      options += TIMESTAMPS_LENGTH;
+    }
+    if (length === 0 && sessionFlags & SACK && w[row + OUT_OF_ORDER_COUNT]! > 0) {
+      options += writeSack(c, s, view, options);
+    }
+  }
+
+  const ackNumber = flags & ACK ? w[row + RCV_NXT]! : 0;
+  view.setUint32(tcp, (w[row + PORT]! << 16) | path.targetPort);
+  view.setUint32(tcp + 4, seq);
+  view.setUint32(tcp + 8, ackNumber);
+  view.setUint32(tcp + 12, ((options - tcp) << 26) | (flags << 16) | WINDOW);
+  if (length > 0) c.segments.read(segment, from, length, batch.bytes, options);
+  const tcpLength = options - tcp + length;
+  view.setUint32(tcp + 16, pseudoChecksum(path.pair, tcpLength) << 16);
+  writeIpHeader(view, at, path.pair, tcpLength, c.packetId & 0xffff);
+  const segments = length > mss ? Math.ceil(length / mss) : 1;
+  c.packetId += segments;
+  batch.push(tcp - at + tcpLength, segments > 1 ? mss : 0, since);
+
+  if (flags & ACK) {
+    w[row + RCV_ACKED] = ackNumber;
+    w[row + FLAGS] = sessionFlags & ~ACK_NOW;
+    c.times[s * TIMES + ACK_AT] = 0;
+  }
+}
+
+function writeSack(c: Context, s: number, view: DataView, at: number): number {
+  const row = s * ROW;
+  const w = c.words;
+  const most = w[row + FLAGS]! & TIMESTAMPS ? 3 : 4;
+  const blocks = Math.min(w[row + OUT_OF_ORDER_COUNT]!, most);
+  writeSackHead(view, at, blocks);
+  for (let i = 0; i < blocks * 2; i++) view.setUint32(at + 4 + i * 4, w[row + OUT_OF_ORDER + i]!);
+  return sackLength(blocks);
+}
+
+/** Answers a segment that belongs to no session, if its egress has room. */
+export function emitReset(
+  c: Context,
+  pathIndex: number,
+  port: number,
+  seq: number,
+  ackNumber: number,
+  flags: number,
+): void {
+  const path = c.paths[pathIndex]!;
+  const batch = c.batches[path.egress];
+  if (batch === undefined || !batch.hasRoom) return;
+  const { view } = batch;
+  const at = batch.next;
+  const tcp = at + ipHeaderLength(path.pair.family);
+  view.setUint32(tcp, (port << 16) | path.targetPort);
+  view.setUint32(tcp + 4, seq);
+  view.setUint32(tcp + 8, ackNumber);
+  view.setUint32(tcp + 12, (20 << 26) | (flags << 16));
+  view.setUint32(tcp + 16, pseudoChecksum(path.pair, 20) << 16);
+  writeIpHeader(view, at, path.pair, 20, c.packetId++ & 0xffff);
+  batch.push(tcp - at + 20, 0, 0);
+}

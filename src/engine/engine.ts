@@ -1,0 +1,540 @@
+/**
+ * The engine: captured requests and the target's responses come in, packets for the target go out. It touches no
+ * clock, socket or log: time comes with every call (us, one monotonic clock), packets go into the batches it was given,
+ * and `wait` says when it wants to be called again.
+ *
+ *   request(packet)   a client's packet        -> stream, turns
+ *   response(packet)  a packet of the target   -> acknowledgements, answers
+ *   advance()         time has passed          -> retransmission, delayed ACK, give-up
+ *   dispatch()        fills the batches with all that is due, once per session
+ */
+import type { PacketBatch } from "../wire/batch.ts";
+import type { Packet } from "../wire/packet.ts";
+import { ACK, distance, FIN, parseOptions, RST, SYN } from "../wire/tcp.ts";
+import { connect, dropAllTurns, endSession, loseConnection, openConnection } from "./connection.ts";
+import { Context, type EngineConfig } from "./context.ts";
+import { COUNTER, type DropReason } from "./counters.ts";
+import { emit, emitReset, hasRoom } from "./emit.ts";
+import { takeResponse, timeWaitIsOver } from "./receiver.ts";
+import { LINGER, retransmitAfterTimeout, transmit } from "./sender.ts";
+import { takePayload } from "./stream.ts";
+import {
+  ACK_AT,
+  ACK_NOW,
+  ACTIVE_AT,
+  CLIENT_ADDRESS,
+  CLIENT_END,
+  CLIENT_END_ACK,
+  CLIENT_FIN,
+  CLIENT_ISN,
+  CLIENT_PORTS,
+  CLIENT_RST,
+  CLOSE_WAIT,
+  CLOSED,
+  CURSOR,
+  DUE_AT,
+  ESTABLISHED,
+  FIN_WAIT_2,
+  FLAGS,
+  FREE,
+  GAP_AT,
+  HALF_CLOSE,
+  HEAD,
+  HELD,
+  LAST_ACK,
+  MIDSTREAM,
+  NONE,
+  OFFER_MSS,
+  OFFER_SACK,
+  OFFER_TIMESTAMPS,
+  OFFER_WSCALE,
+  ONLINE_ADDRESS,
+  PATH,
+  PORT,
+  PROBE,
+  QUEUED,
+  READY,
+  RESPONSE_AT,
+  RETRIES,
+  ROW,
+  RTO_AT,
+  SERVICE,
+  SHED,
+  SINCE,
+  SND_NXT,
+  STATE,
+  STREAM_END,
+  SUPERSEDED,
+  SYN_SENT,
+  TAIL,
+  TIME_WAIT,
+  TIMES,
+  TURN_AT,
+  TURN_BEGAN_AT,
+  TURN_COUNTED,
+  TURN_OPEN,
+} from "./table.ts";
+
+export type { EngineConfig, Path } from "./context.ts";
+
+/** SYN retransmissions before the target counts as unreachable: 1 + 2 + 4 s. */
+const SYN_RETRIES = 2;
+/** Data retransmissions before the connection is given up. */
+const DATA_RETRIES = 8;
+/** A hole in the captured stream that is not filled by then was lost by the capture. */
+const GAP_SPAN = 1_000_000;
+/** Linux's tcp_fin_timeout. */
+const FIN_WAIT_2_SPAN = 60_000_000;
+/** Offered where the client's own SYN was not seen. */
+const OWN_WSCALE = 7;
+const OWN_MSS = 65495;
+/** Above this share of the memory bound no new session is taken. */
+const FULL_SHARE = 0.9;
+
+/** What trying a path came to. */
+export type ProbeResult = "silent" | "answered" | "refused";
+
+export class Engine {
+  /** By path; meaningful for the paths that `probe` was called for. */
+  readonly probeResults: ProbeResult[];
+  private readonly c: Context;
+  private readonly expireRow = (s: number): void => this.expire(s);
+  private readonly setProbe = (path: number, result: "answered" | "refused"): void => {
+    this.probeResults[path] = result;
+  };
+
+  /** `batches`: one per egress; whoever sends a batch clears it. `now`: us. */
+  constructor(config: EngineConfig, batches: PacketBatch[], now: number) {
+    this.c = new Context(config, now);
+    this.c.batches = batches;
+    this.probeResults = config.paths.map(() => "silent");
+  }
+
+  /** Opens and resets a connection on a path, to see whether the target answers: see `probeResults`. */
+  probe(path: number, now: number): void {
+    const c = this.c;
+    c.now = now;
+    const s = this.newRow();
+    const port = c.ports.take(path);
+    if (s === NONE || port === NONE) return;
+    const row = s * ROW;
+    c.words[row + FLAGS] = PROBE | OFFER_SACK | OFFER_TIMESTAMPS;
+    c.words[row + OFFER_MSS] = OWN_MSS;
+    c.words[row + OFFER_WSCALE] = OWN_WSCALE;
+    connect(c, s, path, port);
+    c.makeReady(s);
+  }
+
+  /** Takes a captured packet of a client. */
+  request(packet: Packet, now: number): void {
+    const c = this.c;
+    c.now = now;
+    fillFlowKey(c.flowKey, packet);
+    let s = c.clientFlows.find(c.flowKey);
+    const flags = packet.flags;
+    if (flags & SYN) {
+      this.takeSyn(s, packet);
+      return;
+    }
+    if (s === NONE) {
+      if (packet.length === 0 || flags & RST) {
+        c.counters[COUNTER.stray]!++;
+        return;
+      }
+      s = this.openSession(packet, MIDSTREAM);
+      if (s === NONE) return;
+      c.counters[COUNTER.midstream]!++;
+    }
+    c.times[s * TIMES + ACTIVE_AT] = now;
+    if (flags & RST) {
+      this.takeEnd(s, packet, CLIENT_RST);
+      return;
+    }
+    if (packet.length > 0) {
+      const taken = takePayload(c, s, packet);
+      if (taken === "repeated") c.counters[COUNTER.repeated]!++;
+      else if (taken === "stray") c.counters[COUNTER.stray]!++;
+      else if (taken === "no memory") this.relieve(s);
+    } else if (!(flags & FIN)) {
+      c.counters[COUNTER.repeated]!++;
+    }
+    if (flags & FIN) this.takeEnd(s, packet, CLIENT_FIN);
+    c.makeReady(s);
+  }
+
+  /** Takes a packet of a target; `packet.index` is the path it came back on. */
+  response(packet: Packet, now: number): void {
+    const c = this.c;
+    c.now = now;
+    c.counters[COUNTER.responsePackets]!++;
+    c.counters[COUNTER.responseBytes]! += packet.length;
+    const s = c.ownFlows.find(packet.index, packet.destinationPort);
+    if (s === NONE) {
+      answerStranger(c, packet);
+      return;
+    }
+    c.times[s * TIMES + ACTIVE_AT] = now;
+    takeResponse(c, s, packet, this.setProbe);
+  }
+
+  /** Runs every timer that has come due. */
+  advance(now: number): void {
+    this.c.now = now;
+    this.c.wheel.advance(now, this.expireRow);
+  }
+
+  /** us until `advance` has something to do, at most `limit`. */
+  wait(now: number, limit: number): number {
+    return this.c.nextReady() !== NONE ? 0 : this.c.wheel.wait(now, limit);
+  }
+
+  /** Fills the batches with what is due. False when a batch was full: send them, clear them, and call again. */
+  dispatch(now: number): boolean {
+    const c = this.c;
+    c.now = now;
+    for (let s = c.nextReady(); s !== NONE; s = c.nextReady()) {
+      const row = s * ROW;
+      const flags = c.words[row + FLAGS]!;
+      if (c.words[row + STATE] === FREE || !(flags & READY)) {
+        c.removeReady();
+        continue;
+      }
+      const sent = transmit(c, s);
+      if (sent === "batch full") return false;
+      c.removeReady();
+      c.words[row + FLAGS]! &= ~READY;
+      if (sent === "over") {
+        endSession(c, s, "ended", (c.words[row + FLAGS]! & CLIENT_RST) !== 0);
+      } else {
+        if (sent === "no port") dropAllTurns(c, s, "ports");
+        this.arm(s);
+      }
+    }
+    c.counters[COUNTER.memory] = c.segments.used;
+    return true;
+  }
+
+  /** Turns that wait for something, over all sessions. */
+  get pending(): number {
+    return this.c.counters[COUNTER.turnsPending]!;
+  }
+
+  /**
+   * Ends every session: what was not delivered is dropped as "ended", connections that are open get a RST. False when
+   * a batch was full: send them, clear them, and call again.
+   */
+  end(now: number): boolean {
+    const c = this.c;
+    c.now = now;
+    for (let s = 0; s < c.table.end; s++) {
+      const state = c.words[s * ROW + STATE]!;
+      if (state === FREE) continue;
+      if (state !== CLOSED && state !== TIME_WAIT) {
+        if (!hasRoom(c, s)) return false;
+        emit(c, s, RST | ACK, c.words[s * ROW + SND_NXT]!, NONE, 0, 0, 1, 0);
+      }
+      endSession(c, s, "ended");
+    }
+    return true;
+  }
+
+  private newRow(): number {
+    const s = this.c.table.allocate();
+    if (s === NONE) return NONE;
+    const row = s * ROW;
+    const w = this.c.words;
+    w[row + STATE] = CLOSED;
+    w[row + PATH] = NONE;
+    w[row + PORT] = NONE;
+    w[row + HEAD] = NONE;
+    w[row + TAIL] = NONE;
+    w[row + HELD] = NONE;
+    w[row + CURSOR] = NONE;
+    return s;
+  }
+
+  /** A session for the flow in `flowKey`, or NONE where a bound forbids it. */
+  private openSession(packet: Packet, flags: number): number {
+    const c = this.c;
+    const s = this.newRow();
+    if (s === NONE) {
+      if (packet.length > 0) {
+        // Without a row turns cannot be told apart: every packet with data counts as one.
+        c.counters[COUNTER.turnsCaptured]!++;
+        c.counters[COUNTER.turnsPending]!++;
+        c.dropTurns(1, "sessions");
+      }
+      return NONE;
+    }
+    const row = s * ROW;
+    const w = c.words;
+    w.set(c.flowKey, row + CLIENT_ADDRESS);
+    w[row + SERVICE] = packet.index;
+    w[row + OFFER_MSS] = OWN_MSS;
+    w[row + OFFER_WSCALE] = OWN_WSCALE;
+    w[row + FLAGS] = flags | OFFER_SACK | OFFER_TIMESTAMPS;
+    if (c.segments.used > c.config.memory * FULL_SHARE) w[row + FLAGS]! |= SHED;
+    c.clientFlows.add(s);
+    c.counters[COUNTER.active]!++;
+    c.times[s * TIMES + ACTIVE_AT] = c.now;
+    this.arm(s);
+    return s;
+  }
+
+  private takeSyn(known: number, packet: Packet): void {
+    const c = this.c;
+    const w = c.words;
+    if (packet.flags & ACK) {
+      c.counters[COUNTER.stray]!++;
+      return;
+    }
+    const isn = packet.seq | 0;
+    if (known !== NONE) {
+      const row = known * ROW;
+      if (w[row + CLIENT_ISN] === isn && !(w[row + FLAGS]! & MIDSTREAM)) {
+        c.counters[COUNTER.repeated]!++;
+        return;
+      }
+      this.supersede(known);
+    }
+    const s = this.openSession(packet, 0);
+    if (s === NONE) return;
+    c.counters[COUNTER.opened]!++;
+    const row = s * ROW;
+    w[row + CLIENT_ISN] = isn;
+    w[row + STREAM_END] = (isn + 1) | 0;
+    const options = c.options;
+    parseOptions(packet, options);
+    if (options.mss > 0) w[row + OFFER_MSS] = options.mss;
+    w[row + OFFER_WSCALE] = options.windowScale;
+    if (!options.sackPermitted) w[row + FLAGS]! &= ~OFFER_SACK;
+    if (!options.hasTimestamps) w[row + FLAGS]! &= ~OFFER_TIMESTAMPS;
+    if (w[row + FLAGS]! & SHED) return;
+    if (openConnection(c, s)) c.makeReady(s);
+  }
+
+  /** A new connection uses the flow of session `s`: what it has is still delivered, then it ends. */
+  private supersede(s: number): void {
+    const c = this.c;
+    const row = s * ROW;
+    c.clientFlows.remove(s);
+    c.words[row + FLAGS]! |= SUPERSEDED;
+    if (!(c.words[row + FLAGS]! & (CLIENT_FIN | CLIENT_RST))) {
+      c.words[row + FLAGS]! |= CLIENT_FIN;
+      c.words[row + CLIENT_END] = c.words[row + STREAM_END]!;
+      c.words[row + CLIENT_END_ACK] = c.words[row + LAST_ACK]!;
+    }
+    c.makeReady(s);
+  }
+
+  /** The client's FIN or RST. */
+  private takeEnd(s: number, packet: Packet, kind: number): void {
+    const c = this.c;
+    const w = c.words;
+    const row = s * ROW;
+    const flags = w[row + FLAGS]!;
+    const at = (packet.seq + packet.length) | 0;
+    // Of a connection before this one, or long past: not ours.
+    if (!(flags & MIDSTREAM) && distance(at, w[row + STREAM_END]!) < 0) {
+      c.counters[COUNTER.stray]!++;
+      return;
+    }
+    if (flags & kind || flags & CLIENT_RST) {
+      if (packet.length === 0) c.counters[COUNTER.repeated]!++;
+      return;
+    }
+    if (flags & MIDSTREAM) {
+      endSession(c, s);
+      return;
+    }
+    w[row + FLAGS]! |= kind;
+    w[row + CLIENT_END] = at;
+    w[row + CLIENT_END_ACK] = packet.flags & ACK ? packet.ack | 0 : w[row + LAST_ACK]!;
+    // No answer was seen by the client before it closed: the close does not wait for one either.
+    if (kind === CLIENT_FIN && w[row + CLIENT_END_ACK] === w[row + LAST_ACK]) w[row + FLAGS]! |= HALF_CLOSE;
+    c.makeReady(s);
+  }
+
+  /** Memory has run out, or one session keeps too much: the session with the longest backlog goes. */
+  private relieve(s: number): void {
+    const c = this.c;
+    let victim = s;
+    if (c.words[s * ROW + QUEUED]! < c.config.sessionBytes / 2) {
+      for (let i = 0; i < c.table.end; i++) {
+        if (c.words[i * ROW + STATE] === FREE) continue;
+        if (c.words[i * ROW + QUEUED]! > c.words[victim * ROW + QUEUED]!) victim = i;
+      }
+      // The packet that found no room is lost to its own session.
+      if (victim !== s) this.shed(s);
+    }
+    this.shed(victim);
+  }
+
+  private shed(s: number): void {
+    const c = this.c;
+    const row = s * ROW;
+    if (c.words[row + STATE] === FREE || c.words[row + FLAGS]! & SHED) return;
+    this.reset(s);
+    c.words[row + FLAGS]! |= SHED;
+    dropAllTurns(c, s, "memory");
+    loseConnection(c, s, "memory");
+  }
+
+  /** Tells the target that the connection is gone, where there is one. */
+  private reset(s: number): void {
+    const c = this.c;
+    const row = s * ROW;
+    if (c.words[row + PORT] === NONE || !hasRoom(c, s)) return;
+    emit(c, s, RST | ACK, c.words[row + SND_NXT]!, NONE, 0, 0, 1, 0);
+  }
+
+  private giveUp(s: number, reason: DropReason): void {
+    this.reset(s);
+    loseConnection(this.c, s, reason);
+  }
+
+  private expire(s: number): void {
+    const c = this.c;
+    const w = c.words;
+    const t = c.times;
+    const row = s * ROW;
+    const time = s * TIMES;
+    if (w[row + STATE] === FREE) return;
+    if (t[time + ACK_AT]! > 0 && t[time + ACK_AT]! <= c.now) {
+      t[time + ACK_AT] = 0;
+      w[row + FLAGS]! |= ACK_NOW;
+      c.makeReady(s);
+    }
+    if (t[time + TURN_AT]! > 0 && t[time + TURN_AT]! <= c.now) {
+      if (t[time + DUE_AT]! < t[time + TURN_AT]!) t[time + DUE_AT] = t[time + TURN_AT]!;
+      t[time + TURN_AT] = 0;
+      c.makeReady(s);
+    }
+    if (t[time + RTO_AT]! > 0 && t[time + RTO_AT]! <= c.now) {
+      const isSyn = w[row + STATE] === SYN_SENT;
+      if (w[row + RETRIES]! >= (isSyn ? SYN_RETRIES : DATA_RETRIES)) {
+        if (isSyn && !(w[row + FLAGS]! & PROBE)) loseConnection(c, s, "unreachable");
+        else this.giveUp(s, "unanswered");
+        if (w[row + STATE] === FREE) return;
+      } else {
+        retransmitAfterTimeout(c, s);
+      }
+    }
+    if (this.expireState(s)) return;
+    this.arm(s);
+  }
+
+  /** Time limits of states, gaps, answers and idle sessions; true if the session is gone. */
+  private expireState(s: number): boolean {
+    const c = this.c;
+    const w = c.words;
+    const t = c.times;
+    const row = s * ROW;
+    const time = s * TIMES;
+    const state = w[row + STATE]!;
+    if (state === TIME_WAIT && timeWaitIsOver(c, s)) {
+      endSession(c, s);
+      return true;
+    }
+    if (state === FIN_WAIT_2 && t[time + SINCE]! + FIN_WAIT_2_SPAN <= c.now) {
+      this.reset(s);
+      endSession(c, s);
+      return true;
+    }
+    if (state === CLOSE_WAIT && t[time + SINCE]! + LINGER <= c.now) c.makeReady(s);
+    if (t[time + GAP_AT]! > 0 && t[time + GAP_AT]! + GAP_SPAN <= c.now) {
+      this.closeAtGap(s);
+      if (w[row + STATE] === FREE) return true;
+    }
+    const isWaiting = (w[row + FLAGS]! & (TURN_OPEN | TURN_COUNTED)) === TURN_OPEN && state >= ESTABLISHED;
+    if (isWaiting && this.answerDeadline(s) <= c.now) {
+      this.giveUp(s, "unanswered");
+    } else if (t[time + ACTIVE_AT]! + c.config.idleTimeout <= c.now) {
+      this.reset(s);
+      endSession(c, s);
+      return true;
+    }
+    return w[row + STATE] === FREE;
+  }
+
+  private answerDeadline(s: number): number {
+    const time = s * TIMES;
+    const last = Math.max(this.c.times[time + RESPONSE_AT]!, this.c.times[time + TURN_BEGAN_AT]!);
+    return last + this.c.config.sessionTimeout;
+  }
+
+  /** Bytes of the client are missing for good: the connection ends, the stream is found again at a later turn. */
+  private closeAtGap(s: number): void {
+    const c = this.c;
+    const w = c.words;
+    const row = s * ROW;
+    this.reset(s);
+    if (w[row + FLAGS]! & (CLIENT_FIN | CLIENT_RST)) {
+      endSession(c, s, "gap");
+      return;
+    }
+    dropAllTurns(c, s, "gap");
+    if (w[row + PORT] !== NONE) loseConnection(c, s, "gap");
+    w[row + FLAGS]! |= MIDSTREAM;
+  }
+
+  /** Arms the wheel for the earliest thing that may have to happen. */
+  private arm(s: number): void {
+    const c = this.c;
+    const t = c.times;
+    const w = c.words;
+    const row = s * ROW;
+    const time = s * TIMES;
+    if (w[row + STATE] === FREE) return;
+    let at = t[time + ACTIVE_AT]! + c.config.idleTimeout;
+    at = earlier(at, t[time + ACK_AT]!);
+    at = earlier(at, t[time + RTO_AT]!);
+    at = earlier(at, t[time + TURN_AT]!);
+    if (t[time + GAP_AT]! > 0) at = Math.min(at, t[time + GAP_AT]! + GAP_SPAN);
+    const state = w[row + STATE]!;
+    if (state === CLOSE_WAIT || state === TIME_WAIT) at = Math.min(at, t[time + SINCE]! + LINGER);
+    else if (state === FIN_WAIT_2) at = Math.min(at, t[time + SINCE]! + FIN_WAIT_2_SPAN);
+    if ((w[row + FLAGS]! & (TURN_OPEN | TURN_COUNTED)) === TURN_OPEN && state >= ESTABLISHED) {
+      at = Math.min(at, this.answerDeadline(s));
+    }
+    c.wheel.arm(s, Math.max(at, c.now + 1));
+  }
+}
+
+/** The earlier of a time and a timer, which is 0 while it is off. */
+function earlier(at: number, timer: number): number {
+  return timer > 0 && timer < at ? timer : at;
+}
+
+/** Writes the flow of a client's packet, IPv4 addresses as IPv4-mapped IPv6, into `key`. */
+function fillFlowKey(key: Int32Array, packet: Packet): void {
+  const { view, ip } = packet;
+  if (packet.family === 4) {
+    key[CLIENT_ADDRESS] = 0;
+    key[CLIENT_ADDRESS + 1] = 0;
+    key[CLIENT_ADDRESS + 2] = 0xffff;
+    key[CLIENT_ADDRESS + 3] = view.getInt32(ip + 12);
+    key[ONLINE_ADDRESS] = 0;
+    key[ONLINE_ADDRESS + 1] = 0;
+    key[ONLINE_ADDRESS + 2] = 0xffff;
+    key[ONLINE_ADDRESS + 3] = view.getInt32(ip + 16);
+  } else {
+    for (let i = 0; i < 4; i++) {
+      key[CLIENT_ADDRESS + i] = view.getInt32(ip + 8 + i * 4);
+      key[ONLINE_ADDRESS + i] = view.getInt32(ip + 24 + i * 4);
+    }
+  }
+  key[CLIENT_PORTS] = view.getInt32(packet.tcp);
+}
+
+/** A segment for none of our connections is answered with a RST (RFC 9293 section 3.10.7.1). */
+function answerStranger(c: Context, packet: Packet): void {
+  const flags = packet.flags;
+  if (flags & RST) return;
+  if (flags & ACK) {
+    emitReset(c, packet.index, packet.destinationPort, packet.ack, 0, RST);
+    return;
+  }
+  const end = packet.seq + packet.length + (flags & (SYN | FIN) ? 1 : 0);
+  emitReset(c, packet.index, packet.destinationPort, 0, end, RST | ACK);
+}

@@ -1,0 +1,399 @@
+/**
+ * The sending side of the connection to the target (RFC 9293, 6298, 5681, 6582): what goes out next, and what the
+ * target's acknowledgements do to it.
+ */
+import type { Packet } from "../wire/packet.ts";
+import { ACK, distance, FIN, PSH, RST, SYN } from "../wire/tcp.ts";
+import { isOver, leaveConnection, openConnection } from "./connection.ts";
+import type { Context } from "./context.ts";
+import { COUNTER } from "./counters.ts";
+import { emit, hasRoom, MAX_PAYLOAD } from "./emit.ts";
+import { LENGTH, MARKS, NEXT, PUSH, SEGMENT, SEQ, TURN_START } from "./segments.ts";
+import { releaseHead, segmentEnd } from "./stream.ts";
+import {
+  ACK_NOW,
+  CLIENT_END,
+  CLIENT_END_ACK,
+  CLIENT_FIN,
+  CLIENT_RST,
+  CLOSE_WAIT,
+  CLOSED,
+  CLOSING,
+  CURSOR,
+  CWND,
+  DUPLICATE_ACKS,
+  ESTABLISHED,
+  FIN_SENT,
+  FIN_WAIT_1,
+  FIN_WAIT_2,
+  FLAGS,
+  HALF_CLOSE,
+  HEAD,
+  HELD,
+  IN_RECOVERY,
+  ISS,
+  LAST_ACK_STATE,
+  MSS,
+  NONE,
+  RECOVER,
+  RETRANSMIT,
+  RETRIES,
+  ROW,
+  RTO,
+  RTO_AT,
+  RTT_AT,
+  RTT_SEQ,
+  RTTVAR,
+  SEND_SYN,
+  SEQ_DELTA,
+  SHED,
+  SINCE,
+  SND_MAX,
+  SND_NXT,
+  SND_UNA,
+  SND_WL1,
+  SND_WL2,
+  SND_WND,
+  SND_WSCALE,
+  SRTT,
+  SSTHRESH,
+  STATE,
+  STREAM_END,
+  SYN_SENT,
+  TIME_WAIT,
+  TIMES,
+  TURN_OPEN,
+  WINDOW_PROBE,
+} from "./table.ts";
+import { beginTurn, dueSince, isAnswered, mayBegin, settleTurn } from "./turns.ts";
+
+/** RFC 6298 allows less than its 1 s where the clock is fine; Linux's TCP_RTO_MIN. */
+const LEAST_RTO = 200_000;
+const MOST_RTO = 60_000_000;
+const MOST_CWND = 8 << 20;
+/** How long a connection that the target closed is left open for the client to close it too. */
+export const LINGER = 1_000_000;
+
+/** What a look at a session came to. */
+export type Sent = "done" | "batch full" | "no port" | "over";
+
+/** Sends all that may be sent now. */
+export function transmit(c: Context, s: number): Sent {
+  const w = c.words;
+  const row = s * ROW;
+  if (w[row + STATE] === CLOSED) {
+    if (w[row + CURSOR] === NONE || w[row + FLAGS]! & SHED) return isOver(c, s) ? "over" : "done";
+    if (!openConnection(c, s)) return "no port";
+  }
+  if (!hasRoom(c, s)) return "batch full";
+  if (w[row + STATE] === SYN_SENT) {
+    if (w[row + FLAGS]! & SEND_SYN) sendSyn(c, s);
+    return "done";
+  }
+  if (w[row + FLAGS]! & RETRANSMIT) sendHead(c, s);
+  const sent = sendData(c, s);
+  if (sent !== "done") return sent;
+  if (isFinDue(c, s)) {
+    if (!hasRoom(c, s)) return "batch full";
+    if (w[row + FLAGS]! & CLIENT_RST) {
+      emit(c, s, RST | ACK, w[row + SND_NXT]!, NONE, 0, 0, 1, 0);
+      leaveConnection(c, s);
+      return "over";
+    }
+    sendFin(c, s);
+  }
+  if (w[row + FLAGS]! & ACK_NOW) {
+    if (!hasRoom(c, s)) return "batch full";
+    emit(c, s, ACK, w[row + SND_NXT]!, NONE, 0, 0, 1, 0);
+  }
+  return "done";
+}
+
+function sendSyn(c: Context, s: number): void {
+  const w = c.words;
+  const t = c.times;
+  const row = s * ROW;
+  w[row + FLAGS]! &= ~SEND_SYN;
+  emit(c, s, SYN, w[row + ISS]!, NONE, 0, 0, 1, 0);
+  if (w[row + RETRIES] === 0) {
+    w[row + RTT_SEQ] = (w[row + ISS]! + 1) | 0;
+    t[s * TIMES + RTT_AT] = c.now;
+  } else {
+    t[s * TIMES + RTT_AT] = 0;
+    c.counters[COUNTER.retransmitted]!++;
+  }
+  w[row + SND_NXT] = (w[row + ISS]! + 1) | 0;
+  w[row + SND_MAX] = w[row + SND_NXT]!;
+  armRetransmission(c, s);
+}
+
+/** The one segment at SND_UNA again (fast retransmit, partial acknowledgement). */
+function sendHead(c: Context, s: number): void {
+  const w = c.words;
+  const row = s * ROW;
+  w[row + FLAGS]! &= ~RETRANSMIT;
+  const segment = w[row + HEAD]!;
+  if (segment === NONE) return;
+  const g = c.segments.words;
+  const at = segment * SEGMENT;
+  const una = w[row + SND_UNA]!;
+  const from = distance(una, (g[at + SEQ]! + w[row + SEQ_DELTA]!) | 0);
+  const length = Math.min(w[row + MSS]!, g[at + LENGTH]! - from, distance(w[row + SND_NXT]!, una));
+  if (length <= 0) return;
+  emit(c, s, ACK | PSH, una, segment, from, length, w[row + MSS]!, 0);
+  c.counters[COUNTER.retransmitted]!++;
+  c.times[s * TIMES + RTT_AT] = 0;
+}
+
+function sendData(c: Context, s: number): Sent {
+  const w = c.words;
+  const row = s * ROW;
+  const g = c.segments.words;
+  const state = w[row + STATE]!;
+  if (state < ESTABLISHED || state === FIN_WAIT_2 || state === TIME_WAIT) return "done";
+  const mss = w[row + MSS]!;
+  for (let segment = w[row + CURSOR]!; segment !== NONE; segment = w[row + CURSOR]!) {
+    if (!hasRoom(c, s)) return "batch full";
+    const at = segment * SEGMENT;
+    if (g[at + MARKS]! & TURN_START || !(w[row + FLAGS]! & TURN_OPEN)) {
+      if (!mayBegin(c, s, segment)) return "done";
+      if (state === CLOSE_WAIT) return reopen(c, s);
+      beginTurn(c, s, segment);
+    }
+    const next = w[row + SND_NXT]!;
+    const from = distance(next, (g[at + SEQ]! + w[row + SEQ_DELTA]!) | 0);
+    const rest = g[at + LENGTH]! - from;
+    let length = Math.min(rest, MAX_PAYLOAD);
+    const inFlight = distance(next, w[row + SND_UNA]!);
+    const room = Math.min(w[row + SND_WND]!, w[row + CWND]!) - inFlight;
+    if (w[row + FLAGS]! & WINDOW_PROBE) {
+      w[row + FLAGS]! &= ~WINDOW_PROBE;
+      length = 1;
+    } else {
+      // Whole segments only, but for the last of what was captured together (RFC 9293 section 3.8.6.2.1).
+      if (length > room) length = room;
+      if (length < rest) length -= length % mss;
+      if (length <= 0) {
+        if (inFlight > 0) return "done";
+        if (room <= 0) {
+          if (c.times[s * TIMES + RTO_AT] === 0) armRetransmission(c, s);
+          return "done";
+        }
+        length = room;
+      }
+    }
+    const isLast = length === rest;
+    const isAgain = distance(next, w[row + SND_MAX]!) < 0;
+    const since = isAgain ? 0 : dueSince(c, s, c.segments.times[segment]!);
+    const push = isLast && g[at + MARKS]! & PUSH ? PSH : 0;
+    emit(c, s, ACK | push, next, segment, from, length, mss, since);
+    const end = (next + length) | 0;
+    w[row + SND_NXT] = end;
+    if (isAgain) c.counters[COUNTER.retransmitted]!++;
+    if (distance(end, w[row + SND_MAX]!) > 0) {
+      w[row + SND_MAX] = end;
+      if (c.times[s * TIMES + RTT_AT] === 0 && !isAgain) {
+        w[row + RTT_SEQ] = end;
+        c.times[s * TIMES + RTT_AT] = c.now;
+      }
+    }
+    if (isLast) w[row + CURSOR] = g[at + NEXT]!;
+    if (c.times[s * TIMES + RTO_AT] === 0) armRetransmission(c, s);
+  }
+  return "done";
+}
+
+/** The target has closed its side, the client goes on: a new connection for the next turn. */
+function reopen(c: Context, s: number): Sent {
+  const w = c.words;
+  const row = s * ROW;
+  emit(c, s, FIN | ACK, w[row + SND_NXT]!, NONE, 0, 0, 1, 0);
+  settleTurn(c, s);
+  leaveConnection(c, s);
+  return transmit(c, s);
+}
+
+/**
+ * Whether our FIN (or the client's RST) is due: the client's stream is done, sent, and answered; or the target closed and
+ * the client did not follow.
+ */
+function isFinDue(c: Context, s: number): boolean {
+  const w = c.words;
+  const row = s * ROW;
+  const flags = w[row + FLAGS]!;
+  if (flags & FIN_SENT || w[row + CURSOR] !== NONE) return false;
+  switch (w[row + STATE]) {
+    case FIN_WAIT_1:
+    case CLOSING:
+    case LAST_ACK_STATE:
+      return true; // sent before, lost
+    case CLOSE_WAIT:
+      if (c.times[s * TIMES + SINCE]! + LINGER <= c.now && w[row + HEAD] === NONE) return true;
+      break;
+    case ESTABLISHED:
+      break;
+    default:
+      return false;
+  }
+  if (!(flags & (CLIENT_FIN | CLIENT_RST)) || w[row + HELD] !== NONE) return false;
+  if (flags & CLIENT_FIN && distance(w[row + CLIENT_END]!, w[row + STREAM_END]!) > 0) return false;
+  if (flags & HALF_CLOSE) return true;
+  return w[row + STATE] === CLOSE_WAIT || isAnswered(c, s, w[row + CLIENT_END_ACK]!);
+}
+
+function sendFin(c: Context, s: number): void {
+  const w = c.words;
+  const row = s * ROW;
+  emit(c, s, FIN | ACK, w[row + SND_NXT]!, NONE, 0, 0, 1, 0);
+  const end = (w[row + SND_NXT]! + 1) | 0;
+  if (distance(end, w[row + SND_MAX]!) > 0) w[row + SND_MAX] = end;
+  else c.counters[COUNTER.retransmitted]!++;
+  w[row + SND_NXT] = end;
+  w[row + FLAGS]! |= FIN_SENT;
+  if (w[row + STATE] === ESTABLISHED) w[row + STATE] = FIN_WAIT_1;
+  else if (w[row + STATE] === CLOSE_WAIT) w[row + STATE] = LAST_ACK_STATE;
+  if (c.times[s * TIMES + RTO_AT] === 0) armRetransmission(c, s);
+}
+
+function armRetransmission(c: Context, s: number): void {
+  const backoff = Math.min(MOST_RTO, c.words[s * ROW + RTO]! * 2 ** c.words[s * ROW + RETRIES]!);
+  const at = c.now + backoff;
+  c.times[s * TIMES + RTO_AT] = at;
+  c.wheel.arm(s, at);
+}
+
+/** The retransmission timer ran out: everything from SND_UNA again, from one segment on (RFC 5681 section 3.1). */
+export function retransmitAfterTimeout(c: Context, s: number): void {
+  const w = c.words;
+  const row = s * ROW;
+  c.times[s * TIMES + RTO_AT] = 0;
+  c.times[s * TIMES + RTT_AT] = 0;
+  w[row + RETRIES]!++;
+  if (w[row + STATE] === SYN_SENT) {
+    w[row + FLAGS]! |= SEND_SYN;
+  } else if (w[row + SND_UNA] === w[row + SND_MAX]) {
+    w[row + FLAGS]! |= WINDOW_PROBE;
+  } else {
+    const mss = w[row + MSS]!;
+    const inFlight = distance(w[row + SND_MAX]!, w[row + SND_UNA]!);
+    if (w[row + RETRIES] === 1) w[row + SSTHRESH] = Math.max(inFlight >> 1, 2 * mss);
+    w[row + CWND] = mss;
+    w[row + SND_NXT] = w[row + SND_UNA]!;
+    w[row + CURSOR] = w[row + HEAD]!;
+    w[row + RECOVER] = w[row + SND_MAX]!;
+    w[row + FLAGS]! &= ~(IN_RECOVERY | FIN_SENT | RETRANSMIT);
+    w[row + DUPLICATE_ACKS] = 0;
+    // A window that closed meanwhile must not stop the first segment.
+    if (w[row + SND_WND]! < mss && w[row + HEAD] !== NONE) w[row + FLAGS]! |= WINDOW_PROBE;
+  }
+  c.makeReady(s);
+}
+
+/**
+ * Takes the acknowledgement and window of a segment of the target (RFC 9293 section 3.10.7.4, fifth check). False if it
+ * acknowledges what was never sent. `payload` is the segment's data and FIN.
+ */
+export function takeAcknowledgement(c: Context, s: number, packet: Packet, payload: number): boolean {
+  const w = c.words;
+  const row = s * ROW;
+  const ack = packet.ack | 0;
+  if (distance(ack, w[row + SND_MAX]!) > 0) return false;
+  const acked = distance(ack, w[row + SND_UNA]!);
+  const window = packet.window << w[row + SND_WSCALE]!;
+  if (acked > 0) {
+    w[row + SND_UNA] = ack;
+    if (distance(ack, w[row + SND_NXT]!) > 0) w[row + SND_NXT] = ack;
+    releaseAcknowledged(c, s);
+    measureRoundTrip(c, s, ack, packet.time);
+    w[row + RETRIES] = 0;
+    c.times[s * TIMES + RTO_AT] = 0;
+    if (w[row + SND_UNA] !== w[row + SND_MAX]) armRetransmission(c, s);
+    openCongestionWindow(c, s, acked);
+  } else if (
+    acked === 0 &&
+    payload === 0 &&
+    window === w[row + SND_WND] &&
+    w[row + SND_UNA] !== w[row + SND_MAX]
+  ) {
+    takeDuplicate(c, s);
+  }
+  if (acked >= 0) {
+    const seq = packet.seq | 0;
+    const newer = distance(seq, w[row + SND_WL1]!);
+    if (newer > 0 || (newer === 0 && distance(ack, w[row + SND_WL2]!) >= 0)) {
+      if (w[row + SND_WND] === 0 && window > 0) c.times[s * TIMES + RTO_AT] = 0;
+      w[row + SND_WND] = window;
+      w[row + SND_WL1] = seq;
+      w[row + SND_WL2] = ack;
+    }
+  }
+  return true;
+}
+
+/** Forgets what is acknowledged; the cursor never stays behind SND_NXT. */
+function releaseAcknowledged(c: Context, s: number): void {
+  const w = c.words;
+  const row = s * ROW;
+  const una = (w[row + SND_UNA]! - w[row + SEQ_DELTA]!) | 0;
+  for (let head = w[row + HEAD]!; head !== NONE; head = w[row + HEAD]!) {
+    if (distance(segmentEnd(c, head), una) > 0) break;
+    releaseHead(c, s);
+  }
+}
+
+/** RFC 6298, Karn's rule kept by the caller; the clock is that of the capture. */
+function measureRoundTrip(c: Context, s: number, ack: number, time: number): void {
+  const w = c.words;
+  const row = s * ROW;
+  const began = c.times[s * TIMES + RTT_AT]!;
+  if (began === 0 || distance(ack, w[row + RTT_SEQ]!) < 0) return;
+  c.times[s * TIMES + RTT_AT] = 0;
+  const sample = Math.max(1, Math.round(time - began));
+  if (w[row + SRTT] === 0) {
+    w[row + SRTT] = sample;
+    w[row + RTTVAR] = sample >> 1;
+  } else {
+    const error = Math.abs(w[row + SRTT]! - sample);
+    w[row + RTTVAR] = Math.round((3 * w[row + RTTVAR]! + error) / 4);
+    w[row + SRTT] = Math.max(1, Math.round((7 * w[row + SRTT]! + sample) / 8));
+  }
+  w[row + RTO] = Math.min(MOST_RTO, Math.max(LEAST_RTO, w[row + SRTT]! + 4 * w[row + RTTVAR]!));
+}
+
+function openCongestionWindow(c: Context, s: number, acked: number): void {
+  const w = c.words;
+  const row = s * ROW;
+  const mss = w[row + MSS]!;
+  w[row + DUPLICATE_ACKS] = 0;
+  if (w[row + FLAGS]! & IN_RECOVERY) {
+    if (distance(w[row + SND_UNA]!, w[row + RECOVER]!) >= 0) {
+      w[row + FLAGS]! &= ~IN_RECOVERY;
+      w[row + CWND] = w[row + SSTHRESH]!;
+    } else {
+      // Partial acknowledgement: the next hole (RFC 6582 section 3.2, step 3).
+      w[row + CWND] = Math.max(mss, w[row + CWND]! - acked + mss);
+      w[row + FLAGS]! |= RETRANSMIT;
+    }
+    return;
+  }
+  const cwnd = w[row + CWND]!;
+  const growth = cwnd < w[row + SSTHRESH]! ? acked : Math.max(1, Math.floor((mss * acked) / cwnd));
+  w[row + CWND] = Math.min(MOST_CWND, cwnd + growth);
+}
+
+function takeDuplicate(c: Context, s: number): void {
+  const w = c.words;
+  const row = s * ROW;
+  const mss = w[row + MSS]!;
+  const count = ++w[row + DUPLICATE_ACKS]!;
+  if (w[row + FLAGS]! & IN_RECOVERY) {
+    w[row + CWND] = Math.min(MOST_CWND, w[row + CWND]! + mss);
+    return;
+  }
+  if (count !== 3 || distance(w[row + SND_UNA]!, w[row + RECOVER]!) <= 0) return;
+  const inFlight = distance(w[row + SND_MAX]!, w[row + SND_UNA]!);
+  w[row + SSTHRESH] = Math.max(inFlight >> 1, 2 * mss);
+  w[row + CWND] = w[row + SSTHRESH]! + 3 * mss;
+  w[row + RECOVER] = w[row + SND_MAX]!;
+  w[row + FLAGS]! |= IN_RECOVERY | RETRANSMIT;
+}

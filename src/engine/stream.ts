@@ -1,0 +1,252 @@
+/**
+ * The client's side: captured segments become one ordered stream per session, cut into turns.
+ *
+ * A turn is what a client sends until it has heard back: data whose acknowledgement number is later than that of
+ * the data before begins a new one.
+ */
+import type { Packet } from "../wire/packet.ts";
+import { distance } from "../wire/tcp.ts";
+import type { Context } from "./context.ts";
+import { COUNTER } from "./counters.ts";
+import { ACK_NUMBER, LENGTH, MARKS, NEXT, PUSH, SEGMENT, SEQ, TURN_START } from "./segments.ts";
+import {
+  CLIENT_ISN,
+  CURSOR,
+  FLAGS,
+  GAP_AT,
+  HEAD,
+  HELD,
+  LAST_ACK,
+  MIDSTREAM,
+  NONE,
+  QUEUED,
+  ROW,
+  SHED,
+  SKIP_TURN,
+  STREAM_END,
+  TAIL,
+  TIMES,
+  TURN_COUNTED,
+  TURNS,
+} from "./table.ts";
+
+/** Further ahead than any window: not data of this connection. */
+const MOST_AHEAD = 1 << 30;
+
+/** What became of captured payload. */
+export type Taken = "taken" | "repeated" | "stray" | "no memory";
+
+/** Takes the payload of a captured packet (at least one byte). */
+export function takePayload(c: Context, s: number, packet: Packet): Taken {
+  const w = c.words;
+  const row = s * ROW;
+  if (w[row + FLAGS]! & MIDSTREAM && !findTurn(c, s, packet)) return "taken";
+
+  const length = Math.min(packet.length, packet.end - packet.payload);
+  const ahead = distance(packet.seq, w[row + STREAM_END]!);
+  if (ahead + length <= 0) return "repeated";
+  if (ahead > MOST_AHEAD) return "stray";
+  const skip = ahead < 0 ? -ahead : 0;
+  const sessionBytes = w[row + QUEUED]! + length;
+  const seq = (packet.seq + skip) | 0;
+  const marks = packet.flags & 0x08 ? PUSH : 0;
+
+  if (ahead <= 0 && isIgnored(c, s, packet.ack)) {
+    w[row + STREAM_END] = (seq + length - skip) | 0;
+    takeHeld(c, s);
+    return "taken";
+  }
+  const segment =
+    sessionBytes > c.config.sessionBytes
+      ? NONE
+      : c.segments.add(packet, packet.payload + skip, length - skip, seq, marks);
+  if (segment === NONE) {
+    if (ahead <= 0) countTurn(c, s, packet.ack);
+    return "no memory";
+  }
+  w[row + QUEUED]! += length - skip;
+  if (ahead > 0) {
+    hold(c, s, segment);
+    return "taken";
+  }
+  append(c, s, segment);
+  takeHeld(c, s);
+  return "taken";
+}
+
+/**
+ * A session seen from its middle: its stream begins with the first data that surely begins a turn, because the client
+ * has acknowledged something since its last data. What comes before is one turn, dropped.
+ */
+function findTurn(c: Context, s: number, packet: Packet): boolean {
+  const w = c.words;
+  const row = s * ROW;
+  const ack = packet.ack | 0;
+  const known = w[row + STREAM_END] !== 0 || w[row + LAST_ACK] !== 0;
+  const acknowledged = known && distance(ack, w[row + LAST_ACK]!) > 0;
+  const follows = !known || distance(packet.seq, w[row + STREAM_END]!) >= 0;
+  if (follows && (acknowledged || packet.think >= 0)) {
+    w[row + FLAGS]! &= ~MIDSTREAM;
+    w[row + CLIENT_ISN] = (packet.seq - 1) | 0;
+    w[row + STREAM_END] = packet.seq | 0;
+    return true;
+  }
+  if (!known) {
+    c.counters[COUNTER.turnsCaptured]!++;
+    c.counters[COUNTER.turnsPending]!++;
+    c.dropTurns(1, "midstream");
+  }
+  if (follows) {
+    w[row + LAST_ACK] = ack;
+    w[row + STREAM_END] = (packet.seq + packet.length) | 0;
+  }
+  return false;
+}
+
+function beginsTurn(c: Context, s: number, ack: number): boolean {
+  const w = c.words;
+  const row = s * ROW;
+  // Before the first data LAST_ACK is 0; HEAD is NONE then as well, but also whenever all is acknowledged.
+  return w[row + LAST_ACK] === 0 || distance(ack, w[row + LAST_ACK]!) > 0;
+}
+
+/** Counts the turn that data with this acknowledgement number begins, if it begins one; says whether it does. */
+function countTurn(c: Context, s: number, ack: number): boolean {
+  const w = c.words;
+  const row = s * ROW;
+  if (beginsTurn(c, s, ack)) {
+    w[row + LAST_ACK] = ack | 0 || 1;
+    w[row + FLAGS]! &= ~SKIP_TURN;
+    w[row + TURNS]!++;
+    c.counters[COUNTER.turnsCaptured]!++;
+    c.counters[COUNTER.turnsPending]!++;
+    return true;
+  }
+  if (w[row + TURNS] === 0 && w[row + FLAGS]! & TURN_COUNTED) {
+    // More of a turn that looked complete and answered: it is neither.
+    w[row + FLAGS]! &= ~TURN_COUNTED;
+    w[row + TURNS] = 1;
+    c.counters[COUNTER.turnsSent]!--;
+    c.counters[COUNTER.turnsAnswered]!--;
+    c.counters[COUNTER.turnsPending]!++;
+  }
+  return false;
+}
+
+/** Whether data that is next in order is not to be kept: the rest of a dropped turn, or a session over a bound. */
+function isIgnored(c: Context, s: number, ack: number): boolean {
+  const flags = c.words[s * ROW + FLAGS]!;
+  if (!(flags & (SKIP_TURN | SHED))) return false;
+  if (flags & SHED) {
+    if (countTurn(c, s, ack)) {
+      c.words[s * ROW + TURNS]!--;
+      c.dropTurns(1, "memory");
+    }
+    return true;
+  }
+  return !beginsTurn(c, s, ack);
+}
+
+function append(c: Context, s: number, segment: number): void {
+  const w = c.words;
+  const row = s * ROW;
+  const g = c.segments.words;
+  const at = segment * SEGMENT;
+  const isFirst = w[row + LAST_ACK] === 0;
+  if (countTurn(c, s, g[at + ACK_NUMBER]!) && !isFirst) g[at + MARKS]! |= TURN_START;
+  w[row + STREAM_END] = (g[at + SEQ]! + g[at + LENGTH]!) | 0;
+  g[at + NEXT] = NONE;
+  if (w[row + HEAD] === NONE) w[row + HEAD] = segment;
+  else g[w[row + TAIL]! * SEGMENT + NEXT] = segment;
+  w[row + TAIL] = segment;
+  if (w[row + CURSOR] === NONE) w[row + CURSOR] = segment;
+}
+
+/** Keeps a segment beyond a gap, ordered by sequence number; overlaps are cut when it is taken. */
+function hold(c: Context, s: number, segment: number): void {
+  const w = c.words;
+  const row = s * ROW;
+  const g = c.segments.words;
+  const seq = g[segment * SEGMENT + SEQ]!;
+  let before = NONE;
+  let after = w[row + HELD]!;
+  while (after !== NONE && distance(g[after * SEGMENT + SEQ]!, seq) <= 0) {
+    before = after;
+    after = g[after * SEGMENT + NEXT]!;
+  }
+  g[segment * SEGMENT + NEXT] = after;
+  if (before === NONE) w[row + HELD] = segment;
+  else g[before * SEGMENT + NEXT] = segment;
+  if (c.times[s * TIMES + GAP_AT] === 0) c.times[s * TIMES + GAP_AT] = c.now;
+}
+
+/** Moves what is no longer beyond a gap into the stream. */
+function takeHeld(c: Context, s: number): void {
+  const w = c.words;
+  const row = s * ROW;
+  const g = c.segments.words;
+  let segment = w[row + HELD]!;
+  if (segment === NONE) return;
+  while (segment !== NONE) {
+    const at = segment * SEGMENT;
+    const behind = -distance(g[at + SEQ]!, w[row + STREAM_END]!);
+    if (behind < 0) break;
+    const next = g[at + NEXT]!;
+    if (behind >= g[at + LENGTH]!) {
+      w[row + QUEUED]! -= g[at + LENGTH]!;
+      c.segments.release(segment);
+    } else {
+      if (behind > 0) {
+        w[row + QUEUED]! -= behind;
+        c.segments.trimFront(segment, behind);
+      }
+      if (isIgnored(c, s, g[at + ACK_NUMBER]!)) {
+        w[row + STREAM_END] = (g[at + SEQ]! + g[at + LENGTH]!) | 0;
+        w[row + QUEUED]! -= g[at + LENGTH]!;
+        c.segments.release(segment);
+      } else {
+        append(c, s, segment);
+      }
+    }
+    segment = next;
+  }
+  w[row + HELD] = segment;
+  c.times[s * TIMES + GAP_AT] = segment === NONE ? 0 : c.now;
+}
+
+/** Forgets the first segment in order; the cursor moves on with it. */
+export function releaseHead(c: Context, s: number): void {
+  const w = c.words;
+  const row = s * ROW;
+  const segment = w[row + HEAD]!;
+  const next = c.segments.words[segment * SEGMENT + NEXT]!;
+  w[row + QUEUED]! -= c.segments.words[segment * SEGMENT + LENGTH]!;
+  if (w[row + CURSOR] === segment) w[row + CURSOR] = next;
+  w[row + HEAD] = next;
+  if (next === NONE) w[row + TAIL] = NONE;
+  c.segments.release(segment);
+}
+
+/** Counts the turns that lie beyond the gap and forgets their data; the stream goes on behind them. */
+export function releaseHeld(c: Context, s: number): void {
+  const w = c.words;
+  const row = s * ROW;
+  let segment = w[row + HELD]!;
+  while (segment !== NONE) {
+    const g = c.segments.words;
+    const next = g[segment * SEGMENT + NEXT]!;
+    countTurn(c, s, g[segment * SEGMENT + ACK_NUMBER]!);
+    if (distance(segmentEnd(c, segment), w[row + STREAM_END]!) > 0) w[row + STREAM_END] = segmentEnd(c, segment);
+    w[row + QUEUED]! -= g[segment * SEGMENT + LENGTH]!;
+    c.segments.release(segment);
+    segment = next;
+  }
+  w[row + HELD] = NONE;
+  c.times[s * TIMES + GAP_AT] = 0;
+}
+
+/** The client's sequence number behind a segment. */
+export function segmentEnd(c: Context, segment: number): number {
+  const g = c.segments.words;
+  return (g[segment * SEGMENT + SEQ]! + g[segment * SEGMENT + LENGTH]!) | 0;
+}

@@ -1,0 +1,211 @@
+/**
+ * The session table: one row of 32-bit words and one of times (us) per session, so that 100,000 sessions cost the
+ * garbage collector nothing. A field of session `s` is `words[s * ROW + FIELD]`, a time `times[s * TIMES + FIELD]`.
+ *
+ * Sequence numbers are kept as signed 32-bit values; compare them with `distance`, or for equality after `| 0`.
+ */
+
+/** Words of a row. */
+export const ROW = 64;
+/** Times of a row. */
+export const TIMES = 10;
+/** "No row, no segment, no port". */
+export const NONE = -1;
+
+// Who: the client's connection, its addresses as IPv4-mapped IPv6, four words each.
+export const CLIENT_ADDRESS = 0;
+export const ONLINE_ADDRESS = 4;
+/** Client port << 16 | online port. */
+export const CLIENT_PORTS = 8;
+/** Next session of the same hash bucket: by client flow, by own flow. */
+export const CLIENT_CHAIN = 9;
+export const OWN_CHAIN = 10;
+export const SERVICE = 11;
+/** Our side: path and source port, NONE while there is no connection. */
+export const PATH = 12;
+export const PORT = 13;
+
+export const STATE = 14;
+export const FLAGS = 15;
+
+// The client's stream, in the client's sequence numbers.
+export const CLIENT_ISN = 16;
+/** Next byte expected in order. */
+export const STREAM_END = 17;
+/** First and last segment kept in order (oldest not acknowledged by the target first). */
+export const HEAD = 18;
+export const TAIL = 19;
+/** Segments beyond a gap, by sequence number. */
+export const HELD = 20;
+/** The segment that holds the next byte to send, NONE if all are sent. */
+export const CURSOR = 21;
+/** Acknowledgement number of the last data: a later one begins a new turn. */
+export const LAST_ACK = 22;
+/** Sequence number of the client's FIN or RST. */
+export const CLIENT_END = 23;
+/** Bytes kept. */
+export const QUEUED = 24;
+/** Turns captured and neither sent nor dropped. */
+export const TURNS = 25;
+/** Acknowledgement number of the turn that was sent last. */
+export const TURN_ACK = 26;
+/** Client sequence number at which it began. */
+export const TURN_SEQ = 27;
+/** Value of RCV_NXT when it was sent. */
+export const TURN_RCV = 28;
+
+// The connection to the target (names of RFC 9293 section 3.3.1), in its sequence numbers.
+/** Target sequence number = client sequence number + SEQ_DELTA. */
+export const SEQ_DELTA = 29;
+export const ISS = 30;
+export const SND_UNA = 31;
+export const SND_NXT = 32;
+/** Highest sequence number sent. */
+export const SND_MAX = 33;
+/** Peer's window, scaled. */
+export const SND_WND = 34;
+export const SND_WL1 = 35;
+export const SND_WL2 = 36;
+export const CWND = 37;
+export const SSTHRESH = 38;
+/** RFC 6582: SND_MAX when recovery began. */
+export const RECOVER = 39;
+export const DUPLICATE_ACKS = 40;
+export const RCV_NXT = 41;
+/** The last acknowledgement number we sent. */
+export const RCV_ACKED = 42;
+export const TS_RECENT = 43;
+/** us (RFC 6298). */
+export const SRTT = 44;
+export const RTTVAR = 45;
+export const RTO = 46;
+/** Retransmissions in a row. */
+export const RETRIES = 47;
+/** Acknowledgement that ends the running measurement of the round trip. */
+export const RTT_SEQ = 48;
+/** Payload bytes per segment, options subtracted. */
+export const MSS = 49;
+/** What the SYN offers, from the client's SYN: see OFFER_* in FLAGS. */
+export const OFFER_MSS = 50;
+export const OFFER_WSCALE = 51;
+/** Shift of the peer's window. */
+export const SND_WSCALE = 52;
+/** Out-of-order data of the target: pairs of [left, right), ordered, OUT_OF_ORDER_COUNT of them. */
+export const OUT_OF_ORDER_COUNT = 53;
+export const OUT_OF_ORDER = 54;
+export const OUT_OF_ORDER_MAX = 4;
+/** (54 to 61 are the intervals.) Connections opened for this session so far. */
+export const CONNECTIONS = 62;
+/** Acknowledgement number of the client's FIN or RST. */
+export const CLIENT_END_ACK = 63;
+
+// Times.
+export const RTO_AT = 0;
+export const ACK_AT = 1;
+/** When the next turn may go, if nothing else decides before. */
+export const TURN_AT = 2;
+/** When the last of the target's data came. */
+export const RESPONSE_AT = 3;
+/** When the session last heard from the client or the target. */
+export const ACTIVE_AT = 4;
+/** When the round trip being measured began. */
+export const RTT_AT = 5;
+/** When the state was entered (TIME_WAIT, CLOSE_WAIT). */
+export const SINCE = 6;
+/** When what the target sent, or a timer, last made something due: waits are no lag. */
+export const DUE_AT = 7;
+/** When the first byte beyond the gap was captured, 0 without a gap. */
+export const GAP_AT = 8;
+/** When the open turn began to be sent. */
+export const TURN_BEGAN_AT = 9;
+
+// STATE: the connection to the target, as in RFC 9293 section 3.3.2.
+/** Not in use. */
+export const FREE = 0;
+/** No connection: not yet, or not any more; the next turn opens one. */
+export const CLOSED = 1;
+export const SYN_SENT = 2;
+export const ESTABLISHED = 3;
+export const FIN_WAIT_1 = 4;
+export const FIN_WAIT_2 = 5;
+export const CLOSING = 6;
+export const TIME_WAIT = 7;
+export const CLOSE_WAIT = 8;
+export const LAST_ACK_STATE = 9;
+
+// FLAGS.
+export const READY = 1 << 0;
+export const ACK_NOW = 1 << 1;
+export const SEND_SYN = 1 << 2;
+export const CLIENT_FIN = 1 << 3;
+export const CLIENT_RST = 1 << 4;
+/** The client closed before it heard an answer: the FIN does not wait for one either. */
+export const HALF_CLOSE = 1 << 5;
+/** Seen from the middle: no turn boundary known yet, nothing is sent. */
+export const MIDSTREAM = 1 << 6;
+/** A turn was sent and no answer has come that ends it. */
+export const TURN_OPEN = 1 << 7;
+/** The open turn was counted as sent already. */
+export const TURN_COUNTED = 1 << 8;
+export const IN_RECOVERY = 1 << 9;
+export const OFFER_SACK = 1 << 10;
+export const OFFER_TIMESTAMPS = 1 << 11;
+export const TIMESTAMPS = 1 << 12;
+export const SACK = 1 << 13;
+export const FIN_SENT = 1 << 14;
+/** A try of the path at start, without a client. */
+export const PROBE = 1 << 15;
+/** Was established at least once. */
+export const WAS_ESTABLISHED = 1 << 16;
+/** No longer found by its client flow: a new connection uses it. */
+export const SUPERSEDED = 1 << 17;
+/** Over a bound: its turns are counted and dropped. */
+export const SHED = 1 << 18;
+export const RETRANSMIT = 1 << 19;
+/** A window probe is due (RFC 9293 section 3.8.6.1). */
+export const WINDOW_PROBE = 1 << 20;
+/** The turn being captured was dropped: its further bytes are ignored. */
+export const SKIP_TURN = 1 << 21;
+/** The target's bytes before RCV_NXT ended with PSH. */
+export const LAST_PUSH = 1 << 22;
+/** The open turn is being sent a second time, on a new connection. */
+export const TURN_RETRIED = 1 << 23;
+/** The end of the session is ours: nothing more is taken from the client. */
+export const ENDING = 1 << 24;
+
+export class SessionTable {
+  readonly words: Int32Array;
+  readonly times: Float64Array;
+  readonly capacity: number;
+  private fresh = 0;
+  private free = NONE;
+
+  constructor(capacity: number) {
+    this.capacity = capacity;
+    this.words = new Int32Array(capacity * ROW);
+    this.times = new Float64Array(capacity * TIMES);
+  }
+
+  /** A cleared row, or NONE if all are in use. */
+  allocate(): number {
+    let s = this.free;
+    if (s !== NONE) this.free = this.words[s * ROW + CLIENT_CHAIN]!;
+    else if (this.fresh < this.capacity) s = this.fresh++;
+    else return NONE;
+    this.words.fill(0, s * ROW, s * ROW + ROW);
+    this.times.fill(0, s * TIMES, s * TIMES + TIMES);
+    return s;
+  }
+
+  release(s: number): void {
+    this.words[s * ROW + STATE] = FREE;
+    this.words[s * ROW + FLAGS] = 0;
+    this.words[s * ROW + CLIENT_CHAIN] = this.free;
+    this.free = s;
+  }
+
+  /** Rows that were ever in use are below this. */
+  get end(): number {
+    return this.fresh;
+  }
+}

@@ -1,0 +1,144 @@
+/**
+ * When the next turn may go: after the target has answered the turn before, and not sooner after that answer than the
+ * client took to think.
+ */
+import { distance } from "../wire/tcp.ts";
+import type { Context } from "./context.ts";
+import { COUNTER } from "./counters.ts";
+import { ACK_NUMBER, MARKS, SEGMENT, SEQ, THINK, TURN_START } from "./segments.ts";
+import {
+  CLOSE_WAIT,
+  CURSOR,
+  DUE_AT,
+  FLAGS,
+  HEAD,
+  LAST_PUSH,
+  NONE,
+  RCV_NXT,
+  RESPONSE_AT,
+  ROW,
+  SEQ_DELTA,
+  SRTT,
+  STATE,
+  TIMES,
+  TURN_ACK,
+  TURN_AT,
+  TURN_BEGAN_AT,
+  TURN_COUNTED,
+  TURN_OPEN,
+  TURN_RCV,
+  TURN_RETRIED,
+  TURN_SEQ,
+  TURNS,
+} from "./table.ts";
+
+/** A shorter answer than production's is complete after this much silence (us), or two round trips. */
+const LEAST_QUIET = 1000;
+const MOST_QUIET = 20_000;
+/** Without a PSH at its end, after this many times as much. */
+const QUIET_WITHOUT_PUSH = 10;
+
+/**
+ * Whether the target has answered the open turn, when the client went on after it had acknowledged up to
+ * `nextAck`. Production's answer had as many bytes as that acknowledgement number advanced: as many from the target,
+ * ended by PSH, are an answer at once; fewer are one after a silence. Sets TURN_AT where only time is missing.
+ */
+export function isAnswered(c: Context, s: number, nextAck: number): boolean {
+  const w = c.words;
+  const row = s * ROW;
+  const flags = w[row + FLAGS]!;
+  if (!(flags & TURN_OPEN)) return true;
+  if (!isDelivered(c, s)) return false;
+  if (w[row + STATE] === CLOSE_WAIT) return true; // nothing more will come
+  const received = distance(w[row + RCV_NXT]!, w[row + TURN_RCV]!);
+  if (received <= 0) return false;
+  const expected = distance(nextAck, w[row + TURN_ACK]!);
+  const pushed = (flags & LAST_PUSH) !== 0;
+  if (pushed && received >= expected) return true;
+  const quiet = Math.min(MOST_QUIET, Math.max(LEAST_QUIET, 2 * w[row + SRTT]!));
+  const at = c.times[s * TIMES + RESPONSE_AT]! + (pushed ? quiet : quiet * QUIET_WITHOUT_PUSH);
+  return hasCome(c, s, at);
+}
+
+/** Whether `at` has come; else TURN_AT is set to it. */
+function hasCome(c: Context, s: number, at: number): boolean {
+  if (at <= c.now) return true;
+  c.times[s * TIMES + TURN_AT] = at;
+  c.wheel.arm(s, at);
+  return false;
+}
+
+/** Whether the turn that begins with `segment` may be sent now; else TURN_AT is set, or an answer is awaited. */
+export function mayBegin(c: Context, s: number, segment: number): boolean {
+  const g = c.segments.words;
+  const at = segment * SEGMENT;
+  if (!isAnswered(c, s, g[at + ACK_NUMBER]!)) return false;
+  const think = g[at + THINK]!;
+  if (think <= 0 || !(c.words[s * ROW + FLAGS]! & TURN_OPEN)) return true;
+  return hasCome(c, s, c.times[s * TIMES + RESPONSE_AT]! + think);
+}
+
+/** Marks the turn that begins with `segment` as the one being sent. */
+export function beginTurn(c: Context, s: number, segment: number): void {
+  const w = c.words;
+  const row = s * ROW;
+  const g = c.segments.words;
+  const at = segment * SEGMENT;
+  settleTurn(c, s);
+  g[at + MARKS]! &= ~TURN_START;
+  const isRetry = w[row + TURN_SEQ] === g[at + SEQ];
+  w[row + FLAGS]! &= ~(TURN_COUNTED | LAST_PUSH | (isRetry ? 0 : TURN_RETRIED));
+  w[row + FLAGS]! |= TURN_OPEN;
+  w[row + TURN_ACK] = g[at + ACK_NUMBER]!;
+  w[row + TURN_SEQ] = g[at + SEQ]!;
+  w[row + TURN_RCV] = w[row + RCV_NXT]!;
+  c.times[s * TIMES + TURN_AT] = 0;
+  c.times[s * TIMES + TURN_BEGAN_AT] = c.now;
+}
+
+/** Whether all captured bytes of the open turn were sent and acknowledged: nothing of it is kept any more. */
+function isDelivered(c: Context, s: number): boolean {
+  const row = s * ROW;
+  const head = c.words[row + HEAD]!;
+  if (head !== c.words[row + CURSOR]) return false;
+  return head === NONE || (c.segments.words[head * SEGMENT + MARKS]! & TURN_START) !== 0;
+}
+
+/** Counts the open turn as sent and answered once it is delivered and a response has begun. */
+export function countAnswered(c: Context, s: number): void {
+  const w = c.words;
+  const row = s * ROW;
+  const flags = w[row + FLAGS]!;
+  if ((flags & (TURN_OPEN | TURN_COUNTED)) !== TURN_OPEN || !isDelivered(c, s)) return;
+  if (distance(w[row + RCV_NXT]!, w[row + TURN_RCV]!) <= 0) return;
+  w[row + FLAGS] = flags | TURN_COUNTED;
+  w[row + TURNS]!--;
+  c.counters[COUNTER.turnsSent]!++;
+  c.counters[COUNTER.turnsAnswered]!++;
+  c.counters[COUNTER.turnsPending]!--;
+}
+
+/** Closes the books of the open turn: if it was delivered it counts as sent, answered or not. */
+export function settleTurn(c: Context, s: number): void {
+  const w = c.words;
+  const row = s * ROW;
+  countAnswered(c, s);
+  const flags = w[row + FLAGS]!;
+  if ((flags & (TURN_OPEN | TURN_COUNTED)) === TURN_OPEN && isDelivered(c, s)) {
+    w[row + TURNS]!--;
+    c.counters[COUNTER.turnsSent]!++;
+    c.counters[COUNTER.turnsPending]!--;
+    w[row + FLAGS] = flags | TURN_COUNTED;
+  }
+}
+
+/** When a byte that is next to be sent became due: captured, or freed by the target or a timer. */
+export function dueSince(c: Context, s: number, captured: number): number {
+  return Math.max(captured, c.times[s * TIMES + DUE_AT]!);
+}
+
+/** The target sequence number at which the open turn began. */
+export function turnStart(c: Context, s: number): number {
+  const row = s * ROW;
+  return (c.words[row + TURN_SEQ]! + c.words[row + SEQ_DELTA]!) | 0;
+}

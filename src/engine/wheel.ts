@@ -1,0 +1,123 @@
+/**
+ * A timing wheel for rows of a table: one deadline per row, arming and disarming in constant time, no allocation.
+ *
+ * Deadlines up to 8 s ahead live in slots of 1 ms, later ones in slots of 1 s and come up to 1 s late, so that
+ * thousands of idle sessions cost no wake-ups. Arming is lazy: a row that is armed for an earlier time stays
+ * there and is asked again then, which makes pushing a deadline back free.
+ */
+const FINE_SLOTS = 8192;
+const FINE_TICK = 1000;
+const COARSE_SLOTS = 4096;
+const COARSE_TICK = 1_000_000;
+/** Fine deadlines must not wrap onto the slot that is being read. */
+const FINE_SPAN = (FINE_SLOTS - 2) * FINE_TICK;
+const NONE = -1;
+
+export class Wheel {
+  private readonly fine = new Int32Array(FINE_SLOTS).fill(NONE);
+  private readonly coarse = new Int32Array(COARSE_SLOTS).fill(NONE);
+  private readonly next: Int32Array;
+  private readonly previous: Int32Array;
+  /** Slot + 1 of each armed row (coarse ones from FINE_SLOTS up), 0 if it is not armed. */
+  private readonly slot: Int32Array;
+  private readonly deadline: Float64Array;
+  private fineTick: number;
+  private coarseTick: number;
+  private due = new Int32Array(1024);
+
+  /** `rows`: rows are 0 to rows - 1. `now`: us. */
+  constructor(rows: number, now: number) {
+    this.next = new Int32Array(rows);
+    this.previous = new Int32Array(rows);
+    this.slot = new Int32Array(rows);
+    this.deadline = new Float64Array(rows);
+    this.fineTick = Math.floor(now / FINE_TICK);
+    this.coarseTick = Math.floor(now / COARSE_TICK);
+  }
+
+  /** Sees to it that `row` expires at `at` (us) or before. */
+  arm(row: number, at: number): void {
+    if (this.slot[row] !== 0) {
+      if (this.deadline[row]! <= at) return;
+      this.disarm(row);
+    }
+    this.deadline[row] = at;
+    const tick = Math.max(Math.ceil(at / FINE_TICK), this.fineTick + 1);
+    if ((tick - this.fineTick) * FINE_TICK <= FINE_SPAN) {
+      this.link(row, tick % FINE_SLOTS);
+      return;
+    }
+    const second = Math.min(Math.ceil(at / COARSE_TICK), this.coarseTick + COARSE_SLOTS - 1);
+    this.link(row, FINE_SLOTS + (second % COARSE_SLOTS));
+  }
+
+  disarm(row: number): void {
+    const slot = this.slot[row]! - 1;
+    if (slot < 0) return;
+    const next = this.next[row]!;
+    const previous = this.previous[row]!;
+    if (previous === NONE) this.setHead(slot, next);
+    else this.next[previous] = next;
+    if (next !== NONE) this.previous[next] = previous;
+    this.slot[row] = 0;
+  }
+
+  /** Calls `expire` once for every row whose deadline has passed; it may arm rows again. */
+  advance(now: number, expire: (row: number) => void): void {
+    let count = 0;
+    const fineTick = Math.floor(now / FINE_TICK);
+    const first = Math.max(this.fineTick + 1, fineTick - FINE_SLOTS + 1);
+    for (let tick = first; tick <= fineTick; tick++) count = this.collect(tick % FINE_SLOTS, count);
+    this.fineTick = Math.max(fineTick, this.fineTick);
+    const coarseTick = Math.floor(now / COARSE_TICK);
+    for (let tick = this.coarseTick + 1; tick <= coarseTick; tick++) {
+      count = this.collect(FINE_SLOTS + (tick % COARSE_SLOTS), count);
+    }
+    this.coarseTick = Math.max(coarseTick, this.coarseTick);
+    for (let i = 0; i < count; i++) expire(this.due[i]!);
+  }
+
+  /** us until the next slot of 1 ms that holds anything, at most `limit`. */
+  wait(now: number, limit: number): number {
+    const last = Math.min(Math.floor((now + limit) / FINE_TICK), this.fineTick + FINE_SLOTS - 1);
+    for (let tick = this.fineTick + 1; tick <= last; tick++) {
+      if (this.fine[tick % FINE_SLOTS] !== NONE) return Math.max(0, tick * FINE_TICK - now);
+    }
+    return limit;
+  }
+
+  private collect(slot: number, count: number): number {
+    let row = this.head(slot);
+    if (row === NONE) return count;
+    this.setHead(slot, NONE);
+    while (row !== NONE) {
+      if (count === this.due.length) {
+        const larger = new Int32Array(count * 2);
+        larger.set(this.due);
+        this.due = larger;
+      }
+      this.due[count++] = row;
+      this.slot[row] = 0;
+      row = this.next[row]!;
+    }
+    return count;
+  }
+
+  private link(row: number, slot: number): void {
+    const head = this.head(slot);
+    this.next[row] = head;
+    this.previous[row] = NONE;
+    if (head !== NONE) this.previous[head] = row;
+    this.setHead(slot, row);
+    this.slot[row] = slot + 1;
+  }
+
+  private head(slot: number): number {
+    return slot < FINE_SLOTS ? this.fine[slot]! : this.coarse[slot - FINE_SLOTS]!;
+  }
+
+  private setHead(slot: number, row: number): void {
+    if (slot < FINE_SLOTS) this.fine[slot] = row;
+    else this.coarse[slot - FINE_SLOTS] = row;
+  }
+}
