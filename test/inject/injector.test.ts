@@ -1,18 +1,19 @@
 /** One conformance test for all injectors: what they send must arrive, right to the last bit, at a real kernel. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { createNetwork, ip, type Network, ONLINE, ONLINE6, TARGET, TARGET6 } from "../../src/demo/network.ts";
+import { createNetwork, ip, type Network, TARGET, TARGET6 } from "../../src/demo/network.ts";
 import { EMSGSIZE, ENOBUFS } from "../../src/native/libc.ts";
 import { ACK, FIN, PSH, SYN } from "../../src/wire/tcp.ts";
 import type { EgressConfig } from "../../src/worker/config.ts";
 import { run } from "../support/process.ts";
 import { buildPacket, bytesOf, type Segment, tcpOf } from "./packets.ts";
+import { createSettledNetwork } from "./settled-network.ts";
 import { type Agent, startAgent } from "./start-agent.ts";
 
 const MARK = 0x7863;
 /** Addresses of clients that are nobody's: the sending host does not answer their SYN-ACK with a reset. */
 const CLIENT = { 4: "10.0.0.77", 6: "fd00::77" };
 const SERVER = { 4: TARGET, 6: TARGET6 };
-const OWN = { 4: ONLINE, 6: ONLINE6 };
+const OWN = { 4: "10.0.0.1", 6: "fd00::1" };
 const HEADERS = { 4: 40, 6: 60 };
 /** Padded timestamps, as almost every segment has them. */
 const OPTIONS = Uint8Array.from([1, 1, 8, 10, 0, 0, 0, 9, 0, 0, 0, 0]);
@@ -36,7 +37,7 @@ function withOffloads(): void {
 }
 
 beforeAll(async () => {
-  network = createNetwork();
+  network = await createSettledNetwork();
   const back = JSON.parse(ip("-j", "-n", network.online, "link", "show", "back"))[0].address;
   for (const family of [4, 6] as const) {
     ip("-n", network.target, "neigh", "add", CLIENT[family], "lladdr", back, "dev", "net0");
@@ -370,7 +371,7 @@ test.each(["packet", "raw"] as const)(
     try {
       const { egress } = await agent.call("resolveEgress", bytesOf(TARGET), 4);
       await agent.call("create", { ...egress, kind }, MARK);
-      const segment = { source: ONLINE, destination: TARGET, sourcePort: 5000, destinationPort: 9, seq: 1 };
+      const segment = { source: OWN[4], destination: TARGET, sourcePort: 5000, destinationPort: 9, seq: 1 };
       const rows = Array.from({ length: 64 }, () => ({
         packet: buildPacket({ ...segment, payload: noise(100) }),
       }));

@@ -1,0 +1,210 @@
+/** What netlink.ts reads must be what iproute2 prints. */
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { formatAddress } from "../../src/config/address.ts";
+import { addAddress, createNetwork, ip, type Network, TARGET, TARGET6 } from "../../src/demo/network.ts";
+import { EACCES, EHOSTUNREACH, EINVAL, ENETUNREACH } from "../../src/native/libc.ts";
+import { NUD_VALID } from "../../src/native/netlink.ts";
+import { bytesOf } from "../inject/packets.ts";
+import { createSettledNetwork } from "../inject/settled-network.ts";
+import { type Agent, startAgent } from "../inject/start-agent.ts";
+import { run } from "../support/process.ts";
+import { until } from "../support/until.ts";
+
+let network: Network;
+let agent: Agent;
+
+/** The JSON output of `ip` in the agent's namespace. */
+function ipJson(...args: string[]) {
+  return JSON.parse(ip("-j", "-d", "-n", network.online, ...args));
+}
+
+function macText(mac: Uint8Array): string {
+  return [...mac].map((byte) => byte.toString(16).padStart(2, "0")).join(":");
+}
+
+beforeAll(async () => {
+  network = await createSettledNetwork();
+  ip("-n", network.online, "link", "set", "front", "mtu", "1400");
+  addAddress(network.online, "back", "10.0.0.50/24");
+  const routes = [
+    "10.20.0.0/16 via 10.0.0.2",
+    "10.21.0.0/16 via 10.0.0.2 src 10.0.0.50",
+    "10.22.0.0/16 via 10.0.0.2 mtu 1300",
+    "10.23.0.0/16 dev back",
+    "10.24.0.0/16 via inet6 fd00::2 dev back",
+    "blackhole 10.30.0.0/16",
+    "unreachable 10.31.0.0/16",
+    "prohibit 10.32.0.0/16",
+    "10.20.0.0/16 via 10.1.0.2 table 7",
+    "fd20::/16 via fd00::2",
+    "fd21::/16 via fd00::2 mtu 1300",
+    "blackhole fd30::/16",
+    "unreachable fd31::/16",
+  ];
+  for (const route of routes) ip("-n", network.online, "route", "add", ...route.split(" "));
+  ip("-n", network.online, "rule", "add", "fwmark", "7", "table", "7");
+  ip("-n", network.online, "neigh", "add", "10.0.0.60", "lladdr", "02:00:00:00:00:60", "dev", "back");
+  agent = startAgent(network.online);
+});
+
+afterAll(async () => {
+  await agent?.stop();
+  network?.remove();
+});
+
+test("links: index, name, MTU, flags, hardware type, MAC and kind", async () => {
+  ip("-n", network.online, "link", "add", "down0", "mtu", "900", "type", "veth", "peer", "down1");
+  const types: Record<string, number> = { loopback: 772, ether: 1 };
+  const expected = ipJson("link").filter((link: { link_type: string }) => link.link_type in types);
+  expect(expected.length).toBe(5);
+  const found = await agent.call("links");
+  for (const link of expected) {
+    expect(found.find(({ ifindex }) => ifindex === link.ifindex)).toEqual({
+      ifindex: link.ifindex,
+      name: link.ifname,
+      mtu: link.mtu,
+      up: link.flags.includes("UP"),
+      loopback: link.flags.includes("LOOPBACK"),
+      hardwareType: types[link.link_type]!,
+      mac: Uint8Array.from(link.address.split(":"), (digits: string) => Number.parseInt(digits, 16)),
+      kind: link.linkinfo?.info_kind ?? "",
+    });
+  }
+});
+
+test("links: a table that does not fit one message comes whole", async () => {
+  const own = createNetwork();
+  const other = startAgent(own.target);
+  try {
+    const commands = Array.from({ length: 100 }, (_, i) => `link add many${i} type veth peer name peer${i}`);
+    const batch = Bun.spawnSync(["ip", "-n", own.target, "-batch", "-"], {
+      stdin: Buffer.from(commands.join("\n") + "\n"),
+    });
+    expect(batch.exitCode).toBe(0);
+    const names = (await other.call("links")).map((link) => link.name);
+    const expected = JSON.parse(ip("-j", "-n", own.target, "link")) as { ifname: string }[];
+    expect(expected.length).toBeGreaterThan(200);
+    expect(names).toEqual(expected.map((link) => link.ifname));
+  } finally {
+    await other.stop();
+    own.remove();
+  }
+});
+
+test("localAddresses: interface, family, bytes and scope", async () => {
+  const scopes: Record<string, number> = { global: 0, link: 253, host: 254 };
+  const expected = ipJson("addr").flatMap((link: { ifindex: number; addr_info: Record<string, string>[] }) =>
+    link.addr_info.map((one) => `${link.ifindex} ${one.local} ${scopes[one.scope!]}`),
+  );
+  expect(expected.length).toBeGreaterThan(8);
+  const found = (await agent.call("localAddresses")).map((one) => {
+    expect(one.bytes.length).toBe(one.family === 4 ? 4 : 16);
+    return `${one.ifindex} ${formatAddress(one.bytes)} ${one.scope}`;
+  });
+  expect(found.sort()).toEqual(expected.sort());
+});
+
+describe("route", () => {
+  test.each([
+    ["on the link", TARGET],
+    ["a device route", "10.23.0.1"],
+    ["with a gateway", "10.20.0.1"],
+    ["with a preferred source", "10.21.0.1"],
+    ["with an MTU", "10.22.0.1"],
+    ["of IPv4 via an IPv6 gateway", "10.24.0.1"],
+    ["to an address of this host", "10.0.0.1"],
+    ["to loopback", "127.0.0.1"],
+    ["IPv6 on the link", TARGET6],
+    ["IPv6 with a gateway", "fd20::1"],
+    ["IPv6 with an MTU", "fd21::1"],
+    ["IPv6 loopback", "::1"],
+    ["to a broadcast address", "10.0.0.255"],
+  ])("%s", async (_, destination) => {
+    const [expected] = ipJson("route", "get", destination);
+    const found = await agent.call("route", bytesOf(destination));
+    expect({
+      type: found.type as string,
+      device: (await agent.call("links")).find((link) => link.ifindex === found.ifindex)?.name,
+      gateway: found.gateway && formatAddress(found.gateway),
+      source: found.source && formatAddress(found.source),
+      mtu: found.mtu,
+    }).toEqual({
+      type: expected.type,
+      device: expected.dev,
+      gateway: expected.gateway ?? expected.via?.host ?? null,
+      source: expected.prefsrc,
+      mtu: expected.metrics?.[0]?.mtu ?? 0,
+    });
+  });
+
+  test("by mark", async () => {
+    expect((await agent.call("route", bytesOf("10.20.0.1"), 7)).gateway).toEqual(bytesOf("10.1.0.2"));
+    expect((await agent.call("route", bytesOf("10.20.0.1"), 8)).gateway).toEqual(bytesOf("10.0.0.2"));
+  });
+
+  test.each([
+    ["198.51.100.1", ENETUNREACH],
+    ["10.30.0.1", EINVAL],
+    ["10.31.0.1", EHOSTUNREACH],
+    ["10.32.0.1", EACCES],
+    ["2001:db8::1", ENETUNREACH],
+    ["fd30::1", EINVAL],
+    ["fd31::1", EHOSTUNREACH],
+  ])("to %s is errno %d", async (destination, code) => {
+    expect((await agent.error("route", bytesOf(destination))).code).toBe(code);
+    // The socket is good for the next question.
+    expect((await agent.call("route", bytesOf(TARGET))).gateway).toBeNull();
+  });
+
+  test("an address of no family is refused", async () => {
+    const { message } = await agent.error("route", new Uint8Array(5));
+    expect(message).toBe("Cannot use an address of 5 bytes: 4 (IPv4) or 16 (IPv6) are needed");
+  });
+});
+
+describe("neighbours", () => {
+  async function back(): Promise<number> {
+    return (await agent.call("links")).find((link) => link.name === "back")!.ifindex;
+  }
+
+  test("a permanent entry", async () => {
+    const entry = await agent.call("neighbour", await back(), bytesOf("10.0.0.60"));
+    expect(macText(entry!.mac)).toBe("02:00:00:00:00:60");
+    expect(entry!.state & NUD_VALID).not.toBe(0);
+  });
+
+  test.each([TARGET, TARGET6])(
+    "%s is unknown until it is used, then resolved by the kernel",
+    async (target) => {
+      const ifindex = await back();
+      expect(await agent.call("neighbour", ifindex, bytesOf(target))).toBeNull();
+      await agent.call("useNeighbour", ifindex, bytesOf(target));
+      const mac = await until(`${target} resolved`, async () => {
+        const entry = await agent.call("neighbour", ifindex, bytesOf(target));
+        return entry && entry.state & NUD_VALID ? macText(entry.mac) : null;
+      });
+      expect(mac).toBe(JSON.parse(ip("-j", "-n", network.target, "link", "show", "net0"))[0].address);
+    },
+  );
+
+  test("one that does not answer has no MAC", async () => {
+    const ifindex = await back();
+    const silent = bytesOf("10.0.0.99");
+    run(network.online, "sysctl", "-qw", "net.ipv4.neigh.back.retrans_time_ms=20");
+    await agent.call("useNeighbour", ifindex, silent);
+    const entry = await agent.call("neighbour", ifindex, silent);
+    expect(entry!.state & NUD_VALID).toBe(0);
+    expect(entry!.mac.length).toBe(0);
+    const failed = await until("the kernel gives up", async () => {
+      const now = await agent.call("neighbour", ifindex, silent);
+      return now === null || now.state === 0x20;
+    });
+    expect(failed).toBe(true);
+  });
+
+  test("an interface that does not exist is an error", async () => {
+    expect((await agent.error("useNeighbour", 4242, bytesOf(TARGET))).message).toStartWith(
+      "Cannot use a neighbour over netlink: ",
+    );
+  });
+});
