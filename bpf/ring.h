@@ -51,15 +51,21 @@ static __always_inline int put(struct __sk_buff *skb, void *ring, const struct r
     if (!record)
         return -1;
     __builtin_memcpy(record, header, sizeof(*record));
-    __u32 captured = header->captured;
+    /* 64 bits and barriers: what the compiler checks must be the register that it uses. */
+    __u64 captured = header->captured;
     barrier_var(captured);
-    if (!captured || captured > space || bpf_skb_load_bytes(skb, offset, record + 1, captured)) {
-        bpf_ringbuf_discard(record, BPF_RB_NO_WAKEUP);
-        return 1;
-    }
+    if (captured > space)
+        goto malformed;
+    barrier_var(captured);
+    if (!captured || bpf_skb_load_bytes(skb, offset, record + 1, captured))
+        goto malformed;
     bpf_ringbuf_submit(record, BPF_RB_NO_WAKEUP);
     wake(ring);
     return 0;
+
+malformed:
+    bpf_ringbuf_discard(record, BPF_RB_NO_WAKEUP);
+    return 1;
 }
 
 #endif

@@ -1,0 +1,35 @@
+/** The block that user space writes and both programs read: `struct control` in bpf/record.h. */
+import { mapShared, PROT_READ, PROT_WRITE } from "../native/libc.ts";
+import { PAGE_SIZE } from "../native/page.ts";
+
+const HEARTBEAT = 0;
+const WAITING = 1;
+
+/**
+ * The programs do nothing until the first heartbeat, and again 2 s after the last one.
+ */
+export class Control {
+  readonly #words: Int32Array;
+
+  /** `map` is the descriptor of the map `control`. */
+  constructor(map: number) {
+    this.#words = new Int32Array(mapShared(map, PAGE_SIZE, PROT_READ | PROT_WRITE).buffer, 0, 2);
+  }
+
+  /** Says that user space is alive; `ms` is CLOCK_MONOTONIC in milliseconds. */
+  heartbeat(ms: number): void {
+    this.#words[HEARTBEAT] = (Math.floor(ms) % 4294967296) | 0;
+  }
+
+  /**
+   * Whether the next record is to wake us through the ring descriptors; the programs set it back. A full fence: who sets
+   * it, then finds all rings empty, may sleep.
+   */
+  setWaiting(waiting: boolean): void {
+    Atomics.store(this.#words, WAITING, waiting ? 1 : 0);
+  }
+
+  get waiting(): boolean {
+    return this.#words[WAITING] !== 0;
+  }
+}

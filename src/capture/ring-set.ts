@@ -1,0 +1,88 @@
+/** The rings of all CPUs as one source, merged by capture time. */
+import { Packet } from "../wire/packet.ts";
+import { Ring } from "./ring.ts";
+
+export class RingSet {
+  readonly #rings: Ring[];
+  readonly #packet = new Packet(new Uint8Array(0));
+  /** The rings that had records at the start of a drain, and the capture time of the next in each. */
+  readonly #active: Ring[] = [];
+  readonly #times: Float64Array;
+
+  /** `fds` are the descriptors of the rings, `bytes` the size of each. */
+  constructor(fds: number[], bytes: number) {
+    this.#rings = fds.map((fd) => new Ring(fd, bytes));
+    this.#times = new Float64Array(fds.length);
+  }
+
+  /** Whether no record waits. After Control.setWaiting(true) this decides whether one may sleep. */
+  get isEmpty(): boolean {
+    for (const ring of this.#rings) {
+      ring.refresh();
+      if (ring.peekTime() !== Infinity) return false;
+      ring.release();
+    }
+    return true;
+  }
+
+  /**
+   * Hands up to `limit` records that were there at the call to `sink`, in order of capture time as far as the CPUs had
+   * finished them, and returns how many. The packet is the same object each time and points into the ring: it is valid
+   * only during the call.
+   */
+  drain(sink: (packet: Packet) => void, limit: number): number {
+    let count = this.#findActive();
+    let done = 0;
+    while (count > 0 && done < limit) {
+      const first = this.#earliest(count);
+      const ring = this.#active[first]!;
+      // The earliest ring may go on until another one has an earlier record: mostly there is no other.
+      const until = this.#earliestBut(first, count);
+      let time = this.#times[first]!;
+      while (time <= until && time !== Infinity && done < limit) {
+        ring.next(this.#packet);
+        sink(this.#packet);
+        done++;
+        if (ring.unreleased > ring.capacity >>> 2) ring.release();
+        time = ring.peekTime();
+      }
+      this.#times[first] = time;
+      if (time === Infinity) {
+        count--;
+        this.#active[first] = this.#active[count]!;
+        this.#times[first] = this.#times[count]!;
+        this.#active[count] = ring;
+      }
+    }
+    for (const ring of this.#active) ring.release();
+    return done;
+  }
+
+  #findActive(): number {
+    this.#active.length = 0;
+    for (const ring of this.#rings) {
+      ring.refresh();
+      const time = ring.peekTime();
+      if (time === Infinity) ring.release();
+      else this.#times[this.#active.push(ring) - 1] = time;
+    }
+    return this.#active.length;
+  }
+
+  #earliest(count: number): number {
+    let best = 0;
+    for (let index = 1; index < count; index++) {
+      if (this.#times[index]! < this.#times[best]!) best = index;
+    }
+    return best;
+  }
+
+  /** The earliest time of all but one. */
+  #earliestBut(but: number, count: number): number {
+    let best = Infinity;
+    for (let index = 0; index < count; index++) {
+      if (index !== but && this.#times[index]! < best) best = this.#times[index]!;
+    }
+    return best;
+  }
+}

@@ -1,0 +1,135 @@
+/**
+ * BPF ring buffers (kernel/bpf/ringbuf.c), read in place from their mmap'd pages: records as bpf/record.h has them.
+ *
+ * The producer's page and the data are mapped read-only. They are read with plain loads, because a JIT-compiled
+ * Atomics.load writes to its location. The consumer's page is writable, and an Atomics operation on it is the fence
+ * that arm64 needs between looking at a record's header and at its data; x86-64 does not reorder loads.
+ */
+import { mapShared, PROT_READ, PROT_WRITE } from "../native/libc.ts";
+import { PAGE_SIZE } from "../native/page.ts";
+import type { Packet } from "../wire/packet.ts";
+
+const WORD = 2 ** 32;
+const WEAKLY_ORDERED = process.arch !== "x64";
+
+/** The kernel's header of a record: length and two bits, then 4 bytes of its own. */
+const HEADER_BYTES = 8;
+const BUSY = 0x80000000;
+const DISCARDED = 0x40000000;
+const LENGTH = 0x3fffffff;
+
+/** struct record of bpf/record.h. */
+const RECORD_BYTES = 32;
+const TIME_LOW = 0;
+const TIME_HIGH = 1;
+const THINK = 2;
+const LENGTH_ON_WIRE = 3;
+const CAPTURED = 4;
+const OFFSETS = 5;
+const INDEX = 6;
+const THINK_UNKNOWN = 0xffffffff;
+
+/** One ring buffer; only one reader may exist. */
+export class Ring {
+  /** The data twice in a row, so that no record is cut by the end of the ring. */
+  readonly bytes: Uint8Array;
+  readonly view: DataView;
+  readonly #words: Uint32Array;
+  readonly #mask: number;
+  readonly #producer: Uint32Array;
+  readonly #consumer: BigInt64Array;
+  readonly #fence: Int32Array;
+  /** Bytes read since the ring was made; exact up to 2^53. */
+  #position: number;
+  /** How much of that the kernel knows. */
+  #released: number;
+  /** Low 32 bits of where the kernel's records end, as last looked at. */
+  #end: number;
+  /** Record under the cursor: bytes with header, 0 while none is known. */
+  #size = 0;
+
+  /** `fd` is the map's descriptor, `bytes` the size that it was made with. */
+  constructor(
+    fd: number,
+    readonly capacity: number,
+  ) {
+    const consumer = mapShared(fd, PAGE_SIZE, PROT_READ | PROT_WRITE);
+    const rest = mapShared(fd, PAGE_SIZE + 2 * capacity, PROT_READ, PAGE_SIZE).buffer;
+    this.#consumer = new BigInt64Array(consumer.buffer, 0, 1);
+    this.#fence = new Int32Array(consumer.buffer, 0, 1);
+    this.#producer = new Uint32Array(rest, 0, 1);
+    this.bytes = new Uint8Array(rest, PAGE_SIZE, 2 * capacity);
+    this.view = new DataView(rest, PAGE_SIZE, 2 * capacity);
+    this.#words = new Uint32Array(rest, PAGE_SIZE, capacity / 2);
+    this.#mask = capacity - 1;
+    this.#position = Number(Atomics.load(this.#consumer, 0));
+    this.#released = this.#position;
+    this.#end = this.#position >>> 0;
+  }
+
+  /** Looks at what the kernel has added; without it `peekTime` and `next` end where they ended before. */
+  refresh(): void {
+    this.#end = this.#producer[0]!;
+    if (WEAKLY_ORDERED) Atomics.load(this.#fence, 0);
+  }
+
+  /** Capture time of the next record in us (CLOCK_MONOTONIC), Infinity if there is none. */
+  peekTime(): number {
+    if (this.#size === 0 && !this.#find()) return Infinity;
+    const at = (((this.#position >>> 0) & this.#mask) + HEADER_BYTES) >>> 2;
+    return this.#words[at + TIME_LOW]! + this.#words[at + TIME_HIGH]! * WORD;
+  }
+
+  /** Points `packet` at the next record and steps over it; valid until `release`. False if there is none. */
+  next(packet: Packet): boolean {
+    if (this.#size === 0 && !this.#find()) return false;
+    const start = ((this.#position >>> 0) & this.#mask) + HEADER_BYTES;
+    const words = this.#words;
+    const at = start >>> 2;
+    const ip = start + RECORD_BYTES;
+    const offsets = words[at + OFFSETS]!;
+    const payload = offsets >>> 16;
+    const think = words[at + THINK]!;
+    packet.bytes = this.bytes;
+    packet.view = this.view;
+    packet.ip = ip;
+    packet.tcp = ip + (offsets & 0xffff);
+    packet.payload = ip + payload;
+    packet.end = ip + words[at + CAPTURED]!;
+    packet.length = words[at + LENGTH_ON_WIRE]! - payload;
+    packet.time = words[at + TIME_LOW]! + words[at + TIME_HIGH]! * WORD;
+    packet.think = think === THINK_UNKNOWN ? -1 : think;
+    packet.index = words[at + INDEX]!;
+    this.#position += this.#size;
+    this.#size = 0;
+    return true;
+  }
+
+  /** Bytes that were read and not released. */
+  get unreleased(): number {
+    return this.#position - this.#released;
+  }
+
+  /** Gives the memory of all records that were read back to the kernel. */
+  release(): void {
+    if (this.#position === this.#released) return;
+    Atomics.store(this.#consumer, 0, BigInt(this.#position));
+    this.#released = this.#position;
+  }
+
+  /** Moves to the next record that is finished, over those that were given up. */
+  #find(): boolean {
+    while (this.#position >>> 0 !== this.#end) {
+      const header = this.#words[((this.#position >>> 0) & this.#mask) >>> 2]!;
+      if (header >= BUSY) return false;
+      const size = ((header & LENGTH) + HEADER_BYTES + 7) & ~7;
+      if ((header & DISCARDED) === 0) {
+        if (WEAKLY_ORDERED) Atomics.load(this.#fence, 0);
+        this.#size = size;
+        return true;
+      }
+      this.#position += size;
+    }
+    return false;
+  }
+}

@@ -1,0 +1,352 @@
+/**
+ * libbpf, as far as xcopy calls it: the host's `libbpf.so.1`, else the copy carried in the executable.
+ *
+ * libbpf prints nothing; what the kernel's verifier says about a failed load goes into the error. Calls that
+ * return a number return a negative errno where they fail.
+ */
+import { dlopen, FFIType, type Pointer } from "bun:ffi";
+import { Failure } from "./failure.ts";
+import { address, EPERM, errno, libc, strerror } from "./libc.ts";
+
+const SYMBOLS = {
+  libbpf_set_print: { args: [FFIType.ptr], returns: FFIType.ptr },
+  bpf_object__open_mem: { args: [FFIType.ptr, FFIType.u64_fast, FFIType.ptr], returns: FFIType.ptr },
+  bpf_object__load: { args: [FFIType.ptr], returns: FFIType.i32 },
+  bpf_object__close: { args: [FFIType.ptr], returns: FFIType.void },
+  bpf_object__find_map_by_name: { args: [FFIType.ptr, FFIType.ptr], returns: FFIType.ptr },
+  bpf_object__find_program_by_name: { args: [FFIType.ptr, FFIType.ptr], returns: FFIType.ptr },
+  bpf_program__fd: { args: [FFIType.ptr], returns: FFIType.i32 },
+  bpf_map__fd: { args: [FFIType.ptr], returns: FFIType.i32 },
+  bpf_map__set_max_entries: { args: [FFIType.ptr, FFIType.u32], returns: FFIType.i32 },
+  bpf_map__reuse_fd: { args: [FFIType.ptr, FFIType.i32], returns: FFIType.i32 },
+  bpf_map__set_inner_map_fd: { args: [FFIType.ptr, FFIType.i32], returns: FFIType.i32 },
+  bpf_map__set_initial_value: { args: [FFIType.ptr, FFIType.ptr, FFIType.u64_fast], returns: FFIType.i32 },
+  bpf_map_create: {
+    args: [FFIType.i32, FFIType.ptr, FFIType.u32, FFIType.u32, FFIType.u32, FFIType.ptr],
+    returns: FFIType.i32,
+  },
+  bpf_map_update_elem: {
+    args: [FFIType.i32, FFIType.ptr, FFIType.ptr, FFIType.u64_fast],
+    returns: FFIType.i32,
+  },
+  bpf_map_lookup_elem: { args: [FFIType.i32, FFIType.ptr, FFIType.ptr], returns: FFIType.i32 },
+  bpf_tc_hook_create: { args: [FFIType.ptr], returns: FFIType.i32 },
+  bpf_tc_hook_destroy: { args: [FFIType.ptr], returns: FFIType.i32 },
+  bpf_tc_attach: { args: [FFIType.ptr, FFIType.ptr], returns: FFIType.i32 },
+  bpf_tc_detach: { args: [FFIType.ptr, FFIType.ptr], returns: FFIType.i32 },
+  bpf_tc_query: { args: [FFIType.ptr, FFIType.ptr], returns: FFIType.i32 },
+  bpf_prog_test_run_opts: { args: [FFIType.i32, FFIType.ptr], returns: FFIType.i32 },
+} as const;
+
+function open(path: string) {
+  return dlopen(path, SYMBOLS).symbols;
+}
+
+/** libbpf 1.1 cannot order tcx links: that needs the system call itself. */
+const { syscall } = dlopen("libc.so.6", {
+  syscall: { args: [FFIType.i64_fast, FFIType.i32, FFIType.ptr, FFIType.u32], returns: FFIType.i64_fast },
+}).symbols;
+const SYS_BPF = process.arch === "arm64" ? 280 : 321;
+
+const BPF_LINK_CREATE = 28;
+const BPF_TCX_INGRESS = 46;
+const BPF_F_BEFORE = 1 << 3;
+const BPF_F_AFTER = 1 << 4;
+const BPF_F_LINK = 1 << 13;
+const BPF_MAP_TYPE_RINGBUF = 27;
+const BPF_TC_INGRESS = 1;
+const BPF_TC_EGRESS = 2;
+const VERIFIER_LOG_BYTES = 1 << 22;
+
+/** A shared library inside the executable. */
+export interface CarriedLibrary {
+  name: string;
+  bytes: Uint8Array;
+}
+
+let lib: ReturnType<typeof open>;
+
+/**
+ * Opens libbpf; must come before everything else here, and does nothing when called again. `carried` is what to load
+ * where the host has no usable `libbpf.so.1`: the libraries in the order in which they need each other, libbpf last.
+ *
+ * Throws a Failure (5) if there is none.
+ */
+export function openLibbpf(carried: CarriedLibrary[] = []): void {
+  if (lib) return;
+  try {
+    lib = open("libbpf.so.1");
+  } catch (error) {
+    if (carried.length === 0) {
+      throw new Failure(
+        `Cannot load "libbpf.so.1": ${error}`,
+        "Install libbpf 1.0 or newer (Debian: libbpf1)",
+        5,
+      );
+    }
+    lib = openCarried(carried);
+  }
+  lib.libbpf_set_print(null);
+}
+
+/** A library that is loaded already satisfies those that name its soname, wherever it came from. */
+function openCarried(carried: CarriedLibrary[]): ReturnType<typeof open> {
+  const paths = carried.map(({ name, bytes }) => `/proc/self/fd/${fileInMemory(name, bytes)}`);
+  const last = paths.pop()!;
+  for (const path of paths) dlopen(path, {});
+  return open(last);
+}
+
+function fileInMemory(name: string, bytes: Uint8Array): number {
+  const fd = libc.memfd_create(address(text(name)), 0);
+  const code = errno();
+  if (fd < 0) {
+    throw new Failure(
+      `Cannot unpack "${name}": ${strerror(code)}`,
+      "Install libbpf 1.0 or newer (Debian: libbpf1), or allow memfd_create (sysctl vm.memfd_noexec=0)",
+      5,
+    );
+  }
+  for (let done = 0; done < bytes.length; ) {
+    const rest = bytes.subarray(done);
+    const written = Number(libc.write(fd, rest, rest.length));
+    if (written <= 0)
+      throw new Failure(`Cannot unpack "${name}": ${strerror(errno())}`, "Free some memory", 1);
+    done += written;
+  }
+  return fd;
+}
+
+function text(string: string): Uint8Array {
+  return new Uint8Array(new TextEncoder().encode(string + "\0").buffer);
+}
+
+function memory(bytes: number): DataView {
+  return new DataView(new ArrayBuffer(bytes));
+}
+
+function pointerTo(view: DataView, offset: number, target: ArrayBufferView): void {
+  view.setBigUint64(offset, BigInt(address(target)), true);
+}
+
+/** The Failure for errno `code` of a bpf call: no privilege is 4, all else means that the kernel cannot. */
+export function bpfFailure(what: string, code: number, detail = ""): Failure {
+  const message = `Cannot ${what}: ${strerror(code)}${detail}`;
+  if (code === EPERM) {
+    return new Failure(
+      message,
+      "Run it as root, or with CAP_BPF and CAP_NET_ADMIN (and CAP_NET_RAW to send)",
+      4,
+    );
+  }
+  return new Failure(message, "xcopy needs Linux 5.8 or newer with BPF and its JIT", 5);
+}
+
+/** An opened BPF object file: set up its maps, then `load`, then take descriptors of its maps and programs. */
+export class BpfObject {
+  readonly #name: string;
+  readonly #object: Pointer;
+  readonly #bytes: Uint8Array;
+  readonly #log = new Uint8Array(new ArrayBuffer(VERIFIER_LOG_BYTES));
+
+  /** `bytes` are those of the .o file; `name` is for messages. Throws a Failure (5). */
+  constructor(name: string, bytes: Uint8Array) {
+    const nameBytes = text(name);
+    const options = memory(80); // struct bpf_object_open_opts
+    options.setBigUint64(0, 80n, true);
+    pointerTo(options, 8, nameBytes);
+    pointerTo(options, 56, this.#log);
+    options.setBigUint64(64, BigInt(VERIFIER_LOG_BYTES), true);
+    this.#name = name;
+    this.#bytes = new Uint8Array(new ArrayBuffer(bytes.length));
+    this.#bytes.set(bytes);
+    const object = lib.bpf_object__open_mem(this.#bytes, bytes.length, new Uint8Array(options.buffer));
+    const code = errno();
+    if (!object) throw bpfFailure(`open the BPF object "${name}"`, code);
+    this.#object = object as Pointer;
+  }
+
+  setMaxEntries(map: string, entries: number): void {
+    this.#check(lib.bpf_map__set_max_entries(this.#map(map), entries), `size the map "${map}"`);
+  }
+
+  /** Uses an existing map instead of creating one. */
+  reuse(map: string, fd: number): void {
+    this.#check(lib.bpf_map__reuse_fd(this.#map(map), fd), `share the map "${map}"`);
+  }
+
+  /** Says what the maps in a map of maps look like; `fd` is needed until `load` has returned. */
+  setInnerMap(map: string, fd: number): void {
+    this.#check(lib.bpf_map__set_inner_map_fd(this.#map(map), fd), `set the inner map of "${map}"`);
+  }
+
+  /** Sets the program's constants, `.rodata`. */
+  setConstants(value: Uint8Array): void {
+    const result = lib.bpf_map__set_initial_value(this.#map(".rodata"), value, value.length);
+    this.#check(result, "set the constants");
+  }
+
+  /** Throws a Failure: 4 without privilege, 5 where the kernel refuses a map or a program. */
+  load(): void {
+    const result = lib.bpf_object__load(this.#object);
+    if (result < 0) throw bpfFailure(`load the BPF object "${this.#name}"`, -result, this.#verifierLog());
+  }
+
+  mapFd(map: string): number {
+    return lib.bpf_map__fd(this.#map(map));
+  }
+
+  programFd(program: string): number {
+    const found = lib.bpf_object__find_program_by_name(this.#object, text(program));
+    if (!found)
+      throw new Failure(`Cannot find the program "${program}" in "${this.#name}"`, "Build xcopy again", 5);
+    return lib.bpf_program__fd(found);
+  }
+
+  /** Closes all descriptors of it; programs that are attached stay loaded. */
+  close(): void {
+    lib.bpf_object__close(this.#object);
+  }
+
+  #map(name: string): Pointer {
+    const found = lib.bpf_object__find_map_by_name(this.#object, text(name));
+    if (!found) throw new Failure(`Cannot find the map "${name}" in "${this.#name}"`, "Build xcopy again", 5);
+    return found as Pointer;
+  }
+
+  #check(result: number, what: string): void {
+    if (result < 0) throw bpfFailure(`${what} of the BPF object "${this.#name}"`, -result);
+  }
+
+  /** The end of what the verifier said: the reason comes last. */
+  #verifierLog(): string {
+    const end = this.#log.indexOf(0);
+    if (end <= 0) return "";
+    const lines = new TextDecoder().decode(this.#log.subarray(0, end)).trimEnd().split("\n");
+    return `\n${lines.slice(-12).join("\n")}`;
+  }
+}
+
+/** A BPF ring buffer of `bytes` (a power of two and a multiple of the page size). Throws a Failure. */
+export function createRing(bytes: number): number {
+  const fd = lib.bpf_map_create(BPF_MAP_TYPE_RINGBUF, text("xcopy_ring"), 0, 0, bytes, null);
+  if (fd < 0) throw bpfFailure(`create a BPF ring buffer of ${bytes} bytes`, -fd);
+  return fd;
+}
+
+/** Throws a Failure. */
+export function updateMap(fd: number, key: Uint8Array, value: Uint8Array): void {
+  const result = lib.bpf_map_update_elem(fd, key, value, 0);
+  if (result < 0) throw bpfFailure("update a BPF map", -result);
+}
+
+/** Fills `value`: of a per-CPU map all values of all possible CPUs, each padded to 8 bytes. Throws a Failure. */
+export function lookupMap(fd: number, key: Uint8Array, value: Uint8Array): void {
+  const result = lib.bpf_map_lookup_elem(fd, key, value);
+  if (result < 0) throw bpfFailure("read a BPF map", -result);
+}
+
+/**
+ * Attaches a program to the ingress of an interface by a tcx link, which ends with its descriptor: in front of all
+ * others, or right behind the link `after`. Returns the descriptor, or a negative errno; EINVAL where the kernel has no
+ * tcx (before 6.6), ENODEV where there is no such interface.
+ */
+export function createTcxLink(programFd: number, ifindex: number, after?: number): number {
+  const attributes = memory(32); // union bpf_attr, link_create
+  attributes.setUint32(0, programFd, true);
+  attributes.setUint32(4, ifindex, true);
+  attributes.setUint32(8, BPF_TCX_INGRESS, true);
+  attributes.setUint32(12, after === undefined ? BPF_F_BEFORE : BPF_F_AFTER | BPF_F_LINK, true);
+  attributes.setUint32(16, after ?? 0, true);
+  const fd = Number(syscall(SYS_BPF, BPF_LINK_CREATE, new Uint8Array(attributes.buffer), 32));
+  return fd < 0 ? -errno() : fd;
+}
+
+/** Where a classifier hangs on the ingress of an interface. */
+export interface FilterPlace {
+  ifindex: number;
+  handle: number;
+  priority: number;
+}
+
+function ingress(ifindex: number, point = BPF_TC_INGRESS): Uint8Array {
+  const hook = memory(24); // struct bpf_tc_hook
+  hook.setBigUint64(0, 24n, true);
+  hook.setInt32(8, ifindex, true);
+  hook.setInt32(12, point, true);
+  return new Uint8Array(hook.buffer);
+}
+
+function filterOptions(place: FilterPlace, programFd: number): DataView {
+  const options = memory(32); // struct bpf_tc_opts
+  options.setBigUint64(0, 32n, true);
+  options.setInt32(8, programFd, true);
+  options.setUint32(20, place.handle, true);
+  options.setUint32(24, place.priority, true);
+  return options;
+}
+
+/** Makes the clsact qdisc of an interface. Returns 0, or -EEXIST where it (or `ingress`) is there, or another negative errno. */
+export function createClsact(ifindex: number): number {
+  return lib.bpf_tc_hook_create(ingress(ifindex));
+}
+
+/** Removes the clsact qdisc with every filter on it. Returns 0 or a negative errno. */
+export function destroyClsact(ifindex: number): number {
+  return lib.bpf_tc_hook_destroy(ingress(ifindex, BPF_TC_INGRESS | BPF_TC_EGRESS));
+}
+
+/** Adds a direct-action classifier. Returns 0 or a negative errno: -EEXIST or -EINVAL where the place is taken. */
+export function attachFilter(place: FilterPlace, programFd: number): number {
+  return lib.bpf_tc_attach(ingress(place.ifindex), new Uint8Array(filterOptions(place, programFd).buffer));
+}
+
+/** Removes a classifier. Returns 0 or a negative errno: -ENOENT or -EINVAL where it is gone. */
+export function detachFilter(place: FilterPlace): number {
+  return lib.bpf_tc_detach(ingress(place.ifindex), new Uint8Array(filterOptions(place, 0).buffer));
+}
+
+/** Id of the program that a classifier runs, or a negative errno. */
+export function queryFilter(place: FilterPlace): number {
+  const options = filterOptions(place, 0);
+  const result = lib.bpf_tc_query(ingress(place.ifindex), new Uint8Array(options.buffer));
+  return result < 0 ? result : options.getUint32(16, true);
+}
+
+/** The fields of struct __sk_buff that a test run may set. */
+export interface TestContext {
+  mark?: number;
+  ifindex?: number;
+}
+
+export interface TestRun {
+  /** What the program returned, signed: -1 passes, 2 drops. */
+  verdict: number;
+  /** ns per run, averaged over `repeat` runs. */
+  nanoseconds: number;
+}
+
+/** Runs a classifier `repeat` times over an Ethernet frame in the kernel. For tests. Throws a Failure. */
+export function testRun(
+  programFd: number,
+  frame: Uint8Array,
+  context: TestContext = {},
+  repeat = 1,
+): TestRun {
+  const skb = memory(192); // struct __sk_buff
+  skb.setUint32(8, context.mark ?? 0, true);
+  skb.setUint32(40, context.ifindex ?? 0, true);
+  const skbBytes = new Uint8Array(skb.buffer);
+  const input = new Uint8Array(new ArrayBuffer(frame.length));
+  input.set(frame);
+  const options = memory(80); // struct bpf_test_run_opts
+  options.setBigUint64(0, 80n, true);
+  pointerTo(options, 8, input);
+  options.setUint32(24, input.length, true);
+  pointerTo(options, 32, skbBytes);
+  options.setUint32(48, skbBytes.length, true);
+  options.setInt32(60, repeat, true);
+  const result = lib.bpf_prog_test_run_opts(programFd, new Uint8Array(options.buffer));
+  if (result < 0) throw bpfFailure("run a BPF program for a test", -result);
+  return { verdict: options.getInt32(56, true), nanoseconds: options.getUint32(64, true) };
+}
