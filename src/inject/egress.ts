@@ -39,10 +39,16 @@ export function sameEgress(one: EgressConfig, other: EgressConfig): boolean {
 
 /**
  * The way to a target (4 or 16 bytes in network order), as the kernel's routes have it for packets with `mark`. On
- * Ethernet the next hop's MAC is resolved, which takes up to 1.5 s. Throws a Failure with exit code 3 where there is
- * no way, 4 without CAP_NET_ADMIN.
+ * Ethernet the next hop's MAC is resolved, which takes up to 1.5 s; without `wait` it is the one that the kernel knows,
+ * empty if it knows none, and nothing is sent or changed. Throws a Failure with exit code 3 where there is no way, 4
+ * without CAP_NET_ADMIN (which is not needed without `wait`).
  */
-export async function resolveEgress(target: Uint8Array, family: 4 | 6, mark = 0): Promise<ResolvedEgress> {
+export async function resolveEgress(
+  target: Uint8Array,
+  family: 4 | 6,
+  mark = 0,
+  wait = true,
+): Promise<ResolvedEgress> {
   const found = lookUpRoute(target, mark);
   if (found.type !== "unicast" && found.type !== "local" && found.type !== "anycast") {
     throw unreachable(target, `it is a ${found.type} address`, "Name the address of one host in -x.");
@@ -57,6 +63,7 @@ export async function resolveEgress(target: Uint8Array, family: 4 | 6, mark = 0)
   }
   const isPacket = !link.loopback && link.hardwareType === ARPHRD_ETHER && link.mac.length === 6;
   const nextHop = found.gateway ?? target.slice();
+  const resolve = () => (wait ? resolveMac(target, link, nextHop) : knownMac(link, nextHop));
   const egress: EgressConfig = {
     kind: isPacket ? "packet" : "raw",
     interface: link.name,
@@ -64,7 +71,7 @@ export async function resolveEgress(target: Uint8Array, family: 4 | 6, mark = 0)
     family,
     nextHop,
     sourceMac: isPacket ? link.mac : new Uint8Array(0),
-    nextHopMac: isPacket ? await resolveMac(target, link, nextHop) : new Uint8Array(0),
+    nextHopMac: (isPacket && (await resolve())) || new Uint8Array(0),
     mtu: Math.min(link.mtu, found.mtu || MAX_PACKET, MAX_PACKET),
   };
   return { egress, source: found.source };
@@ -93,13 +100,18 @@ function lookUpRoute(target: Uint8Array, mark: number): Route {
   }
 }
 
+function knownMac(link: Link, nextHop: Uint8Array): Uint8Array | null {
+  const entry = neighbour(link.ifindex, nextHop);
+  return entry !== null && entry.state & NUD_VALID && entry.mac.length === 6 ? entry.mac : null;
+}
+
 async function resolveMac(target: Uint8Array, link: Link, nextHop: Uint8Array): Promise<Uint8Array> {
   try {
     useNeighbour(link.ifindex, nextHop);
     const deadline = performance.now() + RESOLUTION_TIMEOUT;
     for (;;) {
-      const entry = neighbour(link.ifindex, nextHop);
-      if (entry !== null && entry.state & NUD_VALID && entry.mac.length === 6) return entry.mac;
+      const mac = knownMac(link, nextHop);
+      if (mac) return mac;
       if (performance.now() > deadline) break;
       await Bun.sleep(POLL_INTERVAL);
     }

@@ -98,6 +98,16 @@ describe("resolveEgress", () => {
     expect(error.exitCode).toBe(3);
   });
 
+  test("without waiting it names the way and leaves the neighbour table alone", async () => {
+    const silent = bytesOf("10.0.0.96");
+    const { egress } = await agent.call("resolveEgress", silent, 4, 0, false);
+    expect(egress).toMatchObject({ kind: "packet", interface: "back", nextHop: silent });
+    expect(egress.nextHopMac.length).toBe(0);
+    expect(await agent.call("neighbour", egress.ifindex, silent)).toBeNull();
+    const known = await agent.call("resolveEgress", bytesOf(TARGET), 4, 0, false);
+    expect(known.egress.nextHopMac).toEqual(macOf(network.target, "net0"));
+  });
+
   test("takes the event loop no more than it must: other work goes on while a next hop is silent", async () => {
     const silent = agent.error("resolveEgress", bytesOf("10.0.0.97"), 4);
     const order: string[] = [];

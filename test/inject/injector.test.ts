@@ -98,7 +98,11 @@ describe.each([
     withoutOffloads();
     const egress = await open();
     const payloads = [0, 1, 2, 3, 63, 64, 65, 999, 1400].map(noise);
-    const rows = payloads.map((payload, i) => ({ packet: packet({ payload, seq: 1000 + i, id: 7 + i }) }));
+    // A segment size that the payload does not exceed changes nothing.
+    const rows = payloads.map((payload, i) => ({
+      packet: packet({ payload, seq: 1000 + i, id: 7 + i }),
+      segmentSize: i % 2 ? 1400 : 0,
+    }));
     const counters = await sender.call("send", rows);
     const bytes = rows.reduce((sum, row) => sum + row.packet.length, 0);
     expect(counters).toEqual({ name: kind, packets: rows.length, bytes, errors: 0, lastError: 0 });
