@@ -1,0 +1,112 @@
+/**
+ * Command lines, read strictly. citty (and the parser of Node below it) takes unknown options for switches, forgets all
+ * but the last of repeated options and reads `-x -c` as a value; here each of these is an error that names the option.
+ */
+import { parseArgs } from "node:util";
+import { type CommandDef, defineCommand } from "citty";
+import { Failure } from "../native/failure.ts";
+import { type CommandSpec, groupsOf, HELP, type Option, VERSION } from "./command.ts";
+import { renderHelp, renderVersion } from "./help.ts";
+import { suggest } from "./suggest.ts";
+
+/** Values by long name, in the order given; a switch has one empty value. */
+export type Arguments = ReadonlyMap<string, readonly string[]>;
+
+interface Token {
+  name: string;
+  rawName: string;
+  value?: string | undefined;
+  inlineValue?: boolean | undefined;
+}
+
+function refuseUnknown(spec: CommandSpec, options: Option[], written: string): Failure {
+  const message = `Cannot use option "${written}": `;
+  const refused = spec.refused?.[written.slice(1)];
+  if (refused) return new Failure(message + refused[0], refused[1], 2);
+  const names = options.map(({ name }) => `--${name}`);
+  const near = written.startsWith("--") ? suggest(written, names) : null;
+  const all = `"xcopy ${spec.name} --help" lists all options.`;
+  return new Failure(`${message}there is no such option`, near ? `Did you mean "${near}"? ${all}` : all, 2);
+}
+
+function readSwitch({ rawName, value }: Token): string {
+  if (value === undefined) return "";
+  throw new Failure(
+    `Cannot use option "${rawName}": it takes no value, but "${value}" is given`,
+    `Write "${rawName}" alone.`,
+    2,
+  );
+}
+
+function readValue({ rawName, value, inlineValue }: Token, option: Option): string {
+  const taken = value !== undefined && value !== "" && (inlineValue || !/^-./.test(value));
+  if (taken) return value;
+  throw new Failure(
+    `Cannot use option "${rawName}": it needs a value`,
+    `Write it as "${rawName} ${option.value}".`,
+    2,
+  );
+}
+
+/**
+ * The options of one command. Throws a Failure (exit code 2) for an option that does not exist, lacks its value, has
+ * one that it does not take, or is given twice without being a list, and for words that belong to no option.
+ */
+export function parseArguments(spec: CommandSpec, args: readonly string[]): Arguments {
+  const options = Object.values(groupsOf(spec)).flat();
+  const { tokens } = parseArgs({
+    args: [...args],
+    strict: false,
+    allowPositionals: true,
+    tokens: true,
+    options: Object.fromEntries(
+      options.map(({ name, short, value }) => [
+        name,
+        { type: value ? "string" : "boolean", multiple: true, ...(short ? { short } : {}) },
+      ]),
+    ),
+  });
+  const values = new Map<string, string[]>();
+  for (const token of tokens) {
+    if (token.kind === "option-terminator") continue;
+    if (token.kind === "positional") {
+      throw new Failure(
+        `Cannot use "${token.value}": it belongs to no option`,
+        `Put values behind their options; "xcopy ${spec.name} --help" shows how.`,
+        2,
+      );
+    }
+    const option = options.find(({ name }) => name === token.name);
+    if (!option) throw refuseUnknown(spec, options, token.rawName);
+    const value = option.value === undefined ? readSwitch(token) : readValue(token, option);
+    const given = values.get(option.name) ?? [];
+    if (option.value !== undefined && !option.multiple && given.length > 0) {
+      throw new Failure(
+        `Cannot use option "${token.rawName}" twice: with "${given[0]}" and with "${value}"`,
+        "Leave one of them out.",
+        2,
+      );
+    }
+    values.set(option.name, [...given, value]);
+  }
+  return values;
+}
+
+function asks(args: readonly string[], option: Option): boolean {
+  return args.includes(`--${option.name}`) || args.includes(`-${option.short}`);
+}
+
+/**
+ * A citty command that reads its options strictly. `--help` and `--version` are answered even where the rest of the
+ * command line is wrong.
+ */
+export function strictCommand(spec: CommandSpec, run: (args: Arguments) => Promise<void> | void): CommandDef {
+  return defineCommand({
+    meta: { name: spec.name, description: spec.summary },
+    run: ({ rawArgs }) => {
+      if (asks(rawArgs, HELP)) return console.log(renderHelp(spec));
+      if (asks(rawArgs, VERSION)) return console.log(renderVersion());
+      return run(parseArguments(spec, rawArgs));
+    },
+  });
+}

@@ -1,0 +1,34 @@
+/** What a command says about itself: the parser and the help text are made from it. */
+
+export interface Option {
+  /** The long name, without dashes. */
+  name: string;
+  /** The letter, without a dash, where there is one: that of tcpcopy for the same meaning. */
+  short?: string;
+  /** What stands for the value in the help; a switch has none. */
+  value?: string;
+  /** Whether it may be given several times. */
+  multiple?: boolean;
+  /** What it does, one sentence without a full stop. */
+  help: string;
+}
+
+export interface CommandSpec {
+  name: string;
+  /** One line for the list of commands. */
+  summary: string;
+  /** Command lines to start from, each with what it does. */
+  examples: [line: string, effect: string][];
+  /** Options under headings. */
+  groups: Record<string, Option[]>;
+  /** Letters of tcpcopy that are refused with a reason, and what to do instead. */
+  refused?: Record<string, [cause: string, fix: string]>;
+}
+
+export const HELP: Option = { name: "help", short: "h", help: "print this text" };
+export const VERSION: Option = { name: "version", short: "v", help: "print the version" };
+
+/** The headings and options of a command, with the two options that all commands have. */
+export function groupsOf(spec: CommandSpec): Record<string, Option[]> {
+  return { ...spec.groups, Other: [HELP, VERSION] };
+}
