@@ -125,7 +125,8 @@ async function resolveMac(target: Uint8Array, link: Link, nextHop: Uint8Array): 
   const fix = sameAddress(target, nextHop)
     ? "Check that the target is up and on this network, or correct the address in -x."
     : "Check that the gateway is up, or correct the route to the target.";
-  throw unreachable(target, `${formatAddress(nextHop)} on ${link.name} does not answer ${how}`, fix);
+  const cause = `${formatAddress(nextHop)} on ${link.name} does not answer ${how}`;
+  throw unreachable(target, cause, `${fix} --force starts all the same.`);
 }
 
 function unreachable(target: Uint8Array, cause: string, fix: string): Failure {
