@@ -1,0 +1,59 @@
+/** How the copying goes, on stderr: a line kept up to date on a terminal, else a line now and then. */
+import { createLogUpdate } from "log-update";
+import { type Account, duration, lost } from "./summary.ts";
+
+/** ms between two updates of the line on a terminal. */
+const LIVE_INTERVAL = 500;
+/** ms between two lines elsewhere, where the user did not say. */
+export const PLAIN_INTERVAL = 10_000;
+
+export interface Status {
+  /** Prints a line of talk; the live line stays below it. */
+  print(line: string): void;
+  /** Starts showing what `take` returns: every `interval` ms, on a terminal more often. */
+  start(take: () => Account, interval: number): void;
+  /** Stops and, on a terminal, removes the line. */
+  stop(): void;
+}
+
+/** `captured 1,200  sent 1,200  answered 1,199  lost 0  lag 0.3 ms`: counts of requests, the lag of 99 %. */
+export function renderStatus(account: Account): string {
+  const { turns, lag_us } = account;
+  const counts: [string, number][] = [
+    ["captured", turns.captured],
+    ["sent", turns.sent],
+    ["answered", turns.answered],
+    ["lost", lost(account)],
+  ];
+  const words = counts.map(([name, count]) => `${name} ${count.toLocaleString("en-US")}`);
+  return [...words, `lag ${duration(lag_us.p99)}`].join("  ");
+}
+
+/** The status of one run on process.stderr; lines are written at once (console.error), so that none is lost at the end. */
+export function createStatus(stream: NodeJS.WriteStream): Status {
+  const live = stream.isTTY && process.env.TERM !== "dumb" ? createLogUpdate(stream) : null;
+  let timer: Timer | undefined;
+  let line = "";
+  const show = (text: string) => {
+    line = text;
+    if (live) live(text);
+    else console.error(text);
+  };
+  return {
+    print: (text) => {
+      live?.clear();
+      console.error(text);
+      if (live && timer) live(line);
+    },
+    start: (take, interval) => {
+      timer = setInterval(() => show(renderStatus(take())), live ? LIVE_INTERVAL : interval);
+      if (live) show(renderStatus(take()));
+    },
+    stop: () => {
+      clearInterval(timer);
+      timer = undefined;
+      live?.clear();
+      live?.done();
+    },
+  };
+}

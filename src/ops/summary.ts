@@ -1,0 +1,217 @@
+/** The account of a run: the JSON object of design section 8, and what a person wants to know of it. */
+import { DROP_REASONS, type DropReason } from "../engine/counters.ts";
+import { percentile } from "../worker/histogram.ts";
+import { type Counter, readCounter, type Shared } from "../worker/shared.ts";
+
+/** What the kernel programs counted since they were loaded. */
+export interface CaptureCounts {
+  source: string;
+  packets: number;
+  bytes: number;
+  /** Requests that no ring had room for. */
+  lost: number;
+  /** Responses that no ring had room for; TCP sends them again. */
+  responsesLost: number;
+  /** Packets without data that stayed in the kernel. */
+  pureAcks: number;
+  /** Seen on a second interface. */
+  duplicates: number;
+  fragments: number;
+  oversize: number;
+  /** Not captured because xcopy stalled. */
+  inert: number;
+}
+
+/** CPU in us, as process.cpuUsage() gives it, and resident memory in bytes, as process.memoryUsage.rss() does. */
+export interface ProcessUse {
+  user: number;
+  system: number;
+  rss: number;
+}
+
+export type Account = ReturnType<typeof takeAccount>;
+
+/** Everything counted since the start, `seconds` ago. */
+export function takeAccount(seconds: number, shared: Shared, capture: CaptureCounts, use: ProcessUse) {
+  const count = (name: Counter) => readCounter(shared, name);
+  const reasons = Object.keys(DROP_REASONS) as DropReason[];
+  return {
+    mode: "direct",
+    seconds: Math.round(seconds * 10) / 10,
+    capture: {
+      source: capture.source,
+      packets: capture.packets,
+      bytes: capture.bytes,
+      lost: capture.lost,
+      pure_acks: capture.pureAcks,
+      duplicates: capture.duplicates,
+      fragments: capture.fragments,
+      oversize: capture.oversize,
+      inert: capture.inert,
+      repeated: count("repeated"),
+      stray: count("stray"),
+    },
+    sessions: {
+      opened: count("opened"),
+      midstream: count("midstream"),
+      established: count("established"),
+      active: count("active"),
+      closed: count("closed"),
+      reset: count("resetSessions"),
+      failed: count("failed"),
+      reconnected: count("reconnected"),
+      shed: count("shed"),
+    },
+    turns: {
+      captured: count("turnsCaptured"),
+      sent: count("turnsSent"),
+      answered: count("turnsAnswered"),
+      dropped: count("turnsDropped"),
+      pending: count("turnsPending"),
+    },
+    dropped: Object.fromEntries(reasons.map((reason) => [reason, count(`dropped.${reason}`)])) as Record<
+      DropReason,
+      number
+    >,
+    sent: {
+      packets: count("sentPackets"),
+      bytes: count("sentBytes"),
+      retransmitted: count("retransmitted"),
+      errors: count("sendErrors"),
+    },
+    responses: {
+      packets: count("responsePackets"),
+      bytes: count("responseBytes"),
+      lost: capture.responsesLost,
+    },
+    lag_us: {
+      p50: percentile(shared.lag, 0.5),
+      p99: percentile(shared.lag, 0.99),
+      max: Math.round(count("lagMax")),
+    },
+    memory_bytes: count("memory"),
+    cpu: { user: use.user / 1e6, system: use.system / 1e6 },
+    rss_mb: Math.round(use.rss / 1e5) / 10,
+  };
+}
+
+/** What to do about a loss, for each reason. */
+const ADVICE: Record<DropReason, string> = {
+  midstream: "none needed: these connections are copied from their next request on",
+  refused: "start the service on the target, or correct the port in -x",
+  unreachable: "check the target and the firewalls on the way to it",
+  reset: "see the target's log: it closes connections that the service here keeps",
+  unanswered: "see why the target does not answer, or raise -t",
+  gap: "see the packets lost in the capture above",
+  memory: "raise -m, or find out why the target is slower than the service here",
+  sessions: "raise --max-sessions",
+  ports: "add addresses with -c, or ports with --ports",
+  ended: "raise --drain",
+};
+
+function number(value: number): string {
+  return value.toLocaleString("en-US");
+}
+
+/** `3.4 MB`. */
+function bytes(value: number): string {
+  const units = ["B", "kB", "MB", "GB", "TB"];
+  let unit = 0;
+  for (; value >= 1000 && unit < units.length - 1; unit++) value /= 1000;
+  return `${unit === 0 || value >= 100 ? Math.round(value) : value.toFixed(1)} ${units[unit]}`;
+}
+
+/** `340 us`, `1.2 ms`, `3.0 s`. */
+export function duration(us: number): string {
+  if (us < 1000) return `${Math.round(us)} us`;
+  return us < 1e6 ? `${(us / 1000).toFixed(1)} ms` : `${(us / 1e6).toFixed(1)} s`;
+}
+
+/** A share in percent, never `0 %` or `100 %` where that is not the whole truth. */
+function percent(part: number, whole: number): string {
+  if (part === 0 || whole === 0) return "0 %";
+  const share = (100 * part) / whole;
+  if (share < 0.01) return "less than 0.01 %";
+  return part < whole && share > 99.99 ? "more than 99.99 %" : `${Number(share.toFixed(2))} %`;
+}
+
+interface Loss {
+  count: number;
+  what: string;
+  advice: string;
+}
+
+/** Every kind of loss there was. */
+function lossesOf({ capture, dropped, sent }: Account): Loss[] {
+  const losses = [
+    {
+      count: capture.lost,
+      what: "packets found no room in the rings",
+      advice: "give xcopy more CPU: it did not keep up",
+    },
+    {
+      count: capture.inert,
+      what: "packets passed while xcopy was stopped",
+      advice: "find out what stopped it for more than 2 s",
+    },
+    {
+      count: capture.oversize,
+      what: "packets were larger than 64 KiB",
+      advice: "turn BIG TCP off on the interface (ip link set ... gro_max_size 65536)",
+    },
+    {
+      count: capture.fragments,
+      what: "IP fragments were not looked at",
+      advice: "avoid fragments on the way to this host: check the MTU",
+    },
+    ...(Object.keys(DROP_REASONS) as DropReason[]).map((reason) => ({
+      count: dropped[reason],
+      what: `requests: ${DROP_REASONS[reason]}`,
+      advice: ADVICE[reason],
+    })),
+    {
+      count: sent.errors,
+      what: "packets could not be sent (and were sent again, where they carried a request)",
+      advice: "check the interface towards the target",
+    },
+  ];
+  return losses.filter(({ count }) => count > 0);
+}
+
+/** Requests that were captured and not delivered, or not captured for want of room. */
+export function lost({ capture, turns }: Account): number {
+  return turns.dropped + capture.lost + capture.inert;
+}
+
+/** The account for a person: a few aligned lines, then every kind of loss and what to do about it. */
+export function renderSummary(account: Account): string {
+  const { seconds, capture, sessions, turns, sent, lag_us, cpu } = account;
+  const per =
+    turns.sent > 0 ? `, ${Math.round(((cpu.user + cpu.system) * 1e6) / turns.sent)} us a request` : "";
+  const rows: [string, string][] = [
+    [
+      "requests",
+      `${number(turns.captured)} captured, ${number(turns.sent)} sent, ${number(turns.answered)} answered`,
+    ],
+    [
+      "lost",
+      `${number(turns.dropped)} requests (${percent(turns.dropped, turns.captured)}), ${number(capture.lost)} packets`,
+    ],
+    [
+      "sessions",
+      `${number(sessions.opened)} opened, ${number(sessions.midstream)} began before, ${number(sessions.failed)} failed`,
+    ],
+    [
+      "packets",
+      `${number(capture.packets)} captured (${bytes(capture.bytes)}), ${number(sent.packets)} sent (${bytes(sent.bytes)}), ${number(sent.retransmitted)} of them again`,
+    ],
+    ["lag", `${duration(lag_us.p50)} half, ${duration(lag_us.p99)} 99 %, ${duration(lag_us.max)} at most`],
+    ["cost", `${cpu.user.toFixed(1)} s user, ${cpu.system.toFixed(1)} s system${per}, ${account.rss_mb} MB`],
+  ];
+  const lines = [`copied for ${seconds} s, captured by ${capture.source}`];
+  for (const [name, text] of rows) lines.push(`  ${name.padEnd(8)}  ${text}`);
+  const losses = lossesOf(account);
+  if (losses.length > 0) lines.push("what was not copied:");
+  for (const { count, what, advice } of losses) lines.push(`  ${number(count)} ${what}`, `    ${advice}`);
+  return lines.join("\n");
+}
