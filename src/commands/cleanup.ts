@@ -1,0 +1,17 @@
+import { strictCommand } from "../config/arguments.ts";
+
+export default strictCommand(
+  {
+    name: "cleanup",
+    summary: "removes what an xcopy that was killed left in the kernel",
+    examples: [["xcopy cleanup", "remove it and say what it was; a running xcopy is left alone"]],
+    groups: {},
+  },
+  async () => {
+    const { removeLeftovers } = await import("../ops/leftovers.ts");
+    const removed = removeLeftovers();
+    console.log(
+      removed.length > 0 ? removed.map((what) => `removed ${what}`).join("\n") : "nothing to remove",
+    );
+  },
+);

@@ -1,0 +1,17 @@
+import { strictCommand } from "../config/arguments.ts";
+import { COPY, parseCopy } from "../config/copy.ts";
+
+export default strictCommand(COPY, async (args) => {
+  const options = parseCopy(args);
+  // Loaded only now: help and mistakes on the command line are answered without the rest of the program.
+  const { makePlan, thisHost } = await import("./plan.ts");
+  if (options.dryRun) {
+    const { renderPlan } = await import("./dry-run.ts");
+    const plan = await makePlan(options, thisHost(options));
+    console.log(renderPlan(plan, options));
+    for (const warning of plan.warnings) console.error(`warning: ${warning}`);
+    return;
+  }
+  const { runCopy } = await import("./run-copy.ts");
+  process.exitCode = await runCopy(options, await makePlan(options, thisHost(options)));
+});

@@ -1,0 +1,68 @@
+/** What a plan means for the kernel programs and for the data plane. */
+import { readFileSync } from "node:fs";
+import { type KernelCapture, type KernelService, loadKernelCapture } from "../capture/kernel.ts";
+import type { CopyOptions } from "../config/copy.ts";
+import type { CarriedLibrary } from "../native/libbpf.ts";
+import type { DataPlaneConfig } from "../worker/config.ts";
+import { createShared } from "../worker/shared.ts";
+import type { Plan } from "./plan.ts";
+import { kernelPrograms } from "./programs.ts";
+
+/** Bytes of all rings of a kind together, as long as each has the least. */
+const REQUEST_RINGS = { total: 16 << 20, least: 1 << 20 };
+const RESPONSE_RINGS = { total: 4 << 20, least: 256 << 10 };
+
+/** Rings there will be, one per CPU: the highest number in the kernel's notation (`0-3,8`) plus one. */
+export function countCpus(possible: string): number {
+  return Math.max(...possible.split(/[-,]/).map(Number)) + 1;
+}
+
+/** Bytes of one of `rings` rings, a power of two: together at most `total`, unless that were below `least` each. */
+export function ringBytes({ total, least }: { total: number; least: number }, rings: number): number {
+  return Math.max(least, 2 ** Math.floor(Math.log2(total / rings)));
+}
+
+function kernelServices(plan: Plan): KernelService[] {
+  return plan.services.flatMap(({ address, port }, index): KernelService[] =>
+    address
+      ? [{ address: address.bytes, family: address.family, port, index }]
+      : ([4, 6] as const).map((family) => ({ address: null, family, port, index })),
+  );
+}
+
+/** Loads the kernel programs for a plan; nothing is attached yet. Throws a Failure (exit code 4 or 5). */
+export function loadKernel(plan: Plan, options: CopyOptions, libraries: CarriedLibrary[]): KernelCapture {
+  const cpus = countCpus(readFileSync("/sys/devices/system/cpu/possible", "utf8"));
+  return loadKernelCapture({
+    ...kernelPrograms(),
+    libraries,
+    services: kernelServices(plan),
+    paths: plan.paths,
+    mark: options.mark,
+    requestRingBytes: ringBytes(REQUEST_RINGS, cpus),
+    responseRingBytes: ringBytes(RESPONSE_RINGS, cpus),
+    hook: options.hook,
+  });
+}
+
+/** What the data plane is told. */
+export function dataPlaneConfig(plan: Plan, options: CopyOptions, kernel: KernelCapture): DataPlaneConfig {
+  return {
+    requestRings: kernel.requestRings,
+    responseRings: kernel.responseRings,
+    requestRingBytes: kernel.requestRingBytes,
+    responseRingBytes: kernel.responseRingBytes,
+    controlMap: kernel.controlMap,
+    flowsMap: kernel.flowsMap,
+    services: plan.services.map(({ label }, index) => ({ label, paths: plan.pathsOf[index]! })),
+    paths: plan.paths,
+    egresses: plan.egresses,
+    mark: options.mark,
+    ports: plan.ports,
+    maxSessions: options.maxSessions,
+    memory: options.memory,
+    sessionTimeout: options.timeout * 1e6,
+    probe: !options.force,
+    shared: createShared(),
+  };
+}

@@ -1,0 +1,158 @@
+/** Carries a plan out: attaches, copies until it is told to end, drains, detaches, gives account. */
+import type { KernelCapture } from "../capture/kernel.ts";
+import { formatAddress, formatEndpoint } from "../config/address.ts";
+import type { CopyOptions } from "../config/copy.ts";
+import { renderVersion } from "../config/help.ts";
+import { Failure } from "../native/failure.ts";
+import { removeLeftovers } from "../ops/leftovers.ts";
+import { createLog, type Log } from "../ops/log.ts";
+import { createStatus, PLAIN_INTERVAL, type Status } from "../ops/status.ts";
+import { type Account, type CaptureCounts, renderSummary, takeAccount } from "../ops/summary.ts";
+import { viewShared } from "../worker/shared.ts";
+import { type DataPlane, type ProbeResult, startDataPlane } from "../worker/start.ts";
+import { carriedLibraries } from "./carried.ts";
+import { claimPorts } from "./claim.ts";
+import { dataPlaneConfig, loadKernel } from "./load.ts";
+import type { Plan } from "./plan.ts";
+import { listenForStop, type StopRequests } from "./stop.ts";
+
+/** ms that the data plane may take, beyond the drain, to end. */
+const PATIENCE = 1000;
+
+/** What a run talks through, and what it listens to. */
+interface Console {
+  status: Status;
+  log: Log;
+  stop: StopRequests;
+}
+
+/** Throws a Failure (exit code 3) for the first path on which a target did not take a connection. */
+export function judgeProbes(results: readonly ProbeResult[], plan: Plan): void {
+  const bad = results.find(({ result }) => result !== "answered");
+  if (!bad) return;
+  const { target, targetPort, local } = plan.paths[bad.path]!;
+  const silent = `no answer to a connection attempt from ${formatAddress(local)}`;
+  throw new Failure(
+    `Cannot reach target "${formatEndpoint(target, targetPort)}": ${bad.result === "refused" ? "connection refused" : silent}`,
+    "Start the service there, check the firewalls on the way, or start all the same with --force.",
+    3,
+  );
+}
+
+function captureCounts(kernel: KernelCapture): CaptureCounts {
+  const stats = kernel.stats();
+  return {
+    source: kernel.hook,
+    packets: stats.requestsCaptured,
+    bytes: stats.requestBytes,
+    lost: stats.requestRingFull,
+    responsesLost: stats.responseRingFull,
+    pureAcks: stats.pureAcks,
+    duplicates: stats.duplicates,
+    fragments: stats.fragments,
+    oversize: stats.oversize,
+    inert: stats.inert,
+  };
+}
+
+/** Waits for the probes and then captures; false if a signal came first. */
+async function begin(
+  plan: Plan,
+  kernel: KernelCapture,
+  plane: DataPlane,
+  stop: StopRequests,
+): Promise<boolean> {
+  const results = await Promise.race([plane.ready, stop.first]);
+  if (!results) return false;
+  judgeProbes(results, plan);
+  kernel.attachRequests(plan.interfaces.map(({ ifindex }) => ifindex));
+  return true;
+}
+
+/** Until a signal; from then on no new requests, and the drain (seconds), which a second signal cuts short. */
+async function copyUntilStopped(kernel: KernelCapture, plane: DataPlane, stop: StopRequests, drain: number) {
+  await Promise.race([stop.first, plane.ended]);
+  if (stop.count() === 0) throw new Error("it ended without being told to");
+  kernel.detachRequests();
+  plane.drain(drain * 1000);
+  await Promise.race([plane.ended, stop.second, Bun.sleep(drain * 1000 + PATIENCE)]);
+  plane.stop();
+}
+
+/** Says how it goes, by a line on stderr and, where asked for, JSON on stdout; returns what ends it. */
+function report(options: CopyOptions, status: Status, take: () => Account): () => void {
+  const interval = options.statsInterval === null ? PLAIN_INTERVAL : options.statsInterval * 1000;
+  status.start(take, interval);
+  const json = options.json && options.statsInterval !== null;
+  const timer = json ? setInterval(() => console.log(JSON.stringify(take())), interval) : undefined;
+  return () => {
+    clearInterval(timer);
+    status.stop();
+  };
+}
+
+function announce(plan: Plan, kernel: KernelCapture): string {
+  const services = plan.services.map(({ label }) => label).join(", ");
+  const interfaces = plan.interfaces.map(({ name }) => name).join(", ");
+  return `copying ${services}, captured by ${kernel.hook} on ${interfaces}`;
+}
+
+/** With the programs loaded: copies, and gives account. Returns the exit code. */
+async function copy(plan: Plan, options: CopyOptions, kernel: KernelCapture, { status, log, stop }: Console) {
+  kernel.attachResponses([...new Set(plan.egresses.map(({ ifindex }) => ifindex))]);
+  const config = dataPlaneConfig(plan, options, kernel);
+  const shared = viewShared(config.shared);
+  const plane = startDataPlane(config);
+  if (!(await begin(plan, kernel, plane, stop))) {
+    plane.stop();
+    log.info("ended before the first request");
+    return 0;
+  }
+  log.info(announce(plan, kernel));
+  const start = performance.now();
+  const take = () => {
+    const use = { ...process.cpuUsage(), rss: process.memoryUsage.rss() };
+    return takeAccount((performance.now() - start) / 1000, shared, captureCounts(kernel), use);
+  };
+  const endReport = report(options, status, take);
+  let exitCode = 0;
+  try {
+    await copyUntilStopped(kernel, plane, stop, options.drain);
+  } catch (error) {
+    const cause = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    log.error(
+      `Cannot go on: the data plane died: ${cause}\nThis is a bug in ${renderVersion()}: please report it.`,
+    );
+    exitCode = 1;
+  }
+  endReport();
+  const account = take();
+  log.info(renderSummary(account));
+  if (options.json) console.log(JSON.stringify(account));
+  return exitCode;
+}
+
+/** Carries out a plan until it is told to end. Returns the exit code; a Failure on the way is logged and gives its own. */
+export async function runCopy(options: CopyOptions, plan: Plan): Promise<number> {
+  const stop = listenForStop();
+  const status = createStatus(process.stderr);
+  const log = createLog(status.print, options.log);
+  let release: (() => void) | undefined;
+  let kernel: KernelCapture | undefined;
+  try {
+    for (const warning of plan.warnings) log.warn(warning);
+    release = claimPorts(plan.paths, plan.ports);
+    const libraries = await carriedLibraries();
+    for (const what of removeLeftovers(libraries))
+      log.info(`removed ${what}, left by an xcopy that was killed`);
+    kernel = loadKernel(plan, options, libraries);
+    return await copy(plan, options, kernel, { status, log, stop });
+  } catch (error) {
+    if (!(error instanceof Failure)) throw error;
+    log.error(`${error.message}\n${error.fix}`);
+    return error.exitCode;
+  } finally {
+    kernel?.detach();
+    release?.();
+  }
+}

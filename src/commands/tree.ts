@@ -1,0 +1,80 @@
+/** Finds the command that was asked for, runs it, and turns what it throws into words and an exit code. */
+import { basename } from "node:path";
+import { type CommandDef, runCommand } from "citty";
+import { HELP, VERSION } from "../config/command.ts";
+import { renderOverview, renderVersion } from "../config/help.ts";
+import { suggest } from "../config/suggest.ts";
+import { Failure } from "../native/failure.ts";
+
+type Loader = () => Promise<CommandDef>;
+
+const EXAMPLE: [line: string, effect: string] = [
+  "xcopy copy -x 80-10.0.0.2:8080",
+  "what reaches port 80 of this host also goes to 10.0.0.2:8080",
+];
+
+/** The commands that a program name of tcpcopy and intercept 1.x stands for. */
+const CALLED_AS: Record<string, string> = { tcpcopy: "copy", intercept: "intercept" };
+
+/** Commands of the plan that do not exist yet, so that nobody looks for a typing mistake. */
+const PLANNED = ["intercept", "doctor", "record", "top", "status", "compare"];
+
+function isOption(word: string | undefined, { name, short }: { name: string; short?: string }): boolean {
+  return word === `--${name}` || word === `-${short}`;
+}
+
+async function overview(tree: CommandDef, commands: Record<string, Loader>): Promise<string> {
+  const rows = Object.entries(commands).map(async ([name, load]): Promise<[string, string]> => {
+    const { meta } = await load();
+    return [name, (meta as { description: string }).description];
+  });
+  return renderOverview((tree.meta as { description: string }).description, EXAMPLE, await Promise.all(rows));
+}
+
+function refuse(word: string, commands: string[]): Failure {
+  const there = `There are: ${commands.join(", ")}. "xcopy --help" says more.`;
+  if (word.startsWith("-")) {
+    return new Failure(`Cannot use option "${word}": it stands before any command`, there, 2);
+  }
+  const cause = PLANNED.includes(word) ? "this version does not have it yet" : "there is no such command";
+  const near = suggest(word, commands);
+  return new Failure(`Cannot run "${word}": ${cause}`, near ? `Did you mean "${near}"? ${there}` : there, 2);
+}
+
+/** Runs what the words ask for. Throws a Failure for what does not exist. */
+async function dispatch(tree: CommandDef, words: string[]): Promise<void> {
+  const commands = tree.subCommands as Record<string, Loader>;
+  const names = Object.keys(commands);
+  const [first] = words;
+  if (isOption(first, HELP)) return console.log(await overview(tree, commands));
+  if (isOption(first, VERSION)) return console.log(renderVersion());
+  if (first === undefined) {
+    console.error(await overview(tree, commands));
+    process.exitCode = 2;
+    return;
+  }
+  if (!names.includes(first)) throw refuse(first, names);
+  await runCommand(tree, { rawArgs: words });
+}
+
+/** What a user made is told in two lines; anything else is a mistake of ours and comes with its stack. */
+function explain(error: unknown): string {
+  if (error instanceof Failure) return `${error.message}\n${error.fix}`;
+  const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  return `${stack}\nThis is a bug in ${renderVersion()}: please report it with the lines above.`;
+}
+
+/**
+ * The whole program: `calledAs` is argv 0, `words` what follows. Ends the process, with 0 or the exit code of a Failure,
+ * 1 for a bug.
+ */
+export async function runTree(tree: CommandDef, calledAs: string, words: string[]): Promise<never> {
+  const alias = CALLED_AS[basename(calledAs)];
+  try {
+    await dispatch(tree, alias ? [alias, ...words] : words);
+    process.exit(process.exitCode ?? 0);
+  } catch (error) {
+    console.error(explain(error));
+    process.exit(error instanceof Failure ? error.exitCode : 1);
+  }
+}

@@ -1,0 +1,17 @@
+#!/usr/bin/env bun
+import { defineCommand } from "citty";
+import { runTree } from "./commands/tree.ts";
+
+const tree = defineCommand({
+  meta: {
+    name: "xcopy",
+    description: "copies the live requests of a production service to a test service",
+  },
+  subCommands: {
+    copy: () => import("./commands/copy.ts").then((module) => module.default),
+    demo: () => import("./commands/demo.ts").then((module) => module.default),
+    cleanup: () => import("./commands/cleanup.ts").then((module) => module.default),
+  },
+});
+
+await runTree(tree, process.argv0, process.argv.slice(2));
