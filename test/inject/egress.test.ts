@@ -104,6 +104,7 @@ describe("resolveEgress", () => {
     expect(egress).toMatchObject({ kind: "packet", interface: "back", nextHop: silent });
     expect(egress.nextHopMac.length).toBe(0);
     expect(await agent.call("neighbour", egress.ifindex, silent)).toBeNull();
+    await agent.call("resolveEgress", bytesOf(TARGET), 4);
     const known = await agent.call("resolveEgress", bytesOf(TARGET), 4, 0, false);
     expect(known.egress.nextHopMac).toEqual(macOf(network.target, "net0"));
   });
