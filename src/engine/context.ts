@@ -62,6 +62,8 @@ export class Context {
   readonly options = emptyOptions();
   /** us. */
   now: number;
+  /** When a turn was last held up because the turn before it had no answer yet. */
+  heldUpAt = 0;
   /** IPv4 identification of the next packet. */
   packetId = 1;
   /** Next path of each service. */

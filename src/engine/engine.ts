@@ -88,6 +88,8 @@ const FIN_WAIT_2_SPAN = 60_000_000;
 /** Offered where the client's own SYN was not seen. */
 const OWN_WSCALE = 7;
 const OWN_MSS = 65495;
+/** For how long a held-up turn is worth a hurry, us. */
+const HELD_UP_SPAN = 3000;
 /** Above this share of the memory bound no new session is taken. */
 const FULL_SHARE = 0.9;
 
@@ -212,6 +214,11 @@ export class Engine {
     }
     c.counters[COUNTER.memory] = c.segments.used;
     return true;
+  }
+
+  /** Whether a turn was held up just now by an answer that has not been seen: look again soon. */
+  isHeldUp(now: number): boolean {
+    return now - this.c.heldUpAt < HELD_UP_SPAN;
   }
 
   /** Turns that wait for something, over all sessions. */

@@ -156,7 +156,10 @@ function sendData(c: Context, s: number): Sent {
     if (!hasRoom(c, s)) return "batch full";
     const at = segment * SEGMENT;
     if (g[at + MARKS]! & TURN_START || !(w[row + FLAGS]! & TURN_OPEN)) {
-      if (!mayBegin(c, s, segment)) return "done";
+      if (!mayBegin(c, s, segment)) {
+        c.heldUpAt = c.now;
+        return "done";
+      }
       if (state === CLOSE_WAIT) return reopen(c, s);
       beginTurn(c, s, segment);
     }

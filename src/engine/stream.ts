@@ -236,7 +236,8 @@ export function releaseHeld(c: Context, s: number): void {
     const g = c.segments.words;
     const next = g[segment * SEGMENT + NEXT]!;
     countTurn(c, s, g[segment * SEGMENT + ACK_NUMBER]!);
-    if (distance(segmentEnd(c, segment), w[row + STREAM_END]!) > 0) w[row + STREAM_END] = segmentEnd(c, segment);
+    if (distance(segmentEnd(c, segment), w[row + STREAM_END]!) > 0)
+      w[row + STREAM_END] = segmentEnd(c, segment);
     w[row + QUEUED]! -= g[segment * SEGMENT + LENGTH]!;
     c.segments.release(segment);
     segment = next;

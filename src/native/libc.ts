@@ -5,13 +5,11 @@
  */
 import { CString, dlopen, FFIType, type Pointer, ptr, read, toArrayBuffer } from "bun:ffi";
 
-const { i32, u32, i64, u64_fast, pointer } = {
-  i32: FFIType.i32,
-  u32: FFIType.u32,
-  i64: FFIType.i64_fast,
-  u64_fast: FFIType.u64_fast,
-  pointer: FFIType.ptr,
-};
+const i32 = FFIType.i32;
+const u32 = FFIType.u32;
+const i64 = FFIType.i64_fast;
+const u64_fast = FFIType.u64_fast;
+const pointer = FFIType.ptr;
 
 export const libc = dlopen("libc.so.6", {
   __errno_location: { args: [], returns: pointer },

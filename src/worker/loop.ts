@@ -1,0 +1,165 @@
+/**
+ * The data plane: a blocking loop that reads the rings, runs the engine and sends what it wants sent. No event loop, no
+ * allocation per packet; it shares nothing with the main thread but the memory of shared.ts.
+ */
+import { Control } from "../capture/control.ts";
+import { Flows } from "../capture/flows.ts";
+import { RingSet } from "../capture/ring.ts";
+import { Engine } from "../engine/engine.ts";
+import { createInjector } from "../inject/create.ts";
+import type { Injector } from "../inject/injector.ts";
+import { monotonicMicroseconds } from "../native/libc.ts";
+import { PacketBatch } from "../wire/batch.ts";
+import { ipPair } from "../wire/ip.ts";
+import type { Packet } from "../wire/packet.ts";
+import type { DataPlaneConfig } from "./config.ts";
+import { record } from "./histogram.ts";
+import { Pause } from "./pause.ts";
+import { DRAIN, INDEX, type Shared, STOP, viewShared } from "./shared.ts";
+import type { ProbeResult } from "./start.ts";
+
+/** Records of each kind per round: what is due is sent before more is read. */
+const ROUND = 256;
+/** us; the kernel programs go inert after 2 s without one. */
+const HEARTBEAT_INTERVAL = 500_000;
+const REFRESH_INTERVAL = 1_000_000;
+/** us a target has to answer the try of its path; its SYN is repeated once in that time. */
+const PROBE_SPAN = 3_000_000;
+/** A session may keep this share of the memory bound. */
+const SESSION_SHARE = 1 / 8;
+/** Idle sessions are forgotten this long after the session timeout (upstream's -k). */
+const KEEPALIVE_EXTRA = 120_000_000;
+
+/** Runs until the main thread asks for the end. `wake` is its eventfd; `onReady` is called once, when it runs. */
+export function runLoop(
+  config: DataPlaneConfig,
+  wake: number,
+  onReady: (probes: ProbeResult[]) => void,
+): void {
+  const shared = viewShared(config.shared);
+  const { counters } = shared;
+  const control = new Control(config.controlMap);
+  const flows = new Flows(config.flowsMap, config.paths.length);
+  const requests = new RingSet(config.requestRings, config.requestRingBytes);
+  const responses = new RingSet(config.responseRings, config.responseRingBytes);
+  const batches = config.egresses.map(() => new PacketBatch());
+  const injectors = config.egresses.map((egress, i) => createInjector(egress, batches[i]!, config.mark));
+  const pause = new Pause(control, [...config.requestRings, ...config.responseRings, wake]);
+  let now = monotonicMicroseconds();
+  const engine = createEngine(config, shared, flows, batches, now);
+
+  const onRequest = (packet: Packet): void => {
+    counters[INDEX.requests]!++;
+    counters[INDEX.requestBytes]! += packet.length;
+    engine.request(packet, now);
+  };
+  const onResponse = (packet: Packet): void => engine.response(packet, now);
+  const isEmpty = (): boolean => requests.isEmpty() && responses.isEmpty();
+  const send = (): void => sendAll(batches, injectors, shared);
+
+  let probeUntil = 0;
+  if (config.probe) {
+    config.paths.forEach((_, path) => engine.probe(path, now));
+    probeUntil = now + PROBE_SPAN;
+  }
+  let isReady = false;
+  let heartbeatAt = 0;
+  let refreshAt = now + REFRESH_INTERVAL;
+  let drainUntil = 0;
+
+  for (;;) {
+    now = monotonicMicroseconds();
+    if (now >= heartbeatAt) {
+      control.heartbeat(now / 1000);
+      heartbeatAt = now + HEARTBEAT_INTERVAL;
+    }
+    if (now >= refreshAt) {
+      for (const injector of injectors) injector.refresh();
+      refreshAt = now + REFRESH_INTERVAL;
+    }
+    const records = responses.drain(onResponse, ROUND) + requests.drain(onRequest, ROUND);
+    engine.advance(now);
+    while (!engine.dispatch(now)) send();
+    send();
+
+    if (!isReady && (now >= probeUntil || engine.probeResults.every((result) => result !== "silent"))) {
+      isReady = true;
+      onReady(engine.probeResults.map((result, path) => ({ path, result })));
+    }
+    const command = Atomics.load(shared.command, 0);
+    if (command === DRAIN && drainUntil === 0) drainUntil = now + shared.command[1]! * 1000;
+    if (command === STOP || (drainUntil > 0 && isDrained(records, engine, now, drainUntil))) break;
+    if (records >= ROUND) continue;
+    const limit = Math.min(heartbeatAt - now, drainUntil > 0 ? 10_000 : HEARTBEAT_INTERVAL);
+    pause.wait(records, engine.isHeldUp(now), engine.wait(now, limit), isEmpty);
+  }
+
+  while (!engine.end(monotonicMicroseconds())) send();
+  send();
+  for (const injector of injectors) injector.close();
+  pause.close();
+}
+
+function createEngine(
+  config: DataPlaneConfig,
+  shared: Shared,
+  flows: Flows,
+  batches: PacketBatch[],
+  now: number,
+): Engine {
+  return new Engine(
+    {
+      services: config.services.map((service) => service.paths),
+      paths: config.paths.map((path) => ({
+        pair: ipPair(path.local, path.target),
+        targetPort: path.targetPort,
+        egress: path.egress,
+        mtu: config.egresses[path.egress]!.mtu,
+      })),
+      ports: config.ports,
+      maxSessions: config.maxSessions,
+      memory: config.memory,
+      sessionBytes: config.memory * SESSION_SHARE,
+      sessionTimeout: config.sessionTimeout,
+      idleTimeout: config.sessionTimeout + KEEPALIVE_EXTRA,
+      counters: shared.counters,
+      openFlow: (path, port) => flows.add(path, port),
+      random: Math.random,
+    },
+    batches,
+    now,
+  );
+}
+
+function isDrained(records: number, engine: Engine, now: number, until: number): boolean {
+  return now >= until || (records === 0 && engine.pending === 0);
+}
+
+/** Hands every batch to its injector and counts; the lag of a row ends when the kernel has it. */
+function sendAll(batches: PacketBatch[], injectors: Injector[], shared: Shared): void {
+  const { counters, lag } = shared;
+  let packets = 0;
+  let bytes = 0;
+  let errors = 0;
+  for (let i = 0; i < batches.length; i++) {
+    const batch = batches[i]!;
+    const injector = injectors[i]!;
+    if (batch.count > 0) {
+      injector.send(batch);
+      const sentAt = monotonicMicroseconds();
+      for (let row = 0; row < batch.count; row++) {
+        const since = batch.since[row]!;
+        if (since === 0) continue;
+        record(lag, sentAt - since);
+        if (sentAt - since > counters[INDEX.lagMax]!) counters[INDEX.lagMax] = sentAt - since;
+      }
+      batch.clear();
+    }
+    packets += injector.packets;
+    bytes += injector.bytes;
+    errors += injector.errors;
+  }
+  counters[INDEX.sentPackets] = packets;
+  counters[INDEX.sentBytes] = bytes;
+  counters[INDEX.sendErrors] = errors;
+}
