@@ -4,7 +4,7 @@
  */
 import { Control } from "../capture/control.ts";
 import { Flows } from "../capture/flows.ts";
-import { RingSet } from "../capture/ring.ts";
+import { RingSet } from "../capture/ring-set.ts";
 import { Engine } from "../engine/engine.ts";
 import { createInjector } from "../inject/create.ts";
 import type { Injector } from "../inject/injector.ts";
@@ -54,12 +54,12 @@ export function runLoop(
     engine.request(packet, now);
   };
   const onResponse = (packet: Packet): void => engine.response(packet, now);
-  const isEmpty = (): boolean => requests.isEmpty() && responses.isEmpty();
+  const isEmpty = (): boolean => requests.isEmpty && responses.isEmpty;
   const send = (): void => sendAll(batches, injectors, shared);
 
   let probeUntil = 0;
   if (config.probe) {
-    config.paths.forEach((_, path) => engine.probe(path, now));
+    for (let path = 0; path < config.paths.length; path++) engine.probe(path, now);
     probeUntil = now + PROBE_SPAN;
   }
   let isReady = false;

@@ -245,7 +245,6 @@ const RTO = 250_000;
 /** A TCP server, as simple as it can be and still right: cumulative ACKs, reassembly, retransmission by timer. */
 class Server {
   isClosed = false;
-  private irs = 0;
   private rcvNxt = 0;
   private readonly iss: number;
   private sndUna: number;
@@ -278,7 +277,6 @@ class Server {
     }
     if (this.isClosed) return;
     if (segment.flags & SYN) {
-      this.irs = segment.seq;
       this.rcvNxt = (segment.seq + 1) >>> 0;
       this.peerMss = segment.options.mss;
       this.peerTimestamps = segment.options.hasTimestamps;
