@@ -62,7 +62,7 @@ import { countAnswered, settleTurn } from "./turns.ts";
 /** RFC 1122 section 4.2.3.2 allows 500 ms; Linux's TCP_DELACK_MIN. */
 const DELAYED_ACK = 40_000;
 /** The handshake's ACK waits this long for the client's first data, to go with it. */
-const HANDSHAKE_ACK = 5_000;
+const HANDSHAKE_ACK = 20_000;
 /** How long the row of a finished connection answers a repeated FIN. The port itself rests far longer (ports.ts). */
 const TIME_WAIT_SPAN = 1_000_000;
 const DEFAULT_MSS = 536;
