@@ -10,7 +10,7 @@ enum counter {
     PURE_ACKS,  /* stayed in the kernel */
     DUPLICATES, /* seen on another interface before */
     FRAGMENTS,  /* TCP fragments without a TCP header */
-    OVERSIZE,   /* requests above 65535 bytes */
+    OVERSIZE,   /* requests above 65535 bytes, responses with more than 128 bytes of headers */
     OWN_MARK,
     RESPONSES_CAPTURED,
     RESPONSE_BYTES,

@@ -76,6 +76,10 @@ static __always_inline int is_ours(__u32 path, __be16 port) {
 
 static __always_inline void capture(struct __sk_buff *skb, const struct segment *segment,
                                     __u32 index, __u64 now_us) {
+    if (segment->payload_offset > MAX_HEADERS) {
+        add(OVERSIZE, 1);
+        return;
+    }
     void *ring = ring_of_this_cpu();
     if (!ring)
         return;

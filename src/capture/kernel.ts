@@ -100,7 +100,7 @@ export interface KernelCapture {
   attachRequests(ifindexes: number[]): void;
   attachResponses(ifindexes: number[]): void;
   stats(): KernelStats;
-  /** Takes the programs off all interfaces and closes every descriptor. */
+  /** Takes the programs off all interfaces and closes every descriptor; nothing else here may be used then. */
   detach(): void;
 }
 
@@ -133,7 +133,10 @@ export function loadKernelCapture(options: KernelCaptureOptions): KernelCapture 
     return own;
   }
 
+  let open = true;
   function closeAll(): void {
+    if (!open) return;
+    open = false;
     for (const { fd } of links) libc.close(fd);
     for (const fd of rings) libc.close(fd);
     filters?.detach();
