@@ -1,0 +1,34 @@
+/** Which command runs, and what is said where there is none. */
+import { describe, expect, test } from "bun:test";
+import { mistake, xcopy } from "./run.ts";
+
+const THERE = 'There are: copy, demo, cleanup. "xcopy --help" says more.';
+const NO_TRANSFER = mistake(
+  2,
+  "Cannot copy anything: no -x says from where to where",
+  'Write it as [address:]port-target[:port], for example "80-10.0.0.2:8080" or "80-[2001:db8::2]:8080".',
+);
+
+test.each([
+  ["copi", 'Cannot run "copi": there is no such command', `Did you mean "copy"? ${THERE}`],
+  ["frobnicate", 'Cannot run "frobnicate": there is no such command', THERE],
+  ["toString", 'Cannot run "toString": there is no such command', THERE],
+  ["doctor", 'Cannot run "doctor": this version does not have it yet', THERE],
+  ["intercept", 'Cannot run "intercept": this version does not have it yet', THERE],
+  ["-x", 'Cannot use option "-x": it stands before any command', THERE],
+])("%s", (word, message, fix) => {
+  expect(xcopy([word])).toEqual(mistake(2, message, fix));
+});
+
+describe("the program's name", () => {
+  test("tcpcopy is copy", () => {
+    expect(xcopy([], { calledAs: "tcpcopy" })).toEqual(NO_TRANSFER);
+    expect(xcopy([], { calledAs: "/usr/sbin/tcpcopy" })).toEqual(NO_TRANSFER);
+  });
+
+  test("intercept is intercept", () => {
+    expect(xcopy(["-d"], { calledAs: "intercept" })).toEqual(
+      mistake(2, 'Cannot run "intercept": this version does not have it yet', THERE),
+    );
+  });
+});

@@ -1,0 +1,190 @@
+/** `xcopy copy` up to the point where it would start, as a user sees it. */
+import { describe, expect, test } from "bun:test";
+import { ALONE, mistake, POWERLESS, xcopy } from "./run.ts";
+
+const TRANSFER = "80-127.0.0.1:8080";
+const ALL = '"xcopy copy --help" lists all options.';
+const HOW =
+  'Write it as [address:]port-target[:port], for example "80-10.0.0.2:8080" or "80-[2001:db8::2]:8080".';
+
+describe("usage", () => {
+  test.each([
+    [[], "Cannot copy anything: no -x says from where to where", HOW],
+    [["-x", "80"], 'Cannot use -x "80": there is no target in it', HOW],
+    [
+      ["-x", "80-10.0.0.256"],
+      'Cannot use -x "80-10.0.0.256": "10.0.0.256" is neither an address nor a name',
+      HOW,
+    ],
+    [
+      ["-x", TRANSFER, "-x", TRANSFER],
+      `Cannot use -x "${TRANSFER}": it is given twice`,
+      "Leave one of them out.",
+    ],
+    [
+      ["-x", "80-nobody.invalid"],
+      'Cannot use -x "80-nobody.invalid": the name "nobody.invalid" does not resolve',
+      'Check the name, or write its address: "getent ahosts nobody.invalid" must print one.',
+    ],
+    [
+      ["--transfers", TRANSFER],
+      'Cannot use option "--transfers": there is no such option',
+      `Did you mean "--transfer"? ${ALL}`,
+    ],
+    [
+      ["-x", TRANSFER, "-d"],
+      'Cannot use option "-d": xcopy does not run in the background by itself yet',
+      'Start it from a service manager, or with "nohup".',
+    ],
+    [
+      ["-x", TRANSFER, "-s", "10.0.0.3"],
+      'Cannot use option "-s": xcopy has no intercept yet',
+      "Leave it out: answers of the target come back to this host and end here.",
+    ],
+    [
+      ["-x", TRANSFER, "-M", "9"],
+      'Cannot use -M "9": not a whole number from 576 to 65535',
+      "Give a whole number from 576 to 65535 bytes.",
+    ],
+    [["-x", TRANSFER, "-i", "eth77"], 'Cannot use -i "eth77": no such network interface', "There are: lo."],
+    [
+      ["-x", TRANSFER, "-c", "10.9.9.9"],
+      'Cannot use -c "10.9.9.9": the target 127.0.0.1 is on this host and would answer to the real 10.9.9.9',
+      "Leave -c out, or name addresses of this host in it.",
+    ],
+    [
+      ["-x", TRANSFER, "-l", "/nonexistent/log"],
+      `Cannot use -l "/nonexistent/log": ENOENT: no such file or directory, open '/nonexistent/log'`,
+      "Name a file that can be written.",
+    ],
+  ])("%j", (words, message, fix) => {
+    expect(xcopy(["copy", ...words], { within: ALONE })).toEqual(mistake(2, message, fix));
+  });
+});
+
+describe("a loop", () => {
+  test.each([
+    ["80-127.0.0.1", "80-127.0.0.1", "127.0.0.1:80"],
+    ["80-127.0.0.2:80", "80-127.0.0.2:80", "127.0.0.2:80"],
+    ["80-[::1]", "80-[::1]", "[::1]:80"],
+    ["127.0.0.1:80-127.0.0.1", "127.0.0.1:80-127.0.0.1", "127.0.0.1:80"],
+    ["80-127.0.0.1:81,81-127.0.0.1:82", "80-127.0.0.1:81", "127.0.0.1:81"],
+  ])("%s is refused", (transfers, label, target) => {
+    expect(xcopy(["copy", "-x", transfers], { within: ALONE })).toEqual(
+      mistake(
+        2,
+        `Cannot use -x "${label}": the target ${target} is the service that is copied`,
+        "Name another host or port as the target, or the address of this host that clients use before the port.",
+      ),
+    );
+  });
+
+  test("another address or port of this host is none", () => {
+    const { code } = xcopy(["copy", "--dry-run", "-x", "127.0.0.1:80-127.0.0.2:80,81-127.0.0.1:82"], {
+      within: ALONE,
+    });
+    expect(code).toBe(0);
+  });
+});
+
+test("without privileges it says which are missing", () => {
+  expect(xcopy(["copy", "-x", TRANSFER], { within: [...ALONE, ...POWERLESS] })).toEqual(
+    mistake(
+      4,
+      "Cannot capture and send packets: this process lacks CAP_BPF, CAP_NET_ADMIN, CAP_NET_RAW",
+      "Run it as root (sudo), or as a service with these ambient capabilities.",
+    ),
+  );
+});
+
+test("a mistake is told before the lack of privileges", () => {
+  const { code } = xcopy(["copy", "-x", TRANSFER, "-i", "eth77"], { within: [...ALONE, ...POWERLESS] });
+  expect(code).toBe(2);
+});
+
+test("a target without a route", () => {
+  expect(xcopy(["copy", "-x", "80-10.0.0.2:8080"], { within: ALONE })).toEqual(
+    mistake(
+      3,
+      'Cannot reach target "10.0.0.2": no route (-x "80-10.0.0.2:8080")',
+      'Add a route to it (see "ip route get 10.0.0.2"), or correct the address in -x.',
+    ),
+  );
+});
+
+test("a host that leaves no source port", () => {
+  const script = 'ip link set lo up; echo 1024 65535 >/proc/sys/net/ipv4/ip_local_port_range; exec "$@"';
+  expect(xcopy(["copy", "-x", TRANSFER], { within: ["unshare", "-n", "sh", "-c", script, "sh"] })).toEqual(
+    mistake(
+      3,
+      "Cannot find source ports: this host uses all from 1024 for its own connections (1024-65535)",
+      "Name some with --ports, and keep this host from them with the sysctl net.ipv4.ip_local_reserved_ports.",
+    ),
+  );
+});
+
+describe("--dry-run", () => {
+  const PORTS = 'ip link set lo up; echo 32768 60999 >/proc/sys/net/ipv4/ip_local_port_range; exec "$@"';
+  const within = ["unshare", "-n", "sh", "-c", PORTS, "sh"];
+
+  test("says what would be done, without privileges", () => {
+    const words = ["copy", "--dry-run", "-x", `${TRANSFER},[::1]:443-[::1]:8443`, "--capture", "tcx"];
+    expect(xcopy(words, { within: [...within, ...POWERLESS] })).toEqual({
+      code: 0,
+      stderr: "",
+      stdout: `Nothing is touched. Without --dry-run this would happen:
+
+transfer  80-127.0.0.1:8080
+capture   requests to port 80 of every address of this host; they pass unchanged
+send      to 127.0.0.1:8080 from 127.0.0.1
+          ports 1024-32767, 61000-65535
+          over lo, routed by the kernel, packets of at most 65535 bytes
+drop      on lo: answers of 127.0.0.1:8080 to connections that xcopy opened; nothing else
+
+transfer  [::1]:443-[::1]:8443
+capture   requests to port 443 of ::1; they pass unchanged
+send      to [::1]:8443 from ::1
+          ports 1024-32767, 61000-65535
+          over lo, routed by the kernel, packets of at most 65535 bytes
+drop      on lo: answers of [::1]:8443 to connections that xcopy opened; nothing else
+
+attach    at ingress by tcx
+          request program   lo
+          response program  lo
+mark      0x78637079 on every packet sent; such packets are not captured
+`,
+    });
+  });
+
+  test("shows a pool, an MTU, ports and warnings", () => {
+    const words = ["copy", "--dry-run", "-x", "10.5.5.5:80-127.0.0.1:8080", "-c", "127.0.1.x"];
+    const { code, stdout, stderr } = xcopy([...words, "-M", "1400", "--ports", "30000-40000"], { within });
+    expect(code).toBe(0);
+    expect(stdout).toContain(
+      "send      to 127.0.0.1:8080 from 254 addresses, 127.0.1.1 to 127.0.1.254\n" +
+        "          ports 30000-40000\n" +
+        "          over lo, routed by the kernel, packets of at most 1400 bytes\n",
+    );
+    expect(stderr).toBe(
+      'warning: 10.5.5.5 in -x "10.5.5.5:80-127.0.0.1:8080" is not an address of this host.\n' +
+        "warning: This host may use ports of 30000-40000 for its own connections to a target: reserve them (sysctl net.ipv4.ip_local_reserved_ports=30000-40000).\n",
+    );
+  });
+
+  test("writes nothing", () => {
+    const script = 'ip link set lo up; mount -t tmpfs none /run; "$@" >/dev/null; echo $?; ls -A /run';
+    const { stdout } = xcopy(["copy", "--dry-run", "-x", TRANSFER, "-l", "/run/log"], {
+      within: ["unshare", "-n", "-m", "sh", "-c", script, "sh"],
+    });
+    expect(stdout).toBe("0\n");
+  });
+});
+
+test("cleanup with nothing to clean", () => {
+  expect(xcopy(["cleanup"], { within: ALONE })).toEqual({
+    code: 0,
+    stdout: "nothing to remove\n",
+    stderr: "",
+  });
+  expect(xcopy(["cleanup", "all"]).code).toBe(2);
+});
