@@ -3,7 +3,7 @@
  *
  *     client net0 10.1.0.2 -- 10.1.0.1 front online back 10.0.0.1 -- 10.0.0.2 net0 target
  *
- * IPv6 has the same picture with fd00:1:: and fd00::. The demo and the end-to-end tests run in it.
+ * IPv6 has the same picture with fd00:1:: and fd00::, where the kernel has it. The demo and the end-to-end tests run in it.
  */
 import { existsSync, readdirSync } from "node:fs";
 import { Failure } from "../native/failure.ts";
@@ -13,6 +13,7 @@ export const ONLINE6 = "fd00:1::1";
 export const TARGET = "10.0.0.2";
 export const TARGET6 = "fd00::2";
 
+const HAS_IPV6 = existsSync("/proc/sys/net/ipv6");
 const ROLES = ["client", "online", "target"] as const;
 
 export interface Network {
@@ -61,15 +62,17 @@ export function requireNamespaces(): void {
 
 let made = 0;
 
-/** Makes the three hosts. Their names hold the pid of this process: `removeAbandoned` finds them if it is killed. */
+/** Makes the three hosts. Their names hold the pid of this process: `abandonedNamespaces` finds them if it is killed. */
 export function createNetwork(): Network {
   const prefix = `xc${process.pid}-${made++}-`;
   const [client, online, target] = ROLES.map((role) => prefix + role) as [string, string, string];
-  const network = { client, online, target, remove: () => remove(prefix) };
+  const remove = () => removeNamespaces(namespaces().filter((name) => name.startsWith(prefix)));
+  const network = { client, online, target, remove };
   try {
     for (const name of [client, online, target]) {
       ip("netns", "add", name);
       ip("-n", name, "link", "set", "lo", "up");
+      if (HAS_IPV6) useAddressesAtOnce(name);
     }
     join(client, "net0", ["10.1.0.2/24", "fd00:1::2/64"], online, "front", ["10.1.0.1/24", "fd00:1::1/64"]);
     join(online, "back", ["10.0.0.1/24", "fd00::1/64"], target, "net0", ["10.0.0.2/24", "fd00::2/64"]);
@@ -78,6 +81,12 @@ export function createNetwork(): Network {
     throw error;
   }
   return network;
+}
+
+/** Nobody else is on these links: no wait for duplicate address detection (RFC 4862), before which IPv6 finds no neighbour. */
+function useAddressesAtOnce(namespace: string): void {
+  const set = "echo 0 >/proc/sys/net/ipv6/conf/default/accept_dad";
+  Bun.spawnSync(inNamespace(namespace, ["sh", "-c", set]));
 }
 
 function join(
@@ -93,30 +102,29 @@ function join(
     [left, leftName, leftAddresses],
     [right, rightName, rightAddresses],
   ] as const) {
-    for (const address of addresses) addAddress(namespace, name, address);
+    for (const address of addresses) {
+      if (HAS_IPV6 || !address.includes(":")) addAddress(namespace, name, address);
+    }
     ip("-n", namespace, "link", "set", name, "up");
   }
 }
 
 /** Adds an address with its prefix length ("10.0.0.7/24", "fd00::7/64"); usable at once. */
 export function addAddress(namespace: string, name: string, address: string): void {
-  const withoutDetection = address.includes(":") ? ["nodad"] : [];
-  ip("-n", namespace, "addr", "add", address, "dev", name, ...withoutDetection);
+  ip("-n", namespace, "addr", "add", address, "dev", name);
 }
 
-/** Removes networks whose process is gone without having done so. */
-export function removeAbandoned(): void {
-  const prefixes = new Set<string>();
-  for (const name of namespaces()) {
-    const match = /^(xc(\d+)-\d+-)(client|online|target)$/.exec(name);
-    if (match && !existsSync(`/proc/${match[2]}`)) prefixes.add(match[1]!);
-  }
-  for (const prefix of prefixes) remove(prefix);
+/** Namespaces, made by processes like this one, whose process is gone without having removed them. */
+export function abandonedNamespaces(): string[] {
+  return namespaces().filter((name) => {
+    const pid = /^xc(\d+)(?!\d)/.exec(name)?.[1];
+    return pid !== undefined && !existsSync(`/proc/${pid}`);
+  });
 }
 
-function remove(prefix: string): void {
-  for (const name of namespaces()) {
-    if (!name.startsWith(prefix)) continue;
+/** Ends every process in these namespaces and removes them. */
+export function removeNamespaces(names: string[]): void {
+  for (const name of names) {
     for (const pid of ip("netns", "pids", name).split("\n")) {
       try {
         if (pid) process.kill(Number(pid), "SIGKILL");

@@ -5,10 +5,11 @@ import { Failure } from "../native/failure.ts";
 import { type Child, self, spawnChild } from "./child.ts";
 import type { Sent } from "./client.ts";
 import {
+  abandonedNamespaces,
   createNetwork,
   type Network,
   ONLINE,
-  removeAbandoned,
+  removeNamespaces,
   requireNamespaces,
   TARGET,
 } from "./network.ts";
@@ -42,7 +43,7 @@ interface Cast {
 /** Runs it to its end and says whether every request arrived exactly once. Throws a Failure where it cannot run. */
 export async function runDemo(): Promise<boolean> {
   requireNamespaces();
-  removeAbandoned();
+  removeNamespaces(abandonedNamespaces());
   const network = createNetwork();
   const end = (code: number) => {
     network.remove();

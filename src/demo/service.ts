@@ -13,13 +13,13 @@ export interface Served {
 const NUMBERS = 1 << 20;
 const REPORT_MILLISECONDS = 100;
 
-/** Listens on every address and prints a `Served` per line, every 100 ms, until standard input ends. */
+/** Listens on every IPv4 address and prints a `Served` per line, every 100 ms, until standard input ends. */
 export function runService(port: number): void {
   const seen = new Uint8Array(NUMBERS);
   const served: Served = { received: 0, distinct: 0, foreign: 0 };
   Bun.serve({
     port,
-    hostname: "::",
+    hostname: "0.0.0.0",
     fetch(request) {
       const path = new URL(request.url).pathname;
       const number = /^\/\d+$/.test(path) ? Number(path.slice(1)) : NUMBERS;

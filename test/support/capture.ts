@@ -20,7 +20,7 @@ export async function watchPackets(
       await tcpdump.stop("SIGINT");
       const captured = tcpdump.errors.find((line) => line.includes("packets captured"));
       if (!captured) throw new Error(`tcpdump ended:\n${tcpdump.errors.join("\n")}`);
-      return { packets: Number.parseInt(captured, 10), lines: tcpdump.output.slice(0, 5) };
+      return { packets: Number.parseInt(captured, 10), lines: tcpdump.output.filter(Boolean).slice(0, 5) };
     },
   };
 }

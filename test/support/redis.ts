@@ -11,6 +11,8 @@ export async function startRedis(lab: Lab, namespace: string, port: number): Pro
     "*",
     "--protected-mode",
     "no",
+    "--enable-debug-command",
+    "yes",
     "--save",
     "",
     "--dir",

@@ -1,13 +1,15 @@
 -- A paced load of unique requests.
--- usage: wrk ... -s wrk.lua URL -- RUN RATE COUNT [close]
---   RUN: goes into every path;  RATE: requests per second of each thread;  COUNT: requests of each thread, then silence;
+-- usage: wrk -t1 -cCONNECTIONS ... -s wrk.lua URL -- RUN CONNECTIONS RATE COUNT [close]
+--   RUN: goes into every path;  RATE: requests per second, 0 for as many as are answered;  COUNT: requests in all;
 --   close: one connection per request.
--- At the end it prints one JSON line.
+-- It ends when the last one is answered, with no request in flight, and prints one JSON line.
 
 local ffi = require("ffi")
 ffi.cdef([[
 typedef struct { long seconds; long nanoseconds; } xcopy_timespec;
 int clock_gettime(int clock, xcopy_timespec *time);
+int getpid(void);
+int kill(int pid, int signal);
 ]])
 
 local moment = ffi.new("xcopy_timespec")
@@ -16,30 +18,31 @@ local function now() -- in ms
   return tonumber(moment.seconds) * 1000 + tonumber(moment.nanoseconds) / 1e6
 end
 
-local threads = 0
-function setup(thread)
-  thread:set("number", threads)
-  threads = threads + 1
-end
-
 local fill = {}
 for index = 1, 160 do fill[index] = string.format("%08x", (index * 2654435761) % 4294967296) end
 fill = table.concat(fill)
 
-local head, middle, tail, gap, quota, begun
-local slots, made = 0, 0
+local head, middle, tail, gap, quota, begun, connections
+local slots, made, finished = 0, 0, 0
 
 function init(arguments)
-  gap = 1000 / tonumber(arguments[2])
-  quota = tonumber(arguments[3])
-  head = "GET /" .. arguments[1] .. "-" .. number .. "-"
+  local rate = tonumber(arguments[3])
+  gap = rate > 0 and 1000 / rate or 0
+  connections = tonumber(arguments[2])
+  quota = tonumber(arguments[4])
+  head = "GET /" .. arguments[1] .. "-"
   middle = " HTTP/1.1\r\nHost: " .. wrk.headers["Host"] .. "\r\nX-Fill: "
-  tail = "\r\n" .. (arguments[4] == "close" and "Connection: close\r\n" or "") .. "\r\n"
+  tail = "\r\n" .. (arguments[5] == "close" and "Connection: close\r\n" or "") .. "\r\n"
 end
 
--- Called before each request of each connection: the next free slot of the timetable.
+-- Called before each request of each connection: the next free slot of the timetable, in ms from now.
 function delay()
-  if slots >= quota then return 1000000 end
+  if slots == quota then
+    finished = finished + 1
+    -- wrk ends at SIGINT as it does after its duration.
+    if finished == connections then ffi.C.kill(ffi.C.getpid(), 2) end
+    return 1000000
+  end
   begun = begun or now()
   local due = begun + slots * gap
   slots = slots + 1

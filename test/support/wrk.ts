@@ -6,9 +6,10 @@ import type { Running } from "./process.ts";
 export interface LoadOptions {
   /** "http://10.1.0.1". */
   url: string;
-  /** Requests per second. */
+  /** Requests per second, 0 for as many as are answered. */
   rate: number;
-  seconds: number;
+  /** Requests in all. */
+  count: number;
   connections?: number;
   /** One connection per request. */
   close?: boolean;
@@ -17,8 +18,9 @@ export interface LoadOptions {
 }
 
 export interface LoadResult {
-  /** Answered requests; `rate * seconds` where the client and online kept up. */
+  /** Answered requests, and how long it took. */
   requests: number;
+  seconds: number;
   /** Failed connections, reads, writes, time-outs and answers of 400 and more. */
   errors: number;
   /** us. */
@@ -34,24 +36,28 @@ export interface Load {
 
 let runs = 0;
 
+/** wrk ends after this, whatever hangs. */
+const LIMIT_SECONDS = 50;
+
 /**
- * Starts a load that sends `rate * seconds` requests, waits a moment for the last answers, and ends without a request
- * in flight: what online has logged by then is all that a client ever sent.
+ * Starts a load that ends when its last request is answered: what online has logged by then is all that a client ever
+ * sent.
  */
 export function startLoad(lab: Lab, options: LoadOptions): Load {
-  const { url, rate, seconds, connections = 100, close = false, namespace = lab.client } = options;
+  const { url, rate, count, connections = 100, close = false, namespace = lab.client } = options;
   const run = `${process.pid}-${runs++}`;
   const running = lab.start(namespace, [
     "wrk",
     "-t1",
     `-c${connections}`,
-    `-d${seconds + 1}s`,
+    `-d${LIMIT_SECONDS}s`,
     `-s${join(import.meta.dir, "wrk.lua")}`,
     url,
     "--",
     run,
-    String(rate),
-    String(Math.floor(rate * seconds)),
+    `${connections}`,
+    `${rate}`,
+    `${count}`,
     ...(close ? ["close"] : []),
   ]);
   return { running, result: resultOf(running) };
@@ -63,8 +69,8 @@ async function resultOf(running: Running): Promise<LoadResult> {
   if (code !== 0 || !line) {
     throw new Error(`wrk ended with ${code}:\n${[...running.output, ...running.errors].join("\n")}`);
   }
-  const { requests, errors, p50_us: p50, p99_us: p99, max_us: max } = JSON.parse(line);
-  return { requests, errors, p50, p99, max };
+  const { requests, seconds, errors, p50_us: p50, p99_us: p99, max_us: max } = JSON.parse(line);
+  return { requests, seconds, errors, p50, p99, max };
 }
 
 /** Runs a load to its end. */

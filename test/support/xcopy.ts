@@ -1,43 +1,21 @@
 /** dist/xcopy in a namespace, and what it says about itself. */
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import type { Account } from "../../src/ops/summary.ts";
 import type { Lab } from "./lab.ts";
 import { type Running, run } from "./process.ts";
 import { until } from "./until.ts";
 
 export const XCOPY = join(import.meta.dir, "../../dist/xcopy");
 
-/** The JSON of `copy` (design section 8), as far as the tests look at it. */
-export interface CopyReport {
-  mode: string;
-  seconds: number;
-  capture: { source: string; packets: number; bytes: number; lost: number };
-  sessions: Record<
-    | "opened"
-    | "midstream"
-    | "established"
-    | "active"
-    | "closed"
-    | "reset"
-    | "failed"
-    | "reconnected"
-    | "shed",
-    number
-  >;
-  turns: { captured: number; sent: number; answered: number; dropped: number; pending: number };
-  sent: { packets: number; bytes: number; retransmitted: number; errors: number };
-  responses: { packets: number; bytes: number };
-  lag_us: { p50: number; p99: number; max: number };
-}
-
 export interface Copy {
   running: Running;
   /** All JSON lines so far, the latest last. */
-  reports(): CopyReport[];
+  reports(): Account[];
   /** Resolves with the first report, past or future, that fulfils the condition. */
-  report(what: string, condition: (report: CopyReport) => boolean, ms?: number): Promise<CopyReport>;
+  report(what: string, condition: (report: Account) => boolean, ms?: number): Promise<Account>;
   /** SIGTERM (or another signal), then the exit code and the last report. */
-  stop(signal?: NodeJS.Signals): Promise<{ code: number; report: CopyReport }>;
+  stop(signal?: NodeJS.Signals): Promise<{ code: number; report: Account }>;
 }
 
 /**
@@ -46,14 +24,14 @@ export interface Copy {
  */
 export async function startCopy(lab: Lab, args: string[], { namespace = lab.online } = {}): Promise<Copy> {
   const copy = launchCopy(lab, args, { namespace });
-  await copy.report("the first report", () => true);
+  await copy.running.line(/^copying /);
   return copy;
 }
 
 /** Like `startCopy`, without waiting for anything. */
 export function launchCopy(lab: Lab, args: string[], { namespace = lab.online } = {}): Copy {
   const running = lab.start(namespace, [XCOPY, "copy", "--json", "--stats-interval", "0.1", ...args]);
-  const parsed: CopyReport[] = [];
+  const parsed: Account[] = [];
   const reports = () => {
     for (const line of running.output.slice(parsed.length)) parsed.push(JSON.parse(line));
     return parsed;
@@ -85,12 +63,30 @@ export function launchCopy(lab: Lab, args: string[], { namespace = lab.online } 
   };
 }
 
-/** Runs xcopy with any arguments to its end, on the online host. */
+/** The differences between what was captured and what is said to have become of it; empty where the account adds up. */
+export function faultsOf(reports: Account[]): string[] {
+  return reports.flatMap((report) => {
+    const { captured, sent, dropped, pending, answered } = report.turns;
+    const reasons = Object.values(report.dropped).reduce((sum, count) => sum + count, 0);
+    const faults: [boolean, string][] = [
+      [captured !== sent + dropped + pending, "captured is not sent + dropped + pending"],
+      [reasons !== dropped, "the reasons do not add up to dropped"],
+      [answered > sent, "more was answered than sent"],
+      [Math.min(captured, sent, dropped, pending, answered) < 0, "a count is negative"],
+    ];
+    return faults
+      .filter(([fault]) => fault)
+      .map(([, text]) => `${text}: ${JSON.stringify({ turns: report.turns, dropped: report.dropped })}`);
+  });
+}
+
+/** Runs xcopy with any arguments to its end, on the online host; `prefix` is a command that runs it. */
 export async function runXcopy(
   lab: Lab,
   args: string[],
+  prefix: string[] = [],
 ): Promise<{ code: number; output: string; errors: string }> {
-  const running = lab.start(lab.online, [XCOPY, ...args]);
+  const running = lab.start(lab.online, [...prefix, XCOPY, ...args]);
   const code = await running.exited;
   return { code, output: running.output.join("\n"), errors: running.errors.join("\n") };
 }
@@ -115,7 +111,10 @@ export function stillThere(objects: ReturnType<typeof kernelObjects>): string[] 
     .map(({ kind, id }) => `${kind} ${id}`);
 }
 
-/** What a user of the online host could find changed there: addresses, routes, rules, filters, sockets, files. */
+/**
+ * What a user of the online host could find changed there: addresses, routes, rules, filters, sockets. Without link-local addresses, which the kernel adds by itself a while after an interface came
+ * up.
+ */
 export function hostState(namespace: string): string {
   const commands = [
     ["ip", "-o", "address", "show"],
@@ -130,7 +129,9 @@ export function hostState(namespace: string): string {
     ["bpftool", "net"],
     ["ss", "-Hanp0"],
     ["ss", "-Hanwp"],
-    ["sh", "-c", "ls /run/xcopy /sys/fs/bpf 2>/dev/null || true"],
   ];
-  return commands.map((command) => `# ${command.join(" ")}\n${run(namespace, ...command)}`).join("\n");
+  return commands
+    .flatMap((command) => [`# ${command.join(" ")}`, ...run(namespace, ...command).split("\n")])
+    .filter((line) => !/\bfe80:/.test(line))
+    .join("\n");
 }

@@ -1,0 +1,117 @@
+/** Killed, started again, told to end: production does not notice, and nothing is left. */
+import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
+import { existsSync } from "node:fs";
+import { ONLINE, TARGET } from "../../src/demo/network.ts";
+import { compareContents } from "../support/compare.ts";
+import { createLab, type Lab } from "../support/lab.ts";
+import { readRequests, startNginx } from "../support/nginx.ts";
+import { until } from "../support/until.ts";
+import { load, startLoad } from "../support/wrk.ts";
+import { faultsOf, hostState, kernelObjects, startCopy, stillThere, XCOPY } from "../support/xcopy.ts";
+
+let lab: Lab;
+beforeAll(() => {
+  lab = createLab();
+});
+afterEach(() => lab.stopAll());
+afterAll(() => lab.remove());
+
+const TRANSFER = `80-${TARGET}:8080`;
+
+for (const close of [false, true]) {
+  const kind = close ? "short connections" : "keep-alive connections";
+  test(`kill -9 under ${kind} leaves nothing, and a new start loses nothing from then on`, async () => {
+    const online = await startNginx(lab, lab.online, 80);
+    const target = await startNginx(lab, lab.target, 8080);
+    const before = hostState(lab.online);
+    const running = startLoad(lab, { url: `http://${ONLINE}`, rate: 2000, count: 12000, close });
+    const killed = await startCopy(lab, ["-x", TRANSFER]);
+    await killed.report("2,000 answers", ({ turns }) => turns.answered > 2000);
+    const objects = kernelObjects(killed.running.pid);
+    expect(objects.filter(({ kind }) => kind === "prog").length).toBeGreaterThanOrEqual(2);
+
+    const code = await killed.running.stop("SIGKILL");
+    const started = performance.now();
+    const copy = await startCopy(lab, ["-x", TRANSFER]);
+    const copying = Date.now() / 1000;
+    const delay = performance.now() - started;
+    const result = await running.result;
+    const last = await copy.stop();
+    await until(
+      "the kernel has freed the programs of the killed process",
+      () => stillThere(objects).length === 0,
+    );
+
+    expect(code).toBe(137);
+    expect(delay).toBeLessThan(1000);
+    expect(result).toMatchObject({ requests: 12_000, errors: 0 });
+    expect(hostState(lab.online)).toBe(before);
+    const sent = await readRequests(online);
+    const comparison = compareContents(
+      sent.map(({ content }) => content),
+      (await readRequests(target)).map(({ content }) => content),
+    );
+    expect(comparison).toMatchObject({ doubled: [], foreign: [] });
+    const after = new Set(sent.filter(({ time }) => time > copying).map(({ content }) => content));
+    expect(after.size).toBeGreaterThan(1000);
+    expect(comparison.missing.filter((content) => after.has(content))).toEqual([]);
+    expect(faultsOf(copy.reports())).toEqual([]);
+    expect(last.code).toBe(0);
+  });
+}
+
+test("a stalled xcopy lets production pass and goes on when it is woken", async () => {
+  const online = await startNginx(lab, lab.online, 80);
+  const target = await startNginx(lab, lab.target, 8080);
+  const copy = await startCopy(lab, ["-x", TRANSFER]);
+  const running = startLoad(lab, { url: `http://${ONLINE}`, rate: 1000, count: 6000 });
+  await copy.report("1,000 answers", ({ turns }) => turns.answered > 1000);
+  const before = (await readRequests(online)).length;
+
+  process.kill(copy.running.pid, "SIGSTOP");
+  // 3 s of load: longer than the programs wait for a heartbeat.
+  await until("online answers on", async () => (await readRequests(online)).length > before + 3000);
+  process.kill(copy.running.pid, "SIGCONT");
+  const result = await running.result;
+  const { code, report } = await copy.stop();
+
+  expect(result).toMatchObject({ requests: 6000, errors: 0 });
+  expect(report.capture.inert).toBeGreaterThan(0);
+  expect(report.turns.answered).toBeGreaterThan(2000);
+  expect((await readRequests(target)).length).toBeGreaterThan(2000);
+  expect(code).toBe(0);
+});
+
+test("SIGTERM under load: what was taken is finished, a summary is printed, nothing is left", async () => {
+  await startNginx(lab, lab.online, 80);
+  const target = await startNginx(lab, lab.target, 8080);
+  const before = hostState(lab.online);
+  const copy = await startCopy(lab, ["-x", TRANSFER]);
+  const running = startLoad(lab, { url: `http://${ONLINE}`, rate: 2000, count: 8000 });
+  await copy.report("2,000 answers", ({ turns }) => turns.answered > 2000);
+  const objects = kernelObjects(copy.running.pid);
+
+  const { code, report } = await copy.stop();
+
+  expect(code).toBe(0);
+  expect(report.turns).toMatchObject({ dropped: 0, pending: 0, answered: report.turns.sent });
+  expect((await readRequests(target)).length).toBe(report.turns.sent);
+  expect(faultsOf(copy.reports())).toEqual([]);
+  await until("the kernel has freed the programs", () => stillThere(objects).length === 0);
+  expect(existsSync(`/run/xcopy/ports-${copy.running.pid}.json`)).toBe(false);
+  expect(await running.result).toMatchObject({ requests: 8000, errors: 0 });
+  expect(hostState(lab.online)).toBe(before);
+});
+
+test("SIGINT without --json: a summary for people", async () => {
+  await startNginx(lab, lab.online, 80);
+  await startNginx(lab, lab.target, 8080);
+  const running = lab.start(lab.online, [XCOPY, "copy", "-x", TRANSFER]);
+  await running.line(/^copying /);
+  await load(lab, { url: `http://${ONLINE}`, rate: 500, count: 500 });
+  expect(await running.stop("SIGINT")).toBe(0);
+  expect(running.errors.join("\n")).toMatch(
+    /^copied for .*\n +requests +500 captured, 500 sent, 500 answered$/m,
+  );
+  expect(running.output).toEqual([]);
+});

@@ -1,0 +1,182 @@
+/** The networks that hosts have: IPv6, a bridge, tagged frames, the same host, several services, addresses to send from. */
+import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
+import { addAddress, ip, ONLINE, ONLINE6, TARGET, TARGET6 } from "../../src/demo/network.ts";
+import { bridgeFront } from "../support/bridge.ts";
+import { watchPackets } from "../support/capture.ts";
+import { compareContents, EXACTLY_ONCE } from "../support/compare.ts";
+import { createLab, type Lab } from "../support/lab.ts";
+import { type Nginx, readRequests, startNginx } from "../support/nginx.ts";
+import { tagFrames } from "../support/tag.ts";
+import { load } from "../support/wrk.ts";
+import { faultsOf, startCopy } from "../support/xcopy.ts";
+
+let lab: Lab;
+beforeAll(() => {
+  lab = createLab();
+});
+afterEach(() => lab.stopAll());
+afterAll(() => lab.remove());
+
+async function contents(server: Nginx): Promise<string[]> {
+  return (await readRequests(server)).map(({ content }) => content);
+}
+
+interface Case {
+  name: string;
+  /** Arguments of `copy`. */
+  args: string[];
+  /** What the client asks. */
+  url: string;
+  /** Where the target and the client run: "online" for on the same host. */
+  target?: "online";
+  client?: "online";
+}
+
+const CASES: Case[] = [
+  { name: "IPv6", args: ["-x", `80-[${TARGET6}]:8080`], url: `http://[${ONLINE6}]` },
+  { name: "IPv6 clients to an IPv4 target", args: ["-x", `80-${TARGET}:8080`], url: `http://[${ONLINE6}]` },
+  { name: "IPv4 clients to an IPv6 target", args: ["-x", `80-[${TARGET6}]:8080`], url: `http://${ONLINE}` },
+  {
+    name: "a target on this host",
+    args: ["-x", "80-127.0.0.1:8080"],
+    url: `http://${ONLINE}`,
+    target: "online",
+  },
+  {
+    name: "a target on this host by IPv6",
+    args: ["-x", "80-[::1]:8080"],
+    url: `http://[${ONLINE6}]`,
+    target: "online",
+  },
+  {
+    name: "a client on this host",
+    args: ["-x", `80-${TARGET}:8080`],
+    url: "http://127.0.0.1",
+    client: "online",
+  },
+  {
+    name: "client and target on this host",
+    args: ["-x", "80-127.0.0.1:8080"],
+    url: `http://${ONLINE}`,
+    target: "online",
+    client: "online",
+  },
+  { name: "one interface", args: ["-x", `80-${TARGET}:8080`, "-i", "front"], url: `http://${ONLINE}` },
+  { name: "one address", args: ["-x", `${ONLINE}:80-${TARGET}:8080`], url: `http://${ONLINE}` },
+  { name: "a small MTU", args: ["-x", `80-${TARGET}:8080`, "-M", "600"], url: `http://${ONLINE}` },
+  {
+    name: "clsact filters",
+    args: ["-x", `80-${TARGET}:8080`, "--capture", "clsact"],
+    url: `http://${ONLINE}`,
+  },
+];
+
+for (const { name, args, url, target: targetHost = "target", client = "client" } of CASES) {
+  for (const close of [false, true]) {
+    test(`copies exactly once: ${name}, ${close ? "short connections" : "keep-alive"}`, async () => {
+      const online = await startNginx(lab, lab.online, 80);
+      const target = await startNginx(lab, lab[targetHost], 8080);
+      const copy = await startCopy(lab, args);
+
+      const result = await load(lab, { url, rate: 1000, count: 1000, close, namespace: lab[client] });
+      const { code, report } = await copy.stop();
+
+      expect(result).toMatchObject({ requests: 1000, errors: 0 });
+      expect(compareContents(await contents(online), await contents(target))).toEqual(EXACTLY_ONCE);
+      expect(report.turns).toMatchObject({ captured: 1000, sent: 1000, answered: 1000, dropped: 0 });
+      expect(faultsOf(copy.reports())).toEqual([]);
+      expect(code).toBe(0);
+    });
+  }
+}
+
+test("several services go to a target each", async () => {
+  const ports = [80, 81, 82];
+  const services = [];
+  for (const port of ports) {
+    services.push({
+      port,
+      online: await startNginx(lab, lab.online, port),
+      target: await startNginx(lab, lab.target, port + 8000),
+    });
+  }
+  const [first, ...others] = ports.map((port) => `${port}-${TARGET}:${port + 8000}`);
+  const copy = await startCopy(lab, ["-x", first!, "-x", others.join(",")]);
+
+  const url = (port: number) => `http://${ONLINE}:${port}`;
+  await Promise.all(
+    ports.map((port) =>
+      load(lab, { url: url(port), rate: 500, count: 1000, close: port === 81, connections: 20 }),
+    ),
+  );
+  const { code, report } = await copy.stop();
+
+  for (const { online, target } of services) {
+    expect((await contents(online)).length).toBe(1000);
+    expect(compareContents(await contents(online), await contents(target))).toEqual(EXACTLY_ONCE);
+  }
+  expect(report.turns).toMatchObject({ captured: 3000, answered: 3000, dropped: 0 });
+  expect(code).toBe(0);
+});
+
+test("-c: the target sees the addresses of the pool, which it answers to by way of this host", async () => {
+  const pool = ["10.0.0.101", "10.0.0.102", "10.0.0.103"];
+  for (const address of pool) addAddress(lab.online, "back", `${address}/24`);
+  const online = await startNginx(lab, lab.online, 80);
+  const target = await startNginx(lab, lab.target, 8080);
+  const copy = await startCopy(lab, ["-x", `80-${TARGET}:8080`, "-c", `${pool[0]}-${pool[2]}`]);
+
+  await load(lab, { url: `http://${ONLINE}`, rate: 1000, count: 2000, close: true });
+  const { code } = await copy.stop();
+  for (const address of pool) ip("-n", lab.online, "addr", "del", `${address}/24`, "dev", "back");
+
+  expect(compareContents(await contents(online), await contents(target))).toEqual(EXACTLY_ONCE);
+  const seen = new Set((await readRequests(target)).map(({ address }) => address));
+  expect([...seen].toSorted()).toEqual(pool);
+  expect(code).toBe(0);
+});
+
+test("-c: addresses nobody has, routed to this host's link by the target's ARP, work by proxy", async () => {
+  // The target takes them for neighbours; this host answers for them without having them.
+  const pool = "10.0.0.201";
+  ip("-n", lab.online, "neigh", "add", "proxy", pool, "dev", "back");
+  const online = await startNginx(lab, lab.online, 80);
+  const target = await startNginx(lab, lab.target, 8080);
+  const copy = await startCopy(lab, ["-x", `80-${TARGET}:8080`, "-c", pool]);
+
+  await load(lab, { url: `http://${ONLINE}`, rate: 1000, count: 1000 });
+  const { code } = await copy.stop();
+  ip("-n", lab.online, "neigh", "del", "proxy", pool, "dev", "back");
+
+  expect(compareContents(await contents(online), await contents(target))).toEqual(EXACTLY_ONCE);
+  expect(new Set((await readRequests(target)).map(({ address }) => address))).toEqual(new Set([pool]));
+  expect(code).toBe(0);
+});
+
+for (const { name, change } of [
+  { name: "VLAN tags", change: tagFrames },
+  { name: "a bridge, which every packet crosses with two interfaces", change: bridgeFront },
+]) {
+  test(`copies exactly once: ${name}`, async () => {
+    const changed = createLab();
+    try {
+      change(changed);
+      const watch = await watchPackets(changed, changed.online, "front", "vlan");
+      const online = await startNginx(changed, changed.online, 80);
+      const target = await startNginx(changed, changed.target, 8080);
+      const copy = await startCopy(changed, ["-x", `80-${TARGET}:8080`]);
+
+      const result = await load(changed, { url: `http://${ONLINE}`, rate: 1000, count: 1000 });
+      const { code, report } = await copy.stop();
+
+      expect(result).toMatchObject({ requests: 1000, errors: 0 });
+      expect((await watch.stop()).packets > 0).toBe(change === tagFrames);
+      expect(compareContents(await contents(online), await contents(target))).toEqual(EXACTLY_ONCE);
+      expect(report.turns).toMatchObject({ captured: 1000, answered: 1000, dropped: 0 });
+      expect(code).toBe(0);
+    } finally {
+      await changed.stopAll();
+      changed.remove();
+    }
+  });
+}
