@@ -145,6 +145,13 @@ export class ClsactFilters {
     throw bpfFailure(`attach a classifier to "${name}"`, -result);
   }
 
+  /** Takes the request programs off. They stay written down until `detach`, which removes the qdiscs. */
+  detachRequests(): void {
+    for (const filter of this.#record.filters) {
+      if (filter.priority % 2 === 0 && queryFilter(filter) === filter.programId) detachFilter(filter);
+    }
+  }
+
   detach(): void {
     removeFilters(this.#record);
   }

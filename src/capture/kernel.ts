@@ -99,6 +99,8 @@ export interface KernelCapture {
    */
   attachRequests(ifindexes: number[]): void;
   attachResponses(ifindexes: number[]): void;
+  /** Takes the request program off all interfaces: nothing more is captured, responses still are. */
+  detachRequests(): void;
   stats(): KernelStats;
   /** Takes the programs off all interfaces and closes every descriptor; nothing else here may be used then. */
   detach(): void;
@@ -212,6 +214,13 @@ export function loadKernelCapture(options: KernelCaptureOptions): KernelCapture 
       },
       attachResponses(ifindexes) {
         for (const ifindex of ifindexes) attach("response", responseProgram, ifindex);
+      },
+      detachRequests() {
+        for (const link of links.splice(0)) {
+          if (link.kind === "request") libc.close(link.fd);
+          else links.push(link);
+        }
+        filters?.detachRequests();
       },
       stats: () => readStats(countersMap, cpus),
       detach: closeAll,
