@@ -11,3 +11,6 @@ Bun.serve({
   },
 });
 console.log("listening");
+
+// A module of its own, not a script in the global scope.
+export {};

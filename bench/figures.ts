@@ -1,0 +1,53 @@
+/** One figure of the table, and how a table is printed. */
+
+export interface Figure {
+  name: string;
+  /** With its unit. */
+  value: string;
+  /** The same without xcopy, where there is something to compare with, and value / without. */
+  without?: string;
+  ratio?: number;
+  /** What it should be at most (issue 2). */
+  aim?: string;
+}
+
+export function median(values: number[]): number {
+  const sorted = values.toSorted((one, other) => one - other);
+  const middle = sorted.length >> 1;
+  return sorted.length % 2 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
+}
+
+export function milliseconds(us: number): string {
+  return `${(us / 1000).toFixed(2)} ms`;
+}
+
+export function microseconds(seconds: number): string {
+  return `${(seconds * 1e6).toFixed(1)} us`;
+}
+
+export function megabytes(bytes: number): string {
+  return `${(bytes / 1e6).toFixed(0)} MB`;
+}
+
+/** Aligned columns. */
+export function renderTable(figures: Figure[]): string {
+  const rows = [
+    ["", "with xcopy", "without", "ratio", "aim"],
+    ...figures.map(({ name, value, without = "", ratio, aim = "" }) => [
+      name,
+      value,
+      without,
+      ratio === undefined ? "" : ratio.toFixed(2),
+      aim,
+    ]),
+  ];
+  const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)));
+  return rows
+    .map((row) =>
+      row
+        .map((cell, column) => (column === 0 ? cell.padEnd(widths[0]!) : cell.padStart(widths[column]!)))
+        .join("  ")
+        .trimEnd(),
+    )
+    .join("\n");
+}

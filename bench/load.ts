@@ -1,0 +1,105 @@
+/** The cost of copying a steady load: CPU per request, lag, and what production notices. */
+import { ONLINE, TARGET } from "../src/demo/network.ts";
+import { usageOf } from "../src/demo/usage.ts";
+import type { Lab } from "../test/support/lab.ts";
+import { startNginx } from "../test/support/nginx.ts";
+import { type LoadResult, load } from "../test/support/wrk.ts";
+import { startCopy } from "../test/support/xcopy.ts";
+import { type Figure, median, microseconds, milliseconds } from "./figures.ts";
+
+export interface Kind {
+  name: string;
+  /** Requests per second, 0 for as many as online answers. */
+  rate: number;
+  count: number;
+  close: boolean;
+  /** us of CPU per request to stay below. */
+  aim?: number;
+}
+
+interface Copied {
+  result: LoadResult;
+  /** CPU seconds per request of the whole of xcopy, and how much was lost. */
+  user: number;
+  system: number;
+  lost: number;
+  lag: { p50: number; p99: number; max: number };
+}
+
+const TRANSFER = `80-${TARGET}:8080`;
+
+/** Runs the load without and with xcopy beside it, in turn, so often; medians of both. */
+export async function measureLoad(lab: Lab, kind: Kind, pairs: number): Promise<Figure[]> {
+  await startNginx(lab, lab.online, 80);
+  await startNginx(lab, lab.target, 8080);
+  const { rate, count, close } = kind;
+  const options = { url: `http://${ONLINE}`, rate, count, close };
+  const alone: LoadResult[] = [];
+  const copied: Copied[] = [];
+  for (let pair = 0; pair < pairs; pair++) {
+    alone.push(await load(lab, options));
+    copied.push(await measureCopied(lab, () => load(lab, options)));
+  }
+  await lab.stopAll();
+  return figuresOf(kind, alone, copied);
+}
+
+async function measureCopied(lab: Lab, run: () => Promise<LoadResult>): Promise<Copied> {
+  const copy = await startCopy(lab, ["-x", TRANSFER]);
+  const before = usageOf(copy.running.pid);
+  const result = await run();
+  await copy
+    .report("no request pending", ({ turns }) => turns.captured >= result.requests && !turns.pending)
+    .catch(() => {});
+  const after = usageOf(copy.running.pid);
+  const { report } = await copy.stop();
+  return {
+    result,
+    user: (after.user - before.user) / result.requests,
+    system: (after.system - before.system) / result.requests,
+    lost: result.requests - report.turns.answered,
+    lag: report.lag_us,
+  };
+}
+
+function figuresOf({ name, rate, aim }: Kind, alone: LoadResult[], copied: Copied[]): Figure[] {
+  const of = (value: (run: Copied) => number) => median(copied.map(value));
+  const rates = {
+    with: of(({ result }) => result.requests / result.seconds),
+    without: median(alone.map((result) => result.requests / result.seconds)),
+  };
+  const tails = { with: of(({ result }) => result.p99), without: median(alone.map(({ p99 }) => p99)) };
+  const user = of((run) => run.user);
+  const system = of((run) => run.system);
+  const errors = [...alone, ...copied.map(({ result }) => result)].reduce((sum, run) => sum + run.errors, 0);
+  const label = rate ? `${name}, ${rate.toLocaleString("en-US")}/s` : `${name}, as fast as online answers`;
+  return [
+    {
+      name: `${label}: reached by the client`,
+      value: `${rates.with.toFixed(0)}/s`,
+      without: `${rates.without.toFixed(0)}/s`,
+      ratio: rates.with / rates.without,
+    },
+    {
+      name: "  p99 seen by the client",
+      value: milliseconds(tails.with),
+      without: milliseconds(tails.without),
+      ratio: tails.with / tails.without,
+    },
+    { name: "  errors seen by the client", value: `${errors}`, aim: "0" },
+    {
+      name: "  requests not answered by the target",
+      value: `${copied.reduce((sum, run) => sum + run.lost, 0)}`,
+      aim: "0",
+    },
+    {
+      name: "  CPU of xcopy per request",
+      value: microseconds(user + system),
+      ...(aim ? { aim: `${aim} us` } : {}),
+    },
+    { name: "    in user space", value: microseconds(user) },
+    { name: "    in the kernel", value: microseconds(system) },
+    { name: "  lag p50", value: milliseconds(of(({ lag }) => lag.p50)) },
+    { name: "  lag p99", value: milliseconds(of(({ lag }) => lag.p99)), ...(rate ? { aim: "5 ms" } : {}) },
+  ];
+}
