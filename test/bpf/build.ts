@@ -1,4 +1,4 @@
-/** Ethernet frames with TCP in them, field by field. Checksums are left 0: nothing here looks at them. */
+/** Ethernet frames with TCP in them, field by field. The TCP checksum is left 0: nothing here looks at it. */
 
 export const FIN = 0x01;
 export const SYN = 0x02;
@@ -50,7 +50,10 @@ export interface Frame {
 /** The bytes of an IPv4 or IPv6 address. */
 export function bytesOf(address: string): Uint8Array {
   if (!address.includes(":")) return Uint8Array.from(address.split(".").map(Number));
-  const [head, tail] = address.split("::").map((part) => (part ? part.split(":") : [])) as [string[], string[]?];
+  const [head, tail] = address.split("::").map((part) => (part ? part.split(":") : [])) as [
+    string[],
+    string[]?,
+  ];
   const groups = tail ? [...head, ...Array(8 - head.length - tail.length).fill("0"), ...tail] : head;
   return Uint8Array.from(groups.flatMap((group) => [parseInt(group, 16) >> 8, parseInt(group, 16) & 0xff]));
 }
@@ -66,7 +69,8 @@ function u32(value: number): number[] {
 function payloadOf(frame: Frame): Uint8Array {
   const { payload = 0 } = frame;
   if (typeof payload === "string") return new TextEncoder().encode(payload);
-  if (typeof payload === "number") return Uint8Array.from({ length: payload }, (_, index) => index * 7 + (index >> 8));
+  if (typeof payload === "number")
+    return Uint8Array.from({ length: payload }, (_, index) => index * 7 + (index >> 8));
   return payload;
 }
 
@@ -90,7 +94,7 @@ function tcpHeader(frame: Frame): number[] {
 
 function ip4(frame: Frame, source: string, destination: string, content: number): number[] {
   const options = frame.ipOptions ?? 0;
-  return [
+  const header = [
     0x45 + options / 4,
     0,
     ...u16(frame.totalLength ?? 20 + options + content),
@@ -104,6 +108,16 @@ function ip4(frame: Frame, source: string, destination: string, content: number)
     ...bytesOf(destination),
     ...Array<number>(options).fill(1),
   ];
+  header.splice(10, 2, ...u16(checksum(header)));
+  return header;
+}
+
+/** RFC 1071, of a header whose checksum field is 0. */
+function checksum(bytes: number[]): number {
+  let sum = 0;
+  for (let at = 0; at < bytes.length; at += 2) sum += (bytes[at]! << 8) | bytes[at + 1]!;
+  while (sum > 0xffff) sum = (sum & 0xffff) + (sum >> 16);
+  return ~sum & 0xffff;
 }
 
 function extensionHeader(frame: Frame, type: number, bytes: number, next: number): number[] {
@@ -115,7 +129,9 @@ function extensionHeader(frame: Frame, type: number, bytes: number, next: number
 }
 
 function ip6(frame: Frame, source: string, destination: string, content: number): number[] {
-  const extensions = (frame.extensions ?? []).map((one) => (typeof one === "number" ? ([one, 8] as const) : one));
+  const extensions = (frame.extensions ?? []).map((one) =>
+    typeof one === "number" ? ([one, 8] as const) : one,
+  );
   const types = [...extensions.map(([type]) => type), frame.protocol ?? TCP];
   const headers = extensions.flatMap(([type, bytes], index) =>
     extensionHeader(frame, type, bytes, types[index + 1]!),

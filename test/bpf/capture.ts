@@ -2,7 +2,11 @@
 import { readFileSync } from "node:fs";
 import { Control } from "../../src/capture/control.ts";
 import { Flows } from "../../src/capture/flows.ts";
-import { type KernelCapture, type KernelCaptureOptions, loadKernelCapture } from "../../src/capture/kernel.ts";
+import {
+  type KernelCapture,
+  type KernelCaptureOptions,
+  loadKernelCapture,
+} from "../../src/capture/kernel.ts";
 import { RingSet } from "../../src/capture/ring-set.ts";
 import { monotonicMicroseconds } from "../../src/native/libc.ts";
 import type { Packet } from "../../src/wire/packet.ts";

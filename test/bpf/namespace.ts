@@ -3,7 +3,9 @@ import { dlopen, FFIType } from "bun:ffi";
 import { closeSync, openSync } from "node:fs";
 
 const CLONE_NEWNET = 0x40000000;
-const { setns } = dlopen("libc.so.6", { setns: { args: [FFIType.i32, FFIType.i32], returns: FFIType.i32 } }).symbols;
+const { setns } = dlopen("libc.so.6", {
+  setns: { args: [FFIType.i32, FFIType.i32], returns: FFIType.i32 },
+}).symbols;
 
 /** Runs a command; throws with what it said if it fails. */
 export function command(...words: string[]): string {

@@ -75,9 +75,19 @@ function passedBy(frame: Frame, counters: Record<string, number>, context: TestC
 describe("what is captured", () => {
   const cases: [name: string, frame: Frame, index: number, tcp: number][] = [
     ["data to the address of a service", { payload: "GET /" }, 1, 20],
-    ["data to any address of this host", { destination: "10.7.7.7", destinationPort: 8080, payload: "x" }, 2, 20],
+    [
+      "data to any address of this host",
+      { destination: "10.7.7.7", destinationPort: 8080, payload: "x" },
+      2,
+      20,
+    ],
     ["IPv6 data to the address of a service", { ...V6, payload: "GET /" }, 3, 40],
-    ["IPv6 data to any address", { ...V6, destination: "fd00::77", destinationPort: 8080, payload: "x" }, 4, 40],
+    [
+      "IPv6 data to any address",
+      { ...V6, destination: "fd00::77", destinationPort: 8080, payload: "x" },
+      4,
+      40,
+    ],
     ["a SYN", { flags: SYN, tcpOptions: 20 }, 1, 20],
     ["a FIN without data", { flags: FIN | ACK }, 1, 20],
     ["a RST", { flags: RST }, 1, 20],
@@ -90,7 +100,11 @@ describe("what is captured", () => {
     ["one extension header", { ...V6, extensions: [HOP_BY_HOP], payload: 10 }, 3, 48],
     [
       "four extension headers",
-      { ...V6, extensions: [HOP_BY_HOP, [ROUTING, 24], [DESTINATION_OPTIONS, 16], [AUTHENTICATION, 24]], payload: 10 },
+      {
+        ...V6,
+        extensions: [HOP_BY_HOP, [ROUTING, 24], [DESTINATION_OPTIONS, 16], [AUTHENTICATION, 24]],
+        payload: 10,
+      },
       3,
       40 + 8 + 24 + 16 + 24,
     ],
@@ -137,8 +151,16 @@ describe("what passes by", () => {
   const cases: [name: string, frame: Frame, counters: Record<string, number>][] = [
     ["another port", { destinationPort: 81, payload: 5 }, {}],
     ["the port of a service at another address", { destination: "10.0.0.3", payload: 5 }, {}],
-    ["the IPv4 bytes of a service as IPv6 address", { source: "fd00::1", destination: "a00:2::", payload: 5 }, {}],
-    ["any address, but of another host", { destinationMac: OTHER_HOST, destinationPort: 8080, payload: 5 }, {}],
+    [
+      "the IPv4 bytes of a service as IPv6 address",
+      { source: "fd00::1", destination: "a00:2::", payload: 5 },
+      {},
+    ],
+    [
+      "any address, but of another host",
+      { destinationMac: OTHER_HOST, destinationPort: 8080, payload: 5 },
+      {},
+    ],
     ["UDP", { protocol: 17, payload: 5 }, {}],
     ["IPv6 with another protocol", { ...V6, protocol: 17, payload: 5 }, {}],
     ["five extension headers", { ...V6, extensions: Array(5).fill(HOP_BY_HOP), payload: 5 }, {}],
@@ -147,7 +169,11 @@ describe("what passes by", () => {
     ["a pure ACK in a padded frame", { flags: ACK, padding: 6 }, { pureAcks: 1 }],
     ["an IPv6 pure ACK", { ...V6, flags: ACK }, { pureAcks: 1 }],
     ["a later fragment", { fragmentOffset: 185, payload: 100 }, { fragments: 1 }],
-    ["a later IPv6 fragment", { ...V6, extensions: [FRAGMENT], fragmentOffset: 185, payload: 100 }, { fragments: 1 }],
+    [
+      "a later IPv6 fragment",
+      { ...V6, extensions: [FRAGMENT], fragmentOffset: 185, payload: 100 },
+      { fragments: 1 },
+    ],
     ["a later fragment of UDP", { protocol: 17, fragmentOffset: 185, payload: 100 }, {}],
     ["an IP length beyond the packet", { totalLength: 1000, payload: 5 }, {}],
     ["an IP length within the headers", { totalLength: 39, payload: 5 }, {}],
@@ -164,7 +190,9 @@ describe("what passes by", () => {
   test("frames too short for their headers", () => {
     const { bytes } = build({ ...client, payload: 5 });
     for (let length = 34; length < 54; length++) {
-      namespace.enter(() => expect(testRun(capture.kernel.requestProgram, bytes.subarray(0, length)).verdict).toBe(PASS));
+      namespace.enter(() =>
+        expect(testRun(capture.kernel.requestProgram, bytes.subarray(0, length)).verdict).toBe(PASS),
+      );
     }
     expect(capture.takeRequests()).toEqual([]);
     expect(capture.counted()).toEqual({});

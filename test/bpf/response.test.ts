@@ -42,7 +42,12 @@ describe("a response of ours is dropped, and its headers are captured", () => {
     ["all options", { ...OURS, ipOptions: 40, tcpOptions: 40, payload: 9 }, 0, 120],
     ["a padded frame", { ...OURS, flags: ACK, padding: 6 }, 0, 40],
     ["IPv6", { ...OURS6, payload: 1400, tcpOptions: 12 }, 1, 72],
-    ["IPv6 with 128 bytes of headers", { ...OURS6, extensions: [[HOP_BY_HOP, 56]], tcpOptions: 12, payload: 3 }, 1, 128],
+    [
+      "IPv6 with 128 bytes of headers",
+      { ...OURS6, extensions: [[HOP_BY_HOP, 56]], tcpOptions: 12, payload: 3 },
+      1,
+      128,
+    ],
   ];
   test.each(cases)("%s", (_, frame, index, headers) => {
     const { ip } = build(frame);

@@ -40,7 +40,9 @@ describe("one ring", () => {
     expect(reader.peekTime()).toBe(2 ** 33 + 7);
     expect(reader.next(packet)).toBe(true);
     expect(packet).toMatchObject({ time: 2 ** 33 + 7, think: 1234, index: 3, length: 100 });
-    expect([packet.tcp - packet.ip, packet.payload - packet.ip, packet.end - packet.ip]).toEqual([20, 40, 140]);
+    expect([packet.tcp - packet.ip, packet.payload - packet.ip, packet.end - packet.ip]).toEqual([
+      20, 40, 140,
+    ]);
     expect(packet.family).toBe(4);
     expect(payloadOf(packet)).toEqual(bytes(100));
     expect(reader.next(packet)).toBe(false);

@@ -1,0 +1,92 @@
+import { describe, expect, test } from "bun:test";
+import { readdirSync, readFileSync } from "node:fs";
+import { Failure } from "../../src/native/failure.ts";
+import { loadForTest } from "../bpf/capture.ts";
+
+function failureOf(action: () => unknown): Failure {
+  try {
+    action();
+  } catch (error) {
+    if (error instanceof Failure) return error;
+    throw error;
+  }
+  throw new Error("It did not fail");
+}
+
+describe("loading", () => {
+  test("without privilege ends with exit code 4 and says what is missing", () => {
+    const script = `
+      import { loadForTest } from "${import.meta.dir}/../bpf/capture.ts";
+      try {
+        loadForTest();
+      } catch ({ name, message, fix, exitCode }) {
+        console.log(JSON.stringify({ name, message, fix, exitCode }));
+      }`;
+    const nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
+    const { stdout, stderr } = Bun.spawnSync([...nobody, process.execPath, "-e", script]);
+    expect(stderr.toString()).toBe("");
+    expect(JSON.parse(stdout.toString())).toEqual({
+      name: "Failure",
+      message: expect.stringMatching(
+        /^Cannot create a BPF ring buffer of \d+ bytes: Operation not permitted$/,
+      ),
+      fix: expect.stringContaining("root"),
+      exitCode: 4,
+    });
+  });
+
+  test("says what the kernel's verifier said", () => {
+    const object = new Uint8Array(readFileSync(`${import.meta.dir}/../../dist/bpf/request.bpf.o`));
+    const code = sectionOf(object, "tc");
+    // The first instruction becomes r0 = r9, a register that was never written.
+    object.set([0xbf, 0x90, 0, 0, 0, 0, 0, 0], code);
+    const failure = failureOf(() => loadForTest({ requestObject: object }));
+    expect(failure.exitCode).toBe(5);
+    expect(failure.message).toContain('Cannot load the BPF object "request": Permission denied');
+    expect(failure.message).toContain("R9 !read_ok");
+  });
+
+  test("refuses what is not an object", () => {
+    const failure = failureOf(() =>
+      loadForTest({ requestObject: new TextEncoder().encode("not an object") }),
+    );
+    expect(failure.exitCode).toBe(5);
+    expect(failure.message).toStartWith('Cannot open the BPF object "request": ');
+  });
+
+  test("refuses ring sizes that the kernel does not take", () => {
+    expect(failureOf(() => loadForTest({ requestRingBytes: 5000 })).message).toBe(
+      "Cannot create a BPF ring buffer of 5000 bytes: Invalid argument",
+    );
+  });
+
+  test("leaves no descriptor behind, neither after a failure nor after detach", () => {
+    const descriptors = () => readdirSync("/proc/self/fd").length;
+    loadForTest().kernel.detach();
+    const before = descriptors();
+    loadForTest().kernel.detach();
+    failureOf(() => loadForTest({ responseRingBytes: 5000 }));
+    expect(descriptors()).toBe(before);
+  });
+});
+
+test("services and paths may be absent", () => {
+  const { kernel } = loadForTest({ services: [], paths: [] });
+  expect(kernel.stats().requestsCaptured).toBe(0);
+  kernel.detach();
+});
+
+/** Offset of an ELF section's bytes in a 64-bit little-endian file. */
+function sectionOf(file: Uint8Array, name: string): number {
+  const view = new DataView(file.buffer, file.byteOffset, file.length);
+  const headers = Number(view.getBigUint64(40, true));
+  const count = view.getUint16(60, true);
+  const offsetOf = (index: number) => Number(view.getBigUint64(headers + index * 64 + 24, true));
+  const names = offsetOf(view.getUint16(62, true));
+  for (let index = 0; index < count; index++) {
+    const at = names + view.getUint32(headers + index * 64, true);
+    const text = new TextDecoder().decode(file.subarray(at, file.indexOf(0, at)));
+    if (text === name) return offsetOf(index);
+  }
+  throw new Error(`No section "${name}"`);
+}

@@ -1,0 +1,122 @@
+/** Two namespaces joined by a veth pair: frames that one sends are captured in the other. */
+import { dlopen, FFIType } from "bun:ffi";
+import { closeSync, constants, openSync, writeSync } from "node:fs";
+import { AF_PACKET, address, libc, PACKET_VNET_HDR, SOCK_RAW, SOL_PACKET } from "../../src/native/libc.ts";
+import { Namespace } from "../bpf/namespace.ts";
+
+const { ioctl } = dlopen("libc.so.6", {
+  ioctl: { args: [FFIType.i32, FFIType.u64_fast, FFIType.ptr], returns: FFIType.i32 },
+}).symbols;
+
+const VNET_HEADER = 10;
+const TUNSETIFF = 0x400454ca;
+const IFF_TUN = 0x0001;
+const IFF_NO_PI = 0x1000;
+
+export const HOST_MAC = [2, 0, 0, 0, 0, 2];
+
+export class Link {
+  /** The name and index of the interface in `host`. */
+  readonly interface = "xcb";
+  readonly ifindex: number;
+  readonly host = new Namespace();
+  readonly #client = new Namespace();
+  readonly #socket: number;
+
+  /** The host has the addresses 10.0.0.2 and fd00::2. IPv6 may be sent as large as it allows, IPv4 nearly so. */
+  constructor() {
+    const peer = [
+      "type",
+      "veth",
+      "peer",
+      "name",
+      "xcb",
+      "address",
+      "02:00:00:00:00:02",
+      "netns",
+      this.host.name,
+    ];
+    this.#client.ip("link", "add", "xca", "address", "02:00:00:00:00:01", ...peer);
+    this.host.ip("addr", "add", "10.0.0.2/24", "dev", "xcb");
+    this.host.ip("addr", "add", "fd00::2/64", "dev", "xcb", "nodad");
+    this.host.ip("link", "set", "xcb", "mtu", "9000", "up");
+    const sizes = ["mtu", "9000", "gso_max_size", "80000"];
+    this.#client.ip("link", "set", "xca", ...sizes, "up");
+    this.ifindex = this.host.ifindex("xcb");
+    this.#socket = openSender(this.#client, this.#client.ifindex("xca"));
+  }
+
+  /** Sends a frame as it is; all but its first `linear` bytes lie outside the linear part of the packet. */
+  send(frame: Uint8Array, linear = frame.length): void {
+    const header = new DataView(new ArrayBuffer(VNET_HEADER));
+    header.setUint16(2, linear, true);
+    this.#write(header, frame);
+  }
+
+  /** Sends a frame without options that still is to be cut into segments (TSO), as GRO would join them. */
+  sendLarge(frame: Uint8Array, segmentSize: number): void {
+    const version6 = frame[12] === 0x86;
+    const tcp = 14 + (version6 ? 40 : 20);
+    const header = new DataView(new ArrayBuffer(VNET_HEADER));
+    header.setUint8(0, 1); // VIRTIO_NET_HDR_F_NEEDS_CSUM
+    header.setUint8(1, version6 ? 4 : 1); // VIRTIO_NET_HDR_GSO_TCPV6, _TCPV4
+    header.setUint16(2, tcp + 20, true);
+    header.setUint16(4, segmentSize, true);
+    header.setUint16(6, tcp, true);
+    header.setUint16(8, 16, true);
+    this.#write(header, frame);
+  }
+
+  remove(): void {
+    libc.close(this.#socket);
+    this.#client.remove();
+    this.host.remove();
+  }
+
+  #write(header: DataView, frame: Uint8Array): void {
+    const bytes = new Uint8Array(new ArrayBuffer(VNET_HEADER + frame.length));
+    bytes.set(new Uint8Array(header.buffer));
+    bytes.set(frame, VNET_HEADER);
+    const sent = Number(libc.write(this.#socket, bytes, bytes.length));
+    if (sent !== bytes.length) throw new Error(`Cannot send a frame of ${frame.length} bytes`);
+  }
+}
+
+function openSender(namespace: Namespace, ifindex: number): number {
+  return namespace.enter(() => {
+    const fd = Number(libc.socket(AF_PACKET, SOCK_RAW, 0));
+    libc.setsockopt(fd, SOL_PACKET, PACKET_VNET_HDR, Int32Array.of(1), 4);
+    const to = new DataView(new ArrayBuffer(20)); // struct sockaddr_ll
+    to.setUint16(0, AF_PACKET, true);
+    to.setInt32(4, ifindex, true);
+    if (libc.bind(fd, address(to), 20) !== 0) throw new Error("Cannot bind a packet socket");
+    return fd;
+  });
+}
+
+/** A tun interface in a namespace: packets without a MAC header come in where IP packets are written. */
+export class Tun {
+  readonly ifindex: number;
+  readonly #fd: number;
+
+  constructor(namespace: Namespace, name: string) {
+    const request = new DataView(new ArrayBuffer(40)); // struct ifreq
+    new Uint8Array(request.buffer).set(new TextEncoder().encode(name));
+    request.setUint16(16, IFF_TUN | IFF_NO_PI, true);
+    this.#fd = namespace.enter(() => {
+      const fd = openSync("/dev/net/tun", constants.O_RDWR | constants.O_NONBLOCK);
+      if (ioctl(fd, TUNSETIFF, new Uint8Array(request.buffer)) !== 0) throw new Error("Cannot make a tun");
+      return fd;
+    });
+    namespace.ip("link", "set", name, "up");
+    this.ifindex = namespace.ifindex(name);
+  }
+
+  receive(packet: Uint8Array): void {
+    writeSync(this.#fd, packet);
+  }
+
+  remove(): void {
+    closeSync(this.#fd);
+  }
+}
