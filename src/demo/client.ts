@@ -23,7 +23,7 @@ export interface ClientOptions {
 
 /** A connection is closed after so many requests and another one opened. */
 const REQUESTS_PER_CONNECTION = 50;
-const REPORT_MILLISECONDS = 100;
+const REPORT_MILLISECONDS = 20;
 /** How long the last answers may take. */
 const PATIENCE_MILLISECONDS = 3000;
 
@@ -33,7 +33,7 @@ interface Connection {
   answer: string | null;
 }
 
-/** Sends `count` requests, prints a `Sent` per line every 100 ms and a last one at the end, then ends the process. */
+/** Sends `count` requests, prints a `Sent` per line every 20 ms and a last one at the end, then ends the process. */
 export async function runClient(options: ClientOptions): Promise<never> {
   const sent: Sent = { sent: 0, answered: 0, failed: 0, connections: 0 };
   const idle: Socket<Connection>[] = [];

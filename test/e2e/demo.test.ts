@@ -1,6 +1,8 @@
-import { afterEach, expect, test } from "bun:test";
+import { afterEach, expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, readdirSync } from "node:fs";
 import { XCOPY } from "../support/xcopy.ts";
+
+setDefaultTimeout(60_000);
 
 function networksOf(pid: number): string[] {
   return existsSync("/run/netns")
@@ -32,7 +34,7 @@ test("the demo copies every request exactly once, ends by itself and leaves noth
   expect(output).toContain("Each of the 16,000 requests reached the target exactly once");
   expect(code).toBe(0);
   expect(networksOf(demo.pid)).toEqual([]);
-}, 20_000);
+});
 
 test("the demo leaves nothing when it is interrupted", async () => {
   startDemo();

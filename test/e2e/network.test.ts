@@ -1,5 +1,5 @@
 /** The networks that hosts have: IPv6, a bridge, tagged frames, the same host, several services, addresses to send from. */
-import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
+import { afterAll, afterEach, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { addAddress, ip, ONLINE, ONLINE6, TARGET, TARGET6 } from "../../src/demo/network.ts";
 import { bridgeFront } from "../support/bridge.ts";
 import { watchPackets } from "../support/capture.ts";
@@ -9,6 +9,8 @@ import { type Nginx, readRequests, startNginx } from "../support/nginx.ts";
 import { tagFrames } from "../support/tag.ts";
 import { load } from "../support/wrk.ts";
 import { faultsOf, startCopy } from "../support/xcopy.ts";
+
+setDefaultTimeout(60_000);
 
 let lab: Lab;
 beforeAll(() => {
@@ -136,9 +138,10 @@ test("-c: the target sees the addresses of the pool, which it answers to by way 
   expect(code).toBe(0);
 });
 
-test("-c: addresses nobody has, routed to this host's link by the target's ARP, work by proxy", async () => {
-  // The target takes them for neighbours; this host answers for them without having them.
+test("-c: addresses that no host has, for which this host answers ARP requests", async () => {
   const pool = "10.0.0.201";
+  // An entry of a proxy needs a route to the address over another interface, and forwarding, which the lab has on.
+  ip("-n", lab.online, "route", "add", pool, "dev", "front");
   ip("-n", lab.online, "neigh", "add", "proxy", pool, "dev", "back");
   const online = await startNginx(lab, lab.online, 80);
   const target = await startNginx(lab, lab.target, 8080);
@@ -147,6 +150,7 @@ test("-c: addresses nobody has, routed to this host's link by the target's ARP, 
   await load(lab, { url: `http://${ONLINE}`, rate: 1000, count: 1000 });
   const { code } = await copy.stop();
   ip("-n", lab.online, "neigh", "del", "proxy", pool, "dev", "back");
+  ip("-n", lab.online, "route", "del", pool);
 
   expect(compareContents(await contents(online), await contents(target))).toEqual(EXACTLY_ONCE);
   expect(new Set((await readRequests(target)).map(({ address }) => address))).toEqual(new Set([pool]));

@@ -6,7 +6,8 @@ import type { Lab } from "./lab.ts";
 import { type Running, run } from "./process.ts";
 import { until } from "./until.ts";
 
-export const XCOPY = join(import.meta.dir, "../../dist/xcopy");
+/** The executable under test: what bin/build made, or the one that the environment names. */
+export const XCOPY = process.env["XCOPY"] ?? join(import.meta.dir, "../../dist/xcopy");
 
 export interface Copy {
   running: Running;
@@ -112,7 +113,7 @@ export function stillThere(objects: ReturnType<typeof kernelObjects>): string[] 
 }
 
 /**
- * What a user of the online host could find changed there: addresses, routes, rules, filters, sockets. Without link-local addresses, which the kernel adds by itself a while after an interface came
+ * What a user of the online host could find changed there: addresses, routes, rules, filters, sockets. Without link-local and multicast addresses, which the kernel adds by itself a while after an interface came
  * up.
  */
 export function hostState(namespace: string): string {
@@ -132,6 +133,6 @@ export function hostState(namespace: string): string {
   ];
   return commands
     .flatMap((command) => [`# ${command.join(" ")}`, ...run(namespace, ...command).split("\n")])
-    .filter((line) => !/\bfe80:/.test(line))
+    .filter((line) => !/\bfe80:|multicast ff00::/.test(line))
     .join("\n");
 }
