@@ -9,7 +9,9 @@ export default strictCommand(
   },
   async () => {
     const { removeLeftovers } = await import("../ops/leftovers.ts");
-    const removed = removeLeftovers();
+    const { carriedLibraries } = await import("./carried.ts");
+    const { removeStaleClaims } = await import("./claim.ts");
+    const removed = [...removeLeftovers(await carriedLibraries()), ...removeStaleClaims()];
     console.log(
       removed.length > 0 ? removed.map((what) => `removed ${what}`).join("\n") : "nothing to remove",
     );

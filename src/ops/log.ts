@@ -20,8 +20,8 @@ function appendTo(path: string, print: (line: string) => void): (line: string) =
 }
 
 /**
- * The log of one run. Lines go to `print` (without line end; warnings and errors say that they are) and, each with the
- * time in UTC and its level, to `file` where one is named. Throws a Failure (exit code 2) where that cannot be written;
+ * The log of one run. Lines go to `print` (without line end, warnings with that word in front) and, each with the time
+ * in UTC and its level, to `file` where one is named. Throws a Failure (exit code 2) where that cannot be written;
  * a file that fails later (a full disk) costs log lines, nothing else.
  */
 export function createLog(print: (line: string) => void, file: string | null): Log {
@@ -40,7 +40,7 @@ export function createLog(print: (line: string) => void, file: string | null): L
         log: ({ type, args, date }) => {
           const text = args.join(" ");
           const level = type === "warn" ? "warning" : type;
-          print(type === "info" ? text : `${level}: ${text}`);
+          print(level === "warning" ? `warning: ${text}` : text);
           for (const line of text.split("\n")) append(`${date.toISOString()} ${level} ${line}\n`);
         },
       },

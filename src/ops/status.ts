@@ -29,20 +29,22 @@ export function renderStatus(account: Account): string {
   return [...words, `lag ${duration(lag_us.p99)}`].join("  ");
 }
 
-/** The status of one run on process.stderr; lines are written at once (console.error), so that none is lost at the end. */
+/** The status of one run on process.stderr. */
 export function createStatus(stream: NodeJS.WriteStream): Status {
   const live = stream.isTTY && process.env.TERM !== "dumb" ? createLogUpdate(stream) : null;
   let timer: Timer | undefined;
   let line = "";
+  // Bun's console writes at once, so that nothing is lost at the end; on a terminal it would paint the text red.
+  const write = (text: string) => (stream.isTTY ? stream.write(`${text}\n`) : console.error(text));
   const show = (text: string) => {
     line = text;
     if (live) live(text);
-    else console.error(text);
+    else write(text);
   };
   return {
     print: (text) => {
       live?.clear();
-      console.error(text);
+      write(text);
       if (live && timer) live(line);
     },
     start: (take, interval) => {

@@ -1,0 +1,34 @@
+/**
+ * Runs xcopy with a data plane that only pretends, so that what the main thread does about its answers, its end and its
+ * death can be seen. usage: bun plane.ts dies|hangs|ends|refused|silent|never WORD...
+ */
+import { join } from "node:path";
+
+const [behaviour, ...words] = process.argv.slice(2);
+const probes: Record<string, string> = {
+  refused: '[{ path: 0, result: "answered" }, { path: 1, result: "refused" }]',
+  silent: '[{ path: 0, result: "silent" }]',
+};
+const ready =
+  behaviour === "never" ? "new Promise(() => {})" : `Promise.resolve(${probes[behaviour!] ?? "[]"})`;
+// A promise that nobody waits for must not be what ends the process.
+const ended =
+  behaviour === "dies" ? 'Bun.sleep(50).then(() => { throw new Error("boom"); })' : "stopped.promise";
+
+Bun.plugin({
+  name: "pretended data plane",
+  setup(build) {
+    build.onLoad({ filter: /src\/worker\/start\.ts$/ }, () => ({
+      loader: "ts",
+      contents: `
+        export function startDataPlane() {
+          const stopped = Promise.withResolvers();
+          const end = () => ${behaviour === "ends" ? "stopped.resolve()" : "undefined"};
+          return { ready: ${ready}, ended: ${ended}, drain: end, stop: end };
+        }`,
+    }));
+  },
+});
+
+process.argv.splice(1, Number.POSITIVE_INFINITY, join(import.meta.dir, "../../src/main.ts"), ...words);
+await import("../../src/main.ts");
