@@ -1,4 +1,5 @@
 /** Measures what xcopy costs on this machine and prints one table. usage: bun bench/bench.ts [--quick] */
+import { cpus, release } from "node:os";
 import { createLab } from "../test/support/lab.ts";
 import { type Figure, renderTable } from "./figures.ts";
 import { type Kind, measureLoad } from "./load.ts";
@@ -31,4 +32,6 @@ try {
   await lab.stopAll();
   lab.remove();
 }
+const { length: cores } = cpus();
+console.log(`Linux ${release()}, ${cores} cores, shared by client, online, target and xcopy\n`);
 console.log(renderTable(figures));

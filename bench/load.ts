@@ -26,6 +26,8 @@ interface Copied {
   lag: { p50: number; p99: number; max: number };
 }
 
+/** Seconds between reports: more than a run takes, since they cost CPU. */
+export const QUIET = 600;
 const TRANSFER = `80-${TARGET}:8080`;
 
 /** Runs the load without and with xcopy beside it, in turn, so often; medians of both. */
@@ -45,18 +47,14 @@ export async function measureLoad(lab: Lab, kind: Kind, pairs: number): Promise<
 }
 
 async function measureCopied(lab: Lab, run: () => Promise<LoadResult>): Promise<Copied> {
-  const copy = await startCopy(lab, ["-x", TRANSFER]);
+  const copy = await startCopy(lab, ["-x", TRANSFER], { interval: QUIET });
   const before = usageOf(copy.running.pid);
   const result = await run();
-  await copy
-    .report("no request pending", ({ turns }) => turns.captured >= result.requests && !turns.pending)
-    .catch(() => {});
-  const after = usageOf(copy.running.pid);
   const { report } = await copy.stop();
   return {
     result,
-    user: (after.user - before.user) / result.requests,
-    system: (after.system - before.system) / result.requests,
+    user: (report.cpu.user - before.user) / result.requests,
+    system: (report.cpu.system - before.system) / result.requests,
     lost: result.requests - report.turns.answered,
     lag: report.lag_us,
   };

@@ -6,26 +6,21 @@ import type { Lab } from "../test/support/lab.ts";
 import { startNginx } from "../test/support/nginx.ts";
 import { startCopy } from "../test/support/xcopy.ts";
 import { type Figure, megabytes } from "./figures.ts";
+import { QUIET } from "./load.ts";
 
 /** A process may have so many files open. */
 const CONNECTIONS_PER_CLIENT = 10_000;
 
+const IDLE_SECONDS = 3;
+const TRANSFER = `80-${TARGET}:8080`;
 const AIMS: Record<number, string> = { 1000: "120 MB" };
 
 /** Idle, then with more and more connections that have sent one request each and stay open. */
 export async function measureMemory(lab: Lab, steps: number[]): Promise<Figure[]> {
   await startNginx(lab, lab.online, 80, { workers: 4 });
   await startNginx(lab, lab.target, 8080, { workers: 4 });
-  const copy = await startCopy(lab, ["-x", `80-${TARGET}:8080`]);
-  const first = await copy.report("something", () => true);
-  const cpu = usageOf(copy.running.pid);
-  await copy.report("2 idle seconds more", ({ seconds }) => seconds >= first.seconds + 2);
-  const { user, system, resident } = usageOf(copy.running.pid);
-  const idle = ((user + system - cpu.user - cpu.system) / 2) * 100;
-  const figures: Figure[] = [
-    { name: "CPU of an idle xcopy", value: `${idle.toFixed(1)} % of a core` },
-    { name: "resident memory, no session", value: megabytes(resident) },
-  ];
+  const figures = await measureIdle(lab);
+  const copy = await startCopy(lab, ["-x", TRANSFER]);
   let open = 0;
   for (const step of steps) {
     for (; open < step; ) {
@@ -47,6 +42,19 @@ export async function measureMemory(lab: Lab, steps: number[]): Promise<Figure[]
   }
   await lab.stopAll();
   return figures;
+}
+
+async function measureIdle(lab: Lab): Promise<Figure[]> {
+  const copy = await startCopy(lab, ["-x", TRANSFER], { interval: QUIET });
+  const before = usageOf(copy.running.pid);
+  await Bun.sleep(IDLE_SECONDS * 1000);
+  const { user, system, resident } = usageOf(copy.running.pid);
+  await copy.stop();
+  const share = (user + system - before.user - before.system) / IDLE_SECONDS;
+  return [
+    { name: "CPU of an idle xcopy", value: `${(share * 100).toFixed(1)} % of a core` },
+    { name: "resident memory, no session", value: megabytes(resident) },
+  ];
 }
 
 async function hold(lab: Lab, count: number): Promise<void> {

@@ -20,18 +20,19 @@ export interface Copy {
 }
 
 /**
- * Starts `xcopy copy --json` with these arguments, on the online host if not told otherwise, and resolves when it
- * copies. It reports every 0.1 s.
+ * Starts `xcopy copy --json` with these arguments on the online host and resolves when it copies. It reports every
+ * `interval` seconds.
  */
-export async function startCopy(lab: Lab, args: string[], { namespace = lab.online } = {}): Promise<Copy> {
-  const copy = launchCopy(lab, args, { namespace });
+export async function startCopy(lab: Lab, args: string[], { interval = 0.1 } = {}): Promise<Copy> {
+  const copy = launchCopy(lab, args, { interval });
   await copy.running.line(/^copying /);
   return copy;
 }
 
 /** Like `startCopy`, without waiting for anything. */
-export function launchCopy(lab: Lab, args: string[], { namespace = lab.online } = {}): Copy {
-  const running = lab.start(namespace, [XCOPY, "copy", "--json", "--stats-interval", "0.1", ...args]);
+export function launchCopy(lab: Lab, args: string[], { interval = 0.1 } = {}): Copy {
+  const options = ["--json", "--stats-interval", `${interval}`];
+  const running = lab.start(lab.online, [XCOPY, "copy", ...options, ...args]);
   const parsed: Account[] = [];
   const reports = () => {
     for (const line of running.output.slice(parsed.length)) parsed.push(JSON.parse(line));
