@@ -23,6 +23,8 @@ const CONNECTIONS = 64;
 const ONLINE_PORT = 80;
 const TARGET_PORT = 8080;
 const TRANSFER = `${ONLINE_PORT}-${TARGET}:${TARGET_PORT}`;
+/** Between two pictures on a terminal. */
+const REFRESH_MILLISECONDS = 100;
 /** The whole demo ends after this, whatever hangs. */
 const LIMIT_MILLISECONDS = 15_000;
 
@@ -160,7 +162,11 @@ function createPicture({ online, target, copy, client }: Cast): () => Picture {
 function createShow(): (picture: Picture, last?: boolean) => void {
   if (process.stdout.isTTY) {
     const update = createLogUpdate(process.stdout);
+    let shownAt = 0;
     return (picture, last) => {
+      const now = performance.now();
+      if (!last && now - shownAt < REFRESH_MILLISECONDS) return;
+      shownAt = now;
       update(renderScreen(picture));
       if (last) update.done();
     };
