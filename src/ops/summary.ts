@@ -205,7 +205,7 @@ export function renderSummary(account: Account): string {
       "packets",
       `${number(capture.packets)} captured (${bytes(capture.bytes)}), ${number(sent.packets)} sent (${bytes(sent.bytes)}), ${number(sent.retransmitted)} of them again`,
     ],
-    ["lag", `${duration(lag_us.p50)} half, ${duration(lag_us.p99)} 99 %, ${duration(lag_us.max)} at most`],
+    ["lag", `p50 ${duration(lag_us.p50)}, p99 ${duration(lag_us.p99)}, max ${duration(lag_us.max)}`],
     ["cost", `${cpu.user.toFixed(1)} s user, ${cpu.system.toFixed(1)} s system${per}, ${account.rss_mb} MB`],
   ];
   const lines = [`copied for ${seconds} s, captured by ${capture.source}`];
