@@ -23,6 +23,8 @@ const CONNECTIONS = 64;
 const ONLINE_PORT = 80;
 const TARGET_PORT = 8080;
 const TRANSFER = `${ONLINE_PORT}-${TARGET}:${TARGET_PORT}`;
+/** How long a process may take to end. */
+const PATIENCE_MILLISECONDS = 1000;
 /** Between two pictures on a terminal. */
 const REFRESH_MILLISECONDS = 100;
 /** The whole demo ends after this, whatever hangs. */
@@ -42,13 +44,21 @@ interface Cast {
   client: Child<Sent>;
 }
 
+/** The hosts, and what runs on them in the order of its start. */
+interface Stage {
+  network: Network;
+  children: Child<unknown>[];
+}
+
 /** Runs it to its end and says whether every request arrived exactly once. Throws a Failure where it cannot run. */
 export async function runDemo(): Promise<boolean> {
   requireNamespaces();
   removeNamespaces(abandonedNamespaces());
-  const network = createNetwork();
-  const end = (code: number) => {
-    network.remove();
+  const stage: Stage = { network: createNetwork(), children: [] };
+  let stopped = false;
+  const end = async (code: number) => {
+    stopped = true;
+    await clear(stage);
     process.exit(code);
   };
   process.on("SIGINT", () => end(130));
@@ -59,18 +69,31 @@ export async function runDemo(): Promise<boolean> {
     end(1);
   }, LIMIT_MILLISECONDS);
   try {
-    return await play(network);
+    return await play(stage);
+  } catch (error) {
+    // Processes that end because they were told to are no error; `end` ends this one.
+    if (stopped) await new Promise(() => {});
+    throw error;
   } finally {
     clearTimeout(limit);
-    network.remove();
+    await clear(stage);
   }
 }
 
-async function play(network: Network): Promise<boolean> {
-  const online = await startService(network.online, ONLINE_PORT);
-  const target = await startService(network.target, TARGET_PORT);
-  const copy = await startCopy(network.online);
-  const client = spawnRole<Sent>(network.client, {
+/** Ends everything, the client first, so that nothing is left to do for `copy`; then the hosts go. */
+async function clear({ network, children }: Stage): Promise<void> {
+  for (const child of children.toReversed())
+    await Promise.race([child.stop(), Bun.sleep(PATIENCE_MILLISECONDS)]);
+  network.remove();
+  await Promise.all(children.map((child) => child.exited));
+}
+
+async function play(stage: Stage): Promise<boolean> {
+  const { network } = stage;
+  const online = await startService(stage, network.online, ONLINE_PORT);
+  const target = await startService(stage, network.target, TARGET_PORT);
+  const copy = await startCopy(stage);
+  const client = spawnRole<Sent>(stage, network.client, {
     client: { host: ONLINE, port: ONLINE_PORT, rate: RATE, count: RATE * SECONDS, connections: CONNECTIONS },
   });
   const cast = { online, target, copy, client };
@@ -95,19 +118,30 @@ async function play(network: Network): Promise<boolean> {
   return conclude(last, copy);
 }
 
-function spawnRole<Report>(namespace: string, role: object): Child<Report> {
-  return spawnChild<Report>(namespace, [...self(), "demo"], { [ROLE]: JSON.stringify(role) });
+function spawn<Report>(
+  { children }: Stage,
+  namespace: string,
+  args: string[],
+  env: Record<string, string> = {},
+): Child<Report> {
+  const child = spawnChild<Report>(namespace, [...self(), ...args], env);
+  children.push(child);
+  return child;
 }
 
-async function startService(namespace: string, port: number): Promise<Child<Served>> {
-  const service = spawnRole<Served>(namespace, { service: port });
+function spawnRole<Report>(stage: Stage, namespace: string, role: object): Child<Report> {
+  return spawn<Report>(stage, namespace, ["demo"], { [ROLE]: JSON.stringify(role) });
+}
+
+async function startService(stage: Stage, namespace: string, port: number): Promise<Child<Served>> {
+  const service = spawnRole<Served>(stage, namespace, { service: port });
   if (!(await service.next())) throw ended("the service", service);
   return service;
 }
 
-async function startCopy(namespace: string): Promise<Child<CopyReport>> {
+async function startCopy(stage: Stage): Promise<Child<CopyReport>> {
   const options = ["-x", TRANSFER, "--json", "--stats-interval", "0.1"];
-  const copy = spawnChild<CopyReport>(namespace, [...self(), "copy", ...options]);
+  const copy = spawn<CopyReport>(stage, stage.network.online, ["copy", ...options]);
   if (!(await copy.next())) throw ended("xcopy copy", copy);
   return copy;
 }

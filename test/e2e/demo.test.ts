@@ -40,8 +40,16 @@ test("the demo leaves nothing when it is interrupted", async () => {
   startDemo();
   for await (const chunk of demo.stdout) if (new TextDecoder().decode(chunk).includes("target served")) break;
   expect(networksOf(demo.pid).length).toBe(3);
+  const children = Bun.spawnSync(["pgrep", "-P", `${demo.pid}`])
+    .stdout.toString()
+    .trim()
+    .split("\n");
+  expect(children.length).toBe(4);
   demo.kill("SIGINT");
   expect(await demo.exited).toBe(130);
+  expect(await demo.stderr.text()).toBe("");
+  for (const pid of children) expect(existsSync(`/proc/${pid}`)).toBe(false);
+  for (const pid of children) expect(existsSync(`/run/xcopy/ports-${pid}.json`)).toBe(false);
   expect(networksOf(demo.pid)).toEqual([]);
 });
 
