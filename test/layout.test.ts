@@ -1,0 +1,90 @@
+/** The layout shows the data's way: imports go one way, pointers stay in one place, the engine has no world. */
+import { expect, test } from "bun:test";
+import { readdirSync, readFileSync } from "node:fs";
+import { dirname, join, relative } from "node:path";
+
+const SRC = join(import.meta.dir, "../src");
+
+/** What each directory may import besides itself; the directory "" is src/main.ts. */
+const MAY_IMPORT: Record<string, string[]> = {
+  "": ["commands"],
+  commands: ["ops", "demo", "worker", "capture", "inject", "config", "native"],
+  ops: ["worker", "capture", "engine", "native"],
+  demo: ["native"],
+  worker: ["capture", "inject", "engine", "wire", "native"],
+  inject: ["config", "wire", "native"],
+  capture: ["wire", "native"],
+  engine: ["wire"],
+  config: ["native"],
+  wire: [],
+  native: [],
+};
+
+/** Plain data that is agreed upon between the parts: its types may be imported from below. */
+const CONTRACTS = ["worker/config.ts"];
+
+interface Import {
+  /** Paths below src. */
+  from: string;
+  to: string;
+  typeOnly: boolean;
+}
+
+const files = readdirSync(SRC, { recursive: true, encoding: "utf8" }).filter((path) => path.endsWith(".ts"));
+const text = (path: string) => readFileSync(join(SRC, path), "utf8");
+const directoryOf = (path: string) => (path.includes("/") ? path.slice(0, path.indexOf("/")) : "");
+
+/** Module names after `from` or in `import(...)`, and whether only types come from there. */
+function modulesOf(path: string): { module: string; typeOnly: boolean }[] {
+  const statements = text(path).matchAll(
+    /^(?:import|export)\s+(?<type>type\s)?[^;"]*?from\s+"(?<static>[^"]+)"|^import\s+"(?<bare>[^"]+)"|\bimport\(\s*"(?<dynamic>[^"]+)"/gm,
+  );
+  return [...statements].map(({ groups }) => ({
+    module: (groups!.static ?? groups!.bare ?? groups!.dynamic)!,
+    typeOnly: groups!.type !== undefined,
+  }));
+}
+
+const imports: Import[] = files.flatMap((from) =>
+  modulesOf(from)
+    .filter(({ module }) => module.startsWith("."))
+    .map(({ module, typeOnly }) => ({ from, to: relative(SRC, join(SRC, dirname(from), module)), typeOnly }))
+    // The kernel programs, the libraries and package.json.
+    .filter(({ to }) => !to.startsWith("..")),
+);
+
+test("the imports are found", () => {
+  expect(imports).toContainEqual({ from: "main.ts", to: "commands/copy.ts", typeOnly: false });
+  expect(imports).toContainEqual({ from: "inject/create.ts", to: "worker/config.ts", typeOnly: true });
+  expect(imports.filter(({ to }) => !files.includes(to))).toEqual([]);
+});
+
+test("imports go one way", () => {
+  const wrong = imports.filter(({ from, to, typeOnly }) => {
+    const [here, there] = [directoryOf(from), directoryOf(to)];
+    return here !== there && !MAY_IMPORT[here]?.includes(there) && !(typeOnly && CONTRACTS.includes(to));
+  });
+  expect(wrong).toEqual([]);
+});
+
+test("pointers stay in src/native", () => {
+  const users = files.filter((path) => modulesOf(path).some(({ module }) => module === "bun:ffi"));
+  expect(users.length).toBeGreaterThan(0);
+  expect(users.filter((path) => directoryOf(path) !== "native")).toEqual([]);
+});
+
+test("wire and the engine have no clock, no input, no output", () => {
+  const world = /\b(Date|performance|process|console|Bun|setTimeout|setInterval|fetch)\b[.(]|new Date\b/;
+  const pure = files.filter((path) => ["wire", "engine"].includes(directoryOf(path)));
+  expect(pure.length).toBeGreaterThan(0);
+  const code = (path: string) => text(path).replaceAll(/\/\*[\s\S]*?\*\/|\/\/.*/g, "");
+  expect(pure.filter((path) => world.test(code(path)))).toEqual([]);
+  const modules = pure.flatMap((path) => modulesOf(path).map(({ module }) => module));
+  expect(modules.filter((module) => !module.startsWith("."))).toEqual([]);
+});
+
+test("the same source can be built and run as it is: imports name their files", () => {
+  const modules = files.flatMap((path) => modulesOf(path).map(({ module }) => module));
+  const vague = modules.filter((module) => module.startsWith(".") && !/\.(ts|json|o|so\.1)$/.test(module));
+  expect(vague).toEqual([]);
+});
