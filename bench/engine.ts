@@ -15,6 +15,19 @@ const REQUEST = 100;
 const RESPONSE = 300;
 const ROUND = 256;
 
+/** Every option of the engine at what is usual. */
+const BASIC = {
+  replicas: 1,
+  jitter: 0,
+  waitsForAnswers: true,
+  keepsThinkTime: true,
+  turnTimeout: 5_000_000,
+  quiet: 0,
+  takesMidstream: true,
+  turnLimit: 0,
+  proxyProtocol: 0,
+} as const;
+
 /** One packet whose fields are written anew for each use. */
 function template(options: number, payload: number): Packet {
   const bytes = new Uint8Array(new ArrayBuffer(40 + options + payload));
@@ -56,7 +69,10 @@ export class Bench {
     this.requests = new Int32Array(sessions);
     this.engine = new Engine(
       {
-        services: [Array.from({ length: Math.ceil(sessions / 30000) }, (_, i) => i)],
+        services: [
+          [[{ weight: 1, paths: Array.from({ length: Math.ceil(sessions / 30000) }, (_, i) => i) }]],
+        ],
+        ...BASIC,
         paths: Array.from({ length: Math.ceil(sessions / 30000) }, (_, i) => ({
           pair: ipPair(Uint8Array.of(10, 0, 1, 1 + i), Uint8Array.of(10, 0, 1, 200)),
           targetPort: 8080,

@@ -1,17 +1,21 @@
 /** The connection to the target: opened with a 4-tuple of ours, closed, lost, and the end of the session. */
 import { ipHeaderLength } from "../wire/ip.ts";
+import { MAX_PROXY_HEADER, writeProxyHeader } from "../wire/proxy-protocol.ts";
 import { distance } from "../wire/tcp.ts";
 import type { Context } from "./context.ts";
 import { COUNTER, type DropReason } from "./counters.ts";
-import { MARKS, SEGMENT, SEQ, TURN_START } from "./segments.ts";
+import { BEGUN, MARKS, NEXT, PREFIX, PUSH, SEGMENT, SEQ, TURN_START } from "./segments.ts";
 import { releaseHead, releaseHeld } from "./stream.ts";
 import {
   ACK_AT,
   ACK_NOW,
+  CLIENT_ADDRESS,
   CLIENT_FIN,
+  CLIENT_PORTS,
   CLIENT_RST,
   CLOSED,
   CONNECTIONS,
+  COPY,
   CURSOR,
   CWND,
   DUPLICATE_ACKS,
@@ -26,10 +30,13 @@ import {
   MSS,
   NONE,
   OFFER_MSS,
+  ONLINE_ADDRESS,
+  OPEN_AT_ONCE,
   OUT_OF_ORDER_COUNT,
   PATH,
   PORT,
   PROBE,
+  QUEUED,
   RCV_ACKED,
   RCV_NXT,
   RECOVER,
@@ -60,17 +67,20 @@ import {
   STREAM_END,
   SUPERSEDED,
   SYN_SENT,
+  TAIL,
+  TARGET,
   TIMES,
   TIMESTAMPS,
   TURN_AT,
   TURN_COUNTED,
   TURN_OPEN,
   TURN_RETRIED,
+  TURN_SEQ,
   TURNS,
   WAS_ESTABLISHED,
   WINDOW_PROBE,
 } from "./table.ts";
-import { settleTurn, turnStart } from "./turns.ts";
+import { settleTurn } from "./turns.ts";
 
 /** RFC 6298 section 2.1. */
 const INITIAL_RTO = 1_000_000;
@@ -94,12 +104,15 @@ export function openConnection(c: Context, s: number): boolean {
   const w = c.words;
   const row = s * ROW;
   const service = w[row + SERVICE]!;
-  const paths = c.config.services[service]!;
+  const route = w[row + COPY]! % c.config.services[service]!.length;
+  const target = w[row + TARGET]!;
+  const { paths } = c.config.services[service]![route]![target]!;
+  const rotation = c.pathRotation[service]![route]!;
   let path = NONE;
   let port = NONE;
   for (let i = 0; i < paths.length && port === NONE; i++) {
-    const turn = c.rotation[service]!;
-    c.rotation[service] = turn + 1 === paths.length ? 0 : turn + 1;
+    const turn = rotation[target]!;
+    rotation[target] = turn + 1 === paths.length ? 0 : turn + 1;
     path = paths[turn]!;
     port = c.ports.take(path);
   }
@@ -117,6 +130,8 @@ export function connect(c: Context, s: number, path: number, port: number): void
   w[row + PATH] = path;
   w[row + PORT] = port;
   c.ownFlows.add(s);
+  if (c.config.proxyProtocol !== 0 && !(w[row + FLAGS]! & PROBE))
+    putProxyHeader(c, s, c.config.proxyProtocol);
   const iss = initialSequence(c, path, port);
   const cursor = w[row + CURSOR]!;
   const first = cursor === NONE ? w[row + STREAM_END]! : c.segments.words[cursor * SEGMENT + SEQ]!;
@@ -146,7 +161,17 @@ export function connect(c: Context, s: number, path: number, port: number): void
   w[row + OUT_OF_ORDER_COUNT] = 0;
   w[row + FLAGS] =
     (w[row + FLAGS]! | SEND_SYN) &
-    ~(ACK_NOW | FIN_SENT | IN_RECOVERY | TIMESTAMPS | SACK | RETRANSMIT | WINDOW_PROBE | LAST_PUSH);
+    ~(
+      OPEN_AT_ONCE |
+      ACK_NOW |
+      FIN_SENT |
+      IN_RECOVERY |
+      TIMESTAMPS |
+      SACK |
+      RETRANSMIT |
+      WINDOW_PROBE |
+      LAST_PUSH
+    );
   t[s * TIMES + RTO_AT] = 0;
   t[s * TIMES + ACK_AT] = 0;
   t[s * TIMES + RTT_AT] = 0;
@@ -154,11 +179,45 @@ export function connect(c: Context, s: number, path: number, port: number): void
   if (w[row + CONNECTIONS]!++ > 0) c.counters[COUNTER.reconnected]!++;
 }
 
+const proxyHeader = new Uint8Array(MAX_PROXY_HEADER);
+
+/** Puts a PROXY protocol header before the first byte of a new connection. */
+function putProxyHeader(c: Context, s: number, version: 1 | 2): void {
+  const w = c.words;
+  const row = s * ROW;
+  const ports = w[row + CLIENT_PORTS]!;
+  const length = writeProxyHeader(
+    proxyHeader,
+    version,
+    w,
+    row + CLIENT_ADDRESS,
+    row + ONLINE_ADDRESS,
+    ports >>> 16,
+    ports & 0xffff,
+  );
+  const cursor = w[row + CURSOR]!;
+  const first = cursor === NONE ? w[row + STREAM_END]! : c.segments.words[cursor * SEGMENT + SEQ]!;
+  const prefix = c.segments.store(proxyHeader, 0, length, (first - length) | 0, PREFIX | PUSH);
+  if (prefix === NONE) return;
+  c.segments.words[prefix * SEGMENT + NEXT] = w[row + HEAD]!;
+  if (w[row + HEAD] === NONE) w[row + TAIL] = prefix;
+  w[row + HEAD] = prefix;
+  w[row + CURSOR] = prefix;
+  w[row + QUEUED]! += length;
+}
+
+/** The header of a connection that is gone is of no use to the next one. */
+function removePrefix(c: Context, s: number): void {
+  const head = c.words[s * ROW + HEAD]!;
+  if (head !== NONE && c.segments.words[head * SEGMENT + MARKS]! & PREFIX) releaseHead(c, s);
+}
+
 /** Gives the 4-tuple up; the session stays. The open turn, if there is one, has been settled. */
 export function leaveConnection(c: Context, s: number): void {
   const w = c.words;
   const row = s * ROW;
   if (w[row + PORT] === NONE) return;
+  removePrefix(c, s);
   c.ownFlows.remove(s);
   c.ports.give(w[row + PATH]!, w[row + PORT]!);
   w[row + PATH] = NONE;
@@ -172,28 +231,32 @@ export function leaveConnection(c: Context, s: number): void {
 
 /** Drops every turn that was captured and not counted, and what is kept of them. */
 export function dropAllTurns(c: Context, s: number, reason: DropReason): void {
+  releaseHeld(c, s);
+  dropStream(c, s, reason);
+}
+
+/** Drops every turn before a gap. */
+export function dropStream(c: Context, s: number, reason: DropReason): void {
   const w = c.words;
   const row = s * ROW;
+  if (w[row + FLAGS]! & TURN_OPEN) rewindTurns(c, s);
   while (w[row + HEAD] !== NONE) releaseHead(c, s);
-  releaseHeld(c, s);
   c.dropTurns(w[row + TURNS]!, reason);
   w[row + TURNS] = 0;
   w[row + FLAGS] = (w[row + FLAGS]! | SKIP_TURN) & ~TURN_OPEN;
 }
 
-/** Drops the turn in progress, and what is kept of it; further turns stay. */
-function dropOpenTurn(c: Context, s: number, reason: DropReason): void {
+/** Drops the turn that begins with the head of the stream, which is unsent. */
+export function dropTurn(c: Context, s: number, reason: DropReason): void {
   const w = c.words;
   const row = s * ROW;
-  if ((w[row + FLAGS]! & (TURN_OPEN | TURN_COUNTED)) === TURN_OPEN) {
-    w[row + TURNS]!--;
-    c.dropTurns(1, reason);
-  }
+  const g = c.segments.words;
+  settleTurn(c, s);
+  w[row + TURNS]!--;
+  c.dropTurns(1, reason);
   w[row + FLAGS]! &= ~TURN_OPEN;
-  w[row + CURSOR] = w[row + HEAD]!;
-  while (w[row + HEAD] !== NONE && !(c.segments.words[w[row + HEAD]! * SEGMENT + MARKS]! & TURN_START)) {
-    releaseHead(c, s);
-  }
+  do releaseHead(c, s);
+  while (w[row + HEAD] !== NONE && !(g[w[row + HEAD]! * SEGMENT + MARKS]! & TURN_START));
   if (w[row + HEAD] === NONE) w[row + FLAGS]! |= SKIP_TURN;
 }
 
@@ -211,21 +274,81 @@ export function loseConnection(c: Context, s: number, reason: DropReason): void 
   }
   if (state === SYN_SENT) {
     dropAllTurns(c, s, reason);
-  } else if (w[row + FLAGS]! & TURN_OPEN) {
-    settleTurn(c, s);
-    const flags = w[row + FLAGS]!;
-    const untouched =
-      w[row + RCV_NXT] !== 0 && distance(w[row + SND_UNA]!, turnStart(c, s)) <= 0 && w[row + HEAD] !== NONE;
-    if (!(flags & (TURN_COUNTED | TURN_RETRIED)) && untouched && reason === "reset") {
-      w[row + FLAGS] = (flags & ~TURN_OPEN) | TURN_RETRIED;
-      w[row + CURSOR] = w[row + HEAD]!;
-      c.segments.words[w[row + HEAD]! * SEGMENT + MARKS]! |= TURN_START;
-    } else {
-      dropOpenTurn(c, s, reason);
-    }
+  } else {
+    removePrefix(c, s);
+    loseTurns(c, s, reason);
   }
   leaveConnection(c, s);
   c.makeReady(s);
+}
+
+/**
+ * Turns that were begun and not wholly acknowledged are captured and unsent once more, but for the first: it is sent again
+ * if nothing of it was acknowledged, the target said so by a reset, and it is the first time; else it is dropped.
+ */
+function loseTurns(c: Context, s: number, reason: DropReason): void {
+  const w = c.words;
+  const row = s * ROW;
+  settleTurn(c, s);
+  const flags = w[row + FLAGS]!;
+  if (!(flags & TURN_OPEN)) return;
+  const head = w[row + HEAD]!;
+  if (head === NONE) {
+    w[row + FLAGS] = (flags | SKIP_TURN) & ~TURN_OPEN;
+    return;
+  }
+  const g = c.segments.words;
+  const at = head * SEGMENT;
+  const isBegun = !(g[at + MARKS]! & TURN_START);
+  const isOpenKept = rewindTurns(c, s);
+  w[row + FLAGS]! &= ~TURN_OPEN;
+  if (!isBegun) return;
+  if (g[at + MARKS]! & TURN_START) {
+    const isRetried = (flags & TURN_RETRIED) !== 0 && w[row + TURN_SEQ] === g[at + SEQ];
+    const first = (g[at + SEQ]! + w[row + SEQ_DELTA]!) | 0;
+    if (reason === "reset" && !isRetried && distance(w[row + SND_UNA]!, first) <= 0) {
+      w[row + FLAGS]! |= TURN_RETRIED;
+      w[row + TURN_SEQ] = g[at + SEQ]!;
+      w[row + CURSOR] = head;
+      return;
+    }
+    w[row + CURSOR] = head;
+    dropTurn(c, s, reason);
+    return;
+  }
+  if (flags & TURN_COUNTED || isOpenKept) {
+    // A turn that did not wait for its acknowledgement, and got one for its beginning only.
+    w[row + TURNS]!++;
+    c.counters[COUNTER.turnsSent]!--;
+    c.counters[COUNTER.turnsPending]!++;
+  }
+  w[row + CURSOR] = head;
+  dropTurn(c, s, reason);
+}
+
+/**
+ * Makes every begun turn whose first segment is still kept an unsent one, and takes back those that were counted as sent.
+ * True if the open turn is among them. The cursor stays.
+ */
+function rewindTurns(c: Context, s: number): boolean {
+  const w = c.words;
+  const row = s * ROW;
+  const g = c.segments.words;
+  const isOpenCounted = (w[row + FLAGS]! & TURN_COUNTED) !== 0;
+  let isOpenKept = false;
+  for (let segment = w[row + HEAD]!; segment !== NONE; segment = g[segment * SEGMENT + NEXT]!) {
+    const at = segment * SEGMENT;
+    if (!(g[at + MARKS]! & BEGUN)) continue;
+    g[at + MARKS] = (g[at + MARKS]! & ~BEGUN) | TURN_START;
+    if (g[at + SEQ] === w[row + TURN_SEQ]) {
+      isOpenKept = true;
+      if (!isOpenCounted) continue;
+    }
+    w[row + TURNS]!++;
+    c.counters[COUNTER.turnsSent]!--;
+    c.counters[COUNTER.turnsPending]!++;
+  }
+  return isOpenKept;
 }
 
 /** Whether client and session have nothing left to do once the connection is gone. */

@@ -19,10 +19,38 @@ export interface Path {
   mtu: number;
 }
 
+/** One of the targets of a route. */
+export interface Target {
+  /** Its share of the sessions is this over the sum of the route's. */
+  weight: number;
+  /** Path indexes, one per source address; connections take them in rotation. */
+  paths: number[];
+}
+
+/** Where a copy of a session goes: to one of these, chosen when the session begins. */
+export type Route = Target[];
+
 export interface EngineConfig {
-  /** Path indexes of each service; a session takes them in rotation. */
-  services: number[][];
+  /** For each service its routes: every session is copied along each of them, `replicas` times. */
+  services: Route[][];
   paths: Path[];
+  replicas: number;
+  /** us over which the replicas after the first are spread at random. */
+  jitter: number;
+  /** Whether a turn waits for the answer of the turn before. */
+  waitsForAnswers: boolean;
+  /** Whether a turn keeps the client's think time. */
+  keepsThinkTime: boolean;
+  /** us after which a turn goes on without the answer of the turn before. */
+  turnTimeout: number;
+  /** us of silence that end an answer shorter than production's; 0: measured (two round trips). */
+  quiet: number;
+  /** Whether sessions are picked up whose SYN was not captured. */
+  takesMidstream: boolean;
+  /** Most turns per second, 0 for no limit. */
+  turnLimit: number;
+  /** 1 or 2: a PROXY protocol header of that version opens each connection; 0: none. */
+  proxyProtocol: 0 | 1 | 2;
   /** Source ports, ranges [first, last]. */
   ports: [number, number][];
   maxSessions: number;
@@ -66,8 +94,12 @@ export class Context {
   heldUpAt = 0;
   /** IPv4 identification of the next packet. */
   packetId = 1;
-  /** Next path of each service. */
-  readonly rotation: number[];
+  /** Sessions so far per service and route, and connections per service, route and target, for their rotation. */
+  readonly sessionRotation: number[][];
+  readonly pathRotation: number[][][];
+  /** Turns that may begin now, and when that was reckoned. */
+  private allowance: number;
+  private allowanceAt: number;
   private readonly queue: Int32Array;
   private queueHead = 0;
   private queueTail = 0;
@@ -85,7 +117,10 @@ export class Context {
     this.ports = new Ports(config.ports, config.random);
     this.counters = config.counters;
     this.now = now;
-    this.rotation = config.services.map(() => 0);
+    this.sessionRotation = config.services.map((routes) => routes.map(() => 0));
+    this.pathRotation = config.services.map((routes) => routes.map((route) => route.map(() => 0)));
+    this.allowance = burst(config.turnLimit);
+    this.allowanceAt = now;
     // Rows that were released while queued leave a stale entry each: room for those of one round.
     this.queue = new Int32Array(2 ** Math.ceil(Math.log2(config.maxSessions + 65536)));
   }
@@ -110,6 +145,18 @@ export class Context {
     this.queueHead = (this.queueHead + 1) | 0;
   }
 
+  /** Takes `count` (0 or 1) turns off the allowance of `turnLimit`; false if it is used up. */
+  allowTurn(count: number): boolean {
+    const { turnLimit } = this.config;
+    if (turnLimit === 0) return true;
+    const earned = ((this.now - this.allowanceAt) * turnLimit) / 1e6;
+    this.allowanceAt = this.now;
+    this.allowance = Math.min(burst(turnLimit), this.allowance + earned);
+    if (this.allowance < 1) return false;
+    this.allowance -= count;
+    return true;
+  }
+
   /** Counts turns that end undelivered; the caller has taken them off its own books. */
   dropTurns(count: number, reason: DropReason): void {
     if (count === 0) return;
@@ -117,4 +164,9 @@ export class Context {
     this.counters[COUNTER.turnsDropped]! += count;
     this.counters[COUNTER[`dropped.${reason}`]]! += count;
   }
+}
+
+/** Turns that a limit lets through at once: those of 50 ms. */
+function burst(turnLimit: number): number {
+  return Math.max(1, turnLimit / 20);
 }

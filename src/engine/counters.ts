@@ -7,6 +7,7 @@ export const DROP_REASONS = {
   unanswered: "target did not answer within -t",
   gap: "bytes of the client are missing in the capture",
   memory: "over the memory bound",
+  limit: "over --limit",
   sessions: "over the bound of sessions",
   ports: "no free source port",
   ended: "not delivered before the end of the run",
@@ -23,6 +24,8 @@ export const ENGINE_COUNTERS = [
   "repeated",
   /** Captured packets that belong to no session (FIN, RST or ACK of a connection never seen). */
   "stray",
+  /** Captured packets with urgent data; it is sent in line. */
+  "urgent",
   "opened",
   "midstream",
   "established",
@@ -37,6 +40,8 @@ export const ENGINE_COUNTERS = [
   "turnsAnswered",
   "turnsDropped",
   "turnsPending",
+  /** Turns that went on although the turn before had no answer yet (--turn-timeout). */
+  "turnsOverdue",
   "retransmitted",
   "responsePackets",
   "responseBytes",

@@ -10,14 +10,21 @@
  */
 import type { PacketBatch } from "../wire/batch.ts";
 import type { Packet } from "../wire/packet.ts";
-import { ACK, distance, FIN, parseOptions, RST, SYN } from "../wire/tcp.ts";
-import { connect, dropAllTurns, endSession, loseConnection, openConnection } from "./connection.ts";
+import { ACK, distance, FIN, parseOptions, RST, SYN, URG } from "../wire/tcp.ts";
+import {
+  connect,
+  dropAllTurns,
+  dropStream,
+  endSession,
+  leaveConnection,
+  loseConnection,
+} from "./connection.ts";
 import { Context, type EngineConfig } from "./context.ts";
 import { COUNTER, type DropReason } from "./counters.ts";
 import { emit, emitReset, hasRoom } from "./emit.ts";
 import { takeResponse, timeWaitIsOver } from "./receiver.ts";
-import { LINGER, retransmitAfterTimeout, transmit } from "./sender.ts";
-import { takePayload } from "./stream.ts";
+import { LINGER, resendSmaller, retransmitAfterTimeout, transmit } from "./sender.ts";
+import { skipGap, takeHandshake, takePayload } from "./stream.ts";
 import {
   ACK_AT,
   ACK_NOW,
@@ -31,13 +38,16 @@ import {
   CLIENT_RST,
   CLOSE_WAIT,
   CLOSED,
+  COPY,
   CURSOR,
+  DELAY,
   DUE_AT,
   ESTABLISHED,
   FIN_WAIT_2,
   FLAGS,
   FREE,
   GAP_AT,
+  GAP_WAITED,
   HALF_CLOSE,
   HEAD,
   HELD,
@@ -49,6 +59,7 @@ import {
   OFFER_TIMESTAMPS,
   OFFER_WSCALE,
   ONLINE_ADDRESS,
+  OPEN_AT_ONCE,
   PATH,
   PORT,
   PROBE,
@@ -64,25 +75,32 @@ import {
   SND_NXT,
   STATE,
   STREAM_END,
+  STREAMING,
   SUPERSEDED,
+  SYN_AT,
   SYN_SENT,
   TAIL,
+  TARGET,
   TIME_WAIT,
   TIMES,
   TURN_AT,
   TURN_BEGAN_AT,
   TURN_COUNTED,
   TURN_OPEN,
+  TURNS,
 } from "./table.ts";
 
-export type { EngineConfig, Path } from "./context.ts";
+export type { EngineConfig, Path, Route, Target } from "./context.ts";
 
 /** SYN retransmissions before the target counts as unreachable: 1 + 2 + 4 s. */
 const SYN_RETRIES = 2;
 /** Data retransmissions before the connection is given up. */
 const DATA_RETRIES = 8;
-/** A hole in the captured stream that is not filled by then was lost by the capture. */
-const GAP_SPAN = 1_000_000;
+/** How long a gap waits for the turns before it, us, for as long as there is more than one. */
+const GAP_PATIENCE = 1_000_000;
+/** Least MTU believed of an IPv4 and an IPv6 path (Linux's min_pmtu; RFC 8200). */
+const LEAST_MTU_IPV4 = 552;
+const LEAST_MTU_IPV6 = 1280;
 /** Linux's tcp_fin_timeout. */
 const FIN_WAIT_2_SPAN = 60_000_000;
 /** Offered where the client's own SYN was not seen. */
@@ -127,19 +145,29 @@ export class Engine {
     c.makeReady(s);
   }
 
-  /** Takes a captured packet of a client. */
+  /** Takes a captured packet of a client, for each copy of its session. */
   request(packet: Packet, now: number): void {
     const c = this.c;
     c.now = now;
+    if (packet.flags & URG) c.counters[COUNTER.urgent]!++;
     fillFlowKey(c.flowKey, packet);
-    let s = c.clientFlows.find(c.flowKey);
+    const copies = c.config.services[packet.index]!.length * c.config.replicas;
+    for (let copy = 0; copy < copies; copy++) {
+      c.flowKey[COPY] = copy;
+      this.takeRequest(packet, c.clientFlows.find(c.flowKey));
+    }
+  }
+
+  private takeRequest(packet: Packet, known: number): void {
+    const c = this.c;
     const flags = packet.flags;
+    let s = known;
     if (flags & SYN) {
       this.takeSyn(s, packet);
       return;
     }
     if (s === NONE) {
-      if (packet.length === 0 || flags & RST) {
+      if (packet.length === 0 || flags & RST || !c.config.takesMidstream) {
         c.counters[COUNTER.stray]!++;
         return;
       }
@@ -147,7 +175,7 @@ export class Engine {
       if (s === NONE) return;
       c.counters[COUNTER.midstream]!++;
     }
-    c.times[s * TIMES + ACTIVE_AT] = now;
+    c.times[s * TIMES + ACTIVE_AT] = c.now;
     if (flags & RST) {
       this.takeEnd(s, packet, CLIENT_RST);
       return;
@@ -158,7 +186,8 @@ export class Engine {
       else if (taken === "stray") c.counters[COUNTER.stray]!++;
       else if (taken === "no memory") this.relieve(s);
     } else if (!(flags & FIN)) {
-      c.counters[COUNTER.repeated]!++;
+      takeHandshake(c, s, packet);
+      return;
     }
     if (flags & FIN) this.takeEnd(s, packet, CLIENT_FIN);
     c.makeReady(s);
@@ -177,6 +206,27 @@ export class Engine {
     }
     c.times[s * TIMES + ACTIVE_AT] = now;
     takeResponse(c, s, packet, this.setProbe);
+  }
+
+  /**
+   * The path takes packets of at most `mtu` bytes (an ICMP message, or the interface): what is in flight to `port`
+   * (0: of any session) is cut anew. Lower than what every host must take is not believed (RFC 1191, RFC 8200).
+   */
+  lowerMtu(pathIndex: number, port: number, mtu: number, now: number): void {
+    const c = this.c;
+    c.now = now;
+    const path = c.paths[pathIndex]!;
+    if (mtu >= path.mtu || mtu < (path.pair.family === 4 ? LEAST_MTU_IPV4 : LEAST_MTU_IPV6)) return;
+    path.mtu = mtu;
+    if (port !== 0) {
+      const s = c.ownFlows.find(pathIndex, port);
+      if (s !== NONE) resendSmaller(c, s);
+      return;
+    }
+    for (let s = 0; s < c.table.end; s++) {
+      if (c.words[s * ROW + STATE]! >= ESTABLISHED && c.words[s * ROW + PATH] === pathIndex)
+        resendSmaller(c, s);
+    }
   }
 
   /** Runs every timer that has come due. */
@@ -280,12 +330,33 @@ export class Engine {
     w[row + OFFER_MSS] = OWN_MSS;
     w[row + OFFER_WSCALE] = OWN_WSCALE;
     w[row + FLAGS] = flags | OFFER_SACK | OFFER_TIMESTAMPS;
+    if (!c.config.waitsForAnswers) w[row + FLAGS]! |= STREAMING;
     if (c.segments.used > c.config.memory * FULL_SHARE) w[row + FLAGS]! |= SHED;
+    this.chooseTarget(s);
+    const replica = Math.floor(w[row + COPY]! / c.config.services[packet.index]!.length);
+    if (replica > 0) c.times[s * TIMES + DELAY] = Math.floor(c.config.random() * c.config.jitter);
     c.clientFlows.add(s);
     c.counters[COUNTER.active]!++;
     c.times[s * TIMES + ACTIVE_AT] = c.now;
     this.arm(s);
     return s;
+  }
+
+  /** Targets of a route take sessions in rotation, by weight. */
+  private chooseTarget(s: number): void {
+    const c = this.c;
+    const row = s * ROW;
+    const routes = c.config.services[c.words[row + SERVICE]!]!;
+    const index = c.words[row + COPY]! % routes.length;
+    const route = routes[index]!;
+    if (route.length === 1) return;
+    const rotation = c.sessionRotation[c.words[row + SERVICE]!]!;
+    let total = 0;
+    for (const target of route) total += target.weight;
+    let turn = rotation[index]!++ % total;
+    let target = 0;
+    while (turn >= route[target]!.weight) turn -= route[target++]!.weight;
+    c.words[row + TARGET] = target;
   }
 
   private takeSyn(known: number, packet: Packet): void {
@@ -317,7 +388,10 @@ export class Engine {
     if (!options.sackPermitted) w[row + FLAGS]! &= ~OFFER_SACK;
     if (!options.hasTimestamps) w[row + FLAGS]! &= ~OFFER_TIMESTAMPS;
     if (w[row + FLAGS]! & SHED) return;
-    if (openConnection(c, s)) c.makeReady(s);
+    c.times[s * TIMES + SYN_AT] = packet.time;
+    // Under a limit a connection is worth opening only for a turn that may go.
+    if (c.config.turnLimit === 0) w[row + FLAGS]! |= OPEN_AT_ONCE;
+    c.makeReady(s);
   }
 
   /** A new connection uses the flow of session `s`: what it has is still delivered, then it ends. */
@@ -449,7 +523,7 @@ export class Engine {
       return true;
     }
     if (state === CLOSE_WAIT && t[time + SINCE]! + LINGER <= c.now) c.makeReady(s);
-    if (t[time + GAP_AT]! > 0 && t[time + GAP_AT]! + GAP_SPAN <= c.now) {
+    if (t[time + GAP_AT]! > 0 && t[time + GAP_AT]! <= c.now) {
       this.closeAtGap(s);
       if (w[row + STATE] === FREE) return true;
     }
@@ -470,19 +544,29 @@ export class Engine {
     return last + this.c.config.sessionTimeout;
   }
 
-  /** Bytes of the client are missing for good: the connection ends, the stream is found again at a later turn. */
+  /**
+   * Bytes of the client are missing for good: once the turns before them are done the connection ends, and the stream goes
+   * on with the first turn behind them whose beginning is known.
+   */
   private closeAtGap(s: number): void {
     const c = this.c;
     const w = c.words;
     const row = s * ROW;
-    this.reset(s);
-    if (w[row + FLAGS]! & (CLIENT_FIN | CLIENT_RST)) {
-      endSession(c, s, "gap");
+    const turns = w[row + TURNS]!;
+    if (turns > 1 || (turns === 1 && !(w[row + FLAGS]! & GAP_WAITED))) {
+      if (turns === 1) w[row + FLAGS]! |= GAP_WAITED;
+      c.times[s * TIMES + GAP_AT] = c.now + GAP_PATIENCE;
       return;
     }
-    dropAllTurns(c, s, "gap");
-    if (w[row + PORT] !== NONE) loseConnection(c, s, "gap");
-    w[row + FLAGS]! |= MIDSTREAM;
+    this.reset(s);
+    dropStream(c, s, "gap");
+    const goesOn = skipGap(c, s);
+    leaveConnection(c, s);
+    c.makeReady(s);
+    w[row + FLAGS]! &= ~GAP_WAITED;
+    if (goesOn) return;
+    if (w[row + FLAGS]! & (CLIENT_FIN | CLIENT_RST)) endSession(c, s, "gap");
+    else w[row + FLAGS]! |= MIDSTREAM;
   }
 
   /** Arms the wheel for the earliest thing that may have to happen. */
@@ -497,7 +581,7 @@ export class Engine {
     at = earlier(at, t[time + ACK_AT]!);
     at = earlier(at, t[time + RTO_AT]!);
     at = earlier(at, t[time + TURN_AT]!);
-    if (t[time + GAP_AT]! > 0) at = Math.min(at, t[time + GAP_AT]! + GAP_SPAN);
+    at = earlier(at, t[time + GAP_AT]!);
     const state = w[row + STATE]!;
     if (state === CLOSE_WAIT || state === TIME_WAIT) at = Math.min(at, t[time + SINCE]! + LINGER);
     else if (state === FIN_WAIT_2) at = Math.min(at, t[time + SINCE]! + FIN_WAIT_2_SPAN);

@@ -3,6 +3,7 @@ import {
   CLIENT_ADDRESS,
   CLIENT_CHAIN,
   CLIENT_PORTS,
+  COPY,
   NONE,
   OWN_CHAIN,
   PATH,
@@ -22,10 +23,10 @@ function mix(hash: number): number {
   return hash ^ (hash >>> 16);
 }
 
-/** Words of a client flow: two addresses and the ports, as in the session row. */
-export const FLOW_WORDS = CLIENT_PORTS + 1;
+/** Words of a client flow: two addresses, the ports and the copy, as in the session row. */
+export const FLOW_WORDS = COPY + 1;
 
-/** Sessions by the client's connection (addresses and ports as captured). */
+/** Sessions by the client's connection (addresses and ports as captured) and copy. */
 export class ClientFlows {
   private readonly heads: Int32Array;
   private readonly mask: number;
@@ -39,7 +40,7 @@ export class ClientFlows {
   }
 
   private bucket(words: Int32Array, at: number): number {
-    let hash = words[at + CLIENT_PORTS]!;
+    let hash = Math.imul(words[at + CLIENT_PORTS]!, 31) + words[at + COPY]!;
     for (let i = CLIENT_ADDRESS; i < CLIENT_PORTS; i++) hash = (Math.imul(hash, 31) + words[at + i]!) | 0;
     return mix(hash) & this.mask;
   }

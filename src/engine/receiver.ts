@@ -55,6 +55,7 @@ import {
   TIMES,
   TIMESTAMPS,
   TS_RECENT,
+  TURN_RCV,
   WAS_ESTABLISHED,
 } from "./table.ts";
 import { countAnswered, settleTurn } from "./turns.ts";
@@ -164,6 +165,7 @@ function takeSynAck(c: Context, s: number, packet: Packet, probed: ProbeOutcome)
   parseOptions(packet, options);
   w[row + SND_UNA] = expected;
   w[row + RCV_NXT] = (packet.seq + 1) | 0;
+  w[row + TURN_RCV] = w[row + RCV_NXT]!; // of the greeting, if there is one
   w[row + RCV_ACKED] = packet.seq | 0;
   w[row + SND_WND] = packet.window;
   w[row + SND_WL1] = packet.seq | 0;

@@ -25,6 +25,10 @@ export const MARKS = 7;
 export const TURN_START = 1;
 /** MARKS: the client pushed here. */
 export const PUSH = 2;
+/** MARKS: not the client's, goes before its first byte (PROXY protocol). */
+export const PREFIX = 4;
+/** MARKS: the first of a turn that has begun to be sent. */
+export const BEGUN = 8;
 
 /** Kept payload is charged with its descriptor. */
 const DESCRIPTOR_BYTES = SEGMENT * 4 + 8;
@@ -54,6 +58,16 @@ export class Segments {
 
   /** Copies `length` payload bytes from `from` (offset in the packet's bytes); NONE if there is no memory. */
   add(packet: Packet, from: number, length: number, seq: number, marks: number): number {
+    const g = this.store(packet.bytes, from, length, seq, marks);
+    if (g === NONE) return NONE;
+    this.words[g * SEGMENT + ACK_NUMBER] = packet.ack;
+    this.words[g * SEGMENT + THINK] = packet.think;
+    this.times[g] = packet.time;
+    return g;
+  }
+
+  /** Copies bytes that were not captured. */
+  store(bytes: Uint8Array, from: number, length: number, seq: number, marks: number): number {
     if (this.free === NONE && this.fresh === this.capacity) return NONE;
     const chunk = this.arena.allocate(length);
     if (chunk < 0) return NONE;
@@ -62,18 +76,18 @@ export class Segments {
     else g = this.fresh++;
     this.count++;
     const offset = this.arena.offset(chunk);
-    copyBytes(packet.bytes, from, length, this.arena.memory(chunk), offset);
+    copyBytes(bytes, from, length, this.arena.memory(chunk), offset);
     const { words } = this;
     const row = g * SEGMENT;
     words[row + NEXT] = NONE;
     words[row + SEQ] = seq;
     words[row + LENGTH] = length;
-    words[row + ACK_NUMBER] = packet.ack;
+    words[row + ACK_NUMBER] = 0;
     words[row + CHUNK] = chunk;
     words[row + SKIP] = 0;
-    words[row + THINK] = packet.think;
+    words[row + THINK] = -1;
     words[row + MARKS] = marks;
-    this.times[g] = packet.time;
+    this.times[g] = 0;
     return g;
   }
 

@@ -2,13 +2,14 @@
  * The sending side of the connection to the target (RFC 9293, 6298, 5681, 6582): what goes out next, and what the
  * target's acknowledgements do to it.
  */
+import { ipHeaderLength } from "../wire/ip.ts";
 import type { Packet } from "../wire/packet.ts";
-import { ACK, distance, FIN, PSH, RST, SYN } from "../wire/tcp.ts";
-import { isOver, leaveConnection, openConnection } from "./connection.ts";
+import { ACK, distance, FIN, PSH, RST, SYN, TIMESTAMPS_LENGTH } from "../wire/tcp.ts";
+import { dropTurn, isOver, leaveConnection, openConnection } from "./connection.ts";
 import type { Context } from "./context.ts";
 import { COUNTER } from "./counters.ts";
 import { emit, hasRoom, MAX_PAYLOAD } from "./emit.ts";
-import { LENGTH, MARKS, NEXT, PUSH, SEGMENT, SEQ, TURN_START } from "./segments.ts";
+import { LENGTH, MARKS, NEXT, PREFIX, PUSH, SEGMENT, SEQ, TURN_START } from "./segments.ts";
 import { releaseHead, segmentEnd } from "./stream.ts";
 import {
   ACK_NOW,
@@ -21,6 +22,7 @@ import {
   CLOSING,
   CURSOR,
   CWND,
+  DELAY,
   DUPLICATE_ACKS,
   ESTABLISHED,
   FIN_SENT,
@@ -35,6 +37,8 @@ import {
   LAST_ACK_STATE,
   MSS,
   NONE,
+  OPEN_AT_ONCE,
+  PATH,
   RECOVER,
   RETRANSMIT,
   RETRIES,
@@ -59,18 +63,23 @@ import {
   SSTHRESH,
   STATE,
   STREAM_END,
+  SYN_AT,
   SYN_SENT,
   TIME_WAIT,
   TIMES,
+  TIMESTAMPS,
   TURN_OPEN,
   WINDOW_PROBE,
 } from "./table.ts";
-import { beginTurn, dueSince, isAnswered, mayBegin, settleTurn } from "./turns.ts";
+import { beginTurn, dueSince, hasCome, isAnswered, mayBegin, settleTurn } from "./turns.ts";
 
 /** RFC 6298 allows less than its 1 s where the clock is fine; Linux's TCP_RTO_MIN. */
 const LEAST_RTO = 200_000;
 const MOST_RTO = 60_000_000;
 const MOST_CWND = 8 << 20;
+/** After so many retransmissions in a row segments are cut to what every path takes. */
+const BLACK_HOLE_RETRIES = 3;
+const BLACK_HOLE_MSS = 524;
 /** How long a connection that the target closed is left open for the client to close it too. */
 export const LINGER = 1_000_000;
 
@@ -82,7 +91,8 @@ export function transmit(c: Context, s: number): Sent {
   const w = c.words;
   const row = s * ROW;
   if (w[row + STATE] === CLOSED) {
-    if (w[row + CURSOR] === NONE || w[row + FLAGS]! & SHED) return isOver(c, s) ? "over" : "done";
+    if (isOver(c, s)) return "over";
+    if (!wantsConnection(c, s)) return "done";
     if (!openConnection(c, s)) return "no port";
   }
   if (!hasRoom(c, s)) return "batch full";
@@ -107,6 +117,28 @@ export function transmit(c: Context, s: number): Sent {
     emit(c, s, ACK, w[row + SND_NXT]!, NONE, 0, 0, 1, 0);
   }
   return "done";
+}
+
+/** Whether there is something to connect for, and its time has come. */
+function wantsConnection(c: Context, s: number): boolean {
+  const w = c.words;
+  const row = s * ROW;
+  const flags = w[row + FLAGS]!;
+  if (flags & SHED) return false;
+  const delay = c.times[s * TIMES + DELAY]!;
+  if (flags & OPEN_AT_ONCE) return hasCome(c, s, c.times[s * TIMES + SYN_AT]! + delay);
+  while (w[row + CURSOR] !== NONE && !c.allowTurn(0)) dropTurn(c, s, "limit");
+  const segment = w[row + CURSOR]!;
+  return segment !== NONE && (delay === 0 || hasCome(c, s, c.segments.times[segment]! + delay));
+}
+
+/** Payload bytes of one segment: what the handshake allows, or less where the path has shrunk since. */
+function segmentSize(c: Context, s: number): number {
+  const w = c.words;
+  const row = s * ROW;
+  const { mtu, pair } = c.paths[w[row + PATH]!]!;
+  const options = w[row + FLAGS]! & TIMESTAMPS ? TIMESTAMPS_LENGTH : 0;
+  return Math.min(w[row + MSS]!, mtu - ipHeaderLength(pair.family) - 20 - options);
 }
 
 function sendSyn(c: Context, s: number): void {
@@ -138,9 +170,10 @@ function sendHead(c: Context, s: number): void {
   const at = segment * SEGMENT;
   const una = w[row + SND_UNA]!;
   const from = distance(una, (g[at + SEQ]! + w[row + SEQ_DELTA]!) | 0);
-  const length = Math.min(w[row + MSS]!, g[at + LENGTH]! - from, distance(w[row + SND_NXT]!, una));
+  const mss = segmentSize(c, s);
+  const length = Math.min(mss, g[at + LENGTH]! - from, distance(w[row + SND_NXT]!, una));
   if (length <= 0) return;
-  emit(c, s, ACK | PSH, una, segment, from, length, w[row + MSS]!, 0);
+  emit(c, s, ACK | PSH, una, segment, from, length, mss, 0);
   c.counters[COUNTER.retransmitted]!++;
   c.times[s * TIMES + RTT_AT] = 0;
 }
@@ -151,14 +184,23 @@ function sendData(c: Context, s: number): Sent {
   const g = c.segments.words;
   const state = w[row + STATE]!;
   if (state < ESTABLISHED || state === FIN_WAIT_2 || state === TIME_WAIT) return "done";
-  const mss = w[row + MSS]!;
+  const mss = segmentSize(c, s);
   for (let segment = w[row + CURSOR]!; segment !== NONE; segment = w[row + CURSOR]!) {
     if (!hasRoom(c, s)) return "batch full";
     const at = segment * SEGMENT;
-    if (g[at + MARKS]! & TURN_START || !(w[row + FLAGS]! & TURN_OPEN)) {
+    const isBegun = !(g[at + MARKS]! & TURN_START) && (w[row + FLAGS]! & TURN_OPEN) !== 0;
+    if (!isBegun && !(g[at + MARKS]! & PREFIX)) {
       if (!mayBegin(c, s, segment)) {
         c.heldUpAt = c.now;
         return "done";
+      }
+      if (w[row + HEAD] === segment && w[row + SND_NXT] === w[row + SND_MAX]) {
+        if (!c.allowTurn(1)) {
+          dropTurn(c, s, "limit");
+          continue;
+        }
+        // Turns may have been left out: the next one follows what was sent.
+        w[row + SEQ_DELTA] = (w[row + SND_NXT]! - g[at + SEQ]!) | 0;
       }
       if (state === CLOSE_WAIT) return reopen(c, s);
       beginTurn(c, s, segment);
@@ -277,7 +319,9 @@ export function retransmitAfterTimeout(c: Context, s: number): void {
   } else if (w[row + SND_UNA] === w[row + SND_MAX]) {
     w[row + FLAGS]! |= WINDOW_PROBE;
   } else {
-    const mss = w[row + MSS]!;
+    // Large segments that never arrive: a path that drops them and does not say so (RFC 4821).
+    if (w[row + RETRIES]! >= BLACK_HOLE_RETRIES) w[row + MSS] = Math.min(w[row + MSS]!, BLACK_HOLE_MSS);
+    const mss = segmentSize(c, s);
     const inFlight = distance(w[row + SND_MAX]!, w[row + SND_UNA]!);
     if (w[row + RETRIES] === 1) w[row + SSTHRESH] = Math.max(inFlight >> 1, 2 * mss);
     w[row + CWND] = mss;
@@ -289,6 +333,18 @@ export function retransmitAfterTimeout(c: Context, s: number): void {
     // A window that closed meanwhile must not stop the first segment.
     if (w[row + SND_WND]! < mss && w[row + HEAD] !== NONE) w[row + FLAGS]! |= WINDOW_PROBE;
   }
+  c.makeReady(s);
+}
+
+/** The path takes smaller packets only: what is in flight is cut anew. */
+export function resendSmaller(c: Context, s: number): void {
+  const w = c.words;
+  const row = s * ROW;
+  if (w[row + SND_UNA] === w[row + SND_MAX] || w[row + HEAD] === NONE) return;
+  w[row + SND_NXT] = w[row + SND_UNA]!;
+  w[row + CURSOR] = w[row + HEAD]!;
+  w[row + FLAGS]! &= ~(IN_RECOVERY | FIN_SENT | RETRANSMIT);
+  c.times[s * TIMES + RTT_AT] = 0;
   c.makeReady(s);
 }
 
@@ -366,7 +422,7 @@ function measureRoundTrip(c: Context, s: number, ack: number, time: number): voi
 function openCongestionWindow(c: Context, s: number, acked: number): void {
   const w = c.words;
   const row = s * ROW;
-  const mss = w[row + MSS]!;
+  const mss = segmentSize(c, s);
   w[row + DUPLICATE_ACKS] = 0;
   if (w[row + FLAGS]! & IN_RECOVERY) {
     if (distance(w[row + SND_UNA]!, w[row + RECOVER]!) >= 0) {
@@ -387,7 +443,7 @@ function openCongestionWindow(c: Context, s: number, acked: number): void {
 function takeDuplicate(c: Context, s: number): void {
   const w = c.words;
   const row = s * ROW;
-  const mss = w[row + MSS]!;
+  const mss = segmentSize(c, s);
   const count = ++w[row + DUPLICATE_ACKS]!;
   if (w[row + FLAGS]! & IN_RECOVERY) {
     w[row + CWND] = Math.min(MOST_CWND, w[row + CWND]! + mss);

@@ -14,6 +14,7 @@ import {
   CURSOR,
   FLAGS,
   GAP_AT,
+  HANDSHAKEN,
   HEAD,
   HELD,
   LAST_ACK,
@@ -26,12 +27,21 @@ import {
   STREAM_END,
   TAIL,
   TIMES,
+  TURN_ACK,
+  TURN_ANSWERED,
+  TURN_BEGAN_AT,
   TURN_COUNTED,
+  TURN_OPEN,
   TURNS,
 } from "./table.ts";
 
 /** Further ahead than any window: not data of this connection. */
 const MOST_AHEAD = 1 << 30;
+
+/** us until a hole in the captured stream counts as lost: the client's own retransmissions may still fill it. */
+const GAP_SPAN = 3_000_000;
+/** us until it counts as lost when the client has gone on behind it: packets may be captured out of order. */
+const REORDERING_SPAN = 100_000;
 
 /** What became of captured payload. */
 export type Taken = "taken" | "repeated" | "stray" | "no memory";
@@ -106,8 +116,8 @@ function findTurn(c: Context, s: number, packet: Packet): boolean {
 function beginsTurn(c: Context, s: number, ack: number): boolean {
   const w = c.words;
   const row = s * ROW;
-  // Before the first data LAST_ACK is 0; HEAD is NONE then as well, but also whenever all is acknowledged.
-  return w[row + LAST_ACK] === 0 || distance(ack, w[row + LAST_ACK]!) > 0;
+  if (w[row + LAST_ACK] === 0 || w[row + FLAGS]! & HANDSHAKEN) return true; // the first data
+  return distance(ack, w[row + LAST_ACK]!) > 0;
 }
 
 /** Counts the turn that data with this acknowledgement number begins, if it begins one; says whether it does. */
@@ -116,7 +126,7 @@ function countTurn(c: Context, s: number, ack: number): boolean {
   const row = s * ROW;
   if (beginsTurn(c, s, ack)) {
     w[row + LAST_ACK] = ack | 0 || 1;
-    w[row + FLAGS]! &= ~SKIP_TURN;
+    w[row + FLAGS]! &= ~(SKIP_TURN | HANDSHAKEN);
     w[row + TURNS]!++;
     c.counters[COUNTER.turnsCaptured]!++;
     c.counters[COUNTER.turnsPending]!++;
@@ -124,10 +134,10 @@ function countTurn(c: Context, s: number, ack: number): boolean {
   }
   if (w[row + TURNS] === 0 && w[row + FLAGS]! & TURN_COUNTED) {
     // More of a turn that looked complete and answered: it is neither.
-    w[row + FLAGS]! &= ~TURN_COUNTED;
+    if (w[row + FLAGS]! & TURN_ANSWERED) c.counters[COUNTER.turnsAnswered]!--;
+    w[row + FLAGS]! &= ~(TURN_COUNTED | TURN_ANSWERED);
     w[row + TURNS] = 1;
     c.counters[COUNTER.turnsSent]!--;
-    c.counters[COUNTER.turnsAnswered]!--;
     c.counters[COUNTER.turnsPending]!++;
   }
   return false;
@@ -152,14 +162,37 @@ function append(c: Context, s: number, segment: number): void {
   const row = s * ROW;
   const g = c.segments.words;
   const at = segment * SEGMENT;
-  const isFirst = w[row + LAST_ACK] === 0;
-  if (countTurn(c, s, g[at + ACK_NUMBER]!) && !isFirst) g[at + MARKS]! |= TURN_START;
+  const ack = g[at + ACK_NUMBER]!;
+  const greeting = w[row + LAST_ACK]!;
+  const isFirst = greeting === 0 || (w[row + FLAGS]! & HANDSHAKEN) !== 0;
+  const isGreeted = isFirst && greeting !== 0 && distance(ack, greeting) > 0;
+  if (countTurn(c, s, ack) && (!isFirst || isGreeted)) g[at + MARKS]! |= TURN_START;
+  if (isGreeted) awaitGreeting(c, s, greeting);
   w[row + STREAM_END] = (g[at + SEQ]! + g[at + LENGTH]!) | 0;
   g[at + NEXT] = NONE;
   if (w[row + HEAD] === NONE) w[row + HEAD] = segment;
   else g[w[row + TAIL]! * SEGMENT + NEXT] = segment;
   w[row + TAIL] = segment;
   if (w[row + CURSOR] === NONE) w[row + CURSOR] = segment;
+}
+
+/**
+ * The client had acknowledged something of the server's before it sent anything: its first turn waits for the target's
+ * greeting as for an answer. `handshake`: the acknowledgement number of the client's handshake.
+ */
+function awaitGreeting(c: Context, s: number, handshake: number): void {
+  const row = s * ROW;
+  c.words[row + FLAGS]! |= TURN_OPEN | TURN_COUNTED;
+  c.words[row + TURN_ACK] = handshake;
+  c.times[s * TIMES + TURN_BEGAN_AT] = c.now;
+}
+
+/** Takes the client's pure ACK that ends its handshake: the server's first byte has the next number. */
+export function takeHandshake(c: Context, s: number, packet: Packet): void {
+  const row = s * ROW;
+  if (c.words[row + LAST_ACK] !== 0 || c.words[row + FLAGS]! & MIDSTREAM) return;
+  c.words[row + LAST_ACK] = packet.ack | 0 || 1;
+  c.words[row + FLAGS]! |= HANDSHAKEN;
 }
 
 /** Keeps a segment beyond a gap, ordered by sequence number; overlaps are cut when it is taken. */
@@ -177,7 +210,13 @@ function hold(c: Context, s: number, segment: number): void {
   g[segment * SEGMENT + NEXT] = after;
   if (before === NONE) w[row + HELD] = segment;
   else g[before * SEGMENT + NEXT] = segment;
-  if (c.times[s * TIMES + GAP_AT] === 0) c.times[s * TIMES + GAP_AT] = c.now;
+  const at = s * TIMES + GAP_AT;
+  if (c.times[at] === 0) c.times[at] = c.now + GAP_SPAN;
+  // The client has got an answer to what is missing: nobody will send it again.
+  if (distance(g[segment * SEGMENT + ACK_NUMBER]!, w[row + LAST_ACK]!) > 0) {
+    c.times[at] = Math.min(c.times[at]!, c.now + REORDERING_SPAN);
+  }
+  c.wheel.arm(s, c.times[at]!);
 }
 
 /** Moves what is no longer beyond a gap into the stream. */
@@ -211,7 +250,31 @@ function takeHeld(c: Context, s: number): void {
     segment = next;
   }
   w[row + HELD] = segment;
-  c.times[s * TIMES + GAP_AT] = segment === NONE ? 0 : c.now;
+  c.times[s * TIMES + GAP_AT] = segment === NONE ? 0 : c.now + GAP_SPAN;
+}
+
+/**
+ * Gives the missing bytes up: what is held goes into the stream from the first segment on that surely begins a turn,
+ * what comes before is counted and forgotten. The caller has dropped the turns before the gap. False if there is none.
+ */
+export function skipGap(c: Context, s: number): boolean {
+  const w = c.words;
+  const row = s * ROW;
+  const g = c.segments.words;
+  let before = NONE;
+  let segment = w[row + HELD]!;
+  for (; segment !== NONE; before = segment, segment = g[segment * SEGMENT + NEXT]!) {
+    if (before === NONE) continue;
+    const follows = distance(g[segment * SEGMENT + SEQ]!, segmentEnd(c, before)) === 0;
+    if (follows && distance(g[segment * SEGMENT + ACK_NUMBER]!, g[before * SEGMENT + ACK_NUMBER]!) > 0) break;
+  }
+  if (before !== NONE) g[before * SEGMENT + NEXT] = NONE;
+  releaseHeld(c, s);
+  c.dropTurns(w[row + TURNS]!, "gap");
+  w[row + TURNS] = 0;
+  w[row + HELD] = segment;
+  takeHeld(c, s);
+  return segment !== NONE;
 }
 
 /** Forgets the first segment in order; the cursor moves on with it. */

@@ -6,9 +6,9 @@
  */
 
 /** Words of a row. */
-export const ROW = 64;
+export const ROW = 80;
 /** Times of a row. */
-export const TIMES = 10;
+export const TIMES = 12;
 /** "No row, no segment, no port". */
 export const NONE = -1;
 
@@ -17,87 +17,93 @@ export const CLIENT_ADDRESS = 0;
 export const ONLINE_ADDRESS = 4;
 /** Client port << 16 | online port. */
 export const CLIENT_PORTS = 8;
+/** Which of the copies of the client's connection this is, from 0. */
+export const COPY = 9;
 /** Next session of the same hash bucket: by client flow, by own flow. */
-export const CLIENT_CHAIN = 9;
-export const OWN_CHAIN = 10;
-export const SERVICE = 11;
+export const CLIENT_CHAIN = 10;
+export const OWN_CHAIN = 11;
+export const SERVICE = 12;
+/** Index of the target among those of the copy's route; a session keeps it. */
+export const TARGET = 13;
 /** Our side: path and source port, NONE while there is no connection. */
-export const PATH = 12;
-export const PORT = 13;
+export const PATH = 14;
+export const PORT = 15;
 
-export const STATE = 14;
-export const FLAGS = 15;
+export const STATE = 16;
+export const FLAGS = 17;
 
 // The client's stream, in the client's sequence numbers.
-export const CLIENT_ISN = 16;
+export const CLIENT_ISN = 18;
 /** Next byte expected in order. */
-export const STREAM_END = 17;
+export const STREAM_END = 19;
 /** First and last segment kept in order (oldest not acknowledged by the target first). */
-export const HEAD = 18;
-export const TAIL = 19;
+export const HEAD = 20;
+export const TAIL = 21;
 /** Segments beyond a gap, by sequence number. */
-export const HELD = 20;
+export const HELD = 22;
 /** The segment that holds the next byte to send, NONE if all are sent. */
-export const CURSOR = 21;
+export const CURSOR = 23;
 /** Acknowledgement number of the last data: a later one begins a new turn. */
-export const LAST_ACK = 22;
-/** Sequence number of the client's FIN or RST. */
-export const CLIENT_END = 23;
+export const LAST_ACK = 24;
+/** Sequence and acknowledgement number of the client's FIN or RST. */
+export const CLIENT_END = 25;
+export const CLIENT_END_ACK = 26;
 /** Bytes kept. */
-export const QUEUED = 24;
+export const QUEUED = 27;
 /** Turns captured and neither sent nor dropped. */
-export const TURNS = 25;
+export const TURNS = 28;
 /** Acknowledgement number of the turn that was sent last. */
-export const TURN_ACK = 26;
+export const TURN_ACK = 29;
 /** Client sequence number at which it began. */
-export const TURN_SEQ = 27;
+export const TURN_SEQ = 30;
 /** Value of RCV_NXT when it was sent. */
-export const TURN_RCV = 28;
+export const TURN_RCV = 31;
+/** Turns in a row that went on without an answer. */
+export const OVERDUE = 32;
 
 // The connection to the target (names of RFC 9293 section 3.3.1), in its sequence numbers.
 /** Target sequence number = client sequence number + SEQ_DELTA. */
-export const SEQ_DELTA = 29;
-export const ISS = 30;
-export const SND_UNA = 31;
-export const SND_NXT = 32;
+export const SEQ_DELTA = 33;
+export const ISS = 34;
+export const SND_UNA = 35;
+export const SND_NXT = 36;
 /** Highest sequence number sent. */
-export const SND_MAX = 33;
+export const SND_MAX = 37;
 /** Peer's window, scaled. */
-export const SND_WND = 34;
-export const SND_WL1 = 35;
-export const SND_WL2 = 36;
-export const CWND = 37;
-export const SSTHRESH = 38;
-/** RFC 6582: SND_MAX when recovery began. */
-export const RECOVER = 39;
-export const DUPLICATE_ACKS = 40;
-export const RCV_NXT = 41;
-/** The last acknowledgement number we sent. */
-export const RCV_ACKED = 42;
-export const TS_RECENT = 43;
-/** us (RFC 6298). */
-export const SRTT = 44;
-export const RTTVAR = 45;
-export const RTO = 46;
-/** Retransmissions in a row. */
-export const RETRIES = 47;
-/** Acknowledgement that ends the running measurement of the round trip. */
-export const RTT_SEQ = 48;
-/** Payload bytes per segment, options subtracted. */
-export const MSS = 49;
-/** What the SYN offers, from the client's SYN: see OFFER_* in FLAGS. */
-export const OFFER_MSS = 50;
-export const OFFER_WSCALE = 51;
+export const SND_WND = 38;
+export const SND_WL1 = 39;
+export const SND_WL2 = 40;
 /** Shift of the peer's window. */
-export const SND_WSCALE = 52;
+export const SND_WSCALE = 41;
+export const CWND = 42;
+export const SSTHRESH = 43;
+/** RFC 6582: SND_MAX when recovery began. */
+export const RECOVER = 44;
+export const DUPLICATE_ACKS = 45;
+export const RCV_NXT = 46;
+/** The last acknowledgement number we sent. */
+export const RCV_ACKED = 47;
+export const TS_RECENT = 48;
+/** us (RFC 6298). */
+export const SRTT = 49;
+export const RTTVAR = 50;
+export const RTO = 51;
+/** Retransmissions in a row. */
+export const RETRIES = 52;
+/** Acknowledgement that ends the running measurement of the round trip. */
+export const RTT_SEQ = 53;
+/** Payload bytes per segment, options subtracted, as the handshake allows; the path may allow less. */
+export const MSS = 54;
+/** What the SYN offers, from the client's SYN: see OFFER_* in FLAGS. */
+export const OFFER_MSS = 55;
+export const OFFER_WSCALE = 56;
+/** Connections opened for this session so far. */
+export const CONNECTIONS = 57;
 /** Out-of-order data of the target: pairs of [left, right), ordered, OUT_OF_ORDER_COUNT of them. */
-export const OUT_OF_ORDER_COUNT = 53;
-export const OUT_OF_ORDER = 54;
+export const OUT_OF_ORDER_COUNT = 58;
+export const OUT_OF_ORDER = 59;
 export const OUT_OF_ORDER_MAX = 4;
-/** (54 to 61 are the intervals.) Connections opened for this session so far. */
-export const CONNECTIONS = 62;
-/** Acknowledgement number of the client's FIN or RST. */
-export const CLIENT_END_ACK = 63;
+// 59 to 66 are the intervals.
 
 // Times.
 export const RTO_AT = 0;
@@ -114,10 +120,14 @@ export const RTT_AT = 5;
 export const SINCE = 6;
 /** When what the target sent, or a timer, last made something due: waits are no lag. */
 export const DUE_AT = 7;
-/** When the first byte beyond the gap was captured, 0 without a gap. */
+/** When the gap must be filled, 0 without a gap. */
 export const GAP_AT = 8;
 /** When the open turn began to be sent. */
 export const TURN_BEGAN_AT = 9;
+/** us by which this copy follows the client (jitter). */
+export const DELAY = 10;
+/** When the SYN was captured. */
+export const SYN_AT = 11;
 
 // STATE: the connection to the target, as in RFC 9293 section 3.3.2.
 /** Not in use. */
@@ -170,8 +180,16 @@ export const SKIP_TURN = 1 << 21;
 export const LAST_PUSH = 1 << 22;
 /** The open turn is being sent a second time, on a new connection. */
 export const TURN_RETRIED = 1 << 23;
-/** The end of the session is ours: nothing more is taken from the client. */
-export const ENDING = 1 << 24;
+/** The SYN is to be sent without waiting for data. */
+export const OPEN_AT_ONCE = 1 << 24;
+/** Turns do not wait for answers: -W, or a session in which they did not come. */
+export const STREAMING = 1 << 25;
+/** LAST_ACK is that of the client's handshake: no data has come yet. */
+export const HANDSHAKEN = 1 << 26;
+/** The open turn was counted as answered already. */
+export const TURN_ANSWERED = 1 << 28;
+/** A gap's time is over, but a turn before it may still be answered. */
+export const GAP_WAITED = 1 << 29;
 
 export class SessionTable {
   readonly words: Int32Array;

@@ -5,23 +5,26 @@
 import { distance } from "../wire/tcp.ts";
 import type { Context } from "./context.ts";
 import { COUNTER } from "./counters.ts";
-import { ACK_NUMBER, MARKS, SEGMENT, SEQ, THINK, TURN_START } from "./segments.ts";
+import { ACK_NUMBER, BEGUN, MARKS, SEGMENT, SEQ, THINK, TURN_START } from "./segments.ts";
 import {
   CLOSE_WAIT,
   CURSOR,
+  DELAY,
   DUE_AT,
   FLAGS,
   HEAD,
   LAST_PUSH,
   NONE,
+  OVERDUE,
   RCV_NXT,
   RESPONSE_AT,
   ROW,
-  SEQ_DELTA,
   SRTT,
   STATE,
+  STREAMING,
   TIMES,
   TURN_ACK,
+  TURN_ANSWERED,
   TURN_AT,
   TURN_BEGAN_AT,
   TURN_COUNTED,
@@ -37,11 +40,14 @@ const LEAST_QUIET = 1000;
 const MOST_QUIET = 20_000;
 /** Without a PSH at its end, after this many times as much. */
 const QUIET_WITHOUT_PUSH = 10;
+/** Overdue turns in a row that make a session one that does not wait: nobody answers what it sends. */
+const MOST_OVERDUE = 2;
 
 /**
- * Whether the target has answered the open turn, when the client went on after it had acknowledged up to
+ * Whether the client's next step may follow the open turn, when the client took it after it had acknowledged up to
  * `nextAck`. Production's answer had as many bytes as that acknowledgement number advanced: as many from the target,
- * ended by PSH, are an answer at once; fewer are one after a silence. Sets TURN_AT where only time is missing.
+ * ended by PSH, are an answer at once; fewer are one after a silence; after the turn timeout it goes on without. Sets
+ * TURN_AT where only time is missing.
  */
 export function isAnswered(c: Context, s: number, nextAck: number): boolean {
   const w = c.words;
@@ -51,17 +57,26 @@ export function isAnswered(c: Context, s: number, nextAck: number): boolean {
   if (!isDelivered(c, s)) return false;
   if (w[row + STATE] === CLOSE_WAIT) return true; // nothing more will come
   const received = distance(w[row + RCV_NXT]!, w[row + TURN_RCV]!);
-  if (received <= 0) return false;
-  const expected = distance(nextAck, w[row + TURN_ACK]!);
-  const pushed = (flags & LAST_PUSH) !== 0;
-  if (pushed && received >= expected) return true;
-  const quiet = Math.min(MOST_QUIET, Math.max(LEAST_QUIET, 2 * w[row + SRTT]!));
-  const at = c.times[s * TIMES + RESPONSE_AT]! + (pushed ? quiet : quiet * QUIET_WITHOUT_PUSH);
-  return hasCome(c, s, at);
+  let at = c.times[s * TIMES + TURN_BEGAN_AT]! + c.config.turnTimeout;
+  if (received > 0) {
+    const expected = distance(nextAck, w[row + TURN_ACK]!);
+    const pushed = (flags & LAST_PUSH) !== 0;
+    if (pushed && received >= expected) return true;
+    const quiet = c.config.quiet || Math.min(MOST_QUIET, Math.max(LEAST_QUIET, 2 * w[row + SRTT]!));
+    at = c.times[s * TIMES + RESPONSE_AT]! + (pushed ? quiet : quiet * QUIET_WITHOUT_PUSH);
+  }
+  if (!hasCome(c, s, at)) return false;
+  if (received <= 0) {
+    c.counters[COUNTER.turnsOverdue]!++;
+    if (++w[row + OVERDUE]! >= MOST_OVERDUE) w[row + FLAGS]! |= STREAMING;
+    settleTurn(c, s);
+    w[row + FLAGS]! &= ~TURN_OPEN;
+  }
+  return true;
 }
 
 /** Whether `at` has come; else TURN_AT is set to it. */
-function hasCome(c: Context, s: number, at: number): boolean {
+export function hasCome(c: Context, s: number, at: number): boolean {
   if (at <= c.now) return true;
   c.times[s * TIMES + TURN_AT] = at;
   c.wheel.arm(s, at);
@@ -72,9 +87,11 @@ function hasCome(c: Context, s: number, at: number): boolean {
 export function mayBegin(c: Context, s: number, segment: number): boolean {
   const g = c.segments.words;
   const at = segment * SEGMENT;
-  if (!isAnswered(c, s, g[at + ACK_NUMBER]!)) return false;
-  const think = g[at + THINK]!;
-  if (think <= 0 || !(c.words[s * ROW + FLAGS]! & TURN_OPEN)) return true;
+  if (!(c.words[s * ROW + FLAGS]! & STREAMING) && !isAnswered(c, s, g[at + ACK_NUMBER]!)) return false;
+  const delay = c.times[s * TIMES + DELAY]!;
+  if (delay > 0 && !hasCome(c, s, c.segments.times[segment]! + delay)) return false;
+  const think = c.config.keepsThinkTime ? g[at + THINK]! : 0;
+  if (think <= 0 || (c.words[s * ROW + FLAGS]! & (TURN_OPEN | STREAMING)) !== TURN_OPEN) return true;
   return hasCome(c, s, c.times[s * TIMES + RESPONSE_AT]! + think);
 }
 
@@ -85,9 +102,10 @@ export function beginTurn(c: Context, s: number, segment: number): void {
   const g = c.segments.words;
   const at = segment * SEGMENT;
   settleTurn(c, s);
-  g[at + MARKS]! &= ~TURN_START;
+  if ((w[row + FLAGS]! & (TURN_OPEN | TURN_COUNTED)) === TURN_OPEN) countSent(c, s);
+  g[at + MARKS] = (g[at + MARKS]! & ~TURN_START) | BEGUN;
   const isRetry = w[row + TURN_SEQ] === g[at + SEQ];
-  w[row + FLAGS]! &= ~(TURN_COUNTED | LAST_PUSH | (isRetry ? 0 : TURN_RETRIED));
+  w[row + FLAGS]! &= ~(TURN_COUNTED | TURN_ANSWERED | LAST_PUSH | (isRetry ? 0 : TURN_RETRIED));
   w[row + FLAGS]! |= TURN_OPEN;
   w[row + TURN_ACK] = g[at + ACK_NUMBER]!;
   w[row + TURN_SEQ] = g[at + SEQ]!;
@@ -111,34 +129,27 @@ export function countAnswered(c: Context, s: number): void {
   const flags = w[row + FLAGS]!;
   if ((flags & (TURN_OPEN | TURN_COUNTED)) !== TURN_OPEN || !isDelivered(c, s)) return;
   if (distance(w[row + RCV_NXT]!, w[row + TURN_RCV]!) <= 0) return;
-  w[row + FLAGS] = flags | TURN_COUNTED;
-  w[row + TURNS]!--;
-  c.counters[COUNTER.turnsSent]!++;
+  countSent(c, s);
+  w[row + FLAGS]! |= TURN_ANSWERED;
+  w[row + OVERDUE] = 0;
   c.counters[COUNTER.turnsAnswered]!++;
+}
+
+function countSent(c: Context, s: number): void {
+  c.words[s * ROW + FLAGS]! |= TURN_COUNTED;
+  c.words[s * ROW + TURNS]!--;
+  c.counters[COUNTER.turnsSent]!++;
   c.counters[COUNTER.turnsPending]!--;
 }
 
 /** Closes the books of the open turn: if it was delivered it counts as sent, answered or not. */
 export function settleTurn(c: Context, s: number): void {
-  const w = c.words;
-  const row = s * ROW;
   countAnswered(c, s);
-  const flags = w[row + FLAGS]!;
-  if ((flags & (TURN_OPEN | TURN_COUNTED)) === TURN_OPEN && isDelivered(c, s)) {
-    w[row + TURNS]!--;
-    c.counters[COUNTER.turnsSent]!++;
-    c.counters[COUNTER.turnsPending]!--;
-    w[row + FLAGS] = flags | TURN_COUNTED;
-  }
+  const flags = c.words[s * ROW + FLAGS]!;
+  if ((flags & (TURN_OPEN | TURN_COUNTED)) === TURN_OPEN && isDelivered(c, s)) countSent(c, s);
 }
 
 /** When a byte that is next to be sent became due: captured, or freed by the target or a timer. */
 export function dueSince(c: Context, s: number, captured: number): number {
   return Math.max(captured, c.times[s * TIMES + DUE_AT]!);
-}
-
-/** The target sequence number at which the open turn began. */
-export function turnStart(c: Context, s: number): number {
-  const row = s * ROW;
-  return (c.words[row + TURN_SEQ]! + c.words[row + SEQ_DELTA]!) | 0;
 }

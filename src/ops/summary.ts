@@ -103,6 +103,7 @@ const ADVICE: Record<DropReason, string> = {
   reset: "see the target's log: it closes connections that the service here keeps",
   unanswered: "see why the target does not answer, or raise -t",
   gap: "see the packets lost in the capture above",
+  limit: "raise --limit, or leave it out",
   memory: "raise -m, or find out why the target is slower than the service here",
   sessions: "raise --max-sessions",
   ports: "add addresses with -c, or ports with --ports",

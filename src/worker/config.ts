@@ -29,12 +29,18 @@ export interface PathConfig {
   egress: number;
 }
 
-/** One captured service (one -x transfer): requests to it go out on any of its paths. */
+/** One of the targets that share the sessions of a route, in proportion to their weights. */
+export interface TargetConfig {
+  weight: number;
+  /** Indexes into `paths`, one per source address. */
+  paths: number[];
+}
+
+/** One captured service (an address and port): every session of it is copied along each of its routes. */
 export interface ServiceConfig {
   /** As the user wrote it, for messages. */
   label: string;
-  /** Indexes into `paths`, one per source address. */
-  paths: number[];
+  routes: TargetConfig[][];
 }
 
 export interface DataPlaneConfig {
@@ -59,6 +65,24 @@ export interface DataPlaneConfig {
   memory: number;
   /** A session without a response for this long, while something waits for one, is given up. */
   sessionTimeout: number;
+  /** A session without any sign of life for this long is forgotten. */
+  idleTimeout: number;
+  /** How often each session is copied along each route, and us over which the copies are spread. */
+  replicas: number;
+  jitter: number;
+  /** Turns wait for the answer of the turn before, and keep the client's think time. */
+  waitsForAnswers: boolean;
+  keepsThinkTime: boolean;
+  /** A turn goes on without an answer after this long. */
+  turnTimeout: number;
+  /** Silence that ends an answer shorter than production's; 0: two round trips. */
+  quiet: number;
+  /** Sessions whose SYN was not captured are picked up. */
+  takesMidstream: boolean;
+  /** Most turns per second; 0: no limit. */
+  turnLimit: number;
+  /** Version of the PROXY protocol header that opens connections; 0: none. */
+  proxyProtocol: 0 | 1 | 2;
   /** Whether to try a connection to every path before the first request is taken. */
   probe: boolean;
   /** Shared with the main thread: see src/worker/shared.ts. */

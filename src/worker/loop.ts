@@ -27,8 +27,6 @@ const REFRESH_INTERVAL = 1_000_000;
 const PROBE_SPAN = 3_000_000;
 /** A session may keep this share of the memory bound. */
 const SESSION_SHARE = 1 / 8;
-/** Idle sessions are forgotten this long after the session timeout (upstream's -k). */
-const KEEPALIVE_EXTRA = 120_000_000;
 
 /** Runs until the main thread asks for the end. `wake` is its eventfd; `onReady` is called once, when it runs. */
 export function runLoop(
@@ -109,7 +107,7 @@ function createEngine(
 ): Engine {
   return new Engine(
     {
-      services: config.services.map((service) => service.paths),
+      services: config.services.map((service) => service.routes),
       paths: config.paths.map((path) => ({
         pair: ipPair(path.local, path.target),
         targetPort: path.targetPort,
@@ -120,8 +118,17 @@ function createEngine(
       maxSessions: config.maxSessions,
       memory: config.memory,
       sessionBytes: config.memory * SESSION_SHARE,
+      replicas: config.replicas,
+      jitter: config.jitter,
+      waitsForAnswers: config.waitsForAnswers,
+      keepsThinkTime: config.keepsThinkTime,
+      turnTimeout: config.turnTimeout,
+      quiet: config.quiet,
+      takesMidstream: config.takesMidstream,
+      turnLimit: config.turnLimit,
+      proxyProtocol: config.proxyProtocol,
       sessionTimeout: config.sessionTimeout,
-      idleTimeout: config.sessionTimeout + KEEPALIVE_EXTRA,
+      idleTimeout: config.idleTimeout,
       counters: shared.counters,
       openFlow: (path, port) => flows.add(path, port),
       random: Math.random,

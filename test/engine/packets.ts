@@ -56,6 +56,8 @@ export function packet(fields: Fields): Packet {
 
 /** A segment the engine sent. */
 export interface Segment {
+  /** As text. */
+  destination: string;
   sourcePort: number;
   destinationPort: number;
   seq: number;
@@ -80,6 +82,7 @@ export function segmentsOf(row: Uint8Array, segmentSize: number): Segment[] {
   for (let at = 0; at === 0 || at < whole.length; at += size) {
     const isLast = at + size >= whole.length;
     result.push({
+      destination: p.bytes.subarray(p.tcp - 4, p.tcp).join("."),
       sourcePort: p.sourcePort,
       destinationPort: p.destinationPort,
       seq: (p.seq + at) >>> 0,

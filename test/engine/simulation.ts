@@ -3,7 +3,7 @@
  * speaks TCP and answers requests. Everything follows from one seed.
  */
 import { COUNTER } from "../../src/engine/counters.ts";
-import { Engine } from "../../src/engine/engine.ts";
+import { Engine, type EngineConfig } from "../../src/engine/engine.ts";
 import { PacketBatch } from "../../src/wire/batch.ts";
 import { ipPair } from "../../src/wire/ip.ts";
 import { ACK, distance, FIN, PSH, RST, SYN } from "../../src/wire/tcp.ts";
@@ -27,6 +27,9 @@ export interface Conditions {
   memory?: number;
   maxSessions?: number;
   sessionTimeout?: number;
+  config?: Partial<EngineConfig>;
+  /** Targets 10.0.1.2 and so on, a path to each. */
+  targets?: number;
 }
 
 /** mulberry32. */
@@ -41,6 +44,19 @@ export function randomFrom(seed: number): () => number {
   };
 }
 
+/** Every option of the engine at what is usual. */
+const BASIC = {
+  replicas: 1,
+  jitter: 0,
+  waitsForAnswers: true,
+  keepsThinkTime: true,
+  turnTimeout: 5_000_000,
+  quiet: 0,
+  takesMidstream: true,
+  turnLimit: 0,
+  proxyProtocol: 0,
+} as const;
+
 interface Event {
   at: number;
   order: number;
@@ -51,6 +67,8 @@ const TARGET_PORT = 8080;
 
 /** What a server of the model has got on one connection. */
 export interface Received {
+  /** The target's address, and our port. */
+  target: string;
   port: number;
   bytes: number[];
   /** How it ended, "" while it is open. */
@@ -72,11 +90,18 @@ export class Simulation {
   answer: (request: string) => number = () => 100;
   /** After how many answers the target closes, 0 for never. */
   closeAfter = 0;
-  private readonly conditions: Required<Omit<Conditions, "memory" | "maxSessions" | "sessionTimeout">>;
+  /** Bytes the target says first. */
+  greeting = 0;
+  /** Larger packets are lost on the way to the target. */
+  mtu = 65535;
+  private readonly conditions: Required<
+    Omit<Conditions, "memory" | "maxSessions" | "sessionTimeout" | "config" | "targets">
+  >;
   private readonly batch = new PacketBatch();
   private readonly events: Event[] = [];
   private order = 0;
-  private readonly servers = new Map<number, Server>();
+  private readonly servers = new Map<string, Server>();
+  private readonly targets: string[];
   private wakeAt = Number.POSITIVE_INFINITY;
 
   constructor(conditions: Conditions) {
@@ -92,17 +117,18 @@ export class Simulation {
       serviceTime: 200,
       ...conditions,
     };
+    this.targets = Array.from({ length: conditions.targets ?? 1 }, (_, i) => `10.0.1.${i + 2}`);
     this.engine = new Engine(
       {
-        services: [[0]],
-        paths: [
-          {
-            pair: ipPair(Uint8Array.of(10, 0, 1, 1), Uint8Array.of(10, 0, 1, 2)),
-            targetPort: TARGET_PORT,
-            egress: 0,
-            mtu: 1500,
-          },
-        ],
+        services: [[[{ weight: 1, paths: [0] }]]],
+        ...BASIC,
+        ...conditions.config,
+        paths: this.targets.map((target) => ({
+          pair: ipPair(Uint8Array.of(10, 0, 1, 1), Uint8Array.from(target.split("."), Number)),
+          targetPort: TARGET_PORT,
+          egress: 0,
+          mtu: 1500,
+        })),
         ports: [[1024, 32767]],
         maxSessions: conditions.maxSessions ?? 1024,
         memory: conditions.memory ?? 64 << 20,
@@ -154,6 +180,18 @@ export class Simulation {
     this.poll();
   }
 
+  /** The fields of a reset that the target could send to the last flow now. */
+  lastReset(): { target: string; port: number; seq: number; ack: number; flags: number } {
+    const { segment } = this.sent.at(-1)!;
+    return {
+      target: segment.destination,
+      port: segment.sourcePort,
+      seq: segment.ack,
+      ack: segment.seq,
+      flags: RST,
+    };
+  }
+
   private poll(): void {
     this.engine.advance(this.now);
     while (!this.engine.dispatch(this.now)) this.flush();
@@ -185,11 +223,13 @@ export class Simulation {
   }
 
   private deliver(segment: Segment): void {
-    if (this.mode === "silent") return;
-    let server = this.servers.get(segment.sourcePort);
+    if (this.mode === "silent" || segment.payload.length + 52 > this.mtu) return;
+    const key = `${segment.destination} ${segment.sourcePort}`;
+    let server = this.servers.get(key);
     if (segment.flags & SYN && (server === undefined || server.isClosed)) {
       if (this.mode === "refuse") {
         this.respond({
+          target: segment.destination,
           port: segment.sourcePort,
           seq: 0,
           ack: segment.seq + 1,
@@ -200,10 +240,15 @@ export class Simulation {
         });
         return;
       }
-      const received: Received = { port: segment.sourcePort, bytes: [], end: "" };
+      const received: Received = {
+        target: segment.destination,
+        port: segment.sourcePort,
+        bytes: [],
+        end: "",
+      };
       this.received.push(received);
       server = new Server(this, this.conditions, received);
-      this.servers.set(segment.sourcePort, server);
+      this.servers.set(key, server);
     }
     if (server === undefined) return;
     server.take(segment);
@@ -211,6 +256,7 @@ export class Simulation {
 
   /** A packet of the target comes back. */
   respond(r: {
+    target: string;
     port: number;
     seq: number;
     ack: number;
@@ -222,7 +268,8 @@ export class Simulation {
     this.cross(() => {
       this.engine.response(
         packet({
-          source: "10.0.1.2",
+          source: r.target,
+          index: this.targets.indexOf(r.target),
           destination: "10.0.1.1",
           sourcePort: TARGET_PORT,
           destinationPort: r.port,
@@ -285,6 +332,12 @@ class Server {
       return;
     }
     if (segment.options.hasTimestamps) this.tsRecent = segment.options.tsval;
+    if (!this.established && this.net.greeting > 0) {
+      for (let i = 0; i < this.net.greeting; i++) this.out.push(0x67);
+      this.established = true;
+      this.sndUna = (this.iss + 1) >>> 0;
+      this.net.at(this.net.now + this.conditions.serviceTime, () => this.sendFrom(0));
+    }
     this.established = true;
     if (distance(segment.ack, this.sndUna) > 0) {
       let acked = distance(segment.ack, this.sndUna);
@@ -336,7 +389,7 @@ class Server {
         if (this.isClosed) return;
         for (let i = 0; i < length; i++) this.out.push(0x61);
         this.sendFrom(this.out.length - length);
-        if (++this.answers === this.net.closeAfter) this.queueFin();
+        if (length > 0 && ++this.answers === this.net.closeAfter) this.queueFin();
       });
     }
   }
@@ -375,6 +428,7 @@ class Server {
     const options = [2, 4, mss >> 8, mss & 255, 1, 3, 3, windowScale];
     if (this.peerTimestamps) options.push(1, 1, 8, 10, ...this.timestamps());
     this.net.respond({
+      target: this.received.target,
       port: this.received.port,
       seq: this.iss,
       ack: this.rcvNxt,
@@ -401,6 +455,7 @@ class Server {
 
   private send(seq: number, flags: number, payload: Uint8Array): void {
     this.net.respond({
+      target: this.received.target,
       port: this.received.port,
       seq,
       ack: this.rcvNxt,
@@ -432,6 +487,8 @@ export interface ClientOptions {
   /** Bytes per captured segment. */
   segment?: number;
   address?: string;
+  /** Bytes of production's greeting; the client's handshake is captured then. */
+  greeting?: number;
 }
 
 /** Schedules the captured packets of a client whose production service answers at once. */
@@ -453,6 +510,11 @@ export function client(net: Simulation, options: ClientOptions): void {
     );
   }
   seq = (seq + 1) >>> 0;
+  if (options.greeting !== undefined) {
+    const [s, a] = [seq, ack];
+    net.at(at + 10, () => net.capture({ ...base, seq: s, ack: a, flags: ACK }));
+    ack = (ack + options.greeting) >>> 0;
+  }
   for (const request of requests) {
     at += pace;
     const bytes = new TextEncoder().encode(request);

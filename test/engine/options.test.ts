@@ -1,0 +1,267 @@
+/** What the options of a run mean for the sessions, against model servers in virtual time. */
+import { describe, expect, test } from "bun:test";
+import { client, Simulation, texts } from "./simulation.ts";
+
+const lines = (n: number): string[] => Array.from({ length: n }, (_, i) => `request ${i}\n`);
+
+/** When data left for the target, us since the start. */
+const dataTimes = (net: Simulation, start: number): number[] =>
+  net.sent.filter(({ segment }) => segment.payload.length > 0).map(({ at }) => at - start);
+
+function expectBooksToBalance(net: Simulation): void {
+  const count = net.count.bind(net);
+  expect(count("turnsCaptured")).toBe(count("turnsSent") + count("turnsDropped") + count("turnsPending"));
+}
+
+describe("pace", () => {
+  test("the client's think time is kept after a slower answer", () => {
+    const net = new Simulation({ seed: 1, serviceTime: 50_000 });
+    const start = net.now;
+    const payload = (text: string) => new TextEncoder().encode(text);
+    const base = { sourcePort: 40000, destinationPort: 80 };
+    net.capture({ ...base, seq: 99, flags: 2 });
+    net.capture({ ...base, seq: 100, ack: 1, flags: 0x18, payload: payload("one\n") });
+    net.at(start + 20_000, () =>
+      net.capture({ ...base, seq: 104, ack: 101, flags: 0x18, payload: payload("two\n"), think: 15_000 }),
+    );
+    net.run(1_000_000);
+    const [first, second] = dataTimes(net, start);
+    expect(second! - first!).toBeGreaterThanOrEqual(65_000);
+    expect(second! - first!).toBeLessThan(68_000);
+  });
+
+  test("without think time the next turn goes with the answer", () => {
+    const net = new Simulation({ seed: 1, serviceTime: 50_000, config: { keepsThinkTime: false } });
+    const start = net.now;
+    const payload = (text: string) => new TextEncoder().encode(text);
+    const base = { sourcePort: 40000, destinationPort: 80 };
+    net.capture({ ...base, seq: 99, flags: 2 });
+    net.capture({ ...base, seq: 100, ack: 1, flags: 0x18, payload: payload("one\n") });
+    net.capture({ ...base, seq: 104, ack: 101, flags: 0x18, payload: payload("two\n"), think: 15_000 });
+    net.run(1_000_000);
+    const [first, second] = dataTimes(net, start);
+    expect(second! - first!).toBeLessThan(52_000);
+  });
+
+  test("no-wait sends as captured", () => {
+    const net = new Simulation({ seed: 1, serviceTime: 500_000, config: { waitsForAnswers: false } });
+    const start = net.now;
+    client(net, { port: 40000, requests: lines(3), pace: 1000 });
+    net.run(5_000_000);
+    expect(dataTimes(net, start).at(-1)).toBeLessThan(5000);
+    expect(texts(net)).toEqual([lines(3).join("")]);
+    expect(net.count("turnsSent")).toBe(3);
+    expect(net.received[0]!.end).toBe("fin");
+    expectBooksToBalance(net);
+  });
+
+  test("a turn without an answer holds the next one until the turn timeout, two such make the session a stream", () => {
+    const net = new Simulation({ seed: 1, config: { turnTimeout: 100_000 } });
+    net.answer = () => 0;
+    const start = net.now;
+    client(net, { port: 40000, requests: lines(6), pace: 1000, end: "none" });
+    net.run(5_000_000);
+    const times = dataTimes(net, start);
+    expect(times.length).toBe(6);
+    expect(times[1]! - times[0]!).toBeGreaterThanOrEqual(100_000);
+    expect(times[5]! - times[2]!).toBeLessThan(1000);
+    expect(net.count("turnsOverdue")).toBe(2);
+    expectBooksToBalance(net);
+  });
+
+  test("a no-wait session that is reset takes back what was not acknowledged", () => {
+    const net = new Simulation({ seed: 1, delay: 50_000, config: { waitsForAnswers: false } });
+    client(net, { port: 40000, requests: lines(3), pace: 1000, end: "none" });
+    net.run(149_000); // the handshake took 100 ms: all turns are on their way
+    expect(net.count("turnsPending")).toBe(1);
+    net.mode = "silent";
+    net.respond({ ...net.lastReset(), payload: new Uint8Array(0), options: [], window: 0 });
+    net.run(60_000);
+    net.mode = "accept";
+    net.run(60_000_000);
+    expect(texts(net).at(-1)).toBe(lines(3).join(""));
+    expect(net.count("turnsSent")).toBe(3);
+    expectBooksToBalance(net);
+  });
+});
+
+describe("server-first protocols", () => {
+  test("the first turn waits for the target's greeting", () => {
+    const net = new Simulation({ seed: 1, serviceTime: 80_000 });
+    net.greeting = 60;
+    const start = net.now;
+    client(net, { port: 40000, requests: lines(2), greeting: 60 });
+    net.run(5_000_000);
+    expect(dataTimes(net, start)[0]).toBeGreaterThanOrEqual(80_000);
+    expect(texts(net)).toEqual([lines(2).join("")]);
+    expect(net.count("turnsAnswered")).toBe(2);
+    expect(net.count("turnsCaptured")).toBe(2);
+    expectBooksToBalance(net);
+  });
+
+  test("a client that speaks first does not wait", () => {
+    const net = new Simulation({ seed: 1 });
+    client(net, { port: 40000, requests: lines(2), greeting: 0 });
+    net.run(5_000_000);
+    expect(net.count("turnsAnswered")).toBe(2);
+  });
+});
+
+describe("copies", () => {
+  test("every session is replayed n times, spread by the jitter", () => {
+    const net = new Simulation({ seed: 1, config: { replicas: 3, jitter: 200_000 } });
+    client(net, { port: 40000, requests: lines(4) });
+    net.run(5_000_000);
+    expect(texts(net)).toEqual([lines(4).join(""), lines(4).join(""), lines(4).join("")]);
+    expect(new Set(net.received.map(({ port }) => port)).size).toBe(3);
+    const starts = net.sent.filter(({ segment }) => segment.flags === 2).map(({ at }) => at);
+    expect(starts[2]! - starts[0]!).toBeGreaterThan(10_000);
+    expect(net.count("turnsSent")).toBe(12);
+    expectBooksToBalance(net);
+  });
+
+  test("two routes get every session each", () => {
+    const net = new Simulation({
+      seed: 1,
+      targets: 2,
+      config: { services: [[[{ weight: 1, paths: [0] }], [{ weight: 1, paths: [1] }]]] },
+    });
+    client(net, { port: 40000, requests: lines(4) });
+    net.run(5_000_000);
+    expect(net.received.map(({ target }) => target).sort()).toEqual(["10.0.1.2", "10.0.1.3"]);
+    expect(texts(net)).toEqual([lines(4).join(""), lines(4).join("")]);
+  });
+
+  test("targets of one route share the sessions by weight, and keep them when they reconnect", () => {
+    const net = new Simulation({
+      seed: 1,
+      targets: 2,
+      config: {
+        services: [
+          [
+            [
+              { weight: 1, paths: [0] },
+              { weight: 2, paths: [1] },
+            ],
+          ],
+        ],
+      },
+    });
+    net.closeAfter = 1;
+    for (let i = 0; i < 30; i++) client(net, { port: 40000 + i, requests: lines(2), pace: 20_000 });
+    net.run(5_000_000);
+    const shares = net.received.filter(({ target }) => target === "10.0.1.2").length;
+    expect(shares).toBe(20);
+    expect(net.received.length).toBe(60);
+  });
+});
+
+describe("leaving out", () => {
+  test("a limit of turns per second drops the others, whole", () => {
+    const net = new Simulation({ seed: 1, config: { turnLimit: 100 } });
+    for (let i = 0; i < 10; i++) client(net, { port: 40000 + i, requests: lines(100), pace: 10_000 });
+    net.run(5_000_000);
+    expect(net.count("turnsCaptured")).toBe(1000);
+    expect(net.count("turnsSent")).toBeGreaterThanOrEqual(95);
+    expect(net.count("turnsSent")).toBeLessThanOrEqual(110);
+    expect(net.count("dropped.limit")).toBe(1000 - net.count("turnsSent"));
+    for (const text of texts(net)) expect(text).toMatch(/^(request \d+\n)*$/);
+    expectBooksToBalance(net);
+  });
+
+  test("sessions whose SYN was not captured can be left alone", () => {
+    const net = new Simulation({ seed: 1, config: { takesMidstream: false } });
+    client(net, { port: 40000, requests: lines(4), syn: false });
+    client(net, { port: 40001, requests: lines(4) });
+    net.run(5_000_000);
+    expect(texts(net)).toEqual([lines(4).join("")]);
+    expect(net.count("stray")).toBe(5);
+  });
+});
+
+describe("PROXY protocol", () => {
+  test.each([1, 2] as const)("version %d opens each connection", (version) => {
+    const net = new Simulation({ seed: 1, config: { proxyProtocol: version } });
+    net.closeAfter = 1;
+    net.answer = (request) => (request.includes("request") ? 100 : 0);
+    const text = lines(2);
+    client(net, { port: 40000, requests: text, pace: 20_000 });
+    net.run(5_000_000);
+    expect(net.received.length).toBe(2);
+    for (const [i, { bytes }] of net.received.entries()) {
+      const got = Buffer.from(bytes);
+      if (version === 1) {
+        expect(got.toString()).toBe(`PROXY TCP4 10.0.0.9 10.0.0.1 40000 80\r\n${text[i]}`);
+      } else {
+        expect(got.subarray(0, 28).toString("hex")).toBe(
+          "0d0a0d0a000d0a515549540a2111000c0a0000090a0000019c400050",
+        );
+        expect(got.subarray(28).toString()).toBe(text[i]!);
+      }
+    }
+    expect(net.count("turnsSent")).toBe(2);
+    expect(net.count("memory")).toBe(0);
+    expectBooksToBalance(net);
+  });
+});
+
+describe("the path", () => {
+  const large = "x".repeat(20_000) + "\n";
+
+  test("a smaller MTU that is told cuts what is in flight anew", () => {
+    const net = new Simulation({ seed: 1 });
+    client(net, { port: 40000, requests: [large], segment: 21_000 });
+    net.mtu = 1300;
+    net.at(net.now + 3000, () => net.engine.lowerMtu(0, 0, 1300, net.now));
+    net.run(150_000);
+    expect(texts(net)).toEqual([large]);
+  });
+
+  test("a black hole for large packets is found by retransmission", () => {
+    const net = new Simulation({ seed: 1 });
+    net.mtu = 1300;
+    client(net, { port: 40000, requests: [large], segment: 21_000 });
+    net.run(60_000_000);
+    expect(texts(net)).toEqual([large]);
+  });
+
+  test("an MTU that no path has is not believed", () => {
+    const net = new Simulation({ seed: 1 });
+    net.engine.lowerMtu(0, 0, 68, net.now);
+    client(net, { port: 40000, requests: [large], segment: 21_000 });
+    net.run(5_000_000);
+    expect(Math.max(...net.sent.map(({ segment }) => segment.payload.length))).toBe(1448);
+  });
+});
+
+describe("holes in the capture", () => {
+  const payload = (text: string) => new TextEncoder().encode(text);
+  const base = { sourcePort: 40000, destinationPort: 80 };
+
+  test("the first turn behind the hole whose beginning is known goes on in a new connection", () => {
+    const net = new Simulation({ seed: 1 });
+    net.capture({ ...base, seq: 999, flags: 2 });
+    net.capture({ ...base, seq: 1000, ack: 1, flags: 0x18, payload: payload("one\n") });
+    net.run(10_000);
+    net.capture({ ...base, seq: 1010, ack: 101, flags: 0x18, payload: payload("three\n") });
+    net.capture({ ...base, seq: 1016, ack: 201, flags: 0x18, payload: payload("four\n") });
+    net.capture({ ...base, seq: 1021, ack: 301, flags: 0x18, payload: payload("five\n") });
+    net.capture({ ...base, seq: 1026, ack: 401, flags: 0x11 });
+    net.run(5_000_000);
+    expect(texts(net)).toEqual(["one\n", "four\nfive\n"]);
+    expect(net.count("turnsCaptured")).toBe(4);
+    expect(net.count("dropped.gap")).toBe(1);
+    expect(net.count("closed")).toBe(1);
+    expectBooksToBalance(net);
+  });
+
+  test("a late packet fills the hole", () => {
+    const net = new Simulation({ seed: 1 });
+    net.capture({ ...base, seq: 999, flags: 2 });
+    net.capture({ ...base, seq: 1004, ack: 1, flags: 0x18, payload: payload("line\n") });
+    net.run(50_000);
+    net.capture({ ...base, seq: 1000, ack: 1, flags: 0x10, payload: payload("one ") });
+    net.run(50_000);
+    expect(texts(net)).toEqual(["one line\n"]);
+  });
+});
