@@ -22,6 +22,7 @@ import {
   FIN_SENT,
   FLAGS,
   FREE,
+  HAS_DUPLICATES,
   HEAD,
   IN_RECOVERY,
   ISS,
@@ -170,7 +171,8 @@ export function connect(c: Context, s: number, path: number, port: number): void
       SACK |
       RETRANSMIT |
       WINDOW_PROBE |
-      LAST_PUSH
+      LAST_PUSH |
+      HAS_DUPLICATES
     );
   t[s * TIMES + RTO_AT] = 0;
   t[s * TIMES + ACK_AT] = 0;

@@ -523,7 +523,7 @@ export class Engine {
       return true;
     }
     if (state === CLOSE_WAIT && t[time + SINCE]! + LINGER <= c.now) c.makeReady(s);
-    if (t[time + GAP_AT]! > 0 && t[time + GAP_AT]! <= c.now) {
+    if (w[row + HELD] !== NONE && t[time + GAP_AT]! <= c.now) {
       this.closeAtGap(s);
       if (w[row + STATE] === FREE) return true;
     }
@@ -581,7 +581,7 @@ export class Engine {
     at = earlier(at, t[time + ACK_AT]!);
     at = earlier(at, t[time + RTO_AT]!);
     at = earlier(at, t[time + TURN_AT]!);
-    at = earlier(at, t[time + GAP_AT]!);
+    if (w[row + HELD] !== NONE) at = earlier(at, t[time + GAP_AT]!);
     const state = w[row + STATE]!;
     if (state === CLOSE_WAIT || state === TIME_WAIT) at = Math.min(at, t[time + SINCE]! + LINGER);
     else if (state === FIN_WAIT_2) at = Math.min(at, t[time + SINCE]! + FIN_WAIT_2_SPAN);

@@ -30,6 +30,7 @@ import {
   FIN_WAIT_2,
   FLAGS,
   HALF_CLOSE,
+  HAS_DUPLICATES,
   HEAD,
   HELD,
   IN_RECOVERY,
@@ -329,7 +330,7 @@ export function retransmitAfterTimeout(c: Context, s: number): void {
     w[row + CURSOR] = w[row + HEAD]!;
     w[row + RECOVER] = w[row + SND_MAX]!;
     w[row + FLAGS]! &= ~(IN_RECOVERY | FIN_SENT | RETRANSMIT);
-    w[row + DUPLICATE_ACKS] = 0;
+    clearDuplicates(c, s);
     // A window that closed meanwhile must not stop the first segment.
     if (w[row + SND_WND]! < mss && w[row + HEAD] !== NONE) w[row + FLAGS]! |= WINDOW_PROBE;
   }
@@ -423,7 +424,7 @@ function openCongestionWindow(c: Context, s: number, acked: number): void {
   const w = c.words;
   const row = s * ROW;
   const mss = segmentSize(c, s);
-  w[row + DUPLICATE_ACKS] = 0;
+  if (w[row + FLAGS]! & HAS_DUPLICATES) clearDuplicates(c, s);
   if (w[row + FLAGS]! & IN_RECOVERY) {
     if (distance(w[row + SND_UNA]!, w[row + RECOVER]!) >= 0) {
       w[row + FLAGS]! &= ~IN_RECOVERY;
@@ -440,11 +441,17 @@ function openCongestionWindow(c: Context, s: number, acked: number): void {
   w[row + CWND] = Math.min(MOST_CWND, cwnd + growth);
 }
 
+function clearDuplicates(c: Context, s: number): void {
+  c.words[s * ROW + DUPLICATE_ACKS] = 0;
+  c.words[s * ROW + FLAGS]! &= ~HAS_DUPLICATES;
+}
+
 function takeDuplicate(c: Context, s: number): void {
   const w = c.words;
   const row = s * ROW;
   const mss = segmentSize(c, s);
   const count = ++w[row + DUPLICATE_ACKS]!;
+  w[row + FLAGS]! |= HAS_DUPLICATES;
   if (w[row + FLAGS]! & IN_RECOVERY) {
     w[row + CWND] = Math.min(MOST_CWND, w[row + CWND]! + mss);
     return;

@@ -201,6 +201,7 @@ function hold(c: Context, s: number, segment: number): void {
   const row = s * ROW;
   const g = c.segments.words;
   const seq = g[segment * SEGMENT + SEQ]!;
+  const isFirst = w[row + HELD] === NONE;
   let before = NONE;
   let after = w[row + HELD]!;
   while (after !== NONE && distance(g[after * SEGMENT + SEQ]!, seq) <= 0) {
@@ -211,7 +212,7 @@ function hold(c: Context, s: number, segment: number): void {
   if (before === NONE) w[row + HELD] = segment;
   else g[before * SEGMENT + NEXT] = segment;
   const at = s * TIMES + GAP_AT;
-  if (c.times[at] === 0) c.times[at] = c.now + GAP_SPAN;
+  if (isFirst) c.times[at] = c.now + GAP_SPAN;
   // The client has got an answer to what is missing: nobody will send it again.
   if (distance(g[segment * SEGMENT + ACK_NUMBER]!, w[row + LAST_ACK]!) > 0) {
     c.times[at] = Math.min(c.times[at]!, c.now + REORDERING_SPAN);
@@ -250,7 +251,7 @@ function takeHeld(c: Context, s: number): void {
     segment = next;
   }
   w[row + HELD] = segment;
-  c.times[s * TIMES + GAP_AT] = segment === NONE ? 0 : c.now + GAP_SPAN;
+  c.times[s * TIMES + GAP_AT] = c.now + GAP_SPAN;
 }
 
 /**
@@ -306,7 +307,6 @@ export function releaseHeld(c: Context, s: number): void {
     segment = next;
   }
   w[row + HELD] = NONE;
-  c.times[s * TIMES + GAP_AT] = 0;
 }
 
 /** The client's sequence number behind a segment. */

@@ -5,10 +5,10 @@
  * Sequence numbers are kept as signed 32-bit values; compare them with `distance`, or for equality after `| 0`.
  */
 
-/** Words of a row. */
+/** Words of a row: five cache lines, what every packet touches in the first three. */
 export const ROW = 80;
-/** Times of a row. */
-export const TIMES = 12;
+/** Times of a row: two cache lines, what every packet touches in the first. */
+export const TIMES = 16;
 /** "No row, no segment, no port". */
 export const NONE = -1;
 
@@ -22,88 +22,86 @@ export const COPY = 9;
 /** Next session of the same hash bucket: by client flow, by own flow. */
 export const CLIENT_CHAIN = 10;
 export const OWN_CHAIN = 11;
-export const SERVICE = 12;
+export const SERVICE = 48;
 /** Index of the target among those of the copy's route; a session keeps it. */
-export const TARGET = 13;
+export const TARGET = 49;
 /** Our side: path and source port, NONE while there is no connection. */
-export const PATH = 14;
-export const PORT = 15;
+export const PATH = 12;
+export const PORT = 13;
 
-export const STATE = 16;
-export const FLAGS = 17;
+export const STATE = 14;
+export const FLAGS = 15;
 
 // The client's stream, in the client's sequence numbers.
-export const CLIENT_ISN = 18;
+export const CLIENT_ISN = 50;
 /** Next byte expected in order. */
-export const STREAM_END = 19;
+export const STREAM_END = 16;
 /** First and last segment kept in order (oldest not acknowledged by the target first). */
-export const HEAD = 20;
-export const TAIL = 21;
+export const HEAD = 17;
+export const TAIL = 18;
 /** Segments beyond a gap, by sequence number. */
-export const HELD = 22;
+export const HELD = 19;
 /** The segment that holds the next byte to send, NONE if all are sent. */
-export const CURSOR = 23;
+export const CURSOR = 20;
 /** Acknowledgement number of the last data: a later one begins a new turn. */
-export const LAST_ACK = 24;
+export const LAST_ACK = 21;
 /** Sequence and acknowledgement number of the client's FIN or RST. */
-export const CLIENT_END = 25;
-export const CLIENT_END_ACK = 26;
+export const CLIENT_END = 51;
+export const CLIENT_END_ACK = 52;
 /** Bytes kept. */
-export const QUEUED = 27;
+export const QUEUED = 22;
 /** Turns captured and neither sent nor dropped. */
-export const TURNS = 28;
+export const TURNS = 23;
 /** Acknowledgement number of the turn that was sent last. */
-export const TURN_ACK = 29;
+export const TURN_ACK = 24;
 /** Client sequence number at which it began. */
-export const TURN_SEQ = 30;
+export const TURN_SEQ = 25;
 /** Value of RCV_NXT when it was sent. */
-export const TURN_RCV = 31;
-/** Turns in a row that went on without an answer. */
-export const OVERDUE = 32;
+export const TURN_RCV = 26;
 
 // The connection to the target (names of RFC 9293 section 3.3.1), in its sequence numbers.
 /** Target sequence number = client sequence number + SEQ_DELTA. */
-export const SEQ_DELTA = 33;
-export const ISS = 34;
-export const SND_UNA = 35;
-export const SND_NXT = 36;
+export const SEQ_DELTA = 27;
+export const ISS = 54;
+export const SND_UNA = 28;
+export const SND_NXT = 29;
 /** Highest sequence number sent. */
-export const SND_MAX = 37;
+export const SND_MAX = 30;
 /** Peer's window, scaled. */
-export const SND_WND = 38;
-export const SND_WL1 = 39;
-export const SND_WL2 = 40;
+export const SND_WND = 33;
+export const SND_WL1 = 34;
+export const SND_WL2 = 35;
 /** Shift of the peer's window. */
-export const SND_WSCALE = 41;
-export const CWND = 42;
-export const SSTHRESH = 43;
+export const SND_WSCALE = 36;
+export const CWND = 37;
+export const SSTHRESH = 38;
 /** RFC 6582: SND_MAX when recovery began. */
-export const RECOVER = 44;
-export const DUPLICATE_ACKS = 45;
-export const RCV_NXT = 46;
+export const RECOVER = 55;
+export const DUPLICATE_ACKS = 56;
+export const RCV_NXT = 31;
 /** The last acknowledgement number we sent. */
-export const RCV_ACKED = 47;
-export const TS_RECENT = 48;
+export const RCV_ACKED = 32;
+export const TS_RECENT = 39;
 /** us (RFC 6298). */
-export const SRTT = 49;
-export const RTTVAR = 50;
-export const RTO = 51;
+export const SRTT = 40;
+export const RTTVAR = 41;
+export const RTO = 42;
 /** Retransmissions in a row. */
-export const RETRIES = 52;
+export const RETRIES = 43;
 /** Acknowledgement that ends the running measurement of the round trip. */
-export const RTT_SEQ = 53;
+export const RTT_SEQ = 44;
 /** Payload bytes per segment, options subtracted, as the handshake allows; the path may allow less. */
-export const MSS = 54;
+export const MSS = 45;
 /** What the SYN offers, from the client's SYN: see OFFER_* in FLAGS. */
-export const OFFER_MSS = 55;
-export const OFFER_WSCALE = 56;
+export const OFFER_MSS = 57;
+export const OFFER_WSCALE = 46;
 /** Connections opened for this session so far. */
-export const CONNECTIONS = 57;
+export const CONNECTIONS = 58;
 /** Out-of-order data of the target: pairs of [left, right), ordered, OUT_OF_ORDER_COUNT of them. */
-export const OUT_OF_ORDER_COUNT = 58;
-export const OUT_OF_ORDER = 59;
+export const OUT_OF_ORDER_COUNT = 47;
+export const OUT_OF_ORDER = 64;
 export const OUT_OF_ORDER_MAX = 4;
-// 59 to 66 are the intervals.
+// 64 to 71 are the intervals.
 
 // Times.
 export const RTO_AT = 0;
@@ -117,13 +115,13 @@ export const ACTIVE_AT = 4;
 /** When the round trip being measured began. */
 export const RTT_AT = 5;
 /** When the state was entered (TIME_WAIT, CLOSE_WAIT). */
-export const SINCE = 6;
+export const SINCE = 8;
 /** When what the target sent, or a timer, last made something due: waits are no lag. */
-export const DUE_AT = 7;
-/** When the gap must be filled, 0 without a gap. */
-export const GAP_AT = 8;
+export const DUE_AT = 6;
+/** By when the gap must be filled, while there is one (HELD). */
+export const GAP_AT = 9;
 /** When the open turn began to be sent. */
-export const TURN_BEGAN_AT = 9;
+export const TURN_BEGAN_AT = 7;
 /** us by which this copy follows the client (jitter). */
 export const DELAY = 10;
 /** When the SYN was captured. */
@@ -186,6 +184,10 @@ export const OPEN_AT_ONCE = 1 << 24;
 export const STREAMING = 1 << 25;
 /** LAST_ACK is that of the client's handshake: no data has come yet. */
 export const HANDSHAKEN = 1 << 26;
+/** The turn before went on without an answer. */
+export const OVERDUE = 1 << 27;
+/** DUPLICATE_ACKS is not 0. */
+export const HAS_DUPLICATES = 1 << 30;
 /** The open turn was counted as answered already. */
 export const TURN_ANSWERED = 1 << 28;
 /** A gap's time is over, but a turn before it may still be answered. */

@@ -40,8 +40,6 @@ const LEAST_QUIET = 1000;
 const MOST_QUIET = 20_000;
 /** Without a PSH at its end, after this many times as much. */
 const QUIET_WITHOUT_PUSH = 10;
-/** Overdue turns in a row that make a session one that does not wait: nobody answers what it sends. */
-const MOST_OVERDUE = 2;
 
 /**
  * Whether the client's next step may follow the open turn, when the client took it after it had acknowledged up to
@@ -68,7 +66,8 @@ export function isAnswered(c: Context, s: number, nextAck: number): boolean {
   if (!hasCome(c, s, at)) return false;
   if (received <= 0) {
     c.counters[COUNTER.turnsOverdue]!++;
-    if (++w[row + OVERDUE]! >= MOST_OVERDUE) w[row + FLAGS]! |= STREAMING;
+    // A second one in a row: nobody answers what this session sends.
+    w[row + FLAGS]! |= flags & OVERDUE ? STREAMING : OVERDUE;
     settleTurn(c, s);
     w[row + FLAGS]! &= ~TURN_OPEN;
   }
@@ -88,8 +87,10 @@ export function mayBegin(c: Context, s: number, segment: number): boolean {
   const g = c.segments.words;
   const at = segment * SEGMENT;
   if (!(c.words[s * ROW + FLAGS]! & STREAMING) && !isAnswered(c, s, g[at + ACK_NUMBER]!)) return false;
-  const delay = c.times[s * TIMES + DELAY]!;
-  if (delay > 0 && !hasCome(c, s, c.segments.times[segment]! + delay)) return false;
+  if (c.config.jitter > 0) {
+    const delay = c.times[s * TIMES + DELAY]!;
+    if (!hasCome(c, s, c.segments.times[segment]! + delay)) return false;
+  }
   const think = c.config.keepsThinkTime ? g[at + THINK]! : 0;
   if (think <= 0 || (c.words[s * ROW + FLAGS]! & (TURN_OPEN | STREAMING)) !== TURN_OPEN) return true;
   return hasCome(c, s, c.times[s * TIMES + RESPONSE_AT]! + think);
@@ -130,8 +131,7 @@ export function countAnswered(c: Context, s: number): void {
   if ((flags & (TURN_OPEN | TURN_COUNTED)) !== TURN_OPEN || !isDelivered(c, s)) return;
   if (distance(w[row + RCV_NXT]!, w[row + TURN_RCV]!) <= 0) return;
   countSent(c, s);
-  w[row + FLAGS]! |= TURN_ANSWERED;
-  w[row + OVERDUE] = 0;
+  w[row + FLAGS] = (w[row + FLAGS]! | TURN_ANSWERED) & ~OVERDUE;
   c.counters[COUNTER.turnsAnswered]!++;
 }
 

@@ -13,36 +13,38 @@ const COARSE_TICK = 1_000_000;
 const FINE_SPAN = (FINE_SLOTS - 2) * FINE_TICK;
 const NONE = -1;
 
+const LINK = 4;
+const NEXT = 0;
+const PREVIOUS = 1;
+/** Slot + 1 of an armed row (coarse ones from FINE_SLOTS up), 0 if it is not armed. */
+const SLOT = 2;
+/** The tick it is armed for, low 32 bits. */
+const TICK = 3;
+
 export class Wheel {
   private readonly fine = new Int32Array(FINE_SLOTS).fill(NONE);
   private readonly coarse = new Int32Array(COARSE_SLOTS).fill(NONE);
-  private readonly next: Int32Array;
-  private readonly previous: Int32Array;
-  /** Slot + 1 of each armed row (coarse ones from FINE_SLOTS up), 0 if it is not armed. */
-  private readonly slot: Int32Array;
-  private readonly deadline: Float64Array;
+  /** LINK words per row, together in one cache line. */
+  private readonly links: Int32Array;
   private fineTick: number;
   private coarseTick: number;
   private due = new Int32Array(1024);
 
   /** `rows`: rows are 0 to rows - 1. `now`: us. */
   constructor(rows: number, now: number) {
-    this.next = new Int32Array(rows);
-    this.previous = new Int32Array(rows);
-    this.slot = new Int32Array(rows);
-    this.deadline = new Float64Array(rows);
+    this.links = new Int32Array(rows * LINK);
     this.fineTick = Math.floor(now / FINE_TICK);
     this.coarseTick = Math.floor(now / COARSE_TICK);
   }
 
   /** Sees to it that `row` expires at `at` (us) or before. */
   arm(row: number, at: number): void {
-    if (this.slot[row] !== 0) {
-      if (this.deadline[row]! <= at) return;
+    const tick = Math.max(Math.ceil(at / FINE_TICK), this.fineTick + 1);
+    if (this.links[row * LINK + SLOT] !== 0) {
+      if (((this.links[row * LINK + TICK]! - tick) | 0) <= 0) return;
       this.disarm(row);
     }
-    this.deadline[row] = at;
-    const tick = Math.max(Math.ceil(at / FINE_TICK), this.fineTick + 1);
+    this.links[row * LINK + TICK] = tick;
     if ((tick - this.fineTick) * FINE_TICK <= FINE_SPAN) {
       this.link(row, tick % FINE_SLOTS);
       return;
@@ -52,14 +54,15 @@ export class Wheel {
   }
 
   disarm(row: number): void {
-    const slot = this.slot[row]! - 1;
+    const { links } = this;
+    const slot = links[row * LINK + SLOT]! - 1;
     if (slot < 0) return;
-    const next = this.next[row]!;
-    const previous = this.previous[row]!;
+    const next = links[row * LINK + NEXT]!;
+    const previous = links[row * LINK + PREVIOUS]!;
     if (previous === NONE) this.setHead(slot, next);
-    else this.next[previous] = next;
-    if (next !== NONE) this.previous[next] = previous;
-    this.slot[row] = 0;
+    else links[previous * LINK + NEXT] = next;
+    if (next !== NONE) links[next * LINK + PREVIOUS] = previous;
+    links[row * LINK + SLOT] = 0;
   }
 
   /** Calls `expire` once for every row whose deadline has passed; it may arm rows again. */
@@ -97,19 +100,20 @@ export class Wheel {
         this.due = larger;
       }
       this.due[count++] = row;
-      this.slot[row] = 0;
-      row = this.next[row]!;
+      this.links[row * LINK + SLOT] = 0;
+      row = this.links[row * LINK + NEXT]!;
     }
     return count;
   }
 
   private link(row: number, slot: number): void {
+    const { links } = this;
     const head = this.head(slot);
-    this.next[row] = head;
-    this.previous[row] = NONE;
-    if (head !== NONE) this.previous[head] = row;
+    links[row * LINK + NEXT] = head;
+    links[row * LINK + PREVIOUS] = NONE;
+    if (head !== NONE) links[head * LINK + PREVIOUS] = row;
     this.setHead(slot, row);
-    this.slot[row] = slot + 1;
+    links[row * LINK + SLOT] = slot + 1;
   }
 
   private head(slot: number): number {
