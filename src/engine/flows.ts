@@ -1,4 +1,4 @@
-/** Hash tables from a flow to its session, chained through the session rows: fixed heads, never a rehash. */
+/** From a flow to its session: hash tables chained through the session rows, with fixed heads, so never a rehash. */
 import {
   CLIENT_ADDRESS,
   CLIENT_CHAIN,
@@ -12,10 +12,6 @@ import {
   type SessionTable,
 } from "./table.ts";
 
-function powerOfTwoAtLeast(n: number): number {
-  return 2 ** Math.ceil(Math.log2(Math.max(2, n)));
-}
-
 /** The finalizer of MurmurHash3. */
 function mix(hash: number): number {
   hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
@@ -23,35 +19,70 @@ function mix(hash: number): number {
   return hash ^ (hash >>> 16);
 }
 
+/** Sessions by bucket, linked by the word `chain` of their rows. */
+class Buckets {
+  private readonly heads: Int32Array;
+  private readonly words: Int32Array;
+
+  constructor(
+    table: SessionTable,
+    private readonly chain: number,
+  ) {
+    this.heads = new Int32Array(2 ** Math.ceil(Math.log2(Math.max(2, table.capacity)))).fill(NONE);
+    this.words = table.words;
+  }
+
+  first(hash: number): number {
+    return this.heads[mix(hash) & (this.heads.length - 1)]!;
+  }
+
+  next(s: number): number {
+    return this.words[s * ROW + this.chain]!;
+  }
+
+  add(hash: number, s: number): void {
+    const bucket = mix(hash) & (this.heads.length - 1);
+    this.words[s * ROW + this.chain] = this.heads[bucket]!;
+    this.heads[bucket] = s;
+  }
+
+  remove(hash: number, s: number): void {
+    const bucket = mix(hash) & (this.heads.length - 1);
+    let at = this.heads[bucket]!;
+    if (at === s) {
+      this.heads[bucket] = this.next(s);
+      return;
+    }
+    while (at !== NONE && this.next(at) !== s) at = this.next(at);
+    if (at !== NONE) this.words[at * ROW + this.chain] = this.next(s);
+  }
+}
+
 /** Words of a client flow: two addresses, the ports and the copy, as in the session row. */
 export const FLOW_WORDS = COPY + 1;
 
+function hashClientFlow(words: Int32Array, at: number): number {
+  let hash = Math.imul(words[at + CLIENT_PORTS]!, 31) + words[at + COPY]!;
+  for (let i = CLIENT_ADDRESS; i < CLIENT_PORTS; i++) hash = (Math.imul(hash, 31) + words[at + i]!) | 0;
+  return hash;
+}
+
 /** Sessions by the client's connection (addresses and ports as captured) and copy. */
 export class ClientFlows {
-  private readonly heads: Int32Array;
-  private readonly mask: number;
-  private readonly table: SessionTable;
+  private readonly words: Int32Array;
+  private readonly buckets: Buckets;
 
   constructor(table: SessionTable) {
-    const buckets = powerOfTwoAtLeast(table.capacity);
-    this.heads = new Int32Array(buckets).fill(NONE);
-    this.mask = buckets - 1;
-    this.table = table;
-  }
-
-  private bucket(words: Int32Array, at: number): number {
-    let hash = Math.imul(words[at + CLIENT_PORTS]!, 31) + words[at + COPY]!;
-    for (let i = CLIENT_ADDRESS; i < CLIENT_PORTS; i++) hash = (Math.imul(hash, 31) + words[at + i]!) | 0;
-    return mix(hash) & this.mask;
+    this.words = table.words;
+    this.buckets = new Buckets(table, CLIENT_CHAIN);
   }
 
   /** `key`: FLOW_WORDS words. */
   find(key: Int32Array): number {
-    const { words } = this.table;
-    for (let s = this.heads[this.bucket(key, 0)]!; s !== NONE; s = words[s * ROW + CLIENT_CHAIN]!) {
-      const row = s * ROW;
+    let s = this.buckets.first(hashClientFlow(key, 0));
+    for (; s !== NONE; s = this.buckets.next(s)) {
       let i = FLOW_WORDS - 1;
-      while (i >= 0 && words[row + i] === key[i]) i--;
+      while (i >= 0 && this.words[s * ROW + i] === key[i]) i--;
       if (i < 0) return s;
     }
     return NONE;
@@ -59,80 +90,38 @@ export class ClientFlows {
 
   /** Adds a session by the flow in its row. */
   add(s: number): void {
-    const { words } = this.table;
-    const bucket = this.bucket(words, s * ROW);
-    words[s * ROW + CLIENT_CHAIN] = this.heads[bucket]!;
-    this.heads[bucket] = s;
+    this.buckets.add(hashClientFlow(this.words, s * ROW), s);
   }
 
   remove(s: number): void {
-    const { words } = this.table;
-    const bucket = this.bucket(words, s * ROW);
-    let at = this.heads[bucket]!;
-    if (at === s) {
-      this.heads[bucket] = words[s * ROW + CLIENT_CHAIN]!;
-      return;
-    }
-    while (at !== NONE) {
-      const next = words[at * ROW + CLIENT_CHAIN]!;
-      if (next === s) {
-        words[at * ROW + CLIENT_CHAIN] = words[s * ROW + CLIENT_CHAIN]!;
-        return;
-      }
-      at = next;
-    }
+    this.buckets.remove(hashClientFlow(this.words, s * ROW), s);
   }
 }
 
 /** Sessions by our own flow to the target (path and source port). */
 export class OwnFlows {
-  private readonly heads: Int32Array;
-  private readonly mask: number;
-  private readonly table: SessionTable;
+  private readonly words: Int32Array;
+  private readonly buckets: Buckets;
 
   constructor(table: SessionTable) {
-    const buckets = powerOfTwoAtLeast(table.capacity);
-    this.heads = new Int32Array(buckets).fill(NONE);
-    this.mask = buckets - 1;
-    this.table = table;
-  }
-
-  private bucket(path: number, port: number): number {
-    return mix((path << 16) ^ port) & this.mask;
+    this.words = table.words;
+    this.buckets = new Buckets(table, OWN_CHAIN);
   }
 
   find(path: number, port: number): number {
-    const { words } = this.table;
-    let s = this.heads[this.bucket(path, port)]!;
-    while (s !== NONE && (words[s * ROW + PORT] !== port || words[s * ROW + PATH] !== path)) {
-      s = words[s * ROW + OWN_CHAIN]!;
+    let s = this.buckets.first((path << 16) ^ port);
+    while (s !== NONE && (this.words[s * ROW + PORT] !== port || this.words[s * ROW + PATH] !== path)) {
+      s = this.buckets.next(s);
     }
     return s;
   }
 
   /** Adds a session by the path and port in its row. */
   add(s: number): void {
-    const { words } = this.table;
-    const bucket = this.bucket(words[s * ROW + PATH]!, words[s * ROW + PORT]!);
-    words[s * ROW + OWN_CHAIN] = this.heads[bucket]!;
-    this.heads[bucket] = s;
+    this.buckets.add((this.words[s * ROW + PATH]! << 16) ^ this.words[s * ROW + PORT]!, s);
   }
 
   remove(s: number): void {
-    const { words } = this.table;
-    const bucket = this.bucket(words[s * ROW + PATH]!, words[s * ROW + PORT]!);
-    let at = this.heads[bucket]!;
-    if (at === s) {
-      this.heads[bucket] = words[s * ROW + OWN_CHAIN]!;
-      return;
-    }
-    while (at !== NONE) {
-      const next = words[at * ROW + OWN_CHAIN]!;
-      if (next === s) {
-        words[at * ROW + OWN_CHAIN] = words[s * ROW + OWN_CHAIN]!;
-        return;
-      }
-      at = next;
-    }
+    this.buckets.remove((this.words[s * ROW + PATH]! << 16) ^ this.words[s * ROW + PORT]!, s);
   }
 }
