@@ -220,6 +220,8 @@ export function leaveConnection(c: Context, s: number): void {
   const row = s * ROW;
   if (w[row + PORT] === NONE) return;
   removePrefix(c, s);
+  // What still comes of the turn that this connection took part of cannot go to another one.
+  if (w[row + HEAD] === NONE) w[row + FLAGS]! |= SKIP_TURN;
   c.ownFlows.remove(s);
   c.ports.give(w[row + PATH]!, w[row + PORT]!);
   w[row + PATH] = NONE;

@@ -110,6 +110,8 @@ const OWN_MSS = 65495;
 const HELD_UP_SPAN = 3000;
 /** Above this share of the memory bound no new session is taken. */
 const FULL_SHARE = 0.9;
+/** The share of it that is freed at a time when it has run out: looking for backlogs is not for every packet. */
+const RELIEF_SHARE = 1 / 16;
 
 /** What trying a path came to. */
 export type ProbeResult = "silent" | "answered" | "refused";
@@ -436,19 +438,25 @@ export class Engine {
     c.makeReady(s);
   }
 
-  /** Memory has run out, or one session keeps too much: the session with the longest backlog goes. */
+  /** One session keeps too much, or memory has run out: then the sessions with the longest backlogs go. */
   private relieve(s: number): void {
     const c = this.c;
-    let victim = s;
-    if (c.words[s * ROW + QUEUED]! < c.config.sessionBytes / 2) {
-      for (let i = 0; i < c.table.end; i++) {
-        if (c.words[i * ROW + STATE] === FREE) continue;
-        if (c.words[i * ROW + QUEUED]! > c.words[victim * ROW + QUEUED]!) victim = i;
-      }
-      // The packet that found no room is lost to its own session.
-      if (victim !== s) this.shed(s);
+    const w = c.words;
+    // The packet that found no room is lost to its own session in any case.
+    const isOverOwnBound = w[s * ROW + QUEUED]! > c.config.sessionBytes / 2;
+    this.shed(s);
+    if (isOverOwnBound) return;
+    let longest = 0;
+    for (let i = 0; i < c.table.end; i++) {
+      if (w[i * ROW + STATE] !== FREE) longest = Math.max(longest, w[i * ROW + QUEUED]!);
     }
-    this.shed(victim);
+    let freed = 0;
+    for (let i = 0; i < c.table.end && freed < c.config.memory * RELIEF_SHARE; i++) {
+      const queued = w[i * ROW + QUEUED]!;
+      if (w[i * ROW + STATE] === FREE || queued === 0 || queued * 2 < longest) continue;
+      freed += queued;
+      this.shed(i);
+    }
   }
 
   private shed(s: number): void {

@@ -43,6 +43,9 @@ const GAP_SPAN = 3_000_000;
 /** us until it counts as lost when the client has gone on behind it: packets may be captured out of order. */
 const REORDERING_SPAN = 100_000;
 
+/** A session that was given up for memory goes on with its next turn once so little is in use. */
+const RECOVERED_SHARE = 0.5;
+
 /** What became of captured payload. */
 export type Taken = "taken" | "repeated" | "stray" | "no memory";
 
@@ -148,6 +151,10 @@ function isIgnored(c: Context, s: number, ack: number): boolean {
   const flags = c.words[s * ROW + FLAGS]!;
   if (!(flags & (SKIP_TURN | SHED))) return false;
   if (flags & SHED) {
+    if (beginsTurn(c, s, ack) && c.segments.used < c.config.memory * RECOVERED_SHARE) {
+      c.words[s * ROW + FLAGS]! &= ~SHED;
+      return false;
+    }
     if (countTurn(c, s, ack)) {
       c.words[s * ROW + TURNS]!--;
       c.dropTurns(1, "memory");
