@@ -234,6 +234,7 @@ describe("think time", () => {
     for (let flow = 0; flow < 150_000; flow++) {
       view.setUint16(14 + 14, flow >> 14);
       view.setUint16(14 + 20, 1 + (flow & 0x3fff));
+      if (flow % 1000 === 0) capture.beat();
       testRun(capture.kernel.requestProgram, bytes);
     }
     expect(capture.counted()).toEqual({ pureAcks: 150_000 });
