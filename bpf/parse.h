@@ -9,6 +9,7 @@
 #include <linux/ip.h>
 #include <linux/ipv6.h>
 #include <linux/tcp.h>
+#include <stddef.h>
 
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
@@ -26,8 +27,6 @@
 
 /* Offsets are from the IP header, which itself is `ip` bytes behind the skb's network header. */
 struct segment {
-    __u8 source[16]; /* IPv4: the first 4 bytes, the rest 0 */
-    __u8 destination[16];
     __be16 source_port;
     __be16 destination_port;
     __u16 family;
@@ -61,7 +60,10 @@ static __always_inline __u32 network_offset(struct __sk_buff *skb) {
     __u64 header[2], data[2];
     if (load(skb, 0, header, sizeof(header)))
         return ETH_HLEN;
-    if (bpf_skb_load_bytes(skb, ETH_HLEN, data, sizeof(data)))
+    const void *start = (const void *)(long)skb->data + ETH_HLEN;
+    if (start + sizeof(data) <= (const void *)(long)skb->data_end)
+        __builtin_memcpy(data, start, sizeof(data));
+    else if (bpf_skb_load_bytes(skb, ETH_HLEN, data, sizeof(data)))
         return 0;
     return header[0] == data[0] && header[1] == data[1] ? ETH_HLEN : 0;
 }
@@ -78,8 +80,6 @@ static __always_inline enum parsed parse_ip4(struct __sk_buff *skb, struct segme
     segment->id = bpf_ntohs(ip.id);
     segment->length = bpf_ntohs(ip.tot_len);
     segment->tcp_offset = ip.ihl * 4;
-    __builtin_memcpy(segment->source, &ip.saddr, 4);
-    __builtin_memcpy(segment->destination, &ip.daddr, 4);
     return SEGMENT;
 }
 
@@ -119,8 +119,6 @@ static __always_inline enum parsed parse_ip6(struct __sk_buff *skb, struct segme
     /* 0 is a jumbogram: the caller asks the skb. */
     segment->length = ip.payload_len ? bpf_ntohs(ip.payload_len) + sizeof(ip) : 0;
     segment->tcp_offset = offset;
-    __builtin_memcpy(segment->source, &ip.saddr, 16);
-    __builtin_memcpy(segment->destination, &ip.daddr, 16);
     return SEGMENT;
 }
 
@@ -171,6 +169,27 @@ static __always_inline enum parsed parse(struct __sk_buff *skb, struct segment *
             break;
     }
     return result;
+}
+
+/* IPv4: the first 4 bytes, the rest 0. */
+struct addresses {
+    __u8 source[16];
+    __u8 destination[16];
+};
+
+/* Apart from `parse`, because most packets are told by their ports. Returns 0, or -1 on failure. */
+static __always_inline int read_addresses(struct __sk_buff *skb, const struct segment *segment,
+                                          struct addresses *addresses) {
+    if (segment->family == AF_INET6)
+        return load(skb, segment->ip + offsetof(struct ipv6hdr, saddr), addresses,
+                    sizeof(*addresses));
+    __u32 both[2];
+    if (load(skb, segment->ip + offsetof(struct iphdr, saddr), both, sizeof(both)))
+        return -1;
+    __builtin_memset(addresses, 0, sizeof(*addresses));
+    __builtin_memcpy(addresses->source, &both[0], 4);
+    __builtin_memcpy(addresses->destination, &both[1], 4);
+    return 0;
 }
 
 #endif

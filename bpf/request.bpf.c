@@ -9,6 +9,7 @@
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
+#include "glance.h"
 #include "parse.h"
 #include "record.h"
 #include "ring.h"
@@ -22,19 +23,6 @@
 
 /* SO_MARK of all that xcopy sends. */
 const volatile __u32 own_mark = 0;
-
-/* Bit per destination port (host order) of a service: the cheap way out for everybody else's
- * packets. */
-struct ports {
-    __u8 bits[65536 / 8];
-};
-
-struct {
-    __uint(type, BPF_MAP_TYPE_ARRAY);
-    __uint(max_entries, 1);
-    __type(key, __u32);
-    __type(value, struct ports);
-} ports SEC(".maps");
 
 struct service {
     __u8 address[16]; /* zero: any address of this host */
@@ -82,16 +70,10 @@ struct {
     __type(value, struct packet_seen);
 } packets SEC(".maps");
 
-static __always_inline int port_matches(__be16 port) {
-    __u32 zero = 0;
-    struct ports *known = bpf_map_lookup_elem(&ports, &zero);
-    __u32 number = bpf_ntohs(port);
-    return known && known->bits[number >> 3] & 1 << (number & 7);
-}
-
-static __always_inline __u32 *find_service(struct __sk_buff *skb, const struct segment *segment) {
+static __always_inline __u32 *find_service(struct __sk_buff *skb, const struct segment *segment,
+                                           const struct addresses *addresses) {
     struct service key = {.port = segment->destination_port, .family = segment->family};
-    __builtin_memcpy(key.address, segment->destination, sizeof(key.address));
+    __builtin_memcpy(key.address, addresses->destination, sizeof(key.address));
     __u32 *index = bpf_map_lookup_elem(&services, &key);
     if (index || skb->pkt_type != PACKET_HOST)
         return index;
@@ -99,8 +81,9 @@ static __always_inline __u32 *find_service(struct __sk_buff *skb, const struct s
     return bpf_map_lookup_elem(&services, &key);
 }
 
-static __always_inline __u32 flow_hash(const struct segment *segment) {
-    const __u32 *words = (const __u32 *)segment->source; /* source and destination */
+static __always_inline __u32 flow_hash(const struct segment *segment,
+                                       const struct addresses *addresses) {
+    const __u32 *words = (const __u32 *)addresses;
     __u32 hash = (__u32)segment->source_port << 16 | segment->destination_port;
 #pragma unroll
     for (int i = 0; i < 8; i++) {
@@ -199,6 +182,8 @@ static __always_inline void capture(struct __sk_buff *skb, const struct segment 
 SEC("tc")
 int xcopy_request(struct __sk_buff *skb) {
     struct segment segment;
+    if (is_certainly_not_ours(skb, DESTINATION_PORT))
+        return PASS;
     if (own_mark && skb->mark == own_mark) {
         add(OWN_MARK, 1);
         return PASS;
@@ -208,7 +193,10 @@ int xcopy_request(struct __sk_buff *skb) {
         add(FRAGMENTS, 1);
     if (parsed != SEGMENT || !port_matches(segment.destination_port))
         return PASS;
-    __u32 *index = find_service(skb, &segment);
+    struct addresses addresses;
+    if (read_addresses(skb, &segment, &addresses))
+        return PASS;
+    __u32 *index = find_service(skb, &segment, &addresses);
     if (!index)
         return PASS;
     __u64 now_us = bpf_ktime_get_ns() / 1000;
@@ -220,7 +208,7 @@ int xcopy_request(struct __sk_buff *skb) {
         add(OVERSIZE, 1);
         return PASS;
     }
-    __u32 hash = flow_hash(&segment);
+    __u32 hash = flow_hash(&segment, &addresses);
     if (segment.length == segment.payload_offset &&
         !(segment.flags & (FLAG_SYN | FLAG_FIN | FLAG_RST))) {
         remember_ack(&segment, hash, now_us);

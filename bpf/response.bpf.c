@@ -9,6 +9,7 @@
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
+#include "glance.h"
 #include "parse.h"
 #include "record.h"
 #include "ring.h"
@@ -16,18 +17,6 @@
 
 #define MAX_HEADERS 128
 #define FLOW_WORDS (65536 / 64)
-
-/* Bit per source port (host order) of a target: the cheap way out for everybody else's packets. */
-struct ports {
-    __u8 bits[65536 / 8];
-};
-
-struct {
-    __uint(type, BPF_MAP_TYPE_ARRAY);
-    __uint(max_entries, 1);
-    __type(key, __u32);
-    __type(value, struct ports);
-} ports SEC(".maps");
 
 struct path {
     __u8 target[16];
@@ -53,17 +42,11 @@ struct {
     __type(value, __u64);
 } flows SEC(".maps");
 
-static __always_inline int port_matches(__be16 port) {
-    __u32 zero = 0;
-    struct ports *known = bpf_map_lookup_elem(&ports, &zero);
-    __u32 number = bpf_ntohs(port);
-    return known && known->bits[number >> 3] & 1 << (number & 7);
-}
-
-static __always_inline __u32 *find_path(const struct segment *segment) {
+static __always_inline __u32 *find_path(const struct segment *segment,
+                                        const struct addresses *addresses) {
     struct path key = {.target_port = segment->source_port, .family = segment->family};
-    __builtin_memcpy(key.target, segment->source, sizeof(key.target));
-    __builtin_memcpy(key.local, segment->destination, sizeof(key.local));
+    __builtin_memcpy(key.target, addresses->source, sizeof(key.target));
+    __builtin_memcpy(key.local, addresses->destination, sizeof(key.local));
     return bpf_map_lookup_elem(&paths, &key);
 }
 
@@ -105,9 +88,14 @@ static __always_inline void capture(struct __sk_buff *skb, const struct segment 
 SEC("tc")
 int xcopy_response(struct __sk_buff *skb) {
     struct segment segment;
+    if (is_certainly_not_ours(skb, SOURCE_PORT))
+        return PASS;
     if (parse(skb, &segment) != SEGMENT || !port_matches(segment.source_port))
         return PASS;
-    __u32 *index = find_path(&segment);
+    struct addresses addresses;
+    if (read_addresses(skb, &segment, &addresses))
+        return PASS;
+    __u32 *index = find_path(&segment, &addresses);
     if (!index || !is_ours(*index, segment.destination_port))
         return PASS;
     __u64 now_us = bpf_ktime_get_ns() / 1000;

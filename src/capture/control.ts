@@ -18,7 +18,7 @@ export class Control {
 
   /** Says that user space is alive; `ms` is CLOCK_MONOTONIC in milliseconds. */
   heartbeat(ms: number): void {
-    this.#words[HEARTBEAT] = (Math.floor(ms) % 4294967296) | 0;
+    this.#words[HEARTBEAT] = Math.floor(ms) | 0;
   }
 
   /**

@@ -7,25 +7,34 @@ import type { CarriedLibrary } from "../native/libbpf.ts";
 
 /** The paths inside the executable; `process.arch` is a constant there, so that only one side gets in. */
 function paths(): Promise<{ default: string }[]> {
-  const file = { with: { type: "file" } };
   return process.arch === "arm64"
     ? Promise.all([
-        import("../../dist/lib/arm64/libz.so.1", file),
-        import("../../dist/lib/arm64/libzstd.so.1", file),
-        import("../../dist/lib/arm64/libelf.so.1", file),
-        import("../../dist/lib/arm64/libbpf.so.1", file),
+        import("../../dist/lib/arm64/libz.so.1", { with: { type: "file" } }),
+        import("../../dist/lib/arm64/libzstd.so.1", { with: { type: "file" } }),
+        import("../../dist/lib/arm64/libelf.so.1", { with: { type: "file" } }),
+        import("../../dist/lib/arm64/libbpf.so.1", { with: { type: "file" } }),
       ])
     : Promise.all([
-        import("../../dist/lib/x64/libz.so.1", file),
-        import("../../dist/lib/x64/libzstd.so.1", file),
-        import("../../dist/lib/x64/libelf.so.1", file),
-        import("../../dist/lib/x64/libbpf.so.1", file),
+        import("../../dist/lib/x64/libz.so.1", { with: { type: "file" } }),
+        import("../../dist/lib/x64/libzstd.so.1", { with: { type: "file" } }),
+        import("../../dist/lib/x64/libelf.so.1", { with: { type: "file" } }),
+        import("../../dist/lib/x64/libbpf.so.1", { with: { type: "file" } }),
       ]);
 }
 
-/** Read anew at each call; libraries that others of the list need come first. */
+/** Libraries that others need come first; each with one of its functions. */
+const LIBRARIES: [name: string, symbol: string][] = [
+  ["libz.so.1", "zlibVersion"],
+  ["libzstd.so.1", "ZSTD_versionNumber"],
+  ["libelf.so.1", "elf_version"],
+  ["libbpf.so.1", "libbpf_major_version"],
+];
+
+/** Read anew at each call; empty where there are none. */
 export async function carriedLibraries(): Promise<CarriedLibrary[]> {
   const found = await paths().catch(() => []);
-  const names = ["libz.so.1", "libzstd.so.1", "libelf.so.1", "libbpf.so.1"];
-  return found.map(({ default: path }, index) => ({ name: names[index]!, bytes: readFileSync(path) }));
+  return found.map(({ default: path }, index) => {
+    const [name, symbol] = LIBRARIES[index]!;
+    return { name, symbol, bytes: readFileSync(path) };
+  });
 }

@@ -55,16 +55,17 @@ function captureCounts(kernel: KernelCapture): CaptureCounts {
   };
 }
 
-/** Waits for the probes and then captures; false if a signal came first. */
+/** Waits for the data plane and, without --force, judges what it found; then captures. False if a signal came first. */
 async function begin(
   plan: Plan,
+  options: CopyOptions,
   kernel: KernelCapture,
   plane: DataPlane,
   stop: StopRequests,
-): Promise<boolean> {
+) {
   const results = await Promise.race([plane.ready, stop.first]);
   if (!results) return false;
-  judgeProbes(results, plan);
+  if (!options.force) judgeProbes(results, plan);
   kernel.attachRequests(plan.interfaces.map(({ ifindex }) => ifindex));
   return true;
 }
@@ -103,7 +104,7 @@ async function copy(plan: Plan, options: CopyOptions, kernel: KernelCapture, { s
   const config = dataPlaneConfig(plan, options, kernel);
   const shared = viewShared(config.shared);
   const plane = startDataPlane(config);
-  if (!(await begin(plan, kernel, plane, stop))) {
+  if (!(await begin(plan, options, kernel, plane, stop))) {
     plane.stop();
     log.info("ended before the first request");
     return 0;

@@ -61,6 +61,8 @@ const VERIFIER_LOG_BYTES = 1 << 22;
 /** A shared library inside the executable. */
 export interface CarriedLibrary {
   name: string;
+  /** Any function in it: Bun opens no library without one. */
+  symbol: string;
   bytes: Uint8Array;
 }
 
@@ -92,9 +94,8 @@ export function openLibbpf(carried: CarriedLibrary[] = []): void {
 /** A library that is loaded already satisfies those that name its soname, wherever it came from. */
 function openCarried(carried: CarriedLibrary[]): ReturnType<typeof open> {
   const paths = carried.map(({ name, bytes }) => `/proc/self/fd/${fileInMemory(name, bytes)}`);
-  const last = paths.pop()!;
-  for (const path of paths) dlopen(path, {});
-  return open(last);
+  for (const [index, { symbol }] of carried.entries()) dlopen(paths[index]!, { [symbol]: {} });
+  return open(paths.at(-1)!);
 }
 
 function fileInMemory(name: string, bytes: Uint8Array): number {

@@ -22,7 +22,7 @@ function upperBound(bucket: number): number {
 
 /** Counts one value; negative ones count as 0. */
 export function record(words: Uint32Array, us: number): void {
-  words[bucketOf(us < 0 ? 0 : us > 0xffffffff ? 0xffffffff : us)]!++;
+  words[bucketOf(Math.min(Math.max(us, 0), 0xffffffff))]!++;
 }
 
 /** The smallest bound that at least `share` (0 to 1) of the values do not exceed; 0 if there are none. */

@@ -80,8 +80,13 @@ function objectFile(name: string): Uint8Array {
   return new Uint8Array(readFileSync(`${import.meta.dir}/../../dist/bpf/${name}.bpf.o`));
 }
 
-export function loadForTest(options: Partial<KernelCaptureOptions> = {}): TestCapture {
+/** Compiles the programs where they are not up to date. */
+export function buildObjects(): void {
   command(`${import.meta.dir}/../../bin/bpf`);
+}
+
+export function loadForTest(options: Partial<KernelCaptureOptions> = {}): TestCapture {
+  buildObjects();
   const all = {
     requestObject: objectFile("request"),
     responseObject: objectFile("response"),

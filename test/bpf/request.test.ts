@@ -139,6 +139,12 @@ describe("what is captured", () => {
     captured({ destinationMac: OTHER_HOST, payload: 5 }, 1);
   });
 
+  test.each([0x42, 0x60])("a packet to a MAC that begins with %d, like an IP header", (first) => {
+    captured({ destinationMac: [first, 0, 0, 0, 0, 1], payload: 5 }, 1);
+    captured({ ...V6, destinationMac: [first, 0, 0, 0, 0, 1], payload: 5 }, 3);
+    passedBy({ destinationMac: [first, 0, 0, 0, 0, 1], destinationPort: 81, payload: 5 }, {});
+  });
+
   test("a later time, in microseconds", () => {
     const first = captured({ seq: 1, payload: 5 }, 1);
     const second = captured({ seq: 6, payload: 5 }, 1);
@@ -219,6 +225,22 @@ describe("think time", () => {
     run({ ...ack, flags: ACK });
     capture.counted();
     expect(captured(data, 1).think).toBe(-1);
+  });
+
+  test("is not taken from another flow that shares its slot", () => {
+    // More flows than there are slots: some share that of the flow that sends data then.
+    const { bytes } = build({ seq: 5000, ack: 7000, flags: ACK });
+    const view = new DataView(bytes.buffer);
+    for (let flow = 0; flow < 150_000; flow++) {
+      view.setUint16(14 + 14, flow >> 14);
+      view.setUint16(14 + 20, 1 + (flow & 0x3fff));
+      if (flow % 1000 === 0) capture.beat();
+      testRun(capture.kernel.requestProgram, bytes);
+    }
+    expect(capture.counted()).toEqual({ pureAcks: 150_000 });
+    for (let port = 0; port < 20; port++) {
+      expect(captured({ ...data, source: "10.0.77.77", sourcePort: 40000 + port }, 1).think).toBe(-1);
+    }
   });
 });
 

@@ -10,9 +10,9 @@ kernel.attachRequests([Number(ifindex)]);
 const programs = [kernel.requestProgram, kernel.responseProgram].map(
   (fd) => /prog_id:\s*(\d+)/.exec(readFileSync(`/proc/self/fdinfo/${fd}`, "utf8"))![1],
 );
-console.log(JSON.stringify({ pid: process.pid, programs }));
 process.on("SIGTERM", () => {
   kernel.detach();
   process.exit(0);
 });
 setInterval(() => {}, 1 << 30);
+console.log(JSON.stringify({ pid: process.pid, programs }));

@@ -153,6 +153,14 @@ describe("clsact", () => {
     expect(hasClsact()).toBe(true);
   });
 
+  test("an empty qdisc of somebody else stays", async () => {
+    link.host.run("tc", "qdisc", "add", "dev", link.interface, "clsact");
+    const child = await start("clsact");
+    await child.end("SIGTERM");
+    expect(filters()).toBe("");
+    expect(hasClsact()).toBe(true);
+  });
+
   test("a qdisc of ours stays for a filter that came later", async () => {
     const child = await start("clsact");
     const other = ["bpf", "da", "bytecode", "1,6 0 0 4294967295"];

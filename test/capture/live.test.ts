@@ -135,11 +135,13 @@ describe.each(["tcx", "clsact"] as Hook[])("%s", (hook) => {
       build({ sourcePort: 53000, payload: 900 }),
       build({ ...V6, sourcePort: 53000, payload: 900 }),
       build({ sourcePort: 53001, destinationPort: 8080, payload: 900 }),
+      // Read as an Ethernet frame, this is IPv4 (08 00 45), no fragment, and not TCP.
+      build({ source: "8.0.69.1", sourcePort: 0xe000, payload: 900 }),
     ];
     for (const { ip } of packets) tun.receive(ip);
     const records = await settled();
     expect(records.map(({ bytes }) => bytes)).toEqual(packets.map(({ ip }) => ip));
-    expect(records.map(({ index }) => index)).toEqual([1, 3, 2]);
+    expect(records.map(({ index }) => index)).toEqual([1, 3, 2, 1]);
   });
 
   test("knows a packet again that came over another interface", async () => {

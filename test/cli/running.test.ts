@@ -155,6 +155,11 @@ test.each([
   expect(run.stdout).toEqual([]);
 });
 
+test.each(["refused", "silent"])("--force starts with a target found %s", async (behaviour) => {
+  const run = start(behaviour, ["--force", "-c", "127.0.0.2,127.0.0.3"]);
+  await run.said(COPYING);
+});
+
 test("--json is one object as the last line, and one per interval with --stats-interval", async () => {
   const run = start("ends", ["--json", "--stats-interval", "0.1", "-l", "/run/log"]);
   await until("two reports", () => run.stdout.length >= 2);

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-3-Clause */
+/*
+ * The cheap way out for packets that are none of ours, which are most: a look at plain Ethernet
+ * frames without calls. It never decides that a packet is ours; what it does not understand is
+ * parsed.
+ */
+#ifndef XCOPY_GLANCE_H
+#define XCOPY_GLANCE_H
+
+#include <linux/bpf.h>
+#include <linux/if_ether.h>
+#include <linux/in.h>
+
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+
+/* Bit per port, in host order. */
+struct ports {
+    __u8 bits[65536 / 8];
+};
+
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(max_entries, 1);
+    __type(key, __u32);
+    __type(value, struct ports);
+} ports SEC(".maps");
+
+static __always_inline int port_matches(__be16 port) {
+    __u32 zero = 0;
+    struct ports *known = bpf_map_lookup_elem(&ports, &zero);
+    __u32 number = bpf_ntohs(port);
+    return known && known->bits[number >> 3] & 1 << (number & 7);
+}
+
+/* Which port of a TCP header is looked up. */
+enum side { SOURCE_PORT = 0, DESTINATION_PORT = 2 };
+
+#define IP4_WITHOUT_OPTIONS 0x45
+#define IP4_FRAGMENT 6
+#define IP4_PROTOCOL 9
+#define IP6_NEXT_HEADER 6
+
+static __always_inline int is_certainly_not_ours(struct __sk_buff *skb, enum side side) {
+    const __u8 *frame = (const void *)(long)skb->data;
+    const void *end = (const void *)(long)skb->data_end;
+    const __u8 *ip = frame + ETH_HLEN;
+    if ((const void *)(ip + 24) > end || *(const __be16 *)(frame + 12) != skb->protocol)
+        return 0;
+    /* A packet without a MAC header (tun) would start with its IP version. */
+    if (frame[0] >> 4 == 4 || frame[0] >> 4 == 6)
+        return 0;
+    if (skb->protocol == bpf_htons(ETH_P_IP)) {
+        if (ip[0] != IP4_WITHOUT_OPTIONS ||
+            *(const __be16 *)(ip + IP4_FRAGMENT) & bpf_htons(0x1fff))
+            return 0;
+        return ip[IP4_PROTOCOL] != IPPROTO_TCP || !port_matches(*(const __be16 *)(ip + 20 + side));
+    }
+    if (skb->protocol == bpf_htons(ETH_P_IPV6)) {
+        if ((const void *)(ip + 44) > end || ip[0] >> 4 != 6 || ip[IP6_NEXT_HEADER] != IPPROTO_TCP)
+            return 0;
+        return !port_matches(*(const __be16 *)(ip + 40 + side));
+    }
+    return 0;
+}
+
+#endif
