@@ -15,7 +15,8 @@ enum counter {
     RESPONSES_CAPTURED,
     RESPONSE_BYTES,
     RESPONSE_RING_FULL,
-    INERT, /* would have been captured, but user space stalled */
+    INERT,     /* would have been captured, but user space stalled */
+    UNSAMPLED, /* of flows that are left out */
     COUNTERS,
 };
 

@@ -54,6 +54,8 @@ static __always_inline int is_certainly_not_ours(struct __sk_buff *skb, enum sid
         if (ip[0] != IP4_WITHOUT_OPTIONS ||
             *(const __be16 *)(ip + IP4_FRAGMENT) & bpf_htons(0x1fff))
             return 0;
+        if (side == SOURCE_PORT && ip[IP4_PROTOCOL] == IPPROTO_ICMP)
+            return 0; /* may be about a flow of ours */
         return ip[IP4_PROTOCOL] != IPPROTO_TCP || !port_matches(*(const __be16 *)(ip + 20 + side));
     }
     if (skb->protocol == bpf_htons(ETH_P_IPV6)) {

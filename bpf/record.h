@@ -9,7 +9,7 @@ struct record {
     __u32 think_us;       /* since the client's pure ACK with this seq and ack; ~0: none was seen */
     __u32 length;         /* bytes of the IP packet on the wire */
     __u32 captured;       /* bytes of it that follow this header */
-    __u16 tcp_offset;     /* of the TCP header, from the IP header */
+    __u16 tcp_offset;     /* of the TCP header, from the IP header; 0: an ICMP "packet too big" */
     __u16 payload_offset; /* of the TCP payload, from the IP header */
     __u32 index;          /* request: the service it matched; response: the path it came back on */
     __u32 ifindex;
@@ -19,7 +19,8 @@ struct record {
 struct control {
     __u32 heartbeat_ms; /* CLOCK_MONOTONIC / 1e6 ns, low 32 bits; older than HEARTBEAT_LIMIT_MS:
                            programs are inert */
-    __u32 waiting; /* 1: wake user space at the next record; the program that does so clears it */
+    __u32 waiting;  /* 1: wake user space at the next record; the program that does so clears it */
+    __u32 left_out; /* client flows whose hash is below this are not captured; 0: all are */
 };
 
 #define HEARTBEAT_LIMIT_MS 2000

@@ -37,12 +37,17 @@ struct {
     __type(value, __u32);
 } services SEC(".maps");
 
-/* The last pure ACK of a flow: the client has read the response, what follows is its think time. */
+/*
+ * The last pure ACK of a flow: the client has read the response, what follows is its think time. Or
+ * its SYN: the pure ACK that comes next ends the handshake and tells where the server's bytes
+ * begin.
+ */
 struct ack_seen {
     __u32 hash;
     __u32 seq;
     __u32 ack;
     __u32 time_us;
+    __u32 is_syn;
 };
 
 struct {
@@ -93,21 +98,27 @@ static __always_inline __u32 flow_hash(const struct segment *segment,
     return hash;
 }
 
-static __always_inline void remember_ack(const struct segment *segment, __u32 hash, __u32 now_us) {
+/* Remembers a pure ACK, or a SYN. Whether the ACK is the one that ends a handshake. */
+static __always_inline int remember_ack(const struct segment *segment, __u32 hash, __u32 now_us) {
     __u32 slot = hash % ACK_SLOTS;
     struct ack_seen *seen = bpf_map_lookup_elem(&acks, &slot);
     if (!seen)
-        return;
+        return 0;
+    int is_syn = segment->flags & FLAG_SYN;
+    int ends_handshake = !is_syn && seen->is_syn && seen->hash == hash && seen->seq == segment->seq;
     seen->hash = hash;
-    seen->seq = segment->seq;
+    seen->seq = is_syn ? segment->seq + 1 : segment->seq;
     seen->ack = segment->ack;
     seen->time_us = now_us;
+    seen->is_syn = is_syn;
+    return ends_handshake;
 }
 
 static __always_inline __u32 think_time(const struct segment *segment, __u32 hash, __u32 now_us) {
     __u32 slot = hash % ACK_SLOTS;
     struct ack_seen *seen = bpf_map_lookup_elem(&acks, &slot);
-    if (!seen || seen->hash != hash || seen->seq != segment->seq || seen->ack != segment->ack)
+    if (!seen || seen->is_syn || seen->hash != hash || seen->seq != segment->seq ||
+        seen->ack != segment->ack)
         return THINK_UNKNOWN;
     return now_us - seen->time_us;
 }
@@ -209,9 +220,13 @@ int xcopy_request(struct __sk_buff *skb) {
         return PASS;
     }
     __u32 hash = flow_hash(&segment, &addresses);
+    if (is_left_out(hash)) {
+        add(UNSAMPLED, 1);
+        return PASS;
+    }
     if (segment.length == segment.payload_offset &&
-        !(segment.flags & (FLAG_SYN | FLAG_FIN | FLAG_RST))) {
-        remember_ack(&segment, hash, now_us);
+        !(segment.flags & (FLAG_SYN | FLAG_FIN | FLAG_RST)) &&
+        !remember_ack(&segment, hash, now_us)) {
         add(PURE_ACKS, 1);
         return PASS;
     }
@@ -219,6 +234,8 @@ int xcopy_request(struct __sk_buff *skb) {
         add(DUPLICATES, 1);
         return PASS;
     }
+    if (segment.flags & FLAG_SYN)
+        remember_ack(&segment, hash, now_us);
     capture(skb, &segment, *index, now_us, think_time(&segment, hash, now_us));
     return PASS;
 }

@@ -14,6 +14,7 @@
 #include "record.h"
 #include "ring.h"
 #include "state.h"
+#include "too-big.h"
 
 #define MAX_HEADERS 128
 #define FLOW_WORDS (65536 / 64)
@@ -42,11 +43,11 @@ struct {
     __type(value, __u64);
 } flows SEC(".maps");
 
-static __always_inline __u32 *find_path(const struct segment *segment,
-                                        const struct addresses *addresses) {
-    struct path key = {.target_port = segment->source_port, .family = segment->family};
-    __builtin_memcpy(key.target, addresses->source, sizeof(key.target));
-    __builtin_memcpy(key.local, addresses->destination, sizeof(key.local));
+static __always_inline __u32 *find_path(const __u8 *target, const __u8 *local, __be16 target_port,
+                                        __u16 family) {
+    struct path key = {.target_port = target_port, .family = family};
+    __builtin_memcpy(key.target, target, sizeof(key.target));
+    __builtin_memcpy(key.local, local, sizeof(key.local));
     return bpf_map_lookup_elem(&paths, &key);
 }
 
@@ -85,17 +86,46 @@ static __always_inline void capture(struct __sk_buff *skb, const struct segment 
     }
 }
 
+/* User space learns the path's MTU from a message about a flow of ours; this host's TCP ignores it.
+ */
+static __always_inline void capture_too_big(struct __sk_buff *skb) {
+    struct quoted quoted;
+    if (read_too_big(skb, &quoted))
+        return;
+    __u32 *index = find_path(quoted.addresses.destination, quoted.addresses.source,
+                             quoted.ports.destination, quoted.family);
+    if (!index || !is_ours(*index, quoted.ports.source))
+        return;
+    void *ring = ring_of_this_cpu();
+    if (!ring)
+        return;
+    struct record header = {
+        .time_us = bpf_ktime_get_ns() / 1000,
+        .think_us = 0xffffffff,
+        .length = quoted.length,
+        .captured = quoted.length < MAX_HEADERS ? quoted.length : MAX_HEADERS,
+        .index = *index,
+        .ifindex = skb->ifindex,
+    };
+    if (put(skb, ring, &header, network_offset(skb), MAX_HEADERS) < 0)
+        add(RESPONSE_RING_FULL, 1);
+}
+
 SEC("tc")
 int xcopy_response(struct __sk_buff *skb) {
     struct segment segment;
     if (is_certainly_not_ours(skb, SOURCE_PORT))
         return PASS;
-    if (parse(skb, &segment) != SEGMENT || !port_matches(segment.source_port))
+    enum parsed parsed = parse(skb, &segment);
+    if (parsed == OTHER)
+        capture_too_big(skb);
+    if (parsed != SEGMENT || !port_matches(segment.source_port))
         return PASS;
     struct addresses addresses;
     if (read_addresses(skb, &segment, &addresses))
         return PASS;
-    __u32 *index = find_path(&segment, &addresses);
+    __u32 *index =
+        find_path(addresses.source, addresses.destination, segment.source_port, segment.family);
     if (!index || !is_ours(*index, segment.destination_port))
         return PASS;
     __u64 now_us = bpf_ktime_get_ns() / 1000;

@@ -39,6 +39,13 @@ static __always_inline void add(enum counter counter, __u64 amount) {
         values->at[counter] += amount;
 }
 
+/* Whether the client flow with this hash is among those that are left out. */
+static __always_inline int is_left_out(__u32 hash) {
+    __u32 zero = 0;
+    volatile struct control *shared = bpf_map_lookup_elem(&control, &zero);
+    return shared && hash < shared->left_out;
+}
+
 /* Whether user space showed a sign of life lately; if not, everything passes and nothing is
  * captured. */
 static __always_inline int alive(__u64 now_us) {

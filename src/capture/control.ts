@@ -4,6 +4,7 @@ import { PAGE_SIZE } from "../native/page.ts";
 
 const HEARTBEAT = 0;
 const WAITING = 1;
+const LEFT_OUT = 2;
 
 /**
  * The programs do nothing until the first heartbeat, and again 2 s after the last one.
@@ -13,7 +14,7 @@ export class Control {
 
   /** `map` is the descriptor of the map `control`. */
   constructor(map: number) {
-    this.#words = new Int32Array(mapShared(map, PAGE_SIZE, PROT_READ | PROT_WRITE).buffer, 0, 2);
+    this.#words = new Int32Array(mapShared(map, PAGE_SIZE, PROT_READ | PROT_WRITE).buffer, 0, 3);
   }
 
   /** Says that user space is alive; `ms` is CLOCK_MONOTONIC in milliseconds. */
@@ -27,6 +28,12 @@ export class Control {
    */
   setWaiting(waiting: boolean): void {
     Atomics.store(this.#words, WAITING, waiting ? 1 : 0);
+  }
+
+  /** Which share of the clients' flows is captured, 0 to 1; the same flows at the same share, more at a larger one. */
+  setSample(share: number): void {
+    // 2^32 does not fit: of a share of 0 one flow in four thousand million is captured.
+    this.#words[LEFT_OUT] = Math.min(0xffffffff, Math.round((1 - share) * 2 ** 32)) | 0;
   }
 
   get waiting(): boolean {

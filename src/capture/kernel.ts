@@ -29,6 +29,7 @@ export const KERNEL_COUNTERS = [
   "responseBytes",
   "responseRingFull",
   "inert",
+  "unsampled",
 ] as const;
 
 export type KernelCounter = (typeof KERNEL_COUNTERS)[number];

@@ -9,6 +9,7 @@
  *   dispatch()        fills the batches with all that is due, once per session
  */
 import type { PacketBatch } from "../wire/batch.ts";
+import { readTooBig, type TooBig } from "../wire/icmp.ts";
 import type { Packet } from "../wire/packet.ts";
 import { ACK, distance, FIN, parseOptions, RST, SYN, URG } from "../wire/tcp.ts";
 import {
@@ -72,7 +73,9 @@ import {
   SERVICE,
   SHED,
   SINCE,
+  SND_MAX,
   SND_NXT,
+  SND_UNA,
   STATE,
   STREAM_END,
   STREAMING,
@@ -120,6 +123,7 @@ export class Engine {
   /** By path; meaningful for the paths that `probe` was called for. */
   readonly probeResults: ProbeResult[];
   private readonly c: Context;
+  private readonly message: TooBig = { mtu: 0, sourcePort: 0, seq: 0 };
   private readonly expireRow = (s: number): void => this.expire(s);
   private readonly setProbe = (path: number, result: "answered" | "refused"): void => {
     this.probeResults[path] = result;
@@ -211,22 +215,37 @@ export class Engine {
   }
 
   /**
-   * The path takes packets of at most `mtu` bytes (an ICMP message, or the interface): what is in flight to `port`
-   * (0: of any session) is cut anew. Lower than what every host must take is not believed (RFC 1191, RFC 8200).
+   * Takes an ICMP message that a packet of ours was too big; `packet.index` is its path. It is believed if it quotes what
+   * is in flight (RFC 5927 section 4.1).
    */
-  lowerMtu(pathIndex: number, port: number, mtu: number, now: number): void {
+  tooBig(packet: Packet, now: number): void {
     const c = this.c;
     c.now = now;
-    const path = c.paths[pathIndex]!;
-    if (mtu >= path.mtu || mtu < (path.pair.family === 4 ? LEAST_MTU_IPV4 : LEAST_MTU_IPV6)) return;
-    path.mtu = mtu;
-    if (port !== 0) {
-      const s = c.ownFlows.find(pathIndex, port);
-      if (s !== NONE) resendSmaller(c, s);
-      return;
-    }
+    if (!readTooBig(packet, this.message)) return;
+    const s = c.ownFlows.find(packet.index, this.message.sourcePort);
+    if (s === NONE) return;
+    const row = s * ROW;
+    const isInFlight =
+      distance(this.message.seq, c.words[row + SND_UNA]!) >= 0 &&
+      distance(this.message.seq, c.words[row + SND_MAX]!) < 0;
+    if (isInFlight) this.lowerMtu(packet.index, this.message.mtu, now);
+  }
+
+  /**
+   * Packets to the target of a path may have at most `mtu` bytes from now on, and what is in flight is cut anew. Less than
+   * every path must take is not believed.
+   */
+  lowerMtu(pathIndex: number, mtu: number, now: number): void {
+    const c = this.c;
+    c.now = now;
+    const { pair } = c.paths[pathIndex]!;
+    if (mtu < (pair.family === 4 ? LEAST_MTU_IPV4 : LEAST_MTU_IPV6)) return;
+    const target = pair.destination.join();
+    const isSmaller = c.paths.map((path) => path.mtu > mtu && path.pair.destination.join() === target);
+    if (!isSmaller.includes(true)) return;
+    for (const [index, smaller] of isSmaller.entries()) if (smaller) c.paths[index]!.mtu = mtu;
     for (let s = 0; s < c.table.end; s++) {
-      if (c.words[s * ROW + STATE]! >= ESTABLISHED && c.words[s * ROW + PATH] === pathIndex)
+      if (c.words[s * ROW + STATE]! >= ESTABLISHED && isSmaller[c.words[s * ROW + PATH]!])
         resendSmaller(c, s);
     }
   }

@@ -4,11 +4,22 @@
  */
 import { NONE } from "./table.ts";
 
+/** The ports of one path. */
+interface Queue {
+  /** Ports not used yet: from this index of `all` on, around its end. */
+  next: number;
+  unused: number;
+  /** Ports that came free, a ring that grows: only as much memory as ports were in use at a time. */
+  free: Uint16Array;
+  head: number;
+  count: number;
+}
+
+const FIRST_RING = 64;
+
 export class Ports {
   private readonly all: Uint16Array;
-  private readonly queues: (Uint16Array | undefined)[] = [];
-  private readonly heads: number[] = [];
-  private readonly counts: number[] = [];
+  private readonly queues: (Queue | undefined)[] = [];
   private readonly random: () => number;
 
   /** `ranges`: [first, last] of each; `random`: 0 to 1, for the first port of each path. */
@@ -21,25 +32,40 @@ export class Ports {
 
   /** A free port of the path, or NONE. */
   take(path: number): number {
+    const { all } = this;
     let queue = this.queues[path];
     if (queue === undefined) {
-      queue = this.all.slice();
+      const next = Math.floor(this.random() * all.length);
+      queue = { next, unused: all.length, free: new Uint16Array(FIRST_RING), head: 0, count: 0 };
       this.queues[path] = queue;
-      this.heads[path] = Math.floor(this.random() * queue.length);
-      this.counts[path] = queue.length;
     }
-    if (this.counts[path] === 0) return NONE;
-    const head = this.heads[path]!;
-    this.heads[path] = head + 1 === queue.length ? 0 : head + 1;
-    this.counts[path]!--;
-    return queue[head]!;
+    if (queue.unused > 0) {
+      queue.unused--;
+      const port = all[queue.next]!;
+      queue.next = queue.next + 1 === all.length ? 0 : queue.next + 1;
+      return port;
+    }
+    if (queue.count === 0) return NONE;
+    queue.count--;
+    const port = queue.free[queue.head]!;
+    queue.head = (queue.head + 1) & (queue.free.length - 1);
+    return port;
   }
 
   /** Gives a port back; it goes to the end of the queue. */
   give(path: number, port: number): void {
     const queue = this.queues[path]!;
-    const at = this.heads[path]! + this.counts[path]!;
-    queue[at >= queue.length ? at - queue.length : at] = port;
-    this.counts[path]!++;
+    if (queue.count === queue.free.length) grow(queue);
+    queue.free[(queue.head + queue.count) & (queue.free.length - 1)] = port;
+    queue.count++;
   }
+}
+
+/** Doubles the ring; its ports keep their order. */
+function grow(queue: Queue): void {
+  const larger = new Uint16Array(queue.free.length * 2);
+  larger.set(queue.free.subarray(queue.head));
+  larger.set(queue.free.subarray(0, queue.head), queue.free.length - queue.head);
+  queue.free = larger;
+  queue.head = 0;
 }

@@ -51,7 +51,11 @@ export function runLoop(
     counters[INDEX.requestBytes]! += packet.length;
     engine.request(packet, now);
   };
-  const onResponse = (packet: Packet): void => engine.response(packet, now);
+  const onResponse = (packet: Packet): void => {
+    // Without a TCP header it is an ICMP message: see bpf/record.h.
+    if (packet.tcp === packet.ip) engine.tooBig(packet, now);
+    else engine.response(packet, now);
+  };
   const isEmpty = (): boolean => requests.isEmpty && responses.isEmpty;
   const send = (): void => sendAll(batches, injectors, shared);
 

@@ -212,7 +212,7 @@ describe("the path", () => {
     const net = new Simulation({ seed: 1 });
     client(net, { port: 40000, requests: [large], segment: 21_000 });
     net.mtu = 1300;
-    net.at(net.now + 3000, () => net.engine.lowerMtu(0, 0, 1300, net.now));
+    net.at(net.now + 3000, () => net.engine.lowerMtu(0, 1300, net.now));
     net.run(150_000);
     expect(texts(net)).toEqual([large]);
   });
@@ -227,7 +227,7 @@ describe("the path", () => {
 
   test("an MTU that no path has is not believed", () => {
     const net = new Simulation({ seed: 1 });
-    net.engine.lowerMtu(0, 0, 68, net.now);
+    net.engine.lowerMtu(0, 68, net.now);
     client(net, { port: 40000, requests: [large], segment: 21_000 });
     net.run(5_000_000);
     expect(Math.max(...net.sent.map(({ segment }) => segment.payload.length))).toBe(1448);

@@ -1,0 +1,91 @@
+/** ICMP messages about packets of ours reach user space, and pass. */
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:test";
+import { testRun } from "../../src/native/libbpf.ts";
+import { readTooBig } from "../../src/wire/icmp.ts";
+import { Packet } from "../../src/wire/packet.ts";
+import { ACK, build, type Frame } from "./build.ts";
+import { loadForTest, type TestCapture } from "./capture.ts";
+
+const PASS = -1;
+const PORT = 33000;
+/** A packet of ours to the target. */
+const OURS: Frame = {
+  source: "10.0.0.2",
+  destination: "10.0.0.9",
+  sourcePort: PORT,
+  destinationPort: 8080,
+  flags: ACK,
+  seq: 77,
+};
+const OURS6: Frame = { ...OURS, source: "fd00::2", destination: "fd00::9" };
+
+let capture: TestCapture;
+
+beforeAll(() => {
+  capture = loadForTest();
+  capture.flows.add(0, PORT);
+  capture.flows.add(1, PORT);
+});
+
+afterAll(() => {
+  capture?.kernel.detach();
+});
+
+beforeEach(() => {
+  capture.beat();
+  capture.takeResponses();
+  capture.counted();
+});
+
+/** The frame of a message of type and code that quotes `quoted`, from a router. */
+function message(quoted: Frame, type: number, code: number, rest: number[]): Uint8Array {
+  const inner = build(quoted).ip.subarray(0, 60);
+  const isIpv6 = quoted.source!.includes(":");
+  const carrier = build({
+    source: isIpv6 ? "fd00::1" : "10.0.0.1",
+    destination: quoted.source!,
+    payload: 28 + inner.length - 20,
+  });
+  const { bytes } = carrier;
+  const ip = bytes.length - carrier.ip.length;
+  const icmp = ip + (isIpv6 ? 40 : 20);
+  bytes[isIpv6 ? ip + 6 : ip + 9] = isIpv6 ? 58 : 1;
+  bytes.set([type, code, 0, 0, ...rest], icmp);
+  bytes.set(inner, icmp + 8);
+  return bytes;
+}
+
+const run = (frame: Uint8Array): number => testRun(capture.kernel.responseProgram, frame).verdict;
+
+describe("a packet of ours was too big", () => {
+  const cases: [string, Uint8Array, number][] = [
+    ["IPv4", message(OURS, 3, 4, [0, 0, 1300 >> 8, 1300 & 255]), 0],
+    ["IPv6", message(OURS6, 2, 0, [0, 0, 1300 >> 8, 1300 & 255]), 1],
+  ];
+  test.each(cases)("%s", (_, frame, index) => {
+    expect(run(frame)).toBe(PASS);
+    const [record, ...others] = capture.takeResponses();
+    expect(others).toEqual([]);
+    expect(record!.index).toBe(index);
+    expect(record!.tcp).toBe(0);
+    const packet = new Packet(record!.bytes);
+    packet.end = record!.bytes.length;
+    const told = { mtu: 0, sourcePort: 0, seq: 0 };
+    expect(readTooBig(packet, told)).toBe(true);
+    expect(told).toEqual({ mtu: 1300, sourcePort: PORT, seq: 77 });
+  });
+});
+
+describe("what is left alone", () => {
+  const cases: [string, Uint8Array][] = [
+    ["another flow of this host", message({ ...OURS, sourcePort: PORT + 1 }, 3, 4, [0, 0, 5, 0])],
+    ["another target", message({ ...OURS, destination: "10.0.0.8" }, 3, 4, [0, 0, 5, 0])],
+    ["port unreachable", message(OURS, 3, 3, [0, 0, 5, 0])],
+    ["an echo request", message(OURS, 8, 0, [0, 0, 5, 0])],
+    ["IPv6 time exceeded", message(OURS6, 3, 0, [0, 0, 5, 0])],
+  ];
+  test.each(cases)("%s", (_, frame) => {
+    expect(run(frame)).toBe(PASS);
+    expect(capture.takeResponses()).toEqual([]);
+  });
+});
