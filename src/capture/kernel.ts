@@ -8,6 +8,7 @@ import {
   type CarriedLibrary,
   createRing,
   createTcxLink,
+  fillArrayOfMaps,
   lookupMap,
   openLibbpf,
   updateMap,
@@ -191,8 +192,8 @@ export function loadKernelCapture(options: KernelCaptureOptions): KernelCapture 
     response.setMaxEntries("flows", Math.max(1, options.paths.length) * FLOW_WORDS_PER_PATH);
     response.load();
 
-    fill(request.mapFd("rings"), requestRings);
-    fill(response.mapFd("rings"), responseRings);
+    fillArrayOfMaps(request.mapFd("rings"), requestRings);
+    fillArrayOfMaps(response.mapFd("rings"), responseRings);
     fillServices(request, options.services);
     fillPaths(response, options.paths);
 
@@ -241,12 +242,6 @@ function possibleCpus(): number {
 /** u32 in the kernel's byte order, which is little on all that xcopy runs on. */
 function words(...values: number[]): Uint8Array {
   return new Uint8Array(new Uint32Array(values).buffer);
-}
-
-function fill(arrayOfMaps: number, fds: number[]): void {
-  fds.forEach((fd, cpu) => {
-    updateMap(arrayOfMaps, words(cpu), words(fd));
-  });
 }
 
 function fillPorts(object: BpfObject, ports: number[]): void {

@@ -29,6 +29,10 @@ const SYMBOLS = {
     args: [FFIType.i32, FFIType.ptr, FFIType.ptr, FFIType.u64_fast],
     returns: FFIType.i32,
   },
+  bpf_map_update_batch: {
+    args: [FFIType.i32, FFIType.ptr, FFIType.ptr, FFIType.ptr, FFIType.ptr],
+    returns: FFIType.i32,
+  },
   bpf_map_lookup_elem: { args: [FFIType.i32, FFIType.ptr, FFIType.ptr], returns: FFIType.i32 },
   bpf_tc_hook_create: { args: [FFIType.ptr], returns: FFIType.i32 },
   bpf_tc_hook_destroy: { args: [FFIType.ptr], returns: FFIType.i32 },
@@ -56,6 +60,7 @@ const BPF_F_LINK = 1 << 13;
 const BPF_MAP_TYPE_RINGBUF = 27;
 const BPF_TC_INGRESS = 1;
 const BPF_TC_EGRESS = 2;
+const MFD_CLOEXEC = 1;
 const VERIFIER_LOG_BYTES = 1 << 22;
 
 /** A shared library inside the executable. */
@@ -93,13 +98,16 @@ export function openLibbpf(carried: CarriedLibrary[] = []): void {
 
 /** A library that is loaded already satisfies those that name its soname, wherever it came from. */
 function openCarried(carried: CarriedLibrary[]): ReturnType<typeof open> {
-  const paths = carried.map(({ name, bytes }) => `/proc/self/fd/${fileInMemory(name, bytes)}`);
+  const files = carried.map(({ name, bytes }) => fileInMemory(name, bytes));
+  const paths = files.map((fd) => `/proc/self/fd/${fd}`);
   for (const [index, { symbol }] of carried.entries()) dlopen(paths[index]!, { [symbol]: {} });
-  return open(paths.at(-1)!);
+  const opened = open(paths.at(-1)!);
+  for (const fd of files) libc.close(fd);
+  return opened;
 }
 
 function fileInMemory(name: string, bytes: Uint8Array): number {
-  const fd = libc.memfd_create(address(text(name)), 0);
+  const fd = libc.memfd_create(address(text(name)), MFD_CLOEXEC);
   const code = errno();
   if (fd < 0) {
     throw new Failure(
@@ -239,6 +247,24 @@ export function createRing(bytes: number): number {
 export function updateMap(fd: number, key: Uint8Array, value: Uint8Array): void {
   const result = lib.bpf_map_update_elem(fd, key, value, 0);
   if (result < 0) throw bpfFailure("update a BPF map", -result);
+}
+
+/**
+ * Puts maps into an array of maps, from index 0 on. In one call, because the kernel waits some 10 ms for running programs
+ * at the end of each; kernels that know no such call take one per map. Throws a Failure.
+ */
+export function fillArrayOfMaps(fd: number, maps: number[]): void {
+  const keys = Uint32Array.from(maps, (_, index) => index);
+  const values = Uint32Array.from(maps);
+  const result = lib.bpf_map_update_batch(fd, keys, values, Uint32Array.of(maps.length), null);
+  if (result >= 0) return;
+  for (const [index] of maps.entries()) {
+    updateMap(
+      fd,
+      new Uint8Array(keys.slice(index, index + 1).buffer),
+      new Uint8Array(values.slice(index, index + 1).buffer),
+    );
+  }
 }
 
 /** Fills `value`: of a per-CPU map all values of all possible CPUs, each padded to 8 bytes. Throws a Failure. */
