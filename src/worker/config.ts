@@ -67,6 +67,9 @@ export interface DataPlaneConfig {
   sessionTimeout: number;
   /** A session without any sign of life for this long is forgotten. */
   idleTimeout: number;
+  /** Share of the sessions that are captured, over 0 to 1, and us since the start in which it grows to that from 0. */
+  sample: number;
+  ramp: number;
   /** How often each session is copied along each route, and us over which the copies are spread. */
   replicas: number;
   jitter: number;

@@ -12,6 +12,7 @@ import { monotonicMicroseconds } from "../native/libc.ts";
 import { PacketBatch } from "../wire/batch.ts";
 import { ipPair } from "../wire/ip.ts";
 import type { Packet } from "../wire/packet.ts";
+import { Chores } from "./chores.ts";
 import type { DataPlaneConfig } from "./config.ts";
 import { record } from "./histogram.ts";
 import { Pause } from "./pause.ts";
@@ -20,9 +21,9 @@ import type { ProbeResult } from "./start.ts";
 
 /** Records of each kind per round: what is due is sent before more is read. */
 const ROUND = 256;
-/** us; the kernel programs go inert after 2 s without one. */
-const HEARTBEAT_INTERVAL = 500_000;
-const REFRESH_INTERVAL = 1_000_000;
+/** us between two looks: in the end, and at any time. */
+const DRAIN_LOOK = 10_000;
+const LONGEST_WAIT = 500_000;
 /** us a target has to answer the try of its path; its SYN is repeated once in that time. */
 const PROBE_SPAN = 3_000_000;
 /** A session may keep this share of the memory bound. */
@@ -45,6 +46,7 @@ export function runLoop(
   const pause = new Pause(control, [...config.requestRings, ...config.responseRings, wake]);
   let now = monotonicMicroseconds();
   const engine = createEngine(config, shared, flows, batches, now);
+  const chores = new Chores(config, control, engine, injectors, now);
 
   const onRequest = (packet: Packet): void => {
     counters[INDEX.requests]!++;
@@ -65,34 +67,27 @@ export function runLoop(
     probeUntil = now + PROBE_SPAN;
   }
   let isReady = false;
-  let heartbeatAt = 0;
-  let refreshAt = now + REFRESH_INTERVAL;
   let drainUntil = 0;
 
   for (;;) {
     now = monotonicMicroseconds();
-    if (now >= heartbeatAt) {
-      control.heartbeat(now / 1000);
-      heartbeatAt = now + HEARTBEAT_INTERVAL;
-    }
-    if (now >= refreshAt) {
-      for (const injector of injectors) injector.refresh();
-      refreshAt = now + REFRESH_INTERVAL;
-    }
+    chores.run(now);
     const records = responses.drain(onResponse, ROUND) + requests.drain(onRequest, ROUND);
     engine.advance(now);
     while (!engine.dispatch(now)) send();
     send();
+    chores.adaptMtu(now);
 
     if (!isReady && (now >= probeUntil || engine.probeResults.every((result) => result !== "silent"))) {
       isReady = true;
+      chores.begin(now);
       onReady(engine.probeResults.map((result, path) => ({ path, result })));
     }
     const command = Atomics.load(shared.command, 0);
     if (command === DRAIN && drainUntil === 0) drainUntil = now + shared.command[1]! * 1000;
     if (command === STOP || (drainUntil > 0 && isDrained(records, engine, now, drainUntil))) break;
     if (records >= ROUND) continue;
-    const limit = Math.min(heartbeatAt - now, drainUntil > 0 ? 10_000 : HEARTBEAT_INTERVAL);
+    const limit = Math.min(chores.wait(now), drainUntil > 0 ? DRAIN_LOOK : LONGEST_WAIT);
     pause.wait(records, engine.isHeldUp(now), engine.wait(now, limit), isEmpty);
   }
 
