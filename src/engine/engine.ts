@@ -187,16 +187,20 @@ export class Engine {
       return;
     }
     if (packet.length > 0) {
-      const taken = takePayload(c, s, packet);
-      if (taken === "repeated") c.counters[COUNTER.repeated]!++;
-      else if (taken === "stray") c.counters[COUNTER.stray]!++;
-      else if (taken === "no memory") this.relieve(s);
+      this.takeData(s, packet, packet.seq);
     } else if (!(flags & FIN)) {
       takeHandshake(c, s, packet);
       return;
     }
     if (flags & FIN) this.takeEnd(s, packet, CLIENT_FIN);
     c.makeReady(s);
+  }
+
+  private takeData(s: number, packet: Packet, first: number): void {
+    const taken = takePayload(this.c, s, packet, first);
+    if (taken === "repeated") this.c.counters[COUNTER.repeated]!++;
+    else if (taken === "stray") this.c.counters[COUNTER.stray]!++;
+    else if (taken === "no memory") this.relieve(s);
   }
 
   /** Takes a packet of a target; `packet.index` is the path it came back on. */
@@ -408,6 +412,7 @@ export class Engine {
     w[row + OFFER_WSCALE] = options.windowScale;
     if (!options.sackPermitted) w[row + FLAGS]! &= ~OFFER_SACK;
     if (!options.hasTimestamps) w[row + FLAGS]! &= ~OFFER_TIMESTAMPS;
+    if (packet.length > 0) this.takeData(s, packet, isn + 1); // TCP Fast Open (RFC 7413)
     if (w[row + FLAGS]! & SHED) return;
     c.times[s * TIMES + SYN_AT] = packet.time;
     // Under a limit a connection is worth opening only for a turn that may go.

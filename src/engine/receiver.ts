@@ -27,6 +27,7 @@ import {
   LAST_ACK_STATE,
   LAST_PUSH,
   MSS,
+  OFFER_MSS,
   OFFER_SACK,
   OFFER_TIMESTAMPS,
   OFFER_WSCALE,
@@ -39,7 +40,9 @@ import {
   RCV_ACKED,
   RCV_NXT,
   RESPONSE_AT,
+  RETRIES,
   ROW,
+  RTO,
   SACK,
   SEND_SYN,
   SINCE,
@@ -67,6 +70,8 @@ const HANDSHAKE_ACK = 20_000;
 /** How long the row of a finished connection answers a repeated FIN. The port itself rests far longer (ports.ts). */
 const TIME_WAIT_SPAN = 1_000_000;
 const DEFAULT_MSS = 536;
+/** RFC 6298 section 5.7. */
+const RTO_AFTER_SYN_LOSS = 3_000_000;
 /** RFC 6928. */
 const INITIAL_WINDOW = 10;
 /** Least MSS we cut to, whatever the peer says (Linux's TCP_MIN_SND_MSS). */
@@ -183,6 +188,7 @@ function takeSynAck(c: Context, s: number, packet: Packet, probed: ProbeOutcome)
   w[row + MSS] = Math.max(LEAST_MSS, mss);
   w[row + CWND] = INITIAL_WINDOW * w[row + MSS]!;
   w[row + STATE] = ESTABLISHED;
+  if (w[row + RETRIES]! > 0) w[row + RTO] = RTO_AFTER_SYN_LOSS;
   takeAcknowledgedSyn(c, s, packet);
   if (offered & PROBE) {
     probed(w[row + PATH]!, "answered");
@@ -248,7 +254,7 @@ function takeData(c: Context, s: number, seq: number, length: number, push: bool
   if (push) w[row + FLAGS]! |= LAST_PUSH;
   else w[row + FLAGS]! &= ~LAST_PUSH;
   t[s * TIMES + RESPONSE_AT] = time;
-  if (distance(w[row + RCV_NXT]!, w[row + RCV_ACKED]!) >= 2 * w[row + MSS]!) {
+  if (distance(w[row + RCV_NXT]!, w[row + RCV_ACKED]!) >= 2 * w[row + OFFER_MSS]!) {
     w[row + FLAGS]! |= ACK_NOW;
   } else {
     delayAck(c, s);

@@ -5,7 +5,7 @@
  * the data before begins a new one.
  */
 import type { Packet } from "../wire/packet.ts";
-import { distance } from "../wire/tcp.ts";
+import { distance, PSH, SYN } from "../wire/tcp.ts";
 import type { Context } from "./context.ts";
 import { COUNTER } from "./counters.ts";
 import { ACK_NUMBER, LENGTH, MARKS, NEXT, PUSH, SEGMENT, SEQ, TURN_START } from "./segments.ts";
@@ -49,20 +49,20 @@ const RECOVERED_SHARE = 0.5;
 /** What became of captured payload. */
 export type Taken = "taken" | "repeated" | "stray" | "no memory";
 
-/** Takes the payload of a captured packet (at least one byte). */
-export function takePayload(c: Context, s: number, packet: Packet): Taken {
+/** Takes the payload of a captured packet (at least one byte); `first` is the sequence number of its first byte. */
+export function takePayload(c: Context, s: number, packet: Packet, first: number): Taken {
   const w = c.words;
   const row = s * ROW;
   if (w[row + FLAGS]! & MIDSTREAM && !findTurn(c, s, packet)) return "taken";
 
   const length = Math.min(packet.length, packet.end - packet.payload);
-  const ahead = distance(packet.seq, w[row + STREAM_END]!);
+  const ahead = distance(first, w[row + STREAM_END]!);
   if (ahead + length <= 0) return "repeated";
   if (ahead > MOST_AHEAD) return "stray";
   const skip = ahead < 0 ? -ahead : 0;
   const sessionBytes = w[row + QUEUED]! + length;
-  const seq = (packet.seq + skip) | 0;
-  const marks = packet.flags & 0x08 ? PUSH : 0;
+  const seq = (first + skip) | 0;
+  const marks = packet.flags & (PSH | SYN) ? PUSH : 0;
 
   if (ahead <= 0 && isIgnored(c, s, packet.ack)) {
     w[row + STREAM_END] = (seq + length - skip) | 0;
