@@ -376,7 +376,7 @@ export function endSession(c: Context, s: number, reason: DropReason = "ended", 
     if (!(flags & SUPERSEDED)) c.clientFlows.remove(s);
     c.counters[COUNTER.active]!--;
     let counter = COUNTER.failed;
-    if (flags & SHED) counter = COUNTER.shed;
+    if (flags & SHED || (w[row + CONNECTIONS] === 0 && !(flags & MIDSTREAM))) counter = COUNTER.shed;
     else if (wasReset) counter = COUNTER.resetSessions;
     else if (flags & (WAS_ESTABLISHED | MIDSTREAM)) counter = COUNTER.closed;
     c.counters[counter]!++;

@@ -145,15 +145,15 @@ export class Context {
     this.queueHead = (this.queueHead + 1) | 0;
   }
 
-  /** Takes `count` (0 or 1) turns off the allowance of `turnLimit`; false if it is used up. */
-  allowTurn(count: number): boolean {
+  /** Takes one turn off the allowance of `turnLimit`; false if it is used up. */
+  allowTurn(): boolean {
     const { turnLimit } = this.config;
     if (turnLimit === 0) return true;
     const earned = ((this.now - this.allowanceAt) * turnLimit) / 1e6;
     this.allowanceAt = this.now;
     this.allowance = Math.min(burst(turnLimit), this.allowance + earned);
     if (this.allowance < 1) return false;
-    this.allowance -= count;
+    this.allowance--;
     return true;
   }
 

@@ -40,6 +40,7 @@ import {
   NONE,
   OPEN_AT_ONCE,
   PATH,
+  PREPAID,
   RECOVER,
   RETRANSMIT,
   RETRIES,
@@ -92,7 +93,7 @@ export function transmit(c: Context, s: number): Sent {
   const w = c.words;
   const row = s * ROW;
   if (w[row + STATE] === CLOSED) {
-    if (isOver(c, s)) return "over";
+    if (isOver(c, s) && !(w[row + FLAGS]! & OPEN_AT_ONCE)) return "over";
     if (!wantsConnection(c, s)) return "done";
     if (!openConnection(c, s)) return "no port";
   }
@@ -128,9 +129,11 @@ function wantsConnection(c: Context, s: number): boolean {
   if (flags & SHED) return false;
   const delay = c.times[s * TIMES + DELAY]!;
   if (flags & OPEN_AT_ONCE) return hasCome(c, s, c.times[s * TIMES + SYN_AT]! + delay);
-  while (w[row + CURSOR] !== NONE && !c.allowTurn(0)) dropTurn(c, s, "limit");
   const segment = w[row + CURSOR]!;
-  return segment !== NONE && (delay === 0 || hasCome(c, s, c.segments.times[segment]! + delay));
+  if (segment === NONE || (delay > 0 && !hasCome(c, s, c.segments.times[segment]! + delay))) return false;
+  while (w[row + CURSOR] !== NONE && !c.allowTurn()) dropTurn(c, s, "limit");
+  w[row + FLAGS]! |= PREPAID;
+  return w[row + CURSOR] !== NONE;
 }
 
 /** Payload bytes of one segment: what the handshake allows, or less where the path has shrunk since. */
@@ -196,10 +199,11 @@ function sendData(c: Context, s: number): Sent {
         return "done";
       }
       if (w[row + HEAD] === segment && w[row + SND_NXT] === w[row + SND_MAX]) {
-        if (!c.allowTurn(1)) {
+        if (!(w[row + FLAGS]! & PREPAID) && !c.allowTurn()) {
           dropTurn(c, s, "limit");
           continue;
         }
+        w[row + FLAGS]! &= ~PREPAID;
         // Turns may have been left out: the next one follows what was sent.
         w[row + SEQ_DELTA] = (w[row + SND_NXT]! - g[at + SEQ]!) | 0;
       }

@@ -186,6 +186,8 @@ export const STREAMING = 1 << 25;
 export const HANDSHAKEN = 1 << 26;
 /** The turn before went on without an answer. */
 export const OVERDUE = 1 << 27;
+/** The connection was opened for a turn that is already taken off the limit of turns. */
+export const PREPAID = 1 << 31;
 /** DUPLICATE_ACKS is not 0. */
 export const HAS_DUPLICATES = 1 << 30;
 /** The open turn was counted as answered already. */
