@@ -25,18 +25,26 @@ function within(value: number, range: Range): boolean {
   return value >= range.first && value <= range.last;
 }
 
+/** Whether a text is a whole decimal number within a range. */
+export function isWhole(text: string, range: Range): boolean {
+  return WHOLE.test(text) && within(Number(text), range);
+}
+
+/** Whether a text is a decimal number, with or without a fraction, within a range. */
+export function isDecimal(text: string, range: Range): boolean {
+  return DECIMAL.test(text) && within(Number(text), range);
+}
+
 /** A whole decimal number, the whole text of it, within a range. Throws a Failure that names the option. */
 export function parseWhole(option: string, text: string, range: Range): number {
-  const value = Number(text);
-  if (!WHOLE.test(text) || !within(value, range)) throw refuse(option, text, "whole number", range);
-  return value;
+  if (!isWhole(text, range)) throw refuse(option, text, "whole number", range);
+  return Number(text);
 }
 
 /** A decimal number with or without a fraction, within a range. Throws a Failure that names the option. */
 export function parseDecimal(option: string, text: string, range: Range): number {
-  const value = Number(text);
-  if (!DECIMAL.test(text) || !within(value, range)) throw refuse(option, text, "number", range);
-  return value;
+  if (!isDecimal(text, range)) throw refuse(option, text, "number", range);
+  return Number(text);
 }
 
 /** A socket mark: 32 bits, decimal or `0x...`, not 0 (the mark of everybody else's packets). */

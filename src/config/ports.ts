@@ -1,8 +1,19 @@
 /** The source ports that copied connections may use. */
 import { Failure } from "../native/failure.ts";
+import { isWhole } from "./number.ts";
 
 /** First and last port, both included. */
 export type PortRange = [number, number];
+
+/** One of `count` equal parts of the ports, from 0. */
+export interface Part {
+  index: number;
+  count: number;
+}
+
+/** Parts there are where `-f` does not say: for a handful of xcopies, and still many ports each. */
+const USUAL_PARTS = 16;
+const MOST_PARTS = 1024;
 
 /** `--ports FIRST-LAST`. Throws a Failure (exit code 2). */
 export function parsePorts(text: string): PortRange {
@@ -14,6 +25,50 @@ export function parsePorts(text: string): PortRange {
   if (first < 1 || last > 65535) throw refuse("not ports from 1 to 65535");
   if (first > last) throw refuse("the first port is above the last");
   return [first, last];
+}
+
+/**
+ * `-f K/N`: part K of N. Without N there are 16 parts, or for a K from 16 on as many as the next power of two says: all
+ * xcopies with the same N use different ports. Throws a Failure (exit code 2).
+ */
+export function parsePart(text: string): Part {
+  const [first, second, ...rest] = text.split("/");
+  const fix = `Give a number from 0 to ${MOST_PARTS - 1}, or K/N with a K below N, for example "0/2" here and "1/2" there.`;
+  const refuse = (cause: string) => new Failure(`Cannot use -f "${text}": ${cause}`, fix, 2);
+  if (rest.length > 0 || !isWhole(first!, { first: 0, last: MOST_PARTS - 1 })) {
+    throw refuse(`not a whole number from 0 to ${MOST_PARTS - 1}`);
+  }
+  const index = Number(first);
+  if (second === undefined) {
+    return { index, count: Math.max(USUAL_PARTS, 2 ** (32 - Math.clz32(index))) };
+  }
+  if (!isWhole(second, { first: 1, last: MOST_PARTS })) throw refuse(`not 1 to ${MOST_PARTS} parts`);
+  if (index >= Number(second)) throw refuse(`the parts count from 0 to ${Number(second) - 1}`);
+  return { index, count: Number(second) };
+}
+
+/** How many ports there are in ranges that do not overlap. */
+export function countPorts(ranges: readonly PortRange[]): number {
+  return ranges.reduce((sum, [first, last]) => sum + last - first + 1, 0);
+}
+
+/**
+ * One part of the ports, in their order: no port is in two parts of the same count, every one is in one, and sizes differ
+ * by one at most. Empty where there are fewer ports than parts.
+ */
+export function partOf(ranges: readonly PortRange[], { index, count }: Part): PortRange[] {
+  const total = countPorts(ranges);
+  const from = Math.floor((index * total) / count);
+  const to = Math.floor(((index + 1) * total) / count);
+  const part: PortRange[] = [];
+  let before = 0;
+  for (const [first, last] of ranges) {
+    const start = Math.max(first, first + from - before);
+    const end = Math.min(last, first + to - before - 1);
+    if (start <= end) part.push([start, end]);
+    before += last - first + 1;
+  }
+  return part;
 }
 
 /**

@@ -1,5 +1,14 @@
 import { expect, test } from "bun:test";
-import { formatPorts, freePorts, parsePorts, sharedPorts } from "../../src/config/ports.ts";
+import {
+  countPorts,
+  formatPorts,
+  freePorts,
+  type PortRange,
+  parsePart,
+  parsePorts,
+  partOf,
+  sharedPorts,
+} from "../../src/config/ports.ts";
 import { failing } from "./failing.ts";
 import { fc } from "./seed.ts";
 
@@ -70,4 +79,75 @@ test("ports that ranges have in common are counted", () => {
       [[10, 20]],
     ),
   ).toBe(2);
+});
+
+test.each([
+  ["0", 0, 16],
+  ["15", 15, 16],
+  ["16", 16, 32],
+  ["31", 31, 32],
+  ["32", 32, 64],
+  ["1023", 1023, 1024],
+  ["0/2", 0, 2],
+  ["1/2", 1, 2],
+  ["3/1024", 3, 1024],
+  ["0/1", 0, 1],
+])("-f %s is part %d of %d", (text, index, count) => {
+  expect(parsePart(text)).toEqual({ index, count });
+});
+
+test.each([
+  ["1024", "not a whole number from 0 to 1023"],
+  ["-1", "not a whole number from 0 to 1023"],
+  ["a", "not a whole number from 0 to 1023"],
+  ["1/2/3", "not a whole number from 0 to 1023"],
+  ["/2", "not a whole number from 0 to 1023"],
+  ["0/", "not 1 to 1024 parts"],
+  ["0/0", "not 1 to 1024 parts"],
+  ["0/1025", "not 1 to 1024 parts"],
+  ["2/2", "the parts count from 0 to 1"],
+])('-f "%s": %s', (text, cause) => {
+  expect(failing(() => parsePart(text))).toEqual({
+    message: `Cannot use -f "${text}": ${cause}`,
+    fix: 'Give a number from 0 to 1023, or K/N with a K below N, for example "0/2" here and "1/2" there.',
+    exitCode: 2,
+  });
+});
+
+test("parts go over the gaps between ranges", () => {
+  const ranges: PortRange[] = [
+    [10, 14],
+    [20, 20],
+    [30, 35],
+  ];
+  const parts = (count: number) =>
+    Array.from({ length: count }, (_, index) => formatPorts(partOf(ranges, { index, count })));
+  expect(parts(1)).toEqual(["10-14, 20, 30-35"]);
+  expect(parts(2)).toEqual(["10-14, 20", "30-35"]);
+  expect(parts(4)).toEqual(["10-12", "13-14, 20", "30-32", "33-35"]);
+  expect(parts(5)).toEqual(["10-11", "12-13", "14, 20, 30", "31-32", "33-35"]);
+});
+
+test("every port is in exactly one part, and parts are equal but for one port", () => {
+  const ranges = fc.uniqueArray(fc.nat(65535), { minLength: 2, maxLength: 12 }).map((edges) => {
+    const sorted = edges.toSorted((a, b) => a - b).slice(edges.length % 2);
+    return sorted.flatMap((edge, at): PortRange[] => (at % 2 ? [[sorted[at - 1]!, edge]] : []));
+  });
+  fc.assert(
+    fc.property(ranges, fc.integer({ min: 1, max: 1024 }), (ranges, count) => {
+      const owners = new Uint8Array(65536);
+      const sizes: number[] = [];
+      for (let index = 0; index < count; index++) {
+        const part = partOf(ranges, { index, count });
+        sizes.push(countPorts(part));
+        for (const [first, last] of part) for (let port = first; port <= last; port++) owners[port]!++;
+      }
+      for (const [first, last] of ranges) {
+        expect(owners.subarray(first, last + 1).every((times) => times === 1)).toBe(true);
+      }
+      expect(sizes.reduce((sum, size) => sum + size)).toBe(countPorts(ranges));
+      expect(Math.max(...sizes) - Math.min(...sizes)).toBeLessThanOrEqual(1);
+    }),
+    { numRuns: 100 },
+  );
 });
