@@ -48,7 +48,7 @@ function refuseConflict(mine: Claim, other: Claim): void {
   if (path === undefined) return;
   throw new Failure(
     `Cannot use ports ${formatPorts(mine.ports)} towards "${path.split(" ")[1]}": xcopy with process id ${other.pid} uses them`,
-    "Stop that one, add its -x to this command, or give each of the two its own --ports.",
+    "Stop that one, add its -x to this command, or give each its own part of the ports: -f 0/2 and -f 1/2.",
     3,
   );
 }

@@ -1,5 +1,6 @@
 import { strictCommand } from "../config/arguments.ts";
-import { COPY, parseCopy } from "../config/copy.ts";
+import { parseCopy } from "../config/copy.ts";
+import { COPY } from "../config/copy-command.ts";
 
 export default strictCommand(COPY, async (args) => {
   const options = parseCopy(args);

@@ -21,6 +21,24 @@ function way(egress: EgressConfig): string {
   return `over ${egress.interface}, next hop ${formatAddress(egress.nextHop)} (${known}), ${size}`;
 }
 
+/** What is not done to every session once and at the client's pace. */
+function departures(options: CopyOptions): [name: string, text: string][] {
+  const { sample, ramp, replicas, jitter, limit, rtt, proxyProtocol } = options;
+  const lines: [string, string | false][] = [
+    ["sample", sample < 1 && `${Number((sample * 100).toFixed(4))} % of the connections`],
+    ["ramp", ramp > 0 && `from no connection to all of these within ${ramp / 1e6} s`],
+    ["sessions", options.fullSessions && "only connections that are opened from now on"],
+    ["copies", replicas > 1 && `each connection ${replicas} times`],
+    ["jitter", jitter > 0 && `copies begin up to ${jitter} ms later, each after a time of its own`],
+    ["limit", limit > 0 && `at most ${limit} requests a second; the others are counted, and left out`],
+    ["pace", options.noWait && "requests go when the client sent them, answered or not"],
+    ["pace", options.pace === "fast" && "the next request goes as soon as one is answered"],
+    ["quiet", rtt > 0 && `answers shorter than production's are complete after ${rtt} ms`],
+    ["header", proxyProtocol > 0 && `PROXY protocol v${proxyProtocol} opens each connection`],
+  ];
+  return lines.flatMap(([name, text]) => (text ? [[name, text]] : []));
+}
+
 /** Where programs would be attached, what they would match, what would be sent where, and what would be dropped. */
 export function renderPlan(plan: Plan, options: CopyOptions): string {
   const lines = ["Nothing is touched. Without --dry-run this would happen:", ""];
@@ -28,16 +46,25 @@ export function renderPlan(plan: Plan, options: CopyOptions): string {
     for (const [index, text] of texts.entries()) lines.push(`${(index ? "" : name).padEnd(10)}${text}`);
   };
   const ports = formatPorts(plan.ports);
-  for (const [index, { label, address, port, target, targetPort }] of plan.services.entries()) {
-    const paths = plan.pathsOf[index]!.map((path) => plan.paths[path]!);
-    const egress = plan.egresses[paths[0]!.egress]!;
-    const to = formatEndpoint(target.bytes, targetPort);
+  for (const { address, port, routes } of plan.services) {
     const of = address ? formatAddress(address.bytes) : "every address of this host";
-    add("transfer", label);
-    add("capture", `requests to port ${port} of ${of}; they pass unchanged`);
-    add("send", `to ${to} from ${sources(paths)}`, `ports ${ports}`, way(egress));
-    add("drop", `on ${egress.interface}: answers of ${to} to connections that xcopy opened; nothing else`);
-    lines.push("");
+    for (const { label, targets } of routes) {
+      add("transfer", label);
+      add("capture", `requests to port ${port} of ${of}; they pass unchanged`);
+      const weights = targets.reduce((sum, { weight }) => sum + weight, 0);
+      for (const target of targets) {
+        const paths = target.paths.map((path) => plan.paths[path]!);
+        const egress = plan.egresses[paths[0]!.egress]!;
+        const to = formatEndpoint(target.address.bytes, target.port);
+        const share = targets.length > 1 ? `, ${target.weight} of ${weights} connections` : "";
+        add("send", `to ${to} from ${sources(paths)}${share}`, `ports ${ports}`, way(egress));
+        add(
+          "drop",
+          `on ${egress.interface}: answers of ${to} to connections that xcopy opened; nothing else`,
+        );
+      }
+      lines.push("");
+    }
   }
   const hook = { auto: "tcx, or clsact where the kernel has no tcx", tcx: "tcx", clsact: "clsact" }[
     options.hook
@@ -49,6 +76,7 @@ export function renderPlan(plan: Plan, options: CopyOptions): string {
     `request program   ${plan.interfaces.map(({ name }) => name).join(", ")}`,
     `response program  ${responses}`,
   );
+  for (const [name, text] of departures(options)) add(name, text);
   add("mark", `0x${options.mark.toString(16)} on every packet sent; such packets are not captured`);
   return lines.join("\n");
 }

@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import { type KernelCapture, type KernelService, loadKernelCapture } from "../capture/kernel.ts";
 import type { CopyOptions } from "../config/copy.ts";
+import { labelOf } from "../config/transfer.ts";
 import type { CarriedLibrary } from "../native/libbpf.ts";
 import type { DataPlaneConfig } from "../worker/config.ts";
 import { createShared } from "../worker/shared.ts";
@@ -54,9 +55,9 @@ export function dataPlaneConfig(plan: Plan, options: CopyOptions, kernel: Kernel
     responseRingBytes: kernel.responseRingBytes,
     controlMap: kernel.controlMap,
     flowsMap: kernel.flowsMap,
-    services: plan.services.map(({ label }, index) => ({
-      label,
-      routes: [[{ weight: 1, paths: plan.pathsOf[index]! }]],
+    services: plan.services.map((service) => ({
+      label: labelOf(service),
+      routes: service.routes.map(({ targets }) => targets.map(({ weight, paths }) => ({ weight, paths }))),
     })),
     paths: plan.paths,
     egresses: plan.egresses,
@@ -65,16 +66,18 @@ export function dataPlaneConfig(plan: Plan, options: CopyOptions, kernel: Kernel
     maxSessions: options.maxSessions,
     memory: options.memory,
     sessionTimeout: options.timeout * 1e6,
-    idleTimeout: (options.timeout + 120) * 1e6,
-    replicas: 1,
-    jitter: 0,
-    waitsForAnswers: true,
-    keepsThinkTime: true,
-    turnTimeout: 5e6,
-    quiet: 0,
-    takesMidstream: true,
-    turnLimit: 0,
-    proxyProtocol: 0,
+    idleTimeout: options.keepalive * 1e6,
+    sample: options.sample,
+    ramp: options.ramp,
+    replicas: options.replicas,
+    jitter: Math.round(options.jitter * 1000),
+    waitsForAnswers: !options.noWait,
+    keepsThinkTime: options.pace === "client",
+    turnTimeout: Math.round(options.turnTimeout * 1e6),
+    quiet: Math.round(options.rtt * 1000),
+    takesMidstream: !options.fullSessions,
+    turnLimit: options.limit,
+    proxyProtocol: options.proxyProtocol,
     probe: !options.force,
     shared: createShared(),
   };

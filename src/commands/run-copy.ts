@@ -3,6 +3,7 @@ import type { KernelCapture } from "../capture/kernel.ts";
 import { formatAddress, formatEndpoint } from "../config/address.ts";
 import type { CopyOptions } from "../config/copy.ts";
 import { renderVersion } from "../config/help.ts";
+import { labelOf } from "../config/transfer.ts";
 import { Failure } from "../native/failure.ts";
 import { removeLeftovers } from "../ops/leftovers.ts";
 import { createLog, type Log } from "../ops/log.ts";
@@ -13,7 +14,7 @@ import { type DataPlane, type ProbeResult, startDataPlane } from "../worker/star
 import { carriedLibraries } from "./carried.ts";
 import { claimPorts } from "./claim.ts";
 import { dataPlaneConfig, loadKernel } from "./load.ts";
-import type { Plan } from "./plan.ts";
+import { copiesOf, type Plan } from "./plan.ts";
 import { listenForStop, type StopRequests } from "./stop.ts";
 
 /** ms that the data plane may take, beyond the drain, to end. */
@@ -52,6 +53,7 @@ function captureCounts(kernel: KernelCapture): CaptureCounts {
     fragments: stats.fragments,
     oversize: stats.oversize,
     inert: stats.inert,
+    unsampled: stats.unsampled,
   };
 }
 
@@ -93,7 +95,7 @@ function report(options: CopyOptions, status: Status, take: () => Account): () =
 }
 
 function announce(plan: Plan, kernel: KernelCapture): string {
-  const services = plan.services.map(({ label }) => label).join(", ");
+  const services = plan.services.map(labelOf).join(", ");
   const interfaces = plan.interfaces.map(({ name }) => name).join(", ");
   return `copying ${services}, captured by ${kernel.hook} on ${interfaces}`;
 }
@@ -111,9 +113,10 @@ async function copy(plan: Plan, options: CopyOptions, kernel: KernelCapture, { s
   }
   log.info(announce(plan, kernel));
   const start = performance.now();
+  const copies = copiesOf(plan, options);
   const take = () => {
     const use = { ...process.cpuUsage(), rss: process.memoryUsage.rss() };
-    return takeAccount((performance.now() - start) / 1000, shared, captureCounts(kernel), use);
+    return takeAccount((performance.now() - start) / 1000, shared, captureCounts(kernel), use, copies);
   };
   const endReport = report(options, status, take);
   let exitCode = 0;

@@ -2,8 +2,10 @@
 import { basename } from "node:path";
 import { type CommandDef, runCommand } from "citty";
 import { HELP, VERSION } from "../config/command.ts";
+import { COPY } from "../config/copy-command.ts";
 import { renderOverview, renderVersion } from "../config/help.ts";
 import { suggest } from "../config/suggest.ts";
+import { fromTcpcopy } from "../config/tcpcopy.ts";
 import { Failure } from "../native/failure.ts";
 
 type Loader = () => Promise<CommandDef>;
@@ -13,8 +15,11 @@ const EXAMPLE: [line: string, effect: string] = [
   "what reaches port 80 of this host also goes to 10.0.0.2:8080",
 ];
 
-/** The commands that a program name of tcpcopy and intercept 1.x stands for. */
-const CALLED_AS: Record<string, string> = { tcpcopy: "copy", intercept: "intercept" };
+/** What the command lines of tcpcopy and intercept 1.x are in ours, by the program's name. */
+const CALLED_AS: Record<string, (words: string[]) => string[]> = {
+  tcpcopy: (words) => ["copy", ...fromTcpcopy(COPY, words)],
+  intercept: (words) => ["intercept", ...words],
+};
 
 /** Commands of the plan that do not exist yet, so that nobody looks for a typing mistake. */
 const PLANNED = ["intercept", "doctor", "record", "top", "status", "compare"];
@@ -69,9 +74,9 @@ function explain(error: unknown): string {
  * 1 for a bug.
  */
 export async function runTree(tree: CommandDef, calledAs: string, words: string[]): Promise<never> {
-  const alias = CALLED_AS[basename(calledAs)];
+  const translate = CALLED_AS[basename(calledAs)];
   try {
-    await dispatch(tree, alias ? [alias, ...words] : words);
+    await dispatch(tree, translate ? translate(words) : words);
     process.exit(process.exitCode ?? 0);
   } catch (error) {
     console.error(explain(error));

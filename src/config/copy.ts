@@ -1,15 +1,18 @@
-/** The options of `xcopy copy`: what each is called, what it may be, what it is without being given. */
+/** What the options of `xcopy copy` may be, and what each is without being given. */
 import { Failure } from "../native/failure.ts";
 import type { Address } from "./address.ts";
 import type { Arguments } from "./arguments.ts";
-import type { CommandSpec } from "./command.ts";
-import { parseDecimal, parseMark, parseWhole, type Range } from "./number.ts";
+import { MARK } from "./copy-command.ts";
+import { isDecimal, parseDecimal, parseMark, parseWhole, type Range } from "./number.ts";
 import { parsePool } from "./pool.ts";
-import { type PortRange, parsePorts } from "./ports.ts";
+import { type Part, type PortRange, parsePart, parsePorts } from "./ports.ts";
 import { parseTransfers, type Transfer } from "./transfer.ts";
 
 /** Where the kernel programs are hung: `auto` takes tcx where the kernel has it. */
 export type Hook = "auto" | "tcx" | "clsact";
+
+/** When the next turn goes, once the answer is there: after the client's think time, or at once. */
+export type Pace = "client" | "fast";
 
 export interface CopyOptions {
   transfers: Transfer[];
@@ -23,9 +26,33 @@ export interface CopyOptions {
   mtu: number | null;
   /** Seconds without an answer after which a session is given up. */
   timeout: number;
+  /** Seconds without any packet after which a session is forgotten. */
+  keepalive: number;
   maxSessions: number;
   /** Null: the ports this host does not use itself. */
   ports: PortRange | null;
+  /** Of those ports; null: all. */
+  part: Part | null;
+  /** Share of the sessions that are copied, over 0 to 1, and us in which it grows to that from 0. */
+  sample: number;
+  ramp: number;
+  /** Most new turns per second; 0: no limit. */
+  limit: number;
+  /** Copies of each session to each of its targets, and ms over which those after the first are spread. */
+  replicas: number;
+  jitter: number;
+  /** Whether sessions are left alone that began before xcopy. */
+  fullSessions: boolean;
+  /** Whether a turn is sent as captured, without waiting for the answer of the turn before. */
+  noWait: boolean;
+  /** Whether the client's think time is kept. */
+  pace: Pace;
+  /** Seconds after which a turn goes on without the answer of the turn before. */
+  turnTimeout: number;
+  /** ms of silence that end an answer shorter than production's; 0: measured. */
+  rtt: number;
+  /** Version of the PROXY protocol header that opens each connection; 0: none. */
+  proxyProtocol: 0 | 1 | 2;
   /** Seconds. */
   drain: number;
   json: boolean;
@@ -38,122 +65,56 @@ export interface CopyOptions {
   mark: number;
 }
 
-const MARK = "0x78637079";
-
-export const COPY: CommandSpec = {
-  name: "copy",
-  summary: "copies the requests that reach a service on this host to a target",
-  examples: [
-    ["xcopy copy -x 80-10.0.0.2:8080", "what reaches port 80 also goes to 10.0.0.2:8080"],
-    ["xcopy copy -x 80-10.0.0.2 -x 443-10.0.0.3", "two services, each to the same port of its target"],
-    ["xcopy copy -x 80-10.0.0.2 --dry-run", "say what would be done, do nothing"],
-  ],
-  groups: {
-    "What is copied where": [
-      {
-        name: "transfer",
-        short: "x",
-        value: "LIST",
-        multiple: true,
-        help: "[address:]port-target[:port] with commas between several, IPv6 addresses in brackets: requests to this port (of this address only) go to the target (without a port, to the same)",
-      },
-      {
-        name: "interface",
-        short: "i",
-        value: "LIST",
-        multiple: true,
-        help: "capture on these interfaces with commas between them (default: all that are up)",
-      },
-      {
-        name: "clients",
-        short: "c",
-        value: "LIST",
-        multiple: true,
-        help: "send from these addresses, which the target must answer by way of this host: addresses, a.b.c.x (1 to 254), first-last or network/length, at most 4096 (default: this host's own address)",
-      },
-      {
-        name: "ports",
-        value: "FIRST-LAST",
-        help: "send from these ports (default: all from 1024 that this host does not use for its own connections)",
-      },
-    ],
-    Limits: [
-      {
-        name: "memory",
-        short: "m",
-        value: "MB",
-        help: "most memory for requests that wait to be sent, 16 to 65536 (default: 256)",
-      },
-      {
-        name: "max-sessions",
-        value: "COUNT",
-        help: "most connections copied at a time, 1 to 16777216 (default: 262144)",
-      },
-      {
-        name: "mtu",
-        short: "M",
-        value: "BYTES",
-        help: "largest packet to send, 576 to 65535 (default: what interface and route take)",
-      },
-      {
-        name: "timeout",
-        short: "t",
-        value: "SECONDS",
-        help: "give a connection up when the target owes an answer for this long, 1 to 86400 (default: 600)",
-      },
-      {
-        name: "drain",
-        value: "SECONDS",
-        help: "at the end wait this long for answers, 0 to 3600 (default: 2)",
-      },
-    ],
-    "What is reported": [
-      { name: "json", help: "print the account as one JSON object, the last line of standard output" },
-      {
-        name: "stats-interval",
-        value: "SECONDS",
-        help: "report this often as well, 0.1 to 86400: with --json a JSON object per line, else a line of text (default: 10, and on a terminal a line that is kept up to date)",
-      },
-      { name: "log", short: "l", value: "FILE", help: "append messages to this file as well, with the time" },
-    ],
-    "How it is done": [
-      { name: "dry-run", help: "say what would be captured, sent and dropped, and touch nothing" },
-      { name: "force", help: "start even if a target does not answer" },
-      {
-        name: "capture",
-        value: "HOOK",
-        help: "where programs are attached: auto, tcx or clsact (default: auto, which is tcx where the kernel has it)",
-      },
-      {
-        name: "mark",
-        value: "NUMBER",
-        help: `the mark (SO_MARK) of packets of ours, which are never captured (default: ${MARK})`,
-      },
-    ],
-  },
-  refused: {
-    d: [
-      "xcopy does not run in the background by itself yet",
-      'Start it from a service manager, or with "nohup".',
-    ],
-    s: [
-      "xcopy has no intercept yet",
-      "Leave it out: answers of the target come back to this host and end here.",
-    ],
-    ...Object.fromEntries(
-      [..."BCDFHILOPRSTUWafgknopr"].map((letter) => [
-        letter,
-        ["it is an option of tcpcopy that xcopy does not have yet", "Leave it out."],
-      ]),
-    ),
-  },
-};
-
 const MEGABYTE = 1 << 20;
 
 function parseHook(text: string): Hook {
   if (text === "auto" || text === "tcx" || text === "clsact") return text;
   throw new Failure(`Cannot use --capture "${text}": no such hook`, "Give auto, tcx or clsact.", 2);
+}
+
+function parsePace(text: string): Pace {
+  if (text === "client" || text === "fast") return text;
+  throw new Failure(`Cannot use --pace "${text}": no such pace`, "Give client or fast.", 2);
+}
+
+function parseProxyProtocol(text: string): 1 | 2 {
+  if (text === "v1" || text === "v2") return text === "v1" ? 1 : 2;
+  throw new Failure(`Cannot use --proxy-protocol "${text}": no such version`, "Give v1 or v2.", 2);
+}
+
+/** `500/s`, or plain `500`. */
+function parseRate(text: string): number {
+  const number = text.endsWith("/s") ? text.slice(0, -2) : text;
+  const range = { first: 0.1, last: 1e7 };
+  if (isDecimal(number, range)) return Number(number);
+  throw new Failure(
+    `Cannot use --limit "${text}": not a number from ${range.first} to ${range.last} per second`,
+    'Give requests per second, for example "500/s".',
+    2,
+  );
+}
+
+/** Options that say opposite things, or one that says nothing without another. */
+function refuseContradictions(args: Arguments): void {
+  const refuse = (option: string, cause: string, fix: string) => {
+    throw new Failure(`Cannot use ${option}: ${cause}`, fix, 2);
+  };
+  const one = (name: string) => args.get(name)?.[0];
+  const noWait = "with -W requests do not wait for answers";
+  if (args.has("no-wait") && one("pace") === "fast") {
+    refuse('--pace "fast"', noWait, "Leave -W or --pace out.");
+  }
+  if (args.has("no-wait") && args.has("turn-timeout")) {
+    refuse(`--turn-timeout "${one("turn-timeout")}"`, noWait, "Leave -W or --turn-timeout out.");
+  }
+  if (args.has("jitter") && !args.has("replicas")) {
+    const cause = "it spreads the copies of a connection, and there is one of each";
+    refuse(
+      `--jitter "${one("jitter")}"`,
+      cause,
+      "Leave it out, or say with -n how many copies there are to be.",
+    );
+  }
 }
 
 /** Reads all options; nothing outside the command line is looked at. Throws a Failure (exit code 2). */
@@ -164,17 +125,38 @@ export function parseCopy(args: Arguments): CopyOptions {
     const text = one(name);
     return text === null ? otherwise : parseWhole(option, text, range);
   };
-  const [mtu, ports, interval, drain] = [one("mtu"), one("ports"), one("stats-interval"), one("drain")];
+  const decimal = (option: string, name: string, range: Range, otherwise: number) => {
+    const text = one(name);
+    return text === null ? otherwise : parseDecimal(option, text, range);
+  };
+  const [mtu, ports, shift] = [one("mtu"), one("ports"), one("shift")];
+  const [interval, limit, proxyProtocol] = [one("stats-interval"), one("limit"), one("proxy-protocol")];
+  const timeout = whole("-t", "timeout", { first: 1, last: 86400, unit: "seconds" }, 600);
+  const delay = { first: 0, last: 60000, unit: "ms" };
+  refuseContradictions(args);
   return {
     transfers: parseTransfers(all("transfer")),
     pool: parsePool(all("clients")),
     interfaces: all("interface"),
     memory: whole("-m", "memory", { first: 16, last: 65536, unit: "MB" }, 256) * MEGABYTE,
     mtu: mtu === null ? null : parseWhole("-M", mtu, { first: 576, last: 65535, unit: "bytes" }),
-    timeout: whole("-t", "timeout", { first: 1, last: 86400, unit: "seconds" }, 600),
+    timeout,
+    keepalive: whole("-k", "keepalive", { first: 1, last: 864000, unit: "seconds" }, timeout + 120),
     maxSessions: whole("--max-sessions", "max-sessions", { first: 1, last: 16777216 }, 262144),
     ports: ports === null ? null : parsePorts(ports),
-    drain: drain === null ? 2 : parseDecimal("--drain", drain, { first: 0, last: 3600, unit: "seconds" }),
+    part: shift === null ? null : parsePart(shift),
+    sample: decimal("-r", "sample", { first: 0.01, last: 100, unit: "percent" }, 100) / 100,
+    ramp: Math.round(decimal("-g", "gradual", { first: 1, last: 86400, unit: "seconds" }, 0) * 1e6),
+    limit: limit === null ? 0 : parseRate(limit),
+    replicas: whole("-n", "replicas", { first: 1, last: 10000, unit: "copies" }, 1),
+    jitter: decimal("--jitter", "jitter", delay, 0),
+    fullSessions: args.has("full-sessions"),
+    noWait: args.has("no-wait"),
+    pace: parsePace(one("pace") ?? "client"),
+    turnTimeout: decimal("--turn-timeout", "turn-timeout", { first: 0.001, last: 86400, unit: "seconds" }, 5),
+    rtt: decimal("-R", "rtt", delay, 0),
+    proxyProtocol: proxyProtocol === null ? 0 : parseProxyProtocol(proxyProtocol),
+    drain: decimal("--drain", "drain", { first: 0, last: 3600, unit: "seconds" }, 2),
     json: args.has("json"),
     statsInterval:
       interval === null

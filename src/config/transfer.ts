@@ -1,9 +1,15 @@
-/** `-x`: which service is copied where. */
+/**
+ * `-x`: which service is copied where. `80-a,80-b` copies every session to a and to b, `80-a|b` each to one of the two.
+ */
 import { Failure } from "../native/failure.ts";
 import { type Address, formatEndpoint, parseAddress, sameAddress, unusable } from "./address.ts";
+import { isWhole, type Range } from "./number.ts";
 
 const FIX =
   'Write it as [address:]port-target[:port], for example "80-10.0.0.2:8080" or "80-[2001:db8::2]:8080".';
+const GROUP_FIX =
+  'Write a group as target[:port][*weight]|..., in quotes for the shell, for example "80-10.0.0.2|10.0.0.3:81*2".';
+const WEIGHT: Range = { first: 1, last: 1000 };
 
 /** One side as written: an address, a name still to be resolved, or (of a source) nothing for every address. */
 export type Host = { address: Address } | { name: string };
@@ -14,18 +20,31 @@ export interface Transfer {
   label: string;
   source: Host | null;
   port: number;
-  target: Host;
-  targetPort: number;
+  /** Those that share the sessions; the weight of a target is its part of them. */
+  targets: { host: Host; port: number; weight: number }[];
 }
 
-/** One transfer with its names resolved. */
-export interface Service {
+/** A target with its name resolved. */
+export interface Target {
+  address: Address;
+  port: number;
+  /** Its part of the sessions of the route is this over the sum of all weights. */
+  weight: number;
+}
+
+/** Where every session of a service is copied: to one of these, with which it stays. */
+export interface Route<T extends Target = Target> {
+  /** The transfer that asks for it, as written. */
   label: string;
+  targets: T[];
+}
+
+/** A service that is captured, and the routes of all transfers with this source. */
+export interface Service<T extends Target = Target> {
   /** The address clients connect to; null: every address of this host. */
   address: Address | null;
   port: number;
-  target: Address;
-  targetPort: number;
+  routes: Route<T>[];
 }
 
 /** Finds the addresses of a name, the preferred one first; rejects with an error if there are none. */
@@ -62,21 +81,38 @@ function parseHost(label: string, text: string): Host {
   return { name: bare };
 }
 
+function parseTarget(label: string, text: string, port: number): Transfer["targets"][number] {
+  const [endpoint, weight, ...rest] = text.split("*");
+  const target = TARGET.exec(endpoint!)?.groups;
+  if (!target) {
+    throw refuse(label, `"${endpoint}" is not target[:port] (IPv6 addresses go in brackets)`);
+  }
+  if (rest.length > 0 || (weight !== undefined && !isWhole(weight, WEIGHT))) {
+    const written = text.slice(endpoint!.length + 1);
+    throw refuse(label, `"${written}" is not a weight from ${WEIGHT.first} to ${WEIGHT.last}`, GROUP_FIX);
+  }
+  return {
+    host: parseHost(label, target.host!),
+    port: target.port === undefined ? port : parsePort(label, target.port),
+    weight: weight === undefined ? 1 : Number(weight),
+  };
+}
+
 function parseTransfer(label: string): Transfer {
   if (!label.includes("-")) throw refuse(label, "there is no target in it");
   const source = SOURCE.exec(label)?.groups;
   if (!source) throw refuse(label, "what stands before the target is not [address:]port");
-  const target = TARGET.exec(source.target!)?.groups;
-  if (!target) {
-    throw refuse(label, `"${source.target}" is not target[:port] (IPv6 addresses go in brackets)`);
-  }
   const port = parsePort(label, source.port!);
+  const targets = source.target!.split("|").map((text) => parseTarget(label, text, port));
+  if (targets.length === 1 && source.target!.includes("*")) {
+    const fix = "Leave it out; to send every request several times there is -n.";
+    throw refuse(label, "a weight needs another target to be weighed against", fix);
+  }
   return {
     label,
     source: source.host === undefined ? null : parseHost(label, source.host),
     port,
-    target: parseHost(label, target.host!),
-    targetPort: target.port === undefined ? port : parsePort(label, target.port),
+    targets,
   };
 }
 
@@ -102,24 +138,23 @@ async function resolveHost(label: string, host: Host, lookup: Lookup): Promise<A
   return address;
 }
 
-/** Looks up the names in transfers: the first address of each. Throws a Failure (exit code 2) for one that has none. */
-export async function resolveTransfers(transfers: readonly Transfer[], lookup: Lookup): Promise<Service[]> {
-  const services = await Promise.all(
-    transfers.map(async ({ label, source, port, target, targetPort }) => ({
-      label,
-      address: source && (await resolveHost(label, source, lookup)),
-      port,
-      target: await resolveHost(label, target, lookup),
-      targetPort,
-    })),
-  );
-  refuseSameSource(services);
-  return services;
+async function resolveTransfer(transfer: Transfer, lookup: Lookup): Promise<Service> {
+  const { label, source, port } = transfer;
+  const address = source && (await resolveHost(label, source, lookup));
+  const targets = transfer.targets.map(async (target) => ({
+    address: await resolveHost(label, target.host, lookup),
+    port: target.port,
+    weight: target.weight,
+  }));
+  return { address, port, routes: [{ label, targets: await Promise.all(targets) }] };
 }
 
-/** Whether requests to `address` and `port` are taken by a service. */
-export function covers(service: Service, address: Address, port: number): boolean {
-  return service.port === port && (!service.address || sameAddress(service.address.bytes, address.bytes));
+function refuseTwiceInGroup({ label, targets }: Route): void {
+  const endpoints = targets.map(({ address, port }) => formatEndpoint(address.bytes, port));
+  const twice = endpoints.find((endpoint, index) => endpoints.indexOf(endpoint) < index);
+  if (!twice) return;
+  const fix = `Name it once, and give it a weight: "${twice}*2".`;
+  throw refuse(label, `the target ${twice} is in it twice`, fix);
 }
 
 function sameSource(one: Service, other: Service): boolean {
@@ -129,25 +164,46 @@ function sameSource(one: Service, other: Service): boolean {
 }
 
 /**
- * A request has one target: two transfers with the same source are a mistake. (With and without an address are two
- * sources: the kernel program takes the one with the address first.)
+ * Transfers as services: names are looked up (the first address of each counts), and transfers with the same source
+ * become the routes of one service, so that each gets a copy of every session. (With and without an address are two
+ * sources: the kernel program takes the one with the address first.) Throws a Failure (exit code 2) for a name that has
+ * no address, for a transfer that is given twice and for a target that is twice in a group.
  */
-function refuseSameSource(services: readonly Service[]): void {
-  for (const [index, service] of services.entries()) {
-    const earlier = services.slice(0, index).find((other) => sameSource(other, service));
-    if (!earlier) continue;
-    const twice = formatService(earlier) === formatService(service);
-    throw refuse(
-      service.label,
-      twice ? "it is given twice" : `"${earlier.label}" takes the same requests`,
-      twice ? "Leave one of them out." : "Give one target for each address and port of this host.",
-    );
+export async function resolveTransfers(transfers: readonly Transfer[], lookup: Lookup): Promise<Service[]> {
+  const services: Service[] = [];
+  for (const found of await Promise.all(transfers.map((transfer) => resolveTransfer(transfer, lookup)))) {
+    const route = found.routes[0]!;
+    refuseTwiceInGroup(route);
+    const service = services.find((other) => sameSource(other, found));
+    if (!service) {
+      services.push(found);
+      continue;
+    }
+    if (service.routes.some((other) => formatRoute(service, other) === formatRoute(service, route))) {
+      const fix = "Leave one of them out; to send every request several times there is -n.";
+      throw refuse(route.label, "it is given twice", fix);
+    }
+    service.routes.push(route);
   }
+  return services;
 }
 
-/** The whole of a service in the syntax of `-x`: `10.0.0.1:80-10.0.0.2:8080`. */
-export function formatService(service: Service): string {
-  const { address, port, target, targetPort } = service;
+/** Whether requests to `address` and `port` are taken by a service. */
+export function covers(service: Service, address: Address, port: number): boolean {
+  return service.port === port && (!service.address || sameAddress(service.address.bytes, address.bytes));
+}
+
+/** The transfers of a service as written, for messages. */
+export function labelOf({ routes }: Service): string {
+  return routes.map(({ label }) => label).join(", ");
+}
+
+/** The whole of a route in the syntax of `-x`: `10.0.0.1:80-10.0.0.2:8080|10.0.0.3:8080*2`. */
+export function formatRoute({ address, port }: Service, { targets }: Route): string {
   const source = address ? formatEndpoint(address.bytes, port) : String(port);
-  return `${source}-${formatEndpoint(target.bytes, targetPort)}`;
+  const texts = targets.map(
+    (target) =>
+      formatEndpoint(target.address.bytes, target.port) + (target.weight === 1 ? "" : `*${target.weight}`),
+  );
+  return `${source}-${texts.join("|")}`;
 }

@@ -16,15 +16,19 @@ export interface Status {
   stop(): void;
 }
 
-/** `captured 1,200  sent 1,200  answered 1,199  lost 0  lag 0.3 ms`: counts of requests, the lag of 99 %. */
+/**
+ * `captured 1,200  sent 1,200  answered 1,199  lost 0  lag 0.3 ms`: counts of requests, the lag of 99 %. Behind `lost`
+ * stands what --limit left out, where that is anything.
+ */
 export function renderStatus(account: Account): string {
-  const { turns, lag_us } = account;
+  const { turns, dropped, lag_us } = account;
   const counts: [string, number][] = [
     ["captured", turns.captured],
     ["sent", turns.sent],
     ["answered", turns.answered],
     ["lost", lost(account)],
   ];
+  if (dropped.limit > 0) counts.push(["left out", dropped.limit]);
   const words = counts.map(([name, count]) => `${name} ${count.toLocaleString("en-US")}`);
   return [...words, `lag ${duration(lag_us.p99)}`].join("  ");
 }

@@ -20,6 +20,8 @@ export interface CaptureCounts {
   oversize: number;
   /** Not captured because xcopy stalled. */
   inert: number;
+  /** Not captured because -r or -g left their connection out. */
+  unsampled: number;
 }
 
 /** CPU in us, as process.cpuUsage() gives it, and resident memory in bytes, as process.memoryUsage.rss() does. */
@@ -31,13 +33,20 @@ export interface ProcessUse {
 
 export type Account = ReturnType<typeof takeAccount>;
 
-/** Everything counted since the start, `seconds` ago. */
-export function takeAccount(seconds: number, shared: Shared, capture: CaptureCounts, use: ProcessUse) {
+/** Everything counted since the start, `seconds` ago. Each of the `copies` of a request counts as a turn of its own. */
+export function takeAccount(
+  seconds: number,
+  shared: Shared,
+  capture: CaptureCounts,
+  use: ProcessUse,
+  copies: number,
+) {
   const count = (name: Counter) => readCounter(shared, name);
   const reasons = Object.keys(DROP_REASONS) as DropReason[];
   return {
     mode: "direct",
     seconds: Math.round(seconds * 10) / 10,
+    ...(copies === 1 ? {} : { copies }),
     capture: {
       source: capture.source,
       packets: capture.packets,
@@ -48,8 +57,10 @@ export function takeAccount(seconds: number, shared: Shared, capture: CaptureCou
       fragments: capture.fragments,
       oversize: capture.oversize,
       inert: capture.inert,
+      unsampled: capture.unsampled,
       repeated: count("repeated"),
       stray: count("stray"),
+      urgent: count("urgent"),
     },
     sessions: {
       opened: count("opened"),
@@ -69,6 +80,7 @@ export function takeAccount(seconds: number, shared: Shared, capture: CaptureCou
       dropped: count("turnsDropped"),
       pending: count("turnsPending"),
     },
+    overdue: count("turnsOverdue"),
     dropped: Object.fromEntries(reasons.map((reason) => [reason, count(`dropped.${reason}`)])) as Record<
       DropReason,
       number
@@ -95,18 +107,20 @@ export function takeAccount(seconds: number, shared: Shared, capture: CaptureCou
   };
 }
 
+/** What --limit leaves out is no loss: somebody wanted it so. */
+type LossReason = Exclude<DropReason, "limit">;
+
 /** What to do about a loss, for each reason. */
-const ADVICE: Record<DropReason, string> = {
+const ADVICE: Record<LossReason, string> = {
   midstream: "none needed: these connections are copied from their next request on",
   refused: "start the service on the target, or correct the port in -x",
   unreachable: "check the target and the firewalls on the way to it",
   reset: "see the target's log: it closes connections that the service here keeps",
   unanswered: "see why the target does not answer, or raise -t",
   gap: "see the packets lost in the capture above",
-  limit: "raise --limit, or leave it out",
   memory: "raise -m, or find out why the target is slower than the service here",
   sessions: "raise --max-sessions",
-  ports: "add addresses with -c, or ports with --ports",
+  ports: "add addresses with -c, ports with --ports, or a larger part of them with -f",
   ended: "raise --drain",
 };
 
@@ -165,7 +179,7 @@ function lossesOf({ capture, dropped, sent }: Account): Loss[] {
       what: "IP fragments were not looked at",
       advice: "avoid fragments on the way to this host: check the MTU",
     },
-    ...(Object.keys(DROP_REASONS) as DropReason[]).map((reason) => ({
+    ...(Object.keys(ADVICE) as LossReason[]).map((reason) => ({
       count: dropped[reason],
       what: `requests: ${DROP_REASONS[reason]}`,
       advice: ADVICE[reason],
@@ -179,9 +193,26 @@ function lossesOf({ capture, dropped, sent }: Account): Loss[] {
   return losses.filter(({ count }) => count > 0);
 }
 
-/** Requests that were captured and not delivered, or not captured for want of room. */
-export function lost({ capture, turns }: Account): number {
-  return turns.dropped + capture.lost + capture.inert;
+/** Requests that were captured and not delivered, though they should have been. */
+function lostRequests({ turns, dropped }: Account): number {
+  return turns.dropped - dropped.limit;
+}
+
+/** Requests that were captured and not delivered, or not captured for want of room; without what --limit left out. */
+export function lost(account: Account): number {
+  return lostRequests(account) + account.capture.lost + account.capture.inert;
+}
+
+/** What was not taken because the user wants less than everything. */
+function leftOut({ capture, dropped }: Account): string {
+  const parts: [string, number][] = [
+    ["requests (--limit)", dropped.limit],
+    ["packets (-r, -g)", capture.unsampled],
+  ];
+  return parts
+    .filter(([, count]) => count > 0)
+    .map(([what, count]) => `${number(count)} ${what}`)
+    .join(", ");
 }
 
 /** The account for a person: a few aligned lines, then every kind of loss and what to do about it. */
@@ -189,15 +220,21 @@ export function renderSummary(account: Account): string {
   const { seconds, capture, sessions, turns, sent, lag_us, cpu } = account;
   const per =
     turns.sent > 0 ? `, ${Math.round(((cpu.user + cpu.system) * 1e6) / turns.sent)} us a request` : "";
-  const rows: [string, string][] = [
+  const { copies = 1, overdue } = account;
+  const missing = lostRequests(account);
+  const rows: [name: string, text: string | false][] = [
+    ["copies", copies > 1 && `${number(copies)} of each connection; every copy of a request counts`],
     [
       "requests",
       `${number(turns.captured)} captured, ${number(turns.sent)} sent, ${number(turns.answered)} answered`,
     ],
     [
       "lost",
-      `${number(turns.dropped)} requests (${percent(turns.dropped, turns.captured)}), ${number(capture.lost)} packets`,
+      `${number(missing)} requests (${percent(missing, turns.captured)}), ${number(capture.lost)} packets`,
     ],
+    ["left out", leftOut(account)],
+    ["overdue", overdue > 0 && `${number(overdue)} requests sent without an answer to the one before`],
+    ["urgent", capture.urgent > 0 && `${number(capture.urgent)} packets with urgent data, sent in line`],
     [
       "sessions",
       `${number(sessions.opened)} opened, ${number(sessions.midstream)} began before, ${number(sessions.failed)} failed`,
@@ -210,7 +247,7 @@ export function renderSummary(account: Account): string {
     ["cost", `${cpu.user.toFixed(1)} s user, ${cpu.system.toFixed(1)} s system${per}, ${account.rss_mb} MB`],
   ];
   const lines = [`copied for ${seconds} s, captured by ${capture.source}`];
-  for (const [name, text] of rows) lines.push(`  ${name.padEnd(8)}  ${text}`);
+  for (const [name, text] of rows) if (text) lines.push(`  ${name.padEnd(8)}  ${text}`);
   const losses = lossesOf(account);
   if (losses.length > 0) lines.push("what was not copied:");
   for (const { count, what, advice } of losses) lines.push(`  ${number(count)} ${what}`, `    ${advice}`);

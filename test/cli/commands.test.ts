@@ -26,6 +26,18 @@ describe("the program's name", () => {
     expect(xcopy([], { calledAs: "/usr/sbin/tcpcopy" })).toEqual(NO_TRANSFER);
   });
 
+  test("tcpcopy's -g needs no value, ours does", () => {
+    const words = ["-x", "80-127.0.0.1:8080", "-W", "-g", "--dry-run"];
+    const { code, stdout } = xcopy(words, { calledAs: "tcpcopy" });
+    expect([code, stdout]).toEqual([
+      0,
+      expect.stringContaining("\nramp      from no connection to all of these within 100 s\n"),
+    ]);
+    expect(xcopy(["copy", ...words])).toEqual(
+      mistake(2, 'Cannot use option "-g": it needs a value', 'Write it as "-g SECONDS".'),
+    );
+  });
+
   test("intercept is intercept", () => {
     expect(xcopy(["-d"], { calledAs: "intercept" })).toEqual(
       mistake(2, 'Cannot run "intercept": this version does not have it yet', THERE),

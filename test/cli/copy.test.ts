@@ -19,7 +19,7 @@ describe("usage", () => {
     [
       ["-x", TRANSFER, "-x", TRANSFER],
       `Cannot use -x "${TRANSFER}": it is given twice`,
-      "Leave one of them out.",
+      "Leave one of them out; to send every request several times there is -n.",
     ],
     [
       ["-x", "80-nobody.invalid"],
@@ -46,6 +46,12 @@ describe("usage", () => {
       'Cannot use -M "9": not a whole number from 576 to 65535',
       "Give a whole number from 576 to 65535 bytes.",
     ],
+    [
+      ["-x", TRANSFER, "-W", "--pace", "fast"],
+      'Cannot use --pace "fast": with -W requests do not wait for answers',
+      "Leave -W or --pace out.",
+    ],
+    [["-x", TRANSFER, "-g"], 'Cannot use option "-g": it needs a value', 'Write it as "-g SECONDS".'],
     [["-x", TRANSFER, "-i", "eth77"], 'Cannot use -i "eth77": no such network interface', "There are: lo."],
     [
       ["-x", TRANSFER, "-c", "10.9.9.9"],
@@ -69,6 +75,8 @@ describe("a loop", () => {
     ["80-[::1]", "80-[::1]", "[::1]:80"],
     ["127.0.0.1:80-127.0.0.1", "127.0.0.1:80-127.0.0.1", "127.0.0.1:80"],
     ["80-127.0.0.1:81,81-127.0.0.1:82", "80-127.0.0.1:81", "127.0.0.1:81"],
+    ["80-127.0.0.1:81,80-127.0.0.1", "80-127.0.0.1", "127.0.0.1:80"],
+    ["80-127.0.0.1:81|127.0.0.1*2", "80-127.0.0.1:81|127.0.0.1*2", "127.0.0.1:80"],
   ])("%s is refused", (transfers, label, target) => {
     expect(xcopy(["copy", "-x", transfers], { within: ALONE })).toEqual(
       mistake(
@@ -169,6 +177,54 @@ mark      0x78637079 on every packet sent; such packets are not captured
       'warning: 10.5.5.5 in -x "10.5.5.5:80-127.0.0.1:8080" is not an address of this host.\n' +
         "warning: This host may use ports of 30000-40000 for its own connections to a target: reserve them (sysctl net.ipv4.ip_local_reserved_ports=30000-40000).\n",
     );
+  });
+
+  test("shows every target of a service, and what is not done once and at the client's pace", () => {
+    const transfers = "80-127.0.0.1:8080|[::1]:8081*2,80-127.0.0.1:90";
+    const words = `--dry-run -f 1/4 -r 12.5 -g 60 -O -n 3 --jitter 20 --limit 500/s --pace fast -R 30 --proxy-protocol v2`;
+    expect(xcopy(["copy", "-x", transfers, ...words.split(" ")], { within })).toEqual({
+      code: 0,
+      stderr: "",
+      stdout: `Nothing is touched. Without --dry-run this would happen:
+
+transfer  80-127.0.0.1:8080|[::1]:8081*2
+capture   requests to port 80 of every address of this host; they pass unchanged
+send      to 127.0.0.1:8080 from 127.0.0.1, 1 of 3 connections
+          ports 10094-19163
+          over lo, routed by the kernel, packets of at most 65535 bytes
+drop      on lo: answers of 127.0.0.1:8080 to connections that xcopy opened; nothing else
+send      to [::1]:8081 from ::1, 2 of 3 connections
+          ports 10094-19163
+          over lo, routed by the kernel, packets of at most 65535 bytes
+drop      on lo: answers of [::1]:8081 to connections that xcopy opened; nothing else
+
+transfer  80-127.0.0.1:90
+capture   requests to port 80 of every address of this host; they pass unchanged
+send      to 127.0.0.1:90 from 127.0.0.1
+          ports 10094-19163
+          over lo, routed by the kernel, packets of at most 65535 bytes
+drop      on lo: answers of 127.0.0.1:90 to connections that xcopy opened; nothing else
+
+attach    at ingress by tcx, or clsact where the kernel has no tcx
+          request program   lo
+          response program  lo
+sample    12.5 % of the connections
+ramp      from no connection to all of these within 60 s
+sessions  only connections that are opened from now on
+copies    each connection 3 times
+jitter    copies begin up to 20 ms later, each after a time of its own
+limit     at most 500 requests a second; the others are counted, and left out
+pace      the next request goes as soon as one is answered
+quiet     answers shorter than production's are complete after 30 ms
+header    PROXY protocol v2 opens each connection
+mark      0x78637079 on every packet sent; such packets are not captured
+`,
+    });
+  });
+
+  test("says that nothing is waited for", () => {
+    const { stdout } = xcopy(["copy", "--dry-run", "-x", TRANSFER, "-W"], { within });
+    expect(stdout).toContain("\npace      requests go when the client sent them, answered or not\nmark ");
   });
 
   test("writes nothing", () => {

@@ -1,11 +1,12 @@
 /** From options to paths, egresses and ports, on hosts that only exist here. */
 import { describe, expect, test } from "bun:test";
 import { countCpus, ringBytes } from "../../src/commands/load.ts";
-import { type Host, makePlan } from "../../src/commands/plan.ts";
+import { copiesOf, type Host, makePlan, type Plan } from "../../src/commands/plan.ts";
 import { missingCapabilities } from "../../src/commands/privileges.ts";
 import { formatAddress, formatEndpoint, parseAddress } from "../../src/config/address.ts";
 import { parseArguments } from "../../src/config/arguments.ts";
-import { COPY, parseCopy } from "../../src/config/copy.ts";
+import { parseCopy } from "../../src/config/copy.ts";
+import { COPY } from "../../src/config/copy-command.ts";
 import { Failure } from "../../src/native/failure.ts";
 import { rejecting } from "../config/failing.ts";
 
@@ -44,8 +45,8 @@ const host: Host = {
   },
 };
 
-const plan = (words: string, on: Partial<Host> = {}) =>
-  makePlan(parseCopy(parseArguments(COPY, words.split(" "))), { ...host, ...on });
+const options = (words: string) => parseCopy(parseArguments(COPY, words.split(" ")));
+const plan = (words: string, on: Partial<Host> = {}) => makePlan(options(words), { ...host, ...on });
 
 /** `10.0.0.1 > 10.0.0.2:80 over 0`. */
 async function pathsOf(words: string): Promise<string[]> {
@@ -55,6 +56,10 @@ async function pathsOf(words: string): Promise<string[]> {
       `${formatAddress(local)} > ${formatEndpoint(target, targetPort)} over ${egress}`,
   );
 }
+
+/** For each service, route and target the indexes of its paths. */
+const waysOf = ({ services }: Plan) =>
+  services.map(({ routes }) => routes.map(({ targets }) => targets.map(({ paths }) => paths)));
 
 describe("paths", () => {
   test("one per target, from our own address towards it", async () => {
@@ -73,9 +78,33 @@ describe("paths", () => {
   });
 
   test("services with the same target share them: ports must not be used twice", async () => {
-    const { paths, pathsOf: of } = await plan("-x 80-10.0.0.2:8080,81-10.0.0.2:8080,82-10.0.0.2:8082");
-    expect(paths).toHaveLength(2);
-    expect(of).toEqual([[0], [0], [1]]);
+    const made = await plan("-x 80-10.0.0.2:8080,81-10.0.0.2:8080,82-10.0.0.2:8082");
+    expect(made.paths).toHaveLength(2);
+    expect(waysOf(made)).toEqual([[[[0]]], [[[0]]], [[[1]]]]);
+  });
+
+  test("of the same port to two targets are two routes of one service", async () => {
+    const words = "-x 80-10.0.0.2 -x 80-192.168.9.9,81-10.0.0.2:80";
+    expect(await pathsOf(words)).toEqual([
+      "10.0.0.1 > 10.0.0.2:80 over 0",
+      "192.168.1.1 > 192.168.9.9:80 over 1",
+    ]);
+    expect(waysOf(await plan(words))).toEqual([[[[0]], [[1]]], [[[0]]]]);
+  });
+
+  test("of a group are those of each target, from the addresses that fit it", async () => {
+    const words =
+      "-x 80-10.0.0.2|[2001:db8::2]:81*3|192.168.9.9,82-10.0.0.2:80 -c 10.1.0.1,2001:db8::9,10.1.0.2";
+    expect(await pathsOf(words)).toEqual([
+      "10.1.0.1 > 10.0.0.2:80 over 0",
+      "10.1.0.2 > 10.0.0.2:80 over 0",
+      "2001:db8::9 > [2001:db8::2]:81 over 1",
+      "10.1.0.1 > 192.168.9.9:80 over 2",
+      "10.1.0.2 > 192.168.9.9:80 over 2",
+    ]);
+    const made = await plan(words);
+    expect(waysOf(made)).toEqual([[[[0, 1], [2], [3, 4]]], [[[0, 1]]]]);
+    expect(made.services[0]!.routes[0]!.targets.map(({ weight }) => weight)).toEqual([1, 3, 1]);
   });
 
   test("with the same next hop share an egress", async () => {
@@ -110,6 +139,36 @@ describe("ports", () => {
     expect(shared.warnings).toHaveLength(1);
   });
 
+  test("of -f are a part of them, of a size for all that have the same N", async () => {
+    const portsOf = async (words: string) => (await plan(`-x 80-10.0.0.2 ${words}`)).ports;
+    expect(await portsOf("--ports 20000-29999 -f 1/4")).toEqual([[22500, 24999]]);
+    expect(await portsOf("--ports 20000-29999 -f 15")).toEqual([[29375, 29999]]);
+    // 31,744 and 4,536 ports are free.
+    expect(await portsOf("-f 0/2")).toEqual([[1024, 19163]]);
+    expect(await portsOf("-f 1/2")).toEqual([
+      [19164, 32767],
+      [61000, 65535],
+    ]);
+  });
+
+  test("of -f must be as many as the parts", async () => {
+    expect(await rejecting(plan("-x 80-10.0.0.2 --ports 20000-20009 -f 0"))).toEqual({
+      message: 'Cannot use -f "0/16": there are fewer ports, 10 (20000-20009)',
+      fix: "Divide them into fewer parts, or name more with --ports, the same for each xcopy.",
+      exitCode: 2,
+    });
+    expect((await plan("-x 80-10.0.0.2 --ports 20000-20009 -f 9/10")).ports).toEqual([[20009, 20009]]);
+  });
+
+  test("of -f are warned about only where this part is used by the host", async () => {
+    const warningsOf = async (words: string) =>
+      (await plan(`-x 80-10.0.0.2 --ports 30000-39999 ${words}`)).warnings;
+    expect(await warningsOf("-f 0/4")).toEqual([]);
+    expect(await warningsOf("-f 1/4")).toEqual([
+      "This host may use ports of 32500-34999 for its own connections to a target: reserve them (sysctl net.ipv4.ip_local_reserved_ports=32500-34999).",
+    ]);
+  });
+
   test("none left is an error", async () => {
     expect(await rejecting(plan("-x 80-10.0.0.2", { localPorts: "1024\t65535\n" }))).toMatchObject({
       exitCode: 3,
@@ -117,18 +176,30 @@ describe("ports", () => {
   });
 });
 
-test("a target that cannot be reached is named with its -x", async () => {
-  expect(await rejecting(plan("-x 80-10.0.0.2,81-172.16.0.1"))).toEqual({
-    message: 'Cannot reach target "172.16.0.1": no route (-x "81-172.16.0.1")',
-    fix: "Add one.",
-    exitCode: 3,
-  });
-});
+test.each(["81-172.16.0.1", "80-172.16.0.1", "80-10.0.0.3|172.16.0.1:81*2"])(
+  "a target of %s that cannot be reached is named with its -x",
+  async (transfer) => {
+    expect(await rejecting(plan(`-x 80-10.0.0.2,${transfer}`))).toEqual({
+      message: `Cannot reach target "172.16.0.1": no route (-x "${transfer}")`,
+      fix: "Add one.",
+      exitCode: 3,
+    });
+  },
+);
 
 test("a loop is found before the network is asked", async () => {
   const resolveEgress = () => Promise.reject(new Error("asked"));
-  for (const words of ["-x 80-10.0.0.1", "-x 10.0.0.1:80-10.0.0.1", "-x 80-10.0.0.2,8080-192.168.1.1:80"]) {
-    expect(await rejecting(plan(words, { resolveEgress }))).toMatchObject({ exitCode: 2 });
+  for (const words of [
+    "-x 80-10.0.0.1",
+    "-x 10.0.0.1:80-10.0.0.1",
+    "-x 80-10.0.0.2,8080-192.168.1.1:80",
+    "-x 80-10.0.0.2,80-10.0.0.1",
+    "-x 80-10.0.0.2|10.0.0.1*2",
+  ]) {
+    expect(await rejecting(plan(words, { resolveEgress }))).toMatchObject({
+      message: expect.stringContaining("is the service that is copied"),
+      exitCode: 2,
+    });
   }
 });
 
@@ -137,6 +208,17 @@ test("a source address of another host is warned about", async () => {
     '10.0.0.9 in -x "10.0.0.9:80-10.0.0.2" is not an address of this host.',
   ]);
   expect((await plan("-x 10.0.0.1:80-10.0.0.2")).warnings).toEqual([]);
+  expect((await plan("-x 10.0.0.9:80-10.0.0.2,10.0.0.9:80-10.0.0.3")).warnings).toHaveLength(1);
+});
+
+test.each([
+  ["-x 80-10.0.0.2,81-10.0.0.2", 1],
+  ["-x 80-10.0.0.2|10.0.0.3", 1],
+  ["-x 80-10.0.0.2,80-10.0.0.3", 2],
+  ["-x 80-10.0.0.2,81-10.0.0.2 -n 3", 3],
+  ["-x 80-10.0.0.2,80-10.0.0.3,81-10.0.0.2 -n 100", 200],
+])("%s: a session has %d copies", async (words, copies) => {
+  expect(copiesOf(await plan(words), options(words))).toBe(copies);
 });
 
 test.each([

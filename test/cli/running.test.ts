@@ -218,11 +218,22 @@ test("a second xcopy towards the same target needs other ports or another target
         `^Cannot use ports [0-9, -]+ towards "127.0.0.1:8080": xcopy with process id ${first.pid} uses them$`,
       ),
     ),
-    "Stop that one, add its -x to this command, or give each of the two its own --ports.",
+    "Stop that one, add its -x to this command, or give each its own part of the ports: -f 0/2 and -f 1/2.",
   ]);
   const elsewhere = start("ends", ["-c", "127.0.0.9"], beside(first));
   await elsewhere.said(COPYING);
   expect(claimsOf(first).sort()).toEqual([first, elsewhere].map(({ pid }) => `ports-${pid}.json`).sort());
+});
+
+test("with -f several run side by side, each with ports of its own", async () => {
+  const first = start("ends", ["-f", "0"]);
+  await first.said(COPYING);
+  for (const part of ["1", "15"]) await start("ends", ["-f", part], beside(first)).said(COPYING);
+  const taken = start("ends", ["-f", "1"], beside(first));
+  expect(await taken.ended).toBe(3);
+  const overlapping = start("ends", ["-f", "0/2"], beside(first));
+  expect(await overlapping.ended).toBe(3);
+  expect(claimsOf(first)).toHaveLength(3);
 });
 
 test("the claim of a killed xcopy does not count", async () => {

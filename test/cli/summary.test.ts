@@ -17,6 +17,7 @@ const NOTHING: CaptureCounts = {
   fragments: 0,
   oversize: 0,
   inert: 0,
+  unsampled: 0,
 };
 const USE = { user: 1.5e6, system: 2.5e6, rss: 80e6 };
 
@@ -24,11 +25,12 @@ function account(
   counters: Partial<Record<Counter, number>> = {},
   capture: Partial<CaptureCounts> = {},
   lag: number[] = [],
+  copies = 1,
 ) {
   const shared = viewShared(createShared());
   for (const [name, value] of Object.entries(counters)) shared.counters[INDEX[name as Counter]] = value;
   for (const us of lag) record(shared.lag, us);
-  return takeAccount(10.04, shared, { ...NOTHING, ...capture }, USE);
+  return takeAccount(10.04, shared, { ...NOTHING, ...capture }, USE, copies);
 }
 
 test("every counter has its field", () => {
@@ -45,6 +47,7 @@ test("every counter has its field", () => {
     fragments: 107,
     oversize: 108,
     inert: 109,
+    unsampled: 110,
   };
   expect(account(counters, capture)).toEqual({
     mode: "direct",
@@ -59,8 +62,10 @@ test("every counter has its field", () => {
       fragments: 107,
       oversize: 108,
       inert: 109,
+      unsampled: 110,
       repeated: of("repeated"),
       stray: of("stray"),
+      urgent: of("urgent"),
     },
     sessions: {
       opened: of("opened"),
@@ -80,6 +85,7 @@ test("every counter has its field", () => {
       dropped: of("turnsDropped"),
       pending: of("turnsPending"),
     },
+    overdue: of("turnsOverdue"),
     dropped: Object.fromEntries(
       (Object.keys(DROP_REASONS) as DropReason[]).map((reason) => [reason, of(`dropped.${reason}`)]),
     ) as Record<DropReason, number>,
@@ -95,6 +101,11 @@ test("every counter has its field", () => {
     cpu: { user: 1.5, system: 2.5 },
     rss_mb: 80,
   });
+});
+
+test("copies are said where there are several", () => {
+  expect(account({}, {}, [], 6)).toHaveProperty("copies", 6);
+  expect(account({}, {}, [], 1)).not.toHaveProperty("copies");
 });
 
 test("lag is what half and 99 % of the packets do not exceed", () => {
@@ -140,7 +151,36 @@ describe("for a person", () => {
     ]);
   });
 
-  test.each(Object.entries(DROP_REASONS))("the reason %s has its words and its advice", (reason, words) => {
+  test("what the options ask for is said apart from losses", () => {
+    const counters = {
+      turnsCaptured: 3000,
+      turnsSent: 2300,
+      turnsDropped: 700,
+      "dropped.limit": 700,
+      turnsOverdue: 12,
+      urgent: 3,
+    };
+    const lines = renderSummary(account(counters, { unsampled: 4500 }, [], 3)).split("\n");
+    expect(lines.slice(1, 7)).toEqual([
+      "  copies    3 of each connection; every copy of a request counts",
+      "  requests  3,000 captured, 2,300 sent, 0 answered",
+      "  lost      0 requests (0 %), 0 packets",
+      "  left out  700 requests (--limit), 4,500 packets (-r, -g)",
+      "  overdue   12 requests sent without an answer to the one before",
+      "  urgent    3 packets with urgent data, sent in line",
+    ]);
+    expect(lines).toHaveLength(11);
+  });
+
+  test.each([
+    [{ "dropped.limit": 7, turnsDropped: 7 }, {}, "7 requests (--limit)"],
+    [{}, { unsampled: 9 }, "9 packets (-r, -g)"],
+  ])("of %j and %j left out is %s", (counters, capture, text) => {
+    expect(renderSummary(account(counters, capture)).split("\n")).toContain(`  left out  ${text}`);
+  });
+
+  const losses = Object.entries(DROP_REASONS).filter(([reason]) => reason !== "limit");
+  test.each(losses)("the reason %s has its words and its advice", (reason, words) => {
     const lines = renderSummary(account({ turnsCaptured: 9, [`dropped.${reason}`]: 7 })).split("\n");
     const at = lines.indexOf(`  7 requests: ${words}`);
     expect(at).toBeGreaterThan(0);
@@ -183,5 +223,12 @@ test("the status line counts requests, and as lost all that is not copied", () =
   const counters = { turnsCaptured: 1200, turnsSent: 1190, turnsAnswered: 1100, turnsDropped: 10 };
   expect(renderStatus(account(counters, { lost: 2, inert: 1 }, [300]))).toBe(
     "captured 1,200  sent 1,190  answered 1,100  lost 13  lag 303 us",
+  );
+});
+
+test("the status line says what a limit left out, not as lost", () => {
+  const counters = { turnsCaptured: 1200, turnsSent: 600, turnsDropped: 600, "dropped.limit": 590 };
+  expect(renderStatus(account(counters))).toBe(
+    "captured 1,200  sent 600  answered 0  lost 10  left out 590  lag 0 us",
   );
 });

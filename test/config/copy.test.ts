@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { parseArguments } from "../../src/config/arguments.ts";
-import { COPY, parseCopy } from "../../src/config/copy.ts";
+import { parseCopy } from "../../src/config/copy.ts";
+import { COPY } from "../../src/config/copy-command.ts";
 import { failing } from "./failing.ts";
 
 const parse = (...args: string[]) => parseCopy(parseArguments(COPY, ["-x", "80-10.0.0.2", ...args]));
@@ -14,8 +15,21 @@ test("what is not given has its default", () => {
     memory: 256 << 20,
     mtu: null,
     timeout: 600,
+    keepalive: 720,
     maxSessions: 262144,
     ports: null,
+    part: null,
+    sample: 1,
+    ramp: 0,
+    limit: 0,
+    replicas: 1,
+    jitter: 0,
+    fullSessions: false,
+    noWait: false,
+    pace: "client",
+    turnTimeout: 5,
+    rtt: 0,
+    proxyProtocol: 0,
     drain: 2,
     json: false,
     statsInterval: null,
@@ -32,7 +46,9 @@ test("what is given is taken", () => {
     "-x 81-10.0.0.3 -c 10.1.0.1 -c 10.1.0.2 -i lo -i eth0 -m 2048 -M 1400 -t 120 --max-sessions 1000";
   const more =
     "--ports 20000-29999 --drain 0.5 --json --stats-interval 0.1 -l /x --dry-run --force --capture clsact --mark 7";
-  const { transfers, pool, ...rest } = parse(...args.split(" "), ...more.split(" "));
+  const pace =
+    "-k 300 -f 3/8 -r 12.5 -g 1.5 --limit 500/s -n 3 --jitter 0.5 -O --pace fast --turn-timeout 0.25 -R 30 --proxy-protocol v2";
+  const { transfers, pool, ...rest } = parse(...`${args} ${more} ${pace}`.split(" "));
   expect(transfers.map(({ label }) => label)).toEqual(["80-10.0.0.2", "81-10.0.0.3"]);
   expect(pool.map(({ bytes }) => [...bytes])).toEqual([
     [10, 1, 0, 1],
@@ -43,8 +59,21 @@ test("what is given is taken", () => {
     memory: 2048 * 1048576,
     mtu: 1400,
     timeout: 120,
+    keepalive: 300,
     maxSessions: 1000,
     ports: [20000, 29999],
+    part: { index: 3, count: 8 },
+    sample: 0.125,
+    ramp: 1_500_000,
+    limit: 500,
+    replicas: 3,
+    jitter: 0.5,
+    fullSessions: true,
+    noWait: false,
+    pace: "fast",
+    turnTimeout: 0.25,
+    rtt: 30,
+    proxyProtocol: 2,
     drain: 0.5,
     json: true,
     statsInterval: 0.1,
@@ -54,6 +83,52 @@ test("what is given is taken", () => {
     hook: "clsact",
     mark: 7,
   });
+});
+
+test.each([
+  ["-W", { noWait: true }],
+  ["-W --pace client -R 30", { noWait: true, rtt: 30 }],
+  ["-t 60", { timeout: 60, keepalive: 180 }],
+  ["-r 100", { sample: 1 }],
+  ["-r 0.01", { sample: 0.0001 }],
+  ["-g 100", { sample: 1, ramp: 100e6 }],
+  ["--limit 500", { limit: 500 }],
+  ["--limit 0.5/s", { limit: 0.5 }],
+  ["-n 10000", { replicas: 10000 }],
+  ["-n 1 --jitter 5", { replicas: 1, jitter: 5 }],
+  ["--proxy-protocol v1", { proxyProtocol: 1 }],
+])("%s", (words, options) => {
+  expect(parse(...words.split(" "))).toMatchObject(options);
+});
+
+test.each([
+  [
+    "-W --pace fast",
+    'Cannot use --pace "fast": with -W requests do not wait for answers',
+    "Leave -W or --pace out.",
+  ],
+  [
+    "--turn-timeout 5 --no-wait",
+    'Cannot use --turn-timeout "5": with -W requests do not wait for answers',
+    "Leave -W or --turn-timeout out.",
+  ],
+  [
+    "--jitter 10",
+    'Cannot use --jitter "10": it spreads the copies of a connection, and there is one of each',
+    "Leave it out, or say with -n how many copies there are to be.",
+  ],
+])("%s is a contradiction", (words, message, fix) => {
+  expect(failing(() => parse(...words.split(" ")))).toEqual({ message, fix, exitCode: 2 });
+});
+
+test("-g without a time", () => {
+  for (const words of [["-g"], ["-g", "-r", "10"]]) {
+    expect(failing(() => parse(...words))).toEqual({
+      message: 'Cannot use option "-g": it needs a value',
+      fix: 'Write it as "-g SECONDS".',
+      exitCode: 2,
+    });
+  }
 });
 
 describe("numbers out of range", () => {
@@ -69,6 +144,22 @@ describe("numbers out of range", () => {
     ["--mark", "0", "not a number from 1 to 0xffffffff"],
     ["--capture", "xdp", "no such hook"],
     ["--ports", "1", "not a range of two ports"],
+    ["-k", "0", "not a whole number from 1 to 864000"],
+    ["-r", "0", "not a number from 0.01 to 100"],
+    ["-r", "100.1", "not a number from 0.01 to 100"],
+    ["-r", "10%", "not a number from 0.01 to 100"],
+    ["-g", "0", "not a number from 1 to 86400"],
+    ["--limit", "0", "not a number from 0.1 to 10000000 per second"],
+    ["--limit", "500/m", "not a number from 0.1 to 10000000 per second"],
+    ["--limit", "/s", "not a number from 0.1 to 10000000 per second"],
+    ["-n", "0", "not a whole number from 1 to 10000"],
+    ["-n", "10001", "not a whole number from 1 to 10000"],
+    ["-n", "2.5", "not a whole number from 1 to 10000"],
+    ["-f", "1024", "not a whole number from 0 to 1023"],
+    ["--turn-timeout", "0", "not a number from 0.001 to 86400"],
+    ["-R", "60001", "not a number from 0 to 60000"],
+    ["--pace", "slow", "no such pace"],
+    ["--proxy-protocol", "1", "no such version"],
   ])("%s %s: %s", (option, value, cause) => {
     expect(failing(() => parse(option, value))).toMatchObject({
       message: `Cannot use ${option} "${value}": ${cause}`,

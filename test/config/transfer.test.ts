@@ -1,17 +1,23 @@
 import { describe, expect, test } from "bun:test";
-import { formatAddress } from "../../src/config/address.ts";
+import { formatAddress, parseAddress } from "../../src/config/address.ts";
 import {
   covers,
-  formatService,
+  formatRoute,
   type Lookup,
+  labelOf,
   parseTransfers,
   resolveTransfers,
+  type Service,
 } from "../../src/config/transfer.ts";
 import { failing, rejecting, returnsOrFails } from "./failing.ts";
 import { fc } from "./seed.ts";
 
 const FIX =
   'Write it as [address:]port-target[:port], for example "80-10.0.0.2:8080" or "80-[2001:db8::2]:8080".';
+
+const GROUP_FIX =
+  'Write a group as target[:port][*weight]|..., in quotes for the shell, for example "80-10.0.0.2|10.0.0.3:81*2".';
+const TWICE_FIX = "Leave one of them out; to send every request several times there is -n.";
 
 const NAMES: Record<string, string[]> = {
   "test-1.example": ["10.0.0.7", "10.0.0.8"],
@@ -22,6 +28,9 @@ const lookup: Lookup = async (name) => {
   return NAMES[name].map((address) => ({ address }));
 };
 const resolve = (...values: string[]) => resolveTransfers(parseTransfers(values), lookup);
+const printed = (service: Service) => service.routes.map((route) => formatRoute(service, route));
+/** For each service its routes, printed. */
+const meaning = async (...values: string[]) => (await resolve(...values)).map(printed);
 
 test.each([
   ["80-10.0.0.2:8080", "80-10.0.0.2:8080"],
@@ -35,14 +44,45 @@ test.each([
   ["80-test-1.example", "80-10.0.0.7:80"],
   ["test-1.example:80-six", "10.0.0.7:80-[2001:db8::7]:80"],
   ["80-[10.0.0.2]:81", "80-10.0.0.2:81"],
-])("%s means %s", async (text, meaning) => {
-  expect((await resolve(text)).map(formatService)).toEqual([meaning]);
+  ["80-10.0.0.2|10.0.0.3", "80-10.0.0.2:80|10.0.0.3:80"],
+  ["80-10.0.0.2:80|10.0.0.3:80*2", "80-10.0.0.2:80|10.0.0.3:80*2"],
+  ["80-10.0.0.2:81*3|10.0.0.2:82*1|10.0.0.3*01000", "80-10.0.0.2:81*3|10.0.0.2:82|10.0.0.3:80*1000"],
+  [
+    "[::1]:80-[2001:db8::2]*2|10.0.0.2|[2001:db8::3]:81",
+    "[::1]:80-[2001:db8::2]:80*2|10.0.0.2:80|[2001:db8::3]:81",
+  ],
+  ["80-six|test-1.example:81*5", "80-[2001:db8::7]:80|10.0.0.7:81*5"],
+])("%s means %s", async (text, means) => {
+  expect(await meaning(text)).toEqual([[means]]);
 });
 
 test("several come by comma, by repeating, or both", async () => {
   const services = await resolve("80-10.0.0.2, 81-10.0.0.3", "82-10.0.0.4");
-  expect(services.map(formatService)).toEqual(["80-10.0.0.2:80", "81-10.0.0.3:81", "82-10.0.0.4:82"]);
-  expect(services.map(({ label }) => label)).toEqual(["80-10.0.0.2", "81-10.0.0.3", "82-10.0.0.4"]);
+  expect(services.map(printed)).toEqual([["80-10.0.0.2:80"], ["81-10.0.0.3:81"], ["82-10.0.0.4:82"]]);
+  expect(services.map(labelOf)).toEqual(["80-10.0.0.2", "81-10.0.0.3", "82-10.0.0.4"]);
+});
+
+describe("the same source with several targets", () => {
+  test.each([
+    [["80-10.0.0.2,80-10.0.0.3"], [["80-10.0.0.2:80", "80-10.0.0.3:80"]]],
+    [["80-10.0.0.2", "80-10.0.0.2:81"], [["80-10.0.0.2:80", "80-10.0.0.2:81"]]],
+    [
+      ["80-10.0.0.2,81-10.0.0.2", "80-10.0.0.3|10.0.0.4"],
+      [["80-10.0.0.2:80", "80-10.0.0.3:80|10.0.0.4:80"], ["81-10.0.0.2:81"]],
+    ],
+    [
+      ["10.0.0.7:80-10.0.0.2", "test-1.example:80-10.0.0.3"],
+      [["10.0.0.7:80-10.0.0.2:80", "10.0.0.7:80-10.0.0.3:80"]],
+    ],
+    // A target more for some of the sessions is something to want.
+    [["80-10.0.0.2,80-10.0.0.2|10.0.0.3"], [["80-10.0.0.2:80", "80-10.0.0.2:80|10.0.0.3:80"]]],
+  ])("%j is one service", async (values, routes) => {
+    expect(await meaning(...values)).toEqual(routes);
+  });
+
+  test("is named after all of them", async () => {
+    expect((await resolve("80-10.0.0.2", "80-six")).map(labelOf)).toEqual(["80-10.0.0.2, 80-six"]);
+  });
 });
 
 describe("what cannot be read", () => {
@@ -82,6 +122,44 @@ describe("what cannot be read", () => {
     });
   });
 
+  test.each([
+    ["80-10.0.0.2|10.0.0.3*0", '"0" is not a weight from 1 to 1000'],
+    ["80-10.0.0.2*1001|10.0.0.3", '"1001" is not a weight from 1 to 1000'],
+    ["80-10.0.0.2*|10.0.0.3", '"" is not a weight from 1 to 1000'],
+    ["80-10.0.0.2|10.0.0.3*2*2", '"2*2" is not a weight from 1 to 1000'],
+    ["80-10.0.0.2|10.0.0.3*1.5", '"1.5" is not a weight from 1 to 1000'],
+    ["80-10.0.0.2|10.0.0.3*2:81", '"2:81" is not a weight from 1 to 1000'],
+  ])('group "%s": %s', (text, cause) => {
+    expect(failing(() => parseTransfers([text]))).toEqual({
+      message: `Cannot use -x "${text}": ${cause}`,
+      fix: GROUP_FIX,
+      exitCode: 2,
+    });
+  });
+
+  test.each([
+    ["80-10.0.0.2|", '"" is not target[:port] (IPv6 addresses go in brackets)'],
+    ["80-|10.0.0.2", '"" is not target[:port] (IPv6 addresses go in brackets)'],
+    ["80-10.0.0.2|*2", '"" is not target[:port] (IPv6 addresses go in brackets)'],
+    ["80-10.0.0.2||10.0.0.3", '"" is not target[:port] (IPv6 addresses go in brackets)'],
+    ["80-10.0.0.2|81-10.0.0.3", '"81-10.0.0.3" is neither an address nor a name'],
+    ["80-10.0.0.2|10.0.0.3:0", '"0" is not a port from 1 to 65535'],
+  ])('group "%s": %s', (text, cause) => {
+    expect(failing(() => parseTransfers([text]))).toEqual({
+      message: `Cannot use -x "${text}": ${cause}`,
+      fix: FIX,
+      exitCode: 2,
+    });
+  });
+
+  test("a weight where there is nothing to weigh", () => {
+    expect(failing(() => parseTransfers(["80-10.0.0.2*2"]))).toEqual({
+      message: 'Cannot use -x "80-10.0.0.2*2": a weight needs another target to be weighed against',
+      fix: "Leave it out; to send every request several times there is -n.",
+      exitCode: 2,
+    });
+  });
+
   test("only the part at fault is named", () => {
     expect(failing(() => parseTransfers(["80-10.0.0.2,81"])).message).toBe(
       'Cannot use -x "81": there is no target in it',
@@ -103,6 +181,7 @@ describe("what cannot be read", () => {
 test.each([
   ["80-no.example", "no.example"],
   ["no.example:80-10.0.0.2", "no.example"],
+  ["80-10.0.0.2|no.example", "no.example"],
 ])("%s does not resolve", async (text, name) => {
   expect(await rejecting(resolve(text))).toEqual({
     message: `Cannot use -x "${text}": the name "${name}" does not resolve`,
@@ -113,33 +192,46 @@ test.each([
 
 describe("contradictions", () => {
   test.each([
-    [["80-10.0.0.2", "80-10.0.0.2:80"], 'Cannot use -x "80-10.0.0.2:80": it is given twice'],
-    [["80-10.0.0.2,80-10.0.0.3"], 'Cannot use -x "80-10.0.0.3": "80-10.0.0.2" takes the same requests'],
-    [
-      ["10.0.0.7:80-10.0.0.2", "test-1.example:80-10.0.0.3"],
-      'Cannot use -x "test-1.example:80-10.0.0.3": "10.0.0.7:80-10.0.0.2" takes the same requests',
-    ],
-  ])("%j", async (values, message) => {
-    expect(await rejecting(resolve(...values))).toMatchObject({ message, exitCode: 2 });
+    [["80-10.0.0.2", "80-10.0.0.2:80"], "80-10.0.0.2:80"],
+    [["80-10.0.0.2,80-10.0.0.3,80-10.0.0.2"], "80-10.0.0.2"],
+    [["10.0.0.7:80-10.0.0.2", "test-1.example:80-10.0.0.2:80"], "test-1.example:80-10.0.0.2:80"],
+    [["80-10.0.0.2|10.0.0.3*2", "80-10.0.0.2:80*1|10.0.0.3:80*2"], "80-10.0.0.2:80*1|10.0.0.3:80*2"],
+  ])("%j: twice", async (values, label) => {
+    expect(await rejecting(resolve(...values))).toEqual({
+      message: `Cannot use -x "${label}": it is given twice`,
+      fix: TWICE_FIX,
+      exitCode: 2,
+    });
+  });
+
+  test.each([
+    ["80-10.0.0.2|10.0.0.3|10.0.0.2:80*2", "10.0.0.2:80"],
+    ["80-six|[2001:db8::7]:80", "[2001:db8::7]:80"],
+  ])("%s: a target twice in a group", async (text, target) => {
+    expect(await rejecting(resolve(text))).toEqual({
+      message: `Cannot use -x "${text}": the target ${target} is in it twice`,
+      fix: `Name it once, and give it a weight: "${target}*2".`,
+      exitCode: 2,
+    });
   });
 
   test.each([
     [["80-10.0.0.2", "81-10.0.0.2"]],
     [["10.0.0.1:80-10.0.0.2", "10.0.0.9:80-10.0.0.2"]],
     // The kernel program takes the transfer with the address first.
-    [["80-10.0.0.2", "10.0.0.1:80-10.0.0.3"]],
-  ])("%j is none", async (values) => {
+    [["80-10.0.0.2", "10.0.0.1:80-10.0.0.2"]],
+  ])("%j are two services", async (values) => {
     expect(await resolve(...values)).toHaveLength(2);
   });
 });
 
 test("a service covers its port, on its address or on every one", async () => {
   const [all, one] = await resolve("80-10.0.0.2", "10.0.0.7:81-10.0.0.2");
-  const [here] = await resolve("1-10.0.0.7");
-  expect(covers(all!, here!.target, 80)).toBe(true);
-  expect(covers(all!, here!.target, 81)).toBe(false);
-  expect(covers(one!, here!.target, 81)).toBe(true);
-  expect(covers(one!, one!.target, 81)).toBe(false);
+  const [here, there] = [parseAddress("10.0.0.7")!, parseAddress("10.0.0.2")!];
+  expect(covers(all!, here, 80)).toBe(true);
+  expect(covers(all!, here, 81)).toBe(false);
+  expect(covers(one!, here, 81)).toBe(true);
+  expect(covers(one!, there, 81)).toBe(false);
 });
 
 describe("any text", () => {
@@ -152,20 +244,53 @@ describe("any text", () => {
     .map((bytes) => `[${formatAddress(Uint8Array.of(0x20, 1, ...bytes))}]`);
   const host = fc.oneof(v4, v6);
 
+  const target = fc.record({
+    host,
+    to: fc.option(port),
+    weight: fc.option(fc.integer({ min: 1, max: 1000 })),
+  });
+
   test("that is a transfer reads back as printed", async () => {
     await fc.assert(
-      fc.asyncProperty(fc.option(host), port, host, fc.option(port), async (source, from, target, to) => {
-        const text = `${source ? `${source}:` : ""}${from}-${target}${to ? `:${to}` : ""}`;
-        const [service] = await resolve(text);
-        const printed = formatService(service!);
-        expect(printed).toBe(`${source ? `${source}:` : ""}${from}-${target}:${to ?? from}`);
-        expect(formatService((await resolve(printed))[0]!)).toBe(printed);
+      fc.asyncProperty(fc.option(host), port, host, fc.option(port), async (source, from, host, to) => {
+        const text = `${source ? `${source}:` : ""}${from}-${host}${to ? `:${to}` : ""}`;
+        const full = `${source ? `${source}:` : ""}${from}-${host}:${to ?? from}`;
+        expect(await meaning(text)).toEqual([[full]]);
+        expect(await meaning(full)).toEqual([[full]]);
+      }),
+    );
+  });
+
+  test("that is a group reads back as printed", async () => {
+    const group = fc.uniqueArray(target, {
+      minLength: 2,
+      maxLength: 5,
+      selector: ({ host, to }) => `${host} ${to}`,
+    });
+    await fc.assert(
+      fc.asyncProperty(port, group, async (from, targets) => {
+        // The same target by its port and by the port of the source.
+        fc.pre(new Set(targets.map(({ host, to }) => `${host}:${to ?? from}`)).size === targets.length);
+        const written = targets.map(
+          ({ host, to, weight }) =>
+            host + (to === null ? "" : `:${to}`) + (weight === null ? "" : `*${weight}`),
+        );
+        const full = targets.map(
+          ({ host, to, weight }) => `${host}:${to ?? from}` + ((weight ?? 1) === 1 ? "" : `*${weight}`),
+        );
+        const printed = `${from}-${full.join("|")}`;
+        expect(await meaning(`${from}-${written.join("|")}`)).toEqual([[printed]]);
+        expect(await meaning(printed)).toEqual([[printed]]);
+        const [service] = await resolve(printed);
+        expect(service!.routes[0]!.targets.map(({ weight }) => weight)).toEqual(
+          targets.map(({ weight }) => weight ?? 1),
+        );
       }),
     );
   });
 
   test("is transfers or a Failure", () => {
-    const pieces = fc.constantFrom("80", "-", ":", "[", "]", ",", "10.0.0.2", "::1", "a", ".", "%", " ", "x");
+    const pieces = fc.constantFrom(..."80 - : [ ] , | * 10.0.0.2 ::1 a . % x".split(" "), " ");
     const texts = fc.oneof(
       fc.string(),
       fc.array(pieces, { maxLength: 12 }).map((parts) => parts.join("")),

@@ -1,0 +1,192 @@
+/** `xcopy copy` as it describes itself: examples, options, and the options of tcpcopy that it refuses. */
+import type { CommandSpec } from "./command.ts";
+
+/** SO_MARK where the user does not say: `xcpy`. */
+export const MARK = "0x78637079";
+
+export const COPY: CommandSpec = {
+  name: "copy",
+  summary: "copies the requests that reach a service on this host to a target",
+  examples: [
+    ["xcopy copy -x 80-10.0.0.2:8080", "what reaches port 80 also goes to 10.0.0.2:8080"],
+    ["xcopy copy -x 80-10.0.0.2 -x 443-10.0.0.3", "two services, each to the same port of its target"],
+    ["xcopy copy -x 80-10.0.0.2,80-10.0.0.3", "one service to two targets, each gets all of it"],
+    ["xcopy copy -x '80-10.0.0.2|10.0.0.3*2'", "one service shared by two targets, one part and two"],
+    ["xcopy copy -x 80-10.0.0.2 -r 10 -g 60", "a tenth of the connections, reached in 60 s"],
+    ["xcopy copy -x 80-10.0.0.2 --dry-run", "say what would be done, do nothing"],
+  ],
+  groups: {
+    "What is copied where": [
+      {
+        name: "transfer",
+        short: "x",
+        value: "LIST",
+        multiple: true,
+        help: "[address:]port-target[:port] with commas between several, IPv6 addresses in brackets: requests to this port (of this address only) go to the target (without a port, to the same); to all targets where the same port is given several times; with | between targets each connection goes to one of them, to target*3 three times as many (weights 1 to 1000)",
+      },
+      {
+        name: "interface",
+        short: "i",
+        value: "LIST",
+        multiple: true,
+        help: "capture on these interfaces with commas between them (default: all that are up)",
+      },
+      {
+        name: "clients",
+        short: "c",
+        value: "LIST",
+        multiple: true,
+        help: "send from these addresses, which the target must answer by way of this host: addresses, a.b.c.x (1 to 254), first-last or network/length, at most 4096 (default: this host's own address)",
+      },
+      {
+        name: "ports",
+        value: "FIRST-LAST",
+        help: "send from these ports (default: all from 1024 that this host does not use for its own connections)",
+      },
+      {
+        name: "shift",
+        short: "f",
+        value: "K[/N]",
+        help: "send from part K of N equal parts of these ports, K from 0 to 1023: xcopies with the same N use different ports and can run side by side (without N it is 16, for a K from 16 on the next power of two above K; default: all ports)",
+      },
+      {
+        name: "proxy-protocol",
+        value: "v1|v2",
+        help: "open each connection with a PROXY protocol header of this version, which names the real client, for a target that expects one",
+      },
+    ],
+    "How much, how often": [
+      {
+        name: "sample",
+        short: "r",
+        value: "PERCENT",
+        help: "copy this share of the connections, 0.01 to 100 (default: 100)",
+      },
+      {
+        name: "gradual",
+        short: "g",
+        value: "SECONDS",
+        help: "let the share grow from 0 to that within this time, 1 to 86400 (called as tcpcopy, -g alone is 100)",
+      },
+      {
+        name: "limit",
+        value: "RATE/s",
+        help: "send at most this many requests a second, every copy counted, 0.1 to 10000000, and leave the others out",
+      },
+      {
+        name: "replicas",
+        short: "n",
+        value: "COUNT",
+        help: "copy each connection this many times, 1 to 10000 (default: 1)",
+      },
+      {
+        name: "jitter",
+        value: "MS",
+        help: "with -n: delay each copy but the first by its own random time up to this, 0 to 60000 (default: 0, all at once)",
+      },
+      {
+        name: "full-sessions",
+        short: "O",
+        help: "leave connections alone that were open before xcopy was (default: they are copied from their next request on)",
+      },
+    ],
+    "How fast": [
+      {
+        name: "pace",
+        value: "client|fast",
+        help: "when the target has answered, send the next request after the client's think time, or at once (default: client)",
+      },
+      {
+        name: "no-wait",
+        short: "W",
+        help: "send requests when the client did, whether or not the target has answered the one before",
+      },
+      {
+        name: "turn-timeout",
+        value: "SECONDS",
+        help: "send the next request without an answer after this time, 0.001 to 86400 (default: 5)",
+      },
+      {
+        name: "rtt",
+        short: "R",
+        value: "MS",
+        help: "take an answer shorter than production's as complete after this much silence, 0 to 60000 (default: 0, two round trips as measured)",
+      },
+    ],
+    Limits: [
+      {
+        name: "memory",
+        short: "m",
+        value: "MB",
+        help: "most memory for requests that wait to be sent, 16 to 65536 (default: 256)",
+      },
+      {
+        name: "max-sessions",
+        value: "COUNT",
+        help: "most connections copied at a time, 1 to 16777216 (default: 262144)",
+      },
+      {
+        name: "mtu",
+        short: "M",
+        value: "BYTES",
+        help: "largest packet to send, 576 to 65535 (default: what interface and route take)",
+      },
+      {
+        name: "timeout",
+        short: "t",
+        value: "SECONDS",
+        help: "give a connection up when the target owes an answer for this long, 1 to 86400 (default: 600)",
+      },
+      {
+        name: "keepalive",
+        short: "k",
+        value: "SECONDS",
+        help: "forget a connection without any packet for this long, 1 to 864000 (default: -t and 120 more)",
+      },
+      {
+        name: "drain",
+        value: "SECONDS",
+        help: "at the end wait this long for answers, 0 to 3600 (default: 2)",
+      },
+    ],
+    "What is reported": [
+      { name: "json", help: "print the account as one JSON object, the last line of standard output" },
+      {
+        name: "stats-interval",
+        value: "SECONDS",
+        help: "report this often as well, 0.1 to 86400: with --json a JSON object per line, else a line of text (default: 10, and on a terminal a line that is kept up to date)",
+      },
+      { name: "log", short: "l", value: "FILE", help: "append messages to this file as well, with the time" },
+    ],
+    "How it is done": [
+      { name: "dry-run", help: "say what would be captured, sent and dropped, and touch nothing" },
+      { name: "force", help: "start even if a target does not answer" },
+      {
+        name: "capture",
+        value: "HOOK",
+        help: "where programs are attached: auto, tcx or clsact (default: auto, which is tcx where the kernel has it)",
+      },
+      {
+        name: "mark",
+        value: "NUMBER",
+        help: `the mark (SO_MARK) of packets of ours, which are never captured (default: ${MARK})`,
+      },
+    ],
+  },
+  refused: {
+    d: [
+      "xcopy does not run in the background by itself yet",
+      'Start it from a service manager, or with "nohup".',
+    ],
+    s: [
+      "xcopy has no intercept yet",
+      "Leave it out: answers of the target come back to this host and end here.",
+    ],
+    ...Object.fromEntries(
+      [..."BCDFHILPSTUaopu"].map((letter) => [
+        letter,
+        ["it is an option of tcpcopy that xcopy does not have yet", "Leave it out."],
+      ]),
+    ),
+  },
+};
