@@ -94,8 +94,8 @@ export class Context {
   heldUpAt = 0;
   /** IPv4 identification of the next packet. */
   packetId = 1;
-  /** Sessions so far per service and route, and connections per service, route and target, for their rotation. */
-  readonly sessionRotation: number[][];
+  /** Per service, route and target: what it is owed in sessions, and whose path is next. */
+  readonly credit: number[][][];
   readonly pathRotation: number[][][];
   /** Turns that may begin now, and when that was reckoned. */
   private allowance: number;
@@ -117,8 +117,10 @@ export class Context {
     this.ports = new Ports(config.ports, config.random);
     this.counters = config.counters;
     this.now = now;
-    this.sessionRotation = config.services.map((routes) => routes.map(() => 0));
-    this.pathRotation = config.services.map((routes) => routes.map((route) => route.map(() => 0)));
+    const zeros = (): number[][][] =>
+      config.services.map((routes) => routes.map((route) => route.map(() => 0)));
+    this.credit = zeros();
+    this.pathRotation = zeros();
     this.allowance = burst(config.turnLimit);
     this.allowanceAt = now;
     // Rows that were released while queued leave a stale entry each: room for those of one round.

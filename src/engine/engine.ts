@@ -367,7 +367,7 @@ export class Engine {
     return s;
   }
 
-  /** Targets of a route take sessions in rotation, by weight. */
+  /** Targets of a route take sessions in turns, by weight and evenly mixed (nginx's smooth weighted round-robin). */
   private chooseTarget(s: number): void {
     const c = this.c;
     const row = s * ROW;
@@ -375,13 +375,16 @@ export class Engine {
     const index = c.words[row + COPY]! % routes.length;
     const route = routes[index]!;
     if (route.length === 1) return;
-    const rotation = c.sessionRotation[c.words[row + SERVICE]!]!;
+    const credit = c.credit[c.words[row + SERVICE]!]![index]!;
     let total = 0;
-    for (const target of route) total += target.weight;
-    let turn = rotation[index]!++ % total;
-    let target = 0;
-    while (turn >= route[target]!.weight) turn -= route[target++]!.weight;
-    c.words[row + TARGET] = target;
+    let best = 0;
+    for (let target = 0; target < route.length; target++) {
+      total += route[target]!.weight;
+      credit[target]! += route[target]!.weight;
+      if (credit[target]! > credit[best]!) best = target;
+    }
+    credit[best]! -= total;
+    c.words[row + TARGET] = best;
   }
 
   private takeSyn(known: number, packet: Packet): void {
@@ -562,7 +565,7 @@ export class Engine {
     const isWaiting = (w[row + FLAGS]! & (TURN_OPEN | TURN_COUNTED)) === TURN_OPEN && state >= ESTABLISHED;
     if (isWaiting && this.answerDeadline(s) <= c.now) {
       this.giveUp(s, "unanswered");
-    } else if (t[time + ACTIVE_AT]! + c.config.idleTimeout <= c.now) {
+    } else if (w[row + TURNS] === 0 && t[time + ACTIVE_AT]! + c.config.idleTimeout <= c.now) {
       this.reset(s);
       endSession(c, s);
       return true;
