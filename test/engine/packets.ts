@@ -65,6 +65,8 @@ export interface Segment {
   flags: number;
   window: number;
   options: TcpOptions;
+  /** The options as they are on the wire. */
+  optionBytes: Uint8Array;
   payload: Uint8Array;
 }
 
@@ -90,6 +92,7 @@ export function segmentsOf(row: Uint8Array, segmentSize: number): Segment[] {
       flags: isLast ? p.flags : p.flags & ~0x09,
       window: p.window,
       options,
+      optionBytes: p.bytes.subarray(p.tcp + 20, p.payload),
       payload: whole.subarray(at, at + size),
     });
   }

@@ -45,7 +45,7 @@ export function randomFrom(seed: number): () => number {
 }
 
 /** Every option of the engine at what is usual. */
-const BASIC = {
+export const BASIC = {
   replicas: 1,
   jitter: 0,
   waitsForAnswers: true,
