@@ -107,7 +107,9 @@ static __always_inline int remember_ack(const struct segment *segment, __u32 has
     int is_syn = segment->flags & FLAG_SYN;
     int ends_handshake = !is_syn && seen->is_syn && seen->hash == hash && seen->seq == segment->seq;
     seen->hash = hash;
-    seen->seq = is_syn ? segment->seq + 1 : segment->seq;
+    /* Behind the SYN, and the data that it may carry (TCP Fast Open). */
+    __u32 data = segment->length - segment->payload_offset;
+    seen->seq = is_syn ? segment->seq + 1 + data : segment->seq;
     seen->ack = segment->ack;
     seen->time_us = now_us;
     seen->is_syn = is_syn;

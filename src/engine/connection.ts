@@ -13,6 +13,7 @@ import {
   CLIENT_FIN,
   CLIENT_PORTS,
   CLIENT_RST,
+  CLIENTLESS,
   CLOSED,
   CONNECTIONS,
   COPY,
@@ -22,8 +23,10 @@ import {
   FIN_SENT,
   FLAGS,
   FREE,
+  HALF_CLOSE,
   HAS_DUPLICATES,
   HEAD,
+  HELD,
   IN_RECOVERY,
   ISS,
   LAST_PUSH,
@@ -36,7 +39,6 @@ import {
   OUT_OF_ORDER_COUNT,
   PATH,
   PORT,
-  PROBE,
   QUEUED,
   RCV_ACKED,
   RCV_NXT,
@@ -131,7 +133,7 @@ export function connect(c: Context, s: number, path: number, port: number): void
   w[row + PATH] = path;
   w[row + PORT] = port;
   c.ownFlows.add(s);
-  if (c.config.proxyProtocol !== 0 && !(w[row + FLAGS]! & PROBE))
+  if (c.config.proxyProtocol !== 0 && !(w[row + FLAGS]! & CLIENTLESS))
     putProxyHeader(c, s, c.config.proxyProtocol);
   const iss = initialSequence(c, path, port);
   const cursor = w[row + CURSOR]!;
@@ -218,12 +220,14 @@ function removePrefix(c: Context, s: number): void {
 export function leaveConnection(c: Context, s: number): void {
   const w = c.words;
   const row = s * ROW;
-  if (w[row + PORT] === NONE) return;
+  if (w[row + STATE] === CLOSED) return;
   removePrefix(c, s);
   // What still comes of the turn that this connection took part of cannot go to another one.
   if (w[row + HEAD] === NONE) w[row + FLAGS]! |= SKIP_TURN;
-  c.ownFlows.remove(s);
-  c.ports.give(w[row + PATH]!, w[row + PORT]!);
+  if (w[row + PORT] !== NONE) {
+    c.ownFlows.remove(s);
+    c.ports.give(w[row + PATH]!, w[row + PORT]!);
+  }
   w[row + PATH] = NONE;
   w[row + PORT] = NONE;
   w[row + STATE] = CLOSED;
@@ -231,6 +235,29 @@ export function leaveConnection(c: Context, s: number): void {
   c.times[s * TIMES + RTO_AT] = 0;
   c.times[s * TIMES + ACK_AT] = 0;
   c.times[s * TIMES + TURN_AT] = 0;
+}
+
+/**
+ * Leaves the connection, which the target has closed, to a row of its own that only sends our FIN and sees it
+ * acknowledged; where there is no row it is just left.
+ */
+export function leaveToClose(c: Context, s: number): void {
+  const w = c.words;
+  const closing = c.table.allocate();
+  if (closing !== NONE) {
+    const to = closing * ROW;
+    w.copyWithin(to, s * ROW, s * ROW + ROW);
+    c.times.copyWithin(closing * TIMES, s * TIMES, s * TIMES + TIMES);
+    w[to + FLAGS] = (w[to + FLAGS]! & (TIMESTAMPS | SACK | FIN_SENT)) | CLIENTLESS | CLIENT_FIN | HALF_CLOSE;
+    for (const field of [HEAD, TAIL, HELD, CURSOR]) w[to + field] = NONE;
+    w[to + QUEUED] = 0;
+    w[to + TURNS] = 0;
+    c.ownFlows.remove(s);
+    c.ownFlows.add(closing);
+    w[s * ROW + PORT] = NONE;
+    c.makeReady(closing);
+  }
+  leaveConnection(c, s);
 }
 
 /** Drops every turn that was captured and not counted, and what is kept of them. */
@@ -272,7 +299,7 @@ export function loseConnection(c: Context, s: number, reason: DropReason): void 
   const w = c.words;
   const row = s * ROW;
   const state = w[row + STATE]!;
-  if (w[row + FLAGS]! & PROBE) {
+  if (w[row + FLAGS]! & CLIENTLESS) {
     endSession(c, s);
     return;
   }
@@ -372,7 +399,7 @@ export function endSession(c: Context, s: number, reason: DropReason = "ended", 
   dropAllTurns(c, s, reason);
   leaveConnection(c, s);
   const flags = w[row + FLAGS]!;
-  if (!(flags & PROBE)) {
+  if (!(flags & CLIENTLESS)) {
     if (!(flags & SUPERSEDED)) c.clientFlows.remove(s);
     c.counters[COUNTER.active]!--;
     let counter = COUNTER.failed;

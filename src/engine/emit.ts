@@ -16,6 +16,7 @@ import {
   ACK_AT,
   ACK_NOW,
   FLAGS,
+  LAST_INTERVAL,
   OFFER_MSS,
   OFFER_SACK,
   OFFER_TIMESTAMPS,
@@ -115,13 +116,20 @@ export function emit(
   }
 }
 
+/** The interval that grew last comes first (RFC 2018 section 4). */
 function writeSack(c: Context, s: number, view: DataView, at: number): number {
   const row = s * ROW;
   const w = c.words;
-  const most = w[row + FLAGS]! & TIMESTAMPS ? 3 : 4;
-  const blocks = Math.min(w[row + OUT_OF_ORDER_COUNT]!, most);
+  const count = w[row + OUT_OF_ORDER_COUNT]!;
+  const last = w[row + LAST_INTERVAL]!;
+  const blocks = Math.min(count, w[row + FLAGS]! & TIMESTAMPS ? 3 : 4);
   writeSackHead(view, at, blocks);
-  for (let i = 0; i < blocks * 2; i++) view.setUint32(at + 4 + i * 4, w[row + OUT_OF_ORDER + i]!);
+  for (let block = 0, next = 0; block < blocks; block++) {
+    if (block > 0 && next === last) next++;
+    const interval = row + OUT_OF_ORDER + 2 * (block === 0 ? last : next++);
+    view.setUint32(at + 4 + block * 8, w[interval]!);
+    view.setUint32(at + 8 + block * 8, w[interval + 1]!);
+  }
   return sackLength(blocks);
 }
 

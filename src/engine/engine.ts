@@ -25,7 +25,7 @@ import { COUNTER, type DropReason } from "./counters.ts";
 import { emit, emitReset, hasRoom } from "./emit.ts";
 import { takeResponse, timeWaitIsOver } from "./receiver.ts";
 import { LINGER, resendSmaller, retransmitAfterTimeout, transmit } from "./sender.ts";
-import { skipGap, takeHandshake, takePayload } from "./stream.ts";
+import { awaitMissing, hasGap, skipGap, takeHandshake, takePayload } from "./stream.ts";
 import {
   ACK_AT,
   ACK_NOW,
@@ -37,6 +37,7 @@ import {
   CLIENT_ISN,
   CLIENT_PORTS,
   CLIENT_RST,
+  CLIENTLESS,
   CLOSE_WAIT,
   CLOSED,
   COPY,
@@ -48,8 +49,10 @@ import {
   FLAGS,
   FREE,
   GAP_AT,
-  GAP_WAITED,
+  GAP_WAITS,
   HALF_CLOSE,
+  HANDSHAKEN,
+  HAS_DATA,
   HEAD,
   HELD,
   LAST_ACK,
@@ -63,7 +66,6 @@ import {
   OPEN_AT_ONCE,
   PATH,
   PORT,
-  PROBE,
   QUEUED,
   READY,
   RESPONSE_AT,
@@ -144,7 +146,7 @@ export class Engine {
     const port = c.ports.take(path);
     if (s === NONE || port === NONE) return;
     const row = s * ROW;
-    c.words[row + FLAGS] = PROBE | OFFER_SACK | OFFER_TIMESTAMPS;
+    c.words[row + FLAGS] = CLIENTLESS | OFFER_SACK | OFFER_TIMESTAMPS;
     c.words[row + OFFER_MSS] = OWN_MSS;
     c.words[row + OFFER_WSCALE] = OWN_WSCALE;
     connect(c, s, path, port);
@@ -415,7 +417,11 @@ export class Engine {
     w[row + OFFER_WSCALE] = options.windowScale;
     if (!options.sackPermitted) w[row + FLAGS]! &= ~OFFER_SACK;
     if (!options.hasTimestamps) w[row + FLAGS]! &= ~OFFER_TIMESTAMPS;
-    if (packet.length > 0) this.takeData(s, packet, isn + 1); // TCP Fast Open (RFC 7413)
+    if (packet.length > 0) {
+      // TCP Fast Open (RFC 7413). Where the server's bytes begin is told by a later packet.
+      this.takeData(s, packet, isn + 1);
+      w[row + FLAGS]! |= HANDSHAKEN;
+    }
     if (w[row + FLAGS]! & SHED) return;
     c.times[s * TIMES + SYN_AT] = packet.time;
     // Under a limit a connection is worth opening only for a turn that may go.
@@ -461,7 +467,9 @@ export class Engine {
     w[row + CLIENT_END] = at;
     w[row + CLIENT_END_ACK] = packet.flags & ACK ? packet.ack | 0 : w[row + LAST_ACK]!;
     // No answer was seen by the client before it closed: the close does not wait for one either.
-    if (kind === CLIENT_FIN && w[row + CLIENT_END_ACK] === w[row + LAST_ACK]) w[row + FLAGS]! |= HALF_CLOSE;
+    const isFirst = (flags & (HAS_DATA | HANDSHAKEN)) !== 0 && w[row + CLIENT_END_ACK] === w[row + LAST_ACK];
+    if (kind === CLIENT_FIN && isFirst) w[row + FLAGS]! |= HALF_CLOSE;
+    awaitMissing(c, s);
     c.makeReady(s);
   }
 
@@ -529,7 +537,7 @@ export class Engine {
     if (t[time + RTO_AT]! > 0 && t[time + RTO_AT]! <= c.now) {
       const isSyn = w[row + STATE] === SYN_SENT;
       if (w[row + RETRIES]! >= (isSyn ? SYN_RETRIES : DATA_RETRIES)) {
-        if (isSyn && !(w[row + FLAGS]! & PROBE)) loseConnection(c, s, "unreachable");
+        if (isSyn && !(w[row + FLAGS]! & CLIENTLESS)) loseConnection(c, s, "unreachable");
         else this.giveUp(s, "unanswered");
         if (w[row + STATE] === FREE) return;
       } else {
@@ -558,7 +566,7 @@ export class Engine {
       return true;
     }
     if (state === CLOSE_WAIT && t[time + SINCE]! + LINGER <= c.now) c.makeReady(s);
-    if (w[row + HELD] !== NONE && t[time + GAP_AT]! <= c.now) {
+    if (hasGap(c, s) && t[time + GAP_AT]! <= c.now) {
       this.closeAtGap(s);
       if (w[row + STATE] === FREE) return true;
     }
@@ -588,8 +596,8 @@ export class Engine {
     const w = c.words;
     const row = s * ROW;
     const turns = w[row + TURNS]!;
-    if (turns > 1 || (turns === 1 && !(w[row + FLAGS]! & GAP_WAITED))) {
-      if (turns === 1) w[row + FLAGS]! |= GAP_WAITED;
+    if (turns > 1 || (turns === 1 && w[row + GAP_WAITS] === 0)) {
+      if (turns === 1) w[row + GAP_WAITS]!++;
       c.times[s * TIMES + GAP_AT] = c.now + GAP_PATIENCE;
       return;
     }
@@ -598,7 +606,7 @@ export class Engine {
     const goesOn = skipGap(c, s);
     leaveConnection(c, s);
     c.makeReady(s);
-    w[row + FLAGS]! &= ~GAP_WAITED;
+    w[row + GAP_WAITS] = 0;
     if (goesOn) return;
     if (w[row + FLAGS]! & (CLIENT_FIN | CLIENT_RST)) endSession(c, s, "gap");
     else w[row + FLAGS]! |= MIDSTREAM;
@@ -616,7 +624,7 @@ export class Engine {
     at = earlier(at, t[time + ACK_AT]!);
     at = earlier(at, t[time + RTO_AT]!);
     at = earlier(at, t[time + TURN_AT]!);
-    if (w[row + HELD] !== NONE) at = earlier(at, t[time + GAP_AT]!);
+    if (hasGap(c, s)) at = earlier(at, t[time + GAP_AT]!);
     const state = w[row + STATE]!;
     if (state === CLOSE_WAIT || state === TIME_WAIT) at = Math.min(at, t[time + SINCE]! + LINGER);
     else if (state === FIN_WAIT_2) at = Math.min(at, t[time + SINCE]! + FIN_WAIT_2_SPAN);

@@ -14,6 +14,7 @@ import {
   ACK_NOW,
   CLIENT_FIN,
   CLIENT_RST,
+  CLIENTLESS,
   CLOSE_WAIT,
   CLOSING,
   CWND,
@@ -25,6 +26,7 @@ import {
   FLAGS,
   ISS,
   LAST_ACK_STATE,
+  LAST_INTERVAL,
   LAST_PUSH,
   MSS,
   OFFER_MSS,
@@ -36,7 +38,6 @@ import {
   OUT_OF_ORDER_MAX,
   PATH,
   PORT,
-  PROBE,
   RCV_ACKED,
   RCV_NXT,
   RESPONSE_AT,
@@ -132,6 +133,12 @@ function isAcceptable(c: Context, s: number, packet: Packet, ahead: number): boo
       if (distance(packet.seq, w[row + RCV_ACKED]!) <= 0) w[row + TS_RECENT] = c.options.tsval;
     }
   }
+  // Nothing new and not even at the edge: a keep-alive, or old (RFC 9293 sections 3.8.4 and 3.10.7.4).
+  const end = packet.seq + packet.length + (packet.flags & FIN ? 1 : 0);
+  if (distance(end, w[row + RCV_ACKED]!) < 0 && !(packet.flags & RST)) {
+    acknowledge(c, s);
+    return false;
+  }
   const window = 65535 << Math.max(0, w[row + OFFER_WSCALE]!);
   if (ahead >= window) {
     if (!(packet.flags & RST)) acknowledge(c, s);
@@ -161,7 +168,7 @@ function takeSynAck(c: Context, s: number, packet: Packet, probed: ProbeOutcome)
     return;
   }
   if (flags & RST) {
-    if (w[row + FLAGS]! & PROBE) probed(w[row + PATH]!, "refused");
+    if (w[row + FLAGS]! & CLIENTLESS) probed(w[row + PATH]!, "refused");
     loseConnection(c, s, "refused");
     return;
   }
@@ -190,7 +197,7 @@ function takeSynAck(c: Context, s: number, packet: Packet, probed: ProbeOutcome)
   w[row + STATE] = ESTABLISHED;
   if (w[row + RETRIES]! > 0) w[row + RTO] = RTO_AFTER_SYN_LOSS;
   takeAcknowledgedSyn(c, s, packet);
-  if (offered & PROBE) {
+  if (offered & CLIENTLESS) {
     probed(w[row + PATH]!, "answered");
     if (hasRoom(c, s)) emitReset(c, w[row + PATH]!, w[row + PORT]!, expected, 0, RST);
     endSession(c, s);
@@ -292,6 +299,7 @@ function holdInterval(c: Context, s: number, left: number, right: number): void 
     w.copyWithin(base + 2 * i + 2, base + 2 * i, base + 2 * count);
     w[base + 2 * i] = left;
     w[base + 2 * i + 1] = right;
+    w[row + LAST_INTERVAL] = i;
     count++;
   }
   w[row + OUT_OF_ORDER_COUNT] = count;
@@ -306,6 +314,7 @@ function takeIntervals(c: Context, s: number): void {
   while (count > 0 && distance(w[base]!, w[row + RCV_NXT]!) <= 0) {
     if (distance(w[base + 1]!, w[row + RCV_NXT]!) > 0) w[row + RCV_NXT] = w[base + 1]!;
     w.copyWithin(base, base + 2, base + 2 * count);
+    w[row + LAST_INTERVAL] = Math.max(0, w[row + LAST_INTERVAL]! - 1);
     count--;
   }
   w[row + OUT_OF_ORDER_COUNT] = count;

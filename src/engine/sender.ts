@@ -5,7 +5,7 @@
 import { ipHeaderLength } from "../wire/ip.ts";
 import type { Packet } from "../wire/packet.ts";
 import { ACK, distance, FIN, PSH, RST, SYN, TIMESTAMPS_LENGTH } from "../wire/tcp.ts";
-import { dropTurn, isOver, leaveConnection, openConnection } from "./connection.ts";
+import { dropTurn, isOver, leaveConnection, leaveToClose, openConnection } from "./connection.ts";
 import type { Context } from "./context.ts";
 import { COUNTER } from "./counters.ts";
 import { emit, hasRoom, MAX_PAYLOAD } from "./emit.ts";
@@ -105,9 +105,11 @@ export function transmit(c: Context, s: number): Sent {
   if (w[row + FLAGS]! & RETRANSMIT) sendHead(c, s);
   const sent = sendData(c, s);
   if (sent !== "done") return sent;
-  if (isFinDue(c, s)) {
+  const isReset = (w[row + FLAGS]! & CLIENT_RST) !== 0;
+  const isLateReset = isReset && (w[row + FLAGS]! & FIN_SENT) !== 0 && w[row + STATE] !== TIME_WAIT;
+  if (isLateReset || isFinDue(c, s)) {
     if (!hasRoom(c, s)) return "batch full";
-    if (w[row + FLAGS]! & CLIENT_RST) {
+    if (isReset) {
       emit(c, s, RST | ACK, w[row + SND_NXT]!, NONE, 0, 0, 1, 0);
       leaveConnection(c, s);
       return "over";
@@ -188,6 +190,10 @@ function sendData(c: Context, s: number): Sent {
   const g = c.segments.words;
   const state = w[row + STATE]!;
   if (state < ESTABLISHED || state === FIN_WAIT_2 || state === TIME_WAIT) return "done";
+  if (w[row + FLAGS]! & FIN_SENT) {
+    // Nothing goes behind our FIN; one that only followed the target's makes room for the client's next turn.
+    return state === LAST_ACK_STATE && w[row + CURSOR] !== NONE ? reopen(c, s) : "done";
+  }
   const mss = segmentSize(c, s);
   for (let segment = w[row + CURSOR]!; segment !== NONE; segment = w[row + CURSOR]!) {
     if (!hasRoom(c, s)) return "batch full";
@@ -255,11 +261,8 @@ function sendData(c: Context, s: number): Sent {
 
 /** The target has closed its side, the client goes on: a new connection for the next turn. */
 function reopen(c: Context, s: number): Sent {
-  const w = c.words;
-  const row = s * ROW;
-  emit(c, s, FIN | ACK, w[row + SND_NXT]!, NONE, 0, 0, 1, 0);
   settleTurn(c, s);
-  leaveConnection(c, s);
+  leaveToClose(c, s);
   return transmit(c, s);
 }
 

@@ -10,11 +10,15 @@ import type { Context } from "./context.ts";
 import { COUNTER } from "./counters.ts";
 import { ACK_NUMBER, LENGTH, MARKS, NEXT, PUSH, SEGMENT, SEQ, TURN_START } from "./segments.ts";
 import {
+  CLIENT_END,
+  CLIENT_FIN,
   CLIENT_ISN,
+  CLIENT_RST,
   CURSOR,
   FLAGS,
   GAP_AT,
   HANDSHAKEN,
+  HAS_DATA,
   HEAD,
   HELD,
   LAST_ACK,
@@ -95,7 +99,7 @@ function findTurn(c: Context, s: number, packet: Packet): boolean {
   const w = c.words;
   const row = s * ROW;
   const ack = packet.ack | 0;
-  const known = w[row + STREAM_END] !== 0 || w[row + LAST_ACK] !== 0;
+  const known = (w[row + FLAGS]! & HAS_DATA) !== 0;
   const acknowledged = known && distance(ack, w[row + LAST_ACK]!) > 0;
   const follows = !known || distance(packet.seq, w[row + STREAM_END]!) >= 0;
   if (follows && (acknowledged || packet.think >= 0)) {
@@ -110,6 +114,7 @@ function findTurn(c: Context, s: number, packet: Packet): boolean {
     c.dropTurns(1, "midstream");
   }
   if (follows) {
+    w[row + FLAGS]! |= HAS_DATA;
     w[row + LAST_ACK] = ack;
     w[row + STREAM_END] = (packet.seq + packet.length) | 0;
   }
@@ -119,8 +124,9 @@ function findTurn(c: Context, s: number, packet: Packet): boolean {
 function beginsTurn(c: Context, s: number, ack: number): boolean {
   const w = c.words;
   const row = s * ROW;
-  if (w[row + LAST_ACK] === 0 || w[row + FLAGS]! & HANDSHAKEN) return true; // the first data
-  return distance(ack, w[row + LAST_ACK]!) > 0;
+  const flags = w[row + FLAGS]!;
+  if (!(flags & HAS_DATA)) return true;
+  return !(flags & HANDSHAKEN) && distance(ack, w[row + LAST_ACK]!) > 0;
 }
 
 /** Counts the turn that data with this acknowledgement number begins, if it begins one; says whether it does. */
@@ -128,12 +134,16 @@ function countTurn(c: Context, s: number, ack: number): boolean {
   const w = c.words;
   const row = s * ROW;
   if (beginsTurn(c, s, ack)) {
-    w[row + LAST_ACK] = ack | 0 || 1;
-    w[row + FLAGS]! &= ~(SKIP_TURN | HANDSHAKEN);
+    w[row + LAST_ACK] = ack | 0;
+    w[row + FLAGS] = (w[row + FLAGS]! | HAS_DATA) & ~(SKIP_TURN | HANDSHAKEN);
     w[row + TURNS]!++;
     c.counters[COUNTER.turnsCaptured]!++;
     c.counters[COUNTER.turnsPending]!++;
     return true;
+  }
+  if (w[row + FLAGS]! & HANDSHAKEN) {
+    w[row + LAST_ACK] = ack | 0;
+    w[row + FLAGS]! &= ~HANDSHAKEN;
   }
   if (w[row + TURNS] === 0 && w[row + FLAGS]! & TURN_COUNTED) {
     // More of a turn that looked complete and answered: it is neither.
@@ -170,11 +180,11 @@ function append(c: Context, s: number, segment: number): void {
   const g = c.segments.words;
   const at = segment * SEGMENT;
   const ack = g[at + ACK_NUMBER]!;
-  const greeting = w[row + LAST_ACK]!;
-  const isFirst = greeting === 0 || (w[row + FLAGS]! & HANDSHAKEN) !== 0;
-  const isGreeted = isFirst && greeting !== 0 && distance(ack, greeting) > 0;
+  const handshake = w[row + LAST_ACK]!;
+  const isFirst = !(w[row + FLAGS]! & HAS_DATA);
+  const isGreeted = isFirst && (w[row + FLAGS]! & HANDSHAKEN) !== 0 && distance(ack, handshake) > 0;
   if (countTurn(c, s, ack) && (!isFirst || isGreeted)) g[at + MARKS]! |= TURN_START;
-  if (isGreeted) awaitGreeting(c, s, greeting);
+  if (isGreeted) awaitGreeting(c, s, handshake);
   w[row + STREAM_END] = (g[at + SEQ]! + g[at + LENGTH]!) | 0;
   g[at + NEXT] = NONE;
   if (w[row + HEAD] === NONE) w[row + HEAD] = segment;
@@ -197,9 +207,10 @@ function awaitGreeting(c: Context, s: number, handshake: number): void {
 /** Takes the client's pure ACK that ends its handshake: the server's first byte has the next number. */
 export function takeHandshake(c: Context, s: number, packet: Packet): void {
   const row = s * ROW;
-  if (c.words[row + LAST_ACK] !== 0 || c.words[row + FLAGS]! & MIDSTREAM) return;
-  c.words[row + LAST_ACK] = packet.ack | 0 || 1;
-  c.words[row + FLAGS]! |= HANDSHAKEN;
+  const known = c.words[row + FLAGS]! & (HAS_DATA | HANDSHAKEN | MIDSTREAM);
+  if (known !== 0 && known !== (HAS_DATA | HANDSHAKEN)) return;
+  c.words[row + LAST_ACK] = packet.ack | 0;
+  c.words[row + FLAGS]! ^= HANDSHAKEN;
 }
 
 /** Keeps a segment beyond a gap, ordered by sequence number; overlaps are cut when it is taken. */
@@ -220,11 +231,28 @@ function hold(c: Context, s: number, segment: number): void {
   else g[before * SEGMENT + NEXT] = segment;
   const at = s * TIMES + GAP_AT;
   if (isFirst) c.times[at] = c.now + GAP_SPAN;
-  // The client has got an answer to what is missing: nobody will send it again.
-  if (distance(g[segment * SEGMENT + ACK_NUMBER]!, w[row + LAST_ACK]!) > 0) {
+  // The client has got an answer to what is held: the server has what is missing, nobody will send it again.
+  const ack = g[segment * SEGMENT + ACK_NUMBER]!;
+  if (before !== NONE && distance(ack, g[before * SEGMENT + ACK_NUMBER]!) > 0) {
     c.times[at] = Math.min(c.times[at]!, c.now + REORDERING_SPAN);
   }
   c.wheel.arm(s, c.times[at]!);
+}
+
+/** Begins to wait for bytes that are missing before the client's FIN or RST, when nothing else is held. */
+export function awaitMissing(c: Context, s: number): void {
+  const row = s * ROW;
+  if (c.words[row + HELD] !== NONE || !hasGap(c, s)) return;
+  c.times[s * TIMES + GAP_AT] = c.now + GAP_SPAN;
+  c.wheel.arm(s, c.now + GAP_SPAN);
+}
+
+/** Whether something behind bytes that are missing was captured. */
+export function hasGap(c: Context, s: number): boolean {
+  const row = s * ROW;
+  if (c.words[row + HELD] !== NONE) return true;
+  const isEnded = (c.words[row + FLAGS]! & (CLIENT_FIN | CLIENT_RST)) !== 0;
+  return isEnded && distance(c.words[row + CLIENT_END]!, c.words[row + STREAM_END]!) > 0;
 }
 
 /** Moves what is no longer beyond a gap into the stream. */

@@ -97,6 +97,10 @@ export const OFFER_MSS = 57;
 export const OFFER_WSCALE = 46;
 /** Connections opened for this session so far. */
 export const CONNECTIONS = 58;
+/** The time of a gap has run out so many times, but a turn before it may still be answered. */
+export const GAP_WAITS = 59;
+/** Index of the out-of-order interval that grew last. */
+export const LAST_INTERVAL = 60;
 /** Out-of-order data of the target: pairs of [left, right), ordered, OUT_OF_ORDER_COUNT of them. */
 export const OUT_OF_ORDER_COUNT = 47;
 export const OUT_OF_ORDER = 64;
@@ -161,8 +165,8 @@ export const OFFER_TIMESTAMPS = 1 << 11;
 export const TIMESTAMPS = 1 << 12;
 export const SACK = 1 << 13;
 export const FIN_SENT = 1 << 14;
-/** A try of the path at start, without a client. */
-export const PROBE = 1 << 15;
+/** A connection without a client: the try of a path, or one that only has to be closed. */
+export const CLIENTLESS = 1 << 15;
 /** Was established at least once. */
 export const WAS_ESTABLISHED = 1 << 16;
 /** No longer found by its client flow: a new connection uses it. */
@@ -182,7 +186,10 @@ export const TURN_RETRIED = 1 << 23;
 export const OPEN_AT_ONCE = 1 << 24;
 /** Turns do not wait for answers: -W, or a session in which they did not come. */
 export const STREAMING = 1 << 25;
-/** LAST_ACK is that of the client's handshake: no data has come yet. */
+/**
+ * Without HAS_DATA: LAST_ACK is that of the client's handshake. With it: the data came with the SYN, LAST_ACK is not known
+ * yet.
+ */
 export const HANDSHAKEN = 1 << 26;
 /** The turn before went on without an answer. */
 export const OVERDUE = 1 << 27;
@@ -192,8 +199,8 @@ export const PREPAID = 1 << 31;
 export const HAS_DUPLICATES = 1 << 30;
 /** The open turn was counted as answered already. */
 export const TURN_ANSWERED = 1 << 28;
-/** A gap's time is over, but a turn before it may still be answered. */
-export const GAP_WAITED = 1 << 29;
+/** Data of the client was captured: LAST_ACK is that of the last. */
+export const HAS_DATA = 1 << 29;
 
 export class SessionTable {
   readonly words: Int32Array;
