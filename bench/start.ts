@@ -2,20 +2,23 @@
 import { ONLINE, TARGET } from "../src/demo/network.ts";
 import type { Lab } from "../test/support/lab.ts";
 import { readRequests, startNginx } from "../test/support/nginx.ts";
+import { until } from "../test/support/until.ts";
 import { startLoad } from "../test/support/wrk.ts";
 import { launchCopy, XCOPY } from "../test/support/xcopy.ts";
 import { type Figure, median } from "./figures.ts";
 
 /**
- * From the start of the process to the first request that the target logs, under a load of 5,000 connections/s: it
+ * From the start of the process to the first request that the target logs, under a load of 1,000 connections/s: it
  * includes the target's answer, so it is a little more than the time to the first captured packet.
  */
 export async function measureStart(lab: Lab, runs: number): Promise<Figure[]> {
-  await startNginx(lab, lab.online, 80);
+  const online = await startNginx(lab, lab.online, 80);
   const seconds: number[] = [];
   for (let run = 0; run < runs; run++) {
     const target = await startNginx(lab, lab.target, 8080);
-    const load = startLoad(lab, { url: `http://${ONLINE}`, rate: 5000, count: 10_000, close: true });
+    const earlier = (await readRequests(online)).length;
+    const load = startLoad(lab, { url: `http://${ONLINE}`, rate: 1000, count: 2000, close: true });
+    await until("the load runs", async () => (await readRequests(online)).length > earlier);
     const begun = Date.now() / 1000;
     const copy = launchCopy(lab, ["-x", `80-${TARGET}:8080`]);
     await load.result;

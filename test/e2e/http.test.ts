@@ -2,7 +2,7 @@
 import { afterAll, afterEach, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { join } from "node:path";
 import { ONLINE, TARGET } from "../../src/demo/network.ts";
-import { watchPackets } from "../support/capture.ts";
+import { brokenConnections, watchPackets } from "../support/capture.ts";
 import { compareContents, EXACTLY_ONCE } from "../support/compare.ts";
 import { createLab, type Lab } from "../support/lab.ts";
 import { type Nginx, readRequests, startNginx } from "../support/nginx.ts";
@@ -34,18 +34,15 @@ for (const { name, rate, close } of [
   test(`copies ${name} exactly once, and the client sees no difference`, async () => {
     const { online, target } = await startServices();
     const copy = await startCopy(lab, ["-x", TRANSFER]);
-    const leaks = await watchPackets(
-      lab,
-      lab.client,
-      "net0",
-      `src host ${TARGET} or tcp[tcpflags] & tcp-rst != 0`,
-    );
+    const leaks = await watchPackets(lab, lab.client, "net0", `src host ${TARGET}`);
+    const broken = brokenConnections(lab.client);
 
     const result = await load(lab, { url: `http://${ONLINE}`, rate, count: rate * 10, close });
     const { code, report } = await copy.stop();
 
     expect(result).toMatchObject({ requests: rate * 10, errors: 0 });
     expect(await leaks.stop()).toEqual({ packets: 0, lines: [] });
+    expect(brokenConnections(lab.client)).toBe(broken);
     const sent = await readRequests(online);
     const arrived = await readRequests(target);
     expect(sent.length).toBe(rate * 10);

@@ -1,5 +1,6 @@
 /** tcpdump in a namespace, to see what reaches an interface. */
 import type { Lab } from "./lab.ts";
+import { run } from "./process.ts";
 
 export interface PacketCount {
   /** Ends the capture and resolves with how many packets matched and the first of them as text. */
@@ -23,4 +24,16 @@ export async function watchPackets(
       return { packets: Number.parseInt(captured, 10), lines: tcpdump.output.filter(Boolean).slice(0, 5) };
     },
   };
+}
+
+/**
+ * How many TCP connections of this host, in its whole life, were refused or cut off by a reset. (A reset as such proves
+ * nothing: one may answer the last acknowledgement of a connection that both sides have closed.)
+ */
+export function brokenConnections(namespace: string): number {
+  const [names, values] = run(namespace, "cat", "/proc/net/snmp")
+    .split("\n")
+    .filter((line) => line.startsWith("Tcp:"))
+    .map((line) => line.split(" "));
+  return Number(values![names!.indexOf("EstabResets")]) + Number(values![names!.indexOf("AttemptFails")]);
 }
