@@ -1,0 +1,8 @@
+/** The seed of the property tests of the engine: printed, so that a failure can be repeated. */
+const seed = Number(process.env.XCOPY_TEST_SEED ?? Date.now() & 0x7fffffff);
+console.log(`test/engine: seed ${seed} (XCOPY_TEST_SEED)`);
+
+/** Parameters of fc.assert for `numRuns` runs. */
+export function seeded(numRuns: number): { seed: number; numRuns: number } {
+  return { seed, numRuns };
+}
