@@ -149,6 +149,7 @@ export class Engine {
     c.words[row + FLAGS] = CLIENTLESS | OFFER_SACK | OFFER_TIMESTAMPS;
     c.words[row + OFFER_MSS] = OWN_MSS;
     c.words[row + OFFER_WSCALE] = OWN_WSCALE;
+    c.times[s * TIMES + ACTIVE_AT] = now;
     connect(c, s, path, port);
     c.makeReady(s);
   }

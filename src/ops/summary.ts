@@ -1,7 +1,7 @@
 /** The account of a run: the JSON object of design section 8, and what a person wants to know of it. */
 import { DROP_REASONS, type DropReason } from "../engine/counters.ts";
 import { percentile } from "../worker/histogram.ts";
-import { type Counter, readCounter, type Shared } from "../worker/shared.ts";
+import { type Counter, INDEX, type Shared, takeCounters } from "../worker/shared.ts";
 
 /** What the kernel programs counted since they were loaded. */
 export interface CaptureCounts {
@@ -41,7 +41,8 @@ export function takeAccount(
   use: ProcessUse,
   copies: number,
 ) {
-  const count = (name: Counter) => readCounter(shared, name);
+  const counters = takeCounters(shared);
+  const count = (name: Counter) => counters[INDEX[name]]!;
   const reasons = Object.keys(DROP_REASONS) as DropReason[];
   return {
     mode: "direct",

@@ -16,7 +16,7 @@ import { Chores } from "./chores.ts";
 import type { DataPlaneConfig } from "./config.ts";
 import { record } from "./histogram.ts";
 import { Pause } from "./pause.ts";
-import { DRAIN, INDEX, type Shared, STOP, viewShared } from "./shared.ts";
+import { createCounters, DRAIN, INDEX, publish, STOP, viewShared } from "./shared.ts";
 import type { ProbeResult } from "./start.ts";
 
 /** Records of each kind per round: what is due is sent before more is read. */
@@ -36,7 +36,7 @@ export function runLoop(
   onReady: (probes: ProbeResult[]) => void,
 ): void {
   const shared = viewShared(config.shared);
-  const { counters } = shared;
+  const counters = createCounters();
   const control = new Control(config.controlMap);
   const flows = new Flows(config.flowsMap, config.paths.length);
   const requests = new RingSet(config.requestRings, config.requestRingBytes);
@@ -45,7 +45,7 @@ export function runLoop(
   const injectors = config.egresses.map((egress, i) => createInjector(egress, batches[i]!, config.mark));
   const pause = new Pause(control, [...config.requestRings, ...config.responseRings, wake]);
   let now = monotonicMicroseconds();
-  const engine = createEngine(config, shared, flows, batches, now);
+  const engine = createEngine(config, counters, flows, batches, now);
   const chores = new Chores(config, control, engine, injectors, now);
 
   const onRequest = (packet: Packet): void => {
@@ -59,7 +59,7 @@ export function runLoop(
     else engine.response(packet, now);
   };
   const isEmpty = (): boolean => requests.isEmpty && responses.isEmpty;
-  const send = (): void => sendAll(batches, injectors, shared);
+  const send = (): void => sendAll(batches, injectors, counters, shared.lag);
 
   let probeUntil = 0;
   if (config.probe) {
@@ -83,6 +83,7 @@ export function runLoop(
       chores.begin(now);
       onReady(engine.probeResults.map((result, path) => ({ path, result })));
     }
+    publish(shared, counters);
     const command = Atomics.load(shared.command, 0);
     if (command === DRAIN && drainUntil === 0) drainUntil = now + shared.command[1]! * 1000;
     if (command === STOP || (drainUntil > 0 && isDrained(records, engine, now, drainUntil))) break;
@@ -93,13 +94,14 @@ export function runLoop(
 
   while (!engine.end(monotonicMicroseconds())) send();
   send();
+  publish(shared, counters);
   for (const injector of injectors) injector.close();
   pause.close();
 }
 
 function createEngine(
   config: DataPlaneConfig,
-  shared: Shared,
+  counters: Float64Array,
   flows: Flows,
   batches: PacketBatch[],
   now: number,
@@ -128,7 +130,7 @@ function createEngine(
       proxyProtocol: config.proxyProtocol,
       sessionTimeout: config.sessionTimeout,
       idleTimeout: config.idleTimeout,
-      counters: shared.counters,
+      counters,
       openFlow: (path, port) => flows.add(path, port),
       random: Math.random,
     },
@@ -142,8 +144,12 @@ function isDrained(records: number, engine: Engine, now: number, until: number):
 }
 
 /** Hands every batch to its injector and counts; the lag of a row ends when the kernel has it. */
-function sendAll(batches: PacketBatch[], injectors: Injector[], shared: Shared): void {
-  const { counters, lag } = shared;
+function sendAll(
+  batches: PacketBatch[],
+  injectors: Injector[],
+  counters: Float64Array,
+  lag: Uint32Array,
+): void {
   let packets = 0;
   let bytes = 0;
   let errors = 0;

@@ -27,24 +27,28 @@ export type Counter = EngineCounter | (typeof OWN_COUNTERS)[number];
 export interface Shared {
   /** [0]: RUN, DRAIN or STOP; [1]: milliseconds that a drain may take. */
   command: Int32Array;
-  /** Engine counters first, in the order of ENGINE_COUNTERS, then the data plane's own. */
+  /** [0]: odd while the worker replaces the counters. */
+  version: Int32Array;
+  /** As of the end of a round. Engine counters first, in the order of ENGINE_COUNTERS, then the data plane's own. */
   counters: Float64Array;
   /** us from capture to the hand-over to the kernel; see histogram.ts. */
   lag: Uint32Array;
 }
 
 const COMMAND_BYTES = 8;
+const VERSION_BYTES = 8;
 const COUNTER_BYTES = COUNTERS.length * 8;
 
 export function createShared(): SharedArrayBuffer {
-  return new SharedArrayBuffer(COMMAND_BYTES + COUNTER_BYTES + HISTOGRAM_WORDS * 4);
+  return new SharedArrayBuffer(COMMAND_BYTES + VERSION_BYTES + COUNTER_BYTES + HISTOGRAM_WORDS * 4);
 }
 
 export function viewShared(memory: SharedArrayBuffer): Shared {
   return {
     command: new Int32Array(memory, 0, 2),
-    counters: new Float64Array(memory, COMMAND_BYTES, COUNTERS.length),
-    lag: new Uint32Array(memory, COMMAND_BYTES + COUNTER_BYTES, HISTOGRAM_WORDS),
+    version: new Int32Array(memory, COMMAND_BYTES, 1),
+    counters: new Float64Array(memory, COMMAND_BYTES + VERSION_BYTES, COUNTERS.length),
+    lag: new Uint32Array(memory, COMMAND_BYTES + VERSION_BYTES + COUNTER_BYTES, HISTOGRAM_WORDS),
   };
 }
 
@@ -54,7 +58,29 @@ export const INDEX = Object.fromEntries(COUNTERS.map((name, index) => [name, ind
   number
 >;
 
-/** One counter by name; for the main thread, not for the hot path. */
-export function readCounter(shared: Shared, name: Counter): number {
-  return shared.counters[INDEX[name]]!;
+/** A place for the worker to count in between two rounds. */
+export function createCounters(): Float64Array {
+  return new Float64Array(COUNTERS.length);
+}
+
+/** Makes counters that add up visible to the main thread, all at once; for the worker, between two rounds. */
+export function publish({ version, counters }: Shared, counted: Float64Array): void {
+  Atomics.add(version, 0, 1);
+  counters.set(counted);
+  Atomics.add(version, 0, 1);
+}
+
+/** How often the main thread looks for a moment between two rounds; a worker that died in the middle has none. */
+const TRIES = 1000;
+
+/** All counters of one moment; for the main thread. */
+export function takeCounters({ version, counters }: Shared): Float64Array {
+  let taken = counters.slice();
+  for (let attempt = 0; attempt < TRIES; attempt++) {
+    const before = Atomics.load(version, 0);
+    taken = counters.slice();
+    // An addition of nothing is a fence: the copy is made before.
+    if (before % 2 === 0 && Atomics.add(version, 0, 0) === before) break;
+  }
+  return taken;
 }
