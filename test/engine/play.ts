@@ -147,7 +147,7 @@ class Play {
     if (event.kind === "capture") this.capture(event.flow || 1, event.segment);
     else if (event.kind === "respond") this.respond(event.flow, event.segment);
     else if (event.kind === "tooBig") this.tooBig(event.flow, event.seq, event.mtu);
-    else this.compareCounters(event.counters);
+    else if (event.kind === "count") this.compareCounters(event.counters);
   }
 
   private expectSilence(when: string): void {
