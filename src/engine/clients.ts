@@ -1,0 +1,211 @@
+/** The beginning and the end of a session, as its client makes them: SYN, first data, FIN, RST. */
+import type { Packet } from "../wire/packet.ts";
+import { ACK, distance, parseOptions } from "../wire/tcp.ts";
+import { endSession } from "./connection.ts";
+import type { Context } from "./context.ts";
+import { COUNTER } from "./counters.ts";
+import { arm } from "./expiry.ts";
+import { relieve } from "./relief.ts";
+import { awaitMissing, takePayload } from "./stream.ts";
+import {
+  ACTIVE_AT,
+  CLIENT_ADDRESS,
+  CLIENT_END,
+  CLIENT_END_ACK,
+  CLIENT_FIN,
+  CLIENT_ISN,
+  CLIENT_RST,
+  CLOSED,
+  COPY,
+  CURSOR,
+  DELAY,
+  FLAGS,
+  HALF_CLOSE,
+  HANDSHAKEN,
+  HAS_DATA,
+  HEAD,
+  HELD,
+  LAST_ACK,
+  MIDSTREAM,
+  NONE,
+  OFFER_MSS,
+  OFFER_SACK,
+  OFFER_TIMESTAMPS,
+  OFFER_WSCALE,
+  OPEN_AT_ONCE,
+  PATH,
+  PORT,
+  ROW,
+  SERVICE,
+  SHED,
+  STATE,
+  STREAM_END,
+  STREAMING,
+  SUPERSEDED,
+  SYN_AT,
+  TAIL,
+  TARGET,
+  TIMES,
+} from "./table.ts";
+
+/** Offered where the client's own SYN was not seen. */
+export const OWN_WSCALE = 7;
+export const OWN_MSS = 65495;
+/** Above this share of the memory bound no new session is taken. */
+const FULL_SHARE = 0.9;
+
+/** A row for a session that has nothing yet, or NONE if all are in use. */
+export function newRow(c: Context): number {
+  const s = c.table.allocate();
+  if (s === NONE) return NONE;
+  const row = s * ROW;
+  const w = c.words;
+  w[row + STATE] = CLOSED;
+  w[row + PATH] = NONE;
+  w[row + PORT] = NONE;
+  w[row + HEAD] = NONE;
+  w[row + TAIL] = NONE;
+  w[row + HELD] = NONE;
+  w[row + CURSOR] = NONE;
+  return s;
+}
+
+/** A session for the flow in `flowKey`, or NONE where a bound forbids it. */
+export function openSession(c: Context, packet: Packet, flags: number): number {
+  const s = newRow(c);
+  if (s === NONE) {
+    if (packet.length > 0) {
+      // Without a row turns cannot be told apart: every packet with data counts as one.
+      c.counters[COUNTER.turnsCaptured]!++;
+      c.counters[COUNTER.turnsPending]!++;
+      c.dropTurns(1, "sessions");
+    }
+    return NONE;
+  }
+  const row = s * ROW;
+  const w = c.words;
+  w.set(c.flowKey, row + CLIENT_ADDRESS);
+  w[row + SERVICE] = packet.index;
+  w[row + OFFER_MSS] = OWN_MSS;
+  w[row + OFFER_WSCALE] = OWN_WSCALE;
+  w[row + FLAGS] = flags | OFFER_SACK | OFFER_TIMESTAMPS;
+  if (!c.config.waitsForAnswers) w[row + FLAGS]! |= STREAMING;
+  if (c.segments.used > c.config.memory * FULL_SHARE) w[row + FLAGS]! |= SHED;
+  chooseTarget(c, s);
+  const replica = Math.floor(w[row + COPY]! / c.config.services[packet.index]!.length);
+  if (replica > 0) c.times[s * TIMES + DELAY] = Math.floor(c.config.random() * c.config.jitter);
+  c.clientFlows.add(s);
+  c.counters[COUNTER.active]!++;
+  c.times[s * TIMES + ACTIVE_AT] = c.now;
+  arm(c, s);
+  return s;
+}
+
+/** Targets of a route take sessions in turns, by weight and evenly mixed (nginx's smooth weighted round-robin). */
+function chooseTarget(c: Context, s: number): void {
+  const row = s * ROW;
+  const routes = c.config.services[c.words[row + SERVICE]!]!;
+  const index = c.words[row + COPY]! % routes.length;
+  const route = routes[index]!;
+  if (route.length === 1) return;
+  const credit = c.credit[c.words[row + SERVICE]!]![index]!;
+  let total = 0;
+  let best = 0;
+  for (let target = 0; target < route.length; target++) {
+    total += route[target]!.weight;
+    credit[target]! += route[target]!.weight;
+    if (credit[target]! > credit[best]!) best = target;
+  }
+  credit[best]! -= total;
+  c.words[row + TARGET] = best;
+}
+
+/** Takes a client's SYN; `known` is the session that has its flow so far, or NONE. */
+export function takeSyn(c: Context, known: number, packet: Packet): void {
+  const w = c.words;
+  if (packet.flags & ACK) {
+    c.counters[COUNTER.stray]!++;
+    return;
+  }
+  const isn = packet.seq | 0;
+  if (known !== NONE) {
+    const row = known * ROW;
+    if (w[row + CLIENT_ISN] === isn && !(w[row + FLAGS]! & MIDSTREAM)) {
+      c.counters[COUNTER.repeated]!++;
+      return;
+    }
+    supersede(c, known);
+  }
+  const s = openSession(c, packet, 0);
+  if (s === NONE) return;
+  c.counters[COUNTER.opened]!++;
+  const row = s * ROW;
+  w[row + CLIENT_ISN] = isn;
+  w[row + STREAM_END] = (isn + 1) | 0;
+  const options = c.options;
+  parseOptions(packet, options);
+  if (options.mss > 0) w[row + OFFER_MSS] = options.mss;
+  w[row + OFFER_WSCALE] = options.windowScale;
+  if (!options.sackPermitted) w[row + FLAGS]! &= ~OFFER_SACK;
+  if (!options.hasTimestamps) w[row + FLAGS]! &= ~OFFER_TIMESTAMPS;
+  if (packet.length > 0) {
+    // TCP Fast Open (RFC 7413). Where the server's bytes begin is told by a later packet.
+    takeData(c, s, packet, isn + 1);
+    w[row + FLAGS]! |= HANDSHAKEN;
+  }
+  if (w[row + FLAGS]! & SHED) return;
+  c.times[s * TIMES + SYN_AT] = packet.time;
+  // Under a limit a connection is worth opening only for a turn that may go.
+  if (c.config.turnLimit === 0) w[row + FLAGS]! |= OPEN_AT_ONCE;
+  c.makeReady(s);
+}
+
+/** A new connection uses the flow of session `s`: what it has is still delivered, then it ends. */
+function supersede(c: Context, s: number): void {
+  const row = s * ROW;
+  c.clientFlows.remove(s);
+  c.words[row + FLAGS]! |= SUPERSEDED;
+  if (!(c.words[row + FLAGS]! & (CLIENT_FIN | CLIENT_RST))) {
+    c.words[row + FLAGS]! |= CLIENT_FIN;
+    c.words[row + CLIENT_END] = c.words[row + STREAM_END]!;
+    c.words[row + CLIENT_END_ACK] = c.words[row + LAST_ACK]!;
+  }
+  c.makeReady(s);
+}
+
+/** Takes the client's FIN or RST; `kind` is CLIENT_FIN or CLIENT_RST. */
+export function takeEnd(c: Context, s: number, packet: Packet, kind: number): void {
+  const w = c.words;
+  const row = s * ROW;
+  const flags = w[row + FLAGS]!;
+  const at = (packet.seq + packet.length) | 0;
+  // Of a connection before this one, or long past: not ours.
+  if (!(flags & MIDSTREAM) && distance(at, w[row + STREAM_END]!) < 0) {
+    c.counters[COUNTER.stray]!++;
+    return;
+  }
+  if (flags & kind || flags & CLIENT_RST) {
+    if (packet.length === 0) c.counters[COUNTER.repeated]!++;
+    return;
+  }
+  if (flags & MIDSTREAM) {
+    endSession(c, s);
+    return;
+  }
+  w[row + FLAGS]! |= kind;
+  w[row + CLIENT_END] = at;
+  w[row + CLIENT_END_ACK] = packet.flags & ACK ? packet.ack | 0 : w[row + LAST_ACK]!;
+  // No answer was seen by the client before it closed: the close does not wait for one either.
+  const isFirst = (flags & (HAS_DATA | HANDSHAKEN)) !== 0 && w[row + CLIENT_END_ACK] === w[row + LAST_ACK];
+  if (kind === CLIENT_FIN && isFirst) w[row + FLAGS]! |= HALF_CLOSE;
+  awaitMissing(c, s);
+  c.makeReady(s);
+}
+
+/** Takes a packet's payload, and makes room where there is none; `first` is the sequence number of its first byte. */
+export function takeData(c: Context, s: number, packet: Packet, first: number): void {
+  const taken = takePayload(c, s, packet, first);
+  if (taken === "repeated") c.counters[COUNTER.repeated]!++;
+  else if (taken === "stray") c.counters[COUNTER.stray]!++;
+  else if (taken === "no memory") relieve(c, s);
+}

@@ -1,0 +1,187 @@
+/** What time does to a session: acknowledgements, retransmissions, turns that come due, and giving up. */
+import { ACK, RST } from "../wire/tcp.ts";
+import { dropStream, endSession, leaveConnection, loseConnection } from "./connection.ts";
+import type { Context } from "./context.ts";
+import type { DropReason } from "./counters.ts";
+import { emit, hasRoom } from "./emit.ts";
+import { timeWaitIsOver } from "./receiver.ts";
+import { LINGER, retransmitAfterTimeout } from "./sender.ts";
+import { hasGap, skipGap } from "./stream.ts";
+import {
+  ACK_AT,
+  ACK_NOW,
+  ACTIVE_AT,
+  CLIENT_FIN,
+  CLIENT_RST,
+  CLIENTLESS,
+  CLOSE_WAIT,
+  DUE_AT,
+  ESTABLISHED,
+  FIN_WAIT_2,
+  FLAGS,
+  FREE,
+  GAP_AT,
+  GAP_WAITS,
+  MIDSTREAM,
+  NONE,
+  PORT,
+  RESPONSE_AT,
+  RETRIES,
+  ROW,
+  RTO_AT,
+  SINCE,
+  SND_NXT,
+  STATE,
+  SYN_SENT,
+  TIME_WAIT,
+  TIMES,
+  TURN_AT,
+  TURN_BEGAN_AT,
+  TURN_COUNTED,
+  TURN_OPEN,
+  TURNS,
+} from "./table.ts";
+
+/** SYN retransmissions before the target counts as unreachable: 1 + 2 + 4 s. */
+const SYN_RETRIES = 2;
+/** Data retransmissions before the connection is given up. */
+const DATA_RETRIES = 8;
+/** How long a gap waits for the turns before it, us, for as long as there is more than one. */
+const GAP_PATIENCE = 1_000_000;
+/** Linux's tcp_fin_timeout. */
+const FIN_WAIT_2_SPAN = 60_000_000;
+
+/** Tells the target that the connection is gone, where there is one. */
+export function reset(c: Context, s: number): void {
+  const row = s * ROW;
+  if (c.words[row + PORT] === NONE || !hasRoom(c, s)) return;
+  emit(c, s, RST | ACK, c.words[row + SND_NXT]!, NONE, 0, 0, 1, 0);
+}
+
+/** Resets the connection, and drops or keeps its turns. */
+function giveUp(c: Context, s: number, reason: DropReason): void {
+  reset(c, s);
+  loseConnection(c, s, reason);
+}
+
+/** Does what has come due for a session. */
+export function expire(c: Context, s: number): void {
+  const w = c.words;
+  const t = c.times;
+  const row = s * ROW;
+  const time = s * TIMES;
+  if (w[row + STATE] === FREE) return;
+  if (t[time + ACK_AT]! > 0 && t[time + ACK_AT]! <= c.now) {
+    t[time + ACK_AT] = 0;
+    w[row + FLAGS]! |= ACK_NOW;
+    c.makeReady(s);
+  }
+  if (t[time + TURN_AT]! > 0 && t[time + TURN_AT]! <= c.now) {
+    if (t[time + DUE_AT]! < t[time + TURN_AT]!) t[time + DUE_AT] = t[time + TURN_AT]!;
+    t[time + TURN_AT] = 0;
+    c.makeReady(s);
+  }
+  if (t[time + RTO_AT]! > 0 && t[time + RTO_AT]! <= c.now) {
+    const isSyn = w[row + STATE] === SYN_SENT;
+    if (w[row + RETRIES]! >= (isSyn ? SYN_RETRIES : DATA_RETRIES)) {
+      if (isSyn && !(w[row + FLAGS]! & CLIENTLESS)) loseConnection(c, s, "unreachable");
+      else giveUp(c, s, "unanswered");
+      if (w[row + STATE] === FREE) return;
+    } else {
+      retransmitAfterTimeout(c, s);
+    }
+  }
+  if (expireState(c, s)) return;
+  arm(c, s);
+}
+
+/** Time limits of states, gaps, answers and idle sessions; true if the session is gone. */
+function expireState(c: Context, s: number): boolean {
+  const w = c.words;
+  const t = c.times;
+  const row = s * ROW;
+  const time = s * TIMES;
+  const state = w[row + STATE]!;
+  if (state === TIME_WAIT && timeWaitIsOver(c, s)) {
+    endSession(c, s);
+    return true;
+  }
+  if (state === FIN_WAIT_2 && t[time + SINCE]! + FIN_WAIT_2_SPAN <= c.now) {
+    reset(c, s);
+    endSession(c, s);
+    return true;
+  }
+  if (state === CLOSE_WAIT && t[time + SINCE]! + LINGER <= c.now) c.makeReady(s);
+  if (hasGap(c, s) && t[time + GAP_AT]! <= c.now) {
+    closeAtGap(c, s);
+    if (w[row + STATE] === FREE) return true;
+  }
+  const isWaiting = (w[row + FLAGS]! & (TURN_OPEN | TURN_COUNTED)) === TURN_OPEN && state >= ESTABLISHED;
+  if (isWaiting && answerDeadline(c, s) <= c.now) {
+    giveUp(c, s, "unanswered");
+  } else if (w[row + TURNS] === 0 && t[time + ACTIVE_AT]! + c.config.idleTimeout <= c.now) {
+    reset(c, s);
+    endSession(c, s);
+    return true;
+  }
+  return w[row + STATE] === FREE;
+}
+
+/** When an answer to the open turn is no longer awaited. */
+function answerDeadline(c: Context, s: number): number {
+  const time = s * TIMES;
+  const last = Math.max(c.times[time + RESPONSE_AT]!, c.times[time + TURN_BEGAN_AT]!);
+  return last + c.config.sessionTimeout;
+}
+
+/**
+ * Bytes of the client are missing for good: once the turns before them are done the connection ends, and the stream goes
+ * on with the first turn behind them whose beginning is known.
+ */
+function closeAtGap(c: Context, s: number): void {
+  const w = c.words;
+  const row = s * ROW;
+  const turns = w[row + TURNS]!;
+  if (turns > 1 || (turns === 1 && w[row + GAP_WAITS] === 0)) {
+    if (turns === 1) w[row + GAP_WAITS]!++;
+    c.times[s * TIMES + GAP_AT] = c.now + GAP_PATIENCE;
+    return;
+  }
+  reset(c, s);
+  dropStream(c, s, "gap");
+  const goesOn = skipGap(c, s);
+  leaveConnection(c, s);
+  c.makeReady(s);
+  w[row + GAP_WAITS] = 0;
+  if (goesOn) return;
+  if (w[row + FLAGS]! & (CLIENT_FIN | CLIENT_RST)) endSession(c, s, "gap");
+  else w[row + FLAGS]! |= MIDSTREAM;
+}
+
+/** Arms the wheel for the earliest thing that may have to happen. */
+export function arm(c: Context, s: number): void {
+  const t = c.times;
+  const w = c.words;
+  const row = s * ROW;
+  const time = s * TIMES;
+  if (w[row + STATE] === FREE) return;
+  // A session that owes something is not forgotten, only looked at again.
+  const idleSince = w[row + TURNS] === 0 ? t[time + ACTIVE_AT]! : c.now;
+  let at = idleSince + c.config.idleTimeout;
+  at = earlier(at, t[time + ACK_AT]!);
+  at = earlier(at, t[time + RTO_AT]!);
+  at = earlier(at, t[time + TURN_AT]!);
+  if (hasGap(c, s)) at = earlier(at, t[time + GAP_AT]!);
+  const state = w[row + STATE]!;
+  if (state === CLOSE_WAIT || state === TIME_WAIT) at = Math.min(at, t[time + SINCE]! + LINGER);
+  else if (state === FIN_WAIT_2) at = Math.min(at, t[time + SINCE]! + FIN_WAIT_2_SPAN);
+  if ((w[row + FLAGS]! & (TURN_OPEN | TURN_COUNTED)) === TURN_OPEN && state >= ESTABLISHED) {
+    at = Math.min(at, answerDeadline(c, s));
+  }
+  c.wheel.arm(s, Math.max(at, c.now + 1));
+}
+
+/** The earlier of a time and a timer, which is 0 while it is off. */
+function earlier(at: number, timer: number): number {
+  return timer > 0 && timer < at ? timer : at;
+}
