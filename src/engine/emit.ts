@@ -17,6 +17,7 @@ import {
   ACK_NOW,
   FLAGS,
   LAST_INTERVAL,
+  MSS,
   OFFER_MSS,
   OFFER_SACK,
   OFFER_TIMESTAMPS,
@@ -43,6 +44,15 @@ export const MAX_PAYLOAD = MAX_PACKET - 40 - 60;
 /** Our timestamp clock: ms of a clock that outlives the process, so that a port used again goes on growing. */
 export function timestamp(now: number): number {
   return Math.floor(now / 1000) | 0;
+}
+
+/** Payload bytes of one segment: what the handshake allows, or less where the path has shrunk since. */
+export function segmentSize(c: Context, s: number): number {
+  const w = c.words;
+  const row = s * ROW;
+  const { mtu, pair } = c.paths[w[row + PATH]!]!;
+  const options = w[row + FLAGS]! & TIMESTAMPS ? TIMESTAMPS_LENGTH : 0;
+  return Math.min(w[row + MSS]!, mtu - ipHeaderLength(pair.family) - 20 - options);
 }
 
 /** Whether the egress of the session has room for a packet. */

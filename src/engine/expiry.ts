@@ -1,8 +1,9 @@
 /** What time does to a session: acknowledgements, retransmissions, turns that come due, and giving up. */
 import { ACK, RST } from "../wire/tcp.ts";
-import { dropStream, endSession, leaveConnection, loseConnection } from "./connection.ts";
+import { endSession, leaveConnection, loseConnection } from "./connection.ts";
 import type { Context } from "./context.ts";
 import type { DropReason } from "./counters.ts";
+import { dropStream } from "./drop.ts";
 import { emit, hasRoom } from "./emit.ts";
 import { timeWaitIsOver } from "./receiver.ts";
 import { LINGER, retransmitAfterTimeout } from "./sender.ts";

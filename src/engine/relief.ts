@@ -1,6 +1,7 @@
 /** What happens when memory runs out: the sessions with the longest backlogs go (design section 4.8). */
-import { dropAllTurns, loseConnection } from "./connection.ts";
+import { loseConnection } from "./connection.ts";
 import type { Context } from "./context.ts";
+import { dropAllTurns } from "./drop.ts";
 import { reset } from "./expiry.ts";
 import { FLAGS, FREE, QUEUED, ROW, SHED, STATE } from "./table.ts";
 

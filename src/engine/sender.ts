@@ -2,13 +2,20 @@
  * The sending side of the connection to the target (RFC 9293, 6298, 5681, 6582): what goes out next, and what the
  * target's acknowledgements do to it.
  */
-import { ipHeaderLength } from "../wire/ip.ts";
 import type { Packet } from "../wire/packet.ts";
-import { ACK, distance, FIN, PSH, RST, SYN, TIMESTAMPS_LENGTH } from "../wire/tcp.ts";
-import { dropTurn, isOver, leaveConnection, leaveToClose, openConnection } from "./connection.ts";
+import { ACK, distance, FIN, PSH, RST, SYN } from "../wire/tcp.ts";
+import {
+  clearDuplicates,
+  MOST_RTO,
+  measureRoundTrip,
+  openCongestionWindow,
+  takeDuplicate,
+} from "./congestion.ts";
+import { isOver, leaveConnection, leaveToClose, openConnection } from "./connection.ts";
 import type { Context } from "./context.ts";
 import { COUNTER } from "./counters.ts";
-import { emit, hasRoom, MAX_PAYLOAD } from "./emit.ts";
+import { dropTurn } from "./drop.ts";
+import { emit, hasRoom, MAX_PAYLOAD, segmentSize } from "./emit.ts";
 import { LENGTH, MARKS, NEXT, PREFIX, PUSH, SEGMENT, SEQ, TURN_START } from "./segments.ts";
 import { releaseHead, segmentEnd } from "./stream.ts";
 import {
@@ -23,14 +30,12 @@ import {
   CURSOR,
   CWND,
   DELAY,
-  DUPLICATE_ACKS,
   ESTABLISHED,
   FIN_SENT,
   FIN_WAIT_1,
   FIN_WAIT_2,
   FLAGS,
   HALF_CLOSE,
-  HAS_DUPLICATES,
   HEAD,
   HELD,
   IN_RECOVERY,
@@ -39,7 +44,6 @@ import {
   MSS,
   NONE,
   OPEN_AT_ONCE,
-  PATH,
   PREPAID,
   RECOVER,
   RETRANSMIT,
@@ -49,7 +53,6 @@ import {
   RTO_AT,
   RTT_AT,
   RTT_SEQ,
-  RTTVAR,
   SEND_SYN,
   SEQ_DELTA,
   SHED,
@@ -61,7 +64,6 @@ import {
   SND_WL2,
   SND_WND,
   SND_WSCALE,
-  SRTT,
   SSTHRESH,
   STATE,
   STREAM_END,
@@ -69,16 +71,11 @@ import {
   SYN_SENT,
   TIME_WAIT,
   TIMES,
-  TIMESTAMPS,
   TURN_OPEN,
   WINDOW_PROBE,
 } from "./table.ts";
 import { beginTurn, dueSince, hasCome, isAnswered, mayBegin, settleTurn } from "./turns.ts";
 
-/** RFC 6298 allows less than its 1 s where the clock is fine; Linux's TCP_RTO_MIN. */
-const LEAST_RTO = 200_000;
-const MOST_RTO = 60_000_000;
-const MOST_CWND = 8 << 20;
 /** After so many retransmissions in a row segments are cut to what every path takes. */
 const BLACK_HOLE_RETRIES = 3;
 const BLACK_HOLE_MSS = 524;
@@ -136,15 +133,6 @@ function wantsConnection(c: Context, s: number): boolean {
   while (w[row + CURSOR] !== NONE && !c.allowTurn()) dropTurn(c, s, "limit");
   w[row + FLAGS]! |= PREPAID;
   return w[row + CURSOR] !== NONE;
-}
-
-/** Payload bytes of one segment: what the handshake allows, or less where the path has shrunk since. */
-function segmentSize(c: Context, s: number): number {
-  const w = c.words;
-  const row = s * ROW;
-  const { mtu, pair } = c.paths[w[row + PATH]!]!;
-  const options = w[row + FLAGS]! & TIMESTAMPS ? TIMESTAMPS_LENGTH : 0;
-  return Math.min(w[row + MSS]!, mtu - ipHeaderLength(pair.family) - 20 - options);
 }
 
 function sendSyn(c: Context, s: number): void {
@@ -406,67 +394,4 @@ function releaseAcknowledged(c: Context, s: number): void {
     if (distance(segmentEnd(c, head), una) > 0) break;
     releaseHead(c, s);
   }
-}
-
-/** RFC 6298, Karn's rule kept by the caller; the clock is that of the capture. */
-function measureRoundTrip(c: Context, s: number, ack: number, time: number): void {
-  const w = c.words;
-  const row = s * ROW;
-  const began = c.times[s * TIMES + RTT_AT]!;
-  if (began === 0 || distance(ack, w[row + RTT_SEQ]!) < 0) return;
-  c.times[s * TIMES + RTT_AT] = 0;
-  const sample = Math.max(1, Math.round(time - began));
-  if (w[row + SRTT] === 0) {
-    w[row + SRTT] = sample;
-    w[row + RTTVAR] = sample >> 1;
-  } else {
-    const error = Math.abs(w[row + SRTT]! - sample);
-    w[row + RTTVAR] = Math.round((3 * w[row + RTTVAR]! + error) / 4);
-    w[row + SRTT] = Math.max(1, Math.round((7 * w[row + SRTT]! + sample) / 8));
-  }
-  w[row + RTO] = Math.min(MOST_RTO, Math.max(LEAST_RTO, w[row + SRTT]! + 4 * w[row + RTTVAR]!));
-}
-
-function openCongestionWindow(c: Context, s: number, acked: number): void {
-  const w = c.words;
-  const row = s * ROW;
-  const mss = segmentSize(c, s);
-  if (w[row + FLAGS]! & HAS_DUPLICATES) clearDuplicates(c, s);
-  if (w[row + FLAGS]! & IN_RECOVERY) {
-    if (distance(w[row + SND_UNA]!, w[row + RECOVER]!) >= 0) {
-      w[row + FLAGS]! &= ~IN_RECOVERY;
-      w[row + CWND] = w[row + SSTHRESH]!;
-    } else {
-      // Partial acknowledgement: the next hole (RFC 6582 section 3.2, step 3).
-      w[row + CWND] = Math.max(mss, w[row + CWND]! - acked + mss);
-      w[row + FLAGS]! |= RETRANSMIT;
-    }
-    return;
-  }
-  const cwnd = w[row + CWND]!;
-  const growth = cwnd < w[row + SSTHRESH]! ? acked : Math.max(1, Math.floor((mss * acked) / cwnd));
-  w[row + CWND] = Math.min(MOST_CWND, cwnd + growth);
-}
-
-function clearDuplicates(c: Context, s: number): void {
-  c.words[s * ROW + DUPLICATE_ACKS] = 0;
-  c.words[s * ROW + FLAGS]! &= ~HAS_DUPLICATES;
-}
-
-function takeDuplicate(c: Context, s: number): void {
-  const w = c.words;
-  const row = s * ROW;
-  const mss = segmentSize(c, s);
-  const count = ++w[row + DUPLICATE_ACKS]!;
-  w[row + FLAGS]! |= HAS_DUPLICATES;
-  if (w[row + FLAGS]! & IN_RECOVERY) {
-    w[row + CWND] = Math.min(MOST_CWND, w[row + CWND]! + mss);
-    return;
-  }
-  if (count !== 3 || distance(w[row + SND_UNA]!, w[row + RECOVER]!) <= 0) return;
-  const inFlight = distance(w[row + SND_MAX]!, w[row + SND_UNA]!);
-  w[row + SSTHRESH] = Math.max(inFlight >> 1, 2 * mss);
-  w[row + CWND] = w[row + SSTHRESH]! + 3 * mss;
-  w[row + RECOVER] = w[row + SND_MAX]!;
-  w[row + FLAGS]! |= IN_RECOVERY | RETRANSMIT;
 }
