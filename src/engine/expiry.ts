@@ -174,7 +174,8 @@ export function arm(c: Context, s: number): void {
   at = earlier(at, t[time + TURN_AT]!);
   if (hasGap(c, s)) at = earlier(at, t[time + GAP_AT]!);
   const state = w[row + STATE]!;
-  if (state === CLOSE_WAIT || state === TIME_WAIT) at = Math.min(at, t[time + SINCE]! + LINGER);
+  const linger = t[time + SINCE]! + LINGER;
+  if (state === TIME_WAIT || (state === CLOSE_WAIT && linger > c.now)) at = Math.min(at, linger);
   else if (state === FIN_WAIT_2) at = Math.min(at, t[time + SINCE]! + FIN_WAIT_2_SPAN);
   if ((w[row + FLAGS]! & (TURN_OPEN | TURN_COUNTED)) === TURN_OPEN && state >= ESTABLISHED) {
     at = Math.min(at, answerDeadline(c, s));
