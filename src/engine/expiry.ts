@@ -26,18 +26,19 @@ import {
   MIDSTREAM,
   NONE,
   PORT,
+  PROGRESS_AT,
   RESPONSE_AT,
   RETRIES,
   ROW,
   RTO_AT,
   SINCE,
   SND_NXT,
+  SND_WND,
   STATE,
   SYN_SENT,
   TIME_WAIT,
   TIMES,
   TURN_AT,
-  TURN_BEGAN_AT,
   TURN_COUNTED,
   TURN_OPEN,
   TURNS,
@@ -84,7 +85,9 @@ export function expire(c: Context, s: number): void {
   }
   if (t[time + RTO_AT]! > 0 && t[time + RTO_AT]! <= c.now) {
     const isSyn = w[row + STATE] === SYN_SENT;
-    if (w[row + RETRIES]! >= (isSyn ? SYN_RETRIES : DATA_RETRIES)) {
+    // A closed window may stay closed (RFC 9293 section 3.8.6.1): then the session timeout decides.
+    const isClosed = !isSyn && w[row + SND_WND] === 0;
+    if (!isClosed && w[row + RETRIES]! >= (isSyn ? SYN_RETRIES : DATA_RETRIES)) {
       if (isSyn && !(w[row + FLAGS]! & CLIENTLESS)) loseConnection(c, s, "unreachable");
       else giveUp(c, s, "unanswered");
       if (w[row + STATE] === FREE) return;
@@ -131,7 +134,7 @@ function expireState(c: Context, s: number): boolean {
 /** When an answer to the open turn is no longer awaited. */
 function answerDeadline(c: Context, s: number): number {
   const time = s * TIMES;
-  const last = Math.max(c.times[time + RESPONSE_AT]!, c.times[time + TURN_BEGAN_AT]!);
+  const last = Math.max(c.times[time + RESPONSE_AT]!, c.times[time + PROGRESS_AT]!);
   return last + c.config.sessionTimeout;
 }
 

@@ -45,6 +45,7 @@ import {
   NONE,
   OPEN_AT_ONCE,
   PREPAID,
+  PROGRESS_AT,
   RECOVER,
   RETRANSMIT,
   RETRIES,
@@ -236,6 +237,7 @@ function sendData(c: Context, s: number): Sent {
     if (isAgain) c.counters[COUNTER.retransmitted]!++;
     if (distance(end, w[row + SND_MAX]!) > 0) {
       w[row + SND_MAX] = end;
+      c.times[s * TIMES + PROGRESS_AT] = c.now;
       if (c.times[s * TIMES + RTT_AT] === 0 && !isAgain) {
         w[row + RTT_SEQ] = end;
         c.times[s * TIMES + RTT_AT] = c.now;
@@ -362,6 +364,7 @@ export function takeAcknowledgement(c: Context, s: number, packet: Packet, paylo
     measureRoundTrip(c, s, ack, packet.time);
     w[row + RETRIES] = 0;
     c.times[s * TIMES + RTO_AT] = 0;
+    c.times[s * TIMES + PROGRESS_AT] = c.now;
     if (w[row + SND_UNA] !== w[row + SND_MAX]) armRetransmission(c, s);
     openCongestionWindow(c, s, acked);
   } else if (
@@ -376,13 +379,24 @@ export function takeAcknowledgement(c: Context, s: number, packet: Packet, paylo
     const seq = packet.seq | 0;
     const newer = distance(seq, w[row + SND_WL1]!);
     if (newer > 0 || (newer === 0 && distance(ack, w[row + SND_WL2]!) >= 0)) {
-      if (w[row + SND_WND] === 0 && window > 0) c.times[s * TIMES + RTO_AT] = 0;
+      if (w[row + SND_WND] === 0 && window > 0) resumeAfterProbes(c, s);
       w[row + SND_WND] = window;
       w[row + SND_WL1] = seq;
       w[row + SND_WL2] = ack;
     }
   }
   return true;
+}
+
+/** The window has opened: what a probe sent of the next segment is sent with it again. */
+function resumeAfterProbes(c: Context, s: number): void {
+  const w = c.words;
+  const row = s * ROW;
+  c.times[s * TIMES + RTO_AT] = 0;
+  w[row + RETRIES] = 0;
+  if (w[row + HEAD] === NONE) return;
+  w[row + SND_NXT] = w[row + SND_UNA]!;
+  w[row + CURSOR] = w[row + HEAD]!;
 }
 
 /** Forgets what is acknowledged; the cursor never stays behind SND_NXT. */

@@ -24,6 +24,7 @@ import {
   LAST_ACK,
   MIDSTREAM,
   NONE,
+  PROGRESS_AT,
   QUEUED,
   ROW,
   SHED,
@@ -33,7 +34,6 @@ import {
   TIMES,
   TURN_ACK,
   TURN_ANSWERED,
-  TURN_BEGAN_AT,
   TURN_COUNTED,
   TURN_OPEN,
   TURNS,
@@ -103,7 +103,8 @@ function findTurn(c: Context, s: number, packet: Packet): boolean {
   const acknowledged = known && distance(ack, w[row + LAST_ACK]!) > 0;
   const follows = !known || distance(packet.seq, w[row + STREAM_END]!) >= 0;
   if (follows && (acknowledged || packet.think >= 0)) {
-    w[row + FLAGS]! &= ~MIDSTREAM;
+    // Its first turn is counted as one, whatever acknowledgement number it has.
+    w[row + FLAGS]! &= ~(MIDSTREAM | HAS_DATA);
     w[row + CLIENT_ISN] = (packet.seq - 1) | 0;
     w[row + STREAM_END] = packet.seq | 0;
     return true;
@@ -201,7 +202,7 @@ function awaitGreeting(c: Context, s: number, handshake: number): void {
   const row = s * ROW;
   c.words[row + FLAGS]! |= TURN_OPEN | TURN_COUNTED;
   c.words[row + TURN_ACK] = handshake;
-  c.times[s * TIMES + TURN_BEGAN_AT] = c.now;
+  c.times[s * TIMES + PROGRESS_AT] = c.now;
 }
 
 /** Takes the client's pure ACK that ends its handshake: the server's first byte has the next number. */

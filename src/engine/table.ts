@@ -124,8 +124,8 @@ export const SINCE = 8;
 export const DUE_AT = 6;
 /** By when the gap must be filled, while there is one (HELD). */
 export const GAP_AT = 9;
-/** When the open turn began to be sent. */
-export const TURN_BEGAN_AT = 7;
+/** When the open turn was last sent more of, or more of it acknowledged: the wait for its answer begins then. */
+export const PROGRESS_AT = 7;
 /** us by which this copy follows the client (jitter). */
 export const DELAY = 10;
 /** When the SYN was captured. */

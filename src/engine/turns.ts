@@ -16,6 +16,7 @@ import {
   LAST_PUSH,
   NONE,
   OVERDUE,
+  PROGRESS_AT,
   RCV_NXT,
   RESPONSE_AT,
   ROW,
@@ -26,7 +27,6 @@ import {
   TURN_ACK,
   TURN_ANSWERED,
   TURN_AT,
-  TURN_BEGAN_AT,
   TURN_COUNTED,
   TURN_OPEN,
   TURN_RCV,
@@ -55,7 +55,7 @@ export function isAnswered(c: Context, s: number, nextAck: number): boolean {
   if (!isDelivered(c, s)) return false;
   if (w[row + STATE] === CLOSE_WAIT) return true; // nothing more will come
   const received = distance(w[row + RCV_NXT]!, w[row + TURN_RCV]!);
-  let at = c.times[s * TIMES + TURN_BEGAN_AT]! + c.config.turnTimeout;
+  let at = c.times[s * TIMES + PROGRESS_AT]! + c.config.turnTimeout;
   if (received > 0) {
     const expected = distance(nextAck, w[row + TURN_ACK]!);
     const pushed = (flags & LAST_PUSH) !== 0;
@@ -112,7 +112,7 @@ export function beginTurn(c: Context, s: number, segment: number): void {
   w[row + TURN_SEQ] = g[at + SEQ]!;
   w[row + TURN_RCV] = w[row + RCV_NXT]!;
   c.times[s * TIMES + TURN_AT] = 0;
-  c.times[s * TIMES + TURN_BEGAN_AT] = c.now;
+  c.times[s * TIMES + PROGRESS_AT] = c.now;
 }
 
 /** Whether all captured bytes of the open turn were sent and acknowledged: nothing of it is kept any more. */

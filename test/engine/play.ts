@@ -40,6 +40,8 @@ const TOLERANCE = 1100;
 /** The data plane looks at the engine at least this often. */
 const LONGEST_WAIT = 500_000;
 const NO_LIMIT = 1 << 20;
+const FEW_MILLISECONDS = 5000;
+const MOST_WAKE_UPS = 20;
 
 /** The byte that a client sends at a place of its stream. */
 function byteAt(place: number): number {
@@ -159,10 +161,13 @@ class Play {
 
   /** Lets time pass, and the engine work, until `until` or until `most` segments have been sent. */
   private pass(until: number, most: number): void {
-    for (;;) {
+    for (let waits = 0; ; waits++) {
       this.poll();
       if (this.outbox.length >= most || this.now >= until) return;
       const wait = this.engine.wait(this.now, Math.min(until - this.now, LONGEST_WAIT));
+      // Each session has a few timers.
+      if (wait > FEW_MILLISECONDS) waits = 0;
+      if (waits > MOST_WAKE_UPS) throw new Error(`The engine woke up ${waits} times for nothing`);
       this.now += Math.max(1, Math.ceil(wait));
     }
   }

@@ -3,6 +3,6 @@ const seed = Number(process.env.XCOPY_TEST_SEED ?? Date.now() & 0x7fffffff);
 console.log(`test/engine: seed ${seed} (XCOPY_TEST_SEED)`);
 
 /** Parameters of fc.assert for `numRuns` runs. */
-export function seeded(numRuns: number): { seed: number; numRuns: number } {
-  return { seed, numRuns };
+export function seeded(numRuns: number): { seed: number; numRuns: number; includeErrorInReport: boolean } {
+  return { seed, numRuns, includeErrorInReport: true };
 }

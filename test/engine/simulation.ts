@@ -324,6 +324,10 @@ class Server {
     }
     if (this.isClosed) return;
     if (segment.flags & SYN) {
+      if (this.established) {
+        this.sendAck(); // a late copy of it
+        return;
+      }
       this.rcvNxt = (segment.seq + 1) >>> 0;
       this.peerMss = segment.options.mss;
       this.peerTimestamps = segment.options.hasTimestamps;

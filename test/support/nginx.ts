@@ -12,6 +12,15 @@ export interface Nginx extends Running {
   bodies: string;
 }
 
+export interface NginxOptions {
+  /** Worker processes; 0 for a single process. */
+  workers?: number;
+  /** More parameters of "listen", such as "http2". */
+  listen?: string;
+  /** More directives of the server. */
+  server?: string;
+}
+
 let started = 0;
 
 /**
@@ -22,13 +31,13 @@ export async function startNginx(
   lab: Lab,
   namespace: string,
   port: number,
-  { workers = 0 } = {},
+  options: NginxOptions = {},
 ): Promise<Nginx> {
   const directory = join(lab.directory, `nginx-${started++}`);
   mkdirSync(directory);
   const log = join(directory, "access.log");
   const config = join(directory, "nginx.conf");
-  await Bun.write(config, configuration(directory, port, workers));
+  await Bun.write(config, configuration(directory, port, options));
   const process = lab.start(namespace, ["nginx", "-e", "stderr", "-p", directory, "-c", config]);
   await until(`nginx listens on ${port}\n${process.errors.join("\n")}`, () => {
     if (process.ended()) throw new Error(`nginx ended:\n${process.errors.join("\n")}`);
@@ -37,7 +46,11 @@ export async function startNginx(
   return { ...process, log, bodies: join(directory, "bodies") };
 }
 
-function configuration(directory: string, port: number, workers: number): string {
+function configuration(
+  directory: string,
+  port: number,
+  { workers = 0, listen = "", server = "" }: NginxOptions,
+): string {
   // The fields before the tab must be equal on both sides; see src of parseRequests for what follows.
   return `
 daemon off;
@@ -58,10 +71,11 @@ http {
   keepalive_requests 1000000000;
   keepalive_timeout 600;
   client_body_in_file_only on;
-  client_max_body_size 64m;
+  client_max_body_size 0;
   server {
-    listen ${port} backlog=4096 ${workers ? "reuseport" : ""};
-    listen [::]:${port} backlog=4096 ${workers ? "reuseport" : ""};
+    listen ${port} backlog=4096 ${workers ? "reuseport" : ""} ${listen};
+    listen [::]:${port} backlog=4096 ${workers ? "reuseport" : ""} ${listen};
+    ${server}
     location / { return 200 "${"0123456789".repeat(20)}\\n"; }
     # nginx reads a body to its end only where it hands the request on.
     location /post { proxy_pass http://unix:${directory}/answer; proxy_pass_request_body off; proxy_set_header Content-Length ""; }
