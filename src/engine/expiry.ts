@@ -23,6 +23,7 @@ import {
   FREE,
   GAP_AT,
   GAP_WAITS,
+  HEAD,
   MIDSTREAM,
   NONE,
   PORT,
@@ -120,8 +121,7 @@ function expireState(c: Context, s: number): boolean {
     closeAtGap(c, s);
     if (w[row + STATE] === FREE) return true;
   }
-  const isWaiting = (w[row + FLAGS]! & (TURN_OPEN | TURN_COUNTED)) === TURN_OPEN && state >= ESTABLISHED;
-  if (isWaiting && answerDeadline(c, s) <= c.now) {
+  if (isOwed(c, s) && answerDeadline(c, s) <= c.now) {
     giveUp(c, s, "unanswered");
   } else if (w[row + TURNS] === 0 && t[time + ACTIVE_AT]! + c.config.idleTimeout <= c.now) {
     reset(c, s);
@@ -131,7 +131,16 @@ function expireState(c: Context, s: number): boolean {
   return w[row + STATE] === FREE;
 }
 
-/** When an answer to the open turn is no longer awaited. */
+/** Whether the target owes an answer, or has to take what waits for it. */
+function isOwed(c: Context, s: number): boolean {
+  const row = s * ROW;
+  const state = c.words[row + STATE]!;
+  if (state < ESTABLISHED || state === TIME_WAIT) return false;
+  if (c.words[row + HEAD] !== NONE) return true;
+  return (c.words[row + FLAGS]! & (TURN_OPEN | TURN_COUNTED)) === TURN_OPEN;
+}
+
+/** When that is no longer awaited. */
 function answerDeadline(c: Context, s: number): number {
   const time = s * TIMES;
   const last = Math.max(c.times[time + RESPONSE_AT]!, c.times[time + PROGRESS_AT]!);
@@ -180,9 +189,7 @@ export function arm(c: Context, s: number): void {
   const linger = t[time + SINCE]! + LINGER;
   if (state === TIME_WAIT || (state === CLOSE_WAIT && linger > c.now)) at = Math.min(at, linger);
   else if (state === FIN_WAIT_2) at = Math.min(at, t[time + SINCE]! + FIN_WAIT_2_SPAN);
-  if ((w[row + FLAGS]! & (TURN_OPEN | TURN_COUNTED)) === TURN_OPEN && state >= ESTABLISHED) {
-    at = Math.min(at, answerDeadline(c, s));
-  }
+  if (isOwed(c, s)) at = Math.min(at, answerDeadline(c, s));
   c.wheel.arm(s, Math.max(at, c.now + 1));
 }
 
