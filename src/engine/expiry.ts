@@ -186,9 +186,10 @@ export function arm(c: Context, s: number): void {
   at = earlier(at, t[time + TURN_AT]!);
   if (hasGap(c, s)) at = earlier(at, t[time + GAP_AT]!);
   const state = w[row + STATE]!;
-  const linger = t[time + SINCE]! + LINGER;
-  if (state === TIME_WAIT || (state === CLOSE_WAIT && linger > c.now)) at = Math.min(at, linger);
-  else if (state === FIN_WAIT_2) at = Math.min(at, t[time + SINCE]! + FIN_WAIT_2_SPAN);
+  if (state === CLOSE_WAIT || state === TIME_WAIT) {
+    const linger = t[time + SINCE]! + LINGER;
+    if (state === TIME_WAIT || linger > c.now) at = Math.min(at, linger);
+  } else if (state === FIN_WAIT_2) at = Math.min(at, t[time + SINCE]! + FIN_WAIT_2_SPAN);
   if (isOwed(c, s)) at = Math.min(at, answerDeadline(c, s));
   c.wheel.arm(s, Math.max(at, c.now + 1));
 }

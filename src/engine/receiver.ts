@@ -261,7 +261,8 @@ function takeData(c: Context, s: number, seq: number, length: number, push: bool
   if (push) w[row + FLAGS]! |= LAST_PUSH;
   else w[row + FLAGS]! &= ~LAST_PUSH;
   t[s * TIMES + RESPONSE_AT] = time;
-  if (distance(w[row + RCV_NXT]!, w[row + RCV_ACKED]!) >= 2 * w[row + OFFER_MSS]!) {
+  const unacknowledged = distance(w[row + RCV_NXT]!, w[row + RCV_ACKED]!);
+  if (unacknowledged >= 2 * DEFAULT_MSS && unacknowledged >= 2 * w[row + OFFER_MSS]!) {
     w[row + FLAGS]! |= ACK_NOW;
   } else {
     delayAck(c, s);
