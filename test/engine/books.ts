@@ -3,7 +3,15 @@ import { COUNTER, DROP_REASONS, type EngineCounter } from "../../src/engine/coun
 
 /** What is wrong with the account, "" if nothing is. */
 export function faultOfBooks(counters: Float64Array): string {
-  const count = (name: EngineCounter): number => counters[COUNTER[name]]!;
+  const names = Object.keys(COUNTER) as EngineCounter[];
+  return faultOfResult(
+    Object.fromEntries(names.map((name) => [name, counters[COUNTER[name]]])) as Record<EngineCounter, number>,
+  );
+}
+
+/** The same of counters by name. */
+export function faultOfResult(counters: Record<EngineCounter, number>): string {
+  const count = (name: EngineCounter): number => counters[name];
   for (const name of Object.keys(COUNTER) as EngineCounter[]) {
     if (count(name) < 0) return `${name} is ${count(name)}`;
   }
