@@ -9,6 +9,7 @@ import {
   ACK_AT,
   ACK_NOW,
   CLIENT_ADDRESS,
+  CLIENT_END,
   CLIENT_FIN,
   CLIENT_PORTS,
   CLIENT_RST,
@@ -240,6 +241,7 @@ export function leaveToClose(c: Context, s: number): void {
     c.times.copyWithin(closing * TIMES, s * TIMES, s * TIMES + TIMES);
     w[to + FLAGS] = (w[to + FLAGS]! & (TIMESTAMPS | SACK | FIN_SENT)) | CLIENTLESS | CLIENT_FIN | HALF_CLOSE;
     for (const field of [HEAD, TAIL, HELD, CURSOR]) w[to + field] = NONE;
+    w[to + CLIENT_END] = w[to + STREAM_END]!;
     w[to + QUEUED] = 0;
     w[to + TURNS] = 0;
     c.ownFlows.remove(s);
