@@ -224,7 +224,7 @@ describe("a network that loses nothing", () => {
     expect(engine.resetSessions).toBe(50);
   });
 
-  test.failing("sessions that the target closes after each answer are opened again", async () => {
+  test("sessions that the target closes after each answer are opened again", async () => {
     const load: Load = { ...ORDINARY, sessions: 20, spread: 1000, requests: [100, 200, 300], pace: 50_000 };
     const { engine, connections, trouble } = await agree("hasty", { load, linger: 5_000_000 });
     const each = Array.from({ length: 20 }, (_, i) =>
