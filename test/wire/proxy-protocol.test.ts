@@ -1,0 +1,65 @@
+import { describe, expect, test } from "bun:test";
+import fc from "fast-check";
+import { parseAddress } from "../../src/config/address.ts";
+import { MAX_PROXY_HEADER, writeProxyHeader } from "../../src/wire/proxy-protocol.ts";
+import { seeded } from "../engine/seed.ts";
+
+const MAPPED = [0, 0, 0xffff];
+const ipv4 = fc.integer({ min: 0, max: 2 ** 32 - 1 }).map((last) => [...MAPPED, last]);
+const ipv6 = fc
+  .array(fc.integer({ min: 0, max: 2 ** 32 - 1 }), { minLength: 4, maxLength: 4 })
+  .filter((words) => words[0] !== 0);
+const port = fc.nat(65_535);
+
+/** The header of a connection between two addresses of four words each. */
+function header(version: 1 | 2, source: number[], destination: number[], ports: [number, number]): Buffer {
+  const words = Int32Array.from([99, ...source, ...destination, 99]);
+  const into = new Uint8Array(MAX_PROXY_HEADER);
+  const length = writeProxyHeader(into, version, words, 1, 5, ...ports);
+  expect(length).toBeLessThanOrEqual(MAX_PROXY_HEADER);
+  return Buffer.from(into.subarray(0, length));
+}
+
+function wordsOf(address: Uint8Array): number[] {
+  const view = new DataView(address.buffer, address.byteOffset, address.length);
+  return Array.from({ length: address.length / 4 }, (_, i) => view.getUint32(i * 4));
+}
+
+describe("version 1", () => {
+  test("is a line that names both ends", () => {
+    const line = header(1, [...MAPPED, 0x0a000001], [...MAPPED, 0xfffefdfc], [65_535, 80]);
+    expect(line.toString()).toBe("PROXY TCP4 10.0.0.1 255.254.253.252 65535 80\r\n");
+  });
+
+  test("has addresses that mean the same, for any of them", () => {
+    const pairs = fc.oneof(fc.tuple(ipv4, ipv4), fc.tuple(ipv6, ipv6));
+    fc.assert(
+      fc.property(pairs, port, port, ([source, destination], from, to) => {
+        const [name, family, one, other, ...ports] = header(1, source, destination, [from, to])
+          .toString()
+          .replace(/\r\n$/, "")
+          .split(" ");
+        const count = source[0] === 0 ? 1 : 4;
+        expect([name, family, ports.join()]).toEqual([
+          "PROXY",
+          count === 1 ? "TCP4" : "TCP6",
+          `${from},${to}`,
+        ]);
+        expect(wordsOf(parseAddress(one!)!.bytes)).toEqual(source.slice(4 - count));
+        expect(wordsOf(parseAddress(other!)!.bytes)).toEqual(destination.slice(4 - count));
+      }),
+      seeded(300),
+    );
+  });
+});
+
+describe("version 2", () => {
+  test("is as the specification has it", () => {
+    const signature = "0d0a0d0a000d0a515549540a";
+    const v4 = header(2, [...MAPPED, 0x0a000001], [...MAPPED, 0x0a000002], [40_000, 80]);
+    expect(v4.toString("hex")).toBe(`${signature}2111000c0a0000010a0000029c400050`);
+    const v6 = header(2, [0xfd000000, 0, 0, 1], [0xfd000000, 0, 0, 2], [40_000, 80]);
+    const address = (last: number) => `fd00000000000000000000000000000${last}`;
+    expect(v6.toString("hex")).toBe(`${signature}21210024${address(1)}${address(2)}9c400050`);
+  });
+});
