@@ -202,7 +202,7 @@ function sendData(c: Context, s: number): Sent {
         // Turns may have been left out: the next one follows what was sent.
         w[row + SEQ_DELTA] = (w[row + SND_NXT]! - g[at + SEQ]!) | 0;
       }
-      if (state === CLOSE_WAIT) return reopen(c, s);
+      if (state !== ESTABLISHED) return reopen(c, s);
       beginTurn(c, s, segment);
     }
     const next = w[row + SND_NXT]!;
@@ -406,6 +406,8 @@ function releaseAcknowledged(c: Context, s: number): void {
   const una = (w[row + SND_UNA]! - w[row + SEQ_DELTA]!) | 0;
   for (let head = w[row + HEAD]!; head !== NONE; head = w[row + HEAD]!) {
     if (distance(segmentEnd(c, head), una) > 0) break;
+    // Behind our FIN nothing was sent, whatever its acknowledgement says.
+    if (head === w[row + CURSOR] && w[row + FLAGS]! & FIN_SENT) break;
     releaseHead(c, s);
   }
 }
