@@ -23,7 +23,8 @@ describe("PacketBatch", () => {
           const at = batch.offset[i]!;
           expect(at % 8).toBe(0);
           expect(at - HEADROOM).toBeGreaterThanOrEqual(end);
-          expect([batch.length[i]!, batch.segmentSize[i]!, batch.since[i]!]).toEqual([length, i, i * 2]);
+          const row: (number | undefined)[] = [batch.length[i], batch.segmentSize[i], batch.since[i]];
+          expect(row).toEqual([length, i, i * 2]);
           end = at + length;
           expect(batch.bytes.subarray(at, end).every((byte) => byte === (i & 255))).toBe(true);
         }
