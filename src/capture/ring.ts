@@ -7,6 +7,7 @@
  */
 import { mapShared, PROT_READ, PROT_WRITE } from "../native/libc.ts";
 import { PAGE_SIZE } from "../native/page.ts";
+import { copyBytes } from "../wire/copy.ts";
 import type { Packet } from "../wire/packet.ts";
 
 const WORD = 2 ** 32;
@@ -28,13 +29,18 @@ const CAPTURED = 4;
 const OFFSETS = 5;
 const INDEX = 6;
 const THINK_UNKNOWN = 0xffffffff;
+/** The largest bucket of bpf/request.bpf.c and the headers, rounded up to a page. */
+const LARGEST_RECORD = 65536 + 4096;
 
 /** One ring buffer; only one reader may exist. */
 export class Ring {
-  /** The data twice in a row, so that no record is cut by the end of the ring. */
-  readonly bytes: Uint8Array;
-  readonly view: DataView;
+  readonly #bytes: Uint8Array;
+  readonly #view: DataView;
   readonly #words: Uint32Array;
+  /** A record that the end of the ring cuts is put together here. */
+  readonly #whole: Uint8Array;
+  readonly #wholeView: DataView;
+  readonly #wholeWords: Uint32Array;
   readonly #mask: number;
   readonly #producer: Uint32Array;
   readonly #consumer: BigInt64Array;
@@ -54,13 +60,18 @@ export class Ring {
     readonly capacity: number,
   ) {
     const consumer = mapShared(fd, PAGE_SIZE, PROT_READ | PROT_WRITE);
-    const rest = mapShared(fd, PAGE_SIZE + 2 * capacity, PROT_READ, PAGE_SIZE).buffer;
+    // The kernel would map the data twice in a row, and count it twice as resident: once is enough.
+    const rest = mapShared(fd, PAGE_SIZE + capacity, PROT_READ, PAGE_SIZE).buffer;
     this.#consumer = new BigInt64Array(consumer.buffer, 0, 1);
     this.#fence = new Int32Array(consumer.buffer, 0, 1);
     this.#producer = new Uint32Array(rest, 0, 1);
-    this.bytes = new Uint8Array(rest, PAGE_SIZE, 2 * capacity);
-    this.view = new DataView(rest, PAGE_SIZE, 2 * capacity);
-    this.#words = new Uint32Array(rest, PAGE_SIZE, capacity / 2);
+    this.#bytes = new Uint8Array(rest, PAGE_SIZE, capacity);
+    this.#view = new DataView(rest, PAGE_SIZE, capacity);
+    this.#words = new Uint32Array(rest, PAGE_SIZE, capacity / 4);
+    const whole = new ArrayBuffer(Math.min(capacity, LARGEST_RECORD));
+    this.#whole = new Uint8Array(whole);
+    this.#wholeView = new DataView(whole);
+    this.#wholeWords = new Uint32Array(whole);
     this.#mask = capacity - 1;
     this.#position = Number(Atomics.load(this.#consumer, 0));
     this.#released = this.#position;
@@ -76,22 +87,25 @@ export class Ring {
   /** Capture time of the next record in us (CLOCK_MONOTONIC), Infinity if there is none. */
   peekTime(): number {
     if (this.#size === 0 && !this.#find()) return Infinity;
-    const at = (((this.#position >>> 0) & this.#mask) + HEADER_BYTES) >>> 2;
+    const at = (((this.#position >>> 0) + HEADER_BYTES) & this.#mask) >>> 2;
     return this.#words[at + TIME_LOW]! + this.#words[at + TIME_HIGH]! * WORD;
   }
 
   /** Points `packet` at the next record and steps over it; valid until `release`. False if there is none. */
   next(packet: Packet): boolean {
     if (this.#size === 0 && !this.#find()) return false;
-    const start = ((this.#position >>> 0) & this.#mask) + HEADER_BYTES;
-    const words = this.#words;
+    const first = (this.#position >>> 0) & this.#mask;
+    const isWhole = first + this.#size <= this.capacity;
+    if (!isWhole) this.#putTogether(first);
+    const start = (isWhole ? first : 0) + HEADER_BYTES;
+    const words = isWhole ? this.#words : this.#wholeWords;
     const at = start >>> 2;
     const ip = start + RECORD_BYTES;
     const offsets = words[at + OFFSETS]!;
     const payload = offsets >>> 16;
     const think = words[at + THINK]!;
-    packet.bytes = this.bytes;
-    packet.view = this.view;
+    packet.bytes = isWhole ? this.#bytes : this.#whole;
+    packet.view = isWhole ? this.#view : this.#wholeView;
     packet.ip = ip;
     packet.tcp = ip + (offsets & 0xffff);
     packet.payload = ip + payload;
@@ -115,6 +129,12 @@ export class Ring {
     if (this.#position === this.#released) return;
     Atomics.store(this.#consumer, 0, BigInt(this.#position));
     this.#released = this.#position;
+  }
+
+  #putTogether(first: number): void {
+    const before = this.capacity - first;
+    copyBytes(this.#bytes, first, before, this.#whole, 0);
+    copyBytes(this.#bytes, 0, this.#size - before, this.#whole, before);
   }
 
   /** Moves to the next record that is finished, over those that were given up. */

@@ -10,7 +10,7 @@ import type { Plan } from "./plan.ts";
 import { kernelPrograms } from "./programs.ts";
 
 /** Bytes of all rings of a kind together, as long as each has the least. */
-const REQUEST_RINGS = { total: 16 << 20, least: 1 << 20 };
+const REQUEST_RINGS = { total: 32 << 20, least: 1 << 20 };
 const RESPONSE_RINGS = { total: 4 << 20, least: 256 << 10 };
 
 /** Rings there will be, one per CPU: the highest number in the kernel's notation (`0-3,8`) plus one. */
