@@ -1,0 +1,194 @@
+/** Many from few and few from many: replicas, several targets, shares of the sessions, limits, and who the client was. */
+import { afterAll, afterEach, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { ONLINE6, TARGET, TARGET6 } from "../../src/demo/network.ts";
+import type { Account } from "../../src/ops/summary.ts";
+import { compareContents, EXACTLY_ONCE } from "../support/compare.ts";
+import { createLab, type Lab } from "../support/lab.ts";
+import { type LoggedRequest, type Nginx, readRequests, startNginx } from "../support/nginx.ts";
+import { contentsOf, startServices, TRANSFER, URL_ONLINE } from "../support/served.ts";
+import { type LoadOptions, load } from "../support/wrk.ts";
+import { faultsOf, startCopy } from "../support/xcopy.ts";
+
+setDefaultTimeout(60_000);
+
+let lab: Lab;
+beforeAll(() => {
+  lab = createLab();
+});
+afterEach(() => lab.stopAll());
+afterAll(() => lab.remove());
+
+/** Copies a load with these arguments, expects nobody to have noticed and the account to add up, and returns it. */
+async function copyLoad(args: string[], options: Partial<LoadOptions> & { count: number }): Promise<Account> {
+  const copy = await startCopy(lab, ["--drain", "30", ...args]);
+  const result = await load(lab, { url: URL_ONLINE, rate: 1000, ...options });
+  const { code, report } = await copy.stop();
+  expect(result).toMatchObject({ requests: options.count, errors: 0 });
+  expect(faultsOf(copy.reports())).toEqual([]);
+  expect(report.turns.pending).toBe(0);
+  expect(code).toBe(0);
+  return report;
+}
+
+/** The requests of each connection, in order. */
+function connectionsOf(requests: LoggedRequest[]): Map<string, string[]> {
+  const connections = new Map<string, string[]>();
+  for (const { address, port, content } of requests) {
+    const connection = `${address} ${port}`;
+    connections.set(connection, [...(connections.get(connection) ?? []), content]);
+  }
+  return connections;
+}
+
+/** The connections of online whose requests are all at the target; expects of the others that none is. */
+async function copiedConnections(online: Nginx, target: Nginx): Promise<Set<string>> {
+  const arrived = new Set(await contentsOf(target));
+  const copied = new Set<string>();
+  for (const [connection, contents] of connectionsOf(await readRequests(online))) {
+    const count = contents.filter((content) => arrived.has(content)).length;
+    expect([0, contents.length]).toContain(count);
+    if (count > 0) copied.add(connection);
+  }
+  return copied;
+}
+
+for (const close of [false, true]) {
+  const kind = close ? "short connections" : "keep-alive";
+  for (const { replicas, jitter, count } of [
+    { replicas: 3, jitter: [], count: 2000 },
+    { replicas: 3, jitter: ["--jitter", "300"], count: 2000 },
+    { replicas: 100, jitter: [], count: 100 },
+    { replicas: 100, jitter: ["--jitter", "1000"], count: 100 },
+  ]) {
+    const name = ["-n", `${replicas}`, ...jitter].join(" ");
+    test(`${name}: each request ${replicas} times, ${kind}`, async () => {
+      const { online, target } = await startServices(lab);
+      const rate = replicas > 10 ? 50 : 500;
+      const report = await copyLoad(["-x", TRANSFER, "-n", `${replicas}`, ...jitter], {
+        rate,
+        count,
+        close,
+        connections: 20,
+      });
+
+      const wanted = (await contentsOf(online)).flatMap((content) => new Array(replicas).fill(content));
+      expect(wanted.length).toBe(count * replicas);
+      expect(compareContents(wanted, await contentsOf(target))).toEqual(EXACTLY_ONCE);
+      const turns = count * replicas;
+      expect(report.turns).toMatchObject({ captured: turns, sent: turns, answered: turns, dropped: 0 });
+      // Every copy is a connection of its own.
+      const copies = new Set((await readRequests(target)).map(({ address, port }) => `${address} ${port}`));
+      if (!close) expect(copies.size).toBe(connectionsOf(await readRequests(online)).size * replicas);
+    });
+  }
+}
+
+for (const percent of [10, 12.5, 0.5]) {
+  test(`-r ${percent}: that share of the connections, each whole or not at all`, async () => {
+    const { online, target } = await startServices(lab);
+    const count = 6000;
+    const report = await copyLoad(["-x", TRANSFER, "-r", `${percent}`], { rate: 2000, count, close: true });
+
+    const comparison = compareContents(await contentsOf(online), await contentsOf(target));
+    expect(comparison).toMatchObject({ doubled: [], foreign: [] });
+    const copied = count - comparison.missing.length;
+    expect(report.turns).toMatchObject({ captured: copied, sent: copied, answered: copied, dropped: 0 });
+    // Six standard deviations of a fair choice.
+    const share = percent / 100;
+    const deviation = Math.sqrt(count * share * (1 - share));
+    expect(Math.abs(copied - count * share)).toBeLessThan(6 * deviation);
+  });
+}
+
+test("-r 30: connections of many requests are copied from the first to the last, or not at all", async () => {
+  const { online, target } = await startServices(lab);
+  const report = await copyLoad(["-x", TRANSFER, "-r", "30"], { count: 3000, connections: 200 });
+  const copied = await copiedConnections(online, target);
+  expect(copied.size).toBeGreaterThan(0);
+  expect(copied.size).toBeLessThan(connectionsOf(await readRequests(online)).size);
+  expect((await contentsOf(target)).length).toBe(report.turns.sent);
+});
+
+for (const close of [false, true]) {
+  test(`--limit: no more than that, the rest is left out, ${close ? "short connections" : "keep-alive"}`, async () => {
+    const { online, target } = await startServices(lab);
+    const report = await copyLoad(["-x", TRANSFER, "--limit", "200/s"], { count: 5000, close });
+
+    const comparison = compareContents(await contentsOf(online), await contentsOf(target));
+    expect(comparison).toMatchObject({ doubled: [], foreign: [] });
+    expect(report.turns.captured).toBe(5000);
+    expect(report.turns.dropped).toBe(report.dropped.limit);
+    expect(comparison.missing.length).toBe(report.dropped.limit);
+    // A second more than the run: what may go at once after a silence.
+    expect(report.turns.sent).toBeLessThanOrEqual(200 * (report.seconds + 1));
+    expect(report.turns.sent).toBeGreaterThan(200);
+  });
+}
+
+for (const close of [false, true]) {
+  const kind = close ? "short connections" : "keep-alive";
+  test(`two targets: each gets all, ${kind}`, async () => {
+    const { online, target } = await startServices(lab);
+    const other = await startNginx(lab, lab.target, 8081);
+    const report = await copyLoad(["-x", `${TRANSFER},80-[${TARGET6}]:8081`], { count: 3000, close });
+    for (const server of [target, other]) {
+      expect(compareContents(await contentsOf(online), await contentsOf(server))).toEqual(EXACTLY_ONCE);
+    }
+    expect(report.turns).toMatchObject({ captured: 6000, sent: 6000, answered: 6000, dropped: 0 });
+  });
+
+  test(`two targets, one of them dead: the other gets all, ${kind}`, async () => {
+    const { online, target } = await startServices(lab);
+    const report = await copyLoad(["-x", `${TRANSFER},80-${TARGET}:9`, "--force"], { count: 3000, close });
+    expect(compareContents(await contentsOf(online), await contentsOf(target))).toEqual(EXACTLY_ONCE);
+    expect(report.turns).toMatchObject({ captured: 6000, sent: 3000, answered: 3000, dropped: 3000 });
+    expect(report.dropped.refused).toBe(3000);
+  });
+
+  test(`a weighted group: each connection to one of them, near the weights, ${kind}`, async () => {
+    const { online, target } = await startServices(lab);
+    const other = await startNginx(lab, lab.target, 8081);
+    const report = await copyLoad(["-x", `${TRANSFER}|${TARGET}:8081*2`], {
+      count: 3000,
+      close,
+      connections: 150,
+    });
+    const arrived = [...(await contentsOf(target)), ...(await contentsOf(other))];
+    expect(compareContents(await contentsOf(online), arrived)).toEqual(EXACTLY_ONCE);
+    expect(report.turns).toMatchObject({ captured: 3000, sent: 3000, answered: 3000, dropped: 0 });
+    const first = await copiedConnections(online, target);
+    const second = await copiedConnections(online, other);
+    expect(first.intersection(second).size).toBe(0);
+    expect(second.size / (first.size + second.size)).toBeCloseTo(2 / 3, 1);
+  });
+}
+
+const REAL_ADDRESS = "set_real_ip_from 0.0.0.0/0; set_real_ip_from ::/0; real_ip_header proxy_protocol;";
+for (const version of ["v1", "v2"]) {
+  for (const close of [false, true]) {
+    for (const { name, url, transfer } of [
+      { name: "IPv4", url: URL_ONLINE, transfer: TRANSFER },
+      { name: "IPv6", url: `http://[${ONLINE6}]`, transfer: `80-[${TARGET6}]:8080` },
+      { name: "IPv6 clients to an IPv4 target", url: `http://[${ONLINE6}]`, transfer: TRANSFER },
+      { name: "IPv4 clients to an IPv6 target", url: URL_ONLINE, transfer: `80-[${TARGET6}]:8080` },
+    ]) {
+      test(`--proxy-protocol ${version}, ${name}, ${close ? "short connections" : "keep-alive"}: the target sees the clients`, async () => {
+        const online = await startNginx(lab, lab.online, 80);
+        const target = await startNginx(lab, lab.target, 8080, {
+          listen: "proxy_protocol",
+          server: REAL_ADDRESS,
+        });
+        const report = await copyLoad(["-x", transfer, "--proxy-protocol", version], {
+          url,
+          count: 1000,
+          close,
+        });
+        const lines = async (server: Nginx) =>
+          (await readRequests(server)).map(({ content, address, port }) => `${content} ${address} ${port}`);
+        expect(compareContents(await lines(online), await lines(target))).toEqual(EXACTLY_ONCE);
+        expect(report.turns).toMatchObject({ captured: 1000, sent: 1000, answered: 1000, dropped: 0 });
+        expect(new Set((await readRequests(target)).map(({ address }) => address)).size).toBe(59);
+      });
+    }
+  }
+}

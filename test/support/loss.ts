@@ -1,0 +1,29 @@
+/** A network that loses packets, made by nftables. */
+import { run } from "./process.ts";
+
+export interface Loss {
+  /** Packets dropped so far: on the way in and on the way out. */
+  dropped(): { in: number; out: number };
+  /** Ends it. */
+  remove(): void;
+}
+
+/**
+ * Drops packets at random on a device of a namespace, below its TCP: `percent` of those to and of those from a TCP port.
+ * Segments that travel as one large packet are lost together: see offload.ts.
+ */
+export function losePackets(namespace: string, device: string, port: number, percent: number): Loss {
+  const chain = (direction: string, hook: string, match: string) =>
+    `chain ${direction} {\n type filter hook ${hook} device ${device} priority 0\n` +
+    ` tcp ${match} ${port} numgen random mod 1000 < ${percent * 10} counter drop\n}`;
+  const rules = [chain("in", "ingress", "dport"), chain("out", "egress", "sport")];
+  run(namespace, "nft", `table netdev loss {\n${rules.join("\n")}\n}`);
+  const count = (direction: string) => {
+    const text = run(namespace, "nft", "list", "chain", "netdev", "loss", direction);
+    return Number(/counter packets (\d+)/.exec(text)![1]);
+  };
+  return {
+    dropped: () => ({ in: count("in"), out: count("out") }),
+    remove: () => void run(namespace, "nft", "delete", "table", "netdev", "loss"),
+  };
+}
