@@ -35,6 +35,10 @@ export interface Job {
   scripts?: string[];
   /** us that responses take longer. */
   delay?: number;
+  /** Source ports: 20000 to 29999 if not given. */
+  ports?: [number, number];
+  /** Ends without a word to the target, as a killed process does. */
+  isKilled?: boolean;
   /** us to go on for after the last captured packet, at most; less if every session has ended before. */
   linger: number;
 }
@@ -90,7 +94,7 @@ const engine = new Engine(
     ...BASIC,
     turnTimeout: 20_000_000,
     paths: [{ pair: ipPair(source, targetBytes), targetPort: Number(port), egress: 0, mtu: egress.mtu }],
-    ports: [[20_000, 29_999]],
+    ports: [job.ports ?? [20_000, 29_999]],
     maxSessions: 16_384,
     memory: 256 << 20,
     sessionBytes: 128 << 20,
@@ -155,7 +159,7 @@ for (;;) {
   if (responses < ROUND) sleepMicroseconds(Math.min(LOOK, Math.max(1, engine.wait(now, LOOK))));
 }
 const result = Object.fromEntries(Object.keys(COUNTER).map((name) => [name, count(name as EngineCounter)]));
-while (!engine.end(monotonicMicroseconds())) send();
+while (!job.isKilled && !engine.end(monotonicMicroseconds())) send();
 send();
 console.log(JSON.stringify({ ...result, sendErrors: injector.errors }));
 process.exit(0);

@@ -91,8 +91,7 @@ interface Outcome {
   trouble: Partial<Record<Trouble, number>>;
 }
 
-/** Runs the engine against a server of that mode. */
-async function agree(mode: string, job: Job): Promise<Outcome> {
+async function startServer(mode: string): Promise<Running> {
   const server = lab.start(lab.target, [
     process.execPath,
     join(import.meta.dir, "server.ts"),
@@ -100,6 +99,11 @@ async function agree(mode: string, job: Job): Promise<Outcome> {
     mode,
   ]);
   await server.line(/listening/);
+  return server;
+}
+
+/** Runs the engine against the server that listens. */
+async function runAgent(job: Job): Promise<Omit<Outcome, "connections">> {
   const before = kernelCounters();
   const agent = lab.start(lab.online, [
     process.execPath,
@@ -110,7 +114,6 @@ async function agree(mode: string, job: Job): Promise<Outcome> {
   ]);
   expect(await agent.exited, agent.errors.join("\n")).toBe(0);
   const after = kernelCounters();
-  const connections = await stopped(server);
   const grown = Object.keys(after).filter((name) => after[name]! > before[name]!);
   const kernel = Object.fromEntries(grown.map((name) => [name, after[name]! - before[name]!]));
   const trouble = Object.fromEntries(
@@ -119,7 +122,14 @@ async function agree(mode: string, job: Job): Promise<Outcome> {
   const engine = JSON.parse(agent.output.at(-1)!) as Outcome["engine"];
   expect(faultOfResult(engine)).toBe("");
   expect(engine.sendErrors).toBe(0);
-  return { engine, connections, kernel, trouble };
+  return { engine, kernel, trouble };
+}
+
+/** Runs the engine against a server of that mode, to the end of both. */
+async function agree(mode: string, job: Job): Promise<Outcome> {
+  const server = await startServer(mode);
+  const outcome = await runAgent(job);
+  return { ...outcome, connections: await stopped(server) };
 }
 
 async function stopped(server: Running): Promise<string[]> {
@@ -234,6 +244,35 @@ describe("a network that loses nothing", () => {
     expect(trouble).toEqual({});
     expect(engine.reconnected).toBe(40);
     expect(engine.turnsSent).toBe(60);
+  });
+
+  test("a source port is used again while the target still remembers it", async () => {
+    const load: Load = { ...ORDINARY, sessions: 30, spread: 80_000, pace: 10_000 };
+    const { engine, connections, trouble, kernel } = await agree("hasty", {
+      load,
+      ports: [20_000, 20_004],
+      linger: 5_000_000,
+    });
+    expect(connections).toEqual(expected(load, "end"));
+    // The target closed first: it is the one that rests.
+    expect(kernel.TW ?? 0).toBeGreaterThanOrEqual(0);
+    expect(trouble).toEqual({});
+    expect(engine.turnsSent).toBe(30);
+    expect(engine.retransmitted).toBe(0);
+  });
+
+  test("connections that a killed run left open at the target are reset, and their ports used again", async () => {
+    const server = await startServer("lines");
+    const ports: [number, number] = [20_000, 20_009];
+    const left: Load = { ...ORDINARY, sessions: 10, requests: [200], end: "none" };
+    await runAgent({ load: left, ports, isKilled: true, linger: 300_000 });
+    const load: Load = { ...ORDINARY, sessions: 10 };
+    const { engine, trouble } = await runAgent({ load, ports, linger: 5_000_000 });
+    expect(await stopped(server)).toEqual([...expected(left, "ECONNRESET"), ...expected(load, "end")].sort());
+    expect(engine.turnsAnswered).toBe(10);
+    expect(engine.closed).toBe(10);
+    // A SYN within a connection counts as an error, too.
+    expect(trouble).toEqual({ EstabResets: 10, InErrs: 10, TCPChallengeACK: 10, TCPSYNChallenge: 10 });
   });
 
   test("an MTU of 1280", async () => {
