@@ -10,8 +10,10 @@ export interface Load {
   spread: number;
   /** Bytes of the requests of each, with the newline that ends them. */
   requests: number[];
-  /** us between two requests, and between the last one and the end. */
+  /** us between two requests. */
   pace: number;
+  /** us between the last one and the end. */
+  closing: number;
   /** Most bytes per captured packet. */
   segment: number;
   /** us between two packets of a request. */
@@ -70,7 +72,7 @@ export function packetsOfLoad(load: Load): Captured[] {
       }
       if (load.end !== "half-close") ack += load.answer;
     }
-    at += load.pace;
+    at += load.closing;
     const last = { ...base, seq: seq >>> 0, ack: ack >>> 0 };
     if (load.end === "rst") all.push({ at, fields: { ...last, flags: RST | ACK } });
     else if (load.end !== "none") all.push({ at, fields: { ...last, flags: FIN | ACK } });

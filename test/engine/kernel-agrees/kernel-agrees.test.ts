@@ -143,6 +143,7 @@ const ORDINARY: Load = {
   spread: 0,
   requests: [100],
   pace: 1000,
+  closing: 1000,
   segment: 1448,
   gap: 0,
   end: "fin",
@@ -209,7 +210,15 @@ describe("a network that loses nothing", () => {
   });
 
   test("sessions that close at the same time as the target", async () => {
-    const load: Load = { ...ORDINARY, sessions: 50, spread: 1000, pace: 30_000, end: "half-close" };
+    // The target closes at 101 ms, the client at 130 ms, each hears of the other's FIN later.
+    const load: Load = {
+      ...ORDINARY,
+      sessions: 50,
+      spread: 1000,
+      pace: 100_000,
+      closing: 30_000,
+      end: "half-close",
+    };
     const { engine, connections, trouble } = await agree("hasty", { load, delay: 60_000, linger: 5_000_000 });
     expect(connections).toEqual(expected(load, "end"));
     expect(trouble).toEqual({});
@@ -235,7 +244,14 @@ describe("a network that loses nothing", () => {
   });
 
   test("sessions that the target closes after each answer are opened again", async () => {
-    const load: Load = { ...ORDINARY, sessions: 20, spread: 1000, requests: [100, 200, 300], pace: 50_000 };
+    const load: Load = {
+      ...ORDINARY,
+      sessions: 20,
+      spread: 1000,
+      requests: [100, 200, 300],
+      pace: 50_000,
+      closing: 50_000,
+    };
     const { engine, connections, trouble } = await agree("hasty", { load, linger: 5_000_000 });
     const each = Array.from({ length: 20 }, (_, i) =>
       load.requests.map((length, j) => streamPart(load, i, j, length)),
