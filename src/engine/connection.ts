@@ -4,7 +4,7 @@ import { MAX_PROXY_HEADER, writeProxyHeader } from "../wire/proxy-protocol.ts";
 import type { Context } from "./context.ts";
 import { COUNTER, type DropReason } from "./counters.ts";
 import { dropAllTurns, loseTurns, removePrefix } from "./drop.ts";
-import { NEXT, PREFIX, PUSH, SEGMENT, SEQ } from "./segments.ts";
+import { ACK_NUMBER, NEXT, PREFIX, PUSH, SEGMENT, SEQ } from "./segments.ts";
 import {
   ACK_AT,
   ACK_NOW,
@@ -21,6 +21,7 @@ import {
   CWND,
   DUPLICATE_ACKS,
   FIN_SENT,
+  FIRST_ACK,
   FLAGS,
   FREE,
   HALF_CLOSE,
@@ -135,6 +136,9 @@ export function connect(c: Context, s: number, path: number, port: number): void
   const iss = initialSequence(c, path, port);
   const cursor = w[row + CURSOR]!;
   const first = cursor === NONE ? w[row + STREAM_END]! : c.segments.words[cursor * SEGMENT + SEQ]!;
+  if (w[row + CONNECTIONS]! > 0 && cursor !== NONE) {
+    w[row + FIRST_ACK] = c.segments.words[cursor * SEGMENT + ACK_NUMBER]!;
+  }
   const header = ipHeaderLength(c.paths[path]!.pair.family) + 20;
   w[row + STATE] = SYN_SENT;
   w[row + ISS] = iss;

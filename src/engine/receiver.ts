@@ -23,6 +23,7 @@ import {
   FIN_SENT,
   FIN_WAIT_1,
   FIN_WAIT_2,
+  FIRST_RCV,
   FLAGS,
   ISS,
   LAST_ACK_STATE,
@@ -177,6 +178,7 @@ function takeSynAck(c: Context, s: number, packet: Packet, probed: ProbeOutcome)
   parseOptions(packet, options);
   w[row + SND_UNA] = expected;
   w[row + RCV_NXT] = (packet.seq + 1) | 0;
+  w[row + FIRST_RCV] = w[row + RCV_NXT]!;
   w[row + TURN_RCV] = w[row + RCV_NXT]!; // of the greeting, if there is one
   w[row + RCV_ACKED] = packet.seq | 0;
   w[row + SND_WND] = packet.window;

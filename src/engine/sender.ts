@@ -34,8 +34,11 @@ import {
   FIN_SENT,
   FIN_WAIT_1,
   FIN_WAIT_2,
+  FIRST_ACK,
+  FIRST_RCV,
   FLAGS,
   HALF_CLOSE,
+  HAS_DATA,
   HEAD,
   HELD,
   IN_RECOVERY,
@@ -46,7 +49,9 @@ import {
   OPEN_AT_ONCE,
   PREPAID,
   PROGRESS_AT,
+  RCV_NXT,
   RECOVER,
+  RESPONSE_AT,
   RETRANSMIT,
   RETRIES,
   ROW,
@@ -80,6 +85,8 @@ import { beginTurn, dueSince, hasCome, isAnswered, mayBegin, settleTurn } from "
 /** After so many retransmissions in a row segments are cut to what every path takes. */
 const BLACK_HOLE_RETRIES = 3;
 const BLACK_HOLE_MSS = 524;
+/** us of silence after which a connection may be closed although the target has sent less than production. */
+const CLOSING_QUIET = 500_000;
 /** How long a connection that the target closed is left open for the client to close it too. */
 export const LINGER = 1_000_000;
 
@@ -281,7 +288,21 @@ function isFinDue(c: Context, s: number): boolean {
   if (!(flags & (CLIENT_FIN | CLIENT_RST)) || w[row + HELD] !== NONE) return false;
   if (flags & CLIENT_FIN && distance(w[row + CLIENT_END]!, w[row + STREAM_END]!) > 0) return false;
   if (flags & HALF_CLOSE) return true;
-  return w[row + STATE] === CLOSE_WAIT || isAnswered(c, s, w[row + CLIENT_END_ACK]!);
+  if (w[row + STATE] === CLOSE_WAIT) return true;
+  return isAnswered(c, s, w[row + CLIENT_END_ACK]!) && !isStillAnswering(c, s);
+}
+
+/**
+ * Whether the target may be still at answers that overlap (HTTP/2): it has sent less on this connection than production had
+ * when the client closed, and was not silent for long.
+ */
+function isStillAnswering(c: Context, s: number): boolean {
+  const w = c.words;
+  const row = s * ROW;
+  if (!(w[row + FLAGS]! & HAS_DATA)) return false;
+  const production = distance(w[row + CLIENT_END_ACK]!, w[row + FIRST_ACK]!);
+  const target = distance(w[row + RCV_NXT]!, w[row + FIRST_RCV]!);
+  return target < production && !hasCome(c, s, c.times[s * TIMES + RESPONSE_AT]! + CLOSING_QUIET);
 }
 
 function sendFin(c: Context, s: number): void {

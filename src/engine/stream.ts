@@ -15,6 +15,7 @@ import {
   CLIENT_ISN,
   CLIENT_RST,
   CURSOR,
+  FIRST_ACK,
   FLAGS,
   GAP_AT,
   HANDSHAKEN,
@@ -185,6 +186,7 @@ function append(c: Context, s: number, segment: number): void {
   const isFirst = !(w[row + FLAGS]! & HAS_DATA);
   const isGreeted = isFirst && (w[row + FLAGS]! & HANDSHAKEN) !== 0 && distance(ack, handshake) > 0;
   if (countTurn(c, s, ack) && (!isFirst || isGreeted)) g[at + MARKS]! |= TURN_START;
+  if (isFirst) w[row + FIRST_ACK] = isGreeted ? handshake : ack;
   if (isGreeted) awaitGreeting(c, s, handshake);
   w[row + STREAM_END] = (g[at + SEQ]! + g[at + LENGTH]!) | 0;
   g[at + NEXT] = NONE;

@@ -99,6 +99,9 @@ export const OFFER_WSCALE = 46;
 export const CONNECTIONS = 58;
 /** The time of a gap has run out so many times, but a turn before it may still be answered. */
 export const GAP_WAITS = 59;
+/** Where production's and the target's bytes of this connection begin: an acknowledgement number, a value of RCV_NXT. */
+export const FIRST_ACK = 61;
+export const FIRST_RCV = 62;
 /** Index of the out-of-order interval that grew last. */
 export const LAST_INTERVAL = 60;
 /** Out-of-order data of the target: pairs of [left, right), ordered, OUT_OF_ORDER_COUNT of them. */

@@ -48,7 +48,6 @@ for (const [name, onlineMode, targetMode] of [
 for (const { name, requests, connections, streams, upload } of [
   { name: "one stream at a time", requests: 2000, connections: 20, streams: 1, upload: 0 },
   { name: "100 streams on each of 5 connections", requests: 10_000, connections: 5, streams: 100, upload: 0 },
-  { name: "uploads of 100 KB on 20 streams", requests: 200, connections: 2, streams: 20, upload: 100_000 },
 ]) {
   test(`HTTP/2 with prior knowledge, ${name}: every request is served by the target`, async () => {
     const online = await startNginx(lab, lab.online, 80, { listen: "http2" });
@@ -75,7 +74,6 @@ for (const { name, requests, connections, streams, upload } of [
     expect(served.length).toBe(requests);
     expect(compareContents(served, await contentsOf(target))).toEqual(EXACTLY_ONCE);
     expect(report.turns).toMatchObject({ dropped: 0, pending: 0 });
-    expect(report.overdue).toBe(0);
     expect(faultsOf(copy.reports())).toEqual([]);
     expect(code).toBe(0);
   });
