@@ -28,10 +28,11 @@ export class RingSet {
   /**
    * Hands up to `limit` records that were there at the call to `sink`, in order of capture time as far as the CPUs had
    * finished them, and returns how many. The packet is the same object each time and points into the ring: it is valid
-   * only during the call.
+   * only during the call. Records captured after `before` (us) stay for the next call: when it is a time before the call,
+   * a flow that moves to another CPU is never seen there before what it sent from the first one.
    */
-  drain(sink: (packet: Packet) => void, limit: number): number {
-    let count = this.#findActive();
+  drain(sink: (packet: Packet) => void, limit: number, before = Infinity): number {
+    let count = this.#findActive(before);
     let done = 0;
     while (count > 0 && done < limit) {
       const first = this.#earliest(count);
@@ -44,7 +45,7 @@ export class RingSet {
         sink(this.#packet);
         done++;
         if (ring.unreleased > ring.capacity >>> 2) ring.release();
-        time = ring.peekTime();
+        time = notAfter(before, ring.peekTime());
       }
       this.#times[first] = time;
       if (time === Infinity) {
@@ -58,11 +59,11 @@ export class RingSet {
     return done;
   }
 
-  #findActive(): number {
+  #findActive(before: number): number {
     this.#active.length = 0;
     for (const ring of this.#rings) {
       ring.refresh();
-      const time = ring.peekTime();
+      const time = notAfter(before, ring.peekTime());
       if (time === Infinity) ring.release();
       else this.#times[this.#active.push(ring) - 1] = time;
     }
@@ -85,4 +86,9 @@ export class RingSet {
     }
     return best;
   }
+}
+
+/** A capture time, or Infinity, as for no record, where it is later than `before`. */
+function notAfter(before: number, time: number): number {
+  return time > before ? Infinity : time;
 }

@@ -72,7 +72,7 @@ export function runLoop(
   for (;;) {
     now = monotonicMicroseconds();
     chores.run(now);
-    const records = responses.drain(onResponse, ROUND) + requests.drain(onRequest, ROUND);
+    const records = responses.drain(onResponse, ROUND, now) + requests.drain(onRequest, ROUND, now);
     engine.advance(now);
     while (!engine.dispatch(now)) send();
     send();

@@ -164,6 +164,18 @@ describe("the rings of all CPUs", () => {
     expect(times(set)).toEqual([]);
   });
 
+  test("leave what is later than a time for the next call, on every CPU", () => {
+    const sources = [fake(), fake()];
+    const set = setOf(sources);
+    for (const time of [1, 4, 6]) sources[0]!.add(time, bytes(9));
+    for (const time of [3, 5]) sources[1]!.add(time, bytes(9));
+    const seen: number[] = [];
+    expect(set.drain((packet) => seen.push(packet.time), 1000, 4)).toBe(3);
+    expect(seen).toEqual([1, 3, 4]);
+    expect(set.isEmpty).toBe(false);
+    expect(times(set)).toEqual([5, 6]);
+  });
+
   test("give no more than the limit, and go on there", () => {
     const sources = [fake(), fake()];
     const set = setOf(sources);
