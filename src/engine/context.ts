@@ -114,7 +114,7 @@ export class Context {
     this.wheel = new Wheel(config.maxSessions, now);
     this.clientFlows = new ClientFlows(this.table);
     this.ownFlows = new OwnFlows(this.table);
-    this.ports = new Ports(config.ports, config.random);
+    this.ports = new Ports(config.ports, config.random, config.paths.map(ownEnd));
     this.counters = config.counters;
     this.now = now;
     const zeros = (): number[][][] =>
@@ -166,6 +166,11 @@ export class Context {
     this.counters[COUNTER.turnsDropped]! += count;
     this.counters[COUNTER[`dropped.${reason}`]]! += count;
   }
+}
+
+/** The port from which a target on this host would connect to itself, 0 where the target is another host. */
+function ownEnd({ pair, targetPort }: Path): number {
+  return pair.source.join() === pair.destination.join() ? targetPort : 0;
 }
 
 /** Turns that a limit lets through at once: those of 50 ms. */

@@ -21,9 +21,14 @@ export class Ports {
   private readonly all: Uint16Array;
   private readonly queues: (Queue | undefined)[] = [];
   private readonly random: () => number;
+  private readonly unusable: number[];
 
-  /** `ranges`: [first, last] of each; `random`: 0 to 1, for the first port of each path. */
-  constructor(ranges: [number, number][], random: () => number) {
+  /**
+   * `ranges`: [first, last] of each; `random`: 0 to 1, for the first port of each path; `unusable`: by path a port that it
+   * must not use, 0 for none.
+   */
+  constructor(ranges: [number, number][], random: () => number, unusable: number[] = []) {
+    this.unusable = unusable;
     this.all = Uint16Array.from(
       ranges.flatMap(([first, last]) => Array.from({ length: last - first + 1 }, (_, i) => first + i)),
     );
@@ -43,7 +48,7 @@ export class Ports {
       queue.unused--;
       const port = all[queue.next]!;
       queue.next = queue.next + 1 === all.length ? 0 : queue.next + 1;
-      return port;
+      return port === this.unusable[path] ? this.take(path) : port;
     }
     if (queue.count === 0) return NONE;
     queue.count--;

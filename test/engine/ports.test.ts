@@ -59,3 +59,9 @@ test("all ports of a large range can be in use at once, also after they were giv
     for (const port of [...taken].reverse()) ports.give(0, port);
   }
 });
+
+test("a target on this host is never connected to from its own port", () => {
+  const ports = new Ports([[8079, 8081]], () => 0, [8080, 0]);
+  expect([ports.take(0), ports.take(0), ports.take(0)]).toEqual([8079, 8081, -1]);
+  expect([ports.take(1), ports.take(1), ports.take(1)]).toEqual([8079, 8080, 8081]);
+});
