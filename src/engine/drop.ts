@@ -13,6 +13,7 @@ import {
   SEQ_DELTA,
   SKIP_TURN,
   SND_UNA,
+  TURN_ANSWERED,
   TURN_COUNTED,
   TURN_OPEN,
   TURN_RETRIED,
@@ -41,7 +42,7 @@ export function dropStream(c: Context, s: number, reason: DropReason): void {
   while (w[row + HEAD] !== NONE) releaseHead(c, s);
   c.dropTurns(w[row + TURNS]!, reason);
   w[row + TURNS] = 0;
-  w[row + FLAGS] = (w[row + FLAGS]! | SKIP_TURN) & ~TURN_OPEN;
+  w[row + FLAGS] = (w[row + FLAGS]! | SKIP_TURN) & ~(TURN_OPEN | TURN_COUNTED | TURN_ANSWERED);
 }
 
 /** Drops the turn that begins with the head of the stream, which is unsent. */

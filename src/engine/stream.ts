@@ -79,7 +79,11 @@ export function takePayload(c: Context, s: number, packet: Packet, first: number
       ? NONE
       : c.segments.add(packet, packet.payload + skip, length - skip, seq, marks);
   if (segment === NONE) {
-    if (ahead <= 0) countTurn(c, s, packet.ack);
+    if (ahead <= 0) {
+      // The caller drops the turn; what comes of it from here on is its rest, not behind a gap.
+      countTurn(c, s, packet.ack);
+      w[row + STREAM_END] = (seq + length - skip) | 0;
+    }
     return "no memory";
   }
   w[row + QUEUED]! += length - skip;
