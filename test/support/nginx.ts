@@ -100,12 +100,12 @@ export interface LoggedRequest {
   body: string;
 }
 
-/** The requests of an nginx log. */
+/** The requests of an nginx log; a line that is still being written is left for the next time. */
 export async function readRequests(server: Nginx): Promise<LoggedRequest[]> {
   const text = await Bun.file(server.log).text();
   return text
     .split("\n")
-    .filter(Boolean)
+    .slice(0, -1)
     .map((line) => {
       const [content, rest] = line.split("\t") as [string, string];
       const [time, address, port, body] = rest.split(" ") as [string, string, string, string];

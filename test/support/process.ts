@@ -52,7 +52,11 @@ export function start(namespace: string, command: string[], env: Record<string, 
       );
     },
     async stop(signal = "SIGTERM") {
-      if (!ended()) child.kill(signal);
+      if (!ended()) {
+        child.kill(signal);
+        // One that is stopped (SIGSTOP) would not see the signal.
+        child.kill("SIGCONT");
+      }
       return exited;
     },
   };
