@@ -4,10 +4,10 @@ export interface Figure {
   name: string;
   /** With its unit. */
   value: string;
-  /** The same without xcopy, where there is something to compare with, and value / without. */
+  /** The same without xcopy, or whatever else there is to compare with, and value / without. */
   without?: string;
   ratio?: number;
-  /** What it should be at most (issue 2). */
+  /** What it, or the ratio, should be at most. */
   aim?: string;
 }
 
@@ -29,10 +29,13 @@ export function megabytes(bytes: number): string {
   return `${(bytes / 1e6).toFixed(0)} MB`;
 }
 
-/** Aligned columns. */
-export function renderTable(figures: Figure[]): string {
+/** Aligned columns, under these headings of `value` and `without`; without those that are empty. */
+export function renderTable(
+  figures: Figure[],
+  [value, without]: [string, string] = ["with xcopy", "without"],
+): string {
   const rows = [
-    ["", "with xcopy", "without", "ratio", "aim"],
+    ["", value, without, "ratio", "aim"],
     ...figures.map(({ name, value, without = "", ratio, aim = "" }) => [
       name,
       value,
@@ -41,11 +44,13 @@ export function renderTable(figures: Figure[]): string {
       aim,
     ]),
   ];
+  const used = rows[0]!.map((_, column) => rows.slice(1).some((row) => row[column] !== ""));
   const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)));
   return rows
     .map((row) =>
       row
         .map((cell, column) => (column === 0 ? cell.padEnd(widths[0]!) : cell.padStart(widths[column]!)))
+        .filter((_, column) => used[column])
         .join("  ")
         .trimEnd(),
     )

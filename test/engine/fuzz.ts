@@ -47,6 +47,7 @@ export type FuzzConfig = Partial<EngineConfig>;
 const FIRST_PORT = 1024;
 const PORTS = 12;
 const SESSIONS = 20;
+const MEMORY = 32 << 20;
 const FLOWS = 4;
 const CLIENT_ISN = 2 ** 32 - 700;
 const ONLINE_ISN = 2 ** 32 - 500;
@@ -88,7 +89,7 @@ export class Fuzz {
   private rounds = 0;
 
   constructor(private readonly config: FuzzConfig) {
-    this.memory = config.memory ?? 1 << 20;
+    this.memory = config.memory ?? MEMORY;
     this.engine = new Engine(
       {
         services: [[[{ weight: 1, paths: [0] }]]],

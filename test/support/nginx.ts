@@ -62,6 +62,7 @@ events { worker_connections 16000; multi_accept on; }
 http {
   log_format request '$request_length $status "$request" "$http_host" "$http_x_fill"'
     '\\t$msec $remote_addr $remote_port $request_body_file';
+  log_format path '$uri';
   access_log ${directory}/access.log request;
   client_body_temp_path ${directory}/bodies;
   proxy_temp_path ${directory}/proxy;

@@ -325,10 +325,16 @@ describe("a network that loses 5 % each way", () => {
     loss.remove();
     expect(dropped.in).toBeGreaterThan(0);
     expect(dropped.out).toBeGreaterThan(0);
-    expect(connections).toEqual(expected(load, "end"));
-    expect(engine.turnsSent).toBe(240);
-    expect(engine.turnsAnswered).toBe(240);
-    expect(engine.closed).toBe(60);
+    // Three SYNs of a session in a row may be lost: 1 in 1,000.
+    const { failed } = engine;
+    expect(failed).toBeLessThanOrEqual(2);
+    expect(engine["dropped.unreachable"]).toBe(4 * failed);
+    expect(connections.length).toBe(60 - failed);
+    expect(new Set(connections).size).toBe(60 - failed);
+    expect(connections.filter((line) => !expected(load, "end").includes(line))).toEqual([]);
+    expect(engine.turnsSent).toBe(240 - 4 * failed);
+    expect(engine.turnsAnswered).toBe(240 - 4 * failed);
+    expect(engine.closed).toBe(60 - failed);
     expect(engine.retransmitted).toBeGreaterThan(0);
     for (const name of ["InErrs", "OutRsts", "TCPChallengeACK", "PAWSEstab", "ListenDrops"] as const) {
       expect([name, trouble[name]]).toEqual([name, undefined]);
