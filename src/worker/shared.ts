@@ -1,6 +1,6 @@
 /**
  * The memory that the main thread and one data plane share. The worker writes the counters with plain stores
- * (one writer, 64-bit values do not tear), the main thread writes only `command`.
+ * (one writer), the main thread only `command`.
  */
 import { ENGINE_COUNTERS, type EngineCounter } from "../engine/counters.ts";
 import { HISTOGRAM_WORDS } from "./histogram.ts";
@@ -27,10 +27,10 @@ export type Counter = EngineCounter | (typeof OWN_COUNTERS)[number];
 export interface Shared {
   /** [0]: RUN, DRAIN or STOP; [1]: milliseconds that a drain may take. */
   command: Int32Array;
-  /** [0]: odd while the worker replaces the counters. */
+  /** [0]: publications so far; even and odd ones have counters of their own. */
   version: Int32Array;
   /** As of the end of a round. Engine counters first, in the order of ENGINE_COUNTERS, then the data plane's own. */
-  counters: Float64Array;
+  counters: [even: Float64Array, odd: Float64Array];
   /** us from capture to the hand-over to the kernel; see histogram.ts. */
   lag: Uint32Array;
 }
@@ -40,15 +40,19 @@ const VERSION_BYTES = 8;
 const COUNTER_BYTES = COUNTERS.length * 8;
 
 export function createShared(): SharedArrayBuffer {
-  return new SharedArrayBuffer(COMMAND_BYTES + VERSION_BYTES + COUNTER_BYTES + HISTOGRAM_WORDS * 4);
+  return new SharedArrayBuffer(COMMAND_BYTES + VERSION_BYTES + 2 * COUNTER_BYTES + HISTOGRAM_WORDS * 4);
 }
 
 export function viewShared(memory: SharedArrayBuffer): Shared {
+  const counters = COMMAND_BYTES + VERSION_BYTES;
   return {
     command: new Int32Array(memory, 0, 2),
     version: new Int32Array(memory, COMMAND_BYTES, 1),
-    counters: new Float64Array(memory, COMMAND_BYTES + VERSION_BYTES, COUNTERS.length),
-    lag: new Uint32Array(memory, COMMAND_BYTES + VERSION_BYTES + COUNTER_BYTES, HISTOGRAM_WORDS),
+    counters: [
+      new Float64Array(memory, counters, COUNTERS.length),
+      new Float64Array(memory, counters + COUNTER_BYTES, COUNTERS.length),
+    ],
+    lag: new Uint32Array(memory, counters + 2 * COUNTER_BYTES, HISTOGRAM_WORDS),
   };
 }
 
@@ -65,22 +69,17 @@ export function createCounters(): Float64Array {
 
 /** Makes counters that add up visible to the main thread, all at once; for the worker, between two rounds. */
 export function publish({ version, counters }: Shared, counted: Float64Array): void {
-  Atomics.add(version, 0, 1);
-  counters.set(counted);
+  const next = version[0]! + 1;
+  counters[next & 1 ? 1 : 0].set(counted);
   Atomics.add(version, 0, 1);
 }
 
-/** How often the main thread looks for a moment between two rounds; a worker that died in the middle has none. */
-const TRIES = 1000;
-
-/** All counters of one moment; for the main thread. */
+/** All counters of one moment; for the main thread. It never waits for a worker that is stopped in the middle. */
 export function takeCounters({ version, counters }: Shared): Float64Array {
-  let taken = counters.slice();
-  for (let attempt = 0; attempt < TRIES; attempt++) {
+  for (;;) {
     const before = Atomics.load(version, 0);
-    taken = counters.slice();
-    // An addition of nothing is a fence: the copy is made before.
-    if (before % 2 === 0 && Atomics.add(version, 0, 0) === before) break;
+    const taken = counters[before & 1 ? 1 : 0].slice();
+    // An addition of nothing is a fence: the copy is made before. What was copied is written again only after the next.
+    if (Atomics.add(version, 0, 0) === before) return taken;
   }
-  return taken;
 }

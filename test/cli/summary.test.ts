@@ -4,7 +4,14 @@ import { DROP_REASONS, type DropReason } from "../../src/engine/counters.ts";
 import { renderStatus } from "../../src/ops/status.ts";
 import { type CaptureCounts, duration, renderSummary, takeAccount } from "../../src/ops/summary.ts";
 import { record } from "../../src/worker/histogram.ts";
-import { type Counter, createShared, INDEX, viewShared } from "../../src/worker/shared.ts";
+import {
+  type Counter,
+  createCounters,
+  createShared,
+  INDEX,
+  publish,
+  viewShared,
+} from "../../src/worker/shared.ts";
 
 const NOTHING: CaptureCounts = {
   source: "tcx",
@@ -28,7 +35,9 @@ function account(
   copies = 1,
 ) {
   const shared = viewShared(createShared());
-  for (const [name, value] of Object.entries(counters)) shared.counters[INDEX[name as Counter]] = value;
+  const counted = createCounters();
+  for (const [name, value] of Object.entries(counters)) counted[INDEX[name as Counter]] = value;
+  publish(shared, counted);
   for (const us of lag) record(shared.lag, us);
   return takeAccount(10.04, shared, { ...NOTHING, ...capture }, USE, copies);
 }
