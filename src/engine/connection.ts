@@ -1,5 +1,5 @@
 /** The connection to the target: opened with a 4-tuple of ours, closed, lost, and the end of the session. */
-import { ipHeaderLength } from "../wire/ip.ts";
+import { ipHeaderLength, setSource } from "../wire/ip.ts";
 import { MAX_PROXY_HEADER, writeProxyHeader } from "../wire/proxy-protocol.ts";
 import type { Context } from "./context.ts";
 import { COUNTER, type DropReason } from "./counters.ts";
@@ -115,11 +115,37 @@ export function openConnection(c: Context, s: number): boolean {
     const turn = rotation[target]!;
     rotation[target] = turn + 1 === paths.length ? 0 : turn + 1;
     path = paths[turn]!;
-    port = c.ports.take(path);
+    port = c.paths[path]!.fromClient ? portOfClient(c, s, path) : c.ports.take(path);
   }
   if (port === NONE) return false;
   connect(c, s, path, port);
   return true;
+}
+
+/** The path that the session's next connection would take first. */
+export function nextPath(c: Context, s: number): number {
+  const w = c.words;
+  const row = s * ROW;
+  const routes = c.config.services[w[row + SERVICE]!]!;
+  return routes[w[row + COPY]! % routes.length]![w[row + TARGET]!]!.paths[0]!;
+}
+
+/** Ports that are tried before an address counts as having none left. */
+const PORT_TRIES = 256;
+
+/** A port of the client's address that no other connection to this target has: the client's own for the first copy. */
+function portOfClient(c: Context, s: number, path: number): number {
+  const w = c.words;
+  const row = s * ROW;
+  const isFree = (port: number) => c.ownFlows.find(path, port, w, row + CLIENT_ADDRESS) === NONE;
+  const own = w[row + CLIENT_PORTS]! >>> 16;
+  const isFirst = w[row + COPY]! < c.config.services[w[row + SERVICE]!]!.length;
+  if (c.config.keepsClientPorts && isFirst && isFree(own)) return own;
+  for (let i = 0; i < PORT_TRIES; i++) {
+    const port = c.ports.any();
+    if (isFree(port)) return port;
+  }
+  return NONE;
 }
 
 /** Opens a connection on a path whose port is given. */
@@ -127,12 +153,13 @@ export function connect(c: Context, s: number, path: number, port: number): void
   const w = c.words;
   const t = c.times;
   const row = s * ROW;
-  c.config.openFlow(path, port);
+  c.config.openFlow(path, port, w, row + CLIENT_ADDRESS);
   w[row + PATH] = path;
   w[row + PORT] = port;
   c.ownFlows.add(s);
   if (c.config.proxyProtocol !== 0 && !(w[row + FLAGS]! & CLIENTLESS))
     putProxyHeader(c, s, c.config.proxyProtocol);
+  if (c.paths[path]!.fromClient) setSource(c.paths[path]!.pair, w, row + CLIENT_ADDRESS);
   const iss = initialSequence(c, path, port);
   const cursor = w[row + CURSOR]!;
   const first = cursor === NONE ? w[row + STREAM_END]! : c.segments.words[cursor * SEGMENT + SEQ]!;
@@ -221,7 +248,7 @@ export function leaveConnection(c: Context, s: number): void {
   if (w[row + HEAD] === NONE) w[row + FLAGS]! |= SKIP_TURN;
   if (w[row + PORT] !== NONE) {
     c.ownFlows.remove(s);
-    c.ports.give(w[row + PATH]!, w[row + PORT]!);
+    if (!c.paths[w[row + PATH]!]!.fromClient) c.ports.give(w[row + PATH]!, w[row + PORT]!);
   }
   w[row + PATH] = NONE;
   w[row + PORT] = NONE;

@@ -17,6 +17,8 @@ export interface Path {
   egress: number;
   /** Largest IP packet, bytes. */
   mtu: number;
+  /** Each connection comes from the address of its client: the source of `pair` is set anew for each packet. */
+  fromClient?: boolean;
 }
 
 /** One of the targets of a route. */
@@ -64,8 +66,13 @@ export interface EngineConfig {
   idleTimeout: number;
   /** Where COUNTER's values go; longer is fine. */
   counters: Float64Array;
-  /** Told before the first packet of a flow: responses to this port are ours from now on. */
-  openFlow: (path: number, port: number) => void;
+  /** Whether paths that send from the clients' addresses use the clients' ports too, where they are free. */
+  keepsClientPorts?: boolean;
+  /**
+   * Told before the first packet of a flow: responses to this port are ours from now on. The client's address is in
+   * `words` at `at`, four words (IPv4-mapped where it is IPv4).
+   */
+  openFlow: (path: number, port: number, words: Int32Array, at: number) => void;
   /** 0 to 1. */
   random: () => number;
 }
@@ -86,6 +93,12 @@ export class Context {
   batches: PacketBatch[] = [];
   /** Reused by whoever looks a flow up. */
   readonly flowKey = new Int32Array(FLOW_WORDS);
+  /** Reused by whoever looks an own flow up: the address that a response is sent to. */
+  readonly address = new Int32Array(4);
+  /** By path: nothing may be sent. */
+  readonly held: boolean[];
+  /** 8 bytes that every SYN carries (see wire/tcp.ts), or null. */
+  cookie: Uint8Array | null = null;
   /** Reused by whoever parses options. */
   readonly options = emptyOptions();
   /** us. */
@@ -113,7 +126,11 @@ export class Context {
     this.segments = new Segments(config.memory);
     this.wheel = new Wheel(config.maxSessions, now);
     this.clientFlows = new ClientFlows(this.table);
-    this.ownFlows = new OwnFlows(this.table);
+    this.ownFlows = new OwnFlows(
+      this.table,
+      config.paths.map(({ fromClient }) => fromClient === true),
+    );
+    this.held = config.paths.map(() => false);
     this.ports = new Ports(config.ports, config.random, config.paths.map(ownEnd));
     this.counters = config.counters;
     this.now = now;

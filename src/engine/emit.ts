@@ -1,12 +1,13 @@
 /** Writes one segment of a session into the batch of its egress. */
 import { MAX_PACKET } from "../wire/batch.ts";
-import { ipHeaderLength, pseudoChecksum, writeIpHeader } from "../wire/ip.ts";
+import { ipHeaderLength, pseudoChecksum, setSource, writeIpHeader } from "../wire/ip.ts";
 import {
   ACK,
   RST,
   SYN,
   sackLength,
   TIMESTAMPS_LENGTH,
+  writeCookie,
   writeSackHead,
   writeSynOptions,
   writeTimestamps,
@@ -15,6 +16,7 @@ import type { Context } from "./context.ts";
 import {
   ACK_AT,
   ACK_NOW,
+  CLIENT_ADDRESS,
   FLAGS,
   LAST_INTERVAL,
   MSS,
@@ -55,9 +57,10 @@ export function segmentSize(c: Context, s: number): number {
   return Math.min(w[row + MSS]!, mtu - ipHeaderLength(pair.family) - 20 - options);
 }
 
-/** Whether the egress of the session has room for a packet. */
+/** Whether the egress of the session has room for a packet, and its path may be sent on. */
 export function hasRoom(c: Context, s: number): boolean {
-  return c.batches[c.paths[c.words[s * ROW + PATH]!]!.egress]!.hasRoom;
+  const path = c.words[s * ROW + PATH]!;
+  return !c.held[path] && c.batches[c.paths[path]!.egress]!.hasRoom;
 }
 
 /**
@@ -84,6 +87,7 @@ export function emit(
   const at = batch.next;
   const tcp = at + ipHeaderLength(path.pair.family);
   const sessionFlags = w[row + FLAGS]!;
+  if (path.fromClient) setSource(path.pair, w, row + CLIENT_ADDRESS);
 
   let options = tcp + 20;
   if (flags & SYN) {
@@ -96,6 +100,7 @@ export function emit(
       timestamp(c.now),
       w[row + OFFER_WSCALE]!,
     );
+    if (c.cookie !== null) options += writeCookie(view, options, c.cookie);
   } else if (!(flags & RST)) {
     if (sessionFlags & TIMESTAMPS) {
       writeTimestamps(view, options, timestamp(c.now), w[row + TS_RECENT]!);
@@ -143,10 +148,15 @@ function writeSack(c: Context, s: number, view: DataView, at: number): number {
   return sackLength(blocks);
 }
 
-/** Answers a segment that belongs to no session, if its egress has room. */
+/**
+ * Answers a segment that belongs to no session, if its egress has room. `address` holds the client's address at `at`,
+ * four words, for a path that sends from it.
+ */
 export function emitReset(
   c: Context,
   pathIndex: number,
+  address: Int32Array,
+  at: number,
   port: number,
   seq: number,
   ackNumber: number,
@@ -154,15 +164,16 @@ export function emitReset(
 ): void {
   const path = c.paths[pathIndex]!;
   const batch = c.batches[path.egress];
-  if (batch === undefined || !batch.hasRoom) return;
+  if (batch === undefined || !batch.hasRoom || c.held[pathIndex]) return;
+  if (path.fromClient) setSource(path.pair, address, at);
   const { view } = batch;
-  const at = batch.next;
-  const tcp = at + ipHeaderLength(path.pair.family);
+  const start = batch.next;
+  const tcp = start + ipHeaderLength(path.pair.family);
   view.setUint32(tcp, (port << 16) | path.targetPort);
   view.setUint32(tcp + 4, seq);
   view.setUint32(tcp + 8, ackNumber);
   view.setUint32(tcp + 12, (20 << 26) | (flags << 16));
   view.setUint32(tcp + 16, pseudoChecksum(path.pair, 20) << 16);
-  writeIpHeader(view, at, path.pair, 20, c.packetId++ & 0xffff);
-  batch.push(tcp - at + 20, 0, 0);
+  writeIpHeader(view, start, path.pair, 20, c.packetId++ & 0xffff);
+  batch.push(tcp - start + 20, 0, 0);
 }

@@ -42,6 +42,7 @@ import {
   OFFER_WSCALE,
   ONLINE_ADDRESS,
   PATH,
+  PORT,
   READY,
   ROW,
   SND_MAX,
@@ -80,20 +81,56 @@ export class Engine {
     this.probeResults = config.paths.map(() => "silent");
   }
 
-  /** Opens and resets a connection on a path, to see whether the target answers: see `probeResults`. */
-  probe(path: number, now: number): void {
+  /**
+   * Opens and resets a connection on a path, to see whether the target answers: see `probeResults`. `from`: the address
+   * (4 or 16 bytes) to come from on a path that sends from the clients' addresses. Returns its port.
+   */
+  probe(path: number, now: number, from: Uint8Array | null = null): number {
     const c = this.c;
     c.now = now;
     const s = newRow(c);
-    const port = c.ports.take(path);
-    if (s === NONE || port === NONE) return;
+    const port = from ? c.ports.any() : c.ports.take(path);
+    if (s === NONE || port === NONE) return NONE;
     const row = s * ROW;
+    if (from) mapAddress(from, c.words, row + CLIENT_ADDRESS);
     c.words[row + FLAGS] = CLIENTLESS | OFFER_SACK | OFFER_TIMESTAMPS;
     c.words[row + OFFER_MSS] = OWN_MSS;
     c.words[row + OFFER_WSCALE] = OWN_WSCALE;
     c.times[s * TIMES + ACTIVE_AT] = now;
     connect(c, s, path, port);
     c.makeReady(s);
+    return port;
+  }
+
+  /** Nothing is sent on a path from now on, and no time passes for its sessions; what clients send is still taken. */
+  hold(path: number): void {
+    this.c.held[path] = true;
+  }
+
+  /** Sends on the path again; what waited goes first. `now`: us. */
+  resume(path: number, now: number): void {
+    const c = this.c;
+    c.now = now;
+    c.held[path] = false;
+    for (let s = 0; s < c.table.end; s++) {
+      if (c.words[s * ROW + STATE] === FREE) continue;
+      c.makeReady(s);
+      c.wheel.arm(s, now + 1);
+    }
+  }
+
+  /** Marks all SYNs from now on with these 8 bytes, or with none. */
+  setCookie(cookie: Uint8Array | null): void {
+    this.c.cookie = cookie;
+  }
+
+  /** Calls `each` for every connection that is open on a path, as `openFlow` was. */
+  forEachFlow(path: number, each: (port: number, words: Int32Array, at: number) => void): void {
+    const { words, table } = this.c;
+    for (let row = 0; row < table.end * ROW; row += ROW) {
+      if (words[row + STATE] === FREE || words[row + PATH] !== path || words[row + PORT] === NONE) continue;
+      each(words[row + PORT]!, words, row + CLIENT_ADDRESS);
+    }
   }
 
   /** Takes a captured packet of a client, for each copy of its session. */
@@ -147,7 +184,8 @@ export class Engine {
     c.now = now;
     c.counters[COUNTER.responsePackets]!++;
     c.counters[COUNTER.responseBytes]! += packet.length;
-    const s = c.ownFlows.find(packet.index, packet.destinationPort);
+    if (c.paths[packet.index]!.fromClient) readAddress(packet, DESTINATION, c.address, 0);
+    const s = c.ownFlows.find(packet.index, packet.destinationPort, c.address, 0);
     if (s === NONE) {
       answerStranger(c, packet);
       return;
@@ -163,8 +201,9 @@ export class Engine {
   tooBig(packet: Packet, now: number): void {
     const c = this.c;
     c.now = now;
-    if (!readTooBig(packet, this.message)) return;
-    const s = c.ownFlows.find(packet.index, this.message.sourcePort);
+    // Those about a client's address go to the client.
+    if (c.paths[packet.index]!.fromClient || !readTooBig(packet, this.message)) return;
+    const s = c.ownFlows.find(packet.index, this.message.sourcePort, c.address, 0);
     if (s === NONE) return;
     const row = s * ROW;
     const isInFlight =
@@ -249,7 +288,7 @@ export class Engine {
     for (let s = 0; s < c.table.end; s++) {
       const state = c.words[s * ROW + STATE]!;
       if (state === FREE) continue;
-      if (state !== CLOSED && state !== TIME_WAIT) {
+      if (state !== CLOSED && state !== TIME_WAIT && !c.held[c.words[s * ROW + PATH]!]) {
         if (!hasRoom(c, s)) return false;
         emit(c, s, RST | ACK, c.words[s * ROW + SND_NXT]!, NONE, 0, 0, 1, 0);
       }
@@ -261,23 +300,36 @@ export class Engine {
 
 /** Writes the flow of a client's packet, IPv4 addresses as IPv4-mapped IPv6, into `key`. */
 function fillFlowKey(key: Int32Array, packet: Packet): void {
+  readAddress(packet, SOURCE, key, CLIENT_ADDRESS);
+  readAddress(packet, DESTINATION, key, ONLINE_ADDRESS);
+  key[CLIENT_PORTS] = packet.view.getInt32(packet.tcp);
+}
+
+const SOURCE = 0;
+const DESTINATION = 1;
+/** Third word of an IPv4-mapped IPv6 address (RFC 4291 section 2.5.5.2). */
+const MAPPED = 0xffff;
+
+/** Writes an address of the packet's IP header as four words. */
+function readAddress(packet: Packet, which: 0 | 1, into: Int32Array, at: number): void {
   const { view, ip } = packet;
   if (packet.family === 4) {
-    key[CLIENT_ADDRESS] = 0;
-    key[CLIENT_ADDRESS + 1] = 0;
-    key[CLIENT_ADDRESS + 2] = 0xffff;
-    key[CLIENT_ADDRESS + 3] = view.getInt32(ip + 12);
-    key[ONLINE_ADDRESS] = 0;
-    key[ONLINE_ADDRESS + 1] = 0;
-    key[ONLINE_ADDRESS + 2] = 0xffff;
-    key[ONLINE_ADDRESS + 3] = view.getInt32(ip + 16);
+    into[at] = 0;
+    into[at + 1] = 0;
+    into[at + 2] = MAPPED;
+    into[at + 3] = view.getInt32(ip + 12 + 4 * which);
   } else {
-    for (let i = 0; i < 4; i++) {
-      key[CLIENT_ADDRESS + i] = view.getInt32(ip + 8 + i * 4);
-      key[ONLINE_ADDRESS + i] = view.getInt32(ip + 24 + i * 4);
-    }
+    for (let i = 0; i < 4; i++) into[at + i] = view.getInt32(ip + 8 + 16 * which + 4 * i);
   }
-  key[CLIENT_PORTS] = view.getInt32(packet.tcp);
+}
+
+/** The same for an address of 4 or 16 bytes. */
+function mapAddress(address: Uint8Array, into: Int32Array, at: number): void {
+  const view = new DataView(address.buffer, address.byteOffset, address.length);
+  into.set([0, 0, MAPPED, 0], at);
+  for (let i = 0; i < address.length; i += 4) {
+    into[at + 4 - address.length / 4 + i / 4] = view.getInt32(i);
+  }
 }
 
 /** A segment for none of our connections is answered with a RST (RFC 9293 section 3.10.7.1). */
@@ -285,9 +337,9 @@ function answerStranger(c: Context, packet: Packet): void {
   const flags = packet.flags;
   if (flags & RST) return;
   if (flags & ACK) {
-    emitReset(c, packet.index, packet.destinationPort, packet.ack, 0, RST);
+    emitReset(c, packet.index, c.address, 0, packet.destinationPort, packet.ack, 0, RST);
     return;
   }
   const end = packet.seq + packet.length + (flags & (SYN | FIN) ? 1 : 0);
-  emitReset(c, packet.index, packet.destinationPort, 0, end, RST | ACK);
+  emitReset(c, packet.index, c.address, 0, packet.destinationPort, 0, end, RST | ACK);
 }

@@ -26,6 +26,7 @@ import {
   HEAD,
   MIDSTREAM,
   NONE,
+  PATH,
   PORT,
   PROGRESS_AT,
   RESPONSE_AT,
@@ -54,6 +55,14 @@ const GAP_PATIENCE = 1_000_000;
 /** Linux's tcp_fin_timeout. */
 const FIN_WAIT_2_SPAN = 60_000_000;
 
+/** us between two looks at a session whose path is held. */
+const HELD_LOOK = 100_000;
+
+function isHeld(c: Context, s: number): boolean {
+  const path = c.words[s * ROW + PATH]!;
+  return path !== NONE && c.held[path]!;
+}
+
 /** Tells the target that the connection is gone, where there is one. */
 export function reset(c: Context, s: number): void {
   const row = s * ROW;
@@ -74,6 +83,11 @@ export function expire(c: Context, s: number): void {
   const row = s * ROW;
   const time = s * TIMES;
   if (w[row + STATE] === FREE) return;
+  if (isHeld(c, s)) {
+    // Time stands still for it.
+    c.wheel.arm(s, c.now + HELD_LOOK);
+    return;
+  }
   if (t[time + ACK_AT]! > 0 && t[time + ACK_AT]! <= c.now) {
     t[time + ACK_AT] = 0;
     w[row + FLAGS]! |= ACK_NOW;

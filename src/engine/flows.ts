@@ -98,30 +98,55 @@ export class ClientFlows {
   }
 }
 
-/** Sessions by our own flow to the target (path and source port). */
+/** Sessions by our own flow to the target: path, source port, and the client's address where the path sends from it. */
 export class OwnFlows {
   private readonly words: Int32Array;
   private readonly buckets: Buckets;
 
-  constructor(table: SessionTable) {
+  /** `fromClient`: by path, whether it sends from the clients' addresses. */
+  constructor(
+    table: SessionTable,
+    private readonly fromClient: readonly boolean[] = [],
+  ) {
     this.words = table.words;
     this.buckets = new Buckets(table, OWN_CHAIN);
   }
 
-  find(path: number, port: number): number {
-    let s = this.buckets.first((path << 16) ^ port);
-    while (s !== NONE && (this.words[s * ROW + PORT] !== port || this.words[s * ROW + PATH] !== path)) {
-      s = this.buckets.next(s);
+  /** `address`: four words at `at`, only read for a path that sends from the clients' addresses. */
+  find(path: number, port: number, address: Int32Array, at: number): number {
+    const { words } = this;
+    const fromClient = this.fromClient[path];
+    let s = this.buckets.first(this.hash(path, port, address, at));
+    for (; s !== NONE; s = this.buckets.next(s)) {
+      const row = s * ROW;
+      if (words[row + PORT] !== port || words[row + PATH] !== path) continue;
+      if (!fromClient) return s;
+      let i = 3;
+      while (i >= 0 && words[row + CLIENT_ADDRESS + i] === address[at + i]) i--;
+      if (i < 0) return s;
     }
-    return s;
+    return NONE;
   }
 
-  /** Adds a session by the path and port in its row. */
+  /** Adds a session by the path, port and client's address in its row. */
   add(s: number): void {
-    this.buckets.add((this.words[s * ROW + PATH]! << 16) ^ this.words[s * ROW + PORT]!, s);
+    this.buckets.add(this.hashOf(s), s);
   }
 
   remove(s: number): void {
-    this.buckets.remove((this.words[s * ROW + PATH]! << 16) ^ this.words[s * ROW + PORT]!, s);
+    this.buckets.remove(this.hashOf(s), s);
+  }
+
+  private hashOf(s: number): number {
+    const row = s * ROW;
+    return this.hash(this.words[row + PATH]!, this.words[row + PORT]!, this.words, row + CLIENT_ADDRESS);
+  }
+
+  private hash(path: number, port: number, address: Int32Array, at: number): number {
+    let hash = (path << 16) ^ port;
+    if (this.fromClient[path]) {
+      for (let i = at; i < at + 4; i++) hash = (Math.imul(hash, 31) + address[i]!) | 0;
+    }
+    return hash;
   }
 }

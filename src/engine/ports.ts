@@ -57,6 +57,11 @@ export class Ports {
     return port;
   }
 
+  /** Any of the ports, used or not. */
+  any(): number {
+    return this.all[Math.floor(this.random() * this.all.length)]!;
+  }
+
   /** Gives a port back; it goes to the end of the queue. */
   give(path: number, port: number): void {
     const queue = this.queues[path]!;

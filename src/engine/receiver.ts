@@ -7,11 +7,12 @@ import { ACK, distance, FIN, PSH, parseOptions, RST, SYN } from "../wire/tcp.ts"
 import { endSession, enterTimed, leaveConnection, loseConnection } from "./connection.ts";
 import type { Context } from "./context.ts";
 import { COUNTER } from "./counters.ts";
-import { emitReset, hasRoom } from "./emit.ts";
+import { emitReset } from "./emit.ts";
 import { LINGER, takeAcknowledgement } from "./sender.ts";
 import {
   ACK_AT,
   ACK_NOW,
+  CLIENT_ADDRESS,
   CLIENT_FIN,
   CLIENT_RST,
   CLIENTLESS,
@@ -153,6 +154,13 @@ function acknowledge(c: Context, s: number): void {
   c.makeReady(s);
 }
 
+/** A RST that tells no acknowledgement (RFC 9293 section 3.10.7.3). */
+function resetUnsynchronized(c: Context, s: number, seq: number): void {
+  const row = s * ROW;
+  const { words } = c;
+  emitReset(c, words[row + PATH]!, words, row + CLIENT_ADDRESS, words[row + PORT]!, seq, 0, RST);
+}
+
 function takeSynAck(c: Context, s: number, packet: Packet, probed: ProbeOutcome): void {
   const w = c.words;
   const t = c.times;
@@ -163,7 +171,7 @@ function takeSynAck(c: Context, s: number, packet: Packet, probed: ProbeOutcome)
   if ((packet.ack | 0) !== expected) {
     // The target still holds an older connection of this port: end it, then begin again (RFC 9293 section 3.5.1).
     if (flags & RST) return;
-    emitReset(c, w[row + PATH]!, w[row + PORT]!, packet.ack, 0, RST);
+    resetUnsynchronized(c, s, packet.ack);
     w[row + FLAGS]! |= SEND_SYN;
     c.makeReady(s);
     return;
@@ -201,7 +209,7 @@ function takeSynAck(c: Context, s: number, packet: Packet, probed: ProbeOutcome)
   takeAcknowledgedSyn(c, s, packet);
   if (offered & CLIENTLESS) {
     probed(w[row + PATH]!, "answered");
-    if (hasRoom(c, s)) emitReset(c, w[row + PATH]!, w[row + PORT]!, expected, 0, RST);
+    resetUnsynchronized(c, s, expected);
     endSession(c, s);
     return;
   }

@@ -11,7 +11,7 @@ import {
   openCongestionWindow,
   takeDuplicate,
 } from "./congestion.ts";
-import { isOver, leaveConnection, leaveToClose, openConnection } from "./connection.ts";
+import { isOver, leaveConnection, leaveToClose, nextPath, openConnection } from "./connection.ts";
 import type { Context } from "./context.ts";
 import { COUNTER } from "./counters.ts";
 import { dropTurn } from "./drop.ts";
@@ -47,6 +47,7 @@ import {
   MSS,
   NONE,
   OPEN_AT_ONCE,
+  PATH,
   PREPAID,
   PROGRESS_AT,
   RCV_NXT,
@@ -99,9 +100,10 @@ export function transmit(c: Context, s: number): Sent {
   const row = s * ROW;
   if (w[row + STATE] === CLOSED) {
     if (isOver(c, s) && !(w[row + FLAGS]! & OPEN_AT_ONCE)) return "over";
-    if (!wantsConnection(c, s)) return "done";
+    if (!wantsConnection(c, s) || c.held[nextPath(c, s)]) return "done";
     if (!openConnection(c, s)) return "no port";
   }
+  if (c.held[w[row + PATH]!]) return "done";
   if (!hasRoom(c, s)) return "batch full";
   if (w[row + STATE] === SYN_SENT) {
     if (w[row + FLAGS]! & SEND_SYN) sendSyn(c, s);

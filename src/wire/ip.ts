@@ -40,6 +40,22 @@ export function ipPair(source: Uint8Array, destination: Uint8Array): IpPair {
   };
 }
 
+/**
+ * Makes another address the source of a pair; `words` holds it at `at` as four 32-bit words, an IPv4 address as
+ * IPv4-mapped IPv6, and must be of the pair's family.
+ */
+export function setSource(pair: IpPair, words: Int32Array, at: number): void {
+  const { source } = pair;
+  let sum = pair.pseudoSum;
+  for (let i = 0, from = at + 4 - source.length; i < source.length; i++, from++) {
+    const before = source[i]!;
+    const word = words[from]! >>> 0;
+    sum += (word >>> 16) + (word & 0xffff) - (before >>> 16) - (before & 0xffff);
+    source[i] = word;
+  }
+  pair.pseudoSum = sum;
+}
+
 function fold(sum: number): number {
   sum = (sum & 0xffff) + (sum >>> 16);
   return (sum & 0xffff) + (sum >>> 16);

@@ -106,6 +106,20 @@ export function writeSynOptions(
   return at - start;
 }
 
+/** Shared by experiments, which tell themselves apart by the two bytes that follow (RFC 6994). */
+const OPTION_EXPERIMENT = 253;
+/** "xc"; bpf/intercept.bpf.c knows it too. */
+const EXPERIMENT_ID = 0x7863;
+const COOKIE_LENGTH = 8;
+
+/** Writes the option by which an intercept knows our SYNs at `at`, and returns its bytes. `cookie`: 8 bytes. */
+export function writeCookie(view: DataView, at: number, cookie: Uint8Array): number {
+  const length = 4 + COOKIE_LENGTH;
+  view.setUint32(at, (OPTION_EXPERIMENT << 24) | (length << 16) | EXPERIMENT_ID);
+  for (let i = 0; i < COOKIE_LENGTH; i++) view.setUint8(at + 4 + i, cookie[i]!);
+  return length;
+}
+
 /** Bytes of the timestamps option with its padding. */
 export const TIMESTAMPS_LENGTH = 12;
 

@@ -6,6 +6,8 @@ import { CLIENT_ADDRESS, NONE, PATH, PORT, ROW, SessionTable } from "../../src/e
 import { seeded } from "./seed.ts";
 
 const CAPACITY = 16;
+/** By path: whether it sends from the addresses of the clients. */
+const FROM_CLIENT = [false, true, true];
 
 /** Few values, so that flows come again and hash chains grow. */
 const word = fc.constantFrom(0, 1, -1, 0xffff);
@@ -22,15 +24,17 @@ test("sessions are found by the client's flow, by ours, and no longer once they 
     fc.property(fc.array(step, { maxLength: 120 }), (steps) => {
       const table = new SessionTable(CAPACITY);
       const clients = new ClientFlows(table);
-      const own = new OwnFlows(table);
+      const own = new OwnFlows(table, FROM_CLIENT);
       const byKey = new Map<string, number>();
       const byPort = new Map<string, number>();
       const rows = new Map<number, { key: string; port: string }>();
       for (const one of steps) {
         const keyText = one.key.join();
-        const portText = `${one.path} ${one.port}`;
+        const portText = `${one.path} ${one.port} ${FROM_CLIENT[one.path] ? one.key.slice(0, 4) : ""}`;
         expect(clients.find(Int32Array.from(one.key))).toBe(byKey.get(keyText) ?? NONE);
-        expect(own.find(one.path, one.port)).toBe(byPort.get(portText) ?? NONE);
+        expect(own.find(one.path, one.port, Int32Array.from(one.key), CLIENT_ADDRESS)).toBe(
+          byPort.get(portText) ?? NONE,
+        );
         const oldest = rows.keys().next().value;
         if (oldest !== undefined && (one.drop || rows.size === CAPACITY)) {
           clients.remove(oldest);
