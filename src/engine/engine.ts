@@ -34,6 +34,7 @@ import {
   ESTABLISHED,
   FLAGS,
   FREE,
+  GAP_AT,
   MIDSTREAM,
   NONE,
   OFFER_MSS,
@@ -43,8 +44,13 @@ import {
   ONLINE_ADDRESS,
   PATH,
   PORT,
+  PROGRESS_AT,
   READY,
+  RESPONSE_AT,
   ROW,
+  RTO_AT,
+  RTT_AT,
+  SINCE,
   SND_MAX,
   SND_NXT,
   SND_UNA,
@@ -68,6 +74,8 @@ export class Engine {
   /** By path; meaningful for the paths that `probe` was called for. */
   readonly probeResults: ProbeResult[];
   private readonly c: Context;
+  /** By path: when it was held last, us. */
+  private readonly heldSince: number[] = [];
   private readonly message: TooBig = { mtu: 0, sourcePort: 0, seq: 0 };
   private readonly expireRow = (s: number): void => expire(this.c, s);
   private readonly setProbe = (path: number, result: "answered" | "refused"): void => {
@@ -103,17 +111,21 @@ export class Engine {
   }
 
   /** Nothing is sent on a path from now on, and no time passes for its sessions; what clients send is still taken. */
-  hold(path: number): void {
+  hold(path: number, now: number): void {
+    if (this.c.held[path]) return;
     this.c.held[path] = true;
+    this.heldSince[path] = now;
   }
 
   /** Sends on the path again; what waited goes first. `now`: us. */
   resume(path: number, now: number): void {
     const c = this.c;
     c.now = now;
+    if (!c.held[path]) return;
     c.held[path] = false;
     for (let s = 0; s < c.table.end; s++) {
       if (c.words[s * ROW + STATE] === FREE) continue;
+      if (c.words[s * ROW + PATH] === path) passOver(c, s, now - this.heldSince[path]!);
       c.makeReady(s);
       c.wheel.arm(s, now + 1);
     }
@@ -296,6 +308,18 @@ export class Engine {
     }
     return true;
   }
+}
+
+/** For this session the last `span` us did not happen; what the target did not acknowledge is due again at once. */
+function passOver(c: Context, s: number, span: number): void {
+  const t = c.times;
+  const time = s * TIMES;
+  for (const past of [RESPONSE_AT, PROGRESS_AT, ACTIVE_AT, SINCE]) {
+    t[time + past] = Math.min(c.now, t[time + past]! + span);
+  }
+  if (t[time + GAP_AT]! > 0) t[time + GAP_AT]! += span;
+  if (t[time + RTO_AT]! > 0) t[time + RTO_AT] = c.now;
+  t[time + RTT_AT] = 0;
 }
 
 /** Writes the flow of a client's packet, IPv4 addresses as IPv4-mapped IPv6, into `key`. */

@@ -196,7 +196,7 @@ test("while a path is held nothing is sent and no time passes; then everything g
   const [syn] = lab.sent();
   lab.answer(syn!);
   const [data] = lab.sent();
-  lab.engine.hold(0);
+  lab.engine.hold(0, lab.now);
   lab.request("192.168.0.8", 40001);
   for (let i = 0; i < 200; i++) {
     lab.now += 1_000_000;
