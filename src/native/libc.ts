@@ -35,6 +35,10 @@ export const libc = dlopen("libc.so.6", {
   nanosleep: { args: [pointer, pointer], returns: i32 },
   prctl: { args: [i32, u64_fast, u64_fast, u64_fast, u64_fast], returns: i32 },
   geteuid: { args: [], returns: u32 },
+  listen: { args: [i32, i32], returns: i32 },
+  accept4: { args: [i32, pointer, pointer, i32], returns: i32 },
+  connect: { args: [i32, pointer, u32], returns: i32 },
+  getsockopt: { args: [i32, i32, i32, pointer, pointer], returns: i32 },
 }).symbols;
 
 export const AF_INET = 2;
@@ -63,6 +67,20 @@ export const EFD_NONBLOCK = 0o4000;
 export const EFD_CLOEXEC = 0o2000000;
 export const CLOCK_MONOTONIC = 1;
 export const PR_SET_TIMERSLACK = 29;
+export const SOCK_STREAM = 1;
+export const SOCK_NONBLOCK = 0o4000;
+export const IPPROTO_TCP = 6;
+export const SO_REUSEADDR = 2;
+export const SO_ERROR = 4;
+export const SO_KEEPALIVE = 9;
+export const IPV6_V6ONLY = 26;
+export const TCP_NODELAY = 1;
+export const TCP_KEEPIDLE = 4;
+export const TCP_KEEPINTVL = 5;
+export const TCP_KEEPCNT = 6;
+export const TCP_USER_TIMEOUT = 18;
+export const MSG_NOSIGNAL = 0x4000;
+export const EPOLLOUT = 4;
 
 export const EPERM = 1;
 export const ENOENT = 2;
@@ -76,6 +94,9 @@ export const ENETDOWN = 100;
 export const ENETUNREACH = 101;
 export const ENOBUFS = 105;
 export const EHOSTUNREACH = 113;
+export const EADDRINUSE = 98;
+export const EADDRNOTAVAIL = 99;
+export const EINPROGRESS = 115;
 
 /** errno of the call just made. */
 export function errno(): number {
