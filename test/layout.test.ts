@@ -11,7 +11,7 @@ const MAY_IMPORT: Record<string, string[]> = {
   commands: ["ops", "demo", "worker", "capture", "inject", "channel", "config", "native"],
   ops: ["worker", "capture", "engine", "native"],
   demo: ["native"],
-  worker: ["capture", "inject", "channel", "engine", "wire", "native"],
+  worker: ["capture", "inject", "channel", "engine", "config", "wire", "native"],
   channel: ["config", "wire", "native"],
   inject: ["config", "wire", "native"],
   capture: ["wire", "native"],

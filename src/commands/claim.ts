@@ -15,7 +15,7 @@ interface Claim {
   startTime: number | null;
   /** Inode of the network namespace. */
   namespace: number;
-  /** `10.0.0.1 10.0.0.2:8080`: from where to where. */
+  /** `10.0.0.1 10.0.0.2:8080`: from where to where; `clients` for their own addresses. */
   paths: string[];
   ports: PortRange[];
 }
@@ -70,7 +70,8 @@ export function claimPorts(paths: PathConfig[], ports: PortRange[], directory = 
     startTime: startTimeOf(process.pid),
     namespace: currentNamespace(),
     paths: paths.map(
-      (path) => `${formatAddress(path.local)} ${formatEndpoint(path.target, path.targetPort)}`,
+      ({ local, target, targetPort }) =>
+        `${local ? formatAddress(local) : "clients"} ${formatEndpoint(target, targetPort)}`,
     ),
     ports,
   };

@@ -6,9 +6,10 @@ import type { EgressConfig, PathConfig } from "../worker/config.ts";
 import type { Plan } from "./plan.ts";
 
 function sources(paths: PathConfig[]): string {
-  const [first, last] = [paths[0]!, paths.at(-1)!];
-  if (paths.length === 1) return formatAddress(first.local);
-  return `${paths.length} addresses, ${formatAddress(first.local)} to ${formatAddress(last.local)}`;
+  const [first, last] = [paths[0]!.local, paths.at(-1)!.local];
+  if (!first || !last) return "the clients' own addresses";
+  if (paths.length === 1) return formatAddress(first);
+  return `${paths.length} addresses, ${formatAddress(first)} to ${formatAddress(last)}`;
 }
 
 function way(egress: EgressConfig): string {
@@ -45,7 +46,11 @@ export function renderPlan(plan: Plan, options: CopyOptions): string {
   const add = (name: string, ...texts: string[]) => {
     for (const [index, text] of texts.entries()) lines.push(`${(index ? "" : name).padEnd(10)}${text}`);
   };
-  const ports = formatPorts(plan.ports);
+  const isDirect = plan.intercepts.length === 0;
+  const ports = plan.keepsClientPorts ? "the clients' own ports" : `ports ${formatPorts(plan.ports)}`;
+  const intercepts = plan.intercepts
+    .map(({ address, port }) => formatEndpoint(address.bytes, port))
+    .join(", ");
   for (const { address, port, routes } of plan.services) {
     const of = address ? formatAddress(address.bytes) : "every address of this host";
     for (const { label, targets } of routes) {
@@ -57,11 +62,15 @@ export function renderPlan(plan: Plan, options: CopyOptions): string {
         const egress = plan.egresses[paths[0]!.egress]!;
         const to = formatEndpoint(target.address.bytes, target.port);
         const share = targets.length > 1 ? `, ${target.weight} of ${weights} connections` : "";
-        add("send", `to ${to} from ${sources(paths)}${share}`, `ports ${ports}`, way(egress));
-        add(
-          "drop",
-          `on ${egress.interface}: answers of ${to} to connections that xcopy opened; nothing else`,
-        );
+        add("send", `to ${to} from ${sources(paths)}${share}`, ports, way(egress));
+        if (isDirect) {
+          add(
+            "drop",
+            `on ${egress.interface}: answers of ${to} to connections that xcopy opened; nothing else`,
+          );
+        } else {
+          add("answers", `of ${to} are caught by the intercept at ${intercepts} and sent here`);
+        }
       }
       lines.push("");
     }
@@ -74,7 +83,7 @@ export function renderPlan(plan: Plan, options: CopyOptions): string {
     "attach",
     `at ingress by ${hook}`,
     `request program   ${plan.interfaces.map(({ name }) => name).join(", ")}`,
-    `response program  ${responses}`,
+    ...(isDirect ? [`response program  ${responses}`] : []),
   );
   for (const [name, text] of departures(options)) add(name, text);
   add("mark", `0x${options.mark.toString(16)} on every packet sent; such packets are not captured`);

@@ -1,10 +1,16 @@
 /** What a plan means for the kernel programs and for the data plane. */
 import { readFileSync } from "node:fs";
-import { type KernelCapture, type KernelService, loadKernelCapture } from "../capture/kernel.ts";
+import {
+  type KernelCapture,
+  type KernelPath,
+  type KernelService,
+  loadKernelCapture,
+} from "../capture/kernel.ts";
+import { readKey } from "../channel/key.ts";
 import type { CopyOptions } from "../config/copy.ts";
 import { labelOf } from "../config/transfer.ts";
 import type { CarriedLibrary } from "../native/libbpf.ts";
-import type { DataPlaneConfig } from "../worker/config.ts";
+import type { ChannelConfig, DataPlaneConfig } from "../worker/config.ts";
 import { createShared } from "../worker/shared.ts";
 import type { Plan } from "./plan.ts";
 import { kernelPrograms } from "./programs.ts";
@@ -23,11 +29,17 @@ export function ringBytes({ total, least }: { total: number; least: number }, ri
   return Math.max(least, 2 ** Math.floor(Math.log2(total / rings)));
 }
 
+/** The families of the clients of a service: where it is sent from their addresses, only that of the targets. */
+function familiesOf({ services, paths }: Plan, index: number): (4 | 6)[] {
+  const path = paths[services[index]!.routes[0]!.targets[0]!.paths[0]!]!;
+  return path.local === null ? [path.family] : [4, 6];
+}
+
 function kernelServices(plan: Plan): KernelService[] {
   return plan.services.flatMap(({ address, port }, index): KernelService[] =>
     address
       ? [{ address: address.bytes, family: address.family, port, index }]
-      : ([4, 6] as const).map((family) => ({ address: null, family, port, index })),
+      : familiesOf(plan, index).map((family) => ({ address: null, family, port, index })),
   );
 }
 
@@ -38,12 +50,23 @@ export function loadKernel(plan: Plan, options: CopyOptions, libraries: CarriedL
     ...kernelPrograms(),
     libraries,
     services: kernelServices(plan),
-    paths: plan.paths,
+    paths: plan.intercepts.length > 0 ? [] : (plan.paths as KernelPath[]),
     mark: options.mark,
     requestRingBytes: ringBytes(REQUEST_RINGS, cpus),
     responseRingBytes: ringBytes(RESPONSE_RINGS, cpus),
     hook: options.hook,
   });
+}
+
+function channelConfig(plan: Plan, options: CopyOptions): ChannelConfig | null {
+  if (plan.intercepts.length === 0) return null;
+  return {
+    intercepts: plan.intercepts.map(({ label, address, port }) => ({ label, address: address.bytes, port })),
+    connections: options.connections,
+    key: readKey(options.keyFile, process.env)?.bytes ?? null,
+    compat: options.compat,
+    probeFrom: plan.probeFrom,
+  };
 }
 
 /** What the data plane is told. */
@@ -61,6 +84,8 @@ export function dataPlaneConfig(plan: Plan, options: CopyOptions, kernel: Kernel
     })),
     paths: plan.paths,
     egresses: plan.egresses,
+    channel: channelConfig(plan, options),
+    keepsClientPorts: plan.keepsClientPorts,
     mark: options.mark,
     ports: plan.ports,
     maxSessions: options.maxSessions,

@@ -1,8 +1,9 @@
 /** From options to everything that is about to be done, before any of it is done. */
 import { lookup } from "node:dns/promises";
 import { readFileSync } from "node:fs";
-import { type Address, formatAddress, formatEndpoint, sameAddress } from "../config/address.ts";
+import { type Address, formatAddress, formatEndpoint, parseAddress, sameAddress } from "../config/address.ts";
 import type { CopyOptions } from "../config/copy.ts";
+import { type InterceptAddress, resolveIntercepts } from "../config/intercepts.ts";
 import { chooseInterfaces, type Interface } from "../config/interfaces.ts";
 import { poolFor } from "../config/pool.ts";
 import { countPorts, formatPorts, freePorts, type PortRange, partOf, sharedPorts } from "../config/ports.ts";
@@ -24,6 +25,12 @@ export interface Plan {
   paths: PathConfig[];
   egresses: EgressConfig[];
   ports: PortRange[];
+  /** Where answers are caught; empty: at this host's own address. */
+  intercepts: InterceptAddress[];
+  /** By path: the address that tries it, where answers are caught by an intercept. */
+  probeFrom: Uint8Array[];
+  /** Whether a copied connection has the port of its client too. */
+  keepsClientPorts: boolean;
   /** Where requests are captured. */
   interfaces: Interface[];
   /** What may be wrong and is the user's to judge. */
@@ -99,7 +106,11 @@ function choosePart(ports: PortRange[], { part }: CopyOptions): PortRange[] {
   );
 }
 
+/** The ports of addresses that are not this host's own. */
+const FOREIGN_PORTS: PortRange = [1024, 65535];
+
 function choosePorts(options: CopyOptions, host: Host, warnings: string[]): PortRange[] {
+  if (options.intercepts.length > 0) return choosePart([options.ports ?? FOREIGN_PORTS], options);
   const free = freePorts(host.localPorts, host.reservedPorts);
   if (!options.ports) {
     if (free.length > 0) return choosePart(free, options);
@@ -138,10 +149,17 @@ async function resolveTargets(services: Service[], host: Host): Promise<Map<stri
   return new Map(await Promise.all(ways));
 }
 
-/** The addresses a target is sent to from. */
-function sourcesFor(target: Address, way: ResolvedEgress, pool: Address[], targets: Address[], host: Host) {
-  if (pool.length === 0) return [way.source];
+/** The addresses a target is sent to from; null: those of the clients. */
+function sourcesFor(
+  target: Address,
+  way: ResolvedEgress,
+  { pool, intercepts }: CopyOptions,
+  targets: Address[],
+  host: Host,
+): (Uint8Array | null)[] {
+  if (pool.length === 0) return intercepts.length > 0 ? [null] : [way.source];
   const sources = poolFor(pool, target, targets).map(({ bytes }) => bytes);
+  if (intercepts.length > 0) return sources;
   const foreign = host.isLocal(target.bytes) && sources.find((bytes) => !host.isLocal(bytes));
   if (!foreign) return sources;
   throw new Failure(
@@ -149,6 +167,40 @@ function sourcesFor(target: Address, way: ResolvedEgress, pool: Address[], targe
     "Leave -c out, or name addresses of this host in it.",
     2,
   );
+}
+
+/** Who tries the ways where nobody says: addresses for documentation (RFC 5737, RFC 3849), which no host has. */
+const PROBE_SOURCES = { 4: parseAddress("192.0.2.1")!.bytes, 6: parseAddress("2001:db8::1")!.bytes };
+
+/** The address that tries a path: the path's own, the user's, or one that no host has. */
+function probeSource({ local, family }: PathConfig, { probeFrom }: CopyOptions): Uint8Array {
+  return local ?? probeFrom.find((address) => address.family === family)?.bytes ?? PROBE_SOURCES[family];
+}
+
+/** Nobody can be at an IPv4 and an IPv6 address at once. */
+function refuseOtherFamilies(services: Service[]): void {
+  for (const { address, routes } of services) {
+    const families = routes.flatMap(({ targets }) => targets.map((target) => target.address.family));
+    const family = address?.family ?? families[0]!;
+    const route = routes.find(({ targets }) => targets.some((target) => target.address.family !== family));
+    if (!route) continue;
+    throw new Failure(
+      `Cannot use -x "${route.label}" with -s: clients at IPv${family} addresses cannot be sent from to an IPv${family === 4 ? 6 : 4} target`,
+      `Name targets with IPv${family} addresses, give addresses with -c, or leave -s out.`,
+      2,
+    );
+  }
+}
+
+/** Requests of clients that no target of the service could take for its own. */
+function leftOutFamilies(services: Service[]): string[] {
+  return services.flatMap(({ address, port, routes }) => {
+    if (address) return [];
+    const { family } = routes[0]!.targets[0]!.address;
+    return [
+      `IPv${family === 4 ? 6 : 4} requests to port ${port} are not copied: the target has an IPv${family} address.`,
+    ];
+  });
 }
 
 function foreignSources(services: Service[], host: Host): string[] {
@@ -171,6 +223,12 @@ export async function makePlan(options: CopyOptions, host: Host): Promise<Plan> 
   const interfaces = chooseInterfaces(options.interfaces, host.interfaces);
   refuseLoop(services, host);
   const warnings = foreignSources(services, host);
+  const intercepts = await resolveIntercepts(options.intercepts, host.lookup);
+  const fromClients = intercepts.length > 0 && options.pool.length === 0;
+  if (fromClients) {
+    refuseOtherFamilies(services);
+    warnings.push(...leftOutFamilies(services));
+  }
   const ports = choosePorts(options, host, warnings);
   const targets = targetsOf(services).map(({ target }) => target.address);
   const ways = await resolveTargets(services, host);
@@ -186,7 +244,7 @@ export async function makePlan(options: CopyOptions, host: Host): Promise<Plan> 
     const mtu = Math.min(way.egress.mtu, options.mtu ?? way.egress.mtu);
     const egress = indexIn(egresses, { ...way.egress, mtu }, sameEgress);
     const { family, bytes: target } = address;
-    const made = sourcesFor(address, way, options.pool, targets, host).map(
+    const made = sourcesFor(address, way, options, targets, host).map(
       (local) => paths.push({ family, local, target, targetPort: port, egress }) - 1,
     );
     pathsTo.set(endpoint, made);
@@ -200,5 +258,16 @@ export async function makePlan(options: CopyOptions, host: Host): Promise<Plan> 
       targets: targets.map((target) => ({ ...target, paths: addPaths(target) })),
     })),
   }));
-  return { services: planned, paths, egresses, ports, interfaces, warnings };
+  const keepsClientPorts = fromClients && !options.ports && !options.part;
+  return {
+    services: planned,
+    paths,
+    egresses,
+    ports,
+    intercepts,
+    probeFrom: intercepts.length > 0 ? paths.map((path) => probeSource(path, options)) : [],
+    keepsClientPorts,
+    interfaces,
+    warnings,
+  };
 }

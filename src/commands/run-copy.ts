@@ -1,6 +1,6 @@
 /** Carries a plan out: attaches, copies until it is told to end, drains, detaches, gives account. */
 import type { KernelCapture } from "../capture/kernel.ts";
-import { formatAddress, formatEndpoint } from "../config/address.ts";
+import { formatEndpoint } from "../config/address.ts";
 import type { CopyOptions } from "../config/copy.ts";
 import { renderVersion } from "../config/help.ts";
 import { labelOf } from "../config/transfer.ts";
@@ -8,11 +8,19 @@ import { Failure } from "../native/failure.ts";
 import { removeLeftovers } from "../ops/leftovers.ts";
 import { createLog, type Log } from "../ops/log.ts";
 import { createStatus, PLAIN_INTERVAL, type Status } from "../ops/status.ts";
-import { type Account, type CaptureCounts, renderSummary, takeAccount } from "../ops/summary.ts";
+import {
+  type Account,
+  type CaptureCounts,
+  type ReturnPath,
+  renderSummary,
+  takeAccount,
+} from "../ops/summary.ts";
+import type { InterceptState } from "../worker/intercepts.ts";
 import { viewShared } from "../worker/shared.ts";
-import { type DataPlane, type ProbeResult, startDataPlane } from "../worker/start.ts";
+import { type DataPlane, startDataPlane } from "../worker/start.ts";
 import { carriedLibraries } from "./carried.ts";
 import { claimPorts } from "./claim.ts";
+import { judgeFindings } from "./judge.ts";
 import { dataPlaneConfig, loadKernel } from "./load.ts";
 import { copiesOf, type Plan } from "./plan.ts";
 import { listenForStop, type StopRequests } from "./stop.ts";
@@ -27,17 +35,39 @@ interface Console {
   stop: StopRequests;
 }
 
-/** Throws a Failure (exit code 3) for the first path on which a target did not take a connection. */
-export function judgeProbes(results: readonly ProbeResult[], plan: Plan): void {
-  const bad = results.find(({ result }) => result !== "answered");
-  if (!bad) return;
-  const { target, targetPort, local } = plan.paths[bad.path]!;
-  const silent = `no answer to a connection attempt from ${formatAddress(local)}`;
-  throw new Failure(
-    `Cannot reach target "${formatEndpoint(target, targetPort)}": ${bad.result === "refused" ? "connection refused" : silent}`,
-    "Start the service there, check the firewalls on the way, or start all the same with --force.",
-    3,
-  );
+/** How answers come back, kept up to date by `watchIntercepts`. */
+function returnPathOf(plan: Plan): ReturnPath {
+  const intercepts = plan.intercepts.map(({ address, port }) => ({
+    address: formatEndpoint(address.bytes, port),
+    mode: null,
+    up: false,
+  }));
+  return { mode: intercepts.length > 0 ? "intercept" : "direct", intercepts };
+}
+
+/** Keeps the return path up to date, and says that an intercept came or went, and what follows. */
+function watchIntercepts(plan: Plan, path: ReturnPath, log: Log): (state: InterceptState) => void {
+  const known = new Set<number>();
+  return ({ index, up, text, welcome, covers }) => {
+    const { label } = plan.intercepts[index]!;
+    const mode = welcome ? ` (${welcome.mode})` : "";
+    path.intercepts[index]!.up = up;
+    if (welcome) {
+      path.intercepts[index]!.mode = welcome.mode;
+      path.mode = welcome.mode;
+    }
+    if (up) {
+      log.info(`intercept ${label}${mode}: connected${known.has(index) ? " again" : ""}`);
+      known.add(index);
+    } else if (known.has(index)) {
+      const targets = covers.map((path) => {
+        const { target, targetPort } = plan.paths[path]!;
+        return formatEndpoint(target, targetPort);
+      });
+      const held = [...new Set(targets)].join(", ");
+      log.warn(`intercept ${label}${mode}: lost (${text}); nothing is sent to ${held} until it is back`);
+    }
+  };
 }
 
 function captureCounts(kernel: KernelCapture): CaptureCounts {
@@ -67,7 +97,7 @@ async function begin(
 ) {
   const results = await Promise.race([plane.ready, stop.first]);
   if (!results) return false;
-  if (!options.force) judgeProbes(results, plan);
+  if (!options.force) judgeFindings(results, plan);
   kernel.attachRequests(plan.interfaces.map(({ ifindex }) => ifindex));
   return true;
 }
@@ -102,10 +132,13 @@ function announce(plan: Plan, kernel: KernelCapture): string {
 
 /** With the programs loaded: copies, and gives account. Returns the exit code. */
 async function copy(plan: Plan, options: CopyOptions, kernel: KernelCapture, { status, log, stop }: Console) {
-  kernel.attachResponses([...new Set(plan.egresses.map(({ ifindex }) => ifindex))]);
+  if (plan.intercepts.length === 0) {
+    kernel.attachResponses([...new Set(plan.egresses.map(({ ifindex }) => ifindex))]);
+  }
   const config = dataPlaneConfig(plan, options, kernel);
   const shared = viewShared(config.shared);
-  const plane = startDataPlane(config);
+  const path = returnPathOf(plan);
+  const plane = startDataPlane(config, watchIntercepts(plan, path, log));
   if (!(await begin(plan, options, kernel, plane, stop))) {
     plane.stop();
     log.info("ended before the first request");
@@ -116,7 +149,7 @@ async function copy(plan: Plan, options: CopyOptions, kernel: KernelCapture, { s
   const copies = copiesOf(plan, options);
   const take = () => {
     const use = { ...process.cpuUsage(), rss: process.memoryUsage.rss() };
-    return takeAccount((performance.now() - start) / 1000, shared, captureCounts(kernel), use, copies);
+    return takeAccount((performance.now() - start) / 1000, shared, captureCounts(kernel), use, copies, path);
   };
   const endReport = report(options, status, take);
   let exitCode = 0;

@@ -13,6 +13,7 @@ export const COPY: CommandSpec = {
     ["xcopy copy -x 80-10.0.0.2,80-10.0.0.3", "one service to two targets, each gets all of it"],
     ["xcopy copy -x '80-10.0.0.2|10.0.0.3*2'", "one service shared by two targets, one part and two"],
     ["xcopy copy -x 80-10.0.0.2 -r 10 -g 60", "a tenth of the connections, reached in 60 s"],
+    ["xcopy copy -x 80-10.0.0.2 -s 10.0.0.2", "from the clients' addresses; xcopy intercept runs there"],
     ["xcopy copy -x 80-10.0.0.2 --dry-run", "say what would be done, do nothing"],
   ],
   groups: {
@@ -53,6 +54,43 @@ export const COPY: CommandSpec = {
         name: "proxy-protocol",
         value: "v1|v2",
         help: "open each connection with a PROXY protocol header of this version, which names the real client, for a target that expects one",
+      },
+    ],
+    "Real client addresses": [
+      {
+        name: "intercepts",
+        short: "s",
+        value: "LIST",
+        multiple: true,
+        help: "send from the clients' own addresses (or those of -c): the answers are caught and sent here by the intercepts at these addresses, address[:port] with commas between them (default: none, and answers come back to this host's own address)",
+      },
+      {
+        name: "port",
+        short: "p",
+        value: "PORT",
+        help: "port of the intercepts that name none in -s, 1 to 65535 (default: 36524)",
+      },
+      {
+        name: "key-file",
+        value: "FILE",
+        help: "the key that the intercepts have too: a file of at least 16 bytes that only its owner may read (default: the environment's XCOPY_KEY, else no key)",
+      },
+      {
+        name: "probe-from",
+        value: "LIST",
+        help: "addresses that try the way to each target and back by its intercept before the first request: one of a network that the clients are in and nobody uses (default: the first of -c, else 192.0.2.1 and 2001:db8::1)",
+      },
+      {
+        name: "connections",
+        short: "C",
+        value: "COUNT",
+        help: "connections to each intercept, 1 to 16 (default: 1)",
+      },
+      { name: "compat", help: "talk to an intercept 1.x of tcpcopy" },
+      {
+        name: "lonely",
+        short: "L",
+        help: "accepted for tcpcopy's sake: xcopy always waits for intercepts that are gone to come back",
       },
     ],
     "How much, how often": [
@@ -178,12 +216,8 @@ export const COPY: CommandSpec = {
       "xcopy does not run in the background by itself yet",
       'Start it from a service manager, or with "nohup".',
     ],
-    s: [
-      "xcopy has no intercept yet",
-      "Leave it out: answers of the target come back to this host and end here.",
-    ],
     ...Object.fromEntries(
-      [..."BCDFHILPSTUaopu"].map((letter) => [
+      [..."BDFHIPSTUaou"].map((letter) => [
         letter,
         ["it is an option of tcpcopy that xcopy does not have yet", "Leave it out."],
       ]),

@@ -1,8 +1,9 @@
 /** What the options of `xcopy copy` may be, and what each is without being given. */
 import { Failure } from "../native/failure.ts";
-import type { Address } from "./address.ts";
+import { type Address, parseAddress, unusable } from "./address.ts";
 import type { Arguments } from "./arguments.ts";
 import { MARK } from "./copy-command.ts";
+import { INTERCEPT_PORT, type Intercept, parseIntercepts } from "./intercepts.ts";
 import { isDecimal, parseDecimal, parseMark, parseWhole, type Range } from "./number.ts";
 import { parsePool } from "./pool.ts";
 import { type Part, type PortRange, parsePart, parsePorts } from "./ports.ts";
@@ -18,6 +19,16 @@ export interface CopyOptions {
   transfers: Transfer[];
   /** Empty: this host's own address. */
   pool: Address[];
+  /** Empty: answers come back to this host's own address. */
+  intercepts: Intercept[];
+  /** TCP connections to each. */
+  connections: number;
+  /** Null: the environment's XCOPY_KEY, or none. */
+  keyFile: string | null;
+  /** The addresses that try the ways; at most one of a family, and none of them: see `probeSource`. */
+  probeFrom: Address[];
+  /** Whether the intercepts are those of tcpcopy 1.x. */
+  compat: boolean;
   /** Values of -i; empty: every interface that is up. */
   interfaces: readonly string[];
   /** Bytes. */
@@ -94,6 +105,21 @@ function parseRate(text: string): number {
   );
 }
 
+/** `--probe-from`: one address, or one of each family. */
+function parseProbeSources(text: string | null): Address[] {
+  if (text === null) return [];
+  const sources = text.split(",").map((part) => {
+    const address = parseAddress(part.trim());
+    if (address && !unusable(address)) return address;
+    const fix = 'Give one address, or one of each family: "10.1.0.250,2001:db8:1::250".';
+    throw new Failure(`Cannot use --probe-from "${part.trim()}": not the address of a host`, fix, 2);
+  });
+  const [first, second] = sources;
+  if (sources.length < 2 || (sources.length === 2 && first!.family !== second!.family)) return sources;
+  const cause = "several addresses of one family";
+  throw new Failure(`Cannot use --probe-from "${text}": ${cause}`, "Give one of each family.", 2);
+}
+
 /** Options that say opposite things, or one that says nothing without another. */
 function refuseContradictions(args: Arguments): void {
   const refuse = (option: string, cause: string, fix: string) => {
@@ -106,6 +132,13 @@ function refuseContradictions(args: Arguments): void {
   }
   if (args.has("no-wait") && args.has("turn-timeout")) {
     refuse(`--turn-timeout "${one("turn-timeout")}"`, noWait, "Leave -W or --turn-timeout out.");
+  }
+  if (!args.has("intercepts")) {
+    for (const name of ["port", "key-file", "probe-from", "connections", "compat"]) {
+      if (!args.has(name)) continue;
+      const value = one(name) ? ` "${one(name)}"` : "";
+      refuse(`--${name}${value}`, "it is about intercepts, and there is no -s", "Name an intercept with -s.");
+    }
   }
   if (args.has("jitter") && !args.has("replicas")) {
     const cause = "it spreads the copies of a connection, and there is one of each";
@@ -137,6 +170,14 @@ export function parseCopy(args: Arguments): CopyOptions {
   return {
     transfers: parseTransfers(all("transfer")),
     pool: parsePool(all("clients")),
+    intercepts: parseIntercepts(
+      all("intercepts"),
+      whole("-p", "port", { first: 1, last: 65535 }, INTERCEPT_PORT),
+    ),
+    connections: whole("-C", "connections", { first: 1, last: 16, unit: "connections" }, 1),
+    keyFile: one("key-file"),
+    probeFrom: parseProbeSources(one("probe-from")),
+    compat: args.has("compat"),
     interfaces: all("interface"),
     memory: whole("-m", "memory", { first: 16, last: 65536, unit: "MB" }, 256) * MEGABYTE,
     mtu: mtu === null ? null : parseWhole("-M", mtu, { first: 576, last: 65535, unit: "bytes" }),

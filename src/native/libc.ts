@@ -34,6 +34,7 @@ export const libc = dlopen("libc.so.6", {
   clock_gettime: { args: [i32, pointer], returns: i32 },
   nanosleep: { args: [pointer, pointer], returns: i32 },
   prctl: { args: [i32, u64_fast, u64_fast, u64_fast, u64_fast], returns: i32 },
+  poll: { args: [pointer, u64_fast, i32], returns: i32 },
   geteuid: { args: [], returns: u32 },
   listen: { args: [i32, i32], returns: i32 },
   accept4: { args: [i32, pointer, pointer, i32], returns: i32 },
@@ -63,6 +64,7 @@ export const PROT_WRITE = 2;
 export const MAP_SHARED = 1;
 export const EPOLL_CTL_ADD = 1;
 export const EPOLLIN = 1;
+export const POLLOUT = 4;
 export const EFD_NONBLOCK = 0o4000;
 export const EFD_CLOEXEC = 0o2000000;
 export const CLOCK_MONOTONIC = 1;

@@ -31,6 +31,12 @@ export interface ProcessUse {
   rss: number;
 }
 
+/** How answers come back: `direct`, or by intercepts. */
+export interface ReturnPath {
+  mode: string;
+  intercepts: { address: string; mode: string | null; up: boolean }[];
+}
+
 export type Account = ReturnType<typeof takeAccount>;
 
 /** Everything counted since the start, `seconds` ago. Each of the `copies` of a request counts as a turn of its own. */
@@ -40,12 +46,13 @@ export function takeAccount(
   capture: CaptureCounts,
   use: ProcessUse,
   copies: number,
+  { mode, intercepts }: ReturnPath = { mode: "direct", intercepts: [] },
 ) {
   const counters = takeCounters(shared);
   const count = (name: Counter) => counters[INDEX[name]]!;
   const reasons = Object.keys(DROP_REASONS) as DropReason[];
   return {
-    mode: "direct",
+    mode,
     seconds: Math.round(seconds * 10) / 10,
     ...(copies === 1 ? {} : { copies }),
     capture: {
@@ -96,7 +103,9 @@ export function takeAccount(
       packets: count("responsePackets"),
       bytes: count("responseBytes"),
       lost: capture.responsesLost,
+      stray: count("strayResponses"),
     },
+    ...(intercepts.length > 0 ? { intercepts, intercepts_lost: count("interceptsLost") } : {}),
     lag_us: {
       p50: percentile(shared.lag, 0.5),
       p99: percentile(shared.lag, 0.99),
@@ -223,7 +232,7 @@ export function renderSummary(account: Account): string {
     turns.sent > 0 ? `, ${Math.round(((cpu.user + cpu.system) * 1e6) / turns.sent)} us a request` : "";
   const { copies = 1, overdue } = account;
   const missing = lostRequests(account);
-  const rows: [name: string, text: string | false][] = [
+  const rows: [name: string, text: string | false | undefined][] = [
     ["copies", copies > 1 && `${number(copies)} of each connection; every copy of a request counts`],
     [
       "requests",
@@ -243,6 +252,11 @@ export function renderSummary(account: Account): string {
     [
       "packets",
       `${number(capture.packets)} captured (${bytes(capture.bytes)}), ${number(sent.packets)} sent (${bytes(sent.bytes)}), ${number(sent.retransmitted)} of them again`,
+    ],
+    [
+      "return",
+      account.intercepts &&
+        `by ${account.intercepts.map(({ address, mode }) => `${address} (${mode ?? "never connected"})`).join(", ")}; ${account.intercepts_lost === 0 ? "never lost" : `lost ${account.intercepts_lost} times`}`,
     ],
     ["lag", `p50 ${duration(lag_us.p50)}, p99 ${duration(lag_us.p99)}, max ${duration(lag_us.max)}`],
     ["cost", `${cpu.user.toFixed(1)} s user, ${cpu.system.toFixed(1)} s system${per}, ${account.rss_mb} MB`],

@@ -110,13 +110,14 @@ export function writeSynOptions(
 const OPTION_EXPERIMENT = 253;
 /** "xc"; bpf/intercept.bpf.c knows it too. */
 const EXPERIMENT_ID = 0x7863;
-const COOKIE_LENGTH = 8;
+/** Of the cookie that tells whose SYN it is. */
+export const COOKIE_BYTES = 8;
 
-/** Writes the option by which an intercept knows our SYNs at `at`, and returns its bytes. `cookie`: 8 bytes. */
+/** Writes the option by which an intercept knows our SYNs at `at`, and returns its bytes. `cookie`: COOKIE_BYTES. */
 export function writeCookie(view: DataView, at: number, cookie: Uint8Array): number {
-  const length = 4 + COOKIE_LENGTH;
+  const length = 4 + COOKIE_BYTES;
   view.setUint32(at, (OPTION_EXPERIMENT << 24) | (length << 16) | EXPERIMENT_ID);
-  for (let i = 0; i < COOKIE_LENGTH; i++) view.setUint8(at + 4 + i, cookie[i]!);
+  for (let i = 0; i < COOKIE_BYTES; i++) view.setUint8(at + 4 + i, cookie[i]!);
   return length;
 }
 

@@ -22,11 +22,33 @@ export interface EgressConfig {
 /** A target as seen from one local address: the flows between the two are told apart by our port alone. */
 export interface PathConfig {
   family: 4 | 6;
-  local: Uint8Array;
+  /** Null: each connection comes from the address of its client. */
+  local: Uint8Array | null;
   target: Uint8Array;
   targetPort: number;
   /** Index into `egresses`. */
   egress: number;
+}
+
+/** An intercept, by which answers come back. */
+export interface InterceptConfig {
+  /** As the user wrote it, for messages. */
+  label: string;
+  address: Uint8Array;
+  port: number;
+}
+
+/** How answers come back where they do not come to this host's own address. */
+export interface ChannelConfig {
+  intercepts: InterceptConfig[];
+  /** TCP connections to each. */
+  connections: number;
+  /** The shared key; null: none. */
+  key: Uint8Array | null;
+  /** Whether the intercepts are those of tcpcopy 1.x. */
+  compat: boolean;
+  /** For each path the address that tries it; of the path's family. */
+  probeFrom: Uint8Array[];
 }
 
 /** One of the targets that share the sessions of a route, in proportion to their weights. */
@@ -56,6 +78,10 @@ export interface DataPlaneConfig {
   services: ServiceConfig[];
   paths: PathConfig[];
   egresses: EgressConfig[];
+  /** Null: answers come to this host's own address. */
+  channel: ChannelConfig | null;
+  /** Whether connections from clients' addresses have the clients' ports. */
+  keepsClientPorts: boolean;
   /** SO_MARK of all we send. */
   mark: number;
   /** Ports we may use, ranges [first, last]. */

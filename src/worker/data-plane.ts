@@ -9,7 +9,10 @@ const post = (message: FromWorker): void => self.postMessage(message);
 
 self.onmessage = (event: MessageEvent<DataPlaneConfig & { wake: number }>): void => {
   try {
-    runLoop(event.data, event.data.wake, (probes) => post({ kind: "ready", probes }));
+    runLoop(event.data, event.data.wake, {
+      onReady: (findings) => post({ kind: "ready", findings }),
+      onIntercept: (state) => post({ kind: "intercept", state }),
+    });
     post({ kind: "ended" });
   } catch (error) {
     post({

@@ -2,39 +2,44 @@
  * The data plane: a blocking loop that reads the rings, runs the engine and sends what it wants sent. No event loop, no
  * allocation per packet; it shares nothing with the main thread but the memory of shared.ts.
  */
+import { randomBytes } from "node:crypto";
 import { Control } from "../capture/control.ts";
 import { Flows } from "../capture/flows.ts";
 import { RingSet } from "../capture/ring-set.ts";
-import { Engine } from "../engine/engine.ts";
+import { Engine, type EngineConfig } from "../engine/engine.ts";
 import { createInjector } from "../inject/create.ts";
 import type { Injector } from "../inject/injector.ts";
 import { monotonicMicroseconds } from "../native/libc.ts";
 import { PacketBatch } from "../wire/batch.ts";
 import { ipPair } from "../wire/ip.ts";
 import type { Packet } from "../wire/packet.ts";
+import { COOKIE_BYTES } from "../wire/tcp.ts";
 import { Chores } from "./chores.ts";
-import type { DataPlaneConfig } from "./config.ts";
+import type { ChannelConfig, DataPlaneConfig } from "./config.ts";
 import { record } from "./histogram.ts";
+import { type InterceptState, Intercepts } from "./intercepts.ts";
 import { Pause } from "./pause.ts";
+import { type Findings, Preflight } from "./preflight.ts";
 import { createCounters, DRAIN, INDEX, publish, STOP, viewShared } from "./shared.ts";
-import type { ProbeResult } from "./start.ts";
 
 /** Records of each kind per round: what is due is sent before more is read. */
 const ROUND = 256;
 /** us between two looks: in the end, and at any time. */
 const DRAIN_LOOK = 10_000;
 const LONGEST_WAIT = 500_000;
-/** us a target has to answer the try of its path; its SYN is repeated once in that time. */
-const PROBE_SPAN = 3_000_000;
 /** A session may keep this share of the memory bound. */
 const SESSION_SHARE = 1 / 8;
 
-/** Runs until the main thread asks for the end. `wake` is its eventfd; `onReady` is called once, when it runs. */
-export function runLoop(
-  config: DataPlaneConfig,
-  wake: number,
-  onReady: (probes: ProbeResult[]) => void,
-): void {
+/** What the loop tells the main thread. */
+export interface LoopHandlers {
+  /** Once, when it runs and the ways to the targets were tried. */
+  onReady(findings: Findings): void;
+  /** An intercept came or went. */
+  onIntercept(state: InterceptState): void;
+}
+
+/** Runs until the main thread asks for the end. `wake` is its eventfd. */
+export function runLoop(config: DataPlaneConfig, wake: number, handlers: LoopHandlers): void {
   const shared = viewShared(config.shared);
   const counters = createCounters();
   const control = new Control(config.controlMap);
@@ -43,9 +48,20 @@ export function runLoop(
   const responses = new RingSet(config.responseRings, config.responseRingBytes);
   const batches = config.egresses.map(() => new PacketBatch());
   const injectors = config.egresses.map((egress, i) => createInjector(egress, batches[i]!, config.mark));
-  const pause = new Pause(control, [...config.requestRings, ...config.responseRings, wake]);
   let now = monotonicMicroseconds();
-  const engine = createEngine(config, counters, flows, batches, now);
+  const openFlow = (path: number, port: number, words: Int32Array, at: number): void => {
+    if (intercepts) intercepts.openFlow(path, port, words, at);
+    else flows.add(path, port);
+  };
+  const engine = createEngine(config, counters, openFlow, batches, now);
+  const intercepts = config.channel && createIntercepts(config, config.channel, engine, handlers, now);
+  const preflight = new Preflight(config, engine, intercepts, now);
+  const pause = new Pause(control, [
+    ...config.requestRings,
+    ...config.responseRings,
+    ...(intercepts?.descriptors ?? []),
+    wake,
+  ]);
   const chores = new Chores(config, control, engine, injectors, now);
 
   const onRequest = (packet: Packet): void => {
@@ -59,50 +75,70 @@ export function runLoop(
     else engine.response(packet, now);
   };
   const isEmpty = (): boolean => requests.isEmpty && responses.isEmpty;
-  const send = (): void => sendAll(batches, injectors, counters, shared.lag);
+  const send = (): void => {
+    // An intercept should know of a flow before its target answers.
+    intercepts?.flush();
+    sendAll(batches, injectors, counters, shared.lag);
+  };
 
-  let probeUntil = 0;
-  if (config.probe) {
-    for (let path = 0; path < config.paths.length; path++) engine.probe(path, now);
-    probeUntil = now + PROBE_SPAN;
-  }
   let isReady = false;
   let drainUntil = 0;
 
   for (;;) {
     now = monotonicMicroseconds();
     chores.run(now);
-    const records = responses.drain(onResponse, ROUND, now) + requests.drain(onRequest, ROUND, now);
+    const caught = intercepts?.run(onResponse, now) ?? responses.drain(onResponse, ROUND, now);
+    const records = caught + requests.drain(onRequest, ROUND, now);
     engine.advance(now);
     while (!engine.dispatch(now)) send();
     send();
     chores.adaptMtu(now);
 
-    if (!isReady && (now >= probeUntil || engine.probeResults.every((result) => result !== "silent"))) {
+    if (!isReady && preflight.run(now)) {
       isReady = true;
       chores.begin(now);
-      onReady(engine.probeResults.map((result, path) => ({ path, result })));
+      handlers.onReady(preflight.findings);
+    }
+    if (intercepts) {
+      counters[INDEX.strayResponses] = intercepts.strays;
+      counters[INDEX.interceptsLost] = intercepts.losses;
     }
     publish(shared, counters);
     const command = Atomics.load(shared.command, 0);
     if (command === DRAIN && drainUntil === 0) drainUntil = now + shared.command[1]! * 1000;
     if (command === STOP || (drainUntil > 0 && isDrained(records, engine, now, drainUntil))) break;
     if (records >= ROUND) continue;
-    const limit = Math.min(chores.wait(now), drainUntil > 0 ? DRAIN_LOOK : LONGEST_WAIT);
+    const longest = Math.min(
+      chores.wait(now),
+      drainUntil > 0 ? DRAIN_LOOK : LONGEST_WAIT,
+      preflight.wait(now),
+    );
+    const limit = intercepts?.wait(now, longest) ?? longest;
     pause.wait(records, engine.isHeldUp(now), engine.wait(now, limit), isEmpty);
   }
 
   while (!engine.end(monotonicMicroseconds())) send();
   send();
   publish(shared, counters);
+  intercepts?.close("it ended");
   for (const injector of injectors) injector.close();
   pause.close();
+}
+
+function createIntercepts(
+  config: DataPlaneConfig,
+  channel: ChannelConfig,
+  engine: Engine,
+  { onIntercept }: LoopHandlers,
+  now: number,
+): Intercepts {
+  return new Intercepts(channel, config.paths, engine, randomBytes(COOKIE_BYTES), onIntercept, now);
 }
 
 function createEngine(
   config: DataPlaneConfig,
   counters: Float64Array,
-  flows: Flows,
+  openFlow: EngineConfig["openFlow"],
   batches: PacketBatch[],
   now: number,
 ): Engine {
@@ -110,7 +146,8 @@ function createEngine(
     {
       services: config.services.map((service) => service.routes),
       paths: config.paths.map((path) => ({
-        pair: ipPair(path.local, path.target),
+        pair: ipPair(path.local ?? new Uint8Array(path.target.length), path.target),
+        fromClient: path.local === null,
         targetPort: path.targetPort,
         egress: path.egress,
         mtu: config.egresses[path.egress]!.mtu,
@@ -131,7 +168,8 @@ function createEngine(
       sessionTimeout: config.sessionTimeout,
       idleTimeout: config.idleTimeout,
       counters,
-      openFlow: (path, port) => flows.add(path, port),
+      openFlow,
+      keepsClientPorts: config.keepsClientPorts,
       random: Math.random,
     },
     batches,

@@ -19,6 +19,10 @@ const OWN_COUNTERS = [
   "requests",
   "requestBytes",
   "lagMax",
+  /** Responses that an intercept sent for none of our targets. */
+  "strayResponses",
+  /** How often an intercept was lost. */
+  "interceptsLost",
 ] as const;
 const COUNTERS = [...ENGINE_COUNTERS, ...OWN_COUNTERS] as const;
 

@@ -1,23 +1,20 @@
 /** The main thread's side of the data plane. */
 import { address, EFD_CLOEXEC, EFD_NONBLOCK, libc } from "../native/libc.ts";
 import type { DataPlaneConfig } from "./config.ts";
+import type { InterceptState } from "./intercepts.ts";
+import type { Findings } from "./preflight.ts";
 import { DRAIN, STOP, viewShared } from "./shared.ts";
-
-/** What trying one path at start found. */
-export interface ProbeResult {
-  path: number;
-  result: "answered" | "refused" | "silent";
-}
 
 /** What the worker says. */
 export type FromWorker =
-  | { kind: "ready"; probes: ProbeResult[] }
+  | { kind: "ready"; findings: Findings }
+  | { kind: "intercept"; state: InterceptState }
   | { kind: "ended" }
   | { kind: "failed"; message: string };
 
 export interface DataPlane {
-  /** Resolves when the loop runs and every path was tried (at most 3 s); rejects if it could not start. */
-  ready: Promise<ProbeResult[]>;
+  /** Resolves when the loop runs and every path was tried (within seconds); rejects if it could not start. */
+  ready: Promise<Findings>;
   /** Resolves when the loop has ended, rejects with the error if the worker died. */
   ended: Promise<void>;
   /** Takes no new turns, finishes what is in flight for at most `ms`, then ends. */
@@ -26,11 +23,17 @@ export interface DataPlane {
   stop(): void;
 }
 
-/** Starts the worker. The caller has loaded the kernel side and attached the response program. */
-export function startDataPlane(config: DataPlaneConfig): DataPlane {
+/**
+ * Starts the worker. The caller has loaded the kernel side and attached the response program. `onIntercept` is told when
+ * an intercept comes or goes.
+ */
+export function startDataPlane(
+  config: DataPlaneConfig,
+  onIntercept: (state: InterceptState) => void = () => {},
+): DataPlane {
   const { command } = viewShared(config.shared);
   const wake = libc.eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-  const ready = Promise.withResolvers<ProbeResult[]>();
+  const ready = Promise.withResolvers<Findings>();
   const ended = Promise.withResolvers<void>();
   // Whoever waits for one of the two only must not die of the other.
   ready.promise.catch(() => {});
@@ -46,7 +49,8 @@ export function startDataPlane(config: DataPlaneConfig): DataPlane {
   worker.onerror = (event) => fail(event.message);
   worker.onmessage = (event: MessageEvent<FromWorker>) => {
     const message = event.data;
-    if (message.kind === "ready") ready.resolve(message.probes);
+    if (message.kind === "ready") ready.resolve(message.findings);
+    else if (message.kind === "intercept") onIntercept(message.state);
     else if (message.kind === "failed") fail(message.message);
     else {
       ended.resolve();

@@ -37,9 +37,9 @@ describe("usage", () => {
       'Start it from a service manager, or with "nohup".',
     ],
     [
-      ["-x", TRANSFER, "-s", "10.0.0.3"],
-      'Cannot use option "-s": xcopy has no intercept yet',
-      "Leave it out: answers of the target come back to this host and end here.",
+      ["-x", TRANSFER, "-s", "10.0.0.3:x"],
+      'Cannot use -s "10.0.0.3:x": it is not address[:port] (IPv6 addresses go in brackets)',
+      'Write it as address[:port], for example "10.0.0.2" or "[2001:db8::2]:36524".',
     ],
     [
       ["-x", TRANSFER, "-M", "9"],

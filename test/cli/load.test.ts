@@ -33,6 +33,9 @@ const PLAN: Plan = {
   paths: [],
   egresses: [],
   ports: [[1024, 2047]],
+  intercepts: [],
+  probeFrom: [],
+  keepsClientPorts: false,
   interfaces: [],
   warnings: [],
 };

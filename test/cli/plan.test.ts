@@ -53,7 +53,7 @@ async function pathsOf(words: string): Promise<string[]> {
   const { paths } = await plan(words);
   return paths.map(
     ({ local, target, targetPort, egress }) =>
-      `${formatAddress(local)} > ${formatEndpoint(target, targetPort)} over ${egress}`,
+      `${local ? formatAddress(local) : "clients"} > ${formatEndpoint(target, targetPort)} over ${egress}`,
   );
 }
 
@@ -244,4 +244,55 @@ test.each([
 test("rings share their total in powers of two, but none is below the least", () => {
   const sizes = { total: 16 << 20, least: 1 << 20 };
   expect([1, 2, 3, 4, 16, 128].map((rings) => ringBytes(sizes, rings) >> 20)).toEqual([16, 8, 4, 4, 1, 1]);
+});
+
+describe("with an intercept", () => {
+  test("connections come from the clients, from their own ports", async () => {
+    expect(await pathsOf("-x 80-10.0.0.2:8080 -s 10.0.0.2")).toEqual(["clients > 10.0.0.2:8080 over 0"]);
+    const made = await plan("-x 80-10.0.0.2:8080 -s 10.0.0.2:99");
+    expect(made.keepsClientPorts).toBe(true);
+    expect(made.ports).toEqual([[1024, 65535]]);
+    expect(made.intercepts.map(({ label, port }) => `${label} ${port}`)).toEqual(["10.0.0.2:99 99"]);
+    expect(made.probeFrom.map(formatAddress)).toEqual(["192.0.2.1"]);
+    expect(made.warnings).toEqual([
+      "IPv6 requests to port 80 are not copied: the target has an IPv4 address.",
+    ]);
+  });
+
+  test("or from a pool, on all its ports", async () => {
+    const words = "-x 80-10.0.0.2 -s 10.0.0.3 -c 10.1.0.1-10.1.0.2";
+    expect(await pathsOf(words)).toEqual(["10.1.0.1 > 10.0.0.2:80 over 0", "10.1.0.2 > 10.0.0.2:80 over 0"]);
+    const made = await plan(words);
+    expect(made.keepsClientPorts).toBe(false);
+    expect(made.ports).toEqual([[1024, 65535]]);
+    expect(made.probeFrom.map(formatAddress)).toEqual(["10.1.0.1", "10.1.0.2"]);
+    expect(made.warnings).toEqual([]);
+  });
+
+  test("a part of the ports is a part of all ports, and the clients' own are not used", async () => {
+    const made = await plan("-x 80-10.0.0.2 -s 10.0.0.3 -f 1/2");
+    expect(made.keepsClientPorts).toBe(false);
+    expect(made.ports).toEqual([[33280, 65535]]);
+  });
+
+  test("the address that tries the way is the user's", async () => {
+    const made = await plan("-x 80-10.0.0.2 -s 10.0.0.3 --probe-from 10.1.0.9");
+    expect(made.probeFrom.map(formatAddress)).toEqual(["10.1.0.9"]);
+  });
+
+  test.each([
+    ["80-10.0.0.2,80-[2001:db8::2]", "80-[2001:db8::2]", 4, 6],
+    ["[2001:db8::1]:80-10.0.0.2", "[2001:db8::1]:80-10.0.0.2", 6, 4],
+  ])("%s is refused: clients have one family", async (transfer, label, client, target) => {
+    const failure = await rejecting(plan(`-x ${transfer} -s 10.0.0.3`));
+    expect(failure.message).toBe(
+      `Cannot use -x "${label}" with -s: clients at IPv${client} addresses cannot be sent from to an IPv${target} target`,
+    );
+    expect(failure.exitCode).toBe(2);
+  });
+
+  test("a name of an intercept that does not resolve is refused", async () => {
+    const failure = await rejecting(plan("-x 80-10.0.0.2 -s catcher"));
+    expect(failure.message).toBe('Cannot use -s "catcher": the name "catcher" does not resolve');
+  });
 });

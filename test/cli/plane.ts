@@ -6,11 +6,13 @@ import { join } from "node:path";
 
 const [behaviour, ...words] = process.argv.slice(2);
 const probes: Record<string, string> = {
-  refused: '[{ path: 0, result: "answered" }, { path: 1, result: "refused" }]',
-  silent: '[{ path: 0, result: "silent" }]',
+  refused: '[{ path: 0, result: "answered", facts: [] }, { path: 1, result: "refused", facts: [] }]',
+  silent: '[{ path: 0, result: "silent", facts: [] }]',
 };
 const ready =
-  behaviour === "never" ? "new Promise(() => {})" : `Promise.resolve(${probes[behaviour!] ?? "[]"})`;
+  behaviour === "never"
+    ? "new Promise(() => {})"
+    : `Promise.resolve({ probes: ${probes[behaviour!] ?? "[]"}, intercepts: [] })`;
 // A promise that nobody waits for must not be what ends the process.
 const ended =
   behaviour === "dies" ? 'Bun.sleep(50).then(() => { throw new Error("boom"); })' : "stopped.promise";

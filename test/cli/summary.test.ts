@@ -104,7 +104,12 @@ test("every counter has its field", () => {
       retransmitted: of("retransmitted"),
       errors: of("sendErrors"),
     },
-    responses: { packets: of("responsePackets"), bytes: of("responseBytes"), lost: 104 },
+    responses: {
+      packets: of("responsePackets"),
+      bytes: of("responseBytes"),
+      lost: 104,
+      stray: of("strayResponses"),
+    },
     lag_us: { p50: 0, p99: 0, max: of("lagMax") },
     memory_bytes: of("memory"),
     cpu: { user: 1.5, system: 2.5 },

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import { formatAddress } from "../../src/config/address.ts";
 import { parseArguments } from "../../src/config/arguments.ts";
 import { parseCopy } from "../../src/config/copy.ts";
 import { COPY } from "../../src/config/copy-command.ts";
@@ -11,6 +12,11 @@ test("what is not given has its default", () => {
   expect(transfers.map(({ label }) => label)).toEqual(["80-10.0.0.2"]);
   expect(rest).toEqual({
     pool: [],
+    intercepts: [],
+    connections: 1,
+    keyFile: null,
+    probeFrom: [],
+    compat: false,
     interfaces: [],
     memory: 256 << 20,
     mtu: null,
@@ -48,13 +54,26 @@ test("what is given is taken", () => {
     "--ports 20000-29999 --drain 0.5 --json --stats-interval 0.1 -l /x --dry-run --force --capture clsact --mark 7";
   const pace =
     "-k 300 -f 3/8 -r 12.5 -g 1.5 --limit 500/s -n 3 --jitter 0.5 -O --pace fast --turn-timeout 0.25 -R 30 --proxy-protocol v2";
-  const { transfers, pool, ...rest } = parse(...`${args} ${more} ${pace}`.split(" "));
+  const intercepts =
+    "-s 10.0.0.2,[2001:db8::2]:99 -s catcher -p 1234 -C 3 --key-file /k --probe-from 10.1.0.9,2001:db8::9 --compat -L";
+  const words = `${args} ${more} ${pace} ${intercepts}`.split(" ");
+  const { transfers, pool, intercepts: found, probeFrom, ...rest } = parse(...words);
+  expect(found.map(({ label, port }) => `${label} ${port}`)).toEqual([
+    "10.0.0.2 1234",
+    "[2001:db8::2]:99 99",
+    "catcher 1234",
+  ]);
+  expect(found[2]!.host).toEqual({ name: "catcher" });
+  expect(probeFrom.map(({ bytes }) => formatAddress(bytes))).toEqual(["10.1.0.9", "2001:db8::9"]);
   expect(transfers.map(({ label }) => label)).toEqual(["80-10.0.0.2", "81-10.0.0.3"]);
   expect(pool.map(({ bytes }) => [...bytes])).toEqual([
     [10, 1, 0, 1],
     [10, 1, 0, 2],
   ]);
   expect(rest).toEqual({
+    connections: 3,
+    keyFile: "/k",
+    compat: true,
     interfaces: ["lo", "eth0"],
     memory: 2048 * 1048576,
     mtu: 1400,
@@ -99,6 +118,20 @@ test.each([
   ["--proxy-protocol v1", { proxyProtocol: 1 }],
 ])("%s", (words, options) => {
   expect(parse(...words.split(" "))).toMatchObject(options);
+});
+
+test.each([
+  ["-s 10.0.0.2:", 'Cannot use -s "10.0.0.2:": it is not address[:port]'],
+  ["-s 10.0.0.2:70000", 'Cannot use -s "10.0.0.2:70000": "70000" is not a port from 1 to 65535'],
+  ["-s 10.0.0", 'Cannot use -s "10.0.0": "10.0.0" is neither an address nor a name'],
+  ["-s 0.0.0.0", 'Cannot use -s "0.0.0.0": "0.0.0.0" cannot be one end of a connection'],
+  ["-s a -s a", 'Cannot use -s "a": it is given twice'],
+  ["-p 1", 'Cannot use --port "1": it is about intercepts, and there is no -s'],
+  ["--compat", "Cannot use --compat: it is about intercepts, and there is no -s"],
+  ["-s a --probe-from b", 'Cannot use --probe-from "b": not the address of a host'],
+  ["-s a --probe-from 10.0.0.1,10.0.0.2", 'Cannot use --probe-from "10.0.0.1,10.0.0.2": several addresses'],
+])("%s is refused", (words, message) => {
+  expect(failing(() => parse(...words.split(" "))).message).toStartWith(message);
 });
 
 test.each([

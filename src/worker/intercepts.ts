@@ -1,0 +1,275 @@
+/**
+ * The intercepts of a run, as the data plane sees them: which of them are there, which paths may be sent on because what
+ * the target answers will be caught, and which flows they must be told of.
+ */
+import { FLOW_BYTES } from "../channel/contract.ts";
+import type { AddressRange, Facts, Welcome } from "../channel/messages.ts";
+import { formatAddress } from "../config/address.ts";
+import type { Engine } from "../engine/engine.ts";
+import type { Packet } from "../wire/packet.ts";
+import type { ChannelConfig, PathConfig } from "./config.ts";
+import { Link } from "./link.ts";
+import { PathIndex } from "./path-index.ts";
+
+/** us without a sign of life after which nothing more is sent that an intercept would have to catch. */
+const SILENCE = 100_000;
+
+/** What the main thread is told of an intercept. */
+export interface InterceptState {
+  /** Its place among those of the configuration. */
+  index: number;
+  up: boolean;
+  /** Why it is down, or "" before the first try has come to an end. */
+  text: string;
+  welcome: Welcome | null;
+  /** Indexes of the paths whose responses it catches. */
+  covers: number[];
+}
+
+interface Intercept {
+  links: Link[];
+  state: InterceptState;
+  covers: boolean[];
+  /** Whether it must be told of each flow. */
+  registers: boolean;
+}
+
+export class Intercepts {
+  /** Responses for none of the paths, and how often an intercept was lost. */
+  strays = 0;
+  losses = 0;
+  private readonly intercepts: Intercept[];
+  private readonly index: PathIndex;
+  private readonly flow = new Uint8Array(new ArrayBuffer(FLOW_BYTES));
+  private readonly flowView = new DataView(this.flow.buffer);
+  private readonly held: boolean[];
+  private readonly facts = new Map<number, (facts: Facts) => void>();
+  private nextQuestion = 1;
+  private registersAll = false;
+  private sink: (packet: Packet) => void = () => {};
+  private taken = 0;
+
+  /** `notify` is told of every change. Every path is held until its responses will be caught. */
+  constructor(
+    private readonly config: ChannelConfig,
+    private readonly paths: readonly PathConfig[],
+    private readonly engine: Engine,
+    private readonly instance: Uint8Array,
+    private readonly notify: (state: InterceptState) => void,
+    now: number,
+  ) {
+    this.index = new PathIndex(paths);
+    this.held = paths.map(() => true);
+    for (const path of paths.keys()) engine.hold(path, now);
+    this.intercepts = config.intercepts.map((_, index) => ({
+      links: [],
+      state: { index, up: false, text: "", welcome: null, covers: [] },
+      covers: paths.map(() => false),
+      registers: false,
+    }));
+    for (const [index, intercept] of this.intercepts.entries()) {
+      for (let i = 0; i < config.connections; i++) intercept.links.push(this.makeLink(index, intercept));
+    }
+  }
+
+  /** Descriptors that are readable when there is something to do; they stay the same. */
+  get descriptors(): number[] {
+    return this.intercepts.flatMap(({ links }) => links.map(({ epoll }) => epoll));
+  }
+
+  /** Whether the path may be sent on. */
+  isOpen(path: number): boolean {
+    return !this.held[path];
+  }
+
+  /** Of all intercepts, in the order of the configuration. */
+  get states(): InterceptState[] {
+    return this.intercepts.map(({ state }) => state);
+  }
+
+  /** Connects, reads what has come, hands responses to `sink`, and holds or frees paths. Returns the number of responses. */
+  run(sink: (packet: Packet) => void, now: number): number {
+    this.sink = sink;
+    this.taken = 0;
+    for (const intercept of this.intercepts) {
+      for (const link of intercept.links) link.run(now);
+      this.look(intercept, now);
+    }
+    return this.taken;
+  }
+
+  /** Writes what waits to be sent to the intercepts; for the end of a round. */
+  flush(): void {
+    for (const { links } of this.intercepts) for (const link of links) link.flush();
+  }
+
+  /** us until `run` has something to do without being woken, at most `limit`. */
+  wait(now: number, limit: number): number {
+    let wait = limit;
+    for (const { links, state } of this.intercepts) {
+      for (const link of links) {
+        wait = link.wait(now, wait);
+        if (state.up && link.isOpen && !this.config.compat) {
+          wait = Math.min(wait, Math.max(0, SILENCE - link.client.silentFor(now)));
+        }
+      }
+    }
+    return wait;
+  }
+
+  /** Tells those intercepts of a flow that do not see its SYN. As EngineConfig.openFlow. */
+  openFlow(path: number, port: number, words: Int32Array, at: number): void {
+    for (const intercept of this.intercepts) {
+      if (intercept.registers && intercept.covers[path] && !this.isInRange(path)) {
+        this.register(intercept, path, port, words, at);
+      }
+    }
+  }
+
+  /** From now on every flow is registered, as if no intercept learned flows. */
+  registerAll(): void {
+    this.registersAll = true;
+    this.engine.setCookie(null);
+    for (const intercept of this.intercepts) intercept.registers = true;
+  }
+
+  /** Asks the intercepts that catch the responses of a path; `take` gets each answer. */
+  ask(path: number, what: string, details: object, take: (facts: Facts) => void): void {
+    for (const { links, covers } of this.intercepts) {
+      if (!covers[path]) continue;
+      const id = this.nextQuestion++;
+      this.facts.set(id, take);
+      links.find(({ isOpen }) => isOpen)?.client.ask({ id, what, ...details });
+    }
+  }
+
+  /** Says goodbye and closes. */
+  close(text: string): void {
+    for (const { links } of this.intercepts) {
+      for (const link of links) {
+        link.client.bye(text);
+        link.flush();
+        link.close();
+      }
+    }
+  }
+
+  private makeLink(index: number, intercept: Intercept): Link {
+    return new Link(this.config.intercepts[index]!, this.config, this.instance, {
+      onWelcome: (welcome, link) => this.welcome(intercept, welcome, link),
+      onResponse: (packet) => this.take(packet),
+      onFacts: (facts) => {
+        this.facts.get(facts.id)?.(facts);
+        this.facts.delete(facts.id);
+      },
+      onLost: (text) => {
+        if (!intercept.state.up) this.report(intercept, false, text);
+        else intercept.state.text = text;
+      },
+    });
+  }
+
+  private take(packet: Packet): void {
+    const path = this.index.find(packet);
+    if (path < 0) {
+      this.strays++;
+      return;
+    }
+    packet.index = path;
+    this.taken++;
+    this.sink(packet);
+  }
+
+  private welcome(intercept: Intercept, welcome: Welcome, link: Link): void {
+    const isAgain = intercept.state.welcome !== null;
+    intercept.state.welcome = welcome;
+    intercept.covers = this.paths.map((path) => covers(welcome, path));
+    intercept.state.covers = this.paths.flatMap((_, path) => (intercept.covers[path] ? [path] : []));
+    const learns = welcome.cookie !== null && !this.registersAll;
+    intercept.registers = !learns;
+    if (learns) this.engine.setCookie(this.instance);
+    const ranges = rangesOf(this.paths.filter((_, path) => intercept.covers[path]));
+    if (!learns && ranges.length > 0 && !this.config.compat) link.client.ranges(ranges);
+    // It may have forgotten what it knew, or be another one: a flow that nobody knows would reach its client.
+    if (!isAgain) return;
+    for (const path of intercept.state.covers) {
+      this.engine.forEachFlow(path, (port, words, at) => this.register(intercept, path, port, words, at));
+    }
+  }
+
+  private isInRange(path: number): boolean {
+    return this.paths[path]!.local !== null && !this.config.compat;
+  }
+
+  private register(intercept: Intercept, path: number, port: number, words: Int32Array, at: number): void {
+    const { target, targetPort, local } = this.paths[path]!;
+    const { flow, flowView } = this;
+    flow.fill(0);
+    if (local) flow.set(local);
+    else if (target.length === 4) flowView.setInt32(0, words[at + 3]!);
+    else for (let i = 0; i < 4; i++) flowView.setInt32(4 * i, words[at + i]!);
+    flow.set(target, 16);
+    flowView.setUint16(32, port);
+    flowView.setUint16(34, targetPort);
+    for (let i = 0; i < intercept.links.length; i++) {
+      const link = intercept.links[(port + i) % intercept.links.length]!;
+      if (link.isOpen && link.client.register(flow, 0)) return;
+    }
+  }
+
+  /** Whether the intercept is there; tells of a change, and holds or frees paths by it. */
+  private look(intercept: Intercept, now: number): void {
+    const { links, state } = intercept;
+    let up = false;
+    let isSilent = false;
+    for (const link of links) {
+      if (!link.isOpen) continue;
+      if (this.config.compat || link.client.silentFor(now) < SILENCE) up = true;
+      else isSilent = true;
+    }
+    if (up === state.up) return;
+    if (!up) this.losses++;
+    this.report(intercept, up, up ? "" : isSilent ? "it has not been heard of for 100 ms" : state.text);
+    for (const path of this.paths.keys()) {
+      if (!intercept.covers[path]) continue;
+      const open = this.intercepts.every((other) => !other.covers[path] || other.state.up);
+      if (open === !this.held[path]) continue;
+      this.held[path] = !open;
+      if (open) this.engine.resume(path, now);
+      else this.engine.hold(path, now);
+    }
+  }
+
+  private report(intercept: Intercept, up: boolean, text: string): void {
+    const isNew = up !== intercept.state.up || text !== intercept.state.text;
+    intercept.state.up = up;
+    intercept.state.text = text;
+    if (isNew) this.notify(intercept.state);
+  }
+}
+
+/** Whether an intercept catches what the target of a path answers; one of tcpcopy does not say what it catches. */
+function covers({ services }: Welcome, { target, targetPort }: PathConfig): boolean {
+  if (services.length === 0) return true;
+  const address = formatAddress(target);
+  return services.some(
+    (service) => service.port === targetPort && (service.address === null || service.address === address),
+  );
+}
+
+/** The addresses that paths have of their own, neighbours together. */
+function rangesOf(paths: readonly PathConfig[]): AddressRange[] {
+  const known = new Map<string, bigint>();
+  for (const { local } of paths) {
+    if (local) known.set(formatAddress(local), BigInt(`0x${Buffer.from(local).toString("hex")}`));
+  }
+  const addresses = [...known].sort(([, one], [, other]) => (one < other ? -1 : 1));
+  const ranges: AddressRange[] = [];
+  let next = -1n;
+  for (const [text, value] of addresses) {
+    if (value === next) ranges.at(-1)!.last = text;
+    else ranges.push({ first: text, last: text });
+    next = value + 1n;
+  }
+  return ranges;
+}
