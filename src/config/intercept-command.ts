@@ -140,7 +140,7 @@ export const INTERCEPT: CommandSpec = {
       {
         name: "linger",
         value: "SECONDS",
-        help: "in mode target: when it ends or is killed, go on dropping the responses that are still on their way for this long, 0 to 3600 (default: 120)",
+        help: "when it ends or is killed, go on dropping what the target still answers for this long, 0 to 3600 (default: 120; none in mode nfqueue)",
       },
       { name: "daemon", short: "d", help: "go to the background once it works; messages go to -l (default: /var/log/xcopy-intercept.log)" },
       { name: "pid-file", short: "P", value: "FILE", help: "write the process id to this file, and remove it at the end" },

@@ -124,7 +124,7 @@ const BELONGS: [name: string, option: string, modes: InterceptMode[]][] = [
   ["dnat", "--dnat", ["assistant", "nfqueue"]],
   ["single", "--single", ["assistant", "nfqueue"]],
   ["hook", "--hook", ["target", "assistant"]],
-  ["linger", "--linger", ["target"]],
+  ["linger", "--linger", ["target", "assistant"]],
 ];
 
 /** Throws a Failure (exit code 2) for an option that means nothing in this mode. */

@@ -10,8 +10,8 @@ export const SLOTS = 1024;
 
 /** One connection of a copy. */
 export interface Receiver {
-  /** Appends the headers of a response to what is sent to it. The packet is valid during the call. */
-  response(packet: Packet): void;
+  /** Sends it the headers of a response; false if it cannot. The packet is valid during the call. */
+  response(packet: Packet): boolean;
 }
 
 export class Copies<R extends Receiver> {
@@ -65,13 +65,13 @@ export class Copies<R extends Receiver> {
     return this.#connections[slot]!;
   }
 
-  /** Hands a response to the connection that all of its flow go to. False if the copy is not connected. */
+  /** Hands a response to the connection that all of its flow go to. False if it cannot be sent. */
   deliver(slot: number, packet: Packet): boolean {
     const connections = this.#connections[slot];
     const count = connections?.length ?? 0;
     if (count === 0) return false;
     const which = count === 1 ? 0 : (Math.imul(packet.destinationPort, 0x9e3779b1) >>> 16) % count;
-    connections![which]!.response(packet);
+    if (!connections![which]!.response(packet)) return false;
     this.packets[slot]!++;
     this.bytes[slot]! += packet.payload - packet.ip + packet.length;
     return true;

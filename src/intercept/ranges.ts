@@ -8,9 +8,6 @@ export interface AddressRange {
   last: Uint8Array;
 }
 
-/** Most ranges that one copy may register. */
-export const MOST_RANGES = 1024;
-
 export class Ranges {
   /** Few, so that they are looked through one by one; sorted by nothing. */
   #ranges: AddressRange[] = [];

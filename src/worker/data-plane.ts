@@ -1,20 +1,11 @@
 /** The worker's entry: waits for its configuration, runs the loop, says how it ended. */
 import type { DataPlaneConfig } from "./config.ts";
 import { runLoop } from "./loop.ts";
-import type { FromWorker } from "./start.ts";
+import type { ProbeResult } from "./start.ts";
+import { serveThread } from "./thread.ts";
 
 declare const self: Worker;
 
-const post = (message: FromWorker): void => self.postMessage(message);
-
-self.onmessage = (event: MessageEvent<DataPlaneConfig & { wake: number }>): void => {
-  try {
-    runLoop(event.data, event.data.wake, (probes) => post({ kind: "ready", probes }));
-    post({ kind: "ended" });
-  } catch (error) {
-    post({
-      kind: "failed",
-      message: error instanceof Error ? (error.stack ?? error.message) : String(error),
-    });
-  }
-};
+serveThread<DataPlaneConfig, ProbeResult[], never>(self, (config, onReady) =>
+  runLoop(config, config.wake, onReady),
+);

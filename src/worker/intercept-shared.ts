@@ -1,5 +1,5 @@
 /** The memory that the main thread of `xcopy intercept` and its data plane share: as shared.ts, with other counters. */
-import { END_CODES } from "../channel/end.ts";
+import { CLOSE_CODES } from "../channel/close.ts";
 import { SLOTS } from "../intercept/copies.ts";
 
 const COUNTERS = [
@@ -19,7 +19,7 @@ const COUNTERS = [
   "connections",
   "unfinished",
   "accepted",
-  ...END_CODES.map((code) => `ended.${code}` as const),
+  ...CLOSE_CODES.map((code) => `closed.${code}` as const),
 ] as const;
 export type InterceptCounter = (typeof COUNTERS)[number];
 

@@ -64,7 +64,7 @@ export function createCounters(): Float64Array {
 }
 
 /** Makes counters that add up visible to the main thread, all at once; for the worker, between two rounds. */
-export function publish({ version, counters }: Shared, counted: Float64Array): void {
+export function publish({ version, counters }: Pick<Shared, "version" | "counters">, counted: Float64Array): void {
   Atomics.add(version, 0, 1);
   counters.set(counted);
   Atomics.add(version, 0, 1);
@@ -74,7 +74,7 @@ export function publish({ version, counters }: Shared, counted: Float64Array): v
 const TRIES = 1000;
 
 /** All counters of one moment; for the main thread. */
-export function takeCounters({ version, counters }: Shared): Float64Array {
+export function takeCounters({ version, counters }: Pick<Shared, "version" | "counters">): Float64Array {
   let taken = counters.slice();
   for (let attempt = 0; attempt < TRIES; attempt++) {
     const before = Atomics.load(version, 0);

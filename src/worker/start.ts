@@ -1,19 +1,13 @@
 /** The main thread's side of the data plane. */
-import { address, EFD_CLOEXEC, EFD_NONBLOCK, libc } from "../native/libc.ts";
 import type { DataPlaneConfig } from "./config.ts";
 import { DRAIN, STOP, viewShared } from "./shared.ts";
+import { startThread } from "./thread.ts";
 
 /** What trying one path at start found. */
 export interface ProbeResult {
   path: number;
   result: "answered" | "refused" | "silent";
 }
-
-/** What the worker says. */
-export type FromWorker =
-  | { kind: "ready"; probes: ProbeResult[] }
-  | { kind: "ended" }
-  | { kind: "failed"; message: string };
 
 export interface DataPlane {
   /** Resolves when the loop runs and every path was tried (at most 3 s); rejects if it could not start. */
@@ -29,39 +23,11 @@ export interface DataPlane {
 /** Starts the worker. The caller has loaded the kernel side and attached the response program. */
 export function startDataPlane(config: DataPlaneConfig): DataPlane {
   const { command } = viewShared(config.shared);
-  const wake = libc.eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-  const ready = Promise.withResolvers<ProbeResult[]>();
-  const ended = Promise.withResolvers<void>();
-  // Whoever waits for one of the two only must not die of the other.
-  ready.promise.catch(() => {});
-  ended.promise.catch(() => {});
-
   const worker = new Worker(new URL("./data-plane.ts", import.meta.url).href);
-  const fail = (message: string): void => {
-    const error = new Error(message);
-    ready.reject(error);
-    ended.reject(error);
-    worker.terminate();
-  };
-  worker.onerror = (event) => fail(event.message);
-  worker.onmessage = (event: MessageEvent<FromWorker>) => {
-    const message = event.data;
-    if (message.kind === "ready") ready.resolve(message.probes);
-    else if (message.kind === "failed") fail(message.message);
-    else {
-      ended.resolve();
-      worker.terminate();
-    }
-  };
-  worker.postMessage({ ...config, wake });
-
-  const ask = (what: number): void => {
-    Atomics.store(command, 0, what);
-    libc.write(wake, address(new BigUint64Array([1n])), 8);
-  };
+  const { ready, ended, ask } = startThread<ProbeResult[], never>(worker, config, command);
   return {
-    ready: ready.promise,
-    ended: ended.promise,
+    ready,
+    ended,
     drain(ms) {
       Atomics.store(command, 1, ms);
       ask(DRAIN);
