@@ -9,6 +9,7 @@ import {
   attachFilter,
   bpfFailure,
   createClsact,
+  type Direction,
   destroyClsact,
   detachFilter,
   type FilterPlace,
@@ -17,8 +18,18 @@ import {
 import { EEXIST, EINVAL } from "../native/libc.ts";
 
 const DIRECTORY = "/run/xcopy";
-/** Response programs have odd priorities, request programs even ones: lower ones run first. */
 const PRIORITIES = 64;
+
+/** What a program is for. */
+export type Kind = "request" | "response" | "learn" | "catch" | "swallow";
+
+export const DIRECTIONS: Record<Kind, Direction> = {
+  request: "ingress",
+  response: "ingress",
+  learn: "ingress",
+  catch: "egress",
+  swallow: "ingress",
+};
 
 export interface Filter extends FilterPlace {
   interface: string;
@@ -95,7 +106,8 @@ export function removeFilters(record: Attached): string[] {
     // The interface may be gone, or its index now that of another one.
     if (interfaceName(filter.ifindex) !== filter.interface) continue;
     if (queryFilter(filter) === filter.programId && detachFilter(filter) === 0) {
-      removed.push(`filter ${filter.priority} on "${filter.interface}"`);
+      const direction = filter.direction === "egress" ? "egress " : "";
+      removed.push(`${direction}filter ${filter.priority} on "${filter.interface}"`);
     }
   }
   for (const { madeQdisc, ifindex, interface: name } of record.filters) {
@@ -116,14 +128,18 @@ export class ClsactFilters {
     this.#record = { pid, startTime: startTimeOf(pid)!, namespace: currentNamespace(), filters: [] };
   }
 
-  /** Attaches a program to the ingress of an interface; all response programs run before all request programs. */
-  attach(kind: "request" | "response", programFd: number, ifindex: number): void {
+  /**
+   * Attaches a program to an interface, in front of those of other xcopies; all others run before all request programs,
+   * by their priorities: lower ones run first, request programs have even ones.
+   */
+  attach(kind: Kind, programFd: number, ifindex: number): void {
     const name = interfaceName(ifindex)!;
     const made = createClsact(ifindex);
     if (made < 0 && made !== -EEXIST) throw bpfFailure(`make a clsact qdisc on "${name}"`, -made);
     const filter: Filter = {
       ifindex,
       interface: name,
+      direction: DIRECTIONS[kind],
       handle: process.pid,
       priority: 0,
       programId: programIdOf(programFd),
@@ -131,7 +147,7 @@ export class ClsactFilters {
     };
     this.#record.filters.push(filter);
     let result = -EEXIST;
-    const first = kind === "response" ? 1 : 2;
+    const first = kind === "request" ? 2 : 1;
     // Others may sit at a priority with another kind of classifier, which admits none of ours beside it.
     for (filter.priority = first; filter.priority <= PRIORITIES; filter.priority += 2) {
       write(this.#record);
