@@ -14,6 +14,32 @@
 
 #define MAX_HEADERS 128
 
+static __always_inline struct record response_record(const struct segment *segment, __u32 index,
+                                                     __u64 now_us, __u32 ifindex) {
+    return (struct record){
+        .time_us = now_us,
+        .think_us = 0xffffffff,
+        .length = segment->length,
+        .captured = segment->payload_offset,
+        .tcp_offset = segment->tcp_offset,
+        .payload_offset = segment->payload_offset,
+        .index = index,
+        .ifindex = ifindex,
+    };
+}
+
+/* Counts what `put` made of a response. */
+static __always_inline void count_response(int result, const struct segment *segment) {
+    if (result < 0) {
+        add(RESPONSE_RING_FULL, 1);
+    } else if (result) {
+        add(UNREADABLE, 1);
+    } else {
+        add(RESPONSES_CAPTURED, 1);
+        add(RESPONSE_BYTES, segment->length);
+    }
+}
+
 static __always_inline void capture_headers(struct __sk_buff *skb, const struct segment *segment,
                                             __u32 index, __u64 now_us) {
     if (segment->payload_offset > MAX_HEADERS) {
@@ -23,23 +49,9 @@ static __always_inline void capture_headers(struct __sk_buff *skb, const struct 
     void *ring = ring_of_this_cpu();
     if (!ring)
         return;
-    struct record header = {
-        .time_us = now_us,
-        .think_us = 0xffffffff,
-        .length = segment->length,
-        .captured = segment->payload_offset,
-        .tcp_offset = segment->tcp_offset,
-        .payload_offset = segment->payload_offset,
-        .index = index,
-        .ifindex = skb->ifindex,
-    };
-    int result = put(skb, ring, &header, network_offset(skb) + segment->ip, MAX_HEADERS);
-    if (result < 0) {
-        add(RESPONSE_RING_FULL, 1);
-    } else if (!result) {
-        add(RESPONSES_CAPTURED, 1);
-        add(RESPONSE_BYTES, segment->length);
-    }
+    struct record header = response_record(segment, index, now_us, skb->ifindex);
+    __u32 offset = network_offset(skb) + segment->ip;
+    count_response(put(skb, ring, &header, offset, MAX_HEADERS), segment);
 }
 
 #endif

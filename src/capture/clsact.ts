@@ -17,7 +17,7 @@ import {
 } from "../native/libbpf.ts";
 import { EEXIST, EINVAL } from "../native/libc.ts";
 
-const DIRECTORY = "/run/xcopy";
+export const DIRECTORY = "/run/xcopy";
 const PRIORITIES = 64;
 
 /** What a program is for. */
@@ -49,12 +49,13 @@ export interface Attached {
   filters: Filter[];
 }
 
-/** Clock ticks since boot at which a process started; null if there is none with this pid. */
+/** Clock ticks since boot at which a process started; null if none runs with this pid: a zombie holds nothing any more. */
 export function startTimeOf(pid: number): number | null {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
-    // The name, in parentheses, may hold anything; the start time is the 20th field behind it.
-    return Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19]);
+    // The name, in parentheses, may hold anything; the state follows, the start time is the 20th field behind the name.
+    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+    return fields[0] === "Z" || fields[0] === "X" ? null : Number(fields[19]);
   } catch {
     return null;
   }

@@ -17,6 +17,11 @@ export const KERNEL_COUNTERS = [
   "responseRingFull",
   "inert",
   "unsampled",
+  "unreadable",
+  "learned",
+  "forgotten",
+  "unknownCookies",
+  "icmpErrors",
 ] as const;
 
 export type KernelCounter = (typeof KERNEL_COUNTERS)[number];

@@ -5,6 +5,7 @@
  * return a number return a negative errno where they fail.
  */
 import { dlopen, FFIType, type Pointer } from "bun:ffi";
+import { bpfCall } from "./bpf-call.ts";
 import { Failure } from "./failure.ts";
 import { address, EPERM, errno, libc, strerror } from "./libc.ts";
 
@@ -15,6 +16,7 @@ const SYMBOLS = {
   bpf_object__close: { args: [FFIType.ptr], returns: FFIType.void },
   bpf_object__find_map_by_name: { args: [FFIType.ptr, FFIType.ptr], returns: FFIType.ptr },
   bpf_object__find_program_by_name: { args: [FFIType.ptr, FFIType.ptr], returns: FFIType.ptr },
+  bpf_program__set_autoload: { args: [FFIType.ptr, FFIType.bool], returns: FFIType.i32 },
   bpf_program__fd: { args: [FFIType.ptr], returns: FFIType.i32 },
   bpf_map__fd: { args: [FFIType.ptr], returns: FFIType.i32 },
   bpf_map__set_max_entries: { args: [FFIType.ptr, FFIType.u32], returns: FFIType.i32 },
@@ -45,12 +47,6 @@ const SYMBOLS = {
 function open(path: string) {
   return dlopen(path, SYMBOLS).symbols;
 }
-
-/** libbpf 1.1 cannot order tcx links: that needs the system call itself. */
-const { syscall } = dlopen("libc.so.6", {
-  syscall: { args: [FFIType.i64_fast, FFIType.i32, FFIType.ptr, FFIType.u32], returns: FFIType.i64_fast },
-}).symbols;
-const SYS_BPF = process.arch === "arm64" ? 280 : 321;
 
 const BPF_LINK_CREATE = 28;
 const BPF_XDP = 37;
@@ -209,16 +205,25 @@ export class BpfObject {
     return lib.bpf_map__fd(this.#map(map));
   }
 
+  /** Leaves a program out of `load`: the kernel may not take it, or it is not needed. */
+  leaveOut(program: string): void {
+    this.#check(lib.bpf_program__set_autoload(this.#program(program), false), `leave out "${program}"`);
+  }
+
   programFd(program: string): number {
-    const found = lib.bpf_object__find_program_by_name(this.#object, text(program));
-    if (!found)
-      throw new Failure(`Cannot find the program "${program}" in "${this.#name}"`, "Build xcopy again", 5);
-    return lib.bpf_program__fd(found);
+    return lib.bpf_program__fd(this.#program(program));
   }
 
   /** Closes all descriptors of it; programs that are attached stay loaded. */
   close(): void {
     lib.bpf_object__close(this.#object);
+  }
+
+  #program(name: string): Pointer {
+    const found = lib.bpf_object__find_program_by_name(this.#object, text(name));
+    if (!found)
+      throw new Failure(`Cannot find the program "${name}" in "${this.#name}"`, "Build xcopy again", 5);
+    return found as Pointer;
   }
 
   #map(name: string): Pointer {
@@ -280,7 +285,7 @@ export function lookupMap(fd: number, key: Uint8Array, value: Uint8Array): void 
 /** From the network to this host, or the other way. */
 export type Direction = "ingress" | "egress";
 
-/** BPF_LINK_CREATE: the descriptor, or a negative errno. `behind` and `flags` are what the kind of link has there. */
+/** BPF_LINK_CREATE, as libbpf 1.1 cannot order tcx links: the descriptor, or a negative errno. `behind` and `flags` are what the kind of link has there. */
 function createLink(programFd: number, ifindex: number, type: number, flags: number, behind = 0): number {
   const attributes = memory(32); // union bpf_attr, link_create
   attributes.setUint32(0, programFd, true);
@@ -288,8 +293,7 @@ function createLink(programFd: number, ifindex: number, type: number, flags: num
   attributes.setUint32(8, type, true);
   attributes.setUint32(12, flags, true);
   attributes.setUint32(16, behind, true);
-  const fd = Number(syscall(SYS_BPF, BPF_LINK_CREATE, new Uint8Array(attributes.buffer), 32));
-  return fd < 0 ? -errno() : fd;
+  return bpfCall(BPF_LINK_CREATE, address(attributes), 32);
 }
 
 /**
@@ -387,16 +391,19 @@ export interface TestRun {
   nanoseconds: number;
 }
 
-/** Runs a classifier `repeat` times over an Ethernet frame in the kernel. For tests. Throws a Failure. */
+/**
+ * Runs a classifier, or with `context` null an XDP program, `repeat` times over an Ethernet frame in the kernel. For
+ * tests. Throws a Failure.
+ */
 export function testRun(
   programFd: number,
   frame: Uint8Array,
-  context: TestContext = {},
+  context: TestContext | null = {},
   repeat = 1,
 ): TestRun {
   const skb = memory(192); // struct __sk_buff
-  skb.setUint32(8, context.mark ?? 0, true);
-  skb.setUint32(40, context.ifindex ?? 0, true);
+  skb.setUint32(8, context?.mark ?? 0, true);
+  skb.setUint32(40, context?.ifindex ?? 0, true);
   const skbBytes = new Uint8Array(skb.buffer);
   const input = new Uint8Array(new ArrayBuffer(frame.length));
   input.set(frame);
@@ -404,8 +411,10 @@ export function testRun(
   options.setBigUint64(0, 80n, true);
   pointerTo(options, 8, input);
   options.setUint32(24, input.length, true);
-  pointerTo(options, 32, skbBytes);
-  options.setUint32(48, skbBytes.length, true);
+  if (context !== null) {
+    pointerTo(options, 32, skbBytes);
+    options.setUint32(48, skbBytes.length, true);
+  }
   options.setInt32(60, repeat, true);
   const result = lib.bpf_prog_test_run_opts(programFd, new Uint8Array(options.buffer));
   if (result < 0) throw bpfFailure("run a BPF program for a test", -result);
