@@ -24,6 +24,7 @@ export const libc = dlopen("libc.so.6", {
   read: { args: [i32, pointer, u64_fast], returns: i64 },
   write: { args: [i32, pointer, u64_fast], returns: i64 },
   close: { args: [i32], returns: i32 },
+  pipe2: { args: [pointer, i32], returns: i32 },
   mmap: { args: [u64_fast, u64_fast, i32, i32, i32, i64], returns: u64_fast },
   munmap: { args: [u64_fast, u64_fast], returns: i32 },
   epoll_create1: { args: [i32], returns: i32 },
@@ -64,12 +65,16 @@ export const EFD_CLOEXEC = 0o2000000;
 export const CLOCK_MONOTONIC = 1;
 export const PR_SET_TIMERSLACK = 29;
 
+export const O_CLOEXEC = 0o2000000;
+
 export const EPERM = 1;
 export const ENOENT = 2;
 export const EINTR = 4;
 export const EAGAIN = 11;
 export const EACCES = 13;
+export const EBUSY = 16;
 export const EEXIST = 17;
+export const ENODEV = 19;
 export const EINVAL = 22;
 export const EMSGSIZE = 90;
 export const ENETDOWN = 100;
