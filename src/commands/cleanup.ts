@@ -11,7 +11,12 @@ export default strictCommand(
     const { removeLeftovers } = await import("../ops/leftovers.ts");
     const { carriedLibraries } = await import("./carried.ts");
     const { removeStaleClaims } = await import("./claim.ts");
-    const removed = [...removeLeftovers(await carriedLibraries()), ...removeStaleClaims()];
+    const { removeStaleRules } = await import("../intercept/rule.ts");
+    const removed = [
+      ...removeLeftovers(await carriedLibraries()),
+      ...removeStaleRules(),
+      ...removeStaleClaims(),
+    ];
     console.log(
       removed.length > 0 ? removed.map((what) => `removed ${what}`).join("\n") : "nothing to remove",
     );
