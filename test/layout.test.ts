@@ -8,12 +8,14 @@ const SRC = join(import.meta.dir, "../src");
 /** What each directory may import besides itself; the directory "" is src/main.ts. */
 const MAY_IMPORT: Record<string, string[]> = {
   "": ["commands"],
-  commands: ["ops", "demo", "worker", "capture", "inject", "intercept", "config", "native"],
-  ops: ["worker", "capture", "intercept", "engine", "native"],
+  commands: ["ops", "demo", "worker", "capture", "inject", "intercept", "channel", "filter", "config", "native"],
+  ops: ["worker", "capture", "intercept", "channel", "engine", "native"],
   demo: ["native"],
-  worker: ["capture", "inject", "engine", "wire", "native"],
+  worker: ["capture", "inject", "intercept", "channel", "engine", "config", "wire", "native"],
   inject: ["config", "wire", "native"],
-  intercept: ["capture", "wire", "native"],
+  intercept: ["capture", "config", "wire", "native"],
+  channel: ["wire", "native"],
+  filter: ["native"],
   capture: ["wire", "native"],
   engine: ["wire"],
   config: ["native"],

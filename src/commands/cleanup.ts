@@ -12,9 +12,11 @@ export default strictCommand(
     const { endLingeringGuards } = await import("../intercept/guard.ts");
     const { carriedLibraries } = await import("./carried.ts");
     const { removeStaleClaims } = await import("./claim.ts");
+    const { removeStaleRules } = await import("../intercept/rule.ts");
     const removed = [
       ...endLingeringGuards(),
       ...removeLeftovers(await carriedLibraries()),
+      ...removeStaleRules(),
       ...removeStaleClaims(),
     ];
     console.log(

@@ -53,7 +53,7 @@ export const INTERCEPT: CommandSpec = {
         name: "queue-length",
         short: "q",
         value: "PACKETS",
-        help: "mode nfqueue: most packets that wait, 1 to 1048576; up to 1024 the kernel's own length is kept (default: 65536)",
+        help: "mode nfqueue: most packets that wait, 1 to 1048576; up to 1024 means the default (default: 16384)",
       },
       {
         name: "queue",

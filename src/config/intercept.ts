@@ -35,7 +35,7 @@ export interface InterceptOptions {
   /** Clients whose responses pass. */
   pass: Address[];
   queue: number;
-  /** Packets; null: the kernel's own length. */
+  /** Packets; null: as many as usual. */
   queueLength: number | null;
   translations: Translation[];
   dnat: boolean;
@@ -62,7 +62,7 @@ const MODES: InterceptMode[] = ["target", "assistant", "nfqueue"];
 const HOOKS: InterceptHook[] = ["auto", "tcx", "clsact", "xdp"];
 
 /** -q up to this is no wish, as in intercept 1.x. */
-const KERNEL_QUEUE_LENGTH = 1024;
+const NO_QUEUE_LENGTH = 1024;
 const DAEMON_LOG = "/var/log/xcopy-intercept.log";
 
 function refuse(option: string, cause: string, fix: string): Failure {
@@ -183,7 +183,7 @@ export function parseIntercept(args: Arguments): InterceptOptions {
   const hook = oneOf("--hook", one("hook") ?? "auto", "hook", HOOKS);
   if (hook === "xdp" && mode === "target")
     throw refuse('--hook "xdp"', "in mode target responses are caught on their way out", "Give auto, tcx or clsact.");
-  const length = whole("-q", "queue-length", { first: 1, last: 1048576, unit: "packets" }, 65536);
+  const length = whole("-q", "queue-length", { first: 1, last: 1048576, unit: "packets" }, 1);
   const interval = one("stats-interval");
   const daemon = args.has("daemon");
   return {
@@ -193,7 +193,7 @@ export function parseIntercept(args: Arguments): InterceptOptions {
     interfaces: all("interface"),
     pass: parseAddresses("-x", all("pass")),
     queue: whole("--queue", "queue", { first: 0, last: 65535 }, 0),
-    queueLength: length > KERNEL_QUEUE_LENGTH ? length : null,
+    queueLength: length > NO_QUEUE_LENGTH ? length : null,
     translations: parseTranslations(all("translate")),
     dnat: args.has("dnat"),
     bind: parseAddresses("-b", all("bind")),

@@ -36,6 +36,7 @@ export const libc = dlopen("libc.so.6", {
   nanosleep: { args: [pointer, pointer], returns: i32 },
   prctl: { args: [i32, u64_fast, u64_fast, u64_fast, u64_fast], returns: i32 },
   geteuid: { args: [], returns: u32 },
+  recvmmsg: { args: [i32, pointer, u32, i32, pointer], returns: i32 },
 }).symbols;
 
 export const AF_INET = 2;
@@ -64,6 +65,8 @@ export const EFD_NONBLOCK = 0o4000;
 export const EFD_CLOEXEC = 0o2000000;
 export const CLOCK_MONOTONIC = 1;
 export const PR_SET_TIMERSLACK = 29;
+export const SO_RCVBUF = 8;
+export const SO_RCVBUFFORCE = 33;
 
 export const O_CLOEXEC = 0o2000000;
 
@@ -81,6 +84,9 @@ export const ENETDOWN = 100;
 export const ENETUNREACH = 101;
 export const ENOBUFS = 105;
 export const EHOSTUNREACH = 113;
+export const ENOMEM = 12;
+export const EBUSY = 16;
+export const EPROTONOSUPPORT = 93;
 
 /** errno of the call just made. */
 export function errno(): number {
