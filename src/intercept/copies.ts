@@ -18,16 +18,13 @@ export class Copies<R extends Receiver> {
   /** Per slot: responses handed to its connections, and their bytes on the wire. */
   readonly packets = new Float64Array(SLOTS);
   readonly bytes = new Float64Array(SLOTS);
+  /** Copies that are connected. */
+  count = 0;
   readonly #ids: (string | null)[] = Array(SLOTS).fill(null);
   readonly #connections: R[][] = Array.from({ length: SLOTS }, () => []);
   readonly #slots = new Map<string, number>();
   /** When its last connection ended, or below 0 the order of slots that never had one. */
   readonly #unusedSince = Float64Array.from({ length: SLOTS }, (_, slot) => slot - SLOTS);
-
-  /** Copies that are connected. */
-  get count(): number {
-    return this.#connections.filter((of) => of.length > 0).length;
-  }
 
   /**
    * Takes a connection of the copy `id`. Returns its slot, and whose slot that was before (null: nobody's, or its own);
@@ -46,7 +43,7 @@ export class Copies<R extends Receiver> {
       this.packets[slot] = 0;
       this.bytes[slot] = 0;
     }
-    this.#connections[slot]!.push(connection);
+    if (this.#connections[slot]!.push(connection) === 1) this.count++;
     return { slot, before };
   }
 
@@ -57,6 +54,7 @@ export class Copies<R extends Receiver> {
     if (at < 0) return false;
     connections.splice(at, 1);
     if (connections.length > 0) return false;
+    this.count--;
     this.#unusedSince[slot] = now;
     return true;
   }

@@ -47,6 +47,12 @@ export class Learned {
     }
   }
 
+  /** Whether this flow is one of them; it counts as used. */
+  has(flow: Uint8Array): boolean {
+    this.#map.keys.set(flow);
+    return this.#map.has();
+  }
+
   /** How many there are, learned and registered; reads the whole map. */
   count(): number {
     return this.#map.count();

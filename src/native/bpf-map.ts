@@ -5,6 +5,7 @@
 import { bpfCall } from "./bpf-call.ts";
 import { address, ENOENT, strerror } from "./libc.ts";
 
+const BPF_MAP_LOOKUP_ELEM = 1;
 const BPF_MAP_LOOKUP_BATCH = 24;
 const BPF_MAP_UPDATE_BATCH = 26;
 const BPF_MAP_DELETE_BATCH = 27;
@@ -52,6 +53,18 @@ export class BpfHashMap {
       // The call ends at a key that is not there.
       done += this.#attributes[8]! + 1;
     }
+  }
+
+  /** Whether the first of `keys` is in the map. Throws with errno's text. */
+  has(): boolean {
+    const words = this.#attributes;
+    words.fill(0);
+    words[0] = this.#fd;
+    writePointer(words, 2, this.#keysAt);
+    writePointer(words, 4, this.#valuesAt);
+    const code = -bpfCall(BPF_MAP_LOOKUP_ELEM, this.#attributesAt, ATTRIBUTES);
+    if (code !== 0 && code !== ENOENT) throw new Error(`Cannot read a BPF map: ${strerror(code)}`);
+    return code === 0;
   }
 
   /**

@@ -85,7 +85,6 @@ export const ENETUNREACH = 101;
 export const ENOBUFS = 105;
 export const EHOSTUNREACH = 113;
 export const ENOMEM = 12;
-export const EBUSY = 16;
 export const EPROTONOSUPPORT = 93;
 
 /** errno of the call just made. */

@@ -14,8 +14,8 @@ export interface InterceptPlaneConfig {
   /** Descriptors of the maps `cookies` and `learned`, mode target only; -1: none. */
   cookiesMap: number;
   learnedMap: number;
-  /** Number of the netfilter queue, and packets it may hold (null: the kernel's own length); mode nfqueue only. */
-  queue: { number: number; length: number | null } | null;
+  /** Descriptor and number of the netfilter queue; mode nfqueue only. */
+  queue: { fd: number; number: number } | null;
   /** Sockets that listen for copies. */
   listeners: number[];
   /** Null: copies need to prove nothing. */
