@@ -95,7 +95,7 @@ export const INTERCEPT: CommandSpec = {
         name: "flows",
         short: "s",
         value: "COUNT",
-        help: "most flows that are known at a time, 1024 to 16777216; the longest idle one makes way (default: 1048576)",
+        help: "most flows that are known at a time, 1024 to 16777216; the longest idle one makes way (default: 1048576, in mode target 262144)",
       },
       {
         name: "compat",

@@ -43,7 +43,8 @@ export interface InterceptOptions {
   bind: Address[];
   port: number;
   keyFile: string | null;
-  maxFlows: number;
+  /** Null: as many as the mode has by default. */
+  maxFlows: number | null;
   /** Null: only copies of our own kind are taken. */
   compat: CompatOptions | null;
   json: boolean;
@@ -184,7 +185,7 @@ export function parseIntercept(args: Arguments): InterceptOptions {
   if (hook === "xdp" && mode === "target")
     throw refuse('--hook "xdp"', "in mode target responses are caught on their way out", "Give auto, tcx or clsact.");
   const length = whole("-q", "queue-length", { first: 1, last: 1048576, unit: "packets" }, 1);
-  const interval = one("stats-interval");
+  const [interval, flows] = [one("stats-interval"), one("flows")];
   const daemon = args.has("daemon");
   return {
     mode,
@@ -199,7 +200,7 @@ export function parseIntercept(args: Arguments): InterceptOptions {
     bind: parseAddresses("-b", all("bind")),
     port: whole("-p", "port", { first: 1, last: 65535 }, CHANNEL_PORT),
     keyFile: one("key-file"),
-    maxFlows: whole("-s", "flows", { first: 1024, last: 16777216, unit: "flows" }, 1048576),
+    maxFlows: flows === null ? null : parseWhole("-s", flows, { first: 1024, last: 16777216, unit: "flows" }),
     compat: parseCompat(args),
     json: args.has("json"),
     statsInterval:

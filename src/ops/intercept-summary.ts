@@ -14,9 +14,11 @@ import { bytes, number, type ProcessUse } from "./summary.ts";
 export interface CatchCounts {
   /** What catches: tcx, clsact, xdp, nft, iptables. */
   source: string;
+  /** Flows that the kernel knows now; 0 where it knows none. */
+  active: number;
   /** Flows learned from SYNs. */
   learned: number;
-  /** Responses that no ring had room for. */
+  /** Responses that no ring, or not the queue, had room for. */
   ringFull: number;
   /** Dropped without a record because xcopy stalled. */
   inert: number;
@@ -60,16 +62,15 @@ export function takeInterceptAccount(
     responses: {
       packets: count("packets"),
       bytes: count("bytes"),
-      lost: caught.ringFull + caught.inert + count("queueLost") + discarded,
+      lost: caught.ringFull + caught.inert + discarded,
       ring_full: caught.ringFull,
       inert: caught.inert,
-      queue_full: count("queueLost"),
       discarded,
       fragments: caught.fragments,
       icmp_errors: caught.icmpErrors,
     },
     flows: {
-      active: count("active"),
+      active: caught.active + count("active"),
       learned: caught.learned,
       registered: count("registered"),
       evicted: count("evicted"),
@@ -123,7 +124,7 @@ function faultsOf({ responses, unrouted, flows, connections }: InterceptAccount)
   const failed = Object.entries(connections.failed).filter(([code]) => code !== "stranger");
   const faults: Fault[] = [
     {
-      count: responses.ring_full + responses.queue_full,
+      count: responses.ring_full,
       what: "responses found no room on the way to xcopy; the target sends them again",
       advice: "give xcopy more CPU: it did not keep up",
     },

@@ -11,7 +11,6 @@ const COUNTERS = [
   "held",
   "released",
   "discarded",
-  "queueLost",
   "active",
   "registered",
   "evicted",
