@@ -14,7 +14,7 @@ const MAY_IMPORT: Record<string, string[]> = {
   worker: ["capture", "inject", "intercept", "channel", "engine", "config", "wire", "native"],
   inject: ["config", "wire", "native"],
   intercept: ["capture", "config", "wire", "native"],
-  channel: ["wire", "native"],
+  channel: ["config", "wire", "native"],
   filter: ["native"],
   capture: ["wire", "native"],
   engine: ["wire"],

@@ -1,10 +1,10 @@
 /** epoll(7) without an allocation per event. */
-import { address, EPOLL_CTL_ADD, errno, libc, strerror } from "./libc.ts";
+import { address, EPOLL_CTL_ADD, EPOLLOUT, errno, libc, strerror } from "./libc.ts";
 
 const EPOLL_CLOEXEC = 0o2000000;
 const EPOLL_CTL_DEL = 2;
 const EPOLL_CTL_MOD = 3;
-export const EPOLLOUT = 4;
+export { EPOLLOUT };
 export const EPOLLERR = 8;
 export const EPOLLHUP = 16;
 

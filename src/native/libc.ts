@@ -37,6 +37,10 @@ export const libc = dlopen("libc.so.6", {
   prctl: { args: [i32, u64_fast, u64_fast, u64_fast, u64_fast], returns: i32 },
   geteuid: { args: [], returns: u32 },
   recvmmsg: { args: [i32, pointer, u32, i32, pointer], returns: i32 },
+  listen: { args: [i32, i32], returns: i32 },
+  accept4: { args: [i32, pointer, pointer, i32], returns: i32 },
+  connect: { args: [i32, pointer, u32], returns: i32 },
+  getsockopt: { args: [i32, i32, i32, pointer, pointer], returns: i32 },
 }).symbols;
 
 export const AF_INET = 2;
@@ -69,6 +73,20 @@ export const SO_RCVBUF = 8;
 export const SO_RCVBUFFORCE = 33;
 
 export const O_CLOEXEC = 0o2000000;
+export const SOCK_STREAM = 1;
+export const SOCK_NONBLOCK = 0o4000;
+export const IPPROTO_TCP = 6;
+export const SO_REUSEADDR = 2;
+export const SO_ERROR = 4;
+export const SO_KEEPALIVE = 9;
+export const IPV6_V6ONLY = 26;
+export const TCP_NODELAY = 1;
+export const TCP_KEEPIDLE = 4;
+export const TCP_KEEPINTVL = 5;
+export const TCP_KEEPCNT = 6;
+export const TCP_USER_TIMEOUT = 18;
+export const MSG_NOSIGNAL = 0x4000;
+export const EPOLLOUT = 4;
 
 export const EPERM = 1;
 export const ENOENT = 2;
@@ -86,6 +104,9 @@ export const ENOBUFS = 105;
 export const EHOSTUNREACH = 113;
 export const ENOMEM = 12;
 export const EPROTONOSUPPORT = 93;
+export const EADDRINUSE = 98;
+export const EADDRNOTAVAIL = 99;
+export const EINPROGRESS = 115;
 
 /** errno of the call just made. */
 export function errno(): number {

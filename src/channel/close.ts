@@ -1,0 +1,102 @@
+/** Why a channel ended: the same words on both sides where both can know them. */
+import { FRAME_HEADER, REFUSE, writeFrame } from "./frame.ts";
+import type { Outgoing } from "./outgoing.ts";
+
+/** By their place in this list the codes of REFUSE frames; only ever append. */
+const REFUSALS = [
+  "version",
+  "copy without key",
+  "intercept without key",
+  "wrong key",
+  "limited",
+  "full",
+  "other protocol",
+] as const;
+
+export type Refusal = (typeof REFUSALS)[number];
+
+/**
+ * - the refusals: `version`, `copy without key`, `intercept without key` (one has a key, the other none), `wrong key`,
+ *   `limited` (too many failures from this address), `full` (the intercept takes no more copies), `other protocol`
+ *   (tcpcopy's where xcopy's was expected, or the other way round);
+ * - `refused`: for a reason that this version has no name for;
+ * - `stranger`: what came is no hello at all;
+ * - `late`: the handshake took too long; `crowded`: closed for newer handshakes;
+ * - `malformed`: what came after the hello cannot be right;
+ * - `bye`: the other side said so; `ended`: the connection ended without a word; `stopped`: we ended it.
+ */
+export type CloseCode =
+  | Refusal
+  | "refused"
+  | "stranger"
+  | "late"
+  | "crowded"
+  | "malformed"
+  | "bye"
+  | "ended"
+  | "stopped";
+
+export const CLOSE_CODES: readonly CloseCode[] = [
+  ...REFUSALS,
+  "refused",
+  "stranger",
+  "late",
+  "crowded",
+  "malformed",
+  "bye",
+  "ended",
+  "stopped",
+];
+
+/** Texts of the refusals that say no more than their code. */
+export const TEXTS = {
+  "copy without key": "the intercept has a key, the copy has none",
+  "intercept without key": "the copy has a key, the intercept has none",
+  "wrong key": "the copy and the intercept have different keys",
+  limited: "too many handshakes failed from this address lately; try again in a minute",
+} as const;
+
+export const LATE_TEXT = "the handshake took longer than 3 s";
+
+/** us from the first byte that could have come to the last of the handshake. */
+export const HANDSHAKE_SPAN = 3_000_000;
+
+export function versionText(copy: number, intercept: number): string {
+  return `the copy speaks version ${copy} of the protocol, the intercept version ${intercept}; install the same xcopy on both`;
+}
+
+const MOST_TEXT = 300;
+const encoder = new TextEncoder();
+const decoder = new TextDecoder();
+
+/** A text of the other side, made fit for a log: one line of printable characters, not too long. */
+export function readText(bytes: Uint8Array, from: number, to: number): string {
+  const text = decoder.decode(bytes.subarray(from, Math.min(to, from + MOST_TEXT)));
+  return text.replaceAll(/[\p{C}\p{Zl}\p{Zp}]/gu, " ").trim();
+}
+
+export function textBytes(text: string): Uint8Array {
+  return encoder.encode(text).subarray(0, MOST_TEXT);
+}
+
+/** Body: u16 code, then UTF-8 text. */
+export function writeRefusal(out: Outgoing, code: Refusal, text: string): void {
+  const words = textBytes(text);
+  const body = new Uint8Array(2 + words.length);
+  body[1] = REFUSALS.indexOf(code);
+  body.set(words, 2);
+  writeFrame(out, REFUSE, body);
+}
+
+/** Most bytes of a refusal, with its header. */
+export const MOST_REFUSAL = FRAME_HEADER + 2 + MOST_TEXT;
+
+export function readRefusal(
+  bytes: Uint8Array,
+  view: DataView,
+  from: number,
+  to: number,
+): { code: CloseCode; text: string } {
+  if (to - from < 2) return { code: "refused", text: "" };
+  return { code: REFUSALS[view.getUint16(from)] ?? "refused", text: readText(bytes, from + 2, to) };
+}

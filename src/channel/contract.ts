@@ -1,0 +1,95 @@
+/**
+ * The two ends of a channel, whatever they speak: xcopy's own protocol (client.ts, peer.ts) or that of tcpcopy and
+ * intercept 1.x (compat-client.ts, compat-peer.ts). None of them touches a socket or a clock: bytes and time (us, one
+ * monotonic clock) come in with calls; what is to be written waits in `outgoing`.
+ *
+ * A flow is 36 bytes: the client's address (16; of IPv4 4 bytes and zeros), the server's (16), the client's port and the
+ * server's (2 each, network order).
+ */
+import type { Packet } from "../wire/packet.ts";
+import type { CloseCode } from "./close.ts";
+import type { AddressRange, Ask, Facts, Welcome } from "./messages.ts";
+import type { Outgoing } from "./outgoing.ts";
+
+export const FLOW_BYTES = 36;
+
+/** `idle`: never begun; `closed`: after `onClosed`; write what is still outgoing as far as it goes, then close. */
+export type State = "idle" | "handshake" | "open" | "closed";
+
+/** What both ends have. */
+interface End {
+  readonly state: State;
+  /** Replaced by none, but its memory is when the channel opens: look at `outgoing.bytes` anew for each write. */
+  readonly outgoing: Outgoing;
+  /** Takes `bytes` from `from` to `to`, which came from the other side; they may be used again after the call. */
+  feed(bytes: Uint8Array, from: number, to: number, now: number): void;
+  /** The connection is gone; `why` is for people, "" where it just ended. */
+  disconnected(why: string): void;
+  /** Ends the channel from here: the other side is told `text`, where the protocol can. */
+  bye(text: string): void;
+  /** Lets time pass: deadlines, signs of life. Call it in every round of the loop. */
+  advance(now: number): void;
+  /** us until `advance` has something to do, at most `limit`. */
+  wait(now: number, limit: number): number;
+}
+
+/** The copy's end. It is used for one connection after the other. */
+export interface Client extends End {
+  /** A connection is there: says hello. Forgets everything of the connection before. */
+  begin(now: number): void;
+  /** Asks for the responses of the flow at `at`. False if it cannot: not open, or no such address in this protocol. */
+  register(flow: Uint8Array, at: number): boolean;
+  /** Asks for the responses to all these addresses. False as above. */
+  ranges(ranges: AddressRange[]): boolean;
+  ask(question: Ask): boolean;
+  /** us since the last sign of life of the other side. An intercept of xcopy gives one every 25 ms. */
+  silentFor(now: number): number;
+  /** Records that held no TCP segment, and were left out. */
+  readonly malformed: number;
+}
+
+export interface ClientHandlers {
+  /** The channel is open. `authenticated`: the intercept has proved that it knows our key. */
+  onWelcome(welcome: Welcome, authenticated: boolean): void;
+  /**
+   * Headers of a response. The cursor is reused and valid during the call; its time is that of `feed`, think is -1 and
+   * index 0.
+   */
+  onResponse(packet: Packet): void;
+  onFacts(facts: Facts): void;
+  /** Once for each `begin`. */
+  onClosed(code: CloseCode, text: string): void;
+}
+
+/** A copy that wants in. */
+export interface Candidate {
+  /** The copy's random name, 8 bytes, the same when it comes again; null from a tcpcopy. */
+  instance: Uint8Array | null;
+  authenticated: boolean;
+  /** Of the protocol: 1 of ours, 6 of tcpcopy 1.x; a tcpcopy with another one is served all the same. */
+  version: number;
+}
+
+/** The intercept's end of one connection. */
+export interface Peer extends End {
+  /**
+   * Sends the headers of `packet`. False if they cannot be sent: the channel is not open, or see `unsupported`. When the
+   * copy reads too slowly the oldest responses make room: see `outgoing.discarded`.
+   */
+  response(packet: Packet): boolean;
+  /** Answers an ASK. */
+  facts(answer: Facts): boolean;
+  /** Packets that the protocol cannot carry: IPv6 or more than 65,535 bytes for a tcpcopy, headers that are none. */
+  readonly unsupported: number;
+}
+
+export interface PeerHandlers {
+  /** Takes a copy in, or says in a few words why not. */
+  admit(copy: Candidate): Welcome | string;
+  /** `count` flows back to back from `at` on; valid during the call. */
+  onRegister(flows: Uint8Array, at: number, count: number): void;
+  onRanges(ranges: AddressRange[]): void;
+  onAsk(question: Ask): void;
+  /** Once. */
+  onClosed(code: CloseCode, text: string): void;
+}

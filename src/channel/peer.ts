@@ -1,0 +1,260 @@
+/** The intercept's end of one connection in xcopy's own protocol. */
+import { randomBytes } from "node:crypto";
+import type { Packet } from "../wire/packet.ts";
+import {
+  type CloseCode,
+  HANDSHAKE_SPAN,
+  LATE_TEXT,
+  type Refusal,
+  readText,
+  TEXTS,
+  textBytes,
+  versionText,
+  writeRefusal,
+} from "./close.ts";
+import { FLOW_BYTES, type Peer, type PeerHandlers, type State } from "./contract.ts";
+import {
+  ASK,
+  BYE,
+  COPY_HELLO,
+  FACTS,
+  FRAME_HEADER,
+  FRAME_LIMIT,
+  FrameReader,
+  PING,
+  PROOF,
+  RANGES,
+  REGISTER,
+  WELCOME,
+  writeFrame,
+  writeWhole,
+} from "./frame.ts";
+import type { Gate } from "./gate.ts";
+import {
+  HAS_KEY,
+  type Hello,
+  INSTANCE_BYTES,
+  isProof,
+  makeHello,
+  makeProof,
+  NONCE_BYTES,
+  PROTOCOL_VERSION,
+  parseHello,
+} from "./hello.ts";
+import { encodeJson, type Facts, readAsk, readRanges } from "./messages.ts";
+import { Outgoing } from "./outgoing.ts";
+import { addRecord } from "./record.ts";
+
+export interface PeerOptions {
+  /** Null: without authentication. */
+  key: Uint8Array | null;
+  /** Bytes of responses that may wait for a slow reader. */
+  outgoingBytes: number;
+  gate: Gate;
+  /** 32 bytes, new with each call. */
+  nonce?: () => Uint8Array;
+}
+
+/** us without anything to send after which a PING is sent. */
+export const PING_SPAN = 25_000;
+/** Ring and front of a connection that is not open yet: hellos, a proof, a refusal. */
+const HANDSHAKE_RING = 2048;
+const HANDSHAKE_FRONT = 1024;
+const EMPTY: Uint8Array = new Uint8Array(0);
+const NO_INSTANCE = new Uint8Array(INSTANCE_BYTES);
+const MALFORMED_HANDSHAKE = "the copy sent something that does not belong into a handshake";
+
+export class ChannelPeer implements Peer {
+  state: State = "handshake";
+  unsupported = 0;
+  readonly outgoing = new Outgoing(HANDSHAKE_RING, HANDSHAKE_FRONT);
+  readonly #options: PeerOptions;
+  readonly #address: Uint8Array;
+  readonly #handlers: PeerHandlers;
+  readonly #reader: FrameReader;
+  /** The copy's, once it has said it. */
+  #copy: Hello | null = null;
+  #copyHello = EMPTY;
+  #hello = EMPTY;
+  #deadline: number;
+  #now: number;
+  /** When something was last put into `outgoing`, as far as `advance` has seen. */
+  #sentAt: number;
+  #hasSent = false;
+
+  /** For a connection just accepted from `address` (4 or 16 bytes). */
+  constructor(options: PeerOptions, address: Uint8Array, handlers: PeerHandlers, now: number) {
+    this.#options = options;
+    this.#address = address;
+    this.#handlers = handlers;
+    this.#deadline = now + HANDSHAKE_SPAN;
+    this.#now = now;
+    this.#sentAt = now;
+    this.#reader = new FrameReader(
+      (type, bytes, view, from, to) => this.#take(type, bytes, view, from, to),
+      (length, type) => this.#takeBroken(length, type),
+    );
+  }
+
+  feed(bytes: Uint8Array, from: number, to: number, now: number): void {
+    if (this.state === "closed") return;
+    this.#now = now;
+    this.#reader.feed(bytes, from, to);
+  }
+
+  disconnected(why: string): void {
+    this.#close("ended", why === "" ? "the copy ended the connection" : why);
+  }
+
+  bye(text: string): void {
+    if (this.state === "open") writeFrame(this.outgoing, BYE, textBytes(text));
+    this.#close("stopped", text);
+  }
+
+  /** Makes room for newer handshakes. */
+  crowdOut(): void {
+    this.#close("crowded", "closed for newer connections before its handshake was done");
+  }
+
+  response(packet: Packet): boolean {
+    if (this.state !== "open") return false;
+    this.#hasSent = true;
+    if (addRecord(this.outgoing, packet)) return true;
+    this.unsupported++;
+    return false;
+  }
+
+  facts(answer: Facts): boolean {
+    if (this.state !== "open") return false;
+    this.#hasSent = true;
+    writeFrame(this.outgoing, FACTS, encodeJson(answer));
+    return true;
+  }
+
+  advance(now: number): void {
+    if (this.state === "handshake") {
+      if (now >= this.#deadline) this.#fail("late", LATE_TEXT, now);
+      return;
+    }
+    if (this.#hasSent || !this.outgoing.isEmpty) {
+      this.#hasSent = false;
+      this.#sentAt = now;
+    } else if (this.state === "open" && now - this.#sentAt >= PING_SPAN) {
+      writeFrame(this.outgoing, PING, EMPTY, false);
+      this.#sentAt = now;
+    }
+  }
+
+  wait(now: number, limit: number): number {
+    if (this.state === "closed") return limit;
+    const due = this.state === "open" ? this.#sentAt + PING_SPAN : this.#deadline;
+    return Math.min(limit, Math.max(0, due - now));
+  }
+
+  #close(code: CloseCode, text: string): void {
+    if (this.state === "closed") return;
+    this.state = "closed";
+    this.#handlers.onClosed(code, text);
+  }
+
+  #refuse(code: Refusal, text: string): void {
+    if (this.state === "closed") return;
+    writeRefusal(this.outgoing, code, text);
+    this.#close(code, text);
+  }
+
+  /** Closes without a word, and remembers the address. */
+  #fail(code: CloseCode, text: string, now: number): void {
+    this.#options.gate.fail(this.#address, now);
+    this.#close(code, text);
+  }
+
+  #takeBroken(length: number, type: number): void {
+    if (this.state === "open") this.#close("malformed", "the copy sent something that is no frame");
+    else if (this.#copy) this.#fail("malformed", MALFORMED_HANDSHAKE, this.#now);
+    // The hello of tcpcopy 1.x: all zero but its version.
+    else if (length === 0 && type > 0 && type < 256) {
+      this.#close("other protocol", "a tcpcopy 1.x has called; for it start intercept with --compat");
+    } else this.#fail("stranger", "what has called is no copy of xcopy", this.#now);
+  }
+
+  /** Takes one frame; whether more are wanted. */
+  #take(type: number, bytes: Uint8Array, view: DataView, from: number, to: number): boolean {
+    if (this.state === "open") this.#takeOpen(type, bytes, from, to);
+    else if (this.#copy) this.#takeProof(this.#copy, type, view, from, to);
+    else this.#takeHello(type, bytes, view, from, to);
+    return this.state !== "closed";
+  }
+
+  #takeHello(type: number, bytes: Uint8Array, view: DataView, from: number, to: number): void {
+    const { key, gate, nonce } = this.#options;
+    const hello = type === COPY_HELLO ? parseHello(view, from, to) : null;
+    if (hello === null) {
+      this.#fail("stranger", "what has called is no copy of xcopy", this.#now);
+      return;
+    }
+    const hasKey = (hello.features & HAS_KEY) !== 0;
+    if (gate.isClosed(this.#address, this.#now)) {
+      this.#refuse("limited", TEXTS.limited);
+    } else if (hello.version !== PROTOCOL_VERSION) {
+      this.#refuse("version", versionText(hello.version, PROTOCOL_VERSION));
+    } else if (hasKey !== (key !== null)) {
+      const code = hasKey ? "intercept without key" : "copy without key";
+      this.#refuse(code, TEXTS[code]);
+    } else {
+      this.#copy = hello;
+      this.#copyHello = bytes.slice(from - FRAME_HEADER, to);
+      const random = nonce ? nonce() : randomBytes(NONCE_BYTES);
+      this.#hello = makeHello("intercept", key ? HAS_KEY : 0, NO_INSTANCE, random);
+      writeWhole(this.outgoing, this.#hello);
+      if (!key) this.#admit(hello);
+    }
+  }
+
+  #takeProof(copy: Hello, type: number, view: DataView, from: number, to: number): void {
+    const key = this.#options.key!;
+    if (type !== PROOF) {
+      this.#fail("malformed", MALFORMED_HANDSHAKE, this.#now);
+      return;
+    }
+    if (!isProof(makeProof(key, "copy", this.#copyHello, this.#hello), view, from, to)) {
+      this.#options.gate.fail(this.#address, this.#now);
+      this.#refuse("wrong key", TEXTS["wrong key"]);
+      return;
+    }
+    writeFrame(this.outgoing, PROOF, makeProof(key, "intercept", this.#copyHello, this.#hello));
+    this.#admit(copy);
+  }
+
+  #admit({ instance, version }: Hello): void {
+    const authenticated = this.#options.key !== null;
+    const welcome = this.#handlers.admit({ instance, version, authenticated });
+    if (typeof welcome === "string") {
+      this.#refuse("full", welcome);
+      return;
+    }
+    this.outgoing.expand(this.#options.outgoingBytes);
+    this.#reader.limit = FRAME_LIMIT;
+    this.state = "open";
+    this.#hasSent = true;
+    writeFrame(this.outgoing, WELCOME, encodeJson({ ...welcome, authenticated }));
+  }
+
+  #takeOpen(type: number, bytes: Uint8Array, from: number, to: number): void {
+    const handlers = this.#handlers;
+    if (type === REGISTER) {
+      const count = (to - from) / FLOW_BYTES;
+      if (Number.isInteger(count)) handlers.onRegister(bytes, from, count);
+      else this.#close("malformed", "the copy sent a flow that is cut off");
+    } else if (type === RANGES) {
+      const ranges = readRanges(bytes, from, to);
+      if (ranges) handlers.onRanges(ranges);
+      else this.#close("malformed", "the copy sent address ranges that cannot be read");
+    } else if (type === ASK) {
+      const question = readAsk(bytes, from, to);
+      if (question) handlers.onAsk(question);
+      else this.#close("malformed", "the copy sent a question that cannot be read");
+    } else if (type === BYE) this.#close("bye", readText(bytes, from, to));
+    else this.#close("malformed", `the copy sent a frame of the unknown type ${type}`);
+  }
+}
