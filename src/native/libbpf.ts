@@ -27,6 +27,10 @@ const SYMBOLS = {
     args: [FFIType.i32, FFIType.ptr, FFIType.u32, FFIType.u32, FFIType.u32, FFIType.ptr],
     returns: FFIType.i32,
   },
+  bpf_prog_load: {
+    args: [FFIType.i32, FFIType.ptr, FFIType.ptr, FFIType.ptr, FFIType.u64_fast, FFIType.ptr],
+    returns: FFIType.i32,
+  },
   bpf_map_update_elem: {
     args: [FFIType.i32, FFIType.ptr, FFIType.ptr, FFIType.u64_fast],
     returns: FFIType.i32,
@@ -57,7 +61,11 @@ const XDP_FLAGS_DRV_MODE = 1 << 2;
 const BPF_F_BEFORE = 1 << 3;
 const BPF_F_AFTER = 1 << 4;
 const BPF_F_LINK = 1 << 13;
+const BPF_MAP_TYPE_PROG_ARRAY = 3;
 const BPF_MAP_TYPE_RINGBUF = 27;
+const BPF_PROG_TYPE_SCHED_CLS = 3;
+const BPF_PROG_TYPE_XDP = 6;
+const BPF_XDP = 37;
 const BPF_TC_INGRESS = 1;
 const BPF_TC_EGRESS = 2;
 const MFD_CLOEXEC = 1;
@@ -236,13 +244,61 @@ export class BpfObject {
     if (result < 0) throw bpfFailure(`${what} of the BPF object "${this.#name}"`, -result);
   }
 
-  /** The end of what the verifier said: the reason comes last. */
   #verifierLog(): string {
-    const end = this.#log.indexOf(0);
-    if (end <= 0) return "";
-    const lines = new TextDecoder().decode(this.#log.subarray(0, end)).trimEnd().split("\n");
-    return `\n${lines.slice(-12).join("\n")}`;
+    return endOf(this.#log);
   }
+}
+
+/** The end of what the verifier said: the reason comes last. */
+function endOf(log: Uint8Array): string {
+  const end = log.indexOf(0);
+  if (end <= 0) return "";
+  const lines = new TextDecoder().decode(log.subarray(0, end)).trimEnd().split("\n");
+  return `\n${lines.slice(-12).join("\n")}`;
+}
+
+/**
+ * Loads a program given as eBPF instructions (struct bpf_insn, 8 bytes each). An XDP program can be loaded with the attach
+ * type that libbpf gives to SEC("xdp"), and without one. Returns its descriptor. Throws a Failure: 4 without privilege, 5
+ * where the verifier refuses it.
+ */
+export function loadProgram(
+  kind: "tc" | "xdp",
+  name: string,
+  instructions: Uint8Array,
+  attachType: "xdp" | "none" = "none",
+): number {
+  const log = new Uint8Array(new ArrayBuffer(VERIFIER_LOG_BYTES));
+  const options = memory(104); // struct bpf_prog_load_opts
+  options.setBigUint64(0, 104n, true);
+  options.setInt32(12, attachType === "xdp" ? BPF_XDP : 0, true);
+  options.setUint32(92, log.length, true);
+  pointerTo(options, 96, log);
+  const fd = lib.bpf_prog_load(
+    kind === "tc" ? BPF_PROG_TYPE_SCHED_CLS : BPF_PROG_TYPE_XDP,
+    text(name),
+    text("Dual BSD/GPL"),
+    instructions,
+    instructions.length / 8,
+    new Uint8Array(options.buffer),
+  );
+  if (fd < 0) throw bpfFailure(`load the BPF program "${name}"`, -fd, endOf(log));
+  return fd;
+}
+
+/**
+ * An array of programs with one place, for a tail call. The kernel empties it when its last descriptor is closed, even
+ * while a program uses it. Returns its descriptor. Throws a Failure.
+ */
+export function createProgramArray(): number {
+  const fd = lib.bpf_map_create(BPF_MAP_TYPE_PROG_ARRAY, text("xcopy_programs"), 4, 4, 1, null);
+  if (fd < 0) throw bpfFailure("create a BPF program array", -fd);
+  return fd;
+}
+
+/** Puts a program into the array. Returns 0, or a negative errno: -EINVAL for a program that is not like its caller. */
+export function setProgram(array: number, programFd: number): number {
+  return lib.bpf_map_update_elem(array, Uint32Array.of(0), Uint32Array.of(programFd), 0);
 }
 
 /** A BPF ring buffer of `bytes` (a power of two and a multiple of the page size). Throws a Failure. */
