@@ -8,7 +8,18 @@ const SRC = join(import.meta.dir, "../src");
 /** What each directory may import besides itself; the directory "" is src/main.ts. */
 const MAY_IMPORT: Record<string, string[]> = {
   "": ["commands"],
-  commands: ["ops", "demo", "worker", "capture", "inject", "intercept", "channel", "filter", "config", "native"],
+  commands: [
+    "ops",
+    "demo",
+    "worker",
+    "capture",
+    "inject",
+    "intercept",
+    "channel",
+    "filter",
+    "config",
+    "native",
+  ],
   ops: ["worker", "capture", "intercept", "channel", "engine", "native"],
   demo: ["native"],
   worker: ["capture", "inject", "intercept", "channel", "engine", "config", "wire", "native"],

@@ -1,8 +1,8 @@
 /** What catches responses in each mode: loaded, attached, counted, taken away. */
 import { readFileSync } from "node:fs";
 import type { InterceptOptions } from "../config/intercept.ts";
-import { type InterceptKernel, loadIntercept, type InterceptService } from "../intercept/kernel.ts";
 import { Learned } from "../intercept/flow-maps.ts";
+import { type InterceptService, loadIntercept } from "../intercept/kernel.ts";
 import { makeRule, type Rule } from "../intercept/rule.ts";
 import type { CarriedLibrary } from "../native/libbpf.ts";
 import { libc } from "../native/libc.ts";
@@ -10,6 +10,7 @@ import { links } from "../native/netlink.ts";
 import { openQueue, readStatistics } from "../native/nfqueue.ts";
 import type { CatchCounts } from "../ops/intercept-summary.ts";
 import type { InterceptPlaneConfig } from "../worker/intercept-config.ts";
+import { InterceptFilters } from "./intercept-filter.ts";
 import type { InterceptPlan } from "./intercept-plan.ts";
 import { countCpus, ringBytes } from "./load.ts";
 import { interceptProgram } from "./programs.ts";
@@ -37,7 +38,15 @@ export interface Catch {
   end(): boolean;
 }
 
-const NOTHING = { active: 0, learned: 0, ringFull: 0, inert: 0, fragments: 0, icmpErrors: 0, unknownCookies: 0 };
+const NOTHING = {
+  active: 0,
+  learned: 0,
+  ringFull: 0,
+  inert: 0,
+  fragments: 0,
+  icmpErrors: 0,
+  unknownCookies: 0,
+};
 
 function kernelServices({ services }: InterceptPlan): InterceptService[] {
   return services.flatMap(({ address, ports }): InterceptService[] =>
@@ -59,18 +68,7 @@ function slowly(count: () => number): () => number {
   };
 }
 
-async function attach(kernel: InterceptKernel, plan: InterceptPlan): Promise<(ifindexes: number[]) => void> {
-  if (plan.filter === null) return (ifindexes) => void kernel.attach(ifindexes);
-  const { loadFilter } = await import("./intercept-filter.ts");
-  const filter = loadFilter(plan.filter, kernel);
-  return (ifindexes) => void kernel.attach(ifindexes, filter);
-}
-
-async function openKernel(
-  plan: InterceptPlan,
-  options: InterceptOptions,
-  libraries: CarriedLibrary[],
-): Promise<Catch> {
+function openKernel(plan: InterceptPlan, options: InterceptOptions, libraries: CarriedLibrary[]): Catch {
   const cpus = countCpus(readFileSync("/sys/devices/system/cpu/possible", "utf8"));
   const isTarget = plan.mode === "target";
   const kernel = loadIntercept({
@@ -84,7 +82,11 @@ async function openKernel(
     libraries,
   });
   try {
-    const attachTo = await attach(kernel, plan);
+    const filters = plan.filter === null ? null : new InterceptFilters(plan.filter, kernel);
+    const attachTo = (ifindexes: number[]) => {
+      if (filters) filters.attach(ifindexes);
+      else kernel.attach(ifindexes);
+    };
     const attached = new Set(plan.interfaces.map(({ ifindex }) => ifindex));
     attachTo([...attached]);
     const learned = isTarget ? new Learned(kernel.learnedMap) : null;
@@ -119,7 +121,11 @@ async function openKernel(
         if (fresh.length > 0) attachTo(fresh.map(({ ifindex }) => ifindex));
         return fresh.map(({ name }) => name);
       },
-      end: () => kernel.detach(),
+      end() {
+        const lingers = kernel.detach();
+        filters?.close();
+        return lingers;
+      },
     };
   } catch (error) {
     kernel.detach();
@@ -164,10 +170,10 @@ function openQueued(plan: InterceptPlan, options: InterceptOptions): Catch {
 }
 
 /** Loads and attaches, or makes the rule: from now on responses are caught. Throws a Failure (3, 4, 5). */
-export async function openCatch(
+export function openCatch(
   plan: InterceptPlan,
   options: InterceptOptions,
   libraries: CarriedLibrary[],
-): Promise<Catch> {
+): Catch {
   return plan.mode === "nfqueue" ? openQueued(plan, options) : openKernel(plan, options, libraries);
 }

@@ -126,20 +126,28 @@ export function makeInterceptPlan(
   refuseForeignOptions(mode, (name) => given[name] === true);
   if (mode === "target" && options.hook === "xdp") {
     const fix = "Give auto, tcx or clsact.";
-    throw new Failure('Cannot use --hook "xdp": in mode target responses are caught on their way out', fix, 2);
+    throw new Failure(
+      'Cannot use --hook "xdp": in mode target responses are caught on their way out',
+      fix,
+      2,
+    );
   }
   const listen = chooseListen(options, hasKey, host);
   const warnings: string[] = [];
   if (!hasKey) {
     const where = formatEndpoint(listen[0]!.bytes, port);
-    warnings.push(`There is no key: whoever can connect to ${where} can take the responses (--key-file, on both sides).`);
+    warnings.push(
+      `There is no key: whoever can connect to ${where} can take the responses (--key-file, on both sides).`,
+    );
   }
   for (const service of services) {
     if (mode === "assistant" || !service.address || host.isLocal(service.address.bytes)) continue;
     warnings.push(`${formatService(service)} is not an address of this host.`);
   }
   if (mode === "nfqueue" && services.length === 0)
-    warnings.push(`Without -o there is no rule: whoever sends packets to queue ${options.queue} decides what is caught.`);
+    warnings.push(
+      `Without -o there is no rule: whoever sends packets to queue ${options.queue} decides what is caught.`,
+    );
   if (mode === "nfqueue" && options.pass.length === 0)
     warnings.push("No client gets an answer from these ports any more (-x names those who do).");
   const filter = options.filter ?? filterFor(services);

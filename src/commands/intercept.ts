@@ -6,7 +6,7 @@ export default strictCommand(INTERCEPT, async (args) => {
   const options = parseIntercept(args);
   // Loaded only now: help and mistakes on the command line are answered without the rest of the program.
   const { readKey } = await import("../channel/key.ts");
-  const key = readKey(options.keyFile);
+  const key = readKey(options.keyFile, process.env);
   const { makeInterceptPlan, thisInterceptHost } = await import("./intercept-plan.ts");
   const plan = makeInterceptPlan(options, key !== null, thisInterceptHost());
   if (options.dryRun) {
@@ -15,8 +15,8 @@ export default strictCommand(INTERCEPT, async (args) => {
     for (const warning of plan.warnings) console.error(`warning: ${warning}`);
     return;
   }
-  if (options.daemon && !process.env["XCOPY_DAEMON"]) {
-    const { startDaemon } = await import("./intercept-daemon.ts");
+  const { isDaemon, startDaemon } = await import("./daemon.ts");
+  if (options.daemon && !isDaemon()) {
     process.exitCode = await startDaemon();
     return;
   }

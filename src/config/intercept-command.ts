@@ -142,8 +142,17 @@ export const INTERCEPT: CommandSpec = {
         value: "SECONDS",
         help: "when it ends or is killed, go on dropping what the target still answers for this long, 0 to 3600 (default: 120; none in mode nfqueue)",
       },
-      { name: "daemon", short: "d", help: "go to the background once it works; messages go to -l (default: /var/log/xcopy-intercept.log)" },
-      { name: "pid-file", short: "P", value: "FILE", help: "write the process id to this file, and remove it at the end" },
+      {
+        name: "daemon",
+        short: "d",
+        help: "go to the background once it works; messages go to -l (default: /var/log/xcopy-intercept.log)",
+      },
+      {
+        name: "pid-file",
+        short: "P",
+        value: "FILE",
+        help: "write the process id to this file, and remove it at the end",
+      },
     ],
   },
 };

@@ -72,7 +72,11 @@ function refuse(option: string, cause: string, fix: string): Failure {
 
 function oneOf<T extends string>(option: string, text: string, kind: string, known: readonly T[]): T {
   if ((known as readonly string[]).includes(text)) return text as T;
-  throw refuse(`${option} "${text}"`, `no such ${kind}`, `Give ${known.join(", ").replace(/, ([^,]*)$/, " or $1")}.`);
+  throw refuse(
+    `${option} "${text}"`,
+    `no such ${kind}`,
+    `Give ${known.join(", ").replace(/, ([^,]*)$/, " or $1")}.`,
+  );
 }
 
 /** A comma list of addresses. */
@@ -80,7 +84,8 @@ function parseAddresses(option: string, values: readonly string[]): Address[] {
   const addresses: Address[] = [];
   for (const text of values.flatMap((value) => value.split(",").map((part) => part.trim()))) {
     const address = parseAddress(text.replace(/^\[(.*)\]$/, "$1"));
-    if (!address) throw refuse(`${option} "${text}"`, "not an IP address", `Give addresses with commas between them.`);
+    if (!address)
+      throw refuse(`${option} "${text}"`, "not an IP address", `Give addresses with commas between them.`);
     if (!addresses.some(({ bytes }) => sameAddress(bytes, address.bytes))) addresses.push(address);
   }
   return addresses;
@@ -101,7 +106,11 @@ function parseTranslations(values: readonly string[]): Translation[] {
   for (const text of values.flatMap((value) => value.split(",").map((part) => part.trim()))) {
     const pair = parseTranslation(text);
     if (translations.some(({ from }) => sameAddress(from.bytes, pair.from.bytes)))
-      throw refuse(`-D "${text}"`, "its first address is in another pair too", "Name each first address once.");
+      throw refuse(
+        `-D "${text}"`,
+        "its first address is in another pair too",
+        "Name each first address once.",
+      );
     translations.push(pair);
   }
   return translations;
@@ -132,7 +141,11 @@ const BELONGS: [name: string, option: string, modes: InterceptMode[]][] = [
 export function refuseForeignOptions(mode: InterceptMode, given: (name: string) => boolean): void {
   for (const [name, option, modes] of BELONGS) {
     if (!given(name) || modes.includes(mode)) continue;
-    throw refuse(option, `it means nothing in mode ${mode}`, `Leave it out, or choose --mode ${modes.join(" or ")}.`);
+    throw refuse(
+      option,
+      `it means nothing in mode ${mode}`,
+      `Leave it out, or choose --mode ${modes.join(" or ")}.`,
+    );
   }
 }
 
@@ -183,7 +196,11 @@ export function parseIntercept(args: Arguments): InterceptOptions {
   refuseLoneOptions(args);
   const hook = oneOf("--hook", one("hook") ?? "auto", "hook", HOOKS);
   if (hook === "xdp" && mode === "target")
-    throw refuse('--hook "xdp"', "in mode target responses are caught on their way out", "Give auto, tcx or clsact.");
+    throw refuse(
+      '--hook "xdp"',
+      "in mode target responses are caught on their way out",
+      "Give auto, tcx or clsact.",
+    );
   const length = whole("-q", "queue-length", { first: 1, last: 1048576, unit: "packets" }, 1);
   const [interval, flows] = [one("stats-interval"), one("flows")];
   const daemon = args.has("daemon");

@@ -30,7 +30,8 @@ function parseHost(label: string, text: string): Address | null {
   if (text === "" || text === "*") return null;
   const bare = text.startsWith("[") ? text.slice(1, -1) : text;
   const address = parseAddress(bare);
-  if (!address || (bare === text) !== (address.family === 4)) throw refuse(label, `"${text}" is not an address`);
+  if (!address || (bare === text) !== (address.family === 4))
+    throw refuse(label, `"${text}" is not an address`);
   const cause = unusable(address);
   if (cause) throw refuse(label, `"${text}" cannot be one end of a connection, ${cause}`);
   return address;

@@ -59,7 +59,8 @@ export class FlowTable {
     const known = this.#lookUp(key, at);
     if (known !== NONE) {
       this.#slots[known] = slot;
-      for (let index = 0; index < KEY_WORDS; index++) this.#keys[known * KEY_WORDS + index] = key[at + index]!;
+      for (let index = 0; index < KEY_WORDS; index++)
+        this.#keys[known * KEY_WORDS + index] = key[at + index]!;
       this.#touch(known);
       return false;
     }

@@ -58,10 +58,10 @@ export interface InterceptKernel {
   /**
    * Attaches to these interfaces of the network namespace of the calling thread, in front of all other programs there,
    * and starts a guard for them. `filterProgram` is what is attached in mode `assistant` (`swallowProgram` itself if
-   * absent). May be called again for interfaces that came later. Returns what became of XDP per interface, if that is
+   * absent), `held` what must stay open for it as long as it runs. May be called again for interfaces that came later. Returns what became of XDP per interface, if that is
    * the hook. Throws a Failure: 2 for an interface that is not there, 4 without privilege, 5 where the kernel cannot.
    */
-  attach(ifindexes: number[], filterProgram?: number): XdpMode[];
+  attach(ifindexes: number[], filterProgram?: number, held?: readonly number[]): XdpMode[];
   /** What the programs counted. */
   stats(): KernelStats;
   /**
@@ -147,7 +147,7 @@ export function loadIntercept(options: InterceptOptions): InterceptKernel {
       get hook() {
         return hook === "xdp" ? "xdp" : attachments.hook;
       },
-      attach(ifindexes, filterProgram = swallowProgram) {
+      attach(ifindexes, filterProgram = swallowProgram, held = []) {
         const links: number[] = [];
         const modes: XdpMode[] = [];
         try {
@@ -165,8 +165,8 @@ export function loadIntercept(options: InterceptOptions): InterceptKernel {
             }
           }
         } finally {
-          const held = links.filter((fd) => fd >= 0);
-          if (linger > 0 && links.length > 0) guards.push(new Guard(held, linger));
+          const links_ = links.filter((fd) => fd >= 0);
+          if (linger > 0 && links.length > 0) guards.push(new Guard([...links_, ...held], linger));
         }
         return modes;
       },

@@ -171,7 +171,13 @@ export class Router<R extends Receiver> {
   /** The response as the copy expects it: from the server that it sent to. */
   #fromRegistered(packet: Packet, row: number): Packet {
     const isIp4 = packet.family === 4;
-    return this.#withAddress(packet, isIp4 ? 12 : 8, this.flows.keys, row * KEY_BYTES + SERVER, isIp4 ? 4 : 16);
+    return this.#withAddress(
+      packet,
+      isIp4 ? 12 : 8,
+      this.flows.keys,
+      row * KEY_BYTES + SERVER,
+      isIp4 ? 4 : 16,
+    );
   }
 
   /** A copy of the headers with another address in them: those in a ring cannot be written to. */

@@ -4,6 +4,7 @@ import { address, EPOLL_CTL_ADD, EPOLLOUT, errno, libc, strerror } from "./libc.
 const EPOLL_CLOEXEC = 0o2000000;
 const EPOLL_CTL_DEL = 2;
 const EPOLL_CTL_MOD = 3;
+
 export { EPOLLOUT };
 export const EPOLLERR = 8;
 export const EPOLLHUP = 16;

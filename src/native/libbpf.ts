@@ -65,7 +65,6 @@ const BPF_MAP_TYPE_PROG_ARRAY = 3;
 const BPF_MAP_TYPE_RINGBUF = 27;
 const BPF_PROG_TYPE_SCHED_CLS = 3;
 const BPF_PROG_TYPE_XDP = 6;
-const BPF_XDP = 37;
 const BPF_TC_INGRESS = 1;
 const BPF_TC_EGRESS = 2;
 const MFD_CLOEXEC = 1;

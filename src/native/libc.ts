@@ -24,6 +24,7 @@ export const libc = dlopen("libc.so.6", {
   read: { args: [i32, pointer, u64_fast], returns: i64 },
   write: { args: [i32, pointer, u64_fast], returns: i64 },
   close: { args: [i32], returns: i32 },
+  dup2: { args: [i32, i32], returns: i32 },
   pipe2: { args: [pointer, i32], returns: i32 },
   mmap: { args: [u64_fast, u64_fast, i32, i32, i32, i64], returns: u64_fast },
   munmap: { args: [u64_fast, u64_fast], returns: i32 },

@@ -87,7 +87,9 @@ export function takeInterceptAccount(
       unfinished: count("unfinished"),
       accepted: count("accepted"),
       failed: Object.fromEntries(
-        FAULTS.map((code): [CloseCode, number] => [code, count(`closed.${code}`)]).filter(([, times]) => times > 0),
+        FAULTS.map((code): [CloseCode, number] => [code, count(`closed.${code}`)]).filter(
+          ([, times]) => times > 0,
+        ),
       ) as Partial<Record<CloseCode, number>>,
     },
     copies: [...copies].map(({ slot, name }) => ({
@@ -161,10 +163,16 @@ function faultsOf({ responses, unrouted, flows, connections }: InterceptAccount)
 export function renderInterceptSummary(account: InterceptAccount): string {
   const { seconds, source, responses, flows, routed, unrouted, passed, released, cpu, copies } = account;
   const rows: [name: string, text: string | false][] = [
-    ["responses", `${number(responses.packets)} caught (${bytes(responses.bytes)}), ${number(routed)} routed, ${number(unrouted)} nobody's`],
+    [
+      "responses",
+      `${number(responses.packets)} caught (${bytes(responses.bytes)}), ${number(routed)} routed, ${number(unrouted)} nobody's`,
+    ],
     ["passed", passed > 0 && `${number(passed)} to clients that -x names`],
     ["lost", `${number(responses.lost)} responses`],
-    ["flows", `${number(flows.learned)} learned, ${number(flows.registered)} registered, ${number(flows.active)} now`],
+    [
+      "flows",
+      `${number(flows.learned)} learned, ${number(flows.registered)} registered, ${number(flows.active)} now`,
+    ],
     ["early", released > 0 && `${number(released)} responses waited for the registration of their flow`],
     ...copies.map((copy, index): [string, string] => [
       index === 0 ? "copies" : "",

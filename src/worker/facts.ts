@@ -85,7 +85,9 @@ export class Questions {
   }
 
   watch(key: FlowKey): Watched {
-    const known = this.#watched.find((one) => one.key.words.every((word, index) => word === key.words[index]));
+    const known = this.#watched.find((one) =>
+      one.key.words.every((word, index) => word === key.words[index]),
+    );
     if (known) return known;
     if (this.#watched.length === MOST_WATCHED) this.#watched.shift();
     const watched = { key, caught: 0, sent: 0, synAck: false, reset: false };
@@ -147,7 +149,9 @@ function listens(port: number, family: 4 | 6): boolean {
 }
 
 function port(value: unknown): number | null {
-  return Number.isInteger(value) && (value as number) > 0 && (value as number) < 65536 ? (value as number) : null;
+  return Number.isInteger(value) && (value as number) > 0 && (value as number) < 65536
+    ? (value as number)
+    : null;
 }
 
 function keyOf({ client, clientPort, server, serverPort }: Ask): FlowKey | null {

@@ -1,18 +1,20 @@
 /** The connections of copies: accepts them, reads, writes, and closes those that are over. */
 import type { CloseCode } from "../channel/close.ts";
 import type { Peer, PeerHandlers } from "../channel/contract.ts";
-import { ChannelServer } from "../channel/server.ts";
-import { accept, closeSocket, readSome, writeSome } from "../channel/socket.ts";
+import type { ChannelServer } from "../channel/server.ts";
+import { accept, close, flush, isLater, receive } from "../channel/socket.ts";
 import { formatEndpoint } from "../config/address.ts";
 import type { Receiver } from "../intercept/copies.ts";
-import { type Epoll, EPOLLOUT } from "../native/epoll.ts";
-import { EAGAIN, EPOLLIN, strerror } from "../native/libc.ts";
+import { EPOLLOUT, type Epoll } from "../native/epoll.ts";
+import { EPOLLIN, strerror } from "../native/libc.ts";
 import type { Packet } from "../wire/packet.ts";
 
 /** us between two looks at everybody's clocks, at most. */
 const LONGEST_WAIT = 500_000;
 /** Connections that are accepted in one go: there is other work. */
 const ACCEPTS = 64;
+/** us without accepting, where no descriptor is free. */
+const PAUSE = 100_000;
 /** Bytes that are read from one connection in one go. */
 const READ = 65536;
 
@@ -64,6 +66,8 @@ export class Connections {
   readonly #buffer = new Uint8Array(new ArrayBuffer(READ));
   #due = 0;
   #isEnding = false;
+  /** us; 0: everybody is accepted. */
+  #pausedUntil = 0;
 
   constructor(
     private readonly epoll: Epoll,
@@ -108,6 +112,13 @@ export class Connections {
   advance(now: number): void {
     if (now < this.#due) return;
     let wait = LONGEST_WAIT;
+    if (this.#pausedUntil > 0) {
+      if (now < this.#pausedUntil) wait = this.#pausedUntil - now;
+      else {
+        this.#pausedUntil = 0;
+        for (const fd of this.listeners) this.epoll.add(fd, EPOLLIN);
+      }
+    }
     for (const connection of this.#all.values()) {
       connection.peer.advance(now);
       if (!connection.peer.outgoing.isEmpty) connection.touch();
@@ -139,7 +150,11 @@ export class Connections {
   #accept(listener: number, now: number): void {
     for (let count = 0; count < ACCEPTS; count++) {
       const socket = accept(listener);
-      if (!socket) return;
+      if (typeof socket === "number") {
+        // No descriptor is free: whoever waits goes on waiting.
+        if (!isLater(socket)) this.#pause(now);
+        return;
+      }
       this.accepted++;
       const { fd, address, port } = socket;
       const connection = new Connection(fd, address, formatEndpoint(address, port), this.#dirty);
@@ -151,13 +166,21 @@ export class Connections {
     }
   }
 
+  /** Accepts nothing for a while. */
+  #pause(now: number): void {
+    if (this.#pausedUntil > 0) return;
+    for (const fd of this.listeners) this.epoll.remove(fd);
+    this.#pausedUntil = now + PAUSE;
+    this.#due = Math.min(this.#due, this.#pausedUntil);
+  }
+
   #read(connection: Connection, now: number): void {
     const { fd, peer } = connection;
-    const length = readSome(fd, this.#buffer, 0, READ);
+    const length = receive(fd, this.#buffer, 0, READ);
     if (length > 0) {
       peer.feed(this.#buffer, 0, length, now);
       this.#write(connection, now);
-    } else if (length !== -EAGAIN) {
+    } else if (!isLater(length)) {
       peer.disconnected(length === 0 ? "" : strerror(-length));
       this.#close(connection, now);
     }
@@ -165,19 +188,13 @@ export class Connections {
 
   #write(connection: Connection, now: number): void {
     const { fd, peer } = connection;
-    const { outgoing } = peer;
-    let written = 0;
-    while (outgoing.fill() > 0) {
-      written = writeSome(fd, outgoing.bytes, outgoing.from, outgoing.to);
-      if (written < 0) break;
-      outgoing.take(written);
-    }
-    if (written < 0 && written !== -EAGAIN) {
-      peer.disconnected(strerror(-written));
+    const result = flush(fd, peer.outgoing);
+    const waits = isLater(result);
+    if (result < 0 && !waits) {
+      peer.disconnected(strerror(-result));
       this.#close(connection, now);
       return;
     }
-    const waits = written < 0;
     if (waits !== connection.waitsToWrite) {
       connection.waitsToWrite = waits;
       this.epoll.change(fd, waits ? EPOLLIN | EPOLLOUT : EPOLLIN);
@@ -188,7 +205,7 @@ export class Connections {
   #close(connection: Connection, now: number): void {
     if (!this.#all.delete(connection.fd)) return;
     this.epoll.remove(connection.fd);
-    closeSocket(connection.fd);
+    close(connection.fd);
     this.host.onGone(connection, now);
   }
 }

@@ -1,6 +1,6 @@
 /** Who the copies are: takes them in, and keeps the registry, the router and the kernel's maps true. */
 import type { Candidate, PeerHandlers } from "../channel/contract.ts";
-import type { AddressRange as RangeTexts, Ask, Welcome } from "../channel/messages.ts";
+import type { Ask, AddressRange as RangeTexts, Welcome } from "../channel/messages.ts";
 import { parseAddress } from "../config/address.ts";
 import { type Copies, SLOTS } from "../intercept/copies.ts";
 import type { Cookies, Learned } from "../intercept/flow-maps.ts";
@@ -103,7 +103,8 @@ export class Desk implements Host {
     }
     if (instance) this.kernel?.cookies.set(instance, slot);
     const first = this.copies.connectionsOf(slot).length === 1;
-    if (first) this.say({ kind: "joined", slot, name: connection.name, text: `copy ${connection.name} is connected` });
+    if (first)
+      this.say({ kind: "joined", slot, name: connection.name, text: `copy ${connection.name} is connected` });
     return { mode, slot, cookie: this.kernel ? cookie : null, services, version };
   }
 
@@ -111,7 +112,8 @@ export class Desk implements Host {
   #replaceSingle(): string | null {
     const others = this.copies.connectionsOf(SINGLE);
     if (others.length > 0 && this.#now - this.#singleSince < TOGETHER) return null;
-    if (others.length > 0 && this.config.compat!.protected) return `${others[0]!.name} is connected, and -c protects it`;
+    if (others.length > 0 && this.config.compat!.protected)
+      return `${others[0]!.name} is connected, and -c protects it`;
     this.#singleSince = this.#now;
     for (const other of [...others]) {
       other.peer.bye("another tcpcopy takes its place");
@@ -148,8 +150,9 @@ export class Desk implements Host {
         this.say({ kind: "warning", text: `refused ${name}: ${text}` });
       return;
     }
-    const last = this.copies.connectionsOf(slot).every((other) => other.peer === peer || other.peer.state === "closed");
+    const last = this.copies
+      .connectionsOf(slot)
+      .every((other) => other.peer === peer || other.peer.state === "closed");
     if (last) this.say({ kind: "left", slot, name, text: `copy ${name} is gone: ${text}` });
   }
 }
-

@@ -110,7 +110,8 @@ export function runInterceptLoop(
     }
     desk.advance(now);
     // Copies first: a flow is to be known before its first response.
-    for (let index = 0; index < events; index++) connections.handle(epoll.fdOf(index), epoll.eventsOf(index), now);
+    for (let index = 0; index < events; index++)
+      connections.handle(epoll.fdOf(index), epoll.eventsOf(index), now);
     const records = source.drain(onResponse, ROUND, now);
     if (now >= expiryAt) {
       router.expire(now);

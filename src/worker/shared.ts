@@ -64,7 +64,10 @@ export function createCounters(): Float64Array {
 }
 
 /** Makes counters that add up visible to the main thread, all at once; for the worker, between two rounds. */
-export function publish({ version, counters }: Pick<Shared, "version" | "counters">, counted: Float64Array): void {
+export function publish(
+  { version, counters }: Pick<Shared, "version" | "counters">,
+  counted: Float64Array,
+): void {
   Atomics.add(version, 0, 1);
   counters.set(counted);
   Atomics.add(version, 0, 1);
