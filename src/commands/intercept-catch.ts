@@ -31,7 +31,8 @@ type SourceConfig = Pick<
 
 export interface Catch {
   config: SourceConfig;
-  counts(): CatchCounts;
+  /** `exact`: with the number of flows as of now, which takes longer to count. */
+  counts(exact?: boolean): CatchCounts;
   /** Attaches to interfaces that were not there at the start; returns their names. */
   follow(): string[];
   /** Takes all away. True: a guard goes on dropping for a while. */
@@ -57,11 +58,11 @@ function kernelServices({ services }: InterceptPlan): InterceptService[] {
 }
 
 /** A count that is taken anew at most every so often. */
-function slowly(count: () => number): () => number {
+function slowly(count: () => number): (exact: boolean) => number {
   let at = Number.NEGATIVE_INFINITY;
   let last = 0;
-  return () => {
-    if (performance.now() - at < COUNT_INTERVAL) return last;
+  return (exact) => {
+    if (!exact && performance.now() - at < COUNT_INTERVAL) return last;
     last = count();
     at = performance.now();
     return last;
@@ -102,11 +103,11 @@ function openKernel(plan: InterceptPlan, options: InterceptOptions, libraries: C
         maxFlows: isTarget ? 1024 : (options.maxFlows ?? TABLE_FLOWS),
         hook: kernel.hook,
       },
-      counts() {
+      counts(exact = false) {
         const stats = kernel.stats();
         return {
           source: kernel.hook,
-          active: active(),
+          active: active(exact),
           learned: stats.learned,
           ringFull: stats.responseRingFull,
           inert: stats.inert,

@@ -138,13 +138,13 @@ async function serve(
   log.info(announce(plan, caught));
   if (options.daemon) becomeDaemon();
   const start = performance.now();
-  const take = (): InterceptAccount => {
+  const take = (exact = false): InterceptAccount => {
     const use = { ...process.cpuUsage(), rss: process.memoryUsage.rss() };
     const copies = [...names].map(([slot, name]) => ({ slot, name }));
     const seconds = (performance.now() - start) / 1000;
-    return takeInterceptAccount(plan.mode, seconds, shared, caught.counts(), copies, use);
+    return takeInterceptAccount(plan.mode, seconds, shared, caught.counts(exact), copies, use);
   };
-  const endReport = report(options, status, take, renderInterceptStatus);
+  const endReport = report(options, status, () => take(), renderInterceptStatus);
   let exitCode = 0;
   try {
     const follows = options.interfaces.length === 0 && plan.mode !== "nfqueue";
@@ -157,7 +157,7 @@ async function serve(
     exitCode = 1;
   }
   endReport();
-  const account = take();
+  const account = take(true);
   log.info(renderInterceptSummary(account));
   if (options.json) console.log(JSON.stringify(account));
   return exitCode;

@@ -40,10 +40,10 @@ function parseHost(label: string, text: string): Address | null {
 function parseOne(label: string): CaughtService {
   const parts = SERVICE.exec(label)?.groups;
   if (!parts) throw refuse(label, "not an address and a port");
-  const first = parsePort(label, parts["first"]!);
-  const last = parts["last"] === undefined ? first : parsePort(label, parts["last"]);
+  const first = parsePort(label, parts.first!);
+  const last = parts.last === undefined ? first : parsePort(label, parts.last);
   if (first > last) throw refuse(label, "the first port is above the last");
-  return { label, address: parseHost(label, parts["host"] ?? ""), ports: [first, last] };
+  return { label, address: parseHost(label, parts.host ?? ""), ports: [first, last] };
 }
 
 function overlap(one: CaughtService, other: CaughtService): boolean {

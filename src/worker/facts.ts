@@ -171,7 +171,7 @@ function probe(questions: Questions, question: Ask): ProbeFacts | { error: strin
   if (!key) return { error: "the question names no flow" };
   const { mode, hook, interfaces } = questions.config;
   const { caught, sent, synAck, reset } = questions.watch(key);
-  const client = parseAddress(question["client"] as string)!;
+  const client = parseAddress(question.client as string)!;
   const back = routeTo(client.bytes);
   const through = "error" in back ? null : back.interface;
   const [count, max] = [sysctl("netfilter/nf_conntrack_count"), sysctl("netfilter/nf_conntrack_max")];
@@ -191,7 +191,7 @@ function probe(questions: Questions, question: Ask): ProbeFacts | { error: strin
     },
     ipForward: sysctl(client.family === 4 ? "ipv4/ip_forward" : "ipv6/conf/all/forwarding"),
     conntrack: count === null || max === null ? null : { count, max },
-    listening: listens(question["serverPort"] as number, client.family),
+    listening: listens(question.serverPort as number, client.family),
   };
 }
 
@@ -200,7 +200,7 @@ export function answer(questions: Questions, question: Ask, now: number): Facts 
   const { id, what } = question;
   if (questions.isTired(now)) return { id, error: "too many questions; ask again in a second" };
   if (what === "probe") return { id, ...probe(questions, question) };
-  const address = typeof question["address"] === "string" ? parseAddress(question["address"]) : null;
+  const address = typeof question.address === "string" ? parseAddress(question.address) : null;
   if (what === "route" && address) return { id, route: routeTo(address.bytes) };
   return { id, error: `there is no answer to "${what}"` };
 }
