@@ -14,7 +14,7 @@ import { errno, libc, O_CLOEXEC, sleepMicroseconds, strerror } from "../native/l
 /** What a guard does; its name is for `ps`. It has a session of its own, so what ends a terminal does not end it. */
 const SCRIPT = [
   "trap '' HUP INT QUIT TERM",
-  "echo xcopy-guard >/proc/$$/comm",
+  "printf xcopy-guard >/proc/$$/comm",
   "read -r nothing",
   'sleep "$1"',
   'rm -f "$2/guard-$$.json"',
