@@ -1,5 +1,5 @@
 /** The key that a copy and an intercept share. */
-import { closeSync, fstatSync, openSync, readFileSync } from "node:fs";
+import { closeSync, constants, fstatSync, openSync, readFileSync } from "node:fs";
 import { Failure } from "../native/failure.ts";
 
 export interface Key {
@@ -24,7 +24,10 @@ export function readKey(file: string | null, environment: Record<string, string 
   if (file !== null) return readKeyFile(file, true);
   const text = environment.XCOPY_KEY;
   if (text !== undefined && text !== "") {
-    return checkLength({ bytes: new TextEncoder().encode(text.trimEnd()), source: "XCOPY_KEY" });
+    return checkLength({
+      bytes: new TextEncoder().encode(text.replace(/[\r\n]+$/, "")),
+      source: "XCOPY_KEY",
+    });
   }
   const directory = environment.CREDENTIALS_DIRECTORY;
   return directory ? readKeyFile(`${directory}/xcopy.key`, false) : null;
@@ -32,7 +35,7 @@ export function readKey(file: string | null, environment: Record<string, string 
 
 function readKeyFile(path: string, mustExist: boolean): Key | null {
   try {
-    const fd = openSync(path, "r");
+    const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
     try {
       return checkLength({ bytes: readOpen(fd, path), source: path });
     } finally {
