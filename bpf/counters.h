@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-3-Clause */
-/* What both programs count, per CPU; src/capture/kernel.ts names them in the same order. */
+/* What all programs count, per CPU; src/capture/counters.ts names them in the same order. */
 #ifndef XCOPY_COUNTERS_H
 #define XCOPY_COUNTERS_H
 
@@ -15,8 +15,13 @@ enum counter {
     RESPONSES_CAPTURED,
     RESPONSE_BYTES,
     RESPONSE_RING_FULL,
-    INERT,     /* would have been captured, but user space stalled */
-    UNSAMPLED, /* of flows that are left out */
+    INERT,           /* would have been captured, but user space stalled */
+    UNSAMPLED,       /* of flows that are left out */
+    UNREADABLE,      /* dropped without a record: cut short, malformed or not TCP */
+    LEARNED,         /* SYNs with a cookie of ours */
+    FORGOTTEN,       /* learned flows that somebody else uses now */
+    UNKNOWN_COOKIES, /* SYNs with our option and a cookie that is none of ours */
+    ICMP_ERRORS,     /* dropped, about flows of ours */
     COUNTERS,
 };
 

@@ -26,12 +26,14 @@ struct {
     __type(value, struct ports);
 } ports SEC(".maps");
 
-static __always_inline int port_matches(__be16 port) {
-    __u32 zero = 0;
-    struct ports *known = bpf_map_lookup_elem(&ports, &zero);
+static __always_inline int port_is_in(__u32 index, __be16 port) {
+    struct ports *known = bpf_map_lookup_elem(&ports, &index);
     __u32 number = bpf_ntohs(port);
     return known && known->bits[number >> 3] & 1 << (number & 7);
 }
+
+/* The first bitmap has all ports of interest. */
+static __always_inline int port_matches(__be16 port) { return port_is_in(0, port); }
 
 /* Which port of a TCP header is looked up. */
 enum side { SOURCE_PORT = 0, DESTINATION_PORT = 2 };

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-3-Clause */
-/* From an skb at tc ingress to a TCP segment. */
+/* From an skb at tc ingress or egress to a TCP segment. */
 #ifndef XCOPY_PARSE_H
 #define XCOPY_PARSE_H
 
@@ -24,6 +24,7 @@
 #define FLAG_FIN 0x01
 #define FLAG_SYN 0x02
 #define FLAG_RST 0x04
+#define FLAG_ACK 0x10
 
 /* Offsets are from the IP header, which itself is `ip` bytes behind the skb's network header. */
 struct segment {

@@ -10,13 +10,13 @@
 #include <bpf/bpf_helpers.h>
 
 #include "glance.h"
+#include "headers.h"
 #include "parse.h"
 #include "record.h"
 #include "ring.h"
 #include "state.h"
 #include "too-big.h"
 
-#define MAX_HEADERS 128
 #define FLOW_WORDS (65536 / 64)
 
 struct path {
@@ -56,34 +56,6 @@ static __always_inline int is_ours(__u32 path, __be16 port) {
     __u32 word = path * FLOW_WORDS + number / 64;
     __u64 *bits = bpf_map_lookup_elem(&flows, &word);
     return bits && *bits >> number % 64 & 1;
-}
-
-static __always_inline void capture(struct __sk_buff *skb, const struct segment *segment,
-                                    __u32 index, __u64 now_us) {
-    if (segment->payload_offset > MAX_HEADERS) {
-        add(OVERSIZE, 1);
-        return;
-    }
-    void *ring = ring_of_this_cpu();
-    if (!ring)
-        return;
-    struct record header = {
-        .time_us = now_us,
-        .think_us = 0xffffffff,
-        .length = segment->length,
-        .captured = segment->payload_offset,
-        .tcp_offset = segment->tcp_offset,
-        .payload_offset = segment->payload_offset,
-        .index = index,
-        .ifindex = skb->ifindex,
-    };
-    int result = put(skb, ring, &header, network_offset(skb) + segment->ip, MAX_HEADERS);
-    if (result < 0) {
-        add(RESPONSE_RING_FULL, 1);
-    } else if (!result) {
-        add(RESPONSES_CAPTURED, 1);
-        add(RESPONSE_BYTES, segment->length);
-    }
 }
 
 /* User space learns the path's MTU from a message about a flow of ours; this host's TCP ignores it.
@@ -133,7 +105,7 @@ int xcopy_response(struct __sk_buff *skb) {
         add(INERT, 1);
         return PASS;
     }
-    capture(skb, &segment, *index, now_us);
+    capture_headers(skb, &segment, *index, now_us);
     return DROP;
 }
 

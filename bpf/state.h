@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-3-Clause */
-/* The maps that both programs share, and what hangs on them: counting and the heartbeat. */
+/* The maps that the programs share, and what hangs on them: counting and the heartbeat. */
 #ifndef XCOPY_STATE_H
 #define XCOPY_STATE_H
 

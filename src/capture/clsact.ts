@@ -9,6 +9,7 @@ import {
   attachFilter,
   bpfFailure,
   createClsact,
+  type Direction,
   destroyClsact,
   detachFilter,
   type FilterPlace,
@@ -16,9 +17,19 @@ import {
 } from "../native/libbpf.ts";
 import { EEXIST, EINVAL } from "../native/libc.ts";
 
-const DIRECTORY = "/run/xcopy";
-/** Response programs have odd priorities, request programs even ones: lower ones run first. */
+export const DIRECTORY = "/run/xcopy";
 const PRIORITIES = 64;
+
+/** What a program is for. */
+export type Kind = "request" | "response" | "learn" | "catch" | "swallow";
+
+export const DIRECTIONS: Record<Kind, Direction> = {
+  request: "ingress",
+  response: "ingress",
+  learn: "ingress",
+  catch: "egress",
+  swallow: "ingress",
+};
 
 export interface Filter extends FilterPlace {
   interface: string;
@@ -38,12 +49,13 @@ export interface Attached {
   filters: Filter[];
 }
 
-/** Clock ticks since boot at which a process started; null if there is none with this pid. */
+/** Clock ticks since boot at which a process started; null if none runs with this pid: a zombie holds nothing any more. */
 export function startTimeOf(pid: number): number | null {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
-    // The name, in parentheses, may hold anything; the start time is the 20th field behind it.
-    return Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19]);
+    // The name, in parentheses, may hold anything; the state follows, the start time is the 20th field behind the name.
+    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+    return fields[0] === "Z" || fields[0] === "X" ? null : Number(fields[19]);
   } catch {
     return null;
   }
@@ -95,7 +107,8 @@ export function removeFilters(record: Attached): string[] {
     // The interface may be gone, or its index now that of another one.
     if (interfaceName(filter.ifindex) !== filter.interface) continue;
     if (queryFilter(filter) === filter.programId && detachFilter(filter) === 0) {
-      removed.push(`filter ${filter.priority} on "${filter.interface}"`);
+      const direction = filter.direction === "egress" ? "egress " : "";
+      removed.push(`${direction}filter ${filter.priority} on "${filter.interface}"`);
     }
   }
   for (const { madeQdisc, ifindex, interface: name } of record.filters) {
@@ -116,14 +129,18 @@ export class ClsactFilters {
     this.#record = { pid, startTime: startTimeOf(pid)!, namespace: currentNamespace(), filters: [] };
   }
 
-  /** Attaches a program to the ingress of an interface; all response programs run before all request programs. */
-  attach(kind: "request" | "response", programFd: number, ifindex: number): void {
+  /**
+   * Attaches a program to an interface, in front of those of other xcopies; all others run before all request programs,
+   * by their priorities: lower ones run first, request programs have even ones.
+   */
+  attach(kind: Kind, programFd: number, ifindex: number): void {
     const name = interfaceName(ifindex)!;
     const made = createClsact(ifindex);
     if (made < 0 && made !== -EEXIST) throw bpfFailure(`make a clsact qdisc on "${name}"`, -made);
     const filter: Filter = {
       ifindex,
       interface: name,
+      direction: DIRECTIONS[kind],
       handle: process.pid,
       priority: 0,
       programId: programIdOf(programFd),
@@ -131,7 +148,7 @@ export class ClsactFilters {
     };
     this.#record.filters.push(filter);
     let result = -EEXIST;
-    const first = kind === "response" ? 1 : 2;
+    const first = kind === "request" ? 2 : 1;
     // Others may sit at a priority with another kind of classifier, which admits none of ours beside it.
     for (filter.priority = first; filter.priority <= PRIORITIES; filter.priority += 2) {
       write(this.#record);

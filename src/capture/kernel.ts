@@ -1,45 +1,11 @@
 /** The kernel side of the capture: loads the BPF programs, attaches them, reads what they count. */
-import { readFileSync } from "node:fs";
-import { Failure } from "../native/failure.ts";
-import { interfaceName } from "../native/filters.ts";
-import {
-  BpfObject,
-  bpfFailure,
-  type CarriedLibrary,
-  createRing,
-  createTcxLink,
-  fillArrayOfMaps,
-  lookupMap,
-  openLibbpf,
-  updateMap,
-} from "../native/libbpf.ts";
-import { AF_INET, AF_INET6, EINVAL, libc } from "../native/libc.ts";
-import { ClsactFilters } from "./clsact.ts";
+import { BpfObject, type CarriedLibrary, fillArrayOfMaps, openLibbpf, updateMap } from "../native/libbpf.ts";
+import { libc } from "../native/libc.ts";
+import { Attachments, type Hook } from "./attachments.ts";
+import { KERNEL_COUNTERS, type KernelCounter, type KernelStats, readStats } from "./counters.ts";
+import { addressKey, createRings, fillPorts, words } from "./maps.ts";
 
-/** What the programs count, in the order of bpf/counters.h. */
-export const KERNEL_COUNTERS = [
-  "requestsCaptured",
-  "requestBytes",
-  "requestRingFull",
-  "pureAcks",
-  "duplicates",
-  "fragments",
-  "oversize",
-  "ownMark",
-  "responsesCaptured",
-  "responseBytes",
-  "responseRingFull",
-  "inert",
-  "unsampled",
-] as const;
-
-export type KernelCounter = (typeof KERNEL_COUNTERS)[number];
-
-/** Sums over all CPUs, and what each CPU's rings could not take. */
-export type KernelStats = Record<KernelCounter, number> & {
-  requestRingFullByCpu: number[];
-  responseRingFullByCpu: number[];
-};
+export { type Hook, KERNEL_COUNTERS, type KernelCounter, type KernelStats };
 
 /** Whom requests are captured for. */
 export interface KernelService {
@@ -58,8 +24,6 @@ export interface KernelPath {
   target: Uint8Array;
   targetPort: number;
 }
-
-export type Hook = "tcx" | "clsact";
 
 export interface KernelCaptureOptions {
   /** The bytes of request.bpf.o and response.bpf.o. */
@@ -108,8 +72,6 @@ export interface KernelCapture {
   detach(): void;
 }
 
-const ENODEV = 19;
-const PORTS_BYTES = 65536 / 8;
 const FLOW_WORDS_PER_PATH = 65536 / 64;
 
 /**
@@ -120,66 +82,22 @@ export function loadKernelCapture(options: KernelCaptureOptions): KernelCapture 
   openLibbpf(options.libraries);
   const request = new BpfObject("request", options.requestObject);
   const response = new BpfObject("response", options.responseObject);
-  const cpus = possibleCpus();
   const rings: number[] = [];
-  const links: { ifindex: number; kind: "request" | "response"; fd: number }[] = [];
-  let hook: Hook = options.hook === "clsact" ? "clsact" : "tcx";
-  let filters: ClsactFilters | undefined;
-
-  function createRings(object: BpfObject, bytes: number): number[] {
-    const own = Array.from({ length: cpus }, () => {
-      const ring = createRing(bytes);
-      rings.push(ring);
-      return ring;
-    });
-    object.setMaxEntries("rings", cpus);
-    object.setInnerMap("rings", own[0]!);
-    return own;
-  }
+  const attachments = new Attachments(options.hook);
 
   let open = true;
   function closeAll(): void {
     if (!open) return;
     open = false;
-    for (const { fd } of links) libc.close(fd);
+    attachments.detach();
     for (const fd of rings) libc.close(fd);
-    filters?.detach();
     request.close();
     response.close();
   }
 
-  function attach(kind: "request" | "response", programFd: number, ifindex: number): void {
-    const name = interfaceName(ifindex);
-    if (name === null) {
-      throw new Failure(`Cannot attach to interface ${ifindex}: no such interface`, "List them: ip link", 2);
-    }
-    if (hook === "tcx") {
-      const before = links.find((link) => link.ifindex === ifindex && link.kind === "response");
-      const fd = createTcxLink(programFd, ifindex, kind === "request" ? before?.fd : undefined);
-      if (fd >= 0) {
-        links.push({ ifindex, kind, fd });
-        return;
-      }
-      if (fd === -ENODEV) {
-        throw new Failure(`Cannot attach to interface "${name}": it is gone`, "List them: ip link", 2);
-      }
-      if (fd !== -EINVAL) throw bpfFailure(`attach to interface "${name}" by tcx`, -fd);
-      if (options.hook === "tcx" || links.length > 0) {
-        throw new Failure(
-          `Cannot attach to interface "${name}" by tcx: this kernel has none`,
-          "Use Linux 6.6 or newer, or the hook clsact",
-          5,
-        );
-      }
-      hook = "clsact";
-    }
-    filters ??= new ClsactFilters();
-    filters.attach(kind, programFd, ifindex);
-  }
-
   try {
-    const requestRings = createRings(request, options.requestRingBytes);
-    const responseRings = createRings(response, options.responseRingBytes);
+    const requestRings = createRings(request, options.requestRingBytes, rings);
+    const responseRings = createRings(response, options.responseRingBytes, rings);
     request.setMaxEntries("services", Math.max(1, options.services.length));
     request.setConstants(words(options.mark));
     request.load();
@@ -209,22 +127,18 @@ export function loadKernelCapture(options: KernelCaptureOptions): KernelCapture 
       requestProgram,
       responseProgram,
       get hook() {
-        return hook;
+        return attachments.hook;
       },
       attachRequests(ifindexes) {
-        for (const ifindex of ifindexes) attach("request", requestProgram, ifindex);
+        for (const ifindex of ifindexes) attachments.attach("request", requestProgram, ifindex);
       },
       attachResponses(ifindexes) {
-        for (const ifindex of ifindexes) attach("response", responseProgram, ifindex);
+        for (const ifindex of ifindexes) attachments.attach("response", responseProgram, ifindex);
       },
       detachRequests() {
-        for (const link of links.splice(0)) {
-          if (link.kind === "request") libc.close(link.fd);
-          else links.push(link);
-        }
-        filters?.detachRequests();
+        attachments.detachRequests();
       },
-      stats: () => readStats(countersMap, cpus),
+      stats: () => readStats(countersMap),
       detach: closeAll,
     };
   } catch (error) {
@@ -233,42 +147,14 @@ export function loadKernelCapture(options: KernelCaptureOptions): KernelCapture 
   }
 }
 
-/** Highest possible CPU number plus one: "0-3" is 4, "0,2-7" is 8. */
-function possibleCpus(): number {
-  const text = readFileSync("/sys/devices/system/cpu/possible", "utf8");
-  return Math.max(...text.split(/[-,]/).map(Number)) + 1;
-}
-
-/** u32 in the kernel's byte order, which is little on all that xcopy runs on. */
-function words(...values: number[]): Uint8Array {
-  return new Uint8Array(new Uint32Array(values).buffer);
-}
-
-function fillPorts(object: BpfObject, ports: number[]): void {
-  const bits = new Uint8Array(new ArrayBuffer(PORTS_BYTES));
-  for (const port of ports) bits[port >> 3]! |= 1 << (port & 7);
-  updateMap(object.mapFd("ports"), words(0), bits);
-}
-
-/** Addresses of 16 bytes each (IPv4: 4 and zeros), then port (network order) and family (host order). */
-function addressKey(addresses: (Uint8Array | null)[], port: number, family: 4 | 6): Uint8Array {
-  const key = new DataView(new ArrayBuffer(addresses.length * 16 + 4));
-  const bytes = new Uint8Array(key.buffer);
-  addresses.forEach((address, index) => {
-    if (address) bytes.set(address, index * 16);
-  });
-  key.setUint16(bytes.length - 4, port);
-  key.setUint16(bytes.length - 2, family === 4 ? AF_INET : AF_INET6, true);
-  return bytes;
-}
-
 function fillServices(object: BpfObject, services: KernelService[]): void {
   for (const { address, port, family, index } of services) {
     updateMap(object.mapFd("services"), addressKey([address], port, family), words(index));
   }
   fillPorts(
-    object,
-    services.map(({ port }) => port),
+    object.mapFd("ports"),
+    0,
+    services.map(({ port }) => [port, port]),
   );
 }
 
@@ -277,24 +163,8 @@ function fillPaths(object: BpfObject, paths: KernelPath[]): void {
     updateMap(object.mapFd("paths"), addressKey([target, local], targetPort, family), words(index));
   });
   fillPorts(
-    object,
-    paths.map(({ targetPort }) => targetPort),
+    object.mapFd("ports"),
+    0,
+    paths.map(({ targetPort }) => [targetPort, targetPort]),
   );
-}
-
-function readStats(countersMap: number, cpus: number): KernelStats {
-  const values = new BigUint64Array(new ArrayBuffer(cpus * KERNEL_COUNTERS.length * 8));
-  lookupMap(countersMap, words(0), new Uint8Array(values.buffer));
-  const byCpu = (counter: KernelCounter) =>
-    Array.from({ length: cpus }, (_, cpu) =>
-      Number(values[cpu * KERNEL_COUNTERS.length + KERNEL_COUNTERS.indexOf(counter)]),
-    );
-  const sums = Object.fromEntries(
-    KERNEL_COUNTERS.map((counter) => [counter, byCpu(counter).reduce((sum, value) => sum + value, 0)]),
-  ) as Record<KernelCounter, number>;
-  return {
-    ...sums,
-    requestRingFullByCpu: byCpu("requestRingFull"),
-    responseRingFullByCpu: byCpu("responseRingFull"),
-  };
 }

@@ -99,7 +99,7 @@ export class ChannelClient implements Client {
   feed(bytes: Uint8Array, from: number, to: number, now: number): void {
     if (this.state !== "handshake" && this.state !== "open") return;
     this.#now = now;
-    this.#heardAt = now;
+    if (from < to) this.#heardAt = now;
     this.#reader.feed(bytes, from, to);
   }
 

@@ -62,8 +62,9 @@ export class CompatClient implements Client {
 
   feed(bytes: Uint8Array, from: number, to: number, now: number): void {
     if (this.state !== "open") return;
+    if (from === to) return;
     this.#heardAt = now;
-    if (from === to || (this.#format === "unknown" && !this.#recognize(bytes[from]!))) return;
+    if (this.#format === "unknown" && !this.#recognize(bytes[from]!)) return;
     this.#packet.time = now;
     this.#reader.feed(bytes, from, to);
   }

@@ -9,9 +9,16 @@ export default strictCommand(
   },
   async () => {
     const { removeLeftovers } = await import("../ops/leftovers.ts");
+    const { endLingeringGuards } = await import("../intercept/guard.ts");
     const { carriedLibraries } = await import("./carried.ts");
     const { removeStaleClaims } = await import("./claim.ts");
-    const removed = [...removeLeftovers(await carriedLibraries()), ...removeStaleClaims()];
+    const { removeStaleRules } = await import("../intercept/rule.ts");
+    const removed = [
+      ...endLingeringGuards(),
+      ...removeLeftovers(await carriedLibraries()),
+      ...removeStaleRules(),
+      ...removeStaleClaims(),
+    ];
     console.log(
       removed.length > 0 ? removed.map((what) => `removed ${what}`).join("\n") : "nothing to remove",
     );

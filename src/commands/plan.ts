@@ -1,7 +1,7 @@
 /** From options to everything that is about to be done, before any of it is done. */
 import { lookup } from "node:dns/promises";
 import { readFileSync } from "node:fs";
-import { type Address, formatAddress, formatEndpoint, parseAddress, sameAddress } from "../config/address.ts";
+import { type Address, formatAddress, formatEndpoint, parseAddress } from "../config/address.ts";
 import type { CopyOptions } from "../config/copy.ts";
 import { type InterceptAddress, resolveIntercepts } from "../config/intercepts.ts";
 import { chooseInterfaces, type Interface } from "../config/interfaces.ts";
@@ -10,8 +10,9 @@ import { countPorts, formatPorts, freePorts, type PortRange, partOf, sharedPorts
 import { covers, type Lookup, resolveTransfers, type Service, type Target } from "../config/transfer.ts";
 import { type ResolvedEgress, resolveEgress, sameEgress } from "../inject/egress.ts";
 import { Failure } from "../native/failure.ts";
-import { links, localAddresses } from "../native/netlink.ts";
+import { links } from "../native/netlink.ts";
 import type { EgressConfig, PathConfig } from "../worker/config.ts";
+import { localTest } from "./local.ts";
 import { requirePrivileges } from "./privileges.ts";
 
 /** A target and the ways to it. */
@@ -53,18 +54,13 @@ export interface Host {
   resolveEgress(target: Address): Promise<ResolvedEgress>;
 }
 
-const LOOPBACK6 = Uint8Array.from({ length: 16 }, (_, index) => (index === 15 ? 1 : 0));
-
 /** This host. A dry run sends nothing, changes nothing and needs no privileges. */
 export function thisHost({ mark, dryRun, force }: CopyOptions): Host {
   const sysctl = (name: string) => readFileSync(`/proc/sys/net/ipv4/${name}`, "utf8");
-  const addresses = localAddresses().map(({ bytes }) => bytes);
-  const isLoopback = (bytes: Uint8Array) =>
-    bytes.length === 4 ? bytes[0] === 127 : sameAddress(bytes, LOOPBACK6);
   return {
     lookup: (name) => lookup(name, { all: true }),
     interfaces: links(),
-    isLocal: (bytes) => isLoopback(bytes) || addresses.some((address) => sameAddress(address, bytes)),
+    isLocal: localTest(),
     localPorts: sysctl("ip_local_port_range"),
     reservedPorts: sysctl("ip_local_reserved_ports"),
     resolveEgress: async ({ bytes, family }) => {

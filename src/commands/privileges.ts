@@ -19,12 +19,12 @@ export function missingCapabilities(status: string): string[] {
   return missing;
 }
 
-/** Throws a Failure (exit code 4) that names the capabilities this process lacks. */
-export function requirePrivileges(): void {
+/** Throws a Failure (exit code 4) that names the capabilities this process lacks to do `what`. */
+export function requirePrivileges(what = "capture and send packets"): void {
   const missing = missingCapabilities(readFileSync("/proc/self/status", "utf8"));
   if (missing.length === 0) return;
   throw new Failure(
-    `Cannot capture and send packets: this process lacks ${missing.join(", ")}`,
+    `Cannot ${what}: this process lacks ${missing.join(", ")}`,
     "Run it as root (sudo), or as a service with these ambient capabilities.",
     4,
   );

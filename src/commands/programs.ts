@@ -1,9 +1,15 @@
 /** The kernel programs, carried in the executable; bin/bpf makes them. */
 import { readFileSync } from "node:fs";
+import intercept from "../../dist/bpf/intercept.bpf.o" with { type: "file" };
 import request from "../../dist/bpf/request.bpf.o" with { type: "file" };
 import response from "../../dist/bpf/response.bpf.o" with { type: "file" };
 
-/** The ELF objects to load. */
+/** The ELF object of `xcopy intercept`. */
+export function interceptProgram(): Uint8Array {
+  return readFileSync(intercept);
+}
+
+/** The ELF objects of `xcopy copy`. */
 export function kernelPrograms(): { requestObject: Uint8Array; responseObject: Uint8Array } {
   return { requestObject: readFileSync(request), responseObject: readFileSync(response) };
 }

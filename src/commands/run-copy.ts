@@ -7,14 +7,9 @@ import { labelOf } from "../config/transfer.ts";
 import { Failure } from "../native/failure.ts";
 import { removeLeftovers } from "../ops/leftovers.ts";
 import { createLog, type Log } from "../ops/log.ts";
-import { createStatus, PLAIN_INTERVAL, type Status } from "../ops/status.ts";
-import {
-  type Account,
-  type CaptureCounts,
-  type ReturnPath,
-  renderSummary,
-  takeAccount,
-} from "../ops/summary.ts";
+import { report } from "../ops/report.ts";
+import { createStatus, renderStatus, type Status } from "../ops/status.ts";
+import { type CaptureCounts, type ReturnPath, renderSummary, takeAccount } from "../ops/summary.ts";
 import type { InterceptState } from "../worker/intercepts.ts";
 import { viewShared } from "../worker/shared.ts";
 import { type DataPlane, startDataPlane } from "../worker/start.ts";
@@ -112,18 +107,6 @@ async function copyUntilStopped(kernel: KernelCapture, plane: DataPlane, stop: S
   plane.stop();
 }
 
-/** Says how it goes, by a line on stderr and, where asked for, JSON on stdout; returns what ends it. */
-function report(options: CopyOptions, status: Status, take: () => Account): () => void {
-  const interval = options.statsInterval === null ? PLAIN_INTERVAL : options.statsInterval * 1000;
-  status.start(take, interval);
-  const json = options.json && options.statsInterval !== null;
-  const timer = json ? setInterval(() => console.log(JSON.stringify(take())), interval) : undefined;
-  return () => {
-    clearInterval(timer);
-    status.stop();
-  };
-}
-
 function announce(plan: Plan, kernel: KernelCapture): string {
   const services = plan.services.map(labelOf).join(", ");
   const interfaces = plan.interfaces.map(({ name }) => name).join(", ");
@@ -151,7 +134,7 @@ async function copy(plan: Plan, options: CopyOptions, kernel: KernelCapture, { s
     const use = { ...process.cpuUsage(), rss: process.memoryUsage.rss() };
     return takeAccount((performance.now() - start) / 1000, shared, captureCounts(kernel), use, copies, path);
   };
-  const endReport = report(options, status, take);
+  const endReport = report(options, status, take, renderStatus);
   let exitCode = 0;
   try {
     await copyUntilStopped(kernel, plane, stop, options.drain);

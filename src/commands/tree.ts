@@ -5,7 +5,7 @@ import { HELP, VERSION } from "../config/command.ts";
 import { COPY } from "../config/copy-command.ts";
 import { renderOverview, renderVersion } from "../config/help.ts";
 import { suggest } from "../config/suggest.ts";
-import { fromTcpcopy } from "../config/tcpcopy.ts";
+import { fromIntercept, fromTcpcopy } from "../config/tcpcopy.ts";
 import { Failure } from "../native/failure.ts";
 
 type Loader = () => Promise<CommandDef>;
@@ -18,11 +18,11 @@ const EXAMPLE: [line: string, effect: string] = [
 /** What the command lines of tcpcopy and intercept 1.x are in ours, by the program's name. */
 const CALLED_AS: Record<string, (words: string[]) => string[]> = {
   tcpcopy: (words) => ["copy", ...fromTcpcopy(COPY, words)],
-  intercept: (words) => ["intercept", ...words],
+  intercept: (words) => ["intercept", ...fromIntercept(words)],
 };
 
 /** Commands of the plan that do not exist yet, so that nobody looks for a typing mistake. */
-const PLANNED = ["intercept", "doctor", "record", "top", "status", "compare"];
+const PLANNED = ["doctor", "record", "top", "status", "compare"];
 
 function isOption(word: string | undefined, { name, short }: { name: string; short?: string }): boolean {
   return word === `--${name}` || word === `-${short}`;

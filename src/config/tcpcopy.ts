@@ -17,3 +17,8 @@ export function fromTcpcopy(spec: CommandSpec, words: readonly string[]): string
     gradual.test(word) && !/^[0-9]/.test(words[index + 1] ?? "") ? word + GRADUAL_SECONDS : word,
   );
 }
+
+/** The words of an intercept command line as words of ours: whoever calls it so has a tcpcopy on the other side. */
+export function fromIntercept(words: readonly string[]): string[] {
+  return words.includes("--compat") ? [...words] : ["--compat", ...words];
+}

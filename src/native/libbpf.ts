@@ -5,6 +5,7 @@
  * return a number return a negative errno where they fail.
  */
 import { dlopen, FFIType, type Pointer } from "bun:ffi";
+import { bpfCall } from "./bpf-call.ts";
 import { Failure } from "./failure.ts";
 import { address, EPERM, errno, libc, strerror } from "./libc.ts";
 
@@ -15,6 +16,7 @@ const SYMBOLS = {
   bpf_object__close: { args: [FFIType.ptr], returns: FFIType.void },
   bpf_object__find_map_by_name: { args: [FFIType.ptr, FFIType.ptr], returns: FFIType.ptr },
   bpf_object__find_program_by_name: { args: [FFIType.ptr, FFIType.ptr], returns: FFIType.ptr },
+  bpf_program__set_autoload: { args: [FFIType.ptr, FFIType.bool], returns: FFIType.i32 },
   bpf_program__fd: { args: [FFIType.ptr], returns: FFIType.i32 },
   bpf_map__fd: { args: [FFIType.ptr], returns: FFIType.i32 },
   bpf_map__set_max_entries: { args: [FFIType.ptr, FFIType.u32], returns: FFIType.i32 },
@@ -23,6 +25,10 @@ const SYMBOLS = {
   bpf_map__set_initial_value: { args: [FFIType.ptr, FFIType.ptr, FFIType.u64_fast], returns: FFIType.i32 },
   bpf_map_create: {
     args: [FFIType.i32, FFIType.ptr, FFIType.u32, FFIType.u32, FFIType.u32, FFIType.ptr],
+    returns: FFIType.i32,
+  },
+  bpf_prog_load: {
+    args: [FFIType.i32, FFIType.ptr, FFIType.ptr, FFIType.ptr, FFIType.u64_fast, FFIType.ptr],
     returns: FFIType.i32,
   },
   bpf_map_update_elem: {
@@ -46,18 +52,19 @@ function open(path: string) {
   return dlopen(path, SYMBOLS).symbols;
 }
 
-/** libbpf 1.1 cannot order tcx links: that needs the system call itself. */
-const { syscall } = dlopen("libc.so.6", {
-  syscall: { args: [FFIType.i64_fast, FFIType.i32, FFIType.ptr, FFIType.u32], returns: FFIType.i64_fast },
-}).symbols;
-const SYS_BPF = process.arch === "arm64" ? 280 : 321;
-
 const BPF_LINK_CREATE = 28;
+const BPF_XDP = 37;
 const BPF_TCX_INGRESS = 46;
+const BPF_TCX_EGRESS = 47;
+const XDP_FLAGS_SKB_MODE = 1 << 1;
+const XDP_FLAGS_DRV_MODE = 1 << 2;
 const BPF_F_BEFORE = 1 << 3;
 const BPF_F_AFTER = 1 << 4;
 const BPF_F_LINK = 1 << 13;
+const BPF_MAP_TYPE_PROG_ARRAY = 3;
 const BPF_MAP_TYPE_RINGBUF = 27;
+const BPF_PROG_TYPE_SCHED_CLS = 3;
+const BPF_PROG_TYPE_XDP = 6;
 const BPF_TC_INGRESS = 1;
 const BPF_TC_EGRESS = 2;
 const MFD_CLOEXEC = 1;
@@ -205,16 +212,25 @@ export class BpfObject {
     return lib.bpf_map__fd(this.#map(map));
   }
 
+  /** Leaves a program out of `load`: the kernel may not take it, or it is not needed. */
+  leaveOut(program: string): void {
+    this.#check(lib.bpf_program__set_autoload(this.#program(program), false), `leave out "${program}"`);
+  }
+
   programFd(program: string): number {
-    const found = lib.bpf_object__find_program_by_name(this.#object, text(program));
-    if (!found)
-      throw new Failure(`Cannot find the program "${program}" in "${this.#name}"`, "Build xcopy again", 5);
-    return lib.bpf_program__fd(found);
+    return lib.bpf_program__fd(this.#program(program));
   }
 
   /** Closes all descriptors of it; programs that are attached stay loaded. */
   close(): void {
     lib.bpf_object__close(this.#object);
+  }
+
+  #program(name: string): Pointer {
+    const found = lib.bpf_object__find_program_by_name(this.#object, text(name));
+    if (!found)
+      throw new Failure(`Cannot find the program "${name}" in "${this.#name}"`, "Build xcopy again", 5);
+    return found as Pointer;
   }
 
   #map(name: string): Pointer {
@@ -227,13 +243,61 @@ export class BpfObject {
     if (result < 0) throw bpfFailure(`${what} of the BPF object "${this.#name}"`, -result);
   }
 
-  /** The end of what the verifier said: the reason comes last. */
   #verifierLog(): string {
-    const end = this.#log.indexOf(0);
-    if (end <= 0) return "";
-    const lines = new TextDecoder().decode(this.#log.subarray(0, end)).trimEnd().split("\n");
-    return `\n${lines.slice(-12).join("\n")}`;
+    return endOf(this.#log);
   }
+}
+
+/** The end of what the verifier said: the reason comes last. */
+function endOf(log: Uint8Array): string {
+  const end = log.indexOf(0);
+  if (end <= 0) return "";
+  const lines = new TextDecoder().decode(log.subarray(0, end)).trimEnd().split("\n");
+  return `\n${lines.slice(-12).join("\n")}`;
+}
+
+/**
+ * Loads a program given as eBPF instructions (struct bpf_insn, 8 bytes each). An XDP program can be loaded with the attach
+ * type that libbpf gives to SEC("xdp"), and without one. Returns its descriptor. Throws a Failure: 4 without privilege, 5
+ * where the verifier refuses it.
+ */
+export function loadProgram(
+  kind: "tc" | "xdp",
+  name: string,
+  instructions: Uint8Array,
+  attachType: "xdp" | "none" = "none",
+): number {
+  const log = new Uint8Array(new ArrayBuffer(VERIFIER_LOG_BYTES));
+  const options = memory(104); // struct bpf_prog_load_opts
+  options.setBigUint64(0, 104n, true);
+  options.setInt32(12, attachType === "xdp" ? BPF_XDP : 0, true);
+  options.setUint32(92, log.length, true);
+  pointerTo(options, 96, log);
+  const fd = lib.bpf_prog_load(
+    kind === "tc" ? BPF_PROG_TYPE_SCHED_CLS : BPF_PROG_TYPE_XDP,
+    text(name),
+    text("Dual BSD/GPL"),
+    instructions,
+    instructions.length / 8,
+    new Uint8Array(options.buffer),
+  );
+  if (fd < 0) throw bpfFailure(`load the BPF program "${name}"`, -fd, endOf(log));
+  return fd;
+}
+
+/**
+ * An array of programs with one place, for a tail call. The kernel empties it when its last descriptor is closed, even
+ * while a program uses it. Returns its descriptor. Throws a Failure.
+ */
+export function createProgramArray(): number {
+  const fd = lib.bpf_map_create(BPF_MAP_TYPE_PROG_ARRAY, text("xcopy_programs"), 4, 4, 1, null);
+  if (fd < 0) throw bpfFailure("create a BPF program array", -fd);
+  return fd;
+}
+
+/** Puts a program into the array. Returns 0, or a negative errno: -EINVAL for a program that is not like its caller. */
+export function setProgram(array: number, programFd: number): number {
+  return lib.bpf_map_update_elem(array, Uint32Array.of(0), Uint32Array.of(programFd), 0);
 }
 
 /** A BPF ring buffer of `bytes` (a power of two and a multiple of the page size). Throws a Failure. */
@@ -273,35 +337,64 @@ export function lookupMap(fd: number, key: Uint8Array, value: Uint8Array): void 
   if (result < 0) throw bpfFailure("read a BPF map", -result);
 }
 
-/**
- * Attaches a program to the ingress of an interface by a tcx link, which ends with its descriptor: in front of all
- * others, or right behind the link `after`. Returns the descriptor, or a negative errno; EINVAL where the kernel has no
- * tcx (before 6.6), ENODEV where there is no such interface.
- */
-export function createTcxLink(programFd: number, ifindex: number, after?: number): number {
+/** From the network to this host, or the other way. */
+export type Direction = "ingress" | "egress";
+
+/** BPF_LINK_CREATE, as libbpf 1.1 cannot order tcx links: the descriptor, or a negative errno. `behind` and `flags` are what the kind of link has there. */
+function createLink(programFd: number, ifindex: number, type: number, flags: number, behind = 0): number {
   const attributes = memory(32); // union bpf_attr, link_create
   attributes.setUint32(0, programFd, true);
   attributes.setUint32(4, ifindex, true);
-  attributes.setUint32(8, BPF_TCX_INGRESS, true);
-  attributes.setUint32(12, after === undefined ? BPF_F_BEFORE : BPF_F_AFTER | BPF_F_LINK, true);
-  attributes.setUint32(16, after ?? 0, true);
-  const fd = Number(syscall(SYS_BPF, BPF_LINK_CREATE, new Uint8Array(attributes.buffer), 32));
-  return fd < 0 ? -errno() : fd;
+  attributes.setUint32(8, type, true);
+  attributes.setUint32(12, flags, true);
+  attributes.setUint32(16, behind, true);
+  return bpfCall(BPF_LINK_CREATE, address(attributes), 32);
 }
 
-/** Where a classifier hangs on the ingress of an interface. */
+/**
+ * Attaches a program to an interface by a tcx link, which ends with its descriptor: in front of all others, or right
+ * behind the link `after`. Returns the descriptor, or a negative errno; EINVAL where the kernel has no tcx (before 6.6),
+ * ENODEV where there is no such interface.
+ */
+export function createTcxLink(
+  programFd: number,
+  ifindex: number,
+  direction: Direction,
+  after?: number,
+): number {
+  const type = direction === "egress" ? BPF_TCX_EGRESS : BPF_TCX_INGRESS;
+  const flags = after === undefined ? BPF_F_BEFORE : BPF_F_AFTER | BPF_F_LINK;
+  return createLink(programFd, ifindex, type, flags, after);
+}
+
+/**
+ * Attaches an XDP program to an interface by a link, which ends with its descriptor (Linux 5.9): in the driver
+ * (`native`) or behind it. Returns the descriptor, or a negative errno; EBUSY where another one is attached, EOPNOTSUPP
+ * (and others) where the driver cannot.
+ */
+export function createXdpLink(programFd: number, ifindex: number, mode: "native" | "generic"): number {
+  return createLink(programFd, ifindex, BPF_XDP, mode === "native" ? XDP_FLAGS_DRV_MODE : XDP_FLAGS_SKB_MODE);
+}
+
+/** Where a classifier hangs on an interface. */
 export interface FilterPlace {
   ifindex: number;
+  /** Ingress if absent. */
+  direction?: Direction;
   handle: number;
   priority: number;
 }
 
-function ingress(ifindex: number, point = BPF_TC_INGRESS): Uint8Array {
+function hook(ifindex: number, point: number): Uint8Array {
   const hook = memory(24); // struct bpf_tc_hook
   hook.setBigUint64(0, 24n, true);
   hook.setInt32(8, ifindex, true);
   hook.setInt32(12, point, true);
   return new Uint8Array(hook.buffer);
+}
+
+function hookOf({ ifindex, direction }: FilterPlace): Uint8Array {
+  return hook(ifindex, direction === "egress" ? BPF_TC_EGRESS : BPF_TC_INGRESS);
 }
 
 function filterOptions(place: FilterPlace, programFd: number): DataView {
@@ -315,28 +408,28 @@ function filterOptions(place: FilterPlace, programFd: number): DataView {
 
 /** Makes the clsact qdisc of an interface. Returns 0, or -EEXIST where it (or `ingress`) is there, or another negative errno. */
 export function createClsact(ifindex: number): number {
-  return lib.bpf_tc_hook_create(ingress(ifindex));
+  return lib.bpf_tc_hook_create(hook(ifindex, BPF_TC_INGRESS));
 }
 
 /** Removes the clsact qdisc with every filter on it. Returns 0 or a negative errno. */
 export function destroyClsact(ifindex: number): number {
-  return lib.bpf_tc_hook_destroy(ingress(ifindex, BPF_TC_INGRESS | BPF_TC_EGRESS));
+  return lib.bpf_tc_hook_destroy(hook(ifindex, BPF_TC_INGRESS | BPF_TC_EGRESS));
 }
 
 /** Adds a direct-action classifier. Returns 0 or a negative errno: -EEXIST or -EINVAL where the place is taken. */
 export function attachFilter(place: FilterPlace, programFd: number): number {
-  return lib.bpf_tc_attach(ingress(place.ifindex), new Uint8Array(filterOptions(place, programFd).buffer));
+  return lib.bpf_tc_attach(hookOf(place), new Uint8Array(filterOptions(place, programFd).buffer));
 }
 
 /** Removes a classifier. Returns 0 or a negative errno: -ENOENT or -EINVAL where it is gone. */
 export function detachFilter(place: FilterPlace): number {
-  return lib.bpf_tc_detach(ingress(place.ifindex), new Uint8Array(filterOptions(place, 0).buffer));
+  return lib.bpf_tc_detach(hookOf(place), new Uint8Array(filterOptions(place, 0).buffer));
 }
 
 /** Id of the program that a classifier runs, or a negative errno. */
 export function queryFilter(place: FilterPlace): number {
   const options = filterOptions(place, 0);
-  const result = lib.bpf_tc_query(ingress(place.ifindex), new Uint8Array(options.buffer));
+  const result = lib.bpf_tc_query(hookOf(place), new Uint8Array(options.buffer));
   return result < 0 ? result : options.getUint32(16, true);
 }
 
@@ -353,16 +446,19 @@ export interface TestRun {
   nanoseconds: number;
 }
 
-/** Runs a classifier `repeat` times over an Ethernet frame in the kernel. For tests. Throws a Failure. */
+/**
+ * Runs a classifier, or with `context` null an XDP program, `repeat` times over an Ethernet frame in the kernel. For
+ * tests. Throws a Failure.
+ */
 export function testRun(
   programFd: number,
   frame: Uint8Array,
-  context: TestContext = {},
+  context: TestContext | null = {},
   repeat = 1,
 ): TestRun {
   const skb = memory(192); // struct __sk_buff
-  skb.setUint32(8, context.mark ?? 0, true);
-  skb.setUint32(40, context.ifindex ?? 0, true);
+  skb.setUint32(8, context?.mark ?? 0, true);
+  skb.setUint32(40, context?.ifindex ?? 0, true);
   const skbBytes = new Uint8Array(skb.buffer);
   const input = new Uint8Array(new ArrayBuffer(frame.length));
   input.set(frame);
@@ -370,8 +466,10 @@ export function testRun(
   options.setBigUint64(0, 80n, true);
   pointerTo(options, 8, input);
   options.setUint32(24, input.length, true);
-  pointerTo(options, 32, skbBytes);
-  options.setUint32(48, skbBytes.length, true);
+  if (context !== null) {
+    pointerTo(options, 32, skbBytes);
+    options.setUint32(48, skbBytes.length, true);
+  }
   options.setInt32(60, repeat, true);
   const result = lib.bpf_prog_test_run_opts(programFd, new Uint8Array(options.buffer));
   if (result < 0) throw bpfFailure("run a BPF program for a test", -result);

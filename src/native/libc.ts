@@ -24,6 +24,8 @@ export const libc = dlopen("libc.so.6", {
   read: { args: [i32, pointer, u64_fast], returns: i64 },
   write: { args: [i32, pointer, u64_fast], returns: i64 },
   close: { args: [i32], returns: i32 },
+  dup2: { args: [i32, i32], returns: i32 },
+  pipe2: { args: [pointer, i32], returns: i32 },
   mmap: { args: [u64_fast, u64_fast, i32, i32, i32, i64], returns: u64_fast },
   munmap: { args: [u64_fast, u64_fast], returns: i32 },
   epoll_create1: { args: [i32], returns: i32 },
@@ -36,6 +38,7 @@ export const libc = dlopen("libc.so.6", {
   prctl: { args: [i32, u64_fast, u64_fast, u64_fast, u64_fast], returns: i32 },
   poll: { args: [pointer, u64_fast, i32], returns: i32 },
   geteuid: { args: [], returns: u32 },
+  recvmmsg: { args: [i32, pointer, u32, i32, pointer], returns: i32 },
   listen: { args: [i32, i32], returns: i32 },
   accept4: { args: [i32, pointer, pointer, i32], returns: i32 },
   connect: { args: [i32, pointer, u32], returns: i32 },
@@ -69,6 +72,10 @@ export const EFD_NONBLOCK = 0o4000;
 export const EFD_CLOEXEC = 0o2000000;
 export const CLOCK_MONOTONIC = 1;
 export const PR_SET_TIMERSLACK = 29;
+export const SO_RCVBUF = 8;
+export const SO_RCVBUFFORCE = 33;
+
+export const O_CLOEXEC = 0o2000000;
 export const SOCK_STREAM = 1;
 export const SOCK_NONBLOCK = 0o4000;
 export const IPPROTO_TCP = 6;
@@ -89,13 +96,17 @@ export const ENOENT = 2;
 export const EINTR = 4;
 export const EAGAIN = 11;
 export const EACCES = 13;
+export const EBUSY = 16;
 export const EEXIST = 17;
+export const ENODEV = 19;
 export const EINVAL = 22;
 export const EMSGSIZE = 90;
 export const ENETDOWN = 100;
 export const ENETUNREACH = 101;
 export const ENOBUFS = 105;
 export const EHOSTUNREACH = 113;
+export const ENOMEM = 12;
+export const EPROTONOSUPPORT = 93;
 export const EADDRINUSE = 98;
 export const EADDRNOTAVAIL = 99;
 export const EINPROGRESS = 115;

@@ -1,6 +1,6 @@
 /**
- * An array of `struct mmsghdr` for sendmmsg(2), laid out once and reused: each message has one or two parts and, where
- * `nameLength` is not 0, a destination of its own in `names`.
+ * An array of `struct mmsghdr` for sendmmsg(2) and recvmmsg(2), laid out once and reused: each message has one or two
+ * parts and, where `nameLength` is not 0, a destination of its own in `names`.
  */
 import { address, errno, libc, MSG_DONTWAIT } from "./libc.ts";
 
@@ -60,6 +60,17 @@ export class Messages {
   send(fd: number, from: number, to: number): number {
     const sent = libc.sendmmsg(fd, this.at + from * MESSAGE, to - from, MSG_DONTWAIT) as number;
     return sent < 0 ? -errno() : sent;
+  }
+
+  /** Receives into the first `count` messages without waiting: how many were filled, or -errno. */
+  receive(fd: number, count: number): number {
+    const filled = libc.recvmmsg(fd, this.at, count, MSG_DONTWAIT, null) as number;
+    return filled < 0 ? -errno() : filled;
+  }
+
+  /** Bytes that were received into a message, at most its room. */
+  received(message: number): number {
+    return this.words[message * MESSAGE_WORDS + 14]!;
   }
 }
 

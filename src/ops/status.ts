@@ -10,8 +10,8 @@ export const PLAIN_INTERVAL = 10_000;
 export interface Status {
   /** Prints a line of talk; the live line stays below it. */
   print(line: string): void;
-  /** Starts showing what `take` returns: every `interval` ms, on a terminal more often. */
-  start(take: () => Account, interval: number): void;
+  /** Starts showing the line that `render` returns: every `interval` ms, on a terminal more often. */
+  start(render: () => string, interval: number): void;
   /** Stops and, on a terminal, removes the line. */
   stop(): void;
 }
@@ -51,9 +51,9 @@ export function createStatus(stream: NodeJS.WriteStream): Status {
       write(text);
       if (live && timer) live(line);
     },
-    start: (take, interval) => {
-      timer = setInterval(() => show(renderStatus(take())), live ? LIVE_INTERVAL : interval);
-      if (live) show(renderStatus(take()));
+    start: (render, interval) => {
+      timer = setInterval(() => show(render()), live ? LIVE_INTERVAL : interval);
+      if (live) show(render());
     },
     stop: () => {
       clearInterval(timer);

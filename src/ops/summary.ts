@@ -134,12 +134,12 @@ const ADVICE: Record<LossReason, string> = {
   ended: "raise --drain",
 };
 
-function number(value: number): string {
+export function number(value: number): string {
   return value.toLocaleString("en-US");
 }
 
 /** `3.4 MB`. */
-function bytes(value: number): string {
+export function bytes(value: number): string {
   const units = ["B", "kB", "MB", "GB", "TB"];
   let unit = 0;
   for (; value >= 1000 && unit < units.length - 1; unit++) value /= 1000;
@@ -153,7 +153,7 @@ export function duration(us: number): string {
 }
 
 /** A share in percent, never `0 %` or `100 %` where that is not the whole truth. */
-function percent(part: number, whole: number): string {
+export function percent(part: number, whole: number): string {
   if (part === 0 || whole === 0) return "0 %";
   const share = (100 * part) / whole;
   if (share < 0.01) return "less than 0.01 %";

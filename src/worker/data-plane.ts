@@ -1,23 +1,12 @@
 /** The worker's entry: waits for its configuration, runs the loop, says how it ended. */
 import type { DataPlaneConfig } from "./config.ts";
+import type { InterceptState } from "./intercepts.ts";
 import { runLoop } from "./loop.ts";
-import type { FromWorker } from "./start.ts";
+import type { Findings } from "./preflight.ts";
+import { serveThread } from "./thread.ts";
 
 declare const self: Worker;
 
-const post = (message: FromWorker): void => self.postMessage(message);
-
-self.onmessage = (event: MessageEvent<DataPlaneConfig & { wake: number }>): void => {
-  try {
-    runLoop(event.data, event.data.wake, {
-      onReady: (findings) => post({ kind: "ready", findings }),
-      onIntercept: (state) => post({ kind: "intercept", state }),
-    });
-    post({ kind: "ended" });
-  } catch (error) {
-    post({
-      kind: "failed",
-      message: error instanceof Error ? (error.stack ?? error.message) : String(error),
-    });
-  }
-};
+serveThread<DataPlaneConfig, Findings, InterceptState>(self, (config, onReady, onIntercept) =>
+  runLoop(config, config.wake, { onReady, onIntercept }),
+);

@@ -28,13 +28,17 @@ const COUNTERS = [...ENGINE_COUNTERS, ...OWN_COUNTERS] as const;
 
 export type Counter = EngineCounter | (typeof OWN_COUNTERS)[number];
 
-export interface Shared {
-  /** [0]: RUN, DRAIN or STOP; [1]: milliseconds that a drain may take. */
-  command: Int32Array;
+/** Counters of a worker, as of the end of a round. */
+export interface Published {
   /** [0]: publications so far; even and odd ones have counters of their own. */
   version: Int32Array;
-  /** As of the end of a round. Engine counters first, in the order of ENGINE_COUNTERS, then the data plane's own. */
   counters: [even: Float64Array, odd: Float64Array];
+}
+
+/** The engine's counters come first, in the order of ENGINE_COUNTERS, then the data plane's own. */
+export interface Shared extends Published {
+  /** [0]: RUN, DRAIN or STOP; [1]: milliseconds that a drain may take. */
+  command: Int32Array;
   /** us from capture to the hand-over to the kernel; see histogram.ts. */
   lag: Uint32Array;
 }
@@ -72,14 +76,14 @@ export function createCounters(): Float64Array {
 }
 
 /** Makes counters that add up visible to the main thread, all at once; for the worker, between two rounds. */
-export function publish({ version, counters }: Shared, counted: Float64Array): void {
+export function publish({ version, counters }: Published, counted: Float64Array): void {
   const next = version[0]! + 1;
   counters[next & 1 ? 1 : 0].set(counted);
   Atomics.add(version, 0, 1);
 }
 
 /** All counters of one moment; for the main thread. It never waits for a worker that is stopped in the middle. */
-export function takeCounters({ version, counters }: Shared): Float64Array {
+export function takeCounters({ version, counters }: Published): Float64Array {
   for (;;) {
     const before = Atomics.load(version, 0);
     const taken = counters[before & 1 ? 1 : 0].slice();

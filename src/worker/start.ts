@@ -1,16 +1,9 @@
 /** The main thread's side of the data plane. */
-import { address, EFD_CLOEXEC, EFD_NONBLOCK, libc } from "../native/libc.ts";
 import type { DataPlaneConfig } from "./config.ts";
 import type { InterceptState } from "./intercepts.ts";
 import type { Findings } from "./preflight.ts";
 import { DRAIN, STOP, viewShared } from "./shared.ts";
-
-/** What the worker says. */
-export type FromWorker =
-  | { kind: "ready"; findings: Findings }
-  | { kind: "intercept"; state: InterceptState }
-  | { kind: "ended" }
-  | { kind: "failed"; message: string };
+import { startThread } from "./thread.ts";
 
 export interface DataPlane {
   /** Resolves when the loop runs and every path was tried (within seconds); rejects if it could not start. */
@@ -32,40 +25,11 @@ export function startDataPlane(
   onIntercept: (state: InterceptState) => void = () => {},
 ): DataPlane {
   const { command } = viewShared(config.shared);
-  const wake = libc.eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-  const ready = Promise.withResolvers<Findings>();
-  const ended = Promise.withResolvers<void>();
-  // Whoever waits for one of the two only must not die of the other.
-  ready.promise.catch(() => {});
-  ended.promise.catch(() => {});
-
   const worker = new Worker(new URL("./data-plane.ts", import.meta.url).href);
-  const fail = (message: string): void => {
-    const error = new Error(message);
-    ready.reject(error);
-    ended.reject(error);
-    worker.terminate();
-  };
-  worker.onerror = (event) => fail(event.message);
-  worker.onmessage = (event: MessageEvent<FromWorker>) => {
-    const message = event.data;
-    if (message.kind === "ready") ready.resolve(message.findings);
-    else if (message.kind === "intercept") onIntercept(message.state);
-    else if (message.kind === "failed") fail(message.message);
-    else {
-      ended.resolve();
-      worker.terminate();
-    }
-  };
-  worker.postMessage({ ...config, wake });
-
-  const ask = (what: number): void => {
-    Atomics.store(command, 0, what);
-    libc.write(wake, address(new BigUint64Array([1n])), 8);
-  };
+  const { ready, ended, ask } = startThread<Findings, InterceptState>(worker, config, command, onIntercept);
   return {
-    ready: ready.promise,
-    ended: ended.promise,
+    ready,
+    ended,
     drain(ms) {
       Atomics.store(command, 1, ms);
       ask(DRAIN);

@@ -32,8 +32,10 @@ export interface Frame {
   payload?: Uint8Array | string | number;
   /** Bytes of IPv4 options, a multiple of 4. */
   ipOptions?: number;
-  /** Bytes of TCP options, a multiple of 4. */
+  /** Bytes of TCP options, a multiple of 4; no operation each. */
   tcpOptions?: number;
+  /** The TCP options themselves, in place of these. */
+  options?: number[];
   /** IPv6 extension headers, in order: type, or type and bytes (a multiple of 8). */
   extensions?: (number | [type: number, bytes: number])[];
   id?: number;
@@ -75,20 +77,20 @@ function payloadOf(frame: Frame): Uint8Array {
 }
 
 function tcpHeader(frame: Frame): number[] {
-  const options = frame.tcpOptions ?? 0;
+  const options = frame.options ?? Array<number>(frame.tcpOptions ?? 0).fill(1);
   return [
     ...u16(frame.sourcePort ?? 50000),
     ...u16(frame.destinationPort ?? 80),
     ...u32(frame.seq ?? 1000),
     ...u32(frame.ack ?? 2000),
-    (5 + options / 4) << 4,
+    (5 + options.length / 4) << 4,
     frame.flags ?? ACK | PSH,
     ...u16(frame.window ?? 64240),
     0,
     0,
     0,
     0,
-    ...Array<number>(options).fill(1),
+    ...options,
   ];
 }
 

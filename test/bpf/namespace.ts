@@ -14,6 +14,20 @@ export function command(...words: string[]): string {
   return stdout.toString();
 }
 
+/** Calls `inside` with this thread in a network namespace; it must not wait for anything. */
+export function enterNamespace<T>(name: string, inside: () => T): T {
+  const before = openSync("/proc/thread-self/ns/net", "r");
+  const here = openSync(`/run/netns/${name}`, "r");
+  try {
+    if (setns(here, CLONE_NEWNET) !== 0) throw new Error(`Cannot enter ${name}`);
+    return inside();
+  } finally {
+    setns(before, CLONE_NEWNET);
+    closeSync(before);
+    closeSync(here);
+  }
+}
+
 let made = 0;
 const open = new Set<Namespace>();
 process.on("exit", () => {
@@ -45,16 +59,7 @@ export class Namespace {
 
   /** Calls `inside` with this thread in the namespace; it must not wait for anything. */
   enter<T>(inside: () => T): T {
-    const before = openSync("/proc/thread-self/ns/net", "r");
-    const here = openSync(`/run/netns/${this.name}`, "r");
-    try {
-      if (setns(here, CLONE_NEWNET) !== 0) throw new Error(`Cannot enter ${this.name}`);
-      return inside();
-    } finally {
-      setns(before, CLONE_NEWNET);
-      closeSync(before);
-      closeSync(here);
-    }
+    return enterNamespace(this.name, inside);
   }
 
   remove(): void {

@@ -16,11 +16,11 @@ const IFF_NO_PI = 0x1000;
 export const HOST_MAC = [2, 0, 0, 0, 0, 2];
 
 export class Link {
-  /** The name and index of the interface in `host`. */
+  /** The name and index of the interface in `host`; in `client` it is "xca". */
   readonly interface = "xcb";
   readonly ifindex: number;
   readonly host = new Namespace();
-  readonly #client = new Namespace();
+  readonly client = new Namespace();
   readonly #socket: number;
 
   /** The host has the addresses 10.0.0.2 and fd00::2. IPv6 may be sent as large as it allows, IPv4 nearly so. */
@@ -36,14 +36,14 @@ export class Link {
       "netns",
       this.host.name,
     ];
-    this.#client.ip("link", "add", "xca", "address", "02:00:00:00:00:01", ...peer);
+    this.client.ip("link", "add", "xca", "address", "02:00:00:00:00:01", ...peer);
     this.host.ip("addr", "add", "10.0.0.2/24", "dev", "xcb");
     this.host.ip("addr", "add", "fd00::2/64", "dev", "xcb", "nodad");
     this.host.ip("link", "set", "xcb", "mtu", "9000", "up");
     const sizes = ["mtu", "9000", "gso_max_size", "80000"];
-    this.#client.ip("link", "set", "xca", ...sizes, "up");
+    this.client.ip("link", "set", "xca", ...sizes, "up");
     this.ifindex = this.host.ifindex("xcb");
-    this.#socket = openSender(this.#client, this.#client.ifindex("xca"));
+    this.#socket = openSender(this.client, this.client.ifindex("xca"));
   }
 
   /** Sends a frame as it is; all but its first `linear` bytes lie outside the linear part of the packet. */
@@ -69,7 +69,7 @@ export class Link {
 
   remove(): void {
     libc.close(this.#socket);
-    this.#client.remove();
+    this.client.remove();
     this.host.remove();
   }
 
@@ -99,7 +99,7 @@ export class Tun {
   readonly ifindex: number;
   readonly #fd: number;
 
-  constructor(namespace: Namespace, name: string) {
+  constructor(namespace: Pick<Namespace, "enter" | "ip" | "ifindex">, name: string) {
     const request = new DataView(new ArrayBuffer(40)); // struct ifreq
     new Uint8Array(request.buffer).set(new TextEncoder().encode(name));
     request.setUint16(16, IFF_TUN | IFF_NO_PI, true);

@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-3-Clause */
+/*
+ * The programs of `xcopy intercept`. On the target: `learn` at ingress finds out which flows are
+ * forged, by the cookie on their SYN, and `catch` at egress takes what the target answers to them
+ * off the wire, its headers to the rings. On an assistant `swallow` takes all that a filter hands
+ * to it. Nothing else is touched.
+ *
+ * A stalled or dead user space makes nothing pass: no real client may ever see these packets.
+ */
+#include <linux/bpf.h>
+
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+
+#include "frame.h"
+#include "glance.h"
+#include "headers.h"
+#include "option.h"
+#include "parse.h"
+#include "quoted.h"
+#include "state.h"
+
+/* Index of records that belong to no flow that the kernel knows. */
+#define NO_SLOT 0xffffffff
+/* Set in the value of flows that user space registered, which no SYN takes away. */
+#define REGISTERED 0x80000000
+
+struct service {
+    __u8 address[16]; /* zero: any address */
+    __u16 zero;
+    __u16 family;
+};
+
+/* To the index of the service's ports in `ports`. */
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(max_entries, 1);
+    __type(key, struct service);
+    __type(value, __u32);
+} services SEC(".maps");
+
+/* Cookie as it stands on the wire, to the slot of the copy that has it. */
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(max_entries, 1024);
+    __type(key, __u64);
+    __type(value, __u32);
+} cookies SEC(".maps");
+
+/* IPv4 addresses: 4 bytes and zeros. */
+struct flow {
+    __u8 client[16];
+    __u8 server[16];
+    __be16 client_port;
+    __be16 server_port;
+};
+
+/* The forged flows, to the slot of the copy that sends them. */
+struct {
+    __uint(type, BPF_MAP_TYPE_LRU_HASH);
+    __uint(max_entries, 1);
+    __type(key, struct flow);
+    __type(value, __u32);
+} learned SEC(".maps");
+
+static __always_inline int service_has(const __u8 *address, __u16 family, __be16 port) {
+    struct service key = {.family = family};
+    if (address)
+        __builtin_memcpy(key.address, address, sizeof(key.address));
+    __u32 *index = bpf_map_lookup_elem(&services, &key);
+    return index && port_is_in(*index, port);
+}
+
+static __always_inline struct flow flow_of(const __u8 *client, const __u8 *server,
+                                           __be16 client_port, __be16 server_port) {
+    struct flow flow;
+    __builtin_memcpy(flow.client, client, sizeof(flow.client));
+    __builtin_memcpy(flow.server, server, sizeof(flow.server));
+    flow.client_port = client_port;
+    flow.server_port = server_port;
+    return flow;
+}
+
+/*
+ * A SYN without our option is a real client's: if a forged flow had its addresses and ports before,
+ * that one is over.
+ */
+static __always_inline void forget(const struct flow *flow) {
+    __u32 *slot = bpf_map_lookup_elem(&learned, flow);
+    if (!slot || *slot & REGISTERED)
+        return;
+    bpf_map_delete_elem(&learned, flow);
+    add(FORGOTTEN, 1);
+}
+
+SEC("tc")
+int xcopy_learn(struct __sk_buff *skb) {
+    struct segment segment;
+    struct addresses addresses;
+    if (is_certainly_not_ours(skb, DESTINATION_PORT) || parse(skb, &segment) != SEGMENT ||
+        (segment.flags & (FLAG_SYN | FLAG_ACK)) != FLAG_SYN ||
+        !port_matches(segment.destination_port) || read_addresses(skb, &segment, &addresses))
+        return PASS;
+    __be16 port = segment.destination_port;
+    if (!service_has(addresses.destination, segment.family, port) &&
+        !service_has(0, segment.family, port))
+        return PASS;
+    struct flow flow = flow_of(addresses.source, addresses.destination, segment.source_port, port);
+    __u64 cookie;
+    if (!read_cookie(skb, &segment, &cookie)) {
+        forget(&flow);
+        return PASS;
+    }
+    __u32 *slot = bpf_map_lookup_elem(&cookies, &cookie);
+    if (!slot) {
+        add(UNKNOWN_COOKIES, 1);
+        return PASS;
+    }
+    __u32 value = *slot;
+    bpf_map_update_elem(&learned, &flow, &value, BPF_ANY);
+    add(LEARNED, 1);
+    return PASS;
+}
+
+/*
+ * Drops a packet at egress. The sender must not hear of it: TCP takes a verdict of DROP for a full
+ * queue, and sends the same bytes again without ever having counted them as sent, so that an
+ * acknowledgement of them would be one of nothing (tcp_transmit_skb, NET_XMIT_DROP). A redirect to
+ * an interface that does not exist (no interface has index 0) frees the packet and tells TCP that
+ * it was sent.
+ */
+static __always_inline int drop_silently(void) { return bpf_redirect(0, 0); }
+
+/* Such messages go to the client, who sent nothing. */
+static __always_inline int is_error_to_client(struct __sk_buff *skb) {
+    struct quoted quoted;
+    if (read_quoted(skb, &quoted))
+        return 0;
+    struct flow flow = flow_of(quoted.addresses.source, quoted.addresses.destination,
+                               quoted.ports.source, quoted.ports.destination);
+    return bpf_map_lookup_elem(&learned, &flow) != 0;
+}
+
+SEC("tc")
+int xcopy_catch(struct __sk_buff *skb) {
+    struct segment segment;
+    struct addresses addresses;
+    if (is_certainly_not_ours(skb, SOURCE_PORT))
+        return PASS;
+    enum parsed parsed = parse(skb, &segment);
+    if (parsed == OTHER && is_error_to_client(skb)) {
+        add(ICMP_ERRORS, 1);
+        return drop_silently();
+    }
+    if (parsed == FRAGMENT)
+        add(FRAGMENTS, 1);
+    if (parsed != SEGMENT || !port_matches(segment.source_port) ||
+        read_addresses(skb, &segment, &addresses))
+        return PASS;
+    struct flow flow = flow_of(addresses.destination, addresses.source, segment.destination_port,
+                               segment.source_port);
+    __u32 *slot = bpf_map_lookup_elem(&learned, &flow);
+    if (!slot)
+        return PASS;
+    __u32 index = *slot & ~REGISTERED;
+    __u64 now_us = bpf_ktime_get_ns() / 1000;
+    if (alive(now_us))
+        capture_headers(skb, &segment, index, now_us);
+    else
+        add(INERT, 1);
+    return drop_silently();
+}
+
+/* Whether a packet that a filter chose has headers for user space; counts why not. */
+static __always_inline int is_readable(enum parsed parsed, __u64 now_us) {
+    if (parsed == SEGMENT && alive(now_us))
+        return 1;
+    add(parsed == SEGMENT ? INERT : parsed == FRAGMENT ? FRAGMENTS : UNREADABLE, 1);
+    return 0;
+}
+
+SEC("tc")
+int xcopy_swallow(struct __sk_buff *skb) {
+    struct segment segment;
+    __u64 now_us = bpf_ktime_get_ns() / 1000;
+    if (is_readable(parse(skb, &segment), now_us))
+        capture_headers(skb, &segment, NO_SLOT, now_us);
+    return DROP;
+}
+
+SEC("xdp")
+int xcopy_swallow_xdp(struct xdp_md *frame) {
+    struct segment segment;
+    __u64 now_us = bpf_ktime_get_ns() / 1000;
+    if (is_readable(parse_frame(frame, &segment), now_us))
+        capture_frame_headers(frame, &segment, NO_SLOT, now_us);
+    return XDP_DROP;
+}
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -1,0 +1,82 @@
+/** Where the programs of one process hang: tcx links, or classifiers on kernels without them. */
+import { Failure } from "../native/failure.ts";
+import { interfaceName } from "../native/filters.ts";
+import { bpfFailure, createTcxLink } from "../native/libbpf.ts";
+import { EINVAL, ENODEV, libc } from "../native/libc.ts";
+import { ClsactFilters, DIRECTIONS, type Kind } from "./clsact.ts";
+
+export type Hook = "tcx" | "clsact";
+
+export class Attachments {
+  readonly #wanted: "auto" | Hook;
+  readonly #links: { ifindex: number; kind: Kind; fd: number }[] = [];
+  #filters: ClsactFilters | undefined;
+  #hook: Hook;
+
+  /** `auto`: tcx where the kernel has it. */
+  constructor(wanted: "auto" | Hook) {
+    this.#wanted = wanted;
+    this.#hook = wanted === "clsact" ? "clsact" : "tcx";
+  }
+
+  /** What is used; with `auto` it is certain after the first `attach`. */
+  get hook(): Hook {
+    return this.#hook;
+  }
+
+  /**
+   * Attaches a program in front of all that are there; requests behind the responses of this process. Throws a Failure:
+   * 2 for an interface that is not there, 4 without privilege, 5 where the kernel cannot. Returns the descriptor of the
+   * link, -1 for a classifier.
+   */
+  attach(kind: Kind, programFd: number, ifindex: number): number {
+    const name = interfaceName(ifindex);
+    if (name === null) {
+      throw new Failure(`Cannot attach to interface ${ifindex}: no such interface`, "List them: ip link", 2);
+    }
+    if (this.#hook === "tcx") {
+      const before = this.#links.find((link) => link.ifindex === ifindex && link.kind === "response");
+      const after = kind === "request" ? before?.fd : undefined;
+      const fd = createTcxLink(programFd, ifindex, DIRECTIONS[kind], after);
+      if (fd >= 0) {
+        this.#links.push({ ifindex, kind, fd });
+        return fd;
+      }
+      if (fd === -ENODEV) {
+        throw new Failure(`Cannot attach to interface "${name}": it is gone`, "List them: ip link", 2);
+      }
+      if (fd !== -EINVAL) throw bpfFailure(`attach to interface "${name}" by tcx`, -fd);
+      if (this.#wanted === "tcx" || this.#links.length > 0) {
+        throw new Failure(
+          `Cannot attach to interface "${name}" by tcx: this kernel has none`,
+          "Use Linux 6.6 or newer, or the hook clsact",
+          5,
+        );
+      }
+      this.#hook = "clsact";
+    }
+    this.#filters ??= new ClsactFilters();
+    this.#filters.attach(kind, programFd, ifindex);
+    return -1;
+  }
+
+  /** Takes the request programs off all interfaces. */
+  detachRequests(): void {
+    for (const link of this.#links.splice(0)) {
+      if (link.kind === "request") libc.close(link.fd);
+      else this.#links.push(link);
+    }
+    this.#filters?.detachRequests();
+  }
+
+  /** Takes all programs off. */
+  detach(): void {
+    this.closeLinks();
+    this.#filters?.detach();
+  }
+
+  /** Gives up the links, which end where nobody else holds them; the classifiers stay, and stay written down. */
+  closeLinks(): void {
+    for (const { fd } of this.#links.splice(0)) libc.close(fd);
+  }
+}

@@ -1,0 +1,52 @@
+/** What the kernel programs count, per CPU. */
+import { lookupMap } from "../native/libbpf.ts";
+import { possibleCpus, words } from "./maps.ts";
+
+/** In the order of bpf/counters.h. */
+export const KERNEL_COUNTERS = [
+  "requestsCaptured",
+  "requestBytes",
+  "requestRingFull",
+  "pureAcks",
+  "duplicates",
+  "fragments",
+  "oversize",
+  "ownMark",
+  "responsesCaptured",
+  "responseBytes",
+  "responseRingFull",
+  "inert",
+  "unsampled",
+  "unreadable",
+  "learned",
+  "forgotten",
+  "unknownCookies",
+  "icmpErrors",
+] as const;
+
+export type KernelCounter = (typeof KERNEL_COUNTERS)[number];
+
+/** Sums over all CPUs, and what each CPU's rings could not take. */
+export type KernelStats = Record<KernelCounter, number> & {
+  requestRingFullByCpu: number[];
+  responseRingFullByCpu: number[];
+};
+
+/** Reads the map `counters`. Throws a Failure. */
+export function readStats(countersMap: number): KernelStats {
+  const cpus = possibleCpus();
+  const values = new BigUint64Array(new ArrayBuffer(cpus * KERNEL_COUNTERS.length * 8));
+  lookupMap(countersMap, words(0), new Uint8Array(values.buffer));
+  const byCpu = (counter: KernelCounter) =>
+    Array.from({ length: cpus }, (_, cpu) =>
+      Number(values[cpu * KERNEL_COUNTERS.length + KERNEL_COUNTERS.indexOf(counter)]),
+    );
+  const sums = Object.fromEntries(
+    KERNEL_COUNTERS.map((counter) => [counter, byCpu(counter).reduce((sum, value) => sum + value, 0)]),
+  ) as Record<KernelCounter, number>;
+  return {
+    ...sums,
+    requestRingFullByCpu: byCpu("requestRingFull"),
+    responseRingFullByCpu: byCpu("responseRingFull"),
+  };
+}

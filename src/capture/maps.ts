@@ -1,0 +1,56 @@
+/** What goes into the maps of the kernel programs, as bpf/ has it. */
+import { readFileSync } from "node:fs";
+import { type BpfObject, createRing, updateMap } from "../native/libbpf.ts";
+import { AF_INET, AF_INET6 } from "../native/libc.ts";
+
+const PORTS_BYTES = 65536 / 8;
+
+let cpus = 0;
+
+/** Highest possible CPU number plus one: "0-3" is 4, "0,2-7" is 8. It never changes while the host runs. */
+export function possibleCpus(): number {
+  cpus ||=
+    Math.max(...readFileSync("/sys/devices/system/cpu/possible", "utf8").split(/[-,]/).map(Number)) + 1;
+  return cpus;
+}
+
+/** u32 in the kernel's byte order, which is little on all that xcopy runs on. */
+export function words(...values: number[]): Uint8Array {
+  return new Uint8Array(new Uint32Array(values).buffer);
+}
+
+/**
+ * Makes the rings of an object that is not loaded yet, one of `bytes` per CPU; each is added to `made` at once, for who
+ * has to close them after a failure. `fillArrayOfMaps` puts them into the map `rings` once it is loaded. Throws a Failure.
+ */
+export function createRings(object: BpfObject, bytes: number, made: number[]): number[] {
+  const own = Array.from({ length: possibleCpus() }, () => {
+    const ring = createRing(bytes);
+    made.push(ring);
+    return ring;
+  });
+  object.setMaxEntries("rings", own.length);
+  object.setInnerMap("rings", own[0]!);
+  return own;
+}
+
+/** Writes a bitmap of ports, given as first and last ones, to an index of a map `ports` (bpf/glance.h). Throws a Failure. */
+export function fillPorts(portsMap: number, index: number, ranges: (readonly [number, number])[]): void {
+  const bits = new Uint8Array(new ArrayBuffer(PORTS_BYTES));
+  for (const [first, last] of ranges) {
+    for (let port = first; port <= last; port++) bits[port >> 3]! |= 1 << (port & 7);
+  }
+  updateMap(portsMap, words(index), bits);
+}
+
+/** Addresses of 16 bytes each (IPv4: 4 and zeros), then port (network order) and family (host order). */
+export function addressKey(addresses: (Uint8Array | null)[], port: number, family: 4 | 6): Uint8Array {
+  const key = new DataView(new ArrayBuffer(addresses.length * 16 + 4));
+  const bytes = new Uint8Array(key.buffer);
+  addresses.forEach((address, index) => {
+    if (address) bytes.set(address, index * 16);
+  });
+  key.setUint16(bytes.length - 4, port);
+  key.setUint16(bytes.length - 2, family === 4 ? AF_INET : AF_INET6, true);
+  return bytes;
+}

@@ -1,0 +1,25 @@
+import { strictCommand } from "../config/arguments.ts";
+import { parseIntercept } from "../config/intercept.ts";
+import { INTERCEPT } from "../config/intercept-command.ts";
+
+export default strictCommand(INTERCEPT, async (args) => {
+  const options = parseIntercept(args);
+  // Loaded only now: help and mistakes on the command line are answered without the rest of the program.
+  const { readKey } = await import("../channel/key.ts");
+  const key = readKey(options.keyFile, process.env);
+  const { makeInterceptPlan, thisInterceptHost } = await import("./intercept-plan.ts");
+  const plan = makeInterceptPlan(options, key !== null, thisInterceptHost());
+  if (options.dryRun) {
+    const { renderInterceptPlan } = await import("./intercept-dry-run.ts");
+    console.log(renderInterceptPlan(plan, options, key !== null));
+    for (const warning of plan.warnings) console.error(`warning: ${warning}`);
+    return;
+  }
+  const { isDaemon, startDaemon } = await import("./daemon.ts");
+  if (options.daemon && !isDaemon()) {
+    process.exitCode = await startDaemon();
+    return;
+  }
+  const { runIntercept } = await import("./intercept-run.ts");
+  process.exitCode = await runIntercept(options, plan, key);
+});

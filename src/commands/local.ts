@@ -1,0 +1,13 @@
+/** Which addresses are this host's. */
+import { sameAddress } from "../config/address.ts";
+import { localAddresses } from "../native/netlink.ts";
+
+const LOOPBACK6 = Uint8Array.from({ length: 16 }, (_, index) => (index === 15 ? 1 : 0));
+
+/** Tells of an address (4 or 16 bytes) whether it is one of this host's now; those of loopback are. */
+export function localTest(): (bytes: Uint8Array) => boolean {
+  const addresses = localAddresses().map(({ bytes }) => bytes);
+  const isLoopback = (bytes: Uint8Array) =>
+    bytes.length === 4 ? bytes[0] === 127 : sameAddress(bytes, LOOPBACK6);
+  return (bytes) => isLoopback(bytes) || addresses.some((address) => sameAddress(address, bytes));
+}

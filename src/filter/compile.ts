@@ -1,0 +1,57 @@
+/** The pcap-filter language, as in `-F 'tcp and src port 8080'`, by the host's libpcap. */
+import { Failure } from "../native/failure.ts";
+import { compileExpression, DLT_EN10MB, DLT_RAW, disassemble } from "../native/libpcap.ts";
+
+/** What byte 0 of a packet is: that of the Ethernet header, or that of the IP header. */
+export type LinkLayer = "ethernet" | "raw";
+
+/** A compiled filter. */
+export interface Filter {
+  readonly expression: string;
+  readonly linkLayer: LinkLayer;
+  /** Classic BPF: struct bpf_insn, 8 bytes each, host order; a match returns anything but 0. */
+  readonly instructions: Uint8Array;
+  /**
+   * Whether the filter must see the VLAN tag that the kernel or the network card took out of a packet. True where the
+   * expression has the keyword `vlan`: libpcap then looks for the tag in the packet, and for all that follows behind it.
+   * Without it such a packet is taken as an untagged one, as tcpdump does on a live interface.
+   */
+  readonly wantsTag: boolean;
+}
+
+/** What `tcpdump -d` has in its `ret`. */
+const SNAPSHOT_BYTES = 262144;
+const LINK_TYPES: Record<LinkLayer, number> = { ethernet: DLT_EN10MB, raw: DLT_RAW };
+
+const ARPHRD_ETHER = 1;
+const ARPHRD_LOOPBACK = 772;
+/** Those whose packets begin with the IP header: PPP, TUNNEL, TUNNEL6, SIT, RAWIP, NONE (tun, WireGuard). */
+const ARPHRD_WITHOUT_HEADER = [512, 519, 768, 769, 776, 65534];
+
+/** How packets look at the hooks of an interface of this ARPHRD type (linux/if_arp.h); null: not known to xcopy. */
+export function linkLayerOf(hardwareType: number): LinkLayer | null {
+  if (hardwareType === ARPHRD_ETHER || hardwareType === ARPHRD_LOOPBACK) return "ethernet";
+  return ARPHRD_WITHOUT_HEADER.includes(hardwareType) ? "raw" : null;
+}
+
+/**
+ * Compiles an expression; names of hosts are looked up, which may take seconds. Throws a Failure: 2 with libpcap's words
+ * where it refuses the expression, 5 where the host has no libpcap.
+ */
+export function compileFilter(expression: string, linkLayer: LinkLayer): Filter {
+  const compiled = compileExpression(expression, LINK_TYPES[linkLayer], SNAPSHOT_BYTES);
+  if (typeof compiled === "string") {
+    const where = linkLayer === "raw" ? " for an interface without link layer" : "";
+    throw new Failure(
+      `Cannot compile the filter "${expression}"${where}: ${compiled}`,
+      "Write it as for tcpdump, for example 'tcp and src port 8080': man 7 pcap-filter",
+      2,
+    );
+  }
+  return { expression, linkLayer, instructions: compiled, wantsTag: /\bvlan\b/.test(expression) };
+}
+
+/** The filter as `tcpdump -d` prints it, without a last newline. */
+export function renderFilter(filter: Filter): string {
+  return disassemble(filter.instructions).join("\n");
+}

@@ -1,0 +1,168 @@
+/**
+ * What keeps dropping after the intercept has ended, even by kill -9: the target goes on answering for a while, and no
+ * real client may see it. A guard is a small shell that holds the links of the programs. Its standard input is a pipe
+ * whose other end only the intercept has: at its end of file the guard stays for the time to linger, then it ends, and
+ * with it the links.
+ *
+ * Each guard is written down under /run/xcopy: `xcopy cleanup` ends those whose intercept is gone.
+ */
+import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { currentNamespace, DIRECTORY, startTimeOf } from "../capture/clsact.ts";
+import { Failure } from "../native/failure.ts";
+import { errno, libc, O_CLOEXEC, sleepMicroseconds, strerror } from "../native/libc.ts";
+
+/** What a guard does; its name is for `ps`. It has a session of its own, so what ends a terminal does not end it. */
+const SCRIPT = [
+  "trap '' HUP INT QUIT TERM",
+  "printf xcopy-guard >/proc/$$/comm",
+  "read -r nothing",
+  'sleep "$1"',
+  'rm -f "$2/guard-$$.json"',
+].join("\n");
+
+/** For the end of a process that was killed, in ms. */
+const PATIENCE = 1000;
+
+/** As it is in /run/xcopy/guard-PID.json. */
+export interface GuardRecord {
+  pid: number;
+  /** In clock ticks since boot: a later process with the same pid has another. */
+  startTime: number | null;
+  /** Inode of the network namespace that the links are in. */
+  namespace: number;
+  /** The intercept that it belongs to. */
+  intercept: { pid: number; startTime: number | null };
+}
+
+function fileOf(pid: number): string {
+  return `${DIRECTORY}/guard-${pid}.json`;
+}
+
+/** Kills a guard with the `sleep` it may have started, and waits until both hold nothing any more. */
+function kill({ pid, startTime }: Pick<GuardRecord, "pid" | "startTime">): void {
+  try {
+    process.kill(-pid, "SIGKILL");
+  } catch {
+    // It has just ended by itself.
+  }
+  for (let ms = 0; ms < PATIENCE && startTimeOf(pid) === startTime; ms++) sleepMicroseconds(1000);
+  rmSync(fileOf(pid), { force: true });
+}
+
+export class Guard {
+  readonly #process: { pid: number; startTime: number | null };
+  /** The end of the pipe whose closing makes the guard linger. */
+  readonly #pipe: number;
+
+  /**
+   * Starts one that holds these descriptors and lingers for so many seconds (a whole number, 1 at least). Throws a
+   * Failure (1) where there is no shell to run it.
+   */
+  constructor(links: number[], seconds: number) {
+    const ends = new Int32Array(new ArrayBuffer(8));
+    if (libc.pipe2(ends, O_CLOEXEC) !== 0) throw failure(strerror(errno()));
+    const [read, write] = ends as unknown as [number, number];
+    this.#pipe = write;
+    try {
+      const child = Bun.spawn(["/bin/sh", "-c", SCRIPT, "xcopy-guard", `${seconds}`, DIRECTORY], {
+        stdio: [read, "ignore", "ignore", ...links],
+        cwd: "/",
+        env: { PATH: "/usr/bin:/bin:/usr/sbin:/sbin" },
+        detached: true,
+      });
+      child.unref();
+      this.#process = { pid: child.pid, startTime: startTimeOf(child.pid) };
+    } catch (error) {
+      libc.close(write);
+      throw failure(`${error}`);
+    } finally {
+      libc.close(read);
+    }
+    this.#write();
+  }
+
+  get pid(): number {
+    return this.#process.pid;
+  }
+
+  /** Lets it linger. */
+  leave(): void {
+    libc.close(this.#pipe);
+  }
+
+  /** Ends it at once, and with it what it held. */
+  end(): void {
+    kill(this.#process);
+    libc.close(this.#pipe);
+  }
+
+  #write(): void {
+    const record: GuardRecord = {
+      ...this.#process,
+      namespace: currentNamespace(),
+      intercept: { pid: process.pid, startTime: startTimeOf(process.pid) },
+    };
+    mkdirSync(DIRECTORY, { recursive: true, mode: 0o755 });
+    const draft = `${fileOf(this.pid)}.new`;
+    writeFileSync(draft, JSON.stringify(record) + "\n", { mode: 0o644 });
+    renameSync(draft, fileOf(this.pid));
+  }
+}
+
+function failure(cause: string): Failure {
+  return new Failure(
+    `Cannot start the guard that goes on dropping after an end of xcopy: ${cause}`,
+    "Install /bin/sh and sleep, or do without it: --linger 0",
+    1,
+  );
+}
+
+/** The guards that run in this network namespace. Takes away what is written of those that have ended. */
+export function readGuards(): GuardRecord[] {
+  let names: string[];
+  try {
+    names = readdirSync(DIRECTORY);
+  } catch {
+    return [];
+  }
+  const namespace = currentNamespace();
+  return names
+    .filter((name) => /^guard-\d+\.json$/.test(name))
+    .flatMap((name): GuardRecord[] => {
+      const file = `${DIRECTORY}/${name}`;
+      let record: GuardRecord;
+      try {
+        record = JSON.parse(readFileSync(file, "utf8"));
+      } catch {
+        return [];
+      }
+      if (startTimeOf(record.pid) !== record.startTime) {
+        rmSync(file, { force: true });
+        return [];
+      }
+      return record.namespace === namespace ? [record] : [];
+    });
+}
+
+/** Whether the intercept of a guard has ended. */
+function lingers({ intercept }: GuardRecord): boolean {
+  return startTimeOf(intercept.pid) !== intercept.startTime;
+}
+
+/**
+ * Ends the guards in this network namespace whose intercept has ended, and with them the links that they held; says
+ * what it ended, one string each.
+ */
+export function endLingeringGuards(): string[] {
+  return readGuards()
+    .filter(lingers)
+    .map((record) => {
+      kill(record);
+      return `guard ${record.pid} of process ${record.intercept.pid}`;
+    });
+}
+
+/** Processes whose filters a guard in this network namespace still stands for. */
+export function guardedProcesses(): number[] {
+  return readGuards().map(({ intercept }) => intercept.pid);
+}

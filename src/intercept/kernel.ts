@@ -1,0 +1,225 @@
+/** The kernel side of the intercept: loads the BPF programs, attaches them, and sees to their end. */
+import { Attachments, type Hook } from "../capture/attachments.ts";
+import { type KernelStats, readStats } from "../capture/counters.ts";
+import { addressKey, createRings, fillPorts, words } from "../capture/maps.ts";
+import { Failure } from "../native/failure.ts";
+import { BpfObject, type CarriedLibrary, fillArrayOfMaps, openLibbpf, updateMap } from "../native/libbpf.ts";
+import { libc } from "../native/libc.ts";
+import { Learned } from "./flow-maps.ts";
+import { Guard } from "./guard.ts";
+import { XdpLinks, type XdpMode } from "./xdp-links.ts";
+
+/** `target`: at the target's own egress; `assistant`: at the ingress of a host that the target's answers are routed to. */
+export type InterceptMode = "target" | "assistant";
+export type InterceptHook = Hook | "xdp";
+
+/** A service under test on this host, or behind it (bridge, container). */
+export interface InterceptService {
+  /** 4 or 16 bytes in network order; null: every address. */
+  address: Uint8Array | null;
+  family: 4 | 6;
+  /** First and last port, both included. */
+  ports: (readonly [first: number, last: number])[];
+}
+
+export interface InterceptOptions {
+  /** The bytes of intercept.bpf.o. */
+  object: Uint8Array;
+  mode: InterceptMode;
+  /** Mode `target`: flows of these are learned and caught. An address may be there more than once. */
+  services: InterceptService[];
+  /** Mode `target`: forged flows that are known at a time, about 100 bytes of kernel memory each. */
+  flows: number;
+  /** Bytes of each CPU's ring: a power of two, at least 4096. */
+  ringBytes: number;
+  /** `auto`: tcx where the kernel has it. `xdp` in mode `assistant` alone. */
+  hook: "auto" | InterceptHook;
+  /** Whole seconds for which dropping goes on after the end; 0: no guard, the end of the process ends it. */
+  linger: number;
+  /** What to load where the host has no libbpf: see `openLibbpf`. */
+  libraries?: CarriedLibrary[];
+}
+
+export interface InterceptKernel {
+  /** Descriptors of the ring buffers, one per possible CPU, and the bytes of each: see RingSet. */
+  readonly rings: number[];
+  readonly ringBytes: number;
+  /** Descriptors of maps: see Control, Cookies, Learned. */
+  readonly controlMap: number;
+  readonly cookiesMap: number;
+  readonly learnedMap: number;
+  /** Mode `target`: descriptors of the programs for ingress and egress. */
+  readonly learnProgram: number;
+  readonly catchProgram: number;
+  /** Mode `assistant`: descriptor of the program that a filter's tail call ends in; `xdp` or `tc`, as `hook` says. */
+  readonly swallowProgram: number;
+  /** What is or will be attached; with `auto` certain after the first `attach`. */
+  readonly hook: InterceptHook;
+  /**
+   * Attaches to these interfaces of the network namespace of the calling thread, in front of all other programs there,
+   * and starts a guard for them. `filterProgram` is what is attached in mode `assistant` (`swallowProgram` itself if
+   * absent), `held` what must stay open for it as long as it runs. May be called again for interfaces that came later. Returns what became of XDP per interface, if that is
+   * the hook. Throws a Failure: 2 for an interface that is not there, 4 without privilege, 5 where the kernel cannot.
+   */
+  attach(ifindexes: number[], filterProgram?: number, held?: readonly number[]): XdpMode[];
+  /** What the programs counted. */
+  stats(): KernelStats;
+  /**
+   * The orderly end: closes every descriptor; nothing else here may be used then. If no flow was forged, everything is
+   * gone from the interfaces at once, and it returns false. Else the guard goes on dropping for the time to linger, and
+   * it returns true.
+   */
+  detach(): boolean;
+}
+
+const PROGRAMS = ["xcopy_learn", "xcopy_catch", "xcopy_swallow", "xcopy_swallow_xdp"] as const;
+type Program = (typeof PROGRAMS)[number];
+
+/** The programs that a mode and a hook need: the kernel may be too old for the others. */
+function programsFor(mode: InterceptMode, hook: "auto" | InterceptHook): Program[] {
+  if (mode === "target") return ["xcopy_learn", "xcopy_catch"];
+  return hook === "xdp" ? ["xcopy_swallow_xdp"] : ["xcopy_swallow"];
+}
+
+/**
+ * Loads the programs without attaching them. Throws a Failure: 2 for a hook that the mode has not, 4 without privilege,
+ * 5 where the kernel or the host cannot (before Linux 5.8; no libbpf; `tcx` asked for before 6.6 is found at the first
+ * attach).
+ */
+export function loadIntercept(options: InterceptOptions): InterceptKernel {
+  const { mode, hook, linger } = options;
+  if (mode === "target" && hook === "xdp") {
+    throw new Failure(
+      'Cannot use --hook "xdp" on the target: XDP sees only what comes in',
+      "Leave it out, or run the intercept on an assistant.",
+      2,
+    );
+  }
+  openLibbpf(options.libraries);
+  const object = new BpfObject("intercept", options.object);
+  const made: number[] = [];
+  const attachments = new Attachments(hook === "xdp" ? "auto" : hook);
+  const xdp = new XdpLinks();
+  const guards: Guard[] = [];
+
+  let open = true;
+  function closeDescriptors(): void {
+    open = false;
+    for (const fd of made) libc.close(fd);
+    object.close();
+  }
+
+  try {
+    const needed = programsFor(mode, hook);
+    for (const program of PROGRAMS) if (!needed.includes(program)) object.leaveOut(program);
+    const rings = createRings(object, options.ringBytes, made);
+    object.setMaxEntries("learned", mode === "target" ? options.flows : 1);
+    const services = byAddress(options.services);
+    object.setMaxEntries("services", Math.max(1, services.size));
+    object.setMaxEntries("ports", 1 + services.size);
+    object.load();
+    fillArrayOfMaps(object.mapFd("rings"), rings);
+    fillServices(object, services);
+
+    const countersMap = object.mapFd("counters");
+    const learnedMap = object.mapFd("learned");
+    const fdOf = (program: Program) => (needed.includes(program) ? object.programFd(program) : -1);
+    const learnProgram = fdOf("xcopy_learn");
+    const catchProgram = fdOf("xcopy_catch");
+    const swallowProgram = fdOf(hook === "xdp" ? "xcopy_swallow_xdp" : "xcopy_swallow");
+
+    /** Whether the target may still be answering to somebody whom we forged. */
+    function isOwed(): boolean {
+      if (mode === "target") return !new Learned(learnedMap).isEmpty;
+      const { responsesCaptured, responseRingFull, inert, oversize } = readStats(countersMap);
+      return responsesCaptured + responseRingFull + inert + oversize > 0;
+    }
+
+    return {
+      rings,
+      ringBytes: options.ringBytes,
+      controlMap: object.mapFd("control"),
+      cookiesMap: object.mapFd("cookies"),
+      learnedMap,
+      learnProgram,
+      catchProgram,
+      swallowProgram,
+      get hook() {
+        return hook === "xdp" ? "xdp" : attachments.hook;
+      },
+      attach(ifindexes, filterProgram = swallowProgram, held = []) {
+        const links: number[] = [];
+        const modes: XdpMode[] = [];
+        try {
+          for (const ifindex of ifindexes) {
+            if (hook === "xdp") {
+              const link = xdp.attach(filterProgram, ifindex);
+              modes.push(link.mode);
+              links.push(link.fd);
+            } else if (mode === "assistant") {
+              links.push(attachments.attach("swallow", filterProgram, ifindex));
+            } else {
+              // What is learned is caught: never the one without the other.
+              links.push(attachments.attach("catch", catchProgram, ifindex));
+              links.push(attachments.attach("learn", learnProgram, ifindex));
+            }
+          }
+        } finally {
+          const links_ = links.filter((fd) => fd >= 0);
+          if (linger > 0 && links.length > 0) guards.push(new Guard([...links_, ...held], linger));
+        }
+        return modes;
+      },
+      stats: () => readStats(countersMap),
+      detach() {
+        if (!open) return false;
+        const lingers = guards.length > 0 && isOwed();
+        for (const guard of guards) {
+          if (lingers) guard.leave();
+          else guard.end();
+        }
+        if (lingers) attachments.closeLinks();
+        else attachments.detach();
+        xdp.close();
+        closeDescriptors();
+        return lingers;
+      },
+    };
+  } catch (error) {
+    closeDescriptors();
+    throw error;
+  }
+}
+
+interface AddressPorts {
+  family: 4 | 6;
+  address: Uint8Array | null;
+  ports: (readonly [number, number])[];
+}
+
+/** The ports of each address together. */
+function byAddress(services: InterceptService[]): Map<string, AddressPorts> {
+  const found = new Map<string, AddressPorts>();
+  for (const { address, family, ports } of services) {
+    const key = `${family} ${address ?? ""}`;
+    const one = found.get(key);
+    if (one) one.ports.push(...ports);
+    else found.set(key, { address, family, ports: [...ports] });
+  }
+  return found;
+}
+
+/** `struct service` of bpf/intercept.bpf.c; index 0 of the ports is for all of them. */
+function fillServices(object: BpfObject, services: Map<string, AddressPorts>): void {
+  const all = [...services.values()];
+  const portsMap = object.mapFd("ports");
+  fillPorts(
+    portsMap,
+    0,
+    all.flatMap(({ ports }) => ports),
+  );
+  for (const [index, { address, family, ports }] of all.entries()) {
+    fillPorts(portsMap, index + 1, ports);
+    updateMap(object.mapFd("services"), addressKey([address], 0, family), words(index + 1));
+  }
+}

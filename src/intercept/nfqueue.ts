@@ -1,0 +1,135 @@
+/** Responses from a netfilter queue: each is handed to a sink, which says whether it was caught. */
+import { monotonicMicroseconds } from "../native/libc.ts";
+import { ACCEPT, BATCH, DROP, QueueSocket } from "../native/nfqueue.ts";
+import { IPPROTO_TCP } from "../wire/ip.ts";
+import { Packet } from "../wire/packet.ts";
+
+/** `Packet.index` of a response whose path is not known. */
+export const NO_INDEX = 0xffffffff;
+
+/** Extension headers of IPv6 (RFC 8200 section 4.1, RFC 4302). */
+const HOP_BY_HOP = 0;
+const ROUTING = 43;
+const FRAGMENT = 44;
+const AUTHENTICATION = 51;
+const DESTINATION = 60;
+const FRAGMENT_OFFSET = 0x1fff;
+const MIN_TCP = 20;
+
+/**
+ * Reads one queue. Every packet gets its verdict during the `drain` that hands it out: dropped if the sink caught it,
+ * else accepted. Counters are of packets, since the start.
+ */
+export class QueueSource {
+  /** For epoll: readable while packets wait. */
+  readonly fd: number;
+  packets = 0;
+  caught = 0;
+  /** Accepted without being shown to the sink: no whole TCP header in what was captured. */
+  unreadable = 0;
+
+  readonly #socket: QueueSocket;
+  readonly #packet: Packet;
+
+  /** `fd`, `queue` and `copyRange` as with `openQueue`. The caller closes `fd`, which nobody else reads. */
+  constructor(fd: number, queue: number, copyRange?: number) {
+    this.fd = fd;
+    this.#socket = new QueueSocket(fd, queue, copyRange);
+    this.#packet = new Packet(this.#socket.bytes);
+    this.#packet.index = NO_INDEX;
+  }
+
+  /** Times the kernel found the receive buffer full; the packets that cost are `lost` in `readStatistics`. */
+  get overruns(): number {
+    return this.#socket.overruns;
+  }
+
+  /** Verdicts about packets that were gone already. */
+  get refused(): number {
+    return this.#socket.refused;
+  }
+
+  /**
+   * Hands up to `limit` waiting packets to `sink` in their order and returns how many there were. The packet is the same
+   * object each time, its `time` (us) when it was read here, and valid only during the call. The sink returns true if it
+   * caught the packet, which is then dropped; it must not throw, or packets get the verdict of later ones.
+   */
+  drain(sink: (packet: Packet) => boolean, limit: number): number {
+    const socket = this.#socket;
+    let done = 0;
+    let count = BATCH;
+    // A batch that is not full was all there was.
+    while (done < limit && count === BATCH) {
+      count = socket.receive(limit - done);
+      if (count === 0) break;
+      this.#packet.time = monotonicMicroseconds();
+      for (let message = 0; message < count; message++) {
+        if (!socket.read(message)) continue;
+        done++;
+        socket.verdict(socket.id, this.#isCaught(sink) ? DROP : ACCEPT);
+      }
+      socket.flush();
+    }
+    this.packets += done;
+    return done;
+  }
+
+  #isCaught(sink: (packet: Packet) => boolean): boolean {
+    const { ip, captured, length } = this.#socket;
+    if (!locate(this.#packet, ip, captured, length)) {
+      this.unreadable++;
+      return false;
+    }
+    if (!sink(this.#packet)) return false;
+    this.caught++;
+    return true;
+  }
+}
+
+/**
+ * Sets the offsets of `packet` for the IP packet at `ip` in its bytes, of which `captured` bytes are there and `length`
+ * were on the wire. `length` is the kernel's own: the IP header cannot say it for packets above 64 KiB (BIG TCP). False
+ * if it is not TCP, or its headers are not whole: a later fragment, or cut off.
+ */
+export function locate(packet: Packet, ip: number, captured: number, length: number): boolean {
+  const { bytes, view } = packet;
+  const end = ip + captured;
+  const tcp =
+    captured < 20 ? -1 : bytes[ip]! >> 4 === 4 ? tcpOf4(bytes, view, ip) : tcpOf6(bytes, view, ip, end);
+  if (tcp < 0 || tcp + MIN_TCP > end) return false;
+  packet.ip = ip;
+  packet.tcp = tcp;
+  packet.end = end;
+  const headers = packet.headerLength;
+  packet.payload = tcp + headers;
+  packet.length = length - (packet.payload - ip);
+  return headers >= MIN_TCP && packet.payload <= end && packet.length >= 0;
+}
+
+function tcpOf4(bytes: Uint8Array, view: DataView, ip: number): number {
+  if (bytes[ip + 9] !== IPPROTO_TCP || view.getUint16(ip + 6) & FRAGMENT_OFFSET) return -1;
+  const headers = (bytes[ip]! & 15) * 4;
+  return headers < 20 ? -1 : ip + headers;
+}
+
+function tcpOf6(bytes: Uint8Array, view: DataView, ip: number, end: number): number {
+  if (bytes[ip]! >> 4 !== 6 || ip + 40 > end) return -1;
+  let next = bytes[ip + 6]!;
+  let at = ip + 40;
+  while (next !== IPPROTO_TCP) {
+    if (at + 8 > end) return -1;
+    let length = 8;
+    if (next === FRAGMENT) {
+      if (view.getUint16(at + 2) >> 3) return -1;
+    } else if (next === AUTHENTICATION) {
+      length = (bytes[at + 1]! + 2) * 4;
+    } else if (next === HOP_BY_HOP || next === ROUTING || next === DESTINATION) {
+      length = (bytes[at + 1]! + 1) * 8;
+    } else {
+      return -1;
+    }
+    next = bytes[at]!;
+    at += length;
+  }
+  return at;
+}

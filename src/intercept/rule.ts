@@ -1,0 +1,234 @@
+/**
+ * The netfilter rule that sends the responses of the services to a queue: made by nft where the kernel lets nft queue,
+ * else by iptables and ip6tables. Which of them works is found out by trying.
+ *
+ * It comes after connection tracking and the mangle rules of others, and before the filter rules. Source NAT of forwarded
+ * responses (published ports of containers) comes later: there the address and the port are those of the container. What
+ * a bridge forwards without routing it does not come by at all.
+ *
+ * It always has the queue bypass: when nobody reads the queue, responses pass. It is named after its process and written
+ * down under /run/xcopy before it is made.
+ */
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { currentNamespace, startTimeOf } from "../capture/clsact.ts";
+import type { Address } from "../config/address.ts";
+import { Failure } from "../native/failure.ts";
+import { NetlinkError, route } from "../native/netlink.ts";
+import {
+  chainOf,
+  type Family,
+  HOOKS,
+  type Hook,
+  type HookedServices,
+  hookedServices,
+  iptablesRuleset,
+  jump,
+  nftRuleset,
+  type RuleOptions,
+} from "./ruleset.ts";
+
+export interface Rule {
+  tool: Tool;
+  /** Of the nft table; the iptables chains are NAME-output and NAME-forward. */
+  name: string;
+  /** Takes the rule away again. Throws a Failure if it cannot. */
+  remove(): void;
+}
+
+type Tool = "nft" | "iptables" | "iptables-legacy";
+
+/** What /run/xcopy/rules-PID.json holds. */
+interface Written {
+  pid: number;
+  /** Of the process, in clock ticks since boot: process ids are used again. */
+  startTime: number | null;
+  /** Inode of the network namespace. */
+  namespace: number;
+  tool: Tool;
+  name: string;
+  hooks: Hook[];
+}
+
+const DIRECTORY = "/run/xcopy";
+const TOOLS: Tool[] = ["nft", "iptables", "iptables-legacy"];
+
+/**
+ * Makes the rule in the network namespace of this thread, after removing what processes that are gone left there. A
+ * process makes one rule; the queue should have its reader before. Throws a Failure: not allowed (4),
+ * neither nft nor iptables there, or the kernel has no such rules (5).
+ */
+export function makeRule(options: RuleOptions): Rule {
+  removeStaleRules();
+  const services = hookedServices(options.services, isLocal);
+  const written: Written = {
+    pid: process.pid,
+    startTime: startTimeOf(process.pid),
+    namespace: currentNamespace(),
+    tool: "nft",
+    name: nameOf(options),
+    hooks: HOOKS.filter((hook) => services[hook].length > 0),
+  };
+  const causes: string[] = [];
+  for (written.tool of TOOLS) {
+    if (find(written.tool) === null) continue;
+    write(written);
+    const cause = tryTool(written, options, services);
+    if (cause === null) {
+      return { tool: written.tool, name: written.name, remove: () => void takeAway(written) };
+    }
+    causes.push(`${written.tool}: ${cause}`);
+    if (isRefusal(cause)) {
+      rmSync(fileOf(written), { force: true });
+      break;
+    }
+    takeAway(written);
+  }
+  throw ruleFailure("make the rule that queues responses", causes);
+}
+
+/** The rule as nft reads it, for a dry run. */
+export function describeRule(options: RuleOptions): string {
+  return nftRuleset(nameOf(options), options, hookedServices(options.services, isLocal));
+}
+
+/** Null if the rule is there, else why not. */
+function tryTool({ tool, name }: Written, options: RuleOptions, services: HookedServices): string | null {
+  if (tool === "nft") return execute("nft", ["-f", "-"], nftRuleset(name, options, services));
+  for (const family of families()) {
+    const rules = iptablesRuleset(name, options, services, family);
+    if (rules === null) continue;
+    // A chain with this name can be of a container that had its own process ids and /run: two jumps would lead to it.
+    removeChains(tool, family, name, HOOKS);
+    const cause = execute(`${commandOf(tool, family)}-restore`, ["--noflush", "-w", "5"], rules);
+    if (cause !== null) return cause;
+  }
+  return null;
+}
+
+/** Removes the rules of processes that are gone, in this network namespace; says what it removed. */
+export function removeStaleRules(): string[] {
+  const namespace = currentNamespace();
+  const removed: string[] = [];
+  for (const written of readWritten()) {
+    if (written.namespace !== namespace || startTimeOf(written.pid) === written.startTime) continue;
+    if (takeAway(written)) removed.push(`rule "${written.name}" of ${written.tool}`);
+  }
+  return removed;
+}
+
+/** Removes a rule, and then its file; false if there was nothing of it any more. Throws a Failure if it cannot. */
+function takeAway(written: Written): boolean {
+  const { tool, name, hooks } = written;
+  let results: (string | null)[];
+  if (tool === "nft") results = [execute("nft", ["delete", "table", "inet", name])];
+  else results = families().flatMap((family) => removeChains(tool, family, name, hooks));
+  const causes = results.filter((cause) => cause !== null && !isAbsence(cause));
+  if (causes.length > 0) throw ruleFailure(`remove the rule "${name}"`, [`${tool}: ${causes[0]}`]);
+  rmSync(fileOf(written), { force: true });
+  return results.includes(null);
+}
+
+/** One result for each chain: null if it was removed, else why not. */
+function removeChains(tool: Tool, family: Family, name: string, hooks: Hook[]): (string | null)[] {
+  const command = commandOf(tool, family);
+  const mangle = (...rest: string[]) => execute(command, ["-w", "5", "-t", "mangle", ...rest]);
+  return hooks.map((hook) => {
+    mangle("-D", ...jump(name, hook));
+    mangle("-F", chainOf(name, hook));
+    return mangle("-X", chainOf(name, hook));
+  });
+}
+
+/** Whether a tool says that what it should remove is not there. */
+function isAbsence(cause: string): boolean {
+  return /No such file or directory|No chain\/target\/match|does not exist/.test(cause);
+}
+
+function isRefusal(cause: string): boolean {
+  return /not permitted|permission denied/i.test(cause);
+}
+
+function families(): Family[] {
+  return existsSync("/proc/sys/net/ipv6") ? [4, 6] : [4];
+}
+
+function nameOf({ queue }: RuleOptions): string {
+  return `xcopy-${process.pid}-${queue}`;
+}
+
+function commandOf(tool: Tool, family: Family): string {
+  return family === 4 ? tool : tool.replace("ip", "ip6");
+}
+
+/** The path of a command, also where PATH lacks the directories of the administrator. */
+function find(command: string): string | null {
+  return Bun.which(command, { PATH: `${process.env.PATH ?? ""}:/usr/sbin:/sbin` });
+}
+
+/** Runs a command to its end: null if it succeeded, else the first thing it said. */
+function execute(command: string, args: string[], input = ""): string | null {
+  const path = find(command);
+  if (path === null) return `no command "${command}"`;
+  const done = Bun.spawnSync([path, ...args], {
+    stdin: Buffer.from(input),
+    env: { ...process.env, LC_ALL: "C" },
+  });
+  if (done.exitCode === 0) return null;
+  const said = done.stderr
+    .toString()
+    .split("\n")
+    .map((line) => line.replace(/^.*?\bError: |^ip6?tables\S*( v\S+( \(\w+\))?)?: /, "").trim())
+    .find(Boolean);
+  return said ?? `it ended with ${done.exitCode}`;
+}
+
+function ruleFailure(what: string, causes: string[]): Failure {
+  if (causes.length === 0)
+    return new Failure(`Cannot ${what}: neither nft nor iptables is there`, "apt-get install nftables", 5);
+  const message = `Cannot ${what}: ${causes.join("; ")}`;
+  if (causes.some(isRefusal))
+    return new Failure(message, "Run it as root, or with the capability CAP_NET_ADMIN.", 4);
+  const fix =
+    'Load the kernel\'s module with "modprobe nft_queue" or "modprobe xt_NFQUEUE", or make the rule yourself and leave -o out.';
+  return new Failure(message, fix, 5);
+}
+
+/** Whether packets to this address end on this host. */
+function isLocal({ bytes }: Address): boolean {
+  try {
+    return route(bytes).type === "local";
+  } catch (error) {
+    if (error instanceof NetlinkError) return false; // No route, or one that refuses.
+    throw error;
+  }
+}
+
+function fileOf({ pid }: { pid: number }): string {
+  return `${DIRECTORY}/rules-${pid}.json`;
+}
+
+function write(written: Written): void {
+  const file = fileOf(written);
+  try {
+    mkdirSync(DIRECTORY, { recursive: true, mode: 0o755 });
+    writeFileSync(`${file}.new`, `${JSON.stringify(written, null, 2)}\n`, { mode: 0o600 });
+    renameSync(`${file}.new`, file);
+  } catch (error) {
+    const fix = `Run it as root, or give the service the directory ${DIRECTORY} (systemd: RuntimeDirectory=xcopy).`;
+    throw new Failure(`Cannot write "${file}": ${(error as Error).message}`, fix, 4);
+  }
+}
+
+/** What all processes wrote down; files that cannot be read are left out. */
+function readWritten(): Written[] {
+  const names = existsSync(DIRECTORY) ? readdirSync(DIRECTORY) : [];
+  return names
+    .filter((name) => /^rules-\d+\.json$/.test(name))
+    .flatMap((name) => {
+      try {
+        return [JSON.parse(readFileSync(`${DIRECTORY}/${name}`, "utf8")) as Written];
+      } catch {
+        return [];
+      }
+    });
+}

@@ -1,0 +1,102 @@
+/** The text of the netfilter rules that send the responses of services to a queue, as nft and iptables read it. */
+import { type Address, formatAddress } from "../config/address.ts";
+import type { PortRange } from "../config/ports.ts";
+
+/** Where responses come from. */
+export interface QueuedService {
+  /** Null: every address of this host. */
+  address: Address | null;
+  ports: PortRange;
+}
+
+export interface RuleOptions {
+  /** Number of the netfilter queue, 0 to 65535. */
+  queue: number;
+  services: QueuedService[];
+  /** Clients whose responses are not queued. */
+  pass: Address[];
+}
+
+export type Family = 4 | 6;
+export type Hook = "output" | "forward";
+export type HookedServices = Record<Hook, QueuedService[]>;
+
+export const HOOKS: Hook[] = ["output", "forward"];
+const COMMENT = ["-m", "comment", "--comment", "xcopy"];
+
+/**
+ * Which hook sees the responses of which services. Those of this host begin in `output`: services without an address, and
+ * on one for which `isLocal` is true. Those on other addresses, such as containers behind a bridge, come by `forward`.
+ */
+export function hookedServices(
+  services: QueuedService[],
+  isLocal: (address: Address) => boolean,
+): HookedServices {
+  const hooked: HookedServices = { output: [], forward: [] };
+  for (const service of services) {
+    const { address } = service;
+    hooked[address === null || isLocal(address) ? "output" : "forward"].push(service);
+  }
+  return hooked;
+}
+
+/** The whole table, for `nft -f`; it takes the place of one with the same name. */
+export function nftRuleset(name: string, { queue, pass }: RuleOptions, services: HookedServices): string {
+  const chains = HOOKS.filter((hook) => services[hook].length > 0).map((hook) => {
+    // One behind the mangle rules of others (-150).
+    const head = `  chain ${hook} {\n    type filter hook ${hook} priority -149; policy accept;`;
+    const passed = pass.map((client) => `${nftAddress("daddr", client)} return comment "xcopy"`);
+    const queued = services[hook].map(({ address, ports: [first, last] }) => {
+      const source = address === null ? "" : `${nftAddress("saddr", address)} `;
+      return `${source}tcp sport ${first}-${last} queue num ${queue} bypass comment "xcopy"`;
+    });
+    return [head, ...[...passed, ...queued].map((rule) => `    ${rule}`), "  }"].join("\n");
+  });
+  return `table inet ${name}\ndelete table inet ${name}\ntable inet ${name} {\n${chains.join("\n")}\n}\n`;
+}
+
+function nftAddress(field: "saddr" | "daddr", { family, bytes }: Address): string {
+  return `${family === 4 ? "ip" : "ip6"} ${field} ${formatAddress(bytes)}`;
+}
+
+/**
+ * What iptables-restore (family 4) or ip6tables-restore is to add to the table `mangle`, all of it or nothing: chains of
+ * our own behind the rules of others, so that a packet that is accepted from the queue has missed none of them. Null
+ * where the family has no services.
+ */
+export function iptablesRuleset(
+  name: string,
+  { queue, pass }: RuleOptions,
+  services: HookedServices,
+  family: Family,
+): string | null {
+  const lines: string[] = [];
+  const isOurs = (address: Address | null) => address === null || address.family === family;
+  for (const hook of HOOKS) {
+    const queued = services[hook].filter(({ address }) => isOurs(address));
+    if (queued.length === 0) continue;
+    const chain = chainOf(name, hook);
+    const add = (...rule: string[]) => lines.push(["-A", ...rule].join(" "));
+    lines.push(`:${chain} - [0:0]`);
+    for (const client of pass.filter(isOurs)) {
+      add(chain, "-d", formatAddress(client.bytes), ...COMMENT, "-j", "RETURN");
+    }
+    for (const { address, ports } of queued) {
+      const source = address === null ? [] : ["-s", formatAddress(address.bytes)];
+      const ours = [...source, "-p", "tcp", "--sport", ports.join(":"), ...COMMENT];
+      add(chain, ...ours, "-j", "NFQUEUE", "--queue-num", `${queue}`, "--queue-bypass");
+    }
+    add(...jump(name, hook));
+  }
+  return lines.length === 0 ? null : `*mangle\n${lines.join("\n")}\nCOMMIT\n`;
+}
+
+/** The iptables chain of a hook; at most 28 characters. */
+export function chainOf(name: string, hook: Hook): string {
+  return `${name}-${hook}`;
+}
+
+/** Leads from the chain of the hook to ours: what is behind -A or -D. */
+export function jump(name: string, hook: Hook): string[] {
+  return [hook.toUpperCase(), "-p", "tcp", ...COMMENT, "-j", chainOf(name, hook)];
+}

@@ -1,0 +1,382 @@
+/**
+ * A netfilter queue: packets that a rule sends to NFQUEUE number N wait in the kernel until somebody says whether they
+ * pass (linux/netfilter/nfnetlink_queue.h, net/netfilter/nfnetlink_queue.c), over netlink of family NETLINK_NETFILTER.
+ *
+ * `openQueue` makes the socket, in any thread. A `QueueSocket` reads it and gives the verdicts: no allocation per packet.
+ */
+import { readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { Failure } from "./failure.ts";
+import {
+  AF_NETLINK,
+  address,
+  EAGAIN,
+  EBUSY,
+  EINTR,
+  EINVAL,
+  ENOBUFS,
+  ENOMEM,
+  EPERM,
+  EPROTONOSUPPORT,
+  errno,
+  libc,
+  SO_RCVBUF,
+  SO_RCVBUFFORCE,
+  SOCK_CLOEXEC,
+  SOCK_RAW,
+  SOL_SOCKET,
+  sleepMicroseconds,
+  strerror,
+} from "./libc.ts";
+import { Messages } from "./messages.ts";
+
+const NETLINK_NETFILTER = 12;
+const NLMSG_ERROR = 2;
+const NLM_F_REQUEST = 0x01;
+const NLM_F_ACK = 0x04;
+const NFNL_SUBSYS_QUEUE = 3 << 8;
+const NFQNL_MSG_PACKET = NFNL_SUBSYS_QUEUE | 0;
+const NFQNL_MSG_CONFIG = NFNL_SUBSYS_QUEUE | 2;
+const NFQNL_MSG_VERDICT_BATCH = NFNL_SUBSYS_QUEUE | 3;
+
+const NFQA_CFG_CMD = 1;
+const NFQA_CFG_PARAMS = 2;
+const NFQA_CFG_QUEUE_MAXLEN = 3;
+const NFQA_CFG_MASK = 4;
+const NFQA_CFG_FLAGS = 5;
+const NFQNL_CFG_CMD_BIND = 1;
+const NFQNL_COPY_PACKET = 2;
+const NFQA_CFG_F_FAIL_OPEN = 1;
+const NFQA_CFG_F_GSO = 4;
+
+const NFQA_PACKET_HDR = 1;
+const NFQA_VERDICT_HDR = 2;
+const NFQA_PAYLOAD = 10;
+const NFQA_CAP_LEN = 13;
+
+/** Bytes of struct nlmsghdr, of struct nfgenmsg behind it, and of an attribute's head. */
+const HEADER = 16;
+const GENERIC = 4;
+const ATTRIBUTE = 4;
+/** A verdict message: the headers, and one attribute of two words (verdict, packet id). */
+const VERDICT = HEADER + GENERIC + ATTRIBUTE + 8;
+
+export const DROP = 0;
+export const ACCEPT = 1;
+
+/** Bytes of each packet that come to user space: the largest headers of IP and TCP, with room for those of IPv6. */
+export const COPY_RANGE = 192;
+/** Packets that wait for a verdict at most: more than a second of a busy service. */
+export const QUEUE_LENGTH = 16384;
+
+/**
+ * What the kernel charges a socket for a waiting packet: the message's buffer and its struct sk_buff, at most. With
+ * that much room the queue is full before the socket is, and what is lost is lost in one place.
+ */
+const CHARGED = 2048;
+const LARGEST_BUFFER = 1 << 28;
+/** What the kernel may say about a packet beside its bytes: about 200 today. */
+const MESSAGE_ROOM = 384;
+/** Messages that `QueueSocket.receive` returns at most. */
+export const BATCH = 64;
+/** Tries, 1 ms apart, to hand over verdicts while the kernel has no memory. */
+const PATIENCE = 1000;
+
+export interface QueueOptions {
+  /** Packets that wait at most; further ones are dropped by the kernel. */
+  length?: number;
+  /** Bytes of each packet, from its IP header on: 128 to 65531. */
+  copyRange?: number;
+  /** Bytes of the socket's receive buffer, before the kernel doubles them. Fits `length` if absent. */
+  receiveBuffer?: number;
+}
+
+/**
+ * Makes this process the reader of netfilter queue `queue` (0 to 65535) of the calling thread's network namespace and
+ * returns the socket: non-blocking reads, close() gives the queue back (the kernel drops what waits).
+ *
+ * Large packets are not split on their way into the queue (NFQA_CFG_F_GSO). A full queue drops: it does not fail open,
+ * as a response that was to be caught would then reach a client that never asked for it, while a client that did ask
+ * gets a lost response again.
+ *
+ * Throws a Failure: queue taken (3), not allowed (4), kernel without NFQUEUE (5).
+ */
+export function openQueue(queue: number, options: QueueOptions = {}): number {
+  const { length = QUEUE_LENGTH, copyRange = COPY_RANGE } = options;
+  const fd = Number(libc.socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER));
+  if (fd < 0) throw queueFailure(queue, errno());
+  try {
+    setReceiveBuffer(fd, options.receiveBuffer ?? Math.min(length * CHARGED, LARGEST_BUFFER) / 2);
+    const code = configure(fd, queue, length, copyRange);
+    if (code !== 0) throw queueFailure(queue, code);
+    return fd;
+  } catch (error) {
+    libc.close(fd);
+    throw error;
+  }
+}
+
+function setReceiveBuffer(fd: number, bytes: number): void {
+  const value = new Int32Array(new ArrayBuffer(4));
+  value[0] = bytes;
+  // Beyond net.core.rmem_max for those who may (they may read queues as well, but not so in a user namespace).
+  if (libc.setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, value, 4) !== 0)
+    libc.setsockopt(fd, SOL_SOCKET, SO_RCVBUF, value, 4);
+}
+
+/** One message: bind, what to copy, how many may wait, flags. Returns the errno of the kernel's answer, 0 if it agreed. */
+function configure(fd: number, queue: number, length: number, copyRange: number): number {
+  const message = new DataView(new ArrayBuffer(HEADER + GENERIC + 8 + 12 + 8 + 8 + 8));
+  writeHeaders(message, 0, message.byteLength, NFQNL_MSG_CONFIG, NLM_F_REQUEST | NLM_F_ACK, queue);
+  let at = HEADER + GENERIC;
+  const attribute = (type: number, bytes: number): number => {
+    message.setUint16(at, ATTRIBUTE + bytes, true);
+    message.setUint16(at + 2, type, true);
+    const value = at + ATTRIBUTE;
+    at = (value + bytes + 3) & ~3;
+    return value;
+  };
+  message.setUint8(attribute(NFQA_CFG_CMD, 4), NFQNL_CFG_CMD_BIND);
+  const parameters = attribute(NFQA_CFG_PARAMS, 5); // struct nfqnl_msg_config_params, packed
+  message.setUint32(parameters, copyRange);
+  message.setUint8(parameters + 4, NFQNL_COPY_PACKET);
+  message.setUint32(attribute(NFQA_CFG_QUEUE_MAXLEN, 4), length);
+  message.setUint32(attribute(NFQA_CFG_MASK, 4), NFQA_CFG_F_GSO | NFQA_CFG_F_FAIL_OPEN);
+  message.setUint32(attribute(NFQA_CFG_FLAGS, 4), NFQA_CFG_F_GSO);
+  const bytes = new Uint8Array(message.buffer);
+  if (Number(libc.sendto(fd, bytes, bytes.length, 0, null, 0)) < 0) return errno();
+  // The kernel has answered by now; packets may have come after the answer, never before it.
+  const answer = new DataView(new ArrayBuffer(4096));
+  const received = Number(libc.recv(fd, new Uint8Array(answer.buffer), answer.byteLength, 0));
+  if (received < 0) return errno();
+  if (received < HEADER + 4 || answer.getUint16(4, true) !== NLMSG_ERROR) return EINVAL;
+  return -answer.getInt32(HEADER, true);
+}
+
+function writeHeaders(
+  view: DataView,
+  at: number,
+  length: number,
+  type: number,
+  flags: number,
+  queue: number,
+): void {
+  view.setUint32(at, length, true);
+  view.setUint16(at + 4, type, true);
+  view.setUint16(at + 6, flags, true);
+  view.setUint16(at + HEADER + 2, queue);
+}
+
+function queueFailure(queue: number, code: number): Failure {
+  const what = `Cannot read netfilter queue "${queue}"`;
+  // The kernel refuses another reader's queue with EPERM, as it does those who may not read any.
+  if ((code === EPERM || code === EBUSY) && readStatistics(queue) !== null) {
+    return new Failure(
+      `${what}: ${holderOf(queue) ?? "another process"} reads it`,
+      "Stop that one, or choose another queue: --queue 1",
+      3,
+    );
+  }
+  if (code === EPERM)
+    return new Failure(`${what}: not allowed`, "Run it as root, or with the capability CAP_NET_ADMIN.", 4);
+  // Without the subsystem nfnetlink says EINVAL (nfnetlink_rcv_msg).
+  if (code === EINVAL || code === EPROTONOSUPPORT)
+    return new Failure(
+      `${what}: the kernel has no NFQUEUE (module nfnetlink_queue)`,
+      'Load it with "modprobe nfnetlink_queue", or use a kernel with CONFIG_NETFILTER_NETLINK_QUEUE.',
+      5,
+    );
+  return new Failure(`${what}: ${strerror(code)}`, "See what the kernel says: dmesg", 1);
+}
+
+/** One queue as the kernel counts; packets. */
+export interface QueueStatistics {
+  /** Netlink port of its reader: often, but not surely, the process id. */
+  portId: number;
+  /** Waiting for a verdict. */
+  waiting: number;
+  /** Dropped because the queue was full. */
+  full: number;
+  /** Dropped because the reader's receive buffer was full. */
+  lost: number;
+}
+
+/** The counters of a queue of this thread's network namespace; null where nobody reads it. Not for each packet. */
+export function readStatistics(queue: number): QueueStatistics | null {
+  for (const line of readLines("/proc/thread-self/net/netfilter/nfnetlink_queue")) {
+    // Queue, port, waiting, copy mode, copy range, dropped, dropped in user space, last id, 1.
+    const [number, portId, waiting, , , full, lost] = line.trim().split(/\s+/).map(Number);
+    if (number === queue) return { portId: portId!, waiting: waiting!, full: full!, lost: lost! };
+  }
+  return null;
+}
+
+/** Who reads a queue, for messages: its port leads to a socket, and that to whoever has it open. */
+function holderOf(queue: number): string | null {
+  const portId = readStatistics(queue)?.portId;
+  // Socket, protocol, port, ..., inode.
+  const socket = readLines("/proc/thread-self/net/netlink")
+    .map((line) => line.trim().split(/\s+/))
+    .find((fields) => Number(fields[1]) === NETLINK_NETFILTER && Number(fields[2]) === portId);
+  const inode = socket?.at(-1);
+  if (inode === undefined) return null;
+  for (const pid of readdirSync("/proc").filter((name) => /^\d+$/.test(name))) {
+    if (hasSocket(pid, inode)) return `"${readLines(`/proc/${pid}/comm`)[0] ?? "?"}" with process id ${pid}`;
+  }
+  return null;
+}
+
+function hasSocket(pid: string, inode: string): boolean {
+  try {
+    return readdirSync(`/proc/${pid}/fd`).some((fd) => {
+      try {
+        return readlinkSync(`/proc/${pid}/fd/${fd}`) === `socket:[${inode}]`;
+      } catch {
+        return false; // Closed meanwhile.
+      }
+    });
+  } catch {
+    return false; // Ended meanwhile.
+  }
+}
+
+function readLines(file: string): string[] {
+  try {
+    return readFileSync(file, "utf8").split("\n").filter(Boolean);
+  } catch {
+    return [];
+  }
+}
+
+/**
+ * Reads the packets of one queue and gives verdicts: `receive`, then for each message `read` and `verdict` in the order
+ * of the messages, then `flush`.
+ */
+export class QueueSocket {
+  /** All messages; the packets lie in it. Never moves. */
+  readonly bytes: Uint8Array;
+  /** Times the kernel found the receive buffer full (ENOBUFS); how many packets that cost: `readStatistics`. */
+  overruns = 0;
+  /** Verdicts that came too late: the packets were gone, as when their interface goes down. */
+  refused = 0;
+  /** Of the message read last: id, offset of the IP header in `bytes`, bytes captured, bytes of the whole IP packet. */
+  id = 0;
+  ip = 0;
+  captured = 0;
+  length = 0;
+
+  readonly #fd: number;
+  readonly #view: DataView;
+  readonly #slot: number;
+  readonly #messages = new Messages(BATCH, 0);
+  readonly #verdicts = new DataView(new ArrayBuffer(BATCH * VERDICT));
+  readonly #verdictsAt: number;
+  /** Verdict messages finished so far. The one behind them is the run that goes on, if `#run` is a verdict. */
+  #finished = 0;
+  #run = -1;
+  #runId = 0;
+
+  /** `fd`, `queue` and `copyRange` as with `openQueue`; nobody else reads from `fd`. */
+  constructor(fd: number, queue: number, copyRange = COPY_RANGE) {
+    this.#fd = fd;
+    this.#slot = (copyRange + MESSAGE_ROOM + 63) & ~63;
+    const memory = new ArrayBuffer(BATCH * this.#slot);
+    this.bytes = new Uint8Array(memory);
+    this.#view = new DataView(memory);
+    const at = address(this.bytes);
+    this.#verdictsAt = address(this.#verdicts);
+    for (let index = 0; index < BATCH; index++) {
+      this.#messages.setOne(index, at + index * this.#slot, this.#slot);
+      const verdict = index * VERDICT;
+      writeHeaders(this.#verdicts, verdict, VERDICT, NFQNL_MSG_VERDICT_BATCH, NLM_F_REQUEST, queue);
+      this.#verdicts.setUint16(verdict + HEADER + GENERIC, ATTRIBUTE + 8, true);
+      this.#verdicts.setUint16(verdict + HEADER + GENERIC + 2, NFQA_VERDICT_HDR, true);
+    }
+  }
+
+  /** Receives up to `limit` messages (BATCH at most) without waiting: how many there are to `read`. Throws on errors. */
+  receive(limit: number): number {
+    for (;;) {
+      const count = this.#messages.receive(this.#fd, Math.min(limit, BATCH));
+      if (count >= 0) return count;
+      if (count === -EAGAIN) return 0;
+      if (count === -ENOBUFS) this.overruns++;
+      else if (count !== -EINTR) throw new Error(`Cannot read a netfilter queue: ${strerror(-count)}`);
+    }
+  }
+
+  /**
+   * Reads one of the messages just received into the fields here. False if it is no packet. `captured` is 0 where the
+   * message holds an id, but no bytes of the packet: that one needs a verdict all the same.
+   */
+  read(message: number): boolean {
+    const view = this.#view;
+    const start = message * this.#slot;
+    const end = start + this.#messages.received(message);
+    if (end - start < HEADER + GENERIC || view.getUint16(start + 4, true) !== NFQNL_MSG_PACKET) {
+      // Verdicts ask for no answer: one means that the kernel could not carry it out.
+      if (end - start >= HEADER + 4 && view.getUint16(start + 4, true) === NLMSG_ERROR) this.refused++;
+      return false;
+    }
+    let isPacket = false;
+    let whole = 0;
+    this.captured = 0;
+    let at = start + HEADER + GENERIC;
+    while (at + ATTRIBUTE <= end) {
+      const size = view.getUint16(at, true);
+      if (size < ATTRIBUTE || at + size > end) break;
+      const type = view.getUint16(at + 2, true) & 0x3fff;
+      if (type === NFQA_PACKET_HDR && size >= ATTRIBUTE + 4) {
+        this.id = view.getUint32(at + ATTRIBUTE);
+        isPacket = true;
+      } else if (type === NFQA_CAP_LEN && size >= ATTRIBUTE + 4) {
+        whole = view.getUint32(at + ATTRIBUTE);
+      } else if (type === NFQA_PAYLOAD) {
+        this.ip = at + ATTRIBUTE;
+        this.captured = size - ATTRIBUTE;
+      }
+      at += (size + 3) & ~3;
+    }
+    // The kernel says how long it was only where it cut it.
+    this.length = Math.max(whole, this.captured);
+    return isPacket;
+  }
+
+  /**
+   * DROP or ACCEPT for packet `id`. Ids come in the order of the queue and every packet gets its verdict in that order.
+   * So one message with the last id (NFQNL_MSG_VERDICT_BATCH: all that wait up to this id) speaks for a run of equal
+   * verdicts, and none of an earlier run waits any more when it is carried out.
+   */
+  verdict(id: number, verdict: number): void {
+    if (verdict !== this.#run) {
+      this.#finishRun();
+      if (this.#finished === BATCH) this.flush();
+      this.#run = verdict;
+    }
+    this.#runId = id;
+  }
+
+  #finishRun(): void {
+    if (this.#run < 0) return;
+    const value = this.#finished++ * VERDICT + HEADER + GENERIC + ATTRIBUTE;
+    this.#verdicts.setUint32(value, this.#run);
+    this.#verdicts.setUint32(value + 4, this.#runId);
+    this.#run = -1;
+  }
+
+  /** Hands the verdicts to the kernel, all in one call: they are carried out, one after the other, before it returns. */
+  flush(): void {
+    this.#finishRun();
+    if (this.#finished === 0) return;
+    const length = this.#finished * VERDICT;
+    // None may be left out: a later verdict would decide about its packets.
+    for (let tries = 0; ; tries++) {
+      if ((libc.sendto(this.#fd, this.#verdictsAt, length, 0, null, 0) as unknown as number) >= 0) break;
+      const code = errno();
+      const isPassing = code === EINTR || code === ENOBUFS || code === ENOMEM || code === EAGAIN;
+      if (!isPassing || tries === PATIENCE)
+        throw new Error(`Cannot give verdicts to a netfilter queue: ${strerror(code)}`);
+      if (code !== EINTR) sleepMicroseconds(1000);
+    }
+    this.#finished = 0;
+  }
+}
