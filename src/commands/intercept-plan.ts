@@ -150,6 +150,11 @@ export function makeInterceptPlan(
     );
   if (mode === "nfqueue" && options.pass.length === 0)
     warnings.push("No client gets an answer from these ports any more (-x names those who do).");
+  if (mode === "target" && options.compat) {
+    warnings.push(
+      "A tcpcopy 1.x registers a connection while it opens it: the first answer may have reached the client by then (--mode nfqueue lets none out).",
+    );
+  }
   const filter = options.filter ?? filterFor(services);
   return {
     mode,

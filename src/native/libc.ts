@@ -31,6 +31,7 @@ export const libc = dlopen("libc.so.6", {
   epoll_create1: { args: [i32], returns: i32 },
   epoll_ctl: { args: [i32, i32, i32, pointer], returns: i32 },
   epoll_wait: { args: [i32, pointer, i32, i32], returns: i32 },
+  ppoll: { args: [pointer, u64_fast, pointer, pointer], returns: i32 },
   eventfd: { args: [u32, i32], returns: i32 },
   memfd_create: { args: [pointer, u32], returns: i32 },
   clock_gettime: { args: [i32, pointer], returns: i32 },

@@ -9,7 +9,7 @@ import { Copies } from "../intercept/copies.ts";
 import { Cookies, Learned } from "../intercept/flow-maps.ts";
 import { Router } from "../intercept/router.ts";
 import { Epoll } from "../native/epoll.ts";
-import { EPOLLIN, monotonicMicroseconds, sleepMicroseconds } from "../native/libc.ts";
+import { EPOLLIN, monotonicMicroseconds } from "../native/libc.ts";
 import type { Packet } from "../wire/packet.ts";
 import { Questions } from "./facts.ts";
 import type { InterceptPlaneConfig } from "./intercept-config.ts";
@@ -140,7 +140,8 @@ export function runInterceptLoop(
     timeout = 0;
     if (records >= ROUND || due <= 0) continue;
     if (vain <= PATIENCE) {
-      sleepMicroseconds(Math.min(GATHER, due));
+      // What a copy registers cannot wait: the first response is on its way.
+      epoll.pause(Math.min(GATHER, due));
       continue;
     }
     source.wakes(true);
