@@ -16,7 +16,7 @@ import { countCpus, ringBytes } from "./load.ts";
 import { interceptProgram } from "./programs.ts";
 
 /** Bytes of all rings together, as long as each has the least. */
-const RINGS = { total: 16 << 20, least: 256 << 10 };
+const RINGS = { total: 4 << 20, least: 256 << 10 };
 /** Flows that are known at a time: of the kernel's map, which takes its memory at once, and of our table. */
 const KERNEL_FLOWS = 262144;
 const TABLE_FLOWS = 1048576;

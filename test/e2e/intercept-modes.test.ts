@@ -28,7 +28,10 @@ afterAll(() => lab.remove());
 
 /** Ports no test has used: the target remembers connections for a while. */
 let port = 10000;
-const freshPort = () => (port += 1000);
+const freshPort = (count = 1000) => {
+  port += count;
+  return port - count;
+};
 
 const ROUTED = {
   intercept: ASSISTANT,
@@ -56,6 +59,7 @@ test.each([
     ...options,
   });
   await copy.done(50);
+  await intercept.settled(50);
   const { code, account } = await intercept.stop();
   expect(code).toBe(0);
   expect(account).toMatchObject({ mode: "assistant", source: hook, unrouted: 0, flows });
@@ -95,7 +99,7 @@ test("a copy that was started anew, and an intercept that was, find each other a
     ...ROUTED,
     sessions: 5000,
     together: 5,
-    firstPort: freshPort(),
+    firstPort: freshPort(5000),
   });
   await copy.event<{ ok: number }>("report", ({ ok }) => ok > 50);
   await first.running.stop("SIGKILL");
@@ -103,7 +107,7 @@ test("a copy that was started anew, and an intercept that was, find each other a
   await second.report("copied sessions", ({ routed }) => routed > 200);
   await copy.running.stop();
   await second.report("no copy", ({ clients }) => clients === 0);
-  const other = startFakeCopy(lab, lab.online, { ...ROUTED, sessions: 20, firstPort: (port += 5000) });
+  const other = startFakeCopy(lab, lab.online, { ...ROUTED, sessions: 20, firstPort: freshPort() });
   await other.done(20);
   expect((await second.stop()).account.copies).toHaveLength(2);
 });
@@ -121,6 +125,7 @@ test.each(["combined", "separate"] as const)("a tcpcopy 1.x is served, %s", asyn
     firstPort: freshPort(),
   });
   await copy.done(50);
+  await intercept.settled(50);
   const { account } = await intercept.stop();
   expect(account.unrouted).toBe(0);
   expect(account.flows.registered).toBe(100);

@@ -36,7 +36,10 @@ afterAll(() => lab.remove());
 const GHOSTS = "src host 10.0.0.2 and (tcp dst portrange 10000-30000 or icmp)";
 /** Ports no test has used: the target remembers connections for a while. */
 let port = 10000;
-const freshPort = () => (port += 1000);
+const freshPort = (count = 1000) => {
+  port += count;
+  return port - count;
+};
 
 /** Requests of a real client one after the other, each by a connection of its own, until it is stopped. */
 function startReal(url = `http://${TARGET}:8080/real`) {
@@ -64,6 +67,7 @@ test("forged connections are answered to the copy, and nobody else notices", asy
   expect(real.bad()).toBe(0);
   const welcome = await copy.event<{ cookie: string; services: object[] }>("welcome");
   expect(welcome.services).toContainEqual({ address: TARGET, port: 8080 });
+  await intercept.settled(300);
   const { code, account } = await intercept.stop();
   expect(code).toBe(0);
   expect(account).toMatchObject({ mode: "target", source: "tcx", unrouted: 0, responses: { lost: 0 } });
@@ -107,6 +111,7 @@ test("two copies at once, IPv6, several services, an address that is not the fir
     firstPort: freshPort(),
   });
   for (const copy of [one, other, third]) await copy.done(50);
+  await intercept.settled(140);
   const { account } = await intercept.stop();
   expect(account).toMatchObject({ unrouted: 0, flows: { learned: 100, registered: 50 } });
   expect(account.connections.accepted).toBe(5);
@@ -127,6 +132,7 @@ test("on the loopback interface", async () => {
     firstPort: freshPort(),
   });
   await copy.done(50);
+  await intercept.settled(50);
   const { account } = await intercept.stop();
   expect(account).toMatchObject({ unrouted: 0, flows: { learned: 50 } });
 });
@@ -140,7 +146,7 @@ test("killed, it lets no response to a forged connection out; started again, cop
     ...SERVICE,
     sessions: 2000,
     together: 10,
-    firstPort: freshPort(),
+    firstPort: freshPort(2000),
   });
   await copy.event<{ ok: number }>("report", ({ ok }) => ok > 100);
   await first.running.stop("SIGKILL");
