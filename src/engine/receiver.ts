@@ -96,9 +96,9 @@ export function takeResponse(c: Context, s: number, packet: Packet, probed: Prob
   const ahead = distance(seq, w[row + RCV_NXT]!);
   if (!isAcceptable(c, s, packet, ahead)) return;
   if (flags & RST) {
-    // RFC 5961 section 3.2: exact, or a challenge.
+    // RFC 5961 section 3.2: exact, elsewhere in the window a challenge, before it nothing.
     if (ahead === 0) takeReset(c, s);
-    else acknowledge(c, s);
+    else if (ahead > 0) acknowledge(c, s);
     return;
   }
   if (flags & SYN) {
