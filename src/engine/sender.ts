@@ -200,6 +200,10 @@ function sendData(c: Context, s: number): Sent {
         c.heldUpAt = c.now;
         return "done";
       }
+      if (state !== ESTABLISHED) {
+        // What is in flight still needs this connection.
+        return w[row + HEAD] === segment ? reopen(c, s) : "done";
+      }
       if (w[row + HEAD] === segment && w[row + SND_NXT] === w[row + SND_MAX]) {
         if (!(w[row + FLAGS]! & PREPAID) && !c.allowTurn()) {
           dropTurn(c, s, "limit");
@@ -209,7 +213,6 @@ function sendData(c: Context, s: number): Sent {
         // Turns may have been left out: the next one follows what was sent.
         w[row + SEQ_DELTA] = (w[row + SND_NXT]! - g[at + SEQ]!) | 0;
       }
-      if (state !== ESTABLISHED) return reopen(c, s);
       beginTurn(c, s, segment);
     }
     const next = w[row + SND_NXT]!;
