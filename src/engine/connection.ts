@@ -31,6 +31,7 @@ import {
   IN_RECOVERY,
   ISS,
   LAST_PUSH,
+  MAX_SND_WND,
   MIDSTREAM,
   MSS,
   NONE,
@@ -40,6 +41,7 @@ import {
   OUT_OF_ORDER_COUNT,
   PATH,
   PORT,
+  PROBES,
   QUEUED,
   RCV_ACKED,
   RCV_NXT,
@@ -146,7 +148,9 @@ export function connect(c: Context, s: number, path: number, port: number): void
   w[row + SND_UNA] = iss;
   w[row + SND_NXT] = iss;
   w[row + SND_MAX] = iss;
-  w[row + SND_WND] = 0;
+  w[row + SND_WND] = 1; // for the SYN
+  w[row + MAX_SND_WND] = 0;
+  w[row + PROBES] = 0;
   w[row + SND_WL1] = 0;
   w[row + SND_WL2] = 0;
   w[row + SND_WSCALE] = 0;

@@ -17,7 +17,7 @@ import { connect, endSession } from "./connection.ts";
 import { Context, type EngineConfig } from "./context.ts";
 import { COUNTER } from "./counters.ts";
 import { dropAllTurns } from "./drop.ts";
-import { emit, emitReset, hasRoom } from "./emit.ts";
+import { emitControl, emitReset, hasRoom } from "./emit.ts";
 import { arm, expire } from "./expiry.ts";
 import { takeResponse } from "./receiver.ts";
 import { resendSmaller, transmit } from "./sender.ts";
@@ -45,7 +45,6 @@ import {
   READY,
   ROW,
   SND_MAX,
-  SND_NXT,
   SND_UNA,
   STATE,
   TIME_WAIT,
@@ -251,7 +250,7 @@ export class Engine {
       if (state === FREE) continue;
       if (state !== CLOSED && state !== TIME_WAIT) {
         if (!hasRoom(c, s)) return false;
-        emit(c, s, RST | ACK, c.words[s * ROW + SND_NXT]!, NONE, 0, 0, 1, 0);
+        emitControl(c, s, RST | ACK);
       }
       endSession(c, s, "ended");
     }

@@ -4,6 +4,7 @@
  */
 import type { Packet } from "../wire/packet.ts";
 import { ACK, distance, FIN, PSH, parseOptions, RST, SYN } from "../wire/tcp.ts";
+import { initialWindow } from "./congestion.ts";
 import { endSession, enterTimed, leaveConnection, loseConnection } from "./connection.ts";
 import type { Context } from "./context.ts";
 import { COUNTER } from "./counters.ts";
@@ -29,6 +30,7 @@ import {
   LAST_ACK_STATE,
   LAST_INTERVAL,
   LAST_PUSH,
+  MAX_SND_WND,
   MSS,
   OFFER_MSS,
   OFFER_SACK,
@@ -74,8 +76,6 @@ const TIME_WAIT_SPAN = 1_000_000;
 const DEFAULT_MSS = 536;
 /** RFC 6298 section 5.7. */
 const RTO_AFTER_SYN_LOSS = 3_000_000;
-/** RFC 6928. */
-const INITIAL_WINDOW = 10;
 /** Least MSS we cut to, whatever the peer says (Linux's TCP_MIN_SND_MSS). */
 const LEAST_MSS = 48;
 
@@ -181,7 +181,6 @@ function takeSynAck(c: Context, s: number, packet: Packet, probed: ProbeOutcome)
   w[row + FIRST_RCV] = w[row + RCV_NXT]!;
   w[row + TURN_RCV] = w[row + RCV_NXT]!; // of the greeting, if there is one
   w[row + RCV_ACKED] = packet.seq | 0;
-  w[row + SND_WND] = packet.window;
   w[row + SND_WL1] = packet.seq | 0;
   w[row + SND_WL2] = expected;
   const offered = w[row + FLAGS]!;
@@ -195,7 +194,7 @@ function takeSynAck(c: Context, s: number, packet: Packet, probed: ProbeOutcome)
   }
   if (options.sackPermitted && offered & OFFER_SACK) w[row + FLAGS]! |= SACK;
   w[row + MSS] = Math.max(LEAST_MSS, mss);
-  w[row + CWND] = INITIAL_WINDOW * w[row + MSS]!;
+  w[row + CWND] = initialWindow(w[row + MSS]!);
   w[row + STATE] = ESTABLISHED;
   if (w[row + RETRIES]! > 0) w[row + RTO] = RTO_AFTER_SYN_LOSS;
   takeAcknowledgedSyn(c, s, packet);
@@ -215,9 +214,10 @@ function takeSynAck(c: Context, s: number, packet: Packet, probed: ProbeOutcome)
 /** The acknowledgement of our SYN ends its retransmission and is the first measurement of the round trip. */
 function takeAcknowledgedSyn(c: Context, s: number, packet: Packet): void {
   c.words[s * ROW + SND_UNA] = c.words[s * ROW + ISS]!;
-  const window = c.words[s * ROW + SND_WND]!;
   takeAcknowledgement(c, s, packet, 1);
-  c.words[s * ROW + SND_WND] = window; // never scaled in a SYN (RFC 7323 section 2.2)
+  // Never scaled in a SYN (RFC 7323 section 2.2).
+  c.words[s * ROW + SND_WND] = packet.window;
+  c.words[s * ROW + MAX_SND_WND] = packet.window;
 }
 
 function takeReset(c: Context, s: number): void {

@@ -9,13 +9,14 @@ import {
   MOST_RTO,
   measureRoundTrip,
   openCongestionWindow,
+  restartAfterIdle,
   takeDuplicate,
 } from "./congestion.ts";
 import { isOver, leaveConnection, leaveToClose, openConnection } from "./connection.ts";
 import type { Context } from "./context.ts";
 import { COUNTER } from "./counters.ts";
 import { dropTurn } from "./drop.ts";
-import { emit, hasRoom, MAX_PAYLOAD, segmentSize } from "./emit.ts";
+import { emit, emitControl, hasRoom, MAX_PAYLOAD, segmentSize } from "./emit.ts";
 import { LENGTH, MARKS, NEXT, PREFIX, PUSH, SEGMENT, SEQ, TURN_START } from "./segments.ts";
 import { releaseHead, segmentEnd } from "./stream.ts";
 import {
@@ -44,10 +45,12 @@ import {
   IN_RECOVERY,
   ISS,
   LAST_ACK_STATE,
+  MAX_SND_WND,
   MSS,
   NONE,
   OPEN_AT_ONCE,
   PREPAID,
+  PROBES,
   PROGRESS_AT,
   RCV_NXT,
   RECOVER,
@@ -85,6 +88,8 @@ import { beginTurn, dueSince, hasCome, isAnswered, mayBegin, settleTurn } from "
 /** After so many retransmissions in a row segments are cut to what every path takes. */
 const BLACK_HOLE_RETRIES = 3;
 const BLACK_HOLE_MSS = 524;
+/** us after which less than a segment goes into a window that is hardly open (RFC 9293 section 3.8.6.2.1: 0.1 to 1 s). */
+const OVERRIDE = 1_000_000;
 /** us of silence after which a connection may be closed although the target has sent less than production. */
 const CLOSING_QUIET = 500_000;
 /** How long a connection that the target closed is left open for the client to close it too. */
@@ -115,7 +120,7 @@ export function transmit(c: Context, s: number): Sent {
   if (isLateReset || isFinDue(c, s)) {
     if (!hasRoom(c, s)) return "batch full";
     if (isReset) {
-      emit(c, s, RST | ACK, w[row + SND_NXT]!, NONE, 0, 0, 1, 0);
+      emitControl(c, s, RST | ACK);
       leaveConnection(c, s);
       return "over";
     }
@@ -123,7 +128,7 @@ export function transmit(c: Context, s: number): Sent {
   }
   if (w[row + FLAGS]! & ACK_NOW) {
     if (!hasRoom(c, s)) return "batch full";
-    emit(c, s, ACK, w[row + SND_NXT]!, NONE, 0, 0, 1, 0);
+    emitControl(c, s, ACK);
   }
   return "done";
 }
@@ -191,6 +196,7 @@ function sendData(c: Context, s: number): Sent {
     return state === LAST_ACK_STATE && w[row + CURSOR] !== NONE ? reopen(c, s) : "done";
   }
   const mss = segmentSize(c, s);
+  if (w[row + SND_UNA] === w[row + SND_MAX] && w[row + CURSOR] !== NONE) restartAfterIdle(c, s);
   for (let segment = w[row + CURSOR]!; segment !== NONE; segment = w[row + CURSOR]!) {
     if (!hasRoom(c, s)) return "batch full";
     const at = segment * SEGMENT;
@@ -221,22 +227,20 @@ function sendData(c: Context, s: number): Sent {
     let length = Math.min(rest, MAX_PAYLOAD);
     const inFlight = distance(next, w[row + SND_UNA]!);
     const room = Math.min(w[row + SND_WND]!, w[row + CWND]!) - inFlight;
-    if (w[row + FLAGS]! & WINDOW_PROBE) {
-      w[row + FLAGS]! &= ~WINDOW_PROBE;
-      length = 1;
-    } else {
-      // Whole segments only, but for the last of what was captured together (RFC 9293 section 3.8.6.2.1).
-      if (length > room) length = room;
-      if (length < rest) length -= length % mss;
-      if (length <= 0) {
-        if (inFlight > 0) return "done";
-        if (room <= 0) {
-          if (c.times[s * TIMES + RTO_AT] === 0) armRetransmission(c, s);
-          return "done";
-        }
-        length = room;
+    // Whole segments only, but for the last of what was captured together (RFC 9293 section 3.8.6.2.1).
+    if (length > room) length = room;
+    if (length < rest) length -= length % mss;
+    if (length <= 0) {
+      if (inFlight > 0) return "done";
+      const isForced = (w[row + FLAGS]! & WINDOW_PROBE) !== 0;
+      if (room <= 0 || (!isForced && 2 * room < w[row + MAX_SND_WND]!)) {
+        if (isForced) sendProbe(c, s, segment, from);
+        awaitWindow(c, s, room);
+        return "done";
       }
+      length = room;
     }
+    w[row + FLAGS]! &= ~WINDOW_PROBE;
     const isLast = length === rest;
     const isAgain = distance(next, w[row + SND_MAX]!) < 0;
     const since = isAgain ? 0 : dueSince(c, s, c.segments.times[segment]!);
@@ -323,10 +327,53 @@ function sendFin(c: Context, s: number): void {
 }
 
 function armRetransmission(c: Context, s: number): void {
-  const backoff = Math.min(MOST_RTO, c.words[s * ROW + RTO]! * 2 ** c.words[s * ROW + RETRIES]!);
-  const at = c.now + backoff;
-  c.times[s * TIMES + RTO_AT] = at;
-  c.wheel.arm(s, at);
+  armTimer(c, s, backoff(c, s, c.words[s * ROW + RETRIES]!));
+}
+
+/** us to wait after so many times in vain (RFC 6298 section 5.5, RFC 9293 section 3.8.6.1). */
+function backoff(c: Context, s: number, times: number): number {
+  return Math.min(MOST_RTO, c.words[s * ROW + RTO]! * 2 ** times);
+}
+
+function armTimer(c: Context, s: number, span: number): void {
+  c.times[s * TIMES + RTO_AT] = c.now + span;
+  c.wheel.arm(s, c.now + span);
+}
+
+/**
+ * Whether the connection waits for the target's window: there is data, none of it is in flight, and the timer that runs is
+ * the persist timer. A probe is not in flight: nothing but the window holds it up.
+ */
+export function awaitsWindow(c: Context, s: number): boolean {
+  const row = s * ROW;
+  return c.words[row + STATE]! >= ESTABLISHED && c.words[row + SND_NXT] === c.words[row + SND_UNA];
+}
+
+/** Starts the persist timer: for the next probe, or for what fits a window of `room` bytes that is hardly open. */
+function awaitWindow(c: Context, s: number, room: number): void {
+  if (c.times[s * TIMES + RTO_AT] !== 0) return;
+  const span = backoff(c, s, c.words[s * ROW + PROBES]!);
+  armTimer(c, s, room > 0 ? Math.min(span, OVERRIDE) : span);
+}
+
+/** The persist timer ran out. How long a window may stay closed is for the session timeout to say. */
+export function probeWindow(c: Context, s: number): void {
+  c.times[s * TIMES + RTO_AT] = 0;
+  c.words[s * ROW + FLAGS]! |= WINDOW_PROBE;
+  c.makeReady(s);
+}
+
+/** The first byte that the window keeps back; SND_NXT stays, the target may take it or not. */
+function sendProbe(c: Context, s: number, segment: number, from: number): void {
+  const w = c.words;
+  const row = s * ROW;
+  const next = w[row + SND_NXT]!;
+  w[row + FLAGS]! &= ~WINDOW_PROBE;
+  w[row + PROBES]!++;
+  emit(c, s, ACK, next, segment, from, 1, 1, 0);
+  const end = (next + 1) | 0;
+  if (distance(end, w[row + SND_MAX]!) > 0) w[row + SND_MAX] = end;
+  else c.counters[COUNTER.retransmitted]!++;
 }
 
 /** The retransmission timer ran out: everything from SND_UNA again, from one segment on (RFC 5681 section 3.1). */
@@ -338,8 +385,6 @@ export function retransmitAfterTimeout(c: Context, s: number): void {
   w[row + RETRIES]!++;
   if (w[row + STATE] === SYN_SENT) {
     w[row + FLAGS]! |= SEND_SYN;
-  } else if (w[row + SND_UNA] === w[row + SND_MAX]) {
-    w[row + FLAGS]! |= WINDOW_PROBE;
   } else {
     // Large segments that never arrive: a path that drops them and does not say so (RFC 4821).
     if (w[row + RETRIES]! >= BLACK_HOLE_RETRIES) w[row + MSS] = Math.min(w[row + MSS]!, BLACK_HOLE_MSS);
@@ -352,8 +397,8 @@ export function retransmitAfterTimeout(c: Context, s: number): void {
     w[row + RECOVER] = w[row + SND_MAX]!;
     w[row + FLAGS]! &= ~(IN_RECOVERY | FIN_SENT | RETRANSMIT);
     clearDuplicates(c, s);
-    // A window that closed meanwhile must not stop the first segment.
-    if (w[row + SND_WND]! < mss && w[row + HEAD] !== NONE) w[row + FLAGS]! |= WINDOW_PROBE;
+    // A window that shrank meanwhile must not stop the first segment.
+    if (w[row + HEAD] !== NONE) w[row + FLAGS]! |= WINDOW_PROBE;
   }
   c.makeReady(s);
 }
@@ -387,24 +432,21 @@ export function takeAcknowledgement(c: Context, s: number, packet: Packet, paylo
     releaseAcknowledged(c, s);
     measureRoundTrip(c, s, ack, packet.time);
     w[row + RETRIES] = 0;
+    w[row + PROBES] = 0;
     c.times[s * TIMES + RTO_AT] = 0;
     c.times[s * TIMES + PROGRESS_AT] = c.now;
-    if (w[row + SND_UNA] !== w[row + SND_MAX]) armRetransmission(c, s);
+    if (ack !== w[row + SND_NXT]) armRetransmission(c, s);
     openCongestionWindow(c, s, acked);
-  } else if (
-    acked === 0 &&
-    payload === 0 &&
-    window === w[row + SND_WND] &&
-    w[row + SND_UNA] !== w[row + SND_MAX]
-  ) {
+  } else if (acked === 0 && payload === 0 && window === w[row + SND_WND] && ack !== w[row + SND_NXT]) {
     takeDuplicate(c, s);
   }
   if (acked >= 0) {
     const seq = packet.seq | 0;
     const newer = distance(seq, w[row + SND_WL1]!);
     if (newer > 0 || (newer === 0 && distance(ack, w[row + SND_WL2]!) >= 0)) {
-      if (w[row + SND_WND] === 0 && window > 0) resumeAfterProbes(c, s);
+      if (w[row + SND_WND] === 0 && window > 0 && ack === w[row + SND_NXT]) endProbing(c, s);
       w[row + SND_WND] = window;
+      if (window > w[row + MAX_SND_WND]!) w[row + MAX_SND_WND] = window;
       w[row + SND_WL1] = seq;
       w[row + SND_WL2] = ack;
     }
@@ -412,15 +454,10 @@ export function takeAcknowledgement(c: Context, s: number, packet: Packet, paylo
   return true;
 }
 
-/** The window has opened: what a probe sent of the next segment is sent with it again. */
-function resumeAfterProbes(c: Context, s: number): void {
-  const w = c.words;
-  const row = s * ROW;
+/** The window has opened. */
+function endProbing(c: Context, s: number): void {
   c.times[s * TIMES + RTO_AT] = 0;
-  w[row + RETRIES] = 0;
-  if (w[row + HEAD] === NONE) return;
-  w[row + SND_NXT] = w[row + SND_UNA]!;
-  w[row + CURSOR] = w[row + HEAD]!;
+  c.words[s * ROW + PROBES] = 0;
 }
 
 /** Forgets what is acknowledged; the cursor never stays behind SND_NXT. */
