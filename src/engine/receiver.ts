@@ -13,6 +13,8 @@ import { LINGER, takeAcknowledgement } from "./sender.ts";
 import {
   ACK_AT,
   ACK_NOW,
+  CHALLENGE_AT,
+  CHALLENGES,
   CLIENT_FIN,
   CLIENT_RST,
   CLIENTLESS,
@@ -73,6 +75,9 @@ const DELAYED_ACK = 40_000;
 const HANDSHAKE_ACK = 20_000;
 /** How long the row of a finished connection answers a repeated FIN. The port itself rests far longer (ports.ts). */
 const TIME_WAIT_SPAN = 1_000_000;
+/** So many challenge ACKs in so long, us (RFC 5961 section 7), for each connection: a bound for all would tell of others. */
+const MOST_CHALLENGES = 10;
+const CHALLENGE_SPAN = 5_000_000;
 const DEFAULT_MSS = 536;
 /** RFC 6298 section 5.7. */
 const RTO_AFTER_SYN_LOSS = 3_000_000;
@@ -98,17 +103,17 @@ export function takeResponse(c: Context, s: number, packet: Packet, probed: Prob
   if (flags & RST) {
     // RFC 5961 section 3.2: exact, elsewhere in the window a challenge, before it nothing.
     if (ahead === 0) takeReset(c, s);
-    else if (ahead > 0) acknowledge(c, s);
+    else if (ahead > 0) challenge(c, s);
     return;
   }
   if (flags & SYN) {
-    acknowledge(c, s); // RFC 5961 section 4.2
+    challenge(c, s); // RFC 5961 section 4.2
     return;
   }
   if (!(flags & ACK)) return;
   const fin = flags & FIN ? 1 : 0;
   if (!takeAcknowledgement(c, s, packet, packet.length + fin)) {
-    acknowledge(c, s);
+    challenge(c, s);
     return;
   }
   if (packet.length > 0) takeData(c, s, seq, packet.length, (flags & PSH) !== 0, packet.time);
@@ -151,6 +156,16 @@ function isAcceptable(c: Context, s: number, packet: Packet, ahead: number): boo
 function acknowledge(c: Context, s: number): void {
   c.words[s * ROW + FLAGS]! |= ACK_NOW;
   c.makeReady(s);
+}
+
+/** Has an ACK sent that says to whoever sent a doubtful segment where the connection is; not more than some in a while. */
+function challenge(c: Context, s: number): void {
+  const at = s * TIMES + CHALLENGE_AT;
+  if (c.now - c.times[at]! >= CHALLENGE_SPAN) {
+    c.times[at] = c.now;
+    c.words[s * ROW + CHALLENGES] = 0;
+  }
+  if (c.words[s * ROW + CHALLENGES]!++ < MOST_CHALLENGES) acknowledge(c, s);
 }
 
 function takeSynAck(c: Context, s: number, packet: Packet, probed: ProbeOutcome): void {

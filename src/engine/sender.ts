@@ -417,7 +417,8 @@ export function resendSmaller(c: Context, s: number): void {
 
 /**
  * Takes the acknowledgement and window of a segment of the target (RFC 9293 section 3.10.7.4, fifth check). False if it
- * acknowledges what was never sent. `payload` is the segment's data and FIN.
+ * acknowledges what was never sent, or is older than any segment on its way can be (RFC 5961 section 5.2). `payload` is
+ * the segment's data and FIN.
  */
 export function takeAcknowledgement(c: Context, s: number, packet: Packet, payload: number): boolean {
   const w = c.words;
@@ -425,6 +426,7 @@ export function takeAcknowledgement(c: Context, s: number, packet: Packet, paylo
   const ack = packet.ack | 0;
   if (distance(ack, w[row + SND_MAX]!) > 0) return false;
   const acked = distance(ack, w[row + SND_UNA]!);
+  if (acked < -w[row + MAX_SND_WND]!) return false;
   const window = packet.window << w[row + SND_WSCALE]!;
   if (acked > 0) {
     w[row + SND_UNA] = ack;

@@ -113,6 +113,8 @@ export const OUT_OF_ORDER_COUNT = 47;
 export const OUT_OF_ORDER = 64;
 export const OUT_OF_ORDER_MAX = 4;
 // 64 to 71 are the intervals.
+/** Challenge ACKs since CHALLENGE_AT. */
+export const CHALLENGES = 72;
 
 // Times.
 /** The retransmission timer; while nothing is in flight, the persist timer. */
@@ -138,6 +140,8 @@ export const PROGRESS_AT = 7;
 export const DELAY = 10;
 /** When the SYN was captured. */
 export const SYN_AT = 11;
+/** When the first of CHALLENGES was due. */
+export const CHALLENGE_AT = 12;
 
 // STATE: the connection to the target, as in RFC 9293 section 3.3.2.
 /** Not in use. */
