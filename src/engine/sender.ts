@@ -196,7 +196,7 @@ function sendData(c: Context, s: number): Sent {
     return state === LAST_ACK_STATE && w[row + CURSOR] !== NONE ? reopen(c, s) : "done";
   }
   const mss = segmentSize(c, s);
-  if (w[row + SND_UNA] === w[row + SND_MAX] && w[row + CURSOR] !== NONE) restartAfterIdle(c, s);
+  if (w[row + SND_UNA] === w[row + SND_NXT] && w[row + CURSOR] !== NONE) restartAfterIdle(c, s);
   for (let segment = w[row + CURSOR]!; segment !== NONE; segment = w[row + CURSOR]!) {
     if (!hasRoom(c, s)) return "batch full";
     const at = segment * SEGMENT;
@@ -258,7 +258,8 @@ function sendData(c: Context, s: number): Sent {
       }
     }
     if (isLast) w[row + CURSOR] = g[at + NEXT]!;
-    if (c.times[s * TIMES + RTO_AT] === 0) armRetransmission(c, s);
+    // With nothing in flight it was the persist timer that ran, if any.
+    if (inFlight === 0 || c.times[s * TIMES + RTO_AT] === 0) armRetransmission(c, s);
   }
   return "done";
 }
