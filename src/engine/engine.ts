@@ -20,7 +20,8 @@ import { dropAllTurns } from "./drop.ts";
 import { emitControl, emitReset, hasRoom } from "./emit.ts";
 import { arm, expire } from "./expiry.ts";
 import { takeResponse } from "./receiver.ts";
-import { resendSmaller, transmit } from "./sender.ts";
+import { resendSmaller } from "./retransmission.ts";
+import { transmit } from "./sender.ts";
 import { takeHandshake } from "./stream.ts";
 import {
   ACTIVE_AT,

@@ -1,12 +1,13 @@
 /** What time does to a session: acknowledgements, retransmissions, turns that come due, and giving up. */
 import { ACK, RST } from "../wire/tcp.ts";
+import { LINGER, timeWaitIsOver } from "./closing.ts";
 import { endSession, leaveConnection, loseConnection } from "./connection.ts";
 import type { Context } from "./context.ts";
 import type { DropReason } from "./counters.ts";
 import { dropStream } from "./drop.ts";
 import { emitControl, hasRoom } from "./emit.ts";
-import { timeWaitIsOver } from "./receiver.ts";
-import { awaitsWindow, LINGER, probeWindow, retransmitAfterTimeout } from "./sender.ts";
+import { awaitsWindow, probeWindow } from "./persist.ts";
+import { retransmitAfterTimeout } from "./retransmission.ts";
 import { hasGap, skipGap } from "./stream.ts";
 import {
   ACK_AT,
