@@ -7,8 +7,8 @@ import type { DropReason } from "./counters.ts";
 import { dropStream } from "./drop.ts";
 import { emitControl, hasRoom } from "./emit.ts";
 import { awaitsWindow, probeWindow } from "./persist.ts";
+import { hasGap, skipGap } from "./reassembly.ts";
 import { retransmitAfterTimeout } from "./retransmission.ts";
-import { hasGap, skipGap } from "./stream.ts";
 import {
   ACK_AT,
   ACK_NOW,
