@@ -111,9 +111,11 @@ export function sendFin(c: Context, s: number): void {
 export function advanceClose(c: Context, s: number): boolean {
   const w = c.words;
   const row = s * ROW;
-  if (!(w[row + FLAGS]! & FIN_SENT) || w[row + SND_UNA] !== w[row + SND_MAX]) return false;
+  // In these states SND_MAX is behind it, also when a time-out has taken FIN_SENT back.
+  if (w[row + SND_UNA] !== w[row + SND_MAX]) return false;
   switch (w[row + STATE]) {
     case FIN_WAIT_1:
+      w[row + FLAGS]! |= FIN_SENT;
       enterTimed(c, s, FIN_WAIT_2);
       return false;
     case CLOSING:
