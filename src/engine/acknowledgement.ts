@@ -3,13 +3,11 @@ import type { Packet } from "../wire/packet.ts";
 import { distance } from "../wire/tcp.ts";
 import { measureRoundTrip, openCongestionWindow, takeDuplicate } from "./congestion.ts";
 import type { Context } from "./context.ts";
+import { dataEnd } from "./emit.ts";
 import { endProbing } from "./persist.ts";
 import { armRetransmission } from "./retransmission.ts";
 import { releaseHead, segmentEnd } from "./stream.ts";
 import {
-  CURSOR,
-  FIN_SENT,
-  FLAGS,
   HEAD,
   MAX_SND_WND,
   NONE,
@@ -74,11 +72,11 @@ export function takeAcknowledgement(c: Context, s: number, packet: Packet, paylo
 function releaseAcknowledged(c: Context, s: number): void {
   const w = c.words;
   const row = s * ROW;
-  const una = (w[row + SND_UNA]! - w[row + SEQ_DELTA]!) | 0;
+  // What follows our FIN in the client's stream was not sent.
+  const end = distance(w[row + SND_UNA]!, dataEnd(c, s)) > 0 ? dataEnd(c, s) : w[row + SND_UNA]!;
+  const una = (end - w[row + SEQ_DELTA]!) | 0;
   for (let head = w[row + HEAD]!; head !== NONE; head = w[row + HEAD]!) {
     if (distance(segmentEnd(c, head), una) > 0) break;
-    // Behind our FIN nothing was sent, whatever its acknowledgement says.
-    if (head === w[row + CURSOR] && w[row + FLAGS]! & FIN_SENT) break;
     releaseHead(c, s);
   }
 }

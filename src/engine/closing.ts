@@ -4,7 +4,7 @@ import { endSession, enterTimed, leaveConnection } from "./connection.ts";
 import type { Context } from "./context.ts";
 import { COUNTER } from "./counters.ts";
 import { acknowledge, delayAck } from "./delayed-ack.ts";
-import { emit } from "./emit.ts";
+import { dataEnd, emit } from "./emit.ts";
 import { armRetransmission } from "./retransmission.ts";
 import {
   CLIENT_END,
@@ -58,19 +58,13 @@ export function isFinDue(c: Context, s: number): boolean {
   const w = c.words;
   const row = s * ROW;
   const flags = w[row + FLAGS]!;
-  if (flags & FIN_SENT || w[row + CURSOR] !== NONE) return false;
-  switch (w[row + STATE]) {
-    case FIN_WAIT_1:
-    case CLOSING:
-    case LAST_ACK_STATE:
-      return true; // sent before, lost
-    case CLOSE_WAIT:
-      if (c.times[s * TIMES + SINCE]! + LINGER <= c.now && w[row + HEAD] === NONE) return true;
-      break;
-    case ESTABLISHED:
-      break;
-    default:
-      return false;
+  // Sent before, lost, and all before it sent again.
+  if (flags & FIN_SENT) return w[row + SND_NXT] === dataEnd(c, s) && w[row + SND_NXT] !== w[row + SND_MAX];
+  if (w[row + CURSOR] !== NONE) return false;
+  if (w[row + STATE] === CLOSE_WAIT) {
+    if (c.times[s * TIMES + SINCE]! + LINGER <= c.now && w[row + HEAD] === NONE) return true;
+  } else if (w[row + STATE] !== ESTABLISHED) {
+    return false;
   }
   if (!(flags & (CLIENT_FIN | CLIENT_RST)) || w[row + HELD] !== NONE) return false;
   if (flags & CLIENT_FIN && distance(w[row + CLIENT_END]!, w[row + STREAM_END]!) > 0) return false;
@@ -111,11 +105,9 @@ export function sendFin(c: Context, s: number): void {
 export function advanceClose(c: Context, s: number): boolean {
   const w = c.words;
   const row = s * ROW;
-  // In these states SND_MAX is behind it, also when a time-out has taken FIN_SENT back.
-  if (w[row + SND_UNA] !== w[row + SND_MAX]) return false;
+  if (!(w[row + FLAGS]! & FIN_SENT) || w[row + SND_UNA] !== w[row + SND_MAX]) return false;
   switch (w[row + STATE]) {
     case FIN_WAIT_1:
-      w[row + FLAGS]! |= FIN_SENT;
       enterTimed(c, s, FIN_WAIT_2);
       return false;
     case CLOSING:

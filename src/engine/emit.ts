@@ -16,6 +16,7 @@ import type { Context } from "./context.ts";
 import {
   ACK_AT,
   ACK_NOW,
+  FIN_SENT,
   FLAGS,
   LAST_INTERVAL,
   MSS,
@@ -145,6 +146,12 @@ export function emitControl(c: Context, s: number, flags: number): void {
   const shrunk = window > 0 ? 1 << w[row + SND_WSCALE]! : 1;
   const seq = distance(w[row + SND_MAX]!, edge) >= shrunk ? edge : w[row + SND_MAX]!;
   emit(c, s, flags, seq, NONE, 0, 0, 1, 0);
+}
+
+/** The sequence number behind the last byte that was ever sent: that of our FIN, if it was sent. */
+export function dataEnd(c: Context, s: number): number {
+  const row = s * ROW;
+  return c.words[row + FLAGS]! & FIN_SENT ? (c.words[row + SND_MAX]! - 1) | 0 : c.words[row + SND_MAX]!;
 }
 
 /** The interval that grew last comes first (RFC 2018 section 4). */

@@ -3,12 +3,11 @@ import { ACK, distance, PSH } from "../wire/tcp.ts";
 import { clearDuplicates, MOST_RTO } from "./congestion.ts";
 import type { Context } from "./context.ts";
 import { COUNTER } from "./counters.ts";
-import { emit, segmentSize } from "./emit.ts";
+import { dataEnd, emit, segmentSize } from "./emit.ts";
 import { LENGTH, SEGMENT, SEQ } from "./segments.ts";
 import {
   CURSOR,
   CWND,
-  FIN_SENT,
   FLAGS,
   HEAD,
   IN_RECOVERY,
@@ -72,7 +71,7 @@ export function retransmitAfterTimeout(c: Context, s: number): void {
     w[row + SND_NXT] = w[row + SND_UNA]!;
     w[row + CURSOR] = w[row + HEAD]!;
     w[row + RECOVER] = w[row + SND_MAX]!;
-    w[row + FLAGS]! &= ~(IN_RECOVERY | FIN_SENT | RETRANSMIT);
+    w[row + FLAGS]! &= ~(IN_RECOVERY | RETRANSMIT);
     clearDuplicates(c, s);
     // A window that shrank meanwhile must not stop the first segment.
     if (w[row + HEAD] !== NONE) w[row + FLAGS]! |= WINDOW_PROBE;
@@ -87,7 +86,7 @@ export function resendSmaller(c: Context, s: number): void {
   if (w[row + SND_UNA] === w[row + SND_MAX] || w[row + HEAD] === NONE) return;
   w[row + SND_NXT] = w[row + SND_UNA]!;
   w[row + CURSOR] = w[row + HEAD]!;
-  w[row + FLAGS]! &= ~(IN_RECOVERY | FIN_SENT | RETRANSMIT);
+  w[row + FLAGS]! &= ~(IN_RECOVERY | RETRANSMIT);
   c.times[s * TIMES + RTT_AT] = 0;
   c.makeReady(s);
 }
@@ -104,7 +103,8 @@ export function sendHead(c: Context, s: number): void {
   const una = w[row + SND_UNA]!;
   const from = distance(una, (g[at + SEQ]! + w[row + SEQ_DELTA]!) | 0);
   const mss = segmentSize(c, s);
-  const length = Math.min(mss, g[at + LENGTH]! - from, distance(w[row + SND_NXT]!, una));
+  const sent = Math.min(distance(w[row + SND_NXT]!, una), distance(dataEnd(c, s), una));
+  const length = Math.min(mss, g[at + LENGTH]! - from, sent);
   if (length <= 0) return;
   emit(c, s, ACK | PSH, una, segment, from, length, mss, 0);
   c.counters[COUNTER.retransmitted]!++;

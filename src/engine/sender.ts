@@ -6,7 +6,7 @@ import { isOver, leaveConnection, leaveToClose, openConnection } from "./connect
 import type { Context } from "./context.ts";
 import { COUNTER } from "./counters.ts";
 import { dropTurn } from "./drop.ts";
-import { emit, emitControl, hasRoom, MAX_PAYLOAD, segmentSize } from "./emit.ts";
+import { dataEnd, emit, emitControl, hasRoom, MAX_PAYLOAD, segmentSize } from "./emit.ts";
 import { sendSyn } from "./handshake.ts";
 import { awaitWindow, sendProbe } from "./persist.ts";
 import { armRetransmission, sendHead } from "./retransmission.ts";
@@ -110,13 +110,13 @@ function sendData(c: Context, s: number): Sent {
   const g = c.segments.words;
   const state = w[row + STATE]!;
   if (state < ESTABLISHED || state === FIN_WAIT_2 || state === TIME_WAIT) return "done";
-  if (w[row + FLAGS]! & FIN_SENT) {
-    // Nothing goes behind our FIN; one that only followed the target's makes room for the client's next turn.
-    return state === LAST_ACK_STATE && w[row + CURSOR] !== NONE ? reopen(c, s) : "done";
-  }
   const mss = segmentSize(c, s);
   if (w[row + SND_UNA] === w[row + SND_NXT] && w[row + CURSOR] !== NONE) restartAfterIdle(c, s);
   for (let segment = w[row + CURSOR]!; segment !== NONE; segment = w[row + CURSOR]!) {
+    if (w[row + FLAGS]! & FIN_SENT && distance(w[row + SND_NXT]!, dataEnd(c, s)) >= 0) {
+      // Nothing goes behind our FIN; one that only followed the target's makes room for the client's next turn.
+      return state === LAST_ACK_STATE ? reopen(c, s) : "done";
+    }
     if (!hasRoom(c, s)) return "batch full";
     const at = segment * SEGMENT;
     const isBegun = !(g[at + MARKS]! & TURN_START) && (w[row + FLAGS]! & TURN_OPEN) !== 0;
