@@ -162,7 +162,7 @@ function commandOf(tool: Tool, family: Family): string {
 
 /** The path of a command, also where PATH lacks the directories of the administrator. */
 function find(command: string): string | null {
-  return Bun.which(command, { PATH: `${process.env["PATH"] ?? ""}:/usr/sbin:/sbin` });
+  return Bun.which(command, { PATH: `${process.env.PATH ?? ""}:/usr/sbin:/sbin` });
 }
 
 /** Runs a command to its end: null if it succeeded, else the first thing it said. */
