@@ -1,6 +1,6 @@
 /** Responses of a real nginx, caught from a netfilter queue: what the clients get to see, and what is left behind. */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
-import { existsSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { addAddress, TARGET, TARGET6 } from "../../src/demo/network.ts";
 import { watchPackets } from "../support/capture.ts";
@@ -215,6 +215,25 @@ test("a reader that stands still: the queue fills, further responses are dropped
   expect((await seen.stop()).lines).toEqual([]);
 });
 
+test("verdicts that alternate within a batch each meet their packet", async () => {
+  await startNginx(lab, lab.target, PORT);
+  run(lab.target, "sysctl", "-qw", "net.ipv4.tcp_syncookies=2");
+  // The SYNs come from 10.9.0.1 to .250 in turn: runs of one, and at multiples of ten runs of nine.
+  const hosts = Array.from({ length: 250 }, (_, index) => index + 1);
+  const isCaught = (host: number) => host % 2 === 1 || (host > 100 && host % 10 !== 0);
+  const clients = hosts.filter(isCaught).map((host) => `10.9.0.${host}`);
+  const agent = await startAgent({ clients });
+  const seen = await watchPackets(lab, lab.target, "net0", `src port ${PORT}`, 250);
+  process.kill(agent.pid, "SIGSTOP");
+  const syns = join(import.meta.dir, "nfqueue-syns.ts");
+  run(lab.client, process.execPath, syns, TARGET, `${PORT}`, "250", "3000");
+  process.kill(agent.pid, "SIGCONT");
+  await agent.account(({ packets }) => packets >= 250);
+  await agent.finish();
+  const passed = (await seen.stop()).lines.map((line) => Number(/> 10\.9\.0\.(\d+)\./.exec(line)![1]));
+  expect(passed).toEqual(hosts.filter((host) => !isCaught(host)));
+});
+
 test("a full receive buffer is counted: ENOBUFS, and each packet it cost", async () => {
   await startNginx(lab, lab.target, PORT);
   run(lab.target, "sysctl", "-qw", "net.ipv4.tcp_syncookies=2");
@@ -251,6 +270,26 @@ describe("Failures", () => {
     const agent = launch("setpriv", "--bounding-set=-net_admin", "--inh-caps=-net_admin");
     expect(await agent.exited).toBe(4);
     expect(agent.errors[0]).toBe('Cannot read netfilter queue "7": not allowed');
+  });
+
+  test("a kernel whose rules cannot queue: what each tool said, and nothing is left", async () => {
+    const bin = join(lab.directory, "bin");
+    mkdirSync(bin);
+    const stub = (name: string, says: string) => {
+      writeFileSync(join(bin, name), `#!/bin/sh\necho '${says}' >&2\nexit 1\n`, { mode: 0o755 });
+    };
+    stub("nft", "/dev/stdin:5:3-9: Error: Could not process rule: No such file or directory");
+    stub("iptables", "iptables: No chain/target/match by that name.");
+    stub("ip6tables", "ip6tables: No chain/target/match by that name.");
+    stub("iptables-restore", "Warning: Extension NFQUEUE revision 0 not supported, missing kernel module?");
+    const hide = `PATH=${bin}:$PATH && mount -t tmpfs none /usr/sbin && exec "$@"`;
+    const agent = launch("unshare", "-m", "sh", "-c", hide, "sh");
+    expect(await agent.exited).toBe(5);
+    expect(agent.errors[0]).toBe(
+      "Cannot make the rule that queues responses: nft: Could not process rule: No such file or directory; " +
+        "iptables: Warning: Extension NFQUEUE revision 0 not supported, missing kernel module?",
+    );
+    expect(existsSync(`/run/xcopy/rules-${agent.pid}.json`)).toBe(false);
   });
 
   test("neither nft nor iptables", async () => {
