@@ -7,7 +7,8 @@ import { QueueSource } from "../../src/intercept/nfqueue.ts";
 import { makeRule } from "../../src/intercept/rule.ts";
 import { Failure } from "../../src/native/failure.ts";
 import { address, EPOLL_CTL_ADD, EPOLLIN, libc } from "../../src/native/libc.ts";
-import { openQueue, type QueueOptions, readStatistics } from "../../src/native/nfqueue.ts";
+import { openQueue, type QueueOptions } from "../../src/native/nfqueue.ts";
+import { readStatistics } from "../../src/native/nfqueue-status.ts";
 import type { Packet } from "../../src/wire/packet.ts";
 import { ACK, SYN } from "../../src/wire/tcp.ts";
 
