@@ -7,13 +7,12 @@ export interface PacketCount {
   stop(): Promise<{ packets: number; lines: string[] }>;
 }
 
-/** Starts to watch for packets that match a pcap-filter expression; resolves when it watches. `most` bounds the lines. */
+/** Starts to watch for packets that match a pcap-filter expression; resolves when it watches. */
 export async function watchPackets(
   lab: Lab,
   namespace: string,
   device: string,
   filter: string,
-  most = 5,
 ): Promise<PacketCount> {
   const tcpdump = lab.start(namespace, ["tcpdump", "-i", device, "-nn", "-l", "--immediate-mode", filter]);
   await tcpdump.line(/^listening on/);
@@ -22,7 +21,7 @@ export async function watchPackets(
       await tcpdump.stop("SIGINT");
       const captured = tcpdump.errors.find((line) => line.includes("packets captured"));
       if (!captured) throw new Error(`tcpdump ended:\n${tcpdump.errors.join("\n")}`);
-      return { packets: Number.parseInt(captured, 10), lines: tcpdump.output.filter(Boolean).slice(0, most) };
+      return { packets: Number.parseInt(captured, 10), lines: tcpdump.output.filter(Boolean).slice(0, 5) };
     },
   };
 }
