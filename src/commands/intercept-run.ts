@@ -2,6 +2,7 @@
 import { rmSync, writeFileSync } from "node:fs";
 import { version } from "../../package.json";
 import type { Key } from "../channel/key.ts";
+import type { CoveredService } from "../channel/messages.ts";
 import { close, listen } from "../channel/socket.ts";
 import { formatAddress, formatEndpoint } from "../config/address.ts";
 import { renderVersion } from "../config/help.ts";
@@ -9,6 +10,7 @@ import type { InterceptOptions } from "../config/intercept.ts";
 import { formatService } from "../config/service.ts";
 import { Failure } from "../native/failure.ts";
 import { raiseDescriptors } from "../native/limits.ts";
+import { localAddresses } from "../native/netlink.ts";
 import {
   type InterceptAccount,
   renderInterceptStatus,
@@ -31,14 +33,26 @@ import { listenForStop, type StopRequests } from "./stop.ts";
 
 /** Descriptors for copies and whoever else knocks. */
 const DESCRIPTORS = 16384;
-/** Ports that WELCOME names at most: a copy that is not told finds out by its probe. */
-const MOST_PORTS = 1000;
+/** Services that WELCOME names at most: a copy that is not told finds out by its probe. */
+const MOST_COVERED = 1000;
 /** ms between two looks for interfaces that are new, and that the data plane may take to end. */
 const FOLLOW_INTERVAL = 2000;
 const PATIENCE = 1000;
 /** Messages about copies per 10 s: whoever knocks all the time must not fill the log. */
 const MOST_MESSAGES = 100;
 const MESSAGE_SPAN = 10_000;
+
+/** What copies are told: on the target the addresses of this host, so that they know which intercept is for which target. */
+function coveredServices({ mode, services }: InterceptPlan): CoveredService[] {
+  const own = localAddresses().map(({ bytes }) => formatAddress(bytes));
+  const covered = services.flatMap(({ address, ports: [first, last] }): CoveredService[] => {
+    const every = mode === "assistant" ? [null] : own;
+    const addresses = address ? [formatAddress(address.bytes)] : every;
+    const ports = Array.from({ length: last - first + 1 }, (_, index) => first + index);
+    return addresses.flatMap((text) => ports.map((port) => ({ address: text, port })));
+  });
+  return covered.length > MOST_COVERED ? [] : covered;
+}
 
 function planeConfig(
   plan: InterceptPlan,
@@ -47,19 +61,13 @@ function planeConfig(
   source: Catch["config"],
   listeners: number[],
 ): InterceptPlaneConfig {
-  const ports = plan.services.flatMap(({ address, ports: [first, last] }) =>
-    Array.from({ length: last - first + 1 }, (_, index) => ({
-      address: address && formatAddress(address.bytes),
-      port: first + index,
-    })),
-  );
   return {
     ...source,
     mode: plan.mode,
     listeners,
     key: key?.bytes ?? null,
     compat: options.compat,
-    services: ports.length > MOST_PORTS ? [] : ports,
+    services: coveredServices(plan),
     translations: options.translations.map(({ from, to }) => ({ from: from.bytes, to: to.bytes })),
     dnat: options.dnat,
     pass: options.pass.map(({ bytes }) => bytes),

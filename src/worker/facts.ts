@@ -38,8 +38,8 @@ export interface ProbeFacts {
   rpFilter: { all: number | null; interface: number | null };
   ipForward: number | null;
   conntrack: { count: number; max: number } | null;
-  /** Whether a process of this host (of this network namespace) listens there. */
-  listening: boolean;
+  /** Whether a process of this host (of this network namespace) listens there; null: the server is another host. */
+  listening: boolean | null;
 }
 
 const MOST_WATCHED = 64;
@@ -148,6 +148,15 @@ function listens(port: number, family: 4 | 6): boolean {
   });
 }
 
+function isOwn(address: Uint8Array): boolean {
+  try {
+    return route(address).type === "local";
+  } catch (error) {
+    if (error instanceof NetlinkError) return false;
+    throw error;
+  }
+}
+
 function port(value: unknown): number | null {
   return Number.isInteger(value) && (value as number) > 0 && (value as number) < 65536
     ? (value as number)
@@ -172,6 +181,7 @@ function probe(questions: Questions, question: Ask): ProbeFacts | { error: strin
   const { mode, hook, interfaces } = questions.config;
   const { caught, sent, synAck, reset } = questions.watch(key);
   const client = parseAddress(question.client as string)!;
+  const server = parseAddress(question.server as string)!.bytes;
   const back = routeTo(client.bytes);
   const through = "error" in back ? null : back.interface;
   const [count, max] = [sysctl("netfilter/nf_conntrack_count"), sysctl("netfilter/nf_conntrack_max")];
@@ -191,7 +201,7 @@ function probe(questions: Questions, question: Ask): ProbeFacts | { error: strin
     },
     ipForward: sysctl(client.family === 4 ? "ipv4/ip_forward" : "ipv6/conf/all/forwarding"),
     conntrack: count === null || max === null ? null : { count, max },
-    listening: listens(question.serverPort as number, client.family),
+    listening: isOwn(server) ? listens(question.serverPort as number, client.family) : null,
   };
 }
 

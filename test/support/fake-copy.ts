@@ -196,9 +196,7 @@ async function connect(which: number): Promise<void> {
     },
   };
   const key = options.key === undefined ? null : new TextEncoder().encode(options.key);
-  const channel = compat
-    ? new CompatClient({ combined: compat === "combined", handlers } as never)
-    : new ChannelClient({ key, instance, handlers });
+  const channel = compat ? new CompatClient(handlers) : new ChannelClient({ key, instance, handlers });
   let socket: Awaited<ReturnType<typeof Bun.connect>> | null = null;
   const flush = () => {
     while (socket && channel.outgoing.fill() > 0) {
