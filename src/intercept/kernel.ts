@@ -68,8 +68,10 @@ export interface InterceptKernel {
   readonly hook: InterceptHook;
   /**
    * Attaches to these interfaces of the network namespace of the calling thread, in front of all other programs there,
-   * and starts a guard for them. `filter` is what is attached in mode `assistant` (`swallowProgram` itself if absent). May be called again for interfaces that came later. Returns what became of XDP per interface, if that is
-   * the hook. Throws a Failure: 2 for an interface that is not there, 4 without privilege, 5 where the kernel cannot.
+   * and starts a guard for them. `filter` is what is attached in mode `assistant` (`swallowProgram` itself if absent).
+   * May be called again for interfaces that came later. Returns the mode of each interface, in order, if the hook is XDP.
+   * Throws a Failure: 1 without a guard, 2 for an interface that is not there, 3 where somebody else's XDP program is,
+   * 4 without privilege, 5 where the kernel cannot.
    */
   attach(ifindexes: number[], filter?: Filter): XdpMode[];
   /** What the programs counted. */
