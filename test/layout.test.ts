@@ -8,12 +8,13 @@ const SRC = join(import.meta.dir, "../src");
 /** What each directory may import besides itself; the directory "" is src/main.ts. */
 const MAY_IMPORT: Record<string, string[]> = {
   "": ["commands"],
-  commands: ["ops", "demo", "worker", "capture", "inject", "config", "native"],
+  commands: ["ops", "demo", "worker", "capture", "filter", "inject", "config", "native"],
   ops: ["worker", "capture", "engine", "native"],
   demo: ["native"],
   worker: ["capture", "inject", "engine", "wire", "native"],
   inject: ["config", "wire", "native"],
   capture: ["wire", "native"],
+  filter: ["native"],
   engine: ["wire"],
   config: ["native"],
   wire: [],

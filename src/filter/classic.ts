@@ -61,25 +61,44 @@ export function reachable(program: Instruction[]): Set<number> {
   return reached;
 }
 
+/** Loads from here on are of what Linux knows about a packet: SKF_AD_OFF of linux/filter.h, as 32 bits. */
+const NOT_IN_PACKET = 0xfffff000;
+
+/** Why a filter cannot run in front of a program, and what to do about it. */
+export interface Fault {
+  cause: string;
+  fix: string;
+}
+
 /**
- * Why the kernel would not run the program, as in bpf_check_classic() of net/core/filter.c; null: it would. libpcap itself
- * makes both for its interpreter: loops for `protochain`, and memory without a value where a header that it looks for
- * (geneve) is only one of several ways on.
+ * What bpf_check_classic() of net/core/filter.c would not take (libpcap makes loops for `protochain`, and reads memory
+ * without a value where geneve is only one of several ways on), and loads of what only packet sockets know; null: nothing.
  */
-export function faultOf(program: Instruction[]): string | null {
+export function faultOf(program: Instruction[]): Fault | null {
   /** The words of memory that are written on every way to an instruction, as bits. */
   const written = new Map([[0, 0]]);
   for (const [index, instruction] of program.entries()) {
     let words = written.get(index);
     if (words === undefined) continue;
     const { kind, code, k } = instruction;
+    const mode = kind === "ld" || kind === "ldx" ? modeOf(code) : undefined;
     if (kind === "st" || kind === "stx") words |= 1 << k;
-    if ((kind === "ld" || kind === "ldx") && modeOf(code) === "mem" && (words & (1 << k)) === 0) {
-      return "libpcap reads memory in it that has no value on some way there";
+    if (mode === "mem" && (words & (1 << k)) === 0) {
+      return {
+        cause: "libpcap reads memory in it that has no value on some way there",
+        fix: "Write geneve first, and behind it, with and, what is sought in it",
+      };
+    }
+    if (mode === "abs" && k >= NOT_IN_PACKET) {
+      return {
+        cause: "it asks for what is not in the packet",
+        fix: "Leave out inbound, outbound and ifindex: the interfaces are chosen with -i",
+      };
     }
     for (const next of successors(instruction, index)) {
       // A jump back is one by 2^32 less.
-      if (next >= program.length) return "libpcap makes a loop of it";
+      if (next >= program.length)
+        return { cause: "libpcap makes a loop of it", fix: "Write proto in place of protochain" };
       written.set(next, words & (written.get(next) ?? words));
     }
   }

@@ -51,11 +51,7 @@ export function compileFilter(expression: string, linkLayer: LinkLayer): Filter 
   }
   const fault = faultOf(decode(compiled));
   if (fault !== null) {
-    throw new Failure(
-      `Cannot run the filter "${expression}" in the kernel: ${fault}`,
-      "Use proto in place of protochain; put what stands beside geneve in front of it, with and",
-      2,
-    );
+    throw new Failure(`Cannot run the filter "${expression}" in the kernel: ${fault.cause}`, fault.fix, 2);
   }
   return { expression, linkLayer, instructions: compiled, wantsTag: /\bvlan\b/.test(expression) };
 }

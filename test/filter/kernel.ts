@@ -11,12 +11,16 @@ export const DROP: Record<ProgramKind, number> = { tc: 2, xdp: 1 };
 export const PASS: Record<ProgramKind, number> = { tc: -1, xdp: 2 };
 
 /** A program that returns `value`. */
-export function constantProgram(kind: ProgramKind, value: number): number {
+export function constantProgram(
+  kind: ProgramKind,
+  value: number,
+  attachType: "xdp" | "none" = "none",
+): number {
   openLibbpf();
   const assembler = new Assembler();
   assembler.immediate(ALU64 | MOV, R0, value);
   assembler.exit();
-  return loadProgram(kind, "constant", assembler.bytes());
+  return loadProgram(kind, "constant", assembler.bytes(), attachType);
 }
 
 export const TARGETS: Record<ProgramKind, number> = {
