@@ -2,8 +2,8 @@
  * Classic BPF to eBPF: a program that runs another one for the packets that match, and lets the others pass.
  *
  * The meaning is that of bpf_filter() in libpcap (bpf_filter.c): a load outside of the packet, and a division by 0, end
- * the filter without a match; X + k does not overflow; a shift by more than 31 gives 0. A and X
- * are zero at the start. What Linux has beyond it (SKF_AD_*: negative offsets) compileFilter refuses.
+ * the filter without a match; X + k does not overflow; a shift by more than 31 gives 0. A and X are zero at the start. What
+ * Linux has beyond it (SKF_AD_*: negative offsets) compileFilter refuses.
  */
 import { Failure } from "../native/failure.ts";
 import { type PacketAccess, packetAccess, taggedAccess, takeTag, X } from "./access.ts";
