@@ -147,12 +147,6 @@ const quick = process.argv.includes("--quick");
 const runs = quick ? 3 : 7;
 const count = quick ? 500_000 : 2_000_000;
 
-measureMemory(false, 200_000);
-Bun.gc(true);
-const heapBefore = process.memoryUsage().heapUsed;
-measureMemory(false, count);
-const heapGrowth = process.memoryUsage().heapUsed - heapBefore;
-
 const samples = Array.from({ length: runs }, () => ({
   own: measureMemory(false, count),
   compat: measureMemory(true, count),
@@ -190,7 +184,6 @@ const figures = [
     "a flow, registered",
     of(({ flows }) => flows),
   ),
-  { name: "heap growth per response", value: `${(heapGrowth / count).toFixed(2)} B` },
 ];
 console.log(
   `the channel alone, one core, medians of ${runs} runs\n\n${renderTable(figures, ["each", "per second"])}`,
