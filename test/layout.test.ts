@@ -97,6 +97,19 @@ test("wire and the engine have no clock, no input, no output", () => {
   expect(modules.filter((module) => !module.startsWith("."))).toEqual([]);
 });
 
+test("the channel has one file for sockets and one for its key, the rest has no clock and no input", () => {
+  const world = /\b(Date|performance|process|console|Bun|setTimeout|setInterval|fetch)\b[.(]|new Date\b/;
+  const core = files.filter(
+    (path) => directoryOf(path) === "channel" && !["channel/socket.ts", "channel/key.ts"].includes(path),
+  );
+  expect(core.length).toBeGreaterThan(0);
+  const code = (path: string) => text(path).replaceAll(/\/\*[\s\S]*?\*\/|\/\/.*/g, "");
+  expect(core.filter((path) => world.test(code(path)))).toEqual([]);
+  const modules = core.flatMap((path) => modulesOf(path).map(({ module }) => module));
+  const outside = modules.filter((module) => /^(?!\.\/|\.\.\/wire\/)/.test(module));
+  expect([...new Set(outside)].sort()).toEqual(["../native/failure.ts", "node:crypto"]);
+});
+
 test("the same source can be built and run as it is: imports name their files", () => {
   const modules = files.flatMap((path) => modulesOf(path).map(({ module }) => module));
   const vague = modules.filter((module) => module.startsWith(".") && !/\.(ts|json|o|so\.1)$/.test(module));
