@@ -80,7 +80,7 @@ describe("bytes of a packet that are not in its linear part: TCP of a local prog
         "tc",
         compileFilter(`tcp dst port 7777 and ${where} = 0x44524f50`, "ethernet"),
       );
-      const link = namespace.enter(() => createTcxLink(program.fd, namespace.ifindex("lo")));
+      const link = namespace.enter(() => createTcxLink(program.fd, namespace.ifindex("lo"), "ingress"));
       expect(link).toBeGreaterThan(0);
       const talk = Bun.spawn(
         ["ip", "netns", "exec", namespace.name, process.execPath, `${import.meta.dir}/talk.ts`, "7777"],

@@ -23,7 +23,6 @@ beforeEach(() => {
   lab = createLab({ manyClients: false });
   run(lab.online, "sysctl", "-qw", "net.ipv6.conf.all.forwarding=1");
   run(lab.client, "ip", "route", "add", "default", "via", "fd00:1::1");
-  run(lab.target, "ip", "route", "add", "default", "via", "fd00::1");
 });
 
 afterEach(async () => {

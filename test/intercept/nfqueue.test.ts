@@ -22,7 +22,6 @@ beforeAll(() => {
     addAddress(lab.client, "net0", `fd00:1::${host}/64`);
   }
   run(lab.client, "ip", "-6", "route", "add", "default", "via", "fd00:1::1");
-  run(lab.target, "ip", "-6", "route", "add", "default", "via", "fd00::1");
   run(lab.online, "sysctl", "-qw", "net.ipv6.conf.all.forwarding=1");
 });
 afterEach(async () => {
