@@ -73,6 +73,8 @@ export class Fragments {
   /** Datagrams under way, the oldest first, and buffers that wait for one. */
   readonly #active: Assembly[] = [];
   readonly #free: Assembly[] = [];
+  /** The one that was finished last: a fragment that is added next may be in its buffer, if it came in a tunnel. */
+  #finished: Assembly | null = null;
 
   /** `limit`: how many datagrams may be under way, of about 80 KB each. */
   constructor(readonly limit = 256) {}
@@ -210,7 +212,8 @@ export class Fragments {
 
   #finish(assembly: Assembly): void {
     this.#active.splice(this.#active.indexOf(assembly), 1);
-    this.#free.push(assembly);
+    if (this.#finished) this.#free.push(this.#finished);
+    this.#finished = assembly;
     this.bytes = assembly.bytes;
     this.view = assembly.view;
     this.ip = HEADER_SPACE - assembly.header;

@@ -107,7 +107,7 @@ export class RingWriter {
     if (offset === 0) copyBytes(packet.bytes, packet.ip, header + captured, this.#bytes, ip);
     else {
       copyBytes(packet.bytes, packet.ip, header, this.#bytes, ip);
-      copyBytes(packet.bytes, packet.payload + offset, captured, this.#bytes, ip + header);
+      if (captured > 0) copyBytes(packet.bytes, packet.payload + offset, captured, this.#bytes, ip + header);
     }
     this.#position = (this.#position + size) >>> 0;
     if ((this.#position - this.#published) >>> 0 >= BATCH) this.publish();
