@@ -73,7 +73,9 @@ export class ZstdFrames {
       return at + SKIPPABLE_HEADER > end ? 0 : SKIPPABLE_HEADER + view.getUint32(at + 4, true);
     }
     if (magic !== MAGIC) {
-      throw new TraceError(window.position + at - window.start, "the compressed data is no zstd frame");
+      // What comes before it is taken first.
+      if (at > window.start) return 0;
+      throw new TraceError(window.position, "the compressed data is no zstd frame");
     }
     const descriptor = view.getUint8(at + 4);
     const isSingleSegment = (descriptor & 0x20) !== 0;

@@ -18,7 +18,8 @@ function content(length: number, seed = 0): Uint8Array {
   return Uint8Array.from({ length }, (_, index) => index * 31 + seed);
 }
 
-const payloadOf = (packet: Packet) => Uint8Array.from(packet.bytes.subarray(packet.payload, packet.end));
+const payloadOf = (packet: Packet): Uint8Array =>
+  Uint8Array.from(packet.bytes.subarray(packet.payload, packet.end));
 
 test("gives a record's fields", () => {
   const { writer, ring } = pair();
@@ -109,7 +110,7 @@ describe("a segment above 64 KiB", () => {
       heads.push({ seq: part.seq, flags: part.flags, think: part.think });
       parts.push(payloadOf(part));
     }, 10);
-    expect(new Uint8Array(Buffer.concat(parts))).toEqual(payload);
+    expect(Buffer.compare(Buffer.concat(parts), payload)).toBe(0);
     const most = 65_535 - 40;
     expect(heads).toEqual([
       { seq: 2 ** 32 - 10, flags: SYN | ACK, think: 5 },
