@@ -20,8 +20,15 @@ export interface TraceReader {
   stop(): void;
 }
 
-/** Starts the worker. `warn` gets what the user should know, a line each. */
-export function startTraceReader(options: TraceOptions, warn: (text: string) => void): TraceReader {
+/**
+ * Starts the worker. `warn` gets what the user should know, a line each. `entry` is the URL of a module that imports
+ * worker.ts: in the one executable it must lie beside its importer's bundle, which this file cannot know.
+ */
+export function startTraceReader(
+  options: TraceOptions,
+  warn: (text: string) => void,
+  entry = new URL("./worker.ts", import.meta.url).href,
+): TraceReader {
   const memory = createTraceMemory(options.ringBytes);
   const { words, counters } = viewTraceMemory(memory);
   const ready = Promise.withResolvers<TraceSummary>();
@@ -31,7 +38,7 @@ export function startTraceReader(options: TraceOptions, warn: (text: string) => 
   ended.promise.catch(() => {});
   const broken: Failure[] = [];
 
-  const worker = new Worker(new URL("./worker.ts", import.meta.url).href);
+  const worker = new Worker(entry);
   const fail = (error: Error): void => {
     ready.reject(error);
     ended.reject(error);
