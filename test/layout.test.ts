@@ -26,8 +26,8 @@ const MAY_IMPORT: Record<string, string[]> = {
   inject: ["config", "wire", "native"],
   intercept: ["capture", "config", "wire", "native"],
   channel: ["config", "wire", "native"],
-  filter: ["native"],
   capture: ["wire", "native"],
+  filter: ["native"],
   engine: ["wire"],
   config: ["native"],
   wire: [],
@@ -95,6 +95,19 @@ test("wire and the engine have no clock, no input, no output", () => {
   expect(pure.filter((path) => world.test(code(path)))).toEqual([]);
   const modules = pure.flatMap((path) => modulesOf(path).map(({ module }) => module));
   expect(modules.filter((module) => !module.startsWith("."))).toEqual([]);
+});
+
+test("the channel has one file for sockets and one for its key, the rest has no clock and no input", () => {
+  const world = /\b(Date|performance|process|console|Bun|setTimeout|setInterval|fetch)\b[.(]|new Date\b/;
+  const core = files.filter(
+    (path) => directoryOf(path) === "channel" && !["channel/socket.ts", "channel/key.ts"].includes(path),
+  );
+  expect(core.length).toBeGreaterThan(0);
+  const code = (path: string) => text(path).replaceAll(/\/\*[\s\S]*?\*\/|\/\/.*/g, "");
+  expect(core.filter((path) => world.test(code(path)))).toEqual([]);
+  const modules = core.flatMap((path) => modulesOf(path).map(({ module }) => module));
+  const outside = modules.filter((module) => /^(?!\.\/|\.\.\/wire\/)/.test(module));
+  expect([...new Set(outside)].sort()).toEqual(["../native/failure.ts", "node:crypto"]);
 });
 
 test("the same source can be built and run as it is: imports name their files", () => {

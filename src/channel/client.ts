@@ -41,7 +41,7 @@ import {
   PROTOCOL_VERSION,
   parseHello,
 } from "./hello.ts";
-import { type AddressRange, type Ask, encodeJson, readFacts, readWelcome } from "./messages.ts";
+import { type AddressRange, type Ask, encodeJson, MOST_LISTED, readFacts, readWelcome } from "./messages.ts";
 import { Outgoing } from "./outgoing.ts";
 import { readRecord } from "./record.ts";
 
@@ -125,7 +125,11 @@ export class ChannelClient implements Client {
   }
 
   ranges(ranges: AddressRange[]): boolean {
-    return this.#send(RANGES, { ranges });
+    if (this.state !== "open") return false;
+    for (let from = 0; from < ranges.length; from += MOST_LISTED) {
+      this.#send(RANGES, { ranges: ranges.slice(from, from + MOST_LISTED) });
+    }
+    return true;
   }
 
   ask(question: Ask): boolean {

@@ -1,4 +1,5 @@
 /** The copy's end of a channel to an intercept 1.x. */
+import { IPPROTO_TCP } from "../wire/ip.ts";
 import { Packet } from "../wire/packet.ts";
 import type { CloseCode } from "./close.ts";
 import {
@@ -131,7 +132,8 @@ export class CompatClient implements Client {
     if (this.#size === NUMBER) {
       this.#left = view.getUint16(at);
       if (this.#left > COMPAT_COMBINED) this.#closeMalformed();
-    } else if (bytes[at]! >> 4 !== 4) {
+    } else if (bytes[at]! >> 4 !== 4 || bytes[at + 9] !== IPPROTO_TCP) {
+      // Not even a broken header looks like that: the records are not where they should be.
       this.#closeMalformed();
     } else {
       this.#left--;

@@ -11,7 +11,6 @@
  */
 import { Failure } from "../native/failure.ts";
 import { copyBytes } from "../wire/copy.ts";
-import { IPPROTO_TCP } from "../wire/ip.ts";
 import type { Packet } from "../wire/packet.ts";
 import { FLOW_BYTES } from "./contract.ts";
 
@@ -114,8 +113,8 @@ export function writeCompatRecord(packet: Packet, into: Uint8Array, view: DataVi
 }
 
 /**
- * Points `packet`, whose `bytes` and `view` are those that the record lies in, at the record at `at`. False if it holds no
- * TCP segment. Of a TCP header with more options than fit the rest is missing.
+ * Points `packet`, whose `bytes` and `view` are those that the record lies in, at the IPv4 record at `at`. False if its lengths
+ * cannot be right. Of a TCP header with more options than fit the rest is missing.
  */
 export function readCompatRecord(packet: Packet, at: number): boolean {
   const { bytes, view } = packet;
@@ -124,7 +123,6 @@ export function readCompatRecord(packet: Packet, at: number): boolean {
   const headerLength = (bytes[tcp + 12]! >> 4) * 4;
   const length = view.getUint16(at + 2) - ipHeader - headerLength;
   if (ipHeader < IP_HEADER || headerLength < TCP_HEADER || length < 0) return false;
-  if (bytes[at + 9] !== IPPROTO_TCP) return false;
   packet.ip = at;
   packet.tcp = tcp;
   packet.end = Math.min(tcp + headerLength, at + COMPAT_RECORD);

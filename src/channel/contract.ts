@@ -37,10 +37,14 @@ interface End {
 export interface Client extends End {
   /** A connection is there: says hello. Forgets everything of the connection before. */
   begin(now: number): void;
-  /** Asks for the responses of the flow at `at`. False if it cannot: not open, or no such address in this protocol. */
+  /**
+   * Asks for the responses of the flow at `at`. False if it cannot: not open, or no such address in this protocol. When
+   * the intercept reads too slowly the oldest flows make room: see `outgoing.discarded`.
+   */
   register(flow: Uint8Array, at: number): boolean;
-  /** Asks for the responses to all these addresses. False as above. */
+  /** Asks for the responses to all these addresses too, in one message or several. False as above. */
   ranges(ranges: AddressRange[]): boolean;
+  /** False as above; throws a RangeError if the question is longer than 65,528 bytes of JSON. */
   ask(question: Ask): boolean;
   /** us since the last sign of life of the other side. An intercept of xcopy gives one every 25 ms. */
   silentFor(now: number): number;
@@ -77,7 +81,7 @@ export interface Peer extends End {
    * copy reads too slowly the oldest responses make room: see `outgoing.discarded`.
    */
   response(packet: Packet): boolean;
-  /** Answers an ASK. */
+  /** Answers an ASK. False if it cannot; throws a RangeError if the answer is longer than 65,528 bytes of JSON. */
   facts(answer: Facts): boolean;
   /** Packets that the protocol cannot carry: IPv6 or more than 65,535 bytes for a tcpcopy, headers that are none. */
   readonly unsupported: number;
@@ -88,6 +92,7 @@ export interface PeerHandlers {
   admit(copy: Candidate): Welcome | string;
   /** `count` flows back to back from `at` on; valid during the call. */
   onRegister(flows: Uint8Array, at: number, count: number): void;
+  /** More addresses, as the copy wrote them: nobody has looked whether they are any. */
   onRanges(ranges: AddressRange[]): void;
   onAsk(question: Ask): void;
   /** Once. */

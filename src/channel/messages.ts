@@ -16,7 +16,7 @@ export interface Welcome {
   slot: number;
   /** 16 hexadecimal digits: goes into the SYNs that the intercept learns flows from. Null where it does not. */
   cookie: string | null;
-  /** Empty: not known. */
+  /** Empty: not known, or too many to list. */
   services: CoveredService[];
   /** Of the intercept's xcopy. */
   version: string;
@@ -41,7 +41,8 @@ export interface Facts {
 
 const MODES: readonly unknown[] = ["target", "assistant", "nfqueue"];
 const LONGEST_NAME = 64;
-const MOST_LISTED = 4096;
+/** Items of a list in one message: of any address they fit into JSON_LIMIT. */
+export const MOST_LISTED = 500;
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder("utf-8", { fatal: true });
@@ -51,6 +52,12 @@ export function encodeJson(value: unknown): Uint8Array {
   const body = encoder.encode(JSON.stringify(value));
   if (body.length > JSON_LIMIT) throw new RangeError(`Cannot send a message of ${body.length} bytes`);
   return body;
+}
+
+/** The body of a WELCOME. */
+export function encodeWelcome(welcome: Welcome, authenticated: boolean): Uint8Array {
+  const services = welcome.services.length > MOST_LISTED ? [] : welcome.services;
+  return encodeJson({ ...welcome, services, authenticated });
 }
 
 /** The object of a body; null if it is none. */

@@ -41,7 +41,7 @@ import {
   PROTOCOL_VERSION,
   parseHello,
 } from "./hello.ts";
-import { encodeJson, type Facts, readAsk, readRanges } from "./messages.ts";
+import { encodeJson, encodeWelcome, type Facts, readAsk, readRanges } from "./messages.ts";
 import { Outgoing } from "./outgoing.ts";
 import { addRecord } from "./record.ts";
 
@@ -237,7 +237,7 @@ export class ChannelPeer implements Peer {
     this.#reader.limit = FRAME_LIMIT;
     this.state = "open";
     this.#hasSent = true;
-    writeFrame(this.outgoing, WELCOME, encodeJson({ ...welcome, authenticated }));
+    writeFrame(this.outgoing, WELCOME, encodeWelcome(welcome, authenticated));
   }
 
   #takeOpen(type: number, bytes: Uint8Array, from: number, to: number): void {

@@ -170,7 +170,7 @@ export function connect(endpoint: Endpoint): number {
 /** What connecting came to, once the descriptor is writable: 0 or a negative errno. */
 export function connectResult(fd: number): number {
   length[0] = 4;
-  return libc.getsockopt(fd, SOL_SOCKET, SO_ERROR, valueAt, lengthAt) < 0 ? -errno() : -value[0]!;
+  return libc.getsockopt(fd, SOL_SOCKET, SO_ERROR, valueAt, lengthAt) < 0 ? -errno() : 0 - value[0]!;
 }
 
 /** Reads into `bytes` from `from` to `to`: how many bytes came, 0 at the end of the stream, or a negative errno. */

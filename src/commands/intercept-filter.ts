@@ -32,7 +32,7 @@ export class InterceptFilters {
     }
     for (const [layer, those] of byLayer) {
       const filter = this.#loaded.get(layer) ?? this.#load(layer);
-      this.kernel.attach(those, filter.fd, filter.descriptors);
+      this.kernel.attach(those, filter);
     }
   }
 

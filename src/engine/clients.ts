@@ -5,8 +5,8 @@ import { endSession } from "./connection.ts";
 import type { Context } from "./context.ts";
 import { COUNTER } from "./counters.ts";
 import { arm } from "./expiry.ts";
+import { awaitMissing, takePayload } from "./reassembly.ts";
 import { relieve } from "./relief.ts";
-import { awaitMissing, takePayload } from "./stream.ts";
 import {
   ACTIVE_AT,
   CLIENT_ADDRESS,

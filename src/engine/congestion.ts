@@ -8,6 +8,7 @@ import {
   FLAGS,
   HAS_DUPLICATES,
   IN_RECOVERY,
+  PROGRESS_AT,
   RECOVER,
   RETRANSMIT,
   ROW,
@@ -26,6 +27,21 @@ import {
 const LEAST_RTO = 200_000;
 const MOST_CWND = 8 << 20;
 export const MOST_RTO = 60_000_000;
+/** Segments (RFC 6928). */
+const INITIAL_WINDOW = 10;
+
+/** The congestion window of a connection whose segments have `mss` payload bytes, before it knows the path. */
+export function initialWindow(mss: number): number {
+  return INITIAL_WINDOW * mss;
+}
+
+/** What a connection learnt of the path is old when it has sent nothing for longer than the RTO (RFC 5681 section 4.1). */
+export function restartAfterIdle(c: Context, s: number): void {
+  const w = c.words;
+  const row = s * ROW;
+  if (c.now - c.times[s * TIMES + PROGRESS_AT]! <= w[row + RTO]!) return;
+  w[row + CWND] = Math.min(w[row + CWND]!, initialWindow(segmentSize(c, s)));
+}
 
 /** RFC 6298, Karn's rule kept by the caller; the clock is that of the capture. */
 export function measureRoundTrip(c: Context, s: number, ack: number, time: number): void {

@@ -1,10 +1,10 @@
 /** The connection to the target: opened with a 4-tuple of ours, closed, lost, and the end of the session. */
 import { ipHeaderLength, setSource } from "../wire/ip.ts";
-import { MAX_PROXY_HEADER, writeProxyHeader } from "../wire/proxy-protocol.ts";
 import type { Context } from "./context.ts";
 import { COUNTER, type DropReason } from "./counters.ts";
-import { dropAllTurns, loseTurns, removePrefix } from "./drop.ts";
-import { ACK_NUMBER, NEXT, PREFIX, PUSH, SEGMENT, SEQ } from "./segments.ts";
+import { dropAllTurns, loseTurns } from "./drop.ts";
+import { putProxyHeader, removePrefix } from "./prefix.ts";
+import { ACK_NUMBER, SEGMENT, SEQ } from "./segments.ts";
 import {
   ACK_AT,
   ACK_NOW,
@@ -31,15 +31,16 @@ import {
   IN_RECOVERY,
   ISS,
   LAST_PUSH,
+  MAX_SND_WND,
   MIDSTREAM,
   MSS,
   NONE,
   OFFER_MSS,
-  ONLINE_ADDRESS,
   OPEN_AT_ONCE,
   OUT_OF_ORDER_COUNT,
   PATH,
   PORT,
+  PROBES,
   QUEUED,
   RCV_ACKED,
   RCV_NXT,
@@ -173,7 +174,9 @@ export function connect(c: Context, s: number, path: number, port: number): void
   w[row + SND_UNA] = iss;
   w[row + SND_NXT] = iss;
   w[row + SND_MAX] = iss;
-  w[row + SND_WND] = 0;
+  w[row + SND_WND] = 1; // for the SYN
+  w[row + MAX_SND_WND] = 0;
+  w[row + PROBES] = 0;
   w[row + SND_WL1] = 0;
   w[row + SND_WL2] = 0;
   w[row + SND_WSCALE] = 0;
@@ -209,33 +212,6 @@ export function connect(c: Context, s: number, path: number, port: number): void
   t[s * TIMES + RTT_AT] = 0;
   t[s * TIMES + TURN_AT] = 0;
   if (w[row + CONNECTIONS]!++ > 0) c.counters[COUNTER.reconnected]!++;
-}
-
-const proxyHeader = new Uint8Array(MAX_PROXY_HEADER);
-
-/** Puts a PROXY protocol header before the first byte of a new connection. */
-function putProxyHeader(c: Context, s: number, version: 1 | 2): void {
-  const w = c.words;
-  const row = s * ROW;
-  const ports = w[row + CLIENT_PORTS]!;
-  const length = writeProxyHeader(
-    proxyHeader,
-    version,
-    w,
-    row + CLIENT_ADDRESS,
-    row + ONLINE_ADDRESS,
-    ports >>> 16,
-    ports & 0xffff,
-  );
-  const cursor = w[row + CURSOR]!;
-  const first = cursor === NONE ? w[row + STREAM_END]! : c.segments.words[cursor * SEGMENT + SEQ]!;
-  const prefix = c.segments.store(proxyHeader, 0, length, (first - length) | 0, PREFIX | PUSH);
-  if (prefix === NONE) return;
-  c.segments.words[prefix * SEGMENT + NEXT] = w[row + HEAD]!;
-  if (w[row + HEAD] === NONE) w[row + TAIL] = prefix;
-  w[row + HEAD] = prefix;
-  w[row + CURSOR] = prefix;
-  w[row + QUEUED]! += length;
 }
 
 /** Gives the 4-tuple up; the session stays. The open turn, if there is one, has been settled. */

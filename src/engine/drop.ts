@@ -2,8 +2,9 @@
 import { distance } from "../wire/tcp.ts";
 import type { Context } from "./context.ts";
 import { COUNTER, type DropReason } from "./counters.ts";
-import { BEGUN, MARKS, NEXT, PREFIX, SEGMENT, SEQ, TURN_START } from "./segments.ts";
-import { releaseHead, releaseHeld } from "./stream.ts";
+import { releaseHeld } from "./reassembly.ts";
+import { BEGUN, MARKS, NEXT, SEGMENT, SEQ, TURN_START } from "./segments.ts";
+import { releaseHead } from "./stream.ts";
 import {
   CURSOR,
   FLAGS,
@@ -21,12 +22,6 @@ import {
   TURNS,
 } from "./table.ts";
 import { settleTurn } from "./turns.ts";
-
-/** The header of a connection that is gone is of no use to the next one. */
-export function removePrefix(c: Context, s: number): void {
-  const head = c.words[s * ROW + HEAD]!;
-  if (head !== NONE && c.segments.words[head * SEGMENT + MARKS]! & PREFIX) releaseHead(c, s);
-}
 
 /** Drops every turn that was captured and not counted, and what is kept of them. */
 export function dropAllTurns(c: Context, s: number, reason: DropReason): void {

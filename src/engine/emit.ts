@@ -3,6 +3,7 @@ import { MAX_PACKET } from "../wire/batch.ts";
 import { ipHeaderLength, pseudoChecksum, setSource, writeIpHeader } from "../wire/ip.ts";
 import {
   ACK,
+  distance,
   RST,
   SYN,
   sackLength,
@@ -17,9 +18,11 @@ import {
   ACK_AT,
   ACK_NOW,
   CLIENT_ADDRESS,
+  FIN_SENT,
   FLAGS,
   LAST_INTERVAL,
   MSS,
+  NONE,
   OFFER_MSS,
   OFFER_SACK,
   OFFER_TIMESTAMPS,
@@ -32,6 +35,10 @@ import {
   RCV_NXT,
   ROW,
   SACK,
+  SND_MAX,
+  SND_UNA,
+  SND_WND,
+  SND_WSCALE,
   TIMES,
   TIMESTAMPS,
   TS_RECENT,
@@ -129,6 +136,27 @@ export function emit(
     w[row + FLAGS] = sessionFlags & ~ACK_NOW;
     c.times[s * TIMES + ACK_AT] = 0;
   }
+}
+
+/**
+ * Writes a segment that takes up no sequence numbers, an ACK or RST; the caller has checked `hasRoom`. It is behind all that
+ * was sent, or the target would not take it, and not beyond a window that has shrunk (Linux's tcp_acceptable_seq).
+ */
+export function emitControl(c: Context, s: number, flags: number): void {
+  const w = c.words;
+  const row = s * ROW;
+  const window = w[row + SND_WND]!;
+  const edge = (w[row + SND_UNA]! + window) | 0;
+  // Less than that is the rounding of a scaled window.
+  const shrunk = window > 0 ? 1 << w[row + SND_WSCALE]! : 1;
+  const seq = distance(w[row + SND_MAX]!, edge) >= shrunk ? edge : w[row + SND_MAX]!;
+  emit(c, s, flags, seq, NONE, 0, 0, 1, 0);
+}
+
+/** The sequence number behind the last byte that was ever sent: that of our FIN, if it was sent. */
+export function dataEnd(c: Context, s: number): number {
+  const row = s * ROW;
+  return c.words[row + FLAGS]! & FIN_SENT ? (c.words[row + SND_MAX]! - 1) | 0 : c.words[row + SND_MAX]!;
 }
 
 /** The interval that grew last comes first (RFC 2018 section 4). */

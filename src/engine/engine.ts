@@ -17,10 +17,11 @@ import { connect, endSession } from "./connection.ts";
 import { Context, type EngineConfig } from "./context.ts";
 import { COUNTER } from "./counters.ts";
 import { dropAllTurns } from "./drop.ts";
-import { emit, emitReset, hasRoom } from "./emit.ts";
+import { emitControl, emitReset, hasRoom } from "./emit.ts";
 import { arm, expire } from "./expiry.ts";
 import { takeResponse } from "./receiver.ts";
-import { resendSmaller, transmit } from "./sender.ts";
+import { resendSmaller } from "./retransmission.ts";
+import { transmit } from "./sender.ts";
 import { takeHandshake } from "./stream.ts";
 import {
   ACTIVE_AT,
@@ -52,7 +53,6 @@ import {
   RTT_AT,
   SINCE,
   SND_MAX,
-  SND_NXT,
   SND_UNA,
   STATE,
   TIME_WAIT,
@@ -302,7 +302,7 @@ export class Engine {
       if (state === FREE) continue;
       if (state !== CLOSED && state !== TIME_WAIT && !c.held[c.words[s * ROW + PATH]!]) {
         if (!hasRoom(c, s)) return false;
-        emit(c, s, RST | ACK, c.words[s * ROW + SND_NXT]!, NONE, 0, 0, 1, 0);
+        emitControl(c, s, RST | ACK);
       }
       endSession(c, s, "ended");
     }

@@ -1,13 +1,14 @@
 /** What time does to a session: acknowledgements, retransmissions, turns that come due, and giving up. */
 import { ACK, RST } from "../wire/tcp.ts";
+import { LINGER, timeWaitIsOver } from "./closing.ts";
 import { endSession, leaveConnection, loseConnection } from "./connection.ts";
 import type { Context } from "./context.ts";
 import type { DropReason } from "./counters.ts";
 import { dropStream } from "./drop.ts";
-import { emit, hasRoom } from "./emit.ts";
-import { timeWaitIsOver } from "./receiver.ts";
-import { LINGER, retransmitAfterTimeout } from "./sender.ts";
-import { hasGap, skipGap } from "./stream.ts";
+import { emitControl, hasRoom } from "./emit.ts";
+import { awaitsWindow, probeWindow } from "./persist.ts";
+import { hasGap, skipGap } from "./reassembly.ts";
+import { retransmitAfterTimeout } from "./retransmission.ts";
 import {
   ACK_AT,
   ACK_NOW,
@@ -34,8 +35,6 @@ import {
   ROW,
   RTO_AT,
   SINCE,
-  SND_NXT,
-  SND_WND,
   STATE,
   SYN_SENT,
   TIME_WAIT,
@@ -67,7 +66,7 @@ function isHeld(c: Context, s: number): boolean {
 export function reset(c: Context, s: number): void {
   const row = s * ROW;
   if (c.words[row + PORT] === NONE || !hasRoom(c, s)) return;
-  emit(c, s, RST | ACK, c.words[row + SND_NXT]!, NONE, 0, 0, 1, 0);
+  emitControl(c, s, RST | ACK);
 }
 
 /** Resets the connection, and drops or keeps its turns. */
@@ -100,9 +99,9 @@ export function expire(c: Context, s: number): void {
   }
   if (t[time + RTO_AT]! > 0 && t[time + RTO_AT]! <= c.now) {
     const isSyn = w[row + STATE] === SYN_SENT;
-    // A closed window may stay closed (RFC 9293 section 3.8.6.1): then the session timeout decides.
-    const isClosed = !isSyn && w[row + SND_WND] === 0;
-    if (!isClosed && w[row + RETRIES]! >= (isSyn ? SYN_RETRIES : DATA_RETRIES)) {
+    if (awaitsWindow(c, s)) {
+      probeWindow(c, s);
+    } else if (w[row + RETRIES]! >= (isSyn ? SYN_RETRIES : DATA_RETRIES)) {
       if (isSyn && !(w[row + FLAGS]! & CLIENTLESS)) loseConnection(c, s, "unreachable");
       else giveUp(c, s, "unanswered");
       if (w[row + STATE] === FREE) return;

@@ -71,6 +71,10 @@ export const SND_MAX = 30;
 export const SND_WND = 33;
 export const SND_WL1 = 34;
 export const SND_WL2 = 35;
+/** The largest window that the peer has offered (MAX.SND.WND of RFC 5961, Max(SND.WND) of RFC 9293 section 3.8.6.2.1). */
+export const MAX_SND_WND = 53;
+/** Probes sent since the window closed or since the last one was taken. */
+export const PROBES = 63;
 /** Shift of the peer's window. */
 export const SND_WSCALE = 36;
 export const CWND = 37;
@@ -109,8 +113,11 @@ export const OUT_OF_ORDER_COUNT = 47;
 export const OUT_OF_ORDER = 64;
 export const OUT_OF_ORDER_MAX = 4;
 // 64 to 71 are the intervals.
+/** Challenge ACKs since CHALLENGE_AT. */
+export const CHALLENGES = 72;
 
 // Times.
+/** The retransmission timer; while nothing is in flight, the persist timer. */
 export const RTO_AT = 0;
 export const ACK_AT = 1;
 /** When the next turn may go, if nothing else decides before. */
@@ -133,6 +140,8 @@ export const PROGRESS_AT = 7;
 export const DELAY = 10;
 /** When the SYN was captured. */
 export const SYN_AT = 11;
+/** When the first of CHALLENGES was due. */
+export const CHALLENGE_AT = 12;
 
 // STATE: the connection to the target, as in RFC 9293 section 3.3.2.
 /** Not in use. */
@@ -177,7 +186,7 @@ export const SUPERSEDED = 1 << 17;
 /** Over a bound: its turns are counted and dropped. */
 export const SHED = 1 << 18;
 export const RETRANSMIT = 1 << 19;
-/** A window probe is due (RFC 9293 section 3.8.6.1). */
+/** The next segment goes out as far as it fits the window, one byte of it in any case (RFC 9293 section 3.8.6.1). */
 export const WINDOW_PROBE = 1 << 20;
 /** The turn being captured was dropped: its further bytes are ignored. */
 export const SKIP_TURN = 1 << 21;

@@ -1,6 +1,7 @@
 /** The pcap-filter language, as in `-F 'tcp and src port 8080'`, by the host's libpcap. */
 import { Failure } from "../native/failure.ts";
 import { compileExpression, DLT_EN10MB, DLT_RAW, disassemble } from "../native/libpcap.ts";
+import { decode, faultOf } from "./classic.ts";
 
 /** What byte 0 of a packet is: that of the Ethernet header, or that of the IP header. */
 export type LinkLayer = "ethernet" | "raw";
@@ -36,7 +37,7 @@ export function linkLayerOf(hardwareType: number): LinkLayer | null {
 
 /**
  * Compiles an expression; names of hosts are looked up, which may take seconds. Throws a Failure: 2 with libpcap's words
- * where it refuses the expression, 5 where the host has no libpcap.
+ * where it refuses the expression, 2 where the kernel cannot run what it makes of it, 5 where the host has no libpcap.
  */
 export function compileFilter(expression: string, linkLayer: LinkLayer): Filter {
   const compiled = compileExpression(expression, LINK_TYPES[linkLayer], SNAPSHOT_BYTES);
@@ -47,6 +48,10 @@ export function compileFilter(expression: string, linkLayer: LinkLayer): Filter 
       "Write it as for tcpdump, for example 'tcp and src port 8080': man 7 pcap-filter",
       2,
     );
+  }
+  const fault = faultOf(decode(compiled));
+  if (fault !== null) {
+    throw new Failure(`Cannot run the filter "${expression}" in the kernel: ${fault.cause}`, fault.fix, 2);
   }
   return { expression, linkLayer, instructions: compiled, wantsTag: /\bvlan\b/.test(expression) };
 }

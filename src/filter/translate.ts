@@ -2,9 +2,8 @@
  * Classic BPF to eBPF: a program that runs another one for the packets that match, and lets the others pass.
  *
  * The meaning is that of bpf_filter() in libpcap (bpf_filter.c): a load outside of the packet, and a division by 0, end
- * the filter without a match; X + k does not overflow; a shift by more than 31 gives 0. A and X are zero at the start, and
- * so is the memory. What Linux has beyond it (SKF_AD_*: negative offsets) is outside of the packet here as there; libpcap
- * makes such code for live captures only.
+ * the filter without a match; X + k does not overflow; a shift by more than 31 gives 0. A and X are zero at the start. What
+ * Linux has beyond it (SKF_AD_*: negative offsets) compileFilter refuses.
  */
 import { Failure } from "../native/failure.ts";
 import { type PacketAccess, packetAccess, taggedAccess, takeTag, X } from "./access.ts";
@@ -30,15 +29,15 @@ import {
   R3,
   R6,
   R10,
-  type Size,
 } from "./assembler.ts";
+import { decode, type Instruction, JUMP_ALWAYS, modeOf, reachable, sizeOf } from "./classic.ts";
 
 /** The hook: tc (clsact, tcx) with struct __sk_buff, or XDP with struct xdp_md. */
 export type ProgramKind = "tc" | "xdp";
 
 export interface Translation {
   kind: ProgramKind;
-  /** Classic BPF, struct bpf_insn of 8 bytes each in host order. */
+  /** As in Filter. */
   instructions: Uint8Array;
   /** See Filter. In XDP only tags that are in the packet exist. */
   wantsTag: boolean;
@@ -50,20 +49,14 @@ export interface Translation {
 export const PASS: Record<ProgramKind, number> = { tc: -1, xdp: 2 };
 
 const TAIL_CALL = 12;
-const MEMORY_WORDS = 16;
 
 /** The accumulator; X is in access.ts. */
 const A = 7;
 
-/** Parts of the code of a classic instruction (linux/bpf_common.h). */
-const CLASSES = ["ld", "ldx", "st", "stx", "alu", "jmp", "ret", "misc"] as const;
-const SIZES: Record<number, Size> = { 0: 4, 8: 2, 16: 1 };
-const MODES: Record<number, string> = { 0: "imm", 32: "abs", 64: "ind", 96: "mem", 128: "len", 160: "msh" };
 /** Operand is X and not k. */
 const FROM_X = 0x08;
 const RETURN_A = 0x10;
 const TXA = 0x80;
-const JUMP_ALWAYS = 0x00;
 /** Operations that eBPF has with the same numbers: ADD to AND, XOR. */
 const SAME_OPERATIONS = [0x00, 0x10, 0x20, 0x40, 0x50, 0xa0];
 const DIVIDE = 0x30;
@@ -73,15 +66,8 @@ const NEGATE = 0x80;
 const CONDITIONS = [JEQ, JGT, JGE, JSET];
 const OPPOSITE: Record<number, number> = { [JEQ]: JNE, [JGT]: JLE, [JGE]: JLT };
 
-interface Instruction {
-  kind: (typeof CLASSES)[number];
-  code: number;
-  whenTrue: number;
-  whenFalse: number;
-  k: number;
-}
-
-/** The eBPF program, struct bpf_insn of 8 bytes each. Throws a Failure (2) for a filter that is too long. */
+/** The eBPF program, struct bpf_insn of 8 bytes each. Throws a Failure (2) for a filter that is too long. The instructions
+ * must be those of compileFilter, which refuses what cannot be translated. */
 export function translate({ kind, instructions, wantsTag, programs }: Translation): Uint8Array {
   const program = decode(instructions);
   const assembler = new Assembler();
@@ -111,23 +97,6 @@ export function translate({ kind, instructions, wantsTag, programs }: Translatio
   return assembler.bytes();
 }
 
-function decode(instructions: Uint8Array): Instruction[] {
-  const view = new DataView(instructions.buffer, instructions.byteOffset, instructions.length);
-  return Array.from({ length: instructions.length / 8 }, (_, index) => {
-    const code = view.getUint16(index * 8, true);
-    const whenTrue = view.getUint8(index * 8 + 2);
-    const whenFalse = view.getUint8(index * 8 + 3);
-    return { kind: CLASSES[code & 7]!, code, whenTrue, whenFalse, k: view.getUint32(index * 8 + 4, true) };
-  });
-}
-
-/** Where the instruction at `index` goes on; jumps go forward only. */
-function successors({ kind, code, whenTrue, whenFalse, k }: Instruction, index: number): number[] {
-  if (kind === "ret") return [];
-  if (kind !== "jmp") return [index + 1];
-  return (code & 0xf0) === JUMP_ALWAYS ? [index + 1 + k] : [index + 1 + whenTrue, index + 1 + whenFalse];
-}
-
 function body(
   assembler: Assembler,
   program: Instruction[],
@@ -137,15 +106,10 @@ function body(
 ): void {
   assembler.immediate(ALU | MOV, A, 0);
   assembler.immediate(ALU | MOV, X, 0);
-  for (const word of wordsRead(program)) assembler.store(4, R10, memory(word), A);
   const labels = program.map(() => assembler.label());
-  const reached = new Set([0]);
+  const reached = reachable(program);
   for (const [index, instruction] of program.entries()) {
     if (!reached.has(index)) continue;
-    for (const next of successors(instruction, index)) {
-      if (next >= program.length) throw backwards();
-      reached.add(next);
-    }
     assembler.place(labels[index]!);
     const { kind, code, k } = instruction;
     if (kind === "ld" || kind === "ldx") load(assembler, access, instruction);
@@ -170,17 +134,11 @@ function memory(word: number): number {
   return -4 * (word + 1);
 }
 
-/** The verifier takes no read of stack that is not written on each way to it. */
-function wordsRead(program: Instruction[]): Set<number> {
-  const loads = program.filter(({ kind, code }) => kind.startsWith("ld") && MODES[code & 0xe0] === "mem");
-  return new Set(loads.map(({ k }) => k % MEMORY_WORDS));
-}
-
 function load(assembler: Assembler, access: PacketAccess, instruction: Instruction): void {
   const { kind, code, k } = instruction;
   const to = kind === "ld" ? A : X;
-  const size = SIZES[code & 0x18];
-  const mode = MODES[code & 0xe0];
+  const size = sizeOf(code);
+  const mode = modeOf(code);
   if (mode === "imm") assembler.immediate(ALU | MOV, to, k);
   else if (mode === "mem") assembler.load(4, to, R10, memory(k));
   else if (mode === "len") access.length(to);
@@ -236,15 +194,6 @@ function branch(assembler: Assembler, instruction: Instruction, index: number, l
     jumpIf(condition, to);
     if (whenFalse !== 0) assembler.jump(other);
   }
-}
-
-/** libpcap makes loops for `protochain` alone, by a jump whose k is negative. */
-function backwards(): Failure {
-  return new Failure(
-    "Cannot run the filter in the kernel: it has a loop, which only protochain needs",
-    "Use proto in place of protochain, as in 'ip6 proto 6'",
-    2,
-  );
 }
 
 function unknown({ code, k }: Instruction): Failure {

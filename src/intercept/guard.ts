@@ -56,16 +56,16 @@ export class Guard {
 
   /**
    * Starts one that holds these descriptors and lingers for so many seconds (a whole number, 1 at least). Throws a
-   * Failure (1) where there is no shell to run it.
+   * Failure (1) where there is no shell to run it, or no place to write it down.
    */
-  constructor(links: number[], seconds: number) {
+  constructor(descriptors: number[], seconds: number) {
     const ends = new Int32Array(new ArrayBuffer(8));
     if (libc.pipe2(ends, O_CLOEXEC) !== 0) throw failure(strerror(errno()));
     const [read, write] = ends as unknown as [number, number];
     this.#pipe = write;
     try {
       const child = Bun.spawn(["/bin/sh", "-c", SCRIPT, "xcopy-guard", `${seconds}`, DIRECTORY], {
-        stdio: [read, "ignore", "ignore", ...links],
+        stdio: [read, "ignore", "ignore", ...descriptors],
         cwd: "/",
         env: { PATH: "/usr/bin:/bin:/usr/sbin:/sbin" },
         detached: true,
@@ -78,7 +78,12 @@ export class Guard {
     } finally {
       libc.close(read);
     }
-    this.#write();
+    try {
+      this.#write();
+    } catch (error) {
+      this.end();
+      throw failure(`${error}`);
+    }
   }
 
   get pid(): number {
@@ -112,7 +117,7 @@ export class Guard {
 function failure(cause: string): Failure {
   return new Failure(
     `Cannot start the guard that goes on dropping after an end of xcopy: ${cause}`,
-    "Install /bin/sh and sleep, or do without it: --linger 0",
+    "It needs /bin/sh, sleep and a writable /run/xcopy. To do without it: --linger 0",
     1,
   );
 }

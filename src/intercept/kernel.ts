@@ -40,6 +40,17 @@ export interface InterceptOptions {
   libraries?: CarriedLibrary[];
 }
 
+/** A program that runs `swallowProgram` by a tail call for what it chooses, and lets all else pass. */
+export interface Filter {
+  /** Descriptor of it. */
+  readonly fd: number;
+  /**
+   * All descriptors without which the call would fail and everything pass: those of its array of programs, which the
+   * kernel empties when the last one is closed. The guard holds them too.
+   */
+  readonly descriptors: readonly number[];
+}
+
 export interface InterceptKernel {
   /** Descriptors of the ring buffers, one per possible CPU, and the bytes of each: see RingSet. */
   readonly rings: number[];
@@ -57,11 +68,12 @@ export interface InterceptKernel {
   readonly hook: InterceptHook;
   /**
    * Attaches to these interfaces of the network namespace of the calling thread, in front of all other programs there,
-   * and starts a guard for them. `filterProgram` is what is attached in mode `assistant` (`swallowProgram` itself if
-   * absent), `held` what must stay open for it as long as it runs. May be called again for interfaces that came later. Returns what became of XDP per interface, if that is
-   * the hook. Throws a Failure: 2 for an interface that is not there, 4 without privilege, 5 where the kernel cannot.
+   * and starts a guard for them. `filter` is what is attached in mode `assistant` (`swallowProgram` itself if absent).
+   * May be called again for interfaces that came later. Returns the mode of each interface, in order, if the hook is XDP.
+   * Throws a Failure: 1 without a guard, 2 for an interface that is not there, 3 where somebody else's XDP program is,
+   * 4 without privilege, 5 where the kernel cannot.
    */
-  attach(ifindexes: number[], filterProgram?: number, held?: readonly number[]): XdpMode[];
+  attach(ifindexes: number[], filter?: Filter): XdpMode[];
   /** What the programs counted. */
   stats(): KernelStats;
   /**
@@ -147,17 +159,17 @@ export function loadIntercept(options: InterceptOptions): InterceptKernel {
       get hook() {
         return hook === "xdp" ? "xdp" : attachments.hook;
       },
-      attach(ifindexes, filterProgram = swallowProgram, held = []) {
+      attach(ifindexes, filter = { fd: swallowProgram, descriptors: [] }) {
         const links: number[] = [];
         const modes: XdpMode[] = [];
         try {
           for (const ifindex of ifindexes) {
             if (hook === "xdp") {
-              const link = xdp.attach(filterProgram, ifindex);
+              const link = xdp.attach(filter.fd, ifindex);
               modes.push(link.mode);
               links.push(link.fd);
             } else if (mode === "assistant") {
-              links.push(attachments.attach("swallow", filterProgram, ifindex));
+              links.push(attachments.attach("swallow", filter.fd, ifindex));
             } else {
               // What is learned is caught: never the one without the other.
               links.push(attachments.attach("catch", catchProgram, ifindex));
@@ -165,8 +177,8 @@ export function loadIntercept(options: InterceptOptions): InterceptKernel {
             }
           }
         } finally {
-          const links_ = links.filter((fd) => fd >= 0);
-          if (linger > 0 && links.length > 0) guards.push(new Guard([...links_, ...held], linger));
+          const held = [...links.filter((fd) => fd >= 0), ...filter.descriptors];
+          if (linger > 0 && links.length > 0) guards.push(new Guard(held, linger));
         }
         return modes;
       },

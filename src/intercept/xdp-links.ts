@@ -2,7 +2,7 @@
 import { Failure } from "../native/failure.ts";
 import { interfaceName } from "../native/filters.ts";
 import { bpfFailure, createXdpLink } from "../native/libbpf.ts";
-import { EBUSY, ENODEV, EPERM, libc, sleepMicroseconds } from "../native/libc.ts";
+import { EBUSY, EINVAL, ENODEV, EPERM, libc, sleepMicroseconds } from "../native/libc.ts";
 import { endLingeringGuards } from "./guard.ts";
 
 /** `native`: in the driver; `generic`: behind it, at the cost of tc. */
@@ -36,6 +36,13 @@ export class XdpLinks {
         `Cannot attach to interface "${name}" by XDP: another program is attached`,
         `Take it off (ip link set dev ${name} xdp off) or use the hook tcx`,
         3,
+      );
+    }
+    if (link.fd === -EINVAL) {
+      throw new Failure(
+        `Cannot attach to interface "${name}" by XDP: this kernel has no links for it`,
+        "Use Linux 5.9 or newer, or the hook tcx",
+        5,
       );
     }
     if (link.fd < 0) throw bpfFailure(`attach to interface "${name}" by XDP`, -link.fd);

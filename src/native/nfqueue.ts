@@ -4,7 +4,6 @@
  *
  * `openQueue` makes the socket, in any thread. A `QueueSocket` reads it and gives the verdicts: no allocation per packet.
  */
-import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { Failure } from "./failure.ts";
 import {
   AF_NETLINK,
@@ -28,8 +27,8 @@ import {
   strerror,
 } from "./libc.ts";
 import { Messages } from "./messages.ts";
+import { holderOf, NETLINK_NETFILTER, readStatistics } from "./nfqueue-status.ts";
 
-const NETLINK_NETFILTER = 12;
 const NLMSG_ERROR = 2;
 const NLM_F_REQUEST = 0x01;
 const NLM_F_ACK = 0x04;
@@ -188,65 +187,6 @@ function queueFailure(queue: number, code: number): Failure {
   return new Failure(`${what}: ${strerror(code)}`, "See what the kernel says: dmesg", 1);
 }
 
-/** One queue as the kernel counts; packets. */
-export interface QueueStatistics {
-  /** Netlink port of its reader: often, but not surely, the process id. */
-  portId: number;
-  /** Waiting for a verdict. */
-  waiting: number;
-  /** Dropped because the queue was full. */
-  full: number;
-  /** Dropped because the reader's receive buffer was full. */
-  lost: number;
-}
-
-/** The counters of a queue of this thread's network namespace; null where nobody reads it. Not for each packet. */
-export function readStatistics(queue: number): QueueStatistics | null {
-  for (const line of readLines("/proc/thread-self/net/netfilter/nfnetlink_queue")) {
-    // Queue, port, waiting, copy mode, copy range, dropped, dropped in user space, last id, 1.
-    const [number, portId, waiting, , , full, lost] = line.trim().split(/\s+/).map(Number);
-    if (number === queue) return { portId: portId!, waiting: waiting!, full: full!, lost: lost! };
-  }
-  return null;
-}
-
-/** Who reads a queue, for messages: its port leads to a socket, and that to whoever has it open. */
-function holderOf(queue: number): string | null {
-  const portId = readStatistics(queue)?.portId;
-  // Socket, protocol, port, ..., inode.
-  const socket = readLines("/proc/thread-self/net/netlink")
-    .map((line) => line.trim().split(/\s+/))
-    .find((fields) => Number(fields[1]) === NETLINK_NETFILTER && Number(fields[2]) === portId);
-  const inode = socket?.at(-1);
-  if (inode === undefined) return null;
-  for (const pid of readdirSync("/proc").filter((name) => /^\d+$/.test(name))) {
-    if (hasSocket(pid, inode)) return `"${readLines(`/proc/${pid}/comm`)[0] ?? "?"}" with process id ${pid}`;
-  }
-  return null;
-}
-
-function hasSocket(pid: string, inode: string): boolean {
-  try {
-    return readdirSync(`/proc/${pid}/fd`).some((fd) => {
-      try {
-        return readlinkSync(`/proc/${pid}/fd/${fd}`) === `socket:[${inode}]`;
-      } catch {
-        return false; // Closed meanwhile.
-      }
-    });
-  } catch {
-    return false; // Ended meanwhile.
-  }
-}
-
-function readLines(file: string): string[] {
-  try {
-    return readFileSync(file, "utf8").split("\n").filter(Boolean);
-  } catch {
-    return [];
-  }
-}
-
 /**
  * Reads the packets of one queue and gives verdicts: `receive`, then for each message `read` and `verdict` in the order
  * of the messages, then `flush`.
@@ -254,7 +194,7 @@ function readLines(file: string): string[] {
 export class QueueSocket {
   /** All messages; the packets lie in it. Never moves. */
   readonly bytes: Uint8Array;
-  /** Times the kernel found the receive buffer full (ENOBUFS); how many packets that cost: `readStatistics`. */
+  /** Times the kernel found the receive buffer full (ENOBUFS); how many packets that cost: `readStatistics` (nfqueue-status.ts). */
   overruns = 0;
   /** Verdicts that came too late: the packets were gone, as when their interface goes down. */
   refused = 0;

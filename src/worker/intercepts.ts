@@ -13,6 +13,8 @@ import { PathIndex } from "./path-index.ts";
 
 /** us without a sign of life after which nothing more is sent that an intercept would have to catch. */
 const SILENCE = 100_000;
+/** us after which that is worth a word: the other host may just have been busy. */
+const LONG_SILENCE = 1_000_000;
 
 /** What the main thread is told of an intercept. */
 export interface InterceptState {
@@ -30,6 +32,8 @@ interface Intercept {
   links: Link[];
   state: InterceptState;
   covers: boolean[];
+  /** Whether what it has to catch may be sent; `state.up` follows with what people are told. */
+  isUp: boolean;
   /** Whether it must be told of each flow. */
   registers: boolean;
 }
@@ -65,6 +69,7 @@ export class Intercepts {
       links: [],
       state: { index, up: false, text: "", welcome: null, covers: [] },
       covers: paths.map(() => false),
+      isUp: false,
       registers: false,
     }));
     for (const [index, intercept] of this.intercepts.entries()) {
@@ -106,12 +111,11 @@ export class Intercepts {
   /** us until `run` has something to do without being woken, at most `limit`. */
   wait(now: number, limit: number): number {
     let wait = limit;
-    for (const { links, state } of this.intercepts) {
+    for (const { links, isUp } of this.intercepts) {
       for (const link of links) {
         wait = link.wait(now, wait);
-        if (state.up && link.isOpen && !this.config.compat) {
-          wait = Math.min(wait, Math.max(0, SILENCE - link.client.silentFor(now)));
-        }
+        if (!isUp || !link.isOpen || this.config.compat) continue;
+        wait = Math.min(wait, Math.max(0, SILENCE - link.client.silentFor(now)));
       }
     }
     return wait;
@@ -220,19 +224,23 @@ export class Intercepts {
   /** Whether the intercept is there; tells of a change, and holds or frees paths by it. */
   private look(intercept: Intercept, now: number): void {
     const { links, state } = intercept;
-    let up = false;
-    let isSilent = false;
+    let silence = Number.POSITIVE_INFINITY;
     for (const link of links) {
       if (!link.isOpen) continue;
-      if (this.config.compat || link.client.silentFor(now) < SILENCE) up = true;
-      else isSilent = true;
+      silence = this.config.compat ? 0 : Math.min(silence, link.client.silentFor(now));
     }
-    if (up === state.up) return;
-    if (!up) this.losses++;
-    this.report(intercept, up, up ? "" : isSilent ? "it has not been heard of for 100 ms" : state.text);
+    const isUp = silence < SILENCE;
+    const isMentioned = isUp || silence > LONG_SILENCE;
+    if (isMentioned && isUp !== state.up) {
+      const isSilent = silence !== Number.POSITIVE_INFINITY;
+      this.report(intercept, isUp, isUp ? "" : isSilent ? "nothing was heard of it for 1 s" : state.text);
+    }
+    if (isUp === intercept.isUp) return;
+    intercept.isUp = isUp;
+    if (!isUp) this.losses++;
     for (const path of this.paths.keys()) {
       if (!intercept.covers[path]) continue;
-      const open = this.intercepts.every((other) => !other.covers[path] || other.state.up);
+      const open = this.intercepts.every((other) => !other.covers[path] || other.isUp);
       if (open === !this.held[path]) continue;
       this.held[path] = !open;
       if (open) this.engine.resume(path, now);

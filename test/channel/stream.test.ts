@@ -14,6 +14,7 @@ import {
   recordPeer,
   settle,
   takeAll,
+  WELCOME,
 } from "./ends.ts";
 import { type Fields, makeFlow, makePacket, seen } from "./packets.ts";
 import { fc } from "./seed.ts";
@@ -96,6 +97,26 @@ test("flows, ranges, questions, answers and farewells arrive", () => {
     ["facts", { id: 7, via: "eth0" }],
     ["closed", "bye", "the intercept was stopped"],
   ]);
+});
+
+test("lists of any length are sent, or left out where that says the same", () => {
+  const { client, peer, peerEvents } = openEnds();
+  const long = "2001:0db8:ffff:ffff:ffff:ffff:ffff:ffff";
+  const ranges = Array.from({ length: 1201 }, () => ({ first: long, last: long }));
+  expect(client.ranges(ranges)).toBe(true);
+  carry(client, peer, 0);
+  expect(peerEvents.flatMap(([, list]) => list)).toEqual(ranges);
+
+  for (const [count, told] of [
+    [500, 500],
+    [501, 0],
+  ] as const) {
+    const services = Array.from({ length: count }, () => ({ address: long, port: 65535 }));
+    const ends = makeEnds({}, {}, { ...WELCOME, services });
+    settle(ends.client, ends.peer, 0);
+    const [[event, welcome]] = ends.clientEvents as [[string, typeof WELCOME]];
+    expect([event, welcome.services.length]).toEqual(["welcome", told]);
+  }
 });
 
 test("nothing is taken before the channel is open and after it is closed", () => {
@@ -223,6 +244,7 @@ describe("what cannot be right ends the channel", () => {
 
   test("a WELCOME that cannot be read", () => {
     const { client, clientEvents, peer } = makeEnds({}, {}, {
+      ...WELCOME,
       mode: "everything",
     } as never);
     settle(client, peer, 0);
@@ -375,7 +397,8 @@ describe("garbage never throws, never makes an end say two farewells, never grow
   });
 
   test("a claim of a long body alone takes no memory", () => {
-    const claim = Uint8Array.of(0, 4, 0, 0, 16, 0, 0, 0, 1, 2, 3);
+    const claim = new Uint8Array(300);
+    claim.set([0, 4, 0, 0, 16]);
     const before = process.memoryUsage().arrayBuffers;
     const readers = Array.from({ length: 1000 }, () => {
       const reader = new FrameReader(

@@ -2,7 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import { mistake, xcopy } from "./run.ts";
 
-const THERE = 'There are: copy, demo, cleanup. "xcopy --help" says more.';
+const THERE = 'There are: copy, intercept, demo, cleanup. "xcopy --help" says more.';
 const NO_TRANSFER = mistake(
   2,
   "Cannot copy anything: no -x says from where to where",
@@ -14,7 +14,7 @@ test.each([
   ["frobnicate", 'Cannot run "frobnicate": there is no such command', THERE],
   ["toString", 'Cannot run "toString": there is no such command', THERE],
   ["doctor", 'Cannot run "doctor": this version does not have it yet', THERE],
-  ["intercept", 'Cannot run "intercept": this version does not have it yet', THERE],
+  ["doctor", 'Cannot run "doctor": this version does not have it yet', THERE],
   ["-x", 'Cannot use option "-x": it stands before any command', THERE],
 ])("%s", (word, message, fix) => {
   expect(xcopy([word])).toEqual(mistake(2, message, fix));
@@ -39,8 +39,8 @@ describe("the program's name", () => {
   });
 
   test("intercept is intercept", () => {
-    expect(xcopy(["-d"], { calledAs: "intercept" })).toEqual(
-      mistake(2, 'Cannot run "intercept": this version does not have it yet', THERE),
+    expect(xcopy(["-F"], { calledAs: "intercept" })).toEqual(
+      mistake(2, 'Cannot use option "-F": it needs a value', 'Write it as "-F FILTER".'),
     );
   });
 });

@@ -4,7 +4,7 @@ import { Engine, type EngineConfig } from "../../src/engine/engine.ts";
 import { PacketBatch } from "../../src/wire/batch.ts";
 import { ipPair } from "../../src/wire/ip.ts";
 import { Packet } from "../../src/wire/packet.ts";
-import { ACK, FIN, PSH, RST, SYN } from "../../src/wire/tcp.ts";
+import { ACK, distance, FIN, PSH, RST, SYN } from "../../src/wire/tcp.ts";
 import { faultOfBooks } from "./books.ts";
 import { packet, type Segment, segmentsOf } from "./packets.ts";
 import { BASIC, randomFrom } from "./simulation.ts";
@@ -71,6 +71,8 @@ interface Port {
   /** The last acknowledgement number that it sent. */
   ack: number;
   isSyn: boolean;
+  /** Sequence number of our FIN, -1 before it. */
+  fin: number;
   /** Bytes by sequence number, since the last SYN. */
   bytes: Map<number, number>;
 }
@@ -285,12 +287,12 @@ export class Fuzz {
     batch.clear();
   }
 
-  /** Remembers what was sent; what is sent again has the same bytes. */
+  /** Remembers what was sent; what is sent again has the same bytes, and nothing is behind the FIN, which has one place. */
   private note(segment: Segment): void {
     const { sourcePort, seq, flags, payload } = segment;
     let port = this.ports.get(sourcePort);
     if (port === undefined || flags & SYN) {
-      port = { end: seq, ack: 0, isSyn: false, bytes: new Map() };
+      port = { end: seq, ack: 0, isSyn: false, fin: -1, bytes: new Map() };
       this.ports.set(sourcePort, port);
     }
     for (const [i, byte] of payload.entries()) {
@@ -301,6 +303,13 @@ export class Fuzz {
     }
     port.isSyn = (flags & SYN) !== 0;
     if (flags & RST) return;
+    const behind = (seq + payload.length) >>> 0;
+    if (port.fin >= 0 && distance(behind, port.fin) > (payload.length > 0 || flags & FIN ? 0 : 1))
+      throw new Error(`FIN at ${port.fin}, then ${payload.length} bytes up to ${behind}`);
+    if (flags & FIN) {
+      if (port.fin >= 0 && port.fin !== behind) throw new Error(`FIN at ${port.fin}, then at ${behind}`);
+      port.fin = behind;
+    }
     port.end = (seq + payload.length + (flags & (SYN | FIN) ? 1 : 0)) >>> 0;
     if (flags & ACK) port.ack = segment.ack;
   }

@@ -117,6 +117,8 @@ class Play {
   /** The initial sequence number of a connection that is opened now. */
   firstSequence(): number {
     this.capture(1, { ...EMPTY, flags: SYN });
+    // Under a limit of turns a connection is opened for data only.
+    this.capture(1, { ...EMPTY, flags: ACK, seq: 1, length: 1, ack: 1 });
     this.poll();
     return this.outbox[0]!.segment.seq;
   }

@@ -257,14 +257,12 @@ const config: fc.Arbitrary<FuzzConfig> = fc.record(
   {
     replicas: fc.constantFrom(1, 2, 3),
     jitter: fc.constantFrom(0, 100_000),
-    // DEFECT: fc.boolean() once fin-of-target-in-flight.pkt passes.
-    waitsForAnswers: fc.constant(true),
+    waitsForAnswers: fc.boolean(),
     keepsThinkTime: fc.boolean(),
     takesMidstream: fc.boolean(),
     turnLimit: fc.constantFrom(0, 0, 0, 20),
     proxyProtocol: fc.constantFrom(0 as const, 0 as const, 1 as const, 2 as const),
-    // DEFECT: also 1 << 19 and 4 << 20, once memory-rest-of-turn.pkt and memory-shed.pkt pass.
-    memory: fc.constant(32 << 20),
+    memory: fc.constantFrom(1 << 19, 4 << 20, 32 << 20),
     maxSessions: fc.constantFrom(3, 20, 20, 20),
   },
   { requiredKeys: [] },

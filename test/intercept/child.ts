@@ -1,5 +1,6 @@
 /** An intercept in its network namespace: attaches, says so and stays; SIGTERM is its orderly end. */
 import type { InterceptHook, InterceptMode } from "../../src/intercept/kernel.ts";
+import { loadFilter } from "./filter.ts";
 import { loadForTest } from "./load.ts";
 
 const [hook, mode, linger, ...ifindexes] = process.argv.slice(2);
@@ -8,7 +9,9 @@ const { kernel, learned, beat } = loadForTest({
   mode: mode as InterceptMode,
   linger: Number(linger),
 });
-kernel.attach(ifindexes.map(Number));
+const filter =
+  mode === "assistant" ? loadFilter(hook === "xdp" ? "xdp" : "tc", kernel.swallowProgram) : undefined;
+kernel.attach(ifindexes.map(Number), filter);
 process.on("SIGTERM", () => {
   console.log(kernel.detach() ? "lingers" : "gone");
   process.exit(0);

@@ -23,7 +23,6 @@ beforeEach(() => {
   lab = createLab({ manyClients: false });
   run(lab.online, "sysctl", "-qw", "net.ipv6.conf.all.forwarding=1");
   run(lab.client, "ip", "route", "add", "default", "via", "fd00:1::1");
-  run(lab.target, "ip", "route", "add", "default", "via", "fd00::1");
 });
 
 afterEach(async () => {
@@ -276,4 +275,56 @@ describe("packets in unusual forms at egress", () => {
     expect(record.bytes).toEqual(ip.subarray(0, 40));
     expect(record.length).toBe(3000);
   });
+});
+
+describe("assistant", () => {
+  let link: Link;
+
+  beforeEach(() => {
+    link = new Link();
+  });
+
+  afterEach(() => {
+    link.remove();
+  });
+
+  test.each(["tcx", "clsact"] as Hook[])(
+    "%s: what comes in is swallowed, not answered and not passed on",
+    async (hook) => {
+      intercept = loadForTest({ mode: "assistant", services: [], hook });
+      const { kernel } = intercept;
+      link.host.enter(() => kernel.attach([link.ifindex]));
+      const frame = {
+        destinationMac: HOST_MAC,
+        source: "10.0.0.9",
+        destination: "203.0.113.7",
+        sourcePort: 8080,
+      };
+      intercept.beat();
+      link.send(build({ ...frame, payload: 10 }).bytes);
+      const records: Captured[] = [];
+      await until("the record", () => records.push(...take()) && records.length > 0);
+      expect(records[0]).toMatchObject({ index: 0xffffffff, length: 10 });
+      link.host.enter(() => kernel.detach());
+      expect(link.host.run("tc", "filter", "show", "dev", link.interface, "ingress")).toBe("");
+    },
+  );
+});
+
+test("interfaces that come later are attached later, and those that are not there are named", async () => {
+  intercept = loadForTest({ ringBytes: 1 << 20 });
+  attach(lab.target, "lo");
+  forger = new Forger(lab.online);
+  await serve(lab.target);
+  attach(lab.target, "net0");
+  const client = await fetchForged({
+    source: "10.1.0.2",
+    destination: "10.0.0.2",
+    sourcePort: 40000,
+    destinationPort: 8080,
+  });
+  expect(client.received).toBeGreaterThan(BYTES);
+  expect(() => enterNamespace(lab.target, () => intercept.kernel.attach([9999]))).toThrow(
+    "Cannot attach to interface 9999: no such interface",
+  );
 });

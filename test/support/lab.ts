@@ -58,6 +58,7 @@ export function createLab({ manyClients = true } = {}): Lab {
   try {
     ip("-n", lab.client, "route", "add", "default", "via", "10.1.0.1");
     ip("-n", lab.target, "route", "add", "default", "via", "10.0.0.1");
+    ip("-n", lab.target, "-6", "route", "add", "default", "via", "fd00::1");
     run(lab.online, "sysctl", "-qw", "net.ipv4.ip_forward=1");
     if (manyClients) spreadClients(lab);
   } catch (error) {

@@ -1,0 +1,106 @@
+/**
+ * From a frame to the request in it: through the link layer, tunnels and fragments to the first IP packet that goes to
+ * one of the services.
+ */
+import { Fragments } from "../../wire/fragments.ts";
+import { IPPROTO_TCP } from "../../wire/ip.ts";
+import { IP_CUT, IP_OK, IpHeader, parseIp } from "../../wire/ip-header.ts";
+import { LINK_LINUX_SLL2, networkLayer } from "../../wire/link.ts";
+import { IPPROTO_GRE, IPPROTO_UDP, innerIp } from "../../wire/tunnel.ts";
+import type { Frame } from "./frame.ts";
+import type { Services } from "./services.ts";
+
+/** Why a frame is no request. */
+export const NOT_IP = -1;
+/** An IP packet, but not of this protocol to one of the services. */
+export const NOT_WANTED = -2;
+/** The capture cut it within the headers. */
+export const HEADERS_CUT = -3;
+export const MALFORMED = -4;
+/** A fragment of a datagram that is not complete. */
+export const FRAGMENT = -5;
+
+/** IP packets within each other that are looked at. */
+const MAX_DEPTH = 5;
+const TCP_HEADER = 20;
+const UDP_HEADER = 8;
+
+export class Dissector {
+  /** What was found last: `bytes` and offsets into it, valid as long as the frame is. */
+  bytes: Uint8Array = new Uint8Array(0);
+  view: DataView = new DataView(new ArrayBuffer(0));
+  readonly header = new IpHeader();
+  payload = 0;
+  readonly fragments = new Fragments();
+
+  /** `protocol`: of the IP header, IPPROTO_TCP or IPPROTO_UDP. */
+  constructor(
+    private readonly services: Services,
+    private readonly protocol: number,
+  ) {}
+
+  /** The index of the service that the frame is a request of, or one of the negative reasons above. */
+  read(frame: Frame): number {
+    const { header, fragments } = this;
+    this.bytes = frame.bytes;
+    this.view = frame.view;
+    let end = frame.end;
+    let wireEnd = frame.start + frame.length;
+    let ip = networkLayer(frame.view, frame.start, end, frame.linkType);
+    if (ip < 0) return NOT_IP;
+    for (let depth = 0; depth < MAX_DEPTH; depth++) {
+      let result = parseIp(this.view, ip, end, wireEnd, header);
+      if (result === IP_OK && header.isFragment) {
+        if (!this.#canMatter(header.protocol)) return NOT_WANTED;
+        if (!fragments.add(this.bytes, this.view, header, frame.time)) return FRAGMENT;
+        this.bytes = fragments.bytes;
+        this.view = fragments.view;
+        end = fragments.end;
+        wireEnd = fragments.wireEnd;
+        result = parseIp(this.view, fragments.ip, end, wireEnd, header);
+      }
+      if (result !== IP_OK) return result === IP_CUT ? HEADERS_CUT : MALFORMED;
+      end = header.end;
+      wireEnd = header.ip + header.length;
+      if (header.protocol === this.protocol) {
+        const index = this.#readTransport();
+        if (index !== NOT_WANTED) return index;
+      }
+      ip = innerIp(this.view, header.protocol, header.transport, end);
+      if (ip < 0) return NOT_WANTED;
+    }
+    return NOT_WANTED;
+  }
+
+  /** What the link layer tells about the interface, beyond what the file does; 0 if nothing. */
+  interfaceOf(frame: Frame): number {
+    if (frame.linkType !== LINK_LINUX_SLL2 || frame.start + 8 > frame.end) return frame.interface;
+    return frame.view.getUint32(frame.start + 4);
+  }
+
+  #canMatter(protocol: number): boolean {
+    return protocol === this.protocol || protocol === IPPROTO_GRE || protocol === IPPROTO_UDP;
+  }
+
+  #readTransport(): number {
+    const { view, header } = this;
+    const { transport, end } = header;
+    if (transport + 4 > end) return HEADERS_CUT;
+    const index = this.services.find(view, header, view.getUint16(transport + 2));
+    if (index < 0) return NOT_WANTED;
+    let size = UDP_HEADER;
+    if (this.protocol === IPPROTO_TCP) {
+      if (transport + TCP_HEADER > end) return this.#tooShort(TCP_HEADER);
+      size = (view.getUint8(transport + 12) >> 4) * 4;
+      if (size < TCP_HEADER) return MALFORMED;
+    }
+    this.payload = transport + size;
+    return this.payload > end ? this.#tooShort(size) : index;
+  }
+
+  /** A packet ends before its transport header of so many bytes does. */
+  #tooShort(size: number): number {
+    const { ip, length, transport } = this.header;
+    return transport + size > ip + length ? MALFORMED : HEADERS_CUT;
+  }
+}

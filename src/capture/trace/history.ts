@@ -1,0 +1,126 @@
+/**
+ * What clients have sent lately, in tables of fixed size: the rules of bpf/request.bpf.c, so that the engine sees of a
+ * trace what it would have seen live. A slot belongs to whoever used it last.
+ */
+import type { Packet } from "../../wire/packet.ts";
+import { FIN, RST, SYN } from "../../wire/tcp.ts";
+
+const ACK_SLOTS = 65_536;
+const DUPLICATE_SLOTS = 4096;
+/** us in which another interface may show the same packet. */
+const DUPLICATE_WINDOW = 1_000_000;
+const GOLDEN = 0x9e3779b1;
+
+export const CAPTURED = 0;
+/** A pure ACK that nobody needs. */
+export const PURE_ACK = 1;
+/** Seen on another interface before. */
+export const DUPLICATE = 2;
+
+export class History {
+  readonly #ackHash = new Uint32Array(ACK_SLOTS);
+  readonly #ackSeq = new Uint32Array(ACK_SLOTS);
+  readonly #ackAck = new Uint32Array(ACK_SLOTS);
+  readonly #ackTime = new Float64Array(ACK_SLOTS);
+  readonly #ackIsSyn = new Uint8Array(ACK_SLOTS);
+  readonly #hash = new Uint32Array(DUPLICATE_SLOTS);
+  readonly #seq = new Uint32Array(DUPLICATE_SLOTS);
+  readonly #ack = new Uint32Array(DUPLICATE_SLOTS);
+  readonly #length = new Uint32Array(DUPLICATE_SLOTS);
+  readonly #idAndFlags = new Uint32Array(DUPLICATE_SLOTS);
+  readonly #interface = new Uint32Array(DUPLICATE_SLOTS);
+  readonly #time = new Float64Array(DUPLICATE_SLOTS);
+
+  constructor() {
+    this.clear();
+  }
+
+  /** Forgets all clients. */
+  clear(): void {
+    this.#ackTime.fill(-Infinity);
+    this.#time.fill(-Infinity);
+  }
+
+  /**
+   * Looks at a TCP segment of a client and notes it: CAPTURED, PURE_ACK or DUPLICATE. Of one that is captured it sets
+   * `packet.think`. `interfaceId` tells interfaces apart.
+   */
+  look(packet: Packet, hash: number, interfaceId: number): number {
+    const { flags, time } = packet;
+    const slot = hash & (ACK_SLOTS - 1);
+    if (packet.length === 0 && !(flags & (SYN | FIN | RST)) && !this.#remember(packet, slot, hash)) {
+      return PURE_ACK;
+    }
+    if (this.#isDuplicate(packet, hash, interfaceId)) return DUPLICATE;
+    if (flags & SYN) this.#remember(packet, slot, hash);
+    const isKnown =
+      this.#ackTime[slot] !== -Infinity &&
+      !this.#ackIsSyn[slot] &&
+      this.#ackHash[slot] === hash &&
+      this.#ackSeq[slot] === packet.seq &&
+      this.#ackAck[slot] === packet.ack;
+    packet.think = isKnown ? Math.max(0, time - this.#ackTime[slot]!) : -1;
+    return CAPTURED;
+  }
+
+  /** Notes a pure ACK, or a SYN. Whether the ACK is the one that ends a handshake. */
+  #remember(packet: Packet, slot: number, hash: number): boolean {
+    const { seq } = packet;
+    const isSyn = (packet.flags & SYN) !== 0;
+    const endsHandshake =
+      !isSyn &&
+      this.#ackTime[slot] !== -Infinity &&
+      this.#ackIsSyn[slot] === 1 &&
+      this.#ackHash[slot] === hash &&
+      this.#ackSeq[slot] === seq;
+    this.#ackHash[slot] = hash;
+    // Behind the SYN, and the data that it may carry (TCP Fast Open).
+    this.#ackSeq[slot] = isSyn ? seq + 1 + packet.length : seq;
+    this.#ackAck[slot] = packet.ack;
+    this.#ackTime[slot] = packet.time;
+    this.#ackIsSyn[slot] = isSyn ? 1 : 0;
+    return endsHandshake;
+  }
+
+  #isDuplicate(packet: Packet, hash: number, interfaceId: number): boolean {
+    const { seq, ack, length, time } = packet;
+    const id = packet.family === 4 ? packet.view.getUint16(packet.ip + 4) : 0;
+    const idAndFlags = ((id << 16) | packet.flags) >>> 0;
+    const slot = Math.imul(hash ^ seq ^ ack, GOLDEN) >>> 20;
+    if (
+      this.#hash[slot] === hash &&
+      this.#seq[slot] === seq &&
+      this.#ack[slot] === ack &&
+      this.#length[slot] === length &&
+      this.#idAndFlags[slot] === idAndFlags &&
+      this.#interface[slot] !== interfaceId &&
+      Math.abs(time - this.#time[slot]!) < DUPLICATE_WINDOW
+    ) {
+      return true;
+    }
+    this.#hash[slot] = hash;
+    this.#seq[slot] = seq;
+    this.#ack[slot] = ack;
+    this.#length[slot] = length;
+    this.#idAndFlags[slot] = idAndFlags;
+    this.#interface[slot] = interfaceId;
+    this.#time[slot] = time;
+    return false;
+  }
+}
+
+/** The flow's hash over 0 to 2^32: the same for all packets of a client's connection, and as bpf/request.bpf.c has it. */
+export function flowHash(packet: Packet): number {
+  const { view, ip, tcp } = packet;
+  // The kernel program reads the words of the network's order as its own, which is the other one.
+  let hash = ((view.getUint16(tcp, true) << 16) | view.getUint16(tcp + 2, true)) >>> 0;
+  const isV4 = packet.family === 4;
+  for (let word = 0; word < 8; word++) {
+    let value = 0;
+    if (!isV4) value = view.getUint32(ip + 8 + word * 4, true);
+    else if ((word & 3) === 0) value = view.getUint32(ip + 12 + word, true);
+    hash = Math.imul(hash ^ value, GOLDEN);
+    hash ^= hash >>> 15;
+  }
+  return hash >>> 0;
+}

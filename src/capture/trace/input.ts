@@ -1,0 +1,108 @@
+/** One trace as the merge sees it: its next packet, and a file that is open only while it is needed. */
+import { Frame, MAX_SNAPLEN, TraceError } from "./frame.ts";
+import { TraceParser } from "./parser.ts";
+import { openSource, type Source, STANDARD_INPUT } from "./source.ts";
+
+/** Bytes read ahead of one file: less when there are many, but so much that a packet fits. */
+const MEMORY = 32 << 20;
+const SMALLEST_WINDOW = 65_536;
+const LARGEST_WINDOW = 2 * MAX_SNAPLEN;
+
+export function windowFor(files: number): number {
+  return Math.min(LARGEST_WINDOW, Math.max(SMALLEST_WINDOW, Math.floor(MEMORY / files)));
+}
+
+export class Input {
+  readonly frame = new Frame();
+  /** Time of the first packet (us since 1970), Infinity if there is none. Known once `peek` has resolved. */
+  firstTime = Infinity;
+  /** Of the packet in `frame`; before `open`: that of the first. */
+  time = Infinity;
+  #source: Source | null = null;
+  #parser: TraceParser | null = null;
+  /** Bytes of the source that `countBytes` has told. */
+  #counted = 0;
+
+  /** `number` tells the inputs apart, `size` is the window's in bytes. */
+  constructor(
+    readonly path: string,
+    readonly number: number,
+    private readonly size: number,
+  ) {}
+
+  get isOpen(): boolean {
+    return this.#source !== null;
+  }
+
+  /** Bytes taken since the last call, as they are stored. */
+  countBytes(): number {
+    const taken = this.#source?.taken ?? 0;
+    const more = taken - this.#counted;
+    this.#counted = taken;
+    return more;
+  }
+
+  /**
+   * Opens it and finds its first packet. Throws what `openSource` and the parser throw, when there is no such file or it
+   * is no trace; what else is wrong with it comes when it is read.
+   */
+  async peek(): Promise<void> {
+    try {
+      await this.open();
+      this.firstTime = this.time;
+    } catch (error) {
+      this.close();
+      const isLater = error instanceof TraceError && error.offset > 0 && this.path !== STANDARD_INPUT;
+      if (!isLater) throw error;
+    }
+    // A stream cannot be opened again.
+    if (this.path !== STANDARD_INPUT) this.close();
+  }
+
+  /** Opens it anew and reads up to its first packet. */
+  async open(): Promise<void> {
+    const { source, window } = await openSource(this.path, this.size);
+    this.#source = source;
+    this.#parser = new TraceParser(window);
+    await this.advance();
+  }
+
+  /**
+   * Moves to the next packet. True if it is there at once; else a promise of whether there is one. Throws, or rejects
+   * with, what is wrong with the file.
+   */
+  advance(): true | Promise<boolean> {
+    if (this.#parser!.next(this.frame)) {
+      this.time = this.frame.time;
+      return true;
+    }
+    return this.#readOn();
+  }
+
+  /** The source's synchronous reads (a plain file's) are taken without waiting. */
+  async #readOn(): Promise<boolean> {
+    const parser = this.#parser!;
+    do {
+      // What is left is less than a packet: it moves to the front, and the whole rest can be read into.
+      parser.window.reserve(Math.max(parser.wanted, parser.window.bytes.length));
+      const read = this.#source!.read(parser.window);
+      const count = typeof read === "number" ? read : await read;
+      if (count === 0) {
+        this.time = Infinity;
+        parser.finish();
+        return false;
+      }
+    } while (!parser.next(this.frame));
+    this.time = this.frame.time;
+    return true;
+  }
+
+  /** As before `open`. */
+  close(): void {
+    this.#source?.close();
+    this.#source = null;
+    this.#counted = 0;
+    this.#parser = null;
+    this.time = this.firstTime;
+  }
+}

@@ -1,0 +1,240 @@
+/** Reads and merges all traces and puts the requests in them into the ring: what the worker does. */
+import { Failure } from "../../native/failure.ts";
+import { IPPROTO_TCP } from "../../wire/ip.ts";
+import { isKnownLink } from "../../wire/link.ts";
+import { Packet } from "../../wire/packet.ts";
+import { TRACE_INDEX, type TraceCounter } from "./counters.ts";
+import { Dissector, FRAGMENT, HEADERS_CUT, MALFORMED, NOT_IP, NOT_WANTED } from "./dissector.ts";
+import { type Frame, TraceError } from "./frame.ts";
+import { DUPLICATE, flowHash, History, PURE_ACK } from "./history.ts";
+import { Input, windowFor } from "./input.ts";
+import { viewTraceMemory } from "./memory.ts";
+import { merge } from "./merge.ts";
+import type { Moment, TraceOptions, TraceSummary } from "./options.ts";
+import { findTraces } from "./paths.ts";
+import { RingWriter } from "./ring-writer.ts";
+import { Services } from "./services.ts";
+import { reasonOf, STANDARD_INPUT, sizeOf } from "./source.ts";
+
+const NOT_A_TRACE_FIX = 'It takes pcap and pcapng files, also gzip or zstd, as of "tcpdump -w FILE".';
+const BROKEN_FIX = 'What comes before was taken. "editcap FILE NEW" saves what else can be read.';
+
+export interface ReaderEvents {
+  /** Something the user should know. */
+  onWarning(text: string): void;
+  /** All files are there and recognised; reading begins. */
+  onReady(summary: TraceSummary): void;
+  /** A file could not be read to its end. */
+  onBroken(failure: Failure): void;
+}
+
+/**
+ * Reads until the end of the last loop, or until it is told to stop (in the shared memory, and by `stopped` for when
+ * it waits for bytes), and marks the end in the ring. Rejects with a
+ * Failure if it cannot begin: 2 where a path is no trace, 4 where it must not be read.
+ */
+export async function readTraces(
+  options: TraceOptions,
+  memory: SharedArrayBuffer,
+  events: ReaderEvents,
+  stopped: Promise<void>,
+): Promise<void> {
+  const reader = new Reader(options, memory, events);
+  try {
+    // A pipe may be silent for ever.
+    await Promise.race([reader.run(), stopped]);
+  } finally {
+    reader.end();
+  }
+}
+
+class Reader {
+  private readonly counters: Float64Array;
+  private readonly writer: RingWriter;
+  private readonly dissector: Dissector;
+  private readonly history = new History();
+  private readonly packet = new Packet(new Uint8Array(0));
+  private inputs: Input[] = [];
+  private loop = 0;
+  private start = -Infinity;
+  private endTime = Infinity;
+  private lastTime = -Infinity;
+  private isStopped = false;
+
+  constructor(
+    private readonly options: TraceOptions,
+    memory: SharedArrayBuffer,
+    private readonly events: ReaderEvents,
+  ) {
+    const view = viewTraceMemory(memory);
+    this.counters = view.counters;
+    this.writer = new RingWriter(view, options.wake);
+    this.dissector = new Dissector(new Services(options.services), options.protocol);
+  }
+
+  async run(): Promise<void> {
+    const { options } = this;
+    const files = await this.findInputs();
+    const total = files.every(({ bytes }) => bytes > 0)
+      ? files.reduce((sum, { bytes }) => sum + bytes, 0) * options.loops
+      : 0;
+    this.counters[TRACE_INDEX.bytesTotal] = total;
+    const firstTime = this.inputs.reduce((first, input) => Math.min(first, input.firstTime), Infinity);
+    this.start = timeOf(options.start, firstTime, -Infinity);
+    this.endTime = timeOf(options.end, firstTime, Infinity);
+    this.events.onReady({ files, firstTime });
+    const broken = new Set<Input>();
+    for (this.loop = 0; this.loop < options.loops && !this.writer.isStopped; this.loop++) {
+      this.count("files", this.inputs.length);
+      this.lastTime = -Infinity;
+      this.history.clear();
+      await merge(this.inputs, {
+        onFrame: (frame, input) => this.take(frame, input),
+        onRead: (input) => {
+          this.count("bytes", input.countBytes());
+          this.writer.publish();
+          this.isStopped = this.writer.isStopped;
+        },
+        onEnd: (input, error) => {
+          this.count("filesDone", 1);
+          if (error === undefined) return;
+          this.count("failures", 1);
+          // Once, not in every loop.
+          if (broken.has(input)) return;
+          broken.add(input);
+          this.events.onBroken(
+            new Failure(`Cannot read "${input.path}" on: ${reasonOf(error)}`, BROKEN_FIX, 1),
+          );
+        },
+      });
+      this.dissector.fragments.clear();
+      this.countFragments();
+      for (const input of this.inputs) input.close();
+    }
+  }
+
+  end(): void {
+    for (const input of this.inputs) input.close();
+    this.writer.end();
+  }
+
+  /** Opens each trace once to see that it is one, and when it begins. */
+  private async findInputs(): Promise<{ path: string; bytes: number }[]> {
+    const { paths, loops } = this.options;
+    const found = tryPaths(paths, this.events.onWarning);
+    if (loops > 1 && found.some(({ path }) => path === STANDARD_INPUT)) {
+      throw new Failure(
+        `Cannot read standard input ${loops} times: it is gone after the first`,
+        "Save it to a file, and name that.",
+        2,
+      );
+    }
+    const size = windowFor(found.length);
+    const files: { path: string; bytes: number }[] = [];
+    for (const { path, isNamed } of found) {
+      const input = new Input(path, this.inputs.length, size);
+      try {
+        await input.peek();
+      } catch (error) {
+        if (isNamed) throw refusal(path, error);
+        this.events.onWarning(`"${path}" is left out: ${reasonOf(error)}`);
+        continue;
+      }
+      this.inputs.push(input);
+      files.push({ path, bytes: sizeOf(path) });
+    }
+    if (files.length === 0) {
+      throw new Failure(`Cannot read "${paths.join(" ")}": there is no trace in it`, NOT_A_TRACE_FIX, 2);
+    }
+    return files;
+  }
+
+  /** False if it was told to stop. */
+  private take(frame: Frame, input: Input): boolean {
+    const { time } = frame;
+    this.count("packets", 1);
+    if (time < this.lastTime) this.count("unordered", 1);
+    this.lastTime = time;
+    if (time < this.start || time > this.endTime) {
+      this.count("outside", 1);
+      return !this.isStopped;
+    }
+    const index = this.dissector.read(frame);
+    if (index >= 0) return this.takeRequest(frame, input, index);
+    this.count(REASONS[-index]!, 1);
+    if (index === NOT_IP && !isKnownLink(frame.linkType)) this.count("unknownLink", 1);
+    if (index === FRAGMENT) this.countFragments();
+    return !this.isStopped;
+  }
+
+  private takeRequest(frame: Frame, input: Input, index: number): boolean {
+    const { packet, dissector } = this;
+    const { header } = dissector;
+    packet.bytes = dissector.bytes;
+    packet.view = dissector.view;
+    packet.ip = header.ip;
+    packet.tcp = header.transport;
+    packet.payload = dissector.payload;
+    packet.end = header.end;
+    packet.length = header.ip + header.length - dissector.payload;
+    packet.time = frame.time;
+    packet.think = -1;
+    packet.index = index;
+    const hash = flowHash(packet);
+    if (hash < this.options.leftOut) return this.count("unsampled", 1);
+    if (this.options.protocol === IPPROTO_TCP) {
+      const interfaceId = Math.imul(input.number, 0x10001) ^ dissector.interfaceOf(frame);
+      const seen = this.history.look(packet, hash, interfaceId >>> 0);
+      if (seen === PURE_ACK) return this.count("pureAcks", 1);
+      if (seen === DUPLICATE) return this.count("duplicates", 1);
+    }
+    this.count("requests", 1);
+    this.count("requestBytes", header.length);
+    if (packet.end - packet.payload < packet.length) this.count("snapped", 1);
+    return this.writer.write(packet, this.loop);
+  }
+
+  private countFragments(): void {
+    const { incomplete, overlapping } = this.dissector.fragments;
+    this.counters[TRACE_INDEX.fragmentsIncomplete] = incomplete;
+    this.counters[TRACE_INDEX.fragmentsOverlapping] = overlapping;
+  }
+
+  private count(counter: TraceCounter, amount: number): true {
+    this.counters[TRACE_INDEX[counter]]! += amount;
+    return true;
+  }
+}
+
+/** By the negative of the dissector's reason. */
+const REASONS: Record<number, TraceCounter> = {
+  [-NOT_IP]: "notIp",
+  [-NOT_WANTED]: "notWanted",
+  [-HEADERS_CUT]: "headersCut",
+  [-MALFORMED]: "malformed",
+  [-FRAGMENT]: "fragments",
+};
+
+function timeOf(moment: Moment | null, firstTime: number, otherwise: number): number {
+  if (moment === null) return otherwise;
+  return "at" in moment ? moment.at : firstTime + moment.after;
+}
+
+function tryPaths(paths: string[], warn: (text: string) => void): ReturnType<typeof findTraces> {
+  try {
+    return findTraces(paths, warn);
+  } catch (error) {
+    throw refusal((error as NodeJS.ErrnoException).path ?? paths.join(" "), error);
+  }
+}
+
+/** A named path that cannot be read at all. */
+function refusal(path: string, error: unknown): Failure {
+  const name = path === STANDARD_INPUT ? "standard input" : `"${path}"`;
+  const reason = error instanceof TraceError && error.offset === 0 ? error.reason : reasonOf(error);
+  const message = `Cannot read ${name}: ${reason}`;
+  const { code } = error as NodeJS.ErrnoException;
+  if (code === "EACCES") return new Failure(message, "Run it as a user who may read it.", 4);
+  if (code === "ENOENT") return new Failure(message, "Check the path.", 2);
+  return new Failure(message, NOT_A_TRACE_FIX, 2);
+}

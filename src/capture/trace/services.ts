@@ -1,0 +1,39 @@
+/** Which service a captured packet is a request of, as bpf/request.bpf.c finds it; but a trace has no "this host". */
+import type { IpHeader } from "../../wire/ip-header.ts";
+import type { KernelService } from "../kernel.ts";
+
+export class Services {
+  /** Per port: 1 + the place of its first service in `#services`, which has all of a port in a row; 0: none. */
+  readonly #first = new Uint16Array(65536);
+  readonly #services: KernelService[];
+
+  /** A service without address has the port of every destination, those that are named excepted. */
+  constructor(services: KernelService[]) {
+    // Those with an address come first: they win.
+    this.#services = services.toSorted(
+      (one, other) => one.port - other.port || Number(one.address === null) - Number(other.address === null),
+    );
+    this.#services.forEach(({ port }, place) => {
+      this.#first[port] ||= place + 1;
+    });
+  }
+
+  /** The `index` of the service that a packet with this header and destination port goes to; -1 if to none. */
+  find(view: DataView, header: IpHeader, port: number): number {
+    let place = this.#first[port]!;
+    if (place === 0) return -1;
+    const at = header.ip + (header.family === 4 ? 16 : 24);
+    for (; place <= this.#services.length; place++) {
+      const service = this.#services[place - 1]!;
+      if (service.port !== port) return -1;
+      if (service.family !== header.family) continue;
+      if (service.address === null || isAt(view, at, service.address)) return service.index;
+    }
+    return -1;
+  }
+}
+
+function isAt(view: DataView, at: number, address: Uint8Array): boolean {
+  for (let i = 0; i < address.length; i++) if (view.getUint8(at + i) !== address[i]) return false;
+  return true;
+}

@@ -1,0 +1,38 @@
+/** The reader's thread: waits for its options, reads, says how it ended. */
+import { Failure } from "../../native/failure.ts";
+import type { FromTraceWorker, TraceFailure, TraceOptions, TraceSummary } from "./options.ts";
+import { readTraces } from "./reader.ts";
+
+declare const self: Worker;
+
+const post = (message: FromTraceWorker): void => self.postMessage(message);
+
+const plain = ({ message, fix, exitCode }: Failure): TraceFailure => ({ message, fix, exitCode });
+
+const stopped = Promise.withResolvers<void>();
+
+self.onmessage = (
+  event: MessageEvent<{ options: TraceOptions; memory: SharedArrayBuffer } | "stop">,
+): void => {
+  if (event.data === "stop") {
+    stopped.resolve();
+    return;
+  }
+  const { options, memory } = event.data;
+  const events = {
+    onWarning: (text: string) => post({ kind: "warning", text }),
+    onReady: (summary: TraceSummary) => post({ kind: "ready", summary }),
+    onBroken: (failure: Failure) => post({ kind: "broken", failure: plain(failure) }),
+  };
+  readTraces(options, memory, events, stopped.promise).then(
+    () => post({ kind: "ended" }),
+    (error) => {
+      if (error instanceof Failure) post({ kind: "refused", failure: plain(error) });
+      else
+        post({
+          kind: "failed",
+          message: error instanceof Error ? (error.stack ?? error.message) : `${error}`,
+        });
+    },
+  );
+};

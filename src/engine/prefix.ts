@@ -1,0 +1,50 @@
+/** What a connection begins with that is not the client's: a PROXY protocol header. */
+import { MAX_PROXY_HEADER, writeProxyHeader } from "../wire/proxy-protocol.ts";
+import type { Context } from "./context.ts";
+import { MARKS, NEXT, PREFIX, PUSH, SEGMENT, SEQ } from "./segments.ts";
+import { releaseHead } from "./stream.ts";
+import {
+  CLIENT_ADDRESS,
+  CLIENT_PORTS,
+  CURSOR,
+  HEAD,
+  NONE,
+  ONLINE_ADDRESS,
+  QUEUED,
+  ROW,
+  STREAM_END,
+  TAIL,
+} from "./table.ts";
+
+const proxyHeader = new Uint8Array(MAX_PROXY_HEADER);
+
+/** Puts a PROXY protocol header before the first byte of a new connection. */
+export function putProxyHeader(c: Context, s: number, version: 1 | 2): void {
+  const w = c.words;
+  const row = s * ROW;
+  const ports = w[row + CLIENT_PORTS]!;
+  const length = writeProxyHeader(
+    proxyHeader,
+    version,
+    w,
+    row + CLIENT_ADDRESS,
+    row + ONLINE_ADDRESS,
+    ports >>> 16,
+    ports & 0xffff,
+  );
+  const cursor = w[row + CURSOR]!;
+  const first = cursor === NONE ? w[row + STREAM_END]! : c.segments.words[cursor * SEGMENT + SEQ]!;
+  const prefix = c.segments.store(proxyHeader, 0, length, (first - length) | 0, PREFIX | PUSH);
+  if (prefix === NONE) return;
+  c.segments.words[prefix * SEGMENT + NEXT] = w[row + HEAD]!;
+  if (w[row + HEAD] === NONE) w[row + TAIL] = prefix;
+  w[row + HEAD] = prefix;
+  w[row + CURSOR] = prefix;
+  w[row + QUEUED]! += length;
+}
+
+/** The header of a connection that is gone is of no use to the next one. */
+export function removePrefix(c: Context, s: number): void {
+  const head = c.words[s * ROW + HEAD]!;
+  if (head !== NONE && c.segments.words[head * SEGMENT + MARKS]! & PREFIX) releaseHead(c, s);
+}

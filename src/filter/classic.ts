@@ -1,0 +1,106 @@
+/** Classic BPF instructions (linux/bpf_common.h), and what the kernel would not run. */
+
+export interface Instruction {
+  kind: (typeof KINDS)[number];
+  code: number;
+  /** How many instructions a conditional jump leaves out. */
+  whenTrue: number;
+  whenFalse: number;
+  /** 32 bits, unsigned. */
+  k: number;
+}
+
+const KINDS = ["ld", "ldx", "st", "stx", "alu", "jmp", "ret", "misc"] as const;
+const SIZES: Record<number, 1 | 2 | 4> = { 0: 4, 8: 2, 16: 1 };
+const MODES = ["imm", "abs", "ind", "mem", "len", "msh"] as const;
+const INSTRUCTION_BYTES = 8;
+
+/** The condition of a jump that has none. */
+export const JUMP_ALWAYS = 0x00;
+
+/** From struct bpf_insn (pcap/bpf.h), 8 bytes each in host order. */
+export function decode(instructions: Uint8Array): Instruction[] {
+  const view = new DataView(instructions.buffer, instructions.byteOffset, instructions.length);
+  return Array.from({ length: instructions.length / INSTRUCTION_BYTES }, (_, index) => {
+    const at = index * INSTRUCTION_BYTES;
+    const code = view.getUint16(at, true);
+    return {
+      kind: KINDS[code & 7]!,
+      code,
+      whenTrue: view.getUint8(at + 2),
+      whenFalse: view.getUint8(at + 3),
+      k: view.getUint32(at + 4, true),
+    };
+  });
+}
+
+/** What a load loads from. */
+export function modeOf(code: number): (typeof MODES)[number] | undefined {
+  return MODES[(code & 0xe0) >> 5];
+}
+
+/** How many bytes a load of the packet takes. */
+export function sizeOf(code: number): 1 | 2 | 4 | undefined {
+  return SIZES[code & 0x18];
+}
+
+/** Where the instruction at `index` goes on; jumps go forward only. */
+function successors({ kind, code, whenTrue, whenFalse, k }: Instruction, index: number): number[] {
+  if (kind === "ret") return [];
+  if (kind !== "jmp") return [index + 1];
+  return (code & 0xf0) === JUMP_ALWAYS ? [index + 1 + k] : [index + 1 + whenTrue, index + 1 + whenFalse];
+}
+
+/** The instructions that something leads to. */
+export function reachable(program: Instruction[]): Set<number> {
+  const reached = new Set([0]);
+  for (const [index, instruction] of program.entries()) {
+    if (!reached.has(index)) continue;
+    for (const next of successors(instruction, index)) reached.add(next);
+  }
+  return reached;
+}
+
+/** Loads from here on are of what Linux knows about a packet: SKF_AD_OFF of linux/filter.h, as 32 bits. */
+const NOT_IN_PACKET = 0xfffff000;
+
+/** Why a filter cannot run in front of a program, and what to do about it. */
+export interface Fault {
+  cause: string;
+  fix: string;
+}
+
+/**
+ * What bpf_check_classic() of net/core/filter.c would not take (libpcap makes loops for `protochain`, and reads memory
+ * without a value where geneve is only one of several ways on), and loads of what only packet sockets know; null: nothing.
+ */
+export function faultOf(program: Instruction[]): Fault | null {
+  /** The words of memory that are written on every way to an instruction, as bits. */
+  const written = new Map([[0, 0]]);
+  for (const [index, instruction] of program.entries()) {
+    let words = written.get(index);
+    if (words === undefined) continue;
+    const { kind, code, k } = instruction;
+    const mode = kind === "ld" || kind === "ldx" ? modeOf(code) : undefined;
+    if (kind === "st" || kind === "stx") words |= 1 << k;
+    if (mode === "mem" && (words & (1 << k)) === 0) {
+      return {
+        cause: "libpcap reads memory in it that has no value on some way there",
+        fix: "Write geneve first, and behind it, with and, what is sought in it",
+      };
+    }
+    if (mode === "abs" && k >= NOT_IN_PACKET) {
+      return {
+        cause: "it asks for what is not in the packet",
+        fix: "Leave out inbound, outbound and ifindex: the interfaces are chosen with -i",
+      };
+    }
+    for (const next of successors(instruction, index)) {
+      // A jump back is one by 2^32 less.
+      if (next >= program.length)
+        return { cause: "libpcap makes a loop of it", fix: "Write proto in place of protochain" };
+      written.set(next, words & (written.get(next) ?? words));
+    }
+  }
+  return null;
+}

@@ -1,0 +1,92 @@
+import { expect, test } from "bun:test";
+import { CAPTURED, DUPLICATE, flowHash, History, PURE_ACK } from "../../../src/capture/trace/history.ts";
+import { ACK, FIN, PSH, RST, SYN } from "../../../src/wire/tcp.ts";
+import { type Fields, packet } from "../../engine/packets.ts";
+
+const CLIENT = { sourcePort: 40_000, destinationPort: 80 };
+
+/** What becomes of each: its fate, and the think time if it was captured. */
+function look(
+  ...steps: (Omit<Fields, "sourcePort" | "destinationPort"> & { sourcePort?: number; on?: number })[]
+) {
+  const history = new History();
+  return steps.map(({ on = 0, ...fields }) => {
+    const seen = packet({ ...CLIENT, ...fields });
+    const fate = history.look(seen, flowHash(seen), on);
+    return fate === CAPTURED
+      ? seen.think
+      : fate === PURE_ACK
+        ? "pure ACK"
+        : fate === DUPLICATE
+          ? "duplicate"
+          : fate;
+  });
+}
+
+const data = Uint8Array.of(1, 2, 3);
+
+test("the ACK that ends a handshake is captured, others are not", () => {
+  expect(
+    look(
+      { seq: 99, flags: SYN, time: 1 },
+      { seq: 100, ack: 7, flags: ACK, time: 2 },
+      { seq: 100, ack: 7, flags: ACK, time: 3 },
+      { seq: 100, ack: 50, flags: ACK, time: 4 },
+    ),
+  ).toEqual([-1, 0, "pure ACK", "pure ACK"]);
+});
+
+test("behind a SYN with data (TCP Fast Open) it is where the data ends", () => {
+  expect(
+    look({ seq: 99, flags: SYN, payload: data, time: 1 }, { seq: 103, ack: 7, flags: ACK, time: 2 }),
+  ).toEqual([-1, 0]);
+});
+
+test("think time is that since the last pure ACK with the same numbers", () => {
+  expect(
+    look(
+      { seq: 100, ack: 7, flags: ACK, time: 1000 },
+      { seq: 100, ack: 7, flags: ACK | PSH, payload: data, time: 6000 },
+      { seq: 103, ack: 7, flags: ACK | PSH, payload: data, time: 7000 },
+      { seq: 106, ack: 90, flags: ACK, time: 8000 },
+      { seq: 106, ack: 91, flags: ACK | PSH, payload: data, time: 9000 },
+      { seq: 200, ack: 95, flags: ACK, time: 10_000 },
+      { seq: 200, ack: 95, flags: ACK | FIN, time: 10_500 },
+    ),
+  ).toEqual(["pure ACK", 5000, -1, "pure ACK", -1, "pure ACK", 500]);
+});
+
+test("of another client nothing is known", () => {
+  expect(
+    look(
+      { seq: 100, ack: 7, flags: ACK, time: 1000 },
+      { sourcePort: 40_001, seq: 100, ack: 7, flags: ACK | PSH, payload: data, time: 2000 },
+    ),
+  ).toEqual(["pure ACK", -1]);
+});
+
+test("the same packet on another interface is a duplicate, for a second", () => {
+  const one = { seq: 100, ack: 7, flags: ACK | PSH, payload: data };
+  expect(
+    look(
+      { ...one, time: 0, on: 1 },
+      { ...one, time: 10, on: 2 },
+      { ...one, time: 20, on: 1 },
+      { ...one, time: 999_999, on: 2 },
+      { ...one, time: 1_100_000, on: 2 },
+      { seq: 1, flags: RST, time: 2_000_000, on: 1 },
+      { seq: 1, flags: RST, time: 2_000_000, on: 2 },
+    ),
+  ).toEqual([-1, "duplicate", -1, "duplicate", -1, -1, "duplicate"]);
+});
+
+test("the hash is that of the flow, and spreads", () => {
+  const hashes = new Set<number>();
+  for (let port = 1; port <= 1000; port++) {
+    const one = flowHash(packet({ ...CLIENT, sourcePort: port, seq: 1, flags: SYN }));
+    expect(flowHash(packet({ ...CLIENT, sourcePort: port, seq: 500, flags: ACK, payload: data }))).toBe(one);
+    hashes.add(one);
+  }
+  expect(hashes.size).toBe(1000);
+  expect([...hashes].filter((hash) => hash < 2 ** 31).length).toBeWithin(400, 600);
+});

@@ -1,0 +1,397 @@
+import { afterAll, describe, expect, test } from "bun:test";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { gzipSync, zstdCompressSync } from "node:zlib";
+import type { TraceCounter } from "../../../src/capture/trace/counters.ts";
+import { startTraceReader } from "../../../src/capture/trace/start.ts";
+import { TraceRing } from "../../../src/capture/trace/trace-ring.ts";
+import { ACK, build, SYN } from "../../bpf/build.ts";
+import { until } from "../../support/until.ts";
+import { writeTrace } from "./generate.ts";
+import { concat, type Laid, pcap, section } from "./lay.ts";
+import { optionsFor, type Read, readAll } from "./read.ts";
+import { fc } from "./seed.ts";
+
+const NOW = 1_700_000_000_000_000;
+const scratch = mkdtempSync(join(tmpdir(), "xcopy-reader-"));
+afterAll(() => rmSync(scratch, { recursive: true }));
+
+let files = 0;
+/** Writes a file and returns its path. */
+function file(bytes: Uint8Array | string, name = `${files++}.trace`): string {
+  const path = join(scratch, name);
+  writeFileSync(path, bytes);
+  return path;
+}
+
+/** A request with this sequence number at so many us. */
+function request(seq: number, time = seq, payload = 10): Laid {
+  return { time: NOW + time, data: build({ seq, payload }).bytes };
+}
+
+function requests(count: number, payload = 10): Laid[] {
+  return Array.from({ length: count }, (_, index) => request(index, index, payload));
+}
+
+const numbers = (count: number) => Array.from({ length: count }, (_, index) => index);
+
+const ONE_OF_EACH: TraceCounter[] = [
+  "requests",
+  "pureAcks",
+  "duplicates",
+  "unsampled",
+  "notIp",
+  "notWanted",
+  "outside",
+  "headersCut",
+  "malformed",
+  "fragments",
+];
+
+function expectToAddUp({ counters }: Pick<Read, "counters">): void {
+  expect(ONE_OF_EACH.reduce((sum, name) => sum + counters[name], 0)).toBe(counters.packets);
+}
+
+test("requests come in order, the rest is counted", async () => {
+  const path = file(
+    pcap([
+      { time: NOW, data: build({ seq: 9, flags: SYN }).bytes },
+      { time: NOW + 1, data: build({ seq: 10, flags: ACK }).bytes },
+      { time: NOW + 2, data: build({ seq: 10, flags: ACK }).bytes },
+      { time: NOW + 3, data: build({ seq: 10, payload: 500 }).bytes.subarray(0, 200), length: 554 },
+      { time: NOW + 4, data: build({ seq: 11, destinationPort: 22 }).bytes },
+      { time: NOW + 5, data: build({}).bytes.subarray(0, 40), length: 54 },
+      { time: NOW + 6, data: new Uint8Array(60) },
+      { time: NOW + 6, data: build({ totalLength: 10 }).bytes },
+      { time: NOW + 5, data: build({ payload: 60, moreFragments: true }).bytes },
+    ]),
+  );
+  const read = await readAll([path]);
+  expect(read.seqs).toEqual([9, 10, 10]);
+  expect(read.times).toEqual([NOW, NOW + 1, NOW + 3]);
+  expect(read.summary.firstTime).toBe(NOW);
+  expect(read.counters).toMatchObject({
+    files: 1,
+    filesDone: 1,
+    packets: 9,
+    requests: 3,
+    pureAcks: 1,
+    notWanted: 1,
+    headersCut: 1,
+    notIp: 1,
+    malformed: 1,
+    fragments: 1,
+    fragmentsIncomplete: 1,
+    snapped: 1,
+    unordered: 1,
+    requestBytes: 40 + 40 + 540,
+    failures: 0,
+  });
+  expect(read.counters.bytes).toBe(read.counters.bytesTotal);
+  expectToAddUp(read);
+});
+
+describe("several files", () => {
+  test("are merged by time", async () => {
+    const packets = requests(3000);
+    const parts = [0, 1, 2].map((part) =>
+      file(pcap(packets.filter((_, index) => (index >> 4) % 3 === part))),
+    );
+    const odd = file(pcap(packets.filter((_, index) => index % 2 === 1)));
+    const even = file(gzipSync(pcap(packets.filter((_, index) => index % 2 === 0))));
+    expect((await readAll([odd, even])).seqs).toEqual(numbers(3000));
+    expect((await readAll(parts)).seqs).toEqual(numbers(3000));
+  });
+
+  test("that follow each other, in any order, many of them", async () => {
+    const packets = requests(600);
+    const parts = numbers(300).map((part) => file(pcap(packets.slice(part * 2, part * 2 + 2))));
+    const read = await readAll(parts.toReversed());
+    expect(read.seqs).toEqual(numbers(600));
+    expect(read.counters).toMatchObject({ files: 300, filesDone: 300, unordered: 0 });
+  });
+
+  test("show the same packet once", async () => {
+    const paths = [file(pcap(requests(50))), file(pcap(requests(50)))];
+    const read = await readAll(paths);
+    expect(read.seqs).toEqual(numbers(50));
+    expect(read.counters.duplicates).toBe(50);
+    expectToAddUp(read);
+  });
+
+  test("a broken one ends, the others do not", async () => {
+    const packets = requests(100);
+    const broken = file(concat(pcap(packets.slice(0, 10)), new Uint8Array(50).fill(0xff)));
+    const size = pcap(packets.slice(0, 10)).length;
+    const read = await readAll([broken, file(pcap(packets.slice(10)))]);
+    expect(read.seqs).toEqual(numbers(100));
+    expect(read.failures).toHaveLength(1);
+    expect(read.failures[0]!.message).toStartWith(`Cannot read "${broken}" on: at byte ${size}: a packet of`);
+    expect(read.counters.failures).toBe(1);
+  });
+});
+
+test("a directory stands for the traces in it", async () => {
+  const directory = join(scratch, "directory");
+  mkdirSync(join(directory, "deeper"), { recursive: true });
+  const packets = requests(30);
+  writeFileSync(join(directory, "b.log"), zstdCompressSync(pcap(packets.slice(10, 20))));
+  writeFileSync(join(directory, "a"), pcap(packets.slice(0, 10)));
+  writeFileSync(join(directory, "c.pcap"), gzipSync(pcap(packets.slice(20))));
+  writeFileSync(join(directory, "notes.txt"), "not a trace");
+  writeFileSync(join(directory, "notes.gz"), gzipSync("not a trace"));
+  writeFileSync(join(directory, "empty"), "");
+  const read = await readAll([directory]);
+  expect(read.seqs).toEqual(numbers(30));
+  expect(read.summary.files.map(({ path }) => path.slice(directory.length + 1))).toEqual([
+    "a",
+    "b.log",
+    "c.pcap",
+  ]);
+  const left = (name: string, reason: string) => `"${join(directory, name)}" is left out: ${reason}`;
+  expect(read.warnings.toSorted()).toEqual([
+    left("deeper", "it is a directory"),
+    left("empty", "it is too short for a trace"),
+    left("notes.gz", "at byte 0: it is neither pcap nor pcapng"),
+    left("notes.txt", "it is neither pcap nor pcapng"),
+  ]);
+});
+
+describe("compressed", () => {
+  const packets = requests(5000, 400);
+  const whole = pcap(packets);
+  const half = whole.length >> 1;
+
+  test.each<[string, (bytes: Uint8Array) => Uint8Array]>([
+    ["gzip", (bytes) => gzipSync(bytes)],
+    ["zstd", (bytes) => zstdCompressSync(bytes)],
+  ])("%s: in one part, in several, and cut off", async (_, compress) => {
+    expect((await readAll([file(compress(whole))])).seqs).toEqual(numbers(5000));
+    const parts = concat(compress(whole.subarray(0, half)), compress(whole.subarray(half)));
+    const read = await readAll([file(parts)]);
+    expect(read.seqs).toEqual(numbers(5000));
+    expect(read.counters.bytes).toBe(parts.length);
+    expect(read.failures).toEqual([]);
+
+    const compressed = compress(whole);
+    const cut = await readAll([file(compressed.subarray(0, Math.floor(compressed.length * 0.9)))]);
+    expect(cut.seqs.length).toBeGreaterThan(500);
+    expect(cut.seqs).toEqual(numbers(cut.seqs.length));
+    expect(cut.failures).toHaveLength(1);
+    expect(cut.failures[0]!.message).toMatch(/unexpected end of file|compressed data is cut off/);
+  });
+
+  test("zstd: skippable frames, a checksum, no content size, frames of one small block each", async () => {
+    const skippable = Uint8Array.from([0x53, 0x2a, 0x4d, 0x18, 3, 0, 0, 0, 1, 2, 3]);
+    const { stdout } = Bun.spawnSync(["zstd", "-qc", "--check", "--no-content-size"], { stdin: whole });
+    expect((await readAll([file(concat(skippable, new Uint8Array(stdout), skippable))])).seqs).toEqual(
+      numbers(5000),
+    );
+    const small = Array.from({ length: Math.ceil(whole.length / 1000) }, (_, index) =>
+      zstdCompressSync(whole.subarray(index * 1000, index * 1000 + 1000)),
+    );
+    expect((await readAll([file(concat(...small))])).seqs).toEqual(numbers(5000));
+  });
+
+  test("zstd: what is no frame behind the last is an error, zeros behind gzip are not", async () => {
+    const garbage = await readAll([
+      file(concat(zstdCompressSync(whole), new TextEncoder().encode("garbage"))),
+    ]);
+    expect(garbage.seqs).toEqual(numbers(5000));
+    expect(garbage.failures[0]!.message).toContain("no zstd frame");
+    const zeros = await readAll([file(concat(gzipSync(whole), new Uint8Array(5000)))]);
+    expect(zeros.seqs).toEqual(numbers(5000));
+    expect(zeros.failures).toEqual([]);
+  });
+
+  test.each<[string, (bytes: Uint8Array) => Uint8Array]>([
+    ["gzip", (bytes) => gzipSync(bytes)],
+    ["zstd", (bytes) => zstdCompressSync(bytes)],
+  ])("%s: corrupt data ends it, and gives nothing wrong before", async (_, compress) => {
+    // Of what cannot be compressed, so that the corrupt part is that of the content.
+    const noise = (seq: number) => crypto.getRandomValues(new Uint8Array(1000)).fill(seq, 0, 1);
+    const large = pcap(
+      numbers(3000).map((seq) => ({ time: NOW + seq, data: build({ seq, payload: noise(seq) }).bytes })),
+    );
+    const compressed = new Uint8Array(compress(large));
+    compressed.fill(0xee, compressed.length >> 1, (compressed.length >> 1) + 200_000);
+    const read = await readAll([file(compressed)]);
+    expect(read.failures.length).toBeLessThanOrEqual(1);
+    expect(read.seqs.slice(0, 1300)).toEqual(numbers(1300));
+  });
+});
+
+test("all is read as often as it is asked for, and each record tells its pass", async () => {
+  const paths = [
+    file(pcap(requests(20))),
+    file(gzipSync(pcap(requests(20).map(({ data }) => ({ data, time: NOW + 5e6 }))))),
+  ];
+  const read = await readAll(paths, { loops: 3 });
+  expect(read.loops).toEqual([0, 1, 2].flatMap((loop) => Array(40).fill(loop)));
+  expect(read.seqs).toEqual(Array(6).fill(numbers(20)).flat());
+  expect(read.counters).toMatchObject({ packets: 120, files: 6, filesDone: 6, unordered: 0 });
+  expect(read.counters.bytes).toBe(read.counters.bytesTotal);
+});
+
+test.each<[object, number[]]>([
+  [{ start: { after: 5 } }, [5, 6, 7, 8, 9]],
+  [{ end: { after: 3 } }, [0, 1, 2, 3]],
+  [{ start: { at: NOW + 2 }, end: { at: NOW + 4 } }, [2, 3, 4]],
+  [{ start: { after: 8 }, end: { at: NOW + 8 } }, [8]],
+  [{ start: { after: 80 } }, []],
+])("only what was captured within %p", async (bounds, seqs) => {
+  const read = await readAll([file(pcap(requests(10)))], bounds);
+  expect(read.seqs).toEqual(seqs);
+  expect(read.counters.outside).toBe(10 - seqs.length);
+  expectToAddUp(read);
+});
+
+test("flows below the bound of sampling are left out", async () => {
+  const packets = numbers(400).map((port) => ({ data: build({ sourcePort: 1000 + port, seq: port }).bytes }));
+  const path = file(pcap(packets));
+  const read = await readAll([path], { leftOut: 2 ** 31 });
+  expect(read.counters.unsampled).toBeWithin(100, 300);
+  expectToAddUp(read);
+  expect((await readAll([path], { leftOut: 2 ** 32 })).seqs).toEqual([]);
+});
+
+describe("refused", () => {
+  test.each<[string, () => string[], number, string]>([
+    ["a file that is not there", () => [join(scratch, "missing")], 2, "no such file"],
+    ["text", () => [file("GET / HTTP/1.1")], 2, "it is neither pcap nor pcapng"],
+    ["compressed text", () => [file(gzipSync("GET / HTTP/1.1"))], 2, "it is neither pcap nor pcapng"],
+    ["an empty file", () => [file("")], 2, "it is empty"],
+    [
+      "a directory without traces",
+      () => [mkdtempSync(join(scratch, "empty-"))],
+      2,
+      "there is no trace in it",
+    ],
+  ])("%s", async (_, paths, exitCode, reason) => {
+    const failure = await readAll(paths()).catch((error) => error);
+    expect(failure).toMatchObject({ name: "Failure", exitCode });
+    expect(failure.message).toMatch(/^Cannot read ".*": /);
+    expect(failure.message).toEndWith(reason);
+  });
+
+  test("standard input more than once", async () => {
+    const failure = await readAll(["-"], { loops: 2 }).catch((error) => error);
+    expect(failure).toMatchObject({ exitCode: 2 });
+  });
+});
+
+test("a trace without packets is none", async () => {
+  const read = await readAll([file(pcap([])), file(section())]);
+  expect(read).toMatchObject({ seqs: [], failures: [], summary: { firstTime: Infinity } });
+});
+
+describe("standard input", () => {
+  const run = (...options: string[]) =>
+    Bun.spawn([process.execPath, join(import.meta.dir, "reads-input.ts"), ...options], {
+      stdin: "pipe",
+      stdout: "pipe",
+      stderr: "inherit",
+    });
+
+  test.each<[string, (bytes: Uint8Array) => Uint8Array]>([
+    ["plain", (bytes) => bytes],
+    ["gzip", (bytes) => gzipSync(bytes)],
+    ["zstd", (bytes) => zstdCompressSync(bytes)],
+  ])("%s, in pieces", async (_, compress) => {
+    const child = run();
+    const bytes = compress(pcap(requests(300, 100)));
+    for (let at = 0; at < bytes.length; at += 5000) {
+      child.stdin.write(bytes.subarray(at, at + 5000));
+      await child.stdin.flush();
+    }
+    child.stdin.end();
+    const lines = (await new Response(child.stdout).text()).trim().split("\n");
+    expect(JSON.parse(lines.pop()!)).toEqual({ packets: 300, failures: [] });
+    expect(lines.map(Number)).toEqual(numbers(300));
+  });
+
+  test("what has come is given at once, and a silent one can be stopped", async () => {
+    const child = run("stop");
+    child.stdin.write(pcap(requests(3)));
+    await child.stdin.flush();
+    // It stays open: nothing more comes.
+    const lines = (await new Response(child.stdout).text()).trim().split("\n");
+    expect(lines[0]).toBe("0");
+    expect(await child.exited).toBe(0);
+    child.stdin.end();
+  });
+});
+
+describe("a large file", () => {
+  const path = join(scratch, "large.pcap");
+
+  test("is read in bounded memory", async () => {
+    const bytes = writeTrace(path, { bytes: 200e6, payload: 1448, every: 1 });
+    Bun.gc(true);
+    const before = process.memoryUsage.rss();
+    const reader = startTraceReader(optionsFor([path], { ringBytes: 16 << 20 }), () => {});
+    await reader.ready;
+    const ring = new TraceRing(reader.memory);
+    let largest = 0;
+    let read = 0;
+    let last = -Infinity;
+    while (!ring.isEnd) {
+      ring.drain((packet) => {
+        read += packet.end - packet.ip;
+        if (packet.time < last) throw new Error("out of order");
+        last = packet.time;
+      }, 500);
+      largest = Math.max(largest, process.memoryUsage.rss() - before);
+      await Bun.sleep(0);
+    }
+    expect(await reader.ended).toEqual([]);
+    expect(read).toBe(Math.floor((bytes - 24) / 1518) * 1488);
+    expect(largest).toBeLessThan(80e6);
+  });
+
+  test("is read no further than there is room, and can be stopped then", async () => {
+    const reader = startTraceReader(optionsFor([path]), () => {});
+    await reader.ready;
+    await until("the ring to be full", () => reader.counters().requests > 300);
+    reader.stop();
+    expect(await reader.ended).toEqual([]);
+    expect(reader.counters().requestBytes).toBeLessThan(1 << 20);
+    const ring = new TraceRing(reader.memory);
+    while (ring.drain(() => {}, 100) > 0);
+    expect(ring.isEnd).toBe(true);
+  });
+});
+
+test("whatever the packets are, each is counted once and the reader ends", async () => {
+  const good = fc.record({
+    payload: fc.integer({ min: 0, max: 40 }),
+    seq: fc.nat(1000),
+    flags: fc.nat(63),
+    destinationPort: fc.constantFrom(80, 81),
+    moreFragments: fc.boolean(),
+    fragmentOffset: fc.constantFrom(0, 0, 1, 5),
+    tags: fc.constantFrom<number[][]>([], [0x8100]),
+  });
+  const packet = fc
+    .tuple(
+      good,
+      fc.array(fc.tuple(fc.nat(80), fc.nat(255)), { maxLength: 3 }),
+      fc.integer({ min: 0, max: 100 }),
+    )
+    .map(([frame, changes, size]) => {
+      const data = build(frame).bytes;
+      for (const [at, value] of changes) if (at < data.length) data[at] = value;
+      return { data: data.subarray(0, size > 80 ? data.length : size), length: data.length };
+    });
+  const linkType = fc.constantFrom(0, 1, 9, 50, 101, 113, 276, 147);
+  await fc.assert(
+    fc.asyncProperty(fc.array(packet, { maxLength: 60 }), linkType, async (packets, linkType) => {
+      const read = await readAll([file(pcap(packets, { linkType }), "random")]);
+      expect(read.counters.packets).toBe(packets.length);
+      expect(read.seqs.length).toBe(read.counters.requests);
+      expectToAddUp(read);
+    }),
+    { numRuns: 40 },
+  );
+});
