@@ -36,7 +36,9 @@ export class Desk implements Host {
     private readonly kernel: { cookies: Cookies; learned: Learned } | null,
     private readonly questions: Questions,
     private readonly say: (event: InterceptEvent) => void,
-  ) {}
+  ) {
+    if (config.compat?.single) copies.reserve(SINGLE_ID, SINGLE);
+  }
 
   /** Lets time pass. `now`: us. */
   advance(now: number): void {

@@ -70,13 +70,13 @@ export function runInterceptLoop(
     kernel ? kernel.learned.has(key.bytes) : router.flows.find(key.words) >= 0,
   );
   const desk = new Desk(config, copies, router, kernel, questions, onEvent);
-  const server = new ChannelServer({
-    key: config.key,
-    compat: compat ? (compat.combined > 0 ? "combined" : "separate") : null,
-  });
+  const server = new ChannelServer({ key: config.key });
+  const compatServer = compat
+    ? new ChannelServer({ key: null, compat: compat.combined > 0 ? "combined" : "separate" })
+    : null;
   const epoll = new Epoll();
   for (const fd of [...source.descriptors, wake]) epoll.add(fd, EPOLLIN);
-  const connections = new Connections(epoll, config.listeners, server, desk);
+  const connections = new Connections(epoll, config.listeners, server, compatServer, desk);
 
   let now = monotonicMicroseconds();
   const onResponse = (packet: Packet): boolean => {
@@ -180,5 +180,5 @@ function count(
   counters[INDEX.connections] = connections.count;
   counters[INDEX.unfinished] = connections.unfinished;
   counters[INDEX.accepted] = connections.accepted;
-  for (const code of CLOSE_CODES) counters[INDEX[`closed.${code}`]] = connections.closed[code];
+  for (const code of CLOSE_CODES) counters[INDEX[`closed.${code}`]] = connections.closed(code);
 }

@@ -71,6 +71,11 @@ describe("copies are taken", () => {
     expect(plan(words).warnings[0]).toStartWith("There is no key: whoever can connect to ");
   });
 
+  test("with a key and --compat on one address", () => {
+    expect(listen(["-o", ":80", "--compat"], true)).toEqual(["10.0.0.2"]);
+    expect(plan(["-o", ":80", "--compat"], true).warnings[0]).toStartWith("A tcpcopy 1.x proves nothing");
+  });
+
   test("with a key on all", () => {
     expect(listen(["-o", ":80"], true)).toEqual(["0.0.0.0", "::"]);
     expect(listen(["-o", ":80", "-b", "10.0.0.3,fd00::2"], true)).toEqual(["10.0.0.3", "fd00::2"]);
@@ -79,7 +84,9 @@ describe("copies are taken", () => {
 
   test.each(["0.0.0.0", "::", "10.0.0.2,10.0.0.3"])("never without a key on %s", (bind) => {
     const failure = failing(() => plan(["-o", ":80", "-b", bind]));
-    expect(failure.message).toContain("without a key copies are taken on one address only");
+    expect(failure.message).toContain(
+      "without a key, and with --compat, copies are taken on one address only",
+    );
     expect(failure.exitCode).toBe(2);
   });
 });
