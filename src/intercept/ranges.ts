@@ -8,6 +8,9 @@ export interface AddressRange {
   last: Uint8Array;
 }
 
+/** Most ranges that one copy may register. */
+export const MOST_RANGES = 4096;
+
 export class Ranges {
   /** Few, so that they are looked through one by one; sorted by nothing. */
   #ranges: AddressRange[] = [];
@@ -17,11 +20,27 @@ export class Ranges {
     return this.#ranges.length;
   }
 
-  /** Replaces the ranges of a copy. */
-  set(slot: number, ranges: readonly AddressRange[]): void {
+  /** Adds to the ranges of a copy; returns how many could not be taken: it has too many. */
+  add(slot: number, ranges: readonly AddressRange[]): number {
+    let left = MOST_RANGES - this.#slots.filter((owner) => owner === slot).length;
+    let refused = 0;
+    for (const range of ranges) {
+      if (this.#ranges.some((known, index) => this.#slots[index] === slot && isSame(known, range))) continue;
+      if (left-- <= 0) {
+        refused++;
+        continue;
+      }
+      this.#ranges.push(range);
+      this.#slots.push(slot);
+    }
+    return refused;
+  }
+
+  /** Forgets the ranges of a copy. */
+  remove(slot: number): void {
     const kept = this.#slots.map((owner) => owner !== slot);
-    this.#ranges = [...this.#ranges.filter((_, index) => kept[index]), ...ranges];
-    this.#slots = [...this.#slots.filter((_, index) => kept[index]), ...ranges.map(() => slot)];
+    this.#ranges = this.#ranges.filter((_, index) => kept[index]);
+    this.#slots = this.#slots.filter((_, index) => kept[index]);
   }
 
   /** The first range from `from` on that the packet's destination is in; -1 if there is none. */
@@ -44,6 +63,14 @@ export class Ranges {
   slotAt(index: number): number {
     return this.#slots[index]!;
   }
+}
+
+function isSame(one: AddressRange, other: AddressRange): boolean {
+  return (
+    one.family === other.family &&
+    compare(one.first, 0, other.first) === 0 &&
+    compare(one.last, 0, other.last) === 0
+  );
 }
 
 /** Below, at or above 0, as the address at `at` is below, at or above the other. */

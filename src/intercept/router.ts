@@ -95,21 +95,22 @@ export class Router<R extends Receiver> {
     return fresh;
   }
 
-  /** Gives all responses to these addresses to a copy. */
-  setRanges(slot: number, ranges: readonly AddressRange[]): void {
-    this.ranges.set(slot, ranges);
+  /** Gives all responses to these addresses to a copy; returns how many ranges are too many. */
+  addRanges(slot: number, ranges: readonly AddressRange[]): number {
+    const refused = this.ranges.add(slot, ranges);
     this.#hold?.takeEach((packet) => {
       const found = this.ranges.find(packet);
       if (found < 0) return false;
       this.#release(this.ranges.slotAt(found), packet);
       return true;
     });
+    return refused;
   }
 
   /** Forgets what a copy has registered. */
   forget(slot: number): void {
     this.flows.removeAll(slot);
-    this.ranges.set(slot, []);
+    this.ranges.remove(slot);
   }
 
   /** Gives up what has waited for too long. `now`: us. */

@@ -15,6 +15,8 @@ const LONGEST_WAIT = 500_000;
 const ACCEPTS = 64;
 /** us without accepting, where no descriptor is free. */
 const PAUSE = 100_000;
+/** Bytes that tell one hello from the other. */
+const HELLO_START = 4;
 /** Bytes that are read from one connection in one go. */
 const READ = 65536;
 
@@ -60,7 +62,7 @@ export class Connections {
   accepted = 0;
   readonly #all = new Map<number, Connection>();
   readonly #dirty: Connection[] = [];
-  readonly #buffer = Buffer.from(new ArrayBuffer(READ));
+  readonly #buffer = new Uint8Array(new ArrayBuffer(READ));
   #due = 0;
   #isEnding = false;
   /** us; 0: everybody is accepted. */
@@ -194,7 +196,7 @@ export class Connections {
   /** The hello of tcpcopy 1.x begins with zeros, ours with its length. */
   #choosePeer(connection: Connection, length: number, now: number): void {
     connection.hasSpoken = true;
-    const isZero = length >= 4 && this.#buffer.readUInt32LE(0) === 0;
+    const isZero = length >= HELLO_START && this.#buffer.subarray(0, HELLO_START).every((byte) => byte === 0);
     if (!this.compatServer || !isZero) return;
     connection.peer.bye("it speaks another protocol");
     connection.peer = this.compatServer.accept(connection.address, this.host.handlersFor(connection), now);

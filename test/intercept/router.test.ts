@@ -3,6 +3,7 @@ import { describe, expect, test } from "bun:test";
 import { parseAddress } from "../../src/config/address.ts";
 import { Copies, type Receiver, SLOTS } from "../../src/intercept/copies.ts";
 import { HOLD_SPAN } from "../../src/intercept/hold.ts";
+import { MOST_RANGES } from "../../src/intercept/ranges.ts";
 import { Router, type RouterOptions } from "../../src/intercept/router.ts";
 import type { Packet } from "../../src/wire/packet.ts";
 import { ACK, RST } from "../../src/wire/tcp.ts";
@@ -92,7 +93,7 @@ describe("a response before its registration", () => {
     const { copy, slot } = join("a");
     router.response(responseOf(FLOW), 0);
     router.response(responseOf({ ...FLOW, client: "10.1.0.99" }), 0);
-    router.setRanges(slot, [range("10.1.0.1", "10.1.0.9")]);
+    router.addRanges(slot, [range("10.1.0.1", "10.1.0.9")]);
     expect(copy.got).toHaveLength(1);
     expect(counts()).toMatchObject({ routed: 1, held: 1 });
   });
@@ -136,14 +137,29 @@ function range(first: string, last: string) {
 test("what two copies have in their pools goes to both, and counts once", () => {
   const { router, join, counts } = setUp();
   const [one, other] = [join("a"), join("b")];
-  router.setRanges(one.slot, [range("10.1.0.0", "10.1.0.5"), range("fd00::1", "fd00::f")]);
-  router.setRanges(other.slot, [range("10.1.0.5", "10.1.1.0")]);
+  router.addRanges(one.slot, [range("10.1.0.0", "10.1.0.5"), range("fd00::1", "fd00::f")]);
+  router.addRanges(other.slot, [range("10.1.0.5", "10.1.1.0")]);
   router.response(responseOf(FLOW, ACK), 0);
   router.response(responseOf({ ...FLOW, client: "10.1.0.6" }, ACK), 0);
   router.response(responseOf({ ...FLOW, client: "fd00::5", server: "fd00::2:2" }, ACK), 0);
   router.response(responseOf({ ...FLOW, client: "10.1.1.1" }, ACK), 0);
   expect([one.copy.got.length, other.copy.got.length]).toEqual([2, 2]);
   expect(counts()).toEqual({ routed: 3, unrouted: 1, passed: 0, held: 0 });
+});
+
+test("pools grow, are not doubled, and end with their copy", () => {
+  const { router, join } = setUp();
+  const { slot } = join("a");
+  for (let times = 0; times < 2; times++) router.addRanges(slot, [range("10.1.0.1", "10.1.0.9")]);
+  router.addRanges(slot, [range("10.2.0.1", "10.2.0.9")]);
+  expect(router.ranges.count).toBe(2);
+  const many = Array.from({ length: MOST_RANGES }, (_, index) => {
+    const address = `10.3.${index >> 8}.${index & 255}`;
+    return range(address, address);
+  });
+  expect(router.addRanges(slot, many)).toBe(2);
+  router.forget(slot);
+  expect(router.ranges.count).toBe(0);
 });
 
 test("the kernel's slot decides", () => {
