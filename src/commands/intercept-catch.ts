@@ -91,6 +91,8 @@ function openKernel(plan: InterceptPlan, options: InterceptOptions, libraries: C
     };
     const attached = new Set(plan.interfaces.map(({ ifindex }) => ifindex));
     attachTo([...attached]);
+    // What an earlier one dropped by XDP would never get to ours.
+    if (!isTarget && kernel.hook !== "xdp") endLingeringGuards(true);
     const learned = isTarget ? new Learned(kernel.learnedMap) : null;
     const active = slowly(() => learned?.count() ?? 0);
     return {

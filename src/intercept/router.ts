@@ -51,6 +51,8 @@ export class Router<R extends Receiver> {
   readonly ranges = new Ranges();
   readonly #hold: Hold | null;
   readonly #key = new FlowKey();
+  /** Copies that have got the packet at hand. */
+  readonly #served: number[] = [];
   readonly #own = new Packet(new Uint8Array(new ArrayBuffer(HEADERS)));
 
   constructor(
@@ -131,8 +133,12 @@ export class Router<R extends Receiver> {
     let found = this.ranges.find(packet);
     if (found < 0) return this.#mayHold(packet, now);
     let sent = false;
-    for (; found >= 0; found = this.ranges.find(packet, found + 1)) {
-      if (this.copies.deliver(this.ranges.slotAt(found), packet)) sent = true;
+    this.#served.length = 0;
+    for (; found >= 0; found = this.ranges.find(packet, found)) {
+      const slot = this.ranges.slotAt(found);
+      if (this.#served.includes(slot)) continue;
+      this.#served.push(slot);
+      if (this.copies.deliver(slot, packet)) sent = true;
     }
     return sent;
   }

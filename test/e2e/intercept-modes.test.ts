@@ -112,6 +112,16 @@ test("a copy that was started anew, and an intercept that was, find each other a
   expect((await second.stop()).account.copies).toHaveLength(2);
 });
 
+test("what an intercept that was killed drops by XDP, the next one catches by tcx", async () => {
+  await startNginx(lab, lab.target, 8080);
+  const first = await startCatching(lab, assistant, [...FILTER, "--hook", "xdp"]);
+  await first.running.stop("SIGKILL");
+  const second = await startCatching(lab, assistant, FILTER);
+  const copy = startFakeCopy(lab, lab.online, { ...ROUTED, sessions: 20, firstPort: freshPort() });
+  await copy.done(20);
+  expect(second.last()!.source).toBe("tcx");
+});
+
 test.each(["combined", "separate"] as const)("a tcpcopy 1.x is served, %s", async (compat) => {
   await startNginx(lab, lab.target, 8080);
   const words = compat === "combined" ? ["-n", "8"] : ["--disable-combined"];

@@ -138,7 +138,7 @@ test("what two copies have in their pools goes to both, and counts once", () => 
   const { router, join, counts } = setUp();
   const [one, other] = [join("a"), join("b")];
   router.addRanges(one.slot, [range("10.1.0.0", "10.1.0.5"), range("fd00::1", "fd00::f")]);
-  router.addRanges(other.slot, [range("10.1.0.5", "10.1.1.0")]);
+  router.addRanges(other.slot, [range("10.1.0.5", "10.1.1.0"), range("10.1.0.5", "10.1.0.6")]);
   router.response(responseOf(FLOW, ACK), 0);
   router.response(responseOf({ ...FLOW, client: "10.1.0.6" }, ACK), 0);
   router.response(responseOf({ ...FLOW, client: "fd00::5", server: "fd00::2:2" }, ACK), 0);
