@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import type { InterceptOptions } from "../config/intercept.ts";
 import { Learned } from "../intercept/flow-maps.ts";
+import { endLingeringGuards } from "../intercept/guard.ts";
 import { type InterceptService, loadIntercept } from "../intercept/kernel.ts";
 import { makeRule, type Rule } from "../intercept/rule.ts";
 import type { CarriedLibrary } from "../native/libbpf.ts";
