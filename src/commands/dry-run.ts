@@ -22,10 +22,24 @@ function way(egress: EgressConfig): string {
   return `over ${egress.interface}, next hop ${formatAddress(egress.nextHop)} (${known}), ${size}`;
 }
 
+/** At what speed recorded traffic is replayed, and how much at a time. */
+function paceOf({ trace }: CopyOptions): string {
+  const { speed, longestGap, loops, rate, users } = trace;
+  const parts = [
+    speed === Number.POSITIVE_INFINITY ? "as fast as the targets answer" : `at ${speed} times the speed`,
+    longestGap > 0 && `gaps cut to ${longestGap} ms`,
+    rate > 0 && `at most ${rate} requests a second`,
+    users > 0 && `by ${users} users`,
+    loops > 1 && `${loops} times`,
+  ];
+  return parts.filter(Boolean).join(", ");
+}
+
 /** What is not done to every session once and at the client's pace. */
-function departures(options: CopyOptions): [name: string, text: string][] {
+function departures(plan: Plan, options: CopyOptions): [name: string, text: string][] {
   const { sample, ramp, replicas, jitter, limit, rtt, proxyProtocol } = options;
   const lines: [string, string | false][] = [
+    ["replay", plan.files.length > 0 && `${plan.files.join(", ")} ${paceOf(options)}`],
     ["sample", sample < 1 && `${Number((sample * 100).toFixed(4))} % of the connections`],
     ["ramp", ramp > 0 && `from no connection to all of these within ${ramp / 1e6} s`],
     ["sessions", options.fullSessions && "only connections that are opened from now on"],
@@ -55,7 +69,8 @@ export function renderPlan(plan: Plan, options: CopyOptions): string {
     const of = address ? formatAddress(address.bytes) : "every address of this host";
     for (const { label, targets } of routes) {
       add("transfer", label);
-      add("capture", `requests to port ${port} of ${of}; they pass unchanged`);
+      if (plan.files.length > 0) add("read", `requests to port ${port} of ${address ? of : "every address"}`);
+      else add("capture", `requests to port ${port} of ${of}; they pass unchanged`);
       const weights = targets.reduce((sum, { weight }) => sum + weight, 0);
       for (const target of targets) {
         const paths = target.paths.map((path) => plan.paths[path]!);
@@ -82,10 +97,12 @@ export function renderPlan(plan: Plan, options: CopyOptions): string {
   add(
     "attach",
     `at ingress by ${hook}`,
-    `request program   ${plan.interfaces.map(({ name }) => name).join(", ")}`,
+    ...(plan.files.length > 0
+      ? []
+      : [`request program   ${plan.interfaces.map(({ name }) => name).join(", ")}`]),
     ...(isDirect ? [`response program  ${responses}`] : []),
   );
-  for (const [name, text] of departures(options)) add(name, text);
+  for (const [name, text] of departures(plan, options)) add(name, text);
   add("mark", `0x${options.mark.toString(16)} on every packet sent; such packets are not captured`);
   return lines.join("\n");
 }

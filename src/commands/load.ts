@@ -10,7 +10,7 @@ import { readKey } from "../channel/key.ts";
 import type { CopyOptions } from "../config/copy.ts";
 import { labelOf } from "../config/transfer.ts";
 import type { CarriedLibrary } from "../native/libbpf.ts";
-import type { ChannelConfig, DataPlaneConfig } from "../worker/config.ts";
+import type { ChannelConfig, DataPlaneConfig, TraceConfig } from "../worker/config.ts";
 import { createShared } from "../worker/shared.ts";
 import type { Plan } from "./plan.ts";
 import { kernelPrograms } from "./programs.ts";
@@ -35,7 +35,8 @@ function familiesOf({ services, paths }: Plan, index: number): (4 | 6)[] {
   return path.local === null ? [path.family] : [4, 6];
 }
 
-function kernelServices(plan: Plan): KernelService[] {
+/** What is captured, or picked from recorded traffic. */
+export function kernelServices(plan: Plan): KernelService[] {
   return plan.services.flatMap(({ address, port }, index): KernelService[] =>
     address
       ? [{ address: address.bytes, family: address.family, port, index }]
@@ -69,8 +70,13 @@ function channelConfig(plan: Plan, options: CopyOptions): ChannelConfig | null {
   };
 }
 
-/** What the data plane is told. */
-export function dataPlaneConfig(plan: Plan, options: CopyOptions, kernel: KernelCapture): DataPlaneConfig {
+/** What the data plane is told; `trace`: where recorded requests come from. */
+export function dataPlaneConfig(
+  plan: Plan,
+  options: CopyOptions,
+  kernel: KernelCapture,
+  trace: TraceConfig | null = null,
+): DataPlaneConfig {
   return {
     requestRings: kernel.requestRings,
     responseRings: kernel.responseRings,
@@ -78,6 +84,8 @@ export function dataPlaneConfig(plan: Plan, options: CopyOptions, kernel: Kernel
     responseRingBytes: kernel.responseRingBytes,
     controlMap: kernel.controlMap,
     flowsMap: kernel.flowsMap,
+    trace,
+    users: options.trace.users,
     services: plan.services.map((service) => ({
       label: labelOf(service),
       routes: service.routes.map(({ targets }) => targets.map(({ weight, paths }) => ({ weight, paths }))),
@@ -97,7 +105,7 @@ export function dataPlaneConfig(plan: Plan, options: CopyOptions, kernel: Kernel
     replicas: options.replicas,
     jitter: Math.round(options.jitter * 1000),
     waitsForAnswers: !options.noWait,
-    keepsThinkTime: options.pace === "client",
+    keepsThinkTime: options.pace === "client" && !(trace && options.trace.speed === Number.POSITIVE_INFINITY),
     turnTimeout: Math.round(options.turnTimeout * 1e6),
     quiet: Math.round(options.rtt * 1000),
     takesMidstream: !options.fullSessions,

@@ -1,10 +1,11 @@
 /** From options to everything that is about to be done, before any of it is done. */
 import { lookup } from "node:dns/promises";
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { type Address, formatAddress, formatEndpoint, parseAddress } from "../config/address.ts";
 import type { CopyOptions } from "../config/copy.ts";
+import { chooseInputs } from "../config/inputs.ts";
 import { type InterceptAddress, resolveIntercepts } from "../config/intercepts.ts";
-import { chooseInterfaces, type Interface } from "../config/interfaces.ts";
+import type { Interface } from "../config/interfaces.ts";
 import { poolFor } from "../config/pool.ts";
 import { countPorts, formatPorts, freePorts, type PortRange, partOf, sharedPorts } from "../config/ports.ts";
 import { covers, type Lookup, resolveTransfers, type Service, type Target } from "../config/transfer.ts";
@@ -34,6 +35,8 @@ export interface Plan {
   keepsClientPorts: boolean;
   /** Where requests are captured. */
   interfaces: Interface[];
+  /** Where recorded requests are read instead: paths, or "-" for standard input. */
+  files: string[];
   /** What may be wrong and is the user's to judge. */
   warnings: string[];
 }
@@ -48,6 +51,8 @@ export interface Host {
   lookup: Lookup;
   interfaces: Interface[];
   isLocal(address: Uint8Array): boolean;
+  /** Whether there is a file or directory of this name. */
+  exists(path: string): boolean;
   /** Texts of the sysctls net.ipv4.ip_local_port_range and ip_local_reserved_ports. */
   localPorts: string;
   reservedPorts: string;
@@ -60,6 +65,7 @@ export function thisHost({ mark, dryRun, force }: CopyOptions): Host {
   return {
     lookup: (name) => lookup(name, { all: true }),
     interfaces: links(),
+    exists: existsSync,
     isLocal: localTest(),
     localPorts: sysctl("ip_local_port_range"),
     reservedPorts: sysctl("ip_local_reserved_ports"),
@@ -87,6 +93,22 @@ function refuseLoop(services: Service[], host: Host): void {
       "Name another host or port as the target, or the address of this host that clients use before the port.",
       2,
     );
+  }
+}
+
+/** Options that mean nothing for live, or for recorded traffic. */
+function refuseOther({ traceOptions, ramp }: CopyOptions, isLive: boolean): void {
+  if (isLive && traceOptions.length > 0) {
+    const cause = "it is about recorded traffic, and -i names no file";
+    throw new Failure(
+      `Cannot use --${traceOptions[0]}: ${cause}`,
+      "Name a file with -i, or leave it out.",
+      2,
+    );
+  }
+  if (!isLive && ramp > 0) {
+    const fix = "Leave it out; --rate and --users limit how much is replayed.";
+    throw new Failure("Cannot use -g: it is about live traffic, and -i names a file", fix, 2);
   }
 }
 
@@ -216,9 +238,11 @@ function indexIn<T>(list: T[], element: T, same: (one: T, other: T) => boolean):
 /** Everything that copying with these options means on this host. Throws a Failure if it cannot be done. */
 export async function makePlan(options: CopyOptions, host: Host): Promise<Plan> {
   const services = await resolveTransfers(options.transfers, host.lookup);
-  const interfaces = chooseInterfaces(options.interfaces, host.interfaces);
-  refuseLoop(services, host);
-  const warnings = foreignSources(services, host);
+  const { interfaces, files } = chooseInputs(options.inputs, host.interfaces, host.exists);
+  const isLive = files.length === 0;
+  refuseOther(options, isLive);
+  if (isLive) refuseLoop(services, host);
+  const warnings = isLive ? foreignSources(services, host) : [];
   const intercepts = await resolveIntercepts(options.intercepts, host.lookup);
   const fromClients = intercepts.length > 0 && options.pool.length === 0;
   if (fromClients) {
@@ -264,6 +288,7 @@ export async function makePlan(options: CopyOptions, host: Host): Promise<Plan> 
     probeFrom: intercepts.length > 0 ? paths.map((path) => probeSource(path, options)) : [],
     keepsClientPorts,
     interfaces,
+    files,
     warnings,
   };
 }

@@ -9,7 +9,7 @@ import { removeLeftovers } from "../ops/leftovers.ts";
 import { createLog, type Log } from "../ops/log.ts";
 import { report } from "../ops/report.ts";
 import { createStatus, renderStatus, type Status } from "../ops/status.ts";
-import { type CaptureCounts, type ReturnPath, renderSummary, takeAccount } from "../ops/summary.ts";
+import { type ReturnPath, renderSummary, takeAccount } from "../ops/summary.ts";
 import type { InterceptState } from "../worker/intercepts.ts";
 import { viewShared } from "../worker/shared.ts";
 import { type DataPlane, startDataPlane } from "../worker/start.ts";
@@ -18,6 +18,7 @@ import { claimPorts } from "./claim.ts";
 import { judgeFindings } from "./judge.ts";
 import { dataPlaneConfig, loadKernel } from "./load.ts";
 import { copiesOf, type Plan } from "./plan.ts";
+import { liveSource, type RequestSource, recordedSource } from "./source.ts";
 import { listenForStop, type StopRequests } from "./stop.ts";
 
 /** ms that the data plane may take, beyond the drain, to end. */
@@ -65,79 +66,82 @@ function watchIntercepts(plan: Plan, path: ReturnPath, log: Log): (state: Interc
   };
 }
 
-function captureCounts(kernel: KernelCapture): CaptureCounts {
-  const stats = kernel.stats();
-  return {
-    source: kernel.hook,
-    packets: stats.requestsCaptured,
-    bytes: stats.requestBytes,
-    lost: stats.requestRingFull,
-    responsesLost: stats.responseRingFull,
-    pureAcks: stats.pureAcks,
-    duplicates: stats.duplicates,
-    fragments: stats.fragments,
-    oversize: stats.oversize,
-    inert: stats.inert,
-    unsampled: stats.unsampled,
-  };
-}
-
 /** Waits for the data plane and, without --force, judges what it found; then captures. False if a signal came first. */
 async function begin(
   plan: Plan,
   options: CopyOptions,
-  kernel: KernelCapture,
+  source: RequestSource,
   plane: DataPlane,
   stop: StopRequests,
 ) {
   const results = await Promise.race([plane.ready, stop.first]);
   if (!results) return false;
   if (!options.force) judgeFindings(results, plan);
-  kernel.attachRequests(plan.interfaces.map(({ ifindex }) => ifindex));
+  source.begin();
   return true;
 }
 
-/** Until a signal; from then on no new requests, and the drain (seconds), which a second signal cuts short. */
-async function copyUntilStopped(kernel: KernelCapture, plane: DataPlane, stop: StopRequests, drain: number) {
+/**
+ * Until a signal; from then on no new requests, and the drain (seconds), which a second signal cuts short. What is recorded
+ * comes to an end by itself, and a signal is that end.
+ */
+async function copyUntilStopped(source: RequestSource, plane: DataPlane, stop: StopRequests, drain: number) {
   await Promise.race([stop.first, plane.ended]);
-  if (stop.count() === 0) throw new Error("it ended without being told to");
-  kernel.detachRequests();
+  if (stop.count() === 0) {
+    if (source.trace) return;
+    throw new Error("it ended without being told to");
+  }
+  source.stop();
+  if (source.trace) {
+    plane.stop();
+    await Promise.race([plane.ended, Bun.sleep(PATIENCE)]);
+    return;
+  }
   plane.drain(drain * 1000);
   await Promise.race([plane.ended, stop.second, Bun.sleep(drain * 1000 + PATIENCE)]);
   plane.stop();
 }
 
-function announce(plan: Plan, kernel: KernelCapture): string {
-  const services = plan.services.map(labelOf).join(", ");
-  const interfaces = plan.interfaces.map(({ name }) => name).join(", ");
-  return `copying ${services}, captured by ${kernel.hook} on ${interfaces}`;
+function announce(plan: Plan, { description }: RequestSource): string {
+  return `copying ${plan.services.map(labelOf).join(", ")}, ${description}`;
+}
+
+/** What of a recording could not be read; not waited for when it was not to be read to its end. */
+async function failuresOf(source: RequestSource, stop: StopRequests): Promise<Failure[]> {
+  return stop.count() > 0 ? [] : await source.failures();
 }
 
 /** With the programs loaded: copies, and gives account. Returns the exit code. */
-async function copy(plan: Plan, options: CopyOptions, kernel: KernelCapture, { status, log, stop }: Console) {
+async function copy(
+  plan: Plan,
+  options: CopyOptions,
+  kernel: KernelCapture,
+  source: RequestSource,
+  { status, log, stop }: Console,
+) {
   if (plan.intercepts.length === 0) {
     kernel.attachResponses([...new Set(plan.egresses.map(({ ifindex }) => ifindex))]);
   }
-  const config = dataPlaneConfig(plan, options, kernel);
+  const config = dataPlaneConfig(plan, options, kernel, source.trace);
   const shared = viewShared(config.shared);
   const path = returnPathOf(plan);
   const plane = startDataPlane(config, watchIntercepts(plan, path, log));
-  if (!(await begin(plan, options, kernel, plane, stop))) {
+  if (!(await begin(plan, options, source, plane, stop))) {
     plane.stop();
     log.info("ended before the first request");
     return 0;
   }
-  log.info(announce(plan, kernel));
+  log.info(announce(plan, source));
   const start = performance.now();
   const copies = copiesOf(plan, options);
   const take = () => {
     const use = { ...process.cpuUsage(), rss: process.memoryUsage.rss() };
-    return takeAccount((performance.now() - start) / 1000, shared, captureCounts(kernel), use, copies, path);
+    return takeAccount((performance.now() - start) / 1000, shared, source.counts(), use, copies, path);
   };
   const endReport = report(options, status, take, renderStatus);
   let exitCode = 0;
   try {
-    await copyUntilStopped(kernel, plane, stop, options.drain);
+    await copyUntilStopped(source, plane, stop, options.drain);
   } catch (error) {
     const cause = error instanceof Error ? (error.stack ?? error.message) : String(error);
     log.error(
@@ -147,6 +151,10 @@ async function copy(plan: Plan, options: CopyOptions, kernel: KernelCapture, { s
   }
   endReport();
   const account = take();
+  for (const { message, fix } of await failuresOf(source, stop)) {
+    log.error(`${message}\n${fix}`);
+    exitCode = 1;
+  }
   log.info(renderSummary(account));
   if (options.json) console.log(JSON.stringify(account));
   return exitCode;
@@ -161,12 +169,15 @@ export async function runCopy(options: CopyOptions, plan: Plan): Promise<number>
   let kernel: KernelCapture | undefined;
   try {
     for (const warning of plan.warnings) log.warn(warning);
+    const recorded =
+      plan.files.length > 0 ? await recordedSource(plan, options, (text) => log.warn(text)) : null;
     release = claimPorts(plan.paths, plan.ports);
     const libraries = await carriedLibraries();
     for (const what of removeLeftovers(libraries))
       log.info(`removed ${what}, left by an xcopy that was killed`);
     kernel = loadKernel(plan, options, libraries);
-    return await copy(plan, options, kernel, { status, log, stop });
+    const source = recorded ?? liveSource(plan, kernel);
+    return await copy(plan, options, kernel, source, { status, log, stop });
   } catch (error) {
     if (!(error instanceof Failure)) throw error;
     log.error(`${error.message}\n${error.fix}`);

@@ -14,6 +14,7 @@ export const COPY: CommandSpec = {
     ["xcopy copy -x '80-10.0.0.2|10.0.0.3*2'", "one service shared by two targets, one part and two"],
     ["xcopy copy -x 80-10.0.0.2 -r 10 -g 60", "a tenth of the connections, reached in 60 s"],
     ["xcopy copy -x 80-10.0.0.2 -s 10.0.0.2", "from the clients' addresses; xcopy intercept runs there"],
+    ["xcopy copy -i online.pcap -x 80-10.0.0.2", "what was recorded instead of what comes in now"],
     ["xcopy copy -x 80-10.0.0.2 --dry-run", "say what would be done, do nothing"],
   ],
   groups: {
@@ -26,11 +27,11 @@ export const COPY: CommandSpec = {
         help: "[address:]port-target[:port] with commas between several, IPv6 addresses in brackets: requests to this port (of this address only) go to the target (without a port, to the same); to all targets where the same port is given several times; with | between targets each connection goes to one of them, to target*3 three times as many (weights 1 to 1000)",
       },
       {
-        name: "interface",
+        name: "input",
         short: "i",
         value: "LIST",
         multiple: true,
-        help: "capture on these interfaces with commas between them (default: all that are up)",
+        help: "capture on these interfaces with commas between them, or replay these files: pcap or pcapng, also gzip or zstd, directories with such files, or - for standard input (default: capture on all interfaces that are up)",
       },
       {
         name: "clients",
@@ -151,6 +152,38 @@ export const COPY: CommandSpec = {
         help: "take an answer shorter than production's as complete after this much silence, 0 to 60000 (default: 0, two round trips as measured)",
       },
     ],
+    "Recorded traffic (-i with files)": [
+      {
+        name: "speed",
+        short: "a",
+        value: "FACTOR|max",
+        help: "replay so many times as fast as it was, 0.1 to 1000, or as fast as the targets answer (default: 1; with --users max)",
+      },
+      {
+        name: "longest-gap",
+        short: "I",
+        value: "MS",
+        help: "cut longer gaps between packets to this, 0 to 86400000 (default: 0, none is cut)",
+      },
+      {
+        name: "loops",
+        short: "T",
+        value: "COUNT",
+        help: "replay everything this often, 1 to 1000000 (default: 1)",
+      },
+      {
+        name: "start",
+        value: "TIME",
+        help: "leave out what is before: seconds after the first packet, or a time such as 2026-01-31T22:00:00Z",
+      },
+      { name: "end", value: "TIME", help: "leave out what is after, as --start" },
+      { name: "rate", value: "RATE/s", help: "begin at most this many requests a second, the others later" },
+      {
+        name: "users",
+        value: "COUNT",
+        help: "replay the connections by this many users, each one after the other (default: as recorded)",
+      },
+    ],
     Limits: [
       {
         name: "memory",
@@ -217,7 +250,7 @@ export const COPY: CommandSpec = {
       'Start it from a service manager, or with "nohup".',
     ],
     ...Object.fromEntries(
-      [..."BDFHIPSTUaou"].map((letter) => [
+      [..."BDFHPSUou"].map((letter) => [
         letter,
         ["it is an option of tcpcopy that xcopy does not have yet", "Leave it out."],
       ]),

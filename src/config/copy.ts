@@ -4,9 +4,10 @@ import { type Address, parseAddress, unusable } from "./address.ts";
 import type { Arguments } from "./arguments.ts";
 import { MARK } from "./copy-command.ts";
 import { INTERCEPT_PORT, type Intercept, parseIntercepts } from "./intercepts.ts";
-import { isDecimal, parseDecimal, parseMark, parseWhole, type Range } from "./number.ts";
+import { parseDecimal, parseMark, parseWhole, type Range } from "./number.ts";
 import { parsePool } from "./pool.ts";
 import { type Part, type PortRange, parsePart, parsePorts } from "./ports.ts";
+import { parseRate, parseTrace, TRACE_OPTIONS, type TraceOptions } from "./trace.ts";
 import { parseTransfers, type Transfer } from "./transfer.ts";
 
 /** Where the kernel programs are hung: `auto` takes tcx where the kernel has it. */
@@ -29,8 +30,11 @@ export interface CopyOptions {
   probeFrom: Address[];
   /** Whether the intercepts are those of tcpcopy 1.x. */
   compat: boolean;
-  /** Values of -i; empty: every interface that is up. */
-  interfaces: readonly string[];
+  /** Values of -i: interfaces, or files with recorded traffic; empty: every interface that is up. */
+  inputs: readonly string[];
+  /** How recorded traffic is replayed, and which of these options were given. */
+  trace: TraceOptions;
+  traceOptions: string[];
   /** Bytes. */
   memory: number;
   /** Largest IP packet to send, null: what the interface and the route take. */
@@ -91,18 +95,6 @@ function parsePace(text: string): Pace {
 function parseProxyProtocol(text: string): 1 | 2 {
   if (text === "v1" || text === "v2") return text === "v1" ? 1 : 2;
   throw new Failure(`Cannot use --proxy-protocol "${text}": no such version`, "Give v1 or v2.", 2);
-}
-
-/** `500/s`, or plain `500`. */
-function parseRate(text: string): number {
-  const number = text.endsWith("/s") ? text.slice(0, -2) : text;
-  const range = { first: 0.1, last: 1e7 };
-  if (isDecimal(number, range)) return Number(number);
-  throw new Failure(
-    `Cannot use --limit "${text}": not a number from ${range.first} to ${range.last} per second`,
-    'Give requests per second, for example "500/s".',
-    2,
-  );
 }
 
 /** `--probe-from`: one address, or one of each family. */
@@ -178,7 +170,9 @@ export function parseCopy(args: Arguments): CopyOptions {
     keyFile: one("key-file"),
     probeFrom: parseProbeSources(one("probe-from")),
     compat: args.has("compat"),
-    interfaces: all("interface"),
+    inputs: all("input"),
+    trace: parseTrace(args),
+    traceOptions: TRACE_OPTIONS.filter((name) => args.has(name)),
     memory: whole("-m", "memory", { first: 16, last: 65536, unit: "MB" }, 256) * MEGABYTE,
     mtu: mtu === null ? null : parseWhole("-M", mtu, { first: 576, last: 65535, unit: "bytes" }),
     timeout,
@@ -188,7 +182,7 @@ export function parseCopy(args: Arguments): CopyOptions {
     part: shift === null ? null : parsePart(shift),
     sample: decimal("-r", "sample", { first: 0.01, last: 100, unit: "percent" }, 100) / 100,
     ramp: Math.round(decimal("-g", "gradual", { first: 1, last: 86400, unit: "seconds" }, 0) * 1e6),
-    limit: limit === null ? 0 : parseRate(limit),
+    limit: limit === null ? 0 : parseRate("--limit", limit),
     replicas: whole("-n", "replicas", { first: 1, last: 10000, unit: "copies" }, 1),
     jitter: decimal("--jitter", "jitter", delay, 0),
     fullSessions: args.has("full-sessions"),

@@ -15,11 +15,13 @@ import {
   CLIENT_FIN,
   CLIENT_ISN,
   CLIENT_RST,
+  CLIENTLESS,
   CLOSED,
   COPY,
   CURSOR,
   DELAY,
   FLAGS,
+  FREE,
   HALF_CLOSE,
   HANDSHAKEN,
   HAS_DATA,
@@ -158,6 +160,15 @@ export function takeSyn(c: Context, known: number, packet: Packet): void {
   // Under a limit a connection is worth opening only for a turn that may go.
   if (c.config.turnLimit === 0) w[row + FLAGS]! |= OPEN_AT_ONCE;
   c.makeReady(s);
+}
+
+/** All clients are gone: what they have sent is still delivered; whoever comes with the same flow is another one. */
+export function supersedeAll(c: Context): void {
+  for (let s = 0; s < c.table.end; s++) {
+    const row = s * ROW;
+    if (c.words[row + STATE] === FREE || c.words[row + FLAGS]! & (CLIENTLESS | SUPERSEDED)) continue;
+    supersede(c, s);
+  }
 }
 
 /** A new connection uses the flow of session `s`: what it has is still delivered, then it ends. */

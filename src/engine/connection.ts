@@ -308,6 +308,7 @@ export function endSession(c: Context, s: number, reason: DropReason = "ended", 
     c.counters[counter]!++;
   }
   c.wheel.disarm(s);
+  c.users?.leave(s);
   c.table.release(s);
 }
 

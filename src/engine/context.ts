@@ -7,6 +7,7 @@ import { ClientFlows, FLOW_WORDS, OwnFlows } from "./flows.ts";
 import { Ports } from "./ports.ts";
 import { Segments } from "./segments.ts";
 import { FLAGS, READY, ROW, SessionTable } from "./table.ts";
+import { Users } from "./users.ts";
 import { Wheel } from "./wheel.ts";
 
 /** A target as seen from one source address. */
@@ -53,6 +54,8 @@ export interface EngineConfig {
   turnLimit: number;
   /** 1 or 2: a PROXY protocol header of that version opens each connection; 0: none. */
   proxyProtocol: 0 | 1 | 2;
+  /** Most sessions that have connections at a time, the others wait for their turn in order; 0 or absent: no limit. */
+  users?: number;
   /** Source ports, ranges [first, last]. */
   ports: [number, number][];
   maxSessions: number;
@@ -95,6 +98,8 @@ export class Context {
   readonly flowKey = new Int32Array(FLOW_WORDS);
   /** Reused by whoever looks an own flow up: the address that a response is sent to. */
   readonly address = new Int32Array(4);
+  /** Who may have a connection; null: everybody. */
+  readonly users: Users | null;
   /** By path: nothing may be sent. */
   readonly held: boolean[];
   /** 8 bytes that every SYN carries (see wire/tcp.ts), or null. */
@@ -130,6 +135,7 @@ export class Context {
       this.table,
       config.paths.map(({ fromClient }) => fromClient === true),
     );
+    this.users = config.users ? new Users(config.maxSessions, config.users) : null;
     this.held = config.paths.map(() => false);
     this.ports = new Ports(config.ports, config.random, config.paths.map(ownEnd));
     this.counters = config.counters;

@@ -12,7 +12,16 @@ import type { PacketBatch } from "../wire/batch.ts";
 import { readTooBig, type TooBig } from "../wire/icmp.ts";
 import type { Packet } from "../wire/packet.ts";
 import { ACK, distance, FIN, RST, SYN, URG } from "../wire/tcp.ts";
-import { newRow, OWN_MSS, OWN_WSCALE, openSession, takeData, takeEnd, takeSyn } from "./clients.ts";
+import {
+  newRow,
+  OWN_MSS,
+  OWN_WSCALE,
+  openSession,
+  supersedeAll,
+  takeData,
+  takeEnd,
+  takeSyn,
+} from "./clients.ts";
 import { connect, endSession } from "./connection.ts";
 import { Context, type EngineConfig } from "./context.ts";
 import { COUNTER } from "./counters.ts";
@@ -243,6 +252,12 @@ export class Engine {
     }
   }
 
+  /** All clients are gone, and those that come now with the addresses and ports of one are others. */
+  endClients(now: number): void {
+    this.c.now = now;
+    supersedeAll(this.c);
+  }
+
   /** Runs every timer that has come due. */
   advance(now: number): void {
     this.c.now = now;
@@ -258,6 +273,7 @@ export class Engine {
   dispatch(now: number): boolean {
     const c = this.c;
     c.now = now;
+    this.invite();
     for (let s = c.nextReady(); s !== NONE; s = c.nextReady()) {
       const row = s * ROW;
       const flags = c.words[row + FLAGS]!;
@@ -278,6 +294,13 @@ export class Engine {
     }
     c.counters[COUNTER.memory] = c.segments.used;
     return true;
+  }
+
+  /** Those whose turn has come may connect. */
+  private invite(): void {
+    const { users } = this.c;
+    if (users === null) return;
+    for (let s = users.invite(); s !== NONE; s = users.invite()) this.c.makeReady(s);
   }
 
   /** Whether a turn was held up just now by an answer that has not been seen: look again soon. */

@@ -62,6 +62,7 @@ export function transmit(c: Context, s: number): Sent {
   if (w[row + STATE] === CLOSED) {
     if (isOver(c, s) && !(w[row + FLAGS]! & OPEN_AT_ONCE)) return "over";
     if (!wantsConnection(c, s) || c.held[nextPath(c, s)]) return "done";
+    if (c.users !== null && !c.users.admit(s)) return "done";
     if (!openConnection(c, s)) return "no port";
   }
   if (c.held[w[row + PATH]!]) return "done";

@@ -30,7 +30,22 @@ export function renderStatus(account: Account): string {
   ];
   if (dropped.limit > 0) counts.push(["left out", dropped.limit]);
   const words = counts.map(([name, count]) => `${name} ${count.toLocaleString("en-US")}`);
-  return [...words, `lag ${duration(lag_us.p99)}`].join("  ");
+  return [...progress(account), ...words, `lag ${duration(lag_us.p99)}`].join("  ");
+}
+
+/** `42 % of 1 file  3 m left`, as far as it can be told. */
+function progress({ trace, seconds }: Account): string[] {
+  if (!trace || trace.bytes_total === 0) return [];
+  const share = Math.min(1, trace.bytes / trace.bytes_total);
+  const percent = `read ${Math.floor(share * 100)} %`;
+  if (share === 0 || share === 1 || seconds < 1) return [percent];
+  return [percent, `${time((seconds * (1 - share)) / share)} left`];
+}
+
+/** `45 s`, `12 min`, `3.5 h`. */
+function time(seconds: number): string {
+  if (seconds < 90) return `${Math.round(seconds)} s`;
+  return seconds < 5400 ? `${Math.round(seconds / 60)} min` : `${(seconds / 3600).toFixed(1)} h`;
 }
 
 /** The status of one run on process.stderr. */

@@ -1,4 +1,5 @@
 /** The account of a run: the JSON object of design section 8, and what a person wants to know of it. */
+import type { TraceCounter } from "../capture/trace/counters.ts";
 import { DROP_REASONS, type DropReason } from "../engine/counters.ts";
 import { percentile } from "../worker/histogram.ts";
 import { type Counter, INDEX, type Shared, takeCounters } from "../worker/shared.ts";
@@ -22,6 +23,8 @@ export interface CaptureCounts {
   inert: number;
   /** Not captured because -r or -g left their connection out. */
   unsampled: number;
+  /** Of recorded traffic: what became of its packets and files. */
+  trace?: Record<TraceCounter, number>;
 }
 
 /** CPU in us, as process.cpuUsage() gives it, and resident memory in bytes, as process.memoryUsage.rss() does. */
@@ -70,6 +73,7 @@ export function takeAccount(
       stray: count("stray"),
       urgent: count("urgent"),
     },
+    ...(capture.trace ? { trace: accountOf(capture.trace) } : {}),
     sessions: {
       opened: count("opened"),
       midstream: count("midstream"),
@@ -114,6 +118,26 @@ export function takeAccount(
     memory_bytes: count("memory"),
     cpu: { user: use.user / 1e6, system: use.system / 1e6 },
     rss_mb: Math.round(use.rss / 1e5) / 10,
+  };
+}
+
+function accountOf(trace: Record<TraceCounter, number>) {
+  return {
+    files: trace.files,
+    files_done: trace.filesDone,
+    failures: trace.failures,
+    bytes: trace.bytes,
+    bytes_total: trace.bytesTotal,
+    packets: trace.packets,
+    not_wanted: trace.notWanted,
+    not_ip: trace.notIp,
+    outside: trace.outside,
+    malformed: trace.malformed + trace.headersCut,
+    snapped: trace.snapped,
+    fragments: trace.fragments,
+    fragments_incomplete: trace.fragmentsIncomplete,
+    fragments_overlapping: trace.fragmentsOverlapping,
+    unordered: trace.unordered,
   };
 }
 
@@ -225,6 +249,20 @@ function leftOut({ capture, dropped }: Account): string {
     .join(", ");
 }
 
+/** What became of the packets of a recording. */
+function renderTrace(trace: NonNullable<Account["trace"]>): string {
+  const { packets, not_wanted, not_ip, outside, malformed, snapped, fragments_incomplete } = trace;
+  const others: [number, string][] = [
+    [not_wanted + not_ip, "of others"],
+    [outside, "outside of --start and --end"],
+    [malformed, "malformed"],
+    [snapped, "requests cut by the capture"],
+    [fragments_incomplete, "datagrams with fragments missing"],
+  ];
+  const parts = others.filter(([count]) => count > 0).map(([count, what]) => `${number(count)} ${what}`);
+  return [`${number(packets)} packets in ${bytes(trace.bytes)}`, ...parts].join(", ");
+}
+
 /** The account for a person: a few aligned lines, then every kind of loss and what to do about it. */
 export function renderSummary(account: Account): string {
   const { seconds, capture, sessions, turns, sent, lag_us, cpu } = account;
@@ -243,6 +281,7 @@ export function renderSummary(account: Account): string {
       `${number(missing)} requests (${percent(missing, turns.captured)}), ${number(capture.lost)} packets`,
     ],
     ["left out", leftOut(account)],
+    ["read", account.trace && renderTrace(account.trace)],
     ["overdue", overdue > 0 && `${number(overdue)} requests sent without an answer to the one before`],
     ["urgent", capture.urgent > 0 && `${number(capture.urgent)} packets with urgent data, sent in line`],
     [
@@ -261,7 +300,9 @@ export function renderSummary(account: Account): string {
     ["lag", `p50 ${duration(lag_us.p50)}, p99 ${duration(lag_us.p99)}, max ${duration(lag_us.max)}`],
     ["cost", `${cpu.user.toFixed(1)} s user, ${cpu.system.toFixed(1)} s system${per}, ${account.rss_mb} MB`],
   ];
-  const lines = [`copied for ${seconds} s, captured by ${capture.source}`];
+  const lines = [
+    `copied for ${seconds} s, ${capture.source === "trace" ? "from recorded traffic" : `captured by ${capture.source}`}`,
+  ];
   for (const [name, text] of rows) if (text) lines.push(`  ${name.padEnd(8)}  ${text}`);
   const losses = lossesOf(account);
   if (losses.length > 0) lines.push("what was not copied:");

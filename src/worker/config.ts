@@ -51,6 +51,20 @@ export interface ChannelConfig {
   probeFrom: Uint8Array[];
 }
 
+/** Recorded requests, instead of live ones. */
+export interface TraceConfig {
+  /** What the reader puts them into: see src/capture/trace/memory.ts. */
+  memory: SharedArrayBuffer;
+  /** An eventfd by which the reader wakes the data plane. */
+  wake: number;
+  /** Times as fast as recorded; Infinity: as fast as the targets answer. */
+  speed: number;
+  /** us; longer gaps are cut to this. 0: none is. */
+  longestGap: number;
+  /** Most requests per second that are begun; 0: no limit. */
+  rate: number;
+}
+
 /** One of the targets that share the sessions of a route, in proportion to their weights. */
 export interface TargetConfig {
   weight: number;
@@ -76,6 +90,10 @@ export interface DataPlaneConfig {
   controlMap: number;
   flowsMap: number;
   services: ServiceConfig[];
+  /** Null: live requests, from the rings. */
+  trace: TraceConfig | null;
+  /** Most connections at a time, the others wait; 0: no limit. */
+  users: number;
   paths: PathConfig[];
   egresses: EgressConfig[];
   /** Null: answers come to this host's own address. */

@@ -19,6 +19,7 @@ import type { ChannelConfig, DataPlaneConfig } from "./config.ts";
 import { record } from "./histogram.ts";
 import { type InterceptState, Intercepts } from "./intercepts.ts";
 import { Pause } from "./pause.ts";
+import { Player } from "./player.ts";
 import { type Findings, Preflight } from "./preflight.ts";
 import { createCounters, DRAIN, INDEX, publish, STOP, viewShared } from "./shared.ts";
 
@@ -55,11 +56,14 @@ export function runLoop(config: DataPlaneConfig, wake: number, handlers: LoopHan
   };
   const engine = createEngine(config, counters, openFlow, batches, now);
   const intercepts = config.channel && createIntercepts(config, config.channel, engine, handlers, now);
+  const player =
+    config.trace && new Player(config.trace, config.memory, config.turnTimeout, engine, counters);
   const preflight = new Preflight(config, engine, intercepts, now);
   const pause = new Pause(control, [
     ...config.requestRings,
     ...config.responseRings,
     ...(intercepts?.descriptors ?? []),
+    ...(config.trace ? [config.trace.wake] : []),
     wake,
   ]);
   const chores = new Chores(config, control, engine, injectors, now);
@@ -74,7 +78,7 @@ export function runLoop(config: DataPlaneConfig, wake: number, handlers: LoopHan
     if (packet.tcp === packet.ip) engine.tooBig(packet, now);
     else engine.response(packet, now);
   };
-  const isEmpty = (): boolean => requests.isEmpty && responses.isEmpty;
+  const isEmpty = (): boolean => requests.isEmpty && responses.isEmpty && (player?.isIdle(now) ?? true);
   const send = (): void => {
     // An intercept should know of a flow before its target answers.
     intercepts?.flush();
@@ -88,7 +92,9 @@ export function runLoop(config: DataPlaneConfig, wake: number, handlers: LoopHan
     now = monotonicMicroseconds();
     chores.run(now);
     const caught = intercepts?.run(onResponse, now) ?? responses.drain(onResponse, ROUND, now);
-    const records = caught + requests.drain(onRequest, ROUND, now);
+    const taken =
+      player && isReady ? player.drain(onRequest, ROUND, now) : requests.drain(onRequest, ROUND, now);
+    const records = caught + taken;
     engine.advance(now);
     while (!engine.dispatch(now)) send();
     send();
@@ -104,6 +110,7 @@ export function runLoop(config: DataPlaneConfig, wake: number, handlers: LoopHan
       counters[INDEX.interceptsLost] = intercepts.losses;
     }
     publish(shared, counters);
+    if (isReady && player?.isDone(now)) break;
     const command = Atomics.load(shared.command, 0);
     if (command === DRAIN && drainUntil === 0) drainUntil = now + shared.command[1]! * 1000;
     if (command === STOP || (drainUntil > 0 && isDrained(records, engine, now, drainUntil))) break;
@@ -113,7 +120,8 @@ export function runLoop(config: DataPlaneConfig, wake: number, handlers: LoopHan
       drainUntil > 0 ? DRAIN_LOOK : LONGEST_WAIT,
       preflight.wait(now),
     );
-    const limit = intercepts?.wait(now, longest) ?? longest;
+    const other = intercepts?.wait(now, longest) ?? longest;
+    const limit = player && isReady ? player.wait(now, other) : other;
     pause.wait(records, engine.isHeldUp(now), engine.wait(now, limit), isEmpty);
   }
 
@@ -170,6 +178,7 @@ function createEngine(
       counters,
       openFlow,
       keepsClientPorts: config.keepsClientPorts,
+      users: config.users,
       random: Math.random,
     },
     batches,

@@ -37,6 +37,7 @@ const PLAN: Plan = {
   probeFrom: [],
   keepsClientPorts: false,
   interfaces: [],
+  files: [],
   warnings: [],
 };
 

@@ -22,6 +22,7 @@ const host: Host = {
     { name: "eth1", ifindex: 3, up: true },
   ],
   isLocal: (address) => LOCAL.includes(formatAddress(address)),
+  exists: (path) => path.endsWith(".pcap"),
   localPorts: "32768\t60999\n",
   reservedPorts: "\n",
   resolveEgress: async ({ family, bytes: target }) => {

@@ -17,7 +17,9 @@ test("what is not given has its default", () => {
     keyFile: null,
     probeFrom: [],
     compat: false,
-    interfaces: [],
+    inputs: [],
+    trace: { speed: 1, longestGap: 0, loops: 1, start: null, end: null, rate: 0, users: 0 },
+    traceOptions: [],
     memory: 256 << 20,
     mtu: null,
     timeout: 600,
@@ -56,7 +58,8 @@ test("what is given is taken", () => {
     "-k 300 -f 3/8 -r 12.5 -g 1.5 --limit 500/s -n 3 --jitter 0.5 -O --pace fast --turn-timeout 0.25 -R 30 --proxy-protocol v2";
   const intercepts =
     "-s 10.0.0.2,[2001:db8::2]:99 -s catcher -p 1234 -C 3 --key-file /k --probe-from 10.1.0.9,2001:db8::9 --compat -L";
-  const words = `${args} ${more} ${pace} ${intercepts}`.split(" ");
+  const trace = "-a 2.5 -I 100 -T 3 --start 5 --end 2026-01-31T22:00:00+01:00 --rate 2000/s --users 7";
+  const words = `${args} ${more} ${pace} ${intercepts} ${trace}`.split(" ");
   const { transfers, pool, intercepts: found, probeFrom, ...rest } = parse(...words);
   expect(found.map(({ label, port }) => `${label} ${port}`)).toEqual([
     "10.0.0.2 1234",
@@ -74,7 +77,17 @@ test("what is given is taken", () => {
     connections: 3,
     keyFile: "/k",
     compat: true,
-    interfaces: ["lo", "eth0"],
+    inputs: ["lo", "eth0"],
+    trace: {
+      speed: 2.5,
+      longestGap: 100,
+      loops: 3,
+      start: { after: 5_000_000 },
+      end: { at: Date.UTC(2026, 0, 31, 21) * 1000 },
+      rate: 2000,
+      users: 7,
+    },
+    traceOptions: ["speed", "longest-gap", "loops", "start", "end", "rate", "users"],
     memory: 2048 * 1048576,
     mtu: 1400,
     timeout: 120,
@@ -112,6 +125,8 @@ test.each([
   ["-r 0.01", { sample: 0.0001 }],
   ["-g 100", { sample: 1, ramp: 100e6 }],
   ["--limit 500", { limit: 500 }],
+  ["-a max", { trace: { speed: Number.POSITIVE_INFINITY } }],
+  ["--users 5", { trace: { speed: Number.POSITIVE_INFINITY, users: 5 } }],
   ["--limit 0.5/s", { limit: 0.5 }],
   ["-n 10000", { replicas: 10000 }],
   ["-n 1 --jitter 5", { replicas: 1, jitter: 5 }],
@@ -121,6 +136,10 @@ test.each([
 });
 
 test.each([
+  ["-a 0", 'Cannot use -a "0": neither "max" nor a number from 0.1 to 1000'],
+  ["--start yesterday", 'Cannot use --start "yesterday": neither seconds nor a time'],
+  ["--end 2026-01-31T22:00:00", 'Cannot use --end "2026-01-31T22:00:00": neither seconds nor a time'],
+  ["--rate fast", 'Cannot use --rate "fast": not a number from 0.1 to 10000000 per second'],
   ["-s 10.0.0.2:", 'Cannot use -s "10.0.0.2:": it is not address[:port]'],
   ["-s 10.0.0.2:70000", 'Cannot use -s "10.0.0.2:70000": "70000" is not a port from 1 to 65535'],
   ["-s 10.0.0", 'Cannot use -s "10.0.0": "10.0.0" is neither an address nor a name'],

@@ -1,7 +1,8 @@
 /** One trace as the merge sees it: its next packet, and a file that is open only while it is needed. */
 import { Frame, MAX_SNAPLEN, TraceError } from "./frame.ts";
 import { TraceParser } from "./parser.ts";
-import { openSource, type Source, STANDARD_INPUT } from "./source.ts";
+import { isOfFile, isStream, openSource, reasonOf, type Source } from "./source.ts";
+import type { Window } from "./window.ts";
 
 /** Bytes read ahead of one file: less when there are many, but so much that a packet fits. */
 const MEMORY = 32 << 20;
@@ -52,11 +53,10 @@ export class Input {
       this.firstTime = this.time;
     } catch (error) {
       this.close();
-      const isLater = error instanceof TraceError && error.offset > 0 && this.path !== STANDARD_INPUT;
-      if (!isLater) throw error;
+      if (!(error instanceof TraceError) || error.offset === 0 || isStream(this.path)) throw error;
     }
     // A stream cannot be opened again.
-    if (this.path !== STANDARD_INPUT) this.close();
+    if (!isStream(this.path)) this.close();
   }
 
   /** Opens it anew and reads up to its first packet. */
@@ -79,14 +79,12 @@ export class Input {
     return this.#readOn();
   }
 
-  /** The source's synchronous reads (a plain file's) are taken without waiting. */
   async #readOn(): Promise<boolean> {
     const parser = this.#parser!;
     do {
       // What is left is less than a packet: it moves to the front, and the whole rest can be read into.
       parser.window.reserve(Math.max(parser.wanted, parser.window.bytes.length));
-      const read = this.#source!.read(parser.window);
-      const count = typeof read === "number" ? read : await read;
+      const count = await this.#read(parser.window);
       if (count === 0) {
         this.time = Infinity;
         parser.finish();
@@ -95,6 +93,15 @@ export class Input {
     } while (!parser.next(this.frame));
     this.time = this.frame.time;
     return true;
+  }
+
+  /** What goes wrong below, as an error of this place in the trace. */
+  async #read(window: Window): Promise<number> {
+    try {
+      return await this.#source!.read(window);
+    } catch (error) {
+      throw isOfFile(error) ? new TraceError(window.position + window.available, reasonOf(error)) : error;
+    }
   }
 
   /** As before `open`. */

@@ -14,7 +14,7 @@ import type { Moment, TraceOptions, TraceSummary } from "./options.ts";
 import { findTraces } from "./paths.ts";
 import { RingWriter } from "./ring-writer.ts";
 import { Services } from "./services.ts";
-import { reasonOf, STANDARD_INPUT, sizeOf } from "./source.ts";
+import { isOfFile, isStream, reasonOf, STANDARD_INPUT, sizeOf } from "./source.ts";
 
 const NOT_A_TRACE_FIX = 'It takes pcap and pcapng files, also gzip or zstd, as of "tcpdump -w FILE".';
 const BROKEN_FIX = 'What comes before was taken. "editcap FILE NEW" saves what else can be read.';
@@ -97,7 +97,8 @@ class Reader {
         },
         onEnd: (input, error) => {
           this.count("filesDone", 1);
-          if (error === undefined) return;
+          if (error === undefined || this.isStopped) return;
+          if (!isOfFile(error)) throw error;
           this.count("failures", 1);
           // Once, not in every loop.
           if (broken.has(input)) return;
@@ -114,6 +115,8 @@ class Reader {
   }
 
   end(): void {
+    // What still runs must not write any more.
+    this.isStopped = true;
     for (const input of this.inputs) input.close();
     this.writer.end();
   }
@@ -122,13 +125,8 @@ class Reader {
   private async findInputs(): Promise<{ path: string; bytes: number }[]> {
     const { paths, loops } = this.options;
     const found = tryPaths(paths, this.events.onWarning);
-    if (loops > 1 && found.some(({ path }) => path === STANDARD_INPUT)) {
-      throw new Failure(
-        `Cannot read standard input ${loops} times: it is gone after the first`,
-        "Save it to a file, and name that.",
-        2,
-      );
-    }
+    const stream = loops > 1 && found.find(({ path }) => isStream(path));
+    if (stream) throw readTwice(stream.path, loops);
     const size = windowFor(found.length);
     const files: { path: string; bytes: number }[] = [];
     for (const { path, isNamed } of found) {
@@ -136,6 +134,7 @@ class Reader {
       try {
         await input.peek();
       } catch (error) {
+        if (!isOfFile(error)) throw error;
         if (isNamed) throw refusal(path, error);
         this.events.onWarning(`"${path}" is left out: ${reasonOf(error)}`);
         continue;
@@ -152,19 +151,20 @@ class Reader {
   /** False if it was told to stop. */
   private take(frame: Frame, input: Input): boolean {
     const { time } = frame;
+    if (this.isStopped) return false;
     this.count("packets", 1);
     if (time < this.lastTime) this.count("unordered", 1);
     this.lastTime = time;
     if (time < this.start || time > this.endTime) {
       this.count("outside", 1);
-      return !this.isStopped;
+      return true;
     }
     const index = this.dissector.read(frame);
     if (index >= 0) return this.takeRequest(frame, input, index);
     this.count(REASONS[-index]!, 1);
     if (index === NOT_IP && !isKnownLink(frame.linkType)) this.count("unknownLink", 1);
     if (index === FRAGMENT) this.countFragments();
-    return !this.isStopped;
+    return true;
   }
 
   private takeRequest(frame: Frame, input: Input, index: number): boolean {
@@ -228,9 +228,21 @@ function tryPaths(paths: string[], warn: (text: string) => void): ReturnType<typ
   }
 }
 
+function nameOf(path: string): string {
+  return path === STANDARD_INPUT ? "standard input" : `"${path}"`;
+}
+
+function readTwice(path: string, loops: number): Failure {
+  return new Failure(
+    `Cannot read ${nameOf(path)} ${loops} times: it is gone after the first`,
+    "Save it to a file, and name that.",
+    2,
+  );
+}
+
 /** A named path that cannot be read at all. */
 function refusal(path: string, error: unknown): Failure {
-  const name = path === STANDARD_INPUT ? "standard input" : `"${path}"`;
+  const name = nameOf(path);
   const reason = error instanceof TraceError && error.offset === 0 ? error.reason : reasonOf(error);
   const message = `Cannot read ${name}: ${reason}`;
   const { code } = error as NodeJS.ErrnoException;

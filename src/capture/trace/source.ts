@@ -1,5 +1,5 @@
 /** The bytes of a trace: of a file or of standard input, decompressed where they are gzip or zstd. */
-import { closeSync, fstatSync, openSync, read, readSync } from "node:fs";
+import { closeSync, fstatSync, openSync, read, readSync, statSync } from "node:fs";
 import { createGunzip, createZstdDecompress, type Gunzip, type ZstdDecompress } from "node:zlib";
 import { TraceError } from "./frame.ts";
 import { Window } from "./window.ts";
@@ -141,7 +141,7 @@ class DecompressingSource implements Source {
 
   async #finish(): Promise<void> {
     if (this.frames && (!this.frames.isWhole || this.input.available > 0)) {
-      throw new Error("unexpected end of file");
+      throw Object.assign(new Error("unexpected end of file"), { code: "Z_BUF_ERROR" });
     }
     await this.#wait(() => this.#decoder.end());
   }
@@ -158,9 +158,13 @@ class DecompressingSource implements Source {
 
 /** Bytes of what is stored there, 0 if that is not known. Throws the error of stat. */
 export function sizeOf(path: string): number {
-  if (path !== STANDARD_INPUT) return Bun.file(path).size;
-  const stat = fstatSync(0);
+  const stat = path === STANDARD_INPUT ? fstatSync(0) : statSync(path);
   return stat.isFile() ? stat.size : 0;
+}
+
+/** Whether it can be read only once: standard input, or a pipe. Throws the error of stat. */
+export function isStream(path: string): boolean {
+  return path === STANDARD_INPUT || !statSync(path).isFile();
 }
 
 /**
@@ -182,6 +186,11 @@ export async function openSource(path: string, size: number): Promise<{ source: 
     source.close();
     throw error;
   }
+}
+
+/** Whether an error tells of the file, not of a mistake of ours. */
+export function isOfFile(error: unknown): boolean {
+  return error instanceof TraceError || (error as NodeJS.ErrnoException).code !== undefined;
 }
 
 /** What went wrong, in words: of the parser, of the system, or of the decompressor. */

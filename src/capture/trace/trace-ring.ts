@@ -36,7 +36,7 @@ export class TraceRing {
     this.#packet.view = view;
   }
 
-  /** Whether no record waits. After `setWaiting(true)` this decides whether one may sleep. */
+  /** Whether no record waits. */
   get isEmpty(): boolean {
     if (this.#find() >= 0) return false;
     this.release();
@@ -110,7 +110,10 @@ export class TraceRing {
     return done;
   }
 
-  /** Asks to be woken, by the eventfd that the reader was started with, at the next record or at the end; or no more. */
+  /**
+   * Asks to be woken, by the eventfd that the reader was started with, at the next record or at the end; or no more. One
+   * may sleep if then the ring is empty and not at its end.
+   */
   setWaiting(isWaiting: boolean): void {
     Atomics.store(this.#words, CONSUMER_WAITS, isWaiting ? 1 : 0);
   }
