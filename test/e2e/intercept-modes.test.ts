@@ -141,6 +141,30 @@ test.each(["combined", "separate"] as const)("a tcpcopy 1.x is served, %s", asyn
   expect(account.flows.registered).toBe(100);
 });
 
+test("a tcpcopy 1.x that registers nothing gets all responses, until another takes its place", async () => {
+  await startNginx(lab, lab.target, 8080);
+  const single = { ...ROUTED, by: "nothing", compat: "combined" } as const;
+  const intercept = await startCatching(lab, assistant, [...FILTER, "--compat", "--single"]);
+  const one = startFakeCopy(lab, lab.online, { ...single, sessions: 20, firstPort: freshPort() });
+  await one.done(20);
+  await intercept.settled(20);
+  // For 3 s others share the responses with it.
+  await intercept.report("3 s", ({ seconds }) => seconds > 3.5);
+  const other = startFakeCopy(lab, lab.online, { ...single, sessions: 20, firstPort: freshPort() });
+  await one.event("closed");
+  await other.event("welcome");
+});
+
+test("with -c another is refused", async () => {
+  const intercept = await startCatching(lab, assistant, [...FILTER, "--compat", "--single", "-c"]);
+  const single = { ...ROUTED, by: "nothing", compat: "combined", sessions: 0 } as const;
+  const one = startFakeCopy(lab, lab.online, single);
+  await intercept.report("3 s with a copy", ({ seconds, clients }) => seconds > 3.5 && clients === 1);
+  startFakeCopy(lab, lab.online, single);
+  await intercept.running.line(/^warning: refused 10\.0\.0\.1:\d+: .* is connected, and -c protects it/);
+  expect(one.events().filter(({ kind }) => kind === "closed")).toEqual([]);
+});
+
 test("on the target a tcpcopy 1.x registers its flows, and real clients are served", async () => {
   await startNginx(lab, lab.target, 8080);
   const intercept = await startCatching(lab, lab.target, ["-o", ":8080", "--compat"]);
