@@ -6,6 +6,7 @@ import type { Failure } from "../native/failure.ts";
 import { EFD_CLOEXEC, EFD_NONBLOCK, IPPROTO_TCP, libc } from "../native/libc.ts";
 import type { CaptureCounts } from "../ops/summary.ts";
 import type { TraceConfig } from "../worker/config.ts";
+import { TRACE_READER } from "../worker/trace-entry.ts";
 import { kernelServices } from "./load.ts";
 import type { Plan } from "./plan.ts";
 
@@ -75,7 +76,7 @@ export async function recordedSource(
       wake,
     },
     warn,
-    new URL("../worker/trace-reader.ts", import.meta.url).href,
+    TRACE_READER,
   );
   await reader.ready;
   return {

@@ -151,6 +151,7 @@ export function takeFin(c: Context, s: number): void {
 
 function enterTimeWait(c: Context, s: number): void {
   enterTimed(c, s, TIME_WAIT);
+  c.users?.leave(s);
   c.times[s * TIMES + SINCE] = c.now;
   c.wheel.arm(s, c.now + TIME_WAIT_SPAN);
 }

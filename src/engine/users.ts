@@ -1,6 +1,6 @@
 /**
  * Sessions as the users of a load test: only so many have connections at a time, the others wait in the order in which they
- * came. A session is a user from its first connection to its end.
+ * came. A session is a user until both sides have closed its connection.
  */
 import { NONE } from "./table.ts";
 
@@ -12,9 +12,12 @@ const USER = 3;
 
 export class Users {
   private count = 0;
+  private waiting = 0;
   /** By session. */
   private readonly states: Uint8Array;
   private readonly queue: Int32Array;
+  /** By session: its place in the queue, where it waits. */
+  private readonly places: Int32Array;
   private head = 0;
   private tail = 0;
 
@@ -24,7 +27,8 @@ export class Users {
     private readonly limit: number,
   ) {
     this.states = new Uint8Array(capacity);
-    // A session that ended while it waited leaves a stale entry, and may come to wait again.
+    this.places = new Int32Array(capacity);
+    // A session that ended while it waited leaves a stale entry.
     this.queue = new Int32Array(2 ** Math.ceil(Math.log2(2 * capacity)));
   }
 
@@ -32,13 +36,16 @@ export class Users {
   admit(s: number): boolean {
     const state = this.states[s]!;
     if (state === USER) return true;
-    if (state === INVITED || (state === IDLE && this.head === this.tail && this.count < this.limit)) {
+    if (state === INVITED || (state === IDLE && this.waiting === 0 && this.count < this.limit)) {
       if (state === IDLE) this.count++;
       this.states[s] = USER;
       return true;
     }
     if (state === IDLE) {
+      if (this.tail - this.head === this.queue.length) this.forgetStale();
       this.states[s] = WAITING;
+      this.waiting++;
+      this.places[s] = this.tail;
       this.queue[this.tail++ & (this.queue.length - 1)] = s;
     }
     return false;
@@ -47,18 +54,34 @@ export class Users {
   /** The next session whose turn it is, or NONE. */
   invite(): number {
     while (this.count < this.limit && this.head !== this.tail) {
-      const s = this.queue[this.head++ & (this.queue.length - 1)]!;
-      if (this.states[s] !== WAITING) continue;
+      const place = this.head++;
+      const s = this.queue[place & (this.queue.length - 1)]!;
+      if (this.states[s] !== WAITING || this.places[s] !== place) continue;
       this.states[s] = INVITED;
+      this.waiting--;
       this.count++;
       return s;
     }
     return NONE;
   }
 
-  /** The session has ended. */
+  /** The session has ended, or needs no connection for now. */
   leave(s: number): void {
     if (this.states[s]! >= INVITED) this.count--;
+    else if (this.states[s] === WAITING) this.waiting--;
     this.states[s] = IDLE;
+  }
+
+  /** Makes room in a full queue, half of which at least is stale. */
+  private forgetStale(): void {
+    const mask = this.queue.length - 1;
+    const { head, tail } = this;
+    this.tail = head;
+    for (let place = head; place !== tail; place++) {
+      const s = this.queue[place & mask]!;
+      if (this.states[s] !== WAITING || this.places[s] !== place) continue;
+      this.places[s] = this.tail;
+      this.queue[this.tail++ & mask] = s;
+    }
   }
 }

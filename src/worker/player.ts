@@ -37,6 +37,7 @@ export class Player {
   private progress = -1;
   private progressAt = 0;
   private nextAt = 0;
+  private hasEnded = false;
 
   constructor(
     private readonly config: TraceConfig,
@@ -86,6 +87,11 @@ export class Player {
   /** Whether all was played, and the targets have nothing more to say. */
   isDone(now: number): boolean {
     if (!this.ring.isEnd) return false;
+    if (!this.hasEnded) {
+      // Whoever was still connected when the recording ended is gone.
+      this.hasEnded = true;
+      this.engine.endClients(now);
+    }
     this.lookForProgress(now);
     const { counters } = this;
     const quiet = now - this.progressAt;
