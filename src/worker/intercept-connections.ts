@@ -163,12 +163,23 @@ export class Connections {
       }
       this.accepted++;
       const { fd, address, port } = socket;
+      if (!this.#watch(fd)) continue;
       const connection = new Connection(fd, address, formatEndpoint(address, port), this.#dirty);
       connection.peer = this.server.accept(address, this.host.handlersFor(connection), now);
       this.#all.set(fd, connection);
-      this.epoll.add(fd, EPOLLIN);
       // Its clock runs, and it may have crowded out another.
       this.#due = now;
+    }
+  }
+
+  /** False, and the connection closed, where the kernel watches no more descriptors for this user. */
+  #watch(fd: number): boolean {
+    try {
+      this.epoll.add(fd, EPOLLIN);
+      return true;
+    } catch {
+      close(fd);
+      return false;
     }
   }
 

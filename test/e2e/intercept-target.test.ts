@@ -60,8 +60,20 @@ test("forged connections are answered to the copy, and nobody else notices", asy
     sessions: 300,
     together: 10,
     firstPort: freshPort(),
+    question: { what: "probe", client: CLIENTS[0]!, clientPort: 10_000, server: TARGET, serverPort: 8080 },
   });
   await copy.done(300);
+  expect(await copy.event("facts")).toMatchObject({
+    id: 1,
+    mode: "target",
+    hook: "tcx",
+    interfaces: ["lo", "net0"],
+    caught: 0,
+    route: { type: "unicast", interface: "net0", gateway: "10.0.0.1", mtu: 1500 },
+    rpFilter: { all: expect.any(Number), interface: expect.any(Number) },
+    ipForward: expect.any(Number),
+    listening: true,
+  });
   const before = real.good();
   await until("a real client is served on", () => real.good() > before + 5);
   expect(real.bad()).toBe(0);
