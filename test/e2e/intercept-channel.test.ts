@@ -1,6 +1,6 @@
 /** The port that copies connect to: who else knocks there changes nothing for them. */
 import { afterAll, afterEach, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
-import { chmodSync, readFileSync, writeFileSync } from "node:fs";
+import { chmodSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { TARGET } from "../../src/demo/network.ts";
 import { startCatching, startFakeCopy } from "../support/fake-copies.ts";
@@ -108,8 +108,8 @@ test("scanners, garbage and 10,000 connections cost copies nothing", async () =>
   );
   expect(account.connections.unfinished).toBeLessThanOrEqual(64);
   expect(account.clients).toBe(1);
-  const status = readFileSync(`/proc/${intercept.running.pid}/status`, "utf8");
-  console.log("memory after 13,000 connections:", /VmRSS:.*/.exec(status)?.[0], intercept.last()?.rss_mb);
+  // Far below what 13,000 connections would take: 4 MiB wait for a copy at most.
+  expect(intercept.last()!.rss_mb).toBeLessThan(250);
   expect(copy.events().filter(({ kind }) => kind === "closed")).toEqual([]);
   expect(copy.events().at(-1)).toMatchObject({ failed: 0 });
   await until("unfinished handshakes end", () => intercept.last()?.connections.unfinished === 0);
