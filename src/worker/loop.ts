@@ -77,8 +77,8 @@ export function runLoop(config: DataPlaneConfig, wake: number, handlers: LoopHan
   };
   const isEmpty = (): boolean => requests.isEmpty && responses.isEmpty;
   const send = (): void => {
-    // An intercept should know of a flow before its target answers.
-    intercepts?.flush();
+    // An intercept must know of a flow before its target answers; what is lost here is sent again.
+    if (intercepts && !intercepts.settle(onResponse)) for (const batch of batches) batch.clear();
     sendAll(batches, injectors, counters, shared.lag);
   };
 

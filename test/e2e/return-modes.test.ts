@@ -50,9 +50,28 @@ const pool = ["-c", "10.9.0.1-10.9.0.20"];
 const pool6 = ["-c", "fd00:9::1-fd00:9::10"];
 
 const MODES: Mode[] = [
-  { name: "target, a pool", host: onTarget, at: TARGET, intercept: ["-o", ":8080", "--linger", "1"], copy: pool, sources: /^10\.9\.0\.\d+$/, close: true },
-  { name: "nfqueue", host: onTarget, at: TARGET, intercept: ["--mode", "nfqueue", "-o", ":8080", "-x", "10.0.0.1,10.5.0.2"] },
-  { name: "nfqueue, short connections", host: onTarget, at: TARGET, intercept: ["--mode", "nfqueue", "-o", ":8080", "-x", "10.0.0.1,10.5.0.2"], close: true },
+  {
+    name: "target, a pool",
+    host: onTarget,
+    at: TARGET,
+    intercept: ["-o", ":8080", "--linger", "1"],
+    copy: pool,
+    sources: /^10\.9\.0\.\d+$/,
+    close: true,
+  },
+  {
+    name: "nfqueue",
+    host: onTarget,
+    at: TARGET,
+    intercept: ["--mode", "nfqueue", "-o", ":8080", "-x", "10.0.0.1,10.5.0.2"],
+  },
+  {
+    name: "nfqueue, short connections",
+    host: onTarget,
+    at: TARGET,
+    intercept: ["--mode", "nfqueue", "-o", ":8080", "-x", "10.0.0.1,10.5.0.2"],
+    close: true,
+  },
 ];
 for (const hook of ["tcx", "xdp"]) {
   for (const forwards of [true, false]) {
@@ -61,14 +80,50 @@ for (const hook of ["tcx", "xdp"]) {
     const base = { host: onThird, at: THIRD, prepare };
     const intercept = ["-o", "10.0.0.2:8080", "--hook", hook, "--linger", "1"];
     MODES.push({ ...base, name, intercept, close: !forwards });
-    if (forwards) MODES.push({ ...base, name: `${name}, a pool`, intercept, copy: pool, sources: /^10\.9\.0\.\d+$/, close: true });
+    if (forwards)
+      MODES.push({
+        ...base,
+        name: `${name}, a pool`,
+        intercept,
+        copy: pool,
+        sources: /^10\.9\.0\.\d+$/,
+        close: true,
+      });
   }
   const intercept6 = ["-o", "[fd00::2]:8080", "--hook", hook, "--linger", "1"];
-  MODES.push({ name: `assistant, IPv6, ${hook}`, host: onThird, at: THIRD, intercept: intercept6, ip6: true, close: hook === "xdp", prepare: () => setForwarding(third, true) });
-  MODES.push({ name: `assistant, IPv6, ${hook}, a pool`, host: onThird, at: `[${THIRD6}]`, intercept: [...intercept6, "-b", THIRD6], ip6: true, copy: pool6, sources: /^fd00:9::/, close: hook === "tcx", prepare: () => setForwarding(third, true) });
+  MODES.push({
+    name: `assistant, IPv6, ${hook}`,
+    host: onThird,
+    at: THIRD,
+    intercept: intercept6,
+    ip6: true,
+    close: hook === "xdp",
+    prepare: () => setForwarding(third, true),
+  });
+  MODES.push({
+    name: `assistant, IPv6, ${hook}, a pool`,
+    host: onThird,
+    at: `[${THIRD6}]`,
+    intercept: [...intercept6, "-b", THIRD6],
+    ip6: true,
+    copy: pool6,
+    sources: /^fd00:9::/,
+    close: hook === "tcx",
+    prepare: () => setForwarding(third, true),
+  });
 }
 
-for (const { name, host, intercept, at, copy: more = [], ip6 = false, close = false, sources, prepare } of MODES) {
+for (const {
+  name,
+  host,
+  intercept,
+  at,
+  copy: more = [],
+  ip6 = false,
+  close = false,
+  sources,
+  prepare,
+} of MODES) {
   test(`${name}: each request once, and nobody else notices`, async () => {
     if (host === onThird) third ??= createThird(lab);
     prepare?.();
@@ -76,10 +131,18 @@ for (const { name, host, intercept, at, copy: more = [], ip6 = false, close = fa
     const catching = await startIntercept(lab, host(), intercept);
     const target = ip6 ? `[${TARGET6}]` : TARGET;
     const copy = await startCopy(lab, ["-x", `80-${target}:8080`, "-s", at, ...more]);
-    const visits = [await startVisitors(lab, lab.online, `http://${TARGET}:8080`), await startVisitors(lab, elsewhere, "http://10.5.0.1:8080")];
+    const visits = [
+      await startVisitors(lab, lab.online, `http://${TARGET}:8080`),
+      await startVisitors(lab, elsewhere, "http://10.5.0.1:8080"),
+    ];
     const [broken, out] = [brokenConnections(lab.client), ghosts.map((ghost) => ghost.count())];
 
-    const result = await load(lab, { url: `http://${ip6 ? `[${ONLINE6}]` : ONLINE}`, rate: 1500, count: 3000, close });
+    const result = await load(lab, {
+      url: `http://${ip6 ? `[${ONLINE6}]` : ONLINE}`,
+      rate: 1500,
+      count: 3000,
+      close,
+    });
     const visitors = await Promise.all(visits.map((end) => end()));
     const { code, report } = await copy.stop();
     const caught = await catching.stop();
@@ -90,7 +153,10 @@ for (const { name, host, intercept, at, copy: more = [], ip6 = false, close = fa
       expect(Math.min(short, checks)).toBeGreaterThan(5);
     }
     expect(brokenConnections(lab.client)).toBe(broken);
-    const [sent, arrived] = [await readRequests(from), (await readRequests(to)).filter((request) => !isVisit(request))];
+    const [sent, arrived] = [
+      await readRequests(from),
+      (await readRequests(to)).filter((request) => !isVisit(request)),
+    ];
     const what = sources ? asked : askedBy;
     expect(compareContents(sent.map(what), arrived.map(what))).toEqual(EXACTLY_ONCE);
     if (sources) for (const { address } of arrived) expect(address).toMatch(sources);

@@ -15,7 +15,8 @@ export function countGhosts(namespace: string, port: number, own: readonly strin
   const chain = ["type filter hook prerouting priority -400", ...passes, ` tcp sport ${port} counter`];
   run(namespace, "nft", `table inet ${TABLE} {\n chain in {\n ${chain.join("\n ")}\n }\n}`);
   return {
-    count: () => Number(/counter packets (\d+)/.exec(run(namespace, "nft", "list", "table", "inet", TABLE))![1]),
+    count: () =>
+      Number(/counter packets (\d+)/.exec(run(namespace, "nft", "list", "table", "inet", TABLE))![1]),
     remove: () => void run(namespace, "nft", "delete", "table", "inet", TABLE),
   };
 }

@@ -43,13 +43,7 @@ export function setFilter(namespace: string, value: 0 | 1 | 2): void {
 /** Whether a host forwards. */
 export function setForwarding(namespace: string, on: boolean): void {
   const value = on ? 1 : 0;
-  run(
-    namespace,
-    "sysctl",
-    "-qw",
-    `net.ipv4.ip_forward=${value}`,
-    `net.ipv6.conf.all.forwarding=${value}`,
-  );
+  run(namespace, "sysctl", "-qw", `net.ipv4.ip_forward=${value}`, `net.ipv6.conf.all.forwarding=${value}`);
 }
 
 /** A link between two hosts; the addresses are of /24 and /64. */
@@ -67,7 +61,8 @@ export function joinHosts(
     [right, rightName, rightAddresses],
   ] as const) {
     run(host, "sysctl", "-qw", `net.ipv6.conf.${device}.accept_dad=0`);
-    for (const address of addresses) addAddress(host, device, `${address}/${address.includes(":") ? 64 : 24}`);
+    for (const address of addresses)
+      addAddress(host, device, `${address}/${address.includes(":") ? 64 : 24}`);
     ip("-n", host, "link", "set", "dev", device, "up");
   }
 }

@@ -10,7 +10,11 @@ export interface Visits {
 }
 
 /** Starts them in a namespace; the function that is returned ends them. */
-export async function startVisitors(lab: Lab, namespace: string, url: string): Promise<() => Promise<Visits>> {
+export async function startVisitors(
+  lab: Lab,
+  namespace: string,
+  url: string,
+): Promise<() => Promise<Visits>> {
   const running = lab.start(namespace, [process.execPath, join(import.meta.dir, "visitors.ts"), url]);
   await running.line(/^visiting/);
   return async () => {

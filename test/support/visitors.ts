@@ -2,6 +2,8 @@
  * Clients of the target that have nothing to do with xcopy: short connections one after the other, and a health check on a
  * connection that stays, every 100 ms. usage: bun visitors.ts URL. At SIGTERM it prints how it went as JSON.
  */
+export {};
+
 const url = process.argv[2]!;
 /** ms. */
 const INTERVAL = 100;
