@@ -41,9 +41,18 @@ function returnPathOf(plan: Plan): ReturnPath {
   return { mode: intercepts.length > 0 ? "intercept" : "direct", intercepts };
 }
 
-/** Keeps the return path up to date, and says that an intercept came or went, and what follows. */
-function watchIntercepts(plan: Plan, path: ReturnPath, log: Log): (state: InterceptState) => void {
+/**
+ * Keeps the return path up to date, and says that an intercept came or went, and what follows. One that was not there
+ * from the start is for the preflight to judge, if there is one.
+ */
+function watchIntercepts(
+  plan: Plan,
+  path: ReturnPath,
+  log: Log,
+  judged: boolean,
+): (state: InterceptState) => void {
   const known = new Set<number>();
+  const away = new Set<number>();
   return ({ index, up, text, welcome, covers }) => {
     const { label } = plan.intercepts[index]!;
     const mode = welcome ? ` (${welcome.mode})` : "";
@@ -55,13 +64,20 @@ function watchIntercepts(plan: Plan, path: ReturnPath, log: Log): (state: Interc
     if (up) {
       log.info(`intercept ${label}${mode}: connected${known.has(index) ? " again" : ""}`);
       known.add(index);
+      away.delete(index);
+    } else if (away.has(index)) {
+      log.warn(`intercept ${label}${mode}: not back: ${text}`);
     } else if (known.has(index)) {
+      away.add(index);
       const targets = covers.map((path) => {
         const { target, targetPort } = plan.paths[path]!;
         return formatEndpoint(target, targetPort);
       });
       const held = [...new Set(targets)].join(", ");
       log.warn(`intercept ${label}${mode}: lost (${text}); nothing is sent to ${held} until it is back`);
+    } else if (!judged) {
+      away.add(index);
+      log.warn(`intercept ${label}: not there (${text}); nothing that it would catch is sent until it is`);
     }
   };
 }
@@ -125,7 +141,7 @@ async function copy(
   const config = dataPlaneConfig(plan, options, kernel, source.trace);
   const shared = viewShared(config.shared);
   const path = returnPathOf(plan);
-  const plane = startDataPlane(config, watchIntercepts(plan, path, log));
+  const plane = startDataPlane(config, watchIntercepts(plan, path, log, !options.force));
   if (!(await begin(plan, options, source, plane, stop))) {
     plane.stop();
     log.info("ended before the first request");

@@ -68,6 +68,7 @@ export const PROT_WRITE = 2;
 export const MAP_SHARED = 1;
 export const EPOLL_CTL_ADD = 1;
 export const EPOLLIN = 1;
+export const POLLIN = 1;
 export const POLLOUT = 4;
 export const EFD_NONBLOCK = 0o4000;
 export const EFD_CLOEXEC = 0o2000000;

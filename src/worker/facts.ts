@@ -1,6 +1,7 @@
 /**
  * What a copy can ask this host, to find out why answers do not come back: ASK of the channel.
  *
+ *     { id, what: "sync" }                                      -> { id }: all that came before has been read
  *     { id, what: "route", address }                            -> { id, route }
  *     { id, what: "probe", client, clientPort, server, serverPort } -> { id, ...ProbeFacts }
  *
@@ -208,6 +209,7 @@ function probe(questions: Questions, question: Ask): ProbeFacts | { error: strin
 /** Answers a copy's question. `now`: us. */
 export function answer(questions: Questions, question: Ask, now: number): Facts {
   const { id, what } = question;
+  if (what === "sync") return { id };
   if (questions.isTired(now)) return { id, error: "too many questions; ask again in a second" };
   if (what === "probe") return { id, ...probe(questions, question) };
   const address = typeof question.address === "string" ? parseAddress(question.address) : null;

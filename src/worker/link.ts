@@ -5,7 +5,7 @@ import { CompatClient } from "../channel/compat-client.ts";
 import type { Client } from "../channel/contract.ts";
 import type { Facts, Welcome } from "../channel/messages.ts";
 import { close, connect, connectResult, flush, isLater, receive } from "../channel/socket.ts";
-import { address, EPOLL_CTL_ADD, EPOLLIN, libc, POLLOUT, strerror } from "../native/libc.ts";
+import { address, EPOLL_CTL_ADD, EPOLLIN, libc, POLLIN, POLLOUT, strerror } from "../native/libc.ts";
 import type { Packet } from "../wire/packet.ts";
 import type { ChannelConfig, InterceptConfig } from "./config.ts";
 
@@ -16,13 +16,15 @@ const READS = 4;
 const CONNECT_SPAN = 2_000_000;
 /** us between two looks at a connection that is being made. */
 const CONNECT_LOOK = 5000;
+/** Questions from this number on ask for nothing but an answer. */
+const SYNC = 0x80000000;
 
 export interface LinkHandlers {
   onWelcome(welcome: Welcome, link: Link): void;
   onResponse(packet: Packet): void;
   onFacts(facts: Facts): void;
-  /** It could not be made, or is lost, for this reason; it is tried again. */
-  onLost(text: string): void;
+  /** It could not be made, or is lost, for this reason; it is tried again. `said`: the other side gave the reason. */
+  onLost(text: string, said: boolean): void;
 }
 
 export class Link {
@@ -35,6 +37,9 @@ export class Link {
   private isConnected = false;
   private retryAt = 0;
   private deadline = 0;
+  /** Questions of `sync` on this connection, and answers. */
+  private asked = 0;
+  private answered = 0;
 
   constructor(
     private readonly config: InterceptConfig,
@@ -42,15 +47,18 @@ export class Link {
     instance: Uint8Array,
     private readonly handlers: LinkHandlers,
   ) {
-    const { onResponse, onFacts } = handlers;
+    const { onResponse } = handlers;
     const clientHandlers = {
       onResponse,
-      onFacts,
+      onFacts: (facts: Facts) => {
+        if (facts.id >= SYNC) this.answered++;
+        else handlers.onFacts(facts);
+      },
       onWelcome: (welcome: Welcome) => {
         this.backoff.reset();
         handlers.onWelcome(welcome, this);
       },
-      onClosed: (_code: string, text: string) => handlers.onLost(text),
+      onClosed: (code: string, text: string) => handlers.onLost(text, code !== "ended"),
     };
     this.client = compat
       ? new CompatClient(clientHandlers)
@@ -60,6 +68,16 @@ export class Link {
   /** Whether responses come and registrations go. */
   get isOpen(): boolean {
     return this.isConnected && this.client.state === "open";
+  }
+
+  /** Asks the intercept to say when it has read all that was registered here: see `isSynced`. */
+  sync(): void {
+    if (this.isOpen && this.client.ask({ id: SYNC + this.asked, what: "sync" })) this.asked++;
+  }
+
+  /** Whether it has said so; of a connection that is not open there is nothing to wait for. */
+  get isSynced(): boolean {
+    return !this.isOpen || this.asked === this.answered;
   }
 
   /** Does what can be done without waiting. `now`: us. */
@@ -98,7 +116,7 @@ export class Link {
   private begin(now: number): void {
     const fd = connect(this.config);
     if (fd < 0) {
-      this.handlers.onLost(strerror(-fd));
+      this.handlers.onLost(strerror(-fd), false);
       this.retryAt = now + this.backoff.next(Math.random());
       return;
     }
@@ -121,6 +139,8 @@ export class Link {
       return;
     }
     this.isConnected = true;
+    this.asked = 0;
+    this.answered = 0;
     this.client.begin(now);
   }
 
@@ -136,7 +156,7 @@ export class Link {
   }
 
   private fail(text: string, now: number): void {
-    this.handlers.onLost(text);
+    this.handlers.onLost(text, false);
     this.lose(now);
   }
 
@@ -146,6 +166,13 @@ export class Link {
     this.isConnected = false;
     this.retryAt = now + this.backoff.next(Math.random());
   }
+}
+
+/** Waits until one of the links has something to read, ms. */
+export function waitForAny(links: readonly Link[], ms: number): void {
+  const events = new Int32Array(new ArrayBuffer(8 * links.length));
+  for (const [index, { epoll }] of links.entries()) events.set([epoll, POLLIN], 2 * index);
+  libc.poll(address(events), links.length, ms);
 }
 
 const poll = new Int32Array(new ArrayBuffer(8));
