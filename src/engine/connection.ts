@@ -23,6 +23,7 @@ import {
   FIN_SENT,
   FIRST_ACK,
   FLAGS,
+  FORGIVEN,
   FREE,
   HALF_CLOSE,
   HAS_DUPLICATES,
@@ -166,6 +167,7 @@ export function connect(c: Context, s: number, path: number, port: number): void
   const first = cursor === NONE ? w[row + STREAM_END]! : c.segments.words[cursor * SEGMENT + SEQ]!;
   if (w[row + CONNECTIONS]! > 0 && cursor !== NONE) {
     w[row + FIRST_ACK] = c.segments.words[cursor * SEGMENT + ACK_NUMBER]!;
+    w[row + FORGIVEN] = 0;
   }
   const header = ipHeaderLength(c.paths[path]!.pair.family) + 20;
   w[row + STATE] = SYN_SENT;

@@ -42,6 +42,7 @@ import {
   OFFER_SACK,
   OFFER_TIMESTAMPS,
   OFFER_WSCALE,
+  OFFERS,
   ONLINE_ADDRESS,
   PATH,
   PORT,
@@ -101,7 +102,8 @@ export class Engine {
     if (s === NONE || port === NONE) return NONE;
     const row = s * ROW;
     if (from) mapAddress(from, c.words, row + CLIENT_ADDRESS);
-    c.words[row + FLAGS] = CLIENTLESS | OFFER_SACK | OFFER_TIMESTAMPS;
+    c.words[row + FLAGS] = CLIENTLESS;
+    c.words[row + OFFERS] = OFFER_SACK | OFFER_TIMESTAMPS;
     c.words[row + OFFER_MSS] = OWN_MSS;
     c.words[row + OFFER_WSCALE] = OWN_WSCALE;
     c.times[s * TIMES + ACTIVE_AT] = now;

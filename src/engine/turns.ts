@@ -5,6 +5,7 @@
 import { distance } from "../wire/tcp.ts";
 import type { Context } from "./context.ts";
 import { COUNTER } from "./counters.ts";
+import { forgive, isBehind, patienceEnds } from "./multiplexed.ts";
 import { ACK_NUMBER, BEGUN, MARKS, SEGMENT, SEQ, THINK, TURN_START } from "./segments.ts";
 import {
   CLOSE_WAIT,
@@ -14,6 +15,7 @@ import {
   FLAGS,
   HEAD,
   LAST_PUSH,
+  MULTIPLEXED,
   NONE,
   OVERDUE,
   PROGRESS_AT,
@@ -55,16 +57,22 @@ export function isAnswered(c: Context, s: number, nextAck: number): boolean {
   if (!isDelivered(c, s)) return false;
   if (w[row + STATE] === CLOSE_WAIT) return true; // nothing more will come
   const received = distance(w[row + RCV_NXT]!, w[row + TURN_RCV]!);
+  const isMultiplexed = (flags & MULTIPLEXED) !== 0;
+  const behind = isMultiplexed && isBehind(c, s, nextAck);
   let at = c.times[s * TIMES + PROGRESS_AT]! + c.config.turnTimeout;
-  if (received > 0) {
+  if (received > 0 && behind) {
+    at = patienceEnds(c, s);
+  } else if (received > 0 || (isMultiplexed && !behind)) {
     const expected = distance(nextAck, w[row + TURN_ACK]!);
     const pushed = (flags & LAST_PUSH) !== 0;
     if (pushed && received >= expected) return true;
     const quiet = c.config.quiet || Math.min(MOST_QUIET, Math.max(LEAST_QUIET, 2 * w[row + SRTT]!));
-    at = c.times[s * TIMES + RESPONSE_AT]! + (pushed ? quiet : quiet * QUIET_WITHOUT_PUSH);
+    const last = c.times[s * TIMES + (received > 0 ? RESPONSE_AT : PROGRESS_AT)]!;
+    at = last + (pushed || received <= 0 ? quiet : quiet * QUIET_WITHOUT_PUSH);
   }
   if (!hasCome(c, s, at)) return false;
-  if (received <= 0) {
+  if (isMultiplexed) forgive(c, s, nextAck, received > 0);
+  if (received <= 0 && (behind || !isMultiplexed)) {
     c.counters[COUNTER.turnsOverdue]!++;
     // A second one in a row: nobody answers what this session sends.
     w[row + FLAGS]! |= flags & OVERDUE ? STREAMING : OVERDUE;
