@@ -15,7 +15,7 @@ import { ACK, distance, FIN, RST, SYN, URG } from "../wire/tcp.ts";
 import { newRow, OWN_MSS, OWN_WSCALE, openSession, takeData, takeEnd, takeSyn } from "./clients.ts";
 import { connect, endSession } from "./connection.ts";
 import { Context, type EngineConfig } from "./context.ts";
-import { COUNTER } from "./counters.ts";
+import { COUNTER, type DropReason } from "./counters.ts";
 import { dropAllTurns } from "./drop.ts";
 import { emitControl, emitReset, hasRoom } from "./emit.ts";
 import { arm, expire } from "./expiry.ts";
@@ -44,6 +44,7 @@ import {
   OFFER_WSCALE,
   OFFERS,
   ONLINE_ADDRESS,
+  OPEN_AT_ONCE,
   PATH,
   PORT,
   PROGRESS_AT,
@@ -274,12 +275,19 @@ export class Engine {
       if (sent === "over") {
         endSession(c, s, "ended", (c.words[row + FLAGS]! & CLIENT_RST) !== 0);
       } else {
-        if (sent === "no port") dropAllTurns(c, s, "ports");
+        if (sent !== "done") this.giveUpOpening(s, sent === "no port" ? "ports" : "memory");
         arm(c, s);
       }
     }
     c.counters[COUNTER.memory] = c.segments.used;
     return true;
+  }
+
+  /** No connection for what the session has: the next turn is to try again, if the client has not closed. */
+  private giveUpOpening(s: number, reason: DropReason): void {
+    dropAllTurns(this.c, s, reason);
+    this.c.words[s * ROW + FLAGS]! &= ~OPEN_AT_ONCE;
+    this.c.makeReady(s);
   }
 
   /** Whether a turn was held up just now by an answer that has not been seen: look again soon. */

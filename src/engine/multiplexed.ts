@@ -42,22 +42,23 @@ export function recognize(c: Context, s: number, segment: number): void {
 
 /**
  * Whether the target has sent less on this connection, beyond what is put down to shorter answers, than production had when
- * the client had acknowledged up to `nextAck`.
+ * the client had acknowledged up to `nextAck`. Takes note of how long the target takes for its answers.
  */
 export function isBehind(c: Context, s: number, nextAck: number): boolean {
-  return deficit(c, s, nextAck) > c.words[s * ROW + TOLERATED]!;
+  const row = s * ROW;
+  const took = c.times[s * TIMES + RESPONSE_AT]! - c.times[s * TIMES + PROGRESS_AT]!;
+  if (took > c.words[row + RESPONSE_TIME]!) {
+    c.words[row + RESPONSE_TIME] = Math.min(took, c.config.turnTimeout);
+  }
+  return deficit(c, s, nextAck) > c.words[row + TOLERATED]!;
 }
 
 /** When a target that has begun to answer the open turn, and is behind, has been silent for long enough, us. */
 export function patienceEnds(c: Context, s: number): number {
-  const row = s * ROW;
-  const responseAt = c.times[s * TIMES + RESPONSE_AT]!;
-  const progressAt = c.times[s * TIMES + PROGRESS_AT]!;
-  const took = Math.min(responseAt - progressAt, c.config.turnTimeout);
-  if (took > c.words[row + RESPONSE_TIME]!) c.words[row + RESPONSE_TIME] = took;
-  const measured = PATIENCE_FACTOR * c.words[row + RESPONSE_TIME]!;
+  const time = s * TIMES;
+  const measured = PATIENCE_FACTOR * c.words[s * ROW + RESPONSE_TIME]!;
   const patience = c.config.quiet || Math.min(c.config.turnTimeout, Math.max(LEAST_PATIENCE, measured));
-  return Math.max(responseAt, progressAt) + patience;
+  return Math.max(c.times[time + RESPONSE_AT]!, c.times[time + PROGRESS_AT]!) + patience;
 }
 
 /**
