@@ -24,7 +24,7 @@ import {
 } from "./clients.ts";
 import { connect, endSession } from "./connection.ts";
 import { Context, type EngineConfig } from "./context.ts";
-import { COUNTER } from "./counters.ts";
+import { COUNTER, type DropReason } from "./counters.ts";
 import { dropAllTurns } from "./drop.ts";
 import { emitControl, emitReset, hasRoom } from "./emit.ts";
 import { arm, expire } from "./expiry.ts";
@@ -51,7 +51,9 @@ import {
   OFFER_SACK,
   OFFER_TIMESTAMPS,
   OFFER_WSCALE,
+  OFFERS,
   ONLINE_ADDRESS,
+  OPEN_AT_ONCE,
   PATH,
   PORT,
   PROGRESS_AT,
@@ -110,7 +112,8 @@ export class Engine {
     if (s === NONE || port === NONE) return NONE;
     const row = s * ROW;
     if (from) mapAddress(from, c.words, row + CLIENT_ADDRESS);
-    c.words[row + FLAGS] = CLIENTLESS | OFFER_SACK | OFFER_TIMESTAMPS;
+    c.words[row + FLAGS] = CLIENTLESS;
+    c.words[row + OFFERS] = OFFER_SACK | OFFER_TIMESTAMPS;
     c.words[row + OFFER_MSS] = OWN_MSS;
     c.words[row + OFFER_WSCALE] = OWN_WSCALE;
     c.times[s * TIMES + ACTIVE_AT] = now;
@@ -288,7 +291,7 @@ export class Engine {
       if (sent === "over") {
         endSession(c, s, "ended", (c.words[row + FLAGS]! & CLIENT_RST) !== 0);
       } else {
-        if (sent === "no port") dropAllTurns(c, s, "ports");
+        if (sent !== "done") this.giveUpOpening(s, sent === "no port" ? "ports" : "memory");
         arm(c, s);
       }
     }
@@ -301,6 +304,13 @@ export class Engine {
     const { users } = this.c;
     if (users === null) return;
     for (let s = users.invite(); s !== NONE; s = users.invite()) this.c.makeReady(s);
+  }
+
+  /** No connection for what the session has: the next turn is to try again, if the client has not closed. */
+  private giveUpOpening(s: number, reason: DropReason): void {
+    dropAllTurns(this.c, s, reason);
+    this.c.words[s * ROW + FLAGS]! &= ~OPEN_AT_ONCE;
+    this.c.makeReady(s);
   }
 
   /** Whether a turn was held up just now by an answer that has not been seen: look again soon. */

@@ -53,7 +53,7 @@ import {
 import { beginTurn, dueSince, hasCome, mayBegin, settleTurn } from "./turns.ts";
 
 /** What a look at a session came to. */
-export type Sent = "done" | "batch full" | "no port" | "over";
+export type Sent = "done" | "batch full" | "no port" | "no memory" | "over";
 
 /** Sends all that may be sent now. */
 export function transmit(c: Context, s: number): Sent {
@@ -63,7 +63,8 @@ export function transmit(c: Context, s: number): Sent {
     if (isOver(c, s) && !(w[row + FLAGS]! & OPEN_AT_ONCE)) return "over";
     if (!wantsConnection(c, s) || c.held[nextPath(c, s)]) return "done";
     if (c.users !== null && !c.users.admit(s)) return "done";
-    if (!openConnection(c, s)) return "no port";
+    const opened = openConnection(c, s);
+    if (opened !== "opened") return opened;
   }
   if (c.held[w[row + PATH]!]) return "done";
   if (!hasRoom(c, s)) return "batch full";
