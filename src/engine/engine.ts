@@ -309,6 +309,7 @@ export class Engine {
   /** No connection for what the session has: the next turn is to try again, if the client has not closed. */
   private giveUpOpening(s: number, reason: DropReason): void {
     dropAllTurns(this.c, s, reason);
+    this.c.users?.leave(s);
     this.c.words[s * ROW + FLAGS]! &= ~OPEN_AT_ONCE;
     this.c.makeReady(s);
   }
