@@ -17,11 +17,15 @@ import { carriedLibraries } from "./carried.ts";
 import { claimPorts } from "./claim.ts";
 import { judgeFindings } from "./judge.ts";
 import { dataPlaneConfig, loadKernel } from "./load.ts";
+import { tryOthersPlainly } from "./plain-try.ts";
 import { copiesOf, type Plan } from "./plan.ts";
 import { listenForStop, type StopRequests } from "./stop.ts";
 
 /** ms that the data plane may take, beyond the drain, to end. */
 const PATIENCE = 1000;
+
+const MARK_LOST =
+  "The mark on SYNs (TCP option 253) is lost on the way to the target: each connection is announced to the intercept instead, which costs a round trip.";
 
 /** What a run talks through, and what it listens to. */
 interface Console {
@@ -104,11 +108,12 @@ async function begin(
   options: CopyOptions,
   kernel: KernelCapture,
   plane: DataPlane,
-  stop: StopRequests,
+  { stop, log }: Console,
 ) {
   const results = await Promise.race([plane.ready, stop.first]);
   if (!results) return false;
-  if (!options.force) judgeFindings(results, plan);
+  if (!options.force) judgeFindings(results, plan, await tryOthersPlainly(results, plan));
+  if (results.registersAll) log.warn(MARK_LOST);
   kernel.attachRequests(plan.interfaces.map(({ ifindex }) => ifindex));
   return true;
 }
@@ -130,7 +135,8 @@ function announce(plan: Plan, kernel: KernelCapture): string {
 }
 
 /** With the programs loaded: copies, and gives account. Returns the exit code. */
-async function copy(plan: Plan, options: CopyOptions, kernel: KernelCapture, { status, log, stop }: Console) {
+async function copy(plan: Plan, options: CopyOptions, kernel: KernelCapture, console_: Console) {
+  const { status, log, stop } = console_;
   if (plan.intercepts.length === 0) {
     kernel.attachResponses([...new Set(plan.egresses.map(({ ifindex }) => ifindex))]);
   }
@@ -138,7 +144,7 @@ async function copy(plan: Plan, options: CopyOptions, kernel: KernelCapture, { s
   const shared = viewShared(config.shared);
   const path = returnPathOf(plan);
   const plane = startDataPlane(config, watchIntercepts(plan, path, log, !options.force));
-  if (!(await begin(plan, options, kernel, plane, stop))) {
+  if (!(await begin(plan, options, kernel, plane, console_))) {
     plane.stop();
     log.info("ended before the first request");
     return 0;

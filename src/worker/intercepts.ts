@@ -16,6 +16,8 @@ import { PathIndex } from "./path-index.ts";
 const SILENCE = 100_000;
 /** us to wait for an intercept to have read of new flows. */
 const SETTLE_SPAN = 100_000;
+/** us after which an intercept 1.x, which never says hello, counts as one: what takes us for a stranger hangs up at once. */
+const TRUST = 300_000;
 /** us after which that is worth a word: the other host may just have been busy. */
 const LONG_SILENCE = 1_000_000;
 
@@ -150,8 +152,10 @@ export class Intercepts {
     for (const { links, isUp } of this.intercepts) {
       for (const link of links) {
         wait = link.wait(now, wait);
-        if (!isUp || !link.isOpen || this.config.compat) continue;
-        wait = Math.min(wait, Math.max(0, SILENCE - link.client.silentFor(now)));
+        if (!link.isOpen) continue;
+        if (this.config.compat && !isUp) wait = Math.min(wait, Math.max(0, TRUST - link.age(now)));
+        if (isUp && !this.config.compat)
+          wait = Math.min(wait, Math.max(0, SILENCE - link.client.silentFor(now)));
       }
     }
     return wait;
@@ -273,7 +277,8 @@ export class Intercepts {
     let silence = Number.POSITIVE_INFINITY;
     for (const link of links) {
       if (!link.isOpen) continue;
-      silence = this.config.compat ? 0 : Math.min(silence, link.client.silentFor(now));
+      if (!this.config.compat) silence = Math.min(silence, link.client.silentFor(now));
+      else if (link.age(now) >= TRUST) silence = 0;
     }
     if (intercept.isReading && links.every(({ isSynced }) => isSynced)) intercept.isReading = false;
     const isUp = silence < SILENCE && !intercept.isReading;

@@ -33,6 +33,8 @@ export class Link {
   readonly epoll = libc.epoll_create1(0);
   private readonly backoff = new Backoff();
   private readonly bytes = new Uint8Array(new ArrayBuffer(READ_BYTES));
+  /** us: when it was connected. */
+  private connectedAt = 0;
   private fd = -1;
   private isConnected = false;
   private retryAt = 0;
@@ -78,6 +80,11 @@ export class Link {
   /** Whether it has said so; of a connection that is not open there is nothing to wait for. */
   get isSynced(): boolean {
     return !this.isOpen || this.asked === this.answered;
+  }
+
+  /** us that it has been connected. */
+  age(now: number): number {
+    return now - this.connectedAt;
   }
 
   /** Does what can be done without waiting. `now`: us. */
@@ -139,6 +146,7 @@ export class Link {
       return;
     }
     this.isConnected = true;
+    this.connectedAt = now;
     this.asked = 0;
     this.answered = 0;
     this.client.begin(now);
