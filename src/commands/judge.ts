@@ -134,8 +134,9 @@ function fixIntercept(text: string, port: number): string {
     return `Give this side the intercept's key, with --key-file or XCOPY_KEY, ${FORCE}`;
   if (text === TEXTS["intercept without key"])
     return `Give the intercept this side's key, with --key-file or XCOPY_KEY, or leave the key out here, ${FORCE}`;
-  if (text === TEXTS["wrong key"] || text === TEXTS.limited)
-    return `Give both the same key, with --key-file or XCOPY_KEY, ${FORCE}`;
+  if (text === TEXTS.limited)
+    return `Wait a minute, and see to it that both have the same key (--key-file or XCOPY_KEY), ${FORCE}`;
+  if (text === TEXTS["wrong key"]) return `Give both the same key, with --key-file or XCOPY_KEY, ${FORCE}`;
   if (/--compat/.test(text)) return `Give --compat to both or to neither, ${FORCE}`;
   if (text === "" || /refused|answer|unreachable|route|timed out/i.test(text))
     return `Start it there ("xcopy intercept -o :${port}"), check the firewalls on the way, ${FORCE}`;

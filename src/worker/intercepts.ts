@@ -2,6 +2,7 @@
  * The intercepts of a run, as the data plane sees them: which of them are there, which paths may be sent on because what
  * the target answers will be caught, and which flows they must be told of.
  */
+import { isRefusal } from "../channel/close.ts";
 import { FLOW_BYTES } from "../channel/contract.ts";
 import type { Facts, Welcome } from "../channel/messages.ts";
 import type { Engine } from "../engine/engine.ts";
@@ -29,6 +30,8 @@ export interface InterceptState {
   /** Why it is down, or "" before the first try has come to an end. */
   text: string;
   welcome: Welcome | null;
+  /** Whether it answered, and will not take us as we are. */
+  isRefused: boolean;
   /** Indexes of the paths whose responses it catches. */
   covers: number[];
 }
@@ -80,7 +83,7 @@ export class Intercepts {
     for (const path of paths.keys()) engine.hold(path, now);
     this.intercepts = config.intercepts.map((_, index) => ({
       links: [],
-      state: { index, up: false, text: "", welcome: null, covers: [] },
+      state: { index, up: false, text: "", welcome: null, isRefused: false, covers: [] },
       covers: paths.map(() => false),
       isUp: false,
       refusal: "",
@@ -210,8 +213,10 @@ export class Intercepts {
         this.facts.get(facts.id)?.(facts);
         this.facts.delete(facts.id);
       },
-      onLost: (text, said) => {
+      onLost: (text, code) => {
         const { state } = intercept;
+        const said = code !== null && code !== "ended";
+        state.isRefused = code !== null && isRefusal(code);
         const isNews = !state.up && (said ? text !== intercept.refusal : state.text === "");
         state.text = text;
         if (said) intercept.refusal = text;

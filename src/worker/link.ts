@@ -1,6 +1,7 @@
 /** One TCP connection to an intercept: made, made again when it is lost, read and written without blocking. */
 import { Backoff } from "../channel/backoff.ts";
 import { ChannelClient } from "../channel/client.ts";
+import type { CloseCode } from "../channel/close.ts";
 import { CompatClient } from "../channel/compat-client.ts";
 import type { Client } from "../channel/contract.ts";
 import type { Facts, Welcome } from "../channel/messages.ts";
@@ -23,8 +24,8 @@ export interface LinkHandlers {
   onWelcome(welcome: Welcome, link: Link): void;
   onResponse(packet: Packet): void;
   onFacts(facts: Facts): void;
-  /** It could not be made, or is lost, for this reason; it is tried again. `said`: the other side gave the reason. */
-  onLost(text: string, said: boolean): void;
+  /** It could not be made, or is lost, for this reason; it is tried again. `code`: of a channel that ended. */
+  onLost(text: string, code: CloseCode | null): void;
 }
 
 export class Link {
@@ -60,7 +61,7 @@ export class Link {
         this.backoff.reset();
         handlers.onWelcome(welcome, this);
       },
-      onClosed: (code: string, text: string) => handlers.onLost(text, code !== "ended"),
+      onClosed: (code: CloseCode, text: string) => handlers.onLost(text, code),
     };
     this.client = compat
       ? new CompatClient(clientHandlers)
@@ -123,7 +124,7 @@ export class Link {
   private begin(now: number): void {
     const fd = connect(this.config);
     if (fd < 0) {
-      this.handlers.onLost(strerror(-fd), false);
+      this.handlers.onLost(strerror(-fd), null);
       this.retryAt = now + this.backoff.next(Math.random());
       return;
     }
@@ -164,7 +165,7 @@ export class Link {
   }
 
   private fail(text: string, now: number): void {
-    this.handlers.onLost(text, false);
+    this.handlers.onLost(text, null);
     this.lose(now);
   }
 

@@ -57,7 +57,7 @@ export class Preflight {
     if (this.phase === "connect") {
       const isConnected = paths.every((_, path) => this.intercepts?.isOpen(path) ?? true);
       if (isConnected) this.probe(now);
-      else if (now >= this.deadline) this.phase = "done";
+      else if (now >= this.deadline || this.isRefused()) this.phase = "done";
     }
     if (this.phase === "probe") {
       if (this.engine.probeResults.every((result) => result !== "silent")) this.phase = "done";
@@ -89,6 +89,11 @@ export class Preflight {
       intercepts: this.intercepts?.states ?? [],
       registersAll: this.registersAll,
     };
+  }
+
+  /** Another try would only be counted as one more failure there. */
+  private isRefused(): boolean {
+    return this.intercepts?.states.some(({ isRefused }) => isRefused) === true;
   }
 
   private silent(): number[] {

@@ -283,3 +283,22 @@ testInLab("the mark of SYNs is lost on the way: each connection is announced ins
   expect(account.flows.registered).toBeGreaterThanOrEqual(500);
   expect(ghosts.count()).toBe(0);
 });
+
+testInLab("a wrong key again and again: no more tries from this address, and both say so", async (lab) => {
+  const catching = await startIntercept(lab, lab.target, [
+    "-o",
+    ":8080",
+    ...withKeys(lab, ["--key-file", "one"]),
+  ]);
+  const args = ["-x", `80-${TARGET}:8080`, "-s", TARGET];
+  for (let tries = 0; tries < 10; tries++) {
+    const wrong = launchCopy(lab, [...args, ...withKeys(lab, ["--key-file", "other"])]).running;
+    expect(await wrong.exited).toBe(3);
+    expect(wrong.errors.at(-2)).toMatch(/different keys$/);
+  }
+  const right = launchCopy(lab, [...args, ...withKeys(lab, ["--key-file", "one"])]).running;
+  expect(await right.exited).toBe(3);
+  expect(right.errors.at(-2)).toMatch(/too many handshakes failed from this address/);
+  expect(right.errors.at(-1)).toMatch(/^Wait a minute/);
+  await catching.running.line(/refused 10\.0\.0\.1:\d+: too many handshakes failed/);
+});
