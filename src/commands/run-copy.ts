@@ -44,6 +44,12 @@ function returnPathOf(plan: Plan): ReturnPath {
   return { mode: intercepts.length > 0 ? "intercept" : "direct", intercepts };
 }
 
+/** Targets with a path that is none of these. */
+function targetsBeyond({ paths }: Plan, covered: number[]): string[] {
+  const beyond = paths.filter((_, path) => !covered.includes(path));
+  return [...new Set(beyond.map(({ target, targetPort }) => formatEndpoint(target, targetPort)))];
+}
+
 /**
  * Keeps the return path up to date, and says that an intercept came or went, and what follows. One that was not there
  * from the start is for the preflight to judge, if there is one.
@@ -56,6 +62,7 @@ function watchIntercepts(
 ): (state: InterceptState) => void {
   const known = new Set<number>();
   const away = new Set<number>();
+  const covered: number[][] = [];
   return ({ index, up, text, welcome, covers }) => {
     const { label } = plan.intercepts[index]!;
     const mode = welcome ? ` (${welcome.mode})` : "";
@@ -65,9 +72,15 @@ function watchIntercepts(
       path.mode = welcome.mode;
     }
     if (up) {
-      log.info(`intercept ${label}${mode}: connected${known.has(index) ? " again" : ""}`);
+      const isAgain = known.has(index);
+      log.info(`intercept ${label}${mode}: connected${isAgain ? " again" : ""}`);
       known.add(index);
       away.delete(index);
+      covered[index] = covers;
+      const isTold = (isAgain || !judged) && known.size === plan.intercepts.length;
+      const held = isTold ? targetsBeyond(plan, covered.flat()) : [];
+      if (held.length > 0)
+        log.warn(`no intercept catches what ${held.join(", ")} answers; nothing is sent there`);
     } else if (away.has(index)) {
       log.warn(`intercept ${label}${mode}: not back: ${text}`);
     } else if (known.has(index)) {

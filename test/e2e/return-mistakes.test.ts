@@ -9,7 +9,7 @@ import { ip, ONLINE, TARGET } from "../../src/demo/network.ts";
 import { countGhosts } from "../support/ghosts.ts";
 import { startIntercept } from "../support/intercept.ts";
 import { createLab, type Lab } from "../support/lab.ts";
-import { startNginx } from "../support/nginx.ts";
+import { readRequests, startNginx } from "../support/nginx.ts";
 import { run } from "../support/process.ts";
 import { createThird, joinHosts, setFilter, THIRD } from "../support/third.ts";
 import { until } from "../support/until.ts";
@@ -301,4 +301,27 @@ testInLab("a wrong key again and again: no more tries from this address, and bot
   expect(right.errors.at(-2)).toMatch(/too many handshakes failed from this address/);
   expect(right.errors.at(-1)).toMatch(/^Wait a minute/);
   await catching.running.line(/refused 10\.0\.0\.1:\d+: too many handshakes failed/);
+});
+
+testInLab("--force without an intercept: what is held, and until when, is said", async (lab) => {
+  await startNginx(lab, lab.online, 80);
+  const to = await serve(lab);
+  const copy = await startCopy(lab, ["-x", `80-${TARGET}:8080`, "-s", TARGET, "--force", "--drain", "10"]);
+  await copy.running.line(
+    /^warning: intercept 10\.0\.0\.2: not there \(Connection refused\); nothing .* is sent/,
+  );
+  await load(lab, { url: `http://${ONLINE}`, rate: 500, count: 200, connections: 20 });
+  expect(await readRequests(to)).toEqual([]);
+
+  const wrong = await startIntercept(lab, lab.target, ["-o", ":9090"]);
+  await copy.running.line(
+    /^warning: no intercept catches what 10\.0\.0\.2:8080 answers; nothing is sent there/,
+  );
+  await wrong.stop();
+  expect(await readRequests(to)).toEqual([]);
+
+  await startIntercept(lab, lab.target, ["-o", ":8080"]);
+  await copy.report("the answers", ({ turns }) => turns.answered === 200);
+  expect((await readRequests(to)).length).toBe(200);
+  expect(await copy.running.stop()).toBe(0);
 });
