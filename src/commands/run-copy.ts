@@ -17,12 +17,16 @@ import { carriedLibraries } from "./carried.ts";
 import { claimPorts } from "./claim.ts";
 import { judgeFindings } from "./judge.ts";
 import { dataPlaneConfig, loadKernel } from "./load.ts";
+import { tryOthersPlainly } from "./plain-try.ts";
 import { copiesOf, type Plan } from "./plan.ts";
 import { liveSource, type RequestSource, recordedSource } from "./source.ts";
 import { listenForStop, type StopRequests } from "./stop.ts";
 
 /** ms that the data plane may take, beyond the drain, to end. */
 const PATIENCE = 1000;
+
+const MARK_LOST =
+  "The mark on SYNs (TCP option 253) is lost on the way to the target: each connection is announced to the intercept instead, which costs a round trip.";
 
 /** What a run talks through, and what it listens to. */
 interface Console {
@@ -41,6 +45,12 @@ function returnPathOf(plan: Plan): ReturnPath {
   return { mode: intercepts.length > 0 ? "intercept" : "direct", intercepts };
 }
 
+/** Targets with a path that is none of these. */
+function targetsBeyond({ paths }: Plan, covered: number[]): string[] {
+  const beyond = paths.filter((_, path) => !covered.includes(path));
+  return [...new Set(beyond.map(({ target, targetPort }) => formatEndpoint(target, targetPort)))];
+}
+
 /**
  * Keeps the return path up to date, and says that an intercept came or went, and what follows. One that was not there
  * from the start is for the preflight to judge, if there is one.
@@ -53,6 +63,7 @@ function watchIntercepts(
 ): (state: InterceptState) => void {
   const known = new Set<number>();
   const away = new Set<number>();
+  const covered: number[][] = [];
   return ({ index, up, text, welcome, covers }) => {
     const { label } = plan.intercepts[index]!;
     const mode = welcome ? ` (${welcome.mode})` : "";
@@ -62,9 +73,15 @@ function watchIntercepts(
       path.mode = welcome.mode;
     }
     if (up) {
-      log.info(`intercept ${label}${mode}: connected${known.has(index) ? " again" : ""}`);
+      const isAgain = known.has(index);
+      log.info(`intercept ${label}${mode}: connected${isAgain ? " again" : ""}`);
       known.add(index);
       away.delete(index);
+      covered[index] = covers;
+      const isTold = (isAgain || !judged) && known.size === plan.intercepts.length;
+      const held = isTold ? targetsBeyond(plan, covered.flat()) : [];
+      if (held.length > 0)
+        log.warn(`no intercept catches what ${held.join(", ")} answers; nothing is sent there`);
     } else if (away.has(index)) {
       log.warn(`intercept ${label}${mode}: not back: ${text}`);
     } else if (known.has(index)) {
@@ -88,11 +105,12 @@ async function begin(
   options: CopyOptions,
   source: RequestSource,
   plane: DataPlane,
-  stop: StopRequests,
+  { stop, log }: Console,
 ) {
   const results = await Promise.race([plane.ready, stop.first]);
   if (!results) return false;
-  if (!options.force) judgeFindings(results, plan);
+  if (!options.force) judgeFindings(results, plan, await tryOthersPlainly(results, plan));
+  if (results.registersAll) log.warn(MARK_LOST);
   source.begin();
   return true;
 }
@@ -133,8 +151,9 @@ async function copy(
   options: CopyOptions,
   kernel: KernelCapture,
   source: RequestSource,
-  { status, log, stop }: Console,
+  console_: Console,
 ) {
+  const { status, log, stop } = console_;
   if (plan.intercepts.length === 0) {
     kernel.attachResponses([...new Set(plan.egresses.map(({ ifindex }) => ifindex))]);
   }
@@ -142,7 +161,7 @@ async function copy(
   const shared = viewShared(config.shared);
   const path = returnPathOf(plan);
   const plane = startDataPlane(config, watchIntercepts(plan, path, log, !options.force));
-  if (!(await begin(plan, options, source, plane, stop))) {
+  if (!(await begin(plan, options, source, plane, console_))) {
     plane.stop();
     log.info("ended before the first request");
     return 0;

@@ -2,6 +2,7 @@
  * The intercepts of a run, as the data plane sees them: which of them are there, which paths may be sent on because what
  * the target answers will be caught, and which flows they must be told of.
  */
+import { isRefusal } from "../channel/close.ts";
 import { FLOW_BYTES } from "../channel/contract.ts";
 import type { Facts, Welcome } from "../channel/messages.ts";
 import type { Engine } from "../engine/engine.ts";
@@ -16,6 +17,8 @@ import { PathIndex } from "./path-index.ts";
 const SILENCE = 100_000;
 /** us to wait for an intercept to have read of new flows. */
 const SETTLE_SPAN = 100_000;
+/** us after which an intercept 1.x, which never says hello, counts as one: what takes us for a stranger hangs up at once. */
+const TRUST = 300_000;
 /** us after which that is worth a word: the other host may just have been busy. */
 const LONG_SILENCE = 1_000_000;
 
@@ -27,6 +30,8 @@ export interface InterceptState {
   /** Why it is down, or "" before the first try has come to an end. */
   text: string;
   welcome: Welcome | null;
+  /** Whether it answered, and will not take us as we are. */
+  isRefused: boolean;
   /** Indexes of the paths whose responses it catches. */
   covers: number[];
 }
@@ -78,7 +83,7 @@ export class Intercepts {
     for (const path of paths.keys()) engine.hold(path, now);
     this.intercepts = config.intercepts.map((_, index) => ({
       links: [],
-      state: { index, up: false, text: "", welcome: null, covers: [] },
+      state: { index, up: false, text: "", welcome: null, isRefused: false, covers: [] },
       covers: paths.map(() => false),
       isUp: false,
       refusal: "",
@@ -150,8 +155,10 @@ export class Intercepts {
     for (const { links, isUp } of this.intercepts) {
       for (const link of links) {
         wait = link.wait(now, wait);
-        if (!isUp || !link.isOpen || this.config.compat) continue;
-        wait = Math.min(wait, Math.max(0, SILENCE - link.client.silentFor(now)));
+        if (!link.isOpen) continue;
+        if (this.config.compat && !isUp) wait = Math.min(wait, Math.max(0, TRUST - link.age(now)));
+        if (isUp && !this.config.compat)
+          wait = Math.min(wait, Math.max(0, SILENCE - link.client.silentFor(now)));
       }
     }
     return wait;
@@ -206,8 +213,10 @@ export class Intercepts {
         this.facts.get(facts.id)?.(facts);
         this.facts.delete(facts.id);
       },
-      onLost: (text, said) => {
+      onLost: (text, code) => {
         const { state } = intercept;
+        const said = code !== null && code !== "ended";
+        state.isRefused = code !== null && isRefusal(code);
         const isNews = !state.up && (said ? text !== intercept.refusal : state.text === "");
         state.text = text;
         if (said) intercept.refusal = text;
@@ -273,7 +282,8 @@ export class Intercepts {
     let silence = Number.POSITIVE_INFINITY;
     for (const link of links) {
       if (!link.isOpen) continue;
-      silence = this.config.compat ? 0 : Math.min(silence, link.client.silentFor(now));
+      if (!this.config.compat) silence = Math.min(silence, link.client.silentFor(now));
+      else if (link.age(now) >= TRUST) silence = 0;
     }
     if (intercept.isReading && links.every(({ isSynced }) => isSynced)) intercept.isReading = false;
     const isUp = silence < SILENCE && !intercept.isReading;

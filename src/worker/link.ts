@@ -1,6 +1,7 @@
 /** One TCP connection to an intercept: made, made again when it is lost, read and written without blocking. */
 import { Backoff } from "../channel/backoff.ts";
 import { ChannelClient } from "../channel/client.ts";
+import type { CloseCode } from "../channel/close.ts";
 import { CompatClient } from "../channel/compat-client.ts";
 import type { Client } from "../channel/contract.ts";
 import type { Facts, Welcome } from "../channel/messages.ts";
@@ -23,8 +24,8 @@ export interface LinkHandlers {
   onWelcome(welcome: Welcome, link: Link): void;
   onResponse(packet: Packet): void;
   onFacts(facts: Facts): void;
-  /** It could not be made, or is lost, for this reason; it is tried again. `said`: the other side gave the reason. */
-  onLost(text: string, said: boolean): void;
+  /** It could not be made, or is lost, for this reason; it is tried again. `code`: of a channel that ended. */
+  onLost(text: string, code: CloseCode | null): void;
 }
 
 export class Link {
@@ -33,6 +34,8 @@ export class Link {
   readonly epoll = libc.epoll_create1(0);
   private readonly backoff = new Backoff();
   private readonly bytes = new Uint8Array(new ArrayBuffer(READ_BYTES));
+  /** us: when it was connected. */
+  private connectedAt = 0;
   private fd = -1;
   private isConnected = false;
   private retryAt = 0;
@@ -58,7 +61,7 @@ export class Link {
         this.backoff.reset();
         handlers.onWelcome(welcome, this);
       },
-      onClosed: (code: string, text: string) => handlers.onLost(text, code !== "ended"),
+      onClosed: (code: CloseCode, text: string) => handlers.onLost(text, code),
     };
     this.client = compat
       ? new CompatClient(clientHandlers)
@@ -78,6 +81,11 @@ export class Link {
   /** Whether it has said so; of a connection that is not open there is nothing to wait for. */
   get isSynced(): boolean {
     return !this.isOpen || this.asked === this.answered;
+  }
+
+  /** us that it has been connected. */
+  age(now: number): number {
+    return now - this.connectedAt;
   }
 
   /** Does what can be done without waiting. `now`: us. */
@@ -116,7 +124,7 @@ export class Link {
   private begin(now: number): void {
     const fd = connect(this.config);
     if (fd < 0) {
-      this.handlers.onLost(strerror(-fd), false);
+      this.handlers.onLost(strerror(-fd), null);
       this.retryAt = now + this.backoff.next(Math.random());
       return;
     }
@@ -139,6 +147,7 @@ export class Link {
       return;
     }
     this.isConnected = true;
+    this.connectedAt = now;
     this.asked = 0;
     this.answered = 0;
     this.client.begin(now);
@@ -156,7 +165,7 @@ export class Link {
   }
 
   private fail(text: string, now: number): void {
-    this.handlers.onLost(text, false);
+    this.handlers.onLost(text, null);
     this.lose(now);
   }
 

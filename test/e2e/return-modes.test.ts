@@ -14,6 +14,8 @@ import { faultsOf, startCopy } from "../support/xcopy.ts";
 
 setDefaultTimeout(60_000);
 
+const COUNT = 1500;
+
 let lab: Lab;
 let third: string;
 let elsewhere: string;
@@ -73,6 +75,23 @@ const MODES: Mode[] = [
     close: true,
   },
 ];
+MODES.push(
+  {
+    name: "nfqueue, --compat",
+    host: onTarget,
+    at: TARGET,
+    intercept: ["--mode", "nfqueue", "--compat", "-o", ":8080", "-x", "10.0.0.1,10.5.0.2"],
+    copy: ["--compat"],
+    close: true,
+  },
+  {
+    name: "assistant, --compat",
+    host: onThird,
+    at: THIRD,
+    intercept: ["--compat", "-o", "10.0.0.2:8080", "--linger", "1"],
+    copy: ["--compat", "-C", "2"],
+  },
+);
 for (const hook of ["tcx", "xdp"]) {
   for (const forwards of [true, false]) {
     const prepare = () => setForwarding(third, forwards);
@@ -140,14 +159,14 @@ for (const {
     const result = await load(lab, {
       url: `http://${ip6 ? `[${ONLINE6}]` : ONLINE}`,
       rate: 1500,
-      count: 3000,
+      count: COUNT,
       close,
     });
     const visitors = await Promise.all(visits.map((end) => end()));
     const { code, report } = await copy.stop();
     const caught = await catching.stop();
 
-    expect(result).toMatchObject({ requests: 3000, errors: 0 });
+    expect(result).toMatchObject({ requests: COUNT, errors: 0 });
     for (const { short, checks, failures } of visitors) {
       expect(failures).toEqual([]);
       expect(Math.min(short, checks)).toBeGreaterThan(5);
@@ -159,8 +178,8 @@ for (const {
     ];
     const what = sources ? asked : askedBy;
     expect(compareContents(sent.map(what), arrived.map(what))).toEqual(EXACTLY_ONCE);
-    if (sources) for (const { address } of arrived) expect(address).toMatch(sources);
-    expect(report.turns).toEqual({ captured: 3000, sent: 3000, answered: 3000, dropped: 0, pending: 0 });
+    if (sources) expect(arrived.filter(({ address }) => !sources.test(address))).toEqual([]);
+    expect(report.turns).toEqual({ captured: COUNT, sent: COUNT, answered: COUNT, dropped: 0, pending: 0 });
     expect(faultsOf(copy.reports())).toEqual([]);
     expect([code, caught.code]).toEqual([0, 0]);
     expect(ghosts.map((ghost) => ghost.count())).toEqual(out);
