@@ -97,6 +97,8 @@ export class Context {
   readonly address = new Int32Array(4);
   /** By path: nothing may be sent. */
   readonly held: boolean[];
+  /** By path: when it was held last, us. */
+  readonly heldSince: number[];
   /** 8 bytes that every SYN carries (see wire/tcp.ts), or null. */
   cookie: Uint8Array | null = null;
   /** Reused by whoever parses options. */
@@ -131,6 +133,7 @@ export class Context {
       config.paths.map(({ fromClient }) => fromClient === true),
     );
     this.held = config.paths.map(() => false);
+    this.heldSince = config.paths.map(() => 0);
     this.ports = new Ports(config.ports, config.random, config.paths.map(ownEnd));
     this.counters = config.counters;
     this.now = now;
