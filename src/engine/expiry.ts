@@ -6,6 +6,7 @@ import type { Context } from "./context.ts";
 import type { DropReason } from "./counters.ts";
 import { dropStream } from "./drop.ts";
 import { emitControl, hasRoom } from "./emit.ts";
+import { isHeld } from "./hold.ts";
 import { awaitsWindow, probeWindow } from "./persist.ts";
 import { hasGap, skipGap } from "./reassembly.ts";
 import { retransmitAfterTimeout } from "./retransmission.ts";
@@ -27,7 +28,6 @@ import {
   HEAD,
   MIDSTREAM,
   NONE,
-  PATH,
   PORT,
   PROGRESS_AT,
   RESPONSE_AT,
@@ -56,11 +56,6 @@ const FIN_WAIT_2_SPAN = 60_000_000;
 
 /** us between two looks at a session whose path is held. */
 const HELD_LOOK = 100_000;
-
-function isHeld(c: Context, s: number): boolean {
-  const path = c.words[s * ROW + PATH]!;
-  return path !== NONE && c.held[path]!;
-}
 
 /** Tells the target that the connection is gone, where there is one. */
 export function reset(c: Context, s: number): void {

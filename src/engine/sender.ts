@@ -5,7 +5,7 @@ import { restartAfterIdle } from "./congestion.ts";
 import { isOver, leaveConnection, leaveToClose, nextPath, openConnection } from "./connection.ts";
 import type { Context } from "./context.ts";
 import { COUNTER } from "./counters.ts";
-import { dropTurn } from "./drop.ts";
+import { dropTurn, takeBackTurn } from "./drop.ts";
 import { dataEnd, emit, emitControl, hasRoom, MAX_PAYLOAD, segmentSize } from "./emit.ts";
 import { sendSyn } from "./handshake.ts";
 import { awaitWindow, sendProbe } from "./persist.ts";
@@ -14,6 +14,7 @@ import { LENGTH, MARKS, NEXT, PREFIX, PUSH, SEGMENT, SEQ, TURN_START } from "./s
 import {
   ACK_NOW,
   CLIENT_RST,
+  CLOSE_WAIT,
   CLOSED,
   CURSOR,
   CWND,
@@ -123,6 +124,7 @@ function sendData(c: Context, s: number): Sent {
     }
     if (!hasRoom(c, s)) return "batch full";
     const at = segment * SEGMENT;
+    if (state === CLOSE_WAIT && takeBackTurn(c, s)) return reopen(c, s);
     const isBegun = !(g[at + MARKS]! & TURN_START) && (w[row + FLAGS]! & TURN_OPEN) !== 0;
     if (!isBegun && !(g[at + MARKS]! & PREFIX)) {
       if (!mayBegin(c, s, segment)) {
