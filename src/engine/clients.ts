@@ -5,7 +5,7 @@ import { endSession } from "./connection.ts";
 import type { Context } from "./context.ts";
 import { COUNTER } from "./counters.ts";
 import { arm } from "./expiry.ts";
-import { awaitMissing, takePayload } from "./reassembly.ts";
+import { awaitMissing, giveUpMissing, takePayload } from "./reassembly.ts";
 import { relieve } from "./relief.ts";
 import {
   ACTIVE_AT,
@@ -183,6 +183,7 @@ function supersede(c: Context, s: number): void {
     c.words[row + CLIENT_END] = c.words[row + STREAM_END]!;
     c.words[row + CLIENT_END_ACK] = c.words[row + LAST_ACK]!;
   }
+  giveUpMissing(c, s);
   c.makeReady(s);
 }
 

@@ -291,7 +291,9 @@ export function loseConnection(c: Context, s: number, reason: DropReason): void 
 
 /** Whether client and session have nothing left to do once the connection is gone. */
 export function isOver(c: Context, s: number): boolean {
-  return (c.words[s * ROW + FLAGS]! & (CLIENT_FIN | CLIENT_RST)) !== 0 && c.words[s * ROW + CURSOR] === NONE;
+  const row = s * ROW;
+  if (c.words[row + CURSOR] !== NONE || c.words[row + HELD] !== NONE) return false;
+  return (c.words[row + FLAGS]! & (CLIENT_FIN | CLIENT_RST)) !== 0;
 }
 
 /**

@@ -112,6 +112,8 @@ export class Context {
   now: number;
   /** When a turn was last held up because the turn before it had no answer yet. */
   heldUpAt = 0;
+  /** Segments beyond a gap, over all sessions. */
+  segmentsHeld = 0;
   /** IPv4 identification of the next packet. */
   packetId = 1;
   /** Per service, route and target: what it is owed in sessions, and whose path is next. */

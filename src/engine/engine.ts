@@ -302,6 +302,11 @@ export class Engine {
     return this.c.counters[COUNTER.turnsPending]!;
   }
 
+  /** Captured segments that wait for missing bytes before them, over all sessions. */
+  get segmentsHeld(): number {
+    return this.c.segmentsHeld;
+  }
+
   /**
    * Ends every session: what was not delivered is dropped as "ended", connections that are open get a RST. False when
    * a batch was full: send them, clear them, and call again.

@@ -294,7 +294,7 @@ export class Intercepts {
     }
     if (isUp === intercept.isUp) return;
     intercept.isUp = isUp;
-    if (!isUp) this.losses++;
+    if (!isUp && !intercept.isReading) this.losses++;
     for (const path of this.paths.keys()) {
       if (!intercept.covers[path]) continue;
       const open = this.intercepts.every((other) => !other.covers[path] || other.isUp);
