@@ -83,9 +83,9 @@ describe("a file", () => {
     ["a directory that is not there", "none/cap.pcapng", "ENOENT"],
     ["a directory", "", "EISDIR"],
   ])("cannot be in %s", (_, name, code) => {
-    expect(codeOf(() => openFile(options({ path: join(directory, name), rotates: false }), START, null))).toBe(
-      code,
-    );
+    expect(
+      codeOf(() => openFile(options({ path: join(directory, name), rotates: false }), START, null)),
+    ).toBe(code);
   });
 });
 

@@ -29,7 +29,9 @@ describe("conversions", () => {
     const format = "%Y %m %d %H %M %S %y %j %s %F %T %%";
     for (const time of [TIME, new Date(2024, 11, 31, 23, 59, 59), new Date(2025, 0, 1)]) {
       const seconds = Math.floor(time.getTime() / 1000);
-      const said = Bun.spawnSync(["date", "-d", `@${seconds}`, `+${format}`]).stdout.toString().trimEnd();
+      const said = Bun.spawnSync(["date", "-d", `@${seconds}`, `+${format}`])
+        .stdout.toString()
+        .trimEnd();
       expect(textOf(format, time)).toBe(said);
     }
   });

@@ -85,7 +85,13 @@ test("what is left of a write that was cut short ends with a whole block", () =>
 
 test("counts above 32 bits are whole in the statistics", () => {
   const blocks = begun();
-  const counts = { start: TIME, end: TIME + 2 ** 32 + 7, received: 2 ** 40 + 3, dropped: 3, delivered: 2 ** 40 };
+  const counts = {
+    start: TIME,
+    end: TIME + 2 ** 32 + 7,
+    received: 2 ** 40 + 3,
+    dropped: 3,
+    delivered: 2 ** 40,
+  };
   blocks.statistics(0, { ...counts, comments: ["why"] });
   expect(readPcapng(written(blocks)).statistics).toEqual([{ interface: 0, ...counts, comments: ["why"] }]);
 });
@@ -125,7 +131,9 @@ describe("Wireshark", () => {
     expect(shown.exitCode).toBe(0);
     const rows = shown.stdout.toString().trim().split("\n");
     expect(rows).toEqual(
-      lengths.map((length, index) => `${length}\t${index < 4 ? "front" : "back"}\t1795263710.10858${index}000`),
+      lengths.map(
+        (length, index) => `${length}\t${index < 4 ? "front" : "back"}\t1795263710.10858${index}000`,
+      ),
     );
     const copy = join(directory, "copy.pcapng");
     expect(Bun.spawnSync(["editcap", path, copy]).exitCode).toBe(0);

@@ -34,7 +34,9 @@ export interface PcapngFile {
 /** Reads a file (`.zst` decompressed) or bytes. Throws where a whole block is not what it should be. */
 export function readPcapng(source: string | Uint8Array): PcapngFile {
   const raw = typeof source === "string" ? readFileSync(source) : source;
-  const bytes = typeof source === "string" && source.endsWith(".zst") ? zstdDecompressSync(raw) : raw;
+  const isCompressed = typeof source === "string" && source.endsWith(".zst");
+  // Not a Buffer, whose slice() is no copy.
+  const bytes = new Uint8Array(isCompressed ? zstdDecompressSync(raw) : raw);
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const file: PcapngFile = {
     comments: [],

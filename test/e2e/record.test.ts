@@ -1,0 +1,378 @@
+/** What `xcopy record` writes: all of it, as tcpdump and Wireshark see it, whatever happens to xcopy. */
+import {
+  afterAll,
+  afterEach,
+  beforeAll,
+  beforeEach,
+  describe,
+  expect,
+  setDefaultTimeout,
+  test,
+} from "bun:test";
+import { existsSync, mkdirSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { ONLINE, ONLINE6 } from "../../src/demo/network.ts";
+import { createLab, type Lab } from "../support/lab.ts";
+import { startNginx } from "../support/nginx.ts";
+import { readPcapng } from "../support/pcapng.ts";
+import { run } from "../support/process.ts";
+import { capinfos, readAll, recordedFiles, startRecord, tshark } from "../support/record.ts";
+import { until } from "../support/until.ts";
+import { load, startLoad } from "../support/wrk.ts";
+import { hostState, kernelObjects, stillThere, XCOPY } from "../support/xcopy.ts";
+
+setDefaultTimeout(60_000);
+
+let lab: Lab;
+let directory: string;
+let runs = 0;
+
+beforeAll(() => {
+  lab = createLab();
+});
+beforeEach(async () => {
+  directory = join(lab.directory, `record-${runs++}`);
+  mkdirSync(directory);
+  await startNginx(lab, lab.online, 80);
+});
+afterEach(() => lab.stopAll());
+afterAll(() => lab.remove());
+
+const URL = `http://${ONLINE}`;
+const file = (name = "cap.pcapng") => join(directory, name);
+
+/** What a packet with data is, wherever it was captured. */
+const CONTENT = ["ip.src", "ipv6.src", "tcp.srcport", "tcp.seq", "tcp.ack", "tcp.len", "tcp.payload"];
+
+/** tcpdump of what comes in from the clients. */
+async function startTcpdump(): Promise<{ path: string; stop(): Promise<void> }> {
+  const path = file("tcpdump.pcap");
+  const options = ["-i", "front", "-Q", "in", "-s", "0", "-B", "65536", "-Z", "root", "-w", path];
+  const tcpdump = lab.start(lab.online, ["tcpdump", ...options, "tcp dst port 80"]);
+  await tcpdump.line(/^tcpdump: listening/);
+  return {
+    path,
+    async stop() {
+      await tcpdump.stop("SIGINT");
+      expect(tcpdump.errors.find((line) => line.includes("dropped by kernel"))).toStartWith("0 ");
+    },
+  };
+}
+
+for (const { name, url } of [
+  { name: "IPv4", url: URL },
+  { name: "IPv6", url: `http://[${ONLINE6}]` },
+]) {
+  test(`has every request that tcpdump has, byte for byte (${name})`, async () => {
+    const tcpdump = await startTcpdump();
+    const record = await startRecord(lab, ["-x", "80", "-w", file()]);
+    expect(await load(lab, { url, rate: 5000, count: 10_000 })).toMatchObject({ errors: 0 });
+    const { code, account } = await record.stop();
+    await tcpdump.stop();
+
+    expect(code).toBe(0);
+    const contents = tshark(file(), "tcp.len > 0", CONTENT);
+    expect(contents.length).toBeGreaterThanOrEqual(10_000);
+    expect(contents).toEqual(tshark(tcpdump.path, "tcp.len > 0", CONTENT));
+    expect(tshark(file(), "tcp.flags.syn == 1", CONTENT)).toEqual(
+      tshark(tcpdump.path, "tcp.flags.syn == 1", CONTENT),
+    );
+    expect(account).toMatchObject({
+      ended: "signal",
+      capture: { lost: 0, inert: 0, oversize: 0, unreadable: 0 },
+      written: { files: 1, pending: 0, left: 0, bytes: statSync(file()).size },
+    });
+    expect(account.written.packets).toBe(account.capture.packets);
+  });
+}
+
+test("says in the file what it is, and Wireshark's programs take it", async () => {
+  const record = await startRecord(lab, ["-x", `${ONLINE}:80-10.9.9.9`, "-r", "50", "-w", file()]);
+  await load(lab, { url: URL, rate: 2000, count: 2000, close: true });
+  const { account } = await record.stop();
+  const { packets } = account.written;
+
+  expect(statSync(file()).mode & 0o777).toBe(0o600);
+  const facts = capinfos(file());
+  expect(facts.get("Number of packets")).toEqual([`${packets}`, `${packets}`]);
+  expect(facts.get("Capture application")?.[0]).toMatch(/^xcopy \d/);
+  expect(facts.get("Strict time order")).toEqual(["True"]);
+  expect(facts.get("Name")).toEqual(["front"]);
+  expect(facts.get("Filter string")).toEqual([`(dst host ${ONLINE} and tcp dst port 80)`]);
+  expect(facts.get("Time precision")).toEqual(["microseconds (6)"]);
+  const comments = facts.get("Capture comment")!;
+  expect(comments[0]).toBe(`xcopy record: requests to ${ONLINE}:80, from the IP header on`);
+  expect(comments[1]).toBe("50 % of the connections, all of each");
+  expect(comments[2]).toStartWith("pure ACKs were left out");
+  expect(Bun.spawnSync(["editcap", "-r", file(), file("copy.pcapng"), "1-100"]).exitCode).toBe(0);
+  expect(capinfos(file("copy.pcapng")).get("Number of packets")?.[0]).toBe("100");
+
+  expect(account.capture.unsampled).toBeGreaterThan(0);
+  const [statistics] = readPcapng(file()).statistics;
+  expect(statistics).toMatchObject({ received: packets, dropped: 0, delivered: packets });
+  expect(statistics!.comments[0]).toContain(`left out by the sample ${account.capture.unsampled}`);
+  // Of a connection there is all or nothing: the SYN, the ACK behind it, the request and the FIN.
+  const streams = new Map<string, number>();
+  for (const port of tshark(file(), "tcp", ["tcp.stream"])) streams.set(port, (streams.get(port) ?? 0) + 1);
+  expect([...streams.values()].filter((count) => count < 4)).toEqual([]);
+});
+
+test("has both directions, and pure ACKs, on request", async () => {
+  const record = await startRecord(lab, ["-x", "80", "--both", "--acks", "-w", file()]);
+  await load(lab, { url: URL, rate: 2000, count: 4000 });
+  const { account } = await record.stop();
+
+  expect(account.responses.packets).toBeGreaterThanOrEqual(4000);
+  expect(account.written.responses).toBe(account.responses.packets);
+  expect(account.written.packets).toBe(account.capture.packets + account.responses.packets);
+  const requests = tshark(file(), "http.request", ["frame.packet_flags_direction"]);
+  const responses = tshark(file(), "http.response", ["frame.packet_flags_direction"]);
+  expect(requests.length).toBe(responses.length);
+  expect([...new Set(requests)]).toEqual(["0x00000001"]);
+  expect([...new Set(responses)]).toEqual(["0x00000002"]);
+  expect(account.capture.pure_acks).toBe(0);
+  const acks = "tcp.len == 0 && tcp.flags == 0x10 && tcp.dstport == 80";
+  expect(tshark(file(), acks, ["tcp.ack"]).length).toBeGreaterThan(100);
+  // With all ACKs there Wireshark misses nothing.
+  expect(
+    tshark(file(), "tcp.analysis.lost_segment || tcp.analysis.ack_lost_segment", ["frame.number"]),
+  ).toEqual([]);
+});
+
+test("keeps what offloads put together: packets of up to 64 KB", async () => {
+  const sink = lab.start(lab.online, [process.execPath, join(import.meta.dir, "../support/sink.ts"), "81"]);
+  await sink.line(/./);
+  const record = await startRecord(lab, ["-x", "81", "-w", file()]);
+  const pour = join(import.meta.dir, "../support/pour.ts");
+  const client = lab.start(lab.client, [process.execPath, pour, ONLINE, "81", "20000000", "0", "2"]);
+  expect(await client.exited).toBe(0);
+  const { account } = await record.stop();
+
+  expect(account.capture).toMatchObject({ lost: 0, oversize: 0 });
+  const sizes = tshark(file(), "tcp", ["frame.len", "frame.cap_len", "tcp.len"]).map((row) =>
+    row.split("\t").map(Number),
+  );
+  expect(sizes.every(([length, captured]) => length === captured)).toBe(true);
+  expect(Math.max(...sizes.map(([length]) => length!))).toBeGreaterThan(10_000);
+  const fresh = tshark(file(), "tcp.len > 0 && !tcp.analysis.retransmission", ["tcp.len"]);
+  expect(fresh.reduce((sum, length) => sum + Number(length), 0)).toBe(40_000_000);
+});
+
+test("cuts packets to --snaplen", async () => {
+  const record = await startRecord(lab, ["-x", "80", "--snaplen", "80", "-w", file()]);
+  await load(lab, { url: URL, rate: 1000, count: 500 });
+  await record.stop();
+  const { packets, interfaces } = readPcapng(file());
+  expect(interfaces[0]!.snaplen).toBe(80);
+  expect(packets.every(({ bytes, length }) => bytes.length === Math.min(80, length))).toBe(true);
+  expect(packets.some(({ length }) => length > 80)).toBe(true);
+  expect(tshark(file(), "tcp", ["frame.number"]).length).toBe(packets.length);
+});
+
+describe("rotation", () => {
+  const numbers = (paths: string[]) => paths.map((path) => Number(/-(\d{4})\.pcapng/.exec(path)![1]));
+
+  for (const { name, args, most } of [
+    { name: "by size", args: ["--rotate-size", "200k"], most: 200_000 },
+    { name: "by time", args: ["--rotate-time", "1s"], most: Number.POSITIVE_INFINITY },
+    {
+      name: "by both, compressed",
+      args: ["--rotate-size", "100k", "--rotate-time", "2s", "--compress", "zstd"],
+      most: Number.POSITIVE_INFINITY,
+    },
+  ]) {
+    test(`${name} loses nothing between two files`, async () => {
+      const record = await startRecord(lab, ["-x", "80", "-w", file(), ...args]);
+      await load(lab, { url: URL, rate: 5000, count: 15_000 });
+      const { code, account } = await record.stop();
+      expect(code).toBe(0);
+      const paths = recordedFiles(directory, "cap");
+      expect(paths.length).toBeGreaterThan(2);
+      expect(numbers(paths)).toEqual(paths.map((_, index) => index + 1));
+      expect(account.written).toMatchObject({ files: paths.length, first: paths[0], last: paths.at(-1)! });
+      for (const path of paths) {
+        expect(statSync(path).size).toBeLessThanOrEqual(most);
+        if (path.endsWith(".zst")) expect(Bun.spawnSync(["zstd", "-qt", path]).exitCode).toBe(0);
+        expect(capinfos(path).get("Number of packets")?.[0]).toBe(`${readPcapng(path).packets.length}`);
+      }
+      const files = readAll(paths);
+      const sum = (count: (file: (typeof files)[number]) => number) =>
+        files.reduce((total, one) => total + count(one), 0);
+      expect(sum(({ packets }) => packets.length)).toBe(account.capture.packets);
+      expect(sum(({ statistics }) => statistics[0]!.received)).toBe(account.capture.packets);
+      expect(account.capture.lost).toBe(0);
+      expect(files.filter(({ rest }) => rest > 0)).toEqual([]);
+    });
+  }
+
+  test("keeps the last files only", async () => {
+    const args = ["--rotate-size", "100k", "--keep", "3"];
+    const record = await startRecord(lab, ["-x", "80", "-w", file(), ...args]);
+    await load(lab, { url: URL, rate: 5000, count: 5000 });
+    const { account } = await record.stop();
+    const { files } = account.written;
+    expect(files).toBeGreaterThan(4);
+    expect(numbers(recordedFiles(directory, "cap"))).toEqual([files - 2, files - 1, files]);
+  });
+});
+
+test("who reads along sees packets while it records", async () => {
+  const record = await startRecord(lab, ["-x", "80", "-w", file()]);
+  await load(lab, { url: URL, rate: 100, count: 20, connections: 5 });
+  const seen = await until("the file has the requests", () => {
+    const { packets, rest } = readPcapng(file());
+    expect(rest).toBe(0);
+    return packets.length >= 20 && packets.length;
+  });
+  const { account } = await record.stop();
+  expect(account.written.packets).toBeGreaterThanOrEqual(seen);
+});
+
+test("standard output has packets and nothing else", async () => {
+  const command = '"$1" record -x 80 -w - -c 100 >"$2"';
+  const shell = lab.start(lab.online, ["sh", "-c", command, "sh", XCOPY, file()]);
+  await shell.line(/^recording /);
+  await load(lab, { url: URL, rate: 500, count: 200, connections: 10 });
+  expect(await shell.exited).toBe(0);
+  expect(readPcapng(file())).toMatchObject({ rest: 0 });
+  expect(capinfos(file()).get("Number of packets")?.[0]).toBe("100");
+});
+
+test("a reader that goes away ends it, with a reason", async () => {
+  const command = '"$1" record -x 80 -w - | head -c 3000 >"$2"; echo "code ${PIPESTATUS[0]}" >&2';
+  const shell = lab.start(lab.online, ["bash", "-c", command, "bash", XCOPY, file()]);
+  await shell.line(/^recording /);
+  const client = startLoad(lab, { url: URL, rate: 500, count: 5000, connections: 10 });
+  await shell.exited;
+  await client.running.stop();
+  expect(shell.errors).toContain('Cannot write "standard output": broken pipe');
+  expect(shell.errors.at(-1)).toBe("code 1");
+});
+
+describe("ends by itself", () => {
+  test("after -c packets", async () => {
+    const record = await startRecord(lab, ["-x", "80", "-w", file(), "-c", "777"]);
+    const client = startLoad(lab, { url: URL, rate: 2000, count: 10_000 });
+    const { code, account } = await record.ended();
+    await client.running.stop();
+    expect(code).toBe(0);
+    expect(account).toMatchObject({ ended: "count", written: { packets: 777 } });
+    expect(readPcapng(file()).packets.length).toBe(777);
+  });
+
+  test("before --limit-bytes", async () => {
+    const args = ["--limit-bytes", "300k", "--rotate-size", "100k"];
+    const record = await startRecord(lab, ["-x", "80", "-w", file(), ...args]);
+    const client = startLoad(lab, { url: URL, rate: 2000, count: 10_000 });
+    const { code, account } = await record.ended();
+    await client.running.stop();
+    expect(code).toBe(0);
+    expect(account.ended).toBe("limit");
+    const bytes = recordedFiles(directory, "cap").reduce((sum, path) => sum + statSync(path).size, 0);
+    expect(bytes).toBe(account.written.bytes);
+    expect(bytes).toBeLessThanOrEqual(300_000);
+  });
+
+  test("after --duration", async () => {
+    const record = await startRecord(lab, ["-x", "80", "-w", file(), "--duration", "1s"]);
+    const { code, account } = await record.ended();
+    expect(code).toBe(0);
+    expect(account.ended).toBe("duration");
+    expect(readPcapng(file()).statistics.length).toBe(1);
+  });
+});
+
+test("a full disk ends it with a whole file, and production goes on", async () => {
+  const small = file("small");
+  mkdirSync(small);
+  // The file system is seen by this process only: what is on it is copied before it goes.
+  const script = 'mount -t tmpfs -o size=1m none "$0" && "$@"; code=$?; cp -r "$0" "$0.out"; exit $code';
+  const prefix = ["unshare", "-m", "sh", "-c", script, small];
+  const record = await startRecord(lab, ["-x", "80", "-w", join(small, "cap.pcapng")], prefix);
+  const result = await load(lab, { url: URL, rate: 5000, count: 20_000 });
+  const { code, account } = await record.ended();
+
+  expect(result).toMatchObject({ requests: 20_000, errors: 0 });
+  expect(code).toBe(1);
+  const errors = record.running.errors.join("\n");
+  expect(errors).toContain(`Cannot write "${join(small, "cap.pcapng")}": no space left on device\n`);
+  expect(errors).toContain("What was written before is whole and can be read.");
+  const path = join(`${small}.out`, "cap.pcapng");
+  const { packets, rest } = readPcapng(path);
+  expect(rest).toBe(0);
+  expect(packets.length).toBeGreaterThan(1000);
+  expect(packets.length).toBe(account.written.packets);
+  expect(account.ended).toBe("error");
+  const { pending, left } = account.written;
+  expect(account.capture.packets).toBe(packets.length + pending + left);
+  expect(capinfos(path).get("Number of packets")?.[0]).toBe(`${packets.length}`);
+});
+
+test("killed, it leaves a file that can be read, and no program", async () => {
+  const before = hostState(lab.online);
+  const record = await startRecord(lab, ["-x", "80", "--both", "-w", file()]);
+  const objects = kernelObjects(record.running.pid);
+  expect(objects.filter(({ kind }) => kind === "link").length).toBe(6);
+  const client = startLoad(lab, { url: URL, rate: 5000, count: 15_000 });
+  await until("something is written", () => statSync(file()).size > 1_000_000);
+  await record.running.stop("SIGKILL");
+  expect(await client.result).toMatchObject({ requests: 15_000, errors: 0 });
+
+  const { packets, rest } = readPcapng(file());
+  expect(rest).toBe(0);
+  expect(packets.length).toBeGreaterThan(1000);
+  expect(capinfos(file()).get("Number of packets")?.[0]).toBe(`${packets.length}`);
+  expect(await until("the programs are gone", () => stillThere(objects).length === 0)).toBe(true);
+  expect(hostState(lab.online)).toBe(before);
+});
+
+test("by clsact filters it records the same, and leaves none", async () => {
+  const before = hostState(lab.online);
+  const record = await startRecord(lab, ["-x", "80", "--both", "--capture", "clsact", "-w", file()]);
+  await load(lab, { url: URL, rate: 1000, count: 1000 });
+  const { code, account } = await record.stop();
+  expect(code).toBe(0);
+  expect(account.capture.source).toBe("clsact");
+  expect(tshark(file(), "http.request", ["frame.number"]).length).toBeGreaterThanOrEqual(1000);
+  expect(tshark(file(), "http.response", ["frame.number"]).length).toBeGreaterThanOrEqual(1000);
+  expect(hostState(lab.online)).toBe(before);
+});
+
+test("what no ring had room for is in the account and in the file", async () => {
+  const sink = lab.start(lab.online, [process.execPath, join(import.meta.dir, "../support/sink.ts"), "81"]);
+  await sink.line(/./);
+  const record = await startRecord(lab, ["-x", "81", "-w", file()]);
+  record.running.pid && process.kill(record.running.pid, "SIGSTOP");
+  const pour = join(import.meta.dir, "../support/pour.ts");
+  const client = lab.start(lab.client, [process.execPath, pour, ONLINE, "81", "80000000", "0", "2"]);
+  expect(await client.exited).toBe(0);
+  process.kill(record.running.pid, "SIGCONT");
+  const { account } = await record.stop();
+  const { lost, inert, packets } = account.capture;
+  expect(lost + inert).toBeGreaterThan(0);
+  expect(account.written.packets).toBe(packets);
+  const [statistics] = readPcapng(file()).statistics;
+  expect(statistics).toMatchObject({ received: packets + lost, dropped: lost, delivered: packets });
+  expect(statistics!.comments[0]).toContain(`no room in the rings ${lost}, xcopy stalled ${inert},`);
+  expect(record.running.errors.join("\n")).toContain("what was not recorded:");
+});
+
+test("makes nothing where it cannot record", async () => {
+  const refused = lab.start(lab.online, [XCOPY, "record", "-x", "80", "-w", join(directory, "none", "cap")]);
+  expect(await refused.exited).toBe(2);
+  expect(refused.errors).toEqual([
+    `Cannot use -w "${join(directory, "none", "cap")}": no such file or directory`,
+    "Name a file in a directory that is there and can be written.",
+  ]);
+  run(lab.online, "touch", file());
+  const taken = lab.start(lab.online, [XCOPY, "record", "-x", "80", "-w", file()]);
+  expect(await taken.exited).toBe(2);
+  expect(taken.errors).toEqual([
+    `Cannot use -w "${file()}": "${file()}" is there already`,
+    "Name another file, or replace it with --overwrite.",
+  ]);
+  const dry = lab.start(lab.online, [XCOPY, "record", "-x", "80", "-w", file("dry"), "--dry-run"]);
+  expect(await dry.exited).toBe(0);
+  expect(dry.output.join("\n")).toContain("capture   requests to port 80; they pass unchanged\n");
+  expect(existsSync(file("dry"))).toBe(false);
+});
