@@ -62,8 +62,8 @@ function commentsOn(services: RecordedService[], options: RecordOptions): string
       : "all connections (no sampling)",
     acks
       ? "pure ACKs are recorded"
-      : "pure ACKs were left out, except those that end a handshake (packets without data, SYN, FIN or RST)",
-    ...(snaplen === null ? [] : [`packets were cut to ${snaplen} bytes`]),
+      : "pure ACKs are left out, except those that end a handshake (packets without data, SYN, FIN or RST)",
+    ...(snaplen === null ? [] : [`packets are cut to ${snaplen} bytes`]),
     "a packet may be several that the network card or kernel put together (GRO), and a checksum one that was not computed yet",
   ];
 }

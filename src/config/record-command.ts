@@ -4,14 +4,13 @@ import { MARK } from "./copy-command.ts";
 
 export const RECORD: CommandSpec = {
   name: "record",
-  summary: "writes the requests that reach a service on this host to files",
+  summary: "writes the requests that reach a service on this host to a file, to be copied later",
   examples: [
-    ["xcopy record -x 80 -w cap.pcapng", "the requests to port 80, until it is told to end"],
-    ["xcopy record -x 80,443 -w cap.pcapng --rotate-size 100M --keep 10", "the last gigabyte"],
-    ["xcopy record -x 80 -w 'cap-%F-%H%M.pcapng' --rotate-time 5m", "files with their time in the name"],
-    ["xcopy record -x 80 -w cap.pcapng --compress zstd", "compressed: cap.pcapng.zst"],
-    ["xcopy record -x 80 --both -w - | tshark -r -", "requests and responses, for another program"],
-    ["xcopy copy -x 80-10.0.0.2:8080 -i cap.pcapng", "copies them, then or later"],
+    ["xcopy record -x 80 -w cap.pcapng", "requests to port 80"],
+    ["xcopy record -x 80 -w cap.pcapng --rotate-size 100M --keep 10", "the last gigabyte of them"],
+    ["xcopy record -x 80,443 -w cap-%F-%H%M.pcapng --rotate-time 5m", "files named by their time"],
+    ["xcopy record -x 80 -w cap.pcapng --compress zstd", "compressed, cap.pcapng.zst"],
+    ["xcopy record -x 80 --both -w - | tshark -r -", "also responses, for tshark"],
   ],
   groups: {
     "What is recorded": [

@@ -100,6 +100,7 @@ export function renderRecordSummary(account: RecordAccount): string {
   const { seconds, ended, capture, responses, written, cpu } = account;
   const captured = capture.packets + responses.packets;
   const lost = lostPackets(account);
+  const found = captured + capture.lost + responses.lost + capture.inert;
   const per = captured > 0 ? `, ${(((cpu.user + cpu.system) * 1e6) / captured).toFixed(1)} us a packet` : "";
   const names = written.files > 1 ? `${written.first} to ${written.last}` : written.last;
   const rows: [name: string, text: string | false][] = [
@@ -108,7 +109,7 @@ export function renderRecordSummary(account: RecordAccount): string {
       `${number(captured)} captured (${bytes(capture.bytes + responses.bytes)}), ${number(written.packets)} written`,
     ],
     ["responses", responses.packets > 0 && `${number(responses.packets)} of the packets`],
-    ["lost", `${number(lost)} packets (${percent(lost, captured + lost)})`],
+    ["lost", `${number(lost)} packets (${percent(lost, found)})`],
     ["left out", capture.unsampled > 0 && `${number(capture.unsampled)} packets (-r)`],
     ["pure ACKs", capture.pure_acks > 0 && `${number(capture.pure_acks)} left out`],
     ["files", `${number(written.files)}, ${bytes(written.bytes)}: ${names}`],
