@@ -40,6 +40,8 @@ import { listenForStop, type StopRequests } from "./stop.ts";
 const RINGS = { total: 32 << 20, least: 1 << 20 };
 /** ms that writing what is in them may take at the end. */
 const PATIENCE = 10_000;
+/** ms that what is at hand may take when it is to end at once. */
+const AT_ONCE = 1000;
 /** ms between two signs of life of this thread, beside those of the one that writes: a slow disk is no reason to stop. */
 const HEARTBEAT_INTERVAL = 500;
 
@@ -171,7 +173,7 @@ async function recordUntilStopped(
   const how = await Promise.race([plane.ended, stop.second.then(() => "at once" as const), isLate]);
   if (how === "at once") {
     plane.stop();
-    if ((await Promise.race([plane.ended, Bun.sleep(1000).then(() => "late")])) !== "late") {
+    if ((await Promise.race([plane.ended, Bun.sleep(AT_ONCE).then(() => "late")])) !== "late") {
       facts.ended ??= why;
       return;
     }
@@ -235,6 +237,8 @@ async function record(
   } finally {
     clearInterval(heartbeat);
     plane.stop();
+    // It reads the kernel's counters for the end of the file, which are closed next.
+    await Promise.race([plane.ended.catch(() => {}), Bun.sleep(AT_ONCE)]);
   }
 }
 

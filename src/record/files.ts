@@ -74,7 +74,8 @@ export function openFile(options: FilesOptions, time: Date, before: OpenFile | n
     const isFile = isRegular(path);
     try {
       if (isFile && options.overwrite) rmSync(path, { force: true });
-      const flags = isFile ? constants.O_CREAT | constants.O_EXCL : 0;
+      // A named pipe that nobody reads is an error at once, not a wait that no signal ends.
+      const flags = isFile ? constants.O_CREAT | constants.O_EXCL : constants.O_NONBLOCK;
       const fd = openSync(path, constants.O_WRONLY | constants.O_APPEND | flags, MODE);
       return { path, fd, text, number, isFile };
     } catch (error) {

@@ -79,6 +79,12 @@ describe("a file", () => {
     expect(statSync("/dev/null").isCharacterDevice()).toBe(true);
   });
 
+  test("may be a named pipe, but one that somebody reads", () => {
+    const path = join(directory, "pipe");
+    expect(Bun.spawnSync(["mkfifo", path]).exitCode).toBe(0);
+    expect(codeOf(() => openFile(options({ path, rotates: false }), START, null))).toBe("ENXIO");
+  });
+
   test.each([
     ["a directory that is not there", "none/cap.pcapng", "ENOENT"],
     ["a directory", "", "EISDIR"],
