@@ -180,7 +180,7 @@ describe("rotation", () => {
     { name: "by time", args: ["--rotate-time", "1s"], most: Number.POSITIVE_INFINITY },
     {
       name: "by both, compressed",
-      args: ["--rotate-size", "100k", "--rotate-time", "2s", "--compress", "zstd"],
+      args: ["--rotate-size", "200k", "--rotate-time", "2s", "--compress", "zstd"],
       most: Number.POSITIVE_INFINITY,
     },
   ]) {

@@ -140,6 +140,14 @@ describe("the next file", () => {
     expect(names()).toEqual(["cap-04.pcapng", "cap-06.pcapng"]);
   });
 
+  test("cannot be where its directory is gone", () => {
+    const path = join(directory, "gone");
+    mkdirSync(path);
+    const files = begin({ path: join(path, "cap") });
+    rmSync(path, { recursive: true });
+    expect(codeOf(() => files.next(later(1)))).toBe("ENOENT");
+  });
+
   test("counts its bytes anew, and all bytes", () => {
     const files = begin();
     files.write(blocksOf(3000));
