@@ -21,7 +21,7 @@ export const DIRECTORY = "/run/xcopy";
 const PRIORITIES = 64;
 
 /** What a program is for. */
-export type Kind = "request" | "response" | "learn" | "catch" | "swallow";
+export type Kind = "request" | "response" | "learn" | "catch" | "swallow" | "outgoing";
 
 export const DIRECTIONS: Record<Kind, Direction> = {
   request: "ingress",
@@ -29,6 +29,7 @@ export const DIRECTIONS: Record<Kind, Direction> = {
   learn: "ingress",
   catch: "egress",
   swallow: "ingress",
+  outgoing: "egress",
 };
 
 export interface Filter extends FilterPlace {

@@ -3,7 +3,7 @@ import { BpfObject, type CarriedLibrary, fillArrayOfMaps, openLibbpf, updateMap 
 import { libc } from "../native/libc.ts";
 import { Attachments, type Hook } from "./attachments.ts";
 import { KERNEL_COUNTERS, type KernelCounter, type KernelStats, readStats } from "./counters.ts";
-import { addressKey, createRings, fillPorts, words } from "./maps.ts";
+import { addressKey, createRings, fillPorts, settings, words } from "./maps.ts";
 
 export { type Hook, KERNEL_COUNTERS, type KernelCounter, type KernelStats };
 
@@ -99,7 +99,7 @@ export function loadKernelCapture(options: KernelCaptureOptions): KernelCapture 
     const requestRings = createRings(request, options.requestRingBytes, rings);
     const responseRings = createRings(response, options.responseRingBytes, rings);
     request.setMaxEntries("services", Math.max(1, options.services.length));
-    request.setConstants(words(options.mark));
+    request.setConstants(settings(options.mark));
     request.load();
     const controlMap = request.mapFd("control");
     const countersMap = request.mapFd("counters");
@@ -147,7 +147,8 @@ export function loadKernelCapture(options: KernelCaptureOptions): KernelCapture 
   }
 }
 
-function fillServices(object: BpfObject, services: KernelService[]): void {
+/** Tells a request program whose requests it is to capture. */
+export function fillServices(object: BpfObject, services: KernelService[]): void {
   for (const { address, port, family, index } of services) {
     updateMap(object.mapFd("services"), addressKey([address], port, family), words(index));
   }

@@ -19,6 +19,14 @@ export function words(...values: number[]): Uint8Array {
   return new Uint8Array(new Uint32Array(values).buffer);
 }
 
+/** Bytes of a packet that a ring takes at most. */
+export const WHOLE_PACKETS = 65535;
+
+/** The constants of bpf/settings.h: the mark of our own packets (0: none), whether pure ACKs are captured, bytes per packet. */
+export function settings(mark: number, keepsAcks = false, snaplen = WHOLE_PACKETS): Uint8Array {
+  return words(mark, keepsAcks ? 1 : 0, snaplen);
+}
+
 /**
  * Makes the rings of an object that is not loaded yet, one of `bytes` per CPU; each is added to `made` at once, for who
  * has to close them after a failure. `fillArrayOfMaps` puts them into the map `rings` once it is loaded. Throws a Failure.

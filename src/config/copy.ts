@@ -82,7 +82,8 @@ export interface CopyOptions {
 
 const MEGABYTE = 1 << 20;
 
-function parseHook(text: string): Hook {
+/** `--capture`. Throws a Failure (exit code 2). */
+export function parseHook(text: string): Hook {
   if (text === "auto" || text === "tcx" || text === "clsact") return text;
   throw new Failure(`Cannot use --capture "${text}": no such hook`, "Give auto, tcx or clsact.", 2);
 }
