@@ -9,7 +9,7 @@ import {
 import { readKey } from "../channel/key.ts";
 import type { CopyOptions } from "../config/copy.ts";
 import { labelOf } from "../config/transfer.ts";
-import type { CarriedLibrary } from "../native/libbpf.ts";
+import type { CarriedLibrary } from "../native/carried.ts";
 import type { ChannelConfig, DataPlaneConfig, TraceConfig } from "../worker/config.ts";
 import { createShared } from "../worker/shared.ts";
 import type { Plan } from "./plan.ts";

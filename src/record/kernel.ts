@@ -3,7 +3,8 @@ import { Attachments, type Hook } from "../capture/attachments.ts";
 import { type KernelStats, readStats } from "../capture/counters.ts";
 import { fillServices, type KernelService } from "../capture/kernel.ts";
 import { createRings, settings } from "../capture/maps.ts";
-import { BpfObject, type CarriedLibrary, fillArrayOfMaps, openLibbpf } from "../native/libbpf.ts";
+import type { CarriedLibrary } from "../native/carried.ts";
+import { BpfObject, fillArrayOfMaps, openLibbpf } from "../native/libbpf.ts";
 import { libc } from "../native/libc.ts";
 
 export interface RecordKernelOptions {
