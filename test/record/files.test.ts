@@ -92,7 +92,7 @@ describe("a file", () => {
   });
 
   test("may be a named pipe, but one that somebody reads", () => {
-    const path = join(directory, "pipe");
+    const path = join(directory, "pipe.zst");
     expect(Bun.spawnSync(["mkfifo", path]).exitCode).toBe(0);
     expect(codeOf(() => openFile(options({ path, rotates: false }), START, null))).toBe("ENXIO");
   });
@@ -185,7 +185,7 @@ test("compressed, the file is whole after every write, one frame", () => {
 });
 
 test("compressed into a pipe, the frame ends with it", () => {
-  const path = join(directory, "pipe");
+  const path = join(directory, "pipe.zst");
   expect(Bun.spawnSync(["mkfifo", path]).exitCode).toBe(0);
   const reader = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
   const files = begin({ path, compressed: true, rotates: false });
