@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-3-Clause */
 /*
- * On the ingress of every interface of the online host: copies what clients send to the services
- * into the rings. Never drops and never changes a packet.
+ * On the ingress of every interface of the online host (or on the egress of a client's): copies
+ * what clients send to the services into the rings. Never drops and never changes a packet.
  */
 #include <linux/bpf.h>
 #include <linux/if_packet.h>
@@ -21,11 +21,14 @@
 #define DUPLICATE_SLOTS 4096
 #define DUPLICATE_WINDOW_US 1000000
 
-/* SO_MARK of all that xcopy sends. */
-const volatile __u32 own_mark = 0;
+const volatile struct {
+    __u32 own_mark;    /* SO_MARK of all that xcopy sends; 0: none */
+    __u32 snap_bytes;  /* of a packet that are captured at most */
+    __u32 is_outgoing; /* requests leave this host */
+} settings = {};
 
 struct service {
-    __u8 address[16]; /* zero: any address of this host */
+    __u8 address[16]; /* zero: any address of this host; of requests that leave it: any at all */
     __be16 port;
     __u16 family;
 };
@@ -80,7 +83,7 @@ static __always_inline __u32 *find_service(struct __sk_buff *skb, const struct s
     struct service key = {.port = segment->destination_port, .family = segment->family};
     __builtin_memcpy(key.address, addresses->destination, sizeof(key.address));
     __u32 *index = bpf_map_lookup_elem(&services, &key);
-    if (index || skb->pkt_type != PACKET_HOST)
+    if (index || (!settings.is_outgoing && skb->pkt_type != PACKET_HOST))
         return index;
     __builtin_memset(key.address, 0, sizeof(key.address));
     return bpf_map_lookup_elem(&services, &key);
@@ -177,7 +180,8 @@ static __always_inline void capture(struct __sk_buff *skb, const struct segment 
         .time_us = now_us,
         .think_us = think_us,
         .length = segment->length,
-        .captured = segment->length,
+        .captured =
+            segment->length < settings.snap_bytes ? segment->length : settings.snap_bytes,
         .tcp_offset = segment->tcp_offset,
         .payload_offset = segment->payload_offset,
         .index = index,
@@ -197,7 +201,7 @@ int xcopy_request(struct __sk_buff *skb) {
     struct segment segment;
     if (is_certainly_not_ours(skb, DESTINATION_PORT))
         return PASS;
-    if (own_mark && skb->mark == own_mark) {
+    if (settings.own_mark && skb->mark == settings.own_mark) {
         add(OWN_MARK, 1);
         return PASS;
     }
