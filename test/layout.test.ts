@@ -26,7 +26,7 @@ const MAY_IMPORT: Record<string, string[]> = {
   inject: ["config", "wire", "native"],
   intercept: ["capture", "config", "wire", "native"],
   channel: ["config", "wire", "native"],
-  capture: ["wire", "native"],
+  capture: ["filter", "wire", "native"],
   filter: ["native"],
   engine: ["wire"],
   config: ["native"],

@@ -29,10 +29,14 @@ export interface MatchConfig {
   services: KernelService[];
   /** Whether requests leave this host instead of coming in. */
   isOutgoing: boolean;
+  /** Most bytes of a packet that are captured, from its IP header on. */
+  snapBytes: number;
   /** What was counted, in the order of KERNEL_COUNTERS, as Float64Array; shared with the main thread. */
   counters: SharedArrayBuffer;
 }
 
 export type SourceConfig =
   /** BPF ring buffers, one per CPU, of `ringBytes` each. */
-  { kind: "rings"; rings: number[]; ringBytes: number };
+  | { kind: "rings"; rings: number[]; ringBytes: number }
+  /** Packet sockets with a ring each (PACKET_RX_RING, TPACKET_V3) of `blocks` blocks. */
+  | { kind: "packet"; sockets: number[]; blocks: number; blockBytes: number; match: MatchConfig };

@@ -1,7 +1,7 @@
 /** Capture by programs in the kernel: tcx and clsact. */
 import type { KernelCapture } from "../capture/kernel.ts";
 import type { CopyOptions } from "../config/copy.ts";
-import type { Capture } from "./capture.ts";
+import { type Capture, countsOf } from "./capture.ts";
 import { InterfaceFilters } from "./interface-filters.ts";
 
 /** The programs are loaded already; with -F a filter is put in front of them. */
@@ -24,20 +24,7 @@ export function captureByPrograms(kernel: KernelCapture, { capture }: CopyOption
     },
     forget: (ifindex) => kernel.forget(ifindex),
     stop: () => kernel.detachRequests(),
-    counts() {
-      const stats = kernel.stats();
-      return {
-        packets: stats.requestsCaptured,
-        bytes: stats.requestBytes,
-        lost: stats.requestRingFull,
-        pureAcks: stats.pureAcks,
-        duplicates: stats.duplicates,
-        fragments: stats.fragments,
-        oversize: stats.oversize,
-        inert: stats.inert,
-        unsampled: stats.unsampled,
-      };
-    },
+    counts: () => countsOf(kernel.stats()),
     close: () => filters?.close(),
   };
 }

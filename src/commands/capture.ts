@@ -1,4 +1,5 @@
 /** By what live requests are captured: the back end that was asked for, or the best that works. */
+import type { KernelCounter } from "../capture/counters.ts";
 import type { KernelCapture } from "../capture/kernel.ts";
 import type { SourceConfig } from "../capture/source.ts";
 import type { BackEnd } from "../config/capture.ts";
@@ -7,6 +8,7 @@ import { Failure } from "../native/failure.ts";
 import type { CarriedLibrary } from "../native/libbpf.ts";
 import type { CaptureCounts } from "../ops/summary.ts";
 import { captureByPrograms } from "./capture-programs.ts";
+import { captureBySockets } from "./capture-sockets.ts";
 import { loadKernel } from "./load.ts";
 import type { Plan } from "./plan.ts";
 
@@ -28,6 +30,21 @@ export interface Capture {
 }
 
 export type Counts = Omit<CaptureCounts, "source" | "responsesLost" | "trace">;
+
+/** What all back ends count alike. */
+export function countsOf(stats: Record<KernelCounter, number>): Counts {
+  return {
+    packets: stats.requestsCaptured,
+    bytes: stats.requestBytes,
+    lost: stats.requestRingFull,
+    pureAcks: stats.pureAcks,
+    duplicates: stats.duplicates,
+    fragments: stats.fragments,
+    oversize: stats.oversize,
+    inert: stats.inert,
+    unsampled: stats.unsampled,
+  };
+}
 
 /** What captures requests and what brings answers back; `kernel` is null where no program is needed. */
 export interface OpenCapture {
@@ -85,9 +102,18 @@ function openBackEnd(
   options: CopyOptions,
   libraries: CarriedLibrary[],
 ): OpenCapture {
-  if (name !== "tcx" && name !== "clsact") throw new Error(`${name} is not there yet`);
-  // Of the two `auto` takes what the kernel has.
-  const hook = options.capture.backEnd === "auto" ? "auto" : name;
-  const kernel = loadKernel(plan, options, libraries, hook)!;
-  return { kernel, capture: captureByPrograms(kernel, options), reasons: [] };
+  if (name === "tcx" || name === "clsact") {
+    // Of the two `auto` takes what the kernel has.
+    const hook = options.capture.backEnd === "auto" ? "auto" : name;
+    const kernel = loadKernel(plan, options, libraries, hook)!;
+    return { kernel, capture: captureByPrograms(kernel, options), reasons: [] };
+  }
+  if (name !== "packet") throw new Error(`${name} is not there yet`);
+  const capture = captureBySockets(name, plan, options);
+  try {
+    return { kernel: loadKernel(plan, options, libraries, null), capture, reasons: [] };
+  } catch (error) {
+    capture.close();
+    throw error;
+  }
 }

@@ -70,6 +70,7 @@ export const EPOLLIN = 1;
 export const POLLOUT = 4;
 export const EFD_NONBLOCK = 0o4000;
 export const EFD_CLOEXEC = 0o2000000;
+export const CLOCK_REALTIME = 0;
 export const CLOCK_MONOTONIC = 1;
 export const PR_SET_TIMERSLACK = 29;
 export const SO_RCVBUF = 8;
@@ -140,7 +141,16 @@ const timespecAddress = ptr(timespec);
 
 /** CLOCK_MONOTONIC (the clock of bpf_ktime_get_ns) in us, without an allocation. */
 export function monotonicMicroseconds(): number {
-  libc.clock_gettime(CLOCK_MONOTONIC, timespecAddress);
+  return microseconds(CLOCK_MONOTONIC);
+}
+
+/** CLOCK_REALTIME (the clock of the kernel's packet timestamps) in us, without an allocation. */
+export function realMicroseconds(): number {
+  return microseconds(CLOCK_REALTIME);
+}
+
+function microseconds(clock: number): number {
+  libc.clock_gettime(clock, timespecAddress);
   return (timespecWords[0]! + timespecWords[1]! * 4294967296) * 1e6 + timespecWords[2]! / 1000;
 }
 
