@@ -39,4 +39,6 @@ export type SourceConfig =
   /** BPF ring buffers, one per CPU, of `ringBytes` each. */
   | { kind: "rings"; rings: number[]; ringBytes: number }
   /** Packet sockets with a ring each (PACKET_RX_RING, TPACKET_V3) of `blocks` blocks. */
-  | { kind: "packet"; sockets: number[]; blocks: number; blockBytes: number; match: MatchConfig };
+  | { kind: "packet"; sockets: number[]; blocks: number; blockBytes: number; match: MatchConfig }
+  /** Raw IP sockets. */
+  | { kind: "raw"; ip4: number; ip6: number; match: MatchConfig };

@@ -1,8 +1,8 @@
 /**
  * What the kernel lets into the queue of a capturing socket: everything that can be a request, and little else. Whether it
- * is one the matcher decides. The same program serves packet sockets, raw IP sockets and those of libpcap, as its loads are
- * relative to the IP header (SKF_NET_OFF of linux/filter.h).
+ * is one the matcher decides.
  */
+import { behind } from "../../filter/classic.ts";
 import {
   ClassicAssembler,
   EQUAL,
@@ -13,8 +13,12 @@ import {
   LOAD_WORD,
   LOAD_X_HEADER,
 } from "../../filter/classic-assembler.ts";
+import { HARDWARE_TYPES } from "../../filter/compile.ts";
 
-/** Loads relative to the IP header, and of what Linux knows about a packet: SKF_NET_OFF, SKF_AD_OFF as 32 bits. */
+/**
+ * Loads relative to the IP header, and of what Linux knows about a packet: SKF_NET_OFF, SKF_AD_OFF of linux/filter.h as 32
+ * bits. The former see only the linear part of a packet before Linux 6.16, so they are the last resort.
+ */
 const NETWORK = 0xfff00000;
 const KNOWN = 0xfffff000;
 const PROTOCOL = KNOWN + 0;
@@ -30,14 +34,19 @@ const ETHERTYPES_TAGGED = [0x8100, 0x88a8];
 const TCP = 6;
 /** IPv6 headers behind which TCP may be: options, routing, fragment, authentication. */
 const EXTENSIONS = [0, 43, 44, 51, 60];
-const ARPHRD_ETHERNET = [1, 772];
+/** Of a frame. */
+const ETHERNET_HEADER = 14;
 
 /** Bytes that are taken of a packet of our own, so that it can be counted: fewer than any header has. */
 export const OWN_PACKET_BYTES = 1;
 /** Link layer headers in front of the bytes that -S counts. */
 const LINK_BYTES = 64;
 
+/** What a socket sees first: a packet socket the MAC header, a raw one the IP header, one of IPv6 the TCP header. */
+export type SocketKind = "packet" | "ip4" | "ip6";
+
 export interface SocketFilterOptions {
+  kind: SocketKind;
   /** Null: every one. */
   interfaces: readonly number[] | null;
   /** Whether requests leave this host. */
@@ -61,32 +70,49 @@ export function rejectAll(): Uint8Array {
 
 /** Instructions for `attachSocketFilter`. */
 export function socketFilter(options: SocketFilterOptions): Uint8Array {
-  const { interfaces, isOutgoing, mark, snapBytes, front } = options;
+  const { kind, interfaces, isOutgoing, mark, snapBytes, front } = options;
   const program = new ClassicAssembler();
-  const [here, wanted, reject, accept, isOwn] = [0, 1, 2, 3, 4].map(() => program.label()) as [
-    number,
-    number,
-    number,
-    number,
-    number,
-  ];
+  const reject = program.label();
+  const accept = program.label();
   if (interfaces) {
+    const isWanted = program.label();
     program.load(LOAD_WORD, INTERFACE);
-    for (const ifindex of interfaces) program.jumpIf(EQUAL, ifindex, here);
+    for (const ifindex of interfaces) program.jumpIf(EQUAL, ifindex, isWanted);
     program.jump(reject);
+    program.place(isWanted);
   }
-  program.place(here);
+  const isRight = program.label();
   program.load(LOAD_WORD, PACKET_TYPE);
-  const [right, wrong] = [program.label(), program.label()];
-  program.jumpIf(EQUAL, PACKET_OUTGOING, isOutgoing ? right : wrong);
-  program.jump(isOutgoing ? wrong : right);
-  program.place(wrong);
-  program.return(0);
-  program.place(right);
-  if (front) embedFront(program, front, wanted, reject);
-  program.place(wanted);
-  matchPorts(program, options.ports, accept, reject);
+  program.jumpIf(EQUAL, PACKET_OUTGOING, isOutgoing ? isRight : reject);
+  program.jump(isOutgoing ? reject : isRight);
+  program.place(isRight);
+
+  /** With the IP header at an offset of the packet, and -F as a program that is made for that. */
+  const match = (network: number, filter: Uint8Array | null) => {
+    const isWanted = program.label();
+    if (filter) program.embed(filter, isWanted, reject);
+    else if (front) program.jump(reject);
+    program.place(isWanted);
+    matchPorts(program, network, options.ports, accept, reject);
+  };
+  if (kind === "packet") {
+    const [ethernet, raw] = [program.label(), program.label()];
+    program.load(LOAD_WORD, HARDWARE_TYPE);
+    for (const type of HARDWARE_TYPES.ethernet) program.jumpIf(EQUAL, type, ethernet);
+    for (const type of HARDWARE_TYPES.raw) program.jumpIf(EQUAL, type, raw);
+    match(NETWORK, null);
+    program.place(raw);
+    match(0, front?.raw ?? null);
+    program.place(ethernet);
+    match(ETHERNET_HEADER, front?.ethernet ?? null);
+  } else if (kind === "ip4") {
+    match(0, front?.raw ?? null);
+  } else {
+    match(NETWORK, front?.raw ? behind(front.raw, NETWORK) : null);
+  }
+
   program.place(accept);
+  const isOwn = program.label();
   if (mark !== 0) {
     program.load(LOAD_WORD, MARK);
     program.jumpIf(EQUAL, mark, isOwn);
@@ -99,30 +125,19 @@ export function socketFilter(options: SocketFilterOptions): Uint8Array {
   return program.bytes();
 }
 
-function embedFront(
-  program: ClassicAssembler,
-  { ethernet, raw }: { ethernet: Uint8Array | null; raw: Uint8Array | null },
-  match: number,
-  reject: number,
-): void {
-  const hasHeader = program.label();
-  program.load(LOAD_WORD, HARDWARE_TYPE);
-  for (const type of ARPHRD_ETHERNET) program.jumpIf(EQUAL, type, hasHeader);
-  if (raw) program.embed(raw, match, reject);
-  else program.jump(reject);
-  program.place(hasHeader);
-  if (ethernet) program.embed(ethernet, match, reject);
-  else program.jump(reject);
-}
-
-/** Accepts TCP to one of the ports, and what only the matcher can tell: fragments, tagged frames, extension headers. */
+/**
+ * Accepts TCP to one of the ports, and what only the matcher can tell: fragments, tagged frames, extension headers.
+ * `network`: where the IP header is.
+ */
 function matchPorts(
   program: ClassicAssembler,
+  network: number,
   ports: readonly number[],
   accept: number,
   reject: number,
 ): void {
-  const [isIp4, isIp6, isTcp6, hasPort] = [0, 1, 2, 3].map(() => program.label()) as [
+  const [isIp4, isIp6, isTcp4, isTcp6, hasPort] = [0, 1, 2, 3, 4].map(() => program.label()) as [
+    number,
     number,
     number,
     number,
@@ -135,24 +150,23 @@ function matchPorts(
   program.jump(reject);
 
   program.place(isIp6);
-  program.load(LOAD_BYTE, NETWORK + 6);
+  program.load(LOAD_BYTE, network + 6);
   program.jumpIf(EQUAL, TCP, isTcp6);
   for (const type of EXTENSIONS) program.jumpIf(EQUAL, type, accept);
   program.jump(reject);
   program.place(isTcp6);
-  program.load(LOAD_HALF, NETWORK + 42);
+  program.load(LOAD_HALF, network + 42);
   program.jump(hasPort);
 
   program.place(isIp4);
-  program.load(LOAD_BYTE, NETWORK + 9);
-  const isTcp4 = program.label();
+  program.load(LOAD_BYTE, network + 9);
   program.jumpIf(EQUAL, TCP, isTcp4);
   program.jump(reject);
   program.place(isTcp4);
-  program.load(LOAD_HALF, NETWORK + 6);
+  program.load(LOAD_HALF, network + 6);
   program.jumpIf(HAS_BITS, 0x1fff, accept);
-  program.load(LOAD_X_HEADER, NETWORK);
-  program.load(LOAD_HALF_INDEXED, NETWORK + 2);
+  program.load(LOAD_X_HEADER, network);
+  program.load(LOAD_HALF_INDEXED, network + 2);
 
   program.place(hasPort);
   for (const port of new Set(ports)) program.jumpIf(EQUAL, port, accept);

@@ -1,12 +1,14 @@
 /** The main thread's half of the back ends that capture by sockets: opens them, says what they let in, counts. */
 import { attachSocketFilter } from "../../filter/socket.ts";
+import { Failure } from "../../native/failure.ts";
 import { libc } from "../../native/libc.ts";
 import { openPacketSocket, startPacketSockets } from "../../native/packet-socket.ts";
+import { emptySocket, openRawSocket } from "../../native/raw-socket.ts";
 import { KERNEL_COUNTERS, type KernelCounter } from "../counters.ts";
 import { possibleCpus } from "../maps.ts";
 import type { KernelService } from "../services.ts";
-import type { SourceConfig } from "../source.ts";
-import { rejectAll, type SocketFilterOptions, socketFilter } from "./filter.ts";
+import type { MatchConfig, SourceConfig } from "../source.ts";
+import { rejectAll, type SocketFilterOptions, type SocketKind, socketFilter } from "./filter.ts";
 
 export interface SocketCaptureOptions {
   services: KernelService[];
@@ -43,19 +45,52 @@ export function openPacketCapture(options: SocketCaptureOptions): SocketCapture 
   const allBlocks = Math.max(LEAST_BLOCKS, Math.floor(bufferBytes / BLOCK_BYTES));
   const rings = Math.min(possibleCpus(), MOST_RINGS, Math.floor(allBlocks / LEAST_BLOCKS));
   const blocks = Math.floor(allBlocks / rings);
-  const sockets = openAll(rings, () => openPacketSocket(blocks, BLOCK_BYTES, !isOutgoing));
+  const sockets = openAll(
+    Array.from({ length: rings }, () => () => openPacketSocket(blocks, BLOCK_BYTES, !isOutgoing)),
+  );
   return captureBySockets(
     options,
-    sockets,
+    sockets.map((fd) => ({ fd, kind: "packet" })),
     (match) => ({ kind: "packet", sockets, blocks, blockBytes: BLOCK_BYTES, match }),
     () => startPacketSockets(sockets, !isOutgoing),
   );
 }
 
-function openAll(count: number, open: () => number): number[] {
+/**
+ * Opens raw IP sockets, one for each address family, as tcpcopy does: they see what this host takes for itself, behind its
+ * firewall, with fragments put together. Throws a Failure: 2 for requests that leave, 4 without privilege.
+ */
+export function openRawCapture(options: SocketCaptureOptions): SocketCapture {
+  if (options.isOutgoing) {
+    throw new Failure(
+      'Cannot use --capture "raw" with --direction "out": raw IP sockets see only what comes in',
+      "Leave --capture out, or use packet or pcap.",
+      2,
+    );
+  }
+  const bytes = Math.floor(options.bufferBytes / 2);
+  const [ip4, ip6] = openAll([() => openRawSocket(4, bytes), () => openRawSocket(6, bytes)]) as [
+    number,
+    number,
+  ];
+  return captureBySockets(
+    options,
+    [
+      { fd: ip4, kind: "ip4" },
+      { fd: ip6, kind: "ip6" },
+    ],
+    (match) => ({ kind: "raw", ip4, ip6, match }),
+    // They receive from the beginning.
+    () => {
+      for (const socket of [ip4, ip6]) emptySocket(socket);
+    },
+  );
+}
+
+function openAll(opens: (() => number)[]): number[] {
   const sockets: number[] = [];
   try {
-    while (sockets.length < count) sockets.push(open());
+    for (const open of opens) sockets.push(open());
     return sockets;
   } catch (error) {
     for (const socket of sockets) libc.close(socket);
@@ -66,15 +101,20 @@ function openAll(count: number, open: () => number): number[] {
 /** `begin`: makes the sockets receive. */
 function captureBySockets(
   { services, isOutgoing, snapBytes, mark, front }: SocketCaptureOptions,
-  sockets: readonly number[],
-  config: (match: Extract<SourceConfig, { kind: "packet" }>["match"]) => SourceConfig,
+  sockets: readonly { fd: number; kind: SocketKind }[],
+  config: (match: MatchConfig) => SourceConfig,
   begin: () => void,
 ): SocketCapture {
   const counters = new SharedArrayBuffer(KERNEL_COUNTERS.length * 8);
   const values = new Float64Array(counters);
   const ports = services.map(({ port }) => port);
-  const letIn = (program: Uint8Array) => {
-    for (const socket of sockets) attachSocketFilter(socket, program);
+  const letIn = (interfaces: readonly number[] | null) => {
+    for (const { fd, kind } of sockets) {
+      attachSocketFilter(fd, socketFilter({ kind, interfaces, isOutgoing, ports, mark, snapBytes, front }));
+    }
+  };
+  const shut = () => {
+    for (const { fd } of sockets) attachSocketFilter(fd, rejectAll());
   };
   let isBegun = false;
   return {
@@ -82,20 +122,20 @@ function captureBySockets(
     start(interfaces) {
       if (!isBegun) {
         // Until all share the flows, each would get every packet.
-        letIn(rejectAll());
+        shut();
         begin();
         isBegun = true;
       }
-      letIn(socketFilter({ interfaces, isOutgoing, ports, mark, snapBytes, front }));
+      letIn(interfaces);
     },
-    stop: () => letIn(rejectAll()),
+    stop: shut,
     stats: () =>
       Object.fromEntries(KERNEL_COUNTERS.map((name, index) => [name, values[index]!])) as Record<
         KernelCounter,
         number
       >,
     close() {
-      for (const socket of sockets) libc.close(socket);
+      for (const { fd } of sockets) libc.close(fd);
     },
   };
 }
