@@ -17,7 +17,7 @@ enum counter {
     RESPONSE_RING_FULL,
     INERT,           /* would have been captured, but user space stalled */
     UNSAMPLED,       /* of flows that are left out */
-    UNREADABLE,      /* dropped without a record: cut short, malformed or not TCP */
+    UNREADABLE,      /* without a record: cut short, malformed or not TCP */
     LEARNED,         /* SYNs with a cookie of ours */
     FORGOTTEN,       /* learned flows that somebody else uses now */
     UNKNOWN_COOKIES, /* SYNs with our option and a cookie that is none of ours */

@@ -23,6 +23,9 @@ struct control {
     __u32 left_out; /* client flows whose hash is below this are not captured; 0: all are */
 };
 
+/* Set in `index` of what a service sent to a client, recorded on its way out. */
+#define OUTGOING 0x80000000
+
 #define HEARTBEAT_LIMIT_MS 2000
 
 #endif

@@ -21,20 +21,21 @@ export const DIRECTORY = "/run/xcopy";
 const PRIORITIES = 64;
 
 /** What a program is for. */
-export type Kind = "request" | "outgoing" | "response" | "learn" | "catch" | "swallow";
+export type Kind = "request" | "leaving" | "response" | "learn" | "catch" | "swallow" | "outgoing";
 
 /** Whether a program captures requests, whichever way they go. */
 export function isRequest(kind: Kind): boolean {
-  return kind === "request" || kind === "outgoing";
+  return kind === "request" || kind === "leaving";
 }
 
 export const DIRECTIONS: Record<Kind, Direction> = {
   request: "ingress",
-  outgoing: "egress",
+  leaving: "egress",
   response: "ingress",
   learn: "ingress",
   catch: "egress",
   swallow: "ingress",
+  outgoing: "egress",
 };
 
 export interface Filter extends FilterPlace {
@@ -154,7 +155,7 @@ export class ClsactFilters {
     };
     this.#record.filters.push(filter);
     let result = -EEXIST;
-    const first = isRequest(kind) ? 2 : 1;
+    const first = kind === "request" ? 2 : 1;
     // Others may sit at a priority with another kind of classifier, which admits none of ours beside it.
     for (filter.priority = first; filter.priority <= PRIORITIES; filter.priority += 2) {
       write(this.#record);

@@ -1,5 +1,5 @@
 /** What the kernel programs count, per CPU. */
-import { lookupMap } from "../native/libbpf.ts";
+import { lookUp } from "../native/bpf-map.ts";
 import { possibleCpus, words } from "./maps.ts";
 
 /** In the order of bpf/counters.h. */
@@ -32,11 +32,11 @@ export type KernelStats = Record<KernelCounter, number> & {
   responseRingFullByCpu: number[];
 };
 
-/** Reads the map `counters`. Throws a Failure. */
+/** Reads the map `counters`; any thread may. Throws with errno's text. */
 export function readStats(countersMap: number): KernelStats {
   const cpus = possibleCpus();
   const values = new BigUint64Array(new ArrayBuffer(cpus * KERNEL_COUNTERS.length * 8));
-  lookupMap(countersMap, words(0), new Uint8Array(values.buffer));
+  lookUp(countersMap, words(0), new Uint8Array(values.buffer));
   const byCpu = (counter: KernelCounter) =>
     Array.from({ length: cpus }, (_, cpu) =>
       Number(values[cpu * KERNEL_COUNTERS.length + KERNEL_COUNTERS.indexOf(counter)]),

@@ -4,7 +4,7 @@ import { libc } from "../native/libc.ts";
 import { Attachments, type Hook } from "./attachments.ts";
 import type { Kind } from "./clsact.ts";
 import { KERNEL_COUNTERS, type KernelCounter, type KernelStats, readStats } from "./counters.ts";
-import { addressKey, createRings, fillPorts, words } from "./maps.ts";
+import { addressKey, createRings, fillPorts, settings, words } from "./maps.ts";
 import type { KernelService } from "./services.ts";
 
 export { type Hook, KERNEL_COUNTERS, type KernelCounter, type KernelStats };
@@ -27,8 +27,8 @@ export interface KernelCaptureOptions {
   paths: KernelPath[] | null;
   /** SO_MARK of all that we send; 0: none. */
   mark: number;
-  /** Most bytes of a packet that are captured, at most and by default MOST_CAPTURED. */
-  snapBytes?: number;
+  /** Most bytes of a packet that are captured, at most and by default WHOLE_PACKETS. */
+  snaplen?: number;
   /** Whether requests leave this host: captured at egress, and services without address are anywhere. Default false. */
   isOutgoing?: boolean;
   /** Bytes of each CPU's ring: powers of two, at least 4096. Requests of up to 64 KiB need at least 131072. */
@@ -71,9 +71,6 @@ export interface KernelCapture {
   detach(): void;
 }
 
-/** The largest IP packet that a record can have. */
-export const MOST_CAPTURED = 65535;
-
 const FLOW_WORDS_PER_PATH = 65536 / 64;
 
 /**
@@ -111,7 +108,7 @@ export function loadKernelCapture(options: KernelCaptureOptions): KernelCapture 
     const countersMap = owner.mapFd("counters");
     const requestProgram = request?.programFd("xcopy_request") ?? -1;
     const responseProgram = response?.programFd("xcopy_response") ?? -1;
-    const direction: Kind = options.isOutgoing ? "outgoing" : "request";
+    const direction: Kind = options.isOutgoing ? "leaving" : "request";
     return {
       requestRings,
       responseRings,
@@ -149,10 +146,10 @@ function loadRequest(
   request: BpfObject,
   services: KernelService[],
   rings: number[],
-  { mark, snapBytes = MOST_CAPTURED, isOutgoing = false }: KernelCaptureOptions,
+  options: KernelCaptureOptions,
 ): void {
   request.setMaxEntries("services", Math.max(1, services.length));
-  request.setConstants(words(mark, snapBytes, isOutgoing ? 1 : 0)); // struct settings of bpf/request.bpf.c
+  request.setConstants(settings(options));
   request.load();
   fillArrayOfMaps(request.mapFd("rings"), rings);
   fillServices(request, services);
@@ -166,7 +163,8 @@ function loadResponse(response: BpfObject, paths: KernelPath[], rings: number[])
   fillPaths(response, paths);
 }
 
-function fillServices(object: BpfObject, services: KernelService[]): void {
+/** Tells a request program whose requests it is to capture. */
+export function fillServices(object: BpfObject, services: KernelService[]): void {
   for (const { address, port, family, index } of services) {
     updateMap(object.mapFd("services"), addressKey([address], port, family), words(index));
   }

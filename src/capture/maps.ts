@@ -19,6 +19,25 @@ export function words(...values: number[]): Uint8Array {
   return new Uint8Array(new Uint32Array(values).buffer);
 }
 
+/** Bytes of a packet that a ring takes at most. */
+export const WHOLE_PACKETS = 65535;
+
+export interface Settings {
+  /** SO_MARK of packets that are not captured; 0: none. */
+  mark: number;
+  /** Whether pure ACKs are captured. Default false. */
+  keepsAcks?: boolean;
+  /** Bytes of a packet that are captured at most; default WHOLE_PACKETS. */
+  snaplen?: number;
+  /** Whether requests leave this host. Default false. */
+  isOutgoing?: boolean;
+}
+
+/** The constants of bpf/settings.h. */
+export function settings({ mark, keepsAcks, snaplen = WHOLE_PACKETS, isOutgoing }: Settings): Uint8Array {
+  return words(mark, keepsAcks ? 1 : 0, snaplen, isOutgoing ? 1 : 0);
+}
+
 /**
  * Makes the rings of an object that is not loaded yet, one of `bytes` per CPU; each is added to `made` at once, for who
  * has to close them after a failure. `fillArrayOfMaps` puts them into the map `rings` once it is loaded. Throws a Failure.

@@ -28,6 +28,7 @@ const LENGTH_ON_WIRE = 3;
 const CAPTURED = 4;
 const OFFSETS = 5;
 const INDEX = 6;
+const IFINDEX = 7;
 const THINK_UNKNOWN = 0xffffffff;
 /** The largest bucket of bpf/request.bpf.c and the headers, rounded up to a page. */
 const LARGEST_RECORD = 65536 + 4096;
@@ -114,6 +115,7 @@ export class Ring {
     packet.time = words[at + TIME_LOW]! + words[at + TIME_HIGH]! * WORD;
     packet.think = think === THINK_UNKNOWN ? -1 : think;
     packet.index = words[at + INDEX]!;
+    packet.ifindex = words[at + IFINDEX]!;
     this.#position += this.#size;
     this.#size = 0;
     return true;

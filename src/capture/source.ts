@@ -30,7 +30,7 @@ export interface MatchConfig {
   /** Whether requests leave this host instead of coming in. */
   isOutgoing: boolean;
   /** Most bytes of a packet that are captured, from its IP header on. */
-  snapBytes: number;
+  snaplen: number;
   /** What was counted, in the order of KERNEL_COUNTERS, as Float64Array; shared with the main thread. */
   counters: SharedArrayBuffer;
 }

@@ -15,6 +15,11 @@ const REFUSALS = [
 
 export type Refusal = (typeof REFUSALS)[number];
 
+/** Whether the intercept refused, and will again. */
+export function isRefusal(code: CloseCode): code is Refusal {
+  return (REFUSALS as readonly string[]).includes(code);
+}
+
 /**
  * - the refusals: `version`, `copy without key`, `intercept without key` (one has a key, the other none), `wrong key`,
  *   `limited` (too many failures from this address), `full` (the intercept takes no more copies), `other protocol`

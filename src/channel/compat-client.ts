@@ -71,7 +71,9 @@ export class CompatClient implements Client {
   }
 
   disconnected(why: string): void {
-    this.#close("ended", why === "" ? "the intercept ended the connection" : why);
+    const hint =
+      this.#format === "unknown" ? " before it sent anything; an intercept of xcopy needs --compat too" : "";
+    this.#close("ended", (why === "" ? "the intercept ended the connection" : why) + hint);
   }
 
   bye(text: string): void {

@@ -46,7 +46,8 @@ export interface Accepted extends Endpoint {
   fd: number;
 }
 
-const BACKLOG = 64;
+/** A copy that comes back must not wait behind a scanner. */
+const BACKLOG = 1024;
 /** s: a peer that is gone without a word is noticed after about so long, whether something is on its way to it or not. */
 const GONE = 15;
 const PROBES = 3;

@@ -44,11 +44,11 @@ function compileIfPossible(expression: string) {
 
 /** Opens sockets that capture nothing yet. Throws a Failure (2, 4, 5). */
 export function captureBySockets(name: SocketBackEnd, plan: Plan, options: CopyOptions): Capture {
-  const { direction, snapBytes, bufferBytes, filter } = options.capture;
+  const { direction, snaplen, bufferBytes, filter } = options.capture;
   const capture = OPEN[name]({
     services: kernelServices(plan),
     isOutgoing: direction === "out",
-    snapBytes,
+    snaplen,
     mark: options.mark,
     bufferBytes,
     front: filter === null ? null : compileFront(filter, plan),

@@ -1,5 +1,5 @@
 /** `-d`: the program starts itself anew in a session of its own, and ends when that works or has failed. */
-import { closeSync, openSync } from "node:fs";
+import { closeSync, openSync, readdirSync, readlinkSync } from "node:fs";
 import { libc } from "../native/libc.ts";
 
 /** Tells the process that it is the one in the background. */
@@ -33,11 +33,25 @@ export async function startDaemon(): Promise<number> {
   return code;
 }
 
+/** What a descriptor stands for; "" if it is closed. */
+function target(fd: number): string {
+  try {
+    return readlinkSync(`/proc/self/fd/${fd}`);
+  } catch {
+    return "";
+  }
+}
+
 /** In the background: says that it works, and lets go of the terminal. */
 export function becomeDaemon(): void {
   if (!isDaemon()) return;
+  const old = [0, 1, 2].map(target);
   const nothing = openSync("/dev/null", "r+");
-  for (const fd of [0, 1, 2]) libc.dup2(nothing, fd);
+  // Bun has copies of its standard streams: whoever waits for their end would wait for ours.
+  for (const name of readdirSync("/proc/self/fd")) {
+    const fd = Number(name);
+    if (fd !== nothing && (fd < 3 || (target(fd) !== "" && old.includes(target(fd))))) libc.dup2(nothing, fd);
+  }
   closeSync(nothing);
   process.chdir("/");
   process.send?.("works");

@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import type { InterceptOptions } from "../config/intercept.ts";
 import { Learned } from "../intercept/flow-maps.ts";
+import { endLingeringGuards } from "../intercept/guard.ts";
 import { type InterceptService, loadIntercept } from "../intercept/kernel.ts";
 import { makeRule, type Rule } from "../intercept/rule.ts";
 import type { CarriedLibrary } from "../native/libbpf.ts";
@@ -17,7 +18,7 @@ import { countCpus, ringBytes } from "./load.ts";
 import { interceptProgram } from "./programs.ts";
 
 /** Bytes of all rings together, as long as each has the least. */
-const RINGS = { total: 16 << 20, least: 256 << 10 };
+const RINGS = { total: 4 << 20, least: 256 << 10 };
 /** Flows that are known at a time: of the kernel's map, which takes its memory at once, and of our table. */
 const KERNEL_FLOWS = 262144;
 const TABLE_FLOWS = 1048576;
@@ -97,6 +98,8 @@ function openKernel(plan: InterceptPlan, options: InterceptOptions, libraries: C
     };
     const attached = new Set(plan.interfaces.map(({ ifindex }) => ifindex));
     attachTo([...attached]);
+    // What an earlier one dropped by XDP would never get to ours.
+    if (!isTarget && kernel.hook !== "xdp") endLingeringGuards(true);
     const learned = isTarget ? new Learned(kernel.learnedMap) : null;
     const active = slowly(() => learned?.count() ?? 0);
     return {

@@ -56,7 +56,7 @@ export function renderInterceptPlan(plan: InterceptPlan, options: InterceptOptio
       `responses to ${formatAddress(from.bytes)} are taken as if to ${formatAddress(to.bytes)}`,
     ]);
   const where = plan.listen.map(({ bytes }) => formatEndpoint(bytes, plan.port)).join(", ");
-  const who = options.compat ? "a tcpcopy 1.x" : hasKey ? "a copy with the key" : "any copy";
+  const who = `${hasKey ? "copies with the key" : "any copy"}${options.compat ? ", and any tcpcopy 1.x" : ""}`;
   lines.push(["listen", `on ${where}, for ${who}`]);
   if (plan.mode !== "nfqueue" && options.linger > 0)
     lines.push([

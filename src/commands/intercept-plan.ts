@@ -72,15 +72,15 @@ function isUnspecified({ bytes }: Address): boolean {
   return bytes.every((byte) => byte === 0);
 }
 
-/** Without a key the port is open to whoever reaches it: on one address, which is named. */
+/** Where nobody proves anything the port is open to whoever reaches it: on one address, which is named. */
 function chooseListen(options: InterceptOptions, hasKey: boolean, host: InterceptHost): Address[] {
   const { bind, services } = options;
   if (hasKey) return bind.length > 0 ? bind : EVERY;
   const open = bind.find(isUnspecified) ?? bind[1];
   if (open) {
     throw new Failure(
-      `Cannot use -b "${formatAddress(open.bytes)}": without a key copies are taken on one address only, not on ${isUnspecified(open) ? "all" : "several"}`,
-      "Name one address of this host, or give both sides a key with --key-file.",
+      `Cannot use -b "${formatAddress(open.bytes)}": without a key, and with --compat, copies are taken on one address only, not on ${isUnspecified(open) ? "all" : "several"}`,
+      "Name one address of this host, or leave --compat out and give both sides a key with --key-file.",
       2,
     );
   }
@@ -132,10 +132,13 @@ export function makeInterceptPlan(
       2,
     );
   }
-  const listen = chooseListen(options, hasKey, host);
+  // A tcpcopy 1.x proves nothing, whatever key there is.
+  const listen = chooseListen(options, hasKey && !options.compat, host);
+  const where = formatEndpoint(listen[0]!.bytes, port);
   const warnings: string[] = [];
-  if (!hasKey) {
-    const where = formatEndpoint(listen[0]!.bytes, port);
+  if (options.compat) {
+    warnings.push(`A tcpcopy 1.x proves nothing: whoever can connect to ${where} can take the responses.`);
+  } else if (!hasKey) {
     warnings.push(
       `There is no key: whoever can connect to ${where} can take the responses (--key-file, on both sides).`,
     );
@@ -150,6 +153,11 @@ export function makeInterceptPlan(
     );
   if (mode === "nfqueue" && options.pass.length === 0)
     warnings.push("No client gets an answer from these ports any more (-x names those who do).");
+  if (mode === "target" && options.compat) {
+    warnings.push(
+      "A tcpcopy 1.x registers a connection while it opens it: the first answer may have reached the client by then (--mode nfqueue lets none out).",
+    );
+  }
   const filter = options.filter ?? filterFor(services);
   return {
     mode,

@@ -34,7 +34,7 @@ import { listenForStop, type StopRequests } from "./stop.ts";
 /** Descriptors for copies and whoever else knocks. */
 const DESCRIPTORS = 16384;
 /** Services that WELCOME names at most: a copy that is not told finds out by its probe. */
-const MOST_COVERED = 1000;
+const MOST_COVERED = 500;
 /** ms between two looks for interfaces that are new, and that the data plane may take to end. */
 const FOLLOW_INTERVAL = 2000;
 const PATIENCE = 1000;

@@ -7,6 +7,10 @@ export default strictCommand(INTERCEPT, async (args) => {
   // Loaded only now: help and mistakes on the command line are answered without the rest of the program.
   const { readKey } = await import("../channel/key.ts");
   const key = readKey(options.keyFile, process.env);
+  if (options.filter !== null) {
+    const { compileFilter } = await import("../filter/compile.ts");
+    compileFilter(options.filter, "ethernet");
+  }
   const { makeInterceptPlan, thisInterceptHost } = await import("./intercept-plan.ts");
   const plan = makeInterceptPlan(options, key !== null, thisInterceptHost());
   if (options.dryRun) {

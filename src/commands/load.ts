@@ -54,7 +54,7 @@ export function loadKernel(
 ): KernelCapture | null {
   const isDirect = plan.intercepts.length === 0;
   if (hook === null && !isDirect) return null;
-  const { bufferBytes, snapBytes, direction } = options.capture;
+  const { bufferBytes, snaplen, direction } = options.capture;
   const cpus = countCpus(readFileSync("/sys/devices/system/cpu/possible", "utf8"));
   return loadKernelCapture({
     ...kernelPrograms(),
@@ -62,7 +62,7 @@ export function loadKernel(
     services: hook === null ? null : kernelServices(plan),
     paths: isDirect ? (plan.paths as KernelPath[]) : null,
     mark: options.mark,
-    snapBytes,
+    snaplen,
     isOutgoing: direction === "out",
     requestRingBytes: ringBytes({ total: bufferBytes, least: REQUEST_RING_LEAST }, cpus),
     responseRingBytes: ringBytes(RESPONSE_RINGS, cpus),

@@ -19,12 +19,16 @@ import { claimPorts } from "./claim.ts";
 import { liveInput, type RequestInput, recordedInput } from "./input.ts";
 import { judgeFindings } from "./judge.ts";
 import { dataPlaneConfig, loadKernel } from "./load.ts";
+import { tryOthersPlainly } from "./plain-try.ts";
 import { copiesOf, type Plan } from "./plan.ts";
 import { listenForStop, type StopRequests } from "./stop.ts";
 
 /** ms that the data plane may take, beyond the drain, to end, and between two looks for interfaces that came or went. */
 const PATIENCE = 1000;
 const FOLLOW_INTERVAL = 2000;
+
+const MARK_LOST =
+  "The mark on SYNs (TCP option 253) is lost on the way to the target: each connection is announced to the intercept instead, which costs a round trip.";
 
 /** What a run talks through, and what it listens to. */
 interface Console {
@@ -43,9 +47,25 @@ function returnPathOf(plan: Plan): ReturnPath {
   return { mode: intercepts.length > 0 ? "intercept" : "direct", intercepts };
 }
 
-/** Keeps the return path up to date, and says that an intercept came or went, and what follows. */
-function watchIntercepts(plan: Plan, path: ReturnPath, log: Log): (state: InterceptState) => void {
+/** Targets with a path that is none of these. */
+function targetsBeyond({ paths }: Plan, covered: number[]): string[] {
+  const beyond = paths.filter((_, path) => !covered.includes(path));
+  return [...new Set(beyond.map(({ target, targetPort }) => formatEndpoint(target, targetPort)))];
+}
+
+/**
+ * Keeps the return path up to date, and says that an intercept came or went, and what follows. One that was not there
+ * from the start is for the preflight to judge, if there is one.
+ */
+function watchIntercepts(
+  plan: Plan,
+  path: ReturnPath,
+  log: Log,
+  judged: boolean,
+): (state: InterceptState) => void {
   const known = new Set<number>();
+  const away = new Set<number>();
+  const covered: number[][] = [];
   return ({ index, up, text, welcome, covers }) => {
     const { label } = plan.intercepts[index]!;
     const mode = welcome ? ` (${welcome.mode})` : "";
@@ -55,15 +75,28 @@ function watchIntercepts(plan: Plan, path: ReturnPath, log: Log): (state: Interc
       path.mode = welcome.mode;
     }
     if (up) {
-      log.info(`intercept ${label}${mode}: connected${known.has(index) ? " again" : ""}`);
+      const isAgain = known.has(index);
+      log.info(`intercept ${label}${mode}: connected${isAgain ? " again" : ""}`);
       known.add(index);
+      away.delete(index);
+      covered[index] = covers;
+      const isTold = (isAgain || !judged) && known.size === plan.intercepts.length;
+      const held = isTold ? targetsBeyond(plan, covered.flat()) : [];
+      if (held.length > 0)
+        log.warn(`no intercept catches what ${held.join(", ")} answers; nothing is sent there`);
+    } else if (away.has(index)) {
+      log.warn(`intercept ${label}${mode}: not back: ${text}`);
     } else if (known.has(index)) {
+      away.add(index);
       const targets = covers.map((path) => {
         const { target, targetPort } = plan.paths[path]!;
         return formatEndpoint(target, targetPort);
       });
       const held = [...new Set(targets)].join(", ");
       log.warn(`intercept ${label}${mode}: lost (${text}); nothing is sent to ${held} until it is back`);
+    } else if (!judged) {
+      away.add(index);
+      log.warn(`intercept ${label}: not there (${text}); nothing that it would catch is sent until it is`);
     }
   };
 }
@@ -74,11 +107,12 @@ async function begin(
   options: CopyOptions,
   source: RequestInput,
   plane: DataPlane,
-  stop: StopRequests,
+  { stop, log }: Console,
 ) {
   const results = await Promise.race([plane.ready, stop.first]);
   if (!results) return false;
-  if (!options.force) judgeFindings(results, plan);
+  if (!options.force) judgeFindings(results, plan, await tryOthersPlainly(results, plan));
+  if (results.registersAll) log.warn(MARK_LOST);
   source.begin();
   return true;
 }
@@ -140,16 +174,17 @@ async function copy(
   options: CopyOptions,
   kernel: KernelCapture | null,
   source: RequestInput,
-  { status, log, stop }: Console,
+  console_: Console,
 ) {
+  const { status, log, stop } = console_;
   if (plan.intercepts.length === 0) {
     kernel!.attachResponses([...new Set(plan.egresses.map(({ ifindex }) => ifindex))]);
   }
   const config = dataPlaneConfig(plan, options, kernel, source.source, source.trace);
   const shared = viewShared(config.shared);
   const path = returnPathOf(plan);
-  const plane = startDataPlane(config, watchIntercepts(plan, path, log));
-  if (!(await begin(plan, options, source, plane, stop))) {
+  const plane = startDataPlane(config, watchIntercepts(plan, path, log, !options.force));
+  if (!(await begin(plan, options, source, plane, console_))) {
     plane.stop();
     log.info("ended before the first request");
     return 0;

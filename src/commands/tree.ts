@@ -22,7 +22,7 @@ const CALLED_AS: Record<string, (words: string[]) => string[]> = {
 };
 
 /** Commands of the plan that do not exist yet, so that nobody looks for a typing mistake. */
-const PLANNED = ["doctor", "record", "top", "status", "compare"];
+const PLANNED = ["doctor", "top", "status", "compare"];
 
 function isOption(word: string | undefined, { name, short }: { name: string; short?: string }): boolean {
   return word === `--${name}` || word === `-${short}`;

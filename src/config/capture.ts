@@ -18,7 +18,7 @@ export interface CaptureOptions {
   /** Bytes for captured requests that wait to be read. */
   bufferBytes: number;
   /** Most bytes of a packet that are captured. */
-  snapBytes: number;
+  snaplen: number;
 }
 
 /** What is given about the capture of live traffic, by the names of its options. */
@@ -26,7 +26,7 @@ export const CAPTURE_OPTIONS = ["capture", "direction", "filter", "buffer", "sna
 
 const MEGABYTE = 1 << 20;
 /** The largest IP packet that is captured. */
-export const MOST_SNAP_BYTES = 65535;
+export const WHOLE_PACKETS = 65535;
 
 /** Throws a Failure (exit code 2). */
 export function parseCapture(args: Arguments): CaptureOptions {
@@ -44,7 +44,7 @@ export function parseCapture(args: Arguments): CaptureOptions {
     direction: parseDirection(one("direction") ?? "in"),
     filter: one("filter") ?? null,
     bufferBytes: whole("-B", "buffer", 1, 4096, "MB", 32) * MEGABYTE,
-    snapBytes: whole("-S", "snaplen", 128, MOST_SNAP_BYTES, "bytes", MOST_SNAP_BYTES),
+    snaplen: whole("-S", "snaplen", 128, WHOLE_PACKETS, "bytes", WHOLE_PACKETS),
   };
 }
 

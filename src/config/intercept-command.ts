@@ -135,7 +135,7 @@ export const INTERCEPT: CommandSpec = {
       {
         name: "hook",
         value: "HOOK",
-        help: "where programs are attached: auto, tcx, clsact or, in mode assistant, xdp (default: auto, the first that is known to work there)",
+        help: "where programs are attached: auto, tcx, clsact or, in mode assistant, xdp (default: auto, which is tcx where the kernel has it)",
       },
       {
         name: "linger",

@@ -54,11 +54,13 @@ const SOURCE = /^(?:(?<host>\[[^[\]]*\]|[^[\]:]+):)?(?<port>[0-9]+)-(?<target>.+
 const TARGET = /^(?<host>\[[^[\]]*\]|[^[\]:]+)(?::(?<port>[^:]*))?$/;
 const NAME = /^(?=.{1,253}$)[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*\.?$/i;
 
-function refuse(text: string, cause: string, fix = FIX): Failure {
+/** The Failure for a part of `-x`. */
+export function refuse(text: string, cause: string, fix = FIX): Failure {
   return new Failure(`Cannot use -x "${text}": ${cause}`, fix, 2);
 }
 
-function parsePort(label: string, text: string): number {
+/** A port as text; throws a Failure that names `label`. */
+export function parsePort(label: string, text: string): number {
   const port = Number(text);
   if (!/^[0-9]{1,5}$/.test(text) || port < 1 || port > 65535) {
     throw refuse(label, `"${text}" is not a port from 1 to 65535`);
@@ -66,7 +68,8 @@ function parsePort(label: string, text: string): number {
   return port;
 }
 
-function parseHost(label: string, text: string): Host {
+/** An address, IPv6 in brackets, or a name; throws a Failure that names `label`. */
+export function parseHost(label: string, text: string): Host {
   const bare = text.startsWith("[") ? text.slice(1, -1) : text;
   const address = parseAddress(bare);
   if (address) {
@@ -124,7 +127,8 @@ export function parseTransfers(values: readonly string[]): Transfer[] {
   return values.flatMap((value) => value.split(",").map((part) => parseTransfer(part.trim())));
 }
 
-async function resolveHost(label: string, host: Host, lookup: Lookup): Promise<Address> {
+/** The address of a host; throws a Failure that names `label` for a name that has none. */
+export async function resolveHost(label: string, host: Host, lookup: Lookup): Promise<Address> {
   if ("address" in host) return host.address;
   const fix = `Check the name, or write its address: "getent ahosts ${host.name}" must print one.`;
   let found: { address: string }[];

@@ -5,7 +5,7 @@ import { endSession } from "./connection.ts";
 import type { Context } from "./context.ts";
 import { COUNTER } from "./counters.ts";
 import { arm } from "./expiry.ts";
-import { awaitMissing, takePayload } from "./reassembly.ts";
+import { awaitMissing, giveUpMissing, takePayload } from "./reassembly.ts";
 import { relieve } from "./relief.ts";
 import {
   ACTIVE_AT,
@@ -34,6 +34,7 @@ import {
   OFFER_SACK,
   OFFER_TIMESTAMPS,
   OFFER_WSCALE,
+  OFFERS,
   OPEN_AT_ONCE,
   PATH,
   PORT,
@@ -90,7 +91,8 @@ export function openSession(c: Context, packet: Packet, flags: number): number {
   w[row + SERVICE] = packet.index;
   w[row + OFFER_MSS] = OWN_MSS;
   w[row + OFFER_WSCALE] = OWN_WSCALE;
-  w[row + FLAGS] = flags | OFFER_SACK | OFFER_TIMESTAMPS;
+  w[row + OFFERS] = OFFER_SACK | OFFER_TIMESTAMPS;
+  w[row + FLAGS] = flags;
   if (!c.config.waitsForAnswers) w[row + FLAGS]! |= STREAMING;
   if (c.segments.used > c.config.memory * FULL_SHARE) w[row + FLAGS]! |= SHED;
   chooseTarget(c, s);
@@ -148,8 +150,8 @@ export function takeSyn(c: Context, known: number, packet: Packet): void {
   parseOptions(packet, options);
   if (options.mss > 0) w[row + OFFER_MSS] = options.mss;
   w[row + OFFER_WSCALE] = options.windowScale;
-  if (!options.sackPermitted) w[row + FLAGS]! &= ~OFFER_SACK;
-  if (!options.hasTimestamps) w[row + FLAGS]! &= ~OFFER_TIMESTAMPS;
+  if (!options.sackPermitted) w[row + OFFERS]! &= ~OFFER_SACK;
+  if (!options.hasTimestamps) w[row + OFFERS]! &= ~OFFER_TIMESTAMPS;
   if (packet.length > 0) {
     // TCP Fast Open (RFC 7413). Where the server's bytes begin is told by a later packet.
     takeData(c, s, packet, isn + 1);
@@ -181,6 +183,7 @@ function supersede(c: Context, s: number): void {
     c.words[row + CLIENT_END] = c.words[row + STREAM_END]!;
     c.words[row + CLIENT_END_ACK] = c.words[row + LAST_ACK]!;
   }
+  giveUpMissing(c, s);
   c.makeReady(s);
 }
 

@@ -23,6 +23,7 @@ import {
   FIN_SENT,
   FIRST_ACK,
   FLAGS,
+  FORGIVEN,
   FREE,
   HALF_CLOSE,
   HAS_DUPLICATES,
@@ -98,11 +99,14 @@ function initialSequence(c: Context, path: number, port: number): number {
   return (Math.floor(c.now / 4) + hash) | 0;
 }
 
+/** What opening a connection came to. */
+export type Opened = "opened" | "no port" | "no memory";
+
 /**
- * Gives the session a 4-tuple of ours and asks for its SYN; what is sent first is the segment at the cursor. False if
- * no source port is free.
+ * Gives the session a 4-tuple of ours and asks for its SYN; what is sent first is the segment at the cursor, behind a PROXY
+ * protocol header where one is wanted.
  */
-export function openConnection(c: Context, s: number): boolean {
+export function openConnection(c: Context, s: number): Opened {
   const w = c.words;
   const row = s * ROW;
   const service = w[row + SERVICE]!;
@@ -118,9 +122,14 @@ export function openConnection(c: Context, s: number): boolean {
     path = paths[turn]!;
     port = c.paths[path]!.fromClient ? portOfClient(c, s, path) : c.ports.take(path);
   }
-  if (port === NONE) return false;
+  if (port === NONE) return "no port";
+  const { proxyProtocol } = c.config;
+  if (proxyProtocol !== 0 && !putProxyHeader(c, s, proxyProtocol)) {
+    if (!c.paths[path]!.fromClient) c.ports.give(path, port);
+    return "no memory";
+  }
   connect(c, s, path, port);
-  return true;
+  return "opened";
 }
 
 /** The path that the session's next connection would take first. */
@@ -158,14 +167,13 @@ export function connect(c: Context, s: number, path: number, port: number): void
   w[row + PATH] = path;
   w[row + PORT] = port;
   c.ownFlows.add(s);
-  if (c.config.proxyProtocol !== 0 && !(w[row + FLAGS]! & CLIENTLESS))
-    putProxyHeader(c, s, c.config.proxyProtocol);
   if (c.paths[path]!.fromClient) setSource(c.paths[path]!.pair, w, row + CLIENT_ADDRESS);
   const iss = initialSequence(c, path, port);
   const cursor = w[row + CURSOR]!;
   const first = cursor === NONE ? w[row + STREAM_END]! : c.segments.words[cursor * SEGMENT + SEQ]!;
   if (w[row + CONNECTIONS]! > 0 && cursor !== NONE) {
     w[row + FIRST_ACK] = c.segments.words[cursor * SEGMENT + ACK_NUMBER]!;
+    w[row + FORGIVEN] = 0;
   }
   const header = ipHeaderLength(c.paths[path]!.pair.family) + 20;
   w[row + STATE] = SYN_SENT;
@@ -283,7 +291,9 @@ export function loseConnection(c: Context, s: number, reason: DropReason): void 
 
 /** Whether client and session have nothing left to do once the connection is gone. */
 export function isOver(c: Context, s: number): boolean {
-  return (c.words[s * ROW + FLAGS]! & (CLIENT_FIN | CLIENT_RST)) !== 0 && c.words[s * ROW + CURSOR] === NONE;
+  const row = s * ROW;
+  if (c.words[row + CURSOR] !== NONE || c.words[row + HELD] !== NONE) return false;
+  return (c.words[row + FLAGS]! & (CLIENT_FIN | CLIENT_RST)) !== 0;
 }
 
 /**

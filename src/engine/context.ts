@@ -102,6 +102,8 @@ export class Context {
   readonly users: Users | null;
   /** By path: nothing may be sent. */
   readonly held: boolean[];
+  /** By path: when it was held last, us. */
+  readonly heldSince: number[];
   /** 8 bytes that every SYN carries (see wire/tcp.ts), or null. */
   cookie: Uint8Array | null = null;
   /** Reused by whoever parses options. */
@@ -110,6 +112,8 @@ export class Context {
   now: number;
   /** When a turn was last held up because the turn before it had no answer yet. */
   heldUpAt = 0;
+  /** Segments beyond a gap, over all sessions. */
+  segmentsHeld = 0;
   /** IPv4 identification of the next packet. */
   packetId = 1;
   /** Per service, route and target: what it is owed in sessions, and whose path is next. */
@@ -137,6 +141,7 @@ export class Context {
     );
     this.users = config.users ? new Users(config.maxSessions, config.users) : null;
     this.held = config.paths.map(() => false);
+    this.heldSince = config.paths.map(() => 0);
     this.ports = new Ports(config.ports, config.random, config.paths.map(ownEnd));
     this.counters = config.counters;
     this.now = now;

@@ -3,7 +3,7 @@ import { distance } from "../wire/tcp.ts";
 import type { Context } from "./context.ts";
 import { COUNTER, type DropReason } from "./counters.ts";
 import { releaseHeld } from "./reassembly.ts";
-import { BEGUN, MARKS, NEXT, SEGMENT, SEQ, TURN_START } from "./segments.ts";
+import { BEGUN, LENGTH, MARKS, NEXT, SEGMENT, SEQ, TURN_START } from "./segments.ts";
 import { releaseHead } from "./stream.ts";
 import {
   CURSOR,
@@ -13,6 +13,7 @@ import {
   ROW,
   SEQ_DELTA,
   SKIP_TURN,
+  SND_MAX,
   SND_UNA,
   TURN_ANSWERED,
   TURN_COUNTED,
@@ -96,6 +97,26 @@ export function loseTurns(c: Context, s: number, reason: DropReason): void {
   }
   w[row + CURSOR] = head;
   dropTurn(c, s, reason);
+}
+
+/**
+ * Makes the turn at the head of the stream, which was begun and kept back by the target's window, one to be begun: the
+ * target has closed, and a new connection takes it, as often as one that was reset, which is once. False if it has had that,
+ * or more of it was sent than a probe that the target did not take.
+ */
+export function takeBackTurn(c: Context, s: number): boolean {
+  const w = c.words;
+  const row = s * ROW;
+  const g = c.segments.words;
+  const at = w[row + HEAD]! * SEGMENT;
+  const una = w[row + SND_UNA]!;
+  const sent = distance(w[row + SND_MAX]!, una);
+  if (w[row + HEAD] === NONE || !(g[at + MARKS]! & BEGUN)) return false;
+  if (w[row + FLAGS]! & (TURN_RETRIED | TURN_COUNTED) || w[row + TURN_SEQ] !== g[at + SEQ]) return false;
+  if (((g[at + SEQ]! + w[row + SEQ_DELTA]!) | 0) !== una || sent > 1 || sent === g[at + LENGTH]) return false;
+  g[at + MARKS] = (g[at + MARKS]! & ~BEGUN) | TURN_START;
+  w[row + FLAGS] = (w[row + FLAGS]! | TURN_RETRIED) & ~TURN_OPEN;
+  return true;
 }
 
 /**

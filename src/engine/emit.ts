@@ -27,6 +27,7 @@ import {
   OFFER_SACK,
   OFFER_TIMESTAMPS,
   OFFER_WSCALE,
+  OFFERS,
   OUT_OF_ORDER,
   OUT_OF_ORDER_COUNT,
   PATH,
@@ -102,8 +103,8 @@ export function emit(
       view,
       options,
       w[row + OFFER_MSS]!,
-      (sessionFlags & OFFER_SACK) !== 0,
-      (sessionFlags & OFFER_TIMESTAMPS) !== 0,
+      (w[row + OFFERS]! & OFFER_SACK) !== 0,
+      (w[row + OFFERS]! & OFFER_TIMESTAMPS) !== 0,
       timestamp(c.now),
       w[row + OFFER_WSCALE]!,
     );

@@ -12,6 +12,7 @@ import type { PacketBatch } from "../wire/batch.ts";
 import { readTooBig, type TooBig } from "../wire/icmp.ts";
 import type { Packet } from "../wire/packet.ts";
 import { ACK, distance, FIN, RST, SYN, URG } from "../wire/tcp.ts";
+import { DESTINATION, fillFlowKey, mapAddress, readAddress } from "./addresses.ts";
 import {
   newRow,
   OWN_MSS,
@@ -24,10 +25,11 @@ import {
 } from "./clients.ts";
 import { connect, endSession } from "./connection.ts";
 import { Context, type EngineConfig } from "./context.ts";
-import { COUNTER } from "./counters.ts";
+import { COUNTER, type DropReason } from "./counters.ts";
 import { dropAllTurns } from "./drop.ts";
 import { emitControl, emitReset, hasRoom } from "./emit.ts";
 import { arm, expire } from "./expiry.ts";
+import { type EachFlow, forEachFlow, holdPath, resumePath } from "./hold.ts";
 import { takeResponse } from "./receiver.ts";
 import { resendSmaller } from "./retransmission.ts";
 import { transmit } from "./sender.ts";
@@ -36,7 +38,6 @@ import {
   ACTIVE_AT,
   CLIENT_ADDRESS,
   CLIENT_FIN,
-  CLIENT_PORTS,
   CLIENT_RST,
   CLIENTLESS,
   CLOSED,
@@ -44,23 +45,17 @@ import {
   ESTABLISHED,
   FLAGS,
   FREE,
-  GAP_AT,
   MIDSTREAM,
   NONE,
   OFFER_MSS,
   OFFER_SACK,
   OFFER_TIMESTAMPS,
   OFFER_WSCALE,
-  ONLINE_ADDRESS,
+  OFFERS,
+  OPEN_AT_ONCE,
   PATH,
-  PORT,
-  PROGRESS_AT,
   READY,
-  RESPONSE_AT,
   ROW,
-  RTO_AT,
-  RTT_AT,
-  SINCE,
   SND_MAX,
   SND_UNA,
   STATE,
@@ -83,8 +78,6 @@ export class Engine {
   /** By path; meaningful for the paths that `probe` was called for. */
   readonly probeResults: ProbeResult[];
   private readonly c: Context;
-  /** By path: when it was held last, us. */
-  private readonly heldSince: number[] = [];
   private readonly message: TooBig = { mtu: 0, sourcePort: 0, seq: 0 };
   private readonly expireRow = (s: number): void => expire(this.c, s);
   private readonly setProbe = (path: number, result: "answered" | "refused"): void => {
@@ -110,7 +103,8 @@ export class Engine {
     if (s === NONE || port === NONE) return NONE;
     const row = s * ROW;
     if (from) mapAddress(from, c.words, row + CLIENT_ADDRESS);
-    c.words[row + FLAGS] = CLIENTLESS | OFFER_SACK | OFFER_TIMESTAMPS;
+    c.words[row + FLAGS] = CLIENTLESS;
+    c.words[row + OFFERS] = OFFER_SACK | OFFER_TIMESTAMPS;
     c.words[row + OFFER_MSS] = OWN_MSS;
     c.words[row + OFFER_WSCALE] = OWN_WSCALE;
     c.times[s * TIMES + ACTIVE_AT] = now;
@@ -121,23 +115,14 @@ export class Engine {
 
   /** Nothing is sent on a path from now on, and no time passes for its sessions; what clients send is still taken. */
   hold(path: number, now: number): void {
-    if (this.c.held[path]) return;
-    this.c.held[path] = true;
-    this.heldSince[path] = now;
+    this.c.now = now;
+    holdPath(this.c, path);
   }
 
   /** Sends on the path again; what waited goes first. `now`: us. */
   resume(path: number, now: number): void {
-    const c = this.c;
-    c.now = now;
-    if (!c.held[path]) return;
-    c.held[path] = false;
-    for (let s = 0; s < c.table.end; s++) {
-      if (c.words[s * ROW + STATE] === FREE) continue;
-      if (c.words[s * ROW + PATH] === path) passOver(c, s, now - this.heldSince[path]!);
-      c.makeReady(s);
-      c.wheel.arm(s, now + 1);
-    }
+    this.c.now = now;
+    resumePath(this.c, path);
   }
 
   /** Marks all SYNs from now on with these 8 bytes, or with none. */
@@ -145,13 +130,9 @@ export class Engine {
     this.c.cookie = cookie;
   }
 
-  /** Calls `each` for every connection that is open on a path, as `openFlow` was. */
-  forEachFlow(path: number, each: (port: number, words: Int32Array, at: number) => void): void {
-    const { words, table } = this.c;
-    for (let row = 0; row < table.end * ROW; row += ROW) {
-      if (words[row + STATE] === FREE || words[row + PATH] !== path || words[row + PORT] === NONE) continue;
-      each(words[row + PORT]!, words, row + CLIENT_ADDRESS);
-    }
+  /** Calls `each` for every connection that is open on a path. */
+  forEachFlow(path: number, each: EachFlow): void {
+    forEachFlow(this.c, path, each);
   }
 
   /** Takes a captured packet of a client, for each copy of its session. */
@@ -288,7 +269,7 @@ export class Engine {
       if (sent === "over") {
         endSession(c, s, "ended", (c.words[row + FLAGS]! & CLIENT_RST) !== 0);
       } else {
-        if (sent === "no port") dropAllTurns(c, s, "ports");
+        if (sent !== "done") this.giveUpOpening(s, sent === "no port" ? "ports" : "memory");
         arm(c, s);
       }
     }
@@ -303,6 +284,14 @@ export class Engine {
     for (let s = users.invite(); s !== NONE; s = users.invite()) this.c.makeReady(s);
   }
 
+  /** No connection for what the session has: the next turn is to try again, if the client has not closed. */
+  private giveUpOpening(s: number, reason: DropReason): void {
+    dropAllTurns(this.c, s, reason);
+    this.c.users?.leave(s);
+    this.c.words[s * ROW + FLAGS]! &= ~OPEN_AT_ONCE;
+    this.c.makeReady(s);
+  }
+
   /** Whether a turn was held up just now by an answer that has not been seen: look again soon. */
   isHeldUp(now: number): boolean {
     return now - this.c.heldUpAt < HELD_UP_SPAN;
@@ -311,6 +300,11 @@ export class Engine {
   /** Turns that wait for something, over all sessions. */
   get pending(): number {
     return this.c.counters[COUNTER.turnsPending]!;
+  }
+
+  /** Captured segments that wait for missing bytes before them, over all sessions. */
+  get segmentsHeld(): number {
+    return this.c.segmentsHeld;
   }
 
   /**
@@ -330,52 +324,6 @@ export class Engine {
       endSession(c, s, "ended");
     }
     return true;
-  }
-}
-
-/** For this session the last `span` us did not happen; what the target did not acknowledge is due again at once. */
-function passOver(c: Context, s: number, span: number): void {
-  const t = c.times;
-  const time = s * TIMES;
-  for (const past of [RESPONSE_AT, PROGRESS_AT, ACTIVE_AT, SINCE]) {
-    t[time + past] = Math.min(c.now, t[time + past]! + span);
-  }
-  if (t[time + GAP_AT]! > 0) t[time + GAP_AT]! += span;
-  if (t[time + RTO_AT]! > 0) t[time + RTO_AT] = c.now;
-  t[time + RTT_AT] = 0;
-}
-
-/** Writes the flow of a client's packet, IPv4 addresses as IPv4-mapped IPv6, into `key`. */
-function fillFlowKey(key: Int32Array, packet: Packet): void {
-  readAddress(packet, SOURCE, key, CLIENT_ADDRESS);
-  readAddress(packet, DESTINATION, key, ONLINE_ADDRESS);
-  key[CLIENT_PORTS] = packet.view.getInt32(packet.tcp);
-}
-
-const SOURCE = 0;
-const DESTINATION = 1;
-/** Third word of an IPv4-mapped IPv6 address (RFC 4291 section 2.5.5.2). */
-const MAPPED = 0xffff;
-
-/** Writes an address of the packet's IP header as four words. */
-function readAddress(packet: Packet, which: 0 | 1, into: Int32Array, at: number): void {
-  const { view, ip } = packet;
-  if (packet.family === 4) {
-    into[at] = 0;
-    into[at + 1] = 0;
-    into[at + 2] = MAPPED;
-    into[at + 3] = view.getInt32(ip + 12 + 4 * which);
-  } else {
-    for (let i = 0; i < 4; i++) into[at + i] = view.getInt32(ip + 8 + 16 * which + 4 * i);
-  }
-}
-
-/** The same for an address of 4 or 16 bytes. */
-function mapAddress(address: Uint8Array, into: Int32Array, at: number): void {
-  const view = new DataView(address.buffer, address.byteOffset, address.length);
-  into.set([0, 0, MAPPED, 0], at);
-  for (let i = 0; i < address.length; i += 4) {
-    into[at + 4 - address.length / 4 + i / 4] = view.getInt32(i);
   }
 }
 

@@ -6,6 +6,7 @@ import type { Context } from "./context.ts";
 import type { DropReason } from "./counters.ts";
 import { dropStream } from "./drop.ts";
 import { emitControl, hasRoom } from "./emit.ts";
+import { isHeld } from "./hold.ts";
 import { awaitsWindow, probeWindow } from "./persist.ts";
 import { hasGap, skipGap } from "./reassembly.ts";
 import { retransmitAfterTimeout } from "./retransmission.ts";
@@ -27,7 +28,6 @@ import {
   HEAD,
   MIDSTREAM,
   NONE,
-  PATH,
   PORT,
   PROGRESS_AT,
   RESPONSE_AT,
@@ -49,18 +49,14 @@ import {
 const SYN_RETRIES = 2;
 /** Data retransmissions before the connection is given up. */
 const DATA_RETRIES = 8;
-/** How long a gap waits for the turns before it, us, for as long as there is more than one. */
-const GAP_PATIENCE = 1_000_000;
+/** us between two looks at the turns before a gap, and how often the last of them is looked for: it may end in the gap. */
+const GAP_LOOK = 50_000;
+const GAP_LOOKS = 20;
 /** Linux's tcp_fin_timeout. */
 const FIN_WAIT_2_SPAN = 60_000_000;
 
 /** us between two looks at a session whose path is held. */
 const HELD_LOOK = 100_000;
-
-function isHeld(c: Context, s: number): boolean {
-  const path = c.words[s * ROW + PATH]!;
-  return path !== NONE && c.held[path]!;
-}
 
 /** Tells the target that the connection is gone, where there is one. */
 export function reset(c: Context, s: number): void {
@@ -168,9 +164,13 @@ function closeAtGap(c: Context, s: number): void {
   const w = c.words;
   const row = s * ROW;
   const turns = w[row + TURNS]!;
-  if (turns > 1 || (turns === 1 && w[row + GAP_WAITS] === 0)) {
+  if (w[row + STATE] === SYN_SENT) {
+    c.times[s * TIMES + GAP_AT] = c.now + GAP_LOOK;
+    return;
+  }
+  if (turns > 1 || (turns === 1 && w[row + GAP_WAITS]! < GAP_LOOKS)) {
     if (turns === 1) w[row + GAP_WAITS]!++;
-    c.times[s * TIMES + GAP_AT] = c.now + GAP_PATIENCE;
+    c.times[s * TIMES + GAP_AT] = c.now + GAP_LOOK;
     return;
   }
   reset(c, s);

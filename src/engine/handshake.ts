@@ -23,6 +23,7 @@ import {
   OFFER_SACK,
   OFFER_TIMESTAMPS,
   OFFER_WSCALE,
+  OFFERS,
   PATH,
   PORT,
   RCV_ACKED,
@@ -118,28 +119,29 @@ export function takeSynAck(c: Context, s: number, packet: Packet, probed: ProbeO
   w[row + RCV_ACKED] = packet.seq | 0;
   w[row + SND_WL1] = packet.seq | 0;
   w[row + SND_WL2] = expected;
-  const offered = w[row + FLAGS]!;
+  const offers = w[row + OFFERS]!;
+  const before = w[row + FLAGS]!;
   if (options.windowScale >= 0 && w[row + OFFER_WSCALE]! >= 0) w[row + SND_WSCALE] = options.windowScale;
   else w[row + OFFER_WSCALE] = -1;
   let mss = Math.min(w[row + MSS]!, options.mss || DEFAULT_MSS);
-  if (options.hasTimestamps && offered & OFFER_TIMESTAMPS) {
+  if (options.hasTimestamps && offers & OFFER_TIMESTAMPS) {
     w[row + FLAGS]! |= TIMESTAMPS;
     w[row + TS_RECENT] = options.tsval;
     mss -= 12;
   }
-  if (options.sackPermitted && offered & OFFER_SACK) w[row + FLAGS]! |= SACK;
+  if (options.sackPermitted && offers & OFFER_SACK) w[row + FLAGS]! |= SACK;
   w[row + MSS] = Math.max(LEAST_MSS, mss);
   w[row + CWND] = initialWindow(w[row + MSS]!);
   w[row + STATE] = ESTABLISHED;
   if (w[row + RETRIES]! > 0) w[row + RTO] = RTO_AFTER_SYN_LOSS;
   takeAcknowledgedSyn(c, s, packet);
-  if (offered & CLIENTLESS) {
+  if (before & CLIENTLESS) {
     probed(w[row + PATH]!, "answered");
     resetUnsynchronized(c, s, expected);
     endSession(c, s);
     return;
   }
-  if (!(offered & WAS_ESTABLISHED)) c.counters[COUNTER.established]!++;
+  if (!(before & WAS_ESTABLISHED)) c.counters[COUNTER.established]!++;
   w[row + FLAGS]! |= WAS_ESTABLISHED;
   t[s * TIMES + ACK_AT] = c.now + HANDSHAKE_ACK;
   c.wheel.arm(s, t[s * TIMES + ACK_AT]!);

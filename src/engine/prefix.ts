@@ -1,7 +1,7 @@
 /** What a connection begins with that is not the client's: a PROXY protocol header. */
 import { MAX_PROXY_HEADER, writeProxyHeader } from "../wire/proxy-protocol.ts";
 import type { Context } from "./context.ts";
-import { MARKS, NEXT, PREFIX, PUSH, SEGMENT, SEQ } from "./segments.ts";
+import { ACK_NUMBER, MARKS, NEXT, PREFIX, PUSH, SEGMENT, SEQ } from "./segments.ts";
 import { releaseHead } from "./stream.ts";
 import {
   CLIENT_ADDRESS,
@@ -18,8 +18,8 @@ import {
 
 const proxyHeader = new Uint8Array(MAX_PROXY_HEADER);
 
-/** Puts a PROXY protocol header before the first byte of a new connection. */
-export function putProxyHeader(c: Context, s: number, version: 1 | 2): void {
+/** Puts a PROXY protocol header before the first byte of a new connection; false if there is no memory for it. */
+export function putProxyHeader(c: Context, s: number, version: 1 | 2): boolean {
   const w = c.words;
   const row = s * ROW;
   const ports = w[row + CLIENT_PORTS]!;
@@ -35,12 +35,16 @@ export function putProxyHeader(c: Context, s: number, version: 1 | 2): void {
   const cursor = w[row + CURSOR]!;
   const first = cursor === NONE ? w[row + STREAM_END]! : c.segments.words[cursor * SEGMENT + SEQ]!;
   const prefix = c.segments.store(proxyHeader, 0, length, (first - length) | 0, PREFIX | PUSH);
-  if (prefix === NONE) return;
+  if (prefix === NONE) return false;
+  if (cursor !== NONE) {
+    c.segments.words[prefix * SEGMENT + ACK_NUMBER] = c.segments.words[cursor * SEGMENT + ACK_NUMBER]!;
+  }
   c.segments.words[prefix * SEGMENT + NEXT] = w[row + HEAD]!;
   if (w[row + HEAD] === NONE) w[row + TAIL] = prefix;
   w[row + HEAD] = prefix;
   w[row + CURSOR] = prefix;
   w[row + QUEUED]! += length;
+  return true;
 }
 
 /** The header of a connection that is gone is of no use to the next one. */

@@ -6,7 +6,7 @@ import type { Packet } from "../wire/packet.ts";
 import { distance, PSH, SYN } from "../wire/tcp.ts";
 import type { Context } from "./context.ts";
 import { COUNTER } from "./counters.ts";
-import { ACK_NUMBER, LENGTH, NEXT, PUSH, SEGMENT, SEQ } from "./segments.ts";
+import { ACK_NUMBER, LENGTH, NEXT, PUSH, SEGMENT, SEQ, THINK } from "./segments.ts";
 import { append, countTurn, isIgnored, segmentEnd } from "./stream.ts";
 import {
   CLIENT_END,
@@ -15,6 +15,7 @@ import {
   CLIENT_RST,
   FLAGS,
   GAP_AT,
+  HANDSHAKEN,
   HAS_DATA,
   HELD,
   LAST_ACK,
@@ -23,6 +24,7 @@ import {
   QUEUED,
   ROW,
   STREAM_END,
+  SUPERSEDED,
   TIMES,
   TURNS,
 } from "./table.ts";
@@ -45,8 +47,9 @@ export function takePayload(c: Context, s: number, packet: Packet, first: number
 
   const length = Math.min(packet.length, packet.end - packet.payload);
   const ahead = distance(first, w[row + STREAM_END]!);
-  if (ahead + length <= 0) return "repeated";
+  if (ahead + packet.length <= 0) return "repeated";
   if (ahead > MOST_AHEAD) return "stray";
+  if (length < packet.length) return holdCut(c, s, packet, first);
   const skip = ahead < 0 ? -ahead : 0;
   const sessionBytes = w[row + QUEUED]! + length;
   const seq = (first + skip) | 0;
@@ -110,6 +113,18 @@ function findTurn(c: Context, s: number, packet: Packet): boolean {
   return false;
 }
 
+/**
+ * Notes a packet that the capture has cut. Nothing of it is sent: half a request would make the target answer what nobody
+ * asked. An empty segment at its end keeps its place, so that all of it counts as a gap.
+ */
+function holdCut(c: Context, s: number, packet: Packet, first: number): Taken {
+  const segment = c.segments.add(packet, packet.payload, 0, (first + packet.length) | 0, 0);
+  if (segment === NONE) return "no memory";
+  c.segments.words[segment * SEGMENT + THINK] = -1;
+  hold(c, s, segment);
+  return "taken";
+}
+
 /** Keeps a segment beyond a gap, ordered by sequence number; overlaps are cut when it is taken. */
 function hold(c: Context, s: number, segment: number): void {
   const w = c.words;
@@ -126,14 +141,40 @@ function hold(c: Context, s: number, segment: number): void {
   g[segment * SEGMENT + NEXT] = after;
   if (before === NONE) w[row + HELD] = segment;
   else g[before * SEGMENT + NEXT] = segment;
+  c.segmentsHeld++;
   const at = s * TIMES + GAP_AT;
   if (isFirst) c.times[at] = c.now + GAP_SPAN;
-  // The client has got an answer to what is held: the server has what is missing, nobody will send it again.
-  const ack = g[segment * SEGMENT + ACK_NUMBER]!;
-  if (before !== NONE && distance(ack, g[before * SEGMENT + ACK_NUMBER]!) > 0) {
-    c.times[at] = Math.min(c.times[at]!, c.now + REORDERING_SPAN);
-  }
+  if (isFinal(c, before, segment)) c.times[at] = Math.min(c.times[at]!, c.now + REORDERING_SPAN);
   c.wheel.arm(s, c.times[at]!);
+}
+
+/**
+ * Whether nobody will send again what is missing before two held segments: one of them was cut by the capture, or the
+ * client has got an answer to the first before it sent the second, so that the server has all before it.
+ */
+function isFinal(c: Context, first: number, second: number): boolean {
+  const g = c.segments.words;
+  if (second === NONE) return g[first * SEGMENT + LENGTH] === 0;
+  if (g[second * SEGMENT + LENGTH] === 0) return true;
+  return first !== NONE && distance(g[second * SEGMENT + ACK_NUMBER]!, g[first * SEGMENT + ACK_NUMBER]!) > 0;
+}
+
+/** Says when the gap before what is held counts as lost. */
+function awaitRest(c: Context, s: number): void {
+  const row = s * ROW;
+  const first = c.words[row + HELD]!;
+  let span = GAP_SPAN;
+  if (c.words[row + FLAGS]! & SUPERSEDED) span = 0;
+  else if (first !== NONE && isFinal(c, first, c.segments.words[first * SEGMENT + NEXT]!))
+    span = REORDERING_SPAN;
+  c.times[s * TIMES + GAP_AT] = c.now + span;
+}
+
+/** The client is gone: what is missing is lost for good. */
+export function giveUpMissing(c: Context, s: number): void {
+  if (!hasGap(c, s)) return;
+  c.times[s * TIMES + GAP_AT] = c.now;
+  c.wheel.arm(s, c.now + 1);
 }
 
 /** Begins to wait for bytes that are missing before the client's FIN or RST, when nothing else is held. */
@@ -180,10 +221,11 @@ function takeHeld(c: Context, s: number): void {
         append(c, s, segment);
       }
     }
+    c.segmentsHeld--;
     segment = next;
   }
   w[row + HELD] = segment;
-  c.times[s * TIMES + GAP_AT] = c.now + GAP_SPAN;
+  awaitRest(c, s);
 }
 
 /**
@@ -196,18 +238,34 @@ export function skipGap(c: Context, s: number): boolean {
   const g = c.segments.words;
   let before = NONE;
   let segment = w[row + HELD]!;
-  for (; segment !== NONE; before = segment, segment = g[segment * SEGMENT + NEXT]!) {
-    if (before === NONE) continue;
-    const follows = distance(g[segment * SEGMENT + SEQ]!, segmentEnd(c, before)) === 0;
-    if (follows && distance(g[segment * SEGMENT + ACK_NUMBER]!, g[before * SEGMENT + ACK_NUMBER]!) > 0) break;
+  while (segment !== NONE && !surelyBeginsTurn(c, before, segment)) {
+    before = segment;
+    segment = g[segment * SEGMENT + NEXT]!;
   }
-  if (before !== NONE) g[before * SEGMENT + NEXT] = NONE;
+  if (before === NONE) w[row + HELD] = NONE;
+  else g[before * SEGMENT + NEXT] = NONE;
   releaseHeld(c, s);
   c.dropTurns(w[row + TURNS]!, "gap");
   w[row + TURNS] = 0;
   w[row + HELD] = segment;
+  if (segment === NONE) return false;
+  w[row + STREAM_END] = g[segment * SEGMENT + SEQ]!;
+  // Its first turn may be among what is missing: what comes now follows no greeting, but an answer.
+  if (w[row + FLAGS]! & HANDSHAKEN) w[row + FLAGS] = (w[row + FLAGS]! | HAS_DATA) & ~HANDSHAKEN;
   takeHeld(c, s);
-  return segment !== NONE;
+  return true;
+}
+
+/**
+ * Whether a held segment, behind the held segment `before` or a gap (NONE), is the first of a turn: the client had
+ * acknowledged something new at this place of its stream, alone or with this segment.
+ */
+function surelyBeginsTurn(c: Context, before: number, segment: number): boolean {
+  const g = c.segments.words;
+  if (g[segment * SEGMENT + LENGTH] === 0) return false;
+  if (g[segment * SEGMENT + THINK]! >= 0) return true;
+  if (before === NONE || distance(g[segment * SEGMENT + SEQ]!, segmentEnd(c, before)) !== 0) return false;
+  return distance(g[segment * SEGMENT + ACK_NUMBER]!, g[before * SEGMENT + ACK_NUMBER]!) > 0;
 }
 
 /** Counts the turns that lie beyond the gap and forgets their data; the stream goes on behind them. */
@@ -223,6 +281,7 @@ export function releaseHeld(c: Context, s: number): void {
       w[row + STREAM_END] = segmentEnd(c, segment);
     w[row + QUEUED]! -= g[segment * SEGMENT + LENGTH]!;
     c.segments.release(segment);
+    c.segmentsHeld--;
     segment = next;
   }
   w[row + HELD] = NONE;

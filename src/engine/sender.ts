@@ -5,7 +5,7 @@ import { restartAfterIdle } from "./congestion.ts";
 import { isOver, leaveConnection, leaveToClose, nextPath, openConnection } from "./connection.ts";
 import type { Context } from "./context.ts";
 import { COUNTER } from "./counters.ts";
-import { dropTurn } from "./drop.ts";
+import { dropTurn, takeBackTurn } from "./drop.ts";
 import { dataEnd, emit, emitControl, hasRoom, MAX_PAYLOAD, segmentSize } from "./emit.ts";
 import { sendSyn } from "./handshake.ts";
 import { awaitWindow, sendProbe } from "./persist.ts";
@@ -14,6 +14,7 @@ import { LENGTH, MARKS, NEXT, PREFIX, PUSH, SEGMENT, SEQ, TURN_START } from "./s
 import {
   ACK_NOW,
   CLIENT_RST,
+  CLOSE_WAIT,
   CLOSED,
   CURSOR,
   CWND,
@@ -53,7 +54,7 @@ import {
 import { beginTurn, dueSince, hasCome, mayBegin, settleTurn } from "./turns.ts";
 
 /** What a look at a session came to. */
-export type Sent = "done" | "batch full" | "no port" | "over";
+export type Sent = "done" | "batch full" | "no port" | "no memory" | "over";
 
 /** Sends all that may be sent now. */
 export function transmit(c: Context, s: number): Sent {
@@ -63,7 +64,8 @@ export function transmit(c: Context, s: number): Sent {
     if (isOver(c, s) && !(w[row + FLAGS]! & OPEN_AT_ONCE)) return "over";
     if (!wantsConnection(c, s) || c.held[nextPath(c, s)]) return "done";
     if (c.users !== null && !c.users.admit(s)) return "done";
-    if (!openConnection(c, s)) return "no port";
+    const opened = openConnection(c, s);
+    if (opened !== "opened") return opened;
   }
   if (c.held[w[row + PATH]!]) return "done";
   if (!hasRoom(c, s)) return "batch full";
@@ -122,6 +124,7 @@ function sendData(c: Context, s: number): Sent {
     }
     if (!hasRoom(c, s)) return "batch full";
     const at = segment * SEGMENT;
+    if (state === CLOSE_WAIT && takeBackTurn(c, s)) return reopen(c, s);
     const isBegun = !(g[at + MARKS]! & TURN_START) && (w[row + FLAGS]! & TURN_OPEN) !== 0;
     if (!isBegun && !(g[at + MARKS]! & PREFIX)) {
       if (!mayBegin(c, s, segment)) {

@@ -8,6 +8,7 @@ import type { Packet } from "../wire/packet.ts";
 import { distance } from "../wire/tcp.ts";
 import type { Context } from "./context.ts";
 import { COUNTER } from "./counters.ts";
+import { recognize } from "./multiplexed.ts";
 import { ACK_NUMBER, LENGTH, MARKS, NEXT, SEGMENT, SEQ, TURN_START } from "./segments.ts";
 import {
   CURSOR,
@@ -101,7 +102,10 @@ export function append(c: Context, s: number, segment: number): void {
   const isFirst = !(w[row + FLAGS]! & HAS_DATA);
   const isGreeted = isFirst && (w[row + FLAGS]! & HANDSHAKEN) !== 0 && distance(ack, handshake) > 0;
   if (countTurn(c, s, ack) && (!isFirst || isGreeted)) g[at + MARKS]! |= TURN_START;
-  if (isFirst) w[row + FIRST_ACK] = isGreeted ? handshake : ack;
+  if (isFirst) {
+    w[row + FIRST_ACK] = isGreeted ? handshake : ack;
+    recognize(c, s, segment);
+  }
   if (isGreeted) awaitGreeting(c, s, handshake);
   w[row + STREAM_END] = (g[at + SEQ]! + g[at + LENGTH]!) | 0;
   g[at + NEXT] = NONE;

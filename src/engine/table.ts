@@ -96,7 +96,8 @@ export const RETRIES = 43;
 export const RTT_SEQ = 44;
 /** Payload bytes per segment, options subtracted, as the handshake allows; the path may allow less. */
 export const MSS = 45;
-/** What the SYN offers, from the client's SYN: see OFFER_* in FLAGS. */
+/** What the SYN offers, from the client's SYN. */
+export const OFFERS = 76;
 export const OFFER_MSS = 57;
 export const OFFER_WSCALE = 46;
 /** Connections opened for this session so far. */
@@ -115,6 +116,12 @@ export const OUT_OF_ORDER_MAX = 4;
 // 64 to 71 are the intervals.
 /** Challenge ACKs since CHALLENGE_AT. */
 export const CHALLENGES = 72;
+/** Of a connection that is MULTIPLEXED (see multiplexed.ts): bytes that production had sent and the target will not. */
+export const FORGIVEN = 73;
+/** Bytes that may be missing without more patience than elsewhere. */
+export const TOLERATED = 74;
+/** The longest that the target took for an answer, us. */
+export const RESPONSE_TIME = 75;
 
 // Times.
 /** The retransmission timer; while nothing is in flight, the persist timer. */
@@ -172,8 +179,8 @@ export const TURN_OPEN = 1 << 7;
 /** The open turn was counted as sent already. */
 export const TURN_COUNTED = 1 << 8;
 export const IN_RECOVERY = 1 << 9;
-export const OFFER_SACK = 1 << 10;
-export const OFFER_TIMESTAMPS = 1 << 11;
+/** The client speaks HTTP/2 with prior knowledge: see multiplexed.ts. */
+export const MULTIPLEXED = 1 << 10;
 export const TIMESTAMPS = 1 << 12;
 export const SACK = 1 << 13;
 export const FIN_SENT = 1 << 14;
@@ -213,6 +220,10 @@ export const HAS_DUPLICATES = 1 << 30;
 export const TURN_ANSWERED = 1 << 28;
 /** Data of the client was captured: LAST_ACK is that of the last. */
 export const HAS_DATA = 1 << 29;
+
+// OFFERS.
+export const OFFER_SACK = 1 << 0;
+export const OFFER_TIMESTAMPS = 1 << 1;
 
 export class SessionTable {
   readonly words: Int32Array;

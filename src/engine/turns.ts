@@ -5,6 +5,7 @@
 import { distance } from "../wire/tcp.ts";
 import type { Context } from "./context.ts";
 import { COUNTER } from "./counters.ts";
+import { forgive, isBehind, patienceEnds } from "./multiplexed.ts";
 import { ACK_NUMBER, BEGUN, MARKS, SEGMENT, SEQ, THINK, TURN_START } from "./segments.ts";
 import {
   CLOSE_WAIT,
@@ -14,6 +15,7 @@ import {
   FLAGS,
   HEAD,
   LAST_PUSH,
+  MULTIPLEXED,
   NONE,
   OVERDUE,
   PROGRESS_AT,
@@ -44,8 +46,9 @@ const QUIET_WITHOUT_PUSH = 10;
 /**
  * Whether the client's next step may follow the open turn, when the client took it after it had acknowledged up to
  * `nextAck`. Production's answer had as many bytes as that acknowledgement number advanced: as many from the target,
- * ended by PSH, are an answer at once; fewer are one after a silence; after the turn timeout it goes on without. Sets
- * TURN_AT where only time is missing.
+ * ended by PSH, are an answer at once; fewer are one after a silence; after the turn timeout it goes on without. Where
+ * answers overlap, no more may be missing on the whole connection either (multiplexed.ts). Sets TURN_AT where only time is
+ * missing.
  */
 export function isAnswered(c: Context, s: number, nextAck: number): boolean {
   const w = c.words;
@@ -55,16 +58,19 @@ export function isAnswered(c: Context, s: number, nextAck: number): boolean {
   if (!isDelivered(c, s)) return false;
   if (w[row + STATE] === CLOSE_WAIT) return true; // nothing more will come
   const received = distance(w[row + RCV_NXT]!, w[row + TURN_RCV]!);
-  let at = c.times[s * TIMES + PROGRESS_AT]! + c.config.turnTimeout;
-  if (received > 0) {
-    const expected = distance(nextAck, w[row + TURN_ACK]!);
-    const pushed = (flags & LAST_PUSH) !== 0;
-    if (pushed && received >= expected) return true;
-    const quiet = c.config.quiet || Math.min(MOST_QUIET, Math.max(LEAST_QUIET, 2 * w[row + SRTT]!));
-    at = c.times[s * TIMES + RESPONSE_AT]! + (pushed ? quiet : quiet * QUIET_WITHOUT_PUSH);
+  const isMultiplexed = (flags & MULTIPLEXED) !== 0;
+  const isShort = isMultiplexed && isBehind(c, s, nextAck);
+  let at: number;
+  if (isShort && received > 0) {
+    at = patienceEnds(c, s);
+  } else if (received > 0 || (isMultiplexed && !isShort)) {
+    at = silenceEnds(c, s, received, distance(nextAck, w[row + TURN_ACK]!));
+  } else {
+    at = c.times[s * TIMES + PROGRESS_AT]! + c.config.turnTimeout;
   }
   if (!hasCome(c, s, at)) return false;
-  if (received <= 0) {
+  if (isMultiplexed) forgive(c, s, nextAck, isShort && received > 0);
+  if (received <= 0 && (isShort || !isMultiplexed)) {
     c.counters[COUNTER.turnsOverdue]!++;
     // A second one in a row: nobody answers what this session sends.
     w[row + FLAGS]! |= flags & OVERDUE ? STREAMING : OVERDUE;
@@ -72,6 +78,16 @@ export function isAnswered(c: Context, s: number, nextAck: number): boolean {
     w[row + FLAGS]! &= ~TURN_OPEN;
   }
   return true;
+}
+
+/** When the answer to the open turn counts as complete, of which `received` bytes have come: 0 is at once. */
+function silenceEnds(c: Context, s: number, received: number, expected: number): number {
+  const row = s * ROW;
+  const pushed = (c.words[row + FLAGS]! & LAST_PUSH) !== 0;
+  if (pushed && received >= expected) return 0;
+  const quiet = c.config.quiet || Math.min(MOST_QUIET, Math.max(LEAST_QUIET, 2 * c.words[row + SRTT]!));
+  if (received <= 0) return c.times[s * TIMES + PROGRESS_AT]! + quiet;
+  return c.times[s * TIMES + RESPONSE_AT]! + (pushed ? quiet : quiet * QUIET_WITHOUT_PUSH);
 }
 
 /** Whether `at` has come; else TURN_AT is set to it. */

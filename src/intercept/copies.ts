@@ -47,6 +47,13 @@ export class Copies<R extends Receiver> {
     return { slot, before };
   }
 
+  /** Keeps a slot that nobody has had for the copy `id` alone. */
+  reserve(id: string, slot: number): void {
+    this.#ids[slot] = id;
+    this.#slots.set(id, slot);
+    this.#unusedSince[slot] = Number.POSITIVE_INFINITY;
+  }
+
   /** Gives a connection up. True if it was the last of its copy. `now`: us. */
   leave(slot: number, connection: R, now: number): boolean {
     const connections = this.#connections[slot]!;
@@ -55,7 +62,7 @@ export class Copies<R extends Receiver> {
     connections.splice(at, 1);
     if (connections.length > 0) return false;
     this.count--;
-    this.#unusedSince[slot] = now;
+    if (this.#unusedSince[slot] !== Number.POSITIVE_INFINITY) this.#unusedSince[slot] = now;
     return true;
   }
 
@@ -78,7 +85,8 @@ export class Copies<R extends Receiver> {
   #oldestUnused(): number {
     let oldest = -1;
     for (let slot = 0; slot < SLOTS; slot++) {
-      if (this.#connections[slot]!.length > 0) continue;
+      if (this.#connections[slot]!.length > 0 || this.#unusedSince[slot] === Number.POSITIVE_INFINITY)
+        continue;
       if (oldest < 0 || this.#unusedSince[slot]! < this.#unusedSince[oldest]!) oldest = slot;
     }
     return oldest;

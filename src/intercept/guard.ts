@@ -154,13 +154,25 @@ function lingers({ intercept }: GuardRecord): boolean {
   return startTimeOf(intercept.pid) !== intercept.startTime;
 }
 
+/** Whether a process holds an XDP program on an interface. */
+function holdsXdp({ pid }: GuardRecord): boolean {
+  try {
+    const directory = `/proc/${pid}/fdinfo`;
+    return readdirSync(directory).some((fd) =>
+      /^link_type:\s*xdp$/m.test(readFileSync(`${directory}/${fd}`, "utf8")),
+    );
+  } catch {
+    return false;
+  }
+}
+
 /**
  * Ends the guards in this network namespace whose intercept has ended, and with them the links that they held; says
- * what it ended, one string each.
+ * what it ended, one string each. `xdpOnly`: just those that hold XDP programs, which come before all others.
  */
-export function endLingeringGuards(): string[] {
+export function endLingeringGuards(xdpOnly = false): string[] {
   return readGuards()
-    .filter(lingers)
+    .filter((record) => lingers(record) && (!xdpOnly || holdsXdp(record)))
     .map((record) => {
       kill(record);
       return `guard ${record.pid} of process ${record.intercept.pid}`;

@@ -51,6 +51,8 @@ export class Router<R extends Receiver> {
   readonly ranges = new Ranges();
   readonly #hold: Hold | null;
   readonly #key = new FlowKey();
+  /** Copies that have got the packet at hand. */
+  readonly #served: number[] = [];
   readonly #own = new Packet(new Uint8Array(new ArrayBuffer(HEADERS)));
 
   constructor(
@@ -95,21 +97,22 @@ export class Router<R extends Receiver> {
     return fresh;
   }
 
-  /** Gives all responses to these addresses to a copy. */
-  setRanges(slot: number, ranges: readonly AddressRange[]): void {
-    this.ranges.set(slot, ranges);
+  /** Gives all responses to these addresses to a copy; returns how many ranges are too many. */
+  addRanges(slot: number, ranges: readonly AddressRange[]): number {
+    const refused = this.ranges.add(slot, ranges);
     this.#hold?.takeEach((packet) => {
       const found = this.ranges.find(packet);
       if (found < 0) return false;
       this.#release(this.ranges.slotAt(found), packet);
       return true;
     });
+    return refused;
   }
 
   /** Forgets what a copy has registered. */
   forget(slot: number): void {
     this.flows.removeAll(slot);
-    this.ranges.set(slot, []);
+    this.ranges.remove(slot);
   }
 
   /** Gives up what has waited for too long. `now`: us. */
@@ -130,8 +133,12 @@ export class Router<R extends Receiver> {
     let found = this.ranges.find(packet);
     if (found < 0) return this.#mayHold(packet, now);
     let sent = false;
-    for (; found >= 0; found = this.ranges.find(packet, found + 1)) {
-      if (this.copies.deliver(this.ranges.slotAt(found), packet)) sent = true;
+    this.#served.length = 0;
+    for (; found >= 0; found = this.ranges.find(packet, found)) {
+      const slot = this.ranges.slotAt(found);
+      if (this.#served.includes(slot)) continue;
+      this.#served.push(slot);
+      if (this.copies.deliver(slot, packet)) sent = true;
     }
     return sent;
   }

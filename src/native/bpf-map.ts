@@ -13,6 +13,20 @@ const ATTRIBUTES = 56; // union bpf_attr, batch
 /** Bytes for the kernel's cursor of a look-up; a hash map's takes 4. */
 const CURSOR = 64;
 
+/**
+ * Reads one element of any map; of a per-CPU one `value` has room for every possible CPU. False if the key is not in it.
+ * Throws with errno's text.
+ */
+export function lookUp(fd: number, key: Uint8Array, value: Uint8Array): boolean {
+  const words = new Uint32Array(new ArrayBuffer(ATTRIBUTES));
+  words[0] = fd;
+  writePointer(words, 2, address(key));
+  writePointer(words, 4, address(value));
+  const code = -bpfCall(BPF_MAP_LOOKUP_ELEM, address(words), ATTRIBUTES);
+  if (code !== 0 && code !== ENOENT) throw new Error(`Cannot read a BPF map: ${strerror(code)}`);
+  return code === 0;
+}
+
 /** A hash map with keys of `keyBytes` and values of 4 bytes. Not for use from within calls of its own. */
 export class BpfHashMap {
   /** Elements that one call takes. */

@@ -1,5 +1,5 @@
 /** epoll(7) without an allocation per event. */
-import { address, EPOLL_CTL_ADD, EPOLLOUT, errno, libc, strerror } from "./libc.ts";
+import { address, EPOLL_CTL_ADD, EPOLLIN, EPOLLOUT, errno, libc, strerror } from "./libc.ts";
 
 const EPOLL_CLOEXEC = 0o2000000;
 const EPOLL_CTL_DEL = 2;
@@ -20,10 +20,17 @@ export class Epoll {
   readonly #at = address(this.#events);
   readonly #one = new DataView(new ArrayBuffer(EVENT_BYTES));
   readonly #oneAt = address(this.#one);
+  /** struct pollfd of our own descriptor, and struct timespec. */
+  readonly #poll = new DataView(new ArrayBuffer(8));
+  readonly #pollAt = address(this.#poll);
+  readonly #timespec = new Uint32Array(new ArrayBuffer(16));
+  readonly #timespecAt = address(this.#timespec);
 
   constructor() {
     this.#fd = libc.epoll_create1(EPOLL_CLOEXEC);
     if (this.#fd < 0) throw new Error(`Cannot wait for events: ${strerror(errno())}`);
+    this.#poll.setInt32(0, this.#fd, true);
+    this.#poll.setInt16(4, EPOLLIN, true);
   }
 
   /** Watches a descriptor for `events` (EPOLLIN, EPOLLOUT; errors always). Throws with errno's text. */
@@ -42,6 +49,12 @@ export class Epoll {
   /** Waits for at most `ms` (0: not at all; -1: for ever) and returns how many events there are: `fdOf`, `eventsOf`. */
   wait(ms: number): number {
     return Math.max(0, libc.epoll_wait(this.#fd, this.#at, MOST_EVENTS, ms) as number);
+  }
+
+  /** Waits for at most `us` (below one second) or until there is an event, which `wait` then returns. */
+  pause(us: number): void {
+    this.#timespec[2] = us * 1000;
+    libc.ppoll(this.#pollAt, 1, this.#timespecAt, null);
   }
 
   fdOf(index: number): number {

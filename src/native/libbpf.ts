@@ -39,7 +39,6 @@ const SYMBOLS = {
     args: [FFIType.i32, FFIType.ptr, FFIType.ptr, FFIType.ptr, FFIType.ptr],
     returns: FFIType.i32,
   },
-  bpf_map_lookup_elem: { args: [FFIType.i32, FFIType.ptr, FFIType.ptr], returns: FFIType.i32 },
   bpf_tc_hook_create: { args: [FFIType.ptr], returns: FFIType.i32 },
   bpf_tc_hook_destroy: { args: [FFIType.ptr], returns: FFIType.i32 },
   bpf_tc_attach: { args: [FFIType.ptr, FFIType.ptr], returns: FFIType.i32 },
@@ -329,12 +328,6 @@ export function fillArrayOfMaps(fd: number, maps: number[]): void {
       new Uint8Array(values.slice(index, index + 1).buffer),
     );
   }
-}
-
-/** Fills `value`: of a per-CPU map all values of all possible CPUs, each padded to 8 bytes. Throws a Failure. */
-export function lookupMap(fd: number, key: Uint8Array, value: Uint8Array): void {
-  const result = lib.bpf_map_lookup_elem(fd, key, value);
-  if (result < 0) throw bpfFailure("read a BPF map", -result);
 }
 
 /** From the network to this host, or the other way. */

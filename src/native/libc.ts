@@ -31,6 +31,7 @@ export const libc = dlopen("libc.so.6", {
   epoll_create1: { args: [i32], returns: i32 },
   epoll_ctl: { args: [i32, i32, i32, pointer], returns: i32 },
   epoll_wait: { args: [i32, pointer, i32, i32], returns: i32 },
+  ppoll: { args: [pointer, u64_fast, pointer, pointer], returns: i32 },
   eventfd: { args: [u32, i32], returns: i32 },
   memfd_create: { args: [pointer, u32], returns: i32 },
   clock_gettime: { args: [i32, pointer], returns: i32 },
@@ -62,11 +63,13 @@ export const SO_SNDBUFFORCE = 32;
 export const SO_MARK = 36;
 export const PACKET_VNET_HDR = 15;
 export const MSG_DONTWAIT = 0x40;
+export const MSG_TRUNC = 0x20;
 export const PROT_READ = 1;
 export const PROT_WRITE = 2;
 export const MAP_SHARED = 1;
 export const EPOLL_CTL_ADD = 1;
 export const EPOLLIN = 1;
+export const POLLIN = 1;
 export const POLLOUT = 4;
 export const EFD_NONBLOCK = 0o4000;
 export const EFD_CLOEXEC = 0o2000000;
@@ -144,8 +147,8 @@ export function monotonicMicroseconds(): number {
   return microseconds(CLOCK_MONOTONIC);
 }
 
-/** CLOCK_REALTIME (the clock of the kernel's packet timestamps) in us, without an allocation. */
-export function realMicroseconds(): number {
+/** us since 1970 (CLOCK_REALTIME), which whoever sets the clock makes jump. */
+export function realtimeMicroseconds(): number {
   return microseconds(CLOCK_REALTIME);
 }
 

@@ -24,6 +24,8 @@ export class Packet {
   think = -1;
   /** Request: index of the service it matched. Response: index of the path it came back on. */
   index = 0;
+  /** Of the interface that it crossed; 0 where nobody knows. */
+  ifindex = 0;
 
   constructor(bytes: Uint8Array) {
     this.bytes = bytes;

@@ -1,6 +1,7 @@
 /**
  * What a copy can ask this host, to find out why answers do not come back: ASK of the channel.
  *
+ *     { id, what: "sync" }                                      -> { id }: all that came before has been read
  *     { id, what: "route", address }                            -> { id, route }
  *     { id, what: "probe", client, clientPort, server, serverPort } -> { id, ...ProbeFacts }
  *
@@ -36,6 +37,8 @@ export interface ProbeFacts {
   route: RouteFact;
   /** rp_filter of all interfaces and of that of the route; null: not to be found out. */
   rpFilter: { all: number | null; interface: number | null };
+  /** Interfaces that take packets of a client only if the route back to it leads out there (rp_filter=1). */
+  strict: string[];
   ipForward: number | null;
   conntrack: { count: number; max: number } | null;
   /** Whether a process of this host (of this network namespace) listens there; null: the server is another host. */
@@ -110,6 +113,12 @@ function sysctl(name: string): number | null {
   } catch {
     return null;
   }
+}
+
+/** The larger of all and its own counts (Documentation/networking/ip-sysctl.rst). */
+function isStrict(name: string): boolean {
+  const own = sysctl(`ipv4/conf/${name}/rp_filter`) ?? 0;
+  return Math.max(own, sysctl("ipv4/conf/all/rp_filter") ?? 0) === 1;
 }
 
 function routeTo(address: Uint8Array): RouteFact {
@@ -199,6 +208,7 @@ function probe(questions: Questions, question: Ask): ProbeFacts | { error: strin
       all: sysctl("ipv4/conf/all/rp_filter"),
       interface: through ? sysctl(`ipv4/conf/${through}/rp_filter`) : null,
     },
+    strict: client.family === 4 ? interfaces.filter((name) => name !== "lo" && isStrict(name)) : [],
     ipForward: sysctl(client.family === 4 ? "ipv4/ip_forward" : "ipv6/conf/all/forwarding"),
     conntrack: count === null || max === null ? null : { count, max },
     listening: isOwn(server) ? listens(question.serverPort as number, client.family) : null,
@@ -208,6 +218,7 @@ function probe(questions: Questions, question: Ask): ProbeFacts | { error: strin
 /** Answers a copy's question. `now`: us. */
 export function answer(questions: Questions, question: Ask, now: number): Facts {
   const { id, what } = question;
+  if (what === "sync") return { id };
   if (questions.isTired(now)) return { id, error: "too many questions; ask again in a second" };
   if (what === "probe") return { id, ...probe(questions, question) };
   const address = typeof question.address === "string" ? parseAddress(question.address) : null;

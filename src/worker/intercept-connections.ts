@@ -15,6 +15,8 @@ const LONGEST_WAIT = 500_000;
 const ACCEPTS = 64;
 /** us without accepting, where no descriptor is free. */
 const PAUSE = 100_000;
+/** Bytes that tell one hello from the other. */
+const HELLO_START = 4;
 /** Bytes that are read from one connection in one go. */
 const READ = 65536;
 
@@ -25,6 +27,7 @@ export class Connection implements Receiver {
   /** Responses that were handed over while nobody writes. */
   isDirty = false;
   waitsToWrite = false;
+  hasSpoken = false;
 
   constructor(
     readonly fd: number,
@@ -57,10 +60,6 @@ export interface Host {
 
 export class Connections {
   accepted = 0;
-  /** Connections that ended, by reason. */
-  get closed(): Record<CloseCode, number> {
-    return this.server.closed;
-  }
   readonly #all = new Map<number, Connection>();
   readonly #dirty: Connection[] = [];
   readonly #buffer = new Uint8Array(new ArrayBuffer(READ));
@@ -73,6 +72,8 @@ export class Connections {
     private readonly epoll: Epoll,
     private readonly listeners: readonly number[],
     private readonly server: ChannelServer,
+    /** For tcpcopy 1.x; null: it is refused. */
+    private readonly compatServer: ChannelServer | null,
     private readonly host: Host,
   ) {
     for (const fd of listeners) epoll.add(fd, EPOLLIN);
@@ -83,7 +84,12 @@ export class Connections {
   }
 
   get unfinished(): number {
-    return this.server.unfinished;
+    return this.server.unfinished + (this.compatServer?.unfinished ?? 0);
+  }
+
+  /** Connections that ended for this reason. */
+  closed(code: CloseCode): number {
+    return this.server.closed[code] + (this.compatServer?.closed[code] ?? 0);
   }
 
   /** Does what an event of the descriptor asks for; false if it is none of ours. */
@@ -157,12 +163,23 @@ export class Connections {
       }
       this.accepted++;
       const { fd, address, port } = socket;
+      if (!this.#watch(fd)) continue;
       const connection = new Connection(fd, address, formatEndpoint(address, port), this.#dirty);
       connection.peer = this.server.accept(address, this.host.handlersFor(connection), now);
       this.#all.set(fd, connection);
-      this.epoll.add(fd, EPOLLIN);
       // Its clock runs, and it may have crowded out another.
       this.#due = now;
+    }
+  }
+
+  /** False, and the connection closed, where the kernel watches no more descriptors for this user. */
+  #watch(fd: number): boolean {
+    try {
+      this.epoll.add(fd, EPOLLIN);
+      return true;
+    } catch {
+      close(fd);
+      return false;
     }
   }
 
@@ -175,15 +192,26 @@ export class Connections {
   }
 
   #read(connection: Connection, now: number): void {
-    const { fd, peer } = connection;
+    const { fd } = connection;
     const length = receive(fd, this.#buffer, 0, READ);
     if (length > 0) {
-      peer.feed(this.#buffer, 0, length, now);
+      if (!connection.hasSpoken) this.#choosePeer(connection, length, now);
+      connection.peer.feed(this.#buffer, 0, length, now);
       this.#write(connection, now);
     } else if (!isLater(length)) {
-      peer.disconnected(length === 0 ? "" : strerror(-length));
+      connection.peer.disconnected(length === 0 ? "" : strerror(-length));
       this.#close(connection, now);
     }
+  }
+
+  /** The hello of tcpcopy 1.x begins with zeros, ours with its length. */
+  #choosePeer(connection: Connection, length: number, now: number): void {
+    connection.hasSpoken = true;
+    const isZero = length >= HELLO_START && this.#buffer.subarray(0, HELLO_START).every((byte) => byte === 0);
+    if (!this.compatServer || !isZero) return;
+    connection.peer.bye("it speaks another protocol");
+    connection.peer = this.compatServer.accept(connection.address, this.host.handlersFor(connection), now);
+    this.#due = now;
   }
 
   #write(connection: Connection, now: number): void {

@@ -36,7 +36,9 @@ export class Desk implements Host {
     private readonly kernel: { cookies: Cookies; learned: Learned } | null,
     private readonly questions: Questions,
     private readonly say: (event: InterceptEvent) => void,
-  ) {}
+  ) {
+    if (config.compat?.single) copies.reserve(SINGLE_ID, SINGLE);
+  }
 
   /** Lets time pass. `now`: us. */
   advance(now: number): void {
@@ -51,7 +53,7 @@ export class Desk implements Host {
     return {
       admit: (copy) => this.#admit(connection, copy),
       onRegister: (flows, at, count) => this.#register(connection, flows, at, count),
-      onRanges: (ranges) => this.#setRanges(connection, ranges),
+      onRanges: (ranges) => this.#addRanges(connection, ranges),
       onAsk: (question) => this.#answer(connection, question),
       onClosed: (code, text) => this.#onClosed(connection, code, text),
     };
@@ -129,7 +131,7 @@ export class Desk implements Host {
     else this.router.register(slot, flows, at, to);
   }
 
-  #setRanges({ slot, name }: Connection, texts: RangeTexts[]): void {
+  #addRanges({ slot, name }: Connection, texts: RangeTexts[]): void {
     const ranges: AddressRange[] = [];
     for (const { first, last } of texts) {
       const [from, to] = [parseAddress(first), parseAddress(last)];
@@ -137,7 +139,13 @@ export class Desk implements Host {
         ranges.push({ family: from.family, first: from.bytes, last: to.bytes });
       else this.say({ kind: "warning", text: `copy ${name} sent a range that is none: ${first} to ${last}` });
     }
-    if (!this.kernel) this.router.setRanges(slot, ranges);
+    if (this.kernel) return;
+    const refused = this.router.addRanges(slot, ranges);
+    if (refused > 0)
+      this.say({
+        kind: "warning",
+        text: `copy ${name} has too many address ranges: ${refused} are left out`,
+      });
   }
 
   #answer({ peer }: Connection, question: Ask): void {

@@ -9,7 +9,7 @@ import { Copies } from "../intercept/copies.ts";
 import { Cookies, Learned } from "../intercept/flow-maps.ts";
 import { Router } from "../intercept/router.ts";
 import { Epoll } from "../native/epoll.ts";
-import { EPOLLIN, monotonicMicroseconds, sleepMicroseconds } from "../native/libc.ts";
+import { EPOLLIN, monotonicMicroseconds } from "../native/libc.ts";
 import type { Packet } from "../wire/packet.ts";
 import { Questions } from "./facts.ts";
 import type { InterceptPlaneConfig } from "./intercept-config.ts";
@@ -70,13 +70,13 @@ export function runInterceptLoop(
     kernel ? kernel.learned.has(key.bytes) : router.flows.find(key.words) >= 0,
   );
   const desk = new Desk(config, copies, router, kernel, questions, onEvent);
-  const server = new ChannelServer({
-    key: config.key,
-    compat: compat ? (compat.combined > 0 ? "combined" : "separate") : null,
-  });
+  const server = new ChannelServer({ key: config.key });
+  const compatServer = compat
+    ? new ChannelServer({ key: null, compat: compat.combined > 0 ? "combined" : "separate" })
+    : null;
   const epoll = new Epoll();
   for (const fd of [...source.descriptors, wake]) epoll.add(fd, EPOLLIN);
-  const connections = new Connections(epoll, config.listeners, server, desk);
+  const connections = new Connections(epoll, config.listeners, server, compatServer, desk);
 
   let now = monotonicMicroseconds();
   const onResponse = (packet: Packet): boolean => {
@@ -140,7 +140,8 @@ export function runInterceptLoop(
     timeout = 0;
     if (records >= ROUND || due <= 0) continue;
     if (vain <= PATIENCE) {
-      sleepMicroseconds(Math.min(GATHER, due));
+      // What a copy registers cannot wait: the first response is on its way.
+      epoll.pause(Math.min(GATHER, due));
       continue;
     }
     source.wakes(true);
@@ -179,5 +180,5 @@ function count(
   counters[INDEX.connections] = connections.count;
   counters[INDEX.unfinished] = connections.unfinished;
   counters[INDEX.accepted] = connections.accepted;
-  for (const code of CLOSE_CODES) counters[INDEX[`closed.${code}`]] = connections.closed[code];
+  for (const code of CLOSE_CODES) counters[INDEX[`closed.${code}`]] = connections.closed(code);
 }

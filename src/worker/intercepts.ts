@@ -2,17 +2,23 @@
  * The intercepts of a run, as the data plane sees them: which of them are there, which paths may be sent on because what
  * the target answers will be caught, and which flows they must be told of.
  */
+import { isRefusal } from "../channel/close.ts";
 import { FLOW_BYTES } from "../channel/contract.ts";
-import type { AddressRange, Facts, Welcome } from "../channel/messages.ts";
-import { formatAddress } from "../config/address.ts";
+import type { Facts, Welcome } from "../channel/messages.ts";
 import type { Engine } from "../engine/engine.ts";
+import { monotonicMicroseconds } from "../native/libc.ts";
 import type { Packet } from "../wire/packet.ts";
 import type { ChannelConfig, PathConfig } from "./config.ts";
-import { Link } from "./link.ts";
+import { covers, rangesOf } from "./coverage.ts";
+import { Link, waitForAny } from "./link.ts";
 import { PathIndex } from "./path-index.ts";
 
 /** us without a sign of life after which nothing more is sent that an intercept would have to catch. */
 const SILENCE = 100_000;
+/** us to wait for an intercept to have read of new flows. */
+const SETTLE_SPAN = 100_000;
+/** us after which an intercept 1.x, which never says hello, counts as one: what takes us for a stranger hangs up at once. */
+const TRUST = 300_000;
 /** us after which that is worth a word: the other host may just have been busy. */
 const LONG_SILENCE = 1_000_000;
 
@@ -24,6 +30,8 @@ export interface InterceptState {
   /** Why it is down, or "" before the first try has come to an end. */
   text: string;
   welcome: Welcome | null;
+  /** Whether it answered, and will not take us as we are. */
+  isRefused: boolean;
   /** Indexes of the paths whose responses it catches. */
   covers: number[];
 }
@@ -34,8 +42,14 @@ interface Intercept {
   covers: boolean[];
   /** Whether what it has to catch may be sent; `state.up` follows with what people are told. */
   isUp: boolean;
+  /** What it said last when it ended a connection, or took none: said on once, however often it is tried. */
+  refusal: string;
   /** Whether it must be told of each flow. */
   registers: boolean;
+  /** Whether it lets the answers of a flow pass until it has read of it. */
+  leaks: boolean;
+  /** Whether it is about to read which flows there are: nothing is sent until then. */
+  isReading: boolean;
 }
 
 export class Intercepts {
@@ -50,6 +64,8 @@ export class Intercepts {
   private readonly facts = new Map<number, (facts: Facts) => void>();
   private nextQuestion = 1;
   private registersAll = false;
+  /** Whether flows were registered that an intercept must know before their SYNs go. */
+  private isUnsettled = false;
   private sink: (packet: Packet) => void = () => {};
   private taken = 0;
 
@@ -67,10 +83,13 @@ export class Intercepts {
     for (const path of paths.keys()) engine.hold(path, now);
     this.intercepts = config.intercepts.map((_, index) => ({
       links: [],
-      state: { index, up: false, text: "", welcome: null, covers: [] },
+      state: { index, up: false, text: "", welcome: null, isRefused: false, covers: [] },
       covers: paths.map(() => false),
       isUp: false,
+      refusal: "",
       registers: false,
+      leaks: false,
+      isReading: false,
     }));
     for (const [index, intercept] of this.intercepts.entries()) {
       for (let i = 0; i < config.connections; i++) intercept.links.push(this.makeLink(index, intercept));
@@ -108,14 +127,38 @@ export class Intercepts {
     for (const { links } of this.intercepts) for (const link of links) link.flush();
   }
 
+  /**
+   * Writes like `flush`, and waits until no answer to the flows that were registered can get by. False if that took too
+   * long: nothing that is about to be sent may be. Responses that come meanwhile go to `sink`.
+   */
+  settle(sink: (packet: Packet) => void): boolean {
+    this.flush();
+    if (!this.isUnsettled) return true;
+    this.isUnsettled = false;
+    const leaking = this.intercepts.filter(({ leaks }) => leaks);
+    const links = leaking.flatMap((intercept) => intercept.links.filter(({ isOpen }) => isOpen));
+    for (const link of links) link.sync();
+    this.flush();
+    let now = monotonicMicroseconds();
+    const until = now + SETTLE_SPAN;
+    for (; now < until && !links.every(({ isSynced }) => isSynced); now = monotonicMicroseconds()) {
+      waitForAny(links, 1);
+      this.run(sink, now);
+    }
+    // Of one whose connection is lost by now nobody knows what it has read.
+    return links.every(({ isSynced, isOpen }) => isSynced && isOpen);
+  }
+
   /** us until `run` has something to do without being woken, at most `limit`. */
   wait(now: number, limit: number): number {
     let wait = limit;
     for (const { links, isUp } of this.intercepts) {
       for (const link of links) {
         wait = link.wait(now, wait);
-        if (!isUp || !link.isOpen || this.config.compat) continue;
-        wait = Math.min(wait, Math.max(0, SILENCE - link.client.silentFor(now)));
+        if (!link.isOpen) continue;
+        if (this.config.compat && !isUp) wait = Math.min(wait, Math.max(0, TRUST - link.age(now)));
+        if (isUp && !this.config.compat)
+          wait = Math.min(wait, Math.max(0, SILENCE - link.client.silentFor(now)));
       }
     }
     return wait;
@@ -126,6 +169,7 @@ export class Intercepts {
     for (const intercept of this.intercepts) {
       if (intercept.registers && intercept.covers[path] && !this.isInRange(path)) {
         this.register(intercept, path, port, words, at);
+        if (intercept.leaks) this.isUnsettled = true;
       }
     }
   }
@@ -134,7 +178,10 @@ export class Intercepts {
   registerAll(): void {
     this.registersAll = true;
     this.engine.setCookie(null);
-    for (const intercept of this.intercepts) intercept.registers = true;
+    for (const intercept of this.intercepts) {
+      intercept.registers = true;
+      intercept.leaks = intercept.state.welcome?.mode === "target";
+    }
   }
 
   /** Asks the intercepts that catch the responses of a path; `take` gets each answer. */
@@ -166,9 +213,14 @@ export class Intercepts {
         this.facts.get(facts.id)?.(facts);
         this.facts.delete(facts.id);
       },
-      onLost: (text) => {
-        if (!intercept.state.up) this.report(intercept, false, text);
-        else intercept.state.text = text;
+      onLost: (text, code) => {
+        const { state } = intercept;
+        const said = code !== null && code !== "ended";
+        state.isRefused = code !== null && isRefusal(code);
+        const isNews = !state.up && (said ? text !== intercept.refusal : state.text === "");
+        state.text = text;
+        if (said) intercept.refusal = text;
+        if (isNews) this.notify(state);
       },
     });
   }
@@ -191,6 +243,7 @@ export class Intercepts {
     intercept.state.covers = this.paths.flatMap((_, path) => (intercept.covers[path] ? [path] : []));
     const learns = welcome.cookie !== null && !this.registersAll;
     intercept.registers = !learns;
+    intercept.leaks = !learns && welcome.mode === "target";
     if (learns) this.engine.setCookie(this.instance);
     const ranges = rangesOf(this.paths.filter((_, path) => intercept.covers[path]));
     if (!learns && ranges.length > 0 && !this.config.compat) link.client.ranges(ranges);
@@ -199,6 +252,8 @@ export class Intercepts {
     for (const path of intercept.state.covers) {
       this.engine.forEachFlow(path, (port, words, at) => this.register(intercept, path, port, words, at));
     }
+    for (const one of intercept.links) one.sync();
+    intercept.isReading = true;
   }
 
   private isInRange(path: number): boolean {
@@ -227,9 +282,11 @@ export class Intercepts {
     let silence = Number.POSITIVE_INFINITY;
     for (const link of links) {
       if (!link.isOpen) continue;
-      silence = this.config.compat ? 0 : Math.min(silence, link.client.silentFor(now));
+      if (!this.config.compat) silence = Math.min(silence, link.client.silentFor(now));
+      else if (link.age(now) >= TRUST) silence = 0;
     }
-    const isUp = silence < SILENCE;
+    if (intercept.isReading && links.every(({ isSynced }) => isSynced)) intercept.isReading = false;
+    const isUp = silence < SILENCE && !intercept.isReading;
     const isMentioned = isUp || silence > LONG_SILENCE;
     if (isMentioned && isUp !== state.up) {
       const isSilent = silence !== Number.POSITIVE_INFINITY;
@@ -237,7 +294,7 @@ export class Intercepts {
     }
     if (isUp === intercept.isUp) return;
     intercept.isUp = isUp;
-    if (!isUp) this.losses++;
+    if (!isUp && !intercept.isReading) this.losses++;
     for (const path of this.paths.keys()) {
       if (!intercept.covers[path]) continue;
       const open = this.intercepts.every((other) => !other.covers[path] || other.isUp);
@@ -249,35 +306,9 @@ export class Intercepts {
   }
 
   private report(intercept: Intercept, up: boolean, text: string): void {
-    const isNew = up !== intercept.state.up || text !== intercept.state.text;
     intercept.state.up = up;
     intercept.state.text = text;
-    if (isNew) this.notify(intercept.state);
+    if (up) intercept.refusal = "";
+    this.notify(intercept.state);
   }
-}
-
-/** Whether an intercept catches what the target of a path answers; one of tcpcopy does not say what it catches. */
-function covers({ services }: Welcome, { target, targetPort }: PathConfig): boolean {
-  if (services.length === 0) return true;
-  const address = formatAddress(target);
-  return services.some(
-    (service) => service.port === targetPort && (service.address === null || service.address === address),
-  );
-}
-
-/** The addresses that paths have of their own, neighbours together. */
-function rangesOf(paths: readonly PathConfig[]): AddressRange[] {
-  const known = new Map<string, bigint>();
-  for (const { local } of paths) {
-    if (local) known.set(formatAddress(local), BigInt(`0x${Buffer.from(local).toString("hex")}`));
-  }
-  const addresses = [...known].sort(([, one], [, other]) => (one < other ? -1 : 1));
-  const ranges: AddressRange[] = [];
-  let next = -1n;
-  for (const [text, value] of addresses) {
-    if (value === next) ranges.at(-1)!.last = text;
-    else ranges.push({ first: text, last: text });
-    next = value + 1n;
-  }
-  return ranges;
 }

@@ -1,11 +1,12 @@
 /** One TCP connection to an intercept: made, made again when it is lost, read and written without blocking. */
 import { Backoff } from "../channel/backoff.ts";
 import { ChannelClient } from "../channel/client.ts";
+import type { CloseCode } from "../channel/close.ts";
 import { CompatClient } from "../channel/compat-client.ts";
 import type { Client } from "../channel/contract.ts";
 import type { Facts, Welcome } from "../channel/messages.ts";
 import { close, connect, connectResult, flush, isLater, receive } from "../channel/socket.ts";
-import { address, EPOLL_CTL_ADD, EPOLLIN, libc, POLLOUT, strerror } from "../native/libc.ts";
+import { address, EPOLL_CTL_ADD, EPOLLIN, libc, POLLIN, POLLOUT, strerror } from "../native/libc.ts";
 import type { Packet } from "../wire/packet.ts";
 import type { ChannelConfig, InterceptConfig } from "./config.ts";
 
@@ -16,13 +17,15 @@ const READS = 4;
 const CONNECT_SPAN = 2_000_000;
 /** us between two looks at a connection that is being made. */
 const CONNECT_LOOK = 5000;
+/** Questions from this number on ask for nothing but an answer. */
+const SYNC = 0x80000000;
 
 export interface LinkHandlers {
   onWelcome(welcome: Welcome, link: Link): void;
   onResponse(packet: Packet): void;
   onFacts(facts: Facts): void;
-  /** It could not be made, or is lost, for this reason; it is tried again. */
-  onLost(text: string): void;
+  /** It could not be made, or is lost, for this reason; it is tried again. `code`: of a channel that ended. */
+  onLost(text: string, code: CloseCode | null): void;
 }
 
 export class Link {
@@ -31,10 +34,15 @@ export class Link {
   readonly epoll = libc.epoll_create1(0);
   private readonly backoff = new Backoff();
   private readonly bytes = new Uint8Array(new ArrayBuffer(READ_BYTES));
+  /** us: when it was connected. */
+  private connectedAt = 0;
   private fd = -1;
   private isConnected = false;
   private retryAt = 0;
   private deadline = 0;
+  /** Questions of `sync` on this connection, and answers. */
+  private asked = 0;
+  private answered = 0;
 
   constructor(
     private readonly config: InterceptConfig,
@@ -42,15 +50,18 @@ export class Link {
     instance: Uint8Array,
     private readonly handlers: LinkHandlers,
   ) {
-    const { onResponse, onFacts } = handlers;
+    const { onResponse } = handlers;
     const clientHandlers = {
       onResponse,
-      onFacts,
+      onFacts: (facts: Facts) => {
+        if (facts.id >= SYNC) this.answered++;
+        else handlers.onFacts(facts);
+      },
       onWelcome: (welcome: Welcome) => {
         this.backoff.reset();
         handlers.onWelcome(welcome, this);
       },
-      onClosed: (_code: string, text: string) => handlers.onLost(text),
+      onClosed: (code: CloseCode, text: string) => handlers.onLost(text, code),
     };
     this.client = compat
       ? new CompatClient(clientHandlers)
@@ -60,6 +71,21 @@ export class Link {
   /** Whether responses come and registrations go. */
   get isOpen(): boolean {
     return this.isConnected && this.client.state === "open";
+  }
+
+  /** Asks the intercept to say when it has read all that was registered here: see `isSynced`. */
+  sync(): void {
+    if (this.isOpen && this.client.ask({ id: SYNC + this.asked, what: "sync" })) this.asked++;
+  }
+
+  /** Whether it has said so; of a connection that is not open there is nothing to wait for. */
+  get isSynced(): boolean {
+    return !this.isOpen || this.asked === this.answered;
+  }
+
+  /** us that it has been connected. */
+  age(now: number): number {
+    return now - this.connectedAt;
   }
 
   /** Does what can be done without waiting. `now`: us. */
@@ -98,7 +124,7 @@ export class Link {
   private begin(now: number): void {
     const fd = connect(this.config);
     if (fd < 0) {
-      this.handlers.onLost(strerror(-fd));
+      this.handlers.onLost(strerror(-fd), null);
       this.retryAt = now + this.backoff.next(Math.random());
       return;
     }
@@ -121,6 +147,9 @@ export class Link {
       return;
     }
     this.isConnected = true;
+    this.connectedAt = now;
+    this.asked = 0;
+    this.answered = 0;
     this.client.begin(now);
   }
 
@@ -136,7 +165,7 @@ export class Link {
   }
 
   private fail(text: string, now: number): void {
-    this.handlers.onLost(text);
+    this.handlers.onLost(text, null);
     this.lose(now);
   }
 
@@ -146,6 +175,13 @@ export class Link {
     this.isConnected = false;
     this.retryAt = now + this.backoff.next(Math.random());
   }
+}
+
+/** Waits until one of the links has something to read, ms. */
+export function waitForAny(links: readonly Link[], ms: number): void {
+  const events = new Int32Array(new ArrayBuffer(8 * links.length));
+  for (const [index, { epoll }] of links.entries()) events.set([epoll, POLLIN], 2 * index);
+  libc.poll(address(events), links.length, ms);
 }
 
 const poll = new Int32Array(new ArrayBuffer(8));

@@ -45,7 +45,8 @@ export function runLoop(config: DataPlaneConfig, wake: number, handlers: LoopHan
   const shared = viewShared(config.shared);
   const counters = createCounters();
   const control = new Control(config.controlMap);
-  const flows = new Flows(config.flowsMap, config.paths.length);
+  // Only where answers come back to this host the kernel has to know them.
+  const flows = config.channel ? null : new Flows(config.flowsMap, config.paths.length);
   const requests = config.source && createSource(config.source, control);
   const responses = new RingSet(config.responseRings, config.responseRingBytes);
   const batches = config.egresses.map(() => new PacketBatch());
@@ -53,7 +54,7 @@ export function runLoop(config: DataPlaneConfig, wake: number, handlers: LoopHan
   let now = monotonicMicroseconds();
   const openFlow = (path: number, port: number, words: Int32Array, at: number): void => {
     if (intercepts) intercepts.openFlow(path, port, words, at);
-    else flows.add(path, port);
+    else flows?.add(path, port);
   };
   const engine = createEngine(config, counters, openFlow, batches, now);
   const intercepts = config.channel && createIntercepts(config, config.channel, engine, handlers, now);
@@ -82,8 +83,8 @@ export function runLoop(config: DataPlaneConfig, wake: number, handlers: LoopHan
   const isEmpty = (): boolean =>
     (requests?.isEmpty ?? true) && responses.isEmpty && (player?.isIdle(now) ?? true);
   const send = (): void => {
-    // An intercept should know of a flow before its target answers.
-    intercepts?.flush();
+    // An intercept must know of a flow before its target answers; what is lost here is sent again.
+    if (intercepts && !intercepts.settle(onResponse)) for (const batch of batches) batch.clear();
     sendAll(batches, injectors, counters, shared.lag);
   };
 

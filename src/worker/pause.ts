@@ -5,7 +5,7 @@
 import type { Control } from "../capture/control.ts";
 import { address, EPOLL_CTL_ADD, EPOLLIN, errno, libc, sleepMicroseconds, strerror } from "../native/libc.ts";
 
-/** us between two looks: records gather, a wake-up serves many. */
+/** us between two looks where nobody says: records gather, a wake-up serves many. */
 const GATHER = 1000;
 /** us between two looks while a turn waits for an answer that another turn waits for. */
 const HURRY = 100;
@@ -18,8 +18,15 @@ export class Pause {
   private vain = 0;
   private readonly control: Control;
 
-  /** `descriptors`: readable when there is something to do (rings, the main thread's eventfd). */
-  constructor(control: Control, descriptors: number[]) {
+  /**
+   * `descriptors`: readable when there is something to do (rings, the main thread's eventfd); `gather`: us between two
+   * looks while traffic flows.
+   */
+  constructor(
+    control: Control,
+    descriptors: number[],
+    private readonly gather = GATHER,
+  ) {
     this.control = control;
     this.epoll = libc.epoll_create1(0);
     for (const fd of descriptors) {
@@ -40,7 +47,7 @@ export class Pause {
     this.vain = records > 0 ? 0 : this.vain + 1;
     if (timer <= 0) return;
     if (this.vain <= PATIENCE) {
-      sleepMicroseconds(Math.min(timer, hurry ? HURRY : GATHER));
+      sleepMicroseconds(Math.min(timer, hurry ? HURRY : this.gather));
       return;
     }
     this.control.setWaiting(true);

@@ -96,7 +96,7 @@ export class Player {
     const { counters } = this;
     const quiet = now - this.progressAt;
     this.nextAt = now + PROGRESS_LOOK;
-    if (this.engine.pending > 0) return false;
+    if (this.engine.pending > 0 || this.engine.segmentsHeld > 0) return false;
     if (counters[INDEX.turnsAnswered]! < counters[INDEX.turnsSent]!) return quiet >= this.turnTimeout;
     return counters[INDEX.active] === 0 || quiet >= LAST_LOOK;
   }

@@ -17,7 +17,7 @@ const ASK_SPAN = 500_000;
 export interface ProbeResult {
   path: number;
   result: "answered" | "refused" | "silent" | "held";
-  /** What the intercepts of a silent path know. */
+  /** What the intercepts of a silent path know; where flows were registered in the end, `known` is of the try before. */
   facts: Facts[];
 }
 
@@ -36,6 +36,8 @@ export class Preflight {
   private deadline: number;
   private readonly ports: number[] = [];
   private readonly facts: Facts[][];
+  /** By path: whether an intercept that learns flows has not seen the SYN. */
+  private readonly unseen: boolean[] = [];
   private registersAll = false;
 
   constructor(
@@ -55,7 +57,7 @@ export class Preflight {
     if (this.phase === "connect") {
       const isConnected = paths.every((_, path) => this.intercepts?.isOpen(path) ?? true);
       if (isConnected) this.probe(now);
-      else if (now >= this.deadline) this.phase = "done";
+      else if (now >= this.deadline || this.isRefused()) this.phase = "done";
     }
     if (this.phase === "probe") {
       if (this.engine.probeResults.every((result) => result !== "silent")) this.phase = "done";
@@ -82,11 +84,16 @@ export class Preflight {
       probes: this.config.paths.map((_, path) => ({
         path,
         result: this.intercepts?.isOpen(path) === false ? "held" : probeResults[path]!,
-        facts: this.facts[path]!,
+        facts: this.facts[path]!.map((facts) => (this.unseen[path] ? { ...facts, known: false } : facts)),
       })),
       intercepts: this.intercepts?.states ?? [],
       registersAll: this.registersAll,
     };
+  }
+
+  /** Another try would only be counted as one more failure there. */
+  private isRefused(): boolean {
+    return this.intercepts?.states.some(({ isRefused }) => isRefused) === true;
   }
 
   private silent(): number[] {
@@ -145,6 +152,8 @@ export class Preflight {
   }
 
   private tryRegistered(now: number): void {
+    for (const path of this.silent())
+      this.unseen[path] = this.facts[path]!.some(({ known }) => known === false);
     this.registersAll = true;
     this.intercepts!.registerAll();
     this.probe(now);

@@ -14,7 +14,7 @@ import type { Namespace } from "../bpf/namespace.ts";
 export interface BackEndOptions {
   services?: KernelService[];
   isOutgoing?: boolean;
-  snapBytes?: number;
+  snaplen?: number;
   /** In pcap-filter language. */
   filter?: string;
 }
@@ -105,7 +105,7 @@ function bySockets(open: OpenSockets) {
     const all = {
       services: OPTIONS.services,
       isOutgoing: false,
-      snapBytes: 65535,
+      snaplen: 65535,
       mark: MARK,
       bufferBytes: 4 << 20,
       front: options.filter === undefined ? null : front(options.filter),

@@ -216,7 +216,7 @@ describe.each(NAMES)("%s", (name) => {
 
   test("captures so many bytes of a packet as it was told", async () => {
     one.close();
-    one = openOne({ snapBytes: 200 });
+    one = openOne({ snaplen: 200 });
     const frames = [
       frame({ sourcePort: 56000, payload: 1000 }),
       frame({ tags: [0x88a8, 0x8100], sourcePort: 56001, payload: 1000 }),

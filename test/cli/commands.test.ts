@@ -2,7 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import { mistake, xcopy } from "./run.ts";
 
-const THERE = 'There are: copy, intercept, demo, cleanup. "xcopy --help" says more.';
+const THERE = 'There are: copy, intercept, record, demo, cleanup. "xcopy --help" says more.';
 const NO_TRANSFER = mistake(
   2,
   "Cannot copy anything: no -x says from where to where",

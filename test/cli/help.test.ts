@@ -8,7 +8,7 @@ import { xcopy } from "./run.ts";
 const text = (name: string) =>
   readFileSync(join(import.meta.dir, "help", `${name}.txt`), "utf8").replaceAll("VERSION", version);
 
-const COMMANDS = ["copy", "demo", "cleanup"];
+const COMMANDS = ["copy", "intercept", "record", "demo", "cleanup"];
 
 describe("help", () => {
   test("of the program", () => {

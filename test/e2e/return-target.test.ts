@@ -11,6 +11,8 @@ import { faultsOf, startCopy } from "../support/xcopy.ts";
 
 setDefaultTimeout(60_000);
 
+const SECONDS = 3;
+
 let lab: Lab;
 beforeAll(() => {
   lab = createLab();
@@ -41,11 +43,11 @@ for (const { name, rate, close, online, target } of [
     const atOnline = await watchPackets(lab, lab.online, "back", "tcp src port 8080");
     const broken = brokenConnections(lab.client);
 
-    const result = await load(lab, { url: `http://${online}`, rate, count: rate * 5, close });
+    const result = await load(lab, { url: `http://${online}`, rate, count: rate * SECONDS, close });
     const { code, report } = await copy.stop();
     const caught = await intercept.stop();
 
-    expect(result).toMatchObject({ requests: rate * 5, errors: 0 });
+    expect(result).toMatchObject({ requests: rate * SECONDS, errors: 0 });
     expect(await atClient.stop()).toEqual({ packets: 0, lines: [] });
     expect(await atOnline.stop()).toEqual({ packets: 0, lines: [] });
     expect(brokenConnections(lab.client)).toBe(broken);
@@ -54,9 +56,9 @@ for (const { name, rate, close, online, target } of [
     expect(compareContents(sent.map(askedBy), arrived.map(askedBy))).toEqual(EXACTLY_ONCE);
     expect(faultsOf(copy.reports())).toEqual([]);
     expect(report.turns).toMatchObject({
-      captured: rate * 5,
-      sent: rate * 5,
-      answered: rate * 5,
+      captured: rate * SECONDS,
+      sent: rate * SECONDS,
+      answered: rate * SECONDS,
       dropped: 0,
     });
     expect(report.mode).toBe("target");

@@ -4,9 +4,9 @@ import { join } from "node:path";
 import { ONLINE, ONLINE6, TARGET } from "../../src/demo/network.ts";
 import { compareContents, EXACTLY_ONCE } from "../support/compare.ts";
 import { createLab, type Lab } from "../support/lab.ts";
-import { type Nginx, readRequests, startNginx } from "../support/nginx.ts";
-import { load } from "../support/wrk.ts";
-import { faultsOf, launchCopy } from "../support/xcopy.ts";
+import { startNginx } from "../support/nginx.ts";
+import { contentsOf, type Recording, recordLoad, replay } from "../support/recording.ts";
+import { launchCopy } from "../support/xcopy.ts";
 
 setDefaultTimeout(60_000);
 
@@ -17,48 +17,21 @@ beforeAll(() => {
 afterEach(() => lab.stopAll());
 afterAll(() => lab.remove());
 
-interface Recording {
-  file: string;
-  online: Nginx;
-}
-
-/** Records what reaches online while it is asked `count` times. */
 async function record(
   name: string,
-  { rate = 2000, count = 4000, close = false, url = `http://${ONLINE}`, filter = "tcp port 80" } = {},
+  { count = 4000, close = false, url = `http://${ONLINE}` } = {},
 ): Promise<Recording> {
-  const online = await startNginx(lab, lab.online, 80);
-  const file = join(lab.directory, name);
-  const words = ["-i", "front", "-s", "0", "-B", "65536", "--immediate-mode", "-U", "-w", file, filter];
-  const tcpdump = lab.start(lab.online, ["tcpdump", ...words]);
-  await tcpdump.line(/^tcpdump: listening on|^listening on/);
-  expect(await load(lab, { url, rate, count, close })).toMatchObject({ requests: count, errors: 0 });
-  await tcpdump.stop("SIGINT");
-  expect(tcpdump.errors.join("\n")).toMatch(/\b0 packets dropped by kernel/);
-  return { file, online };
+  return await recordLoad(lab, name, { url, count, close });
 }
-
-/** Replays to its end. */
-async function replay(args: string[]) {
-  const copy = launchCopy(lab, ["-x", `80-${TARGET}:8080`, ...args]);
-  const code = await copy.running.exited;
-  const report = copy.reports().at(-1);
-  if (!report) throw new Error(copy.running.errors.join("\n"));
-  expect(faultsOf(copy.reports())).toEqual([]);
-  return { code, report, errors: copy.running.errors };
-}
-
-const contents = async (server: Nginx) => (await readRequests(server)).map(({ content }) => content);
 
 for (const close of [false, true]) {
   const kind = close ? "short connections" : "keep-alive";
   test(`${kind}: at the recorded speed, ten times that, and as fast as the target answers`, async () => {
-    const { file, online } = await record(`${kind}.pcap`.replace(" ", "-"), { close });
-    const sent = await contents(online);
+    const { file, sent } = await record(`${kind}.pcap`.replace(" ", "-"), { close });
     for (const speed of ["1", "10", "max"]) {
       const target = await startNginx(lab, lab.target, 8080);
-      const { code, report } = await replay(["-i", file, "-a", speed]);
-      expect(compareContents(sent, await contents(target))).toEqual(EXACTLY_ONCE);
+      const { code, report } = await replay(lab, ["-i", file, "-a", speed]);
+      expect(compareContents(sent, await contentsOf(target))).toEqual(EXACTLY_ONCE);
       expect(report.turns).toMatchObject({
         captured: 4000,
         sent: 4000,
@@ -75,9 +48,8 @@ for (const close of [false, true]) {
 
 test("IPv6 clients, several files merged, compressed ones among them, and a pipe", async () => {
   const one = await record("one.pcap", { count: 500 });
-  await one.online.stop();
   const two = await record("two.pcap", { count: 500, url: `http://[${ONLINE6}]` });
-  const sent = [...(await contents(one.online)), ...(await contents(two.online))];
+  const sent = [...one.sent, ...two.sent];
   for (const command of [
     `gzip -k ${one.file}`,
     `zstd -qk ${two.file}`,
@@ -91,37 +63,35 @@ test("IPv6 clients, several files merged, compressed ones among them, and a pipe
     ["-i", `${lab.directory}/both.pcapng`],
   ]) {
     const target = await startNginx(lab, lab.target, 8080);
-    const { code } = await replay([...inputs, "-a", "max"]);
-    expect(compareContents(sent, await contents(target))).toEqual(EXACTLY_ONCE);
+    const { code } = await replay(lab, [...inputs, "-a", "max"]);
+    expect(compareContents(sent, await contentsOf(target))).toEqual(EXACTLY_ONCE);
     expect(code).toBe(0);
     await target.stop();
   }
 });
 
 test("several times, by a few users, at a rate", async () => {
-  const { file, online } = await record("users.pcap", { count: 1000, close: true });
-  const sent = await contents(online);
+  const { file, sent } = await record("users.pcap", { count: 1000, close: true });
   const target = await startNginx(lab, lab.target, 8080);
-  const { report } = await replay(["-i", file, "-T", "3", "--users", "5"]);
-  expect(compareContents([...sent, ...sent, ...sent], await contents(target))).toEqual(EXACTLY_ONCE);
+  const { report } = await replay(lab, ["-i", file, "-T", "3", "--users", "5"]);
+  expect(compareContents([...sent, ...sent, ...sent], await contentsOf(target))).toEqual(EXACTLY_ONCE);
   expect(report.sessions.closed).toBe(report.sessions.opened);
   await target.stop();
 
   const slow = await startNginx(lab, lab.target, 8080);
-  const { report: paced } = await replay(["-i", file, "-a", "max", "--rate", "500/s"]);
-  expect(compareContents(sent, await contents(slow))).toEqual(EXACTLY_ONCE);
+  const { report: paced } = await replay(lab, ["-i", file, "-a", "max", "--rate", "500/s"]);
+  expect(compareContents(sent, await contentsOf(slow))).toEqual(EXACTLY_ONCE);
   expect(paced.seconds).toBeGreaterThanOrEqual(1.9);
 });
 
 test("a file that is cut off is replayed up to there, and an error names the place", async () => {
-  const { file, online } = await record("whole.pcap", { count: 1000 });
+  const { file, sent } = await record("whole.pcap", { count: 1000 });
   const bytes = await Bun.file(file).bytes();
   const cut = join(lab.directory, "cut.pcap");
   await Bun.write(cut, bytes.subarray(0, Math.floor(bytes.length * 0.6)));
-  const sent = await contents(online);
   const target = await startNginx(lab, lab.target, 8080);
-  const { code, report, errors } = await replay(["-i", cut, "-a", "max"]);
-  const arrived = await contents(target);
+  const { code, report, errors } = await replay(lab, ["-i", cut, "-a", "max"]);
+  const arrived = await contentsOf(target);
   expect(code).toBe(1);
   expect(errors.join("\n")).toMatch(/Cannot read ".*cut\.pcap" on: .*[0-9]{5}/);
   expect(report.trace?.failures).toBe(1);

@@ -1,5 +1,6 @@
 /** What the options of a run mean for the sessions, against model servers in virtual time. */
 import { describe, expect, test } from "bun:test";
+import { faultOfBooks } from "./books.ts";
 import { client, Simulation, texts } from "./simulation.ts";
 
 const lines = (n: number): string[] => Array.from({ length: n }, (_, i) => `request ${i}\n`);
@@ -180,6 +181,22 @@ describe("leaving out", () => {
 });
 
 describe("PROXY protocol", () => {
+  test("without memory for the header there is no connection, and the turns are dropped", () => {
+    // Under a limit connections are opened for data only; all memory is one page, for pieces of one size.
+    const net = new Simulation({ seed: 1, memory: 1 << 19, config: { proxyProtocol: 1, turnLimit: 1000 } });
+    const large = Array.from({ length: 2 }, () => `${"x".repeat(999)}\n`);
+    client(net, { port: 40_000, requests: large, pace: 1000 });
+    net.run(20_000);
+    expect(net.sent).toEqual([]);
+    expect(net.count("dropped.memory")).toBe(2);
+    expect(net.count("shed")).toBe(1);
+    client(net, { port: 40_001, requests: ["one\n"] });
+    net.run(5_000_000);
+    expect(texts(net)).toEqual(["PROXY TCP4 10.0.0.9 10.0.0.1 40001 80\r\none\n"]);
+    expect(net.count("active")).toBe(0);
+    expect(faultOfBooks(net.counters)).toBe("");
+  });
+
   test.each([1, 2] as const)("version %d opens each connection", (version) => {
     const net = new Simulation({ seed: 1, config: { proxyProtocol: version } });
     net.closeAfter = 1;

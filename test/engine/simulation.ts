@@ -88,6 +88,8 @@ export class Simulation {
   mode: "accept" | "refuse" | "silent" = "accept";
   /** Bytes the target answers a request with; a request ends with a newline. */
   answer: (request: string) => number = () => 100;
+  /** us the target takes for it, where it is not the serviceTime of the conditions. */
+  timeOf: ((request: string) => number) | null = null;
   /** After how many answers the target closes, 0 for never. */
   closeAfter = 0;
   /** Bytes the target says first. */
@@ -388,8 +390,9 @@ class Server {
         continue;
       }
       const length = this.net.answer(this.line);
+      const time = this.net.timeOf?.(this.line) ?? this.conditions.serviceTime;
       this.line = "";
-      this.net.at(this.net.now + this.conditions.serviceTime, () => {
+      this.net.at(this.net.now + time, () => {
         if (this.isClosed) return;
         for (let i = 0; i < length; i++) this.out.push(0x61);
         this.sendFrom(this.out.length - length);

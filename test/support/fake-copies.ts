@@ -17,9 +17,14 @@ export interface Intercept {
     condition: (account: InterceptAccount) => boolean,
     ms?: number,
   ): Promise<InterceptAccount>;
+  /** Resolves when `sessions` sessions are over: every response is routed, the target has nothing more to say. */
+  settled(sessions: number): Promise<InterceptAccount>;
   /** SIGTERM, then the exit code and the last account. */
   stop(signal?: NodeJS.Signals): Promise<{ code: number; account: InterceptAccount }>;
 }
+
+/** Responses of nginx in a session of a fake copy: to its SYN, its request, its end. */
+const ANSWERS = 5;
 
 /** Starts `xcopy intercept --json` with these arguments in a namespace, and resolves when it catches. */
 export async function startCatching(lab: Lab, namespace: string, args: string[]): Promise<Intercept> {
@@ -31,18 +36,23 @@ export async function startCatching(lab: Lab, namespace: string, args: string[])
     for (const line of running.output.slice(parsed.length)) parsed.push(JSON.parse(line));
     return parsed;
   };
+  const report = (what: string, condition: (account: InterceptAccount) => boolean, ms = 10_000) =>
+    until(
+      () =>
+        `intercept reports ${what}; its last account and messages:\n` +
+        [running.output.at(-1), ...running.errors.slice(-20)].join("\n"),
+      () => accounts().find(condition),
+      ms,
+    );
   return {
     running,
     last: () => accounts().at(-1),
-    report(what, condition, ms = 10_000) {
-      return until(
-        () =>
-          `intercept reports ${what}; its last account and messages:\n` +
-          [running.output.at(-1), ...running.errors.slice(-20)].join("\n"),
-        () => accounts().find(condition),
-        ms,
-      );
-    },
+    report,
+    settled: (sessions) =>
+      report(
+        "all responses",
+        ({ routed, responses }) => routed === responses.packets && routed >= sessions * ANSWERS,
+      ),
     async stop(signal = "SIGTERM") {
       const code = await running.stop(signal);
       return { code, account: accounts().at(-1)! };

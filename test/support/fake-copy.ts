@@ -20,7 +20,7 @@ export interface FakeOptions {
   target: string;
   targetPort: number;
   /** The addresses it sends from, in turn. */
-  clients: string[];
+  clients: readonly string[];
   /** Sessions in all, and at a time. */
   sessions: number;
   together?: number;

@@ -21,9 +21,17 @@ export interface Intercept {
   stop(signal?: NodeJS.Signals): Promise<{ code: number; account: InterceptAccount }>;
 }
 
-/** Starts `xcopy intercept --json` with these arguments in a namespace, and resolves when it catches. */
-export async function startIntercept(lab: Lab, namespace: string, args: string[]): Promise<Intercept> {
-  const words = ["intercept", "--json", "--stats-interval", "0.1", ...args];
+/**
+ * Starts `xcopy intercept --json` with these arguments in a namespace, and resolves when it catches. It reports every
+ * `interval` seconds.
+ */
+export async function startIntercept(
+  lab: Lab,
+  namespace: string,
+  args: string[],
+  { interval = 0.1 } = {},
+): Promise<Intercept> {
+  const words = ["intercept", "--json", "--stats-interval", `${interval}`, ...args];
   const running = lab.start(namespace, [XCOPY, ...words]);
   await running.line(/^catching /);
   const parsed: InterceptAccount[] = [];

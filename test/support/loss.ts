@@ -17,13 +17,14 @@ export function losePackets(namespace: string, device: string, port: number, per
     `chain ${direction} {\n type filter hook ${hook} device ${device} priority 0\n` +
     ` tcp ${match} ${port} numgen random mod 1000 < ${percent * 10} counter drop\n}`;
   const rules = [chain("in", "ingress", "dport"), chain("out", "egress", "sport")];
-  run(namespace, "nft", `table netdev loss {\n${rules.join("\n")}\n}`);
+  const table = `loss_${device}`;
+  run(namespace, "nft", `table netdev ${table} {\n${rules.join("\n")}\n}`);
   const count = (direction: string) => {
-    const text = run(namespace, "nft", "list", "chain", "netdev", "loss", direction);
+    const text = run(namespace, "nft", "list", "chain", "netdev", table, direction);
     return Number(/counter packets (\d+)/.exec(text)![1]);
   };
   return {
     dropped: () => ({ in: count("in"), out: count("out") }),
-    remove: () => void run(namespace, "nft", "delete", "table", "netdev", "loss"),
+    remove: () => void run(namespace, "nft", "delete", "table", "netdev", table),
   };
 }

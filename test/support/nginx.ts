@@ -19,6 +19,8 @@ export interface NginxOptions {
   listen?: string;
   /** More directives of the server. */
   server?: string;
+  /** A command that runs it, such as "nice". */
+  prefix?: string[];
 }
 
 let started = 0;
@@ -38,7 +40,8 @@ export async function startNginx(
   const log = join(directory, "access.log");
   const config = join(directory, "nginx.conf");
   await Bun.write(config, configuration(directory, port, options));
-  const process = lab.start(namespace, ["nginx", "-e", "stderr", "-p", directory, "-c", config]);
+  const prefix = options.prefix ?? [];
+  const process = lab.start(namespace, [...prefix, "nginx", "-e", "stderr", "-p", directory, "-c", config]);
   await until(`nginx listens on ${port}\n${process.errors.join("\n")}`, () => {
     if (process.ended()) throw new Error(`nginx ended:\n${process.errors.join("\n")}`);
     return listens(namespace, port);

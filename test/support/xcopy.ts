@@ -20,19 +20,27 @@ export interface Copy {
 }
 
 /**
- * Starts `xcopy copy --json` with these arguments on the online host and resolves when it copies. It reports every
- * `interval` seconds.
+ * Starts `xcopy copy --json` with these arguments, on the online host or in another namespace, and resolves when it
+ * copies. It reports every `interval` seconds.
  */
-export async function startCopy(lab: Lab, args: string[], { interval = 0.1 } = {}): Promise<Copy> {
-  const copy = launchCopy(lab, args, { interval });
+export async function startCopy(
+  lab: Lab,
+  args: string[],
+  options: { interval?: number; namespace?: string } = {},
+): Promise<Copy> {
+  const copy = launchCopy(lab, args, options);
   await copy.running.line(/^copying /);
   return copy;
 }
 
 /** Like `startCopy`, without waiting for anything. */
-export function launchCopy(lab: Lab, args: string[], { interval = 0.1 } = {}): Copy {
+export function launchCopy(
+  lab: Lab,
+  args: string[],
+  { interval = 0.1, namespace = lab.online }: { interval?: number; namespace?: string } = {},
+): Copy {
   const options = ["--json", "--stats-interval", `${interval}`];
-  const running = lab.start(lab.online, [XCOPY, "copy", ...options, ...args]);
+  const running = lab.start(namespace, [XCOPY, "copy", ...options, ...args]);
   const parsed: Account[] = [];
   const reports = () => {
     for (const line of running.output.slice(parsed.length)) parsed.push(JSON.parse(line));

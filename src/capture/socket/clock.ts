@@ -1,5 +1,5 @@
 /** From the kernel's timestamps of packets to the time of the engine. */
-import { monotonicMicroseconds, realMicroseconds } from "../../native/libc.ts";
+import { monotonicMicroseconds, realtimeMicroseconds } from "../../native/libc.ts";
 
 /** Packets on sockets have the time of day (CLOCK_REALTIME), which may be set at any time. */
 export class PacketClock {
@@ -10,7 +10,7 @@ export class PacketClock {
   /** Before a batch of packets that have come by now. */
   update(): void {
     this.#now = monotonicMicroseconds();
-    this.#offset = realMicroseconds() - this.#now;
+    this.#offset = realtimeMicroseconds() - this.#now;
   }
 
   /** CLOCK_MONOTONIC in us of a timestamp; never after now, and not before one that was given earlier. */

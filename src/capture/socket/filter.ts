@@ -56,7 +56,7 @@ export interface SocketFilterOptions {
   /** SO_MARK of our own packets; 0: none. */
   mark: number;
   /** Most bytes of an IP packet that are captured. */
-  snapBytes: number;
+  snaplen: number;
   /** -F, compiled for packets with an Ethernet header and for those without; null: it cannot be, and none match. */
   front: { ethernet: Uint8Array | null; raw: Uint8Array | null } | null;
 }
@@ -70,7 +70,7 @@ export function rejectAll(): Uint8Array {
 
 /** Instructions for `attachSocketFilter`. */
 export function socketFilter(options: SocketFilterOptions): Uint8Array {
-  const { kind, interfaces, isOutgoing, mark, snapBytes, front } = options;
+  const { kind, interfaces, isOutgoing, mark, snaplen, front } = options;
   const program = new ClassicAssembler();
   const reject = program.label();
   const accept = program.label();
@@ -117,7 +117,7 @@ export function socketFilter(options: SocketFilterOptions): Uint8Array {
     program.load(LOAD_WORD, MARK);
     program.jumpIf(EQUAL, mark, isOwn);
   }
-  program.return(snapBytes + LINK_BYTES);
+  program.return(snaplen + LINK_BYTES);
   program.place(isOwn);
   program.return(OWN_PACKET_BYTES);
   program.place(reject);

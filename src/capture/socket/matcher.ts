@@ -5,6 +5,7 @@ import type { Packet } from "../../wire/packet.ts";
 import type { Control } from "../control.ts";
 import { KERNEL_COUNTERS, type KernelCounter } from "../counters.ts";
 import { DUPLICATE, flowHash, History, PURE_ACK } from "../history.ts";
+import { WHOLE_PACKETS } from "../maps.ts";
 import { Services } from "../services.ts";
 import type { MatchConfig } from "../source.ts";
 
@@ -14,8 +15,6 @@ const ETHERTYPE_VLAN = 0x8100;
 const ETHERTYPE_QINQ = 0x88a8;
 const MAX_VLAN_TAGS = 2;
 const TCP_HEADER = 20;
-/** The largest IP packet that a record can have. */
-const MOST_CAPTURED = 65535;
 
 const INDEX = Object.fromEntries(KERNEL_COUNTERS.map((name, index) => [name, index])) as Record<
   KernelCounter,
@@ -74,14 +73,14 @@ export class Matcher {
     const toAny = toHost || this.config.isOutgoing;
     const index = this.#services.find(view, header, view.getUint16(transport + 2), toAny);
     if (index < 0) return false;
-    if (length > MOST_CAPTURED) {
+    if (length > WHOLE_PACKETS) {
       this.count("oversize", 1);
       return false;
     }
     packet.ip = at;
     packet.tcp = transport;
     packet.payload = payload;
-    packet.end = Math.min(header.end, at + this.config.snapBytes);
+    packet.end = Math.min(header.end, at + this.config.snaplen);
     packet.length = at + length - payload;
     packet.index = index;
     return this.#isNew(packet, length, ifindex);

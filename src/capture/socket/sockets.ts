@@ -13,8 +13,8 @@ import { rejectAll, type SocketFilterOptions, type SocketKind, socketFilter } fr
 export interface SocketCaptureOptions {
   services: KernelService[];
   isOutgoing: boolean;
-  /** Most bytes of a packet that are captured, at most MOST_CAPTURED. */
-  snapBytes: number;
+  /** Most bytes of a packet that are captured, at most WHOLE_PACKETS. */
+  snaplen: number;
   /** SO_MARK of all that we send; 0: none. */
   mark: number;
   /** Bytes for all that waits to be read. */
@@ -100,7 +100,7 @@ function openAll(opens: (() => number)[]): number[] {
 
 /** `begin`: makes the sockets receive. */
 function captureBySockets(
-  { services, isOutgoing, snapBytes, mark, front }: SocketCaptureOptions,
+  { services, isOutgoing, snaplen, mark, front }: SocketCaptureOptions,
   sockets: readonly { fd: number; kind: SocketKind }[],
   config: (match: MatchConfig) => SourceConfig,
   begin: () => void,
@@ -110,7 +110,7 @@ function captureBySockets(
   const ports = services.map(({ port }) => port);
   const letIn = (interfaces: readonly number[] | null) => {
     for (const { fd, kind } of sockets) {
-      attachSocketFilter(fd, socketFilter({ kind, interfaces, isOutgoing, ports, mark, snapBytes, front }));
+      attachSocketFilter(fd, socketFilter({ kind, interfaces, isOutgoing, ports, mark, snaplen, front }));
     }
   };
   const shut = () => {
@@ -118,7 +118,7 @@ function captureBySockets(
   };
   let isBegun = false;
   return {
-    source: config({ services, isOutgoing, snapBytes, counters }),
+    source: config({ services, isOutgoing, snaplen, counters }),
     start(interfaces) {
       if (!isBegun) {
         // Until all share the flows, each would get every packet.

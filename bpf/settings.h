@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-3-Clause */
+/* What user space sets before programs are loaded, in this order: see src/capture/maps.ts. */
+#ifndef XCOPY_SETTINGS_H
+#define XCOPY_SETTINGS_H
+
+#include <linux/bpf.h>
+
+/* SO_MARK of all that xcopy sends; 0: none. */
+const volatile __u32 own_mark = 0;
+/* 1: segments without data, SYN, FIN and RST are captured, too. */
+const volatile __u32 keep_acks = 0;
+/* Bytes of a packet that are captured at most. */
+const volatile __u32 snaplen = 65535;
+/* 1: requests leave this host, to services that are anywhere. */
+const volatile __u32 requests_leave = 0;
+
+#endif

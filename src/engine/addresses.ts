@@ -1,0 +1,37 @@
+/** The addresses of packets as the tables keep them: four words each, IPv4 as IPv4-mapped IPv6 (RFC 4291 section 2.5.5.2). */
+import type { Packet } from "../wire/packet.ts";
+import { CLIENT_ADDRESS, CLIENT_PORTS, ONLINE_ADDRESS } from "./table.ts";
+
+export const SOURCE = 0;
+export const DESTINATION = 1;
+/** Third word of an IPv4-mapped IPv6 address. */
+const MAPPED = 0xffff;
+
+/** Writes the flow of a client's packet into `key`; its COPY stays. */
+export function fillFlowKey(key: Int32Array, packet: Packet): void {
+  readAddress(packet, SOURCE, key, CLIENT_ADDRESS);
+  readAddress(packet, DESTINATION, key, ONLINE_ADDRESS);
+  key[CLIENT_PORTS] = packet.view.getInt32(packet.tcp);
+}
+
+/** Writes an address of the packet's IP header into `into` at `at`. */
+export function readAddress(packet: Packet, which: 0 | 1, into: Int32Array, at: number): void {
+  const { view, ip } = packet;
+  if (packet.family === 4) {
+    into[at] = 0;
+    into[at + 1] = 0;
+    into[at + 2] = MAPPED;
+    into[at + 3] = view.getInt32(ip + 12 + 4 * which);
+  } else {
+    for (let i = 0; i < 4; i++) into[at + i] = view.getInt32(ip + 8 + 16 * which + 4 * i);
+  }
+}
+
+/** The same for an address of 4 or 16 bytes. */
+export function mapAddress(address: Uint8Array, into: Int32Array, at: number): void {
+  const view = new DataView(address.buffer, address.byteOffset, address.length);
+  into.set([0, 0, MAPPED, 0], at);
+  for (let i = 0; i < address.length; i += 4) {
+    into[at + 4 - address.length / 4 + i / 4] = view.getInt32(i);
+  }
+}

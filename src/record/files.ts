@@ -1,0 +1,184 @@
+/** The files of a record: opened, written, given up the oldest first. */
+import { closeSync, constants, ftruncateSync, openSync, rmSync, statSync, writeSync } from "node:fs";
+import { sleepMicroseconds } from "../native/libc.ts";
+import { type FilePattern, nameOf, textOf } from "./names.ts";
+import type { Blocks } from "./pcapng.ts";
+
+/** What `-w` says for standard output. */
+export const STANDARD_OUTPUT = "-";
+/** Only their owner reads requests, which may carry passwords. */
+const MODE = 0o600;
+/** us between two tries of a pipe that is full and does not block. */
+const PIPE_WAIT = 1000;
+/** The lowest level: what is saved beyond it costs production more than a disk. */
+const ZSTD_LEVEL = 1;
+
+export interface FilesOptions extends FilePattern {
+  overwrite: boolean;
+  /** Files that are kept, the last ones; 0: all. */
+  keep: number;
+}
+
+/** A file that was just made, or a pipe or device that was there. */
+export interface OpenFile {
+  path: string;
+  fd: number;
+  /** The pattern's text of its time, and its place among those with the same. */
+  text: string;
+  number: number;
+  /** Whether it can be cut. */
+  isFile: boolean;
+}
+
+/** A file cannot be opened, written or closed. */
+export class FileError extends Error {
+  constructor(
+    readonly path: string,
+    /** `EEXIST`, `ENOSPC`, ... */
+    readonly code: string,
+    cause: string,
+    /** Bytes of the blocks at hand that got into the file. */
+    readonly written = 0,
+  ) {
+    super(cause);
+    this.name = "FileError";
+  }
+}
+
+function fileError(path: string, error: unknown, written = 0): FileError {
+  const { code = "", message } = error as NodeJS.ErrnoException;
+  // Of "ENOSPC: no space left on device, write" the middle is for people.
+  const words = /^[A-Z0-9]+: (.*?)(, \w+( '.*)?)?$/s.exec(message)?.[1] ?? message;
+  return new FileError(path, code, words, written);
+}
+
+function isRegular(path: string): boolean {
+  try {
+    return statSync(path).isFile();
+  } catch {
+    return true;
+  }
+}
+
+/**
+ * Opens the next file of a pattern: the first where there is none before. Without `overwrite` numbers that are taken are
+ * skipped. Throws a FileError, with code EEXIST where the one name that there is is taken.
+ */
+export function openFile(options: FilesOptions, time: Date, before: OpenFile | null): OpenFile {
+  if (options.path === STANDARD_OUTPUT) {
+    return { path: "standard output", fd: 1, text: "", number: 1, isFile: false };
+  }
+  const text = textOf(options.path, time);
+  for (let number = before?.text === text ? before.number + 1 : 1; ; number++) {
+    const path = nameOf(options, time, number);
+    const isFile = isRegular(path);
+    try {
+      if (isFile && options.overwrite) rmSync(path, { force: true });
+      // A named pipe that nobody reads is an error at once, not a wait that no signal ends.
+      const flags = isFile ? constants.O_CREAT | constants.O_EXCL : constants.O_NONBLOCK;
+      const fd = openSync(path, constants.O_WRONLY | constants.O_APPEND | flags, MODE);
+      return { path, fd, text, number, isFile };
+    } catch (error) {
+      const isTaken = (error as NodeJS.ErrnoException).code === "EEXIST";
+      if (!isTaken || !options.rotates) throw fileError(path, error);
+    }
+  }
+}
+
+/** Writes all of `bytes`; throws a FileError that says how many it wrote. */
+function writeAll({ path, fd }: OpenFile, bytes: Uint8Array): void {
+  for (let done = 0; done < bytes.length; ) {
+    try {
+      done += writeSync(fd, bytes, done, bytes.length - done);
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException;
+      if (code === "EAGAIN") sleepMicroseconds(PIPE_WAIT);
+      else if (code !== "EINTR") throw fileError(path, error, done);
+    }
+  }
+}
+
+export class Files {
+  #file: OpenFile;
+  /** Bytes in the file that is written now, and in all of them. */
+  bytes = 0;
+  total = 0;
+  /** Files so far. */
+  count = 1;
+  /** Of those that are kept, the oldest first; empty where all are. */
+  readonly #kept: string[] = [];
+
+  constructor(
+    private readonly options: FilesOptions,
+    first: OpenFile,
+  ) {
+    this.#file = first;
+    this.#keep();
+  }
+
+  get path(): string {
+    return this.#file.path;
+  }
+
+  get isCompressed(): boolean {
+    return this.options.compressed;
+  }
+
+  /**
+   * Appends whole blocks; compressed they are a zstd frame of their own, so that the file is whole after each call. Throws
+   * a FileError that says how many bytes of the blocks are in the file: it is cut behind the last whole one.
+   */
+  write(blocks: Blocks): void {
+    const bytes = blocks.bytes.subarray(0, blocks.length);
+    const { compressed } = this.options;
+    const output = compressed ? Bun.zstdCompressSync(bytes, { level: ZSTD_LEVEL }) : bytes;
+    try {
+      writeAll(this.#file, output);
+    } catch (error) {
+      if (!(error instanceof FileError)) throw error;
+      const whole = compressed ? 0 : blocks.wholeWithin(error.written);
+      if (this.#file.isFile) ftruncateSync(this.#file.fd, this.bytes + whole);
+      this.bytes += whole;
+      this.total += whole;
+      throw new FileError(error.path, error.code, error.message, whole);
+    }
+    this.bytes += output.length;
+    this.total += output.length;
+  }
+
+  /** Closes the file and opens the next; throws a FileError. */
+  next(time: Date): void {
+    this.close();
+    this.#file = openFile(this.options, time, this.#file);
+    this.bytes = 0;
+    this.count++;
+    this.#keep();
+  }
+
+  /** Closes the file, which on some file systems tells only now that there was no room; throws a FileError. */
+  close(): void {
+    if (this.options.path === STANDARD_OUTPUT) return;
+    try {
+      closeSync(this.#file.fd);
+    } catch (error) {
+      throw fileError(this.#file.path, error);
+    }
+  }
+
+  /** Removes the oldest file of ours where there are too many. */
+  #keep(): void {
+    const { keep } = this.options;
+    if (keep === 0) return;
+    // A name that comes again, as `%H` does on the next day, is the newest now.
+    const again = this.#kept.indexOf(this.path);
+    if (again >= 0) this.#kept.splice(again, 1);
+    this.#kept.push(this.path);
+    if (this.#kept.length <= keep) return;
+    const oldest = this.#kept.shift()!;
+    try {
+      rmSync(oldest, { force: true });
+    } catch (error) {
+      throw fileError(oldest, error);
+    }
+  }
+}

@@ -1,0 +1,103 @@
+/** The kernel side of a record: the request program of copy and, for both directions, one for what goes out. */
+import { Attachments, type Hook } from "../capture/attachments.ts";
+import { type KernelStats, readStats } from "../capture/counters.ts";
+import { fillServices } from "../capture/kernel.ts";
+import { createRings, settings } from "../capture/maps.ts";
+import type { KernelService } from "../capture/services.ts";
+import { BpfObject, type CarriedLibrary, fillArrayOfMaps, openLibbpf } from "../native/libbpf.ts";
+import { libc } from "../native/libc.ts";
+
+export interface RecordKernelOptions {
+  /** The bytes of request.bpf.o, and of outgoing.bpf.o where responses are wanted. */
+  requestObject: Uint8Array;
+  outgoingObject: Uint8Array | null;
+  services: KernelService[];
+  /** SO_MARK of packets that are not recorded; 0: none. */
+  mark: number;
+  keepsAcks: boolean;
+  /** Bytes of a packet that are recorded at most, up to WHOLE_PACKETS. */
+  snaplen: number;
+  /** Bytes of each CPU's ring: a power of two, at least 131072. */
+  ringBytes: number;
+  hook: "auto" | Hook;
+  libraries?: CarriedLibrary[];
+}
+
+export interface RecordKernel {
+  /** Descriptors of the ring buffers, one per possible CPU, for both directions; and of the maps. */
+  readonly rings: number[];
+  readonly controlMap: number;
+  readonly countersMap: number;
+  /** By ifindex (4 bytes): packets that no ring had room for (8 bytes). */
+  readonly lostMap: number;
+  /** Descriptors of the programs; that for what goes out is -1 where there is none. */
+  readonly requestProgram: number;
+  readonly outgoingProgram: number;
+  readonly hook: Hook;
+  /** Attaches to these interfaces. Throws a Failure: 2 for one that is not there, 4 without privilege, 5. */
+  attach(ifindexes: number[]): void;
+  /** Takes the programs off: nothing more gets into the rings, what is in them stays. */
+  detach(): void;
+  stats(): KernelStats;
+  /** Detaches and closes every descriptor. */
+  close(): void;
+}
+
+/** Maps that both programs use. */
+const SHARED = ["control", "counters", "rings", "services", "ports", "packets", "lost"];
+
+/** Loads the programs without attaching them. Throws a Failure: 4 without privilege, 5 where kernel or host cannot. */
+export function loadRecordKernel(options: RecordKernelOptions): RecordKernel {
+  openLibbpf(options.libraries);
+  const attachments = new Attachments(options.hook);
+  const request = new BpfObject("request", options.requestObject);
+  const outgoing = options.outgoingObject && new BpfObject("outgoing", options.outgoingObject);
+  const rings: number[] = [];
+  const constants = settings(options);
+  let open = true;
+  function close(): void {
+    if (!open) return;
+    open = false;
+    attachments.detach();
+    for (const fd of rings) libc.close(fd);
+    request.close();
+    outgoing?.close();
+  }
+  try {
+    createRings(request, options.ringBytes, rings);
+    request.setMaxEntries("services", Math.max(1, options.services.length));
+    request.setConstants(constants);
+    request.load();
+    for (const map of SHARED) outgoing?.reuse(map, request.mapFd(map));
+    outgoing?.setConstants(constants);
+    outgoing?.load();
+    fillArrayOfMaps(request.mapFd("rings"), rings);
+    fillServices(request, options.services);
+    const requestProgram = request.programFd("xcopy_request");
+    const outgoingProgram = outgoing?.programFd("xcopy_outgoing") ?? -1;
+    const countersMap = request.mapFd("counters");
+    return {
+      rings,
+      controlMap: request.mapFd("control"),
+      countersMap,
+      lostMap: request.mapFd("lost"),
+      requestProgram,
+      outgoingProgram,
+      get hook() {
+        return attachments.hook;
+      },
+      attach(ifindexes) {
+        for (const ifindex of ifindexes) {
+          attachments.attach("request", requestProgram, ifindex);
+          if (outgoing) attachments.attach("outgoing", outgoingProgram, ifindex);
+        }
+      },
+      detach: () => attachments.detach(),
+      stats: () => readStats(countersMap),
+      close,
+    };
+  } catch (error) {
+    close();
+    throw error;
+  }
+}

@@ -1,0 +1,28 @@
+/** What the kernel programs count, as the files name it; for the thread that writes them. */
+import { readStats } from "../capture/counters.ts";
+import { words } from "../capture/maps.ts";
+import { lookUp } from "../native/bpf-map.ts";
+import type { LossSource } from "./recorder.ts";
+
+/** Reads the maps of a RecordKernel by their descriptors. */
+export function kernelLosses(countersMap: number, lostMap: number): LossSource {
+  const value = new BigUint64Array(new ArrayBuffer(8));
+  const bytes = new Uint8Array(value.buffer);
+  return {
+    lostOf: (ifindex) => (lookUp(lostMap, words(ifindex), bytes) ? Number(value[0]) : 0),
+    counts() {
+      const stats = readStats(countersMap);
+      return {
+        "no room in the rings": stats.requestRingFull + stats.responseRingFull,
+        "xcopy stalled": stats.inert,
+        "larger than 64 KiB": stats.oversize,
+        unreadable: stats.unreadable,
+        fragments: stats.fragments,
+        "pure ACKs left out": stats.pureAcks,
+        "left out by the sample": stats.unsampled,
+        "seen on another interface before": stats.duplicates,
+        "sent by xcopy": stats.ownMark,
+      };
+    },
+  };
+}

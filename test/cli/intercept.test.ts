@@ -1,0 +1,113 @@
+/** `xcopy intercept` up to the point where it would start, as a user sees it; and in the background. */
+import { describe, expect, test } from "bun:test";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { until } from "../support/until.ts";
+import { ALONE, mistake, POWERLESS, xcopy } from "./run.ts";
+
+const ONE_ADDRESS = [
+  "unshare",
+  "-n",
+  "sh",
+  "-c",
+  'ip link set lo up; ip addr add 10.0.0.2/24 dev lo; exec "$@"',
+  "sh",
+];
+
+describe("usage", () => {
+  test("without anything to catch", () => {
+    expect(xcopy(["intercept"])).toEqual(
+      mistake(
+        2,
+        "Cannot catch anything: neither -o nor -F says what",
+        `Name the service on the target, for example "-o :8080", or on a third host "-F 'tcp and src port 8080'".`,
+      ),
+    );
+  });
+
+  test("a filter that is none", () => {
+    const { code, stderr } = xcopy(["intercept", "-F", "tcp and banana", "--dry-run"], { within: ALONE });
+    expect(code).toBe(2);
+    expect(stderr).toContain("banana");
+  });
+
+  test("a key that others can read", () => {
+    const directory = mkdtempSync(join(tmpdir(), "xcopy-key-"));
+    const file = join(directory, "key");
+    writeFileSync(file, "0123456789abcdef", { mode: 0o644 });
+    const { code, stderr } = xcopy(["intercept", "-o", ":80", "--key-file", file]);
+    rmSync(directory, { recursive: true });
+    expect([code, stderr]).toEqual([
+      2,
+      expect.stringContaining("every user of this host can read or change it"),
+    ]);
+  });
+
+  test("without privileges", () => {
+    const { code, stderr } = xcopy(["intercept", "-o", ":80"], { within: [...ALONE, ...POWERLESS] });
+    expect(code).toBe(4);
+    expect(stderr).toContain("Cannot catch packets: this process lacks CAP_BPF, CAP_NET_ADMIN, CAP_NET_RAW");
+  });
+});
+
+describe("a dry run", () => {
+  test("on the target", () => {
+    const { code, stdout, stderr } = xcopy(["intercept", "-o", "10.0.0.2:80,:8080-8090", "--dry-run"], {
+      within: ONE_ADDRESS,
+    });
+    expect(stdout).toBe(
+      [
+        "Nothing is touched. Without --dry-run this would happen:",
+        "",
+        "mode      target",
+        "learn     connections to 10.0.0.2:80, *:8080-8090 whose SYN carries the cookie of a copy; they pass unchanged",
+        "catch     what these ports send in such connections: headers to the copy, packets dropped; nothing else",
+        "attach    at ingress and egress by tcx, or clsact where the kernel has no tcx: lo",
+        "listen    on 10.0.0.2:36524, for any copy",
+        "linger    at the end, dropping goes on for 120 s where the target still answers",
+        "",
+      ].join("\n"),
+    );
+    expect(stderr).toBe(
+      "warning: There is no key: whoever can connect to 10.0.0.2:36524 can take the responses (--key-file, on both sides).\n",
+    );
+    expect(code).toBe(0);
+  });
+
+  test("on an assistant, called as intercept", () => {
+    const { stdout } = xcopy(["-F", "tcp and src port 80", "--dry-run"], {
+      within: [...ONE_ADDRESS, "bash", "-c", 'exec -a intercept "$@"', "bash"],
+    });
+    expect(stdout).toContain("mode      assistant\n");
+    expect(stdout).toContain(
+      "catch     (tcp and src port 80) and not (tcp dst port 36524 and (dst host 10.0.0.2)): headers to the copies, packets dropped, all of them\n",
+    );
+    expect(stdout).toContain("listen    on 10.0.0.2:36524, for any copy, and any tcpcopy 1.x\n");
+  });
+});
+
+test("in the background: works when the command ends, and is gone after a signal", async () => {
+  const directory = mkdtempSync(join(tmpdir(), "xcopy-daemon-"));
+  const [log, pidFile] = [join(directory, "log"), join(directory, "pid")];
+  try {
+    const words = ["intercept", "-o", ":8080", "--linger", "0", "-d", "-l", log, "-P", pidFile];
+    const { code, stderr } = xcopy(words, { within: ONE_ADDRESS });
+    expect(stderr).toContain("catching *:8080 by tcx on lo, mode target; copies connect to 10.0.0.2:36524");
+    expect(code).toBe(0);
+    const pid = Number(readFileSync(pidFile, "utf8"));
+    expect(readFileSync(`/proc/${pid}/cmdline`, "utf8")).toContain("intercept");
+    process.kill(pid, "SIGTERM");
+    await until("it has ended", () => !existsSync(pidFile));
+    expect(readFileSync(log, "utf8")).toContain("caught for ");
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
+});
+
+test("in the background it says what went wrong", () => {
+  const words = ["intercept", "-o", ":8080", "-b", "10.9.9.9", "-d", "-l", "/dev/null"];
+  const { code, stderr } = xcopy(words, { within: ONE_ADDRESS });
+  expect(code).toBe(1);
+  expect(stderr).toContain('Cannot listen on "10.9.9.9:36524"');
+});

@@ -1,0 +1,138 @@
+/** The port that copies connect to: who else knocks there changes nothing for them. */
+import { afterAll, afterEach, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { chmodSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { TARGET } from "../../src/demo/network.ts";
+import { startCatching, startFakeCopy } from "../support/fake-copies.ts";
+import { createLab, type Lab } from "../support/lab.ts";
+import { startNginx } from "../support/nginx.ts";
+import { run } from "../support/process.ts";
+import { until } from "../support/until.ts";
+import { XCOPY } from "../support/xcopy.ts";
+
+setDefaultTimeout(60_000);
+
+const KEY = "a key that nobody guesses";
+const SERVICE = {
+  intercept: TARGET,
+  target: TARGET,
+  targetPort: 8080,
+  clients: ["10.1.0.5"],
+  by: "cookie",
+} as const;
+
+let lab: Lab;
+beforeAll(() => {
+  lab = createLab();
+});
+afterEach(async () => {
+  await lab.stopAll();
+  run(lab.target, XCOPY, "cleanup");
+});
+afterAll(() => lab.remove());
+
+/** Ports no test has used: the target remembers connections for a while. */
+let port = 10000;
+const freshPort = (count = 1000) => {
+  port += count;
+  return port - count;
+};
+
+function knock(how: string, count: number) {
+  const script = join(import.meta.dir, "../support/knock.ts");
+  const words = [process.execPath, script, TARGET, "36524", how, `${count}`];
+  return lab.start(lab.online, ["sh", "-c", 'ulimit -n 20000; exec "$@"', "sh", ...words]);
+}
+
+test("only copies with the key are taken, and the others hear why not", async () => {
+  await startNginx(lab, lab.target, 8080);
+  const file = join(lab.directory, "key");
+  writeFileSync(file, `${KEY}\n`);
+  chmodSync(file, 0o600);
+  const intercept = await startCatching(lab, lab.target, ["-o", ":8080", "--key-file", file]);
+  expect(intercept.running.errors.join("\n")).not.toContain("no key");
+  const friend = startFakeCopy(lab, lab.online, {
+    ...SERVICE,
+    key: KEY,
+    sessions: 20,
+    firstPort: freshPort(),
+  });
+  await friend.done(20);
+  expect(await friend.event("welcome")).toMatchObject({ authenticated: true });
+  const stranger = startFakeCopy(lab, lab.online, { ...SERVICE, key: `${KEY}.`, sessions: 1 });
+  const keyless = startFakeCopy(lab, lab.online, { ...SERVICE, sessions: 1 });
+  expect(await stranger.event("closed")).toMatchObject({ code: "wrong key" });
+  expect(await keyless.event("closed")).toMatchObject({ code: "copy without key" });
+  await intercept.running.line(
+    /^warning: refused 10\.0\.0\.1:\d+: the copy and the intercept have different keys/,
+  );
+  const { account } = await intercept.stop();
+  expect(account.connections.failed).toMatchObject({
+    "wrong key": expect.any(Number),
+    "copy without key": expect.any(Number),
+  });
+  expect(account.copies).toHaveLength(1);
+});
+
+test("without a key it listens on one address only, and says so", async () => {
+  const intercept = await startCatching(lab, lab.target, ["-o", ":8080"]);
+  await intercept.running.line(/^warning: There is no key: whoever can connect to 10\.0\.0\.2:36524/);
+  const sockets = run(lab.target, "ss", "-Hltn", "sport = :36524").trim().split("\n");
+  expect(sockets).toEqual([expect.stringContaining("10.0.0.2:36524")]);
+});
+
+test("scanners, garbage and 10,000 connections cost copies nothing", async () => {
+  await startNginx(lab, lab.target, 8080);
+  const intercept = await startCatching(lab, lab.target, ["-o", ":8080"]);
+  const copy = startFakeCopy(lab, lab.online, {
+    ...SERVICE,
+    sessions: 20_000,
+    together: 5,
+    firstPort: freshPort(20_000),
+  });
+  await copy.event<{ ok: number }>("report", ({ ok }) => ok > 50);
+  for (const [how, count] of [
+    ["scan", 2000],
+    ["garbage", 1000],
+    ["silent", 10_000],
+  ] as const) {
+    const knocking = knock(how, count);
+    await knocking.line(/^done /, 30_000);
+    const { ok } =
+      (await copy.event<{ ok: number }>("report")) && (copy.events().at(-1) as unknown as { ok: number });
+    await copy.event<{ ok: number }>("report", (report) => report.ok > ok + 50);
+  }
+  const account = await intercept.report(
+    "10,000 connections",
+    ({ connections }) => connections.accepted > 13_000,
+  );
+  expect(account.connections.unfinished).toBeLessThanOrEqual(64);
+  expect(account.clients).toBe(1);
+  // Far below what 13,000 connections would take: 4 MiB wait for a copy at most.
+  expect(intercept.last()!.rss_mb).toBeLessThan(250);
+  expect(copy.events().filter(({ kind }) => kind === "closed")).toEqual([]);
+  expect(copy.events().at(-1)).toMatchObject({ failed: 0 });
+  await until("unfinished handshakes end", () => intercept.last()?.connections.unfinished === 0);
+});
+
+test("a copy that stops reading does not slow another down", async () => {
+  await startNginx(lab, lab.target, 8080);
+  const intercept = await startCatching(lab, lab.target, ["-o", ":8080"]);
+  const stuck = startFakeCopy(lab, lab.online, {
+    ...SERVICE,
+    sessions: 100_000,
+    together: 5,
+    firstPort: freshPort(),
+  });
+  await stuck.event<{ ok: number }>("report", ({ ok }) => ok > 50);
+  process.kill(stuck.running.pid, "SIGSTOP");
+  const copy = startFakeCopy(lab, lab.online, {
+    ...SERVICE,
+    clients: ["10.1.0.6"],
+    sessions: 300,
+    together: 5,
+    firstPort: freshPort(),
+  });
+  await copy.done(300);
+  expect(intercept.last()).toMatchObject({ clients: 2 });
+});

@@ -1,0 +1,232 @@
+/** What `xcopy record` writes: all of it, as tcpdump and Wireshark see it. */
+import {
+  afterAll,
+  afterEach,
+  beforeAll,
+  beforeEach,
+  describe,
+  expect,
+  setDefaultTimeout,
+  test,
+} from "bun:test";
+import { mkdirSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { ONLINE, ONLINE6 } from "../../src/demo/network.ts";
+import { createLab, type Lab } from "../support/lab.ts";
+import { startNginx } from "../support/nginx.ts";
+import { readPcapng } from "../support/pcapng.ts";
+import { capinfos, readAll, recordedFiles, startRecord, tshark } from "../support/record.ts";
+import { until } from "../support/until.ts";
+import { load } from "../support/wrk.ts";
+import { hostState } from "../support/xcopy.ts";
+
+setDefaultTimeout(60_000);
+
+let lab: Lab;
+let directory: string;
+let runs = 0;
+
+beforeAll(() => {
+  lab = createLab();
+});
+beforeEach(async () => {
+  directory = join(lab.directory, `record-${runs++}`);
+  mkdirSync(directory);
+  await startNginx(lab, lab.online, 80);
+});
+afterEach(() => lab.stopAll());
+afterAll(() => lab.remove());
+
+const URL = `http://${ONLINE}`;
+const file = (name = "cap.pcapng") => join(directory, name);
+
+/** What a packet with data is, wherever it was captured. */
+const CONTENT = ["ip.src", "ipv6.src", "tcp.srcport", "tcp.seq", "tcp.ack", "tcp.len", "tcp.payload"];
+
+/** tcpdump of what comes in from the clients. */
+async function startTcpdump(): Promise<{ path: string; stop(packets: number): Promise<void> }> {
+  const path = file("tcpdump.pcap");
+  const options = ["-i", "front", "-Q", "in", "-s", "0", "-B", "65536", "-U", "-Z", "root", "-w", path];
+  const tcpdump = lab.start(lab.online, ["tcpdump", ...options, "tcp dst port 80"]);
+  await tcpdump.line(/^tcpdump: listening/);
+  return {
+    path,
+    async stop(packets) {
+      // What is in its buffer when it is told to end is lost.
+      await until(
+        "tcpdump has written all",
+        () => tshark(path, "tcp.len > 0", ["tcp.len"]).length >= packets,
+      );
+      await tcpdump.stop("SIGINT");
+      expect(tcpdump.errors.find((line) => line.includes("dropped by kernel"))).toStartWith("0 ");
+    },
+  };
+}
+
+for (const { name, url } of [
+  { name: "IPv4", url: URL },
+  { name: "IPv6", url: `http://[${ONLINE6}]` },
+]) {
+  test(`has every request that tcpdump has, byte for byte (${name})`, async () => {
+    const tcpdump = await startTcpdump();
+    const record = await startRecord(lab, ["-x", "80", "-w", file()]);
+    expect(await load(lab, { url, rate: 5000, count: 10_000 })).toMatchObject({ errors: 0 });
+    const { code, account } = await record.stop();
+    expect(code).toBe(0);
+    const contents = tshark(file(), "tcp.len > 0", CONTENT);
+    expect(contents.length).toBeGreaterThanOrEqual(10_000);
+    await tcpdump.stop(contents.length);
+    expect(contents).toEqual(tshark(tcpdump.path, "tcp.len > 0", CONTENT));
+    expect(tshark(file(), "tcp.flags.syn == 1", CONTENT)).toEqual(
+      tshark(tcpdump.path, "tcp.flags.syn == 1", CONTENT),
+    );
+    expect(account).toMatchObject({
+      ended: "signal",
+      capture: { lost: 0, inert: 0, oversize: 0, unreadable: 0 },
+      written: { files: 1, pending: 0, left: 0, bytes: statSync(file()).size },
+    });
+    expect(account.written.packets).toBe(account.capture.packets);
+  });
+}
+
+test("says in the file what it is, and Wireshark's programs take it", async () => {
+  const record = await startRecord(lab, ["-x", `${ONLINE}:80-10.9.9.9`, "-r", "50", "-w", file()]);
+  await load(lab, { url: URL, rate: 2000, count: 2000, close: true });
+  const { account } = await record.stop();
+  const { packets } = account.written;
+
+  expect(statSync(file()).mode & 0o777).toBe(0o600);
+  const facts = capinfos(file());
+  expect(facts.get("Number of packets")).toEqual([`${packets}`, `${packets}`]);
+  expect(facts.get("Capture application")?.[0]).toMatch(/^xcopy \d/);
+  expect(facts.get("Strict time order")).toEqual(["True"]);
+  expect(facts.get("Name")).toEqual(["front"]);
+  expect(facts.get("Filter string")).toEqual([`(dst host ${ONLINE} and tcp dst port 80)`]);
+  expect(facts.get("Time precision")).toEqual(["microseconds (6)"]);
+  const comments = facts.get("Capture comment")!;
+  expect(comments[0]).toBe(`xcopy record: requests to ${ONLINE}:80, from the IP header on`);
+  expect(comments[1]).toBe("50 % of the connections, all of each");
+  expect(comments[2]).toStartWith("pure ACKs are left out");
+  expect(Bun.spawnSync(["editcap", "-r", file(), file("copy.pcapng"), "1-100"]).exitCode).toBe(0);
+  expect(capinfos(file("copy.pcapng")).get("Number of packets")?.[0]).toBe("100");
+
+  expect(account.capture.unsampled).toBeGreaterThan(0);
+  const [statistics] = readPcapng(file()).statistics;
+  expect(statistics).toMatchObject({ received: packets, dropped: 0, delivered: packets });
+  expect(statistics!.comments[0]).toContain(`left out by the sample ${account.capture.unsampled}`);
+  // Of a connection there is all or nothing, from its SYN to its FIN.
+  const streams = (filter: string) => [...new Set(tshark(file(), filter, ["tcp.stream"]))];
+  expect(streams("tcp.flags.syn == 1")).toEqual(streams("tcp"));
+  expect(streams("tcp.flags.fin == 1 || tcp.flags.reset == 1").length).toBe(streams("tcp").length);
+});
+
+test("has both directions, and pure ACKs, on request", async () => {
+  const record = await startRecord(lab, ["-x", "80", "--both", "--acks", "-w", file()]);
+  await load(lab, { url: URL, rate: 2000, count: 4000 });
+  const { account } = await record.stop();
+
+  expect(account.responses.packets).toBeGreaterThanOrEqual(4000);
+  expect(account.written.responses).toBe(account.responses.packets);
+  expect(account.written.packets).toBe(account.capture.packets + account.responses.packets);
+  const requests = tshark(file(), "http.request", ["frame.packet_flags_direction"]);
+  const responses = tshark(file(), "http.response", ["frame.packet_flags_direction"]);
+  expect(requests.length).toBe(responses.length);
+  expect([...new Set(requests)]).toEqual(["0x00000001"]);
+  expect([...new Set(responses)]).toEqual(["0x00000002"]);
+  expect(account.capture.pure_acks).toBe(0);
+  const acks = "tcp.len == 0 && tcp.flags == 0x10 && tcp.dstport == 80";
+  expect(tshark(file(), acks, ["tcp.ack"]).length).toBeGreaterThan(100);
+  // With all ACKs there Wireshark misses nothing.
+  expect(
+    tshark(file(), "tcp.analysis.lost_segment || tcp.analysis.ack_lost_segment", ["frame.number"]),
+  ).toEqual([]);
+});
+
+test("keeps what offloads put together: packets of up to 64 KB", async () => {
+  const sink = lab.start(lab.online, [process.execPath, join(import.meta.dir, "../support/sink.ts"), "81"]);
+  await sink.line(/./);
+  const record = await startRecord(lab, ["-x", "81", "-w", file()]);
+  const pour = join(import.meta.dir, "../support/pour.ts");
+  const client = lab.start(lab.client, [process.execPath, pour, ONLINE, "81", "20000000", "0", "2"]);
+  expect(await client.exited).toBe(0);
+  const { account } = await record.stop();
+
+  expect(account.capture).toMatchObject({ lost: 0, oversize: 0 });
+  const sizes = tshark(file(), "tcp", ["frame.len", "frame.cap_len", "tcp.len"]).map((row) =>
+    row.split("\t").map(Number),
+  );
+  expect(sizes.every(([length, captured]) => length === captured)).toBe(true);
+  expect(Math.max(...sizes.map(([length]) => length!))).toBeGreaterThan(10_000);
+  const fresh = tshark(file(), "tcp.len > 0 && !tcp.analysis.retransmission", ["tcp.len"]);
+  expect(fresh.reduce((sum, length) => sum + Number(length), 0)).toBe(40_000_000);
+});
+
+test("cuts packets to --snaplen", async () => {
+  const record = await startRecord(lab, ["-x", "80", "--snaplen", "80", "-w", file()]);
+  await load(lab, { url: URL, rate: 1000, count: 500 });
+  await record.stop();
+  const { packets, interfaces } = readPcapng(file());
+  expect(interfaces[0]!.snaplen).toBe(80);
+  expect(packets.every(({ bytes, length }) => bytes.length === Math.min(80, length))).toBe(true);
+  expect(packets.some(({ length }) => length > 80)).toBe(true);
+  expect(tshark(file(), "tcp", ["frame.number"]).length).toBe(packets.length);
+});
+
+describe("rotation", () => {
+  const numbers = (paths: string[]) => paths.map((path) => Number(/-(\d{4})\.pcapng/.exec(path)![1]));
+
+  for (const { name, args, most } of [
+    { name: "by size", args: ["--rotate-size", "200k"], most: 200_000 },
+    { name: "by time", args: ["--rotate-time", "1s"], most: Number.POSITIVE_INFINITY },
+    {
+      name: "by both, compressed",
+      args: ["--rotate-size", "200k", "--rotate-time", "2s", "--compress", "zstd"],
+      most: Number.POSITIVE_INFINITY,
+    },
+  ]) {
+    test(`${name} loses nothing between two files`, async () => {
+      const record = await startRecord(lab, ["-x", "80", "-w", file(), ...args]);
+      await load(lab, { url: URL, rate: 5000, count: 15_000 });
+      const { code, account } = await record.stop();
+      expect(code).toBe(0);
+      const paths = recordedFiles(directory, "cap");
+      expect(paths.length).toBeGreaterThan(2);
+      expect(numbers(paths)).toEqual(paths.map((_, index) => index + 1));
+      expect(account.written).toMatchObject({ files: paths.length, first: paths[0], last: paths.at(-1)! });
+      for (const path of paths) {
+        expect(statSync(path).size).toBeLessThanOrEqual(most);
+        if (path.endsWith(".zst")) expect(Bun.spawnSync(["zstd", "-qt", path]).exitCode).toBe(0);
+        expect(capinfos(path).get("Number of packets")?.[0]).toBe(`${readPcapng(path).packets.length}`);
+      }
+      const files = readAll(paths);
+      const sum = (count: (file: (typeof files)[number]) => number) =>
+        files.reduce((total, one) => total + count(one), 0);
+      expect(sum(({ packets }) => packets.length)).toBe(account.capture.packets);
+      expect(sum(({ statistics }) => statistics[0]!.received)).toBe(account.capture.packets);
+      expect(account.capture.lost).toBe(0);
+      expect(files.filter(({ rest }) => rest > 0)).toEqual([]);
+    });
+  }
+
+  test("keeps the last files only", async () => {
+    const args = ["--rotate-size", "100k", "--keep", "3"];
+    const record = await startRecord(lab, ["-x", "80", "-w", file(), ...args]);
+    await load(lab, { url: URL, rate: 5000, count: 5000 });
+    const { account } = await record.stop();
+    const { files } = account.written;
+    expect(files).toBeGreaterThan(4);
+    expect(numbers(recordedFiles(directory, "cap"))).toEqual([files - 2, files - 1, files]);
+  });
+});
+
+test("by clsact filters it records the same, and leaves none", async () => {
+  const before = hostState(lab.online);
+  const record = await startRecord(lab, ["-x", "80", "--both", "--capture", "clsact", "-w", file()]);
+  await load(lab, { url: URL, rate: 1000, count: 1000 });
+  const { code, account } = await record.stop();
+  expect(code).toBe(0);
+  expect(account.capture.source).toBe("clsact");
+  expect(tshark(file(), "http.request", ["frame.number"]).length).toBeGreaterThanOrEqual(1000);
+  expect(tshark(file(), "http.response", ["frame.number"]).length).toBeGreaterThanOrEqual(1000);
+  expect(hostState(lab.online)).toBe(before);
+});

@@ -1,0 +1,196 @@
+/**
+ * Either side of a return path stops, is killed, or is started again under load: no packet of a copied connection gets out,
+ * no other client of the target notices, sessions go on, and what is lost is counted.
+ */
+import { afterAll, afterEach, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { ONLINE, TARGET } from "../../src/demo/network.ts";
+import { brokenConnections } from "../support/capture.ts";
+import { compareContents, EXACTLY_ONCE } from "../support/compare.ts";
+import { countGhosts, type Ghosts } from "../support/ghosts.ts";
+import { type Intercept, startIntercept } from "../support/intercept.ts";
+import { createLab, type Lab } from "../support/lab.ts";
+import { type Loss, losePackets } from "../support/loss.ts";
+import { type LoggedRequest, type Nginx, readRequests, startNginx } from "../support/nginx.ts";
+import { createElsewhere, createThird, setForwarding, THIRD } from "../support/third.ts";
+import { isVisit, startVisitors, type Visits } from "../support/visit.ts";
+import { type Load, load, startLoad } from "../support/wrk.ts";
+import { type Copy, faultsOf, startCopy } from "../support/xcopy.ts";
+
+setDefaultTimeout(90_000);
+
+let lab: Lab;
+let elsewhere: string;
+let third = "";
+let ghosts: Ghosts[];
+beforeAll(() => {
+  lab = createLab();
+  elsewhere = createElsewhere(lab);
+  ghosts = [countGhosts(lab.client, 8080), countGhosts(lab.online, 8080, ["10.0.0.1"])];
+});
+afterEach(() => lab.stopAll());
+afterAll(() => lab.remove());
+
+const MODES = {
+  target: { at: TARGET, args: ["-o", ":8080"] },
+  assistant: { at: THIRD, args: ["-o", "10.0.0.2:8080"] },
+};
+type Mode = keyof typeof MODES;
+
+interface Scene {
+  from: Nginx;
+  to: Nginx;
+  intercept(): Promise<Intercept>;
+  copy(): Promise<Copy>;
+  visits: (() => Promise<Visits>)[];
+  broken: number;
+}
+
+async function prepare(mode: Mode): Promise<Scene> {
+  if (mode === "assistant") third ||= createThird(lab);
+  const host = mode === "assistant" ? third : lab.target;
+  // Routes by way of the assistant stay: only what its intercept drops keeps the answers from the clients.
+  if (third) setForwarding(third, true);
+  const { at, args } = MODES[mode];
+  return {
+    from: await startNginx(lab, lab.online, 80),
+    to: await startNginx(lab, lab.target, 8080),
+    intercept: () => startIntercept(lab, host, args),
+    copy: () => startCopy(lab, ["-x", `80-${TARGET}:8080`, "-s", at, "--drain", "30"]),
+    visits: [
+      await startVisitors(lab, lab.online, `http://${TARGET}:8080`),
+      await startVisitors(lab, elsewhere, "http://10.5.0.1:8080"),
+    ],
+    broken: brokenConnections(lab.client),
+  };
+}
+
+/** What was asked, and by whom. */
+const askedBy = ({ content, address }: LoggedRequest) => `${address} ${content}`;
+
+async function compare({ from, to }: Scene) {
+  const arrived = (await readRequests(to)).filter((request) => !isVisit(request));
+  return compareContents((await readRequests(from)).map(askedBy), arrived.map(askedBy));
+}
+
+/** Nobody but xcopy has seen anything of it. */
+async function checkOthers({ visits, broken }: Scene, { result }: Load, count: number): Promise<void> {
+  expect(await result).toMatchObject({ requests: count, errors: 0 });
+  for (const { short, checks, failures } of await Promise.all(visits.map((end) => end()))) {
+    expect(failures).toEqual([]);
+    expect(Math.min(short, checks)).toBeGreaterThan(10);
+  }
+  expect(brokenConnections(lab.client)).toBe(broken);
+}
+
+function checkGhosts(): void {
+  expect(ghosts.map((ghost) => ghost.count())).toEqual([0, 0]);
+}
+
+/** Waits until so many more requests have been captured. */
+async function more(copy: Copy, requests: number): Promise<void> {
+  const captured = copy.reports().at(-1)?.turns.captured ?? 0;
+  await copy.report(`${requests} more requests`, ({ turns }) => turns.captured > captured + requests);
+}
+
+for (const { mode, close } of [
+  { mode: "target", close: false },
+  { mode: "assistant", close: true },
+] as const) {
+  const kind = close ? "short connections" : "keep-alive";
+  test(`${mode}, ${kind}: its intercept is killed, stalls and ends; every request arrives once`, async () => {
+    const scene = await prepare(mode);
+    let intercept = await scene.intercept();
+    const copy = await scene.copy();
+    const count = 9000;
+    const going = startLoad(lab, { url: `http://${ONLINE}`, rate: 1000, count, close });
+    await more(copy, 500);
+
+    for (const signal of ["SIGKILL", "SIGTERM"] as const) {
+      await intercept.stop(signal);
+      const sent = copy.reports().length;
+      await copy.report("a report of the time without", () => copy.reports().length > sent + 2);
+      const { packets } = copy.reports().at(-1)!.sent;
+      await more(copy, 500);
+      // Nothing that would be answered leaves this host.
+      expect(copy.reports().at(-1)!.sent.packets).toBe(packets);
+      intercept = await scene.intercept();
+      await more(copy, 1000);
+    }
+    process.kill(intercept.running.pid, "SIGSTOP");
+    await copy.running.line(/^warning: intercept .* lost \(nothing was heard of it for 1 s\)/);
+    await more(copy, 1000);
+    process.kill(intercept.running.pid, "SIGCONT");
+
+    await checkOthers(scene, going, count);
+    const { code, report } = await copy.stop();
+    const caught = await intercept.stop();
+    expect(await compare(scene)).toEqual(EXACTLY_ONCE);
+    expect(report.turns).toEqual({ captured: count, sent: count, answered: count, dropped: 0, pending: 0 });
+    expect(faultsOf(copy.reports())).toEqual([]);
+    expect([code, caught.code]).toEqual([0, 0]);
+    expect(copy.running.errors.filter((line) => /^warning: intercept .* lost/.test(line)).length).toBe(3);
+    checkGhosts();
+  });
+
+  test(`${mode}, ${kind}: copy is killed, stalls and ends; what it has not captured is all that is lost`, async () => {
+    const scene = await prepare(mode);
+    const intercept = await scene.intercept();
+    let copy = await scene.copy();
+    const count = 8000;
+    const going = startLoad(lab, { url: `http://${ONLINE}`, rate: 1000, count, close });
+    await more(copy, 500);
+    const copies = [copy];
+    for (const signal of ["SIGKILL", "SIGTERM"] as const) {
+      await copy.stop(signal);
+      copy = await scene.copy();
+      copies.push(copy);
+      await more(copy, 500);
+    }
+    process.kill(copy.running.pid, "SIGSTOP");
+    await Bun.sleep(3000);
+    process.kill(copy.running.pid, "SIGCONT");
+    await more(copy, 500);
+
+    await checkOthers(scene, going, count);
+    const { code } = await copy.stop();
+    const caught = await intercept.stop();
+    const comparison = await compare(scene);
+    expect(comparison).toMatchObject({ doubled: [], foreign: [] });
+    const [killed, ...ended] = copies.map((one) => one.reports().at(-1)!.turns);
+    const arrived = count - comparison.missing.length;
+    const known = ended.reduce((sum, { sent }) => sum + sent, 0);
+    // The last report of the one that was killed is up to 0.1 s old.
+    expect(arrived - known).toBeWithin(killed!.sent, killed!.sent + 500);
+    expect(ended.map(({ pending }) => pending)).toEqual([0, 0]);
+    for (const one of copies) expect(faultsOf(one.reports())).toEqual([]);
+    expect([code, caught.code]).toEqual([0, 0]);
+    checkGhosts();
+  });
+}
+
+test("1 % of all packets lost each way between every two hosts: every request arrives once, or is counted", async () => {
+  const scene = await prepare("assistant");
+  const intercept = await scene.intercept();
+  const copy = await scene.copy();
+  const losses: Loss[] = [
+    losePackets(lab.target, "net0", 8080, 1),
+    losePackets(lab.target, "behind", 8080, 1),
+    losePackets(third, "up", 36524, 1),
+  ];
+  try {
+    const result = await load(lab, { url: `http://${ONLINE}`, rate: 1000, count: 4000 });
+    expect(result).toMatchObject({ requests: 4000, errors: 0 });
+    const { report } = await copy.stop();
+    await intercept.stop();
+    const comparison = await compare(scene);
+    expect(comparison).toMatchObject({ doubled: [], foreign: [] });
+    expect(comparison.missing.length).toBe(report.turns.dropped);
+    expect(report.turns).toMatchObject({ captured: 4000, pending: 0 });
+    expect(report.sent.retransmitted).toBeGreaterThan(0);
+    expect(faultsOf(copy.reports())).toEqual([]);
+    for (const loss of losses) expect(loss.dropped().in + loss.dropped().out).toBeGreaterThan(0);
+  } finally {
+    for (const loss of losses) loss.remove();
+  }
+  checkGhosts();
+});

@@ -1,0 +1,186 @@
+/** What the options of intercept mean together, those of intercept 1.x among them. */
+import { describe, expect, test } from "bun:test";
+import { makeInterceptPlan } from "../../src/commands/intercept-plan.ts";
+import { formatAddress, parseAddress, sameAddress } from "../../src/config/address.ts";
+import { parseArguments } from "../../src/config/arguments.ts";
+import { parseIntercept } from "../../src/config/intercept.ts";
+import { INTERCEPT } from "../../src/config/intercept-command.ts";
+import { fromIntercept } from "../../src/config/tcpcopy.ts";
+import { failing } from "../config/failing.ts";
+
+const OWN = ["10.0.0.2", "10.0.0.3", "fd00::2"].map((text) => parseAddress(text)!);
+const HOST = {
+  interfaces: [
+    { name: "lo", ifindex: 1, up: true },
+    { name: "eth0", ifindex: 2, up: true },
+    { name: "eth1", ifindex: 3, up: false },
+  ],
+  isLocal: (bytes: Uint8Array) => OWN.some((own) => sameAddress(own.bytes, bytes)),
+  ownAddress: () => OWN[0]!,
+};
+
+const parse = (words: string[]) => parseIntercept(parseArguments(INTERCEPT, words));
+const plan = (words: string[], hasKey = false) => makeInterceptPlan(parse(words), hasKey, HOST);
+const listen = (words: string[], hasKey = false) =>
+  plan(words, hasKey).listen.map(({ bytes }) => formatAddress(bytes));
+
+describe("the mode", () => {
+  test.each([
+    [["-o", ":80"], "target"],
+    [["-o", "10.0.0.2:80,:81"], "target"],
+    [["-o", "10.7.7.7:80"], "assistant"],
+    [["-F", "tcp and src port 80"], "assistant"],
+    [["-o", "10.7.7.7:80", "--mode", "target"], "target"],
+    [["-o", ":80", "--mode", "nfqueue"], "nfqueue"],
+    [["-o", ":80", "-x", "10.1.0.1"], "nfqueue"],
+    [["-q", "4096"], "nfqueue"],
+  ] as const)("of %j is %s", (words, mode) => {
+    expect(plan([...words]).mode).toBe(mode);
+  });
+
+  test("is not guessed where services are here and there", () => {
+    expect(failing(() => plan(["-o", "10.7.7.7:80,:81"])).message).toBe(
+      'Cannot use -o "10.7.7.7:80" with -o ":81": one is on another host, one is on this',
+    );
+  });
+});
+
+describe("the filter", () => {
+  test("of services on other hosts", () => {
+    expect(plan(["-o", "10.7.7.7:80,[fd07::7]:80-90"]).filter).toBe(
+      "(tcp and ((src host 10.7.7.7 and src port 80) or (src host fd07::7 and src portrange 80-90))) and not (tcp dst port 36524 and (dst host 10.0.0.2))",
+    );
+  });
+
+  test("spares the channel", () => {
+    expect(plan(["-F", "tcp", "-p", "4000"], true).filter).toBe("(tcp) and not (tcp dst port 4000)");
+  });
+
+  test("is not needed on the target", () => {
+    expect(plan(["-o", ":80"]).filter).toBeNull();
+  });
+});
+
+describe("copies are taken", () => {
+  test.each([
+    [["-o", ":80"], ["10.0.0.2"]],
+    [["-o", "10.0.0.3:80"], ["10.0.0.3"]],
+    [["-o", ":80", "-b", "fd00::2"], ["fd00::2"]],
+  ])("without a key on one address: %j", (words, addresses) => {
+    expect(listen(words)).toEqual(addresses);
+    expect(plan(words).warnings[0]).toStartWith("There is no key: whoever can connect to ");
+  });
+
+  test("with a key and --compat on one address", () => {
+    expect(listen(["-o", ":80", "--compat"], true)).toEqual(["10.0.0.2"]);
+    expect(plan(["-o", ":80", "--compat"], true).warnings[0]).toStartWith("A tcpcopy 1.x proves nothing");
+  });
+
+  test("with a key on all", () => {
+    expect(listen(["-o", ":80"], true)).toEqual(["0.0.0.0", "::"]);
+    expect(listen(["-o", ":80", "-b", "10.0.0.3,fd00::2"], true)).toEqual(["10.0.0.3", "fd00::2"]);
+    expect(plan(["-o", ":80"], true).warnings).toEqual([]);
+  });
+
+  test.each(["0.0.0.0", "::", "10.0.0.2,10.0.0.3"])("never without a key on %s", (bind) => {
+    const failure = failing(() => plan(["-o", ":80", "-b", bind]));
+    expect(failure.message).toContain(
+      "without a key, and with --compat, copies are taken on one address only",
+    );
+    expect(failure.exitCode).toBe(2);
+  });
+});
+
+describe("command lines of intercept 1.x", () => {
+  const upstream = (line: string) => parse(fromIntercept(line.split(" ")));
+
+  test("of an assistant", () => {
+    const options = parse(fromIntercept(["-i", "eth0", "-F", "tcp and src port 8080", "-d"]));
+    expect(options).toMatchObject({
+      mode: "assistant",
+      filter: "tcp and src port 8080",
+      interfaces: ["eth0"],
+      daemon: true,
+      log: "/var/log/xcopy-intercept.log",
+      compat: { combined: 16, single: false, protected: false },
+    });
+  });
+
+  test("of traditional mode", () => {
+    expect(upstream("-x 10.0.0.1,10.0.0.9 -q 65536")).toMatchObject({
+      mode: "nfqueue",
+      queue: 0,
+      queueLength: 65536,
+    });
+    expect(upstream("-x 10.0.0.1 -q 1024").queueLength).toBeNull();
+  });
+
+  test("with everything", () => {
+    const options = upstream(
+      "-F tcp -n 4 -p 4000 -s 65536 -b 10.0.0.2 -D 172.17.0.2-10.0.0.7 -l /tmp/x.log -P /tmp/x.pid",
+    );
+    expect(options).toMatchObject({
+      port: 4000,
+      maxFlows: 65536,
+      log: "/tmp/x.log",
+      pidFile: "/tmp/x.pid",
+      compat: { combined: 4 },
+    });
+    expect(options.bind.map(({ bytes }) => formatAddress(bytes))).toEqual(["10.0.0.2"]);
+    expect(
+      options.translations.map(({ from, to }) => [formatAddress(from.bytes), formatAddress(to.bytes)]),
+    ).toEqual([["172.17.0.2", "10.0.0.7"]]);
+  });
+
+  test("built with --single and --disable-combined, now options", () => {
+    expect(upstream("-F tcp --single -c --disable-combined").compat).toEqual({
+      combined: 0,
+      single: true,
+      protected: true,
+    });
+  });
+});
+
+test.each([
+  [[], "Cannot catch anything: neither -o nor -F says what"],
+  [["-o", ":80", "-F", "tcp"], "Cannot use -o: -F says already what is caught"],
+  [["-o", ":80", "--mode", "bridge"], 'Cannot use --mode "bridge": no such mode'],
+  [["-F", "tcp", "-x", "10.0.0.1"], "Cannot use -x: it means nothing in mode assistant"],
+  [["-o", ":80", "--mode", "target", "--dnat"], "Cannot use --dnat: it means nothing in mode target"],
+  [["-o", ":80", "-x", "10.0.0.1", "-i", "eth0"], "Cannot use -i: it means nothing in mode nfqueue"],
+  [["-o", ":80", "-n", "4"], "Cannot use -n: it means nothing without --compat"],
+  [["-F", "tcp", "--compat", "-c"], "Cannot use -c: it means nothing without --single"],
+  [
+    ["-F", "tcp", "--compat", "-n", "4", "--disable-combined"],
+    "Cannot use -n: with --disable-combined nothing is combined",
+  ],
+  [["-F", "tcp", "--compat", "-n", "17"], 'Cannot use -n "17": not a whole number from 0 to 16'],
+  [["-o", ":80", "-D", "10.0.0.1"], 'Cannot use -D "10.0.0.1": not two addresses'],
+  [
+    ["-o", ":80", "-D", "10.0.0.1-fd00::1"],
+    'Cannot use -D "10.0.0.1-fd00::1": one address is IPv4, the other IPv6',
+  ],
+  [["-o", ":80", "-b", "here"], 'Cannot use -b "here": not an IP address'],
+  [["-o", ":80", "-p", "0"], 'Cannot use -p "0": not a whole number from 1 to 65535'],
+  [["-o", ":80", "-s", "9"], 'Cannot use -s "9": not a whole number from 1024 to 16777216'],
+  [["-o", ":80", "--hook", "socket"], 'Cannot use --hook "socket": no such hook'],
+  [
+    ["-o", ":80", "--hook", "xdp", "--mode", "target"],
+    'Cannot use --hook "xdp": in mode target responses are caught on their way out',
+  ],
+])("%j is refused", (words, message) => {
+  const failure = failing(() => plan(words));
+  expect(failure.message).toBe(message);
+  expect([failure.exitCode, failure.fix.length > 0]).toEqual([2, true]);
+});
+
+test.each([
+  [["-o", ":80", "--dnat"], "Cannot use --dnat: it means nothing in mode target"],
+  [
+    ["-o", ":80", "--hook", "xdp"],
+    'Cannot use --hook "xdp": in mode target responses are caught on their way out',
+  ],
+  [["-o", ":80", "-i", "eth7"], 'Cannot use -i "eth7": no such network interface'],
+])("%j is refused on this host", (words, message) => {
+  expect(failing(() => plan(words)).message).toBe(message);
+});

@@ -1,0 +1,41 @@
+/** Responses as a source hands them over. */
+
+import { parseAddress } from "../../src/config/address.ts";
+import { locate, NO_INDEX } from "../../src/intercept/nfqueue.ts";
+import { Packet } from "../../src/wire/packet.ts";
+import { ACK, SYN } from "../../src/wire/tcp.ts";
+import { makeSegment } from "../support/segment.ts";
+
+export interface Flow {
+  client: string;
+  clientPort: number;
+  server: string;
+  serverPort: number;
+}
+
+/** A packet from the server to the client, a SYN-ACK where `flags` do not say otherwise. */
+export function responseOf(flow: Flow, flags = SYN | ACK, index = NO_INDEX): Packet {
+  const bytes = makeSegment({
+    source: parseAddress(flow.server)!.bytes,
+    destination: parseAddress(flow.client)!.bytes,
+    sourcePort: flow.serverPort,
+    destinationPort: flow.clientPort,
+    seq: 1,
+    ack: 2,
+    flags,
+  });
+  const packet = new Packet(bytes);
+  if (!locate(packet, 0, bytes.length, bytes.length)) throw new Error("no TCP");
+  packet.index = index;
+  return packet;
+}
+
+/** The flow as 36 bytes of REGISTER. */
+export function flowBytes({ client, clientPort, server, serverPort }: Flow): Uint8Array {
+  const bytes = new Uint8Array(new ArrayBuffer(36));
+  bytes.set(parseAddress(client)!.bytes, 0);
+  bytes.set(parseAddress(server)!.bytes, 16);
+  new DataView(bytes.buffer).setUint16(32, clientPort);
+  new DataView(bytes.buffer).setUint16(34, serverPort);
+  return bytes;
+}

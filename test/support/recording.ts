@@ -1,0 +1,88 @@
+/** Recordings of what reaches online, made by tcpdump, and their replay by `xcopy copy -i`. */
+import { join } from "node:path";
+import { TARGET } from "../../src/demo/network.ts";
+import type { Account } from "../../src/ops/summary.ts";
+import type { Lab } from "./lab.ts";
+import { type Nginx, readRequests, startNginx } from "./nginx.ts";
+import { type LoadOptions, load } from "./wrk.ts";
+import { faultsOf, launchCopy } from "./xcopy.ts";
+
+export interface RecordOptions {
+  /** Where tcpdump looks: "front" on online, or "any" for all interfaces (cooked frames). */
+  device?: string;
+  filter?: string;
+  /** More words for tcpdump. */
+  words?: string[];
+}
+
+/** Records into a file of the lab's directory, from a namespace, while `produce` runs; returns its path. */
+export async function recordTraffic(
+  lab: Lab,
+  name: string,
+  produce: () => Promise<unknown>,
+  { device = "front", filter = "tcp port 80", words = [] }: RecordOptions = {},
+): Promise<string> {
+  const file = join(lab.directory, name);
+  const options = ["-i", device, "-B", "65536", "--immediate-mode", "-U", "-w", file, ...words, filter];
+  const tcpdump = lab.start(lab.online, ["tcpdump", ...options]);
+  await tcpdump.line(/listening on/);
+  await produce();
+  await tcpdump.stop("SIGINT");
+  if (!/\b0 packets dropped by kernel/.test(tcpdump.errors.join("\n"))) {
+    throw new Error(`tcpdump lost packets:\n${tcpdump.errors.join("\n")}`);
+  }
+  return file;
+}
+
+export interface Recording {
+  file: string;
+  /** What online logged of it. */
+  sent: string[];
+}
+
+/** Records a load on an nginx that is started for it on port 80 of online, and stopped. */
+export async function recordLoad(
+  lab: Lab,
+  name: string,
+  options: Partial<LoadOptions> & Pick<LoadOptions, "url" | "count">,
+  recordOptions?: RecordOptions,
+): Promise<Recording> {
+  const online = await startNginx(lab, lab.online, 80);
+  const file = await recordTraffic(
+    lab,
+    name,
+    async () => {
+      const { requests, errors } = await load(lab, { rate: 2000, ...options });
+      if (requests !== options.count || errors > 0)
+        throw new Error(`wrk: ${requests} requests, ${errors} errors`);
+    },
+    recordOptions,
+  );
+  await online.stop();
+  return { file, sent: await contentsOf(online) };
+}
+
+/** All that makes a request, in the order of their ends. */
+export async function contentsOf(server: Nginx): Promise<string[]> {
+  return (await readRequests(server)).map(({ content }) => content);
+}
+
+export interface Replay {
+  code: number;
+  report: Account;
+  /** Lines of stderr. */
+  errors: string[];
+}
+
+/** Replays to its end, to port 8080 of the target unless `args` say where; the accounts add up all the time. */
+export async function replay(lab: Lab, args: string[]): Promise<Replay> {
+  const transfer = args.includes("-x") ? [] : ["-x", `80-${TARGET}:8080`];
+  const copy = launchCopy(lab, [...transfer, ...args]);
+  const code = await copy.running.exited;
+  const report = copy.reports().at(-1);
+  const { errors } = copy.running;
+  if (!report) throw new Error(errors.join("\n"));
+  const faults = faultsOf(copy.reports());
+  if (faults.length > 0) throw new Error(faults.join("\n"));
+  return { code, report, errors };
+}
