@@ -2,6 +2,7 @@
 import type { SocketFilterOptions } from "../capture/socket/filter.ts";
 import {
   openPacketCapture,
+  openRawCapture,
   type SocketCapture,
   type SocketCaptureOptions,
 } from "../capture/socket/sockets.ts";
@@ -12,10 +13,11 @@ import { type Capture, countsOf } from "./capture.ts";
 import { kernelServices } from "./load.ts";
 import type { Plan } from "./plan.ts";
 
-export type SocketBackEnd = "packet";
+export type SocketBackEnd = "packet" | "raw";
 
 const OPEN: Record<SocketBackEnd, (options: SocketCaptureOptions) => SocketCapture> = {
   packet: openPacketCapture,
+  raw: openRawCapture,
 };
 
 /** -F for interfaces of both kinds. One of the kind that it cannot be compiled for must not be among those named. */

@@ -108,7 +108,9 @@ function openBackEnd(
     const kernel = loadKernel(plan, options, libraries, hook)!;
     return { kernel, capture: captureByPrograms(kernel, options), reasons: [] };
   }
-  if (name !== "packet") throw new Error(`${name} is not there yet`);
+  if (name !== "packet" && name !== "raw") {
+    throw new Failure(`Cannot use --capture "${name}": it is not there yet`, "Leave it out.", 5);
+  }
   const capture = captureBySockets(name, plan, options);
   try {
     return { kernel: loadKernel(plan, options, libraries, null), capture, reasons: [] };

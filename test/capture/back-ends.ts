@@ -3,7 +3,7 @@ import type { Hook } from "../../src/capture/attachments.ts";
 import { Control } from "../../src/capture/control.ts";
 import { createSource } from "../../src/capture/create.ts";
 import type { KernelService } from "../../src/capture/services.ts";
-import { openPacketCapture, type SocketCapture } from "../../src/capture/socket/sockets.ts";
+import { openPacketCapture, openRawCapture, type SocketCapture } from "../../src/capture/socket/sockets.ts";
 import type { RequestSource } from "../../src/capture/source.ts";
 import { compileFilter } from "../../src/filter/compile.ts";
 import { type FilterProgram, loadFilterProgram } from "../../src/filter/program.ts";
@@ -125,10 +125,22 @@ function bySockets(open: OpenSockets) {
   };
 }
 
+/** What of the interface a back end is about cannot be the same for all. */
+export interface Traits {
+  /** Sees packets as the wire has them: tagged ones, fragments, those that are for other hosts; and can tell by the interface. */
+  seesLink: boolean;
+  /** Sees what leaves this host. */
+  seesLeaving: boolean;
+}
+
+const EVERYTHING: Traits = { seesLink: true, seesLeaving: true };
+
+type Open = (host: Namespace, ifindexes: number[], options: BackEndOptions) => BackEnd;
+
 /** Each opens and captures on these interfaces of a namespace. */
-export const BACK_ENDS = {
-  tcx: byHook("tcx"),
-  clsact: byHook("clsact"),
-  packet: bySockets(openPacketCapture),
+export const BACK_ENDS: Record<string, { open: Open; traits: Traits }> = {
+  tcx: { open: byHook("tcx"), traits: EVERYTHING },
+  clsact: { open: byHook("clsact"), traits: EVERYTHING },
+  packet: { open: bySockets(openPacketCapture), traits: EVERYTHING },
+  raw: { open: bySockets(openRawCapture), traits: { seesLink: false, seesLeaving: false } },
 };
-export type BackEndName = keyof typeof BACK_ENDS;

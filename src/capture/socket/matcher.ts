@@ -83,6 +83,7 @@ export class Matcher {
     packet.end = Math.min(header.end, at + this.config.snaplen);
     packet.length = at + length - payload;
     packet.index = index;
+    packet.ifindex = ifindex;
     return this.#isNew(packet, length, ifindex);
   }
 

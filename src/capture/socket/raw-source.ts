@@ -16,12 +16,14 @@ export class RawSource implements RequestSource {
   readonly descriptors: readonly number[];
   readonly #received = new ReceivedPackets(BATCH, ROOM, IP6_HEADER);
   readonly #matcher: Matcher;
-  readonly #clock = new PacketClock();
+  /** Of each socket: they have no common order. */
+  readonly #clocks: PacketClock[];
   readonly #packet: Packet;
   readonly #drops: number[];
 
   constructor({ ip4, ip6, match }: Extract<SourceConfig, { kind: "raw" }>, control: Control) {
     this.descriptors = [ip4, ip6];
+    this.#clocks = this.descriptors.map(() => new PacketClock());
     this.#drops = this.descriptors.map(socketDrops);
     this.#matcher = new Matcher(match, control);
     this.#packet = new Packet(this.#received.bytes);
@@ -36,12 +38,11 @@ export class RawSource implements RequestSource {
   drain(sink: (packet: Packet) => void, limit: number): number {
     let done = 0;
     for (let index = 0; index < this.descriptors.length; index++) {
-      const isIp4 = index === 0;
       let count = BATCH;
       while (done < limit && count === BATCH) {
         count = this.#received.receive(this.descriptors[index]!, BATCH);
-        if (count > 0) this.#clock.update();
-        for (let one = 0; one < count; one++) if (this.#take(one, isIp4)) sink(this.#packet);
+        if (count > 0) this.#clocks[index]!.update();
+        for (let one = 0; one < count; one++) if (this.#take(one, index)) sink(this.#packet);
         done += count;
       }
     }
@@ -59,7 +60,7 @@ export class RawSource implements RequestSource {
   /** The sockets are closed by who opened them. */
   close(): void {}
 
-  #take(index: number, isIp4: boolean): boolean {
+  #take(index: number, socket: number): boolean {
     const received = this.#received;
     const length = received.length(index);
     if (length <= OWN_PACKET_BYTES) {
@@ -67,7 +68,8 @@ export class RawSource implements RequestSource {
       return false;
     }
     received.read(index);
-    this.#packet.time = this.#clock.monotonic(received.seconds, received.nanoseconds);
+    this.#packet.time = this.#clocks[socket]!.monotonic(received.seconds, received.nanoseconds);
+    const isIp4 = socket === 0;
     const at = received.offset(index);
     const ip = isIp4 ? at : received.writeIp6Header(index);
     return this.#matcher.match(
