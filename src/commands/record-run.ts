@@ -2,8 +2,8 @@
 import { readFileSync } from "node:fs";
 import { cpus, release, type as systemName } from "node:os";
 import { Control } from "../capture/control.ts";
-import type { KernelService } from "../capture/kernel.ts";
 import { WHOLE_PACKETS } from "../capture/maps.ts";
+import type { KernelService } from "../capture/services.ts";
 import { renderVersion } from "../config/help.ts";
 import type { RecordOptions } from "../config/record.ts";
 import type { CarriedLibrary } from "../native/carried.ts";
