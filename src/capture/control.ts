@@ -1,25 +1,39 @@
-/** The block that user space writes and both programs read: `struct control` in bpf/record.h. */
+/** The block that a worker of user space writes and the programs read: `struct control` in bpf/record.h. */
 import { mapShared, PROT_READ, PROT_WRITE } from "../native/libc.ts";
 import { PAGE_SIZE } from "../native/page.ts";
 
 const HEARTBEAT = 0;
 const WAITING = 1;
 const LEFT_OUT = 2;
+const IS_DEAD = 3;
+const BYTES = 64;
+/** ms: a heartbeat that is as good as none. */
+const LONG_AGO = 3_600_000;
+
+/** Workers there may be: their blocks are one page. */
+export const MOST_WORKERS = 64;
 
 /**
- * The programs do nothing until the first heartbeat, and again 2 s after the last one.
+ * The programs do nothing for a worker until its first heartbeat, and again 2 s after the last one.
  */
 export class Control {
   readonly #words: Int32Array;
 
-  /** `map` is the descriptor of the map `control`. */
-  constructor(map: number) {
-    this.#words = new Int32Array(mapShared(map, PAGE_SIZE, PROT_READ | PROT_WRITE).buffer, 0, 3);
+  /** `map` is the descriptor of the map `control`, `worker` the index of the worker. */
+  constructor(map: number, worker = 0) {
+    const page = mapShared(map, PAGE_SIZE, PROT_READ | PROT_WRITE);
+    this.#words = new Int32Array(page.buffer, worker * BYTES, BYTES / 4);
   }
 
   /** Says that user space is alive; `ms` is CLOCK_MONOTONIC in milliseconds. */
   heartbeat(ms: number): void {
     this.#words[HEARTBEAT] = Math.floor(ms) | 0;
+  }
+
+  /** The worker has died: its packets are counted as abandoned from now on. `ms`: as for `heartbeat`. */
+  close(ms: number): void {
+    this.#words[IS_DEAD] = 1;
+    this.heartbeat(ms - LONG_AGO);
   }
 
   /**

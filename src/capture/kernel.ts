@@ -3,7 +3,7 @@ import { BpfObject, type CarriedLibrary, fillArrayOfMaps, openLibbpf, updateMap 
 import { libc } from "../native/libc.ts";
 import { Attachments, type Hook } from "./attachments.ts";
 import { KERNEL_COUNTERS, type KernelCounter, type KernelStats, readStats } from "./counters.ts";
-import { addressKey, createRings, fillPorts, settings, words } from "./maps.ts";
+import { addressKey, createRings, fillPorts, settings, setWorkers, words } from "./maps.ts";
 
 export { type Hook, KERNEL_COUNTERS, type KernelCounter, type KernelStats };
 
@@ -34,7 +34,9 @@ export interface KernelCaptureOptions {
   paths: KernelPath[];
   /** SO_MARK of all that we send; 0: none. */
   mark: number;
-  /** Bytes of each CPU's ring: powers of two, at least 4096. Requests of up to 64 KiB need at least 131072. */
+  /** How many workers share the flows; by default 1. */
+  workers?: number;
+  /** Bytes of each ring: powers of two, at least 4096. Requests of up to 64 KiB need at least 131072. */
   requestRingBytes: number;
   responseRingBytes: number;
   /** `auto`: tcx where the kernel has it. */
@@ -44,7 +46,7 @@ export interface KernelCaptureOptions {
 }
 
 export interface KernelCapture {
-  /** Descriptors of the ring buffers, one per possible CPU. */
+  /** Descriptors of the ring buffers, one per possible CPU and worker, those of a CPU in a row: see `ofWorker`. */
   readonly requestRings: number[];
   readonly responseRings: number[];
   /** Bytes of each. */
@@ -96,8 +98,10 @@ export function loadKernelCapture(options: KernelCaptureOptions): KernelCapture 
   }
 
   try {
-    const requestRings = createRings(request, options.requestRingBytes, rings);
-    const responseRings = createRings(response, options.responseRingBytes, rings);
+    const { workers = 1 } = options;
+    for (const object of [request, response]) setWorkers(object, workers);
+    const requestRings = createRings(request, options.requestRingBytes, rings, workers);
+    const responseRings = createRings(response, options.responseRingBytes, rings, workers);
     request.setMaxEntries("services", Math.max(1, options.services.length));
     request.setConstants(settings(options.mark));
     request.load();
