@@ -3,7 +3,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:tes
 import { testRun } from "../../src/native/libbpf.ts";
 import { readTooBig } from "../../src/wire/icmp.ts";
 import { Packet } from "../../src/wire/packet.ts";
-import { ACK, build, type Frame } from "./build.ts";
+import { ACK, type Frame } from "./build.ts";
 import { loadForTest, type TestCapture } from "./capture.ts";
 import { quoting } from "./quoting.ts";
 
