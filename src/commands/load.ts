@@ -10,14 +10,15 @@ import { readKey } from "../channel/key.ts";
 import type { CopyOptions } from "../config/copy.ts";
 import { labelOf } from "../config/transfer.ts";
 import type { CarriedLibrary } from "../native/libbpf.ts";
-import type { ChannelConfig, DataPlaneConfig, TraceConfig } from "../worker/config.ts";
-import { createShared } from "../worker/shared.ts";
+import type { ChannelConfig, TraceConfig } from "../worker/config.ts";
+import type { WholeConfig } from "../worker/share-out.ts";
 import type { Plan } from "./plan.ts";
 import { kernelPrograms } from "./programs.ts";
 
-/** Bytes of all rings of a kind together, as long as each has the least. */
+/** Bytes of all rings of a kind together, as long as each has the least; each of several workers has part of the traffic. */
 const REQUEST_RINGS = { total: 32 << 20, least: 1 << 20 };
 const RESPONSE_RINGS = { total: 4 << 20, least: 256 << 10 };
+const SEVERAL = { requests: 256 << 10, responses: 64 << 10 };
 
 /** Rings there will be, one per CPU: the highest number in the kernel's notation (`0-3,8`) plus one. */
 export function countCpus(possible: string): number {
@@ -46,15 +47,20 @@ export function kernelServices(plan: Plan): KernelService[] {
 
 /** Loads the kernel programs for a plan; nothing is attached yet. Throws a Failure (exit code 4 or 5). */
 export function loadKernel(plan: Plan, options: CopyOptions, libraries: CarriedLibrary[]): KernelCapture {
-  const cpus = countCpus(readFileSync("/sys/devices/system/cpu/possible", "utf8"));
+  const workers = plan.workers.count;
+  const rings = workers * countCpus(readFileSync("/sys/devices/system/cpu/possible", "utf8"));
+  const leastOf = (least: number, several: number) => (workers === 1 ? least : several);
+  const requestLeast = leastOf(REQUEST_RINGS.least, SEVERAL.requests);
+  const responseLeast = leastOf(RESPONSE_RINGS.least, SEVERAL.responses);
   return loadKernelCapture({
     ...kernelPrograms(),
     libraries,
     services: kernelServices(plan),
     paths: plan.intercepts.length > 0 ? [] : (plan.paths as KernelPath[]),
     mark: options.mark,
-    requestRingBytes: ringBytes(REQUEST_RINGS, cpus),
-    responseRingBytes: ringBytes(RESPONSE_RINGS, cpus),
+    workers,
+    requestRingBytes: ringBytes({ ...REQUEST_RINGS, least: requestLeast }, rings),
+    responseRingBytes: ringBytes({ ...RESPONSE_RINGS, least: responseLeast }, rings),
     hook: options.hook,
   });
 }
@@ -70,13 +76,13 @@ function channelConfig(plan: Plan, options: CopyOptions): ChannelConfig | null {
   };
 }
 
-/** What the data plane is told; `trace`: where recorded requests come from. */
+/** What all workers of the data plane are told; `trace`: where recorded requests come from. */
 export function dataPlaneConfig(
   plan: Plan,
   options: CopyOptions,
   kernel: KernelCapture,
   trace: TraceConfig | null = null,
-): DataPlaneConfig {
+): WholeConfig {
   return {
     requestRings: kernel.requestRings,
     responseRings: kernel.responseRings,
@@ -112,6 +118,5 @@ export function dataPlaneConfig(
     turnLimit: options.limit,
     proxyProtocol: options.proxyProtocol,
     probe: !options.force,
-    shared: createShared(),
   };
 }

@@ -10,15 +10,18 @@ import { createLog, type Log } from "../ops/log.ts";
 import { report } from "../ops/report.ts";
 import { createStatus, renderStatus, type Status } from "../ops/status.ts";
 import { type ReturnPath, renderSummary, takeAccount } from "../ops/summary.ts";
+import { Deaths } from "../worker/deaths.ts";
 import type { InterceptState } from "../worker/intercepts.ts";
-import { viewShared } from "../worker/shared.ts";
-import { type DataPlane, startDataPlane } from "../worker/start.ts";
+import { shareOut } from "../worker/share-out.ts";
+import type { DataPlane } from "../worker/start.ts";
+import { startWorkers } from "../worker/workers.ts";
 import { carriedLibraries } from "./carried.ts";
 import { claimPorts } from "./claim.ts";
 import { judgeFindings } from "./judge.ts";
 import { dataPlaneConfig, loadKernel } from "./load.ts";
 import { tryOthersPlainly } from "./plain-try.ts";
 import { copiesOf, type Plan } from "./plan.ts";
+import { applyScheduling } from "./scheduling.ts";
 import { liveSource, type RequestSource, recordedSource } from "./source.ts";
 import { listenForStop, type StopRequests } from "./stop.ts";
 
@@ -137,7 +140,20 @@ async function copyUntilStopped(source: RequestSource, plane: DataPlane, stop: S
 }
 
 function announce(plan: Plan, { description }: RequestSource): string {
-  return `copying ${plan.services.map(labelOf).join(", ")}, ${description}`;
+  const { count } = plan.workers;
+  const workers = count > 1 ? `, by ${count} workers` : "";
+  return `copying ${plan.services.map(labelOf).join(", ")}, ${description}${workers}`;
+}
+
+const causeOf = (error: unknown): string =>
+  error instanceof Error ? (error.stack ?? error.message) : String(error);
+
+/** What to say when a worker has died and others go on. */
+function obituary(worker: number, { workers }: Plan, error: Error): string {
+  return (
+    `Cannot go on with worker ${worker + 1} of ${workers.count}: it died: ${causeOf(error)}\n` +
+    `Its connections are not copied any more, those of the others are. This is a bug in ${renderVersion()}: please report it.`
+  );
 }
 
 /** What of a recording could not be read; not waited for when it was not to be read to its end. */
@@ -157,10 +173,17 @@ async function copy(
   if (plan.intercepts.length === 0) {
     kernel.attachResponses([...new Set(plan.egresses.map(({ ifindex }) => ifindex))]);
   }
-  const config = dataPlaneConfig(plan, options, kernel, source.trace);
-  const shared = viewShared(config.shared);
+  const whole = dataPlaneConfig(plan, options, kernel, source.trace);
+  const configs = shareOut(whole, plan.workers.cpus, options.scheduling.cpuLimit);
+  const deaths = new Deaths(configs);
   const path = returnPathOf(plan);
-  const plane = startDataPlane(config, watchIntercepts(plan, path, log, !options.force));
+  const plane = startWorkers(configs, {
+    onIntercept: watchIntercepts(plan, path, log, !options.force),
+    onDeath: (worker, error) => {
+      deaths.add(worker);
+      log.error(obituary(worker, plan, error));
+    },
+  });
   if (!(await begin(plan, options, source, plane, console_))) {
     plane.stop();
     log.info("ended before the first request");
@@ -171,19 +194,21 @@ async function copy(
   const copies = copiesOf(plan, options);
   const take = () => {
     const use = { ...process.cpuUsage(), rss: process.memoryUsage.rss() };
-    return takeAccount((performance.now() - start) / 1000, shared, source.counts(), use, copies, path);
+    const counts = source.counts();
+    const capture = { ...counts, abandoned: (counts.abandoned ?? 0) + deaths.unread };
+    return takeAccount((performance.now() - start) / 1000, deaths.views, capture, use, copies, path);
   };
   const endReport = report(options, status, take, renderStatus);
   let exitCode = 0;
   try {
     await copyUntilStopped(source, plane, stop, options.drain);
   } catch (error) {
-    const cause = error instanceof Error ? (error.stack ?? error.message) : String(error);
     log.error(
-      `Cannot go on: the data plane died: ${cause}\nThis is a bug in ${renderVersion()}: please report it.`,
+      `Cannot go on: the data plane died: ${causeOf(error)}\nThis is a bug in ${renderVersion()}: please report it.`,
     );
     exitCode = 1;
   }
+  if (deaths.any) exitCode = 1;
   endReport();
   const account = take();
   for (const { message, fix } of await failuresOf(source, stop)) {
@@ -204,6 +229,8 @@ export async function runCopy(options: CopyOptions, plan: Plan): Promise<number>
   let kernel: KernelCapture | undefined;
   try {
     for (const warning of plan.warnings) log.warn(warning);
+    if (plan.workers.note) log.info(plan.workers.note);
+    applyScheduling(options);
     const recorded =
       plan.files.length > 0 ? await recordedSource(plan, options, (text) => log.warn(text)) : null;
     release = claimPorts(plan.paths, plan.ports);

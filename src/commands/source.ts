@@ -40,6 +40,8 @@ export function liveSource(plan: Plan, kernel: KernelCapture): RequestSource {
         packets: stats.requestsCaptured,
         bytes: stats.requestBytes,
         lost: stats.requestRingFull,
+        lostByCpu: stats.requestRingFullByCpu,
+        abandoned: stats.abandoned,
         responsesLost: stats.responseRingFull,
         pureAcks: stats.pureAcks,
         duplicates: stats.duplicates,

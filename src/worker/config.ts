@@ -79,8 +79,23 @@ export interface ServiceConfig {
   routes: TargetConfig[][];
 }
 
+/** Which of how many workers this is, and where it runs. */
+export interface WorkerConfig {
+  /** From 0. */
+  index: number;
+  count: number;
+  /** The CPU that it runs on; null: any. */
+  cpu: number | null;
+  /** CPUs that all workers together may use, 0.5 for half of one; 0: as much as they need. */
+  cpuLimit: number;
+  /** Words that the workers share (src/engine/share.ts), and when the run began, us. */
+  words: SharedArrayBuffer;
+  since: number;
+}
+
 export interface DataPlaneConfig {
-  /** File descriptors of the ring maps, one per CPU. */
+  worker: WorkerConfig;
+  /** File descriptors of this worker's ring maps, one per CPU. */
   requestRings: number[];
   responseRings: number[];
   /** Bytes of one ring. */
@@ -104,8 +119,9 @@ export interface DataPlaneConfig {
   mark: number;
   /** Ports we may use, ranges [first, last]. */
   ports: [number, number][];
+  /** Of all workers together. */
   maxSessions: number;
-  /** Bound of all kept payload and descriptors. */
+  /** Bound of this worker's kept payload and descriptors. */
   memory: number;
   /** A session without a response for this long, while something waits for one, is given up. */
   sessionTimeout: number;
