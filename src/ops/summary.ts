@@ -203,7 +203,7 @@ function lossesOf({ capture, dropped, sent }: Account): Loss[] {
     {
       count: capture.lost,
       what: `packets found no room in the rings${byCpu(capture.lost_by_cpu)}`,
-      advice: "give xcopy more CPU: it did not keep up (--workers, and --cpu-limit if it has one)",
+      advice: "give xcopy more CPU (see --workers and --cpu-limit): it did not keep up",
     },
     {
       count: capture.abandoned,
