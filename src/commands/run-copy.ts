@@ -179,9 +179,9 @@ async function copy(
   const path = returnPathOf(plan);
   const plane = startWorkers(configs, {
     onIntercept: watchIntercepts(plan, path, log, !options.force),
-    onDeath: (worker, error) => {
+    onDeath: (worker, error, othersGoOn) => {
       deaths.add(worker);
-      log.error(obituary(worker, plan, error));
+      if (othersGoOn) log.error(obituary(worker, plan, error));
     },
   });
   if (!(await begin(plan, options, source, plane, console_))) {

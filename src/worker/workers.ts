@@ -7,8 +7,8 @@ import { type DataPlane, startDataPlane } from "./start.ts";
 export interface WorkersHandlers {
   /** An intercept came or went; with several workers, as soon as one has lost it, and when all have it again. */
   onIntercept(state: InterceptState): void;
-  /** A worker has died while others go on. */
-  onDeath(worker: number, error: Error): void;
+  /** A worker has died in the middle of it; `othersGoOn`: it was not the last one. */
+  onDeath(worker: number, error: Error, othersGoOn: boolean): void;
 }
 
 /** The worse a result, the further behind; what one worker has found holds for all. */
@@ -87,7 +87,6 @@ export function startWorkers(
   configs: readonly DataPlaneConfig[],
   { onIntercept, onDeath }: WorkersHandlers,
 ): DataPlane {
-  if (configs.length === 1) return startDataPlane(configs[0]!, onIntercept);
   const stories = new InterceptStories(configs.length, onIntercept);
   const planes = configs.map((config, worker) =>
     startDataPlane(config, (state) => stories.take(worker, state)),
@@ -99,9 +98,10 @@ export function startWorkers(
       await plane.ended;
     } catch (error) {
       alive--;
-      if (!isReady || alive === 0) throw error;
+      if (!isReady) throw error;
       stories.forget(worker);
-      onDeath(worker, error as Error);
+      onDeath(worker, error as Error, alive > 0);
+      if (alive === 0) throw error;
     }
   };
   const ended = Promise.all(planes.map(endOf)).then(() => {});
