@@ -195,10 +195,16 @@ async function copy(
   const take = () => {
     const use = { ...process.cpuUsage(), rss: process.memoryUsage.rss() };
     const counts = source.counts();
-    const capture = { ...counts, abandoned: (counts.abandoned ?? 0) + deaths.unread };
+    const abandoned = (counts.abandoned ?? 0) + deaths.abandoned;
+    const capture = { ...counts, abandoned, unread: deaths.unread };
     return takeAccount((performance.now() - start) / 1000, deaths.views, capture, use, copies, path);
   };
   const endReport = report(options, status, take, renderStatus);
+  let hasEnded = false;
+  const noteEnd = () => {
+    hasEnded = true;
+  };
+  plane.ended.then(noteEnd, noteEnd);
   let exitCode = 0;
   try {
     await copyUntilStopped(source, plane, stop, options.drain);
@@ -209,6 +215,7 @@ async function copy(
     exitCode = 1;
   }
   if (deaths.any) exitCode = 1;
+  if (hasEnded) deaths.finish();
   endReport();
   const account = take();
   for (const { message, fix } of await failuresOf(source, stop)) {

@@ -16,6 +16,8 @@ export interface CaptureCounts {
   lostByCpu?: number[];
   /** Packets of connections whose worker had died. */
   abandoned?: number;
+  /** Captured packets that were not read before the end. */
+  unread?: number;
   /** Responses that no ring had room for; TCP sends them again. */
   responsesLost: number;
   /** Packets without data that stayed in the kernel. */
@@ -72,6 +74,7 @@ export function takeAccount(
       lost: capture.lost,
       ...(capture.lost > 0 && capture.lostByCpu ? { lost_by_cpu: capture.lostByCpu } : {}),
       abandoned: capture.abandoned ?? 0,
+      unread: capture.unread ?? 0,
       pure_acks: capture.pureAcks,
       duplicates: capture.duplicates,
       fragments: capture.fragments,
@@ -211,6 +214,11 @@ function lossesOf({ capture, dropped, sent }: Account): Loss[] {
       advice: "report this: no worker should ever die",
     },
     {
+      count: capture.unread,
+      what: "packets were captured and not read before the end",
+      advice: "raise --drain, or give xcopy more CPU (see --workers and --cpu-limit)",
+    },
+    {
       count: capture.inert,
       what: "packets passed while xcopy was stopped",
       advice: "find out what stopped it for more than 2 s",
@@ -252,8 +260,8 @@ function lostRequests({ turns, dropped }: Account): number {
 
 /** Requests that were captured and not delivered, or not captured for want of room; without what --limit left out. */
 export function lost(account: Account): number {
-  const { lost, inert, abandoned } = account.capture;
-  return lostRequests(account) + lost + inert + abandoned;
+  const { lost, inert, abandoned, unread } = account.capture;
+  return lostRequests(account) + lost + inert + abandoned + unread;
 }
 
 /** What was not taken because the user wants less than everything. */

@@ -1,4 +1,4 @@
-/** Workers that died while others go on: what is theirs is taken from them, and counted. */
+/** What workers leave behind: those that died while others go on, and what nobody had read when all had ended. */
 import { Control } from "../capture/control.ts";
 import { RingSet } from "../capture/ring-set.ts";
 import { releaseSessions } from "../engine/share.ts";
@@ -13,8 +13,10 @@ const ROUND = 65536;
 export class Deaths {
   /** Of all workers, by index. */
   readonly views: WorkerView[];
+  /** Captured packets that nobody had read when the worker had ended as it should. */
+  unread = 0;
   private readonly rings: RingSet[] = [];
-  private unreadSoFar = 0;
+  private abandonedSoFar = 0;
 
   constructor(private readonly configs: readonly DataPlaneConfig[]) {
     this.views = configs.map(({ shared }) => ({ shared: viewShared(shared), isDead: false }));
@@ -30,18 +32,29 @@ export class Deaths {
     this.views[worker]!.isDead = true;
     new Control(config.controlMap, worker).close(monotonicMicroseconds() / 1000);
     releaseSessions(new Int32Array(config.worker.words), worker);
-    this.rings.push(new RingSet(config.requestRings, config.requestRingBytes));
+    this.rings.push(ringsOf(config));
   }
 
-  /** Captured packets that a dead worker had not read. */
-  get unread(): number {
-    for (const rings of this.rings) {
-      let count: number;
-      do {
-        count = rings.drain(() => {}, ROUND);
-        this.unreadSoFar += count;
-      } while (count === ROUND);
-    }
-    return this.unreadSoFar;
+  /** Captured packets that a worker had not read when it died. */
+  get abandoned(): number {
+    for (const rings of this.rings) this.abandonedSoFar += drain(rings);
+    return this.abandonedSoFar;
   }
+
+  /** All workers have ended, as they should or before: counts what they leave. */
+  finish(): void {
+    for (const [worker, { isDead }] of this.views.entries()) {
+      if (!isDead) this.unread += drain(ringsOf(this.configs[worker]!));
+    }
+  }
+}
+
+function ringsOf({ requestRings, requestRingBytes }: DataPlaneConfig): RingSet {
+  return new RingSet(requestRings, requestRingBytes);
+}
+
+function drain(rings: RingSet): number {
+  let all = 0;
+  for (let count = ROUND; count === ROUND; all += count) count = rings.drain(() => {}, ROUND);
+  return all;
 }

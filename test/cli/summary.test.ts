@@ -58,6 +58,7 @@ test("every counter has its field", () => {
     inert: 109,
     unsampled: 110,
     abandoned: 111,
+    unread: 112,
   };
   expect(account(counters, capture)).toEqual({
     mode: "direct",
@@ -68,6 +69,7 @@ test("every counter has its field", () => {
       bytes: 102,
       lost: 103,
       abandoned: 111,
+      unread: 112,
       pure_acks: 105,
       duplicates: 106,
       fragments: 107,
