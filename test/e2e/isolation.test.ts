@@ -1,6 +1,5 @@
 /** On a busy host the copy is the one that starves: production gets all its answers, and what is not copied is counted. */
 import { afterAll, afterEach, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
-import { TARGET } from "../../src/demo/network.ts";
 import { brokenConnections } from "../support/capture.ts";
 import { compareContents } from "../support/compare.ts";
 import { createLab, type Lab } from "../support/lab.ts";
@@ -37,7 +36,6 @@ for (const workers of [1, 2]) {
     // Each request is one packet; what is in none of these counts is none.
     const { unread, inert } = report.capture;
     expect(report.turns.captured + lost + unread + inert).toBeGreaterThanOrEqual(COUNT);
-    console.log(report.cpu, report.seconds, report.capture, report.turns);
     const comparison = compareContents(await contentsOf(online), await contentsOf(target));
     expect(comparison).toMatchObject({ doubled: [], foreign: [] });
     expect(faultsOf(copy.reports())).toEqual([]);
