@@ -19,10 +19,16 @@ export const MOST_WORKERS = 64;
 export class Control {
   readonly #words: Int32Array;
 
-  /** `map` is the descriptor of the map `control`, `worker` the index of the worker. */
+  /**
+   * `map` is the descriptor of the map `control`, `worker` the index of the worker; -1: there are no programs, and sockets
+   * alone ask here.
+   */
   constructor(map: number, worker = 0) {
-    const page = mapShared(map, PAGE_SIZE, PROT_READ | PROT_WRITE);
-    this.#words = new Int32Array(page.buffer, worker * BYTES, BYTES / 4);
+    const memory =
+      map < 0
+        ? new ArrayBuffer(MOST_WORKERS * BYTES)
+        : mapShared(map, PAGE_SIZE, PROT_READ | PROT_WRITE).buffer;
+    this.#words = new Int32Array(memory, worker * BYTES, BYTES / 4);
   }
 
   /** Says that user space is alive; `ms` is CLOCK_MONOTONIC in milliseconds. */
@@ -48,6 +54,11 @@ export class Control {
   setSample(share: number): void {
     // 2^32 does not fit: of a share of 0 one flow in four thousand million is captured.
     this.#words[LEFT_OUT] = Math.min(0xffffffff, Math.round((1 - share) * 2 ** 32)) | 0;
+  }
+
+  /** Flows with a hash below this are not captured, 0 to 2^32 - 1. */
+  get leftOut(): number {
+    return this.#words[LEFT_OUT]! >>> 0;
   }
 
   get waiting(): boolean {

@@ -1,24 +1,23 @@
 /** What a plan means for the kernel programs and for the data plane. */
 import { readFileSync } from "node:fs";
-import {
-  type KernelCapture,
-  type KernelPath,
-  type KernelService,
-  loadKernelCapture,
-} from "../capture/kernel.ts";
+import type { Hook } from "../capture/attachments.ts";
+import { type KernelCapture, type KernelPath, loadKernelCapture } from "../capture/kernel.ts";
+import type { KernelService } from "../capture/services.ts";
+import type { SourceConfig } from "../capture/source.ts";
 import { readKey } from "../channel/key.ts";
 import type { CopyOptions } from "../config/copy.ts";
 import { labelOf } from "../config/transfer.ts";
-import type { CarriedLibrary } from "../native/libbpf.ts";
+import type { CarriedLibrary } from "../native/carried.ts";
 import type { ChannelConfig, TraceConfig } from "../worker/config.ts";
 import type { WholeConfig } from "../worker/share-out.ts";
 import type { Plan } from "./plan.ts";
 import { kernelPrograms } from "./programs.ts";
 
-/** Bytes of all rings of a kind together, as long as each has the least; each of several workers has part of the traffic. */
-const REQUEST_RINGS = { total: 32 << 20, least: 1 << 20 };
+/** Bytes of all rings of a kind together, as long as each has the least; -B says the total for requests. */
+const REQUEST_RING_LEAST = 256 << 10;
 const RESPONSE_RINGS = { total: 4 << 20, least: 256 << 10 };
-const SEVERAL = { requests: 256 << 10, responses: 64 << 10 };
+/** The least where several workers share the traffic, each with rings of its own. */
+const RESPONSE_RING_OF_SEVERAL = 64 << 10;
 
 /** Rings there will be, one per CPU: the highest number in the kernel's notation (`0-3,8`) plus one. */
 export function countCpus(possible: string): number {
@@ -45,23 +44,34 @@ export function kernelServices(plan: Plan): KernelService[] {
   );
 }
 
-/** Loads the kernel programs for a plan; nothing is attached yet. Throws a Failure (exit code 4 or 5). */
-export function loadKernel(plan: Plan, options: CopyOptions, libraries: CarriedLibrary[]): KernelCapture {
+/**
+ * Loads the kernel programs that a plan needs; nothing is attached yet. `hook`: how requests are captured, null if not by
+ * programs of the kernel. Null if none is needed. Throws a Failure (exit code 4 or 5).
+ */
+export function loadKernel(
+  plan: Plan,
+  options: CopyOptions,
+  libraries: CarriedLibrary[],
+  hook: "auto" | Hook | null,
+): KernelCapture | null {
+  const isDirect = plan.intercepts.length === 0;
+  if (hook === null && !isDirect) return null;
+  const { bufferBytes, snaplen, direction } = options.capture;
   const workers = plan.workers.count;
   const rings = workers * countCpus(readFileSync("/sys/devices/system/cpu/possible", "utf8"));
-  const leastOf = (least: number, several: number) => (workers === 1 ? least : several);
-  const requestLeast = leastOf(REQUEST_RINGS.least, SEVERAL.requests);
-  const responseLeast = leastOf(RESPONSE_RINGS.least, SEVERAL.responses);
+  const responseLeast = workers === 1 ? RESPONSE_RINGS.least : RESPONSE_RING_OF_SEVERAL;
   return loadKernelCapture({
     ...kernelPrograms(),
     libraries,
-    services: kernelServices(plan),
-    paths: plan.intercepts.length > 0 ? [] : (plan.paths as KernelPath[]),
+    services: hook === null ? null : kernelServices(plan),
+    paths: isDirect ? (plan.paths as KernelPath[]) : null,
     mark: options.mark,
     workers,
-    requestRingBytes: ringBytes({ ...REQUEST_RINGS, least: requestLeast }, rings),
+    snaplen,
+    isOutgoing: direction === "out",
+    requestRingBytes: ringBytes({ total: bufferBytes, least: REQUEST_RING_LEAST }, rings),
     responseRingBytes: ringBytes({ ...RESPONSE_RINGS, least: responseLeast }, rings),
-    hook: options.hook,
+    hook: hook ?? "auto",
   });
 }
 
@@ -76,20 +86,23 @@ function channelConfig(plan: Plan, options: CopyOptions): ChannelConfig | null {
   };
 }
 
-/** What all workers of the data plane are told; `trace`: where recorded requests come from. */
+/**
+ * What all workers of the data plane are told: where requests come from, live (`source`) or recorded (`trace`), and answers
+ * (`kernel`).
+ */
 export function dataPlaneConfig(
   plan: Plan,
   options: CopyOptions,
-  kernel: KernelCapture,
+  kernel: KernelCapture | null,
+  source: SourceConfig | null,
   trace: TraceConfig | null = null,
 ): WholeConfig {
   return {
-    requestRings: kernel.requestRings,
-    responseRings: kernel.responseRings,
-    requestRingBytes: kernel.requestRingBytes,
-    responseRingBytes: kernel.responseRingBytes,
-    controlMap: kernel.controlMap,
-    flowsMap: kernel.flowsMap,
+    source,
+    responseRings: kernel?.responseRings ?? [],
+    responseRingBytes: kernel?.responseRingBytes ?? 0,
+    controlMap: kernel?.controlMap ?? -1,
+    flowsMap: kernel?.flowsMap ?? -1,
     trace,
     users: options.trace.users,
     services: plan.services.map((service) => ({

@@ -32,7 +32,7 @@ export class Deaths {
     this.views[worker]!.isDead = true;
     new Control(config.controlMap, worker).close(monotonicMicroseconds() / 1000);
     releaseSessions(new Int32Array(config.worker.words), worker);
-    this.rings.push(ringsOf(config));
+    this.rings.push(...ringsOf(config));
   }
 
   /** Captured packets that a worker had not read when it died. */
@@ -44,13 +44,15 @@ export class Deaths {
   /** All workers have ended, as they should or before: counts what they leave. */
   finish(): void {
     for (const [worker, { isDead }] of this.views.entries()) {
-      if (!isDead) this.unread += drain(ringsOf(this.configs[worker]!));
+      if (isDead) continue;
+      for (const rings of ringsOf(this.configs[worker]!)) this.unread += drain(rings);
     }
   }
 }
 
-function ringsOf({ requestRings, requestRingBytes }: DataPlaneConfig): RingSet {
-  return new RingSet(requestRings, requestRingBytes);
+/** None where requests come from elsewhere. */
+function ringsOf({ source }: DataPlaneConfig): RingSet[] {
+  return source?.kind === "rings" ? [new RingSet(source.rings, source.ringBytes)] : [];
 }
 
 function drain(rings: RingSet): number {

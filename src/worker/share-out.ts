@@ -1,5 +1,6 @@
 /** What each worker gets of what all of them are told. */
 import { ofWorker } from "../capture/maps.ts";
+import type { SourceConfig } from "../capture/source.ts";
 import { shareWords } from "../engine/share.ts";
 import { monotonicMicroseconds } from "../native/libc.ts";
 import { workerOfPort } from "../wire/shard.ts";
@@ -20,6 +21,11 @@ export function haveOwnPorts(ports: readonly (readonly [number, number])[], work
   return owners.size === workers;
 }
 
+/** Sockets are read by one worker only. */
+function sourceOf(source: SourceConfig | null, worker: number, workers: number): SourceConfig | null {
+  return source?.kind === "rings" ? { ...source, rings: ofWorker(source.rings, worker, workers) } : source;
+}
+
 /** A configuration for each worker; `cpus`: by worker the CPU it runs on, or null; `cpuLimit`: as in WorkerConfig. */
 export function shareOut(
   whole: WholeConfig,
@@ -32,7 +38,7 @@ export function shareOut(
   return cpus.map((cpu, index) => ({
     ...whole,
     worker: { index, count, cpu, cpuLimit, words, since },
-    requestRings: ofWorker(whole.requestRings, index, count),
+    source: sourceOf(whole.source, index, count),
     responseRings: ofWorker(whole.responseRings, index, count),
     memory: Math.floor(whole.memory / count),
     shared: createShared(),

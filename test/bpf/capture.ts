@@ -123,7 +123,7 @@ export function loadForTest(options: Partial<KernelCaptureOptions> = {}): TestCa
     kernel,
     workers,
     control,
-    flows: new Flows(kernel.flowsMap, all.paths.length),
+    flows: new Flows(kernel.flowsMap, all.paths?.length ?? 0),
     requests,
     responses,
     beat: () => {

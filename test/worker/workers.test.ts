@@ -106,13 +106,13 @@ describe("the counts", () => {
 
 test("each worker gets its rings and its part of the memory, and the rest as it is", () => {
   const whole = {
-    requestRings: [10, 11, 12, 13, 14, 15],
+    source: { kind: "rings", rings: [10, 11, 12, 13, 14, 15], ringBytes: 4096 },
     responseRings: [20, 21, 22, 23, 24, 25],
     memory: 900,
     maxSessions: 50,
   } as unknown as WholeConfig;
   const configs = shareOut(whole, [4, null, 4], 1.5);
-  expect(configs.map(({ requestRings }) => requestRings)).toEqual([
+  expect(configs.map(({ source }) => source?.kind === "rings" && source.rings)).toEqual([
     [10, 13],
     [11, 14],
     [12, 15],
