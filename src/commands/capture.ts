@@ -91,6 +91,10 @@ function openBest(names: BackEnd[], plan: Plan, open: Open): OpenCapture {
       reasons.push(`not by ${name}: ${error.message}`);
     }
   }
+  if (plan.workers.count > 1 && first instanceof Failure && first.exitCode > 3) {
+    const fix = `${first.fix}, or leave --workers out: sockets, which need none of this, are read by one worker`;
+    throw new Failure(first.message, fix, first.exitCode);
+  }
   throw first;
 }
 

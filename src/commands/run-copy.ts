@@ -10,7 +10,6 @@ import { createLog, type Log } from "../ops/log.ts";
 import { report } from "../ops/report.ts";
 import { createStatus, renderStatus, type Status } from "../ops/status.ts";
 import { type ReturnPath, renderSummary, takeAccount } from "../ops/summary.ts";
-import { Deaths } from "../worker/deaths.ts";
 import type { InterceptState } from "../worker/intercepts.ts";
 import { shareOut } from "../worker/share-out.ts";
 import type { DataPlane } from "../worker/start.ts";
@@ -25,10 +24,13 @@ import { tryOthersPlainly } from "./plain-try.ts";
 import { copiesOf, type Plan } from "./plan.ts";
 import { applyScheduling } from "./scheduling.ts";
 import { listenForStop, type StopRequests } from "./stop.ts";
+import { causeOf, watchWorkers } from "./watch-workers.ts";
 
 /** ms that the data plane may take, beyond the drain, to end, and between two looks for interfaces that came or went. */
 const PATIENCE = 1000;
 const FOLLOW_INTERVAL = 2000;
+/** ms that it may take to end at once. */
+const LAST_WORDS = 200;
 
 const MARK_LOST =
   "The mark on SYNs (TCP option 253) is lost on the way to the target: each connection is announced to the intercept instead, which costs a round trip.";
@@ -162,23 +164,14 @@ async function copyUntilStopped(
   plane.drain(drain * 1000);
   await Promise.race([plane.ended, stop.second, Bun.sleep(drain * 1000 + PATIENCE)]);
   plane.stop();
+  // What was counted last is told then.
+  await Promise.race([plane.ended, stop.second, Bun.sleep(LAST_WORDS)]);
 }
 
 function announce(plan: Plan, { description }: RequestInput): string {
   const { count } = plan.workers;
   const workers = count > 1 ? `, by ${count} workers` : "";
   return `copying ${plan.services.map(labelOf).join(", ")}, ${description}${workers}`;
-}
-
-const causeOf = (error: unknown): string =>
-  error instanceof Error ? (error.stack ?? error.message) : String(error);
-
-/** What to say when a worker has died and others go on. */
-function obituary(worker: number, { workers }: Plan, error: Error): string {
-  return (
-    `Cannot go on with worker ${worker + 1} of ${workers.count}: it died: ${causeOf(error)}\n` +
-    `Its connections are not copied any more, those of the others are. This is a bug in ${renderVersion()}: please report it.`
-  );
 }
 
 /** The recordings, when each was found to be one; null if a signal came first, as a pipe may be silent for long. */
@@ -210,14 +203,12 @@ async function copy(
   }
   const whole = dataPlaneConfig(plan, options, kernel, source.source, source.trace);
   const configs = shareOut(whole, plan.workers.cpus, options.scheduling.cpuLimit);
-  const deaths = new Deaths(configs);
+  const watch = watchWorkers(configs, log);
+  const { deaths } = watch;
   const path = returnPathOf(plan);
   const plane = startWorkers(configs, {
     onIntercept: watchIntercepts(plan, path, log, !options.force),
-    onDeath: (worker, error, othersGoOn) => {
-      deaths.add(worker);
-      if (othersGoOn) log.error(obituary(worker, plan, error));
-    },
+    onDeath: watch.onDeath,
   });
   if (!(await begin(plan, options, source, plane, console_))) {
     plane.stop();
@@ -230,10 +221,11 @@ async function copy(
   const take = () => {
     const use = { ...process.cpuUsage(), rss: process.memoryUsage.rss() };
     const counts = source.counts();
-    const abandoned = (counts.abandoned ?? 0) + deaths.abandoned;
+    const abandoned = (counts.abandoned ?? 0) + deaths.countAbandoned();
     const capture = { ...counts, abandoned, unread: deaths.unread };
     return takeAccount((performance.now() - start) / 1000, deaths.views, capture, use, copies, path);
   };
+  watch.start();
   const endReport = report(options, status, take, renderStatus);
   let hasEnded = false;
   const noteEnd = () => {
@@ -249,6 +241,7 @@ async function copy(
     );
     exitCode = 1;
   }
+  watch.stop();
   if (deaths.any) exitCode = 1;
   if (hasEnded) deaths.finish();
   endReport();

@@ -36,7 +36,7 @@ export class Deaths {
   }
 
   /** Captured packets that a worker had not read when it died. */
-  get abandoned(): number {
+  countAbandoned(): number {
     for (const rings of this.rings) this.abandonedSoFar += drain(rings);
     return this.abandonedSoFar;
   }

@@ -111,8 +111,10 @@ function run(config: DataPlaneConfig, wake: number, handlers: LoopHandlers, clos
 
   /** Keeps quiet, but for signs of life, until there is CPU time for the next round. */
   const rest = (limit: CpuLimit): void => {
+    const told = Atomics.load(shared.command, 0);
     let span = limit.wait(monotonicMicroseconds(), cpuMicroseconds());
-    for (; span > 0 && Atomics.load(shared.command, 0) !== STOP; span = limit.wait(now, cpuMicroseconds())) {
+    for (; span > 0; span = limit.wait(now, cpuMicroseconds())) {
+      if (Atomics.load(shared.command, 0) !== told || (drainUntil > 0 && now >= drainUntil)) return;
       sleepMicroseconds(Math.min(span, REST));
       now = monotonicMicroseconds();
       chores.run(now);

@@ -98,7 +98,10 @@ export function startWorkers(
       await plane.ended;
     } catch (error) {
       alive--;
-      if (!isReady) throw error;
+      if (!isReady) {
+        for (const other of planes) other.stop();
+        throw error;
+      }
       stories.forget(worker);
       onDeath(worker, error as Error, alive > 0);
       if (alive === 0) throw error;

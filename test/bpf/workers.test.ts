@@ -121,6 +121,30 @@ describe.each([
   });
 });
 
+test("-r takes the same flows whatever the number of workers, and spreads them over all", () => {
+  const sampled = (own: TestCapture): { ports: number[]; perWorker: number[] } => {
+    own.beat();
+    for (const { control } of own.workers) control.setSample(0.3);
+    for (let port = 20000; port < 20600; port++) {
+      const frame = build({ source: "10.0.0.1", sourcePort: port, payload: 5, seq: 7 });
+      testRun(own.kernel.requestProgram, frame.bytes);
+    }
+    const records = own.workers.map(({ requests }) => take(requests));
+    const portOf = ({ bytes, tcp }: (typeof records)[0][0]) => new DataView(bytes.buffer).getUint16(tcp);
+    return { ports: records.flat().map(portOf).toSorted(), perWorker: records.map(({ length }) => length) };
+  };
+  const alone = loadForTest();
+  try {
+    const [one, several] = [sampled(alone), sampled(capture)];
+    expect(several.ports).toEqual(one.ports);
+    expect(one.ports.length).toBeGreaterThan(100);
+    for (const share of several.perWorker) expect(share).toBeGreaterThan(one.ports.length / WORKERS / 2);
+  } finally {
+    alone.kernel.detach();
+    for (const { control } of capture.workers) control.setSample(1);
+  }
+});
+
 describe("a worker that", () => {
   const requestOf = (worker: number, seq: number): Frame => {
     const source = "10.0.0.1";

@@ -7,7 +7,7 @@ import { brokenConnections } from "../support/capture.ts";
 import { compareContents, EXACTLY_ONCE } from "../support/compare.ts";
 import { startIntercept } from "../support/intercept.ts";
 import { createLab, type Lab } from "../support/lab.ts";
-import { startMortalCopy } from "../support/mortal-copy.ts";
+import { launchMortalCopy, startMortalCopy } from "../support/mortal-copy.ts";
 import { readRequests } from "../support/nginx.ts";
 import { contentsOf, startServices, TRANSFER, URL_ONLINE } from "../support/served.ts";
 import { createThird, setForwarding, THIRD } from "../support/third.ts";
@@ -264,6 +264,31 @@ test("when the last worker dies, xcopy ends with 1 and an account", async () => 
   expect(report.turns).toMatchObject({ captured: 1000, answered: 1000 });
   expect(report.workers!.map(({ died }) => died)).toEqual([true, true]);
   expect(report.sessions.active).toBe(0);
+  expectSums(copy.reports());
+});
+
+test("a worker that cannot even start ends all of them, with its reason", async () => {
+  await startServices(lab);
+  const copy = launchMortalCopy(lab, ["-x", TRANSFER, "--workers", "2"]);
+  copy.kill(1, "throw");
+  expect(await copy.running.exited).toBe(1);
+  expect(copy.running.errors.join("\n")).toContain("killed by the test");
+});
+
+test("a worker that stands still is said, its packets are counted, and xcopy can be ended", async () => {
+  await startServices(lab);
+  const copy = await startMortalCopy(lab, ["-x", TRANSFER, "--workers", "2", "--drain", "0"]);
+  const running = startLoad(lab, { url: URL_ONLINE, rate: 500, count: 4000, connections: 50 });
+  await copy.report("answers by both", ({ workers = [] }) =>
+    workers.every(({ turns }) => turns.answered > 50),
+  );
+  copy.kill(0, "hang");
+  await copy.running.line(/^warning: worker 1 of 2 stands still: /);
+  const standing = copy.reports().at(-1)!;
+  expect(await running.result).toMatchObject({ requests: 4000, errors: 0 });
+  const { report } = await copy.stop();
+  expect(report.capture.inert).toBeGreaterThan(standing.capture.inert);
+  expect(report.workers![1]!.turns.answered).toBeGreaterThan(standing.workers![1]!.turns.answered);
   expectSums(copy.reports());
 });
 

@@ -7,7 +7,9 @@ const load = Atomics.load as (array: Int32Array, index: number) => number;
 // What the loop asks in every round: what the main thread wants.
 Atomics.load = ((array: Int32Array, index: number) => {
   if (array.length === 2 && existsSync(file)) {
-    if (readFileSync(file, "utf8") === "exit") process.exit();
+    const how = readFileSync(file, "utf8");
+    if (how === "exit") process.exit();
+    if (how === "hang") Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);
     throw new Error("killed by the test");
   }
   return load(array, index);

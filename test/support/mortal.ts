@@ -1,6 +1,6 @@
 /**
  * Runs xcopy from its source with workers that can be killed one by one: a worker whose `FILE.N` (N from 0, in the order of
- * their start) appears throws, and one whose `FILE.N` says "exit" ends its thread without a word.
+ * their start) appears throws; if it says "exit" its thread is gone without a word, if it says "hang" it stands still.
  * usage: MORTAL=FILE bun mortal.ts WORD...
  */
 import { join } from "node:path";
