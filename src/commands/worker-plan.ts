@@ -1,7 +1,7 @@
 /** How many workers a run has and where they run. */
 import type { CopyOptions } from "../config/copy.ts";
 import { formatPorts, type PortRange } from "../config/ports.ts";
-import { formatCpus } from "../config/workers.ts";
+import { formatCpus, MOST_WORKERS } from "../config/workers.ts";
 import { Failure } from "../native/failure.ts";
 import { haveOwnPorts } from "../worker/share-out.ts";
 
@@ -13,7 +13,7 @@ export interface WorkerPlan {
   note: string;
 }
 
-/** Of the CPUs that nobody has set apart, half are left to the others; more workers than these have shown no gain. */
+/** Of the CPUs that nobody has set apart, half are left to the others; each worker has rings for every CPU. */
 const SHARE_OF_CPUS = 1 / 2;
 const MOST_CHOSEN = 8;
 
@@ -33,16 +33,17 @@ function choose(
   single: string,
 ): [count: number, note: string] {
   const { workers, cpus } = options.scheduling;
-  const wanted = workers ?? (cpus.length > 0 && !single ? cpus.length : 1);
+  const oneEach = Math.min(MOST_WORKERS, cpus.length);
+  const wanted = workers ?? (oneEach > 0 && !single ? oneEach : 1);
   if (wanted !== "auto") return [wanted, ""];
   const say = (count: number, why: string): [number, string] => [
     count,
     `--workers auto: ${count} worker${count > 1 ? "s" : ""}, ${why}`,
   ];
   if (single) return say(1, `because ${single}`);
-  if (cpus.length > 0) return say(cpus.length, "one for each CPU of --cpus");
+  if (cpus.length > 0) return say(oneEach, "one for each CPU of --cpus");
   const half = Math.max(1, Math.min(MOST_CHOSEN, Math.floor(usable.length * SHARE_OF_CPUS)));
-  return say(half, `as there are ${usable.length} CPUs`);
+  return say(half, `for ${usable.length} CPU${usable.length > 1 ? "s" : ""}`);
 }
 
 /**

@@ -23,15 +23,16 @@ test.each([
   ["--cpus 3,1", 4, [3, 1], ""],
   ["--workers 3 --cpus 2,1", 4, [2, 1, 2], ""],
   ["--workers 1 --cpus 2,1", 4, [2], ""],
-  ["--workers auto", 1, [null], "--workers auto: 1 worker, as there are 1 CPUs"],
-  ["--workers auto", 4, [null, null], "--workers auto: 2 workers, as there are 4 CPUs"],
+  ["--workers auto", 1, [null], "--workers auto: 1 worker, for 1 CPU"],
+  ["--workers auto", 4, [null, null], "--workers auto: 2 workers, for 4 CPUs"],
   ["--workers auto --cpus 0-2", 4, [0, 1, 2], "--workers auto: 3 workers, one for each CPU of --cpus"],
 ] as [string, number, (number | null)[], string][])('"%s" on %d CPUs', (words, count, expected, note) => {
   expect(plan(words, count)).toEqual({ count: expected.length, cpus: expected, note });
 });
 
-test("auto is at most 8", () => {
+test("auto is at most 8, one for each CPU at most 64", () => {
   expect(plan("--workers auto", 64).count).toBe(8);
+  expect(plan("--cpus 0-99", 128)).toMatchObject({ count: 64 });
 });
 
 describe("where only one can do it", () => {
