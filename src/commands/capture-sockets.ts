@@ -59,6 +59,7 @@ export function captureBySockets(name: SocketBackEnd, plan: Plan, options: CopyO
   const start = () => capture.start(plan.followsAll ? null : [...interfaces]);
   return {
     name,
+    wayOn: () => name,
     source: capture.source,
     attach(ifindexes) {
       for (const ifindex of ifindexes) interfaces.add(ifindex);
@@ -68,6 +69,7 @@ export function captureBySockets(name: SocketBackEnd, plan: Plan, options: CopyO
       interfaces.delete(ifindex);
       start();
     },
+    refresh() {},
     stop: capture.stop,
     counts: () => countsOf(capture.stats()),
     close: capture.close,

@@ -14,14 +14,18 @@ import type { Plan } from "./plan.ts";
 
 /** A back end that is open. */
 export interface Capture {
-  /** `tcx`, `xdp (native)`. */
+  /** `tcx`, `packet`. */
   readonly name: string;
+  /** How requests on an interface are captured, once it is attached: `XDP (generic)`. */
+  wayOn(ifindex: number): string;
   /** For the data plane. */
   readonly source: SourceConfig;
   /** Captures on these interfaces; may be called again for those that came later. Throws a Failure (1, 2, 3, 4, 5). */
   attach(ifindexes: number[]): void;
   /** An interface is gone. */
   forget(ifindex: number): void;
+  /** Goes along with what has changed of interfaces; called about every 2 s. */
+  refresh(): void;
   /** Nothing more is captured; what was can still be read. */
   stop(): void;
   counts(): Counts;
@@ -53,6 +57,9 @@ export interface OpenCapture {
   /** Why it is not the best: a line for each back end before it. */
   reasons: string[];
 }
+
+const XDP_COSTS =
+  "by XDP: sees packets before GRO has joined them, so more of them; has the card's LRO turned off, and some drivers take the link down for a moment; generic, each packet is copied first";
 
 type Open = (name: BackEnd) => OpenCapture;
 
@@ -102,11 +109,19 @@ function openBackEnd(
   options: CopyOptions,
   libraries: CarriedLibrary[],
 ): OpenCapture {
-  if (name === "tcx" || name === "clsact") {
-    // Of the two `auto` takes what the kernel has.
+  if (name === "tcx" || name === "clsact" || name === "xdp" || name === "xdp-generic") {
+    if (name.startsWith("xdp") && options.capture.direction === "out") {
+      throw new Failure(
+        `Cannot use --capture "${name}" with --direction "out": XDP sees only what comes in`,
+        "Leave --capture out, or use tcx, clsact, packet or pcap.",
+        2,
+      );
+    }
+    // Of tcx and clsact `auto` takes what the kernel has.
     const hook = options.capture.backEnd === "auto" ? "auto" : name;
     const kernel = loadKernel(plan, options, libraries, hook)!;
-    return { kernel, capture: captureByPrograms(kernel, options), reasons: [] };
+    const reasons = name.startsWith("xdp") ? [XDP_COSTS] : [];
+    return { kernel, capture: captureByPrograms(kernel, options), reasons };
   }
   if (name !== "packet" && name !== "raw") {
     throw new Failure(`Cannot use --capture "${name}": it is not there yet`, "Leave it out.", 5);

@@ -60,7 +60,8 @@ const HOOKS: Record<string, string | undefined> = {
   auto: "tcx, or clsact where the kernel has no tcx",
   tcx: "tcx",
   clsact: "clsact",
-  xdp: "XDP",
+  xdp: "XDP, in the driver where it can",
+  "xdp-generic": "generic XDP",
 };
 /** What the other back ends use in their place. */
 const SOCKETS: Record<string, string | undefined> = {

@@ -36,7 +36,9 @@ export function liveInput(plan: Plan, { capture, kernel }: OpenCapture): Request
   const attached = new Map(plan.interfaces.map(({ ifindex, name }) => [ifindex, name]));
   return {
     get description() {
-      return `captured by ${capture.name} on ${[...names].join(", ")}`;
+      const byWay = Map.groupBy(attached, ([ifindex]) => capture.wayOn(ifindex));
+      const parts = [...byWay].map(([way, those]) => `${way} on ${those.map(([, name]) => name).join(", ")}`);
+      return `captured by ${parts.join("; ")}`;
     },
     source: capture.source,
     trace: null,
@@ -53,6 +55,7 @@ export function liveInput(plan: Plan, { capture, kernel }: OpenCapture): Request
       );
       // One that cannot be attached to is not tried again and again.
       for (const { ifindex, name } of fresh) attached.set(ifindex, name);
+      capture.refresh();
       if (fresh.length > 0) capture.attach(fresh.map(({ ifindex }) => ifindex));
       return fresh.map(({ name }) => name);
     },

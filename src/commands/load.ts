@@ -1,7 +1,11 @@
 /** What a plan means for the kernel programs and for the data plane. */
 import { readFileSync } from "node:fs";
-import type { Hook } from "../capture/attachments.ts";
-import { type KernelCapture, type KernelPath, loadKernelCapture } from "../capture/kernel.ts";
+import {
+  type KernelCapture,
+  type KernelPath,
+  loadKernelCapture,
+  type RequestHook,
+} from "../capture/kernel.ts";
 import type { KernelService } from "../capture/services.ts";
 import type { SourceConfig } from "../capture/source.ts";
 import { readKey } from "../channel/key.ts";
@@ -50,7 +54,7 @@ export function loadKernel(
   plan: Plan,
   options: CopyOptions,
   libraries: CarriedLibrary[],
-  hook: "auto" | Hook | null,
+  hook: "auto" | RequestHook | null,
 ): KernelCapture | null {
   const isDirect = plan.intercepts.length === 0;
   if (hook === null && !isDirect) return null;

@@ -133,15 +133,22 @@ describe.each(Object.entries(BACK_ENDS))("%s", (_, { open, traits }) => {
     [{}, 65400],
     [V6, 65535 - 60],
   ];
-  test.each(large)("captures a packet in one piece: %j, %d bytes of payload", async (fields, size) => {
+  test.each(large)("captures a large packet: %j, %d bytes of payload", async (fields, size) => {
     const { bytes, ip } = frame({ ...fields, sourcePort: 51000, seq: size, payload: size });
     link.sendLarge(bytes, 1428);
-    const records = await settled(one);
-    expect(records.map(({ length }) => length)).toEqual([size]);
-    expect(Bun.hash(records[0]!.bytes)).toBe(Bun.hash(ip));
+    const records = sorted(await settled(one));
+    const payloads = records.map(({ bytes, payload }) => bytes.subarray(payload));
+    const headers = ip.length - size;
+    expect(Bun.hash(Buffer.concat(payloads))).toBe(Bun.hash(ip.subarray(headers)));
+    if (traits.seesJoined) {
+      expect(records.map(({ length }) => length)).toEqual([size]);
+      expect(records[0]!.bytes.subarray(0, headers)).toEqual(ip.subarray(0, headers));
+    } else {
+      expect(Math.max(...records.map(({ length }) => length))).toBe(1428);
+    }
   });
 
-  test("counts packets that are larger than a record can be", async () => {
+  test.if(traits.seesJoined)("counts packets that are larger than a record can be", async () => {
     link.sendLarge(frame({ ...V6, sourcePort: 51000, payload: 65536 - 60 }).bytes, 1428);
     expect(await settled(one)).toEqual([]);
     expect(one.counted()).toEqual({ oversize: 1, ...LAST_COUNTS });
