@@ -123,9 +123,6 @@ function openBackEnd(
     const reasons = name.startsWith("xdp") ? [XDP_COSTS] : [];
     return { kernel, capture: captureByPrograms(kernel, options), reasons };
   }
-  if (name !== "packet" && name !== "raw") {
-    throw new Failure(`Cannot use --capture "${name}": it is not there yet`, "Leave it out.", 5);
-  }
   const capture = captureBySockets(name, plan, options);
   try {
     return { kernel: loadKernel(plan, options, libraries, null), capture, reasons: [] };

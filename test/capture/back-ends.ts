@@ -3,6 +3,7 @@ import { Control } from "../../src/capture/control.ts";
 import { createSource } from "../../src/capture/create.ts";
 import type { RequestHook } from "../../src/capture/kernel.ts";
 import type { KernelService } from "../../src/capture/services.ts";
+import { openPcapCapture } from "../../src/capture/socket/pcap-capture.ts";
 import { openPacketCapture, openRawCapture, type SocketCapture } from "../../src/capture/socket/sockets.ts";
 import type { RequestSource } from "../../src/capture/source.ts";
 import { compileFilter } from "../../src/filter/compile.ts";
@@ -146,6 +147,7 @@ export const BACK_ENDS: Record<string, { open: Open; traits: Traits }> = {
   tcx: { open: byHook("tcx"), traits: EVERYTHING },
   clsact: { open: byHook("clsact"), traits: EVERYTHING },
   packet: { open: bySockets(openPacketCapture), traits: EVERYTHING },
+  pcap: { open: bySockets(openPcapCapture), traits: EVERYTHING },
   raw: { open: bySockets(openRawCapture), traits: { ...EVERYTHING, seesLink: false, seesLeaving: false } },
   xdp: { open: byHook("xdp"), traits: { ...EVERYTHING, seesLeaving: false, seesJoined: false } },
   "xdp-generic": { open: byHook("xdp-generic"), traits: { ...EVERYTHING, seesLeaving: false } },

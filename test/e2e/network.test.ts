@@ -66,7 +66,7 @@ const CASES: Case[] = [
   { name: "one interface", args: ["-x", `80-${TARGET}:8080`, "-i", "front"], url: `http://${ONLINE}` },
   { name: "one address", args: ["-x", `${ONLINE}:80-${TARGET}:8080`], url: `http://${ONLINE}` },
   { name: "a small MTU", args: ["-x", `80-${TARGET}:8080`, "-M", "600"], url: `http://${ONLINE}` },
-  ...["clsact", "packet", "raw", "xdp", "xdp-generic"].map((backEnd) => ({
+  ...["clsact", "packet", "raw", "pcap", "xdp", "xdp-generic"].map((backEnd) => ({
     name: `capture by ${backEnd}`,
     args: ["-x", `80-${TARGET}:8080`, "--capture", backEnd],
     url: `http://${ONLINE}`,

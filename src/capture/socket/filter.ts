@@ -40,7 +40,7 @@ const ETHERNET_HEADER = 14;
 /** Bytes that are taken of a packet of our own, so that it can be counted: fewer than any header has. */
 export const OWN_PACKET_BYTES = 1;
 /** Link layer headers in front of the bytes that -S counts. */
-const LINK_BYTES = 64;
+export const LINK_BYTES = 64;
 
 /** What a socket sees first: a packet socket the MAC header, a raw one the IP header, one of IPv6 the TCP header. */
 export type SocketKind = "packet" | "ip4" | "ip6";
