@@ -9,7 +9,7 @@ import type { CarriedLibrary } from "../native/libbpf.ts";
 import type { CaptureCounts } from "../ops/summary.ts";
 import { captureByPrograms } from "./capture-programs.ts";
 import { captureBySockets } from "./capture-sockets.ts";
-import { loadKernel } from "./load.ts";
+import { loadForAnswers, loadKernel } from "./load.ts";
 import type { Plan } from "./plan.ts";
 
 /** A back end that is open. */
@@ -84,9 +84,9 @@ function openBest(plan: Plan, open: Open): OpenCapture {
     try {
       opened = open(name);
       // Some of what can fail does so only there; nothing is captured before the data plane shows a sign of life.
-      if (opened.kernel) tryAttach(plan, opened.capture);
+      if (opened.capture.name === "tcx" || opened.capture.name === "clsact") tryAttach(plan, opened.capture);
       if (opened.capture.name === "clsact") reasons.push("not by tcx: this kernel has none");
-      return { ...opened, reasons };
+      return { ...opened, reasons: [...reasons, ...opened.reasons] };
     } catch (error) {
       opened?.capture.close();
       opened?.kernel?.detach();
@@ -124,8 +124,10 @@ function openBackEnd(
     return { kernel, capture: captureByPrograms(kernel, options), reasons };
   }
   const capture = captureBySockets(name, plan, options);
+  const reasons: string[] = [];
   try {
-    return { kernel: loadKernel(plan, options, libraries, null), capture, reasons: [] };
+    const kernel = loadForAnswers(plan, options, libraries, (reason) => reasons.push(reason));
+    return { kernel, capture, reasons };
   } catch (error) {
     capture.close();
     throw error;

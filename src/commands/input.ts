@@ -8,6 +8,7 @@ import { links } from "../native/netlink.ts";
 import type { CaptureCounts } from "../ops/summary.ts";
 import type { TraceConfig } from "../worker/config.ts";
 import { TRACE_READER } from "../worker/trace-entry.ts";
+import type { Answers } from "./answers.ts";
 import type { OpenCapture } from "./capture.ts";
 import { kernelServices } from "./load.ts";
 import type { Plan } from "./plan.ts";
@@ -31,7 +32,7 @@ export interface RequestInput {
 }
 
 /** Requests as they come in, by a back end that captures nothing yet. */
-export function liveInput(plan: Plan, { capture, kernel }: OpenCapture): RequestInput {
+export function liveInput(plan: Plan, { capture }: OpenCapture, answers: Answers): RequestInput {
   const names = new Set(plan.interfaces.map(({ name }) => name));
   const attached = new Map(plan.interfaces.map(({ ifindex, name }) => [ifindex, name]));
   return {
@@ -63,7 +64,7 @@ export function liveInput(plan: Plan, { capture, kernel }: OpenCapture): Request
     counts: () => ({
       ...capture.counts(),
       source: capture.name,
-      responsesLost: kernel?.stats().responseRingFull ?? 0,
+      responsesLost: answers.lost(),
     }),
     failures: async () => [],
   };

@@ -7,10 +7,12 @@ import {
   type RequestHook,
 } from "../capture/kernel.ts";
 import type { KernelService } from "../capture/services.ts";
+import type { ResponseSocketConfig } from "../capture/socket/response-source.ts";
 import type { SourceConfig } from "../capture/source.ts";
 import { readKey } from "../channel/key.ts";
 import type { CopyOptions } from "../config/copy.ts";
 import { labelOf } from "../config/transfer.ts";
+import { Failure } from "../native/failure.ts";
 import type { CarriedLibrary } from "../native/libbpf.ts";
 import type { ChannelConfig, DataPlaneConfig, TraceConfig } from "../worker/config.ts";
 import { createShared } from "../worker/shared.ts";
@@ -74,6 +76,25 @@ export function loadKernel(
   });
 }
 
+/**
+ * As `loadKernel` without requests, for answers alone. Where the kernel or the host cannot, that is said by `tell`, and null is
+ * what remains: they come by a socket then.
+ */
+export function loadForAnswers(
+  plan: Plan,
+  options: CopyOptions,
+  libraries: CarriedLibrary[],
+  tell: (reason: string) => void,
+): KernelCapture | null {
+  try {
+    return loadKernel(plan, options, libraries, null);
+  } catch (error) {
+    if (!(error instanceof Failure) || error.exitCode < 4) throw error;
+    tell(`answers by a packet socket, and kept from this host's TCP by netfilter: ${error.message}`);
+    return null;
+  }
+}
+
 function channelConfig(plan: Plan, options: CopyOptions): ChannelConfig | null {
   if (plan.intercepts.length === 0) return null;
   return {
@@ -92,11 +113,13 @@ export function dataPlaneConfig(
   kernel: KernelCapture | null,
   source: SourceConfig | null,
   trace: TraceConfig | null = null,
+  responseSocket: ResponseSocketConfig | null = null,
 ): DataPlaneConfig {
   return {
     source,
     responseRings: kernel?.responseRings ?? [],
     responseRingBytes: kernel?.responseRingBytes ?? 0,
+    responseSocket,
     controlMap: kernel?.controlMap ?? -1,
     flowsMap: kernel?.flowsMap ?? -1,
     trace,

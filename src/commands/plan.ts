@@ -2,6 +2,7 @@
 import { lookup } from "node:dns/promises";
 import { existsSync, readFileSync } from "node:fs";
 import { type Address, formatAddress, formatEndpoint, parseAddress } from "../config/address.ts";
+import { needsBpf } from "../config/capture.ts";
 import type { CopyOptions } from "../config/copy.ts";
 import { chooseInputs } from "../config/inputs.ts";
 import { type InterceptAddress, resolveIntercepts } from "../config/intercepts.ts";
@@ -62,7 +63,7 @@ export interface Host {
 }
 
 /** This host. A dry run sends nothing, changes nothing and needs no privileges. */
-export function thisHost({ mark, dryRun, force }: CopyOptions): Host {
+export function thisHost({ mark, dryRun, force, capture }: CopyOptions): Host {
   const sysctl = (name: string) => readFileSync(`/proc/sys/net/ipv4/${name}`, "utf8");
   return {
     lookup: (name) => lookup(name, { all: true }),
@@ -72,7 +73,7 @@ export function thisHost({ mark, dryRun, force }: CopyOptions): Host {
     localPorts: sysctl("ip_local_port_range"),
     reservedPorts: sysctl("ip_local_reserved_ports"),
     resolveEgress: async ({ bytes, family }) => {
-      if (!dryRun) requirePrivileges();
+      if (!dryRun) requirePrivileges("capture and send packets", needsBpf(capture));
       return resolveEgress(bytes, family, mark, !dryRun && !force);
     },
   };

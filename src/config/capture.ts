@@ -7,6 +7,11 @@ import { parseWhole } from "./number.ts";
 export const BACK_ENDS = ["tcx", "clsact", "packet", "raw", "pcap", "xdp", "xdp-generic"] as const;
 export type BackEnd = (typeof BACK_ENDS)[number];
 
+/** Whether nothing but eBPF will do. */
+export function needsBpf({ backEnd }: CaptureOptions): boolean {
+  return ["tcx", "clsact", "xdp", "xdp-generic"].includes(backEnd);
+}
+
 /** Whether requests come in to the services, or leave to them. */
 export type RequestDirection = "in" | "out";
 

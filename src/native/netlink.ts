@@ -309,8 +309,9 @@ function addressFamily(bytes: Uint8Array): number {
   throw new Error(`Cannot use an address of ${bytes.length} bytes: 4 (IPv4) or 16 (IPv6) are needed`);
 }
 
-/** Every network interface of this network namespace. */
+/** Every network interface of the network namespace that the thread is in now. */
 export function links(): Link[] {
+  closeSocket();
   return dump("list the interfaces", RTM_GETLINK, new Uint8Array(IFINFOMSG), (type, body) => {
     if (type !== RTM_NEWLINK || body.length < IFINFOMSG) return null;
     const view = new DataView(body.buffer, body.byteOffset, body.length);

@@ -21,7 +21,7 @@ export class Chores {
   constructor(
     private readonly config: DataPlaneConfig,
     private readonly control: Control,
-    private readonly source: RequestSource | null,
+    private readonly sources: (RequestSource | null)[],
     private readonly engine: Engine,
     private readonly injectors: Injector[],
     now: number,
@@ -40,7 +40,7 @@ export class Chores {
   run(now: number): void {
     if (now >= this.heartbeatAt) {
       this.control.heartbeat(now / 1000);
-      this.source?.count();
+      for (const source of this.sources) source?.count();
       this.heartbeatAt = now + HEARTBEAT_INTERVAL;
     }
     if (now >= this.rampAt) this.setSample(now);

@@ -68,6 +68,6 @@ export class PcapTable {
 
 function halves(mac: Uint8Array): [number, number] {
   const view = new DataView(new ArrayBuffer(6));
-  mac.subarray(0, 6).forEach((byte, index) => view.setUint8(index, byte));
+  for (const [index, byte] of mac.subarray(0, 6).entries()) view.setUint8(index, byte);
   return [view.getUint32(0), view.getUint16(4)];
 }
