@@ -1,5 +1,6 @@
 /** The kernel side of the capture: loads the BPF programs, attaches them, reads what they count. */
-import { BpfObject, type CarriedLibrary, fillArrayOfMaps, openLibbpf, updateMap } from "../native/libbpf.ts";
+import type { CarriedLibrary } from "../native/carried.ts";
+import { BpfObject, fillArrayOfMaps, openLibbpf, updateMap } from "../native/libbpf.ts";
 import { libc } from "../native/libc.ts";
 import { type Link, links } from "../native/netlink.ts";
 import { Attachments, type Hook } from "./attachments.ts";

@@ -5,7 +5,7 @@ import { Learned } from "../intercept/flow-maps.ts";
 import { endLingeringGuards } from "../intercept/guard.ts";
 import { type InterceptService, loadIntercept } from "../intercept/kernel.ts";
 import { makeRule, type Rule } from "../intercept/rule.ts";
-import type { CarriedLibrary } from "../native/libbpf.ts";
+import type { CarriedLibrary } from "../native/carried.ts";
 import { libc } from "../native/libc.ts";
 import { links } from "../native/netlink.ts";
 import { openQueue } from "../native/nfqueue.ts";

@@ -103,6 +103,8 @@ function watchIntercepts(
   };
 }
 
+const NOTHING_YET = "ended before the first request";
+
 /** Waits for the data plane and, without --force, judges what it found; then captures. False if a signal came first. */
 async function begin(
   plan: Plan,
@@ -165,6 +167,16 @@ function announce(plan: Plan, { description }: RequestInput): string {
   return `copying ${plan.services.map(labelOf).join(", ")}, ${description}`;
 }
 
+/** The recordings, when each was found to be one; null if a signal came first, as a pipe may be silent for long. */
+function readRecorded(
+  plan: Plan,
+  options: CopyOptions,
+  { log, stop }: Console,
+): Promise<RequestInput | null> {
+  const found = recordedInput(plan, options, (text) => log.warn(text));
+  return Promise.race([found, stop.first.then(() => null)]);
+}
+
 /** What of a recording could not be read; not waited for when it was not to be read to its end. */
 async function failuresOf(source: RequestInput, stop: StopRequests): Promise<Failure[]> {
   return stop.count() > 0 ? [] : await source.failures();
@@ -187,7 +199,7 @@ async function copy(
   const plane = startDataPlane(config, watchIntercepts(plan, path, log, !options.force));
   if (!(await begin(plan, options, source, plane, console_))) {
     plane.stop();
-    log.info("ended before the first request");
+    log.info(NOTHING_YET);
     return 0;
   }
   log.info(announce(plan, source));
@@ -230,8 +242,11 @@ export async function runCopy(options: CopyOptions, plan: Plan): Promise<number>
   let closeCapture: (() => void) | undefined;
   try {
     for (const warning of plan.warnings) log.warn(warning);
-    const recorded =
-      plan.files.length > 0 ? await recordedInput(plan, options, (text) => log.warn(text)) : null;
+    const recorded = plan.files.length > 0 ? await readRecorded(plan, options, { status, log, stop }) : null;
+    if (stop.count() > 0) {
+      log.info(NOTHING_YET);
+      return 0;
+    }
     release = claimPorts(plan.paths, plan.ports);
     const libraries = await carriedLibraries();
     for (const what of [...removeLeftovers(libraries), ...removeStaleRules()])
