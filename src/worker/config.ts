@@ -19,6 +19,9 @@ export interface EgressConfig {
   nextHopMac: Uint8Array;
   /** Largest IP packet. */
   mtu: number;
+  /** Whether the user named the interface, which routes do not change then; and the MAC address of the next hop. */
+  isBound?: boolean;
+  hasFixedMac?: boolean;
 }
 
 /** A target as seen from one local address: the flows between the two are told apart by our port alone. */
