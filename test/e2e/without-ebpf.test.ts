@@ -162,6 +162,18 @@ test("what a killed one left is removed by cleanup, and by the next start", asyn
   expect(rules()).toBe(before);
 });
 
+test("--capture pcap without a libpcap is an error that says so", async () => {
+  const hide =
+    'for file in $(ldconfig -p | sed -n "s/.*=> \\(.*libpcap.*\\)/\\1/p"); do mount --bind /dev/null "$file"; done; exec "$@"';
+  const { code, errors } = await runXcopy(
+    lab,
+    ["copy", "-x", `80-${TARGET}:8080`, "--force", "--capture", "pcap"],
+    ["unshare", "-m", "sh", "-c", hide, "sh"],
+  );
+  expect(errors).toContain('Cannot capture by libpcap: there is no "libpcap.so.0.8"');
+  expect(code).toBe(5);
+});
+
 test("a back end that needs eBPF is an error that says what is missing", async () => {
   for (const backEnd of ["tcx", "clsact", "xdp", "xdp-generic"]) {
     const { code, errors } = await runXcopy(
