@@ -72,14 +72,14 @@ static __always_inline __u32 think_time(const struct segment *segment, __u32 has
 /* Whether a segment is a request to capture, and the record of it; counts why not. */
 static __always_inline int is_wanted(const struct segment *segment,
                                      const struct addresses *addresses, int is_to_host,
-                                     __u32 ifindex, struct record *header) {
+                                     __u32 ifindex, __u32 worker, struct record *header) {
     struct service key = {.port = segment->destination_port, .family = segment->family};
     __u32 *index = look_up_service(&key, addresses->destination, is_to_host);
     if (!index)
         return 0;
     __u64 now_us = bpf_ktime_get_ns() / 1000;
-    if (!alive(now_us)) {
-        add(INERT, 1);
+    if (!alive(now_us, worker)) {
+        count_inert(worker);
         return 0;
     }
     if (segment->length > MAX_CAPTURE) {
@@ -87,7 +87,7 @@ static __always_inline int is_wanted(const struct segment *segment,
         return 0;
     }
     __u32 hash = flow_hash(segment, addresses);
-    if (is_left_out(hash)) {
+    if (is_left_out(hash, worker)) {
         add(UNSAMPLED, 1);
         return 0;
     }
@@ -140,9 +140,10 @@ int xcopy_request(struct __sk_buff *skb) {
     if (read_addresses(skb, &segment, &addresses))
         return PASS;
     struct record header;
+    __u32 worker = worker_of_client(&addresses, segment.source_port);
     int is_to_host = requests_leave || skb->pkt_type == PACKET_HOST;
-    if (is_wanted(&segment, &addresses, is_to_host, skb->ifindex, &header))
-        count_request(put_whole(skb, &header, &segment), &segment);
+    if (is_wanted(&segment, &addresses, is_to_host, skb->ifindex, worker, &header))
+        count_request(put_whole(skb, &header, &segment, worker), &segment);
     return PASS;
 }
 
@@ -159,8 +160,10 @@ int xcopy_request_xdp(struct xdp_md *frame) {
     if (read_frame_addresses(frame, &segment, &addresses))
         return XDP_PASS;
     struct record header;
-    if (is_wanted(&segment, &addresses, is_to_interface(frame), frame->ingress_ifindex, &header))
-        count_request(put_whole_frame(frame, &header, &segment), &segment);
+    __u32 worker = worker_of_client(&addresses, segment.source_port);
+    __u32 ifindex = frame->ingress_ifindex;
+    if (is_wanted(&segment, &addresses, is_to_interface(frame), ifindex, worker, &header))
+        count_request(put_whole_frame(frame, &header, &segment, worker), &segment);
     return XDP_PASS;
 }
 

@@ -55,8 +55,8 @@ static __always_inline int read_frame_addresses(struct xdp_md *frame, const stru
 }
 
 /* As `put`, of frames in several buffers too (Linux 5.18). */
-static __always_inline int put_bytes(struct xdp_md *frame, void *ring, const struct record *header,
-                                     __u32 offset, const __u32 space) {
+static __always_inline int put_bytes(struct xdp_md *frame, void *ring, __u32 worker,
+                                     const struct record *header, __u32 offset, const __u32 space) {
     struct record *record = bpf_ringbuf_reserve(ring, sizeof(*record) + space, 0);
     if (!record)
         return -1;
@@ -69,7 +69,7 @@ static __always_inline int put_bytes(struct xdp_md *frame, void *ring, const str
     if (!captured || bpf_xdp_load_bytes(frame, offset, record + 1, captured))
         goto malformed;
     bpf_ringbuf_submit(record, BPF_RB_NO_WAKEUP);
-    wake(ring);
+    wake(ring, worker);
     return 0;
 
 malformed:
@@ -77,12 +77,12 @@ malformed:
     return 1;
 }
 
-static __always_inline int put_sized(struct xdp_md *frame, void *ring, const struct record *header,
-                                     __u32 offset) {
+static __always_inline int put_sized(struct xdp_md *frame, void *ring, __u32 worker,
+                                     const struct record *header, __u32 offset) {
     __u32 bytes = header->captured;
 #define UP_TO(space)                                                                               \
     if (bytes <= (space))                                                                          \
-    return put_bytes(frame, ring, header, offset, space)
+    return put_bytes(frame, ring, worker, header, offset, space)
     UP_TO(128);
     UP_TO(256);
     UP_TO(512);
@@ -97,11 +97,11 @@ static __always_inline int put_sized(struct xdp_md *frame, void *ring, const str
 
 /* As `put_whole`. */
 static __always_inline int put_whole_frame(struct xdp_md *frame, const struct record *header,
-                                           const struct segment *segment) {
-    void *ring = ring_of_this_cpu();
+                                           const struct segment *segment, __u32 worker) {
+    void *ring = ring_of_this_cpu(worker);
     if (!ring)
         return 1;
-    int result = put_sized(frame, ring, header, segment->ip);
+    int result = put_sized(frame, ring, worker, header, segment->ip);
     if (result < 0)
         count_lost(header->ifindex);
     return result;

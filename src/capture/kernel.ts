@@ -6,7 +6,7 @@ import { type Link, links } from "../native/netlink.ts";
 import { Attachments, type Hook } from "./attachments.ts";
 import type { Kind } from "./clsact.ts";
 import { KERNEL_COUNTERS, type KernelCounter, type KernelStats, readStats } from "./counters.ts";
-import { addressKey, createRings, fillPorts, settings, words } from "./maps.ts";
+import { addressKey, createRings, fillPorts, settings, setWorkers, words } from "./maps.ts";
 import type { KernelService } from "./services.ts";
 import { XdpLinks, type XdpMode } from "./xdp-links.ts";
 
@@ -40,7 +40,9 @@ export interface KernelCaptureOptions {
   snaplen?: number;
   /** Whether requests leave this host: captured at egress, and services without address are anywhere. Default false. */
   isOutgoing?: boolean;
-  /** Bytes of each CPU's ring: powers of two, at least 4096. Requests of up to 64 KiB need at least 131072. */
+  /** How many workers share the flows; by default 1. */
+  workers?: number;
+  /** Bytes of each ring: powers of two, at least 4096. Requests of up to 64 KiB need at least 131072. */
   requestRingBytes: number;
   responseRingBytes: number;
   /** `auto`: tcx where the kernel has it. Responses never come by XDP. */
@@ -50,7 +52,10 @@ export interface KernelCaptureOptions {
 }
 
 export interface KernelCapture {
-  /** Descriptors of the ring buffers, one per possible CPU; empty for what was left out. */
+  /**
+   * Descriptors of the ring buffers, one per possible CPU and worker, those of a CPU in a row (see `ofWorker`); empty for
+   * what was left out.
+   */
   readonly requestRings: number[];
   readonly responseRings: number[];
   /** Bytes of each. */
@@ -119,9 +124,11 @@ export function loadKernelCapture(options: KernelCaptureOptions): KernelCapture 
   }
 
   try {
+    const { workers = 1 } = options;
+    for (const object of [request, response]) if (object) setWorkers(object, workers);
     if (!isXdp) request?.leaveOut("xcopy_request_xdp");
-    const requestRings = request ? createRings(request, options.requestRingBytes, rings) : [];
-    const responseRings = response ? createRings(response, options.responseRingBytes, rings) : [];
+    const requestRings = request ? createRings(request, options.requestRingBytes, rings, workers) : [];
+    const responseRings = response ? createRings(response, options.responseRingBytes, rings, workers) : [];
     if (request && services) loadRequest(request, services, requestRings, options);
     // What both have is that of the one that was loaded first.
     if (request && response) {

@@ -13,9 +13,11 @@ import { covers, type Lookup, resolveTransfers, type Service, type Target } from
 import { type ResolvedEgress, resolveEgress, sameEgress, type Way } from "../inject/egress.ts";
 import { Failure } from "../native/failure.ts";
 import { links } from "../native/netlink.ts";
+import { usableCpus } from "../native/scheduling.ts";
 import type { EgressConfig, PathConfig } from "../worker/config.ts";
 import { localTest } from "./local.ts";
 import { requirePrivileges } from "./privileges.ts";
+import { planWorkers, type WorkerPlan } from "./worker-plan.ts";
 
 /** A target and the ways to it. */
 export interface PlannedTarget extends Target {
@@ -28,6 +30,7 @@ export interface Plan {
   paths: PathConfig[];
   egresses: EgressConfig[];
   ports: PortRange[];
+  workers: WorkerPlan;
   /** Where answers are caught; empty: at this host's own address. */
   intercepts: InterceptAddress[];
   /** By path: the address that tries it, where answers are caught by an intercept. */
@@ -59,6 +62,8 @@ export interface Host {
   /** Texts of the sysctls net.ipv4.ip_local_port_range and ip_local_reserved_ports. */
   localPorts: string;
   reservedPorts: string;
+  /** The CPUs that xcopy may run on. */
+  cpus: number[];
   resolveEgress(target: Address, way: Way): Promise<ResolvedEgress>;
 }
 
@@ -72,6 +77,7 @@ export function thisHost({ mark, dryRun, force, capture }: CopyOptions): Host {
     isLocal: localTest(),
     localPorts: sysctl("ip_local_port_range"),
     reservedPorts: sysctl("ip_local_reserved_ports"),
+    cpus: usableCpus(),
     resolveEgress: async ({ bytes, family }, way) => {
       if (!dryRun) requirePrivileges("capture and send packets", needsBpf(capture));
       return resolveEgress(bytes, family, mark, !dryRun && !force, way);
@@ -294,6 +300,7 @@ export async function makePlan(options: CopyOptions, host: Host): Promise<Plan> 
     warnings.push(...leftOutFamilies(services));
   }
   const ports = choosePorts(options, host, warnings);
+  const workers = planWorkers(options, host.cpus, isLive, ports);
   const targets = targetsOf(services).map(({ target }) => target.address);
   const ways = await resolveTargets(services, options, host);
   const egresses: EgressConfig[] = [];
@@ -328,6 +335,7 @@ export async function makePlan(options: CopyOptions, host: Host): Promise<Plan> 
     paths,
     egresses,
     ports,
+    workers,
     intercepts,
     probeFrom: intercepts.length > 0 ? paths.map((path) => probeSource(path, options)) : [],
     keepsClientPorts,
