@@ -1,4 +1,5 @@
 /** How many workers a run has and where they run. */
+import { needsBpf } from "../config/capture.ts";
 import type { CopyOptions } from "../config/copy.ts";
 import { formatPorts, type PortRange } from "../config/ports.ts";
 import { formatCpus, MOST_WORKERS } from "../config/workers.ts";
