@@ -95,8 +95,11 @@ int xcopy_request(struct __sk_buff *skb) {
         return PASS;
     __u64 now_us = bpf_ktime_get_ns() / 1000;
     __u32 worker = worker_of_client(&addresses, segment.source_port);
+    int is_pure_ack = segment.length == segment.payload_offset &&
+                      !(segment.flags & (FLAG_SYN | FLAG_FIN | FLAG_RST));
     if (!alive(now_us, worker)) {
-        count_inert(worker);
+        if (!is_pure_ack || keep_acks)
+            add(is_dead(worker) ? ABANDONED : INERT, 1);
         return PASS;
     }
     if (segment.length > MAX_CAPTURE) {
@@ -108,9 +111,7 @@ int xcopy_request(struct __sk_buff *skb) {
         add(UNSAMPLED, 1);
         return PASS;
     }
-    if (segment.length == segment.payload_offset &&
-        !(segment.flags & (FLAG_SYN | FLAG_FIN | FLAG_RST)) &&
-        !remember_ack(&segment, hash, now_us)) {
+    if (is_pure_ack && !remember_ack(&segment, hash, now_us)) {
         if (!keep_acks) {
             add(PURE_ACKS, 1);
             return PASS;
