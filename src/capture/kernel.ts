@@ -124,7 +124,6 @@ export function loadKernelCapture(options: KernelCaptureOptions): KernelCapture 
   }
 
   try {
-    if (!isXdp) request?.leaveOut("xcopy_request_xdp");
     const { workers = 1 } = options;
     for (const object of [request, response]) if (object) setWorkers(object, workers);
     if (!isXdp) request?.leaveOut("xcopy_request_xdp");

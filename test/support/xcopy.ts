@@ -28,8 +28,6 @@ export interface CopyStart {
   /** What is run instead of the executable under test, and with what else in its environment. */
   command?: string[];
   env?: Record<string, string>;
-  /** A command that runs it. */
-  prefix?: string[];
 }
 
 /**
