@@ -90,7 +90,12 @@ describe.each(Object.entries(BACK_ENDS))("%s", (_, { open, traits }) => {
     ];
     for (const fields of others) link.send(frame(fields).bytes);
     const records = sorted(await settled(one));
-    expect(records.map(({ bytes, index }) => ({ bytes, index }))).toEqual(seen);
+    // Of IPv4 and IPv6 each in order: a raw socket has one of the two, and a clock of its own.
+    for (const version of [4, 6]) {
+      const ofVersion = ({ bytes }: { bytes: Uint8Array }) => bytes[0]! >> 4 === version;
+      const captured = records.filter(ofVersion).map(({ bytes, index }) => ({ bytes, index }));
+      expect(captured).toEqual(seen.filter(ofVersion));
+    }
     const bytes = seen.reduce((sum, { bytes }) => sum + bytes.length, 44);
     expect(one.counted()).toEqual({
       requestsCaptured: seen.length + 1,
