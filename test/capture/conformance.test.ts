@@ -294,6 +294,26 @@ describe.each(Object.entries(BACK_ENDS))("%s", (_, { open, traits }) => {
     },
   );
 
+  test("counts what finds no room", async () => {
+    const sent = 6000;
+    for (let seq = 1; seq <= sent; seq++) {
+      link.send(frame({ sourcePort: 20000 + (seq % 64), seq: seq * 1400, payload: 1400 }).bytes);
+    }
+    let [taken, captured, lost] = [0, 0, 0];
+    await until("all packets", () => {
+      taken += one.take().length;
+      const { requestsCaptured = 0, requestRingFull = 0 } = one.counted();
+      captured += requestsCaptured;
+      lost += requestRingFull;
+      return captured + lost >= sent;
+    });
+    taken += one.take().length;
+    expect(captured + lost).toBe(sent);
+    expect(taken).toBe(captured);
+    expect(lost).toBeGreaterThan(0);
+    expect(captured).toBeGreaterThan(0);
+  });
+
   test("goes on when an interface was down", async () => {
     link.host.ip("link", "set", "xcb", "down");
     link.host.ip("link", "set", "xcb", "up");
