@@ -79,8 +79,8 @@ const CASES: Case[] = [
   {
     name: "direct, few ports, short connections",
     workers: 3,
-    args: ["--ports", "20000-20599"],
-    load: { close: true },
+    args: ["--ports", "20000-21499"],
+    load: { close: true, rate: 500 },
   },
   { name: "target, keep-alive", workers: 2, way: ON_TARGET, seesClients: true },
   { name: "target, short connections", workers: 3, way: ON_TARGET, load: { close: true }, seesClients: true },
