@@ -16,8 +16,11 @@
 #include "ring.h"
 #include "state.h"
 #include "too-big.h"
+#include "whole.h"
 
 #define FLOW_WORDS (65536 / 64)
+/* Set in the index of a path whose responses are captured with their payload. */
+#define WITH_PAYLOAD 0x80000000
 
 struct path {
     __u8 target[16];
@@ -66,7 +69,7 @@ static __always_inline void capture_too_big(struct __sk_buff *skb) {
         return;
     __u32 *index = find_path(quoted.addresses.destination, quoted.addresses.source,
                              quoted.ports.destination, quoted.family);
-    if (!index || !is_ours(*index, quoted.ports.source))
+    if (!index || !is_ours(*index & ~WITH_PAYLOAD, quoted.ports.source))
         return;
     void *ring = ring_of_this_cpu();
     if (!ring)
@@ -76,11 +79,22 @@ static __always_inline void capture_too_big(struct __sk_buff *skb) {
         .think_us = 0xffffffff,
         .length = quoted.length,
         .captured = quoted.length < MAX_HEADERS ? quoted.length : MAX_HEADERS,
-        .index = *index,
+        .index = *index & ~WITH_PAYLOAD,
         .ifindex = skb->ifindex,
     };
     if (put(skb, ring, &header, network_offset(skb), MAX_HEADERS) < 0)
         add(RESPONSE_RING_FULL, 1);
+}
+
+/* A protocol module of user space reads what the target answers. */
+static __always_inline void capture_whole(struct __sk_buff *skb, const struct segment *segment,
+                                          __u32 path, __u64 now_us) {
+    if (segment->length > MAX_CAPTURE) {
+        add(OVERSIZE, 1);
+        return;
+    }
+    struct record header = whole_record(skb, segment, path, now_us);
+    count_response(put_whole(skb, &header, segment), segment);
 }
 
 SEC("tc")
@@ -98,14 +112,20 @@ int xcopy_response(struct __sk_buff *skb) {
         return PASS;
     __u32 *index =
         find_path(addresses.source, addresses.destination, segment.source_port, segment.family);
-    if (!index || !is_ours(*index, segment.destination_port))
+    if (!index)
+        return PASS;
+    __u32 path = *index & ~WITH_PAYLOAD;
+    if (!is_ours(path, segment.destination_port))
         return PASS;
     __u64 now_us = bpf_ktime_get_ns() / 1000;
     if (!alive(now_us)) {
         add(INERT, 1);
         return PASS;
     }
-    capture_headers(skb, &segment, *index, now_us);
+    if (*index & WITH_PAYLOAD)
+        capture_whole(skb, &segment, path, now_us);
+    else
+        capture_headers(skb, &segment, path, now_us);
     return DROP;
 }
 

@@ -23,13 +23,19 @@ export interface KernelPath {
   local: Uint8Array;
   target: Uint8Array;
   targetPort: number;
+  /** Whether responses are captured with their payload, or as headers. */
+  payload?: boolean;
 }
 
 export interface KernelCaptureOptions {
   /** The bytes of request.bpf.o and response.bpf.o. */
   requestObject: Uint8Array;
   responseObject: Uint8Array;
+  /** Of outgoing.bpf.o, where the beginnings of what services send to their clients are captured too. */
+  outgoingObject?: Uint8Array | undefined;
   services: KernelService[];
+  /** Of those, whose beginnings. */
+  outgoingServices?: KernelService[];
   /** The index of a path is its place in here. */
   paths: KernelPath[];
   /** SO_MARK of all that we send; 0: none. */
@@ -73,6 +79,12 @@ export interface KernelCapture {
 }
 
 const FLOW_WORDS_PER_PATH = 65536 / 64;
+/** As bpf/response.bpf.c has it. */
+const WITH_PAYLOAD = 2 ** 31;
+/** Maps of the request program that the one for what goes out uses; its records come in the same rings. */
+const OUTGOING_SHARED = ["control", "counters", "rings", "packets", "lost"];
+/** Bytes of a packet that goes out: headers, and what a module reads of an answer's beginning. */
+const OUTGOING_BYTES = 384;
 
 /**
  * Loads both programs without attaching them. Throws a Failure: 4 without privilege, 5 where the kernel or the host
@@ -82,6 +94,7 @@ export function loadKernelCapture(options: KernelCaptureOptions): KernelCapture 
   openLibbpf(options.libraries);
   const request = new BpfObject("request", options.requestObject);
   const response = new BpfObject("response", options.responseObject);
+  const outgoing = options.outgoingObject && new BpfObject("outgoing", options.outgoingObject);
   const rings: number[] = [];
   const attachments = new Attachments(options.hook);
 
@@ -93,6 +106,7 @@ export function loadKernelCapture(options: KernelCaptureOptions): KernelCapture 
     for (const fd of rings) libc.close(fd);
     request.close();
     response.close();
+    outgoing?.close();
   }
 
   try {
@@ -110,6 +124,13 @@ export function loadKernelCapture(options: KernelCaptureOptions): KernelCapture 
     response.setMaxEntries("flows", Math.max(1, options.paths.length) * FLOW_WORDS_PER_PATH);
     response.load();
 
+    if (outgoing) {
+      for (const map of OUTGOING_SHARED) outgoing.reuse(map, request.mapFd(map));
+      outgoing.setMaxEntries("services", Math.max(1, options.outgoingServices?.length ?? 0));
+      outgoing.setConstants(settings(options.mark, false, OUTGOING_BYTES));
+      outgoing.load();
+      fillServices(outgoing, options.outgoingServices ?? []);
+    }
     fillArrayOfMaps(request.mapFd("rings"), requestRings);
     fillArrayOfMaps(response.mapFd("rings"), responseRings);
     fillServices(request, options.services);
@@ -117,6 +138,7 @@ export function loadKernelCapture(options: KernelCaptureOptions): KernelCapture 
 
     const requestProgram = request.programFd("xcopy_request");
     const responseProgram = response.programFd("xcopy_response");
+    const outgoingProgram = outgoing?.programFd("xcopy_outgoing") ?? -1;
     return {
       requestRings,
       responseRings,
@@ -130,7 +152,10 @@ export function loadKernelCapture(options: KernelCaptureOptions): KernelCapture 
         return attachments.hook;
       },
       attachRequests(ifindexes) {
-        for (const ifindex of ifindexes) attachments.attach("request", requestProgram, ifindex);
+        for (const ifindex of ifindexes) {
+          attachments.attach("request", requestProgram, ifindex);
+          if (outgoing) attachments.attach("outgoing", outgoingProgram, ifindex);
+        }
       },
       attachResponses(ifindexes) {
         for (const ifindex of ifindexes) attachments.attach("response", responseProgram, ifindex);
@@ -160,8 +185,9 @@ export function fillServices(object: BpfObject, services: KernelService[]): void
 }
 
 function fillPaths(object: BpfObject, paths: KernelPath[]): void {
-  paths.forEach(({ target, local, targetPort, family }, index) => {
-    updateMap(object.mapFd("paths"), addressKey([target, local], targetPort, family), words(index));
+  paths.forEach(({ target, local, targetPort, family, payload }, index) => {
+    const value = payload ? index + WITH_PAYLOAD : index;
+    updateMap(object.mapFd("paths"), addressKey([target, local], targetPort, family), words(value));
   });
   fillPorts(
     object.mapFd("ports"),

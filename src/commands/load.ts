@@ -8,16 +8,19 @@ import {
 } from "../capture/kernel.ts";
 import { readKey } from "../channel/key.ts";
 import type { CopyOptions } from "../config/copy.ts";
+import { protocolFor } from "../config/protocol.ts";
 import { labelOf } from "../config/transfer.ts";
 import type { CarriedLibrary } from "../native/libbpf.ts";
 import type { ChannelConfig, DataPlaneConfig, TraceConfig } from "../worker/config.ts";
 import { createShared } from "../worker/shared.ts";
 import type { Plan } from "./plan.ts";
-import { kernelPrograms } from "./programs.ts";
+import { kernelPrograms, outgoingProgram } from "./programs.ts";
 
 /** Bytes of all rings of a kind together, as long as each has the least. */
 const REQUEST_RINGS = { total: 32 << 20, least: 1 << 20 };
 const RESPONSE_RINGS = { total: 4 << 20, least: 256 << 10 };
+/** Where responses are captured with their payload. */
+const READ_RESPONSE_RINGS = { total: 32 << 20, least: 1 << 20 };
 
 /** Rings there will be, one per CPU: the highest number in the kernel's notation (`0-3,8`) plus one. */
 export function countCpus(possible: string): number {
@@ -44,17 +47,35 @@ export function kernelServices(plan: Plan): KernelService[] {
   );
 }
 
+/** The paths whose responses a protocol module reads. */
+function pathsRead(plan: Plan, { protocols }: CopyOptions): Set<number> {
+  const services = plan.services.filter((service) => protocolFor(protocols, service) !== null);
+  return new Set(
+    services.flatMap(({ routes }) => routes.flatMap(({ targets }) => targets.flatMap(({ paths }) => paths))),
+  );
+}
+
 /** Loads the kernel programs for a plan; nothing is attached yet. Throws a Failure (exit code 4 or 5). */
 export function loadKernel(plan: Plan, options: CopyOptions, libraries: CarriedLibrary[]): KernelCapture {
   const cpus = countCpus(readFileSync("/sys/devices/system/cpu/possible", "utf8"));
+  const read = pathsRead(plan, options);
+  const services = kernelServices(plan);
+  const outgoingServices = services.filter(
+    ({ index }) => protocolFor(options.protocols, plan.services[index]!) === "mysql",
+  );
   return loadKernelCapture({
     ...kernelPrograms(),
+    outgoingObject: outgoingServices.length > 0 ? outgoingProgram() : undefined,
+    outgoingServices,
     libraries,
-    services: kernelServices(plan),
-    paths: plan.intercepts.length > 0 ? [] : (plan.paths as KernelPath[]),
+    services,
+    paths:
+      plan.intercepts.length > 0
+        ? []
+        : plan.paths.map((path, index) => ({ ...(path as KernelPath), payload: read.has(index) })),
     mark: options.mark,
     requestRingBytes: ringBytes(REQUEST_RINGS, cpus),
-    responseRingBytes: ringBytes(RESPONSE_RINGS, cpus),
+    responseRingBytes: ringBytes(read.size > 0 ? READ_RESPONSE_RINGS : RESPONSE_RINGS, cpus),
     hook: options.hook,
   });
 }
@@ -89,7 +110,9 @@ export function dataPlaneConfig(
     services: plan.services.map((service) => ({
       label: labelOf(service),
       routes: service.routes.map(({ targets }) => targets.map(({ weight, paths }) => ({ weight, paths }))),
+      protocol: protocolFor(options.protocols, service),
     })),
+    mysql: options.mysql,
     paths: plan.paths,
     egresses: plan.egresses,
     channel: channelConfig(plan, options),

@@ -160,7 +160,9 @@ async function copy(
   const config = dataPlaneConfig(plan, options, kernel, source.trace);
   const shared = viewShared(config.shared);
   const path = returnPathOf(plan);
-  const plane = startDataPlane(config, watchIntercepts(plan, path, log, !options.force));
+  const plane = startDataPlane(config, watchIntercepts(plan, path, log, !options.force), (text) =>
+    log.warn(text),
+  );
   if (!(await begin(plan, options, source, plane, console_))) {
     plane.stop();
     log.info("ended before the first request");

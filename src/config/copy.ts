@@ -1,12 +1,15 @@
 /** What the options of `xcopy copy` may be, and what each is without being given. */
 import { Failure } from "../native/failure.ts";
+import type { MysqlConfig } from "../worker/config.ts";
 import { type Address, parseAddress, unusable } from "./address.ts";
 import type { Arguments } from "./arguments.ts";
 import { MARK } from "./copy-command.ts";
 import { INTERCEPT_PORT, type Intercept, parseIntercepts } from "./intercepts.ts";
+import { MYSQL_OPTIONS, parseMysql } from "./mysql.ts";
 import { parseDecimal, parseMark, parseWhole, type Range } from "./number.ts";
 import { parsePool } from "./pool.ts";
 import { type Part, type PortRange, parsePart, parsePorts } from "./ports.ts";
+import { type ProtocolChoice, parseProtocols } from "./protocol.ts";
 import { parseRate, parseTrace, TRACE_OPTIONS, type TraceOptions } from "./trace.ts";
 import { parseTransfers, type Transfer } from "./transfer.ts";
 
@@ -78,6 +81,9 @@ export interface CopyOptions {
   force: boolean;
   hook: Hook;
   mark: number;
+  /** Which protocol module reads the sessions of a service. */
+  protocols: ProtocolChoice[];
+  mysql: MysqlConfig;
 }
 
 const MEGABYTE = 1 << 20;
@@ -203,5 +209,10 @@ export function parseCopy(args: Arguments): CopyOptions {
     force: args.has("force"),
     hook: parseHook(one("capture") ?? "auto"),
     mark: parseMark("--mark", one("mark") ?? MARK),
+    protocols: parseProtocols(
+      all("protocol"),
+      MYSQL_OPTIONS.some((name) => args.has(name)),
+    ),
+    mysql: parseMysql(args),
   };
 }

@@ -175,6 +175,7 @@ function closeAtGap(c: Context, s: number): void {
   }
   reset(c, s);
   dropStream(c, s, "gap");
+  c.protocols?.loseSync(s);
   const goesOn = skipGap(c, s);
   leaveConnection(c, s);
   c.makeReady(s);

@@ -77,6 +77,30 @@ export interface ServiceConfig {
   /** As the user wrote it, for messages. */
   label: string;
   routes: TargetConfig[][];
+  /** The protocol module of its sessions; null: none. */
+  protocol: ProtocolName | null;
+}
+
+export type ProtocolName = "http" | "mysql";
+
+/** A user of production, and as whom it logs in at the target. */
+export interface MysqlUser {
+  name: string;
+  target: string;
+  password: string;
+}
+
+/** What the module mysql is told. */
+export interface MysqlConfig {
+  users: MysqlUser[];
+  /** The target takes any login (--skip-grant-tables). */
+  skipGrant: boolean;
+  /** Of sessions whose login was not seen; "": none. */
+  database: string;
+  /** Only statements that cannot write are sent; none that define data; those about accounts and the server too. */
+  readOnly: boolean;
+  skipDdl: boolean;
+  accounts: boolean;
 }
 
 export interface DataPlaneConfig {
@@ -90,6 +114,7 @@ export interface DataPlaneConfig {
   controlMap: number;
   flowsMap: number;
   services: ServiceConfig[];
+  mysql: MysqlConfig;
   /** Null: live requests, from the rings. */
   trace: TraceConfig | null;
   /** Most connections at a time, the others wait; 0: no limit. */

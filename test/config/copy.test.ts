@@ -7,6 +7,15 @@ import { failing } from "./failing.ts";
 
 const parse = (...args: string[]) => parseCopy(parseArguments(COPY, ["-x", "80-10.0.0.2", ...args]));
 
+const NO_MYSQL = {
+  users: [],
+  skipGrant: false,
+  database: "",
+  readOnly: false,
+  skipDdl: false,
+  accounts: false,
+};
+
 test("what is not given has its default", () => {
   const { transfers, ...rest } = parse();
   expect(transfers.map(({ label }) => label)).toEqual(["80-10.0.0.2"]);
@@ -46,6 +55,8 @@ test("what is not given has its default", () => {
     force: false,
     hook: "auto",
     mark: 0x78637079,
+    protocols: [],
+    mysql: NO_MYSQL,
   });
 });
 
@@ -114,6 +125,8 @@ test("what is given is taken", () => {
     force: true,
     hook: "clsact",
     mark: 7,
+    protocols: [],
+    mysql: NO_MYSQL,
   });
 });
 
