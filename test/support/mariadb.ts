@@ -82,7 +82,17 @@ export async function startMariaDb(
     running: await begin(setUp.length > 0 ? [`--init-file=${directory}/set-up.sql`] : []),
     port,
     sql: (text) =>
-      run(namespace, "mariadb", "--no-defaults", "-uroot", `--socket=${socket}`, "-N", "-B", "-e", text).trim(),
+      run(
+        namespace,
+        "mariadb",
+        "--no-defaults",
+        "-uroot",
+        `--socket=${socket}`,
+        "-N",
+        "-B",
+        "-e",
+        text,
+      ).trim(),
     status: (name) => Number(server.sql(`SHOW GLOBAL STATUS LIKE '${name}'`).split("\t")[1]),
     stop: (signal) => server.running.stop(signal),
     async restart() {

@@ -282,7 +282,7 @@ export class MysqlSession implements ProtocolSession, ClientSink, TargetHandlers
       this.outlet.leaveOut();
       return;
     }
-    this.comparison.begin(this.captured++);
+    this.comparison.begin(this.captured++ - this.begun);
     this.outlet.begin(command | (slot << 8));
     this.outlet.write(bytes, at, at + HEADER + known);
   }
@@ -337,7 +337,7 @@ export class MysqlSession implements ProtocolSession, ClientSink, TargetHandlers
     if (!this.isInData) {
       this.isInData = true;
       this.isSending = true;
-      this.comparison.begin(this.captured++);
+      this.comparison.begin(this.captured++ - this.begun);
       this.outlet.begin(LOCAL_DATA);
       this.expect(LOCAL_DATA, undefined);
     }
