@@ -1,12 +1,12 @@
 /** MariaDB to MariaDB, with passwords of their own: the same commands and the same rows arrive. */
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
-import { readFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { ONLINE, TARGET } from "../../src/demo/network.ts";
 import { createLab, type Lab } from "../support/lab.ts";
 import { type MariaDb, startMariaDb } from "../support/mariadb.ts";
 import { startPool } from "../support/pool.ts";
 import { run } from "../support/process.ts";
-import { until } from "../support/until.ts";
 import { type Copy, faultsOf, startCopy } from "../support/xcopy.ts";
 
 setDefaultTimeout(60_000);
@@ -134,14 +134,158 @@ for (const [mode, threads] of [
   });
 }
 
-test("a pool that is older than xcopy, and a target that is restarted in the middle", async () => {
+test("a pool that is older than xcopy is picked up, what it had prepared is counted", async () => {
+  const pool = await startPool(lab, "shop", "online-1", 4);
+  await pool.rounds(1);
+  const copy = await startCopy(lab, [...TRANSFER, ...USERS, "--mysql-database", "shop"]);
+  await pool.rounds(2);
+  await copy.report("what it knows", ({ turns }) => turns.captured === 24 && turns.pending === 0);
+  const { report } = await copy.stop();
+  expect(faultsOf(copy.reports())).toEqual([]);
+  expect(report.sessions).toMatchObject({ midstream: 4, reconnected: 0 });
+  // Of each session: its first command, of which nobody knows where it began; then three executions and two queries.
+  expect(report.dropped).toMatchObject({ midstream: 4, protocol: 12 });
+  expect(report.mysql).toMatchObject({ logins: 4, left_out: { unknown_statement: 12 }, sent: { query: 8 } });
+});
+
+test("a target that is restarted gets logins, variables and prepared statements again", async () => {
+  for (const server of [online, target]) server.sql("TRUNCATE shop.pool");
+  const copy = await startCopy(lab, [...TRANSFER, ...USERS]);
   const pool = await startPool(lab, "shop", "online-1", 4);
   await pool.rounds(3);
-  target.sql(`INSERT INTO shop.pool SELECT seq, CONCAT('row ', seq), 2 * seq + 1 FROM shop.seq_1_to_12`);
-  const copy = await startCopy(lab, [...TRANSFER, ...USERS, "--mysql-database", "shop"]);
-  await pool.rounds(1);
-  await settled(copy);
-  console.log(JSON.stringify(copy.reports().at(-1)));
+  await copy.report("three rounds", ({ mysql, turns }) => mysql?.sent["query"] === 16 && turns.pending === 0);
+  await target.stop();
+  await target.restart();
+  await pool.rounds(2);
+  await copy.report("all rounds", ({ mysql, turns }) => mysql?.sent["query"] === 24 && turns.pending === 0);
+  const { report } = await copy.stop();
+  expect(faultsOf(copy.reports())).toEqual([]);
+  expect(target.sql("CHECKSUM TABLE shop.pool")).toBe(online.sql("CHECKSUM TABLE shop.pool"));
+  expect(report.mysql).toMatchObject({
+    logins: 8,
+    reconnected: 4,
+    restored: { statements: 8, variables: 4, failed: 0 },
+    left_out: { unknown_statement: 0, failed_statement: 0 },
+    errors: { only_target: 0, only_production: 0 },
+  });
+});
+
+test("an execution whose parameters were described before the restart is described again", async () => {
+  const options = [
+    "oltp_point_select",
+    "--db-driver=mysql",
+    `--mysql-host=${ONLINE}`,
+    "--mysql-ssl=off",
+    "--tables=1",
+  ];
+  const login = ["--mysql-user=shop", "--mysql-password=online-1", "--mysql-db=shop", "--table-size=100"];
+  const copy = await startCopy(lab, [...TRANSFER, ...USERS]);
+  run(lab.client, "sysbench", ...options, ...login, "prepare");
+  const load = lab.start(lab.client, [
+    "sysbench",
+    ...options,
+    ...login,
+    "--threads=4",
+    "--rate=200",
+    "--time=3",
+    "run",
+  ]);
+  await copy.report("executions", ({ mysql }) => (mysql?.answered["execute"] ?? 0) > 50);
+  await target.stop("SIGKILL");
+  await target.restart();
+  expect(await load.exited).toBe(0);
+  await copy.report(
+    "all answered",
+    ({ mysql, turns }) => (mysql?.reconnected ?? 0) >= 4 && turns.pending === 0,
+  );
+  const { report } = await copy.stop();
+  expect(faultsOf(copy.reports())).toEqual([]);
+  expect(report.mysql!.restored).toMatchObject({ statements: 4, failed: 0 });
+  expect(report.mysql!.left_out).toMatchObject({ failed_statement: 0, no_parameter_types: 0 });
+  expect(report.mysql!.errors.only_target).toBe(0);
+  expect(target.status("Com_stmt_execute")).toBeGreaterThan(50);
+});
+
+test("files, large packets, compression, several statements at once, and other users", async () => {
+  const file = join(lab.directory, "rows");
+  writeFileSync(file, Array.from({ length: 20_000 }, (_, row) => `${row + 1000}\n`).join(""));
+  const copy = await startCopy(lab, [...TRANSFER, ...USERS, "-m", "512"]);
+  client("shop", "online-1", `LOAD DATA LOCAL INFILE '${file}' INTO TABLE a`);
+  client("shop", "online-1", "CREATE TABLE big (x LONGTEXT)");
+  const sql = join(lab.directory, "big.sql");
+  writeFileSync(sql, `INSERT INTO big VALUES ('${"x".repeat(17 << 20)}');\n`);
+  client("shop", "online-1", `source ${sql}`, "--max-allowed-packet=64M");
+  client("shop", "online-1", "INSERT INTO a VALUES (500); SELECT COUNT(*) FROM a", "--compress");
+  client("shop", "online-1", `INSERT INTO big VALUES ('${"compress me ".repeat(1000)}')`, "--compress");
+  client(
+    "shop",
+    "online-1",
+    "INSERT INTO a VALUES (501)$$ CREATE PROCEDURE two() BEGIN SELECT 1; SELECT x FROM a; END$$ CALL two()$$ INSERT INTO a VALUES (502)",
+    "--delimiter=$$",
+  );
+  await copy.report(
+    "all",
+    ({ turns, mysql }) => (mysql?.sent["quit"] ?? 0) === 6 && turns.pending === 0,
+    20_000,
+  );
+  const { report } = await copy.stop();
+  expect(faultsOf(copy.reports())).toEqual([]);
+  expect(target.sql("CHECKSUM TABLE shop.a, shop.big")).toBe(online.sql("CHECKSUM TABLE shop.a, shop.big"));
+  expect(report.mysql).toMatchObject({ not_understood: 0, errors: { target: 0 } });
+  for (const server of [online, target]) server.sql("DROP TABLE shop.big; DROP PROCEDURE shop.two");
+});
+
+test("what must not be sent is not", async () => {
+  const copy = await startCopy(lab, [...TRANSFER, ...USERS, "--read-only"]);
+  client(
+    "shop",
+    "online-1",
+    "SELECT 1; INSERT INTO a VALUES (700); SELECT 2 FROM a LIMIT 1 FOR UPDATE; SELECT 3",
+  );
+  client(
+    "shop",
+    "online-1",
+    "/*!50000 DELETE */ FROM a WHERE x = 3; SET PASSWORD = PASSWORD('online-1'); DROP TABLE IF EXISTS none",
+  );
+  const before = target.sql("CHECKSUM TABLE shop.a");
+  await copy.report("all", ({ mysql }) => (mysql?.sent["quit"] ?? 0) === 2);
+  const { report } = await copy.stop();
+  expect(target.sql("CHECKSUM TABLE shop.a")).toBe(before);
+  expect(report.mysql!.left_out).toMatchObject({ write: 4, account: 1 });
+  expect(report.mysql!.sent["query"]).toBe(2);
+  expect(faultsOf(copy.reports())).toEqual([]);
+});
+
+test("logins that cannot be copied are said once and counted", async () => {
+  const copy = await startCopy(lab, [...TRANSFER, "-u", "shop@wrong"]);
+  for (let i = 0; i < 2; i++) {
+    client("shop", "online-1", "SELECT 1");
+    client("strong", "online-2", "SELECT 1");
+  }
+  await copy.report("all", ({ mysql }) => mysql?.refused === 2 && mysql.no_password === 2);
+  const { report } = await copy.stop();
+  expect(faultsOf(copy.reports())).toEqual([]);
+  expect(report.mysql).toMatchObject({ logins: 0 });
+  const said = copy.running.errors.filter((line) => /refuses|no password/.test(line));
+  expect(said).toEqual([
+    expect.stringContaining('the target refuses the login of the MySQL user "shop": 1045 Access denied'),
+    expect.stringContaining('no password is known for the MySQL user "strong"'),
+  ]);
+});
+
+test("another user, a file of users, and a target without passwords", async () => {
+  const file = join(lab.directory, "users");
+  writeFileSync(file, "# of production\nstrong>shop@target-1\n", { mode: 0o600 });
+  const copy = await startCopy(lab, [...TRANSFER, "--mysql-users", file]);
+  client("strong", "online-2", "INSERT INTO a VALUES (800)");
+  await copy.report("the row", ({ mysql, turns }) => mysql?.logins === 1 && turns.answered >= 1);
   await copy.stop();
-  console.log(copy.running.errors.slice(-14).join("\n"));
+  expect(target.sql("SELECT COUNT(*) FROM shop.a WHERE x = 800")).toBe("1");
+  await target.stop();
+  await target.restart(["--skip-grant-tables"]);
+  const second = await startCopy(lab, [...TRANSFER, "--mysql-skip-grant"]);
+  client("shop", "online-1", "INSERT INTO a VALUES (801)");
+  await second.report("the row", ({ mysql, turns }) => mysql?.logins === 1 && turns.answered >= 1);
+  await second.stop();
+  expect(target.sql("SELECT COUNT(*) FROM shop.a WHERE x = 801")).toBe("1");
 });

@@ -14,8 +14,8 @@ export interface MariaDb {
   /** Value of a global status variable. */
   status(name: string): number;
   stop(signal?: NodeJS.Signals): Promise<number>;
-  /** Starts it again, with the data it has. */
-  restart(): Promise<void>;
+  /** Starts it again, with the data it has and more arguments. */
+  restart(more?: string[]): Promise<void>;
 }
 
 export interface MariaDbOptions {
@@ -63,6 +63,7 @@ export async function startMariaDb(
     "--innodb-flush-log-at-trx-commit=0",
     "--max-connections=500",
     "--local-infile=1",
+    "--max-allowed-packet=64M",
     "--plugin-load-add=auth_ed25519",
     ...args,
   ];
@@ -95,8 +96,8 @@ export async function startMariaDb(
       ).trim(),
     status: (name) => Number(server.sql(`SHOW GLOBAL STATUS LIKE '${name}'`).split("\t")[1]),
     stop: (signal) => server.running.stop(signal),
-    async restart() {
-      server.running = await begin([]);
+    async restart(more = []) {
+      server.running = await begin(more);
     },
   };
   return server;
