@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-3-Clause */
 /*
- * On the ingress of every interface of the online host: copies what clients send to the services
- * into the rings. Never drops and never changes a packet.
+ * On the ingress of every interface of the online host (or on the egress of a client's): copies
+ * what clients send to the services into the rings. Never drops and never changes a packet.
  */
 #include <linux/bpf.h>
 #include <linux/if_packet.h>
@@ -42,7 +42,8 @@ struct {
 static __always_inline __u32 *find_service(struct __sk_buff *skb, const struct segment *segment,
                                            const struct addresses *addresses) {
     struct service key = {.port = segment->destination_port, .family = segment->family};
-    return look_up_service(&key, addresses->destination, skb->pkt_type == PACKET_HOST);
+    return look_up_service(&key, addresses->destination,
+                           requests_leave || skb->pkt_type == PACKET_HOST);
 }
 
 /* Remembers a pure ACK, or a SYN. Whether the ACK is the one that ends a handshake. */

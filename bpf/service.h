@@ -10,7 +10,7 @@
 #include "parse.h"
 
 struct service {
-    __u8 address[16]; /* zero: any address of this host */
+    __u8 address[16]; /* zero: any address of this host; of requests that leave it: any at all */
     __be16 port;
     __u16 family;
 };

@@ -11,5 +11,7 @@ const volatile __u32 own_mark = 0;
 const volatile __u32 keep_acks = 0;
 /* Bytes of a packet that are captured at most. */
 const volatile __u32 snaplen = 65535;
+/* 1: requests leave this host, to services that are anywhere. */
+const volatile __u32 requests_leave = 0;
 
 #endif

@@ -39,7 +39,7 @@ const MAY_IMPORT: Record<string, string[]> = {
   intercept: ["capture", "config", "wire", "native"],
   channel: ["config", "wire", "native"],
   record: ["capture", "wire", "native"],
-  capture: ["wire", "native"],
+  capture: ["filter", "wire", "native"],
   filter: ["native"],
   engine: ["wire", "protocol"],
   protocol: [],

@@ -3,7 +3,7 @@ import { Failure } from "../native/failure.ts";
 import { interfaceName } from "../native/filters.ts";
 import { bpfFailure, createTcxLink } from "../native/libbpf.ts";
 import { EINVAL, ENODEV, libc } from "../native/libc.ts";
-import { ClsactFilters, DIRECTIONS, type Kind } from "./clsact.ts";
+import { ClsactFilters, DIRECTIONS, isRequest, type Kind } from "./clsact.ts";
 
 export type Hook = "tcx" | "clsact";
 
@@ -63,10 +63,18 @@ export class Attachments {
   /** Takes the request programs off all interfaces. */
   detachRequests(): void {
     for (const link of this.#links.splice(0)) {
-      if (link.kind === "request") libc.close(link.fd);
+      if (isRequest(link.kind)) libc.close(link.fd);
       else this.#links.push(link);
     }
     this.#filters?.detachRequests();
+  }
+
+  /** Closes the links to an interface that is gone. Its classifiers went with it. */
+  forget(ifindex: number): void {
+    for (const link of this.#links.splice(0)) {
+      if (link.ifindex === ifindex) libc.close(link.fd);
+      else this.#links.push(link);
+    }
   }
 
   /** Takes all programs off. */

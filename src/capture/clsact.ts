@@ -21,10 +21,16 @@ export const DIRECTORY = "/run/xcopy";
 const PRIORITIES = 64;
 
 /** What a program is for. */
-export type Kind = "request" | "response" | "learn" | "catch" | "swallow" | "outgoing";
+export type Kind = "request" | "leaving" | "response" | "learn" | "catch" | "swallow" | "outgoing";
+
+/** Whether a program captures requests, whichever way they go. */
+export function isRequest(kind: Kind): boolean {
+  return kind === "request" || kind === "leaving";
+}
 
 export const DIRECTIONS: Record<Kind, Direction> = {
   request: "ingress",
+  leaving: "egress",
   response: "ingress",
   learn: "ingress",
   catch: "egress",

@@ -5,6 +5,7 @@ import { PAGE_SIZE } from "../native/page.ts";
 const HEARTBEAT = 0;
 const WAITING = 1;
 const LEFT_OUT = 2;
+const WORDS = 3;
 
 /**
  * The programs do nothing until the first heartbeat, and again 2 s after the last one.
@@ -12,9 +13,11 @@ const LEFT_OUT = 2;
 export class Control {
   readonly #words: Int32Array;
 
-  /** `map` is the descriptor of the map `control`. */
+  /** `map` is the descriptor of the map `control`; -1: there are no programs, and sockets alone ask here. */
   constructor(map: number) {
-    this.#words = new Int32Array(mapShared(map, PAGE_SIZE, PROT_READ | PROT_WRITE).buffer, 0, 3);
+    const memory =
+      map < 0 ? new ArrayBuffer(WORDS * 4) : mapShared(map, PAGE_SIZE, PROT_READ | PROT_WRITE).buffer;
+    this.#words = new Int32Array(memory, 0, WORDS);
   }
 
   /** Says that user space is alive; `ms` is CLOCK_MONOTONIC in milliseconds. */
@@ -34,6 +37,11 @@ export class Control {
   setSample(share: number): void {
     // 2^32 does not fit: of a share of 0 one flow in four thousand million is captured.
     this.#words[LEFT_OUT] = Math.min(0xffffffff, Math.round((1 - share) * 2 ** 32)) | 0;
+  }
+
+  /** Flows with a hash below this are not captured, 0 to 2^32 - 1. */
+  get leftOut(): number {
+    return this.#words[LEFT_OUT]! >>> 0;
   }
 
   get waiting(): boolean {

@@ -6,10 +6,12 @@ const WORDS_PER_PATH = 65536 / 32;
 export class Flows {
   readonly #words: Int32Array;
 
-  /** `map` is the descriptor of the map `flows`, made for `paths` paths. */
+  /** `map` is the descriptor of the map `flows`, made for `paths` paths; -1: nobody reads it. */
   constructor(map: number, paths: number) {
     const words = Math.max(1, paths) * WORDS_PER_PATH;
-    this.#words = new Int32Array(mapShared(map, words * 4, PROT_READ | PROT_WRITE).buffer, 0, words);
+    const memory =
+      map < 0 ? new ArrayBuffer(words * 4) : mapShared(map, words * 4, PROT_READ | PROT_WRITE).buffer;
+    this.#words = new Int32Array(memory, 0, words);
   }
 
   /** From now on responses to this local port (host order) are taken and dropped. */

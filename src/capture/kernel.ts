@@ -1,21 +1,14 @@
 /** The kernel side of the capture: loads the BPF programs, attaches them, reads what they count. */
-import { BpfObject, type CarriedLibrary, fillArrayOfMaps, openLibbpf, updateMap } from "../native/libbpf.ts";
+import type { CarriedLibrary } from "../native/carried.ts";
+import { BpfObject, fillArrayOfMaps, openLibbpf, updateMap } from "../native/libbpf.ts";
 import { libc } from "../native/libc.ts";
 import { Attachments, type Hook } from "./attachments.ts";
+import type { Kind } from "./clsact.ts";
 import { KERNEL_COUNTERS, type KernelCounter, type KernelStats, readStats } from "./counters.ts";
 import { addressKey, createRings, fillPorts, settings, words } from "./maps.ts";
+import type { KernelService } from "./services.ts";
 
 export { type Hook, KERNEL_COUNTERS, type KernelCounter, type KernelStats };
-
-/** Whom requests are captured for. */
-export interface KernelService {
-  /** 4 or 16 bytes in network order; null: every address of this host. */
-  address: Uint8Array | null;
-  family: 4 | 6;
-  port: number;
-  /** What its records carry as `index`. */
-  index: number;
-}
 
 /** A target as seen from one local address; addresses are 4 or 16 bytes in network order. */
 export interface KernelPath {
@@ -33,13 +26,18 @@ export interface KernelCaptureOptions {
   responseObject: Uint8Array;
   /** Of outgoing.bpf.o, where the beginnings of what services send to their clients are captured too. */
   outgoingObject?: Uint8Array | undefined;
-  services: KernelService[];
-  /** Of those, whose beginnings. */
+  /** Whose beginnings. */
   outgoingServices?: KernelService[];
-  /** The index of a path is its place in here. */
-  paths: KernelPath[];
+  /** Null: no requests are captured, at least not here. */
+  services: KernelService[] | null;
+  /** The index of a path is its place in here. Null: responses come another way. */
+  paths: KernelPath[] | null;
   /** SO_MARK of all that we send; 0: none. */
   mark: number;
+  /** Most bytes of a packet that are captured, at most and by default WHOLE_PACKETS. */
+  snaplen?: number;
+  /** Whether requests leave this host: captured at egress, and services without address are anywhere. Default false. */
+  isOutgoing?: boolean;
   /** Bytes of each CPU's ring: powers of two, at least 4096. Requests of up to 64 KiB need at least 131072. */
   requestRingBytes: number;
   responseRingBytes: number;
@@ -50,16 +48,16 @@ export interface KernelCaptureOptions {
 }
 
 export interface KernelCapture {
-  /** Descriptors of the ring buffers, one per possible CPU. */
+  /** Descriptors of the ring buffers, one per possible CPU; empty for what was left out. */
   readonly requestRings: number[];
   readonly responseRings: number[];
   /** Bytes of each. */
   readonly requestRingBytes: number;
   readonly responseRingBytes: number;
-  /** Descriptors of the mmap'able maps: see control.ts and flows.ts. */
+  /** Descriptors of the mmap'able maps: see control.ts and flows.ts; -1 for what was left out. */
   readonly controlMap: number;
   readonly flowsMap: number;
-  /** Descriptors of the programs. */
+  /** Descriptors of the programs, -1 for what was left out. */
   readonly requestProgram: number;
   readonly responseProgram: number;
   /** What is or will be attached: tcx links end with the process, clsact filters are removed by `detach`. */
@@ -67,12 +65,14 @@ export interface KernelCapture {
   /**
    * Attach to the ingress of these interfaces of the network namespace of the calling thread. On an interface that has
    * both, responses come first, in whatever order these are called. Both throw a Failure: 2 for an interface that is not
-   * there, 4 without privilege, 5 where the kernel cannot.
+   * there, 4 without privilege, 5 where the kernel cannot. `program` is a filter in front of `requestProgram`.
    */
-  attachRequests(ifindexes: number[]): void;
+  attachRequests(ifindexes: number[], program?: number): void;
   attachResponses(ifindexes: number[]): void;
   /** Takes the request program off all interfaces: nothing more is captured, responses still are. */
   detachRequests(): void;
+  /** Gives up what was attached to an interface that is gone. */
+  forget(ifindex: number): void;
   stats(): KernelStats;
   /** Takes the programs off all interfaces and closes every descriptor; nothing else here may be used then. */
   detach(): void;
@@ -87,14 +87,15 @@ const OUTGOING_SHARED = ["control", "counters", "rings", "packets", "lost"];
 const OUTGOING_BYTES = 384;
 
 /**
- * Loads both programs without attaching them. Throws a Failure: 4 without privilege, 5 where the kernel or the host
+ * Loads the programs without attaching them, at least one. Throws a Failure: 4 without privilege, 5 where the kernel or the host
  * cannot (before Linux 5.8; no libbpf; `tcx` asked for before 6.6 is found at the first attach).
  */
 export function loadKernelCapture(options: KernelCaptureOptions): KernelCapture {
   openLibbpf(options.libraries);
-  const request = new BpfObject("request", options.requestObject);
-  const response = new BpfObject("response", options.responseObject);
-  const outgoing = options.outgoingObject && new BpfObject("outgoing", options.outgoingObject);
+  const { services, paths } = options;
+  const request = services && new BpfObject("request", options.requestObject);
+  const response = paths && new BpfObject("response", options.responseObject);
+  const outgoing = request && options.outgoingObject && new BpfObject("outgoing", options.outgoingObject);
   const rings: number[] = [];
   const attachments = new Attachments(options.hook);
 
@@ -104,56 +105,42 @@ export function loadKernelCapture(options: KernelCaptureOptions): KernelCapture 
     open = false;
     attachments.detach();
     for (const fd of rings) libc.close(fd);
-    request.close();
-    response.close();
+    request?.close();
+    response?.close();
     outgoing?.close();
   }
 
   try {
-    const requestRings = createRings(request, options.requestRingBytes, rings);
-    const responseRings = createRings(response, options.responseRingBytes, rings);
-    request.setMaxEntries("services", Math.max(1, options.services.length));
-    request.setConstants(settings(options.mark));
-    request.load();
-    const controlMap = request.mapFd("control");
-    const countersMap = request.mapFd("counters");
-
-    response.reuse("control", controlMap);
-    response.reuse("counters", countersMap);
-    response.setMaxEntries("paths", Math.max(1, options.paths.length));
-    response.setMaxEntries("flows", Math.max(1, options.paths.length) * FLOW_WORDS_PER_PATH);
-    response.load();
-
-    if (outgoing) {
-      for (const map of OUTGOING_SHARED) outgoing.reuse(map, request.mapFd(map));
-      outgoing.setMaxEntries("services", Math.max(1, options.outgoingServices?.length ?? 0));
-      outgoing.setConstants(settings(options.mark, false, OUTGOING_BYTES));
-      outgoing.load();
-      fillServices(outgoing, options.outgoingServices ?? []);
+    const requestRings = request ? createRings(request, options.requestRingBytes, rings) : [];
+    const responseRings = response ? createRings(response, options.responseRingBytes, rings) : [];
+    if (request && services) loadRequest(request, services, requestRings, options);
+    // What both have is that of the one that was loaded first.
+    if (request && response) {
+      for (const shared of ["control", "counters"]) response.reuse(shared, request.mapFd(shared));
     }
-    fillArrayOfMaps(request.mapFd("rings"), requestRings);
-    fillArrayOfMaps(response.mapFd("rings"), responseRings);
-    fillServices(request, options.services);
-    fillPaths(response, options.paths);
-
-    const requestProgram = request.programFd("xcopy_request");
-    const responseProgram = response.programFd("xcopy_response");
+    if (request && outgoing) loadOutgoing(outgoing, request, options);
+    if (response && paths) loadResponse(response, paths, responseRings);
+    const owner = (request ?? response)!;
+    const countersMap = owner.mapFd("counters");
+    const requestProgram = request?.programFd("xcopy_request") ?? -1;
+    const responseProgram = response?.programFd("xcopy_response") ?? -1;
     const outgoingProgram = outgoing?.programFd("xcopy_outgoing") ?? -1;
+    const direction: Kind = options.isOutgoing ? "leaving" : "request";
     return {
       requestRings,
       responseRings,
       requestRingBytes: options.requestRingBytes,
       responseRingBytes: options.responseRingBytes,
-      controlMap,
-      flowsMap: response.mapFd("flows"),
+      controlMap: owner.mapFd("control"),
+      flowsMap: response?.mapFd("flows") ?? -1,
       requestProgram,
       responseProgram,
       get hook() {
         return attachments.hook;
       },
-      attachRequests(ifindexes) {
+      attachRequests(ifindexes, program = requestProgram) {
         for (const ifindex of ifindexes) {
-          attachments.attach("request", requestProgram, ifindex);
+          attachments.attach(direction, program, ifindex);
           if (outgoing) attachments.attach("outgoing", outgoingProgram, ifindex);
         }
       },
@@ -163,6 +150,9 @@ export function loadKernelCapture(options: KernelCaptureOptions): KernelCapture 
       detachRequests() {
         attachments.detachRequests();
       },
+      forget(ifindex) {
+        attachments.forget(ifindex);
+      },
       stats: () => readStats(countersMap),
       detach: closeAll,
     };
@@ -170,6 +160,36 @@ export function loadKernelCapture(options: KernelCaptureOptions): KernelCapture 
     closeAll();
     throw error;
   }
+}
+
+function loadRequest(
+  request: BpfObject,
+  services: KernelService[],
+  rings: number[],
+  options: KernelCaptureOptions,
+): void {
+  request.setMaxEntries("services", Math.max(1, services.length));
+  request.setConstants(settings(options));
+  request.load();
+  fillArrayOfMaps(request.mapFd("rings"), rings);
+  fillServices(request, services);
+}
+
+function loadOutgoing(outgoing: BpfObject, request: BpfObject, options: KernelCaptureOptions): void {
+  const services = options.outgoingServices ?? [];
+  for (const map of OUTGOING_SHARED) outgoing.reuse(map, request.mapFd(map));
+  outgoing.setMaxEntries("services", Math.max(1, services.length));
+  outgoing.setConstants(settings({ mark: options.mark, snaplen: OUTGOING_BYTES }));
+  outgoing.load();
+  fillServices(outgoing, services);
+}
+
+function loadResponse(response: BpfObject, paths: KernelPath[], rings: number[]): void {
+  response.setMaxEntries("paths", Math.max(1, paths.length));
+  response.setMaxEntries("flows", Math.max(1, paths.length) * FLOW_WORDS_PER_PATH);
+  response.load();
+  fillArrayOfMaps(response.mapFd("rings"), rings);
+  fillPaths(response, paths);
 }
 
 /** Tells a request program whose requests it is to capture. */

@@ -22,9 +22,20 @@ export function words(...values: number[]): Uint8Array {
 /** Bytes of a packet that a ring takes at most. */
 export const WHOLE_PACKETS = 65535;
 
-/** The constants of bpf/settings.h: the mark of our own packets (0: none), whether pure ACKs are captured, bytes per packet. */
-export function settings(mark: number, keepsAcks = false, snaplen = WHOLE_PACKETS): Uint8Array {
-  return words(mark, keepsAcks ? 1 : 0, snaplen);
+export interface Settings {
+  /** SO_MARK of packets that are not captured; 0: none. */
+  mark: number;
+  /** Whether pure ACKs are captured. Default false. */
+  keepsAcks?: boolean;
+  /** Bytes of a packet that are captured at most; default WHOLE_PACKETS. */
+  snaplen?: number;
+  /** Whether requests leave this host. Default false. */
+  isOutgoing?: boolean;
+}
+
+/** The constants of bpf/settings.h. */
+export function settings({ mark, keepsAcks, snaplen = WHOLE_PACKETS, isOutgoing }: Settings): Uint8Array {
+  return words(mark, keepsAcks ? 1 : 0, snaplen, isOutgoing ? 1 : 0);
 }
 
 /**

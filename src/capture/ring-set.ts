@@ -1,18 +1,22 @@
 /** The rings of all CPUs as one source, merged by capture time. */
 import { Packet } from "../wire/packet.ts";
 import { Ring } from "./ring.ts";
+import type { RequestSource } from "./source.ts";
 
-export class RingSet {
+export class RingSet implements RequestSource {
   readonly #rings: Ring[];
   readonly #packet = new Packet(new Uint8Array(0));
   /** The rings that had records at the start of a drain, and the capture time of the next in each. */
   readonly #active: Ring[] = [];
   readonly #times: Float64Array;
 
-  /** `fds` are the descriptors of the rings, `bytes` the size of each. */
-  constructor(fds: number[], bytes: number) {
-    this.#rings = fds.map((fd) => new Ring(fd, bytes));
-    this.#times = new Float64Array(fds.length);
+  /** `descriptors` are those of the rings, `bytes` the size of each. */
+  constructor(
+    readonly descriptors: readonly number[],
+    bytes: number,
+  ) {
+    this.#rings = descriptors.map((fd) => new Ring(fd, bytes));
+    this.#times = new Float64Array(descriptors.length);
   }
 
   /** Whether no record waits. After Control.setWaiting(true) this decides whether one may sleep. */
@@ -58,6 +62,12 @@ export class RingSet {
     for (const ring of this.#active) ring.release();
     return done;
   }
+
+  /** The programs count by themselves. */
+  count(): void {}
+
+  /** The memory stays mapped until the process ends. */
+  close(): void {}
 
   #findActive(before: number): number {
     this.#active.length = 0;

@@ -3,7 +3,7 @@
  * architecture it builds for under dist/lib; run from source, where they may be missing, the host's are used.
  */
 import { readFileSync } from "node:fs";
-import type { CarriedLibrary } from "../native/libbpf.ts";
+import type { CarriedLibrary } from "../native/carried.ts";
 
 /** The paths inside the executable; `process.arch` is a constant there, so that only one side gets in. */
 function paths(): Promise<{ default: string }[]> {

@@ -2,6 +2,7 @@
 import { formatAddress, formatEndpoint } from "../config/address.ts";
 import type { CopyOptions } from "../config/copy.ts";
 import { formatPorts } from "../config/ports.ts";
+import { compileFilter, linkLayerOf, renderFilter } from "../filter/compile.ts";
 import type { EgressConfig, PathConfig } from "../worker/config.ts";
 import type { Plan } from "./plan.ts";
 
@@ -54,6 +55,29 @@ function departures(plan: Plan, options: CopyOptions): [name: string, text: stri
   return lines.flatMap(([name, text]) => (text ? [[name, text]] : []));
 }
 
+/** Where the programs of a back end are attached. */
+const HOOKS: Record<string, string | undefined> = {
+  auto: "tcx, or clsact where the kernel has no tcx",
+  tcx: "tcx",
+  clsact: "clsact",
+  xdp: "XDP",
+};
+/** What the other back ends use in their place. */
+const SOCKETS: Record<string, string | undefined> = {
+  packet: "a packet socket",
+  raw: "raw IP sockets",
+  pcap: "libpcap",
+};
+
+/** The programs that a filter is compiled to, one for each kind of interface. Throws a Failure (2, 5). */
+function filterLines({ interfaces }: Plan, expression: string): string[] {
+  const layers = new Set(interfaces.map(({ hardwareType }) => linkLayerOf(hardwareType ?? 1) ?? "ethernet"));
+  return [...layers].flatMap((layer) => {
+    const program = renderFilter(compileFilter(expression, layer)).split("\n");
+    return layers.size > 1 ? [`on interfaces of kind ${layer}`, ...program] : program;
+  });
+}
+
 /** Where programs would be attached, what they would match, what would be sent where, and what would be dropped. */
 export function renderPlan(plan: Plan, options: CopyOptions): string {
   const lines = ["Nothing is touched. Without --dry-run this would happen:", ""];
@@ -66,11 +90,16 @@ export function renderPlan(plan: Plan, options: CopyOptions): string {
     .map(({ address, port }) => formatEndpoint(address.bytes, port))
     .join(", ");
   for (const { address, port, routes } of plan.services) {
-    const of = address ? formatAddress(address.bytes) : "every address of this host";
+    const every = options.capture.direction === "in" ? "every address of this host" : "every address";
+    const of = address ? formatAddress(address.bytes) : every;
     for (const { label, targets } of routes) {
       add("transfer", label);
       if (plan.files.length > 0) add("read", `requests to port ${port} of ${address ? of : "every address"}`);
-      else add("capture", `requests to port ${port} of ${of}; they pass unchanged`);
+      else
+        add(
+          "capture",
+          `${options.capture.direction === "in" ? "" : "outgoing "}requests to port ${port} of ${of}; they pass unchanged`,
+        );
       const weights = targets.reduce((sum, { weight }) => sum + weight, 0);
       for (const target of targets) {
         const paths = target.paths.map((path) => plan.paths[path]!);
@@ -90,18 +119,19 @@ export function renderPlan(plan: Plan, options: CopyOptions): string {
       lines.push("");
     }
   }
-  const hook = { auto: "tcx, or clsact where the kernel has no tcx", tcx: "tcx", clsact: "clsact" }[
-    options.hook
-  ];
   const responses = [...new Set(plan.egresses.map((egress) => egress.interface))].join(", ");
-  add(
-    "attach",
-    `at ingress by ${hook}`,
-    ...(plan.files.length > 0
-      ? []
-      : [`request program   ${plan.interfaces.map(({ name }) => name).join(", ")}`]),
-    ...(isDirect ? [`response program  ${responses}`] : []),
-  );
+  const isLive = plan.files.length === 0;
+  const { backEnd, direction, filter } = options.capture;
+  const names = plan.interfaces.map(({ name }) => name).join(", ");
+  const hook = HOOKS[backEnd];
+  const request = isLive && hook ? [`request program   ${names}`] : [];
+  const response = isDirect ? [`response program  ${responses}`] : [];
+  const where = request.length > 0 && direction === "out" ? "egress" : "ingress";
+  if (request.length + response.length > 0) {
+    add("attach", `at ${where} by ${hook ?? HOOKS.auto}`, ...request, ...response);
+  }
+  if (isLive && !hook) add("listen", `with ${SOCKETS[backEnd]} on ${names}`);
+  if (filter !== null) add("filter", `${filter}; the kernel runs`, ...filterLines(plan, filter));
   for (const [name, text] of departures(plan, options)) add(name, text);
   add("mark", `0x${options.mark.toString(16)} on every packet sent; such packets are not captured`);
   return lines.join("\n");

@@ -5,15 +5,15 @@ import { Learned } from "../intercept/flow-maps.ts";
 import { endLingeringGuards } from "../intercept/guard.ts";
 import { type InterceptService, loadIntercept } from "../intercept/kernel.ts";
 import { makeRule, type Rule } from "../intercept/rule.ts";
-import type { CarriedLibrary } from "../native/libbpf.ts";
+import type { CarriedLibrary } from "../native/carried.ts";
 import { libc } from "../native/libc.ts";
 import { links } from "../native/netlink.ts";
 import { openQueue } from "../native/nfqueue.ts";
 import { readStatistics } from "../native/nfqueue-status.ts";
 import type { CatchCounts } from "../ops/intercept-summary.ts";
 import type { InterceptPlaneConfig } from "../worker/intercept-config.ts";
-import { InterceptFilters } from "./intercept-filter.ts";
 import type { InterceptPlan } from "./intercept-plan.ts";
+import { InterfaceFilters } from "./interface-filters.ts";
 import { countCpus, ringBytes } from "./load.ts";
 import { interceptProgram } from "./programs.ts";
 
@@ -85,7 +85,13 @@ function openKernel(plan: InterceptPlan, options: InterceptOptions, libraries: C
     libraries,
   });
   try {
-    const filters = plan.filter === null ? null : new InterceptFilters(plan.filter, kernel);
+    const kind = kernel.hook === "xdp" ? "xdp" : "tc";
+    const filters =
+      plan.filter === null
+        ? null
+        : new InterfaceFilters(plan.filter, kind, kernel.swallowProgram, (ifindexes, filter) => {
+            kernel.attach(ifindexes, filter);
+          });
     const attachTo = (ifindexes: number[]) => {
       if (filters) filters.attach(ifindexes);
       else kernel.attach(ifindexes);

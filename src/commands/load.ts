@@ -1,23 +1,21 @@
 /** What a plan means for the kernel programs and for the data plane. */
 import { readFileSync } from "node:fs";
-import {
-  type KernelCapture,
-  type KernelPath,
-  type KernelService,
-  loadKernelCapture,
-} from "../capture/kernel.ts";
+import type { Hook } from "../capture/attachments.ts";
+import { type KernelCapture, type KernelPath, loadKernelCapture } from "../capture/kernel.ts";
+import type { KernelService } from "../capture/services.ts";
+import type { SourceConfig } from "../capture/source.ts";
 import { readKey } from "../channel/key.ts";
 import type { CopyOptions } from "../config/copy.ts";
 import { protocolFor } from "../config/protocol.ts";
 import { labelOf } from "../config/transfer.ts";
-import type { CarriedLibrary } from "../native/libbpf.ts";
+import type { CarriedLibrary } from "../native/carried.ts";
 import type { ChannelConfig, DataPlaneConfig, TraceConfig } from "../worker/config.ts";
 import { createShared } from "../worker/shared.ts";
 import type { Plan } from "./plan.ts";
 import { kernelPrograms, outgoingProgram } from "./programs.ts";
 
-/** Bytes of all rings of a kind together, as long as each has the least. */
-const REQUEST_RINGS = { total: 32 << 20, least: 1 << 20 };
+/** Bytes of all rings of a kind together, as long as each has the least; -B says the total for requests. */
+const REQUEST_RING_LEAST = 256 << 10;
 const RESPONSE_RINGS = { total: 4 << 20, least: 256 << 10 };
 /** Where responses are captured with their payload. */
 const READ_RESPONSE_RINGS = { total: 32 << 20, least: 1 << 20 };
@@ -55,8 +53,19 @@ function pathsRead(plan: Plan, { protocols }: CopyOptions): Set<number> {
   );
 }
 
-/** Loads the kernel programs for a plan; nothing is attached yet. Throws a Failure (exit code 4 or 5). */
-export function loadKernel(plan: Plan, options: CopyOptions, libraries: CarriedLibrary[]): KernelCapture {
+/**
+ * Loads the kernel programs that a plan needs; nothing is attached yet. `hook`: how requests are captured, null if not by
+ * programs of the kernel. Null if none is needed. Throws a Failure (exit code 4 or 5).
+ */
+export function loadKernel(
+  plan: Plan,
+  options: CopyOptions,
+  libraries: CarriedLibrary[],
+  hook: "auto" | Hook | null,
+): KernelCapture | null {
+  const isDirect = plan.intercepts.length === 0;
+  if (hook === null && !isDirect) return null;
+  const { bufferBytes, snaplen, direction } = options.capture;
   const cpus = countCpus(readFileSync("/sys/devices/system/cpu/possible", "utf8"));
   const read = pathsRead(plan, options);
   const services = kernelServices(plan);
@@ -65,18 +74,20 @@ export function loadKernel(plan: Plan, options: CopyOptions, libraries: CarriedL
   );
   return loadKernelCapture({
     ...kernelPrograms(),
-    outgoingObject: outgoingServices.length > 0 ? outgoingProgram() : undefined,
+    // Where requests leave this host, answers to them come in.
+    outgoingObject: outgoingServices.length > 0 && direction !== "out" ? outgoingProgram() : undefined,
     outgoingServices,
     libraries,
-    services,
-    paths:
-      plan.intercepts.length > 0
-        ? []
-        : plan.paths.map((path, index) => ({ ...(path as KernelPath), payload: read.has(index) })),
+    services: hook === null ? null : services,
+    paths: isDirect
+      ? plan.paths.map((path, index) => ({ ...(path as KernelPath), payload: read.has(index) }))
+      : null,
     mark: options.mark,
-    requestRingBytes: ringBytes(REQUEST_RINGS, cpus),
+    snaplen,
+    isOutgoing: direction === "out",
+    requestRingBytes: ringBytes({ total: bufferBytes, least: REQUEST_RING_LEAST }, cpus),
     responseRingBytes: ringBytes(read.size > 0 ? READ_RESPONSE_RINGS : RESPONSE_RINGS, cpus),
-    hook: options.hook,
+    hook: hook ?? "auto",
   });
 }
 
@@ -91,20 +102,20 @@ function channelConfig(plan: Plan, options: CopyOptions): ChannelConfig | null {
   };
 }
 
-/** What the data plane is told; `trace`: where recorded requests come from. */
+/** What the data plane is told: where requests come from, live (`source`) or recorded (`trace`), and answers (`kernel`). */
 export function dataPlaneConfig(
   plan: Plan,
   options: CopyOptions,
-  kernel: KernelCapture,
+  kernel: KernelCapture | null,
+  source: SourceConfig | null,
   trace: TraceConfig | null = null,
 ): DataPlaneConfig {
   return {
-    requestRings: kernel.requestRings,
-    responseRings: kernel.responseRings,
-    requestRingBytes: kernel.requestRingBytes,
-    responseRingBytes: kernel.responseRingBytes,
-    controlMap: kernel.controlMap,
-    flowsMap: kernel.flowsMap,
+    source,
+    responseRings: kernel?.responseRings ?? [],
+    responseRingBytes: kernel?.responseRingBytes ?? 0,
+    controlMap: kernel?.controlMap ?? -1,
+    flowsMap: kernel?.flowsMap ?? -1,
     trace,
     users: options.trace.users,
     services: plan.services.map((service) => ({

@@ -5,7 +5,7 @@ import { type Address, formatAddress, formatEndpoint, parseAddress } from "../co
 import type { CopyOptions } from "../config/copy.ts";
 import { chooseInputs } from "../config/inputs.ts";
 import { type InterceptAddress, resolveIntercepts } from "../config/intercepts.ts";
-import type { Interface } from "../config/interfaces.ts";
+import { type Interface, meansEvery } from "../config/interfaces.ts";
 import { poolFor } from "../config/pool.ts";
 import { countPorts, formatPorts, freePorts, type PortRange, partOf, sharedPorts } from "../config/ports.ts";
 import { covers, type Lookup, resolveTransfers, type Service, type Target } from "../config/transfer.ts";
@@ -35,6 +35,8 @@ export interface Plan {
   keepsClientPorts: boolean;
   /** Where requests are captured. */
   interfaces: Interface[];
+  /** Whether that is every interface that is up, also those that come later; else those with these names. */
+  followsAll: boolean;
   /** Where recorded requests are read instead: paths, or "-" for standard input. */
   files: string[];
   /** What may be wrong and is the user's to judge. */
@@ -97,7 +99,7 @@ function refuseLoop(services: Service[], host: Host): void {
 }
 
 /** Options that mean nothing for live, or for recorded traffic. */
-function refuseOther({ traceOptions, ramp }: CopyOptions, isLive: boolean): void {
+function refuseOther({ traceOptions, captureOptions, ramp }: CopyOptions, isLive: boolean): void {
   if (isLive && traceOptions.length > 0) {
     const cause = "it is about recorded traffic, and -i names no file";
     throw new Failure(
@@ -105,6 +107,10 @@ function refuseOther({ traceOptions, ramp }: CopyOptions, isLive: boolean): void
       "Name a file with -i, or leave it out.",
       2,
     );
+  }
+  if (!isLive && captureOptions.length > 0) {
+    const cause = "it is about live traffic, and -i names a file";
+    throw new Failure(`Cannot use --${captureOptions[0]}: ${cause}`, "Leave it out, or name interfaces.", 2);
   }
   if (!isLive && ramp > 0) {
     const fix = "Leave it out; --rate and --users limit how much is replayed.";
@@ -241,8 +247,9 @@ export async function makePlan(options: CopyOptions, host: Host): Promise<Plan> 
   const { interfaces, files } = chooseInputs(options.inputs, host.interfaces, host.exists);
   const isLive = files.length === 0;
   refuseOther(options, isLive);
-  if (isLive) refuseLoop(services, host);
-  const warnings = isLive ? foreignSources(services, host) : [];
+  const isIncoming = options.capture.direction === "in";
+  if (isLive && isIncoming) refuseLoop(services, host);
+  const warnings = isLive && isIncoming ? foreignSources(services, host) : [];
   const intercepts = await resolveIntercepts(options.intercepts, host.lookup);
   const fromClients = intercepts.length > 0 && options.pool.length === 0;
   if (fromClients) {
@@ -288,6 +295,7 @@ export async function makePlan(options: CopyOptions, host: Host): Promise<Plan> 
     probeFrom: intercepts.length > 0 ? paths.map((path) => probeSource(path, options)) : [],
     keepsClientPorts,
     interfaces,
+    followsAll: meansEvery(options.inputs),
     files,
     warnings,
   };

@@ -2,13 +2,14 @@
 import { readFileSync } from "node:fs";
 import { cpus, release, type as systemName } from "node:os";
 import { Control } from "../capture/control.ts";
-import type { KernelService } from "../capture/kernel.ts";
 import { WHOLE_PACKETS } from "../capture/maps.ts";
+import type { KernelService } from "../capture/services.ts";
 import { renderVersion } from "../config/help.ts";
 import type { RecordOptions } from "../config/record.ts";
+import type { CarriedLibrary } from "../native/carried.ts";
 import { Failure } from "../native/failure.ts";
-import type { CarriedLibrary } from "../native/libbpf.ts";
 import { monotonicMicroseconds } from "../native/libc.ts";
+import { openZstd } from "../native/zstd.ts";
 import { removeLeftovers } from "../ops/leftovers.ts";
 import { createLog, type Log } from "../ops/log.ts";
 import {
@@ -254,6 +255,7 @@ export async function runRecord(options: RecordOptions, plan: RecordPlan): Promi
     const libraries = await carriedLibraries();
     for (const what of removeLeftovers(libraries))
       log.info(`removed ${what}, left by an xcopy that was killed`);
+    if (plan.files.compressed) openZstd(libraries);
     kernel = loadKernel(plan, options, libraries);
     return await record(plan, options, kernel, { status, log, stop });
   } catch (error) {

@@ -13,17 +13,19 @@ import { type ReturnPath, renderSummary, takeAccount } from "../ops/summary.ts";
 import type { InterceptState } from "../worker/intercepts.ts";
 import { viewShared } from "../worker/shared.ts";
 import { type DataPlane, startDataPlane } from "../worker/start.ts";
+import { openCapture } from "./capture.ts";
 import { carriedLibraries } from "./carried.ts";
 import { claimPorts } from "./claim.ts";
+import { liveInput, type RequestInput, recordedInput } from "./input.ts";
 import { judgeFindings } from "./judge.ts";
 import { dataPlaneConfig, loadKernel } from "./load.ts";
 import { tryOthersPlainly } from "./plain-try.ts";
 import { copiesOf, type Plan } from "./plan.ts";
-import { liveSource, type RequestSource, recordedSource } from "./source.ts";
 import { listenForStop, type StopRequests } from "./stop.ts";
 
-/** ms that the data plane may take, beyond the drain, to end. */
+/** ms that the data plane may take, beyond the drain, to end, and between two looks for interfaces that came or went. */
 const PATIENCE = 1000;
+const FOLLOW_INTERVAL = 2000;
 
 const MARK_LOST =
   "The mark on SYNs (TCP option 253) is lost on the way to the target: each connection is announced to the intercept instead, which costs a round trip.";
@@ -99,11 +101,13 @@ function watchIntercepts(
   };
 }
 
+const NOTHING_YET = "ended before the first request";
+
 /** Waits for the data plane and, without --force, judges what it found; then captures. False if a signal came first. */
 async function begin(
   plan: Plan,
   options: CopyOptions,
-  source: RequestSource,
+  source: RequestInput,
   plane: DataPlane,
   { stop, log }: Console,
 ) {
@@ -115,12 +119,33 @@ async function begin(
   return true;
 }
 
+/** Captures on interfaces that came. */
+function follow(source: RequestInput, log: Log): void {
+  try {
+    const names = source.follow();
+    if (names.length > 0) log.info(`capturing on ${names.join(", ")} as well`);
+  } catch (error) {
+    if (!(error instanceof Failure)) throw error;
+    log.warn(`${error.message}\n${error.fix}`);
+  }
+}
+
 /**
  * Until a signal; from then on no new requests, and the drain (seconds), which a second signal cuts short. What is recorded
  * comes to an end by itself, and a signal is that end.
  */
-async function copyUntilStopped(source: RequestSource, plane: DataPlane, stop: StopRequests, drain: number) {
-  await Promise.race([stop.first, plane.ended]);
+async function copyUntilStopped(
+  source: RequestInput,
+  plane: DataPlane,
+  { log, stop }: Console,
+  drain: number,
+) {
+  const timer = setInterval(() => follow(source, log), FOLLOW_INTERVAL);
+  try {
+    await Promise.race([stop.first, plane.ended]);
+  } finally {
+    clearInterval(timer);
+  }
   if (stop.count() === 0) {
     if (source.trace) return;
     throw new Error("it ended without being told to");
@@ -136,12 +161,22 @@ async function copyUntilStopped(source: RequestSource, plane: DataPlane, stop: S
   plane.stop();
 }
 
-function announce(plan: Plan, { description }: RequestSource): string {
+function announce(plan: Plan, { description }: RequestInput): string {
   return `copying ${plan.services.map(labelOf).join(", ")}, ${description}`;
 }
 
+/** The recordings, when each was found to be one; null if a signal came first, as a pipe may be silent for long. */
+function readRecorded(
+  plan: Plan,
+  options: CopyOptions,
+  { log, stop }: Console,
+): Promise<RequestInput | null> {
+  const found = recordedInput(plan, options, (text) => log.warn(text));
+  return Promise.race([found, stop.first.then(() => null)]);
+}
+
 /** What of a recording could not be read; not waited for when it was not to be read to its end. */
-async function failuresOf(source: RequestSource, stop: StopRequests): Promise<Failure[]> {
+async function failuresOf(source: RequestInput, stop: StopRequests): Promise<Failure[]> {
   return stop.count() > 0 ? [] : await source.failures();
 }
 
@@ -149,15 +184,15 @@ async function failuresOf(source: RequestSource, stop: StopRequests): Promise<Fa
 async function copy(
   plan: Plan,
   options: CopyOptions,
-  kernel: KernelCapture,
-  source: RequestSource,
+  kernel: KernelCapture | null,
+  source: RequestInput,
   console_: Console,
 ) {
   const { status, log, stop } = console_;
   if (plan.intercepts.length === 0) {
-    kernel.attachResponses([...new Set(plan.egresses.map(({ ifindex }) => ifindex))]);
+    kernel!.attachResponses([...new Set(plan.egresses.map(({ ifindex }) => ifindex))]);
   }
-  const config = dataPlaneConfig(plan, options, kernel, source.trace);
+  const config = dataPlaneConfig(plan, options, kernel, source.source, source.trace);
   const shared = viewShared(config.shared);
   const path = returnPathOf(plan);
   const plane = startDataPlane(config, watchIntercepts(plan, path, log, !options.force), (text) =>
@@ -165,7 +200,7 @@ async function copy(
   );
   if (!(await begin(plan, options, source, plane, console_))) {
     plane.stop();
-    log.info("ended before the first request");
+    log.info(NOTHING_YET);
     return 0;
   }
   log.info(announce(plan, source));
@@ -178,7 +213,7 @@ async function copy(
   const endReport = report(options, status, take, renderStatus);
   let exitCode = 0;
   try {
-    await copyUntilStopped(source, plane, stop, options.drain);
+    await copyUntilStopped(source, plane, { status, log, stop }, options.drain);
   } catch (error) {
     const cause = error instanceof Error ? (error.stack ?? error.message) : String(error);
     log.error(
@@ -203,23 +238,36 @@ export async function runCopy(options: CopyOptions, plan: Plan): Promise<number>
   const status = createStatus(process.stderr);
   const log = createLog(status.print, options.log);
   let release: (() => void) | undefined;
-  let kernel: KernelCapture | undefined;
+  let kernel: KernelCapture | null = null;
+  let closeCapture: (() => void) | undefined;
   try {
     for (const warning of plan.warnings) log.warn(warning);
-    const recorded =
-      plan.files.length > 0 ? await recordedSource(plan, options, (text) => log.warn(text)) : null;
+    const recorded = plan.files.length > 0 ? await readRecorded(plan, options, { status, log, stop }) : null;
+    if (stop.count() > 0) {
+      log.info(NOTHING_YET);
+      return 0;
+    }
     release = claimPorts(plan.paths, plan.ports);
     const libraries = await carriedLibraries();
     for (const what of removeLeftovers(libraries))
       log.info(`removed ${what}, left by an xcopy that was killed`);
-    kernel = loadKernel(plan, options, libraries);
-    const source = recorded ?? liveSource(plan, kernel);
+    let source = recorded;
+    if (source) {
+      kernel = loadKernel(plan, options, libraries, null);
+    } else {
+      const opened = openCapture(plan, options, libraries);
+      kernel = opened.kernel;
+      closeCapture = opened.capture.close;
+      source = liveInput(plan, opened);
+      for (const reason of opened.reasons) log.info(`capture ${reason}`);
+    }
     return await copy(plan, options, kernel, source, { status, log, stop });
   } catch (error) {
     if (!(error instanceof Failure)) throw error;
     log.error(`${error.message}\n${error.fix}`);
     return error.exitCode;
   } finally {
+    closeCapture?.();
     kernel?.detach();
     release?.();
   }

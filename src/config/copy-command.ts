@@ -31,7 +31,18 @@ export const COPY: CommandSpec = {
         short: "i",
         value: "LIST",
         multiple: true,
-        help: "capture on these interfaces with commas between them, or replay these files: pcap or pcapng, also gzip or zstd, directories with such files, or - for standard input (default: capture on all interfaces that are up)",
+        help: "capture on these interfaces (any: on all) with commas between them, or replay these files: pcap or pcapng, also gzip or zstd, directories with such files, or - for standard input (default: capture on all interfaces that are up)",
+      },
+      {
+        name: "filter",
+        short: "F",
+        value: "FILTER",
+        help: "of the requests that -x names take only those that match this filter, as for tcpdump: man 7 pcap-filter; it runs in the kernel",
+      },
+      {
+        name: "direction",
+        value: "in|out",
+        help: "copy requests that come in to the services of -x, or that leave this host for them, on the clients' side (default: in)",
       },
       {
         name: "clients",
@@ -269,8 +280,20 @@ export const COPY: CommandSpec = {
       { name: "force", help: "start even if a target does not answer" },
       {
         name: "capture",
-        value: "HOOK",
-        help: "where programs are attached: auto, tcx or clsact (default: auto, which is tcx where the kernel has it)",
+        value: "HOW",
+        help: "capture by tcx or clsact (eBPF programs), packet (a packet socket), raw (raw IP sockets, as tcpcopy does), pcap (libpcap) or xdp (eBPF in front of everything else: packets one by one, as the wire has them) (default: auto, the first of tcx, clsact, packet and raw that works)",
+      },
+      {
+        name: "buffer",
+        short: "B",
+        value: "MB",
+        help: "memory for captured packets that wait to be read, 1 to 4096 (default: 32)",
+      },
+      {
+        name: "snaplen",
+        short: "S",
+        value: "BYTES",
+        help: "capture so many bytes of each packet at most, 128 to 65535; requests that are longer are not copied (default: 65535)",
       },
       {
         name: "mark",
@@ -285,7 +308,7 @@ export const COPY: CommandSpec = {
       'Start it from a service manager, or with "nohup".',
     ],
     ...Object.fromEntries(
-      [..."BDFHPSUo"].map((letter) => [
+      [..."DHPUo"].map((letter) => [
         letter,
         ["it is an option of tcpcopy that xcopy does not have yet", "Leave it out."],
       ]),

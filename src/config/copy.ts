@@ -3,6 +3,7 @@ import { Failure } from "../native/failure.ts";
 import type { MysqlConfig } from "../worker/config.ts";
 import { type Address, parseAddress, unusable } from "./address.ts";
 import type { Arguments } from "./arguments.ts";
+import { CAPTURE_OPTIONS, type CaptureOptions, parseCapture } from "./capture.ts";
 import { MARK } from "./copy-command.ts";
 import { INTERCEPT_PORT, type Intercept, parseIntercepts } from "./intercepts.ts";
 import { MYSQL_OPTIONS, parseMysql } from "./mysql.ts";
@@ -12,9 +13,6 @@ import { type Part, type PortRange, parsePart, parsePorts } from "./ports.ts";
 import { type ProtocolChoice, parseProtocols } from "./protocol.ts";
 import { parseRate, parseTrace, TRACE_OPTIONS, type TraceOptions } from "./trace.ts";
 import { parseTransfers, type Transfer } from "./transfer.ts";
-
-/** Where the kernel programs are hung: `auto` takes tcx where the kernel has it. */
-export type Hook = "auto" | "tcx" | "clsact";
 
 /** When the next turn goes, once the answer is there: after the client's think time, or at once. */
 export type Pace = "client" | "fast";
@@ -79,7 +77,9 @@ export interface CopyOptions {
   log: string | null;
   dryRun: boolean;
   force: boolean;
-  hook: Hook;
+  capture: CaptureOptions;
+  /** Which of the options about the capture were given. */
+  captureOptions: string[];
   mark: number;
   /** Which protocol module reads the sessions of a service. */
   protocols: ProtocolChoice[];
@@ -87,12 +87,6 @@ export interface CopyOptions {
 }
 
 const MEGABYTE = 1 << 20;
-
-/** `--capture`. Throws a Failure (exit code 2). */
-export function parseHook(text: string): Hook {
-  if (text === "auto" || text === "tcx" || text === "clsact") return text;
-  throw new Failure(`Cannot use --capture "${text}": no such hook`, "Give auto, tcx or clsact.", 2);
-}
 
 function parsePace(text: string): Pace {
   if (text === "client" || text === "fast") return text;
@@ -207,7 +201,8 @@ export function parseCopy(args: Arguments): CopyOptions {
     log: one("log"),
     dryRun: args.has("dry-run"),
     force: args.has("force"),
-    hook: parseHook(one("capture") ?? "auto"),
+    capture: parseCapture(args),
+    captureOptions: CAPTURE_OPTIONS.filter((name) => args.has(name)),
     mark: parseMark("--mark", one("mark") ?? MARK),
     protocols: parseProtocols(
       all("protocol"),

@@ -1,6 +1,6 @@
 /** `-i`: where requests come from, network interfaces or files with recorded traffic. */
 import { Failure } from "../native/failure.ts";
-import { chooseInterfaces, type Interface } from "./interfaces.ts";
+import { ANY, chooseInterfaces, type Interface } from "./interfaces.ts";
 
 /** One of the two is empty. */
 export interface Inputs {
@@ -25,7 +25,7 @@ export function chooseInputs(
   const names = values.flatMap((value) =>
     exists(value) ? [value] : value.split(",").map((name) => name.trim()),
   );
-  const isInterface = (name: string) => present.some((one) => one.name === name);
+  const isInterface = (name: string) => name === ANY || present.some((one) => one.name === name);
   const files = names.filter((name) => !isInterface(name) && (exists(name) || LOOKS_LIKE_FILE.test(name)));
   if (files.length === 0) return { interfaces: chooseInterfaces(values, present), files: [] };
   const other = names.find((name) => !files.includes(name));

@@ -1,11 +1,13 @@
 /** What the options of `xcopy record` may be, and what each is without being given. */
 import { Failure } from "../native/failure.ts";
 import type { Arguments } from "./arguments.ts";
-import { type Hook, parseHook } from "./copy.ts";
 import { MARK } from "./copy-command.ts";
 import { parseDecimal, parseMark, parseWhole } from "./number.ts";
 import { parseRecordedServices, type WrittenService } from "./record-service.ts";
 import { parseSize, parseTime } from "./size.ts";
+
+/** Where programs are attached. */
+export type Hook = "auto" | "tcx" | "clsact";
 
 export interface RecordOptions {
   services: WrittenService[];
@@ -41,6 +43,11 @@ export interface RecordOptions {
 }
 
 const LEAST_BYTES = 10_000;
+
+function parseHook(text: string): Hook {
+  if (text === "auto" || text === "tcx" || text === "clsact") return text;
+  throw new Failure(`Cannot use --capture "${text}": no such hook`, "Give auto, tcx or clsact.", 2);
+}
 
 function parseCompression(text: string): true {
   if (text === "zstd") return true;

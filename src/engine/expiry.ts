@@ -45,8 +45,8 @@ import {
   TURNS,
 } from "./table.ts";
 
-/** SYN retransmissions before the target counts as unreachable: 1 + 2 + 4 s. */
-const SYN_RETRIES = 2;
+/** SYN retransmissions before the target counts as unreachable: 1 + 2 + 4 + 8 s. */
+const SYN_RETRIES = 3;
 /** Data retransmissions before the connection is given up. */
 const DATA_RETRIES = 8;
 /** us between two looks at the turns before a gap, and how often the last of them is looked for: it may end in the gap. */

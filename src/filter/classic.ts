@@ -104,3 +104,17 @@ export function faultOf(program: Instruction[]): Fault | null {
   }
   return null;
 }
+
+/** The program for packets that it finds `offset` bytes further on: SKF_NET_OFF (as 32 bits) makes that the IP header. */
+export function behind(instructions: Uint8Array, offset: number): Uint8Array {
+  const moved = new Uint8Array(new ArrayBuffer(instructions.length));
+  moved.set(instructions);
+  const view = new DataView(moved.buffer);
+  for (const [index, { kind, code, k }] of decode(instructions).entries()) {
+    const mode = modeOf(code);
+    const loadsPacket =
+      (kind === "ld" || kind === "ldx") && (mode === "abs" || mode === "ind" || mode === "msh");
+    if (loadsPacket) view.setUint32(index * INSTRUCTION_BYTES + 4, (k + offset) >>> 0, true);
+  }
+  return moved;
+}

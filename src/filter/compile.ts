@@ -24,15 +24,19 @@ export interface Filter {
 const SNAPSHOT_BYTES = 262144;
 const LINK_TYPES: Record<LinkLayer, number> = { ethernet: DLT_EN10MB, raw: DLT_RAW };
 
-const ARPHRD_ETHER = 1;
-const ARPHRD_LOOPBACK = 772;
-/** Those whose packets begin with the IP header: PPP, TUNNEL, TUNNEL6, SIT, RAWIP, NONE (tun, WireGuard). */
-const ARPHRD_WITHOUT_HEADER = [512, 519, 768, 769, 776, 65534];
+/**
+ * Types of interfaces (ARPHRD_* of linux/if_arp.h) by what their packets begin with: ETHER and LOOPBACK; PPP, RAWIP,
+ * TUNNEL, TUNNEL6, SIT and NONE (tun, WireGuard).
+ */
+export const HARDWARE_TYPES: Record<LinkLayer, readonly number[]> = {
+  ethernet: [1, 772],
+  raw: [512, 519, 768, 769, 776, 65534],
+};
 
 /** How packets look at the hooks of an interface of this ARPHRD type (linux/if_arp.h); null: not known to xcopy. */
 export function linkLayerOf(hardwareType: number): LinkLayer | null {
-  if (hardwareType === ARPHRD_ETHER || hardwareType === ARPHRD_LOOPBACK) return "ethernet";
-  return ARPHRD_WITHOUT_HEADER.includes(hardwareType) ? "raw" : null;
+  if (HARDWARE_TYPES.ethernet.includes(hardwareType)) return "ethernet";
+  return HARDWARE_TYPES.raw.includes(hardwareType) ? "raw" : null;
 }
 
 /**

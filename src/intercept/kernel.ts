@@ -2,8 +2,9 @@
 import { Attachments, type Hook } from "../capture/attachments.ts";
 import { type KernelStats, readStats } from "../capture/counters.ts";
 import { addressKey, createRings, fillPorts, words } from "../capture/maps.ts";
+import type { CarriedLibrary } from "../native/carried.ts";
 import { Failure } from "../native/failure.ts";
-import { BpfObject, type CarriedLibrary, fillArrayOfMaps, openLibbpf, updateMap } from "../native/libbpf.ts";
+import { BpfObject, fillArrayOfMaps, openLibbpf, updateMap } from "../native/libbpf.ts";
 import { libc } from "../native/libc.ts";
 import { Learned } from "./flow-maps.ts";
 import { Guard } from "./guard.ts";

@@ -6,8 +6,9 @@
  */
 import { dlopen, FFIType, type Pointer } from "bun:ffi";
 import { bpfCall } from "./bpf-call.ts";
+import { type CarriedLibrary, openCarried } from "./carried.ts";
 import { Failure } from "./failure.ts";
-import { address, EPERM, errno, libc, strerror } from "./libc.ts";
+import { address, EPERM, errno, strerror } from "./libc.ts";
 
 const SYMBOLS = {
   libbpf_set_print: { args: [FFIType.ptr], returns: FFIType.ptr },
@@ -66,16 +67,7 @@ const BPF_PROG_TYPE_SCHED_CLS = 3;
 const BPF_PROG_TYPE_XDP = 6;
 const BPF_TC_INGRESS = 1;
 const BPF_TC_EGRESS = 2;
-const MFD_CLOEXEC = 1;
 const VERIFIER_LOG_BYTES = 1 << 22;
-
-/** A shared library inside the executable. */
-export interface CarriedLibrary {
-  name: string;
-  /** Any function in it: Bun opens no library without one. */
-  symbol: string;
-  bytes: Uint8Array;
-}
 
 let lib: ReturnType<typeof open>;
 
@@ -97,39 +89,9 @@ export function openLibbpf(carried: CarriedLibrary[] = []): void {
         5,
       );
     }
-    lib = openCarried(carried);
+    lib = openCarried(carried, "Install libbpf 1.0 or newer (Debian: libbpf1)", open);
   }
   lib.libbpf_set_print(null);
-}
-
-/** A library that is loaded already satisfies those that name its soname, wherever it came from. */
-function openCarried(carried: CarriedLibrary[]): ReturnType<typeof open> {
-  const files = carried.map(({ name, bytes }) => fileInMemory(name, bytes));
-  const paths = files.map((fd) => `/proc/self/fd/${fd}`);
-  for (const [index, { symbol }] of carried.entries()) dlopen(paths[index]!, { [symbol]: {} });
-  const opened = open(paths.at(-1)!);
-  for (const fd of files) libc.close(fd);
-  return opened;
-}
-
-function fileInMemory(name: string, bytes: Uint8Array): number {
-  const fd = libc.memfd_create(address(text(name)), MFD_CLOEXEC);
-  const code = errno();
-  if (fd < 0) {
-    throw new Failure(
-      `Cannot unpack "${name}": ${strerror(code)}`,
-      "Install libbpf 1.0 or newer (Debian: libbpf1), or allow memfd_create (sysctl vm.memfd_noexec=0)",
-      5,
-    );
-  }
-  for (let done = 0; done < bytes.length; ) {
-    const rest = bytes.subarray(done);
-    const written = Number(libc.write(fd, rest, rest.length));
-    if (written <= 0)
-      throw new Failure(`Cannot unpack "${name}": ${strerror(errno())}`, "Free some memory", 1);
-    done += written;
-  }
-  return fd;
 }
 
 function text(string: string): Uint8Array {

@@ -64,6 +64,7 @@ export const SO_SNDBUFFORCE = 32;
 export const SO_MARK = 36;
 export const PACKET_VNET_HDR = 15;
 export const MSG_DONTWAIT = 0x40;
+export const MSG_TRUNC = 0x20;
 export const PROT_READ = 1;
 export const PROT_WRITE = 2;
 export const MAP_SHARED = 1;

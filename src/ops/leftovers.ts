@@ -1,7 +1,8 @@
 /** What an xcopy that was killed left behind: `xcopy cleanup` and every start remove it. */
 import { currentNamespace, readRecords, removeFilters, startTimeOf } from "../capture/clsact.ts";
 import { guardedProcesses } from "../intercept/guard.ts";
-import { type CarriedLibrary, openLibbpf } from "../native/libbpf.ts";
+import type { CarriedLibrary } from "../native/carried.ts";
+import { openLibbpf } from "../native/libbpf.ts";
 
 /**
  * Removes the classifiers and qdiscs of processes that are dead, on the interfaces of this network namespace, and says

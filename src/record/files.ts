@@ -1,6 +1,7 @@
 /** The files of a record: opened, written, given up the oldest first. */
 import { closeSync, constants, ftruncateSync, openSync, rmSync, statSync, writeSync } from "node:fs";
 import { sleepMicroseconds } from "../native/libc.ts";
+import { END_OF_FRAME, ZstdFrame } from "../native/zstd.ts";
 import { type FilePattern, nameOf, textOf } from "./names.ts";
 import type { Blocks } from "./pcapng.ts";
 
@@ -76,7 +77,7 @@ export function openFile(options: FilesOptions, time: Date, before: OpenFile | n
       if (isFile && options.overwrite) rmSync(path, { force: true });
       // A named pipe that nobody reads is an error at once, not a wait that no signal ends.
       const flags = isFile ? constants.O_CREAT | constants.O_EXCL : constants.O_NONBLOCK;
-      const fd = openSync(path, constants.O_WRONLY | constants.O_APPEND | flags, MODE);
+      const fd = openSync(path, constants.O_WRONLY | flags, MODE);
       return { path, fd, text, number, isFile };
     } catch (error) {
       const isTaken = (error as NodeJS.ErrnoException).code === "EEXIST";
@@ -85,11 +86,11 @@ export function openFile(options: FilesOptions, time: Date, before: OpenFile | n
   }
 }
 
-/** Writes all of `bytes`; throws a FileError that says how many it wrote. */
-function writeAll({ path, fd }: OpenFile, bytes: Uint8Array): void {
+/** Writes all of `bytes`, to `position` of a file that has any; throws a FileError that says how many it wrote. */
+function writeAll({ path, fd, isFile }: OpenFile, bytes: Uint8Array, position: number): void {
   for (let done = 0; done < bytes.length; ) {
     try {
-      done += writeSync(fd, bytes, done, bytes.length - done);
+      done += writeSync(fd, bytes, done, bytes.length - done, isFile ? position + done : null);
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException;
       if (code === "EAGAIN") sleepMicroseconds(PIPE_WAIT);
@@ -107,12 +108,17 @@ export class Files {
   count = 1;
   /** Of those that are kept, the oldest first; empty where all are. */
   readonly #kept: string[] = [];
+  readonly #frame: ZstdFrame | null;
+  #isInFrame = false;
+  /** Bytes at the end of the file that end its frame, and that the next write replaces. */
+  #end = 0;
 
   constructor(
     private readonly options: FilesOptions,
     first: OpenFile,
   ) {
     this.#file = first;
+    this.#frame = options.compressed ? new ZstdFrame(ZSTD_LEVEL) : null;
     this.#keep();
   }
 
@@ -125,31 +131,55 @@ export class Files {
   }
 
   /**
-   * Appends whole blocks; compressed they are a zstd frame of their own, so that the file is whole after each call. Throws
-   * a FileError that says how many bytes of the blocks are in the file: it is cut behind the last whole one.
+   * Appends whole blocks. Compressed, the file is one zstd frame whose end each call writes anew, so that it is whole after
+   * each. Throws a FileError that says how many bytes of the blocks are in the file: it is cut behind the last whole one.
    */
   write(blocks: Blocks): void {
     const bytes = blocks.bytes.subarray(0, blocks.length);
-    const { compressed } = this.options;
-    const output = compressed ? Bun.zstdCompressSync(bytes, { level: ZSTD_LEVEL }) : bytes;
+    const output = this.#frame?.append(bytes) ?? bytes;
+    const start = this.bytes - this.#end;
     try {
-      writeAll(this.#file, output);
+      writeAll(this.#file, output, start);
+      this.bytes = start + output.length;
+      this.total += output.length - this.#end;
+      this.#end = 0;
+      this.#isInFrame = this.#frame !== null;
+      if (this.#isInFrame && this.#file.isFile) this.#endFrame();
     } catch (error) {
       if (!(error instanceof FileError)) throw error;
-      const whole = compressed ? 0 : blocks.wholeWithin(error.written);
-      if (this.#file.isFile) ftruncateSync(this.#file.fd, this.bytes + whole);
-      this.bytes += whole;
-      this.total += whole;
+      const whole = this.#frame === null ? blocks.wholeWithin(error.written) : 0;
+      if (this.#file.isFile) this.#cut(start, whole);
       throw new FileError(error.path, error.code, error.message, whole);
     }
-    this.bytes += output.length;
-    this.total += output.length;
+  }
+
+  #beginFrame(): void {
+    this.#frame?.restart();
+    this.#isInFrame = false;
+    this.#end = 0;
+  }
+
+  #endFrame(): void {
+    writeAll(this.#file, END_OF_FRAME, this.bytes);
+    this.#end = END_OF_FRAME.length;
+    this.bytes += this.#end;
+    this.total += this.#end;
+  }
+
+  /** Cuts the file where it was full, `whole` bytes behind `start`; what was the end of its frame is that again. */
+  #cut(start: number, whole: number): void {
+    ftruncateSync(this.#file.fd, start + whole);
+    this.total += start + whole - this.bytes;
+    this.bytes = start + whole;
+    if (this.#isInFrame && start > 0) this.#endFrame();
+    this.#beginFrame();
   }
 
   /** Closes the file and opens the next; throws a FileError. */
   next(time: Date): void {
     this.close();
     this.#file = openFile(this.options, time, this.#file);
+    this.#beginFrame();
     this.bytes = 0;
     this.count++;
     this.#keep();
@@ -157,6 +187,7 @@ export class Files {
 
   /** Closes the file, which on some file systems tells only now that there was no room; throws a FileError. */
   close(): void {
+    if (this.#isInFrame && this.#end === 0) this.#endFrame();
     if (this.options.path === STANDARD_OUTPUT) return;
     try {
       closeSync(this.#file.fd);

@@ -1,9 +1,11 @@
 /** The kernel side of a record: the request program of copy and, for both directions, one for what goes out. */
 import { Attachments, type Hook } from "../capture/attachments.ts";
 import { type KernelStats, readStats } from "../capture/counters.ts";
-import { fillServices, type KernelService } from "../capture/kernel.ts";
+import { fillServices } from "../capture/kernel.ts";
 import { createRings, settings } from "../capture/maps.ts";
-import { BpfObject, type CarriedLibrary, fillArrayOfMaps, openLibbpf } from "../native/libbpf.ts";
+import type { KernelService } from "../capture/services.ts";
+import type { CarriedLibrary } from "../native/carried.ts";
+import { BpfObject, fillArrayOfMaps, openLibbpf } from "../native/libbpf.ts";
 import { libc } from "../native/libc.ts";
 
 export interface RecordKernelOptions {
@@ -52,7 +54,7 @@ export function loadRecordKernel(options: RecordKernelOptions): RecordKernel {
   const request = new BpfObject("request", options.requestObject);
   const outgoing = options.outgoingObject && new BpfObject("outgoing", options.outgoingObject);
   const rings: number[] = [];
-  const constants = settings(options.mark, options.keepsAcks, options.snaplen);
+  const constants = settings(options);
   let open = true;
   function close(): void {
     if (!open) return;

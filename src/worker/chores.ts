@@ -1,5 +1,6 @@
 /** What the data plane does by the clock: signs of life, next hops, the share of flows that is captured, MTUs. */
 import type { Control } from "../capture/control.ts";
+import type { RequestSource } from "../capture/source.ts";
 import type { Engine } from "../engine/engine.ts";
 import type { Injector } from "../inject/injector.ts";
 import { EMSGSIZE } from "../native/libc.ts";
@@ -20,6 +21,7 @@ export class Chores {
   constructor(
     private readonly config: DataPlaneConfig,
     private readonly control: Control,
+    private readonly source: RequestSource | null,
     private readonly engine: Engine,
     private readonly injectors: Injector[],
     now: number,
@@ -38,6 +40,7 @@ export class Chores {
   run(now: number): void {
     if (now >= this.heartbeatAt) {
       this.control.heartbeat(now / 1000);
+      this.source?.count();
       this.heartbeatAt = now + HEARTBEAT_INTERVAL;
     }
     if (now >= this.rampAt) this.setSample(now);

@@ -2,6 +2,7 @@
  * What the main thread tells the data plane at start. Plain data: it crosses a postMessage. Addresses are raw
  * bytes in network order (4 or 16 of them), ports host numbers, times us, sizes bytes.
  */
+import type { SourceConfig } from "../capture/source.ts";
 
 /** One way out: everything with the same interface and next hop shares one. */
 export interface EgressConfig {
@@ -104,18 +105,17 @@ export interface MysqlConfig {
 }
 
 export interface DataPlaneConfig {
-  /** File descriptors of the ring maps, one per CPU. */
-  requestRings: number[];
+  /** Where live requests come from; null: they are recorded ones. */
+  source: SourceConfig | null;
+  /** File descriptors of the ring maps of the responses, one per CPU, and the bytes of one ring. */
   responseRings: number[];
-  /** Bytes of one ring. */
-  requestRingBytes: number;
   responseRingBytes: number;
-  /** The mmap'd maps `control` and `flows`. */
+  /** The mmap'd maps `control` and `flows`; -1 where no kernel program is loaded. */
   controlMap: number;
   flowsMap: number;
   services: ServiceConfig[];
   mysql: MysqlConfig;
-  /** Null: live requests, from the rings. */
+  /** Null: live requests, from the source. */
   trace: TraceConfig | null;
   /** Most connections at a time, the others wait; 0: no limit. */
   users: number;

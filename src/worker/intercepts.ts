@@ -249,9 +249,14 @@ export class Intercepts {
     if (!learns && ranges.length > 0 && !this.config.compat) link.client.ranges(ranges);
     // It may have forgotten what it knew, or be another one: a flow that nobody knows would reach its client.
     if (!isAgain) return;
+    let flows = 0;
     for (const path of intercept.state.covers) {
-      this.engine.forEachFlow(path, (port, words, at) => this.register(intercept, path, port, words, at));
+      this.engine.forEachFlow(path, (port, words, at) => {
+        this.register(intercept, path, port, words, at);
+        flows++;
+      });
     }
+    if (flows === 0) return;
     for (const one of intercept.links) one.sync();
     intercept.isReading = true;
   }

@@ -4,6 +4,7 @@
  */
 import { randomBytes } from "node:crypto";
 import { Control } from "../capture/control.ts";
+import { createSource } from "../capture/create.ts";
 import { Flows } from "../capture/flows.ts";
 import { RingSet } from "../capture/ring-set.ts";
 import { Engine, type EngineConfig } from "../engine/engine.ts";
@@ -51,7 +52,7 @@ export function runLoop(config: DataPlaneConfig, wake: number, handlers: LoopHan
   const control = new Control(config.controlMap);
   // Only where answers come back to this host the kernel has to know them.
   const flows = config.channel ? null : new Flows(config.flowsMap, config.paths.length);
-  const requests = new RingSet(config.requestRings, config.requestRingBytes);
+  const requests = config.source && createSource(config.source, control);
   const responses = new RingSet(config.responseRings, config.responseRingBytes);
   const batches = config.egresses.map(() => new PacketBatch());
   const injectors = config.egresses.map((egress, i) => createInjector(egress, batches[i]!, config.mark));
@@ -66,13 +67,13 @@ export function runLoop(config: DataPlaneConfig, wake: number, handlers: LoopHan
     config.trace && new Player(config.trace, config.memory, config.turnTimeout, engine, counters);
   const preflight = new Preflight(config, engine, intercepts, now);
   const pause = new Pause(control, [
-    ...config.requestRings,
+    ...(requests?.descriptors ?? []),
     ...config.responseRings,
     ...(intercepts?.descriptors ?? []),
     ...(config.trace ? [config.trace.wake] : []),
     wake,
   ]);
-  const chores = new Chores(config, control, engine, injectors, now);
+  const chores = new Chores(config, control, requests, engine, injectors, now);
 
   const onRequest = (packet: Packet): void => {
     if (packet.index >= OUTGOING) {
@@ -89,7 +90,8 @@ export function runLoop(config: DataPlaneConfig, wake: number, handlers: LoopHan
     if (packet.tcp === packet.ip) engine.tooBig(packet, now);
     else engine.response(packet, now);
   };
-  const isEmpty = (): boolean => requests.isEmpty && responses.isEmpty && (player?.isIdle(now) ?? true);
+  const isEmpty = (): boolean =>
+    (requests?.isEmpty ?? true) && responses.isEmpty && (player?.isIdle(now) ?? true);
   const send = (): void => {
     // An intercept must know of a flow before its target answers; what is lost here is sent again.
     if (intercepts && !intercepts.settle(onResponse)) for (const batch of batches) batch.clear();
@@ -104,7 +106,7 @@ export function runLoop(config: DataPlaneConfig, wake: number, handlers: LoopHan
     chores.run(now);
     const caught = intercepts?.run(onResponse, now) ?? responses.drain(onResponse, ROUND, now);
     const taken =
-      player && isReady ? player.drain(onRequest, ROUND, now) : requests.drain(onRequest, ROUND, now);
+      (player ? isReady && player.drain(onRequest, ROUND, now) : requests?.drain(onRequest, ROUND, now)) || 0;
     const records = caught + taken;
     engine.advance(now);
     while (!engine.dispatch(now)) send();
@@ -139,6 +141,8 @@ export function runLoop(config: DataPlaneConfig, wake: number, handlers: LoopHan
   while (!engine.end(monotonicMicroseconds())) send();
   send();
   publish(shared, counters);
+  requests?.count();
+  requests?.close();
   intercepts?.close("it ended");
   for (const injector of injectors) injector.close();
   pause.close();

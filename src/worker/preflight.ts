@@ -29,6 +29,11 @@ export interface Findings {
   registersAll: boolean;
 }
 
+/** What came of a path that may not be sent on: what was answered before was, and each new connection to an intercept holds it. */
+function heldOr(result: "answered" | "refused" | "silent"): ProbeResult["result"] {
+  return result === "silent" ? "held" : result;
+}
+
 type Phase = "connect" | "probe" | "ask" | "done";
 
 export class Preflight {
@@ -83,7 +88,7 @@ export class Preflight {
     return {
       probes: this.config.paths.map((_, path) => ({
         path,
-        result: this.intercepts?.isOpen(path) === false ? "held" : probeResults[path]!,
+        result: this.intercepts?.isOpen(path) === false ? heldOr(probeResults[path]!) : probeResults[path]!,
         facts: this.facts[path]!.map((facts) => (this.unseen[path] ? { ...facts, known: false } : facts)),
       })),
       intercepts: this.intercepts?.states ?? [],

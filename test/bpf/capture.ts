@@ -106,7 +106,7 @@ export function loadForTest(options: Partial<KernelCaptureOptions> = {}): TestCa
   return {
     kernel,
     control,
-    flows: new Flows(kernel.flowsMap, all.paths.length),
+    flows: new Flows(kernel.flowsMap, all.paths?.length ?? 0),
     requests,
     responses,
     beat: () => control.heartbeat(monotonicMicroseconds() / 1000),

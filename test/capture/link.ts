@@ -82,7 +82,8 @@ export class Link {
   }
 }
 
-function openSender(namespace: Namespace, ifindex: number): number {
+/** A packet socket that sends frames with a struct virtio_net_hdr in front. */
+export function openSender(namespace: Namespace, ifindex: number): number {
   return namespace.enter(() => {
     const fd = Number(libc.socket(AF_PACKET, SOCK_RAW, 0));
     libc.setsockopt(fd, SOL_PACKET, PACKET_VNET_HDR, Int32Array.of(1), 4);

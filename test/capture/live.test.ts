@@ -1,13 +1,12 @@
-/** What every live source has to do: the same packets in, the same records out, the same counts. */
+/** Both programs on interfaces: their order, what they drop, how they come and go. What they capture: conformance.test.ts. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import type { Hook } from "../../src/capture/kernel.ts";
-import { ACK, build, bytesOf, FIN, type Frame, PSH, SYN } from "../bpf/build.ts";
+import { ACK, build, bytesOf, type Frame, PSH, SYN } from "../bpf/build.ts";
 import { type Captured, loadForTest, type TestCapture } from "../bpf/capture.ts";
 import { command } from "../bpf/namespace.ts";
 import { until } from "../support/until.ts";
 import { HOST_MAC, Link, Tun } from "./link.ts";
 
-const V6 = { source: "fd00::1", destination: "fd00::2" };
 const FLOW_PORT = 33000;
 const RESPONSE = { source: "10.0.0.9", sourcePort: 8080, destinationPort: FLOW_PORT };
 
@@ -54,106 +53,6 @@ describe.each(["tcx", "clsact"] as Hook[])("%s", (hook) => {
 
   test("says its name", () => {
     expect(capture.kernel.hook).toBe(hook);
-  });
-
-  test("captures requests, whatever their form, and counts the rest", async () => {
-    capture.beat();
-    await settled();
-    capture.counted();
-    const requests: [frame: Frame, index: number][] = [
-      [{ flags: SYN, seq: 999, tcpOptions: 20 }, 1],
-      [{ payload: "GET / HTTP/1.1\r\n\r\n" }, 1],
-      [{ ...V6, payload: "GET / HTTP/1.1\r\n\r\n" }, 3],
-      [{ tags: [0x8100], sourcePort: 50001, payload: 100 }, 1],
-      [{ tags: [0x88a8, 0x8100], sourcePort: 50002, payload: 100 }, 1],
-      [{ destinationPort: 8080, payload: 1460 }, 2],
-      [{ seq: 1018, flags: FIN | ACK }, 1],
-    ];
-    for (const [fields] of requests) link.send(frame(fields).bytes);
-    const others: Frame[] = [
-      { flags: ACK, seq: 1018 },
-      { destinationPort: 81, payload: 5 },
-      { fragmentOffset: 100, payload: 100 },
-      { destinationMac: [2, 9, 9, 9, 9, 9], destinationPort: 8080, payload: 5 },
-    ];
-    for (const fields of others) link.send(frame(fields).bytes);
-    const records = await settled();
-    expect(records.map(({ bytes, index }) => ({ bytes, index }))).toEqual(
-      requests.map(([fields, index]) => ({ bytes: frame(fields).ip, index })),
-    );
-    const bytes = requests.reduce((sum, [fields]) => sum + frame(fields).ip.length, 44);
-    expect(capture.counted()).toEqual({
-      requestsCaptured: requests.length + 1,
-      requestBytes: bytes,
-      pureAcks: 1,
-      fragments: 1,
-    });
-  });
-
-  const large: [fields: Frame, size: number][] = [
-    [{}, 4096],
-    [{}, 8192],
-    [{}, 8193],
-    [{}, 16385],
-    [{}, 32769],
-    [{}, 65400],
-    [V6, 65535 - 60],
-  ];
-  test.each(large)("captures a packet in one piece: %j, %d bytes of payload", async (fields, size) => {
-    capture.beat();
-    const { bytes, ip } = frame({ ...fields, sourcePort: 51000, seq: size, payload: size });
-    link.sendLarge(bytes, 1428);
-    const records = await settled();
-    expect(records.map(({ length }) => length)).toEqual([size]);
-    expect(Bun.hash(records[0]!.bytes)).toBe(Bun.hash(ip));
-  });
-
-  test("counts packets that are larger than a record can be", async () => {
-    capture.beat();
-    await settled();
-    capture.counted();
-    link.sendLarge(frame({ ...V6, sourcePort: 51000, payload: 65536 - 60 }).bytes, 1428);
-    expect(await settled()).toEqual([]);
-    expect(capture.counted()).toMatchObject({ oversize: 1, requestsCaptured: 1 });
-  });
-
-  test("finds headers outside the linear part of a packet", async () => {
-    capture.beat();
-    const frames = [
-      frame({ sourcePort: 52000, payload: 5000 }),
-      frame({ ...V6, sourcePort: 52000, payload: 6000 }),
-      frame({ tags: [0x88a8, 0x8100], sourcePort: 52001, payload: 5000 }),
-    ];
-    for (const { bytes } of frames) link.send(bytes, 14);
-    const records = await settled();
-    expect(records.map(({ bytes }) => Bun.hash(bytes))).toEqual(frames.map(({ ip }) => Bun.hash(ip)));
-  });
-
-  test("captures on interfaces without MAC headers", async () => {
-    capture.beat();
-    const packets = [
-      build({ sourcePort: 53000, payload: 900 }),
-      build({ ...V6, sourcePort: 53000, payload: 900 }),
-      build({ sourcePort: 53001, destinationPort: 8080, payload: 900 }),
-      // Read as an Ethernet frame, this is IPv4 (08 00 45), no fragment, and not TCP.
-      build({ source: "8.0.69.1", sourcePort: 0xe000, payload: 900 }),
-    ];
-    for (const { ip } of packets) tun.receive(ip);
-    const records = await settled();
-    expect(records.map(({ bytes }) => bytes)).toEqual(packets.map(({ ip }) => ip));
-    expect(records.map(({ index }) => index)).toEqual([1, 3, 2, 1]);
-  });
-
-  test("knows a packet again that came over another interface", async () => {
-    capture.beat();
-    await settled();
-    capture.counted();
-    const { bytes, ip } = frame({ sourcePort: 54000, payload: 900 });
-    link.send(bytes);
-    expect(await settled()).toHaveLength(1);
-    tun.receive(ip);
-    expect(await settled()).toEqual([]);
-    expect(capture.counted()).toMatchObject({ duplicates: 1, requestsCaptured: 3 });
   });
 
   test("drops responses of ours before this host's TCP sees them, and no others", async () => {

@@ -164,6 +164,27 @@ mark      0x78637079 on every packet sent; such packets are not captured
     });
   });
 
+  test("shows how requests are captured, and the filter that the kernel runs", () => {
+    const by = (words: string) =>
+      xcopy(["copy", "--dry-run", "-x", TRANSFER, ...words.split(" ")], { within }).stdout;
+    expect(by("-F ip6")).toContain(`
+attach    at ingress by tcx, or clsact where the kernel has no tcx
+          request program   lo
+          response program  lo
+filter    ip6; the kernel runs
+          (000) ldh      [12]
+          (001) jeq      #0x86dd          jt 2\tjf 3
+          (002) ret      #262144
+          (003) ret      #0
+`);
+    expect(by("--capture packet")).toContain(`
+attach    at ingress by tcx, or clsact where the kernel has no tcx
+          response program  lo
+listen    with a packet socket on lo
+`);
+    expect(by("--direction out")).toContain("capture   outgoing requests to port 80 of every address; they");
+  });
+
   test("shows a pool, an MTU, ports and warnings", () => {
     const words = ["copy", "--dry-run", "-x", "10.5.5.5:80-127.0.0.1:8080", "-c", "127.0.1.x"];
     const { code, stdout, stderr } = xcopy([...words, "-M", "1400", "--ports", "30000-40000"], { within });

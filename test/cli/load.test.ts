@@ -1,6 +1,7 @@
 /** What the data plane is told for each option. */
 import { expect, test } from "bun:test";
 import type { KernelCapture } from "../../src/capture/kernel.ts";
+import type { SourceConfig } from "../../src/capture/source.ts";
 import { dataPlaneConfig } from "../../src/commands/load.ts";
 import type { Plan } from "../../src/commands/plan.ts";
 import { parseArguments } from "../../src/config/arguments.ts";
@@ -8,13 +9,13 @@ import { parseCopy } from "../../src/config/copy.ts";
 import { COPY } from "../../src/config/copy-command.ts";
 
 const KERNEL = {
-  requestRings: [3],
   responseRings: [4],
-  requestRingBytes: 4096,
   responseRingBytes: 8192,
   controlMap: 5,
   flowsMap: 6,
 } as unknown as KernelCapture;
+
+const SOURCE: SourceConfig = { kind: "rings", rings: [3], ringBytes: 4096 };
 
 const address = { family: 4 as const, bytes: Uint8Array.of(10, 0, 0, 2) };
 const target = (weight: number, ...paths: number[]) => ({ address, port: 80, weight, paths });
@@ -37,12 +38,18 @@ const PLAN: Plan = {
   probeFrom: [],
   keepsClientPorts: false,
   interfaces: [],
+  followsAll: true,
   files: [],
   warnings: [],
 };
 
 const config = (words: string) =>
-  dataPlaneConfig(PLAN, parseCopy(parseArguments(COPY, `-x 80-10.0.0.2 ${words}`.trim().split(" "))), KERNEL);
+  dataPlaneConfig(
+    PLAN,
+    parseCopy(parseArguments(COPY, `-x 80-10.0.0.2 ${words}`.trim().split(" "))),
+    KERNEL,
+    SOURCE,
+  );
 
 test("services go along their routes, to the targets by weight", () => {
   expect(config("").services).toEqual([
@@ -63,7 +70,8 @@ test("services go along their routes, to the targets by weight", () => {
 
 test("without options every session is copied once, whole, at the client's pace", () => {
   expect(config("")).toMatchObject({
-    requestRings: [3],
+    source: SOURCE,
+    responseRings: [4],
     controlMap: 5,
     ports: [[1024, 2047]],
     sessionTimeout: 600e6,

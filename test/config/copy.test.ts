@@ -53,7 +53,14 @@ test("what is not given has its default", () => {
     log: null,
     dryRun: false,
     force: false,
-    hook: "auto",
+    capture: {
+      backEnd: "auto",
+      direction: "in",
+      filter: null,
+      bufferBytes: 32 << 20,
+      snaplen: 65535,
+    },
+    captureOptions: [],
     mark: 0x78637079,
     protocols: [],
     mysql: NO_MYSQL,
@@ -64,7 +71,7 @@ test("what is given is taken", () => {
   const args =
     "-x 81-10.0.0.3 -c 10.1.0.1 -c 10.1.0.2 -i lo -i eth0 -m 2048 -M 1400 -t 120 --max-sessions 1000";
   const more =
-    "--ports 20000-29999 --drain 0.5 --json --stats-interval 0.1 -l /x --dry-run --force --capture clsact --mark 7";
+    "--ports 20000-29999 --drain 0.5 --json --stats-interval 0.1 -l /x --dry-run --force --capture clsact --mark 7 -F tcp -B 8 -S 1500 --direction out";
   const pace =
     "-k 300 -f 3/8 -r 12.5 -g 1.5 --limit 500/s -n 3 --jitter 0.5 -O --pace fast --turn-timeout 0.25 -R 30 --proxy-protocol v2";
   const intercepts =
@@ -123,7 +130,14 @@ test("what is given is taken", () => {
     log: "/x",
     dryRun: true,
     force: true,
-    hook: "clsact",
+    capture: {
+      backEnd: "clsact",
+      direction: "out",
+      filter: "tcp",
+      bufferBytes: 8 << 20,
+      snaplen: 1500,
+    },
+    captureOptions: ["capture", "direction", "filter", "buffer", "snaplen"],
     mark: 7,
     protocols: [],
     mysql: NO_MYSQL,
@@ -207,7 +221,10 @@ describe("numbers out of range", () => {
     ["--drain", "3601", "not a number from 0 to 3600"],
     ["--stats-interval", "0", "not a number from 0.1 to 86400"],
     ["--mark", "0", "not a number from 1 to 0xffffffff"],
-    ["--capture", "xdp", "no such hook"],
+    ["--capture", "ebpf", "no such way to capture"],
+    ["--direction", "both", "no such direction"],
+    ["-B", "0", "not a whole number from 1 to 4096"],
+    ["-S", "127", "not a whole number from 128 to 65535"],
     ["--ports", "1", "not a range of two ports"],
     ["-k", "0", "not a whole number from 1 to 864000"],
     ["-r", "0", "not a number from 0.01 to 100"],

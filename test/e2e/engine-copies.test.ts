@@ -33,8 +33,7 @@ async function copyLoad(args: string[], options: Partial<LoadOptions> & { count:
 /** The requests of each connection, in order. */
 function connectionsOf(requests: LoggedRequest[]): Map<string, string[]> {
   const connections = new Map<string, string[]>();
-  for (const { address, port, content } of requests) {
-    const connection = `${address} ${port}`;
+  for (const { connection, content } of requests) {
     connections.set(connection, [...(connections.get(connection) ?? []), content]);
   }
   return connections;

@@ -50,7 +50,7 @@ for (const percent of [1, 5]) {
       expect(comparison).toMatchObject({ doubled: [], foreign: [] });
       // A handshake whose every attempt was lost: rare, and said.
       expect(comparison.missing.length).toBe(report.dropped.unreachable);
-      expect(comparison.missing.length).toBeLessThan(close ? 0.01 * count : 1);
+      expect(comparison.missing.length).toBeLessThanOrEqual(0.02 * count);
       const sent = count - comparison.missing.length;
       expect(report.turns).toEqual({
         captured: count,

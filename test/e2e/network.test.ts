@@ -66,11 +66,11 @@ const CASES: Case[] = [
   { name: "one interface", args: ["-x", `80-${TARGET}:8080`, "-i", "front"], url: `http://${ONLINE}` },
   { name: "one address", args: ["-x", `${ONLINE}:80-${TARGET}:8080`], url: `http://${ONLINE}` },
   { name: "a small MTU", args: ["-x", `80-${TARGET}:8080`, "-M", "600"], url: `http://${ONLINE}` },
-  {
-    name: "clsact filters",
-    args: ["-x", `80-${TARGET}:8080`, "--capture", "clsact"],
+  ...["clsact", "packet", "raw"].map((backEnd) => ({
+    name: `capture by ${backEnd}`,
+    args: ["-x", `80-${TARGET}:8080`, "--capture", backEnd],
     url: `http://${ONLINE}`,
-  },
+  })),
 ];
 
 for (const { name, args, url, target: targetHost = "target", client = "client" } of CASES) {

@@ -7,6 +7,7 @@ import { Packet } from "../../src/wire/packet.ts";
 import { ACK, distance, FIN, PSH, RST, SYN } from "../../src/wire/tcp.ts";
 import { faultOfBooks } from "./books.ts";
 import { packet, type Segment, segmentsOf } from "./packets.ts";
+import { PeerWindow } from "./peer-window.ts";
 import { BASIC, randomFrom } from "./simulation.ts";
 
 /** A number near where the conversation is, or anywhere. */
@@ -49,6 +50,7 @@ const PORTS = 12;
 const SESSIONS = 20;
 const MEMORY = 32 << 20;
 const FLOWS = 4;
+const MTU = 1500;
 const CLIENT_ISN = 2 ** 32 - 700;
 const ONLINE_ISN = 2 ** 32 - 500;
 /** us; the data plane looks at the engine at least this often. */
@@ -75,6 +77,7 @@ interface Port {
   fin: number;
   /** Bytes by sequence number, since the last SYN. */
   bytes: Map<number, number>;
+  window: PeerWindow | null;
 }
 
 export class Fuzz {
@@ -101,7 +104,7 @@ export class Fuzz {
             pair: ipPair(Uint8Array.of(10, 0, 1, 1), Uint8Array.of(10, 0, 1, 2)),
             targetPort: 8080,
             egress: 0,
-            mtu: 1500,
+            mtu: MTU,
           },
         ],
         ports: [[FIRST_PORT, FIRST_PORT + PORTS - 1]],
@@ -207,6 +210,7 @@ export class Fuzz {
   private response(step: Extract<Step, { kind: "response" }>): void {
     const number = FIRST_PORT + (step.port % (PORTS + 1));
     const port = this.ports.get(number);
+    port?.window?.doubt();
     this.respond(number, {
       seq: numberNear(step.seq, port?.ack ?? 0),
       ack: numberNear(step.ack, port?.end ?? 0),
@@ -222,8 +226,10 @@ export class Fuzz {
     for (const [number, port] of [...this.ports]) {
       const ack = port.end;
       if (port.isSyn) {
+        port.window?.open(window, 7);
         this.respond(number, { seq: ack - 77, ack, flags: SYN | ACK, window, length: 0, options: syn });
       } else {
+        port.window?.update(ack, window);
         const flags = ACK | PSH | (fin ? FIN : 0);
         this.respond(number, { seq: port.ack, ack, flags, window, length, options: [] });
       }
@@ -287,12 +293,16 @@ export class Fuzz {
     batch.clear();
   }
 
-  /** Remembers what was sent; what is sent again has the same bytes, and nothing is behind the FIN, which has one place. */
+  /**
+   * Remembers what was sent; what is sent again has the same bytes, nothing is behind the FIN, which has one place, and
+   * nothing beyond the target's window.
+   */
   private note(segment: Segment): void {
     const { sourcePort, seq, flags, payload } = segment;
     let port = this.ports.get(sourcePort);
     if (port === undefined || flags & SYN) {
-      port = { end: seq, ack: 0, isSyn: false, fin: -1, bytes: new Map() };
+      const window = flags & SYN ? new PeerWindow(segment) : null;
+      port = { end: seq, ack: 0, isSyn: false, fin: -1, bytes: new Map(), window };
       this.ports.set(sourcePort, port);
     }
     for (const [i, byte] of payload.entries()) {
@@ -301,6 +311,7 @@ export class Fuzz {
       if (before !== undefined && before !== byte) throw new Error(`Byte ${place} was ${before}, is ${byte}`);
       port.bytes.set(place, byte);
     }
+    port.window?.take(segment, MTU);
     port.isSyn = (flags & SYN) !== 0;
     if (flags & RST) return;
     const behind = (seq + payload.length) >>> 0;

@@ -122,7 +122,7 @@ describe("life cycle", () => {
     net.mode = "silent";
     client(net, { port: 40000, requests: requests(2) });
     net.run(20_000_000);
-    expect(net.sent.filter(({ segment }) => segment.flags === 0x02).length).toBe(3);
+    expect(net.sent.filter(({ segment }) => segment.flags === 0x02).length).toBe(4);
     expect(net.count("dropped.unreachable")).toBe(2);
     expect(net.count("failed")).toBe(1);
     expectBooksToBalance(net);

@@ -1,6 +1,18 @@
 /** Which files are made, with which rights, and which make way. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  closeSync,
+  constants,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { zstdDecompressSync } from "node:zlib";
@@ -80,7 +92,7 @@ describe("a file", () => {
   });
 
   test("may be a named pipe, but one that somebody reads", () => {
-    const path = join(directory, "pipe");
+    const path = join(directory, "pipe.zst");
     expect(Bun.spawnSync(["mkfifo", path]).exitCode).toBe(0);
     expect(codeOf(() => openFile(options({ path, rotates: false }), START, null))).toBe("ENXIO");
   });
@@ -159,7 +171,7 @@ describe("the next file", () => {
   });
 });
 
-test("compressed, every write is whole by itself", () => {
+test("compressed, the file is whole after every write, one frame", () => {
   const files = begin({ compressed: true, rotates: false });
   const [one, two] = [blocksOf(5000), blocksOf(2000)];
   const path = join(directory, "cap.pcapng.zst");
@@ -169,6 +181,22 @@ test("compressed, every write is whole by itself", () => {
   files.close();
   expect(zstdDecompressSync(readFileSync(path)).length).toBe(one.length + two.length);
   expect(files.total).toBe(statSync(path).size);
+  expect(Bun.spawnSync(["zstd", "-l", path]).stdout.toString()).toMatch(/^ +1 +0 /m);
+});
+
+test("compressed into a pipe, the frame ends with it", () => {
+  const path = join(directory, "pipe.zst");
+  expect(Bun.spawnSync(["mkfifo", path]).exitCode).toBe(0);
+  const reader = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  const files = begin({ path, compressed: true, rotates: false });
+  const [one, two] = [blocksOf(5000), blocksOf(2000)];
+  files.write(one);
+  files.write(two);
+  files.close();
+  const bytes = new Uint8Array(files.total);
+  expect(readSync(reader, bytes)).toBe(files.total);
+  closeSync(reader);
+  expect(zstdDecompressSync(bytes).length).toBe(one.length + two.length);
 });
 
 /** Runs with a directory on a file system that has room for 64 KB; the tests run as root. */
@@ -189,8 +217,10 @@ test.each([false, true])(
     onSmallDisk((small) => {
       const files = begin({ path: join(small, "cap.pcapng"), rotates: false, compressed });
       const blocks = blocksOf(48_000);
-      if (compressed) crypto.getRandomValues(blocks.bytes.subarray(32, 48_000));
+      const randomize = () => compressed && crypto.getRandomValues(blocks.bytes.subarray(32, 48_000));
+      randomize();
       files.write(blocks);
+      randomize();
       const before = files.total;
       let error: unknown;
       try {
@@ -207,6 +237,8 @@ test.each([false, true])(
       expect(written > 0).toBe(!compressed);
       expect(written % 1032).toBe(0);
       files.close();
+      const bytes = readFileSync(files.path);
+      expect((compressed ? zstdDecompressSync(bytes) : bytes).length).toBe(blocks.length + written);
     });
   },
 );

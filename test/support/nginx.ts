@@ -64,7 +64,7 @@ worker_rlimit_nofile 20000;
 events { worker_connections 16000; multi_accept on; }
 http {
   log_format request '$request_length $status "$request" "$http_host" "$http_x_fill"'
-    '\\t$msec $remote_addr $remote_port $request_body_file';
+    '\\t$msec $remote_addr $remote_port $request_body_file $pid:$connection';
   log_format path '$uri';
   access_log ${directory}/access.log request;
   client_body_temp_path ${directory}/bodies;
@@ -102,6 +102,8 @@ export interface LoggedRequest {
   port: number;
   /** Path of the file with the body; "-" without one. */
   body: string;
+  /** Names the connection among all of this nginx: address and port may be used again. */
+  connection: string;
 }
 
 /** The requests of an nginx log; a line that is still being written is left for the next time. */
@@ -112,7 +114,13 @@ export async function readRequests(server: Nginx): Promise<LoggedRequest[]> {
     .slice(0, -1)
     .map((line) => {
       const [content, rest] = line.split("\t") as [string, string];
-      const [time, address, port, body] = rest.split(" ") as [string, string, string, string];
-      return { content, time: Number(time), address, port: Number(port), body };
+      const [time, address, port, body, connection] = rest.split(" ") as [
+        string,
+        string,
+        string,
+        string,
+        string,
+      ];
+      return { content, time: Number(time), address, port: Number(port), body, connection };
     });
 }

@@ -7,8 +7,8 @@ import { IPPROTO_TCP } from "../../wire/ip.ts";
 import { IP_CUT, IP_OK, IpHeader, parseIp } from "../../wire/ip-header.ts";
 import { LINK_LINUX_SLL2, networkLayer } from "../../wire/link.ts";
 import { IPPROTO_GRE, IPPROTO_UDP, innerIp } from "../../wire/tunnel.ts";
+import type { Services } from "../services.ts";
 import type { Frame } from "./frame.ts";
-import type { Services } from "./services.ts";
 
 /** Why a frame is no request. */
 export const NOT_IP = -1;

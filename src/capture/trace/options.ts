@@ -1,5 +1,5 @@
 /** What the reader of traces is told at start, and what it says. Plain data: it crosses a postMessage. */
-import type { KernelService } from "../kernel.ts";
+import type { KernelService } from "../services.ts";
 
 /** A moment of the traces: us since 1970, or us after the first packet of all. */
 export type Moment = { at: number } | { after: number };

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import type { KernelService } from "../../../src/capture/kernel.ts";
+import { type KernelService, Services } from "../../../src/capture/services.ts";
 import {
   Dissector,
   FRAGMENT,
@@ -9,7 +9,6 @@ import {
   NOT_WANTED,
 } from "../../../src/capture/trace/dissector.ts";
 import { Frame } from "../../../src/capture/trace/frame.ts";
-import { Services } from "../../../src/capture/trace/services.ts";
 import { type Frame as Built, build, bytesOf, HOP_BY_HOP, ROUTING } from "../../bpf/build.ts";
 import { concat } from "./lay.ts";
 

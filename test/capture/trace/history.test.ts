@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { CAPTURED, DUPLICATE, flowHash, History, PURE_ACK } from "../../../src/capture/trace/history.ts";
+import { CAPTURED, DUPLICATE, flowHash, History, PURE_ACK } from "../../../src/capture/history.ts";
 import { ACK, FIN, PSH, RST, SYN } from "../../../src/wire/tcp.ts";
 import { type Fields, packet } from "../../engine/packets.ts";
 

@@ -1,5 +1,5 @@
 /** Reads traces through the worker, as the data plane would. */
-import type { KernelService } from "../../../src/capture/kernel.ts";
+import type { KernelService } from "../../../src/capture/services.ts";
 import type { TraceCounter } from "../../../src/capture/trace/counters.ts";
 import { SMALLEST_RING } from "../../../src/capture/trace/memory.ts";
 import type { TraceOptions, TraceSummary } from "../../../src/capture/trace/options.ts";

@@ -1,9 +1,9 @@
 /**
- * What clients have sent lately, in tables of fixed size: the rules of bpf/request.bpf.c, so that the engine sees of a
- * trace what it would have seen live. A slot belongs to whoever used it last.
+ * What clients have sent lately, in tables of fixed size: the rules of bpf/request.bpf.c, so that the engine sees of a socket or
+ * a trace what it would have seen of a ring. A slot belongs to whoever used it last.
  */
-import type { Packet } from "../../wire/packet.ts";
-import { FIN, RST, SYN } from "../../wire/tcp.ts";
+import type { Packet } from "../wire/packet.ts";
+import { FIN, RST, SYN } from "../wire/tcp.ts";
 
 const ACK_SLOTS = 65_536;
 const DUPLICATE_SLOTS = 4096;

@@ -1,22 +1,28 @@
 /** Where requests come from: this host's interfaces, or recorded traffic. */
-import type { KernelCapture } from "../capture/kernel.ts";
+import type { SourceConfig } from "../capture/source.ts";
 import { startTraceReader, type TraceReader } from "../capture/trace/start.ts";
 import type { CopyOptions } from "../config/copy.ts";
 import type { Failure } from "../native/failure.ts";
 import { EFD_CLOEXEC, EFD_NONBLOCK, IPPROTO_TCP, libc } from "../native/libc.ts";
+import { links } from "../native/netlink.ts";
 import type { CaptureCounts } from "../ops/summary.ts";
 import type { TraceConfig } from "../worker/config.ts";
 import { TRACE_READER } from "../worker/trace-entry.ts";
+import type { OpenCapture } from "./capture.ts";
 import { kernelServices } from "./load.ts";
 import type { Plan } from "./plan.ts";
 
-export interface RequestSource {
+/** The input of a run: what the rest of xcopy needs not know the kind of. */
+export interface RequestInput {
   /** For the first message: `captured by tcx on lo, eth0`. */
-  description: string;
-  /** For the data plane; null: it reads the kernel's rings. */
+  readonly description: string;
+  /** For the data plane: one of the two. */
+  source: SourceConfig | null;
   trace: TraceConfig | null;
   /** Requests may come from now on. */
   begin(): void;
+  /** Goes along with interfaces that came and went; returns the names of those that came. Throws a Failure. */
+  follow(): string[];
   /** No more of them. */
   stop(): void;
   counts(): CaptureCounts;
@@ -24,31 +30,38 @@ export interface RequestSource {
   failures(): Promise<Failure[]>;
 }
 
-/** Requests as they come in: by programs that are loaded and not attached yet. */
-export function liveSource(plan: Plan, kernel: KernelCapture): RequestSource {
+/** Requests as they come in, by a back end that captures nothing yet. */
+export function liveInput(plan: Plan, { capture, kernel }: OpenCapture): RequestInput {
+  const names = new Set(plan.interfaces.map(({ name }) => name));
+  const attached = new Map(plan.interfaces.map(({ ifindex, name }) => [ifindex, name]));
   return {
     get description() {
-      return `captured by ${kernel.hook} on ${plan.interfaces.map(({ name }) => name).join(", ")}`;
+      return `captured by ${capture.name} on ${[...names].join(", ")}`;
     },
+    source: capture.source,
     trace: null,
-    begin: () => kernel.attachRequests(plan.interfaces.map(({ ifindex }) => ifindex)),
-    stop: () => kernel.detachRequests(),
-    counts() {
-      const stats = kernel.stats();
-      return {
-        source: kernel.hook,
-        packets: stats.requestsCaptured,
-        bytes: stats.requestBytes,
-        lost: stats.requestRingFull,
-        responsesLost: stats.responseRingFull,
-        pureAcks: stats.pureAcks,
-        duplicates: stats.duplicates,
-        fragments: stats.fragments,
-        oversize: stats.oversize,
-        inert: stats.inert,
-        unsampled: stats.unsampled,
-      };
+    begin: () => capture.attach([...attached.keys()]),
+    follow() {
+      const present = links();
+      for (const ifindex of attached.keys()) {
+        if (present.some((link) => link.ifindex === ifindex)) continue;
+        attached.delete(ifindex);
+        capture.forget(ifindex);
+      }
+      const fresh = present.filter(
+        ({ up, name, ifindex }) => !attached.has(ifindex) && (plan.followsAll ? up : names.has(name)),
+      );
+      // One that cannot be attached to is not tried again and again.
+      for (const { ifindex, name } of fresh) attached.set(ifindex, name);
+      if (fresh.length > 0) capture.attach(fresh.map(({ ifindex }) => ifindex));
+      return fresh.map(({ name }) => name);
     },
+    stop: () => capture.stop(),
+    counts: () => ({
+      ...capture.counts(),
+      source: capture.name,
+      responsesLost: kernel?.stats().responseRingFull ?? 0,
+    }),
     failures: async () => [],
   };
 }
@@ -57,11 +70,11 @@ export function liveSource(plan: Plan, kernel: KernelCapture): RequestSource {
  * Recorded requests. Resolves when every file was found to be a recording; rejects with a Failure if one is none. `warn`
  * gets a line for what else the user should know.
  */
-export async function recordedSource(
+export async function recordedInput(
   plan: Plan,
   options: CopyOptions,
   warn: (text: string) => void,
-): Promise<RequestSource> {
+): Promise<RequestInput> {
   const { speed, longestGap, loops, start, end, rate } = options.trace;
   const wake = Number(libc.eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
   const reader = startTraceReader(
@@ -80,9 +93,11 @@ export async function recordedSource(
   );
   await reader.ready;
   return {
+    source: null,
     description: `read from ${plan.files.join(", ")}`,
     trace: { memory: reader.memory, wake, speed, longestGap: longestGap * 1000, rate },
     begin() {},
+    follow: () => [],
     stop: () => reader.stop(),
     counts: () => countRecorded(reader),
     failures: () => reader.ended,

@@ -1,17 +1,20 @@
-/** The filter of mode assistant, in front of the program that takes what it chooses. */
+/** -F: a filter on interfaces, in front of the program that takes what it chooses. */
 import { compileFilter, type LinkLayer, linkLayerOf } from "../filter/compile.ts";
 import { type FilterProgram, loadFilterProgram } from "../filter/program.ts";
-import type { InterceptKernel } from "../intercept/kernel.ts";
+import type { ProgramKind } from "../filter/translate.ts";
 import { Failure } from "../native/failure.ts";
 import { links } from "../native/netlink.ts";
 
 /** Loads filters as interfaces need them: those with and without a link layer see different packets. */
-export class InterceptFilters {
+export class InterfaceFilters {
   readonly #loaded = new Map<string, FilterProgram>();
 
   constructor(
     private readonly expression: string,
-    private readonly kernel: InterceptKernel,
+    private readonly kind: ProgramKind,
+    /** Descriptor of the program that runs for a match. */
+    private readonly target: number,
+    private readonly attachTo: (ifindexes: number[], filter: FilterProgram) => void,
   ) {}
 
   /** Attaches to these interfaces. Throws a Failure (2, 4, 5). */
@@ -32,7 +35,7 @@ export class InterceptFilters {
     }
     for (const [layer, those] of byLayer) {
       const filter = this.#loaded.get(layer) ?? this.#load(layer);
-      this.kernel.attach(those, filter);
+      this.attachTo(those, filter);
     }
   }
 
@@ -42,12 +45,8 @@ export class InterceptFilters {
   }
 
   #load(layer: LinkLayer): FilterProgram {
-    const { hook, swallowProgram } = this.kernel;
-    const filter = loadFilterProgram({
-      kind: hook === "xdp" ? "xdp" : "tc",
-      target: swallowProgram,
-      ...compileFilter(this.expression, layer),
-    });
+    const { kind, target } = this;
+    const filter = loadFilterProgram({ kind, target, ...compileFilter(this.expression, layer) });
     this.#loaded.set(layer, filter);
     return filter;
   }

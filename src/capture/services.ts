@@ -1,13 +1,22 @@
-/** Which service a captured packet is a request of, as bpf/request.bpf.c finds it; but a trace has no "this host". */
-import type { IpHeader } from "../../wire/ip-header.ts";
-import type { KernelService } from "../kernel.ts";
+/** The services that requests go to, and which of them a packet is a request of, as bpf/request.bpf.c finds it. */
+import type { IpHeader } from "../wire/ip-header.ts";
+
+/** Whom requests are captured for. */
+export interface KernelService {
+  /** 4 or 16 bytes in network order; null: every address of this host. */
+  address: Uint8Array | null;
+  family: 4 | 6;
+  port: number;
+  /** What its records carry as `index`. */
+  index: number;
+}
 
 export class Services {
   /** Per port: 1 + the place of its first service in `#services`, which has all of a port in a row; 0: none. */
   readonly #first = new Uint16Array(65536);
   readonly #services: KernelService[];
 
-  /** A service without address has the port of every destination, those that are named excepted. */
+  /** A service without address has the port of every destination that `find` may take, those that are named excepted. */
   constructor(services: KernelService[]) {
     // Those with an address come first: they win.
     this.#services = services.toSorted(
@@ -18,8 +27,11 @@ export class Services {
     });
   }
 
-  /** The `index` of the service that a packet with this header and destination port goes to; -1 if to none. */
-  find(view: DataView, header: IpHeader, port: number): number {
+  /**
+   * The `index` of the service that a packet with this header and destination port goes to; -1 if to none.
+   * `toAny`: whether it can be one of a service without address (a trace has no "this host", so always there).
+   */
+  find(view: DataView, header: IpHeader, port: number, toAny = true): number {
     let place = this.#first[port]!;
     if (place === 0) return -1;
     const at = header.ip + (header.family === 4 ? 16 : 24);
@@ -27,7 +39,7 @@ export class Services {
       const service = this.#services[place - 1]!;
       if (service.port !== port) return -1;
       if (service.family !== header.family) continue;
-      if (service.address === null || isAt(view, at, service.address)) return service.index;
+      if (service.address === null ? toAny : isAt(view, at, service.address)) return service.index;
     }
     return -1;
   }

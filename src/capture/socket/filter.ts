@@ -1,0 +1,174 @@
+/**
+ * What the kernel lets into the queue of a capturing socket: everything that can be a request, and little else. Whether it
+ * is one the matcher decides.
+ */
+import { behind } from "../../filter/classic.ts";
+import {
+  ClassicAssembler,
+  EQUAL,
+  HAS_BITS,
+  LOAD_BYTE,
+  LOAD_HALF,
+  LOAD_HALF_INDEXED,
+  LOAD_WORD,
+  LOAD_X_HEADER,
+} from "../../filter/classic-assembler.ts";
+import { HARDWARE_TYPES } from "../../filter/compile.ts";
+
+/**
+ * Loads relative to the IP header, and of what Linux knows about a packet: SKF_NET_OFF, SKF_AD_OFF of linux/filter.h as 32
+ * bits. The former see only the linear part of a packet before Linux 6.16, so they are the last resort.
+ */
+const NETWORK = 0xfff00000;
+const KNOWN = 0xfffff000;
+const PROTOCOL = KNOWN + 0;
+const PACKET_TYPE = KNOWN + 4;
+const INTERFACE = KNOWN + 8;
+const MARK = KNOWN + 20;
+const HARDWARE_TYPE = KNOWN + 28;
+
+const PACKET_OUTGOING = 4;
+const ETHERTYPE_IP = 0x0800;
+const ETHERTYPE_IPV6 = 0x86dd;
+const ETHERTYPES_TAGGED = [0x8100, 0x88a8];
+const TCP = 6;
+/** IPv6 headers behind which TCP may be: options, routing, fragment, authentication. */
+const EXTENSIONS = [0, 43, 44, 51, 60];
+/** Of a frame. */
+const ETHERNET_HEADER = 14;
+
+/** Bytes that are taken of a packet of our own, so that it can be counted: fewer than any header has. */
+export const OWN_PACKET_BYTES = 1;
+/** Link layer headers in front of the bytes that -S counts. */
+const LINK_BYTES = 64;
+
+/** What a socket sees first: a packet socket the MAC header, a raw one the IP header, one of IPv6 the TCP header. */
+export type SocketKind = "packet" | "ip4" | "ip6";
+
+export interface SocketFilterOptions {
+  kind: SocketKind;
+  /** Null: every one. */
+  interfaces: readonly number[] | null;
+  /** Whether requests leave this host. */
+  isOutgoing: boolean;
+  /** Destination ports. */
+  ports: readonly number[];
+  /** SO_MARK of our own packets; 0: none. */
+  mark: number;
+  /** Most bytes of an IP packet that are captured. */
+  snaplen: number;
+  /** -F, compiled for packets with an Ethernet header and for those without; null: it cannot be, and none match. */
+  front: { ethernet: Uint8Array | null; raw: Uint8Array | null } | null;
+}
+
+/** Rejects everything. */
+export function rejectAll(): Uint8Array {
+  const program = new ClassicAssembler();
+  program.return(0);
+  return program.bytes();
+}
+
+/** Instructions for `attachSocketFilter`. */
+export function socketFilter(options: SocketFilterOptions): Uint8Array {
+  const { kind, interfaces, isOutgoing, mark, snaplen, front } = options;
+  const program = new ClassicAssembler();
+  const reject = program.label();
+  const accept = program.label();
+  if (interfaces) {
+    const isWanted = program.label();
+    program.load(LOAD_WORD, INTERFACE);
+    for (const ifindex of interfaces) program.jumpIf(EQUAL, ifindex, isWanted);
+    program.jump(reject);
+    program.place(isWanted);
+  }
+  const isRight = program.label();
+  program.load(LOAD_WORD, PACKET_TYPE);
+  program.jumpIf(EQUAL, PACKET_OUTGOING, isOutgoing ? isRight : reject);
+  program.jump(isOutgoing ? reject : isRight);
+  program.place(isRight);
+
+  /** With the IP header at an offset of the packet, and -F as a program that is made for that. */
+  const match = (network: number, filter: Uint8Array | null) => {
+    const isWanted = program.label();
+    if (filter) program.embed(filter, isWanted, reject);
+    else if (front) program.jump(reject);
+    program.place(isWanted);
+    matchPorts(program, network, options.ports, accept, reject);
+  };
+  if (kind === "packet") {
+    const [ethernet, raw] = [program.label(), program.label()];
+    program.load(LOAD_WORD, HARDWARE_TYPE);
+    for (const type of HARDWARE_TYPES.ethernet) program.jumpIf(EQUAL, type, ethernet);
+    for (const type of HARDWARE_TYPES.raw) program.jumpIf(EQUAL, type, raw);
+    match(NETWORK, null);
+    program.place(raw);
+    match(0, front?.raw ?? null);
+    program.place(ethernet);
+    match(ETHERNET_HEADER, front?.ethernet ?? null);
+  } else if (kind === "ip4") {
+    match(0, front?.raw ?? null);
+  } else {
+    match(NETWORK, front?.raw ? behind(front.raw, NETWORK) : null);
+  }
+
+  program.place(accept);
+  const isOwn = program.label();
+  if (mark !== 0) {
+    program.load(LOAD_WORD, MARK);
+    program.jumpIf(EQUAL, mark, isOwn);
+  }
+  program.return(snaplen + LINK_BYTES);
+  program.place(isOwn);
+  program.return(OWN_PACKET_BYTES);
+  program.place(reject);
+  program.return(0);
+  return program.bytes();
+}
+
+/**
+ * Accepts TCP to one of the ports, and what only the matcher can tell: fragments, tagged frames, extension headers.
+ * `network`: where the IP header is.
+ */
+function matchPorts(
+  program: ClassicAssembler,
+  network: number,
+  ports: readonly number[],
+  accept: number,
+  reject: number,
+): void {
+  const [isIp4, isIp6, isTcp4, isTcp6, hasPort] = [0, 1, 2, 3, 4].map(() => program.label()) as [
+    number,
+    number,
+    number,
+    number,
+    number,
+  ];
+  program.load(LOAD_WORD, PROTOCOL);
+  program.jumpIf(EQUAL, ETHERTYPE_IP, isIp4);
+  program.jumpIf(EQUAL, ETHERTYPE_IPV6, isIp6);
+  for (const type of ETHERTYPES_TAGGED) program.jumpIf(EQUAL, type, accept);
+  program.jump(reject);
+
+  program.place(isIp6);
+  program.load(LOAD_BYTE, network + 6);
+  program.jumpIf(EQUAL, TCP, isTcp6);
+  for (const type of EXTENSIONS) program.jumpIf(EQUAL, type, accept);
+  program.jump(reject);
+  program.place(isTcp6);
+  program.load(LOAD_HALF, network + 42);
+  program.jump(hasPort);
+
+  program.place(isIp4);
+  program.load(LOAD_BYTE, network + 9);
+  program.jumpIf(EQUAL, TCP, isTcp4);
+  program.jump(reject);
+  program.place(isTcp4);
+  program.load(LOAD_HALF, network + 6);
+  program.jumpIf(HAS_BITS, 0x1fff, accept);
+  program.load(LOAD_X_HEADER, network);
+  program.load(LOAD_HALF_INDEXED, network + 2);
+
+  program.place(hasPort);
+  for (const port of new Set(ports)) program.jumpIf(EQUAL, port, accept);
+  program.jump(reject);
+}

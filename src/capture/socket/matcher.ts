@@ -1,0 +1,106 @@
+/** Which packets that a socket let in are requests: the rules of bpf/request.bpf.c, with the same counters. */
+import { IPPROTO_TCP } from "../../wire/ip.ts";
+import { IP_OK, IpHeader, parseIp } from "../../wire/ip-header.ts";
+import type { Packet } from "../../wire/packet.ts";
+import type { Control } from "../control.ts";
+import { KERNEL_COUNTERS, type KernelCounter } from "../counters.ts";
+import { DUPLICATE, flowHash, History, PURE_ACK } from "../history.ts";
+import { WHOLE_PACKETS } from "../maps.ts";
+import { Services } from "../services.ts";
+import type { MatchConfig } from "../source.ts";
+
+export const ETHERTYPE_IP = 0x0800;
+export const ETHERTYPE_IPV6 = 0x86dd;
+const ETHERTYPE_VLAN = 0x8100;
+const ETHERTYPE_QINQ = 0x88a8;
+const MAX_VLAN_TAGS = 2;
+const TCP_HEADER = 20;
+
+const INDEX = Object.fromEntries(KERNEL_COUNTERS.map((name, index) => [name, index])) as Record<
+  KernelCounter,
+  number
+>;
+
+export class Matcher {
+  readonly #counters: Float64Array;
+  readonly #services: Services;
+  readonly #history = new History();
+  readonly #header = new IpHeader();
+
+  constructor(
+    private readonly config: MatchConfig,
+    private readonly control: Control,
+  ) {
+    this.#counters = new Float64Array(config.counters);
+    this.#services = new Services(config.services);
+  }
+
+  count(counter: KernelCounter, amount: number): void {
+    this.#counters[INDEX[counter]]! += amount;
+  }
+
+  /**
+   * Whether the packet is a request; counts why not. `packet` has `bytes`, `view` and `time` and gets the rest. `at`:
+   * offset of what the EtherType `protocol` announces, captured up to `end`; on the wire it went on to `wireEnd`.
+   * `toHost`: whether the interface takes it as one for this host.
+   */
+  match(
+    packet: Packet,
+    protocol: number,
+    at: number,
+    end: number,
+    wireEnd: number,
+    toHost: boolean,
+    ifindex: number,
+  ): boolean {
+    const header = this.#header;
+    const { view } = packet;
+    for (let tags = 0; protocol === ETHERTYPE_VLAN || protocol === ETHERTYPE_QINQ; tags++) {
+      if (tags === MAX_VLAN_TAGS || at + 4 > end) return false;
+      protocol = view.getUint16(at + 2);
+      at += 4;
+    }
+    if (protocol !== ETHERTYPE_IP && protocol !== ETHERTYPE_IPV6) return false;
+    if (parseIp(view, at, end, wireEnd, header) !== IP_OK || header.protocol !== IPPROTO_TCP) return false;
+    if (header.isFragment && header.fragmentOffset > 0) {
+      this.count("fragments", 1);
+      return false;
+    }
+    const { transport, length } = header;
+    if (transport + TCP_HEADER > end) return false;
+    const payload = transport + (view.getUint8(transport + 12) >> 4) * 4;
+    if (payload < transport + TCP_HEADER || payload > at + length) return false;
+    const toAny = toHost || this.config.isOutgoing;
+    const index = this.#services.find(view, header, view.getUint16(transport + 2), toAny);
+    if (index < 0) return false;
+    if (length > WHOLE_PACKETS) {
+      this.count("oversize", 1);
+      return false;
+    }
+    packet.ip = at;
+    packet.tcp = transport;
+    packet.payload = payload;
+    packet.end = Math.min(header.end, at + this.config.snaplen);
+    packet.length = at + length - payload;
+    packet.index = index;
+    packet.ifindex = ifindex;
+    return this.#isNew(packet, length, ifindex);
+  }
+
+  #isNew(packet: Packet, length: number, ifindex: number): boolean {
+    const hash = flowHash(packet);
+    if (hash < this.control.leftOut) {
+      this.count("unsampled", 1);
+      return false;
+    }
+    const seen = this.#history.look(packet, hash, ifindex);
+    if (seen === PURE_ACK) this.count("pureAcks", 1);
+    else if (seen === DUPLICATE) this.count("duplicates", 1);
+    else {
+      this.count("requestsCaptured", 1);
+      this.count("requestBytes", length);
+      return true;
+    }
+    return false;
+  }
+}

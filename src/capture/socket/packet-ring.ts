@@ -1,0 +1,105 @@
+/**
+ * The ring of a packet socket, TPACKET_V3 (linux/if_packet.h, Documentation/networking/packet_mmap.rst), read in place:
+ * blocks of packets, each of which is the kernel's or ours.
+ *
+ * The kernel hands a block over when it is full or some ms old. The memory is writable for both, so that the status may be
+ * read and written with Atomics, which also are the fences that arm64 needs.
+ */
+import { mapShared, PROT_READ, PROT_WRITE } from "../../native/libc.ts";
+
+/** struct tpacket_block_desc, in words. */
+const BLOCK_STATUS = 2;
+const BLOCK_PACKETS = 3;
+const BLOCK_FIRST = 4;
+const OURS = 1;
+
+/** struct tpacket3_hdr, in words, and the struct sockaddr_ll behind it, in bytes from the header. */
+const NEXT = 0;
+const SECONDS = 1;
+const NANOSECONDS = 2;
+const CAPTURED = 3;
+const LENGTH = 4;
+const OFFSETS = 6;
+const ADDRESS = 48;
+const PROTOCOL = ADDRESS + 2;
+const INTERFACE = ADDRESS + 4;
+const PACKET_TYPE = ADDRESS + 10;
+
+export class PacketRing {
+  readonly bytes: Uint8Array;
+  readonly view: DataView;
+  readonly #words: Int32Array;
+  readonly #blockWords: number;
+  #block = 0;
+  /** Packets of the block that are left, and the offset of the next. */
+  #left = 0;
+  #at = 0;
+
+  /** Only one reader of a socket may exist. */
+  constructor(
+    socket: number,
+    private readonly blocks: number,
+    blockBytes: number,
+  ) {
+    const memory = mapShared(socket, blocks * blockBytes, PROT_READ | PROT_WRITE).buffer;
+    this.bytes = new Uint8Array(memory, 0, blocks * blockBytes);
+    this.view = new DataView(memory, 0, blocks * blockBytes);
+    this.#words = new Int32Array(memory, 0, (blocks * blockBytes) / 4);
+    this.#blockWords = blockBytes / 4;
+  }
+
+  /** Whether there is a packet; what is told below is of it. */
+  get hasPacket(): boolean {
+    while (this.#left === 0) {
+      const block = this.#block * this.#blockWords;
+      if ((Atomics.load(this.#words, block + BLOCK_STATUS) & OURS) === 0) return false;
+      this.#left = this.#words[block + BLOCK_PACKETS]!;
+      this.#at = block * 4 + this.#words[block + BLOCK_FIRST]!;
+      if (this.#left === 0) this.#release();
+    }
+    return true;
+  }
+
+  get seconds(): number {
+    return this.#words[(this.#at >>> 2) + SECONDS]! >>> 0;
+  }
+  get nanoseconds(): number {
+    return this.#words[(this.#at >>> 2) + NANOSECONDS]!;
+  }
+  /** Captured bytes, and those on the wire, from the MAC header on. */
+  get captured(): number {
+    return this.#words[(this.#at >>> 2) + CAPTURED]!;
+  }
+  get length(): number {
+    return this.#words[(this.#at >>> 2) + LENGTH]!;
+  }
+  /** Offsets of the MAC header (if there is one) and of what is behind it. */
+  get link(): number {
+    return this.#at + (this.#words[(this.#at >>> 2) + OFFSETS]! & 0xffff);
+  }
+  get network(): number {
+    return this.#at + (this.#words[(this.#at >>> 2) + OFFSETS]! >>> 16);
+  }
+  /** EtherType of what is at `network`. */
+  get protocol(): number {
+    return this.view.getUint16(this.#at + PROTOCOL);
+  }
+  get ifindex(): number {
+    return this.#words[(this.#at + INTERFACE) >>> 2]!;
+  }
+  /** PACKET_HOST is 0. */
+  get packetType(): number {
+    return this.bytes[this.#at + PACKET_TYPE]!;
+  }
+
+  /** Steps over the packet, whose memory may be the kernel's again then. */
+  next(): void {
+    this.#at += this.#words[(this.#at >>> 2) + NEXT]!;
+    if (--this.#left === 0) this.#release();
+  }
+
+  #release(): void {
+    Atomics.store(this.#words, this.#block * this.#blockWords + BLOCK_STATUS, 0);
+    this.#block = (this.#block + 1) % this.blocks;
+  }
+}

@@ -1,0 +1,82 @@
+/** Requests from packet sockets. */
+import { packetDrops } from "../../native/packet-socket.ts";
+import { Packet } from "../../wire/packet.ts";
+import type { Control } from "../control.ts";
+import type { RequestSource, SourceConfig } from "../source.ts";
+import { PacketClock } from "./clock.ts";
+import { OWN_PACKET_BYTES } from "./filter.ts";
+import { Matcher } from "./matcher.ts";
+import { PacketRing } from "./packet-ring.ts";
+
+const PACKET_HOST = 0;
+
+/** The kernel keeps each flow in one ring (PACKET_FANOUT_HASH), so the rings need no common order. */
+export class PacketSource implements RequestSource {
+  readonly descriptors: readonly number[];
+  readonly #rings: PacketRing[];
+  readonly #matcher: Matcher;
+  readonly #clocks: PacketClock[];
+  readonly #packet = new Packet(new Uint8Array(0));
+
+  constructor(
+    { sockets, blocks, blockBytes, match }: Extract<SourceConfig, { kind: "packet" }>,
+    control: Control,
+  ) {
+    this.descriptors = sockets;
+    this.#rings = sockets.map((socket) => new PacketRing(socket, blocks, blockBytes));
+    this.#clocks = sockets.map(() => new PacketClock());
+    this.#matcher = new Matcher(match, control);
+  }
+
+  get isEmpty(): boolean {
+    for (const ring of this.#rings) if (ring.hasPacket) return false;
+    return true;
+  }
+
+  drain(sink: (packet: Packet) => void, limit: number, before = Infinity): number {
+    let done = 0;
+    for (let index = 0; index < this.#rings.length; index++) {
+      const ring = this.#rings[index]!;
+      if (!ring.hasPacket) continue;
+      const clock = this.#clocks[index]!;
+      clock.update();
+      while (done < limit && ring.hasPacket) {
+        const time = clock.monotonic(ring.seconds, ring.nanoseconds);
+        if (time > before) break;
+        done++;
+        if (this.#take(ring, time)) sink(this.#packet);
+        ring.next();
+      }
+    }
+    return done;
+  }
+
+  count(): void {
+    for (const socket of this.descriptors) this.#matcher.count("requestRingFull", packetDrops(socket));
+  }
+
+  /** The sockets are closed by who opened them; the memory stays mapped until the process ends. */
+  close(): void {}
+
+  #take(ring: PacketRing, time: number): boolean {
+    if (ring.captured <= OWN_PACKET_BYTES) {
+      this.#matcher.count("ownMark", 1);
+      return false;
+    }
+    const packet = this.#packet;
+    packet.bytes = ring.bytes;
+    packet.view = ring.view;
+    packet.time = time;
+    const { link } = ring;
+    const toHost = ring.packetType === PACKET_HOST;
+    return this.#matcher.match(
+      packet,
+      ring.protocol,
+      ring.network,
+      link + ring.captured,
+      link + ring.length,
+      toHost,
+      ring.ifindex,
+    );
+  }
+}

@@ -1,0 +1,85 @@
+/** Requests from raw IP sockets. */
+import { ReceivedPackets, socketDrops } from "../../native/raw-socket.ts";
+import { Packet } from "../../wire/packet.ts";
+import type { Control } from "../control.ts";
+import type { RequestSource, SourceConfig } from "../source.ts";
+import { PacketClock } from "./clock.ts";
+import { OWN_PACKET_BYTES } from "./filter.ts";
+import { ETHERTYPE_IP, ETHERTYPE_IPV6, Matcher } from "./matcher.ts";
+
+/** Packets per call of the kernel. */
+const BATCH = 32;
+const ROOM = 65_536;
+const IP6_HEADER = 40;
+
+export class RawSource implements RequestSource {
+  readonly descriptors: readonly number[];
+  readonly #received = new ReceivedPackets(BATCH, ROOM, IP6_HEADER);
+  readonly #matcher: Matcher;
+  /** Of each socket: they have no common order. */
+  readonly #clocks: PacketClock[];
+  readonly #packet: Packet;
+  readonly #drops: number[];
+
+  constructor({ ip4, ip6, match }: Extract<SourceConfig, { kind: "raw" }>, control: Control) {
+    this.descriptors = [ip4, ip6];
+    this.#clocks = this.descriptors.map(() => new PacketClock());
+    this.#drops = this.descriptors.map(socketDrops);
+    this.#matcher = new Matcher(match, control);
+    this.#packet = new Packet(this.#received.bytes);
+  }
+
+  /** The sockets themselves wake whoever waits. */
+  get isEmpty(): boolean {
+    return true;
+  }
+
+  /** Packets that the kernel has not handed over yet are later than any `before` of a caller who passes now. */
+  drain(sink: (packet: Packet) => void, limit: number): number {
+    let done = 0;
+    for (let index = 0; index < this.descriptors.length; index++) {
+      let count = BATCH;
+      while (done < limit && count === BATCH) {
+        count = this.#received.receive(this.descriptors[index]!, BATCH);
+        if (count > 0) this.#clocks[index]!.update();
+        for (let one = 0; one < count; one++) if (this.#take(one, index)) sink(this.#packet);
+        done += count;
+      }
+    }
+    return done;
+  }
+
+  count(): void {
+    for (const [index, socket] of this.descriptors.entries()) {
+      const drops = socketDrops(socket);
+      this.#matcher.count("requestRingFull", drops - this.#drops[index]!);
+      this.#drops[index] = drops;
+    }
+  }
+
+  /** The sockets are closed by who opened them. */
+  close(): void {}
+
+  #take(index: number, socket: number): boolean {
+    const received = this.#received;
+    const length = received.length(index);
+    if (length <= OWN_PACKET_BYTES) {
+      this.#matcher.count("ownMark", 1);
+      return false;
+    }
+    received.read(index);
+    this.#packet.time = this.#clocks[socket]!.monotonic(received.seconds, received.nanoseconds);
+    const isIp4 = socket === 0;
+    const at = received.offset(index);
+    const ip = isIp4 ? at : received.writeIp6Header(index);
+    return this.#matcher.match(
+      this.#packet,
+      isIp4 ? ETHERTYPE_IP : ETHERTYPE_IPV6,
+      ip,
+      at + received.captured(index),
+      at + length,
+      true,
+      received.ifindex,
+    );
+  }
+}

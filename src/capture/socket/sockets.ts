@@ -1,0 +1,141 @@
+/** The main thread's half of the back ends that capture by sockets: opens them, says what they let in, counts. */
+import { attachSocketFilter } from "../../filter/socket.ts";
+import { Failure } from "../../native/failure.ts";
+import { libc } from "../../native/libc.ts";
+import { openPacketSocket, startPacketSockets } from "../../native/packet-socket.ts";
+import { emptySocket, openRawSocket } from "../../native/raw-socket.ts";
+import { KERNEL_COUNTERS, type KernelCounter } from "../counters.ts";
+import { possibleCpus } from "../maps.ts";
+import type { KernelService } from "../services.ts";
+import type { MatchConfig, SourceConfig } from "../source.ts";
+import { rejectAll, type SocketFilterOptions, type SocketKind, socketFilter } from "./filter.ts";
+
+export interface SocketCaptureOptions {
+  services: KernelService[];
+  isOutgoing: boolean;
+  /** Most bytes of a packet that are captured, at most WHOLE_PACKETS. */
+  snaplen: number;
+  /** SO_MARK of all that we send; 0: none. */
+  mark: number;
+  /** Bytes for all that waits to be read. */
+  bufferBytes: number;
+  front: SocketFilterOptions["front"];
+}
+
+export interface SocketCapture {
+  readonly source: SourceConfig;
+  /** Captures on these interfaces, and no others, of the network namespace of the calling thread; null: on every one. */
+  start(ifindexes: readonly number[] | null): void;
+  /** Lets nothing more in. */
+  stop(): void;
+  stats(): Record<KernelCounter, number>;
+  /** After the data plane has ended. */
+  close(): void;
+}
+
+/** A packet of 64 KiB and its header fit. */
+const BLOCK_BYTES = 128 << 10;
+/** Rings, each for a part of the flows: one CPU does not wait for another to put a packet in. */
+const MOST_RINGS = 4;
+const LEAST_BLOCKS = 8;
+
+/** Opens packet sockets that capture nothing yet. Throws a Failure: 4 without privilege, 5 where the kernel cannot. */
+export function openPacketCapture(options: SocketCaptureOptions): SocketCapture {
+  const { isOutgoing, bufferBytes } = options;
+  const allBlocks = Math.max(LEAST_BLOCKS, Math.floor(bufferBytes / BLOCK_BYTES));
+  const rings = Math.min(possibleCpus(), MOST_RINGS, Math.floor(allBlocks / LEAST_BLOCKS));
+  const blocks = Math.floor(allBlocks / rings);
+  const sockets = openAll(
+    Array.from({ length: rings }, () => () => openPacketSocket(blocks, BLOCK_BYTES, !isOutgoing)),
+  );
+  return captureBySockets(
+    options,
+    sockets.map((fd) => ({ fd, kind: "packet" })),
+    (match) => ({ kind: "packet", sockets, blocks, blockBytes: BLOCK_BYTES, match }),
+    () => startPacketSockets(sockets, !isOutgoing),
+  );
+}
+
+/**
+ * Opens raw IP sockets, one for each address family, as tcpcopy does: they see what this host takes for itself, behind its
+ * firewall, with fragments put together. Throws a Failure: 2 for requests that leave, 4 without privilege.
+ */
+export function openRawCapture(options: SocketCaptureOptions): SocketCapture {
+  if (options.isOutgoing) {
+    throw new Failure(
+      'Cannot use --capture "raw" with --direction "out": raw IP sockets see only what comes in',
+      "Leave --capture out, or use packet or pcap.",
+      2,
+    );
+  }
+  const bytes = Math.floor(options.bufferBytes / 2);
+  const [ip4, ip6] = openAll([() => openRawSocket(4, bytes), () => openRawSocket(6, bytes)]) as [
+    number,
+    number,
+  ];
+  return captureBySockets(
+    options,
+    [
+      { fd: ip4, kind: "ip4" },
+      { fd: ip6, kind: "ip6" },
+    ],
+    (match) => ({ kind: "raw", ip4, ip6, match }),
+    // They receive from the beginning.
+    () => {
+      for (const socket of [ip4, ip6]) emptySocket(socket);
+    },
+  );
+}
+
+function openAll(opens: (() => number)[]): number[] {
+  const sockets: number[] = [];
+  try {
+    for (const open of opens) sockets.push(open());
+    return sockets;
+  } catch (error) {
+    for (const socket of sockets) libc.close(socket);
+    throw error;
+  }
+}
+
+/** `begin`: makes the sockets receive. */
+function captureBySockets(
+  { services, isOutgoing, snaplen, mark, front }: SocketCaptureOptions,
+  sockets: readonly { fd: number; kind: SocketKind }[],
+  config: (match: MatchConfig) => SourceConfig,
+  begin: () => void,
+): SocketCapture {
+  const counters = new SharedArrayBuffer(KERNEL_COUNTERS.length * 8);
+  const values = new Float64Array(counters);
+  const ports = services.map(({ port }) => port);
+  const letIn = (interfaces: readonly number[] | null) => {
+    for (const { fd, kind } of sockets) {
+      attachSocketFilter(fd, socketFilter({ kind, interfaces, isOutgoing, ports, mark, snaplen, front }));
+    }
+  };
+  const shut = () => {
+    for (const { fd } of sockets) attachSocketFilter(fd, rejectAll());
+  };
+  let isBegun = false;
+  return {
+    source: config({ services, isOutgoing, snaplen, counters }),
+    start(interfaces) {
+      if (!isBegun) {
+        // Until all share the flows, each would get every packet.
+        shut();
+        begin();
+        isBegun = true;
+      }
+      letIn(interfaces);
+    },
+    stop: shut,
+    stats: () =>
+      Object.fromEntries(KERNEL_COUNTERS.map((name, index) => [name, values[index]!])) as Record<
+        KernelCounter,
+        number
+      >,
+    close() {
+      for (const { fd } of sockets) libc.close(fd);
+    },
+  };
+}

@@ -1,0 +1,44 @@
+/** What every back end of the capture offers to the data plane, and what the data plane is told to make one. */
+import type { Packet } from "../wire/packet.ts";
+import type { KernelService } from "./services.ts";
+
+/**
+ * Captured requests. The same packets give the same records whatever the back end: packets without data that nobody needs
+ * and packets that were seen on another interface before are left out, and counted.
+ */
+export interface RequestSource {
+  /**
+   * Readable when there may be a record, once Control.setWaiting(true) was called and `isEmpty` was true after it.
+   */
+  readonly descriptors: readonly number[];
+  /** Whether no record waits. */
+  readonly isEmpty: boolean;
+  /**
+   * Hands up to `limit` records to `sink`, those of a flow in the order of their capture, and returns how many packets
+   * it looked at: fewer than `limit` when none is left. The packet is the same object each time and points into memory of
+   * the source: it is valid only during the call. Records captured after `before` (us) stay for the next call.
+   */
+  drain(sink: (packet: Packet) => void, limit: number, before?: number): number;
+  /** Counts what only the kernel knows, such as drops; called about twice a second and at the end. */
+  count(): void;
+  close(): void;
+}
+
+/** How sockets tell a request from other packets; plain data, as all of SourceConfig: it crosses a postMessage. */
+export interface MatchConfig {
+  services: KernelService[];
+  /** Whether requests leave this host instead of coming in. */
+  isOutgoing: boolean;
+  /** Most bytes of a packet that are captured, from its IP header on. */
+  snaplen: number;
+  /** What was counted, in the order of KERNEL_COUNTERS, as Float64Array; shared with the main thread. */
+  counters: SharedArrayBuffer;
+}
+
+export type SourceConfig =
+  /** BPF ring buffers, one per CPU, of `ringBytes` each. */
+  | { kind: "rings"; rings: number[]; ringBytes: number }
+  /** Packet sockets with a ring each (PACKET_RX_RING, TPACKET_V3) of `blocks` blocks. */
+  | { kind: "packet"; sockets: number[]; blocks: number; blockBytes: number; match: MatchConfig }
+  /** Raw IP sockets. */
+  | { kind: "raw"; ip4: number; ip6: number; match: MatchConfig };

@@ -1,0 +1,121 @@
+/** By what live requests are captured: the back end that was asked for, or the best that works. */
+import type { KernelCounter } from "../capture/counters.ts";
+import type { KernelCapture } from "../capture/kernel.ts";
+import type { SourceConfig } from "../capture/source.ts";
+import type { BackEnd } from "../config/capture.ts";
+import type { CopyOptions } from "../config/copy.ts";
+import type { CarriedLibrary } from "../native/carried.ts";
+import { Failure } from "../native/failure.ts";
+import type { CaptureCounts } from "../ops/summary.ts";
+import { captureByPrograms } from "./capture-programs.ts";
+import { captureBySockets } from "./capture-sockets.ts";
+import { loadKernel } from "./load.ts";
+import type { Plan } from "./plan.ts";
+
+/** A back end that is open. */
+export interface Capture {
+  /** `tcx`, `xdp (native)`. */
+  readonly name: string;
+  /** For the data plane. */
+  readonly source: SourceConfig;
+  /** Captures on these interfaces; may be called again for those that came later. Throws a Failure (1, 2, 3, 4, 5). */
+  attach(ifindexes: number[]): void;
+  /** An interface is gone. */
+  forget(ifindex: number): void;
+  /** Nothing more is captured; what was can still be read. */
+  stop(): void;
+  counts(): Counts;
+  /** Gives everything back that is not the kernel programs'. */
+  close(): void;
+}
+
+export type Counts = Omit<CaptureCounts, "source" | "responsesLost" | "trace">;
+
+/** What all back ends count alike. */
+export function countsOf(stats: Record<KernelCounter, number>): Counts {
+  return {
+    packets: stats.requestsCaptured,
+    bytes: stats.requestBytes,
+    lost: stats.requestRingFull,
+    pureAcks: stats.pureAcks,
+    duplicates: stats.duplicates,
+    fragments: stats.fragments,
+    oversize: stats.oversize,
+    inert: stats.inert,
+    unsampled: stats.unsampled,
+  };
+}
+
+/** What captures requests and what brings answers back; `kernel` is null where no program is needed. */
+export interface OpenCapture {
+  kernel: KernelCapture | null;
+  capture: Capture;
+  /** Why it is not the best: a line for each back end before it. */
+  reasons: string[];
+}
+
+type Open = (name: BackEnd) => OpenCapture;
+
+/** Those that `auto` tries, the best first. */
+const AUTOMATIC: BackEnd[] = ["tcx", "packet", "raw"];
+
+/**
+ * Opens the back end that was asked for. Throws a Failure (2, 4, 5) with the reason if it cannot work; `auto` tries the next
+ * one then.
+ */
+export function openCapture(plan: Plan, options: CopyOptions, libraries: CarriedLibrary[]): OpenCapture {
+  const open: Open = (name) => openBackEnd(name, plan, options, libraries);
+  const { backEnd } = options.capture;
+  return backEnd === "auto" ? openBest(plan, open) : open(backEnd);
+}
+
+function openBest(plan: Plan, open: Open): OpenCapture {
+  const reasons: string[] = [];
+  let first: unknown;
+  for (const name of AUTOMATIC) {
+    let opened: OpenCapture | undefined;
+    try {
+      opened = open(name);
+      // Some of what can fail does so only there; nothing is captured before the data plane shows a sign of life.
+      if (opened.kernel) tryAttach(plan, opened.capture);
+      if (opened.capture.name === "clsact") reasons.push("not by tcx: this kernel has none");
+      return { ...opened, reasons };
+    } catch (error) {
+      opened?.capture.close();
+      opened?.kernel?.detach();
+      first ??= error;
+      if (!(error instanceof Failure) || error.exitCode < 3) throw error;
+      reasons.push(`not by ${name}: ${error.message}`);
+    }
+  }
+  throw first;
+}
+
+function tryAttach(plan: Plan, capture: Capture): void {
+  capture.attach(plan.interfaces.map(({ ifindex }) => ifindex));
+  capture.stop();
+}
+
+function openBackEnd(
+  name: BackEnd,
+  plan: Plan,
+  options: CopyOptions,
+  libraries: CarriedLibrary[],
+): OpenCapture {
+  if (name === "tcx" || name === "clsact") {
+    // Of the two `auto` takes what the kernel has.
+    const hook = options.capture.backEnd === "auto" ? "auto" : name;
+    const kernel = loadKernel(plan, options, libraries, hook)!;
+    return { kernel, capture: captureByPrograms(kernel, options), reasons: [] };
+  }
+  if (name !== "packet" && name !== "raw") {
+    throw new Failure(`Cannot use --capture "${name}": it is not there yet`, "Leave it out.", 5);
+  }
+  const capture = captureBySockets(name, plan, options);
+  try {
+    return { kernel: loadKernel(plan, options, libraries, null), capture, reasons: [] };
+  } catch (error) {
+    capture.close();
+    throw error;
+  }
+}

@@ -1,0 +1,61 @@
+/** `--capture` and what goes with it: by what requests are captured, which of them, and how much of each. */
+import { Failure } from "../native/failure.ts";
+import type { Arguments } from "./arguments.ts";
+import { parseWhole } from "./number.ts";
+
+/** The back ends, the best first; `auto` takes the first of those before xdp that works. */
+export const BACK_ENDS = ["tcx", "clsact", "packet", "raw", "pcap", "xdp"] as const;
+export type BackEnd = (typeof BACK_ENDS)[number];
+
+/** Whether requests come in to the services, or leave to them. */
+export type RequestDirection = "in" | "out";
+
+export interface CaptureOptions {
+  backEnd: "auto" | BackEnd;
+  direction: RequestDirection;
+  /** In pcap-filter language; null: none. */
+  filter: string | null;
+  /** Bytes for captured requests that wait to be read. */
+  bufferBytes: number;
+  /** Most bytes of a packet that are captured. */
+  snaplen: number;
+}
+
+/** What is given about the capture of live traffic, by the names of its options. */
+export const CAPTURE_OPTIONS = ["capture", "direction", "filter", "buffer", "snaplen"];
+
+const MEGABYTE = 1 << 20;
+/** The largest IP packet that is captured. */
+export const WHOLE_PACKETS = 65535;
+
+/** Throws a Failure (exit code 2). */
+export function parseCapture(args: Arguments): CaptureOptions {
+  const one = (name: string) => args.get(name)?.[0];
+  const whole = (
+    option: string,
+    name: string,
+    first: number,
+    last: number,
+    unit: string,
+    otherwise: number,
+  ) => parseWhole(option, one(name) ?? `${otherwise}`, { first, last, unit });
+  return {
+    backEnd: parseBackEnd(one("capture") ?? "auto"),
+    direction: parseDirection(one("direction") ?? "in"),
+    filter: one("filter") ?? null,
+    bufferBytes: whole("-B", "buffer", 1, 4096, "MB", 32) * MEGABYTE,
+    snaplen: whole("-S", "snaplen", 128, WHOLE_PACKETS, "bytes", WHOLE_PACKETS),
+  };
+}
+
+function parseBackEnd(text: string): "auto" | BackEnd {
+  const found = (["auto", ...BACK_ENDS] as const).find((name) => name === text);
+  if (found) return found;
+  const fix = "Give auto, tcx, clsact, packet, raw, pcap or xdp.";
+  throw new Failure(`Cannot use --capture "${text}": no such way to capture`, fix, 2);
+}
+
+function parseDirection(text: string): RequestDirection {
+  if (text === "in" || text === "out") return text;
+  throw new Failure(`Cannot use --direction "${text}": no such direction`, "Give in or out.", 2);
+}

@@ -1,0 +1,87 @@
+/**
+ * libzstd, as far as xcopy calls it: one frame that grows by flushes. Bun compresses at once only, a frame per call, and
+ * tshark 4.0 reads no file of several frames.
+ */
+import { dlopen, FFIType, type Pointer } from "bun:ffi";
+import { type CarriedLibrary, openCarried } from "./carried.ts";
+import { Failure } from "./failure.ts";
+import { address } from "./libc.ts";
+
+const SYMBOLS = {
+  ZSTD_createCCtx: { args: [], returns: FFIType.ptr },
+  ZSTD_CCtx_setParameter: { args: [FFIType.ptr, FFIType.i32, FFIType.i32], returns: FFIType.u64_fast },
+  ZSTD_CCtx_reset: { args: [FFIType.ptr, FFIType.i32], returns: FFIType.u64_fast },
+  ZSTD_compressStream2: {
+    args: [FFIType.ptr, FFIType.ptr, FFIType.ptr, FFIType.i32],
+    returns: FFIType.u64_fast,
+  },
+  ZSTD_compressBound: { args: [FFIType.u64_fast], returns: FFIType.u64_fast },
+} as const;
+
+const NAME = "libzstd.so.1";
+const FIX = "Install libzstd (Debian: libzstd1), or leave out --compress";
+/** zstd.h. */
+const ZSTD_c_compressionLevel = 100;
+const ZSTD_reset_session_only = 1;
+const ZSTD_e_flush = 1;
+/** Room for the frame's header and a flush's empty block. */
+const OVERHEAD = 64;
+
+/**
+ * What ends a frame behind a flush: an empty raw block with the mark of the last (RFC 8878 section 3.1.1.2); without a
+ * checksum nothing follows it.
+ */
+export const END_OF_FRAME = Uint8Array.of(1, 0, 0);
+
+let lib: ReturnType<typeof open> | undefined;
+
+function open(path: string) {
+  return dlopen(path, SYMBOLS).symbols;
+}
+
+/**
+ * Loads libzstd: the host's, else what is carried of it. A worker that calls it after the main thread needs to carry none.
+ * Throws a Failure (5) if there is none.
+ */
+export function openZstd(carried: CarriedLibrary[] = []): ReturnType<typeof open> {
+  try {
+    lib ??= open(NAME);
+  } catch (error) {
+    const own = carried.filter(({ name }) => name === NAME);
+    if (own.length === 0) throw new Failure(`Cannot load "${NAME}": ${error}`, FIX, 5);
+    lib = openCarried(own, FIX, open);
+  }
+  return lib;
+}
+
+/** A zstd frame in the making, and the next ones; there is no end of it but the process's. */
+export class ZstdFrame {
+  readonly #zstd = openZstd();
+  readonly #context = this.#zstd.ZSTD_createCCtx();
+  /** ZSTD_outBuffer and ZSTD_inBuffer: address, bytes, bytes done. */
+  readonly #buffers = new BigUint64Array(new ArrayBuffer(48));
+  #output = new Uint8Array(new ArrayBuffer(0));
+
+  /** `level`: 1 is the fastest, 19 the smallest. */
+  constructor(level: number) {
+    this.#zstd.ZSTD_CCtx_setParameter(this.#context, ZSTD_c_compressionLevel, level);
+  }
+
+  /** The next bytes of the frame, from which all of `bytes` can be read: a view that is good until the next call. */
+  append(bytes: Uint8Array): Uint8Array {
+    const bound = Number(this.#zstd.ZSTD_compressBound(bytes.length)) + OVERHEAD;
+    if (this.#output.length < bound) this.#output = new Uint8Array(new ArrayBuffer(bound));
+    this.#buffers.set([BigInt(address(this.#output)), BigInt(this.#output.length), 0n]);
+    this.#buffers.set([BigInt(address(bytes)), BigInt(bytes.length), 0n], 3);
+    const at = address(this.#buffers) as Pointer;
+    const left = this.#zstd.ZSTD_compressStream2(this.#context, at, (at + 24) as Pointer, ZSTD_e_flush);
+    // Errors are numbers at the top of the range.
+    if (Number(left) !== 0) throw new Error(`ZSTD_compressStream2 returned ${left}`);
+    return this.#output.subarray(0, Number(this.#buffers[2]));
+  }
+
+  /** What is appended next begins a new frame. */
+  restart(): void {
+    this.#zstd.ZSTD_CCtx_reset(this.#context, ZSTD_reset_session_only);
+  }
+}

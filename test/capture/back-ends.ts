@@ -1,0 +1,146 @@
+/** Every back end of the capture in the same shape, in a namespace, with its records copied out. */
+import type { Hook } from "../../src/capture/attachments.ts";
+import { Control } from "../../src/capture/control.ts";
+import { createSource } from "../../src/capture/create.ts";
+import type { KernelService } from "../../src/capture/services.ts";
+import { openPacketCapture, openRawCapture, type SocketCapture } from "../../src/capture/socket/sockets.ts";
+import type { RequestSource } from "../../src/capture/source.ts";
+import { compileFilter } from "../../src/filter/compile.ts";
+import { type FilterProgram, loadFilterProgram } from "../../src/filter/program.ts";
+import { links } from "../../src/native/netlink.ts";
+import { type Captured, copyOf, loadForTest, MARK, OPTIONS } from "../bpf/capture.ts";
+import type { Namespace } from "../bpf/namespace.ts";
+
+export interface BackEndOptions {
+  services?: KernelService[];
+  isOutgoing?: boolean;
+  snaplen?: number;
+  /** In pcap-filter language. */
+  filter?: string;
+}
+
+/** ARPHRD_NONE: tun interfaces have no link layer. */
+function isRaw(host: Namespace, ifindex: number): boolean {
+  return host.enter(() => links().find((link) => link.ifindex === ifindex)?.hardwareType === 65534);
+}
+
+export interface BackEnd {
+  readonly control: Control;
+  readonly source: RequestSource;
+  /** What was captured since the last call. */
+  take(): Captured[];
+  /** The counters that changed since the last call, by how much. */
+  counted(): Record<string, number>;
+  stop(): void;
+  close(): void;
+}
+
+type Counters = Record<string, number | number[]>;
+
+function backEnd(
+  control: Control,
+  source: RequestSource,
+  stats: () => Counters,
+  stop: () => void,
+  close: () => void,
+): BackEnd {
+  let before = stats();
+  return {
+    control,
+    source,
+    take() {
+      const taken: Captured[] = [];
+      while (source.drain((packet) => taken.push(copyOf(packet)), 64) > 0);
+      return taken;
+    },
+    counted() {
+      source.count();
+      const now = stats();
+      const changed = Object.entries(now).flatMap(([name, value]) => {
+        const by = typeof value === "number" ? value - (before[name] as number) : 0;
+        return by === 0 ? [] : [[name, by] as const];
+      });
+      before = now;
+      return Object.fromEntries(changed);
+    },
+    stop,
+    close,
+  };
+}
+
+function byHook(hook: Hook) {
+  return (host: Namespace, ifindexes: number[], options: BackEndOptions): BackEnd => {
+    const { kernel, control, requests, beat } = loadForTest({ hook, paths: null, ...options });
+    beat();
+    const filters: FilterProgram[] = [];
+    for (const ifindex of ifindexes) {
+      if (options.filter !== undefined) {
+        const compiled = compileFilter(options.filter, isRaw(host, ifindex) ? "raw" : "ethernet");
+        filters.push(loadFilterProgram({ kind: "tc", target: kernel.requestProgram, ...compiled }));
+      }
+      host.enter(() => kernel.attachRequests([ifindex], filters.at(-1)?.fd));
+    }
+    return backEnd(
+      control,
+      requests,
+      () => kernel.stats(),
+      () => host.enter(() => kernel.detachRequests()),
+      () => {
+        host.enter(() => kernel.detach());
+        for (const filter of filters) filter.close();
+      },
+    );
+  };
+}
+
+function front(filter: string) {
+  const compiled = (layer: "ethernet" | "raw") => compileFilter(filter, layer).instructions;
+  return { ethernet: compiled("ethernet"), raw: compiled("raw") };
+}
+
+type OpenSockets = (options: Parameters<typeof openPacketCapture>[0]) => SocketCapture;
+
+function bySockets(open: OpenSockets) {
+  return (host: Namespace, ifindexes: number[], options: BackEndOptions): BackEnd => {
+    const all = {
+      services: OPTIONS.services,
+      isOutgoing: false,
+      snaplen: 65535,
+      mark: MARK,
+      bufferBytes: 4 << 20,
+      front: options.filter === undefined ? null : front(options.filter),
+      ...options,
+    };
+    const capture = host.enter(() => {
+      const opened = open(all);
+      opened.start(ifindexes);
+      return opened;
+    });
+    const control = new Control(-1);
+    const source = createSource(capture.source, control);
+    return backEnd(control, source, capture.stats, capture.stop, () => {
+      source.close();
+      capture.close();
+    });
+  };
+}
+
+/** What of the interface a back end is about cannot be the same for all. */
+export interface Traits {
+  /** Sees packets as the wire has them: tagged ones, fragments, those that are for other hosts; and can tell by the interface. */
+  seesLink: boolean;
+  /** Sees what leaves this host. */
+  seesLeaving: boolean;
+}
+
+const EVERYTHING: Traits = { seesLink: true, seesLeaving: true };
+
+type Open = (host: Namespace, ifindexes: number[], options: BackEndOptions) => BackEnd;
+
+/** Each opens and captures on these interfaces of a namespace. */
+export const BACK_ENDS: Record<string, { open: Open; traits: Traits }> = {
+  tcx: { open: byHook("tcx"), traits: EVERYTHING },
+  clsact: { open: byHook("clsact"), traits: EVERYTHING },
+  packet: { open: bySockets(openPacketCapture), traits: EVERYTHING },
+  raw: { open: bySockets(openRawCapture), traits: { seesLink: false, seesLeaving: false } },
+};

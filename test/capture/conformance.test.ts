@@ -1,0 +1,307 @@
+/** What every back end has to do: the same packets in, the same records out, the same counts. */
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
+import { address, libc, SO_MARK, SOL_SOCKET } from "../../src/native/libc.ts";
+import { ACK, build, FIN, type Frame, RST, SYN } from "../bpf/build.ts";
+import { type Captured, MARK } from "../bpf/capture.ts";
+import { until } from "../support/until.ts";
+import { BACK_ENDS, type BackEnd } from "./back-ends.ts";
+import { HOST_MAC, Link, openSender, Tun } from "./link.ts";
+
+const V6 = { source: "fd00::1", destination: "fd00::2" };
+
+let link: Link;
+let tun: Tun;
+beforeAll(() => {
+  link = new Link();
+  tun = new Tun(link.host, "xct");
+});
+afterAll(() => {
+  tun?.remove();
+  link?.remove();
+});
+
+function frame(fields: Frame) {
+  return build({ destinationMac: HOST_MAC, ...fields });
+}
+
+let nextSeq = 1;
+const isLast = ({ bytes }: Captured) => bytes.length >= 4 && Buffer.from(bytes.slice(-4)).equals(LAST);
+const LAST = Buffer.from("last");
+
+/** Sends a last packet behind all others, and waits until it has come. */
+async function settled(one: BackEnd): Promise<Captured[]> {
+  const { bytes } = frame({ sourcePort: 1, seq: nextSeq++, payload: "last" });
+  link.send(bytes);
+  const records: Captured[] = [];
+  await until("the last packet", () => {
+    records.push(...one.take());
+    return records.some(isLast);
+  });
+  // A flow may come by another ring of a packet socket than the last packet does, at most 2 ms later.
+  await Bun.sleep(10);
+  records.push(...one.take());
+  return records.filter((record) => !isLast(record));
+}
+/** What the last packet counts as. */
+const LAST_COUNTS = { requestsCaptured: 1, requestBytes: 44 };
+
+function sorted(records: Captured[]) {
+  return records.toSorted((one, other) => one.time - other.time);
+}
+
+let sampled: number[] | undefined;
+
+describe.each(Object.entries(BACK_ENDS))("%s", (_, { open, traits }) => {
+  let one: BackEnd;
+  const openOne = (options = {}) => open(link.host, [link.ifindex, tun.ifindex], options);
+  beforeEach(() => {
+    one = openOne();
+  });
+  afterEach(() => one?.close());
+
+  test("captures requests, whatever their form, and counts the rest", async () => {
+    const requests: [frame: Frame, index: number][] = [
+      [{ flags: SYN, seq: 999, tcpOptions: 20 }, 1],
+      [{ payload: "GET / HTTP/1.1\r\n\r\n" }, 1],
+      [{ ...V6, payload: "GET / HTTP/1.1\r\n\r\n" }, 3],
+      [{ tags: [0x8100], sourcePort: 50001, payload: 100 }, 1],
+      [{ tags: [0x88a8, 0x8100], sourcePort: 50002, payload: 100 }, 1],
+      [{ destinationPort: 8080, payload: 1460 }, 2],
+      [{ ...V6, sourcePort: 50003, extensions: [0, 43], payload: 30 }, 3],
+      [{ sourcePort: 50004, ipOptions: 12, payload: 30 }, 1],
+      [{ sourcePort: 50005, payload: 1, padding: 5 }, 1],
+      [{ sourcePort: 50006, flags: RST, seq: 5 }, 1],
+      [{ seq: 1018, flags: FIN | ACK }, 1],
+    ];
+    for (const [fields] of requests) link.send(frame(fields).bytes);
+    const seen = requests.flatMap(([fields, index]): { bytes: Uint8Array; index: number }[] => {
+      if (traits.seesLink) return [{ bytes: frame(fields).ip, index }];
+      return fields.tags ? [] : [{ bytes: frame({ ...fields, extensions: [] }).ip, index }];
+    });
+    const others: Frame[] = [
+      { flags: ACK, seq: 1018 },
+      { destinationPort: 81, payload: 5 },
+      { fragmentOffset: 100, payload: 100 },
+      { ...V6, extensions: [44], fragmentOffset: 100, payload: 100 },
+      { destination: "10.0.0.77", payload: 5 },
+      { destinationMac: [2, 9, 9, 9, 9, 9], destinationPort: 8080, payload: 5 },
+      { protocol: 17, payload: 5 },
+    ];
+    for (const fields of others) link.send(frame(fields).bytes);
+    const records = sorted(await settled(one));
+    expect(records.map(({ bytes, index }) => ({ bytes, index }))).toEqual(seen);
+    const bytes = seen.reduce((sum, { bytes }) => sum + bytes.length, 44);
+    expect(one.counted()).toEqual({
+      requestsCaptured: seen.length + 1,
+      requestBytes: bytes,
+      pureAcks: 1,
+      ...(traits.seesLink ? { fragments: 2 } : {}),
+    });
+  });
+
+  test("captures the acknowledgement that ends a handshake, and no other; knows how long a client thought", async () => {
+    const client = { sourcePort: 50010 };
+    const conversation: Frame[] = [
+      { flags: SYN, seq: 99, ack: 0 },
+      { flags: ACK, seq: 100, ack: 500 },
+      { payload: "first", seq: 100, ack: 500 },
+      { flags: ACK, seq: 105, ack: 600 },
+      { flags: ACK, seq: 105, ack: 700 },
+      { payload: "second", seq: 105, ack: 700 },
+      { payload: "third", seq: 111, ack: 800 },
+    ];
+    for (const fields of conversation) {
+      link.send(frame({ ...client, ...fields }).bytes);
+      if (fields.ack === 700) await Bun.sleep(20);
+    }
+    const records = sorted(await settled(one));
+    expect(records.map(({ bytes }) => bytes)).toEqual(
+      [0, 1, 2, 5, 6].map((index) => frame({ ...client, ...conversation[index]! }).ip),
+    );
+    const [, , first, second, third] = records.map(({ think }) => think);
+    expect(first).toBeGreaterThanOrEqual(0);
+    expect(second).toBeGreaterThan(15_000);
+    expect(second).toBeLessThan(1_000_000);
+    expect(third).toBe(-1);
+    expect(one.counted()).toMatchObject({ pureAcks: 2 });
+  });
+
+  const large: [fields: Frame, size: number][] = [
+    [{}, 4096],
+    [{}, 8193],
+    [{}, 32769],
+    [{}, 65400],
+    [V6, 65535 - 60],
+  ];
+  test.each(large)("captures a packet in one piece: %j, %d bytes of payload", async (fields, size) => {
+    const { bytes, ip } = frame({ ...fields, sourcePort: 51000, seq: size, payload: size });
+    link.sendLarge(bytes, 1428);
+    const records = await settled(one);
+    expect(records.map(({ length }) => length)).toEqual([size]);
+    expect(Bun.hash(records[0]!.bytes)).toBe(Bun.hash(ip));
+  });
+
+  test("counts packets that are larger than a record can be", async () => {
+    link.sendLarge(frame({ ...V6, sourcePort: 51000, payload: 65536 - 60 }).bytes, 1428);
+    expect(await settled(one)).toEqual([]);
+    expect(one.counted()).toEqual({ oversize: 1, ...LAST_COUNTS });
+  });
+
+  test("finds headers outside the linear part of a packet", async () => {
+    const frames = [
+      frame({ sourcePort: 52000, payload: 5000 }),
+      frame({ ...V6, sourcePort: 52000, payload: 6000 }),
+      ...(traits.seesLink ? [frame({ tags: [0x88a8, 0x8100], sourcePort: 52001, payload: 5000 })] : []),
+    ];
+    for (const { bytes } of frames) link.send(bytes, 14);
+    const records = sorted(await settled(one));
+    expect(records.map(({ bytes }) => Bun.hash(bytes))).toEqual(frames.map(({ ip }) => Bun.hash(ip)));
+  });
+
+  test("captures on interfaces without MAC headers", async () => {
+    const packets = [
+      build({ sourcePort: 53000, payload: 900 }),
+      build({ ...V6, sourcePort: 53000, payload: 900 }),
+      build({ sourcePort: 53001, destinationPort: 8080, payload: 900 }),
+      // Read as an Ethernet frame, this is IPv4 (08 00 45), no fragment, and not TCP.
+      build({ source: "8.0.69.1", sourcePort: 0xe000, payload: 900 }),
+    ];
+    for (const { ip } of packets) tun.receive(ip);
+    const records = sorted(await settled(one));
+    expect(records.map(({ bytes }) => bytes)).toEqual(packets.map(({ ip }) => ip));
+    expect(records.map(({ index }) => index)).toEqual([1, 3, 2, 1]);
+  });
+
+  test("knows a packet again that came over another interface", async () => {
+    const { bytes, ip } = frame({ sourcePort: 54000, payload: 900 });
+    link.send(bytes);
+    expect(await settled(one)).toHaveLength(1);
+    tun.receive(ip);
+    expect(await settled(one)).toEqual([]);
+    expect(one.counted()).toMatchObject({ duplicates: 1, requestsCaptured: 3 });
+  });
+
+  test("leaves a share of the flows out", async () => {
+    one.control.setSample(0.5);
+    for (let port = 1; port <= 200; port++) link.send(frame({ sourcePort: 40000 + port, payload: 10 }).bytes);
+    const totals: Record<string, number> = {};
+    const records: Captured[] = [];
+    await until("all packets", () => {
+      records.push(...one.take());
+      const { unsampled = 0, requestsCaptured = 0 } = totals;
+      for (const [counter, by] of Object.entries(one.counted()))
+        totals[counter] = (totals[counter] ?? 0) + by;
+      return unsampled + requestsCaptured === 200;
+    });
+    const ports = records.map(({ bytes }) => new DataView(bytes.buffer).getUint16(20)).toSorted();
+    expect(ports.length).toBe(totals["requestsCaptured"] ?? 0);
+    // The same flows whatever the back end.
+    sampled ??= ports;
+    expect(ports).toEqual(sampled);
+  });
+
+  test("never captures what we send: by its mark, which lo keeps", async () => {
+    one.close();
+    one = open(link.host, [link.host.ifindex("lo"), link.ifindex], {});
+    const lo = link.host.ifindex("lo");
+    const sender = openSender(link.host, lo);
+    const plain = frame({ destinationMac: [0, 0, 0, 0, 0, 0], sourcePort: 55000, payload: "theirs" });
+    const own = frame({ destinationMac: [0, 0, 0, 0, 0, 0], sourcePort: 55001, payload: "ours" });
+    writeFrame(sender, plain.bytes);
+    mark(sender);
+    writeFrame(sender, own.bytes);
+    libc.close(sender);
+    expect((await settled(one)).map(({ bytes }) => bytes)).toEqual([plain.ip]);
+    expect(one.counted()).toMatchObject({ ownMark: 1, requestsCaptured: 2 });
+  });
+
+  test("captures so many bytes of a packet as it was told", async () => {
+    one.close();
+    one = openOne({ snaplen: 200 });
+    const frames = [
+      frame({ sourcePort: 56000, payload: 1000 }),
+      frame({ sourcePort: 56001, payload: 1000, ...(traits.seesLink && { tags: [0x88a8, 0x8100] }) }),
+      frame({ sourcePort: 56002, payload: 160 }),
+    ];
+    for (const { bytes } of frames) link.send(bytes);
+    const records = sorted(await settled(one));
+    expect(records.map(({ bytes }) => bytes)).toEqual(frames.map(({ ip }) => ip.subarray(0, 200)));
+    expect(records.map(({ length }) => length)).toEqual([1000, 1000, 160]);
+  });
+
+  test("takes only what a filter lets through", async () => {
+    one.close();
+    one = openOne({ filter: "src port 58001 or port 1 or src host 10.0.0.55 or (ip6 and dst port 8080)" });
+    const packets = [
+      frame({ sourcePort: 58001, payload: 10 }),
+      frame({ sourcePort: 58002, payload: 10 }),
+      frame({ sourcePort: 58002, source: "10.0.0.55", payload: 10 }),
+      frame({ sourcePort: 58003, ...V6, payload: 10 }),
+      frame({ sourcePort: 58003, ...V6, destinationPort: 8080, payload: 10 }),
+    ];
+    for (const { bytes } of packets) link.send(bytes);
+    tun.receive(build({ sourcePort: 58001, seq: 5, payload: 10 }).ip);
+    tun.receive(build({ sourcePort: 58004, seq: 5, payload: 10 }).ip);
+    const records = sorted(await settled(one));
+    expect(records.map(({ bytes }) => bytes)).toEqual([
+      ...[0, 2, 4].map((index) => packets[index]!.ip),
+      build({ sourcePort: 58001, seq: 5, payload: 10 }).ip,
+    ]);
+  });
+
+  test.if(traits.seesLeaving)(
+    "captures requests that leave, to any address, and not those that come in",
+    async () => {
+      one.close();
+      one = openOne({ isOutgoing: true });
+      const sender = openSender(link.host, link.ifindex);
+      const outgoing = { source: "10.0.0.2", destination: "10.0.0.1", destinationMac: [2, 0, 0, 0, 0, 1] };
+      const leaving = [
+        frame({ ...outgoing, sourcePort: 59000, destinationPort: 8080, payload: 700 }),
+        frame({ ...outgoing, sourcePort: 59001, destinationPort: 8080, payload: 700 }),
+      ];
+      link.send(frame({ sourcePort: 59002, destinationPort: 8080, payload: 5 }).bytes);
+      for (const { bytes } of leaving) writeFrame(sender, bytes);
+      writeFrame(sender, frame({ ...outgoing, destinationPort: 81, payload: 5 }).bytes);
+      mark(sender);
+      writeFrame(sender, frame({ ...outgoing, sourcePort: 59003, destinationPort: 8080, payload: 5 }).bytes);
+      libc.close(sender);
+      const records: Captured[] = [];
+      const totals: Record<string, number> = {};
+      await until("all packets", () => {
+        records.push(...one.take());
+        for (const [counter, by] of Object.entries(one.counted()))
+          totals[counter] = (totals[counter] ?? 0) + by;
+        return totals["ownMark"] === 1 && records.length >= 2;
+      });
+      expect(sorted(records).map(({ bytes, index }) => ({ bytes, index }))).toEqual(
+        leaving.map(({ ip }) => ({ bytes: ip, index: 2 })),
+      );
+      expect(totals).toEqual({ requestsCaptured: 2, requestBytes: 2 * 740, ownMark: 1 });
+    },
+  );
+
+  test("captures nothing any more after stop", async () => {
+    await settled(one);
+    one.stop();
+    one.counted();
+    link.send(frame({ sourcePort: 57000, payload: 10 }).bytes);
+    const other = openOne();
+    await settled(other);
+    other.close();
+    expect(one.take()).toEqual([]);
+    expect(one.counted()).toEqual({});
+  });
+});
+
+function mark(socket: number): void {
+  const value = new Uint32Array(new ArrayBuffer(4)).fill(MARK);
+  libc.setsockopt(socket, SOL_SOCKET, SO_MARK, address(value), 4);
+}
+
+function writeFrame(socket: number, bytes: Uint8Array): void {
+  const whole = new Uint8Array(new ArrayBuffer(10 + bytes.length));
+  whole.set(bytes, 10);
+  if (Number(libc.write(socket, address(whole), whole.length)) !== whole.length)
+    throw new Error("Cannot send a frame");
+}
