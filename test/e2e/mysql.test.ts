@@ -153,11 +153,11 @@ test("a target that is restarted gets logins, variables and prepared statements 
   const copy = await startCopy(lab, [...TRANSFER, ...USERS]);
   const pool = await startPool(lab, "shop", "online-1", 4);
   await pool.rounds(3);
-  await copy.report("three rounds", ({ mysql, turns }) => mysql?.sent["query"] === 16 && turns.pending === 0);
+  await copy.report("three rounds", ({ mysql, turns }) => mysql?.sent.query === 16 && turns.pending === 0);
   await target.stop();
   await target.restart();
   await pool.rounds(2);
-  await copy.report("all rounds", ({ mysql, turns }) => mysql?.sent["query"] === 24 && turns.pending === 0);
+  await copy.report("all rounds", ({ mysql, turns }) => mysql?.sent.query === 24 && turns.pending === 0);
   const { report } = await copy.stop();
   expect(faultsOf(copy.reports())).toEqual([]);
   expect(target.sql("CHECKSUM TABLE shop.pool")).toBe(online.sql("CHECKSUM TABLE shop.pool"));
@@ -190,7 +190,7 @@ test("an execution whose parameters were described before the restart is describ
     "--time=3",
     "run",
   ]);
-  await copy.report("executions", ({ mysql }) => (mysql?.answered["execute"] ?? 0) > 50);
+  await copy.report("executions", ({ mysql }) => (mysql?.answered.execute ?? 0) > 50);
   await target.stop("SIGKILL");
   await target.restart();
   expect(await load.exited).toBe(0);
@@ -225,7 +225,7 @@ test("files, large packets, compression, several statements at once, and other u
   );
   await copy.report(
     "all",
-    ({ turns, mysql }) => (mysql?.sent["quit"] ?? 0) === 6 && turns.pending === 0,
+    ({ turns, mysql }) => (mysql?.sent.quit ?? 0) === 6 && turns.pending === 0,
     20_000,
   );
   const { report } = await copy.stop();
@@ -248,11 +248,11 @@ test("what must not be sent is not", async () => {
     "/*!50000 DELETE */ FROM a WHERE x = 3; SET PASSWORD = PASSWORD('online-1'); DROP TABLE IF EXISTS none",
   );
   const before = target.sql("CHECKSUM TABLE shop.a");
-  await copy.report("all", ({ mysql }) => (mysql?.sent["quit"] ?? 0) === 2);
+  await copy.report("all", ({ mysql }) => (mysql?.sent.quit ?? 0) === 2);
   const { report } = await copy.stop();
   expect(target.sql("CHECKSUM TABLE shop.a")).toBe(before);
   expect(report.mysql!.left_out).toMatchObject({ write: 4, account: 1 });
-  expect(report.mysql!.sent["query"]).toBe(2);
+  expect(report.mysql!.sent.query).toBe(2);
   expect(faultsOf(copy.reports())).toEqual([]);
 });
 
