@@ -1,5 +1,5 @@
 /** MariaDB to MariaDB, with passwords of their own: the same commands and the same rows arrive. */
-import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { afterAll, afterEach, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { ONLINE, TARGET } from "../../src/demo/network.ts";
@@ -7,7 +7,7 @@ import { createLab, type Lab } from "../support/lab.ts";
 import { type MariaDb, startMariaDb } from "../support/mariadb.ts";
 import { startPool } from "../support/pool.ts";
 import { run } from "../support/process.ts";
-import { type Copy, faultsOf, startCopy } from "../support/xcopy.ts";
+import { type Copy, faultsOf, startCopy as start } from "../support/xcopy.ts";
 
 setDefaultTimeout(60_000);
 
@@ -34,6 +34,16 @@ beforeAll(async () => {
     startMariaDb(lab, lab.online, { setUp: users("online-1", "online-2") }),
     startMariaDb(lab, lab.target, { setUp: users("target-1", "target-2") }),
   ]);
+});
+/** One that a failed test left running would keep the others from its ports. */
+const copies: Copy[] = [];
+async function startCopy(...args: Parameters<typeof start>): Promise<Copy> {
+  const copy = await start(...args);
+  copies.push(copy);
+  return copy;
+}
+afterEach(async () => {
+  for (const { running } of copies.splice(0)) await running.stop();
 });
 afterAll(async () => {
   await lab.stopAll();

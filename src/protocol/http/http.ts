@@ -50,6 +50,8 @@ class HttpSession implements ProtocolSession {
   /** A request with an Upgrade was seen: what follows may be any language. */
   private mayUpgrade = false;
   private isRaw = false;
+  /** The client had heard from the server before what is being read. */
+  private isTurn = false;
   /** Of the target. */
   private readonly responseHead = new Head();
   private readonly responseBody = new Body();
@@ -63,6 +65,7 @@ class HttpSession implements ProtocolSession {
       this.requestHead.clear();
       this.requestBody.begin(0);
     }
+    if (isTurn) this.isTurn = true;
     while (from < to) {
       if (this.isRaw) {
         if (isTurn) this.outlet.begin(IS_RAW);
@@ -90,16 +93,16 @@ class HttpSession implements ProtocolSession {
         this.takeForeign(bytes, from, to);
         return;
       }
-      this.beginRequest(head.line[1]!, head.framing.upgrades, isTurn);
+      this.beginRequest(head.line[1]!, head.framing.upgrades);
       this.outlet.write(bytes, from, end);
       this.requestBody.begin(head.framing.length === -2 ? 0 : head.framing.length);
-      isTurn = false;
       from = end;
     }
   }
 
-  private beginRequest(method: string, upgrades: boolean, isTurn: boolean): void {
-    let tag = isTurn ? 0 : IS_PIPELINED;
+  private beginRequest(method: string, upgrades: boolean): void {
+    let tag = this.isTurn ? 0 : IS_PIPELINED;
+    this.isTurn = false;
     if (method === "HEAD") tag |= IS_HEAD;
     if (method === "CONNECT") tag |= IS_CONNECT;
     if (upgrades) tag |= UPGRADES;
