@@ -126,6 +126,15 @@ function refuseContradictions(args: Arguments): void {
   if (args.has("no-wait") && args.has("turn-timeout")) {
     refuse(`--turn-timeout "${one("turn-timeout")}"`, noWait, "Leave -W or --turn-timeout out.");
   }
+  const understood = args.has("protocol") ? "--protocol" : MYSQL_OPTIONS.find((name) => args.has(name));
+  if (understood !== undefined && args.has("intercepts")) {
+    const option = understood.startsWith("--") ? understood : `--${understood}`;
+    const cause = "the module reads what the target answers, and an intercept sends the headers of it only";
+    refuse(option, cause, "Leave -s out: answers then come to this host's own address, whole.");
+  }
+  if (understood !== undefined && args.has("no-wait") && !args.get("protocol")?.includes("http")) {
+    refuse("-W", "a MySQL server reads no command before it has answered the one before", "Leave -W out.");
+  }
   if (!args.has("intercepts")) {
     for (const name of ["port", "key-file", "probe-from", "connections", "compat"]) {
       if (!args.has(name)) continue;

@@ -7,6 +7,7 @@ import { createLab, type Lab } from "../support/lab.ts";
 import { type MariaDb, startMariaDb } from "../support/mariadb.ts";
 import { startPool } from "../support/pool.ts";
 import { run } from "../support/process.ts";
+import { until } from "../support/until.ts";
 import { type Copy, faultsOf, startCopy as start } from "../support/xcopy.ts";
 
 setDefaultTimeout(60_000);
@@ -59,10 +60,12 @@ function client(user: string, password: string, sql: string, ...more: string[]):
   return run(lab.client, "mariadb", "--no-defaults", ...login, ...more, "shop", "-N", "-B", "-e", sql).trim();
 }
 
-/** Waits until all that was captured is sent and answered. */
+/** Waits until all that was captured is sent and answered, as a report says that begins from now on. */
 async function settled(copy: Copy): Promise<void> {
-  await copy.report("all commands answered", ({ turns, mysql, sessions }) => {
-    return turns.captured > 0 && turns.pending === 0 && mysql !== undefined && sessions.active >= 0;
+  const before = copy.reports().length;
+  await until("all commands are answered", () => {
+    const reports = copy.reports();
+    return reports.length > before + 1 && reports.at(-1)!.turns.pending === 0;
   });
 }
 
@@ -128,6 +131,8 @@ for (const [mode, threads] of [
     const copy = await startCopy(lab, [...TRANSFER, ...USERS]);
     const before = [counters(online), counters(target)];
     run(lab.client, "sysbench", ...options, "prepare");
+    // Connections are copied independently of each other: those that use the rows must not overtake the one that makes them.
+    await settled(copy);
     run(lab.client, "sysbench", ...options, "--events=200", "--time=0", "run");
     await settled(copy);
     const { report } = await copy.stop();
@@ -159,7 +164,7 @@ test("a pool that is older than xcopy is picked up, what it had prepared is coun
 });
 
 test("a target that is restarted gets logins, variables and prepared statements again", async () => {
-  for (const server of [online, target]) server.sql("TRUNCATE shop.pool");
+  for (const server of [online, target]) server.sql("DROP TABLE IF EXISTS shop.sbtest1; TRUNCATE shop.pool");
   const copy = await startCopy(lab, [...TRANSFER, ...USERS]);
   const pool = await startPool(lab, "shop", "online-1", 4);
   await pool.rounds(3);
@@ -191,6 +196,7 @@ test("an execution whose parameters were described before the restart is describ
   const login = ["--mysql-user=shop", "--mysql-password=online-1", "--mysql-db=shop", "--table-size=100"];
   const copy = await startCopy(lab, [...TRANSFER, ...USERS]);
   run(lab.client, "sysbench", ...options, ...login, "prepare");
+  await settled(copy);
   const load = lab.start(lab.client, [
     "sysbench",
     ...options,
@@ -222,6 +228,7 @@ test("files, large packets, compression, several statements at once, and other u
   const copy = await startCopy(lab, [...TRANSFER, ...USERS, "-m", "512"]);
   client("shop", "online-1", `LOAD DATA LOCAL INFILE '${file}' INTO TABLE a`);
   client("shop", "online-1", "CREATE TABLE big (x LONGTEXT)");
+  await settled(copy);
   const sql = join(lab.directory, "big.sql");
   writeFileSync(sql, `INSERT INTO big VALUES ('${"x".repeat(17 << 20)}');\n`);
   client("shop", "online-1", `source ${sql}`, "--max-allowed-packet=64M");
