@@ -15,6 +15,7 @@ export const COPY: CommandSpec = {
     ["xcopy copy -x 80-10.0.0.2 -r 10 -g 60", "a tenth of the connections, reached in 60 s"],
     ["xcopy copy -x 80-10.0.0.2 -s 10.0.0.2", "from the clients' addresses; xcopy intercept runs there"],
     ["xcopy copy -i online.pcap -x 80-10.0.0.2", "what was recorded instead of what comes in now"],
+    ["xcopy copy -x 3306-10.0.0.2 -u app@secret", "MySQL, with the passwords of the target"],
     ["xcopy copy -x 80-10.0.0.2 --dry-run", "say what would be done, do nothing"],
   ],
   groups: {
@@ -99,7 +100,7 @@ export const COPY: CommandSpec = {
       { name: "read-only", help: "send only MySQL statements that cannot write" },
       { name: "skip-ddl", help: "send no MySQL statements that define data (CREATE, ALTER, DROP, ...)" },
       {
-        name: "with-account-statements",
+        name: "account-statements",
         help: "send MySQL statements about accounts and the server too (GRANT, SET PASSWORD, KILL, SHUTDOWN, ...)",
       },
     ],

@@ -12,7 +12,7 @@ export const MYSQL_OPTIONS = [
   "mysql-database",
   "read-only",
   "skip-ddl",
-  "with-account-statements",
+  "account-statements",
 ];
 
 /** The credential that a service manager may pass (systemd.exec, LoadCredential=). */
@@ -52,6 +52,6 @@ export function parseMysql(args: Arguments, environment = process.env): MysqlCon
     database: args.get("mysql-database")?.[0] ?? "",
     readOnly: args.has("read-only"),
     skipDdl: args.has("skip-ddl"),
-    accounts: args.has("with-account-statements"),
+    accounts: args.has("account-statements"),
   };
 }
