@@ -61,7 +61,7 @@ export async function startMariaDb(
     "--innodb-buffer-pool-size=16M",
     "--innodb-log-file-size=8M",
     "--innodb-flush-log-at-trx-commit=0",
-    "--max-connections=500",
+    "--max-connections=1000",
     "--local-infile=1",
     "--max-allowed-packet=64M",
     "--plugin-load-add=auth_ed25519",
