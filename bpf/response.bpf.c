@@ -12,11 +12,11 @@
 #include "glance.h"
 #include "headers.h"
 #include "parse.h"
+#include "payload.h"
 #include "record.h"
 #include "ring.h"
 #include "state.h"
 #include "too-big.h"
-#include "whole.h"
 
 #define FLOW_WORDS (65536 / 64)
 /* Set in the index of a path whose responses are captured with their payload. */
@@ -84,17 +84,6 @@ static __always_inline void capture_too_big(struct __sk_buff *skb) {
     };
     if (put(skb, ring, &header, network_offset(skb), MAX_HEADERS) < 0)
         add(RESPONSE_RING_FULL, 1);
-}
-
-/* A protocol module of user space reads what the target answers. */
-static __always_inline void capture_whole(struct __sk_buff *skb, const struct segment *segment,
-                                          __u32 path, __u64 now_us) {
-    if (segment->length > MAX_CAPTURE) {
-        add(OVERSIZE, 1);
-        return;
-    }
-    struct record header = whole_record(skb, segment, path, now_us);
-    count_response(put_whole(skb, &header, segment), segment);
 }
 
 SEC("tc")

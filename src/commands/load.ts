@@ -98,6 +98,7 @@ function channelConfig(plan: Plan, options: CopyOptions): ChannelConfig | null {
     connections: options.connections,
     key: readKey(options.keyFile, process.env)?.bytes ?? null,
     compat: options.compat,
+    readsPayload: pathsRead(plan, options).size > 0,
     probeFrom: plan.probeFrom,
   };
 }

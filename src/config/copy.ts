@@ -127,10 +127,11 @@ function refuseContradictions(args: Arguments): void {
     refuse(`--turn-timeout "${one("turn-timeout")}"`, noWait, "Leave -W or --turn-timeout out.");
   }
   const understood = args.has("protocol") ? "--protocol" : MYSQL_OPTIONS.find((name) => args.has(name));
-  if (understood !== undefined && args.has("intercepts")) {
+  if (understood !== undefined && args.has("compat")) {
     const option = understood.startsWith("--") ? understood : `--${understood}`;
-    const cause = "the module reads what the target answers, and an intercept sends the headers of it only";
-    refuse(option, cause, "Leave -s out: answers then come to this host's own address, whole.");
+    const cause =
+      "the module reads what the target answers, and an intercept 1.x sends the headers of it only";
+    refuse(option, cause, "Run xcopy intercept on the target, or leave -s and --compat out.");
   }
   if (understood !== undefined && args.has("no-wait") && !args.get("protocol")?.includes("http")) {
     refuse("-W", "a MySQL server reads no command before it has answered the one before", "Leave -W out.");

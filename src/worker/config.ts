@@ -48,6 +48,8 @@ export interface ChannelConfig {
   key: Uint8Array | null;
   /** Whether the intercepts are those of tcpcopy 1.x. */
   compat: boolean;
+  /** Whether a protocol module reads what comes. */
+  readsPayload: boolean;
   /** For each path the address that tries it; of the path's family. */
   probeFrom: Uint8Array[];
 }

@@ -40,8 +40,11 @@ describe("refused", () => {
     ["--protocol smtp", /^Cannot use --protocol "smtp": no such protocol/],
     ["--protocol 0=mysql", /^Cannot use --protocol "0=mysql": "0" is not a port/],
     ["--protocol http -u a@b", /names no service that speaks it/],
-    ["--protocol mysql -s 10.0.0.3", /^Cannot use --protocol: the module reads what the target answers/],
-    ["-u a@secret -s 10.0.0.3", /^Cannot use --user: the module reads/],
+    [
+      "--protocol mysql -s 10.0.0.3 --compat",
+      /^Cannot use --protocol: the module reads what the target answers/,
+    ],
+    ["-u a@secret -s 10.0.0.3 --compat", /^Cannot use --user: the module reads/],
     ["--protocol mysql -W", /^Cannot use -W: a MySQL server/],
     ["--mysql-users /none/such", /^Cannot use --mysql-users "\/none\/such": /],
   ];

@@ -3,6 +3,7 @@ import { afterAll, afterEach, beforeAll, expect, setDefaultTimeout, test } from 
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { ONLINE, TARGET } from "../../src/demo/network.ts";
+import { startIntercept } from "../support/intercept.ts";
 import { createLab, type Lab } from "../support/lab.ts";
 import { type MariaDb, startMariaDb } from "../support/mariadb.ts";
 import { startPool } from "../support/pool.ts";
@@ -250,6 +251,25 @@ test("files, large packets, compression, several statements at once, and other u
   expect(target.sql("CHECKSUM TABLE shop.a, shop.big")).toBe(online.sql("CHECKSUM TABLE shop.a, shop.big"));
   expect(report.mysql).toMatchObject({ not_understood: 0, errors: { target: 0 } });
   for (const server of [online, target]) server.sql("DROP TABLE shop.big; DROP PROCEDURE shop.two");
+});
+
+test("by an intercept on the target, from the clients' addresses, answers of any length", async () => {
+  const intercept = await startIntercept(lab, lab.target, ["-o", ":3306"]);
+  const copy = await startCopy(lab, ["-s", TARGET, ...TRANSFER, ...USERS]);
+  client("shop", "online-1", "CREATE TABLE s (x INT PRIMARY KEY, y TEXT)");
+  await settled(copy);
+  const rows = "SELECT seq, REPEAT('y', 900) FROM seq_1_to_500";
+  client("shop", "online-1", `INSERT INTO s ${rows}; SELECT * FROM s; INSERT INTO s VALUES (501, 'end')`);
+  client("strong", "online-2", "SELECT * FROM s; INSERT INTO s VALUES (502, 'end')");
+  await copy.report("all", ({ turns, mysql }) => (mysql?.sent.quit ?? 0) === 3 && turns.pending === 0);
+  const { report } = await copy.stop();
+  expect(faultsOf(copy.reports())).toEqual([]);
+  expect(report.mode).toBe("target");
+  expect(report.mysql).toMatchObject({ logins: 3, not_understood: 0, errors: { target: 0 } });
+  expect(target.sql("SELECT COUNT(*) FROM shop.s WHERE x > 500")).toBe("2");
+  expect(target.sql("CHECKSUM TABLE shop.s")).toBe(online.sql("CHECKSUM TABLE shop.s"));
+  await intercept.stop();
+  for (const server of [online, target]) server.sql("DROP TABLE shop.s");
 });
 
 test("what must not be sent is not", async () => {

@@ -419,8 +419,13 @@ export class MysqlSession implements ProtocolSession, ClientSink, TargetHandlers
   }
 
   response(bytes: Uint8Array, from: number, to: number, missing: number, time: number): void {
-    if (!this.target.take(bytes, from, to, missing, time))
-      throw new Error("the target's bytes are incomplete");
+    if (this.target.take(bytes, from, to, missing, time)) return;
+    this.mysql.account.count("notUnderstood");
+    this.mysql.account.note(
+      "incomplete",
+      "what a MySQL target answers does not come whole: its sessions are not copied. Run xcopy intercept of this version on the target, not in mode assistant or nfqueue, or leave -s out.",
+    );
+    this.outlet.refuse();
   }
 
   send(packet: Uint8Array): void {
