@@ -171,6 +171,13 @@ export class Protocols {
     return this.attached[s]!.module.waitsForever;
   }
 
+  /** us without any packet after which the session is forgotten. */
+  idleTimeout(s: number): number {
+    const { idleTimeout } = this.c.config;
+    const one = this.attached[s];
+    return one?.isOn ? Math.max(idleTimeout, one.module.keptFor) : idleTimeout;
+  }
+
   /** What is to become of the request that begins with this segment, the one at the cursor; it may be another afterwards. */
   begin(s: number, segment: number): Verdict {
     const one = this.attached[s]!;

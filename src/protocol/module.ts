@@ -92,5 +92,7 @@ export interface ProtocolModule {
   readonly name: string;
   /** Whether requests wait for their turn for as long as the session does, or for --turn-timeout at most. */
   readonly waitsForever: boolean;
+  /** us without any packet for which a session is kept at least, because its state cannot be had again. */
+  readonly keptFor: number;
   open(outlet: Outlet): ProtocolSession;
 }

@@ -89,7 +89,12 @@ class Lines implements ProtocolSession {
   close(): void {}
 }
 
-const LINES: ProtocolModule = { name: "lines", waitsForever: true, open: (outlet) => new Lines(outlet) };
+const LINES: ProtocolModule = {
+  name: "lines",
+  waitsForever: true,
+  keptFor: 600e6,
+  open: (outlet) => new Lines(outlet),
+};
 
 function simulation(conditions: Conditions): Simulation {
   const net = new Simulation({ ...conditions, config: { ...conditions.config, modules: [LINES] } });
@@ -140,6 +145,14 @@ describe("on a network that loses nothing", () => {
     net.run(5_000_000);
     expect(texts(net)).toEqual([`hello\n${lines(4).slice(1).join("")}`]);
     expectBooksToBalance(net);
+  });
+
+  test("a session is kept for as long as its module says", () => {
+    const net = simulation({ seed: 5 });
+    client(net, { port: 40000, requests: lines(3), pace: 300_000_000 });
+    net.run(2_000_000_000);
+    expect(texts(net)).toEqual([`hello\n${lines(3).join("")}`]);
+    expect(net.count("midstream")).toBe(0);
   });
 
   test("each new connection begins with them, and every request arrives once", () => {

@@ -1,6 +1,7 @@
 /** Sessions of MySQL against a server that the test plays, in whatever pieces both sides speak. */
 import { describe, expect, test } from "bun:test";
 import { generateKeyPairSync, privateDecrypt } from "node:crypto";
+import { deflateSync, zstdCompressSync } from "node:zlib";
 import fc from "fast-check";
 import { Account, type MysqlCounter } from "../../src/protocol/mysql/account.ts";
 import { cachingSha2Response, nativeResponse } from "../../src/protocol/mysql/auth.ts";
@@ -8,6 +9,7 @@ import { createMysql } from "../../src/protocol/mysql/mysql.ts";
 import type { MysqlConfig } from "../../src/worker/config.ts";
 import { Host } from "./host.ts";
 import {
+  CAPABILITIES,
   command,
   error,
   greeting,
@@ -334,6 +336,50 @@ describe("commands, in pieces of every size", () => {
     expect(host.sent[1]).toEqual(query("SELECT 1"));
     host.request(command(0x17, number32(1), new Uint8Array(5)));
     expect(count("mysql.leftOut.unknown_statement")).toBe(1);
+  });
+});
+
+describe("compressed clients", () => {
+  const frame = (number: number, payload: Uint8Array, whole: number) =>
+    Uint8Array.from(
+      Buffer.concat([
+        Uint8Array.of(
+          payload.length & 255,
+          payload.length >> 8,
+          0,
+          number,
+          whole & 255,
+          (whole >> 8) & 255,
+          whole >> 16,
+        ),
+        payload,
+      ]),
+    );
+  const long = query(`SELECT '${"x".repeat(300)}'`);
+  for (const [name, bit, deflate] of [
+    ["zlib", 0x20, deflateSync],
+    ["zstd", 0x0400_0000, zstdCompressSync],
+  ] as const) {
+    for (const size of SIZES) {
+      test(`${name}, in pieces of ${size}`, () => {
+        const { host } = ready({}, { capabilities: (0x01bf_a28d & ~0x0800) | bit });
+        // In a frame as it is, compressed, and two in one frame.
+        host.request(frame(0, query("SELECT 1"), 0), true, size);
+        host.request(frame(0, deflate(long), long.length), true, size);
+        const both = Uint8Array.from(Buffer.concat([command(0x19, number32(1)), query("SELECT 2")]));
+        host.request(frame(0, deflate(both), both.length), true, size);
+        for (let i = 0; i < 3; i++) host.response(ok(1));
+        expect(host.sent).toEqual([query("SELECT 1"), long, query("SELECT 2")]);
+      });
+    }
+  }
+
+  test("the login of one asks the target for no compression", () => {
+    const { host } = open();
+    host.connect();
+    host.response(greeting("mysql_native_password", { capabilities: CAPABILITIES | 0x20 }));
+    host.request(login("shop", { capabilities: (0x01bf_a28d & ~0x0800) | 0x20 }));
+    expect(host.sent[0]![4]! & 0x20).toBe(0);
   });
 });
 

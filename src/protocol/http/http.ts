@@ -214,5 +214,6 @@ function looksLikeRequest(bytes: Uint8Array, from: number, to: number): boolean 
 export const HTTP: ProtocolModule = {
   name: "http",
   waitsForever: false,
+  keptFor: 0,
   open: (outlet) => new HttpSession(outlet),
 };

@@ -16,6 +16,8 @@ export class Mysql implements ProtocolModule {
   readonly name = "mysql";
   // The target reads no command before it has answered the one before.
   readonly waitsForever = true;
+  // Connections of pools are idle for hours, and their logins and statements are not seen again.
+  readonly keptFor = 24 * 3600e6;
   readonly texts = new Texts();
   /** The login that was seen last, for sessions whose own was not. */
   lastLogin: Login | null = null;

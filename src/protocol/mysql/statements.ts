@@ -37,15 +37,22 @@ interface Text {
   users: number;
 }
 
+/** Bytes of all texts that are kept. */
+const MOST_BYTES = 64 << 20;
+
 /** Texts of prepared statements: those of an application are the same in all its connections. */
 export class Texts {
   private readonly known = new Map<string, Text>();
+  private bytes = 0;
 
-  hold(bytes: Uint8Array, from: number, to: number): Text {
+  /** Null if there is no room for another. */
+  hold(bytes: Uint8Array, from: number, to: number): Text | null {
     const own = Buffer.from(bytes.subarray(from, to));
     const key = own.toString("latin1");
     let text = this.known.get(key);
     if (!text) {
+      if (this.bytes + own.length > MOST_BYTES) return null;
+      this.bytes += own.length;
       text = { bytes: own, key, users: 0 };
       this.known.set(key, text);
     }
@@ -54,7 +61,9 @@ export class Texts {
   }
 
   release(text: Text): void {
-    if (--text.users === 0) this.known.delete(text.key);
+    if (--text.users > 0) return;
+    this.known.delete(text.key);
+    this.bytes -= text.bytes.length;
   }
 }
 
@@ -84,8 +93,12 @@ export class Statements {
   add(bytes: Uint8Array, from: number, to: number): Statement | undefined {
     this.counted++;
     const slot = this.free.pop() ?? this.slots.length;
-    if (slot >= MOST) return undefined;
-    const statement = new Statement(slot, this.era, this.texts.hold(bytes, from, to));
+    const text = slot < MOST ? this.texts.hold(bytes, from, to) : null;
+    if (!text) {
+      if (slot < this.slots.length) this.free.push(slot);
+      return undefined;
+    }
+    const statement = new Statement(slot, this.era, text);
     this.slots[slot] = statement;
     this.last = statement;
     statement.online = this.counted;
