@@ -9,13 +9,13 @@
 #include "whole.h"
 
 static __always_inline void capture_whole(struct __sk_buff *skb, const struct segment *segment,
-                                          __u32 index, __u64 now_us) {
+                                          __u32 index, __u64 now_us, __u32 worker) {
     if (segment->length > MAX_CAPTURE) {
         add(OVERSIZE, 1);
         return;
     }
     struct record header = whole_record(skb, segment, index, now_us);
-    count_response(put_whole(skb, &header, segment), segment);
+    count_response(put_whole(skb, &header, segment, worker), segment);
 }
 
 #endif

@@ -71,7 +71,8 @@ static __always_inline void capture_too_big(struct __sk_buff *skb) {
                              quoted.ports.destination, quoted.family);
     if (!index || !is_ours(*index & ~WITH_PAYLOAD, quoted.ports.source))
         return;
-    void *ring = ring_of_this_cpu();
+    __u32 worker = worker_of_port(quoted.ports.source);
+    void *ring = ring_of_this_cpu(worker);
     if (!ring)
         return;
     struct record header = {
@@ -82,7 +83,7 @@ static __always_inline void capture_too_big(struct __sk_buff *skb) {
         .index = *index & ~WITH_PAYLOAD,
         .ifindex = skb->ifindex,
     };
-    if (put(skb, ring, &header, network_offset(skb), MAX_HEADERS) < 0)
+    if (put(skb, ring, worker, &header, network_offset(skb), MAX_HEADERS) < 0)
         add(RESPONSE_RING_FULL, 1);
 }
 
@@ -107,14 +108,15 @@ int xcopy_response(struct __sk_buff *skb) {
     if (!is_ours(path, segment.destination_port))
         return PASS;
     __u64 now_us = bpf_ktime_get_ns() / 1000;
-    if (!alive(now_us)) {
-        add(INERT, 1);
+    __u32 worker = worker_of_port(segment.destination_port);
+    if (!alive(now_us, worker)) {
+        count_inert(worker);
         return PASS;
     }
     if (*index & WITH_PAYLOAD)
-        capture_whole(skb, &segment, path, now_us);
+        capture_whole(skb, &segment, path, now_us, worker);
     else
-        capture_headers(skb, &segment, path, now_us);
+        capture_headers(skb, &segment, path, now_us, worker);
     return DROP;
 }
 

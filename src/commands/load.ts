@@ -9,8 +9,8 @@ import type { CopyOptions } from "../config/copy.ts";
 import { protocolFor } from "../config/protocol.ts";
 import { labelOf } from "../config/transfer.ts";
 import type { CarriedLibrary } from "../native/carried.ts";
-import type { ChannelConfig, DataPlaneConfig, TraceConfig } from "../worker/config.ts";
-import { createShared } from "../worker/shared.ts";
+import type { ChannelConfig, TraceConfig } from "../worker/config.ts";
+import type { WholeConfig } from "../worker/share-out.ts";
 import type { Plan } from "./plan.ts";
 import { kernelPrograms, outgoingProgram } from "./programs.ts";
 
@@ -19,6 +19,8 @@ const REQUEST_RING_LEAST = 256 << 10;
 const RESPONSE_RINGS = { total: 4 << 20, least: 256 << 10 };
 /** Where responses are captured with their payload. */
 const READ_RESPONSE_RINGS = { total: 32 << 20, least: 1 << 20 };
+/** The least where several workers share the traffic, each with rings of its own. */
+const RESPONSE_RING_OF_SEVERAL = 64 << 10;
 
 /** Rings there will be, one per CPU: the highest number in the kernel's notation (`0-3,8`) plus one. */
 export function countCpus(possible: string): number {
@@ -66,7 +68,9 @@ export function loadKernel(
   const isDirect = plan.intercepts.length === 0;
   if (hook === null && !isDirect) return null;
   const { bufferBytes, snaplen, direction } = options.capture;
-  const cpus = countCpus(readFileSync("/sys/devices/system/cpu/possible", "utf8"));
+  const workers = plan.workers.count;
+  const rings = workers * countCpus(readFileSync("/sys/devices/system/cpu/possible", "utf8"));
+  const responseLeast = workers === 1 ? RESPONSE_RINGS.least : RESPONSE_RING_OF_SEVERAL;
   const read = pathsRead(plan, options);
   const services = kernelServices(plan);
   const outgoingServices = services.filter(
@@ -83,10 +87,14 @@ export function loadKernel(
       ? plan.paths.map((path, index) => ({ ...(path as KernelPath), payload: read.has(index) }))
       : null,
     mark: options.mark,
+    workers,
     snaplen,
     isOutgoing: direction === "out",
-    requestRingBytes: ringBytes({ total: bufferBytes, least: REQUEST_RING_LEAST }, cpus),
-    responseRingBytes: ringBytes(read.size > 0 ? READ_RESPONSE_RINGS : RESPONSE_RINGS, cpus),
+    requestRingBytes: ringBytes({ total: bufferBytes, least: REQUEST_RING_LEAST }, rings),
+    responseRingBytes: ringBytes(
+      read.size > 0 ? READ_RESPONSE_RINGS : { ...RESPONSE_RINGS, least: responseLeast },
+      rings,
+    ),
     hook: hook ?? "auto",
   });
 }
@@ -103,14 +111,17 @@ function channelConfig(plan: Plan, options: CopyOptions): ChannelConfig | null {
   };
 }
 
-/** What the data plane is told: where requests come from, live (`source`) or recorded (`trace`), and answers (`kernel`). */
+/**
+ * What all workers of the data plane are told: where requests come from, live (`source`) or recorded (`trace`), and answers
+ * (`kernel`).
+ */
 export function dataPlaneConfig(
   plan: Plan,
   options: CopyOptions,
   kernel: KernelCapture | null,
   source: SourceConfig | null,
   trace: TraceConfig | null = null,
-): DataPlaneConfig {
+): WholeConfig {
   return {
     source,
     responseRings: kernel?.responseRings ?? [],
@@ -147,6 +158,5 @@ export function dataPlaneConfig(
     turnLimit: options.limit,
     proxyProtocol: options.proxyProtocol,
     probe: !options.force,
-    shared: createShared(),
   };
 }

@@ -12,9 +12,11 @@ import { covers, type Lookup, resolveTransfers, type Service, type Target } from
 import { type ResolvedEgress, resolveEgress, sameEgress } from "../inject/egress.ts";
 import { Failure } from "../native/failure.ts";
 import { links } from "../native/netlink.ts";
+import { usableCpus } from "../native/scheduling.ts";
 import type { EgressConfig, PathConfig } from "../worker/config.ts";
 import { localTest } from "./local.ts";
 import { requirePrivileges } from "./privileges.ts";
+import { planWorkers, type WorkerPlan } from "./worker-plan.ts";
 
 /** A target and the ways to it. */
 export interface PlannedTarget extends Target {
@@ -27,6 +29,7 @@ export interface Plan {
   paths: PathConfig[];
   egresses: EgressConfig[];
   ports: PortRange[];
+  workers: WorkerPlan;
   /** Where answers are caught; empty: at this host's own address. */
   intercepts: InterceptAddress[];
   /** By path: the address that tries it, where answers are caught by an intercept. */
@@ -58,6 +61,8 @@ export interface Host {
   /** Texts of the sysctls net.ipv4.ip_local_port_range and ip_local_reserved_ports. */
   localPorts: string;
   reservedPorts: string;
+  /** The CPUs that xcopy may run on. */
+  cpus: number[];
   resolveEgress(target: Address): Promise<ResolvedEgress>;
 }
 
@@ -71,6 +76,7 @@ export function thisHost({ mark, dryRun, force }: CopyOptions): Host {
     isLocal: localTest(),
     localPorts: sysctl("ip_local_port_range"),
     reservedPorts: sysctl("ip_local_reserved_ports"),
+    cpus: usableCpus(),
     resolveEgress: async ({ bytes, family }) => {
       if (!dryRun) requirePrivileges();
       return resolveEgress(bytes, family, mark, !dryRun && !force);
@@ -257,6 +263,7 @@ export async function makePlan(options: CopyOptions, host: Host): Promise<Plan> 
     warnings.push(...leftOutFamilies(services));
   }
   const ports = choosePorts(options, host, warnings);
+  const workers = planWorkers(options, host.cpus, isLive, ports);
   const targets = targetsOf(services).map(({ target }) => target.address);
   const ways = await resolveTargets(services, host);
   const egresses: EgressConfig[] = [];
@@ -291,6 +298,7 @@ export async function makePlan(options: CopyOptions, host: Host): Promise<Plan> 
     paths,
     egresses,
     ports,
+    workers,
     intercepts,
     probeFrom: intercepts.length > 0 ? paths.map((path) => probeSource(path, options)) : [],
     keepsClientPorts,

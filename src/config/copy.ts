@@ -13,6 +13,7 @@ import { type Part, type PortRange, parsePart, parsePorts } from "./ports.ts";
 import { type ProtocolChoice, parseProtocols } from "./protocol.ts";
 import { parseRate, parseTrace, TRACE_OPTIONS, type TraceOptions } from "./trace.ts";
 import { parseTransfers, type Transfer } from "./transfer.ts";
+import { parseWorkers, type WorkerOptions } from "./workers.ts";
 
 /** When the next turn goes, once the answer is there: after the client's think time, or at once. */
 export type Pace = "client" | "fast";
@@ -45,6 +46,8 @@ export interface CopyOptions {
   /** Seconds without any packet after which a session is forgotten. */
   keepalive: number;
   maxSessions: number;
+  /** How many workers there are, and what they get of this host's CPUs. */
+  scheduling: WorkerOptions;
   /** Null: the ports this host does not use itself. */
   ports: PortRange | null;
   /** Of those ports; null: all. */
@@ -189,6 +192,7 @@ export function parseCopy(args: Arguments): CopyOptions {
     timeout,
     keepalive: whole("-k", "keepalive", { first: 1, last: 864000, unit: "seconds" }, timeout + 120),
     maxSessions: whole("--max-sessions", "max-sessions", { first: 1, last: 16777216 }, 262144),
+    scheduling: parseWorkers(args),
     ports: ports === null ? null : parsePorts(ports),
     part: shift === null ? null : parsePart(shift),
     sample: decimal("-r", "sample", { first: 0.01, last: 100, unit: "percent" }, 100) / 100,

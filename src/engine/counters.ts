@@ -12,6 +12,7 @@ export const DROP_REASONS = {
   ports: "no free source port",
   protocol: "left out or given up by the protocol module",
   ended: "not delivered before the end of the run",
+  worker: "the worker that had them died",
 } as const;
 
 export type DropReason = keyof typeof DROP_REASONS;

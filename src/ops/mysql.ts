@@ -6,7 +6,7 @@ import type { Shared } from "../worker/shared.ts";
 export type MysqlAccount = ReturnType<typeof takeMysql>;
 
 /** What was counted of MySQL sessions since the start. */
-export function takeMysql(count: (counter: MysqlCounter) => number, { latency }: Shared) {
+export function takeMysql(count: (counter: MysqlCounter) => number, latency: Shared["latency"]) {
   const byKind = (what: "sent" | "answered") =>
     Object.fromEntries(KINDS.map((kind) => [kind, count(`mysql.${what}.${kind}`)]));
   const of = (words: Uint32Array) => ({ p50: percentile(words, 0.5), p99: percentile(words, 0.99) });

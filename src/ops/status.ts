@@ -21,7 +21,7 @@ export interface Status {
  * stands what --limit left out, where that is anything.
  */
 export function renderStatus(account: Account): string {
-  const { turns, dropped, lag_us } = account;
+  const { turns, dropped, lag_us, workers = [] } = account;
   const counts: [string, number][] = [
     ["captured", turns.captured],
     ["sent", turns.sent],
@@ -30,6 +30,8 @@ export function renderStatus(account: Account): string {
   ];
   if (dropped.limit > 0) counts.push(["left out", dropped.limit]);
   const words = counts.map(([name, count]) => `${name} ${count.toLocaleString("en-US")}`);
+  const died = workers.filter((worker) => worker.died).length;
+  if (died > 0) words.push(`workers ${workers.length - died} of ${workers.length}`);
   return [...progress(account), ...words, `lag ${duration(lag_us.p99)}`].join("  ");
 }
 

@@ -11,7 +11,8 @@ import { INDEX } from "./shared.ts";
 
 /** Requests that may wait for the targets before reading goes on only as they are sent. */
 const MOST_PENDING = 4096;
-/** Share of the memory bound that may be used before the same. */
+/** Bytes of theirs, and share of the memory bound, that may be used before the same: a file is not in a hurry. */
+const MOST_BYTES = 16e6;
 const MEMORY_SHARE = 0.5;
 /** us without any progress after which a little is read all the same: what is missing may stand further on. */
 const STALL = 100_000;
@@ -128,7 +129,8 @@ export class Player {
   /** How many requests may be taken now. */
   private mayTake(now: number, limit: number): number {
     const { counters, config } = this;
-    const isFull = this.engine.pending > MOST_PENDING || counters[INDEX.memory]! > this.memory * MEMORY_SHARE;
+    const mostBytes = Math.min(MOST_BYTES, this.memory * MEMORY_SHARE);
+    const isFull = this.engine.pending > MOST_PENDING || counters[INDEX.memory]! > mostBytes;
     if (isFull) return now - this.progressAt > STALL ? STALL_READS : 0;
     if (config.rate === 0) return limit;
     const allowed = (config.rate * (now - this.beganAt)) / 1e6 + 1;

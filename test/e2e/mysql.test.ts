@@ -106,11 +106,11 @@ test("logs in with the target's passwords, whatever the plugin, and hides them",
   expect(texts.filter((text) => text.includes("target-1"))).toEqual([]);
 });
 
-for (const [mode, threads] of [
-  ["disable", 8],
-  ["auto", 32],
+for (const [mode, threads, workers] of [
+  ["disable", 8, 1],
+  ["auto", 32, 2],
 ] as const) {
-  test(`sysbench, prepared statements ${mode}, ${threads} connections: both sides count and hold the same`, async () => {
+  test(`sysbench, prepared statements ${mode}, ${threads} connections, workers ${workers}: both sides count and hold the same`, async () => {
     const options = [
       "oltp_read_write",
       "--db-driver=mysql",
@@ -129,7 +129,7 @@ for (const [mode, threads] of [
       "--delete_inserts=0",
       "--non_index_updates=0",
     ];
-    const copy = await startCopy(lab, [...TRANSFER, ...USERS]);
+    const copy = await startCopy(lab, [...TRANSFER, ...USERS, "--workers", `${workers}`]);
     const before = [counters(online), counters(target)];
     run(lab.client, "sysbench", ...options, "prepare");
     // Connections are copied independently of each other: those that use the rows must not overtake the one that makes them.
