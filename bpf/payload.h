@@ -14,7 +14,7 @@ static __always_inline void capture_whole(struct __sk_buff *skb, const struct se
         add(OVERSIZE, 1);
         return;
     }
-    struct record header = whole_record(skb, segment, index, now_us);
+    struct record header = whole_record(segment, index, now_us, skb->ifindex);
     count_response(put_whole(skb, &header, segment, worker), segment);
 }
 
