@@ -54,7 +54,7 @@ export function kernelServices(plan: Plan): KernelService[] {
 }
 
 /** The paths whose responses a protocol module reads. */
-function pathsRead(plan: Plan, { protocols }: CopyOptions): Set<number> {
+export function pathsRead(plan: Plan, { protocols }: CopyOptions): Set<number> {
   const services = plan.services.filter((service) => protocolFor(protocols, service) !== null);
   return new Set(
     services.flatMap(({ routes }) => routes.flatMap(({ targets }) => targets.flatMap(({ paths }) => paths))),

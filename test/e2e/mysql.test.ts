@@ -272,6 +272,23 @@ test("by an intercept on the target, from the clients' addresses, answers of any
   for (const server of [online, target]) server.sql("DROP TABLE shop.s");
 });
 
+test("where no eBPF program may be loaded: production's numbers of statements are counted, not seen", async () => {
+  for (const server of [online, target]) server.sql("TRUNCATE shop.pool");
+  const prefix = ["setpriv", "--bounding-set=-bpf,-sys_admin,-perfmon"];
+  const copy = await startCopy(lab, [...TRANSFER, ...USERS], { prefix });
+  const pool = await startPool(lab, "shop", "online-1", 2);
+  await pool.rounds(3);
+  client("shop", "online-1", "SELECT seq, REPEAT('y', 900) FROM seq_1_to_500; INSERT INTO a VALUES (600)");
+  await copy.report("all", ({ mysql }) => (mysql?.answered["query"] ?? 0) === 10);
+  const { report } = await copy.stop();
+  expect(faultsOf(copy.reports())).toEqual([]);
+  expect(report.mysql).toMatchObject({
+    left_out: { unknown_statement: 0 },
+    errors: { target: 0, compared: 0 },
+  });
+  expect(target.sql("CHECKSUM TABLE shop.pool, shop.a")).toBe(online.sql("CHECKSUM TABLE shop.pool, shop.a"));
+});
+
 test("what must not be sent is not", async () => {
   const copy = await startCopy(lab, [...TRANSFER, ...USERS, "--read-only"]);
   client(
