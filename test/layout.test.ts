@@ -21,16 +21,28 @@ const MAY_IMPORT: Record<string, string[]> = {
     "config",
     "native",
   ],
-  ops: ["worker", "capture", "intercept", "channel", "engine", "native"],
+  ops: ["worker", "capture", "intercept", "channel", "engine", "protocol", "native"],
   demo: ["native"],
-  worker: ["capture", "inject", "intercept", "channel", "record", "engine", "config", "wire", "native"],
+  worker: [
+    "capture",
+    "inject",
+    "intercept",
+    "channel",
+    "record",
+    "engine",
+    "protocol",
+    "config",
+    "wire",
+    "native",
+  ],
   inject: ["config", "wire", "native"],
   intercept: ["capture", "config", "wire", "native"],
   channel: ["config", "wire", "native"],
   record: ["capture", "wire", "native"],
   capture: ["filter", "wire", "native"],
   filter: ["native"],
-  engine: ["wire"],
+  engine: ["wire", "protocol"],
+  protocol: [],
   config: ["native"],
   wire: [],
   native: [],
@@ -87,6 +99,25 @@ test("pointers stay in src/native", () => {
   const users = files.filter((path) => modulesOf(path).some(({ module }) => module === "bun:ffi"));
   expect(users.length).toBeGreaterThan(0);
   expect(users.filter((path) => directoryOf(path) !== "native")).toEqual([]);
+});
+
+test("the engine knows no protocol, only what a module is", () => {
+  const known = imports.filter(
+    ({ from, to }) => directoryOf(from) === "engine" && directoryOf(to) === "protocol",
+  );
+  expect([...new Set(known.map(({ to }) => to))]).toEqual(["protocol/module.ts"]);
+});
+
+test("protocol modules have no clock, no input, no output", () => {
+  const world = /\b(Date|performance|process|console|Bun|setTimeout|setInterval|fetch)\b[.(]|new Date\b/;
+  const pure = files.filter((path) => directoryOf(path) === "protocol");
+  const code = (path: string) => text(path).replaceAll(/\/\*[\s\S]*?\*\/|\/\/.*/g, "");
+  expect(pure.filter((path) => world.test(code(path)))).toEqual([]);
+  const modules = pure.flatMap((path) => modulesOf(path).map(({ module }) => module));
+  expect([...new Set(modules.filter((module) => !module.startsWith(".")))].sort()).toEqual([
+    "node:crypto",
+    "node:zlib",
+  ]);
 });
 
 test("wire and the engine have no clock, no input, no output", () => {

@@ -3,6 +3,7 @@ import { formatAddress, formatEndpoint } from "../config/address.ts";
 import type { CopyOptions } from "../config/copy.ts";
 import { formatMac } from "../config/injection.ts";
 import { formatPorts } from "../config/ports.ts";
+import { protocolFor } from "../config/protocol.ts";
 import { compileFilter, linkLayerOf, renderFilter } from "../filter/compile.ts";
 import type { EgressConfig, PathConfig } from "../worker/config.ts";
 import type { Plan } from "./plan.ts";
@@ -50,6 +51,10 @@ function departures(plan: Plan, options: CopyOptions): [name: string, text: stri
     ["pace", options.noWait && "requests go when the client sent them, answered or not"],
     ["pace", options.pace === "fast" && "the next request goes as soon as one is answered"],
     ["quiet", rtt > 0 && `answers shorter than production's are complete after ${rtt} ms`],
+    ...plan.services.map((service): [string, string | false] => {
+      const protocol = protocolFor(options.protocols, service);
+      return ["protocol", protocol !== null && `connections to port ${service.port} are read as ${protocol}`];
+    }),
     ["header", proxyProtocol > 0 && `PROXY protocol v${proxyProtocol} opens each connection`],
   ];
   return lines.flatMap(([name, text]) => (text ? [[name, text]] : []));

@@ -207,7 +207,7 @@ describe.each(Object.entries(BACK_ENDS))("%s", (_, { open, traits }) => {
       return unsampled + requestsCaptured === 200;
     });
     const ports = records.map(({ bytes }) => new DataView(bytes.buffer).getUint16(20)).toSorted();
-    expect(ports.length).toBe(totals["requestsCaptured"] ?? 0);
+    expect(ports.length).toBe(totals.requestsCaptured ?? 0);
     // The same flows whatever the back end.
     sampled ??= ports;
     expect(ports).toEqual(sampled);
@@ -285,7 +285,7 @@ describe.each(Object.entries(BACK_ENDS))("%s", (_, { open, traits }) => {
         records.push(...one.take());
         for (const [counter, by] of Object.entries(one.counted()))
           totals[counter] = (totals[counter] ?? 0) + by;
-        return totals["ownMark"] === 1 && records.length >= 2;
+        return totals.ownMark === 1 && records.length >= 2;
       });
       expect(sorted(records).map(({ bytes, index }) => ({ bytes, index }))).toEqual(
         leaving.map(({ ip }) => ({ bytes: ip, index: 2 })),

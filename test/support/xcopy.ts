@@ -7,7 +7,7 @@ import { type Running, run } from "./process.ts";
 import { until } from "./until.ts";
 
 /** The executable under test: what bin/build made, or the one that the environment names. */
-export const XCOPY = process.env["XCOPY"] ?? join(import.meta.dir, "../../dist/xcopy");
+export const XCOPY = process.env.XCOPY ?? join(import.meta.dir, "../../dist/xcopy");
 
 export interface Copy {
   running: Running;
