@@ -169,7 +169,7 @@ export class Intercepts {
   /** Tells those intercepts of a flow that do not see its SYN. As EngineConfig.openFlow. */
   openFlow(path: number, port: number, words: Int32Array, at: number): void {
     for (const intercept of this.intercepts) {
-      if (intercept.registers && intercept.covers[path] && !this.isInRange(path)) {
+      if (intercept.registers && intercept.covers[path] && (intercept.leaks || !this.isInRange(path))) {
         this.register(intercept, path, port, words, at);
         if (intercept.leaks) this.isUnsettled = true;
       }
@@ -249,7 +249,7 @@ export class Intercepts {
     if (learns) this.engine.setCookie(this.instance);
     const inRange = this.paths.filter((_, path) => intercept.covers[path] && this.isInRange(path));
     const ranges = rangesOf(inRange);
-    if (!learns && ranges.length > 0) link.client.ranges(ranges);
+    if (!learns && !intercept.leaks && ranges.length > 0) link.client.ranges(ranges);
     // It may have forgotten what it knew, or be another one: a flow that nobody knows would reach its client.
     if (!isAgain) return;
     let flows = 0;
@@ -264,6 +264,7 @@ export class Intercepts {
     intercept.isReading = true;
   }
 
+  /** Whether an intercept that catches everything is told of the addresses of a path instead of each flow. */
   private isInRange(path: number): boolean {
     return this.paths[path]!.local !== null && !this.config.compat && !this.sharesAddresses;
   }
