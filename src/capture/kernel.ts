@@ -138,9 +138,9 @@ export function loadKernelCapture(options: KernelCaptureOptions): KernelCapture 
   }
 
   try {
-    if (!isXdp) request?.leaveOut("xcopy_request_xdp");
     const { workers = 1 } = options;
     for (const object of [request, response, outgoing]) if (object) setWorkers(object, workers);
+    if (!isXdp) request?.leaveOut("xcopy_request_xdp");
     const requestRings = request ? createRings(request, options.requestRingBytes, rings, workers) : [];
     const responseRings = response ? createRings(response, options.responseRingBytes, rings, workers) : [];
     if (request && services) loadRequest(request, services, requestRings, options);

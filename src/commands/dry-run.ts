@@ -85,8 +85,8 @@ const HOOKS: Record<string, string | undefined> = {
   auto: "tcx, or clsact where the kernel has no tcx",
   tcx: "tcx",
   clsact: "clsact",
-  xdp: "XDP, in the driver where it can",
-  "xdp-generic": "generic XDP",
+  xdp: "XDP, in the driver where it can, and by tcx where there is no Ethernet",
+  "xdp-generic": "generic XDP, and by tcx where there is no Ethernet",
 };
 /** What the other back ends use in their place. */
 const SOCKETS: Record<string, string | undefined> = {
@@ -153,7 +153,10 @@ export function renderPlan(plan: Plan, options: CopyOptions): string {
   const request = isLive && hook ? [`request program   ${names}`] : [];
   const response = isDirect ? [`response program  ${responses}`] : [];
   const where = request.length > 0 && direction === "out" ? "egress" : "ingress";
-  if (request.length + response.length > 0) {
+  if (request.length > 0 && backEnd.startsWith("xdp")) {
+    add("attach", `at ingress by ${hook}`, ...request);
+    if (isDirect) add("attach", `at ingress by ${HOOKS.auto}`, ...response);
+  } else if (request.length + response.length > 0) {
     add("attach", `at ${where} by ${hook ?? HOOKS.auto}`, ...request, ...response);
   }
   if (isLive && !hook) add("listen", `with ${SOCKETS[backEnd]} on ${names}`);

@@ -23,11 +23,11 @@ export interface CopyStart {
   /** Seconds between two reports. */
   interval?: number;
   namespace?: string;
+  /** A command that runs it. */
+  prefix?: string[];
   /** What is run instead of the executable under test, and with what else in its environment. */
   command?: string[];
   env?: Record<string, string>;
-  /** A command that runs it. */
-  prefix?: string[];
 }
 
 /**
