@@ -53,7 +53,8 @@ int xcopy_outgoing(struct __sk_buff *skb) {
     __u64 now_us = bpf_ktime_get_ns() / 1000;
     __u32 worker = worker_of_client(&addresses, segment.source_port);
     if (!alive(now_us, worker)) {
-        count_inert(worker);
+        if (!is_dead(worker))
+            add(INERT, 1);
         return PASS;
     }
     if (segment.length > MAX_CAPTURE) {
