@@ -299,11 +299,16 @@ testInLab("a wrong key again and again: no more tries from this address, and bot
     ...withKeys(lab, ["--key-file", "one"]),
   ]);
   const args = ["-x", `80-${TARGET}:8080`, "-s", TARGET];
-  for (let tries = 0; tries < 10; tries++) {
+  const said: string[] = [];
+  // Ten failures: one for each start, or more where the machine is so busy that a start tries twice.
+  while (said.length <= 10 && !/too many/.test(said.at(-1) ?? "")) {
     const wrong = launchCopy(lab, [...args, ...withKeys(lab, ["--key-file", "other"])]).running;
     expect(await wrong.exited).toBe(3);
-    expect(wrong.errors.at(-2)).toMatch(/different keys$/);
+    said.push(wrong.errors.at(-2)!);
   }
+  expect(said.length).toBeGreaterThan(5);
+  for (const line of said.slice(0, -1)) expect(line).toMatch(/different keys$/);
+  expect(said.at(-1)).toMatch(/too many handshakes failed from this address/);
   const right = launchCopy(lab, [...args, ...withKeys(lab, ["--key-file", "one"])]).running;
   expect(await right.exited).toBe(3);
   expect(right.errors.at(-2)).toMatch(/too many handshakes failed from this address/);
