@@ -8,7 +8,8 @@ import { readKey } from "../channel/key.ts";
 import type { CopyOptions } from "../config/copy.ts";
 import { labelOf } from "../config/transfer.ts";
 import type { CarriedLibrary } from "../native/carried.ts";
-import type { ChannelConfig, DataPlaneConfig, TraceConfig } from "../worker/config.ts";
+import type { ChannelConfig, DatagramsConfig, DataPlaneConfig, TraceConfig } from "../worker/config.ts";
+import { createDatagramShared } from "../worker/datagram-shared.ts";
 import { createShared } from "../worker/shared.ts";
 import type { Plan } from "./plan.ts";
 import { kernelPrograms } from "./programs.ts";
@@ -35,11 +36,12 @@ function familiesOf({ services, paths }: Plan, index: number): (4 | 6)[] {
 
 /** What is captured, or picked from recorded traffic. */
 export function kernelServices(plan: Plan): KernelService[] {
-  return plan.services.flatMap(({ address, port }, index): KernelService[] =>
-    address
-      ? [{ address: address.bytes, family: address.family, port, index }]
-      : familiesOf(plan, index).map((family) => ({ address: null, family, port, index })),
-  );
+  return plan.services.flatMap(({ address, port, transport }, index): KernelService[] => {
+    const common = { port, index, ...(transport && { transport }) };
+    return address
+      ? [{ address: address.bytes, family: address.family, ...common }]
+      : familiesOf(plan, index).map((family) => ({ address: null, family, ...common }));
+  });
 }
 
 /**
@@ -81,6 +83,17 @@ function channelConfig(plan: Plan, options: CopyOptions): ChannelConfig | null {
   };
 }
 
+function datagramsConfig(plan: Plan, options: CopyOptions): DatagramsConfig | null {
+  if (!plan.services.some(({ transport }) => transport === "udp")) return null;
+  return {
+    services: kernelServices(plan).filter(({ transport }) => transport === "udp"),
+    timeout: options.datagramTimeout * 1e6,
+    idleTimeout: options.datagramKeepalive * 1e6,
+    noFragment: options.noFragment,
+    shared: createDatagramShared(),
+  };
+}
+
 /** What the data plane is told: where requests come from, live (`source`) or recorded (`trace`), and answers (`kernel`). */
 export function dataPlaneConfig(
   plan: Plan,
@@ -99,8 +112,10 @@ export function dataPlaneConfig(
     users: options.trace.users,
     services: plan.services.map((service) => ({
       label: labelOf(service),
+      ...(service.transport && { transport: service.transport }),
       routes: service.routes.map(({ targets }) => targets.map(({ weight, paths }) => ({ weight, paths }))),
     })),
+    datagrams: datagramsConfig(plan, options),
     paths: plan.paths,
     egresses: plan.egresses,
     channel: channelConfig(plan, options),

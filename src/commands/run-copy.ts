@@ -10,6 +10,7 @@ import { createLog, type Log } from "../ops/log.ts";
 import { report } from "../ops/report.ts";
 import { createStatus, renderStatus, type Status } from "../ops/status.ts";
 import { type ReturnPath, renderSummary, takeAccount } from "../ops/summary.ts";
+import { viewDatagramShared } from "../worker/datagram-shared.ts";
 import type { InterceptState } from "../worker/intercepts.ts";
 import { viewShared } from "../worker/shared.ts";
 import { type DataPlane, startDataPlane } from "../worker/start.ts";
@@ -194,6 +195,7 @@ async function copy(
   }
   const config = dataPlaneConfig(plan, options, kernel, source.source, source.trace);
   const shared = viewShared(config.shared);
+  const datagrams = config.datagrams && viewDatagramShared(config.datagrams.shared);
   const path = returnPathOf(plan);
   const plane = startDataPlane(config, watchIntercepts(plan, path, log, !options.force));
   if (!(await begin(plan, options, source, plane, console_))) {
@@ -206,7 +208,8 @@ async function copy(
   const copies = copiesOf(plan, options);
   const take = () => {
     const use = { ...process.cpuUsage(), rss: process.memoryUsage.rss() };
-    return takeAccount((performance.now() - start) / 1000, shared, source.counts(), use, copies, path);
+    const seconds = (performance.now() - start) / 1000;
+    return takeAccount(seconds, shared, source.counts(), use, copies, path, datagrams);
   };
   const endReport = report(options, status, take, renderStatus);
   let exitCode = 0;

@@ -1,8 +1,11 @@
 /** The account of a run: the JSON object of design section 8, and what a person wants to know of it. */
 import type { TraceCounter } from "../capture/trace/counters.ts";
 import { DROP_REASONS, type DropReason } from "../engine/counters.ts";
+import type { DatagramShared } from "../worker/datagram-shared.ts";
 import { percentile } from "../worker/histogram.ts";
 import { type Counter, INDEX, type Shared, takeCounters } from "../worker/shared.ts";
+
+import { accountOfDatagrams, datagramLosses, datagramRows } from "./datagrams.ts";
 
 /** What the kernel programs counted since they were loaded. */
 export interface CaptureCounts {
@@ -50,6 +53,7 @@ export function takeAccount(
   use: ProcessUse,
   copies: number,
   { mode, intercepts }: ReturnPath = { mode: "direct", intercepts: [] },
+  datagrams: DatagramShared | null = null,
 ) {
   const counters = takeCounters(shared);
   const count = (name: Counter) => counters[INDEX[name]]!;
@@ -115,6 +119,7 @@ export function takeAccount(
       p99: percentile(shared.lag, 0.99),
       max: Math.round(count("lagMax")),
     },
+    ...(datagrams ? { udp: accountOfDatagrams(datagrams) } : {}),
     memory_bytes: count("memory"),
     cpu: { user: use.user / 1e6, system: use.system / 1e6 },
     rss_mb: Math.round(use.rss / 1e5) / 10,
@@ -184,14 +189,14 @@ export function percent(part: number, whole: number): string {
   return part < whole && share > 99.99 ? "more than 99.99 %" : `${Number(share.toFixed(2))} %`;
 }
 
-interface Loss {
+export interface Loss {
   count: number;
   what: string;
   advice: string;
 }
 
 /** Every kind of loss there was. */
-function lossesOf({ capture, dropped, sent }: Account): Loss[] {
+function lossesOf({ capture, dropped, sent, udp }: Account): Loss[] {
   const losses = [
     {
       count: capture.lost,
@@ -218,6 +223,7 @@ function lossesOf({ capture, dropped, sent }: Account): Loss[] {
       what: `requests: ${DROP_REASONS[reason]}`,
       advice: ADVICE[reason],
     })),
+    ...datagramLosses(udp),
     {
       count: sent.errors,
       what: "packets could not be sent (and were sent again, where they carried a request)",
@@ -263,6 +269,9 @@ function renderTrace(trace: NonNullable<Account["trace"]>): string {
   return [`${number(packets)} packets in ${bytes(trace.bytes)}`, ...parts].join(", ");
 }
 
+/** Rows about TCP alone. */
+const OF_SESSIONS = new Set(["requests", "lost", "sessions", "packets", "lag"]);
+
 /** The account for a person: a few aligned lines, then every kind of loss and what to do about it. */
 export function renderSummary(account: Account): string {
   const { seconds, capture, sessions, turns, sent, lag_us, cpu } = account;
@@ -297,13 +306,17 @@ export function renderSummary(account: Account): string {
       account.intercepts &&
         `by ${account.intercepts.map(({ address, mode }) => `${address} (${mode ?? "never connected"})`).join(", ")}; ${account.intercepts_lost === 0 ? "never lost" : `lost ${account.intercepts_lost} times`}`,
     ],
+    ...(account.udp ? datagramRows(account.udp) : []),
     ["lag", `p50 ${duration(lag_us.p50)}, p99 ${duration(lag_us.p99)}, max ${duration(lag_us.max)}`],
     ["cost", `${cpu.user.toFixed(1)} s user, ${cpu.system.toFixed(1)} s system${per}, ${account.rss_mb} MB`],
   ];
+  // Of a protocol that nothing was captured of there is nothing to say.
+  const isShown = !account.udp || turns.captured > 0;
   const lines = [
     `copied for ${seconds} s, ${capture.source === "trace" ? "from recorded traffic" : `captured by ${capture.source}`}`,
   ];
-  for (const [name, text] of rows) if (text) lines.push(`  ${name.padEnd(8)}  ${text}`);
+  for (const [name, text] of rows)
+    if (text && (isShown || !OF_SESSIONS.has(name))) lines.push(`  ${name.padEnd(8)}  ${text}`);
   const losses = lossesOf(account);
   if (losses.length > 0) lines.push("what was not copied:");
   for (const { count, what, advice } of losses) lines.push(`  ${number(count)} ${what}`, `    ${advice}`);

@@ -17,6 +17,7 @@ import type { Packet } from "../wire/packet.ts";
 import { COOKIE_BYTES } from "../wire/tcp.ts";
 import { Chores } from "./chores.ts";
 import type { ChannelConfig, DataPlaneConfig } from "./config.ts";
+import { Datagrams } from "./datagrams.ts";
 import { record } from "./histogram.ts";
 import { type InterceptState, Intercepts } from "./intercepts.ts";
 import { Pause } from "./pause.ts";
@@ -70,12 +71,23 @@ export function runLoop(config: DataPlaneConfig, wake: number, handlers: LoopHan
   ]);
   const chores = new Chores(config, control, requests, engine, injectors, now);
 
+  const datagrams =
+    config.datagrams &&
+    new Datagrams(config, config.datagrams, {
+      control,
+      openFlow,
+      allow: (at) => engine.allowRequest(at),
+      settle: () => intercepts?.settle(onResponse) ?? true,
+    });
+
   const onRequest = (packet: Packet): void => {
+    if (datagrams?.takeRequest(packet, now)) return;
     counters[INDEX.requests]!++;
     counters[INDEX.requestBytes]! += packet.length;
     engine.request(packet, now);
   };
   const onResponse = (packet: Packet): void => {
+    if (datagrams?.takeResponse(packet, now)) return;
     // Without a TCP header it is an ICMP message: see bpf/record.h.
     if (packet.tcp === packet.ip) engine.tooBig(packet, now);
     else engine.response(packet, now);
@@ -101,6 +113,7 @@ export function runLoop(config: DataPlaneConfig, wake: number, handlers: LoopHan
     engine.advance(now);
     while (!engine.dispatch(now)) send();
     send();
+    datagrams?.advance(now);
     chores.adaptMtu(now);
 
     if (!isReady && preflight.run(now)) {
@@ -116,12 +129,14 @@ export function runLoop(config: DataPlaneConfig, wake: number, handlers: LoopHan
     if (isReady && player?.isDone(now)) break;
     const command = Atomics.load(shared.command, 0);
     if (command === DRAIN && drainUntil === 0) drainUntil = now + shared.command[1]! * 1000;
-    if (command === STOP || (drainUntil > 0 && isDrained(records, engine, now, drainUntil))) break;
+    const isQuiet = datagrams?.isQuiet(now) ?? true;
+    if (command === STOP || (drainUntil > 0 && isDrained(records, isQuiet, engine, now, drainUntil))) break;
     if (records >= ROUND) continue;
     const longest = Math.min(
       chores.wait(now),
       drainUntil > 0 ? DRAIN_LOOK : LONGEST_WAIT,
       preflight.wait(now),
+      datagrams?.wait(now, LONGEST_WAIT) ?? LONGEST_WAIT,
     );
     const other = intercepts?.wait(now, longest) ?? longest;
     const limit = player && isReady ? player.wait(now, other) : other;
@@ -135,6 +150,7 @@ export function runLoop(config: DataPlaneConfig, wake: number, handlers: LoopHan
   requests?.close();
   intercepts?.close("it ended");
   for (const injector of injectors) injector.close();
+  datagrams?.close();
   pause.close();
 }
 
@@ -191,8 +207,8 @@ function createEngine(
   );
 }
 
-function isDrained(records: number, engine: Engine, now: number, until: number): boolean {
-  return now >= until || (records === 0 && engine.pending === 0);
+function isDrained(records: number, isQuiet: boolean, engine: Engine, now: number, until: number): boolean {
+  return now >= until || (records === 0 && isQuiet && engine.pending === 0);
 }
 
 /** Hands every batch to its injector and counts; the lag of a row ends when the kernel has it. */

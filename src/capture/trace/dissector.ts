@@ -6,7 +6,8 @@ import { Fragments } from "../../wire/fragments.ts";
 import { IPPROTO_TCP } from "../../wire/ip.ts";
 import { IP_CUT, IP_OK, IpHeader, parseIp } from "../../wire/ip-header.ts";
 import { LINK_LINUX_SLL2, networkLayer } from "../../wire/link.ts";
-import { IPPROTO_GRE, IPPROTO_UDP, innerIp } from "../../wire/tunnel.ts";
+import { IPPROTO_GRE, innerIp } from "../../wire/tunnel.ts";
+import { IPPROTO_UDP } from "../../wire/udp.ts";
 import type { Services } from "../services.ts";
 import type { Frame } from "./frame.ts";
 
