@@ -27,6 +27,13 @@ export function readAddress(packet: Packet, which: 0 | 1, into: Int32Array, at: 
   }
 }
 
+/** Whether a packet was sent to a multicast address or to the limited broadcast address (RFC 1112, RFC 919, RFC 4291). */
+export function isToGroup({ bytes, ip, family }: Packet): boolean {
+  if (family === 6) return bytes[ip + 24] === 0xff;
+  const first = bytes[ip + 16]!;
+  return first >> 4 === 0xe || (first === 255 && bytes[ip + 19] === 255);
+}
+
 /** Reads what a copy keeps: time to live, DSCP and ECN, and whether there is a checksum. */
 export function readIp({ bytes, view, ip, tcp }: Packet, header: DatagramHeader): void {
   if (bytes[ip]! >> 4 === 4) {

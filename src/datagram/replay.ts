@@ -8,7 +8,7 @@ import { type Words, wordsOf } from "../wire/checksum.ts";
 import { type IpPair, setSource } from "../wire/ip.ts";
 import type { Packet } from "../wire/packet.ts";
 import { DatagramHeader, hasRoomFor, packetsOf, pushDatagram, UDP_HEADER } from "../wire/udp.ts";
-import { readAddress, readFlow, readIp } from "./captured.ts";
+import { isToGroup, readAddress, readFlow, readIp } from "./captured.ts";
 import { DATAGRAM, type DatagramDropReason } from "./counters.ts";
 import { DatagramPorts } from "./ports.ts";
 import { isQuic } from "./quic.ts";
@@ -119,7 +119,7 @@ export class DatagramReplay {
     const count = length <= 0 ? 1 : Math.ceil(length / size);
     const { counters } = this.config;
     counters[DATAGRAM.captured]! += count * copies;
-    if (!isUnicast) {
+    if (!isUnicast || isToGroup(packet)) {
       this.drop("group", count * copies);
       return;
     }

@@ -112,6 +112,26 @@ export class Datagrams {
     return true;
   }
 
+  /** All clients are gone, as at the end of a recording. */
+  endClients(): void {
+    this.replay.endClients();
+  }
+
+  /** Datagrams, with their copies, so far: captured, and whatever was done or came back. */
+  get captured(): number {
+    return this.counters[DATAGRAM.captured]!;
+  }
+  get progress(): number {
+    return (
+      this.counters[DATAGRAM.sent]! + this.counters[DATAGRAM.responses]! + this.counters[DATAGRAM.unanswered]!
+    );
+  }
+
+  /** Those that wait for an answer, where any was ever given. */
+  get owed(): number {
+    return this.counters[DATAGRAM.answered]! > 0 ? this.replay.unsettled : 0;
+  }
+
   /** Does what is due, and sends. */
   advance(now: number): void {
     this.replay.advance(now);
@@ -136,6 +156,8 @@ export class Datagrams {
   }
 
   close(): void {
+    this.fragments.clear();
+    this.counters[DATAGRAM.fragmentsIncomplete] = this.fragments.incomplete;
     publish(this.shared, this.counters);
     for (const injector of this.injectors) injector.close();
   }

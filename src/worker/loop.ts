@@ -59,8 +59,16 @@ export function runLoop(config: DataPlaneConfig, wake: number, handlers: LoopHan
   };
   const engine = createEngine(config, counters, openFlow, batches, now);
   const intercepts = config.channel && createIntercepts(config, config.channel, engine, handlers, now);
+  const datagrams =
+    config.datagrams &&
+    new Datagrams(config, config.datagrams, {
+      control,
+      openFlow,
+      allow: (at) => engine.allowRequest(at),
+      settle: () => intercepts?.settle(onResponse) ?? true,
+    });
   const player =
-    config.trace && new Player(config.trace, config.memory, config.turnTimeout, engine, counters);
+    config.trace && new Player(config.trace, config.memory, config.turnTimeout, engine, counters, datagrams);
   const preflight = new Preflight(config, engine, intercepts, now);
   const pause = new Pause(control, [
     ...(requests?.descriptors ?? []),
@@ -70,15 +78,6 @@ export function runLoop(config: DataPlaneConfig, wake: number, handlers: LoopHan
     wake,
   ]);
   const chores = new Chores(config, control, requests, engine, injectors, now);
-
-  const datagrams =
-    config.datagrams &&
-    new Datagrams(config, config.datagrams, {
-      control,
-      openFlow,
-      allow: (at) => engine.allowRequest(at),
-      settle: () => intercepts?.settle(onResponse) ?? true,
-    });
 
   const onRequest = (packet: Packet): void => {
     if (datagrams?.takeRequest(packet, now)) return;

@@ -1,6 +1,6 @@
 /** UDP to UDP, with real DNS servers: every question that online was asked the target is asked once, and nobody notices. */
 import { afterAll, afterEach, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
-import { writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { ONLINE, ONLINE6, TARGET, TARGET6 } from "../../src/demo/network.ts";
 import { watchPackets } from "../support/capture.ts";
@@ -8,6 +8,7 @@ import { createLab, type Lab } from "../support/lab.ts";
 import { startNginx } from "../support/nginx.ts";
 import { run } from "../support/process.ts";
 import { HOSTS, startUnbound } from "../support/unbound.ts";
+import { until } from "../support/until.ts";
 import { datagramFaultsOf, startCopy } from "../support/xcopy.ts";
 
 setDefaultTimeout(60_000);
@@ -86,3 +87,113 @@ test("copies DNS over IPv4 and IPv6 beside TCP, each question once", async () =>
   expect(datagramFaultsOf(copy.reports())).toEqual([]);
   expect(code).toBe(0);
 });
+
+const support = (name: string) => join(import.meta.dir, `../support/${name}.ts`);
+
+/** An echo server on both hosts; what each got: length and digest of the datagrams. */
+async function startEchoes(port: number) {
+  const servers = [lab.online, lab.target].map((namespace) =>
+    lab.start(namespace, [process.execPath, support("datagram-echo"), "::", `${port}`]),
+  );
+  for (const server of servers) await server.line(/^ready$/);
+  const [online, target] = servers.map(({ output }) => () => {
+    const lines = output.filter((line) => line !== "ready");
+    return lines.map((line) => line.split(" ").slice(0, 2).join(" "));
+  });
+  return { online: online!, target: target! };
+}
+
+const SIZES = [0, 1, 1472, 1473, 3000, 60_000, 65_000, 60_000];
+
+async function echo(server: string, port: number, sizes: readonly number[]): Promise<string[]> {
+  const client = lab.start(lab.client, [
+    process.execPath,
+    support("datagram-client"),
+    server,
+    `${port}`,
+    ...sizes.map(String),
+  ]);
+  expect(await client.exited).toBe(0);
+  return client.output;
+}
+
+test("copies datagrams of up to 65,000 bytes in fragments, and takes their answers", async () => {
+  const { online, target } = await startEchoes(7000);
+  const transfers = `udp:7000-${TARGET},udp:[${ONLINE6}]:7000-[${TARGET6}]`;
+  const copy = await startCopy(lab, ["-x", transfers]);
+  const strays = await watchStrays();
+
+  const echoes = [...(await echo(ONLINE, 7000, SIZES)), ...(await echo(ONLINE6, 7000, SIZES))];
+  const count = 2 * SIZES.length;
+  await copy.report("all answered", ({ udp }) => udp!.datagrams.answered === count);
+  const { report } = await copy.stop();
+
+  expect(online()).toEqual(echoes);
+  expect(target()).toEqual(echoes);
+  expect(await strays()).toEqual({ client: NONE, online: NONE });
+  expect(report.udp!.datagrams).toMatchObject({ captured: count, sent: count, answered: count });
+  expect(report.udp!.sent.fragmented).toBe(11);
+  expect(report.udp!.fragments).toMatchObject({ incomplete: 0, overlapping: 0 });
+  expect(datagramFaultsOf(copy.reports())).toEqual([]);
+});
+
+test("--no-fragment leaves out what is larger than a packet", async () => {
+  const { online, target } = await startEchoes(7000);
+  const copy = await startCopy(lab, ["-x", `udp:7000-${TARGET}`, "--no-fragment"]);
+  await echo(ONLINE, 7000, [1472, 1473, 60_000, 10]);
+  const { report } = await copy.stop();
+  expect(target()).toEqual(online().filter((line) => /^(10|1472) /.test(line)));
+  expect(report.udp!.datagrams).toMatchObject({ captured: 4, sent: 2, dropped: 2 });
+  expect(report.udp!.dropped.oversize).toBe(2);
+});
+
+test("replays a recording of fragments that are out of order, without those of which one is lost", async () => {
+  const { online, target } = await startEchoes(7000);
+  const file = join(lab.directory, "fragments.pcap");
+  const tcpdump = lab.start(lab.client, [
+    "tcpdump",
+    "-i",
+    "net0",
+    "-w",
+    file,
+    "-U",
+    "--immediate-mode",
+    "udp and dst host 10.1.0.1",
+  ]);
+  await tcpdump.line(/^tcpdump: listening/);
+  await echo(ONLINE, 7000, [100, 3000, 20_000, 60_000]);
+  await tcpdump.stop("SIGINT");
+  const records = readPcap(file);
+  // One packet, then 3, 14 and 41 fragments: of the third datagram one is lost, the others come the wrong way round.
+  const [first, ...rest] = records.slice(1);
+  expect(rest.length).toBe(3 + 14 + 41);
+  const kept = [
+    first!,
+    ...rest.slice(0, 3).reverse(),
+    ...rest.slice(3, 12),
+    ...rest.slice(13, 17),
+    ...rest.slice(17).reverse(),
+  ];
+  writeFileSync(file, Buffer.concat([records[0]!, ...kept]));
+
+  const copy = await startCopy(lab, ["-i", file, "-x", `udp:7000-${TARGET}`, "-a", "max", "-T", "3"]);
+  await copy.running.exited;
+  const report = copy.reports().at(-1)!;
+  const expected = online().filter((line) => !line.startsWith("20000 "));
+  await until("the target has said all", () => target().length >= 9);
+  expect(target()).toEqual([...expected, ...expected, ...expected]);
+  expect(report.udp!.datagrams).toMatchObject({ captured: 9, sent: 9, answered: 9, dropped: 0 });
+  expect(report.trace).toMatchObject({ fragments_incomplete: 3 });
+});
+
+/** The header of a pcap file, then its records, each with its own header. */
+function readPcap(file: string): Uint8Array[] {
+  const bytes = readFileSync(file);
+  const parts = [bytes.subarray(0, 24)];
+  for (let at = 24; at < bytes.length; ) {
+    const size = 16 + bytes.readUInt32LE(at + 8);
+    parts.push(bytes.subarray(at, at + size));
+    at += size;
+  }
+  return parts;
+}
