@@ -4,6 +4,8 @@ export interface Figure {
   name: string;
   /** With its unit. */
   value: string;
+  /** The least and the most of the runs. */
+  spread?: string;
   /** The same without xcopy, or whatever else there is to compare with, and value / without. */
   without?: string;
   ratio?: number;
@@ -15,6 +17,13 @@ export function median(values: number[]): number {
   const sorted = values.toSorted((one, other) => one - other);
   const middle = sorted.length >> 1;
   return sorted.length % 2 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
+}
+
+/** "3 to 5 ns". */
+export function spread(values: number[], show: (value: number) => string): string {
+  const [least, most] = [Math.min(...values), Math.max(...values)].map(show) as [string, string];
+  const unit = /[^0-9.,]*$/.exec(most)![0];
+  return `${least.endsWith(unit) ? least.slice(0, least.length - unit.length) : least} to ${most}`;
 }
 
 export function milliseconds(us: number): string {
@@ -35,10 +44,11 @@ export function renderTable(
   [value, without]: [string, string] = ["with xcopy", "without"],
 ): string {
   const rows = [
-    ["", value, without, "ratio", "aim"],
-    ...figures.map(({ name, value, without = "", ratio, aim = "" }) => [
+    ["", value, "runs", without, "ratio", "aim"],
+    ...figures.map(({ name, value, spread = "", without = "", ratio, aim = "" }) => [
       name,
       value,
+      spread,
       without,
       ratio === undefined ? "" : ratio.toFixed(2),
       aim,

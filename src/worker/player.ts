@@ -14,7 +14,8 @@ import { INDEX } from "./shared.ts";
 const MOST_PENDING = 4096;
 /** Datagrams that may wait for answers before the same, as fast as the targets answer. */
 const MOST_OWED = 64;
-/** Share of the memory bound that may be used before the same. */
+/** Bytes of theirs, and share of the memory bound, that may be used before the same: a file is not in a hurry. */
+const MOST_BYTES = 16e6;
 const MEMORY_SHARE = 0.5;
 /** us without any progress after which a little is read all the same: what is missing may stand further on. */
 const STALL = 100_000;
@@ -138,10 +139,11 @@ export class Player {
   private mayTake(now: number, limit: number): number {
     const { counters, config } = this;
     const owed = config.speed === Number.POSITIVE_INFINITY ? (this.datagrams?.owed ?? 0) : 0;
+    const mostBytes = Math.min(MOST_BYTES, this.memory * MEMORY_SHARE);
     const isFull =
       this.engine.pending > MOST_PENDING ||
       owed > MOST_OWED ||
-      counters[INDEX.memory]! > this.memory * MEMORY_SHARE;
+      counters[INDEX.memory]! > mostBytes;
     if (isFull) return now - this.progressAt > STALL ? STALL_READS : 0;
     if (config.rate === 0) return limit;
     const allowed = (config.rate * (now - this.beganAt)) / 1e6 + 1;

@@ -1,0 +1,114 @@
+/**
+ * The stages of the data's way, one by one: the kernel program per packet, the ring per record, the injector per packet beside
+ * the same sendmmsg without an injector. usage: bun bench/stages.ts [--quick]
+ */
+import { createNetwork, inNamespace } from "../src/demo/network.ts";
+import { testRun } from "../src/native/libbpf.ts";
+import { ACK, build, type Frame, PSH, SYN } from "../test/bpf/build.ts";
+import { loadForTest, type TestCapture } from "../test/bpf/capture.ts";
+import { type Figure, median, renderTable, spread } from "./figures.ts";
+
+const quick = process.argv.includes("--quick");
+const runs = quick ? 3 : 9;
+/** All captured packets of a run fit in. */
+const RING_BYTES = 1 << 26;
+const nanoseconds = (value: number) => `${value.toFixed(0)} ns`;
+
+/** ns per packet of one kind that the request program only passes. */
+function measurePassed(capture: TestCapture, frame: Frame): number[] {
+  const { bytes } = build(frame);
+  return Array.from({ length: runs }, () => {
+    capture.beat();
+    return testRun(capture.kernel.requestProgram, bytes, {}, 1_000_000).nanoseconds;
+  });
+}
+
+/** ns per packet that is captured. */
+function measureCaptured(capture: TestCapture, frame: Frame): number[] {
+  const { bytes } = build({ destinationPort: 80, flags: PSH | ACK, ...frame });
+  const repeat = Math.floor(RING_BYTES / (bytes.length + 100) / 2);
+  return Array.from({ length: runs }, () => {
+    capture.beat();
+    const { nanoseconds } = testRun(capture.kernel.requestProgram, bytes, {}, repeat);
+    while (capture.requests.drain(() => {}, 4096) > 0);
+    return nanoseconds;
+  });
+}
+
+/** ns per record that is read in place and looked at. */
+function measureRing(capture: TestCapture): number[] {
+  let seq = 1;
+  return Array.from({ length: runs + 3 }, () => {
+    let read = 0;
+    let took = 0;
+    for (let fill = 0; fill < 10; fill++) {
+      for (let packet = 0; packet < 1500; packet++) {
+        capture.beat();
+        const { bytes } = build({ destinationPort: 80, seq: (seq += 200), flags: PSH | ACK, payload: 200 });
+        testRun(capture.kernel.requestProgram, bytes, {}, 1);
+      }
+      const began = Bun.nanoseconds();
+      read += capture.requests.drain((packet) => (seq += packet.length & 0), 4096);
+      took += Bun.nanoseconds() - began;
+    }
+    return took / read;
+  }).slice(3);
+}
+
+/** us of CPU per packet of the injector and of sendmmsg alone, in turn; in a process of its own in the namespace. */
+function measureInjection(namespace: string): { injector: number[]; bare: number[] } {
+  const words = [process.execPath, `${import.meta.dir}/injection.ts`, `${runs}`];
+  const done = Bun.spawnSync(inNamespace(namespace, words));
+  if (done.exitCode !== 0) throw new Error(`Cannot measure: ${done.stderr}`);
+  return JSON.parse(done.stdout.toString());
+}
+
+const figures: Figure[] = [];
+const capture = loadForTest({ requestRingBytes: RING_BYTES });
+try {
+  const rows: [name: string, samples: number[], aim: string][] = [
+    ["program: TCP to another port", measurePassed(capture, { destinationPort: 22, payload: 100 }), "60 ns"],
+    [
+      "program: TCP to another port, IPv6",
+      measurePassed(capture, {
+        source: "fd00::1",
+        destination: "fd00::2",
+        destinationPort: 22,
+        payload: 100,
+      }),
+      "60 ns",
+    ],
+    ["program: UDP", measurePassed(capture, { protocol: 17, payload: 100 }), "60 ns"],
+    [
+      "program: a pure ACK that stays in the kernel",
+      measurePassed(capture, { destinationPort: 80, flags: ACK }),
+      "",
+    ],
+    ["program: a request of 200 bytes, captured", measureCaptured(capture, { payload: 200 }), "250 ns"],
+    ["program: 1,448 bytes, captured", measureCaptured(capture, { payload: 1448 }), "250 ns + copy"],
+    ["program: 3,000 bytes, captured", measureCaptured(capture, { payload: 3000 }), "250 ns + copy"],
+    ["program: a SYN, captured", measureCaptured(capture, { flags: SYN, payload: 0 }), ""],
+    ["ring: a record, read in place", measureRing(capture), ""],
+  ];
+  for (const [name, samples, aim] of rows) {
+    figures.push({ name, value: nanoseconds(median(samples)), spread: spread(samples, nanoseconds), aim });
+  }
+} finally {
+  capture.kernel.detach();
+}
+
+const network = createNetwork();
+try {
+  const { injector, bare } = measureInjection(network.online);
+  const microseconds = (value: number) => `${value.toFixed(2)} us`;
+  figures.push({
+    name: "injection: a packet of 240 bytes, in batches of 64",
+    value: microseconds(median(injector)),
+    spread: spread(injector, microseconds),
+    without: microseconds(median(bare)),
+    ratio: median(injector) / median(bare),
+  });
+} finally {
+  network.remove();
+}
+console.log(`the stages, medians of ${runs} runs\n\n${renderTable(figures, ["xcopy", "bare sendmmsg"])}`);
