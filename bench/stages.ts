@@ -12,6 +12,9 @@ const quick = process.argv.includes("--quick");
 const runs = quick ? 3 : 9;
 /** All captured packets of a run fit in. */
 const RING_BYTES = 1 << 26;
+const OUR_PORT = 33_000;
+/** So many headers of responses have room in the smallest ring. */
+const RESPONSES = 400;
 const nanoseconds = (value: number) => `${value.toFixed(0)} ns`;
 
 /** ns per packet of one kind that the request program only passes. */
@@ -31,6 +34,19 @@ function measureCaptured(capture: TestCapture, frame: Frame): number[] {
     capture.beat();
     const { nanoseconds } = testRun(capture.kernel.requestProgram, bytes, {}, repeat);
     while (capture.requests.drain(() => {}, 4096) > 0);
+    return nanoseconds;
+  });
+}
+
+/** ns per response of a flow of ours, which is captured and dropped. */
+function measureResponse(capture: TestCapture): number[] {
+  capture.flows.add(0, OUR_PORT);
+  const frame = { source: "10.0.0.9", destination: "10.0.0.2", sourcePort: 8080, destinationPort: OUR_PORT };
+  const { bytes } = build({ ...frame, flags: ACK, payload: 1400 });
+  return Array.from({ length: runs }, () => {
+    capture.beat();
+    const { nanoseconds } = testRun(capture.kernel.responseProgram, bytes, {}, RESPONSES);
+    while (capture.responses.drain(() => {}, 4096) > 0);
     return nanoseconds;
   });
 }
@@ -64,6 +80,9 @@ function measureInjection(namespace: string): { injector: number[]; bare: number
 }
 
 const figures: Figure[] = [];
+const several = loadForTest({ requestRingBytes: RING_BYTES, workers: 4 });
+const ofSeveral = measureCaptured(several, { payload: 200 });
+several.kernel.detach();
 const capture = loadForTest({ requestRingBytes: RING_BYTES });
 try {
   const rows: [name: string, samples: number[], aim: string][] = [
@@ -85,9 +104,11 @@ try {
       "",
     ],
     ["program: a request of 200 bytes, captured", measureCaptured(capture, { payload: 200 }), "250 ns"],
+    ["  for one of 4 workers", ofSeveral, ""],
     ["program: 1,448 bytes, captured", measureCaptured(capture, { payload: 1448 }), "250 ns + copy"],
     ["program: 3,000 bytes, captured", measureCaptured(capture, { payload: 3000 }), "250 ns + copy"],
     ["program: a SYN, captured", measureCaptured(capture, { flags: SYN, payload: 0 }), ""],
+    ["program: a response to a connection of ours", measureResponse(capture), ""],
     ["ring: a record, read in place", measureRing(capture), ""],
   ];
   for (const [name, samples, aim] of rows) {

@@ -15,6 +15,7 @@
 #include "settings.h"
 #include "state.h"
 #include "whole.h"
+#include "worker.h"
 
 struct {
     __uint(type, BPF_MAP_TYPE_HASH);
@@ -74,13 +75,15 @@ static __attribute__((noinline)) int take_datagram(struct __sk_buff *skb) {
     __u32 index = datagram_index(skb, kind, &segment, &addresses, &piece, now_us);
     if (index == NO_REQUEST)
         return PASS;
-    if (!alive(now_us)) {
-        add(INERT, 1);
+    /* By the address alone: fragments have no port, and a flow has one worker. */
+    __u32 worker = worker_of_client(&addresses, 0);
+    if (!alive(now_us, worker)) {
+        count_inert(worker);
         return PASS;
     }
     __u32 hash = flow_hash(&segment, &addresses);
     /* Of fragments user space decides, when it has the whole. */
-    if (kind == WHOLE && is_left_out(hash)) {
+    if (kind == WHOLE && is_left_out(hash, worker)) {
         add(UNSAMPLED, 1);
         return PASS;
     }
@@ -92,7 +95,7 @@ static __attribute__((noinline)) int take_datagram(struct __sk_buff *skb) {
     /* Several datagrams of this size in one packet (UDP_SEGMENT, UDP_GRO: linux/udp.h). */
     if (kind == WHOLE && skb->gso_size)
         header.think_us = skb->gso_size;
-    int result = put_whole(skb, &header, &segment);
+    int result = put_whole(skb, &header, &segment, worker);
     if (result < 0) {
         add(REQUEST_RING_FULL, 1);
     } else if (result) {

@@ -13,6 +13,7 @@
 #include "path.h"
 #include "ring.h"
 #include "state.h"
+#include "worker.h"
 
 struct {
     __uint(type, BPF_MAP_TYPE_HASH);
@@ -42,19 +43,20 @@ static __attribute__((noinline)) int take_datagram_response(struct __sk_buff *sk
     __u32 *index = bpf_map_lookup_elem(&datagram_paths, &key);
     if (!index || !is_ours(*index, segment.destination_port))
         return PASS;
-    if (!alive(now_us)) {
-        add(INERT, 1);
+    __u32 worker = worker_of_port(segment.destination_port);
+    if (!alive(now_us, worker)) {
+        count_inert(worker);
         return PASS;
     }
     if (kind == FIRST_FRAGMENT)
         remember_fate(&addresses, &piece, 1, now_us);
-    void *ring = ring_of_this_cpu();
+    void *ring = ring_of_this_cpu(worker);
     if (!ring || segment.payload_offset > MAX_HEADERS)
         return DROP;
     struct record header = response_record(&segment, *index, now_us, skb->ifindex);
     if (kind == WHOLE && skb->gso_size)
         header.think_us = skb->gso_size;
-    count_response(put(skb, ring, &header, network_offset(skb) + segment.ip, MAX_HEADERS),
+    count_response(put(skb, ring, worker, &header, network_offset(skb) + segment.ip, MAX_HEADERS),
                    &segment);
     return DROP;
 }

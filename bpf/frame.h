@@ -118,7 +118,7 @@ static __always_inline int put_frame(struct xdp_md *frame, void *ring, const str
         to[i] = *word;
     }
     bpf_ringbuf_submit(record, BPF_RB_NO_WAKEUP);
-    wake(ring);
+    wake(ring, ONLY_WORKER);
     return 0;
 
 malformed:
@@ -133,7 +133,7 @@ static __always_inline void capture_frame_headers(struct xdp_md *frame,
         add(OVERSIZE, 1);
         return;
     }
-    void *ring = ring_of_this_cpu();
+    void *ring = ring_of_this_cpu(ONLY_WORKER);
     if (!ring)
         return;
     struct record header = response_record(segment, index, now_us, frame->ingress_ifindex);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-3-Clause */
-/* From a response to a record with its headers in the ring of this CPU, or to a count. */
+/* From a response to a record with its headers in a ring of its worker, or to a count. */
 #ifndef XCOPY_HEADERS_H
 #define XCOPY_HEADERS_H
 
@@ -41,17 +41,17 @@ static __always_inline void count_response(int result, const struct segment *seg
 }
 
 static __always_inline void capture_headers(struct __sk_buff *skb, const struct segment *segment,
-                                            __u32 index, __u64 now_us) {
+                                            __u32 index, __u64 now_us, __u32 worker) {
     if (segment->payload_offset > MAX_HEADERS) {
         add(OVERSIZE, 1);
         return;
     }
-    void *ring = ring_of_this_cpu();
+    void *ring = ring_of_this_cpu(worker);
     if (!ring)
         return;
     struct record header = response_record(segment, index, now_us, skb->ifindex);
     __u32 offset = network_offset(skb) + segment->ip;
-    count_response(put(skb, ring, &header, offset, MAX_HEADERS), segment);
+    count_response(put(skb, ring, worker, &header, offset, MAX_HEADERS), segment);
 }
 
 #endif

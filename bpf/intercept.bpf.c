@@ -164,8 +164,8 @@ int xcopy_catch(struct __sk_buff *skb) {
         return PASS;
     __u32 index = *slot & ~REGISTERED;
     __u64 now_us = bpf_ktime_get_ns() / 1000;
-    if (alive(now_us))
-        capture_headers(skb, &segment, index, now_us);
+    if (alive(now_us, ONLY_WORKER))
+        capture_headers(skb, &segment, index, now_us, ONLY_WORKER);
     else
         add(INERT, 1);
     return drop_silently();
@@ -173,7 +173,7 @@ int xcopy_catch(struct __sk_buff *skb) {
 
 /* Whether a packet that a filter chose has headers for user space; counts why not. */
 static __always_inline int is_readable(enum parsed parsed, __u64 now_us) {
-    if (parsed == SEGMENT && alive(now_us))
+    if (parsed == SEGMENT && alive(now_us, ONLY_WORKER))
         return 1;
     add(parsed == SEGMENT ? INERT : parsed == FRAGMENT ? FRAGMENTS : UNREADABLE, 1);
     return 0;
@@ -184,7 +184,7 @@ int xcopy_swallow(struct __sk_buff *skb) {
     struct segment segment;
     __u64 now_us = bpf_ktime_get_ns() / 1000;
     if (is_readable(parse(skb, &segment), now_us))
-        capture_headers(skb, &segment, NO_SLOT, now_us);
+        capture_headers(skb, &segment, NO_SLOT, now_us, ONLY_WORKER);
     return DROP;
 }
 

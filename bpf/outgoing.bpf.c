@@ -51,7 +51,7 @@ int xcopy_outgoing(struct __sk_buff *skb) {
     if (!index)
         return PASS;
     __u64 now_us = bpf_ktime_get_ns() / 1000;
-    if (!alive(now_us)) {
+    if (!alive(now_us, ONLY_WORKER)) {
         add(INERT, 1);
         return PASS;
     }
@@ -60,7 +60,7 @@ int xcopy_outgoing(struct __sk_buff *skb) {
         return PASS;
     }
     __u32 hash = flow_hash(&segment, &addresses);
-    if (is_left_out(hash)) {
+    if (is_left_out(hash, ONLY_WORKER)) {
         add(UNSAMPLED, 1);
         return PASS;
     }
@@ -74,7 +74,7 @@ int xcopy_outgoing(struct __sk_buff *skb) {
         return PASS;
     }
     struct record header = whole_record(skb, &segment, *index | OUTGOING, now_us);
-    int result = put_whole(skb, &header, &segment);
+    int result = put_whole(skb, &header, &segment, ONLY_WORKER);
     if (result < 0) {
         add(RESPONSE_RING_FULL, 1);
     } else if (result) {

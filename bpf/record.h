@@ -16,12 +16,14 @@ struct record {
     __u32 ifindex;
 };
 
-/* One mmap'd element, written by user space. */
+/* One mmap'd element per worker, in a cache line of its own, written by user space. */
 struct control {
     __u32 heartbeat_ms; /* CLOCK_MONOTONIC / 1e6 ns, low 32 bits; older than HEARTBEAT_LIMIT_MS:
                            programs are inert */
     __u32 waiting;  /* 1: wake user space at the next record; the program that does so clears it */
     __u32 left_out; /* client flows whose hash is below this are not captured; 0: all are */
+    __u32 is_dead;  /* 1: the worker has died, and with it its heartbeat */
+    __u32 unused[12];
 };
 
 /* Set in `index` of what a service sent to a client, recorded on its way out. */

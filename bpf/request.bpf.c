@@ -97,8 +97,9 @@ int xcopy_request(struct __sk_buff *skb) {
     if (!index)
         return PASS;
     __u64 now_us = bpf_ktime_get_ns() / 1000;
-    if (!alive(now_us)) {
-        add(INERT, 1);
+    __u32 worker = worker_of_client(&addresses, segment.source_port);
+    if (!alive(now_us, worker)) {
+        count_inert(worker);
         return PASS;
     }
     if (segment.length > MAX_CAPTURE) {
@@ -106,7 +107,7 @@ int xcopy_request(struct __sk_buff *skb) {
         return PASS;
     }
     __u32 hash = flow_hash(&segment, &addresses);
-    if (is_left_out(hash)) {
+    if (is_left_out(hash, worker)) {
         add(UNSAMPLED, 1);
         return PASS;
     }
@@ -126,7 +127,7 @@ int xcopy_request(struct __sk_buff *skb) {
         remember_ack(&segment, hash, now_us);
     struct record header = whole_record(skb, &segment, *index, now_us);
     header.think_us = think_time(&segment, hash, now_us);
-    int result = put_whole(skb, &header, &segment);
+    int result = put_whole(skb, &header, &segment, worker);
     if (result < 0) {
         add(REQUEST_RING_FULL, 1);
     } else if (result) {

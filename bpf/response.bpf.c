@@ -44,7 +44,8 @@ static __always_inline void capture_too_big(struct __sk_buff *skb) {
                              quoted.ports.destination, quoted.family);
     if (!index || !is_ours(*index, quoted.ports.source))
         return;
-    void *ring = ring_of_this_cpu();
+    __u32 worker = worker_of_port(quoted.ports.source);
+    void *ring = ring_of_this_cpu(worker);
     if (!ring)
         return;
     struct record header = {
@@ -55,7 +56,7 @@ static __always_inline void capture_too_big(struct __sk_buff *skb) {
         .index = *index,
         .ifindex = skb->ifindex,
     };
-    if (put(skb, ring, &header, network_offset(skb), MAX_HEADERS) < 0)
+    if (put(skb, ring, worker, &header, network_offset(skb), MAX_HEADERS) < 0)
         add(RESPONSE_RING_FULL, 1);
 }
 
@@ -79,11 +80,12 @@ int xcopy_response(struct __sk_buff *skb) {
     if (!index || !is_ours(*index, segment.destination_port))
         return PASS;
     __u64 now_us = bpf_ktime_get_ns() / 1000;
-    if (!alive(now_us)) {
-        add(INERT, 1);
+    __u32 worker = worker_of_port(segment.destination_port);
+    if (!alive(now_us, worker)) {
+        count_inert(worker);
         return PASS;
     }
-    capture_headers(skb, &segment, *index, now_us);
+    capture_headers(skb, &segment, *index, now_us, worker);
     return DROP;
 }
 

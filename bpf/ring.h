@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-3-Clause */
-/* From a packet to a record in the ring of this CPU. */
+/* From a packet to a record in the ring that this CPU has for a worker. */
 #ifndef XCOPY_RING_H
 #define XCOPY_RING_H
 
@@ -9,8 +9,12 @@
 
 #include "record.h"
 #include "state.h"
+#include "worker.h"
 
-/* One ring buffer per possible CPU, made at load time by user space, which chooses their size. */
+/*
+ * One ring buffer per possible CPU and worker, those of a CPU in a row, made at load time by user
+ * space, which chooses their size.
+ */
 struct {
     __uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
     __uint(max_entries, 1);
@@ -18,19 +22,18 @@ struct {
     __type(value, __u32);
 } rings SEC(".maps");
 
-static __always_inline void *ring_of_this_cpu(void) {
-    __u32 cpu = bpf_get_smp_processor_id();
-    return bpf_map_lookup_elem(&rings, &cpu);
+static __always_inline void *ring_of_this_cpu(__u32 worker) {
+    __u32 index = bpf_get_smp_processor_id() * workers + worker;
+    return bpf_map_lookup_elem(&rings, &index);
 }
 
 /*
- * Wakes user space if it waits. Must come after the record's submit, which is a full barrier:
+ * Wakes a worker if it waits. Must come after the record's submit, which is a full barrier:
  * either user space, which looks at the rings once more after it has set `waiting`, finds the
  * record, or we find `waiting`. Submitted records cannot wake any more then, so an empty one does.
  */
-static __always_inline void wake(void *ring) {
-    __u32 zero = 0;
-    volatile struct control *shared = bpf_map_lookup_elem(&control, &zero);
+static __always_inline void wake(void *ring, __u32 worker) {
+    volatile struct control *shared = bpf_map_lookup_elem(&control, &worker);
     if (!shared || !shared->waiting)
         return;
     void *nothing = bpf_ringbuf_reserve(ring, 8, 0);
@@ -41,12 +44,12 @@ static __always_inline void wake(void *ring) {
 }
 
 /*
- * Puts the record and `captured` bytes of the packet from `offset` (from skb->data) into the ring;
- * `space` is a constant, as the verifier wants it. Returns 0, or -1 if the ring is full, or 1 if
- * the packet is shorter than it says.
+ * Puts the record and `captured` bytes of the packet from `offset` (from skb->data) into a ring of
+ * the worker; `space` is a constant, as the verifier wants it. Returns 0, or -1 if the ring is
+ * full, or 1 if the packet is shorter than it says.
  */
-static __always_inline int put(struct __sk_buff *skb, void *ring, const struct record *header,
-                               __u32 offset, const __u32 space) {
+static __always_inline int put(struct __sk_buff *skb, void *ring, __u32 worker,
+                               const struct record *header, __u32 offset, const __u32 space) {
     struct record *record = bpf_ringbuf_reserve(ring, sizeof(*record) + space, 0);
     if (!record)
         return -1;
@@ -60,7 +63,7 @@ static __always_inline int put(struct __sk_buff *skb, void *ring, const struct r
     if (!captured || bpf_skb_load_bytes(skb, offset, record + 1, captured))
         goto malformed;
     bpf_ringbuf_submit(record, BPF_RB_NO_WAKEUP);
-    wake(ring);
+    wake(ring, worker);
     return 0;
 
 malformed:

@@ -40,21 +40,24 @@ static __always_inline void add(enum counter counter, __u64 amount) {
 }
 
 /* Whether the client flow with this hash is among those that are left out. */
-static __always_inline int is_left_out(__u32 hash) {
-    __u32 zero = 0;
-    volatile struct control *shared = bpf_map_lookup_elem(&control, &zero);
+static __always_inline int is_left_out(__u32 hash, __u32 worker) {
+    volatile struct control *shared = bpf_map_lookup_elem(&control, &worker);
     return shared && hash < shared->left_out;
 }
 
-/* Whether user space showed a sign of life lately; if not, everything passes and nothing is
- * captured. */
-static __always_inline int alive(__u64 now_us) {
-    __u32 zero = 0;
-    volatile struct control *shared = bpf_map_lookup_elem(&control, &zero);
+/* Whether a worker showed a sign of life lately; if not, its packets pass and are not captured. */
+static __always_inline int alive(__u64 now_us, __u32 worker) {
+    volatile struct control *shared = bpf_map_lookup_elem(&control, &worker);
     if (!shared)
         return 0;
     __u32 age_ms = (__u32)(now_us / 1000) - shared->heartbeat_ms + HEARTBEAT_SLACK_MS;
     return age_ms <= HEARTBEAT_LIMIT_MS + HEARTBEAT_SLACK_MS;
+}
+
+/* Counts a packet of a worker that is not alive. */
+static __always_inline void count_inert(__u32 worker) {
+    volatile struct control *shared = bpf_map_lookup_elem(&control, &worker);
+    add(shared && shared->is_dead ? ABANDONED : INERT, 1);
 }
 
 #endif

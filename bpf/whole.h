@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-3-Clause */
-/* From a packet to a record with all of it, or as much as is wanted, in the ring of this CPU. */
+/* From a packet to a record with all of it, or as much as is wanted, in a ring of its worker. */
 #ifndef XCOPY_WHOLE_H
 #define XCOPY_WHOLE_H
 
@@ -36,12 +36,12 @@ static __always_inline void count_lost(__u32 ifindex) {
         __sync_fetch_and_add(count, 1);
 }
 
-static __always_inline int put_packet(struct __sk_buff *skb, void *ring,
+static __always_inline int put_packet(struct __sk_buff *skb, void *ring, __u32 worker,
                                       const struct record *header, __u32 offset) {
     __u32 bytes = header->captured;
 #define UP_TO(space)                                                                               \
     if (bytes <= (space))                                                                          \
-    return put(skb, ring, header, offset, space)
+    return put(skb, ring, worker, header, offset, space)
     UP_TO(128);
     UP_TO(256);
     UP_TO(512);
@@ -74,11 +74,11 @@ static __always_inline struct record whole_record(const struct __sk_buff *skb,
 
 /* As `put`. */
 static __always_inline int put_whole(struct __sk_buff *skb, const struct record *header,
-                                     const struct segment *segment) {
-    void *ring = ring_of_this_cpu();
+                                     const struct segment *segment, __u32 worker) {
+    void *ring = ring_of_this_cpu(worker);
     if (!ring)
         return 1;
-    int result = put_packet(skb, ring, header, network_offset(skb) + segment->ip);
+    int result = put_packet(skb, ring, worker, header, network_offset(skb) + segment->ip);
     if (result < 0)
         count_lost(header->ifindex);
     return result;

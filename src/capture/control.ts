@@ -1,28 +1,45 @@
-/** The block that user space writes and both programs read: `struct control` in bpf/record.h. */
+/** The block that a worker of user space writes and the programs read: `struct control` in bpf/record.h. */
 import { mapShared, PROT_READ, PROT_WRITE } from "../native/libc.ts";
 import { PAGE_SIZE } from "../native/page.ts";
 
 const HEARTBEAT = 0;
 const WAITING = 1;
 const LEFT_OUT = 2;
-const WORDS = 3;
+const IS_DEAD = 3;
+const BYTES = 64;
+/** ms: a heartbeat that is as good as none. */
+const LONG_AGO = 3_600_000;
+
+/** Workers there may be: their blocks are one page. */
+export const MOST_WORKERS = 64;
 
 /**
- * The programs do nothing until the first heartbeat, and again 2 s after the last one.
+ * The programs do nothing for a worker until its first heartbeat, and again 2 s after the last one.
  */
 export class Control {
   readonly #words: Int32Array;
 
-  /** `map` is the descriptor of the map `control`; -1: there are no programs, and sockets alone ask here. */
-  constructor(map: number) {
+  /**
+   * `map` is the descriptor of the map `control`, `worker` the index of the worker; -1: there are no programs, and sockets
+   * alone ask here.
+   */
+  constructor(map: number, worker = 0) {
     const memory =
-      map < 0 ? new ArrayBuffer(WORDS * 4) : mapShared(map, PAGE_SIZE, PROT_READ | PROT_WRITE).buffer;
-    this.#words = new Int32Array(memory, 0, WORDS);
+      map < 0
+        ? new ArrayBuffer(MOST_WORKERS * BYTES)
+        : mapShared(map, PAGE_SIZE, PROT_READ | PROT_WRITE).buffer;
+    this.#words = new Int32Array(memory, worker * BYTES, BYTES / 4);
   }
 
   /** Says that user space is alive; `ms` is CLOCK_MONOTONIC in milliseconds. */
   heartbeat(ms: number): void {
     this.#words[HEARTBEAT] = Math.floor(ms) | 0;
+  }
+
+  /** The worker has died: its packets are counted as abandoned from now on. `ms`: as for `heartbeat`. */
+  close(ms: number): void {
+    this.#words[IS_DEAD] = 1;
+    this.heartbeat(ms - LONG_AGO);
   }
 
   /**

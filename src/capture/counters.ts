@@ -22,6 +22,7 @@ export const KERNEL_COUNTERS = [
   "forgotten",
   "unknownCookies",
   "icmpErrors",
+  "abandoned",
 ] as const;
 
 export type KernelCounter = (typeof KERNEL_COUNTERS)[number];

@@ -5,7 +5,7 @@ import { libc } from "../native/libc.ts";
 import { Attachments, type Hook } from "./attachments.ts";
 import type { Kind } from "./clsact.ts";
 import { KERNEL_COUNTERS, type KernelCounter, type KernelStats, readStats } from "./counters.ts";
-import { addressKey, createRings, fillPorts, settings, words } from "./maps.ts";
+import { addressKey, createRings, fillPorts, settings, setWorkers, words } from "./maps.ts";
 import type { KernelService } from "./services.ts";
 
 export { type Hook, KERNEL_COUNTERS, type KernelCounter, type KernelStats };
@@ -34,7 +34,9 @@ export interface KernelCaptureOptions {
   snaplen?: number;
   /** Whether requests leave this host: captured at egress, and services without address are anywhere. Default false. */
   isOutgoing?: boolean;
-  /** Bytes of each CPU's ring: powers of two, at least 4096. Requests of up to 64 KiB need at least 131072. */
+  /** How many workers share the flows; by default 1. */
+  workers?: number;
+  /** Bytes of each ring: powers of two, at least 4096. Requests of up to 64 KiB need at least 131072. */
   requestRingBytes: number;
   responseRingBytes: number;
   /** `auto`: tcx where the kernel has it. */
@@ -44,7 +46,10 @@ export interface KernelCaptureOptions {
 }
 
 export interface KernelCapture {
-  /** Descriptors of the ring buffers, one per possible CPU; empty for what was left out. */
+  /**
+   * Descriptors of the ring buffers, one per possible CPU and worker, those of a CPU in a row (see `ofWorker`); empty for
+   * what was left out.
+   */
   readonly requestRings: number[];
   readonly responseRings: number[];
   /** Bytes of each. */
@@ -99,8 +104,10 @@ export function loadKernelCapture(options: KernelCaptureOptions): KernelCapture 
   }
 
   try {
-    const requestRings = request ? createRings(request, options.requestRingBytes, rings) : [];
-    const responseRings = response ? createRings(response, options.responseRingBytes, rings) : [];
+    const { workers = 1 } = options;
+    for (const object of [request, response]) if (object) setWorkers(object, workers);
+    const requestRings = request ? createRings(request, options.requestRingBytes, rings, workers) : [];
+    const responseRings = response ? createRings(response, options.responseRingBytes, rings, workers) : [];
     if (request && services) loadRequest(request, services, requestRings, options);
     // What both have is that of the one that was loaded first.
     if (request && response) {

@@ -41,12 +41,24 @@ export function settings(options: Settings): Uint8Array {
   return words(mark, keepsAcks ? 1 : 0, snaplen, isOutgoing ? 1 : 0, takesDatagrams ? 1 : 0);
 }
 
+/** Tells an object that is not loaded yet how many workers there are (bpf/worker.h). Throws a Failure. */
+export function setWorkers(object: BpfObject, workers: number): void {
+  object.setConstants(words(workers), ".rodata.workers");
+  object.setMaxEntries("control", workers);
+}
+
+/** Of something that there is for each CPU and worker, as the rings are made, that of one worker. */
+export function ofWorker<T>(all: readonly T[], worker: number, workers: number): T[] {
+  return all.filter((_, index) => index % workers === worker);
+}
+
 /**
- * Makes the rings of an object that is not loaded yet, one of `bytes` per CPU; each is added to `made` at once, for who
- * has to close them after a failure. `fillArrayOfMaps` puts them into the map `rings` once it is loaded. Throws a Failure.
+ * Makes the rings of an object that is not loaded yet, one of `bytes` per CPU and worker; each is added to `made` at once,
+ * for who has to close them after a failure. `fillArrayOfMaps` puts them into the map `rings` once it is loaded. Throws a
+ * Failure.
  */
-export function createRings(object: BpfObject, bytes: number, made: number[]): number[] {
-  const own = Array.from({ length: possibleCpus() }, () => {
+export function createRings(object: BpfObject, bytes: number, made: number[], workers = 1): number[] {
+  const own = Array.from({ length: possibleCpus() * workers }, () => {
     const ring = createRing(bytes);
     made.push(ring);
     return ring;

@@ -24,7 +24,10 @@ export function captureByPrograms(kernel: KernelCapture, { capture }: CopyOption
     },
     forget: (ifindex) => kernel.forget(ifindex),
     stop: () => kernel.detachRequests(),
-    counts: () => countsOf(kernel.stats()),
+    counts() {
+      const stats = kernel.stats();
+      return { ...countsOf(stats), lostByCpu: stats.requestRingFullByCpu };
+    },
     close: () => filters?.close(),
   };
 }

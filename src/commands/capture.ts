@@ -38,6 +38,7 @@ export function countsOf(stats: Record<KernelCounter, number>): Counts {
     packets: stats.requestsCaptured,
     bytes: stats.requestBytes,
     lost: stats.requestRingFull,
+    abandoned: stats.abandoned,
     pureAcks: stats.pureAcks,
     duplicates: stats.duplicates,
     fragments: stats.fragments,
@@ -78,14 +79,16 @@ export function openCapture(plan: Plan, options: CopyOptions, libraries: Carried
       2,
     );
   }
-  return backEnd === "auto" ? openBest(plan, open) : open(backEnd);
+  // Sockets are read by one worker only.
+  const names = plan.workers.count > 1 ? AUTOMATIC.slice(0, 1) : AUTOMATIC;
+  return backEnd === "auto" ? openBest(names, plan, open) : open(backEnd);
 }
 
-function openBest(plan: Plan, open: Open): OpenCapture {
+function openBest(names: BackEnd[], plan: Plan, open: Open): OpenCapture {
   const reasons: string[] = [];
   let first: unknown;
   const hasDatagrams = plan.services.some(({ transport }) => transport === "udp");
-  for (const name of AUTOMATIC) {
+  for (const name of names) {
     if (hasDatagrams && !TAKES_DATAGRAMS.includes(name)) continue;
     let opened: OpenCapture | undefined;
     try {
@@ -101,6 +104,10 @@ function openBest(plan: Plan, open: Open): OpenCapture {
       if (!(error instanceof Failure) || error.exitCode < 3) throw error;
       reasons.push(`not by ${name}: ${error.message}`);
     }
+  }
+  if (plan.workers.count > 1 && first instanceof Failure && first.exitCode > 3) {
+    const fix = `${first.fix}, or leave --workers out: sockets, which need none of this, are read by one worker`;
+    throw new Failure(first.message, fix, first.exitCode);
   }
   throw first;
 }

@@ -55,6 +55,26 @@ function departures(plan: Plan, options: CopyOptions): [name: string, text: stri
   return lines.flatMap(([name, text]) => (text ? [[name, text]] : []));
 }
 
+/** How many workers there are, where they run, and what they may use. */
+function workersOf(
+  { workers: { count, cpus, note } }: Plan,
+  { scheduling }: CopyOptions,
+): [string, string][] {
+  const { nice, cpuLimit } = scheduling;
+  const pinned = cpus.filter((cpu) => cpu !== null);
+  const lines: [name: string, text: string | false][] = [
+    ["workers", count > 1 && `${count}, each has its share of the connections`],
+    ["workers", note],
+    ["cpus", pinned.length > 0 && `${pinned.join(", ")}, one for each worker`],
+    ["nice", nice !== null && (nice === "idle" ? "only when no other program wants to run" : `${nice}`)],
+    [
+      "limit",
+      cpuLimit > 0 && `${Number((cpuLimit * 100).toFixed(6))} % of a CPU, or what is captured is left out`,
+    ],
+  ];
+  return lines.flatMap(([name, text]) => (text ? [[name, text]] : []));
+}
+
 /** Where the programs of a back end are attached. */
 const HOOKS: Record<string, string | undefined> = {
   auto: "tcx, or clsact where the kernel has no tcx",
@@ -132,6 +152,7 @@ export function renderPlan(plan: Plan, options: CopyOptions): string {
   }
   if (isLive && !hook) add("listen", `with ${SOCKETS[backEnd]} on ${names}`);
   if (filter !== null) add("filter", `${filter}; the kernel runs`, ...filterLines(plan, filter));
+  for (const [name, text] of workersOf(plan, options)) add(name, text);
   for (const [name, text] of departures(plan, options)) add(name, text);
   add("mark", `0x${options.mark.toString(16)} on every packet sent; such packets are not captured`);
   return lines.join("\n");

@@ -8,15 +8,16 @@ import { readKey } from "../channel/key.ts";
 import type { CopyOptions } from "../config/copy.ts";
 import { labelOf } from "../config/transfer.ts";
 import type { CarriedLibrary } from "../native/carried.ts";
-import type { ChannelConfig, DatagramsConfig, DataPlaneConfig, TraceConfig } from "../worker/config.ts";
-import { createDatagramShared } from "../worker/datagram-shared.ts";
-import { createShared } from "../worker/shared.ts";
+import type { ChannelConfig, TraceConfig } from "../worker/config.ts";
+import type { WholeConfig } from "../worker/share-out.ts";
 import type { Plan } from "./plan.ts";
 import { kernelPrograms } from "./programs.ts";
 
 /** Bytes of all rings of a kind together, as long as each has the least; -B says the total for requests. */
 const REQUEST_RING_LEAST = 256 << 10;
 const RESPONSE_RINGS = { total: 4 << 20, least: 256 << 10 };
+/** The least where several workers share the traffic, each with rings of its own. */
+const RESPONSE_RING_OF_SEVERAL = 64 << 10;
 
 /** Rings there will be, one per CPU: the highest number in the kernel's notation (`0-3,8`) plus one. */
 export function countCpus(possible: string): number {
@@ -57,17 +58,20 @@ export function loadKernel(
   const isDirect = plan.intercepts.length === 0;
   if (hook === null && !isDirect) return null;
   const { bufferBytes, snaplen, direction } = options.capture;
-  const cpus = countCpus(readFileSync("/sys/devices/system/cpu/possible", "utf8"));
+  const workers = plan.workers.count;
+  const rings = workers * countCpus(readFileSync("/sys/devices/system/cpu/possible", "utf8"));
+  const responseLeast = workers === 1 ? RESPONSE_RINGS.least : RESPONSE_RING_OF_SEVERAL;
   return loadKernelCapture({
     ...kernelPrograms(),
     libraries,
     services: hook === null ? null : kernelServices(plan),
     paths: isDirect ? (plan.paths as KernelPath[]) : null,
     mark: options.mark,
+    workers,
     snaplen,
     isOutgoing: direction === "out",
-    requestRingBytes: ringBytes({ total: bufferBytes, least: REQUEST_RING_LEAST }, cpus),
-    responseRingBytes: ringBytes(RESPONSE_RINGS, cpus),
+    requestRingBytes: ringBytes({ total: bufferBytes, least: REQUEST_RING_LEAST }, rings),
+    responseRingBytes: ringBytes({ ...RESPONSE_RINGS, least: responseLeast }, rings),
     hook: hook ?? "auto",
   });
 }
@@ -83,25 +87,27 @@ function channelConfig(plan: Plan, options: CopyOptions): ChannelConfig | null {
   };
 }
 
-function datagramsConfig(plan: Plan, options: CopyOptions): DatagramsConfig | null {
+function datagramsConfig(plan: Plan, options: CopyOptions): WholeConfig["datagrams"] {
   if (!plan.services.some(({ transport }) => transport === "udp")) return null;
   return {
     services: kernelServices(plan).filter(({ transport }) => transport === "udp"),
     timeout: options.datagramTimeout * 1e6,
     idleTimeout: options.datagramKeepalive * 1e6,
     noFragment: options.noFragment,
-    shared: createDatagramShared(),
   };
 }
 
-/** What the data plane is told: where requests come from, live (`source`) or recorded (`trace`), and answers (`kernel`). */
+/**
+ * What all workers of the data plane are told: where requests come from, live (`source`) or recorded (`trace`), and answers
+ * (`kernel`).
+ */
 export function dataPlaneConfig(
   plan: Plan,
   options: CopyOptions,
   kernel: KernelCapture | null,
   source: SourceConfig | null,
   trace: TraceConfig | null = null,
-): DataPlaneConfig {
+): WholeConfig {
   return {
     source,
     responseRings: kernel?.responseRings ?? [],
@@ -138,6 +144,5 @@ export function dataPlaneConfig(
     turnLimit: options.limit,
     proxyProtocol: options.proxyProtocol,
     probe: !options.force,
-    shared: createShared(),
   };
 }

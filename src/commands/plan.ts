@@ -19,9 +19,11 @@ import {
 import { type ResolvedEgress, resolveEgress, sameEgress } from "../inject/egress.ts";
 import { Failure } from "../native/failure.ts";
 import { links } from "../native/netlink.ts";
+import { usableCpus } from "../native/scheduling.ts";
 import type { EgressConfig, PathConfig } from "../worker/config.ts";
 import { localTest } from "./local.ts";
 import { requirePrivileges } from "./privileges.ts";
+import { planWorkers, type WorkerPlan } from "./worker-plan.ts";
 
 /** A target and the ways to it. */
 export interface PlannedTarget extends Target {
@@ -34,6 +36,7 @@ export interface Plan {
   paths: PathConfig[];
   egresses: EgressConfig[];
   ports: PortRange[];
+  workers: WorkerPlan;
   /** Where answers are caught; empty: at this host's own address. */
   intercepts: InterceptAddress[];
   /** By path: the address that tries it, where answers are caught by an intercept. */
@@ -65,6 +68,8 @@ export interface Host {
   /** Texts of the sysctls net.ipv4.ip_local_port_range and ip_local_reserved_ports. */
   localPorts: string;
   reservedPorts: string;
+  /** The CPUs that xcopy may run on. */
+  cpus: number[];
   resolveEgress(target: Address): Promise<ResolvedEgress>;
 }
 
@@ -78,6 +83,7 @@ export function thisHost({ mark, dryRun, force }: CopyOptions): Host {
     isLocal: localTest(),
     localPorts: sysctl("ip_local_port_range"),
     reservedPorts: sysctl("ip_local_reserved_ports"),
+    cpus: usableCpus(),
     resolveEgress: async ({ bytes, family }) => {
       if (!dryRun) requirePrivileges();
       return resolveEgress(bytes, family, mark, !dryRun && !force);
@@ -274,6 +280,7 @@ export async function makePlan(options: CopyOptions, host: Host): Promise<Plan> 
     warnings.push(...leftOutFamilies(services));
   }
   const ports = choosePorts(options, host, warnings);
+  const workers = planWorkers(options, host.cpus, isLive, ports);
   const targets = targetsOf(services).map(({ target }) => target.address);
   const ways = await resolveTargets(services, host);
   const egresses: EgressConfig[] = [];
@@ -310,6 +317,7 @@ export async function makePlan(options: CopyOptions, host: Host): Promise<Plan> 
     paths,
     egresses,
     ports,
+    workers,
     intercepts,
     probeFrom: intercepts.length > 0 ? paths.map((path) => probeSource(path, options)) : [],
     keepsClientPorts,

@@ -12,8 +12,9 @@ import { createStatus, renderStatus, type Status } from "../ops/status.ts";
 import { type ReturnPath, renderSummary, takeAccount } from "../ops/summary.ts";
 import { viewDatagramShared } from "../worker/datagram-shared.ts";
 import type { InterceptState } from "../worker/intercepts.ts";
-import { viewShared } from "../worker/shared.ts";
-import { type DataPlane, startDataPlane } from "../worker/start.ts";
+import { shareOut } from "../worker/share-out.ts";
+import type { DataPlane } from "../worker/start.ts";
+import { startWorkers } from "../worker/workers.ts";
 import { openCapture } from "./capture.ts";
 import { carriedLibraries } from "./carried.ts";
 import { claimPorts } from "./claim.ts";
@@ -22,11 +23,15 @@ import { judgeFindings } from "./judge.ts";
 import { dataPlaneConfig, loadKernel } from "./load.ts";
 import { tryOthersPlainly } from "./plain-try.ts";
 import { copiesOf, type Plan } from "./plan.ts";
+import { applyScheduling } from "./scheduling.ts";
 import { listenForStop, type StopRequests } from "./stop.ts";
+import { causeOf, watchWorkers } from "./watch-workers.ts";
 
 /** ms that the data plane may take, beyond the drain, to end, and between two looks for interfaces that came or went. */
 const PATIENCE = 1000;
 const FOLLOW_INTERVAL = 2000;
+/** ms that it may take to end at once. */
+const LAST_WORDS = 200;
 
 const MARK_LOST =
   "The mark on SYNs (TCP option 253) is lost on the way to the target: each connection is announced to the intercept instead, which costs a round trip.";
@@ -160,10 +165,14 @@ async function copyUntilStopped(
   plane.drain(drain * 1000);
   await Promise.race([plane.ended, stop.second, Bun.sleep(drain * 1000 + PATIENCE)]);
   plane.stop();
+  // What was counted last is told then.
+  await Promise.race([plane.ended, stop.second, Bun.sleep(LAST_WORDS)]);
 }
 
 function announce(plan: Plan, { description }: RequestInput): string {
-  return `copying ${plan.services.map(labelOf).join(", ")}, ${description}`;
+  const { count } = plan.workers;
+  const workers = count > 1 ? `, by ${count} workers` : "";
+  return `copying ${plan.services.map(labelOf).join(", ")}, ${description}${workers}`;
 }
 
 /** The recordings, when each was found to be one; null if a signal came first, as a pipe may be silent for long. */
@@ -193,11 +202,18 @@ async function copy(
   if (plan.intercepts.length === 0) {
     kernel!.attachResponses([...new Set(plan.egresses.map(({ ifindex }) => ifindex))]);
   }
-  const config = dataPlaneConfig(plan, options, kernel, source.source, source.trace);
-  const shared = viewShared(config.shared);
-  const datagrams = config.datagrams && viewDatagramShared(config.datagrams.shared);
+  const whole = dataPlaneConfig(plan, options, kernel, source.source, source.trace);
+  const configs = shareOut(whole, plan.workers.cpus, options.scheduling.cpuLimit);
+  const watch = watchWorkers(configs, log);
+  const { deaths } = watch;
+  const datagrams = configs.flatMap((config) =>
+    config.datagrams ? [viewDatagramShared(config.datagrams.shared)] : [],
+  );
   const path = returnPathOf(plan);
-  const plane = startDataPlane(config, watchIntercepts(plan, path, log, !options.force));
+  const plane = startWorkers(configs, {
+    onIntercept: watchIntercepts(plan, path, log, !options.force),
+    onDeath: watch.onDeath,
+  });
   if (!(await begin(plan, options, source, plane, console_))) {
     plane.stop();
     log.info(NOTHING_YET);
@@ -208,20 +224,31 @@ async function copy(
   const copies = copiesOf(plan, options);
   const take = () => {
     const use = { ...process.cpuUsage(), rss: process.memoryUsage.rss() };
+    const counts = source.counts();
+    const abandoned = (counts.abandoned ?? 0) + deaths.countAbandoned();
+    const capture = { ...counts, abandoned, unread: deaths.unread };
     const seconds = (performance.now() - start) / 1000;
-    return takeAccount(seconds, shared, source.counts(), use, copies, path, datagrams);
+    return takeAccount(seconds, deaths.views, capture, use, copies, path, datagrams);
   };
+  watch.start();
   const endReport = report(options, status, take, renderStatus);
+  let hasEnded = false;
+  const noteEnd = () => {
+    hasEnded = true;
+  };
+  plane.ended.then(noteEnd, noteEnd);
   let exitCode = 0;
   try {
     await copyUntilStopped(source, plane, { status, log, stop }, options.drain);
   } catch (error) {
-    const cause = error instanceof Error ? (error.stack ?? error.message) : String(error);
     log.error(
-      `Cannot go on: the data plane died: ${cause}\nThis is a bug in ${renderVersion()}: please report it.`,
+      `Cannot go on: the data plane died: ${causeOf(error)}\nThis is a bug in ${renderVersion()}: please report it.`,
     );
     exitCode = 1;
   }
+  watch.stop();
+  if (deaths.any) exitCode = 1;
+  if (hasEnded) deaths.finish();
   endReport();
   const account = take();
   for (const { message, fix } of await failuresOf(source, stop)) {
@@ -243,6 +270,8 @@ export async function runCopy(options: CopyOptions, plan: Plan): Promise<number>
   let closeCapture: (() => void) | undefined;
   try {
     for (const warning of plan.warnings) log.warn(warning);
+    if (plan.workers.note) log.info(plan.workers.note);
+    applyScheduling(options);
     const recorded = plan.files.length > 0 ? await readRecorded(plan, options, { status, log, stop }) : null;
     if (stop.count() > 0) {
       log.info(NOTHING_YET);

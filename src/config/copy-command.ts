@@ -97,7 +97,7 @@ export const COPY: CommandSpec = {
         name: "connections",
         short: "C",
         value: "COUNT",
-        help: "connections to each intercept, 1 to 16 (default: 1)",
+        help: "connections of each worker to each intercept, 1 to 16 (default: 1)",
       },
       { name: "compat", help: "talk to an intercept 1.x of tcpcopy" },
       {
@@ -234,6 +234,28 @@ export const COPY: CommandSpec = {
         name: "drain",
         value: "SECONDS",
         help: "at the end wait this long for answers, 0 to 3600 (default: 2)",
+      },
+    ],
+    CPUs: [
+      {
+        name: "workers",
+        value: "COUNT|auto",
+        help: "share the connections among so many threads, 1 to 64, or auto for half of the CPUs and at most 8; limits are those of all together (default: 1, with --cpus one for each CPU)",
+      },
+      {
+        name: "cpus",
+        value: "LIST",
+        help: "run only on these CPUs, such as 2,4-7, each worker on one of them (default: on all)",
+      },
+      {
+        name: "nice",
+        value: "NUMBER|idle",
+        help: "let other programs go first, 0 to 19 as in nice, or idle: run only when no other program wants to (default: as it is started)",
+      },
+      {
+        name: "cpu-limit",
+        value: "PERCENT",
+        help: "use at most so much CPU, 100 is one CPU, all workers together; what is too much for that is not copied (default: as much as it takes)",
       },
     ],
     "What is reported": [

@@ -10,6 +10,7 @@ import { parsePool } from "./pool.ts";
 import { type Part, type PortRange, parsePart, parsePorts } from "./ports.ts";
 import { parseRate, parseTrace, TRACE_OPTIONS, type TraceOptions } from "./trace.ts";
 import { parseTransfers, type Transfer } from "./transfer.ts";
+import { parseWorkers, type WorkerOptions } from "./workers.ts";
 
 /** When the next turn goes, once the answer is there: after the client's think time, or at once. */
 export type Pace = "client" | "fast";
@@ -47,6 +48,8 @@ export interface CopyOptions {
   /** Whether datagrams are left out that do not fit into one packet. */
   noFragment: boolean;
   maxSessions: number;
+  /** How many workers there are, and what they get of this host's CPUs. */
+  scheduling: WorkerOptions;
   /** Null: the ports this host does not use itself. */
   ports: PortRange | null;
   /** Of those ports; null: all. */
@@ -189,6 +192,7 @@ export function parseCopy(args: Arguments): CopyOptions {
     ),
     noFragment: args.has("no-fragment"),
     maxSessions: whole("--max-sessions", "max-sessions", { first: 1, last: 16777216 }, 262144),
+    scheduling: parseWorkers(args),
     ports: ports === null ? null : parsePorts(ports),
     part: shift === null ? null : parsePart(shift),
     sample: decimal("-r", "sample", { first: 0.01, last: 100, unit: "percent" }, 100) / 100,

@@ -1,4 +1,5 @@
 /** Source ports of each path; the one that has been free for the longest time is used next. */
+import { workerOfPort } from "../wire/shard.ts";
 import { NONE } from "./table.ts";
 
 interface Queue {
@@ -12,14 +13,20 @@ export class DatagramPorts {
   private readonly all: Uint16Array;
   private readonly queues: (Queue | undefined)[] = [];
 
-  /** `ranges`: [first, last] of each; `random`: 0 to 1, for the first port of each path: a target may remember those of the run before. */
+  /**
+   * `ranges`: [first, last] of each, of which the worker uses its own; `random`: 0 to 1, for the first port of each path: a
+   * target may remember those of the run before.
+   */
   constructor(
     ranges: readonly [number, number][],
     private readonly random: () => number,
+    worker = 0,
+    workers = 1,
   ) {
-    this.all = Uint16Array.from(
-      ranges.flatMap(([first, last]) => Array.from({ length: last - first + 1 }, (_, i) => first + i)),
+    const all = ranges.flatMap(([first, last]) =>
+      Array.from({ length: last - first + 1 }, (_, i) => first + i),
     );
+    this.all = Uint16Array.from(all.filter((port) => workerOfPort(port, workers) === worker));
   }
 
   /** A free port of the path, or NONE. */

@@ -39,6 +39,9 @@ export interface DatagramConfig {
   services: (DatagramService | undefined)[];
   paths: (DatagramPath | undefined)[];
   replicas: number;
+  /** Which of how many workers this is: each has ports of its own. */
+  worker: number;
+  workers: number;
   /** Source ports, ranges [first, last]. */
   ports: [number, number][];
   /** Whether flows from clients' addresses use the clients' ports too, where they are free. */
@@ -85,6 +88,7 @@ export class DatagramReplay {
   private readonly credit: number[][][];
   private readonly rotation: number[][][];
   private id: number;
+  private generation = 0;
 
   /** `batches`: one per egress. */
   constructor(
@@ -97,7 +101,7 @@ export class DatagramReplay {
       paths.map((path) => path?.fromClient === true),
     );
     this.waiting = new Waiting(this.table, MAX_WAITING);
-    this.ports = new DatagramPorts(config.ports, random);
+    this.ports = new DatagramPorts(config.ports, random, config.worker, config.workers);
     this.words = batches.map(({ bytes }) => wordsOf(bytes));
     this.held = paths.map(() => false);
     const zeros = () => services.map((service) => (service?.routes ?? []).map((route) => route.map(() => 0)));
@@ -132,7 +136,7 @@ export class DatagramReplay {
       return;
     }
     if (mayBeQuic && isQuic(packet.bytes, packet.payload, length)) counters[DATAGRAM.quic]!++;
-    readFlow(packet, this.key, service);
+    readFlow(packet, this.key, service | (this.generation << 16));
     readIp(packet, this.header);
     for (let index = 0; index < count; index++) {
       const at = packet.payload + index * size;
@@ -199,8 +203,7 @@ export class DatagramReplay {
 
   /** All clients are gone: those that come now with the addresses and ports of one are others. */
   endClients(): void {
-    for (let s = this.table.leastRecent; s !== NONE; s = this.table.leastRecent) this.forget(s);
-    this.publish();
+    this.generation = (this.generation + 1) & 0x7fff;
   }
 
   /** Sends `length` bytes of the packet's payload from `at` on, on the flow of `key`. */
@@ -299,7 +302,7 @@ export class DatagramReplay {
 
   /** Targets of a route take flows in turns, by weight and evenly mixed (nginx's smooth weighted round-robin). */
   private choosePath(): number {
-    const service = this.key[SERVICE]!;
+    const service = this.key[SERVICE]! & 0xffff;
     const { routes } = this.config.services[service]!;
     const index = this.key[COPY]! % routes.length;
     const route = routes[index]!;

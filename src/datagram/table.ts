@@ -8,6 +8,7 @@ export const NONE = -1;
 export const CLIENT_ADDRESS = 0;
 export const ONLINE_ADDRESS = 4;
 export const CLIENT_PORTS = 8;
+/** Index of the service, and in the upper half which clients these are: see DatagramReplay.endClients. */
 export const SERVICE = 9;
 export const COPY = 10;
 /** Words of the key by which a client's flow is found. */

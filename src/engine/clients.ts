@@ -50,6 +50,7 @@ import {
   TARGET,
   TIMES,
 } from "./table.ts";
+import { nextTarget } from "./weights.ts";
 
 /** Offered where the client's own SYN was not seen. */
 export const OWN_WSCALE = 7;
@@ -105,23 +106,13 @@ export function openSession(c: Context, packet: Packet, flags: number): number {
   return s;
 }
 
-/** Targets of a route take sessions in turns, by weight and evenly mixed (nginx's smooth weighted round-robin). */
 function chooseTarget(c: Context, s: number): void {
   const row = s * ROW;
   const routes = c.config.services[c.words[row + SERVICE]!]!;
   const index = c.words[row + COPY]! % routes.length;
   const route = routes[index]!;
   if (route.length === 1) return;
-  const credit = c.credit[c.words[row + SERVICE]!]![index]!;
-  let total = 0;
-  let best = 0;
-  for (let target = 0; target < route.length; target++) {
-    total += route[target]!.weight;
-    credit[target]! += route[target]!.weight;
-    if (credit[target]! > credit[best]!) best = target;
-  }
-  credit[best]! -= total;
-  c.words[row + TARGET] = best;
+  c.words[row + TARGET] = nextTarget(route, c.credit[c.words[row + SERVICE]!]![index]!);
 }
 
 /** Takes a client's SYN; `known` is the session that has its flow so far, or NONE. */

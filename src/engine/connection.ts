@@ -5,6 +5,7 @@ import { COUNTER, type DropReason } from "./counters.ts";
 import { dropAllTurns, loseTurns } from "./drop.ts";
 import { putProxyHeader, removePrefix } from "./prefix.ts";
 import { ACK_NUMBER, SEGMENT, SEQ } from "./segments.ts";
+import { ownsClient } from "./share.ts";
 import {
   ACK_AT,
   ACK_NOW,
@@ -147,15 +148,27 @@ const PORT_TRIES = 256;
 function portOfClient(c: Context, s: number, path: number): number {
   const w = c.words;
   const row = s * ROW;
-  const isFree = (port: number) => c.ownFlows.find(path, port, w, row + CLIENT_ADDRESS) === NONE;
+  const isFree = (port: number) =>
+    ownsClient(c.share, w, row + CLIENT_ADDRESS, port) &&
+    c.ownFlows.find(path, port, w, row + CLIENT_ADDRESS) === NONE;
   const own = w[row + CLIENT_PORTS]! >>> 16;
   const isFirst = w[row + COPY]! < c.config.services[w[row + SERVICE]!]!.length;
   if (c.config.keepsClientPorts && isFirst && isFree(own)) return own;
-  for (let i = 0; i < PORT_TRIES; i++) {
+  for (let i = 0; i < PORT_TRIES * c.share.workers; i++) {
     const port = c.ports.any();
     if (isFree(port)) return port;
   }
   return NONE;
+}
+
+/** A port to try a path from, from the client's address in the session's row. */
+export function probePort(c: Context, s: number): number {
+  let port = c.ports.any();
+  const tries = PORT_TRIES * c.share.workers;
+  for (let i = 0; i < tries && !ownsClient(c.share, c.words, s * ROW + CLIENT_ADDRESS, port); i++) {
+    port = c.ports.any();
+  }
+  return port;
 }
 
 /** Opens a connection on a path whose port is given. */

@@ -6,8 +6,10 @@ import { COUNTER, type DropReason } from "./counters.ts";
 import { ClientFlows, FLOW_WORDS, OwnFlows } from "./flows.ts";
 import { Ports } from "./ports.ts";
 import { Segments } from "./segments.ts";
+import { alone, capacityOf, SessionBudget, type Share, TurnLimit } from "./share.ts";
 import { FLAGS, READY, ROW, SessionTable } from "./table.ts";
 import { Users } from "./users.ts";
+import { creditAfter } from "./weights.ts";
 import { Wheel } from "./wheel.ts";
 
 /** A target as seen from one source address. */
@@ -50,15 +52,17 @@ export interface EngineConfig {
   quiet: number;
   /** Whether sessions are picked up whose SYN was not captured. */
   takesMidstream: boolean;
-  /** Most turns per second, 0 for no limit. */
+  /** Most turns per second, 0 for no limit; of all engines together. */
   turnLimit: number;
   /** 1 or 2: a PROXY protocol header of that version opens each connection; 0: none. */
   proxyProtocol: 0 | 1 | 2;
   /** Most sessions that have connections at a time, the others wait for their turn in order; 0 or absent: no limit. */
   users?: number;
-  /** Source ports, ranges [first, last]. */
+  /** Source ports, ranges [first, last], and most sessions; of all engines together. */
   ports: [number, number][];
   maxSessions: number;
+  /** What this engine has of that; absent: all. */
+  share?: Share;
   /** Bytes of kept payload and descriptors. */
   memory: number;
   /** Bytes one session may keep. */
@@ -82,6 +86,7 @@ export interface EngineConfig {
 
 export class Context {
   readonly config: EngineConfig;
+  readonly share: Share;
   readonly paths: Path[];
   readonly table: SessionTable;
   readonly words: Int32Array;
@@ -119,40 +124,42 @@ export class Context {
   /** Per service, route and target: what it is owed in sessions, and whose path is next. */
   readonly credit: number[][][];
   readonly pathRotation: number[][][];
-  /** Turns that may begin now, and when that was reckoned. */
-  private allowance: number;
-  private allowanceAt: number;
+  readonly turnLimit: TurnLimit;
   private readonly queue: Int32Array;
   private queueHead = 0;
   private queueTail = 0;
 
   constructor(config: EngineConfig, now: number) {
     this.config = config;
+    this.share = config.share ?? alone(now);
     this.paths = config.paths;
-    this.table = new SessionTable(config.maxSessions);
+    const { share } = this;
+    const capacity = capacityOf(share, config.maxSessions);
+    const budget = share.workers > 1 ? new SessionBudget(share, config.maxSessions) : null;
+    this.table = new SessionTable(capacity, budget);
     this.words = this.table.words;
     this.times = this.table.times;
     this.segments = new Segments(config.memory);
-    this.wheel = new Wheel(config.maxSessions, now);
+    this.wheel = new Wheel(capacity, now);
     this.clientFlows = new ClientFlows(this.table);
     this.ownFlows = new OwnFlows(
       this.table,
       config.paths.map(({ fromClient }) => fromClient === true),
     );
-    this.users = config.users ? new Users(config.maxSessions, config.users) : null;
+    this.users = config.users ? new Users(capacity, config.users) : null;
     this.held = config.paths.map(() => false);
     this.heldSince = config.paths.map(() => 0);
-    this.ports = new Ports(config.ports, config.random, config.paths.map(ownEnd));
+    this.ports = new Ports(config.ports, config.random, config.paths.map(ownEnd), share);
     this.counters = config.counters;
     this.now = now;
-    const zeros = (): number[][][] =>
-      config.services.map((routes) => routes.map((route) => route.map(() => 0)));
-    this.credit = zeros();
-    this.pathRotation = zeros();
-    this.allowance = burst(config.turnLimit);
-    this.allowanceAt = now;
+    // Each engine begins with another target, so that few sessions are spread as they would be by one.
+    this.credit = config.services.map((routes) => routes.map((route) => creditAfter(route, share.worker)));
+    this.pathRotation = config.services.map((routes) =>
+      routes.map((route) => route.map(({ paths }) => share.worker % Math.max(1, paths.length))),
+    );
+    this.turnLimit = new TurnLimit(share, config.turnLimit);
     // Rows that were released while queued leave a stale entry each: room for those of one round.
-    this.queue = new Int32Array(2 ** Math.ceil(Math.log2(config.maxSessions + 65536)));
+    this.queue = new Int32Array(2 ** Math.ceil(Math.log2(capacity + 65536)));
   }
 
   /** Asks for the session to be looked at by the next dispatch, once. */
@@ -175,16 +182,9 @@ export class Context {
     this.queueHead = (this.queueHead + 1) | 0;
   }
 
-  /** Takes one turn off the allowance of `turnLimit`; false if it is used up. */
+  /** Takes one turn off what `turnLimit` allows; false if that is used up. */
   allowTurn(): boolean {
-    const { turnLimit } = this.config;
-    if (turnLimit === 0) return true;
-    const earned = ((this.now - this.allowanceAt) * turnLimit) / 1e6;
-    this.allowanceAt = this.now;
-    this.allowance = Math.min(burst(turnLimit), this.allowance + earned);
-    if (this.allowance < 1) return false;
-    this.allowance--;
-    return true;
+    return this.turnLimit.take(this.now);
   }
 
   /** Counts turns that end undelivered; the caller has taken them off its own books. */
@@ -199,9 +199,4 @@ export class Context {
 /** The port from which a target on this host would connect to itself, 0 where the target is another host. */
 function ownEnd({ pair, targetPort }: Path): number {
   return pair.source.join() === pair.destination.join() ? targetPort : 0;
-}
-
-/** Turns that a limit lets through at once: those of 50 ms. */
-function burst(turnLimit: number): number {
-  return Math.max(1, turnLimit / 20);
 }

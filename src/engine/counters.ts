@@ -11,6 +11,7 @@ export const DROP_REASONS = {
   sessions: "over the bound of sessions",
   ports: "no free source port",
   ended: "not delivered before the end of the run",
+  worker: "the worker that had them died",
 } as const;
 
 export type DropReason = keyof typeof DROP_REASONS;

@@ -23,7 +23,7 @@ import {
   takeEnd,
   takeSyn,
 } from "./clients.ts";
-import { connect, endSession } from "./connection.ts";
+import { connect, endSession, probePort } from "./connection.ts";
 import { Context, type EngineConfig } from "./context.ts";
 import { COUNTER, type DropReason } from "./counters.ts";
 import { dropAllTurns } from "./drop.ts";
@@ -99,10 +99,11 @@ export class Engine {
     const c = this.c;
     c.now = now;
     const s = newRow(c);
-    const port = from ? c.ports.any() : c.ports.take(path);
-    if (s === NONE || port === NONE) return NONE;
+    if (s === NONE) return NONE;
     const row = s * ROW;
     if (from) mapAddress(from, c.words, row + CLIENT_ADDRESS);
+    const port = from ? probePort(c, s) : c.ports.take(path);
+    if (port === NONE) return NONE;
     c.words[row + FLAGS] = CLIENTLESS;
     c.words[row + OFFERS] = OFFER_SACK | OFFER_TIMESTAMPS;
     c.words[row + OFFER_MSS] = OWN_MSS;
@@ -254,6 +255,7 @@ export class Engine {
   dispatch(now: number): boolean {
     const c = this.c;
     c.now = now;
+    c.turnLimit.settle(now);
     this.invite();
     for (let s = c.nextReady(); s !== NONE; s = c.nextReady()) {
       const row = s * ROW;

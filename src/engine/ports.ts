@@ -2,6 +2,7 @@
  * Source ports per path: a port that comes free is used again last, so that the target's TIME_WAIT has the longest
  * time to pass. The first one is chosen at random: after a restart the target may still hold the old ones.
  */
+import { alone, ownsPort, type Share } from "./share.ts";
 import { NONE } from "./table.ts";
 
 /** The ports of one path. */
@@ -21,14 +22,17 @@ export class Ports {
   private readonly all: Uint16Array;
   private readonly queues: (Queue | undefined)[] = [];
   private readonly random: () => number;
-  private readonly unusable: number[];
 
   /**
    * `ranges`: [first, last] of each; `random`: 0 to 1, for the first port of each path; `unusable`: by path a port that it
-   * must not use, 0 for none.
+   * must not use, 0 for none; `share`: whose ports are taken.
    */
-  constructor(ranges: [number, number][], random: () => number, unusable: number[] = []) {
-    this.unusable = unusable;
+  constructor(
+    ranges: [number, number][],
+    random: () => number,
+    private readonly unusable: number[] = [],
+    private readonly share: Share = alone(0),
+  ) {
     this.all = Uint16Array.from(
       ranges.flatMap(([first, last]) => Array.from({ length: last - first + 1 }, (_, i) => first + i)),
     );
@@ -44,11 +48,11 @@ export class Ports {
       queue = { next, unused: all.length, free: new Uint16Array(FIRST_RING), head: 0, count: 0 };
       this.queues[path] = queue;
     }
-    if (queue.unused > 0) {
+    while (queue.unused > 0) {
       queue.unused--;
       const port = all[queue.next]!;
       queue.next = queue.next + 1 === all.length ? 0 : queue.next + 1;
-      return port === this.unusable[path] ? this.take(path) : port;
+      if (port !== this.unusable[path] && ownsPort(this.share, port)) return port;
     }
     if (queue.count === 0) return NONE;
     queue.count--;
@@ -57,7 +61,7 @@ export class Ports {
     return port;
   }
 
-  /** Any of the ports, used or not. */
+  /** Any of the ports, used or not, whosever it is. */
   any(): number {
     return this.all[Math.floor(this.random() * this.all.length)]!;
   }

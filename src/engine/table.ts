@@ -4,6 +4,7 @@
  *
  * Sequence numbers are kept as signed 32-bit values; compare them with `distance`, or for equality after `| 0`.
  */
+import type { SessionBudget } from "./share.ts";
 
 /** Words of a row: five cache lines, what every packet touches in the first three. */
 export const ROW = 80;
@@ -232,7 +233,11 @@ export class SessionTable {
   private fresh = 0;
   private free = NONE;
 
-  constructor(capacity: number) {
+  /** `budget`: who else has sessions of the same bound; null: nobody. */
+  constructor(
+    capacity: number,
+    private readonly budget: SessionBudget | null = null,
+  ) {
     this.capacity = capacity;
     this.words = new Int32Array(capacity * ROW);
     this.times = new Float64Array(capacity * TIMES);
@@ -240,16 +245,18 @@ export class SessionTable {
 
   /** A cleared row, or NONE if all are in use. */
   allocate(): number {
+    if (this.free === NONE && this.fresh === this.capacity) return NONE;
+    if (this.budget?.take() === false) return NONE;
     let s = this.free;
     if (s !== NONE) this.free = this.words[s * ROW + CLIENT_CHAIN]!;
-    else if (this.fresh < this.capacity) s = this.fresh++;
-    else return NONE;
+    else s = this.fresh++;
     this.words.fill(0, s * ROW, s * ROW + ROW);
     this.times.fill(0, s * TIMES, s * TIMES + TIMES);
     return s;
   }
 
   release(s: number): void {
+    this.budget?.give();
     this.words[s * ROW + STATE] = FREE;
     this.words[s * ROW + FLAGS] = 0;
     this.words[s * ROW + CLIENT_CHAIN] = this.free;

@@ -157,9 +157,9 @@ export class BpfObject {
     this.#check(lib.bpf_map__set_inner_map_fd(this.#map(map), fd), `set the inner map of "${map}"`);
   }
 
-  /** Sets the program's constants, `.rodata`. */
-  setConstants(value: Uint8Array): void {
-    const result = lib.bpf_map__set_initial_value(this.#map(".rodata"), value, value.length);
+  /** Sets the program's constants, those of a section of their own. */
+  setConstants(value: Uint8Array, section = ".rodata"): void {
+    const result = lib.bpf_map__set_initial_value(this.#map(section), value, value.length);
     this.#check(result, "set the constants");
   }
 

@@ -75,6 +75,7 @@ export const EFD_NONBLOCK = 0o4000;
 export const EFD_CLOEXEC = 0o2000000;
 export const CLOCK_REALTIME = 0;
 export const CLOCK_MONOTONIC = 1;
+export const CLOCK_PROCESS_CPUTIME_ID = 2;
 export const PR_SET_TIMERSLACK = 29;
 export const SO_RCVBUF = 8;
 export const SO_RCVBUFFORCE = 33;
@@ -150,6 +151,11 @@ export function monotonicMicroseconds(): number {
 /** us since 1970 (CLOCK_REALTIME), which whoever sets the clock makes jump. */
 export function realtimeMicroseconds(): number {
   return microseconds(CLOCK_REALTIME);
+}
+
+/** us of CPU that all threads of this process have used, in user space and in the kernel. */
+export function cpuMicroseconds(): number {
+  return microseconds(CLOCK_PROCESS_CPUTIME_ID);
 }
 
 function microseconds(clock: number): number {

@@ -15,8 +15,8 @@ export type DatagramAccount = ReturnType<typeof accountOfDatagrams>;
 const REASONS = Object.keys(DATAGRAM_DROP_REASONS) as DatagramDropReason[];
 
 /** Everything counted about datagrams since the start; each copy counts as a datagram of its own. */
-export function accountOfDatagrams(shared: DatagramShared) {
-  const counters = takeCounters(shared);
+export function accountOfDatagrams(workers: readonly DatagramShared[]) {
+  const counters = totalOf(workers.map(takeCounters));
   const count = (name: DatagramCounter) => counters[DATAGRAM[name]]!;
   const reasons = REASONS.map((reason) => [reason, count(`dropped.${reason}`)] as const);
   return {
@@ -49,12 +49,31 @@ export function accountOfDatagrams(shared: DatagramShared) {
       refused: count("refused"),
     },
     quic: count("quic"),
-    latency_us: spread(shared.latency, count("latencyMax")),
-    lag_us: spread(shared.lag, count("lagMax")),
+    latency_us: spread(
+      workers.map(({ latency }) => latency),
+      count("latencyMax"),
+    ),
+    lag_us: spread(
+      workers.map(({ lag }) => lag),
+      count("lagMax"),
+    ),
   };
 }
 
-function spread(histogram: Uint32Array, max: number) {
+/** Counters of which the largest counts. */
+const LARGEST: number[] = [DATAGRAM.lagMax, DATAGRAM.latencyMax];
+
+/** The counters of all workers. */
+function totalOf(all: readonly Float64Array[]): Float64Array {
+  return all.reduce((total, counters) =>
+    total.map((value, index) =>
+      LARGEST.includes(index) ? Math.max(value, counters[index]!) : value + counters[index]!,
+    ),
+  );
+}
+
+function spread(histograms: readonly Uint32Array[], max: number) {
+  const histogram = histograms.reduce((total, words) => total.map((value, index) => value + words[index]!));
   return { p50: percentile(histogram, 0.5), p99: percentile(histogram, 0.99), max: Math.round(max) };
 }
 

@@ -22,7 +22,7 @@ export interface Status {
  * stands what --limit left out, where that is anything.
  */
 export function renderStatus(account: Account): string {
-  const { turns, dropped, lag_us, udp } = account;
+  const { turns, dropped, lag_us, udp, workers = [] } = account;
   if (udp && turns.captured === 0) return [...progress(account), renderDatagrams(udp)].join("  ");
   const counts: [string, number][] = [
     ["captured", turns.captured],
@@ -32,6 +32,8 @@ export function renderStatus(account: Account): string {
   ];
   if (dropped.limit > 0) counts.push(["left out", dropped.limit]);
   const words = counts.map(([name, count]) => `${name} ${count.toLocaleString("en-US")}`);
+  const died = workers.filter((worker) => worker.died).length;
+  if (died > 0) words.push(`workers ${workers.length - died} of ${workers.length}`);
   const lag = `lag ${duration(lag_us.p99)}`;
   return [...progress(account), ...words, lag, ...(udp ? [renderDatagrams(udp)] : [])].join("  ");
 }

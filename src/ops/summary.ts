@@ -3,17 +3,23 @@ import type { TraceCounter } from "../capture/trace/counters.ts";
 import { DROP_REASONS, type DropReason } from "../engine/counters.ts";
 import type { DatagramShared } from "../worker/datagram-shared.ts";
 import { percentile } from "../worker/histogram.ts";
-import { type Counter, INDEX, type Shared, takeCounters } from "../worker/shared.ts";
-
+import { type Counter, INDEX } from "../worker/shared.ts";
+import { countersOf, lagOf, totalOf, type WorkerView } from "../worker/totals.ts";
 import { accountOfDatagrams, datagramLosses, datagramRows } from "./datagrams.ts";
+import { renderWorkers, turnsOf, workerAccount } from "./worker-account.ts";
 
 /** What the kernel programs counted since they were loaded. */
 export interface CaptureCounts {
   source: string;
   packets: number;
   bytes: number;
-  /** Requests that no ring had room for. */
+  /** Requests that no ring had room for; by CPU, where that is known. */
   lost: number;
+  lostByCpu?: number[];
+  /** Packets of connections whose worker had died. */
+  abandoned?: number;
+  /** Captured packets that were not read before the end. */
+  unread?: number;
   /** Responses that no ring had room for; TCP sends them again. */
   responsesLost: number;
   /** Packets without data that stayed in the kernel. */
@@ -45,17 +51,19 @@ export interface ReturnPath {
 
 export type Account = ReturnType<typeof takeAccount>;
 
-/** Everything counted since the start, `seconds` ago. Each of the `copies` of a request counts as a turn of its own. */
+/** Everything counted since the start, `seconds` ago, by all workers. Each of the `copies` of a request counts as a turn of its own. */
 export function takeAccount(
   seconds: number,
-  shared: Shared,
+  workers: readonly WorkerView[],
   capture: CaptureCounts,
   use: ProcessUse,
   copies: number,
   { mode, intercepts }: ReturnPath = { mode: "direct", intercepts: [] },
-  datagrams: DatagramShared | null = null,
+  datagrams: readonly DatagramShared[] = [],
 ) {
-  const counters = takeCounters(shared);
+  const each = workers.map(countersOf);
+  const counters = totalOf(each);
+  const lag = lagOf(workers);
   const count = (name: Counter) => counters[INDEX[name]]!;
   const reasons = Object.keys(DROP_REASONS) as DropReason[];
   return {
@@ -67,6 +75,9 @@ export function takeAccount(
       packets: capture.packets,
       bytes: capture.bytes,
       lost: capture.lost,
+      ...(capture.lost > 0 && capture.lostByCpu ? { lost_by_cpu: capture.lostByCpu } : {}),
+      abandoned: capture.abandoned ?? 0,
+      unread: capture.unread ?? 0,
       pure_acks: capture.pureAcks,
       duplicates: capture.duplicates,
       fragments: capture.fragments,
@@ -77,6 +88,9 @@ export function takeAccount(
       stray: count("stray"),
       urgent: count("urgent"),
     },
+    ...(workers.length > 1
+      ? { workers: each.map((own, index) => workerAccount(own, workers[index]!.isDead)) }
+      : {}),
     ...(capture.trace ? { trace: accountOf(capture.trace) } : {}),
     sessions: {
       opened: count("opened"),
@@ -89,13 +103,7 @@ export function takeAccount(
       reconnected: count("reconnected"),
       shed: count("shed"),
     },
-    turns: {
-      captured: count("turnsCaptured"),
-      sent: count("turnsSent"),
-      answered: count("turnsAnswered"),
-      dropped: count("turnsDropped"),
-      pending: count("turnsPending"),
-    },
+    turns: turnsOf(count),
     overdue: count("turnsOverdue"),
     dropped: Object.fromEntries(reasons.map((reason) => [reason, count(`dropped.${reason}`)])) as Record<
       DropReason,
@@ -115,11 +123,11 @@ export function takeAccount(
     },
     ...(intercepts.length > 0 ? { intercepts, intercepts_lost: count("interceptsLost") } : {}),
     lag_us: {
-      p50: percentile(shared.lag, 0.5),
-      p99: percentile(shared.lag, 0.99),
+      p50: percentile(lag, 0.5),
+      p99: percentile(lag, 0.99),
       max: Math.round(count("lagMax")),
     },
-    ...(datagrams ? { udp: accountOfDatagrams(datagrams) } : {}),
+    ...(datagrams.length > 0 ? { udp: accountOfDatagrams(datagrams) } : {}),
     memory_bytes: count("memory"),
     cpu: { user: use.user / 1e6, system: use.system / 1e6 },
     rss_mb: Math.round(use.rss / 1e5) / 10,
@@ -161,6 +169,7 @@ const ADVICE: Record<LossReason, string> = {
   sessions: "raise --max-sessions",
   ports: "add addresses with -c, ports with --ports, or a larger part of them with -f",
   ended: "raise --drain",
+  worker: "report this: no worker should ever die",
 };
 
 export function number(value: number): string {
@@ -200,8 +209,18 @@ function lossesOf({ capture, dropped, sent, udp }: Account): Loss[] {
   const losses = [
     {
       count: capture.lost,
-      what: "packets found no room in the rings",
-      advice: "give xcopy more CPU: it did not keep up",
+      what: `packets found no room in the rings${byCpu(capture.lost_by_cpu)}`,
+      advice: "give xcopy more CPU (see --workers and --cpu-limit): it did not keep up",
+    },
+    {
+      count: capture.abandoned,
+      what: "packets came for a worker that had died",
+      advice: "report this: no worker should ever die",
+    },
+    {
+      count: capture.unread,
+      what: "packets were captured and not read before the end",
+      advice: "raise --drain, or give xcopy more CPU (see --workers and --cpu-limit)",
     },
     {
       count: capture.inert,
@@ -233,6 +252,12 @@ function lossesOf({ capture, dropped, sent, udp }: Account): Loss[] {
   return losses.filter(({ count }) => count > 0);
 }
 
+/** `, 3 on CPU 0, 5 on CPU 2`. */
+function byCpu(counts: readonly number[] = []): string {
+  const parts = counts.flatMap((count, cpu) => (count > 0 ? [`, ${number(count)} on CPU ${cpu}`] : []));
+  return parts.join("");
+}
+
 /** Requests that were captured and not delivered, though they should have been. */
 function lostRequests({ turns, dropped }: Account): number {
   return turns.dropped - dropped.limit;
@@ -240,7 +265,8 @@ function lostRequests({ turns, dropped }: Account): number {
 
 /** Requests that were captured and not delivered, or not captured for want of room; without what --limit left out. */
 export function lost(account: Account): number {
-  return lostRequests(account) + account.capture.lost + account.capture.inert;
+  const { lost, inert, abandoned, unread } = account.capture;
+  return lostRequests(account) + lost + inert + abandoned + unread;
 }
 
 /** What was not taken because the user wants less than everything. */
@@ -290,6 +316,7 @@ export function renderSummary(account: Account): string {
       `${number(missing)} requests (${percent(missing, turns.captured)}), ${number(capture.lost)} packets`,
     ],
     ["left out", leftOut(account)],
+    ["workers", account.workers && renderWorkers(account.workers, turns.captured)],
     ["read", account.trace && renderTrace(account.trace)],
     ["overdue", overdue > 0 && `${number(overdue)} requests sent without an answer to the one before`],
     ["urgent", capture.urgent > 0 && `${number(capture.urgent)} packets with urgent data, sent in line`],

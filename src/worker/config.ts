@@ -97,10 +97,25 @@ export interface DatagramsConfig {
   shared: SharedArrayBuffer;
 }
 
+/** Which of how many workers this is, and where it runs. */
+export interface WorkerConfig {
+  /** From 0. */
+  index: number;
+  count: number;
+  /** The CPU that it runs on; null: any. */
+  cpu: number | null;
+  /** CPUs that all workers together may use, 0.5 for half of one; 0: as much as they need. */
+  cpuLimit: number;
+  /** Words that the workers share (src/engine/share.ts), and when the run began, us. */
+  words: SharedArrayBuffer;
+  since: number;
+}
+
 export interface DataPlaneConfig {
+  worker: WorkerConfig;
   /** Where live requests come from; null: they are recorded ones. */
   source: SourceConfig | null;
-  /** File descriptors of the ring maps of the responses, one per CPU, and the bytes of one ring. */
+  /** File descriptors of the ring maps of this worker's responses, one per CPU, and the bytes of one ring. */
   responseRings: number[];
   responseRingBytes: number;
   /** The mmap'd maps `control` and `flows`; -1 where no kernel program is loaded. */
@@ -123,8 +138,9 @@ export interface DataPlaneConfig {
   mark: number;
   /** Ports we may use, ranges [first, last]. */
   ports: [number, number][];
+  /** Of all workers together. */
   maxSessions: number;
-  /** Bound of all kept payload and descriptors. */
+  /** Bound of this worker's kept payload and descriptors. */
   memory: number;
   /** A session without a response for this long, while something waits for one, is given up. */
   sessionTimeout: number;

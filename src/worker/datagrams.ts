@@ -73,9 +73,11 @@ export class Datagrams {
         ),
         paths: paths.map((path) => (path.transport === "udp" ? pathOf(path, config) : undefined)),
         replicas: config.replicas,
+        worker: config.worker.index,
+        workers: config.worker.count,
         ports: config.ports,
         keepsClientPorts: config.keepsClientPorts,
-        maxFlows: config.maxSessions,
+        maxFlows: Math.ceil(config.maxSessions / config.worker.count),
         timeout: datagrams.timeout,
         idleTimeout: datagrams.idleTimeout,
         noFragment: datagrams.noFragment,
@@ -127,7 +129,12 @@ export class Datagrams {
     );
   }
 
-  /** Those that wait for an answer, where any was ever given. */
+  /** Those that wait for an answer. */
+  get unsettled(): number {
+    return this.replay.unsettled;
+  }
+
+  /** The same, where any was ever given. */
   get owed(): number {
     return this.counters[DATAGRAM.answered]! > 0 ? this.replay.unsettled : 0;
   }

@@ -75,6 +75,8 @@ export class Intercepts {
     private readonly paths: readonly PathConfig[],
     private readonly engine: Engine,
     private readonly instance: Uint8Array,
+    /** Whether other workers send from the same addresses, and from other ports. */
+    private readonly sharesAddresses: boolean,
     private readonly notify: (state: InterceptState) => void,
     now: number,
   ) {
@@ -245,8 +247,9 @@ export class Intercepts {
     intercept.registers = !learns;
     intercept.leaks = !learns && welcome.mode === "target";
     if (learns) this.engine.setCookie(this.instance);
-    const ranges = rangesOf(this.paths.filter((_, path) => intercept.covers[path]));
-    if (!learns && ranges.length > 0 && !this.config.compat) link.client.ranges(ranges);
+    const inRange = this.paths.filter((_, path) => intercept.covers[path] && this.isInRange(path));
+    const ranges = rangesOf(inRange);
+    if (!learns && ranges.length > 0) link.client.ranges(ranges);
     // It may have forgotten what it knew, or be another one: a flow that nobody knows would reach its client.
     if (!isAgain) return;
     let flows = 0;
@@ -262,7 +265,7 @@ export class Intercepts {
   }
 
   private isInRange(path: number): boolean {
-    return this.paths[path]!.local !== null && !this.config.compat;
+    return this.paths[path]!.local !== null && !this.config.compat && !this.sharesAddresses;
   }
 
   private register(intercept: Intercept, path: number, port: number, words: Int32Array, at: number): void {

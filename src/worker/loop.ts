@@ -10,13 +10,15 @@ import { RingSet } from "../capture/ring-set.ts";
 import { Engine, type EngineConfig } from "../engine/engine.ts";
 import { createInjector } from "../inject/create.ts";
 import type { Injector } from "../inject/injector.ts";
-import { monotonicMicroseconds } from "../native/libc.ts";
+import { cpuMicroseconds, monotonicMicroseconds, sleepMicroseconds, strerror } from "../native/libc.ts";
+import { pinThread } from "../native/scheduling.ts";
 import { PacketBatch } from "../wire/batch.ts";
 import { ipPair } from "../wire/ip.ts";
 import type { Packet } from "../wire/packet.ts";
 import { COOKIE_BYTES } from "../wire/tcp.ts";
 import { Chores } from "./chores.ts";
 import type { ChannelConfig, DataPlaneConfig } from "./config.ts";
+import { CpuLimit } from "./cpu-limit.ts";
 import { Datagrams } from "./datagrams.ts";
 import { record } from "./histogram.ts";
 import { type InterceptState, Intercepts } from "./intercepts.ts";
@@ -30,8 +32,11 @@ const ROUND = 256;
 /** us between two looks: in the end, and at any time. */
 const DRAIN_LOOK = 10_000;
 const LONGEST_WAIT = 500_000;
-/** A session may keep this share of the memory bound. */
+/** A session may keep this share of the memory bound of all workers, and this share of its own worker's. */
 const SESSION_SHARE = 1 / 8;
+const MOST_OF_WORKER = 1 / 2;
+/** us of rest between two looks at what else there is to do. */
+const REST = 50_000;
 
 /** What the loop tells the main thread. */
 export interface LoopHandlers {
@@ -43,9 +48,21 @@ export interface LoopHandlers {
 
 /** Runs until the main thread asks for the end. `wake` is its eventfd. */
 export function runLoop(config: DataPlaneConfig, wake: number, handlers: LoopHandlers): void {
+  // Descriptors belong to the process, which goes on without a worker that dies: an intercept must see it leave.
+  const closers: (() => void)[] = [];
+  try {
+    run(config, wake, handlers, closers);
+  } finally {
+    for (const close of closers) close();
+  }
+}
+
+function run(config: DataPlaneConfig, wake: number, handlers: LoopHandlers, closers: (() => void)[]): void {
+  const { worker } = config;
+  if (worker.cpu !== null) pin(worker.cpu);
   const shared = viewShared(config.shared);
   const counters = createCounters();
-  const control = new Control(config.controlMap);
+  const control = new Control(config.controlMap, worker.index);
   // Only where answers come back to this host the kernel has to know them.
   const flows = config.channel ? null : new Flows(config.flowsMap, config.paths.length);
   const requests = config.source && createSource(config.source, control);
@@ -70,6 +87,10 @@ export function runLoop(config: DataPlaneConfig, wake: number, handlers: LoopHan
   const player =
     config.trace && new Player(config.trace, config.memory, config.turnTimeout, engine, counters, datagrams);
   const preflight = new Preflight(config, engine, intercepts, now);
+  closers.push(() => requests?.close());
+  closers.push(() => intercepts?.close("it ended"));
+  for (const injector of injectors) closers.push(() => injector.close());
+  closers.push(() => datagrams?.close());
   const pause = new Pause(control, [
     ...(requests?.descriptors ?? []),
     ...config.responseRings,
@@ -77,6 +98,7 @@ export function runLoop(config: DataPlaneConfig, wake: number, handlers: LoopHan
     ...(config.trace ? [config.trace.wake] : []),
     wake,
   ]);
+  closers.push(() => pause.close());
   const chores = new Chores(config, control, requests, engine, injectors, now);
 
   const onRequest = (packet: Packet): void => {
@@ -99,8 +121,21 @@ export function runLoop(config: DataPlaneConfig, wake: number, handlers: LoopHan
     sendAll(batches, injectors, counters, shared.lag);
   };
 
+  /** Keeps quiet, but for signs of life, until there is CPU time for the next round. */
+  const rest = (limit: CpuLimit): void => {
+    const told = Atomics.load(shared.command, 0);
+    let span = limit.wait(monotonicMicroseconds(), cpuMicroseconds());
+    for (; span > 0; span = limit.wait(now, cpuMicroseconds())) {
+      if (Atomics.load(shared.command, 0) !== told || (drainUntil > 0 && now >= drainUntil)) return;
+      sleepMicroseconds(Math.min(span, REST));
+      now = monotonicMicroseconds();
+      chores.run(now);
+    }
+  };
+
   let isReady = false;
   let drainUntil = 0;
+  let cpuLimit: CpuLimit | null = null;
 
   for (;;) {
     now = monotonicMicroseconds();
@@ -117,6 +152,7 @@ export function runLoop(config: DataPlaneConfig, wake: number, handlers: LoopHan
 
     if (!isReady && preflight.run(now)) {
       isReady = true;
+      if (worker.cpuLimit > 0) cpuLimit = new CpuLimit(worker.cpuLimit, now, cpuMicroseconds());
       chores.begin(now);
       handlers.onReady(preflight.findings);
     }
@@ -130,6 +166,7 @@ export function runLoop(config: DataPlaneConfig, wake: number, handlers: LoopHan
     if (command === DRAIN && drainUntil === 0) drainUntil = now + shared.command[1]! * 1000;
     const isQuiet = datagrams?.isQuiet(now) ?? true;
     if (command === STOP || (drainUntil > 0 && isDrained(records, isQuiet, engine, now, drainUntil))) break;
+    if (cpuLimit) rest(cpuLimit);
     if (records >= ROUND) continue;
     const longest = Math.min(
       chores.wait(now),
@@ -146,11 +183,11 @@ export function runLoop(config: DataPlaneConfig, wake: number, handlers: LoopHan
   send();
   publish(shared, counters);
   requests?.count();
-  requests?.close();
-  intercepts?.close("it ended");
-  for (const injector of injectors) injector.close();
-  datagrams?.close();
-  pause.close();
+}
+
+function pin(cpu: number): void {
+  const code = pinThread(cpu);
+  if (code !== 0) throw new Error(`Cannot run on CPU ${cpu}: ${strerror(code)}`);
 }
 
 function createIntercepts(
@@ -160,7 +197,9 @@ function createIntercepts(
   { onIntercept }: LoopHandlers,
   now: number,
 ): Intercepts {
-  return new Intercepts(channel, config.paths, engine, randomBytes(COOKIE_BYTES), onIntercept, now);
+  const { worker, paths } = config;
+  const instance = randomBytes(COOKIE_BYTES);
+  return new Intercepts(channel, paths, engine, instance, worker.count > 1, onIntercept, now);
 }
 
 function createEngine(
@@ -170,6 +209,7 @@ function createEngine(
   batches: PacketBatch[],
   now: number,
 ): Engine {
+  const { worker } = config;
   return new Engine(
     {
       services: config.services.map((service) => service.routes),
@@ -183,7 +223,13 @@ function createEngine(
       ports: config.ports,
       maxSessions: config.maxSessions,
       memory: config.memory,
-      sessionBytes: config.memory * SESSION_SHARE,
+      sessionBytes: config.memory * Math.min(worker.count * SESSION_SHARE, MOST_OF_WORKER),
+      share: {
+        worker: worker.index,
+        workers: worker.count,
+        words: new Int32Array(worker.words),
+        since: worker.since,
+      },
       replicas: config.replicas,
       jitter: config.jitter,
       waitsForAnswers: config.waitsForAnswers,

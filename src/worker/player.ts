@@ -105,7 +105,7 @@ export class Player {
     const isOwed =
       (this.datagrams?.owed ?? 0) > 0 || counters[INDEX.turnsAnswered]! < counters[INDEX.turnsSent]!;
     if (isOwed) return quiet >= this.turnTimeout;
-    return counters[INDEX.active] === 0 || quiet >= LAST_LOOK;
+    return (counters[INDEX.active] === 0 && !this.datagrams?.unsettled) || quiet >= LAST_LOOK;
   }
 
   /** When the next record is to be played, us; Infinity while there is none. */
@@ -141,9 +141,7 @@ export class Player {
     const owed = config.speed === Number.POSITIVE_INFINITY ? (this.datagrams?.owed ?? 0) : 0;
     const mostBytes = Math.min(MOST_BYTES, this.memory * MEMORY_SHARE);
     const isFull =
-      this.engine.pending > MOST_PENDING ||
-      owed > MOST_OWED ||
-      counters[INDEX.memory]! > mostBytes;
+      this.engine.pending > MOST_PENDING || owed > MOST_OWED || counters[INDEX.memory]! > mostBytes;
     if (isFull) return now - this.progressAt > STALL ? STALL_READS : 0;
     if (config.rate === 0) return limit;
     const allowed = (config.rate * (now - this.beganAt)) / 1e6 + 1;

@@ -36,6 +36,8 @@ export function startThread<R, E>(
     ended.reject(error);
     worker.terminate();
   };
+  // A thread that is gone without a word; after one that has ended this changes nothing.
+  worker.addEventListener("close", () => fail("its thread ended"));
   worker.onerror = (event) => fail(event.message);
   worker.onmessage = (event: MessageEvent<FromThread<R, E>>) => {
     const message = event.data;

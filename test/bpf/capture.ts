@@ -7,6 +7,7 @@ import {
   type KernelCaptureOptions,
   loadKernelCapture,
 } from "../../src/capture/kernel.ts";
+import { ofWorker } from "../../src/capture/maps.ts";
 import { RingSet } from "../../src/capture/ring-set.ts";
 import { monotonicMicroseconds } from "../../src/native/libc.ts";
 import type { Packet } from "../../src/wire/packet.ts";
@@ -61,15 +62,31 @@ export function copyOf(packet: Packet): Captured {
   };
 }
 
+/** Everything of one worker. */
+export interface WorkerCapture {
+  control: Control;
+  requests: RingSet;
+  responses: RingSet;
+}
+
+/** What is in the rings, and gone from them then. */
+export function take(rings: RingSet): Captured[] {
+  const taken: Captured[] = [];
+  while (rings.drain((packet) => taken.push(copyOf(packet)), 64) > 0);
+  return taken;
+}
+
 export interface TestCapture {
   kernel: KernelCapture;
+  workers: WorkerCapture[];
+  /** Those of the first worker, the only one if nobody asked for more. */
   control: Control;
   flows: Flows;
   requests: RingSet;
   responses: RingSet;
-  /** Says that user space is alive. */
+  /** Says that all workers are alive. */
   beat(): void;
-  /** What is in the rings, and gone from them then. */
+  /** What is in the rings of all workers, and gone from them then. */
   takeRequests(): Captured[];
   takeResponses(): Captured[];
   /** The counters that changed since the last call, by how much. */
@@ -94,24 +111,26 @@ export function loadForTest(options: Partial<KernelCaptureOptions> = {}): TestCa
     ...options,
   };
   const kernel = loadKernelCapture(all);
-  const control = new Control(kernel.controlMap);
-  const requests = new RingSet(kernel.requestRings, kernel.requestRingBytes);
-  const responses = new RingSet(kernel.responseRings, kernel.responseRingBytes);
+  const count = all.workers ?? 1;
+  const workers = Array.from({ length: count }, (_, worker) => ({
+    control: new Control(kernel.controlMap, worker),
+    requests: new RingSet(ofWorker(kernel.requestRings, worker, count), kernel.requestRingBytes),
+    responses: new RingSet(ofWorker(kernel.responseRings, worker, count), kernel.responseRingBytes),
+  }));
+  const { control, requests, responses } = workers[0]!;
   let before = kernel.stats();
-  function take(rings: RingSet): Captured[] {
-    const taken: Captured[] = [];
-    while (rings.drain((packet) => taken.push(copyOf(packet)), 64) > 0);
-    return taken;
-  }
   return {
     kernel,
+    workers,
     control,
     flows: new Flows(kernel.flowsMap, all.paths?.length ?? 0),
     requests,
     responses,
-    beat: () => control.heartbeat(monotonicMicroseconds() / 1000),
-    takeRequests: () => take(requests),
-    takeResponses: () => take(responses),
+    beat: () => {
+      for (const worker of workers) worker.control.heartbeat(monotonicMicroseconds() / 1000);
+    },
+    takeRequests: () => workers.flatMap((worker) => take(worker.requests)),
+    takeResponses: () => workers.flatMap((worker) => take(worker.responses)),
     counted() {
       const now = kernel.stats();
       const changed = Object.entries(now).flatMap(([name, value]) => {

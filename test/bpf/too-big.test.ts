@@ -3,8 +3,9 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:tes
 import { testRun } from "../../src/native/libbpf.ts";
 import { readTooBig } from "../../src/wire/icmp.ts";
 import { Packet } from "../../src/wire/packet.ts";
-import { ACK, build, type Frame } from "./build.ts";
+import { ACK, type Frame } from "./build.ts";
 import { loadForTest, type TestCapture } from "./capture.ts";
+import { quoting } from "./quoting.ts";
 
 const PASS = -1;
 const PORT = 33000;
@@ -37,30 +38,12 @@ beforeEach(() => {
   capture.counted();
 });
 
-/** The frame of a message of type and code that quotes `quoted`, from a router. */
-function message(quoted: Frame, type: number, code: number, rest: number[]): Uint8Array {
-  const inner = build(quoted).ip.subarray(0, 60);
-  const isIpv6 = quoted.source!.includes(":");
-  const carrier = build({
-    source: isIpv6 ? "fd00::1" : "10.0.0.1",
-    destination: quoted.source!,
-    payload: 28 + inner.length - 20,
-  });
-  const { bytes } = carrier;
-  const ip = bytes.length - carrier.ip.length;
-  const icmp = ip + (isIpv6 ? 40 : 20);
-  bytes[isIpv6 ? ip + 6 : ip + 9] = isIpv6 ? 58 : 1;
-  bytes.set([type, code, 0, 0, ...rest], icmp);
-  bytes.set(inner, icmp + 8);
-  return bytes;
-}
-
 const run = (frame: Uint8Array): number => testRun(capture.kernel.responseProgram, frame).verdict;
 
 describe("a packet of ours was too big", () => {
   const cases: [string, Uint8Array, number][] = [
-    ["IPv4", message(OURS, 3, 4, [0, 0, 1300 >> 8, 1300 & 255]), 0],
-    ["IPv6", message(OURS6, 2, 0, [0, 0, 1300 >> 8, 1300 & 255]), 1],
+    ["IPv4", quoting(OURS, 3, 4, [0, 0, 1300 >> 8, 1300 & 255]), 0],
+    ["IPv6", quoting(OURS6, 2, 0, [0, 0, 1300 >> 8, 1300 & 255]), 1],
   ];
   test.each(cases)("%s", (_, frame, index) => {
     expect(run(frame)).toBe(PASS);
@@ -78,11 +61,11 @@ describe("a packet of ours was too big", () => {
 
 describe("what is left alone", () => {
   const cases: [string, Uint8Array][] = [
-    ["another flow of this host", message({ ...OURS, sourcePort: PORT + 1 }, 3, 4, [0, 0, 5, 0])],
-    ["another target", message({ ...OURS, destination: "10.0.0.8" }, 3, 4, [0, 0, 5, 0])],
-    ["port unreachable", message(OURS, 3, 3, [0, 0, 5, 0])],
-    ["an echo request", message(OURS, 8, 0, [0, 0, 5, 0])],
-    ["IPv6 time exceeded", message(OURS6, 3, 0, [0, 0, 5, 0])],
+    ["another flow of this host", quoting({ ...OURS, sourcePort: PORT + 1 }, 3, 4, [0, 0, 5, 0])],
+    ["another target", quoting({ ...OURS, destination: "10.0.0.8" }, 3, 4, [0, 0, 5, 0])],
+    ["port unreachable", quoting(OURS, 3, 3, [0, 0, 5, 0])],
+    ["an echo request", quoting(OURS, 8, 0, [0, 0, 5, 0])],
+    ["IPv6 time exceeded", quoting(OURS6, 3, 0, [0, 0, 5, 0])],
   ];
   test.each(cases)("%s", (_, frame) => {
     expect(run(frame)).toBe(PASS);

@@ -34,6 +34,7 @@ const PLAN: Plan = {
   paths: [],
   egresses: [],
   ports: [[1024, 2047]],
+  workers: { count: 1, cpus: [null], note: "" },
   intercepts: [],
   probeFrom: [],
   keepsClientPorts: false,

@@ -25,6 +25,7 @@ const host: Host = {
   exists: (path) => path.endsWith(".pcap"),
   localPorts: "32768\t60999\n",
   reservedPorts: "\n",
+  cpus: [0, 1, 2, 3],
   resolveEgress: async ({ family, bytes: target }) => {
     const text = formatAddress(target);
     if (text.startsWith("172.")) throw new Failure(`Cannot reach target "${text}": no route`, "Add one.", 3);

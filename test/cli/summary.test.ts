@@ -39,7 +39,7 @@ function account(
   for (const [name, value] of Object.entries(counters)) counted[INDEX[name as Counter]] = value;
   publish(shared, counted);
   for (const us of lag) record(shared.lag, us);
-  return takeAccount(10.04, shared, { ...NOTHING, ...capture }, USE, copies);
+  return takeAccount(10.04, [{ shared, isDead: false }], { ...NOTHING, ...capture }, USE, copies);
 }
 
 test("every counter has its field", () => {
@@ -57,6 +57,8 @@ test("every counter has its field", () => {
     oversize: 108,
     inert: 109,
     unsampled: 110,
+    abandoned: 111,
+    unread: 112,
   };
   expect(account(counters, capture)).toEqual({
     mode: "direct",
@@ -66,6 +68,8 @@ test("every counter has its field", () => {
       packets: 101,
       bytes: 102,
       lost: 103,
+      abandoned: 111,
+      unread: 112,
       pure_acks: 105,
       duplicates: 106,
       fragments: 107,
@@ -159,7 +163,7 @@ describe("for a person", () => {
     expect(text.split("\n").slice(7)).toEqual([
       "what was not copied:",
       "  3 packets found no room in the rings",
-      "    give xcopy more CPU: it did not keep up",
+      "    give xcopy more CPU (see --workers and --cpu-limit): it did not keep up",
       "  12 requests: target refused the connection",
       "    start the service on the target, or correct the port in -x",
     ]);

@@ -28,6 +28,7 @@ test("what is not given has its default", () => {
     datagramKeepalive: 120,
     noFragment: false,
     maxSessions: 262144,
+    scheduling: { workers: null, cpus: [], nice: null, cpuLimit: 0 },
     ports: null,
     part: null,
     sample: 1,
@@ -69,7 +70,8 @@ test("what is given is taken", () => {
   const intercepts =
     "-s 10.0.0.2,[2001:db8::2]:99 -s catcher -p 1234 -C 3 --key-file /k --probe-from 10.1.0.9,2001:db8::9 --compat -L";
   const trace = "-a 2.5 -I 100 -T 3 --start 5 --end 2026-01-31T22:00:00+01:00 --rate 2000/s --users 7";
-  const words = `${args} ${more} ${pace} ${intercepts} ${trace}`.split(" ");
+  const cpus = "--workers 3 --cpus 5,2-3,3 --nice idle --cpu-limit 150";
+  const words = `${args} ${more} ${pace} ${intercepts} ${trace} ${cpus}`.split(" ");
   const { transfers, pool, intercepts: found, probeFrom, ...rest } = parse(...words);
   expect(found.map(({ label, port }) => `${label} ${port}`)).toEqual([
     "10.0.0.2 1234",
@@ -106,6 +108,7 @@ test("what is given is taken", () => {
     datagramKeepalive: 300,
     noFragment: true,
     maxSessions: 1000,
+    scheduling: { workers: 3, cpus: [5, 2, 3], nice: "idle", cpuLimit: 1.5 },
     ports: [20000, 29999],
     part: { index: 3, count: 8 },
     sample: 0.125,
@@ -151,11 +154,21 @@ test.each([
   ["-n 10000", { replicas: 10000 }],
   ["-n 1 --jitter 5", { replicas: 1, jitter: 5 }],
   ["--proxy-protocol v1", { proxyProtocol: 1 }],
+  ["--workers auto", { scheduling: { workers: "auto" } }],
+  ["--workers 64 --cpus 0", { scheduling: { workers: 64, cpus: [0] } }],
+  ["--nice 19", { scheduling: { nice: 19 } }],
+  ["--cpu-limit 2.5", { scheduling: { cpuLimit: 0.025 } }],
 ])("%s", (words, options) => {
   expect(parse(...words.split(" "))).toMatchObject(options);
 });
 
 test.each([
+  ["--workers 0", 'Cannot use --workers "0": neither "auto" nor a whole number from 1 to 64'],
+  ["--workers 65", 'Cannot use --workers "65": neither "auto" nor a whole number from 1 to 64'],
+  ["--cpus 0,x", 'Cannot use --cpus "x": neither a CPU nor a range of CPUs'],
+  ["--cpus 3-2", 'Cannot use --cpus "3-2": neither a CPU nor a range of CPUs'],
+  ["--nice 20", 'Cannot use --nice "20": neither "idle" nor a whole number from 0 to 19'],
+  ["--cpu-limit 0.5", 'Cannot use --cpu-limit "0.5": not a number from 1 to 819200'],
   ["-a 0", 'Cannot use -a "0": neither "max" nor a number from 0.1 to 1000'],
   ["--start yesterday", 'Cannot use --start "yesterday": neither seconds nor a time'],
   ["--end 2026-01-31T22:00:00", 'Cannot use --end "2026-01-31T22:00:00": neither seconds nor a time'],

@@ -3,6 +3,7 @@ import { afterAll, afterEach, beforeAll, expect, setDefaultTimeout, test } from 
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { ONLINE, ONLINE6, TARGET, TARGET6 } from "../../src/demo/network.ts";
+import type { Account } from "../../src/ops/summary.ts";
 import { watchPackets } from "../support/capture.ts";
 import { createLab, type Lab } from "../support/lab.ts";
 import { startNginx } from "../support/nginx.ts";
@@ -103,7 +104,8 @@ async function startEchoes(port: number) {
   return { online: online!, target: target! };
 }
 
-const SIZES = [0, 1, 1472, 1473, 3000, 60_000, 65_000, 60_000];
+/** Those in one list follow each other closely: more of the large ones would not fit into the buffer of the target's socket. */
+const SIZES = [[0, 1, 1472, 1473, 3000], [60_000], [65_000]];
 
 async function echo(server: string, port: number, sizes: readonly number[]): Promise<string[]> {
   const client = lab.start(lab.client, [
@@ -123,16 +125,22 @@ test("copies datagrams of up to 65,000 bytes in fragments, and takes their answe
   const copy = await startCopy(lab, ["-x", transfers]);
   const strays = await watchStrays();
 
-  const echoes = [...(await echo(ONLINE, 7000, SIZES)), ...(await echo(ONLINE6, 7000, SIZES))];
-  const count = 2 * SIZES.length;
-  await copy.report("all answered", ({ udp }) => udp!.datagrams.answered === count);
+  const echoes: string[] = [];
+  for (const server of [ONLINE, ONLINE6]) {
+    for (const sizes of SIZES) {
+      echoes.push(...(await echo(server, 7000, sizes)));
+      const isAnswered = ({ udp }: Account) => udp!.datagrams.answered === echoes.length;
+      await copy.report("all answered", isAnswered);
+    }
+  }
+  const count = 2 * 7;
   const { report } = await copy.stop();
 
   expect(online()).toEqual(echoes);
   expect(target()).toEqual(echoes);
   expect(await strays()).toEqual({ client: NONE, online: NONE });
   expect(report.udp!.datagrams).toMatchObject({ captured: count, sent: count, answered: count });
-  expect(report.udp!.sent.fragmented).toBe(11);
+  expect(report.udp!.sent.fragmented).toBe(9);
   expect(report.udp!.fragments).toMatchObject({ incomplete: 0, overlapping: 0 });
   expect(datagramFaultsOf(copy.reports())).toEqual([]);
 });
@@ -158,32 +166,29 @@ test("replays a recording of fragments that are out of order, without those of w
     file,
     "-U",
     "--immediate-mode",
+    "-s",
+    "2000",
     "udp and dst host 10.1.0.1",
   ]);
   await tcpdump.line(/^tcpdump: listening/);
-  await echo(ONLINE, 7000, [100, 3000, 20_000, 60_000]);
-  // One packet, then 3, 14 and 41 fragments: of the third datagram one is lost, the others come the wrong way round.
-  await until("tcpdump has written all", () => readPcap(file).length === 2 + 3 + 14 + 41);
+  await echo(ONLINE, 7000, [100, 3000, 5000, 20_000]);
+  // One packet, then 3, 4 and 14 fragments: of the third datagram one is lost, the others come the wrong way round.
+  await until("tcpdump has written all", () => readPcap(file).length === 2 + 3 + 4 + 14);
   await tcpdump.stop("SIGINT");
   const records = readPcap(file);
   const [first, ...rest] = records.slice(1);
-  const kept = [
-    first!,
-    ...rest.slice(0, 3).reverse(),
-    ...rest.slice(3, 12),
-    ...rest.slice(13, 17),
-    ...rest.slice(17).reverse(),
-  ];
+  const [second, third, fourth] = [rest.slice(0, 3), rest.slice(3, 7), rest.slice(7)];
+  const kept = [first!, ...second.reverse(), ...third.toSpliced(1, 1), ...fourth.reverse()];
   writeFileSync(file, Buffer.concat([records[0]!, ...kept]));
 
-  const copy = await startCopy(lab, ["-i", file, "-x", `udp:7000-${TARGET}`, "-a", "max", "-T", "3"]);
+  const copy = await startCopy(lab, ["-i", file, "-x", `udp:7000-${TARGET}`, "-a", "max", "-T", "2"]);
   await copy.running.exited;
   const report = copy.reports().at(-1)!;
-  const expected = online().filter((line) => !line.startsWith("20000 "));
-  await until("the target has said all", () => target().length >= 9);
-  expect(target()).toEqual([...expected, ...expected, ...expected]);
-  expect(report.udp!.datagrams).toMatchObject({ captured: 9, sent: 9, answered: 9, dropped: 0 });
-  expect(report.trace).toMatchObject({ fragments_incomplete: 3 });
+  const expected = online().filter((line) => !line.startsWith("5000 "));
+  await until("the target has said all", () => target().length >= 6);
+  expect(target()).toEqual([...expected, ...expected]);
+  expect(report.udp!.datagrams).toMatchObject({ captured: 6, sent: 6, answered: 6, dropped: 0 });
+  expect(report.trace).toMatchObject({ fragments_incomplete: 2 });
 });
 
 /** The header of a pcap file, then its records, each with its own header. */

@@ -19,15 +19,20 @@ export interface Copy {
   stop(signal?: NodeJS.Signals): Promise<{ code: number; report: Account }>;
 }
 
+export interface CopyStart {
+  /** Seconds between two reports. */
+  interval?: number;
+  namespace?: string;
+  /** What is run instead of the executable under test, and with what else in its environment. */
+  command?: string[];
+  env?: Record<string, string>;
+}
+
 /**
  * Starts `xcopy copy --json` with these arguments, on the online host or in another namespace, and resolves when it
  * copies. It reports every `interval` seconds.
  */
-export async function startCopy(
-  lab: Lab,
-  args: string[],
-  options: { interval?: number; namespace?: string } = {},
-): Promise<Copy> {
+export async function startCopy(lab: Lab, args: string[], options: CopyStart = {}): Promise<Copy> {
   const copy = launchCopy(lab, args, options);
   await copy.running.line(/^copying /);
   return copy;
@@ -37,10 +42,10 @@ export async function startCopy(
 export function launchCopy(
   lab: Lab,
   args: string[],
-  { interval = 0.1, namespace = lab.online }: { interval?: number; namespace?: string } = {},
+  { interval = 0.1, namespace = lab.online, command = [XCOPY], env }: CopyStart = {},
 ): Copy {
   const options = ["--json", "--stats-interval", `${interval}`];
-  const running = lab.start(namespace, [XCOPY, "copy", ...options, ...args]);
+  const running = lab.start(namespace, [...command, "copy", ...options, ...args], env);
   const parsed: Account[] = [];
   const reports = () => {
     for (const line of running.output.slice(parsed.length)) parsed.push(JSON.parse(line));

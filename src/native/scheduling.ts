@@ -1,0 +1,80 @@
+/** On which CPUs and with which priority the kernel runs the threads of this process. */
+
+import { dlopen, FFIType } from "bun:ffi";
+import { readdirSync, readFileSync } from "node:fs";
+import { address, errno } from "./libc.ts";
+
+const i32 = FFIType.i32;
+const pointer = FFIType.ptr;
+
+const lib = dlopen("libc.so.6", {
+  sched_setaffinity: { args: [i32, FFIType.u64_fast, pointer], returns: i32 },
+  sched_setscheduler: { args: [i32, i32, pointer], returns: i32 },
+  setpriority: { args: [i32, i32, i32], returns: i32 },
+}).symbols;
+
+const PRIO_PROCESS = 0;
+const SCHED_IDLE = 5;
+/** CPUs that a mask has room for. */
+export const MOST_CPUS = 8192;
+
+/** Threads of this process; those that one of them makes later are as it is. */
+function threads(): number[] {
+  return readdirSync("/proc/self/task").map(Number);
+}
+
+/** Calls for each thread; 0, or errno of the first that failed. A thread that has just ended does not matter. */
+function forEachThread(call: (thread: number) => number): number {
+  const ESRCH = 3;
+  for (const thread of threads()) {
+    if (call(thread) === 0) continue;
+    const code = errno();
+    if (code !== ESRCH) return code;
+  }
+  return 0;
+}
+
+function maskOf(cpus: readonly number[]): Uint8Array {
+  const mask = new Uint8Array(new ArrayBuffer(MOST_CPUS / 8));
+  for (const cpu of cpus) mask[cpu >> 3]! |= 1 << (cpu & 7);
+  return mask;
+}
+
+/** Lets the calling thread run only on this CPU. Returns 0 or errno. */
+export function pinThread(cpu: number): number {
+  const mask = maskOf([cpu]);
+  return lib.sched_setaffinity(0, mask.length, address(mask)) === 0 ? 0 : errno();
+}
+
+/** Lets this process run only on these CPUs. Returns 0 or errno. */
+export function pinProcess(cpus: readonly number[]): number {
+  const mask = maskOf(cpus);
+  return forEachThread((thread) => lib.sched_setaffinity(thread, mask.length, address(mask)));
+}
+
+/** Gives this process a nice value, -20 to 19 (setpriority(2): each thread has its own). Returns 0 or errno. */
+export function setNice(nice: number): number {
+  return forEachThread((thread) => lib.setpriority(PRIO_PROCESS, thread, nice));
+}
+
+/** Lets this process run only where nothing else wants to (SCHED_IDLE of sched(7)). Returns 0 or errno. */
+export function setIdle(): number {
+  const parameters = new Int32Array(new ArrayBuffer(4));
+  return forEachThread((thread) => lib.sched_setscheduler(thread, SCHED_IDLE, address(parameters)));
+}
+
+/** The CPUs that this process may run on and that are online, in order. */
+export function usableCpus(): number[] {
+  const status = readFileSync("/proc/self/status", "utf8");
+  const allowed = parseCpuList(/^Cpus_allowed_list:\s*(\S+)$/m.exec(status)?.[1] ?? "0");
+  const online = new Set(parseCpuList(readFileSync("/sys/devices/system/cpu/online", "utf8").trim()));
+  return allowed.filter((cpu) => online.has(cpu));
+}
+
+/** `0-3,8` as the kernel writes it. */
+function parseCpuList(text: string): number[] {
+  return text.split(",").flatMap((part) => {
+    const [first, last = first] = part.split("-").map(Number) as [number, number?];
+    return Array.from({ length: last - first + 1 }, (_, index) => first + index);
+  });
+}

@@ -1,0 +1,62 @@
+/** What workers leave behind: those that died while others go on, and what nobody had read when all had ended. */
+import { Control } from "../capture/control.ts";
+import { RingSet } from "../capture/ring-set.ts";
+import { releaseSessions } from "../engine/share.ts";
+import { monotonicMicroseconds } from "../native/libc.ts";
+import type { DataPlaneConfig } from "./config.ts";
+import { viewShared } from "./shared.ts";
+import type { WorkerView } from "./totals.ts";
+
+/** Records per look at rings that nobody else reads. */
+const ROUND = 65536;
+
+export class Deaths {
+  /** Of all workers, by index. */
+  readonly views: WorkerView[];
+  /** Captured packets that nobody had read when the worker had ended as it should. */
+  unread = 0;
+  private readonly rings: RingSet[] = [];
+  private abandonedSoFar = 0;
+
+  constructor(private readonly configs: readonly DataPlaneConfig[]) {
+    this.views = configs.map(({ shared }) => ({ shared: viewShared(shared), isDead: false }));
+  }
+
+  get any(): boolean {
+    return this.views.some(({ isDead }) => isDead);
+  }
+
+  /** A worker has died: the kernel captures nothing for it any more, and others may have the sessions that it had. */
+  add(worker: number): void {
+    const config = this.configs[worker]!;
+    this.views[worker]!.isDead = true;
+    new Control(config.controlMap, worker).close(monotonicMicroseconds() / 1000);
+    releaseSessions(new Int32Array(config.worker.words), worker);
+    this.rings.push(...ringsOf(config));
+  }
+
+  /** Captured packets that a worker had not read when it died. */
+  countAbandoned(): number {
+    for (const rings of this.rings) this.abandonedSoFar += drain(rings);
+    return this.abandonedSoFar;
+  }
+
+  /** All workers have ended, as they should or before: counts what they leave. */
+  finish(): void {
+    for (const [worker, { isDead }] of this.views.entries()) {
+      if (isDead) continue;
+      for (const rings of ringsOf(this.configs[worker]!)) this.unread += drain(rings);
+    }
+  }
+}
+
+/** None where requests come from elsewhere. */
+function ringsOf({ source }: DataPlaneConfig): RingSet[] {
+  return source?.kind === "rings" ? [new RingSet(source.rings, source.ringBytes)] : [];
+}
+
+function drain(rings: RingSet): number {
+  let all = 0;
+  for (let count = ROUND; count === ROUND; all += count) count = rings.drain(() => {}, ROUND);
+  return all;
+}

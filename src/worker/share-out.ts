@@ -1,0 +1,50 @@
+/** What each worker gets of what all of them are told. */
+import { ofWorker } from "../capture/maps.ts";
+import type { SourceConfig } from "../capture/source.ts";
+import { shareWords } from "../engine/share.ts";
+import { monotonicMicroseconds } from "../native/libc.ts";
+import { workerOfPort } from "../wire/shard.ts";
+import type { DatagramsConfig, DataPlaneConfig } from "./config.ts";
+import { createDatagramShared } from "./datagram-shared.ts";
+import { createShared } from "./shared.ts";
+
+/** What all workers are told; rings and memory are those of all together. */
+export type WholeConfig = Omit<DataPlaneConfig, "worker" | "shared" | "datagrams"> & {
+  datagrams: Omit<DatagramsConfig, "shared"> | null;
+};
+
+/** Whether each of so many workers has a port of its own in these ranges, [first, last] each. */
+export function haveOwnPorts(ports: readonly (readonly [number, number])[], workers: number): boolean {
+  const owners = new Set<number>();
+  for (const [first, last] of ports) {
+    for (let port = first; port <= Math.min(last, first + workers - 1); port++) {
+      owners.add(workerOfPort(port, workers));
+    }
+  }
+  return owners.size === workers;
+}
+
+/** Sockets are read by one worker only. */
+function sourceOf(source: SourceConfig | null, worker: number, workers: number): SourceConfig | null {
+  return source?.kind === "rings" ? { ...source, rings: ofWorker(source.rings, worker, workers) } : source;
+}
+
+/** A configuration for each worker; `cpus`: by worker the CPU it runs on, or null; `cpuLimit`: as in WorkerConfig. */
+export function shareOut(
+  whole: WholeConfig,
+  cpus: readonly (number | null)[],
+  cpuLimit: number,
+): DataPlaneConfig[] {
+  const count = cpus.length;
+  const words = new SharedArrayBuffer(4 * shareWords(count));
+  const since = monotonicMicroseconds();
+  return cpus.map((cpu, index) => ({
+    ...whole,
+    worker: { index, count, cpu, cpuLimit, words, since },
+    source: sourceOf(whole.source, index, count),
+    responseRings: ofWorker(whole.responseRings, index, count),
+    datagrams: whole.datagrams && { ...whole.datagrams, shared: createDatagramShared() },
+    memory: Math.floor(whole.memory / count),
+    shared: createShared(),
+  }));
+}

@@ -1,0 +1,126 @@
+/** Several data planes as one: they begin together, are told to end together, and go on without one that dies. */
+import type { DataPlaneConfig } from "./config.ts";
+import type { InterceptState } from "./intercepts.ts";
+import type { Findings, ProbeResult } from "./preflight.ts";
+import { type DataPlane, startDataPlane } from "./start.ts";
+
+export interface WorkersHandlers {
+  /** An intercept came or went; with several workers, as soon as one has lost it, and when all have it again. */
+  onIntercept(state: InterceptState): void;
+  /** A worker has died in the middle of it; `othersGoOn`: it was not the last one. */
+  onDeath(worker: number, error: Error, othersGoOn: boolean): void;
+}
+
+/** The worse a result, the further behind; what one worker has found holds for all. */
+const SEVERITY: ProbeResult["result"][] = ["answered", "refused", "held", "silent"];
+
+/** Of the same path, by different workers. */
+function worstProbe(probes: ProbeResult[]): ProbeResult {
+  const worst = probes.reduce((one, other) =>
+    SEVERITY.indexOf(other.result) > SEVERITY.indexOf(one.result) ? other : one,
+  );
+  return { ...worst, facts: probes.flatMap(({ facts }) => facts) };
+}
+
+function worstState(states: InterceptState[]): InterceptState {
+  const worst = states.find(({ isRefused }) => isRefused) ?? states.find(({ up }) => !up) ?? states[0]!;
+  return { ...worst, welcome: worst.welcome ?? states.find(({ welcome }) => welcome)?.welcome ?? null };
+}
+
+/** What all have found, as if it were one. */
+export function mergeFindings(all: Findings[]): Findings {
+  const [first] = all as [Findings, ...Findings[]];
+  if (all.length === 1) return first;
+  return {
+    probes: first.probes.map((_, path) => worstProbe(all.map(({ probes }) => probes[path]!))),
+    intercepts: first.intercepts.map((_, index) =>
+      worstState(all.map(({ intercepts }) => intercepts[index]!)),
+    ),
+    registersAll: all.some(({ registersAll }) => registersAll),
+  };
+}
+
+/** Makes one story of what several workers tell of the intercepts; `notify` is told it. */
+export class InterceptStories {
+  /** By intercept and worker. */
+  private readonly states: InterceptState[][] = [];
+  /** By intercept: the worker that said that it is away, or none. */
+  private readonly teller: (number | undefined)[] = [];
+
+  constructor(
+    private readonly workers: number,
+    private readonly notify: (state: InterceptState) => void,
+  ) {}
+
+  take(worker: number, state: InterceptState): void {
+    const { index } = state;
+    this.states[index] ??= [];
+    const states = this.states[index]!;
+    states[worker] = state;
+    if (!state.up) {
+      this.teller[index] ??= worker;
+      if (this.teller[index] === worker) this.notify(state);
+      return;
+    }
+    if (states.filter(({ up }) => up).length < this.workers) return;
+    this.teller[index] = undefined;
+    this.notify(state);
+  }
+
+  /** Nothing is heard of this worker any more. */
+  forget(worker: number): void {
+    for (const [index, states] of this.states.entries()) {
+      if (!states) continue;
+      const last = states[worker];
+      if (last && !last.up && this.teller[index] === worker) this.teller[index] = undefined;
+      const other = states.find((state, of) => of !== worker && state);
+      if (other) states[worker] = { ...other, up: true };
+    }
+  }
+}
+
+/**
+ * Starts a worker for each configuration, the first with index 0. As `startDataPlane`; `ready` rejects when one could not
+ * start, `ended` when the last of them has died.
+ */
+export function startWorkers(
+  configs: readonly DataPlaneConfig[],
+  { onIntercept, onDeath }: WorkersHandlers,
+): DataPlane {
+  const stories = new InterceptStories(configs.length, onIntercept);
+  const planes = configs.map((config, worker) =>
+    startDataPlane(config, (state) => stories.take(worker, state)),
+  );
+  let isReady = false;
+  let alive = planes.length;
+  const endOf = async (plane: DataPlane, worker: number): Promise<void> => {
+    try {
+      await plane.ended;
+    } catch (error) {
+      alive--;
+      if (!isReady) {
+        for (const other of planes) other.stop();
+        throw error;
+      }
+      stories.forget(worker);
+      onDeath(worker, error as Error, alive > 0);
+      if (alive === 0) throw error;
+    }
+  };
+  const ended = Promise.all(planes.map(endOf)).then(() => {});
+  // Whoever waits for the other only must not die of it.
+  ended.catch(() => {});
+  return {
+    ready: Promise.all(planes.map(({ ready }) => ready)).then((all) => {
+      isReady = true;
+      return mergeFindings(all);
+    }),
+    ended,
+    drain(ms) {
+      for (const plane of planes) plane.drain(ms);
+    },
+    stop() {
+      for (const plane of planes) plane.stop();
+    },
+  };
+}
