@@ -9,6 +9,7 @@ const SRC = join(import.meta.dir, "../src");
 const MAY_IMPORT: Record<string, string[]> = {
   "": ["commands"],
   commands: [
+    "datagram",
     "ops",
     "demo",
     "worker",

@@ -21,6 +21,7 @@ import { Failure } from "../native/failure.ts";
 import { links } from "../native/netlink.ts";
 import { usableCpus } from "../native/scheduling.ts";
 import type { EgressConfig, PathConfig } from "../worker/config.ts";
+import { datagramNotes } from "./datagram-notes.ts";
 import { localTest } from "./local.ts";
 import { requirePrivileges } from "./privileges.ts";
 import { planWorkers, type WorkerPlan } from "./worker-plan.ts";
@@ -273,6 +274,7 @@ export async function makePlan(options: CopyOptions, host: Host): Promise<Plan> 
       2,
     );
   }
+  if (datagrams) warnings.push(...datagramNotes(options));
   const intercepts = await resolveIntercepts(options.intercepts, host.lookup);
   const fromClients = intercepts.length > 0 && options.pool.length === 0;
   if (fromClients) {

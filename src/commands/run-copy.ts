@@ -18,6 +18,7 @@ import { startWorkers } from "../worker/workers.ts";
 import { openCapture } from "./capture.ts";
 import { carriedLibraries } from "./carried.ts";
 import { claimPorts } from "./claim.ts";
+import { watchQuic } from "./datagram-notes.ts";
 import { liveInput, type RequestInput, recordedInput } from "./input.ts";
 import { judgeFindings } from "./judge.ts";
 import { dataPlaneConfig, loadKernel } from "./load.ts";
@@ -231,6 +232,7 @@ async function copy(
     return takeAccount(seconds, deaths.views, capture, use, copies, path, datagrams);
   };
   watch.start();
+  const endQuic = watchQuic(datagrams, log);
   const endReport = report(options, status, take, renderStatus);
   let hasEnded = false;
   const noteEnd = () => {
@@ -250,6 +252,7 @@ async function copy(
   if (deaths.any) exitCode = 1;
   if (hasEnded) deaths.finish();
   endReport();
+  endQuic();
   const account = take();
   for (const { message, fix } of await failuresOf(source, stop)) {
     log.error(`${message}\n${fix}`);
