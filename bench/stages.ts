@@ -54,19 +54,24 @@ function measureResponse(capture: TestCapture): number[] {
 /** ns per record that is read in place and looked at. */
 function measureRing(capture: TestCapture): number[] {
   let seq = 1;
+  let sum = 0;
   return Array.from({ length: runs + 3 }, () => {
     let read = 0;
     let took = 0;
     for (let fill = 0; fill < 10; fill++) {
       for (let packet = 0; packet < 1500; packet++) {
         capture.beat();
-        const { bytes } = build({ destinationPort: 80, seq: (seq += 200), flags: PSH | ACK, payload: 200 });
+        const { bytes } = build({ destinationPort: 80, seq, flags: PSH | ACK, payload: 200 });
+        seq += 200;
         testRun(capture.kernel.requestProgram, bytes, {}, 1);
       }
       const began = Bun.nanoseconds();
-      read += capture.requests.drain((packet) => (seq += packet.length & 0), 4096);
+      read += capture.requests.drain((packet) => {
+        sum += packet.length;
+      }, 4096);
       took += Bun.nanoseconds() - began;
     }
+    if (sum === 0) throw new Error("Cannot measure: nothing was read");
     return took / read;
   }).slice(3);
 }

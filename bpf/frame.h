@@ -42,6 +42,7 @@ static __always_inline enum parsed parse_frame4(struct xdp_md *frame, struct seg
     segment->family = AF_INET;
     segment->length = bpf_ntohs(ip->tot_len);
     segment->tcp_offset = ip->ihl * 4;
+    segment->id = bpf_ntohs(ip->id);
     return SEGMENT;
 }
 
@@ -74,7 +75,7 @@ static __always_inline enum parsed parse_frame6(struct xdp_md *frame, struct seg
     return next == IPPROTO_TCP ? SEGMENT : OTHER;
 }
 
-/* As `parse`, without sequence numbers; offsets are from the IP header, `ip` from the frame. */
+/* As `parse`; offsets are from the IP header, `ip` from the frame. */
 static __always_inline enum parsed parse_frame(struct xdp_md *frame, struct segment *segment) {
     __builtin_memset(segment, 0, sizeof(*segment));
     segment->ip = ETH_HLEN;
@@ -96,6 +97,11 @@ static __always_inline enum parsed parse_frame(struct xdp_md *frame, struct segm
     const struct tcphdr *tcp = look(frame, segment->ip + segment->tcp_offset, sizeof(*tcp));
     if (!tcp)
         return OTHER;
+    segment->source_port = tcp->source;
+    segment->destination_port = tcp->dest;
+    segment->seq = bpf_ntohl(tcp->seq);
+    segment->ack = bpf_ntohl(tcp->ack_seq);
+    segment->flags = ((const __u8 *)tcp)[13];
     segment->payload_offset = segment->tcp_offset + tcp->doff * 4;
     return tcp->doff < 5 || segment->payload_offset > segment->length ? OTHER : SEGMENT;
 }

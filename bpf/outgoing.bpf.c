@@ -73,7 +73,7 @@ int xcopy_outgoing(struct __sk_buff *skb) {
         add(DUPLICATES, 1);
         return PASS;
     }
-    struct record header = whole_record(skb, &segment, *index | OUTGOING, now_us);
+    struct record header = whole_record(&segment, *index | OUTGOING, now_us, skb->ifindex);
     int result = put_whole(skb, &header, &segment, ONLY_WORKER);
     if (result < 0) {
         add(RESPONSE_RING_FULL, 1);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-3-Clause */
 /*
  * On the ingress of every interface of the online host (or on the egress of a client's): copies
- * what clients send to the services into the rings. Never drops and never changes a packet.
+ * what clients send to the services into the rings. Never drops and never changes a packet. One
+ * program for tc, and one for XDP.
  */
 #include <linux/bpf.h>
 #include <linux/if_packet.h>
@@ -11,11 +12,13 @@
 
 #include "datagram-request.h"
 #include "duplicate.h"
+#include "frame.h"
 #include "glance.h"
 #include "parse.h"
 #include "service.h"
 #include "settings.h"
 #include "state.h"
+#include "whole-frame.h"
 #include "whole.h"
 
 #define ACK_SLOTS 65536
@@ -39,13 +42,6 @@ struct {
     __type(key, __u32);
     __type(value, struct ack_seen);
 } acks SEC(".maps");
-
-static __always_inline __u32 *find_service(struct __sk_buff *skb, const struct segment *segment,
-                                           const struct addresses *addresses) {
-    struct service key = {.port = segment->destination_port, .family = segment->family};
-    return look_up_service(&key, addresses->destination,
-                           requests_leave || skb->pkt_type == PACKET_HOST);
-}
 
 /* Remembers a pure ACK, or a SYN. Whether the ACK is the one that ends a handshake. */
 static __always_inline int remember_ack(const struct segment *segment, __u32 hash, __u32 now_us) {
@@ -74,6 +70,59 @@ static __always_inline __u32 think_time(const struct segment *segment, __u32 has
     return now_us - seen->time_us;
 }
 
+/* Whether a segment is a request to capture, and the record of it; counts why not. */
+static __always_inline int is_wanted(const struct segment *segment,
+                                     const struct addresses *addresses, int is_to_host,
+                                     __u32 ifindex, __u32 worker, struct record *header) {
+    struct service key = {.port = segment->destination_port, .family = segment->family};
+    __u32 *index = look_up_service(&key, addresses->destination, is_to_host);
+    if (!index)
+        return 0;
+    __u64 now_us = bpf_ktime_get_ns() / 1000;
+    if (!alive(now_us, worker)) {
+        count_inert(worker);
+        return 0;
+    }
+    if (segment->length > MAX_CAPTURE) {
+        add(OVERSIZE, 1);
+        return 0;
+    }
+    __u32 hash = flow_hash(segment, addresses);
+    if (is_left_out(hash, worker)) {
+        add(UNSAMPLED, 1);
+        return 0;
+    }
+    if (segment->length == segment->payload_offset &&
+        !(segment->flags & (FLAG_SYN | FLAG_FIN | FLAG_RST)) &&
+        !remember_ack(segment, hash, now_us)) {
+        if (!keep_acks) {
+            add(PURE_ACKS, 1);
+            return 0;
+        }
+    }
+    if (is_duplicate(segment, hash, ifindex, now_us)) {
+        add(DUPLICATES, 1);
+        return 0;
+    }
+    if (segment->flags & FLAG_SYN)
+        remember_ack(segment, hash, now_us);
+    *header = whole_record(segment, *index, now_us, ifindex);
+    header->think_us = think_time(segment, hash, now_us);
+    return 1;
+}
+
+/* Counts what became of a record. */
+static __always_inline void count_request(int result, const struct segment *segment) {
+    if (result < 0) {
+        add(REQUEST_RING_FULL, 1);
+    } else if (result) {
+        add(UNREADABLE, 1);
+    } else {
+        add(REQUESTS_CAPTURED, 1);
+        add(REQUEST_BYTES, segment->length);
+    }
+}
+
 SEC("tc")
 int xcopy_request(struct __sk_buff *skb) {
     struct segment segment;
@@ -93,50 +142,32 @@ int xcopy_request(struct __sk_buff *skb) {
     struct addresses addresses;
     if (read_addresses(skb, &segment, &addresses))
         return PASS;
-    __u32 *index = find_service(skb, &segment, &addresses);
-    if (!index)
-        return PASS;
-    __u64 now_us = bpf_ktime_get_ns() / 1000;
+    struct record header;
     __u32 worker = worker_of_client(&addresses, segment.source_port);
-    if (!alive(now_us, worker)) {
-        count_inert(worker);
-        return PASS;
-    }
-    if (segment.length > MAX_CAPTURE) {
-        add(OVERSIZE, 1);
-        return PASS;
-    }
-    __u32 hash = flow_hash(&segment, &addresses);
-    if (is_left_out(hash, worker)) {
-        add(UNSAMPLED, 1);
-        return PASS;
-    }
-    if (segment.length == segment.payload_offset &&
-        !(segment.flags & (FLAG_SYN | FLAG_FIN | FLAG_RST)) &&
-        !remember_ack(&segment, hash, now_us)) {
-        if (!keep_acks) {
-            add(PURE_ACKS, 1);
-            return PASS;
-        }
-    }
-    if (is_duplicate(&segment, hash, skb->ifindex, now_us)) {
-        add(DUPLICATES, 1);
-        return PASS;
-    }
-    if (segment.flags & FLAG_SYN)
-        remember_ack(&segment, hash, now_us);
-    struct record header = whole_record(skb, &segment, *index, now_us);
-    header.think_us = think_time(&segment, hash, now_us);
-    int result = put_whole(skb, &header, &segment, worker);
-    if (result < 0) {
-        add(REQUEST_RING_FULL, 1);
-    } else if (result) {
-        add(UNREADABLE, 1);
-    } else {
-        add(REQUESTS_CAPTURED, 1);
-        add(REQUEST_BYTES, segment.length);
-    }
+    int is_to_host = requests_leave || skb->pkt_type == PACKET_HOST;
+    if (is_wanted(&segment, &addresses, is_to_host, skb->ifindex, worker, &header))
+        count_request(put_whole(skb, &header, &segment, worker), &segment);
     return PASS;
+}
+
+/* In front of everything else, before GRO: packets as the wire has them, and without a mark. */
+SEC("xdp.frags")
+int xcopy_request_xdp(struct xdp_md *frame) {
+    struct segment segment;
+    enum parsed parsed = parse_frame(frame, &segment);
+    if (parsed == FRAGMENT)
+        add(FRAGMENTS, 1);
+    if (parsed != SEGMENT || !port_matches(segment.destination_port))
+        return XDP_PASS;
+    struct addresses addresses;
+    if (read_frame_addresses(frame, &segment, &addresses))
+        return XDP_PASS;
+    struct record header;
+    __u32 worker = worker_of_client(&addresses, segment.source_port);
+    if (is_wanted(&segment, &addresses, is_to_interface(frame), frame->ingress_ifindex, worker,
+                  &header))
+        count_request(put_whole_frame(frame, &header, &segment, worker), &segment);
+    return XDP_PASS;
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

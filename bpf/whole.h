@@ -57,9 +57,8 @@ static __always_inline int put_packet(struct __sk_buff *skb, void *ring, __u32 w
     return 1;
 }
 
-static __always_inline struct record whole_record(const struct __sk_buff *skb,
-                                                  const struct segment *segment, __u32 index,
-                                                  __u64 now_us) {
+static __always_inline struct record whole_record(const struct segment *segment, __u32 index,
+                                                  __u64 now_us, __u32 ifindex) {
     return (struct record){
         .time_us = now_us,
         .think_us = THINK_UNKNOWN,
@@ -68,7 +67,7 @@ static __always_inline struct record whole_record(const struct __sk_buff *skb,
         .tcp_offset = segment->tcp_offset,
         .payload_offset = segment->payload_offset,
         .index = index,
-        .ifindex = skb->ifindex,
+        .ifindex = ifindex,
     };
 }
 

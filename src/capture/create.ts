@@ -1,6 +1,7 @@
 import type { Control } from "./control.ts";
 import { RingSet } from "./ring-set.ts";
 import { PacketSource } from "./socket/packet-source.ts";
+import { PcapSource } from "./socket/pcap-source.ts";
 import { RawSource } from "./socket/raw-source.ts";
 import type { RequestSource, SourceConfig } from "./source.ts";
 
@@ -13,5 +14,7 @@ export function createSource(config: SourceConfig, control: Control): RequestSou
       return new PacketSource(config, control);
     case "raw":
       return new RawSource(config, control);
+    case "pcap":
+      return new PcapSource(config, control);
   }
 }

@@ -2,11 +2,13 @@
 import type { CarriedLibrary } from "../native/carried.ts";
 import { BpfObject, fillArrayOfMaps, openLibbpf, updateMap } from "../native/libbpf.ts";
 import { libc } from "../native/libc.ts";
+import { type Link, links } from "../native/netlink.ts";
 import { Attachments, type Hook } from "./attachments.ts";
 import type { Kind } from "./clsact.ts";
 import { KERNEL_COUNTERS, type KernelCounter, type KernelStats, readStats } from "./counters.ts";
 import { addressKey, createRings, fillPorts, settings, setWorkers, words } from "./maps.ts";
 import type { KernelService } from "./services.ts";
+import { XdpLinks, type XdpMode } from "./xdp-links.ts";
 
 export { type Hook, KERNEL_COUNTERS, type KernelCounter, type KernelStats };
 
@@ -19,6 +21,12 @@ export interface KernelPath {
   /** Default `tcp`. */
   transport?: "tcp" | "udp";
 }
+
+/**
+ * Where requests are captured: tcx and clsact behind GRO, the others in front of it, on Ethernet interfaces; on others tcx or
+ * clsact take their place.
+ */
+export type RequestHook = Hook | "xdp" | "xdp-generic";
 
 export interface KernelCaptureOptions {
   /** The bytes of request.bpf.o and response.bpf.o. */
@@ -39,8 +47,8 @@ export interface KernelCaptureOptions {
   /** Bytes of each ring: powers of two, at least 4096. Requests of up to 64 KiB need at least 131072. */
   requestRingBytes: number;
   responseRingBytes: number;
-  /** `auto`: tcx where the kernel has it. */
-  hook: "auto" | Hook;
+  /** `auto`: tcx where the kernel has it. Responses never come by XDP. */
+  hook: "auto" | RequestHook;
   /** What to load where the host has no libbpf: see `openLibbpf`. */
   libraries?: CarriedLibrary[];
 }
@@ -60,13 +68,21 @@ export interface KernelCapture {
   readonly flowsMap: number;
   /** Descriptors of the programs, -1 for what was left out. */
   readonly requestProgram: number;
+  readonly requestXdpProgram: number;
   readonly responseProgram: number;
-  /** What is or will be attached: tcx links end with the process, clsact filters are removed by `detach`. */
+  /** What is or will be attached: tcx and XDP links end with the process, clsact filters are removed by `detach`. */
   readonly hook: Hook;
+  /** Whether requests on an interface are captured by XDP. */
+  usesXdp(ifindex: number): boolean;
+  /** In what mode, once it is attached. */
+  xdpModeOn(ifindex: number): XdpMode | undefined;
+  /** XDP has to know which MAC addresses interfaces have now: those that it is attached to. */
+  learnMacs(): void;
   /**
    * Attach to the ingress of these interfaces of the network namespace of the calling thread. On an interface that has
    * both, responses come first, in whatever order these are called. Both throw a Failure: 2 for an interface that is not
-   * there, 4 without privilege, 5 where the kernel cannot. `program` is a filter in front of `requestProgram`.
+   * there, 3 where somebody else's XDP program is, 4 without privilege, 5 where the kernel cannot. `program` is a filter in
+   * front of `requestProgram` or `requestXdpProgram`, as `usesXdp` says.
    */
   attachRequests(ifindexes: number[], program?: number): void;
   attachResponses(ifindexes: number[]): void;
@@ -79,6 +95,8 @@ export interface KernelCapture {
   detach(): void;
 }
 
+/** ARPHRD_ETHER; loopback has another type. */
+const ETHERNET = 1;
 const FLOW_WORDS_PER_PATH = 65536 / 64;
 
 /**
@@ -91,19 +109,24 @@ export function loadKernelCapture(options: KernelCaptureOptions): KernelCapture 
   const request = services && new BpfObject("request", options.requestObject);
   const response = paths && new BpfObject("response", options.responseObject);
   const rings: number[] = [];
-  const attachments = new Attachments(options.hook);
+  const isXdp = options.hook === "xdp" || options.hook === "xdp-generic";
+  const attachments = new Attachments(isXdp ? "auto" : (options.hook as "auto" | Hook));
+  const xdp = new XdpLinks(options.hook === "xdp-generic");
+  const present = () => links().filter(({ hardwareType }) => hardwareType === ETHERNET);
 
   let open = true;
   function closeAll(): void {
     if (!open) return;
     open = false;
     attachments.detach();
+    xdp.close();
     for (const fd of rings) libc.close(fd);
     request?.close();
     response?.close();
   }
 
   try {
+    if (!isXdp) request?.leaveOut("xcopy_request_xdp");
     const { workers = 1 } = options;
     for (const object of [request, response]) if (object) setWorkers(object, workers);
     const requestRings = request ? createRings(request, options.requestRingBytes, rings, workers) : [];
@@ -117,8 +140,13 @@ export function loadKernelCapture(options: KernelCaptureOptions): KernelCapture 
     const owner = (request ?? response)!;
     const countersMap = owner.mapFd("counters");
     const requestProgram = request?.programFd("xcopy_request") ?? -1;
+    const requestXdpProgram = isXdp ? request!.programFd("xcopy_request_xdp") : -1;
     const responseProgram = response?.programFd("xcopy_response") ?? -1;
     const direction: Kind = options.isOutgoing ? "leaving" : "request";
+    const usesXdp = (ifindex: number) => isXdp && present().some((link) => link.ifindex === ifindex);
+    const learnMacs = () => {
+      if (isXdp) fillMacs(request!, present());
+    };
     return {
       requestRings,
       responseRings,
@@ -127,21 +155,31 @@ export function loadKernelCapture(options: KernelCaptureOptions): KernelCapture 
       controlMap: owner.mapFd("control"),
       flowsMap: response?.mapFd("flows") ?? -1,
       requestProgram,
+      requestXdpProgram,
       responseProgram,
+      usesXdp,
+      xdpModeOn: (ifindex) => xdp.modeOn(ifindex),
+      learnMacs,
       get hook() {
         return attachments.hook;
       },
-      attachRequests(ifindexes, program = requestProgram) {
-        for (const ifindex of ifindexes) attachments.attach(direction, program, ifindex);
+      attachRequests(ifindexes, program) {
+        learnMacs();
+        for (const ifindex of ifindexes) {
+          if (usesXdp(ifindex)) xdp.attach(program ?? requestXdpProgram, ifindex);
+          else attachments.attach(direction, program ?? requestProgram, ifindex);
+        }
       },
       attachResponses(ifindexes) {
         for (const ifindex of ifindexes) attachments.attach("response", responseProgram, ifindex);
       },
       detachRequests() {
+        xdp.close();
         attachments.detachRequests();
       },
       forget(ifindex) {
         attachments.forget(ifindex);
+        xdp.forget(ifindex);
       },
       stats: () => readStats(countersMap),
       detach: closeAll,
@@ -174,6 +212,15 @@ function loadResponse(response: BpfObject, paths: KernelPath[], rings: number[])
   response.load();
   fillArrayOfMaps(response.mapFd("rings"), rings);
   fillPaths(response, paths);
+}
+
+/** bpf/whole-frame.h: a MAC address and two zeros. */
+function fillMacs(request: BpfObject, present: Link[]): void {
+  for (const { ifindex, mac } of present) {
+    const value = new Uint8Array(new ArrayBuffer(8));
+    value.set(mac.subarray(0, 6));
+    updateMap(request.mapFd("macs"), words(ifindex), value);
+  }
 }
 
 /** Tells a request program whose requests it is to capture. */

@@ -41,4 +41,6 @@ export type SourceConfig =
   /** Packet sockets with a ring each (PACKET_RX_RING, TPACKET_V3) of `blocks` blocks. */
   | { kind: "packet"; sockets: number[]; blocks: number; blockBytes: number; match: MatchConfig }
   /** Raw IP sockets. */
-  | { kind: "raw"; ip4: number; ip6: number; match: MatchConfig };
+  | { kind: "raw"; ip4: number; ip6: number; match: MatchConfig }
+  /** libpcap: an epoll descriptor of all handles, and what src/capture/socket/pcap-table.ts reads. */
+  | { kind: "pcap"; watched: number; table: SharedArrayBuffer; match: MatchConfig };

@@ -1,21 +1,28 @@
-/** Capture by programs in the kernel: tcx and clsact. */
+/** Capture by programs in the kernel: tcx, clsact and XDP. */
 import type { KernelCapture } from "../capture/kernel.ts";
 import type { CopyOptions } from "../config/copy.ts";
 import { type Capture, countsOf } from "./capture.ts";
-import { InterfaceFilters } from "./interface-filters.ts";
+import { type FilterTarget, InterfaceFilters } from "./interface-filters.ts";
 
 /** The programs are loaded already; with -F a filter is put in front of them. */
 export function captureByPrograms(kernel: KernelCapture, { capture }: CopyOptions): Capture {
   const { filter } = capture;
+  const isXdp = capture.backEnd === "xdp" || capture.backEnd === "xdp-generic";
+  const targetOn = (ifindex: number): FilterTarget =>
+    kernel.usesXdp(ifindex)
+      ? { kind: "xdp", target: kernel.requestXdpProgram, frags: true }
+      : { kind: "tc", target: kernel.requestProgram };
   const filters =
     filter === null
       ? null
-      : new InterfaceFilters(filter, "tc", kernel.requestProgram, (ifindexes, { fd }) =>
-          kernel.attachRequests(ifindexes, fd),
-        );
+      : new InterfaceFilters(filter, targetOn, (ifindexes, { fd }) => kernel.attachRequests(ifindexes, fd));
   return {
     get name() {
-      return kernel.hook;
+      return isXdp ? "xdp" : kernel.hook;
+    },
+    wayOn(ifindex) {
+      if (!kernel.usesXdp(ifindex)) return kernel.hook;
+      return kernel.xdpModeOn(ifindex) === "native" ? "XDP (in the driver)" : "XDP (generic)";
     },
     source: { kind: "rings", rings: kernel.requestRings, ringBytes: kernel.requestRingBytes },
     attach(ifindexes) {
@@ -23,6 +30,7 @@ export function captureByPrograms(kernel: KernelCapture, { capture }: CopyOption
       else kernel.attachRequests(ifindexes);
     },
     forget: (ifindex) => kernel.forget(ifindex),
+    refresh: () => kernel.learnMacs(),
     stop: () => kernel.detachRequests(),
     counts() {
       const stats = kernel.stats();

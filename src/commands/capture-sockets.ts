@@ -1,5 +1,6 @@
 /** Capture by sockets: what the plan means for them. */
 import type { SocketFilterOptions } from "../capture/socket/filter.ts";
+import { openPcapCapture } from "../capture/socket/pcap-capture.ts";
 import {
   openPacketCapture,
   openRawCapture,
@@ -13,11 +14,12 @@ import { type Capture, countsOf } from "./capture.ts";
 import { kernelServices } from "./load.ts";
 import type { Plan } from "./plan.ts";
 
-export type SocketBackEnd = "packet" | "raw";
+export type SocketBackEnd = "packet" | "raw" | "pcap";
 
 const OPEN: Record<SocketBackEnd, (options: SocketCaptureOptions) => SocketCapture> = {
   packet: openPacketCapture,
   raw: openRawCapture,
+  pcap: openPcapCapture,
 };
 
 /** -F for interfaces of both kinds. One of the kind that it cannot be compiled for must not be among those named. */
@@ -56,9 +58,12 @@ export function captureBySockets(name: SocketBackEnd, plan: Plan, options: CopyO
     front: filter === null ? null : compileFront(filter, plan),
   });
   const interfaces = new Set<number>();
-  const start = () => capture.start(plan.followsAll ? null : [...interfaces]);
+  // libpcap has to open each; the others may as well take every one that comes.
+  const takesAll = plan.followsAll && name !== "pcap";
+  const start = () => capture.start(takesAll ? null : [...interfaces]);
   return {
     name,
+    wayOn: () => name,
     source: capture.source,
     attach(ifindexes) {
       for (const ifindex of ifindexes) interfaces.add(ifindex);
@@ -68,6 +73,7 @@ export function captureBySockets(name: SocketBackEnd, plan: Plan, options: CopyO
       interfaces.delete(ifindex);
       start();
     },
+    refresh() {},
     stop: capture.stop,
     counts: () => countsOf(capture.stats()),
     close: capture.close,

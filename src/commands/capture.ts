@@ -10,19 +10,23 @@ import { Failure } from "../native/failure.ts";
 import type { CaptureCounts } from "../ops/summary.ts";
 import { captureByPrograms } from "./capture-programs.ts";
 import { captureBySockets } from "./capture-sockets.ts";
-import { loadKernel } from "./load.ts";
+import { loadForAnswers, loadKernel } from "./load.ts";
 import type { Plan } from "./plan.ts";
 
 /** A back end that is open. */
 export interface Capture {
-  /** `tcx`, `xdp (native)`. */
+  /** `tcx`, `packet`. */
   readonly name: string;
+  /** How requests on an interface are captured, once it is attached: `XDP (generic)`. */
+  wayOn(ifindex: number): string;
   /** For the data plane. */
   readonly source: SourceConfig;
   /** Captures on these interfaces; may be called again for those that came later. Throws a Failure (1, 2, 3, 4, 5). */
   attach(ifindexes: number[]): void;
   /** An interface is gone. */
   forget(ifindex: number): void;
+  /** Goes along with what has changed of interfaces; called about every 2 s. */
+  refresh(): void;
   /** Nothing more is captured; what was can still be read. */
   stop(): void;
   counts(): Counts;
@@ -55,6 +59,9 @@ export interface OpenCapture {
   /** Why it is not the best: a line for each back end before it. */
   reasons: string[];
 }
+
+const XDP_COSTS =
+  "by XDP: sees packets before GRO has joined them, so more of them; has the card's LRO turned off, and some drivers take the link down for a moment; generic, each packet is copied first";
 
 type Open = (name: BackEnd) => OpenCapture;
 
@@ -94,9 +101,9 @@ function openBest(names: BackEnd[], plan: Plan, open: Open): OpenCapture {
     try {
       opened = open(name);
       // Some of what can fail does so only there; nothing is captured before the data plane shows a sign of life.
-      if (opened.kernel) tryAttach(plan, opened.capture);
+      if (opened.capture.name === "tcx" || opened.capture.name === "clsact") tryAttach(plan, opened.capture);
       if (opened.capture.name === "clsact") reasons.push("not by tcx: this kernel has none");
-      return { ...opened, reasons };
+      return { ...opened, reasons: [...reasons, ...opened.reasons] };
     } catch (error) {
       opened?.capture.close();
       opened?.kernel?.detach();
@@ -123,18 +130,25 @@ function openBackEnd(
   options: CopyOptions,
   libraries: CarriedLibrary[],
 ): OpenCapture {
-  if (name === "tcx" || name === "clsact") {
-    // Of the two `auto` takes what the kernel has.
+  if (name === "tcx" || name === "clsact" || name === "xdp" || name === "xdp-generic") {
+    if (name.startsWith("xdp") && options.capture.direction === "out") {
+      throw new Failure(
+        `Cannot use --capture "${name}" with --direction "out": XDP sees only what comes in`,
+        "Leave --capture out, or use tcx, clsact, packet or pcap.",
+        2,
+      );
+    }
+    // Of tcx and clsact `auto` takes what the kernel has.
     const hook = options.capture.backEnd === "auto" ? "auto" : name;
     const kernel = loadKernel(plan, options, libraries, hook)!;
-    return { kernel, capture: captureByPrograms(kernel, options), reasons: [] };
-  }
-  if (name !== "packet" && name !== "raw") {
-    throw new Failure(`Cannot use --capture "${name}": it is not there yet`, "Leave it out.", 5);
+    const reasons = name.startsWith("xdp") ? [XDP_COSTS] : [];
+    return { kernel, capture: captureByPrograms(kernel, options), reasons };
   }
   const capture = captureBySockets(name, plan, options);
+  const reasons: string[] = [];
   try {
-    return { kernel: loadKernel(plan, options, libraries, null), capture, reasons: [] };
+    const kernel = loadForAnswers(plan, options, libraries, (reason) => reasons.push(reason));
+    return { kernel, capture, reasons };
   } catch (error) {
     capture.close();
     throw error;

@@ -1,6 +1,7 @@
 /** What `--dry-run` prints. */
 import { formatAddress, formatEndpoint } from "../config/address.ts";
 import type { CopyOptions } from "../config/copy.ts";
+import { formatMac } from "../config/injection.ts";
 import { formatPorts } from "../config/ports.ts";
 import { compileFilter, linkLayerOf, renderFilter } from "../filter/compile.ts";
 import type { EgressConfig, PathConfig } from "../worker/config.ts";
@@ -16,9 +17,8 @@ function sources(paths: PathConfig[]): string {
 function way(egress: EgressConfig): string {
   const size = `packets of at most ${egress.mtu} bytes`;
   if (egress.kind === "raw") return `over ${egress.interface}, routed by the kernel, ${size}`;
-  const mac = Buffer.from(egress.nextHopMac)
-    .toString("hex")
-    .replace(/..(?=.)/g, "$&:");
+  const mac = formatMac(egress.nextHopMac);
+  if (egress.hasFixedMac) return `over ${egress.interface}, next hop MAC ${mac}, ${size}`;
   const known = mac === "" ? "MAC to be looked up" : `MAC ${mac}`;
   return `over ${egress.interface}, next hop ${formatAddress(egress.nextHop)} (${known}), ${size}`;
 }
@@ -80,7 +80,8 @@ const HOOKS: Record<string, string | undefined> = {
   auto: "tcx, or clsact where the kernel has no tcx",
   tcx: "tcx",
   clsact: "clsact",
-  xdp: "XDP",
+  xdp: "XDP, in the driver where it can",
+  "xdp-generic": "generic XDP",
 };
 /** What the other back ends use in their place. */
 const SOCKETS: Record<string, string | undefined> = {

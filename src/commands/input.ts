@@ -8,6 +8,7 @@ import { links } from "../native/netlink.ts";
 import type { CaptureCounts } from "../ops/summary.ts";
 import type { TraceConfig } from "../worker/config.ts";
 import { TRACE_READER } from "../worker/trace-entry.ts";
+import type { Answers } from "./answers.ts";
 import type { OpenCapture } from "./capture.ts";
 import { kernelServices } from "./load.ts";
 import type { Plan } from "./plan.ts";
@@ -31,12 +32,14 @@ export interface RequestInput {
 }
 
 /** Requests as they come in, by a back end that captures nothing yet. */
-export function liveInput(plan: Plan, { capture, kernel }: OpenCapture): RequestInput {
+export function liveInput(plan: Plan, { capture }: OpenCapture, answers: Answers): RequestInput {
   const names = new Set(plan.interfaces.map(({ name }) => name));
   const attached = new Map(plan.interfaces.map(({ ifindex, name }) => [ifindex, name]));
   return {
     get description() {
-      return `captured by ${capture.name} on ${[...names].join(", ")}`;
+      const byWay = Map.groupBy(attached, ([ifindex]) => capture.wayOn(ifindex));
+      const parts = [...byWay].map(([way, those]) => `${way} on ${those.map(([, name]) => name).join(", ")}`);
+      return `captured by ${parts.join("; ")}`;
     },
     source: capture.source,
     trace: null,
@@ -53,6 +56,7 @@ export function liveInput(plan: Plan, { capture, kernel }: OpenCapture): Request
       );
       // One that cannot be attached to is not tried again and again.
       for (const { ifindex, name } of fresh) attached.set(ifindex, name);
+      capture.refresh();
       if (fresh.length > 0) capture.attach(fresh.map(({ ifindex }) => ifindex));
       return fresh.map(({ name }) => name);
     },
@@ -60,7 +64,7 @@ export function liveInput(plan: Plan, { capture, kernel }: OpenCapture): Request
     counts: () => ({
       ...capture.counts(),
       source: capture.name,
-      responsesLost: kernel?.stats().responseRingFull ?? 0,
+      responsesLost: answers.lost(),
     }),
     failures: async () => [],
   };

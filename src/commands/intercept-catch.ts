@@ -89,9 +89,13 @@ function openKernel(plan: InterceptPlan, options: InterceptOptions, libraries: C
     const filters =
       plan.filter === null
         ? null
-        : new InterfaceFilters(plan.filter, kind, kernel.swallowProgram, (ifindexes, filter) => {
-            kernel.attach(ifindexes, filter);
-          });
+        : new InterfaceFilters(
+            plan.filter,
+            () => ({ kind, target: kernel.swallowProgram }),
+            (ifindexes, filter) => {
+              kernel.attach(ifindexes, filter);
+            },
+          );
     const attachTo = (ifindexes: number[]) => {
       if (filters) filters.attach(ifindexes);
       else kernel.attach(ifindexes);

@@ -5,22 +5,29 @@ import type { ProgramKind } from "../filter/translate.ts";
 import { Failure } from "../native/failure.ts";
 import { links } from "../native/netlink.ts";
 
+/** What a filter runs for a match, and on what kind of hook. */
+export interface FilterTarget {
+  kind: ProgramKind;
+  /** Descriptor of the program. */
+  target: number;
+  /** XDP: whether it takes packets in several buffers. */
+  frags?: boolean;
+}
+
 /** Loads filters as interfaces need them: those with and without a link layer see different packets. */
 export class InterfaceFilters {
   readonly #loaded = new Map<string, FilterProgram>();
 
   constructor(
     private readonly expression: string,
-    private readonly kind: ProgramKind,
-    /** Descriptor of the program that runs for a match. */
-    private readonly target: number,
+    private readonly targetOn: (ifindex: number) => FilterTarget,
     private readonly attachTo: (ifindexes: number[], filter: FilterProgram) => void,
   ) {}
 
   /** Attaches to these interfaces. Throws a Failure (2, 4, 5). */
   attach(ifindexes: readonly number[]): void {
     const present = links();
-    const byLayer = new Map<LinkLayer, number[]>();
+    const groups = new Map<string, { layer: LinkLayer; target: FilterTarget; ifindexes: number[] }>();
     for (const ifindex of ifindexes) {
       const link = present.find((one) => one.ifindex === ifindex);
       const layer = linkLayerOf(link?.hardwareType ?? 1);
@@ -31,11 +38,15 @@ export class InterfaceFilters {
           2,
         );
       }
-      byLayer.set(layer, [...(byLayer.get(layer) ?? []), ifindex]);
+      const target = this.targetOn(ifindex);
+      const key = `${layer} ${target.kind}`;
+      const group = groups.get(key) ?? { layer, target, ifindexes: [] };
+      group.ifindexes.push(ifindex);
+      groups.set(key, group);
     }
-    for (const [layer, those] of byLayer) {
-      const filter = this.#loaded.get(layer) ?? this.#load(layer);
-      this.attachTo(those, filter);
+    for (const [key, { layer, target, ifindexes }] of groups) {
+      const filter = this.#loaded.get(key) ?? this.#load(key, layer, target);
+      this.attachTo(ifindexes, filter);
     }
   }
 
@@ -44,10 +55,9 @@ export class InterfaceFilters {
     this.#loaded.clear();
   }
 
-  #load(layer: LinkLayer): FilterProgram {
-    const { kind, target } = this;
-    const filter = loadFilterProgram({ kind, target, ...compileFilter(this.expression, layer) });
-    this.#loaded.set(layer, filter);
+  #load(key: string, layer: LinkLayer, target: FilterTarget): FilterProgram {
+    const filter = loadFilterProgram({ ...target, ...compileFilter(this.expression, layer) });
+    this.#loaded.set(key, filter);
     return filter;
   }
 }

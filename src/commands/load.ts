@@ -1,13 +1,19 @@
 /** What a plan means for the kernel programs and for the data plane. */
 import { readFileSync } from "node:fs";
-import type { Hook } from "../capture/attachments.ts";
-import { type KernelCapture, type KernelPath, loadKernelCapture } from "../capture/kernel.ts";
+import {
+  type KernelCapture,
+  type KernelPath,
+  loadKernelCapture,
+  type RequestHook,
+} from "../capture/kernel.ts";
 import type { KernelService } from "../capture/services.ts";
+import type { ResponseSocketConfig } from "../capture/socket/response-source.ts";
 import type { SourceConfig } from "../capture/source.ts";
 import { readKey } from "../channel/key.ts";
 import type { CopyOptions } from "../config/copy.ts";
 import { labelOf } from "../config/transfer.ts";
 import type { CarriedLibrary } from "../native/carried.ts";
+import { Failure } from "../native/failure.ts";
 import type { ChannelConfig, TraceConfig } from "../worker/config.ts";
 import type { WholeConfig } from "../worker/share-out.ts";
 import type { Plan } from "./plan.ts";
@@ -53,7 +59,7 @@ export function loadKernel(
   plan: Plan,
   options: CopyOptions,
   libraries: CarriedLibrary[],
-  hook: "auto" | Hook | null,
+  hook: "auto" | RequestHook | null,
 ): KernelCapture | null {
   const isDirect = plan.intercepts.length === 0;
   if (hook === null && !isDirect) return null;
@@ -74,6 +80,27 @@ export function loadKernel(
     responseRingBytes: ringBytes({ ...RESPONSE_RINGS, least: responseLeast }, rings),
     hook: hook ?? "auto",
   });
+}
+
+/**
+ * As `loadKernel` without requests, for answers alone. Where the kernel or the host cannot, that is said by `tell`, and null is
+ * what remains: they come by a socket then.
+ */
+export function loadForAnswers(
+  plan: Plan,
+  options: CopyOptions,
+  libraries: CarriedLibrary[],
+  tell: (reason: string) => void,
+): KernelCapture | null {
+  try {
+    return loadKernel(plan, options, libraries, null);
+  } catch (error) {
+    if (!(error instanceof Failure) || error.exitCode < 4) throw error;
+    // A socket only copies, and what netfilter keeps from this host is TCP's.
+    if (plan.services.some(({ transport }) => transport === "udp")) throw error;
+    tell(`answers by a packet socket, and kept from this host's TCP by netfilter: ${error.message}`);
+    return null;
+  }
 }
 
 function channelConfig(plan: Plan, options: CopyOptions): ChannelConfig | null {
@@ -107,11 +134,13 @@ export function dataPlaneConfig(
   kernel: KernelCapture | null,
   source: SourceConfig | null,
   trace: TraceConfig | null = null,
+  responseSocket: ResponseSocketConfig | null = null,
 ): WholeConfig {
   return {
     source,
     responseRings: kernel?.responseRings ?? [],
     responseRingBytes: kernel?.responseRingBytes ?? 0,
+    responseSocket,
     controlMap: kernel?.controlMap ?? -1,
     flowsMap: kernel?.flowsMap ?? -1,
     trace,

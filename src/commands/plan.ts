@@ -2,6 +2,7 @@
 import { lookup } from "node:dns/promises";
 import { existsSync, readFileSync } from "node:fs";
 import { type Address, formatAddress, formatEndpoint, parseAddress } from "../config/address.ts";
+import { needsBpf } from "../config/capture.ts";
 import type { CopyOptions } from "../config/copy.ts";
 import { chooseInputs } from "../config/inputs.ts";
 import { type InterceptAddress, resolveIntercepts } from "../config/intercepts.ts";
@@ -16,7 +17,7 @@ import {
   type Service,
   type Target,
 } from "../config/transfer.ts";
-import { type ResolvedEgress, resolveEgress, sameEgress } from "../inject/egress.ts";
+import { type ResolvedEgress, resolveEgress, sameEgress, type Way } from "../inject/egress.ts";
 import { Failure } from "../native/failure.ts";
 import { links } from "../native/netlink.ts";
 import { usableCpus } from "../native/scheduling.ts";
@@ -71,11 +72,11 @@ export interface Host {
   reservedPorts: string;
   /** The CPUs that xcopy may run on. */
   cpus: number[];
-  resolveEgress(target: Address): Promise<ResolvedEgress>;
+  resolveEgress(target: Address, way: Way): Promise<ResolvedEgress>;
 }
 
 /** This host. A dry run sends nothing, changes nothing and needs no privileges. */
-export function thisHost({ mark, dryRun, force }: CopyOptions): Host {
+export function thisHost({ mark, dryRun, force, capture }: CopyOptions): Host {
   const sysctl = (name: string) => readFileSync(`/proc/sys/net/ipv4/${name}`, "utf8");
   return {
     lookup: (name) => lookup(name, { all: true }),
@@ -85,9 +86,9 @@ export function thisHost({ mark, dryRun, force }: CopyOptions): Host {
     localPorts: sysctl("ip_local_port_range"),
     reservedPorts: sysctl("ip_local_reserved_ports"),
     cpus: usableCpus(),
-    resolveEgress: async ({ bytes, family }) => {
-      if (!dryRun) requirePrivileges();
-      return resolveEgress(bytes, family, mark, !dryRun && !force);
+    resolveEgress: async ({ bytes, family }, way) => {
+      if (!dryRun) requirePrivileges("capture and send packets", needsBpf(capture));
+      return resolveEgress(bytes, family, mark, !dryRun && !force, way);
     },
   };
 }
@@ -170,17 +171,53 @@ function choosePorts(options: CopyOptions, host: Host, warnings: string[]): Port
   return ports;
 }
 
+/** Index of the interface that -o names; 0 without it. */
+function outputOf({ output }: CopyOptions, host: Host): number {
+  if (output === null) return 0;
+  const found = host.interfaces.find(({ name }) => name === output);
+  if (found) return found.ifindex;
+  const known = host.interfaces.map(({ name }) => name).join(", ");
+  throw new Failure(`Cannot use -o "${output}": no such network interface`, `There are: ${known}.`, 2);
+}
+
+/** What the user says about the way to each distinct target, by its address as text. */
+function waysAsked(services: Service[], options: CopyOptions, host: Host) {
+  const { inject } = options;
+  const over = outputOf(options, host);
+  const asked = new Map<string, { label: string; address: Address; way: Way }>();
+  for (const { label, target } of targetsOf(services)) {
+    const { address, mac: nextHopMac, sourceMac } = target;
+    const way = { inject, over, ...(nextHopMac && { nextHopMac }), ...(sourceMac && { sourceMac }) };
+    const text = formatAddress(address.bytes);
+    const known = asked.get(text);
+    if ((nextHopMac || sourceMac) && inject === "raw") {
+      const cause = "with --inject raw the kernel finds the next hop";
+      throw new Failure(`Cannot use -x "${label}": ${cause}`, "Leave the MAC address or --inject out.", 2);
+    }
+    const agrees = sameMac(known?.way.nextHopMac, nextHopMac) && sameMac(known?.way.sourceMac, sourceMac);
+    if (known && !agrees) {
+      const cause = `the way to ${text} has other MAC addresses in -x "${known.label}"`;
+      throw new Failure(`Cannot use -x "${label}": ${cause}`, "Give the same, wherever it is named.", 2);
+    }
+    asked.set(text, { label, address, way });
+  }
+  return asked;
+}
+
+function sameMac(one?: Uint8Array, other?: Uint8Array): boolean {
+  return one?.toString() === other?.toString();
+}
+
 /** The way to each distinct target, by its address as text. */
-async function resolveTargets(services: Service[], host: Host): Promise<Map<string, ResolvedEgress>> {
-  const targets = new Map(
-    targetsOf(services).map(({ label, target: { address } }) => [
-      formatAddress(address.bytes),
-      { label, address },
-    ]),
-  );
-  const ways = [...targets].map(async ([text, { label, address }]): Promise<[string, ResolvedEgress]> => {
+async function resolveTargets(
+  services: Service[],
+  options: CopyOptions,
+  host: Host,
+): Promise<Map<string, ResolvedEgress>> {
+  const asked = [...waysAsked(services, options, host)];
+  const ways = asked.map(async ([text, { label, address, way }]): Promise<[string, ResolvedEgress]> => {
     try {
-      return [text, await host.resolveEgress(address)];
+      return [text, await host.resolveEgress(address, way)];
     } catch (error) {
       if (!(error instanceof Failure) || error.exitCode !== 3) throw error;
       throw new Failure(`${error.message} (-x "${label}")`, error.fix, 3);
@@ -284,7 +321,7 @@ export async function makePlan(options: CopyOptions, host: Host): Promise<Plan> 
   const ports = choosePorts(options, host, warnings);
   const workers = planWorkers(options, host.cpus, isLive, ports);
   const targets = targetsOf(services).map(({ target }) => target.address);
-  const ways = await resolveTargets(services, host);
+  const ways = await resolveTargets(services, options, host);
   const egresses: EgressConfig[] = [];
   const paths: PathConfig[] = [];
   /** Whoever copies to the same target shares its paths: the connections must not collide. */

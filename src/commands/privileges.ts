@@ -19,10 +19,13 @@ export function missingCapabilities(status: string): string[] {
   return missing;
 }
 
-/** Throws a Failure (exit code 4) that names the capabilities this process lacks to do `what`. */
-export function requirePrivileges(what = "capture and send packets"): void {
+/**
+ * Throws a Failure (exit code 4) that names the capabilities this process lacks to do `what`. Without `needsBpf` it will do
+ * without that for eBPF.
+ */
+export function requirePrivileges(what = "capture and send packets", needsBpf = true): void {
   const missing = missingCapabilities(readFileSync("/proc/self/status", "utf8"));
-  if (missing.length === 0) return;
+  if (missing.length === 0 || (!needsBpf && missing.join() === "CAP_BPF")) return;
   throw new Failure(
     `Cannot ${what}: this process lacks ${missing.join(", ")}`,
     "Run it as root (sudo), or as a service with these ambient capabilities.",

@@ -4,6 +4,7 @@ import { formatEndpoint } from "../config/address.ts";
 import type { CopyOptions } from "../config/copy.ts";
 import { renderVersion } from "../config/help.ts";
 import { labelOf } from "../config/transfer.ts";
+import { removeStaleRules } from "../intercept/rule.ts";
 import { Failure } from "../native/failure.ts";
 import { removeLeftovers } from "../ops/leftovers.ts";
 import { createLog, type Log } from "../ops/log.ts";
@@ -15,13 +16,14 @@ import type { InterceptState } from "../worker/intercepts.ts";
 import { shareOut } from "../worker/share-out.ts";
 import type { DataPlane } from "../worker/start.ts";
 import { startWorkers } from "../worker/workers.ts";
+import { type Answers, openAnswers } from "./answers.ts";
 import { openCapture } from "./capture.ts";
 import { carriedLibraries } from "./carried.ts";
 import { claimPorts } from "./claim.ts";
 import { watchQuic } from "./datagram-notes.ts";
 import { liveInput, type RequestInput, recordedInput } from "./input.ts";
 import { judgeFindings } from "./judge.ts";
-import { dataPlaneConfig, loadKernel } from "./load.ts";
+import { dataPlaneConfig, loadForAnswers } from "./load.ts";
 import { tryOthersPlainly } from "./plain-try.ts";
 import { copiesOf, type Plan } from "./plan.ts";
 import { applyScheduling } from "./scheduling.ts";
@@ -196,14 +198,13 @@ async function copy(
   plan: Plan,
   options: CopyOptions,
   kernel: KernelCapture | null,
+  answers: Answers,
   source: RequestInput,
   console_: Console,
 ) {
   const { status, log, stop } = console_;
-  if (plan.intercepts.length === 0) {
-    kernel!.attachResponses([...new Set(plan.egresses.map(({ ifindex }) => ifindex))]);
-  }
-  const whole = dataPlaneConfig(plan, options, kernel, source.source, source.trace);
+  answers.begin();
+  const whole = dataPlaneConfig(plan, options, kernel, source.source, source.trace, answers.socket);
   const configs = shareOut(whole, plan.workers.cpus, options.scheduling.cpuLimit);
   const watch = watchWorkers(configs, log);
   const { deaths } = watch;
@@ -270,6 +271,7 @@ export async function runCopy(options: CopyOptions, plan: Plan): Promise<number>
   const log = createLog(status.print, options.log);
   let release: (() => void) | undefined;
   let kernel: KernelCapture | null = null;
+  let answers: Answers | undefined;
   let closeCapture: (() => void) | undefined;
   try {
     for (const warning of plan.warnings) log.warn(warning);
@@ -282,25 +284,29 @@ export async function runCopy(options: CopyOptions, plan: Plan): Promise<number>
     }
     release = claimPorts(plan.paths, plan.ports);
     const libraries = await carriedLibraries();
-    for (const what of removeLeftovers(libraries))
+    for (const what of [...removeLeftovers(libraries), ...removeStaleRules()])
       log.info(`removed ${what}, left by an xcopy that was killed`);
+    const tell = (reason: string) => log.info(`capture ${reason}`);
     let source = recorded;
     if (source) {
-      kernel = loadKernel(plan, options, libraries, null);
+      kernel = loadForAnswers(plan, options, libraries, tell);
+      answers = openAnswers(plan, kernel);
     } else {
       const opened = openCapture(plan, options, libraries);
       kernel = opened.kernel;
       closeCapture = opened.capture.close;
-      source = liveInput(plan, opened);
-      for (const reason of opened.reasons) log.info(`capture ${reason}`);
+      answers = openAnswers(plan, kernel);
+      source = liveInput(plan, opened, answers);
+      for (const reason of opened.reasons) tell(reason);
     }
-    return await copy(plan, options, kernel, source, { status, log, stop });
+    return await copy(plan, options, kernel, answers, source, { status, log, stop });
   } catch (error) {
     if (!(error instanceof Failure)) throw error;
     log.error(`${error.message}\n${error.fix}`);
     return error.exitCode;
   } finally {
     closeCapture?.();
+    answers?.close();
     kernel?.detach();
     release?.();
   }

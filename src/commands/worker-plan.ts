@@ -21,7 +21,7 @@ const MOST_CHOSEN = 8;
 function reasonForOne(options: CopyOptions, isLive: boolean): string {
   if (!isLive) return "recorded traffic is replayed in the order of its times, by one worker";
   const { backEnd } = options.capture;
-  if (!["auto", "tcx", "clsact"].includes(backEnd))
+  if (!["auto", "tcx", "clsact", "xdp", "xdp-generic"].includes(backEnd))
     return `what --capture ${backEnd} captures is read by one worker`;
   if (options.compat) return "an intercept of tcpcopy may send any answer to any of our connections";
   return "";

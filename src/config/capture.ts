@@ -4,8 +4,13 @@ import type { Arguments } from "./arguments.ts";
 import { parseWhole } from "./number.ts";
 
 /** The back ends, the best first; `auto` takes the first of those before xdp that works. */
-export const BACK_ENDS = ["tcx", "clsact", "packet", "raw", "pcap", "xdp"] as const;
+export const BACK_ENDS = ["tcx", "clsact", "packet", "raw", "pcap", "xdp", "xdp-generic"] as const;
 export type BackEnd = (typeof BACK_ENDS)[number];
+
+/** Whether nothing but eBPF will do. */
+export function needsBpf({ backEnd }: CaptureOptions): boolean {
+  return ["tcx", "clsact", "xdp", "xdp-generic"].includes(backEnd);
+}
 
 /** Whether requests come in to the services, or leave to them. */
 export type RequestDirection = "in" | "out";
@@ -51,7 +56,7 @@ export function parseCapture(args: Arguments): CaptureOptions {
 function parseBackEnd(text: string): "auto" | BackEnd {
   const found = (["auto", ...BACK_ENDS] as const).find((name) => name === text);
   if (found) return found;
-  const fix = "Give auto, tcx, clsact, packet, raw, pcap or xdp.";
+  const fix = "Give auto, tcx, clsact, packet, raw, pcap, xdp or xdp-generic.";
   throw new Failure(`Cannot use --capture "${text}": no such way to capture`, fix, 2);
 }
 

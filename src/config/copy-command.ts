@@ -25,7 +25,7 @@ export const COPY: CommandSpec = {
         short: "x",
         value: "LIST",
         multiple: true,
-        help: "[udp:][address:]port-target[:port] with commas between several, IPv6 addresses in brackets: requests to this port (of this address only) go to the target (without a port, to the same); to all targets where the same port is given several times; with | between targets each connection goes to one of them, to target*3 three times as many (weights 1 to 1000)",
+        help: "[udp:][address:]port-target[:port] with commas between several, IPv6 addresses in brackets: requests to this port (of this address only) go to the target (without a port, to the same); to all targets where the same port is given several times; with | between targets each connection goes to one of them, to target*3 three times as many (weights 1 to 1000); target:port@MAC names the next hop instead of looking it up, port@MAC- what frames are sent from",
       },
       {
         name: "input",
@@ -273,7 +273,18 @@ export const COPY: CommandSpec = {
       {
         name: "capture",
         value: "HOW",
-        help: "capture by tcx or clsact (eBPF programs), packet (a packet socket), raw (raw IP sockets, as tcpcopy does), pcap (libpcap) or xdp (eBPF in front of everything else: packets one by one, as the wire has them) (default: auto, the first of tcx, clsact, packet and raw that works)",
+        help: "capture by tcx or clsact (eBPF programs), packet (a packet socket), raw (raw IP sockets, as tcpcopy does), pcap (libpcap), xdp or xdp-generic (eBPF in front of everything else: packets one by one, as the wire has them; in the driver where it can, or never) (default: auto, the first of tcx, clsact, packet and raw that works)",
+      },
+      {
+        name: "inject",
+        value: "HOW",
+        help: "send by packet (frames with a MAC header, past routing and netfilter) or raw (IP packets that the kernel routes) (default: auto, packet on Ethernet, else raw)",
+      },
+      {
+        name: "output",
+        short: "o",
+        value: "INTERFACE",
+        help: "send over this interface, by the next hop that it has for the target (default: the interface of the route)",
       },
       {
         name: "buffer",
@@ -300,7 +311,7 @@ export const COPY: CommandSpec = {
       'Start it from a service manager, or with "nohup".',
     ],
     ...Object.fromEntries(
-      [..."DHPUou"].map((letter) => [
+      [..."DHPUu"].map((letter) => [
         letter,
         ["it is an option of tcpcopy that xcopy does not have yet", "Leave it out."],
       ]),

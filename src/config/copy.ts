@@ -4,6 +4,7 @@ import { type Address, parseAddress, unusable } from "./address.ts";
 import type { Arguments } from "./arguments.ts";
 import { CAPTURE_OPTIONS, type CaptureOptions, parseCapture } from "./capture.ts";
 import { MARK } from "./copy-command.ts";
+import { type Injection, parseInjection } from "./injection.ts";
 import { INTERCEPT_PORT, type Intercept, parseIntercepts } from "./intercepts.ts";
 import { parseDecimal, parseMark, parseWhole, type Range } from "./number.ts";
 import { parsePool } from "./pool.ts";
@@ -37,6 +38,9 @@ export interface CopyOptions {
   /** Bytes. */
   memory: number;
   /** Largest IP packet to send, null: what the interface and the route take. */
+  /** By what packets are sent, and over which interface; null: that of the route. */
+  inject: Injection;
+  output: string | null;
   mtu: number | null;
   /** Seconds without an answer after which a session is given up. */
   timeout: number;
@@ -215,6 +219,8 @@ export function parseCopy(args: Arguments): CopyOptions {
     log: one("log"),
     dryRun: args.has("dry-run"),
     force: args.has("force"),
+    inject: parseInjection(one("inject") ?? "auto"),
+    output: one("output"),
     capture: parseCapture(args),
     captureOptions: CAPTURE_OPTIONS.filter((name) => args.has(name)),
     mark: parseMark("--mark", one("mark") ?? MARK),

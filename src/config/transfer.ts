@@ -4,8 +4,11 @@
  */
 import { Failure } from "../native/failure.ts";
 import { type Address, formatEndpoint, parseAddress, sameAddress, unusable } from "./address.ts";
+import { parseMac } from "./injection.ts";
 import { isWhole, type Range } from "./number.ts";
 
+const MAC_FIX =
+  'Write it as six hexadecimal numbers: "80-10.0.0.2:8080@02:00:00:00:00:01", and that of the sender as "80@02:00:00:00:00:02-...".';
 const FIX =
   'Write it as [address:]port-target[:port], for example "80-10.0.0.2:8080" or "80-[2001:db8::2]:8080".';
 const GROUP_FIX =
@@ -23,8 +26,10 @@ export interface Transfer {
   transport?: "udp";
   source: Host | null;
   port: number;
-  /** Those that share the sessions; the weight of a target is its part of them. */
-  targets: { host: Host; port: number; weight: number }[];
+  /** Of the frames that are sent; absent: the interface's own. */
+  sourceMac?: Uint8Array;
+  /** Those that share the sessions; the weight of a target is its part of them, `mac` that of the next hop towards it. */
+  targets: { host: Host; port: number; weight: number; mac?: Uint8Array }[];
 }
 
 /** A target with its name resolved. */
@@ -33,6 +38,10 @@ export interface Target {
   port: number;
   /** Its part of the sessions of the route is this over the sum of all weights. */
   weight: number;
+  /** MAC address of the next hop towards it; absent: looked up. */
+  mac?: Uint8Array;
+  /** MAC address that frames are sent from; absent: the interface's own. */
+  sourceMac?: Uint8Array;
 }
 
 /** Where every session of a service is copied: to one of these, with which it stays. */
@@ -56,8 +65,8 @@ export interface Service<T extends Target = Target> {
 export type Lookup = (name: string) => Promise<{ address: string }[]>;
 
 const TRANSPORT = /^(?:(?<transport>tcp|udp):)?(?<rest>.*)$/i;
-const SOURCE = /^(?:(?<host>\[[^[\]]*\]|[^[\]:]+):)?(?<port>[0-9]+)-(?<target>.+)$/;
-const TARGET = /^(?<host>\[[^[\]]*\]|[^[\]:]+)(?::(?<port>[^:]*))?$/;
+const SOURCE = /^(?:(?<host>\[[^[\]]*\]|[^[\]:]+):)?(?<port>[0-9]+)(?:@(?<mac>[^-]*))?-(?<target>.+)$/;
+const TARGET = /^(?<host>\[[^[\]]*\]|[^[\]:@]+)(?::(?<port>[^:@]*))?(?:@(?<mac>.*))?$/;
 const NAME = /^(?=.{1,253}$)[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*\.?$/i;
 
 /** The Failure for a part of `-x`. */
@@ -90,6 +99,12 @@ export function parseHost(label: string, text: string): Host {
   return { name: bare };
 }
 
+function parseMacOf(label: string, text: string): Uint8Array {
+  const mac = parseMac(text);
+  if (mac === null) throw refuse(label, `"${text}" is not the MAC address of a host`, MAC_FIX);
+  return mac;
+}
+
 function parseTarget(label: string, text: string, port: number): Transfer["targets"][number] {
   const [endpoint, weight, ...rest] = text.split("*");
   const target = TARGET.exec(endpoint!)?.groups;
@@ -104,6 +119,7 @@ function parseTarget(label: string, text: string, port: number): Transfer["targe
     host: parseHost(label, target.host!),
     port: target.port === undefined ? port : parsePort(label, target.port),
     weight: weight === undefined ? 1 : Number(weight),
+    ...(target.mac !== undefined && { mac: parseMacOf(label, target.mac) }),
   };
 }
 
@@ -123,6 +139,7 @@ function parseTransfer(label: string): Transfer {
     ...(transport?.toLowerCase() === "udp" ? { transport: "udp" as const } : {}),
     source: source.host === undefined ? null : parseHost(label, source.host),
     port,
+    ...(source.mac !== undefined && { sourceMac: parseMacOf(label, source.mac) }),
     targets,
   };
 }
@@ -157,6 +174,8 @@ async function resolveTransfer(transfer: Transfer, lookup: Lookup): Promise<Serv
     address: await resolveHost(label, target.host, lookup),
     port: target.port,
     weight: target.weight,
+    ...(target.mac && { mac: target.mac }),
+    ...(transfer.sourceMac && { sourceMac: transfer.sourceMac }),
   }));
   const routes = [{ label, targets: await Promise.all(targets) }];
   return { address, port, ...(transport ? { transport } : {}), routes };

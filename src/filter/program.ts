@@ -9,6 +9,8 @@ export interface FilterProgramOptions {
   instructions: Uint8Array;
   /** As in Filter; default false. */
   wantsTag?: boolean;
+  /** XDP: whether the target takes packets in several buffers (SEC("xdp.frags")); default false. */
+  frags?: boolean;
   /** Descriptor of the program that runs for a match; not needed any more when this has returned. */
   target: number;
 }
@@ -31,7 +33,7 @@ export interface FilterProgram {
  * cannot: an XDP filter that loads from computed offsets, as those with ports do, or has `len`, needs Linux 5.18.
  */
 export function loadFilterProgram(options: FilterProgramOptions): FilterProgram {
-  const { kind, instructions, wantsTag = false, target } = options;
+  const { kind, instructions, wantsTag = false, frags = false, target } = options;
   openLibbpf();
   // Linux 6.18 has a program call only those of its own attach type, and does not tell what that is.
   const attachTypes = kind === "xdp" ? (["xdp", "none"] as const) : (["none"] as const);
@@ -45,6 +47,7 @@ export function loadFilterProgram(options: FilterProgramOptions): FilterProgram 
         "xcopy_filter",
         translate({ kind, instructions, wantsTag, programs: array }),
         attachType,
+        frags,
       );
       code = -setProgram(array, target);
       if (code === 0) {

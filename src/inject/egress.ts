@@ -1,5 +1,6 @@
 /** Which way packets to a target leave this host. */
 import { formatAddress, sameAddress } from "../config/address.ts";
+import type { Injection } from "../config/injection.ts";
 import { Failure } from "../native/failure.ts";
 import { EACCES, EHOSTUNREACH, EINVAL, ENETUNREACH, EPERM, strerror } from "../native/libc.ts";
 import {
@@ -26,6 +27,17 @@ export interface ResolvedEgress {
   source: Uint8Array;
 }
 
+/** What the user says about the way. */
+export interface Way {
+  /** Default `auto`. */
+  inject?: Injection;
+  /** Index of the interface to send over; 0 or absent: that of the route. */
+  over?: number;
+  /** 6 bytes each; absent: resolved, and the interface's own. */
+  nextHopMac?: Uint8Array;
+  sourceMac?: Uint8Array;
+}
+
 /** Whether packets of both can leave through one injector. */
 export function sameEgress(one: EgressConfig, other: EgressConfig): boolean {
   return (
@@ -33,23 +45,32 @@ export function sameEgress(one: EgressConfig, other: EgressConfig): boolean {
     one.ifindex === other.ifindex &&
     one.family === other.family &&
     one.mtu === other.mtu &&
-    (one.kind === "raw" || sameAddress(one.nextHop, other.nextHop))
+    one.isBound === other.isBound &&
+    one.hasFixedMac === other.hasFixedMac &&
+    sameAddress(one.sourceMac, other.sourceMac) &&
+    (one.kind === "raw" || sameAddress(hopOf(one), hopOf(other)))
   );
+}
+
+/** What tells next hops apart. */
+function hopOf({ hasFixedMac, nextHop, nextHopMac }: EgressConfig): Uint8Array {
+  return hasFixedMac ? nextHopMac : nextHop;
 }
 
 /**
  * The way to a target (4 or 16 bytes in network order), as the kernel's routes have it for packets with `mark`. On
  * Ethernet the next hop's MAC is resolved, which takes up to 1.5 s; without `wait` it is the one that the kernel knows,
  * empty if it knows none, and nothing is sent or changed. Throws a Failure with exit code 3 where there is no way, 4
- * without CAP_NET_ADMIN (which is not needed without `wait`).
+ * without CAP_NET_ADMIN (which is not needed without `wait`), 2 or 5 where the interface cannot do what `way` says.
  */
 export async function resolveEgress(
   target: Uint8Array,
   family: 4 | 6,
   mark = 0,
   wait = true,
+  { inject = "auto", over = 0, nextHopMac, sourceMac }: Way = {},
 ): Promise<ResolvedEgress> {
-  const found = lookUpRoute(target, mark);
+  const found = lookUpRoute(target, mark, over);
   if (found.type !== "unicast" && found.type !== "local" && found.type !== "anycast") {
     throw unreachable(target, `it is a ${found.type} address`, "Name the address of one host in -x.");
   }
@@ -61,18 +82,30 @@ export async function resolveEgress(
   if (link === undefined) {
     throw unreachable(target, "its interface has just vanished", "Start again when the network is up.");
   }
-  const isPacket = !link.loopback && link.hardwareType === ARPHRD_ETHER && link.mac.length === 6;
+  const isEthernet = !link.loopback && link.hardwareType === ARPHRD_ETHER && link.mac.length === 6;
+  const needsEthernet =
+    nextHopMac || sourceMac ? "with a MAC address" : inject === "packet" && "by --inject packet";
+  if (needsEthernet && !isEthernet) {
+    throw new Failure(
+      `Cannot send to target "${formatAddress(target)}" ${needsEthernet}: "${link.name}" has no Ethernet header`,
+      "Leave that out, or name an Ethernet interface with -o.",
+      needsEthernet.startsWith("with") ? 2 : 5,
+    );
+  }
+  const isPacket = isEthernet && inject !== "raw";
   const nextHop = found.gateway ?? target.slice();
-  const resolve = () => (wait ? resolveMac(target, link, nextHop) : knownMac(link, nextHop));
+  const resolve = () => nextHopMac ?? (wait ? resolveMac(target, link, nextHop) : knownMac(link, nextHop));
   const egress: EgressConfig = {
     kind: isPacket ? "packet" : "raw",
     interface: link.name,
     ifindex: link.ifindex,
     family,
     nextHop,
-    sourceMac: isPacket ? link.mac : new Uint8Array(0),
+    sourceMac: isPacket ? (sourceMac ?? link.mac) : new Uint8Array(0),
     nextHopMac: (isPacket && (await resolve())) || new Uint8Array(0),
     mtu: Math.min(link.mtu, found.mtu || MAX_PACKET, MAX_PACKET),
+    ...(over !== 0 && { isBound: true }),
+    ...(isPacket && nextHopMac && { hasFixedMac: true }),
   };
   return { egress, source: found.source };
 }
@@ -83,9 +116,9 @@ function linkOf(found: Route): Link | undefined {
   return links().find((link) => (isLocal ? link.loopback : link.ifindex === found.ifindex));
 }
 
-function lookUpRoute(target: Uint8Array, mark: number): Route {
+function lookUpRoute(target: Uint8Array, mark: number, over: number): Route {
   try {
-    return route(target, mark);
+    return route(target, mark, over);
   } catch (error) {
     if (!(error instanceof NetlinkError)) throw error;
     const causes: Record<number, string> = {

@@ -91,7 +91,7 @@ export function createPacketInjector(egress: EgressConfig, batch: PacketBatch, m
   /** The kernel's present next hop towards the destination of the last packet, as long as it is on our interface. */
   function presentNextHop(): Uint8Array {
     if (injector.packets === 0) return nextHop;
-    const found = route(destination, mark);
+    const found = route(destination, mark, egress.isBound ? ifindex : 0);
     return found.ifindex === ifindex ? (found.gateway ?? nextHop) : nextHop;
   }
 
@@ -115,6 +115,7 @@ export function createPacketInjector(egress: EgressConfig, batch: PacketBatch, m
       deliver(fd, messages, length, count, injector);
     },
     refresh(): void {
+      if (egress.hasFixedMac) return;
       // Whatever netlink says, we go on with the MAC we have: TCP retransmits, and the next refresh is near.
       try {
         const hop = presentNextHop();

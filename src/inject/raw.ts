@@ -11,7 +11,7 @@ import type { EgressConfig } from "../worker/config.ts";
 import { deliver, PATIENCE } from "./deliver.ts";
 import type { Injector } from "./injector.ts";
 import { writeSegmentHeaders } from "./segment.ts";
-import { failure, openSocket, setOption } from "./socket.ts";
+import { bindToInterface, failure, openSocket, setOption } from "./socket.ts";
 
 const IP_HDRINCL = 3;
 const IPV6_HDRINCL = 36;
@@ -25,7 +25,7 @@ const HEADERS = 128;
 /** Opens the socket; throws a Failure if it cannot. See `createInjector`. */
 export function createRawInjector(egress: EgressConfig, batch: PacketBatch, mark: number): Injector {
   const { family, mtu } = egress;
-  const fd = openRawSocket(family, mark);
+  const fd = openRawSocket(egress, mark);
   const capacity = batch.offset.length;
   const base = address(batch.bytes);
   const words = wordsOf(batch.bytes);
@@ -103,14 +103,15 @@ export function createRawInjector(egress: EgressConfig, batch: PacketBatch, mark
   return injector;
 }
 
-function openRawSocket(family: 4 | 6, mark: number): number {
+function openRawSocket({ family, interface: name, isBound }: EgressConfig, mark: number): number {
   const purpose = `send IPv${family} packets`;
   const fd = openSocket(family === 4 ? AF_INET : AF_INET6, IPPROTO_RAW, mark, purpose);
   const level = family === 4 ? IPPROTO_IP : IPPROTO_IPV6;
   const code =
     setOption(fd, level, family === 4 ? IP_HDRINCL : IPV6_HDRINCL, 1) ||
     // Without it the kernel hides that a full device queue dropped a packet (ip(7)).
-    setOption(fd, level, family === 4 ? IP_RECVERR : IPV6_RECVERR, 1);
+    setOption(fd, level, family === 4 ? IP_RECVERR : IPV6_RECVERR, 1) ||
+    (isBound ? bindToInterface(fd, name) : 0);
   if (code === 0) return fd;
   libc.close(fd);
   throw failure(purpose, code);

@@ -13,6 +13,7 @@ import {
   strerror,
 } from "../native/libc.ts";
 
+const SO_BINDTODEVICE = 25;
 /** Room for some ten of the largest batches: only a device that is slower than us for long fills it. */
 const SEND_BUFFER = 8 << 20;
 
@@ -23,6 +24,12 @@ const valueAddress = address(value);
 export function setOption(fd: number, level: number, option: number, to: number): number {
   value[0] = to;
   return libc.setsockopt(fd, level, option, valueAddress, 4) === 0 ? 0 : errno();
+}
+
+/** Sends over this interface alone: 0, or the errno. */
+export function bindToInterface(fd: number, name: string): number {
+  const text = new Uint8Array(new TextEncoder().encode(`${name}\0`).buffer);
+  return libc.setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, address(text), text.length) === 0 ? 0 : errno();
 }
 
 /**

@@ -2,13 +2,13 @@
 import { Attachments, type Hook } from "../capture/attachments.ts";
 import { type KernelStats, readStats } from "../capture/counters.ts";
 import { addressKey, createRings, fillPorts, words } from "../capture/maps.ts";
+import { XdpLinks, type XdpMode } from "../capture/xdp-links.ts";
 import type { CarriedLibrary } from "../native/carried.ts";
 import { Failure } from "../native/failure.ts";
 import { BpfObject, fillArrayOfMaps, openLibbpf, updateMap } from "../native/libbpf.ts";
 import { libc } from "../native/libc.ts";
 import { Learned } from "./flow-maps.ts";
-import { Guard } from "./guard.ts";
-import { XdpLinks, type XdpMode } from "./xdp-links.ts";
+import { endLingeringGuards, Guard } from "./guard.ts";
 
 /** `target`: at the target's own egress; `assistant`: at the ingress of a host that the target's answers are routed to. */
 export type InterceptMode = "target" | "assistant";
@@ -112,7 +112,7 @@ export function loadIntercept(options: InterceptOptions): InterceptKernel {
   const object = new BpfObject("intercept", options.object);
   const made: number[] = [];
   const attachments = new Attachments(hook === "xdp" ? "auto" : hook);
-  const xdp = new XdpLinks();
+  const xdp = new XdpLinks(false, () => endLingeringGuards().length > 0);
   const guards: Guard[] = [];
 
   let open = true;

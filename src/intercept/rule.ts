@@ -1,8 +1,8 @@
 /**
- * The netfilter rule that sends the responses of the services to a queue: made by nft where the kernel lets nft queue,
- * else by iptables and ip6tables. Which of them works is found out by trying.
+ * The netfilter rules of a process: made by nft where the kernel lets nft do it, else by iptables and ip6tables. Which of them
+ * works is found out by trying.
  *
- * It comes after connection tracking and the mangle rules of others, and before the filter rules. Source NAT of forwarded
+ * The one that sends the responses of the services to a queue comes after connection tracking and the mangle rules of others, and before the filter rules. Source NAT of forwarded
  * responses (published ports of containers) comes later: there the address and the port are those of the container. What
  * a bridge forwards without routing it does not come by at all.
  *
@@ -17,14 +17,11 @@ import { NetlinkError, route } from "../native/netlink.ts";
 import {
   chainOf,
   type Family,
-  HOOKS,
   type Hook,
-  type HookedServices,
-  hookedServices,
-  iptablesRuleset,
   jump,
-  nftRuleset,
+  queueRuleset,
   type RuleOptions,
+  type Ruleset,
 } from "./ruleset.ts";
 
 export interface Rule {
@@ -47,58 +44,66 @@ interface Written {
   tool: Tool;
   name: string;
   hooks: Hook[];
+  /** Of iptables; absent: mangle. */
+  table?: Ruleset["table"];
 }
 
 const DIRECTORY = "/run/xcopy";
 const TOOLS: Tool[] = ["nft", "iptables", "iptables-legacy"];
 
 /**
- * Makes the rule in the network namespace of this thread, after removing what processes that are gone left there. A
- * process makes one rule; the queue should have its reader before. Throws a Failure: not allowed (4),
- * neither nft nor iptables there, or the kernel has no such rules (5).
+ * Makes the rule that queues responses in the network namespace of this thread, after removing what processes that are gone left
+ * there. The queue should have its reader before. Throws a Failure: not allowed (4), neither nft nor iptables there, or the
+ * kernel has no such rules (5).
  */
 export function makeRule(options: RuleOptions): Rule {
+  const fix =
+    'Load the kernel\'s module with "modprobe nft_queue" or "modprobe xt_NFQUEUE", or make the rule yourself and leave -o out.';
+  return makeRules(queueRuleset(options, isLocal), "make the rule that queues responses", fix);
+}
+
+/** As `makeRule`, any rules; a process makes one set. `fix`: what helps where neither tool works. */
+export function makeRules(ruleset: Ruleset, what: string, fix: string): Rule {
   removeStaleRules();
-  const services = hookedServices(options.services, isLocal);
+  const { name, hooks, table } = ruleset;
   const written: Written = {
     pid: process.pid,
     startTime: startTimeOf(process.pid),
     namespace: currentNamespace(),
     tool: "nft",
-    name: nameOf(options),
-    hooks: HOOKS.filter((hook) => services[hook].length > 0),
+    name,
+    hooks,
+    table,
   };
   const causes: string[] = [];
   for (written.tool of TOOLS) {
     if (find(written.tool) === null) continue;
     write(written);
-    const cause = tryTool(written, options, services);
-    if (cause === null) {
-      return { tool: written.tool, name: written.name, remove: () => void takeAway(written) };
-    }
+    const cause = tryTool(written, ruleset);
+    if (cause === null) return { tool: written.tool, name, remove: () => void takeAway(written) };
     causes.push(`${written.tool}: ${cause}`);
-    if (isRefusal(cause)) {
-      rmSync(fileOf(written), { force: true });
-      break;
-    }
-    takeAway(written);
+    // nft does all of it or nothing; the others go family by family.
+    if (written.tool === "nft" || isRefusal(cause)) rmSync(fileOf(written), { force: true });
+    else takeAway(written);
+    if (isRefusal(cause)) break;
   }
-  throw ruleFailure("make the rule that queues responses", causes);
+  throw ruleFailure(what, causes, fix);
 }
 
 /** The rule as nft reads it, for a dry run. */
 export function describeRule(options: RuleOptions): string {
-  return nftRuleset(nameOf(options), options, hookedServices(options.services, isLocal));
+  return queueRuleset(options, isLocal).nft;
 }
 
-/** Null if the rule is there, else why not. */
-function tryTool({ tool, name }: Written, options: RuleOptions, services: HookedServices): string | null {
-  if (tool === "nft") return execute("nft", ["-f", "-"], nftRuleset(name, options, services));
+/** Null if the rules are there, else why not. */
+function tryTool(written: Written, ruleset: Ruleset): string | null {
+  const { tool } = written;
+  if (tool === "nft") return execute("nft", ["-f", "-"], ruleset.nft);
   for (const family of families()) {
-    const rules = iptablesRuleset(name, options, services, family);
+    const rules = ruleset.iptables(family);
     if (rules === null) continue;
     // A chain with this name can be of a container that had its own process ids and /run: two jumps would lead to it.
-    removeChains(tool, family, name, HOOKS);
+    removeChains(written, family);
     const cause = execute(`${commandOf(tool, family)}-restore`, ["--noflush", "-w", "5"], rules);
     if (cause !== null) return cause;
   }
@@ -118,10 +123,10 @@ export function removeStaleRules(): string[] {
 
 /** Removes a rule, and then its file; false if there was nothing of it any more. Throws a Failure if it cannot. */
 function takeAway(written: Written): boolean {
-  const { tool, name, hooks } = written;
+  const { tool, name } = written;
   let results: (string | null)[];
   if (tool === "nft") results = [execute("nft", ["delete", "table", "inet", name])];
-  else results = families().flatMap((family) => removeChains(tool, family, name, hooks));
+  else results = families().flatMap((family) => removeChains(written, family));
   const causes = results.filter((cause) => cause !== null && !isAbsence(cause));
   if (causes.length > 0) throw ruleFailure(`remove the rule "${name}"`, [`${tool}: ${causes[0]}`]);
   rmSync(fileOf(written), { force: true });
@@ -129,13 +134,13 @@ function takeAway(written: Written): boolean {
 }
 
 /** One result for each chain: null if it was removed, else why not. */
-function removeChains(tool: Tool, family: Family, name: string, hooks: Hook[]): (string | null)[] {
+function removeChains({ tool, name, hooks, table = "mangle" }: Written, family: Family): (string | null)[] {
   const command = commandOf(tool, family);
-  const mangle = (...rest: string[]) => execute(command, ["-w", "5", "-t", "mangle", ...rest]);
+  const change = (...rest: string[]) => execute(command, ["-w", "5", "-t", table, ...rest]);
   return hooks.map((hook) => {
-    mangle("-D", ...jump(name, hook));
-    mangle("-F", chainOf(name, hook));
-    return mangle("-X", chainOf(name, hook));
+    change("-D", ...jump(name, hook));
+    change("-F", chainOf(name, hook));
+    return change("-X", chainOf(name, hook));
   });
 }
 
@@ -150,10 +155,6 @@ function isRefusal(cause: string): boolean {
 
 function families(): Family[] {
   return existsSync("/proc/sys/net/ipv6") ? [4, 6] : [4];
-}
-
-function nameOf({ queue }: RuleOptions): string {
-  return `xcopy-${process.pid}-${queue}`;
 }
 
 function commandOf(tool: Tool, family: Family): string {
@@ -182,14 +183,16 @@ function execute(command: string, args: string[], input = ""): string | null {
   return said ?? `it ended with ${done.exitCode}`;
 }
 
-function ruleFailure(what: string, causes: string[]): Failure {
+function ruleFailure(
+  what: string,
+  causes: string[],
+  fix = "Look at the rules of netfilter: nft list ruleset",
+): Failure {
   if (causes.length === 0)
     return new Failure(`Cannot ${what}: neither nft nor iptables is there`, "apt-get install nftables", 5);
   const message = `Cannot ${what}: ${causes.join("; ")}`;
   if (causes.some(isRefusal))
     return new Failure(message, "Run it as root, or with the capability CAP_NET_ADMIN.", 4);
-  const fix =
-    'Load the kernel\'s module with "modprobe nft_queue" or "modprobe xt_NFQUEUE", or make the rule yourself and leave -o out.';
   return new Failure(message, fix, 5);
 }
 

@@ -18,11 +18,39 @@ export interface RuleOptions {
 }
 
 export type Family = 4 | 6;
-export type Hook = "output" | "forward";
-export type HookedServices = Record<Hook, QueuedService[]>;
+export type QueueHook = "output" | "forward";
+export type Hook = QueueHook | "prerouting";
+export type HookedServices = Record<QueueHook, QueuedService[]>;
 
-export const HOOKS: Hook[] = ["output", "forward"];
-const COMMENT = ["-m", "comment", "--comment", "xcopy"];
+/** Rules of one process, as each tool reads them. */
+export interface Ruleset {
+  /** Of the nft table; the iptables chains are NAME-HOOK. */
+  name: string;
+  /** Of iptables. */
+  table: "mangle" | "raw";
+  /** Where there are rules. */
+  hooks: Hook[];
+  /** For `nft -f`. */
+  nft: string;
+  /** For iptables-restore (family 4) or ip6tables-restore; null where there is nothing for a family. */
+  iptables(family: Family): string | null;
+}
+
+export const HOOKS: QueueHook[] = ["output", "forward"];
+export const COMMENT = ["-m", "comment", "--comment", "xcopy"];
+
+/** The rules that queue responses, in the name of this process. */
+export function queueRuleset(options: RuleOptions, isLocal: (address: Address) => boolean): Ruleset {
+  const name = `xcopy-${process.pid}-${options.queue}`;
+  const services = hookedServices(options.services, isLocal);
+  return {
+    name,
+    table: "mangle",
+    hooks: HOOKS.filter((hook) => services[hook].length > 0),
+    nft: nftRuleset(name, options, services),
+    iptables: (family) => iptablesRuleset(name, options, services, family),
+  };
+}
 
 /**
  * Which hook sees the responses of which services. Those of this host begin in `output`: services without an address, and

@@ -14,6 +14,11 @@ const EVENT_BYTES = process.arch === "x64" ? 12 : 16;
 const DATA = EVENT_BYTES - 8;
 const MOST_EVENTS = 64;
 
+/** Takes `fd` off the epoll instance `watching`, which may be another thread's. */
+export function stopWatching(watching: number, fd: number): void {
+  libc.epoll_ctl(watching, EPOLL_CTL_DEL, fd, null);
+}
+
 export class Epoll {
   readonly #fd: number;
   readonly #events = new DataView(new ArrayBuffer(MOST_EVENTS * EVENT_BYTES));
@@ -43,7 +48,12 @@ export class Epoll {
   }
 
   remove(fd: number): void {
-    libc.epoll_ctl(this.#fd, EPOLL_CTL_DEL, fd, null);
+    stopWatching(this.#fd, fd);
+  }
+
+  /** Of this one: readable when there is an event. */
+  get descriptor(): number {
+    return this.#fd;
   }
 
   /** Waits for at most `ms` (0: not at all; -1: for ever) and returns how many events there are: `fdOf`, `eventsOf`. */

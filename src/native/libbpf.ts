@@ -54,6 +54,7 @@ function open(path: string) {
 
 const BPF_LINK_CREATE = 28;
 const BPF_XDP = 37;
+const BPF_F_XDP_HAS_FRAGS = 32;
 const BPF_TCX_INGRESS = 46;
 const BPF_TCX_EGRESS = 47;
 const XDP_FLAGS_SKB_MODE = 1 << 1;
@@ -219,7 +220,8 @@ function endOf(log: Uint8Array): string {
 
 /**
  * Loads a program given as eBPF instructions (struct bpf_insn, 8 bytes each). An XDP program can be loaded with the attach
- * type that libbpf gives to SEC("xdp"), and without one. Returns its descriptor. Throws a Failure: 4 without privilege, 5
+ * type that libbpf gives to SEC("xdp"), and without one, and `frags` as one for packets in several buffers (Linux 5.18), as
+ * SEC("xdp.frags"). Returns its descriptor. Throws a Failure: 4 without privilege, 5
  * where the verifier refuses it.
  */
 export function loadProgram(
@@ -227,11 +229,13 @@ export function loadProgram(
   name: string,
   instructions: Uint8Array,
   attachType: "xdp" | "none" = "none",
+  frags = false,
 ): number {
   const log = new Uint8Array(new ArrayBuffer(VERIFIER_LOG_BYTES));
   const options = memory(104); // struct bpf_prog_load_opts
   options.setBigUint64(0, 104n, true);
   options.setInt32(12, attachType === "xdp" ? BPF_XDP : 0, true);
+  options.setUint32(20, frags ? BPF_F_XDP_HAS_FRAGS : 0, true);
   options.setUint32(92, log.length, true);
   pointerTo(options, 96, log);
   const fd = lib.bpf_prog_load(

@@ -23,7 +23,7 @@ const SYMBOLS = {
 } as const;
 
 /** Debian keeps the name of 1998; everybody else has libpcap.so.1. */
-const NAMES = ["libpcap.so.0.8", "libpcap.so.1"];
+export const LIBPCAP_NAMES = ["libpcap.so.0.8", "libpcap.so.1"];
 const PCAP_NETMASK_UNKNOWN = 0xffffffff;
 const INSTRUCTION_BYTES = 8;
 
@@ -35,14 +35,14 @@ let lib: ReturnType<typeof load> | undefined;
 
 function load() {
   let cause: unknown;
-  for (const name of NAMES) {
+  for (const name of LIBPCAP_NAMES) {
     try {
       return dlopen(name, SYMBOLS).symbols;
     } catch (error) {
       cause = error;
     }
   }
-  throw new Failure(`Cannot load "${NAMES[0]}": ${cause}`, "Install libpcap (Debian: libpcap0.8)", 5);
+  throw new Failure(`Cannot load "${LIBPCAP_NAMES[0]}": ${cause}`, "Install libpcap (Debian: libpcap0.8)", 5);
 }
 
 function libpcap() {

@@ -309,8 +309,9 @@ function addressFamily(bytes: Uint8Array): number {
   throw new Error(`Cannot use an address of ${bytes.length} bytes: 4 (IPv4) or 16 (IPv6) are needed`);
 }
 
-/** Every network interface of this network namespace. */
+/** Every network interface of the network namespace that the thread is in now. */
 export function links(): Link[] {
+  closeSocket();
   return dump("list the interfaces", RTM_GETLINK, new Uint8Array(IFINFOMSG), (type, body) => {
     if (type !== RTM_NEWLINK || body.length < IFINFOMSG) return null;
     const view = new DataView(body.buffer, body.byteOffset, body.length);
@@ -349,17 +350,18 @@ export function localAddresses(): LocalAddress[] {
 }
 
 /**
- * How the kernel would send to `destination`, for packets with the given mark (SO_MARK).
+ * How the kernel would send to `destination`, for packets with the given mark (SO_MARK), over the interface `over` (0: any).
  *
  * Throws a NetlinkError where it would not: ENETUNREACH without a route, and for routes that say so EHOSTUNREACH
  * (unreachable), EACCES (prohibit) or EINVAL (blackhole).
  */
-export function route(destination: Uint8Array, mark = 0): Route {
+export function route(destination: Uint8Array, mark = 0, over = 0): Route {
   const header = new Uint8Array(RTMSG);
   header[0] = addressFamily(destination);
   header[1] = destination.length * 8;
   const attributes: [number, Uint8Array][] = [[RTA_DST, destination]];
   if (mark !== 0) attributes.push([RTA_MARK, u32Bytes(mark)]);
+  if (over !== 0) attributes.push([RTA_OIF, u32Bytes(over)]);
   let found: Route | null = null;
   transact("look up a route", { type: RTM_GETROUTE, flags: 0, header, attributes }, (type, body) => {
     if (type === RTM_NEWROUTE && body.length >= RTMSG) found = parseRoute(body);

@@ -7,10 +7,13 @@ import {
   errno,
   libc,
   SOCK_CLOEXEC,
+  SOCK_DGRAM,
   SOCK_RAW,
   SOL_PACKET,
   strerror,
 } from "./libc.ts";
+
+import { setReceiveBuffer, setTimestamps } from "./raw-socket.ts";
 
 /** linux/if_packet.h. */
 const PACKET_RX_RING = 5;
@@ -60,6 +63,19 @@ export function openPacketSocket(blocks: number, blockBytes: number, ignoresOutg
     throw failure(code);
   }
   if (ignoresOutgoing) option(socket, PACKET_IGNORE_OUTGOING, 1);
+  return socket;
+}
+
+/**
+ * A packet socket without a ring, for recvmmsg(2), that receives nothing until it is bound: packets from their network header
+ * on, with their time. Throws a Failure: 4 without privilege, 5 where the kernel cannot.
+ */
+export function openPlainPacketSocket(bufferBytes: number): number {
+  const socket = Number(libc.socket(AF_PACKET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  if (socket < 0) throw failure(errno());
+  setReceiveBuffer(socket, bufferBytes);
+  setTimestamps(socket);
+  option(socket, PACKET_IGNORE_OUTGOING, 1);
   return socket;
 }
 

@@ -47,15 +47,25 @@ export function openRawSocket(family: 4 | 6, bufferBytes: number): number {
 }
 
 function prepare(socket: number, family: 4 | 6, bufferBytes: number): number {
-  // The second one is bounded by net.core.rmem_max; without CAP_NET_ADMIN it is better than nothing.
-  if (setOption(socket, SOL_SOCKET, SO_RCVBUFFORCE, bufferBytes) !== 0) {
-    setOption(socket, SOL_SOCKET, SO_RCVBUF, bufferBytes);
-  }
+  setReceiveBuffer(socket, bufferBytes);
   const information =
     family === 4
       ? setOption(socket, IPPROTO_IP, IP_PKTINFO, 1)
       : setOption(socket, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1);
-  return information || setOption(socket, SOL_SOCKET, SO_TIMESTAMPNS, 1);
+  return information || setTimestamps(socket);
+}
+
+/** Room for what waits to be read. */
+export function setReceiveBuffer(socket: number, bytes: number): void {
+  // The second one is bounded by net.core.rmem_max; without CAP_NET_ADMIN it is better than nothing.
+  if (setOption(socket, SOL_SOCKET, SO_RCVBUFFORCE, bytes) !== 0) {
+    setOption(socket, SOL_SOCKET, SO_RCVBUF, bytes);
+  }
+}
+
+/** Packets come with the time when they were received. Returns 0, or errno. */
+export function setTimestamps(socket: number): number {
+  return setOption(socket, SOL_SOCKET, SO_TIMESTAMPNS, 1);
 }
 
 /** Throws away what a socket has received. */

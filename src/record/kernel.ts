@@ -67,6 +67,7 @@ export function loadRecordKernel(options: RecordKernelOptions): RecordKernel {
   try {
     createRings(request, options.ringBytes, rings);
     request.setMaxEntries("services", Math.max(1, options.services.length));
+    request.leaveOut("xcopy_request_xdp");
     request.setConstants(constants);
     request.load();
     for (const map of SHARED) outgoing?.reuse(map, request.mapFd(map));

@@ -21,7 +21,7 @@ export class Chores {
   constructor(
     private readonly config: DataPlaneConfig,
     private readonly control: Control,
-    private readonly source: RequestSource | null,
+    private readonly sources: (RequestSource | null)[],
     private readonly engine: Engine,
     private readonly injectors: Injector[],
     now: number,
@@ -40,7 +40,7 @@ export class Chores {
   run(now: number): void {
     if (now >= this.heartbeatAt) {
       this.control.heartbeat(now / 1000);
-      this.source?.count();
+      for (const source of this.sources) source?.count();
       this.heartbeatAt = now + HEARTBEAT_INTERVAL;
     }
     if (now >= this.rampAt) this.setSample(now);
@@ -61,7 +61,10 @@ export class Chores {
       if (injector.lastError !== EMSGSIZE) continue;
       injector.lastError = 0;
       for (const [path, { target, egress: its }] of this.config.paths.entries()) {
-        if (its === egress) this.engine.lowerMtu(path, currentMtu(target, this.config.mark), now);
+        if (its !== egress) continue;
+        const { ifindex, isBound } = this.config.egresses[egress]!;
+        const mtu = currentMtu(target, this.config.mark, isBound ? ifindex : 0);
+        this.engine.lowerMtu(path, mtu, now);
       }
     }
   }
@@ -75,9 +78,9 @@ export class Chores {
 }
 
 /** What interface and route to a target take now, bytes; 0 while there is no way to it. */
-function currentMtu(target: Uint8Array, mark: number): number {
+function currentMtu(target: Uint8Array, mark: number, over: number): number {
   try {
-    const { ifindex, mtu } = route(target, mark);
+    const { ifindex, mtu } = route(target, mark, over);
     const link = links().find((candidate) => candidate.ifindex === ifindex);
     return Math.min(link?.mtu ?? 0, mtu || Number.POSITIVE_INFINITY);
   } catch (error) {

@@ -3,6 +3,7 @@
  * bytes in network order (4 or 16 of them), ports host numbers, times us, sizes bytes.
  */
 import type { KernelService } from "../capture/services.ts";
+import type { ResponseSocketConfig } from "../capture/socket/response-source.ts";
 import type { SourceConfig } from "../capture/source.ts";
 
 /** One way out: everything with the same interface and next hop shares one. */
@@ -19,6 +20,9 @@ export interface EgressConfig {
   nextHopMac: Uint8Array;
   /** Largest IP packet. */
   mtu: number;
+  /** Whether the user named the interface, which routes do not change then; and the MAC address of the next hop. */
+  isBound?: boolean;
+  hasFixedMac?: boolean;
 }
 
 /** A target as seen from one local address: the flows between the two are told apart by our port alone. */
@@ -118,6 +122,8 @@ export interface DataPlaneConfig {
   /** File descriptors of the ring maps of this worker's responses, one per CPU, and the bytes of one ring. */
   responseRings: number[];
   responseRingBytes: number;
+  /** Where answers come by a socket instead; else null. */
+  responseSocket: ResponseSocketConfig | null;
   /** The mmap'd maps `control` and `flows`; -1 where no kernel program is loaded. */
   controlMap: number;
   flowsMap: number;

@@ -7,6 +7,7 @@ import { Control } from "../capture/control.ts";
 import { createSource } from "../capture/create.ts";
 import { Flows } from "../capture/flows.ts";
 import { RingSet } from "../capture/ring-set.ts";
+import { ResponseSource } from "../capture/socket/response-source.ts";
 import { Engine, type EngineConfig } from "../engine/engine.ts";
 import { createInjector } from "../inject/create.ts";
 import type { Injector } from "../inject/injector.ts";
@@ -66,7 +67,9 @@ function run(config: DataPlaneConfig, wake: number, handlers: LoopHandlers, clos
   // Only where answers come back to this host the kernel has to know them.
   const flows = config.channel ? null : new Flows(config.flowsMap, config.paths.length);
   const requests = config.source && createSource(config.source, control);
-  const responses = new RingSet(config.responseRings, config.responseRingBytes);
+  const responses = config.responseSocket
+    ? new ResponseSource(config.responseSocket)
+    : new RingSet(config.responseRings, config.responseRingBytes);
   const batches = config.egresses.map(() => new PacketBatch());
   const injectors = config.egresses.map((egress, i) => createInjector(egress, batches[i]!, config.mark));
   let now = monotonicMicroseconds();
@@ -93,13 +96,13 @@ function run(config: DataPlaneConfig, wake: number, handlers: LoopHandlers, clos
   closers.push(() => datagrams?.close());
   const pause = new Pause(control, [
     ...(requests?.descriptors ?? []),
-    ...config.responseRings,
+    ...responses.descriptors,
     ...(intercepts?.descriptors ?? []),
     ...(config.trace ? [config.trace.wake] : []),
     wake,
   ]);
   closers.push(() => pause.close());
-  const chores = new Chores(config, control, requests, engine, injectors, now);
+  const chores = new Chores(config, control, [requests, responses], engine, injectors, now);
 
   const onRequest = (packet: Packet): void => {
     if (datagrams?.takeRequest(packet, now)) return;
@@ -183,6 +186,7 @@ function run(config: DataPlaneConfig, wake: number, handlers: LoopHandlers, clos
   send();
   publish(shared, counters);
   requests?.count();
+  responses.count();
 }
 
 function pin(cpu: number): void {

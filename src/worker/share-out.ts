@@ -2,6 +2,7 @@
 import { ofWorker } from "../capture/maps.ts";
 import type { SourceConfig } from "../capture/source.ts";
 import { shareWords } from "../engine/share.ts";
+import { Failure } from "../native/failure.ts";
 import { monotonicMicroseconds } from "../native/libc.ts";
 import { workerOfPort } from "../wire/shard.ts";
 import type { DatagramsConfig, DataPlaneConfig } from "./config.ts";
@@ -24,12 +25,21 @@ export function haveOwnPorts(ports: readonly (readonly [number, number])[], work
   return owners.size === workers;
 }
 
-/** Sockets are read by one worker only. */
+/** Sockets are read by one worker only: `--capture auto` may have come to them. */
 function sourceOf(source: SourceConfig | null, worker: number, workers: number): SourceConfig | null {
-  return source?.kind === "rings" ? { ...source, rings: ofWorker(source.rings, worker, workers) } : source;
+  if (source?.kind === "rings") return { ...source, rings: ofWorker(source.rings, worker, workers) };
+  if (source === null || workers === 1) return source;
+  throw new Failure(
+    `Cannot use --workers "${workers}": without eBPF one worker reads all that is captured`,
+    "Leave it out.",
+    5,
+  );
 }
 
-/** A configuration for each worker; `cpus`: by worker the CPU it runs on, or null; `cpuLimit`: as in WorkerConfig. */
+/**
+ * A configuration for each worker; `cpus`: by worker the CPU it runs on, or null; `cpuLimit`: as in WorkerConfig. Throws a
+ * Failure where they cannot share the work.
+ */
 export function shareOut(
   whole: WholeConfig,
   cpus: readonly (number | null)[],

@@ -1,8 +1,9 @@
 /** Every back end of the capture in the same shape, in a namespace, with its records copied out. */
-import type { Hook } from "../../src/capture/attachments.ts";
 import { Control } from "../../src/capture/control.ts";
 import { createSource } from "../../src/capture/create.ts";
+import type { RequestHook } from "../../src/capture/kernel.ts";
 import type { KernelService } from "../../src/capture/services.ts";
+import { openPcapCapture } from "../../src/capture/socket/pcap-capture.ts";
 import { openPacketCapture, openRawCapture, type SocketCapture } from "../../src/capture/socket/sockets.ts";
 import type { RequestSource } from "../../src/capture/source.ts";
 import { compileFilter } from "../../src/filter/compile.ts";
@@ -68,7 +69,7 @@ function backEnd(
   };
 }
 
-function byHook(hook: Hook) {
+function byHook(hook: RequestHook) {
   return (host: Namespace, ifindexes: number[], options: BackEndOptions): BackEnd => {
     const { kernel, control, requests, beat } = loadForTest({ hook, paths: null, ...options });
     beat();
@@ -76,7 +77,9 @@ function byHook(hook: Hook) {
     for (const ifindex of ifindexes) {
       if (options.filter !== undefined) {
         const compiled = compileFilter(options.filter, isRaw(host, ifindex) ? "raw" : "ethernet");
-        filters.push(loadFilterProgram({ kind: "tc", target: kernel.requestProgram, ...compiled }));
+        const isXdp = host.enter(() => kernel.usesXdp(ifindex));
+        const target = isXdp ? kernel.requestXdpProgram : kernel.requestProgram;
+        filters.push(loadFilterProgram({ kind: isXdp ? "xdp" : "tc", frags: isXdp, target, ...compiled }));
       }
       host.enter(() => kernel.attachRequests([ifindex], filters.at(-1)?.fd));
     }
@@ -131,9 +134,11 @@ export interface Traits {
   seesLink: boolean;
   /** Sees what leaves this host. */
   seesLeaving: boolean;
+  /** Sees segments as GRO has joined them. */
+  seesJoined: boolean;
 }
 
-const EVERYTHING: Traits = { seesLink: true, seesLeaving: true };
+const EVERYTHING: Traits = { seesLink: true, seesLeaving: true, seesJoined: true };
 
 type Open = (host: Namespace, ifindexes: number[], options: BackEndOptions) => BackEnd;
 
@@ -142,5 +147,8 @@ export const BACK_ENDS: Record<string, { open: Open; traits: Traits }> = {
   tcx: { open: byHook("tcx"), traits: EVERYTHING },
   clsact: { open: byHook("clsact"), traits: EVERYTHING },
   packet: { open: bySockets(openPacketCapture), traits: EVERYTHING },
-  raw: { open: bySockets(openRawCapture), traits: { seesLink: false, seesLeaving: false } },
+  pcap: { open: bySockets(openPcapCapture), traits: EVERYTHING },
+  raw: { open: bySockets(openRawCapture), traits: { ...EVERYTHING, seesLink: false, seesLeaving: false } },
+  xdp: { open: byHook("xdp"), traits: { ...EVERYTHING, seesLeaving: false, seesJoined: false } },
+  "xdp-generic": { open: byHook("xdp-generic"), traits: { ...EVERYTHING, seesLeaving: false } },
 };

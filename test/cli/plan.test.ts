@@ -7,6 +7,7 @@ import { formatAddress, formatEndpoint, parseAddress } from "../../src/config/ad
 import { parseArguments } from "../../src/config/arguments.ts";
 import { parseCopy } from "../../src/config/copy.ts";
 import { COPY } from "../../src/config/copy-command.ts";
+import type { Way } from "../../src/inject/egress.ts";
 import { Failure } from "../../src/native/failure.ts";
 import { rejecting } from "../config/failing.ts";
 
@@ -203,6 +204,40 @@ test("a loop is found before the network is asked", async () => {
       exitCode: 2,
     });
   }
+});
+
+test("what is said about the way is asked for", async () => {
+  const asked: Way[] = [];
+  const on: Partial<Host> = {
+    resolveEgress: (target, way) => {
+      asked.push(way);
+      return host.resolveEgress(target, way);
+    },
+  };
+  await plan("-x 80-10.0.0.2,80@2:0:0:0:0:1-10.0.0.3@2:0:0:0:0:2 -o eth1 --inject packet", on);
+  const inject = "packet" as const;
+  expect(asked).toEqual([
+    { inject, over: 3 },
+    { inject, over: 3, sourceMac: bytes6(1), nextHopMac: bytes6(2) },
+  ]);
+});
+
+function bytes6(last: number): Uint8Array {
+  return Uint8Array.of(2, 0, 0, 0, 0, last);
+}
+
+test.each([
+  ["-x 80-10.0.0.2 -o eth9", 'Cannot use -o "eth9": no such network interface'],
+  [
+    "-x 80-10.0.0.2@2:0:0:0:0:2 --inject raw",
+    'Cannot use -x "80-10.0.0.2@2:0:0:0:0:2": with --inject raw the kernel finds the next hop',
+  ],
+  [
+    "-x 80-10.0.0.2@2:0:0:0:0:2,81-10.0.0.2",
+    'Cannot use -x "81-10.0.0.2": the way to 10.0.0.2 has other MAC addresses in -x "80-10.0.0.2@2:0:0:0:0:2"',
+  ],
+])("%s is a mistake", async (words, message) => {
+  expect(await rejecting(plan(words))).toMatchObject({ message, exitCode: 2 });
 });
 
 test("a source address of another host is warned about", async () => {

@@ -56,6 +56,35 @@ test.each([
   expect(await meaning(text)).toEqual([[means]]);
 });
 
+test("MAC addresses of the sender and of the next hop", async () => {
+  const [one, other] = await resolve(
+    "80@2:0:0:0:0:A-10.0.0.2:81@02:00:00:00:00:0b|[2001:db8::2]*2,82-10.0.0.3@06:1:2:3:4:5*1|10.0.0.4",
+  );
+  const targets = one!.routes[0]!.targets.map(({ mac, sourceMac, port, weight }) => ({
+    mac,
+    sourceMac,
+    port,
+    weight,
+  }));
+  const sourceMac = Uint8Array.of(2, 0, 0, 0, 0, 10);
+  expect(targets).toEqual([
+    { mac: Uint8Array.of(2, 0, 0, 0, 0, 11), sourceMac, port: 81, weight: 1 },
+    { mac: undefined, sourceMac, port: 80, weight: 2 },
+  ]);
+  expect(other!.routes[0]!.targets[0]!.mac).toEqual(Uint8Array.of(6, 1, 2, 3, 4, 5));
+  expect(other!.routes[0]!.targets[0]!.sourceMac).toBeUndefined();
+});
+
+test.each([
+  "80-10.0.0.2@",
+  "80-10.0.0.2@2:0:0:0:0",
+  "80-10.0.0.2:80@01:00:5e:00:00:01",
+  "80@0:0:0:0:0:0-10.0.0.2",
+  "80@x-10.0.0.2",
+])("%s has no MAC address of a host", (text) => {
+  expect(() => parseTransfers([text])).toThrow(/is not the MAC address of a host/);
+});
+
 test("several come by comma, by repeating, or both", async () => {
   const services = await resolve("80-10.0.0.2, 81-10.0.0.3", "82-10.0.0.4");
   expect(services.map(printed)).toEqual([["80-10.0.0.2:80"], ["81-10.0.0.3:81"], ["82-10.0.0.4:82"]]);

@@ -66,7 +66,12 @@ const CASES: Case[] = [
   { name: "one interface", args: ["-x", `80-${TARGET}:8080`, "-i", "front"], url: `http://${ONLINE}` },
   { name: "one address", args: ["-x", `${ONLINE}:80-${TARGET}:8080`], url: `http://${ONLINE}` },
   { name: "a small MTU", args: ["-x", `80-${TARGET}:8080`, "-M", "600"], url: `http://${ONLINE}` },
-  ...["clsact", "packet", "raw"].map((backEnd) => ({
+  {
+    name: "sent by raw sockets over a named interface",
+    args: ["-x", `80-${TARGET}:8080`, "--inject", "raw", "-o", "back"],
+    url: `http://${ONLINE}`,
+  },
+  ...["clsact", "packet", "raw", "pcap", "xdp", "xdp-generic"].map((backEnd) => ({
     name: `capture by ${backEnd}`,
     args: ["-x", `80-${TARGET}:8080`, "--capture", backEnd],
     url: `http://${ONLINE}`,

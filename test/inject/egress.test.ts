@@ -43,6 +43,50 @@ afterAll(async () => {
 });
 
 describe("resolveEgress", () => {
+  test("over the interface that is named, whatever the route", async () => {
+    const found = (await agent.call("links")).filter((link) => ["front", "back"].includes(link.name));
+    const [front, back] = ["front", "back"].map((name) => found.find((link) => link.name === name)!);
+    const over = (ifindex: number) =>
+      agent.call("resolveEgress", bytesOf(TARGET), 4, 0, false, { over: ifindex });
+    expect((await over(back!.ifindex)).egress).toMatchObject({
+      interface: "back",
+      isBound: true,
+      nextHop: bytesOf(TARGET),
+    });
+    const other = await over(front!.ifindex);
+    expect(other.egress).toMatchObject({ interface: "front", isBound: true, sourceMac: front!.mac });
+    expect(other.source).not.toEqual(bytesOf(OWN));
+  });
+
+  test("by MAC addresses that are given: nobody is asked", async () => {
+    const nextHopMac = Uint8Array.of(2, 0, 0, 0, 0, 0x55);
+    const sourceMac = Uint8Array.of(2, 0, 0, 0, 0, 0x66);
+    // Nobody has this address: without the MAC address it takes 1.5 s to fail.
+    const found = await agent.call("resolveEgress", bytesOf("10.0.0.99"), 4, 0, true, {
+      nextHopMac,
+      sourceMac,
+    });
+    expect(found.egress).toMatchObject({ kind: "packet", nextHopMac, sourceMac, hasFixedMac: true });
+    const raw = await agent.error("resolveEgress", bytesOf("10.40.0.9"), 4, 0, true, { nextHopMac });
+    expect(raw).toMatchObject({
+      message: 'Cannot send to target "10.40.0.9" with a MAC address: "tun0" has no Ethernet header',
+      exitCode: 2,
+    });
+  });
+
+  test("by packet or raw, as it is told", async () => {
+    const inject = (target: string, how: "packet" | "raw") =>
+      agent.call("resolveEgress", bytesOf(target), 4, 0, false, { inject: how });
+    expect((await inject(TARGET, "packet")).egress).toMatchObject({ kind: "packet" });
+    const { egress } = await inject(TARGET, "raw");
+    expect(egress).toMatchObject({ kind: "raw", interface: "back", nextHopMac: new Uint8Array(0) });
+    const error = await agent.error("resolveEgress", bytesOf("10.40.0.9"), 4, 0, false, { inject: "packet" });
+    expect(error).toMatchObject({
+      message: 'Cannot send to target "10.40.0.9" by --inject packet: "tun0" has no Ethernet header',
+      exitCode: 5,
+    });
+  });
+
   test.each([
     [4, TARGET, TARGET, OWN, 1500],
     [6, TARGET6, TARGET6, OWN6, 1500],

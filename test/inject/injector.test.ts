@@ -314,6 +314,22 @@ describe("packet injector", () => {
     expect(await macOfNext(port, 2)).toBe(gateways["10.0.0.3"]);
   });
 
+  test("a MAC address that was given stays", async () => {
+    const port = nextPort++;
+    const [nextHopMac, sourceMac] = [Uint8Array.of(2, 0, 0, 0, 0, 0x55), Uint8Array.of(2, 0, 0, 0, 0, 0x66)];
+    const way = { nextHopMac, sourceMac };
+    const { egress } = await sender.call("resolveEgress", bytesOf(TARGET), 4, 0, true, way);
+    await sender.call("create", egress, MARK);
+    await receiver.call("capture", "net0");
+    for (let sent = 1; sent <= 2; sent++) {
+      await sender.call("send", [{ packet: packet(TARGET, port) }]);
+      expect(await macOfNext(port, sent)).toBe("02:00:00:00:00:55");
+      await sender.call("refresh");
+    }
+    const [frame] = await receiver.call("frames", port, 2);
+    expect(tcpOf(frame!)!.sourceMac).toBe("02:00:00:00:00:66");
+  });
+
   test("with the NIC's offloads a large row leaves as one packet", async () => {
     withOffloads();
     const port = nextPort++;
@@ -365,6 +381,29 @@ test.each([
   expect(Buffer.from(got).equals(payload)).toBe(true);
   run(network.online, "nft", "delete", "table", "inet", `own${port}`);
 });
+
+test.each(["packet", "raw"] as const)(
+  "%s injector: sends over the interface that was named",
+  async (inject) => {
+    const port = nextPort++;
+    const links = await sender.call("links");
+    const { ifindex } = links.find(({ name }) => name === "front")!;
+    // The route to this one leads over "back".
+    const target = "10.0.0.200";
+    ip("-n", network.online, "neigh", "replace", target, "lladdr", "02:00:00:00:00:77", "dev", "front");
+    const { egress } = await sender.call("resolveEgress", bytesOf(target), 4, 0, false, {
+      inject,
+      over: ifindex,
+    });
+    expect(egress).toMatchObject({ kind: inject, interface: "front" });
+    await sender.call("create", egress, MARK);
+    await sender.call("capture", "front");
+    const segment = { source: OWN[4], destination: target, sourcePort: 5000, destinationPort: port, seq: 1 };
+    await sender.call("send", [{ packet: buildPacket({ ...segment, payload: noise(100) }) }]);
+    const [frame] = await sender.call("frames", port, 1);
+    expect(tcpOf(frame!)!.destinationMac).toBe("02:00:00:00:00:77");
+  },
+);
 
 // The last: it takes the network apart.
 test.each(["packet", "raw"] as const)(

@@ -26,6 +26,8 @@ export interface CopyStart {
   /** What is run instead of the executable under test, and with what else in its environment. */
   command?: string[];
   env?: Record<string, string>;
+  /** A command that runs it. */
+  prefix?: string[];
 }
 
 /**
@@ -42,10 +44,10 @@ export async function startCopy(lab: Lab, args: string[], options: CopyStart = {
 export function launchCopy(
   lab: Lab,
   args: string[],
-  { interval = 0.1, namespace = lab.online, command = [XCOPY], env }: CopyStart = {},
+  { interval = 0.1, namespace = lab.online, command = [XCOPY], env, prefix = [] }: CopyStart = {},
 ): Copy {
   const options = ["--json", "--stats-interval", `${interval}`];
-  const running = lab.start(namespace, [...command, "copy", ...options, ...args], env);
+  const running = lab.start(namespace, [...prefix, ...command, "copy", ...options, ...args], env);
   const parsed: Account[] = [];
   const reports = () => {
     for (const line of running.output.slice(parsed.length)) parsed.push(JSON.parse(line));

@@ -32,6 +32,8 @@ const ETHERTYPE_IP = 0x0800;
 const ETHERTYPE_IPV6 = 0x86dd;
 const ETHERTYPES_TAGGED = [0x8100, 0x88a8];
 const TCP = 6;
+const ICMP = 1;
+const ICMP6 = 58;
 /** IPv6 headers behind which TCP may be: options, routing, fragment, authentication. */
 const EXTENSIONS = [0, 43, 44, 51, 60];
 /** Of a frame. */
@@ -40,10 +42,13 @@ const ETHERNET_HEADER = 14;
 /** Bytes that are taken of a packet of our own, so that it can be counted: fewer than any header has. */
 export const OWN_PACKET_BYTES = 1;
 /** Link layer headers in front of the bytes that -S counts. */
-const LINK_BYTES = 64;
+export const LINK_BYTES = 64;
 
-/** What a socket sees first: a packet socket the MAC header, a raw one the IP header, one of IPv6 the TCP header. */
-export type SocketKind = "packet" | "ip4" | "ip6";
+/**
+ * What a socket sees first: a packet socket the MAC header, or (SOCK_DGRAM) what is behind it; a raw one the IP header, one of
+ * IPv6 the TCP header.
+ */
+export type SocketKind = "packet" | "network" | "ip4" | "ip6";
 
 export interface SocketFilterOptions {
   kind: SocketKind;
@@ -51,7 +56,7 @@ export interface SocketFilterOptions {
   interfaces: readonly number[] | null;
   /** Whether requests leave this host. */
   isOutgoing: boolean;
-  /** Destination ports. */
+  /** Destination ports; of answers, source ports. */
   ports: readonly number[];
   /** SO_MARK of our own packets; 0: none. */
   mark: number;
@@ -59,6 +64,8 @@ export interface SocketFilterOptions {
   snaplen: number;
   /** -F, compiled for packets with an Ethernet header and for those without; null: it cannot be, and none match. */
   front: { ethernet: Uint8Array | null; raw: Uint8Array | null } | null;
+  /** Answers are taken instead of requests, and ICMP, which may be about them. Default false. */
+  takesAnswers?: boolean;
 }
 
 /** Rejects everything. */
@@ -93,7 +100,7 @@ export function socketFilter(options: SocketFilterOptions): Uint8Array {
     if (filter) program.embed(filter, isWanted, reject);
     else if (front) program.jump(reject);
     program.place(isWanted);
-    matchPorts(program, network, options.ports, accept, reject);
+    matchPorts(program, network, options, accept, reject);
   };
   if (kind === "packet") {
     const [ethernet, raw] = [program.label(), program.label()];
@@ -105,7 +112,7 @@ export function socketFilter(options: SocketFilterOptions): Uint8Array {
     match(0, front?.raw ?? null);
     program.place(ethernet);
     match(ETHERNET_HEADER, front?.ethernet ?? null);
-  } else if (kind === "ip4") {
+  } else if (kind === "ip4" || kind === "network") {
     match(0, front?.raw ?? null);
   } else {
     match(NETWORK, front?.raw ? behind(front.raw, NETWORK) : null);
@@ -132,7 +139,7 @@ export function socketFilter(options: SocketFilterOptions): Uint8Array {
 function matchPorts(
   program: ClassicAssembler,
   network: number,
-  ports: readonly number[],
+  { ports, takesAnswers }: SocketFilterOptions,
   accept: number,
   reject: number,
 ): void {
@@ -143,6 +150,7 @@ function matchPorts(
     number,
     number,
   ];
+  const port = takesAnswers ? 0 : 2;
   program.load(LOAD_WORD, PROTOCOL);
   program.jumpIf(EQUAL, ETHERTYPE_IP, isIp4);
   program.jumpIf(EQUAL, ETHERTYPE_IPV6, isIp6);
@@ -152,21 +160,22 @@ function matchPorts(
   program.place(isIp6);
   program.load(LOAD_BYTE, network + 6);
   program.jumpIf(EQUAL, TCP, isTcp6);
-  for (const type of EXTENSIONS) program.jumpIf(EQUAL, type, accept);
+  for (const type of takesAnswers ? [...EXTENSIONS, ICMP6] : EXTENSIONS) program.jumpIf(EQUAL, type, accept);
   program.jump(reject);
   program.place(isTcp6);
-  program.load(LOAD_HALF, network + 42);
+  program.load(LOAD_HALF, network + 40 + port);
   program.jump(hasPort);
 
   program.place(isIp4);
   program.load(LOAD_BYTE, network + 9);
   program.jumpIf(EQUAL, TCP, isTcp4);
+  if (takesAnswers) program.jumpIf(EQUAL, ICMP, accept);
   program.jump(reject);
   program.place(isTcp4);
   program.load(LOAD_HALF, network + 6);
   program.jumpIf(HAS_BITS, 0x1fff, accept);
   program.load(LOAD_X_HEADER, network);
-  program.load(LOAD_HALF_INDEXED, network + 2);
+  program.load(LOAD_HALF_INDEXED, network + port);
 
   program.place(hasPort);
   for (const port of new Set(ports)) program.jumpIf(EQUAL, port, accept);

@@ -98,6 +98,14 @@ function openAll(opens: (() => number)[]): number[] {
   }
 }
 
+/** Memory for what a source counts, and what reads it. */
+export function createCounts(): { counters: SharedArrayBuffer; stats: SocketCapture["stats"] } {
+  const counters = new SharedArrayBuffer(KERNEL_COUNTERS.length * 8);
+  const values = new Float64Array(counters);
+  const entries = () => KERNEL_COUNTERS.map((name, index) => [name, values[index]!]);
+  return { counters, stats: () => Object.fromEntries(entries()) as Record<KernelCounter, number> };
+}
+
 /** `begin`: makes the sockets receive. */
 function captureBySockets(
   { services, isOutgoing, snaplen, mark, front }: SocketCaptureOptions,
@@ -105,8 +113,7 @@ function captureBySockets(
   config: (match: MatchConfig) => SourceConfig,
   begin: () => void,
 ): SocketCapture {
-  const counters = new SharedArrayBuffer(KERNEL_COUNTERS.length * 8);
-  const values = new Float64Array(counters);
+  const { counters, stats } = createCounts();
   const ports = services.map(({ port }) => port);
   const letIn = (interfaces: readonly number[] | null) => {
     for (const { fd, kind } of sockets) {
@@ -129,11 +136,7 @@ function captureBySockets(
       letIn(interfaces);
     },
     stop: shut,
-    stats: () =>
-      Object.fromEntries(KERNEL_COUNTERS.map((name, index) => [name, values[index]!])) as Record<
-        KernelCounter,
-        number
-      >,
+    stats,
     close() {
       for (const { fd } of sockets) libc.close(fd);
     },

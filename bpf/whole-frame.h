@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-3-Clause */
+/* From an Ethernet frame at XDP to a record with all of its packet in the ring of this CPU. */
+#ifndef XCOPY_WHOLE_FRAME_H
+#define XCOPY_WHOLE_FRAME_H
+
+#include <linux/bpf.h>
+#include <linux/if_ether.h>
+
+#include <bpf/bpf_helpers.h>
+
+#include "frame.h"
+#include "parse.h"
+#include "record.h"
+#include "ring.h"
+#include "whole.h"
+
+/* The MAC address of each interface with XDP: what it takes for itself has it as destination. */
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(map_flags, BPF_F_NO_PREALLOC);
+    __uint(max_entries, MAX_INTERFACES);
+    __type(key, __u32);
+    __type(value, __u64);
+} macs SEC(".maps");
+
+/* What tc finds as PACKET_HOST in the skb, which is not there yet. */
+static __always_inline int is_to_interface(struct xdp_md *frame) {
+    __u32 ifindex = frame->ingress_ifindex;
+    __u64 *own = bpf_map_lookup_elem(&macs, &ifindex);
+    const void *destination = look(frame, 0, ETH_ALEN);
+    if (!own || !destination)
+        return 0;
+    __u64 mac = 0;
+    __builtin_memcpy(&mac, destination, ETH_ALEN);
+    return mac == *own;
+}
+
+static __always_inline int read_frame_addresses(struct xdp_md *frame, const struct segment *segment,
+                                                struct addresses *addresses) {
+    __builtin_memset(addresses, 0, sizeof(*addresses));
+    if (segment->family == AF_INET6) {
+        const struct ipv6hdr *ip = look(frame, segment->ip, sizeof(*ip));
+        if (!ip)
+            return -1;
+        __builtin_memcpy(addresses->source, &ip->saddr, 16);
+        __builtin_memcpy(addresses->destination, &ip->daddr, 16);
+        return 0;
+    }
+    const struct iphdr *ip = look(frame, segment->ip, sizeof(*ip));
+    if (!ip)
+        return -1;
+    __builtin_memcpy(addresses->source, &ip->saddr, 4);
+    __builtin_memcpy(addresses->destination, &ip->daddr, 4);
+    return 0;
+}
+
+/* As `put`, of frames in several buffers too (Linux 5.18). */
+static __always_inline int put_bytes(struct xdp_md *frame, void *ring, __u32 worker,
+                                     const struct record *header, __u32 offset, const __u32 space) {
+    struct record *record = bpf_ringbuf_reserve(ring, sizeof(*record) + space, 0);
+    if (!record)
+        return -1;
+    __builtin_memcpy(record, header, sizeof(*record));
+    __u64 captured = header->captured;
+    barrier_var(captured);
+    if (captured > space)
+        goto malformed;
+    barrier_var(captured);
+    if (!captured || bpf_xdp_load_bytes(frame, offset, record + 1, captured))
+        goto malformed;
+    bpf_ringbuf_submit(record, BPF_RB_NO_WAKEUP);
+    wake(ring, worker);
+    return 0;
+
+malformed:
+    bpf_ringbuf_discard(record, BPF_RB_NO_WAKEUP);
+    return 1;
+}
+
+static __always_inline int put_sized(struct xdp_md *frame, void *ring, __u32 worker,
+                                     const struct record *header, __u32 offset) {
+    __u32 bytes = header->captured;
+#define UP_TO(space)                                                                               \
+    if (bytes <= (space))                                                                          \
+    return put_bytes(frame, ring, worker, header, offset, space)
+    UP_TO(128);
+    UP_TO(256);
+    UP_TO(512);
+    UP_TO(1024);
+    UP_TO(1600);
+    UP_TO(4096);
+    UP_TO(9216);
+    UP_TO(65536);
+#undef UP_TO
+    return 1;
+}
+
+/* As `put_whole`. */
+static __always_inline int put_whole_frame(struct xdp_md *frame, const struct record *header,
+                                           const struct segment *segment, __u32 worker) {
+    void *ring = ring_of_this_cpu(worker);
+    if (!ring)
+        return 1;
+    int result = put_sized(frame, ring, worker, header, segment->ip);
+    if (result < 0)
+        count_lost(header->ifindex);
+    return result;
+}
+
+#endif

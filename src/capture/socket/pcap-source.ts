@@ -1,0 +1,109 @@
+/** Requests from libpcap. */
+import { stopWatching } from "../../native/epoll.ts";
+import { interfaceName } from "../../native/filters.ts";
+import { PcapReader } from "../../native/libpcap-live.ts";
+import { LINK_ETHERNET, networkLayer } from "../../wire/link.ts";
+import { Packet } from "../../wire/packet.ts";
+import type { Control } from "../control.ts";
+import type { RequestSource, SourceConfig } from "../source.ts";
+import { PacketClock } from "./clock.ts";
+import { LINK_BYTES, OWN_PACKET_BYTES } from "./filter.ts";
+import { ETHERTYPE_IP, ETHERTYPE_IPV6, Matcher } from "./matcher.ts";
+import { PcapTable } from "./pcap-table.ts";
+
+const ETHERNET_HEADER = 14;
+
+export class PcapSource implements RequestSource {
+  readonly descriptors: readonly number[];
+  readonly #table: PcapTable;
+  readonly #matcher: Matcher;
+  readonly #reader: PcapReader;
+  readonly #packet: Packet;
+  /** Of each interface. */
+  readonly #clocks: PacketClock[] = [];
+  readonly #drops: number[] = [];
+
+  constructor(
+    private readonly config: Extract<SourceConfig, { kind: "pcap" }>,
+    control: Control,
+  ) {
+    this.descriptors = [config.watched];
+    this.#table = new PcapTable(config.table);
+    this.#matcher = new Matcher(config.match, control);
+    this.#reader = new PcapReader(config.match.snaplen + LINK_BYTES);
+    this.#packet = new Packet(this.#reader.bytes);
+  }
+
+  /** The handles themselves wake whoever waits. */
+  get isEmpty(): boolean {
+    return true;
+  }
+
+  /** Packets that were not handed over yet are later than any `before` of a caller who passes now. */
+  drain(sink: (packet: Packet) => void, limit: number): number {
+    let done = 0;
+    const { count } = this.#table;
+    for (let slot = 0; slot < count && done < limit; slot++) {
+      if (this.#table.isOpen(slot)) done += this.#drainOne(slot, sink, limit - done);
+    }
+    return done;
+  }
+
+  count(): void {
+    const { count } = this.#table;
+    for (let slot = 0; slot < count; slot++) {
+      if (!this.#table.isOpen(slot)) continue;
+      const drops = this.#reader.drops(this.#table.handle(slot));
+      this.#matcher.count("requestRingFull", Math.max(0, drops - (this.#drops[slot] ?? 0)));
+      this.#drops[slot] = drops;
+    }
+  }
+
+  /** The handles are closed by who opened them. */
+  close(): void {}
+
+  #drainOne(slot: number, sink: (packet: Packet) => void, limit: number): number {
+    const handle = this.#table.handle(slot);
+    this.#clocks[slot] ??= new PacketClock();
+    const clock = this.#clocks[slot]!;
+    clock.update();
+    let done = 0;
+    while (done < limit) {
+      const result = this.#reader.next(handle);
+      if (result < 0) this.#lose(slot);
+      if (result <= 0) break;
+      done++;
+      if (this.#take(slot, clock)) sink(this.#packet);
+    }
+    return done;
+  }
+
+  /** One that went down comes back by itself; that of an interface that is gone would wake us again and again. */
+  #lose(slot: number): void {
+    if (interfaceName(this.#table.ifindex(slot)) !== null) return;
+    this.#table.end(slot);
+    stopWatching(this.config.watched, this.#table.descriptor(slot));
+  }
+
+  #take(slot: number, clock: PacketClock): boolean {
+    const { captured, length, view, seconds, microseconds } = this.#reader;
+    if (captured <= OWN_PACKET_BYTES) {
+      this.#matcher.count("ownMark", 1);
+      return false;
+    }
+    const linkType = this.#table.linkType(slot);
+    const ip = networkLayer(view, 0, captured, linkType);
+    if (ip < 0) return false;
+    const isEthernet = linkType === LINK_ETHERNET && captured >= ETHERNET_HEADER;
+    this.#packet.time = clock.monotonic(seconds, microseconds * 1000);
+    return this.#matcher.match(
+      this.#packet,
+      view.getUint8(ip) >> 4 === 6 ? ETHERTYPE_IPV6 : ETHERTYPE_IP,
+      ip,
+      captured,
+      length,
+      !isEthernet || this.#table.takes(slot, view, 0),
+      this.#table.ifindex(slot),
+    );
+  }
+}

@@ -1,0 +1,47 @@
+/** The main thread's half of the packet socket that answers are read from. */
+import { attachSocketFilter } from "../../filter/socket.ts";
+import { libc } from "../../native/libc.ts";
+import { openPlainPacketSocket, startPacketSockets } from "../../native/packet-socket.ts";
+import { rejectAll, socketFilter } from "./filter.ts";
+import type { AnsweredPath } from "./path-table.ts";
+import { RESPONSE_BYTES, type ResponseSocketConfig } from "./response-source.ts";
+import { createCounts, type SocketCapture } from "./sockets.ts";
+
+/** Bytes for answers that wait to be read, as the kernel counts them: with all of a packet that is shared. */
+const BUFFER = 16 << 20;
+
+export interface ResponseSocket extends Pick<SocketCapture, "stats" | "close"> {
+  readonly source: ResponseSocketConfig;
+  /** From now on answers are received. Throws a Failure (5). */
+  start(): void;
+}
+
+/** Opens the socket for answers on these paths, which come by these interfaces. Throws a Failure: 4 without privilege, 5. */
+export function openResponseSocket(
+  paths: readonly AnsweredPath[],
+  interfaces: readonly number[],
+): ResponseSocket {
+  const socket = openPlainPacketSocket(BUFFER);
+  const { counters, stats } = createCounts();
+  const ports = paths.map(({ targetPort }) => targetPort);
+  return {
+    source: {
+      socket,
+      paths: paths.map(({ target, local, targetPort }) => ({ target, local, targetPort })),
+      counters,
+    },
+    start() {
+      attachSocketFilter(socket, rejectAll());
+      startPacketSockets([socket], true);
+      const rules = { kind: "network" as const, interfaces, isOutgoing: false, ports, mark: 0 };
+      attachSocketFilter(
+        socket,
+        socketFilter({ ...rules, snaplen: RESPONSE_BYTES, front: null, takesAnswers: true }),
+      );
+    },
+    stats,
+    close() {
+      libc.close(socket);
+    },
+  };
+}

@@ -1,0 +1,145 @@
+/**
+ * Answers of the targets from a packet socket, for hosts where no kernel program catches them: what bpf/response.bpf.c takes,
+ * but copied only. That this host's TCP does not see them takes a rule of netfilter, which comes behind packet sockets.
+ */
+import { ReceivedPackets, socketDrops } from "../../native/raw-socket.ts";
+import { IPPROTO_TCP } from "../../wire/ip.ts";
+import { IP_OK, IpHeader, parseIp } from "../../wire/ip-header.ts";
+import { Packet } from "../../wire/packet.ts";
+import { KERNEL_COUNTERS, type KernelCounter } from "../counters.ts";
+import type { RequestSource } from "../source.ts";
+import { PacketClock } from "./clock.ts";
+import { type AnsweredPath, PathTable } from "./path-table.ts";
+
+export interface ResponseSocketConfig {
+  socket: number;
+  paths: AnsweredPath[];
+  /** As in MatchConfig. */
+  counters: SharedArrayBuffer;
+}
+
+/** Packets per call of the kernel, and bytes of each: all headers, and what an ICMP error quotes. */
+const BATCH = 64;
+export const RESPONSE_BYTES = 256;
+const TCP_HEADER = 20;
+const ICMP_HEADER = 8;
+const ICMP = 1;
+const ICMP6 = 58;
+const UNREACHABLE = 3;
+const FRAGMENTATION_NEEDED = 4;
+const PACKET_TOO_BIG = 2;
+
+export class ResponseSource implements RequestSource {
+  readonly descriptors: readonly number[];
+  readonly #received = new ReceivedPackets(BATCH, RESPONSE_BYTES, 0);
+  readonly #paths: PathTable;
+  readonly #counters: Float64Array;
+  readonly #clock = new PacketClock();
+  readonly #packet: Packet;
+  readonly #header = new IpHeader();
+  readonly #quoted = new IpHeader();
+  #drops: number;
+
+  constructor({ socket, paths, counters }: ResponseSocketConfig) {
+    this.descriptors = [socket];
+    this.#paths = new PathTable(paths);
+    this.#counters = new Float64Array(counters);
+    this.#packet = new Packet(this.#received.bytes);
+    this.#drops = socketDrops(socket);
+  }
+
+  /** The socket itself wakes whoever waits. */
+  get isEmpty(): boolean {
+    return true;
+  }
+
+  drain(sink: (packet: Packet) => void, limit: number): number {
+    let done = 0;
+    let count = BATCH;
+    while (done < limit && count === BATCH) {
+      count = this.#received.receive(this.descriptors[0]!, BATCH);
+      if (count > 0) this.#clock.update();
+      for (let index = 0; index < count; index++) if (this.#take(index)) sink(this.#packet);
+      done += count;
+    }
+    return done;
+  }
+
+  count(): void {
+    const drops = socketDrops(this.descriptors[0]!);
+    this.#add("responseRingFull", drops - this.#drops);
+    this.#drops = drops;
+  }
+
+  /** The socket is closed by who opened it. */
+  close(): void {}
+
+  #add(counter: KernelCounter, amount: number): void {
+    this.#counters[KERNEL_COUNTERS.indexOf(counter)]! += amount;
+  }
+
+  #take(index: number): boolean {
+    const received = this.#received;
+    const { view } = received;
+    const at = received.offset(index);
+    const end = at + received.captured(index);
+    const header = this.#header;
+    if (parseIp(view, at, end, at + received.length(index), header) !== IP_OK || header.isFragment)
+      return false;
+    received.read(index);
+    const packet = this.#packet;
+    packet.time = this.#clock.monotonic(received.seconds, received.nanoseconds);
+    packet.ip = at;
+    packet.end = header.end;
+    packet.ifindex = received.ifindex;
+    if (header.protocol !== IPPROTO_TCP) return this.#takeError(header, end);
+    const { transport, length } = header;
+    if (transport + TCP_HEADER > end) return false;
+    const payload = transport + (view.getUint8(transport + 12) >> 4) * 4;
+    if (payload < transport + TCP_HEADER || payload > at + length) return false;
+    const path = this.#find(header, transport, true);
+    if (path < 0) return false;
+    packet.tcp = transport;
+    packet.payload = payload;
+    packet.length = at + length - payload;
+    packet.index = path;
+    this.#add("responsesCaptured", 1);
+    this.#add("responseBytes", length);
+    return true;
+  }
+
+  /** An ICMP message that a packet of ours was too big: a record without a TCP header. */
+  #takeError({ family, protocol, transport }: IpHeader, end: number): boolean {
+    const { view } = this.#received;
+    if (transport + ICMP_HEADER > end) return false;
+    const type = view.getUint8(transport);
+    const isTooBig =
+      family === 4
+        ? protocol === ICMP && type === UNREACHABLE && view.getUint8(transport + 1) === FRAGMENTATION_NEEDED
+        : protocol === ICMP6 && type === PACKET_TOO_BIG;
+    if (!isTooBig) return false;
+    const quoted = this.#quoted;
+    const at = transport + ICMP_HEADER;
+    // It quotes as much as it likes of a packet that had more.
+    if (parseIp(view, at, end, end, quoted) !== IP_OK || quoted.protocol !== IPPROTO_TCP) return false;
+    if (quoted.transport + 4 > end) return false;
+    const path = this.#find(quoted, quoted.transport, false);
+    const packet = this.#packet;
+    packet.tcp = packet.ip;
+    packet.payload = packet.ip;
+    packet.length = 0;
+    packet.index = path;
+    return path >= 0;
+  }
+
+  /** `fromTarget`: whether the target sent the packet, or is to get it. */
+  #find({ ip, family }: IpHeader, transport: number, fromTarget: boolean): number {
+    const { bytes, view } = this.#received;
+    const length = family === 4 ? 4 : 16;
+    const source = ip + (family === 4 ? 12 : 8);
+    const destination = source + length;
+    return fromTarget
+      ? this.#paths.find(bytes, source, destination, length, view.getUint16(transport))
+      : this.#paths.find(bytes, destination, source, length, view.getUint16(transport + 2));
+  }
+}

@@ -1,0 +1,187 @@
+/** Hosts where no eBPF program may be loaded: sockets and netfilter take their place. */
+import { afterAll, afterEach, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { addAddress, ip, ONLINE, ONLINE6, TARGET, TARGET6 } from "../../src/demo/network.ts";
+import { compareContents, EXACTLY_ONCE } from "../support/compare.ts";
+import { createLab, type Lab } from "../support/lab.ts";
+import { type Nginx, readRequests, startNginx } from "../support/nginx.ts";
+import { run } from "../support/process.ts";
+import { load } from "../support/wrk.ts";
+import { faultsOf, hostState, runXcopy, startCopy } from "../support/xcopy.ts";
+
+setDefaultTimeout(60_000);
+
+/** Without CAP_BPF and what includes it. */
+const LIMITED = ["setpriv", "--bounding-set=-bpf,-sys_admin,-perfmon"];
+/** Where nft fails as well. */
+const WITHOUT_NFT = [
+  ...["unshare", "-m", "sh", "-c", 'mount --bind /bin/false "$(command -v nft)" && exec "$@"', "sh"],
+  ...LIMITED,
+];
+
+let lab: Lab;
+beforeAll(() => {
+  lab = createLab();
+});
+afterEach(() => lab.stopAll());
+afterAll(() => lab.remove());
+
+async function contents(server: Nginx): Promise<string[]> {
+  return (await readRequests(server)).map(({ content }) => content);
+}
+
+/** Counts the resets that the online host's own TCP sends to targets; ours have a mark, or come by no chain at all. */
+function countResets(): { stop(): number } {
+  const rule = "meta mark != 0x78637079 tcp dport 8080 tcp flags & rst != 0 counter";
+  const chain = `chain out { type filter hook output priority 0; ${rule}; }`;
+  run(lab.online, "nft", `table inet resets { ${chain}; }`);
+  return {
+    stop() {
+      const table = run(lab.online, "nft", "list", "table", "inet", "resets");
+      run(lab.online, "nft", "delete", "table", "inet", "resets");
+      return Number(/counter packets (\d+)/.exec(table)![1]);
+    },
+  };
+}
+
+/** iptables leaves the empty tables that it made for its rules. */
+function changeable(): string {
+  const empty = /table ip6? raw \{\s+chain PREROUTING \{\s+type[^}]*\}\s*\}\s*/g;
+  return hostState(lab.online)
+    .replaceAll(empty, "")
+    .replaceAll(/\n\s*\n/g, "\n");
+}
+
+interface Case {
+  name: string;
+  args: string[];
+  url: string;
+  target?: "online";
+  prefix?: string[];
+}
+
+const CASES: Case[] = [
+  { name: "a target beside this host", args: ["-x", `80-${TARGET}:8080`], url: `http://${ONLINE}` },
+  { name: "IPv6", args: ["-x", `80-[${TARGET6}]:8080`], url: `http://[${ONLINE6}]` },
+  {
+    name: "a target on this host",
+    args: ["-x", "80-127.0.0.1:8080"],
+    url: `http://${ONLINE}`,
+    target: "online",
+  },
+  {
+    name: "iptables",
+    args: ["-x", `80-${TARGET}:8080`],
+    url: `http://${ONLINE}`,
+    prefix: WITHOUT_NFT,
+  },
+  {
+    name: "ip6tables, capture by raw",
+    args: ["-x", `80-[${TARGET6}]:8080`, "--capture", "raw"],
+    url: `http://[${ONLINE6}]`,
+    prefix: WITHOUT_NFT,
+  },
+  {
+    name: "capture by pcap",
+    args: ["-x", `80-${TARGET}:8080`, "--capture", "pcap"],
+    url: `http://${ONLINE}`,
+  },
+];
+
+for (const { name, args, url, target: targetHost = "target", prefix = LIMITED } of CASES) {
+  for (const close of [false, true]) {
+    test(`copies exactly once: ${name}, ${close ? "short connections" : "keep-alive"}`, async () => {
+      const online = await startNginx(lab, lab.online, 80);
+      const target = await startNginx(lab, lab[targetHost], 8080);
+      const before = changeable();
+      const resets = countResets();
+      const copy = await startCopy(lab, args, { prefix });
+      const said = copy.running.errors.join("\n");
+      if (!args.includes("--capture")) {
+        expect(said).toContain("capture not by tcx: Cannot");
+        expect(said).toContain("captured by packet on");
+      }
+      expect(said).toContain(
+        "capture answers by a packet socket, and kept from this host's TCP by netfilter",
+      );
+
+      const result = await load(lab, { url, rate: 500, count: 1000, close });
+      const { code, report } = await copy.stop();
+
+      expect(result).toMatchObject({ requests: 1000, errors: 0 });
+      expect(compareContents(await contents(online), await contents(target))).toEqual(EXACTLY_ONCE);
+      expect(report.turns).toMatchObject({ captured: 1000, sent: 1000, answered: 1000, dropped: 0 });
+      expect(faultsOf(copy.reports())).toEqual([]);
+      expect(code).toBe(0);
+      // This host's TCP saw no answer that it knows no connection of.
+      expect(resets.stop()).toBe(0);
+      expect(changeable()).toBe(before);
+    });
+  }
+}
+
+test("from a pool of addresses", async () => {
+  const pool = ["10.0.0.101", "10.0.0.102"];
+  for (const address of pool) addAddress(lab.online, "back", `${address}/24`);
+  const online = await startNginx(lab, lab.online, 80);
+  const target = await startNginx(lab, lab.target, 8080);
+  const copy = await startCopy(lab, ["-x", `80-${TARGET}:8080`, "-c", pool.join(",")], { prefix: LIMITED });
+  await load(lab, { url: `http://${ONLINE}`, rate: 500, count: 500, close: true });
+  await copy.stop();
+  for (const address of pool) ip("-n", lab.online, "addr", "del", `${address}/24`, "dev", "back");
+  expect(compareContents(await contents(online), await contents(target))).toEqual(EXACTLY_ONCE);
+  expect(new Set((await readRequests(target)).map(({ address }) => address))).toEqual(new Set(pool));
+});
+
+test("what a killed one left is removed by cleanup, and by the next start", async () => {
+  await startNginx(lab, lab.online, 80);
+  await startNginx(lab, lab.target, 8080);
+  const rules = () => run(lab.online, "nft", "list", "ruleset");
+  const before = rules();
+  const args = ["-x", `80-${TARGET}:8080`];
+  const start = async () => {
+    const copy = await startCopy(lab, args, { prefix: LIMITED });
+    const during = rules();
+    expect(during).toContain('drop comment "xcopy"');
+    return { copy, name: /table inet (xcopy-\d+-d)/.exec(during)![1]! };
+  };
+
+  const first = await start();
+  await first.copy.running.stop("SIGKILL");
+  expect(rules()).toContain(first.name);
+  const cleanup = await runXcopy(lab, ["cleanup"]);
+  expect(cleanup).toMatchObject({ code: 0 });
+  expect(cleanup.output).toContain(`removed rule "${first.name}" of nft`);
+  expect(rules()).toBe(before);
+
+  const second = await start();
+  await second.copy.running.stop("SIGKILL");
+  const third = await start();
+  expect(third.copy.running.errors.join("\n")).toContain(`removed rule "${second.name}" of nft`);
+  expect(rules()).not.toContain(second.name);
+  await third.copy.stop();
+  expect(rules()).toBe(before);
+});
+
+test("--capture pcap without a libpcap is an error that says so", async () => {
+  const hide =
+    'for file in $(ldconfig -p | sed -n "s/.*=> \\(.*libpcap.*\\)/\\1/p"); do mount --bind /dev/null "$file"; done; exec "$@"';
+  const { code, errors } = await runXcopy(
+    lab,
+    ["copy", "-x", `80-${TARGET}:8080`, "--force", "--capture", "pcap"],
+    ["unshare", "-m", "sh", "-c", hide, "sh"],
+  );
+  expect(errors).toContain('Cannot capture by libpcap: there is no "libpcap.so.0.8"');
+  expect(code).toBe(5);
+});
+
+test("a back end that needs eBPF is an error that says what is missing", async () => {
+  for (const backEnd of ["tcx", "clsact", "xdp", "xdp-generic"]) {
+    const { code, errors } = await runXcopy(
+      lab,
+      ["copy", "-x", `80-${TARGET}:8080`, "--capture", backEnd],
+      LIMITED,
+    );
+    expect({ backEnd, code }).toEqual({ backEnd, code: 4 });
+    expect(errors).toContain("this process lacks CAP_BPF");
+  }
+});
