@@ -91,7 +91,7 @@ static __attribute__((noinline)) int take_datagram(struct __sk_buff *skb) {
         add(DUPLICATES, 1);
         return PASS;
     }
-    struct record header = whole_record(skb, &segment, index, now_us);
+    struct record header = whole_record(&segment, index, now_us, skb->ifindex);
     /* Several datagrams of this size in one packet (UDP_SEGMENT, UDP_GRO: linux/udp.h). */
     if (kind == WHOLE && skb->gso_size)
         header.think_us = skb->gso_size;
