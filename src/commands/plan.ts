@@ -304,10 +304,10 @@ export async function makePlan(options: CopyOptions, host: Host): Promise<Plan> 
   if (isLive && isIncoming) refuseLoop(services, host);
   const warnings = isLive && isIncoming ? foreignSources(services, host) : [];
   const datagrams = services.find(({ transport }) => transport === "udp");
-  if (datagrams && options.intercepts.length > 0) {
+  if (datagrams && options.compat) {
     throw new Failure(
-      `Cannot use -s with -x "${labelOf(datagrams)}": intercepts catch no UDP yet`,
-      "Leave -s out, or copy UDP by an xcopy of its own.",
+      `Cannot use --compat with -x "${labelOf(datagrams)}": intercepts 1.x catch no UDP`,
+      "Run xcopy intercept on the target, or leave -s out.",
       2,
     );
   }

@@ -59,6 +59,8 @@ export interface DatagramConfig {
   allow: (now: number) => boolean;
   /** Told before the first packet of a flow; `words`: four at `at`, the client's address (IPv4-mapped where it is IPv4). */
   openFlow: (path: number, port: number, words: Int32Array, at: number) => void;
+  /** Whether nothing may be sent on a path now. */
+  isHeld: (path: number) => boolean;
   /** A batch is full: send it and clear it. */
   flush: (egress: number) => void;
   /** An answer came so long (us) after its question. */
@@ -75,8 +77,6 @@ const LEAST_IDLE = 1_000_000;
 const PORT_TRIES = 256;
 
 export class DatagramReplay {
-  /** By path: nothing may be sent. */
-  readonly held: boolean[];
   private readonly table: FlowTable;
   private readonly waiting: Waiting;
   private readonly ports: DatagramPorts;
@@ -103,7 +103,6 @@ export class DatagramReplay {
     this.waiting = new Waiting(this.table, MAX_WAITING);
     this.ports = new DatagramPorts(config.ports, random, config.worker, config.workers);
     this.words = batches.map(({ bytes }) => wordsOf(bytes));
-    this.held = paths.map(() => false);
     const zeros = () => services.map((service) => (service?.routes ?? []).map((route) => route.map(() => 0)));
     this.credit = zeros();
     this.rotation = zeros();
@@ -201,6 +200,15 @@ export class DatagramReplay {
     return this.waiting.count;
   }
 
+  /** Calls `each` for every flow on a path: see src/engine/hold.ts. */
+  forEachFlow(path: number, each: (port: number, words: Int32Array, at: number) => void): void {
+    const { table } = this;
+    for (let s = table.leastRecent; s !== NONE; s = table.after(s)) {
+      const row = s * ROW;
+      if (table.words[row + PATH] === path) each(table.words[row + PORT]!, table.words, row);
+    }
+  }
+
   /** All clients are gone: those that come now with the addresses and ports of one are others. */
   endClients(): void {
     this.generation = (this.generation + 1) & 0x7fff;
@@ -219,7 +227,7 @@ export class DatagramReplay {
     }
     const row = s * ROW;
     const pathIndex = table.words[row + PATH]!;
-    if (this.held[pathIndex]) {
+    if (config.isHeld(pathIndex)) {
       this.drop("held", 1);
       return;
     }

@@ -66,6 +66,11 @@ export class FlowTable {
     return this.oldest;
   }
 
+  /** The row that was used next after another one, or NONE. */
+  after(s: number): number {
+    return this.words[s * ROW + NEWER]!;
+  }
+
   /** `key`: KEY_WORDS words. */
   findClient(key: Int32Array): number {
     const { words } = this;

@@ -33,6 +33,8 @@ export interface DatagramSurroundings {
   openFlow: (path: number, port: number, words: Int32Array, at: number) => void;
   /** Whether one more request may be sent now (--limit). */
   allow: (now: number) => boolean;
+  /** Whether nothing may be sent on a path now. */
+  isHeld: (path: number) => boolean;
   /** Before packets go out: whether every answer to them would be caught. */
   settle: () => boolean;
 }
@@ -49,6 +51,8 @@ export class Datagrams {
   private readonly whole = new Packet(new Uint8Array(0));
   private readonly isDatagram: boolean[];
   private readonly isDatagramPath: boolean[];
+  /** Packets that were not sent, because nobody would have caught the answers. */
+  private withheld = 0;
   private refreshAt = 0;
   private sentAt = 0;
 
@@ -84,6 +88,7 @@ export class Datagrams {
         counters: this.counters,
         allow: surroundings.allow,
         openFlow: surroundings.openFlow,
+        isHeld: surroundings.isHeld,
         flush: () => this.send(),
         onLatency: (us) => record(this.shared.latency, us),
         random: Math.random,
@@ -198,12 +203,14 @@ export class Datagrams {
     const { batches, injectors, counters, shared } = this;
     if (batches.every(({ count }) => count === 0)) return;
     if (!this.surroundings.settle()) {
-      for (const batch of batches) batch.clear();
-      return;
+      for (const batch of batches) {
+        this.withheld += batch.count;
+        batch.clear();
+      }
     }
     let packets = 0;
     let bytes = 0;
-    let errors = 0;
+    let errors = this.withheld;
     for (let i = 0; i < batches.length; i++) {
       const batch = batches[i]!;
       const injector = injectors[i]!;

@@ -33,7 +33,7 @@ export class Desk implements Host {
     private readonly copies: Copies<Connection>,
     private readonly router: Router<Connection>,
     /** Mode target. */
-    private readonly kernel: { cookies: Cookies; learned: Learned } | null,
+    private readonly kernel: { cookies: Cookies; learned: Learned; datagrams: Learned } | null,
     private readonly questions: Questions,
     private readonly say: (event: InterceptEvent) => void,
   ) {
@@ -52,7 +52,9 @@ export class Desk implements Host {
   handlersFor(connection: Connection): PeerHandlers {
     return {
       admit: (copy) => this.#admit(connection, copy),
-      onRegister: (flows, at, count) => this.#register(connection, flows, at, count),
+      onRegister: (flows, at, count) => this.#register(connection, this.kernel?.learned, flows, at, count),
+      onRegisterDatagrams: (flows, at, count) =>
+        this.#register(connection, this.kernel?.datagrams, flows, at, count),
       onRanges: (ranges) => this.#addRanges(connection, ranges),
       onAsk: (question) => this.#answer(connection, question),
       onClosed: (code, text) => this.#onClosed(connection, code, text),
@@ -124,10 +126,16 @@ export class Desk implements Host {
     return null;
   }
 
-  #register({ slot }: Connection, flows: Uint8Array, at: number, count: number): void {
+  #register(
+    { slot }: Connection,
+    kernel: Learned | undefined,
+    flows: Uint8Array,
+    at: number,
+    count: number,
+  ): void {
     this.registered += count;
     const to = at + count * FLOW_BYTES;
-    if (this.kernel) this.kernel.learned.add(flows, slot, at, to);
+    if (kernel) kernel.add(flows, slot, at, to);
     else this.router.register(slot, flows, at, to);
   }
 

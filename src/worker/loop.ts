@@ -85,8 +85,11 @@ function run(config: DataPlaneConfig, wake: number, handlers: LoopHandlers, clos
       control,
       openFlow,
       allow: (at) => engine.allowRequest(at),
+      isHeld: (path) => intercepts !== null && !intercepts.isOpen(path),
       settle: () => intercepts?.settle(onResponse) ?? true,
     });
+  if (intercepts && datagrams)
+    intercepts.forEachDatagramFlow = (path, each) => datagrams.replay.forEachFlow(path, each);
   const player =
     config.trace && new Player(config.trace, config.memory, config.turnTimeout, engine, counters, datagrams);
   const preflight = new Preflight(config, engine, intercepts, now);

@@ -87,7 +87,7 @@ export class Preflight {
     return {
       probes: this.config.paths.map((_, path) => ({
         path,
-        result: this.intercepts?.isOpen(path) === false ? heldOr(this.resultOf(path)) : this.resultOf(path),
+        result: this.foundOf(path),
         facts: this.facts[path]!.map((facts) => (this.unseen[path] ? { ...facts, known: false } : facts)),
       })),
       intercepts: this.intercepts?.states ?? [],
@@ -102,6 +102,11 @@ export class Preflight {
 
   private silent(): number[] {
     return this.config.paths.flatMap((_, path) => (this.resultOf(path) === "silent" ? [path] : []));
+  }
+
+  private foundOf(path: number): ProbeResult["result"] {
+    if (this.intercepts?.isOpen(path) !== false) return this.resultOf(path);
+    return this.config.paths[path]!.transport === "udp" ? "held" : heldOr(this.resultOf(path));
   }
 
   /** A UDP service need not answer what it does not know: it is not tried. */

@@ -5,12 +5,13 @@ import { join } from "node:path";
 import { ONLINE, ONLINE6, TARGET, TARGET6 } from "../../src/demo/network.ts";
 import type { Account } from "../../src/ops/summary.ts";
 import { watchPackets } from "../support/capture.ts";
+import { startIntercept } from "../support/intercept.ts";
 import { createLab, type Lab } from "../support/lab.ts";
 import { startNginx } from "../support/nginx.ts";
 import { run } from "../support/process.ts";
 import { HOSTS, startUnbound } from "../support/unbound.ts";
 import { until } from "../support/until.ts";
-import { datagramFaultsOf, startCopy } from "../support/xcopy.ts";
+import { datagramFaultsOf, runXcopy, startCopy } from "../support/xcopy.ts";
 
 setDefaultTimeout(60_000);
 
@@ -33,6 +34,8 @@ async function watchStrays() {
   return async () => ({ client: await client.stop(), online: await online.stop() });
 }
 
+/** Online's address towards the target. */
+const ONLINE_BACK = "10.0.0.1";
 const NONE = { packets: 0, lines: [] };
 
 /** dnsperf asks `count` times for the hosts in turn; resolves with the number of answers. */
@@ -202,3 +205,45 @@ function readPcap(file: string): Uint8Array[] {
   }
   return parts;
 }
+
+test("with an intercept on the target questions come from the clients' own addresses, and nobody but us gets the answers", async () => {
+  const online = await startUnbound(lab, lab.online, 53);
+  const target = await startUnbound(lab, lab.target, 5353);
+  await startIntercept(lab, lab.target, ["-o", ":5353", "-b", TARGET]);
+  const transfers = `udp:53-${TARGET}:5353,udp:54-${TARGET}:5354`;
+  const refused = await runXcopy(lab, ["copy", "-s", TARGET, "-x", transfers]);
+  expect(refused).toMatchObject({ code: 3, output: "" });
+  expect(refused.errors).toContain("none of the intercepts catches what it answers");
+
+  const copy = await startCopy(lab, ["-s", TARGET, "-x", `udp:53-${TARGET}:5353`]);
+  const strays = await watchStrays();
+  const answers = await watchPackets(
+    lab,
+    lab.target,
+    "net0",
+    `udp and src port 5353 and not dst host ${ONLINE_BACK}`,
+  );
+  expect(await ask(ONLINE, 10_000, 5000)).toBe(10_000);
+  // An answer of more than one packet is caught whole.
+  run(lab.client, "dig", `@${ONLINE}`, "+bufsize=4096", "+ignore", "large.example", "TXT");
+  // Everybody else goes on using the target.
+  expect(run(lab.online, "dig", `@${TARGET}`, "-p", "5353", "+short", "host3.example").trim()).toBe(
+    "10.9.0.3",
+  );
+  // Where the machine is busy the intercept may be silent for a moment, in which nothing is sent.
+  const isAnswered = ({ udp }: Account) =>
+    udp!.datagrams.captured === 10_001 && udp!.datagrams.answered === udp!.datagrams.sent;
+  await copy.report("all answered", isAnswered);
+  const { report } = await copy.stop();
+
+  expect(await strays()).toEqual({ client: NONE, online: NONE });
+  expect(await answers.stop()).toEqual(NONE);
+  const { sent, dropped } = report.udp!.datagrams;
+  expect(sent).toBeGreaterThan(9000);
+  expect(dropped).toBe(report.udp!.dropped.held);
+  expect(online.questions().length).toBe(10_001);
+  // The one that was asked directly, too.
+  expect(target.questions().length).toBe(sent + 1);
+  expect(report.mode).toBe("target");
+  expect(datagramFaultsOf(copy.reports())).toEqual([]);
+});
