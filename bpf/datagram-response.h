@@ -11,6 +11,7 @@
 #include "datagram.h"
 #include "headers.h"
 #include "path.h"
+#include "quoted.h"
 #include "ring.h"
 #include "state.h"
 #include "worker.h"
@@ -21,6 +22,37 @@ struct {
     __type(key, struct path);
     __type(value, __u32);
 } datagram_paths SEC(".maps");
+
+/* What says that nothing listens at a target (RFC 792, RFC 4443), about a flow of ours, is counted
+ * by user space and dropped: nobody else here asked. */
+static __attribute__((noinline)) int take_refusal(struct __sk_buff *skb) {
+    struct quoted quoted;
+    if (read_quoted(skb, &quoted) || quoted.protocol != IPPROTO_UDP ||
+        quoted.type != (quoted.family == AF_INET ? DESTINATION_UNREACHABLE : UNREACHABLE6))
+        return PASS;
+    struct path key = {.target_port = quoted.ports.destination, .family = quoted.family};
+    __builtin_memcpy(key.target, quoted.addresses.destination, sizeof(key.target));
+    __builtin_memcpy(key.local, quoted.addresses.source, sizeof(key.local));
+    __u32 *index = bpf_map_lookup_elem(&datagram_paths, &key);
+    if (!index || !is_ours(*index, quoted.ports.source))
+        return PASS;
+    __u64 now_us = bpf_ktime_get_ns() / 1000;
+    __u32 worker = worker_of_port(quoted.ports.source);
+    void *ring = ring_of_this_cpu(worker);
+    if (!alive(now_us, worker) || !ring)
+        return PASS;
+    struct record header = {
+        .time_us = now_us,
+        .think_us = 0xffffffff,
+        .length = quoted.length,
+        .captured = quoted.length < MAX_HEADERS ? quoted.length : MAX_HEADERS,
+        .index = *index,
+        .ifindex = skb->ifindex,
+    };
+    if (put(skb, ring, worker, &header, network_offset(skb), MAX_HEADERS) < 0)
+        add(RESPONSE_RING_FULL, 1);
+    return DROP;
+}
 
 static __attribute__((noinline)) int take_datagram_response(struct __sk_buff *skb) {
     struct segment segment;

@@ -16,6 +16,7 @@
 
 /* linux/icmp.h needs a C library's headers, which the BPF target has not. */
 #define DESTINATION_UNREACHABLE 3
+#define UNREACHABLE6 1
 #define SOURCE_QUENCH 4
 #define REDIRECT 5
 #define TIME_EXCEEDED 11

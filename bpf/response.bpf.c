@@ -68,7 +68,7 @@ int xcopy_response(struct __sk_buff *skb) {
     enum parsed parsed = parse(skb, &segment);
     if (parsed == OTHER) {
         capture_too_big(skb);
-        return take_datagram_response(skb);
+        return take_refusal(skb) == DROP ? DROP : take_datagram_response(skb);
     }
     if (parsed != SEGMENT || !port_matches(segment.source_port))
         return PASS;

@@ -10,6 +10,7 @@ import type { Packet } from "../wire/packet.ts";
 import { DatagramHeader, hasRoomFor, packetsOf, pushDatagram, UDP_HEADER } from "../wire/udp.ts";
 import { isToGroup, readAddress, readFlow, readIp } from "./captured.ts";
 import { DATAGRAM, type DatagramDropReason } from "./counters.ts";
+import { Later } from "./later.ts";
 import { DatagramPorts } from "./ports.ts";
 import { isQuic } from "./quic.ts";
 import { CLIENT_PORTS, COPY, FlowTable, KEY_WORDS, NONE, PATH, PORT, ROW, SERVICE } from "./table.ts";
@@ -73,6 +74,8 @@ export interface DatagramConfig {
 const MAX_WAITING = 262_144;
 /** us for which a flow keeps its port at least when another one needs it. */
 const LEAST_IDLE = 1_000_000;
+/** us between two looks whether what waits may go. */
+const LATER_LOOK = 10_000;
 /** Ports that are tried before an address counts as having none left. */
 const PORT_TRIES = 256;
 
@@ -87,6 +90,10 @@ export class DatagramReplay {
   /** Per service, route and target: what it is owed in flows, and whose path is next. */
   private readonly credit: number[][][];
   private readonly rotation: number[][][];
+  private readonly later = new Later();
+  private readonly isServiceHeldNow = (service: number): boolean => this.isServiceHeld(service);
+  private readonly takeLater = (packet: Packet, service: number): void =>
+    this.take(packet, service, true, packet.time);
   private id: number;
   private generation = 0;
 
@@ -115,6 +122,13 @@ export class DatagramReplay {
    * below 0 where it is one. `service`: which it is a request of; `isUnicast`: whether it was sent to one host.
    */
   request(packet: Packet, service: number, isUnicast: boolean, now: number): void {
+    this.release(now);
+    const mustWait = !this.later.isEmpty || this.isServiceHeld(service);
+    if (mustWait && isUnicast && this.later.add(packet, service, now)) return;
+    this.take(packet, service, isUnicast, now);
+  }
+
+  private take(packet: Packet, service: number, isUnicast: boolean, now: number): void {
     const length = packet.view.getUint16(packet.tcp + 4) - UDP_HEADER;
     const { routes, mayBeQuic } = this.config.services[service]!;
     const copies = routes.length * this.config.replicas;
@@ -175,6 +189,7 @@ export class DatagramReplay {
 
   /** Gives up what has waited for too long. */
   advance(now: number): void {
+    this.release(now);
     const { timeout, idleTimeout, counters } = this.config;
     while (now - this.waiting.oldest >= timeout) {
       this.waiting.settleOldest();
@@ -187,8 +202,15 @@ export class DatagramReplay {
     this.publish();
   }
 
+  /** At the end: what still waits to be sent is dropped, or sent. */
+  end(): void {
+    this.release(Number.POSITIVE_INFINITY);
+    this.publish();
+  }
+
   /** us until `advance` has something to do, at most `limit`. */
   wait(now: number, limit: number): number {
+    if (!this.later.isEmpty) return Math.min(limit, LATER_LOOK);
     const { timeout, idleTimeout } = this.config;
     const s = this.table.leastRecent;
     const idle = s === NONE ? Number.POSITIVE_INFINITY : this.table.usedAt[s]! + idleTimeout;
@@ -212,6 +234,18 @@ export class DatagramReplay {
   /** All clients are gone: those that come now with the addresses and ports of one are others. */
   endClients(): void {
     this.generation = (this.generation + 1) & 0x7fff;
+  }
+
+  private release(now: number): void {
+    if (!this.later.isEmpty) this.later.release(this.isServiceHeldNow, now, this.takeLater);
+  }
+
+  private isServiceHeld(service: number): boolean {
+    const { services, isHeld } = this.config;
+    for (const route of services[service]!.routes) {
+      for (const { paths } of route) for (const path of paths) if (isHeld(path)) return true;
+    }
+    return false;
   }
 
   /** Sends `length` bytes of the packet's payload from `at` on, on the flow of `key`. */

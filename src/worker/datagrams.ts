@@ -168,6 +168,8 @@ export class Datagrams {
   }
 
   close(): void {
+    this.replay.end();
+    this.send();
     this.fragments.clear();
     this.counters[DATAGRAM.fragmentsIncomplete] = this.fragments.incomplete;
     publish(this.shared, this.counters);

@@ -352,17 +352,31 @@ describe("what is captured", () => {
     expect([count("captured"), count(counter), sent.length]).toEqual([1, 1, 0]);
   });
 
-  test("what the interface took for everybody is dropped, as are those over the limit and on a held path", () => {
+  test("what the interface took for everybody is dropped, as are those over the limit", () => {
     let allowed = 1;
-    let isHeld = false;
-    const { ask, count } = create({ allow: () => allowed-- > 0, isHeld: () => isHeld });
+    const { ask, count } = create({ allow: () => allowed-- > 0 });
     ask({}, 0, false);
     ask({});
     ask({});
+    const reasons = ["dropped.group", "dropped.limit", "sent"] as const;
+    expect(reasons.map(count)).toEqual([1, 1, 1]);
+  });
+
+  test("on a held path it waits, in order, for at most three seconds", () => {
+    let isHeld = true;
+    const { ask, replay, sent, count, faults } = create({ isHeld: () => isHeld });
+    ask({ payload: Uint8Array.of(1), time: 1 });
+    ask({ payload: Uint8Array.of(2), time: SECOND });
+    replay.advance(3 * SECOND + 1);
+    expect([count("dropped.held"), count("captured")]).toEqual([1, 1]);
+    isHeld = false;
+    ask({ payload: Uint8Array.of(3), time: 3 * SECOND + 2 });
+    expect(sent.map(({ payload }) => payload)).toEqual([[2], [3]]);
     isHeld = true;
-    ask({});
-    const reasons = ["dropped.group", "dropped.limit", "dropped.held", "sent"] as const;
-    expect(reasons.map(count)).toEqual([1, 1, 1, 1]);
+    ask({ time: 4 * SECOND });
+    replay.end();
+    expect(count("dropped.held")).toBe(2);
+    expect(faults()).toEqual([0, 0]);
   });
 
   test("--no-fragment drops what does not fit, and forbids fragments on the way", () => {

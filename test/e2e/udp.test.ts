@@ -95,8 +95,8 @@ test("copies DNS over IPv4 and IPv6 beside TCP, each question once", async () =>
 const support = (name: string) => join(import.meta.dir, `../support/${name}.ts`);
 
 /** An echo server on both hosts; what each got: length and digest of the datagrams. */
-async function startEchoes(port: number) {
-  const servers = [lab.online, lab.target].map((namespace) =>
+async function startEchoes(port: number, namespaces = [lab.online, lab.target]) {
+  const servers = namespaces.map((namespace) =>
     lab.start(namespace, [process.execPath, support("datagram-echo"), "::", `${port}`]),
   );
   for (const server of servers) await server.line(/^ready$/);
@@ -246,4 +246,65 @@ test("with an intercept on the target questions come from the clients' own addre
   expect(target.questions().length).toBe(sent + 1);
   expect(report.mode).toBe("target");
   expect(datagramFaultsOf(copy.reports())).toEqual([]);
+});
+
+test("where nothing listens at the target that is counted, and no error reaches a client or this host", async () => {
+  const { online } = await startEchoes(7000, [lab.online]);
+  const copy = await startCopy(lab, [
+    "-x",
+    `udp:7000-${TARGET}:7999,udp:[${ONLINE6}]:7000-[${TARGET6}]:7999`,
+  ]);
+  const before = run(lab.online, "nstat", "-as", "IcmpInErrors", "Icmp6InDestUnreachs");
+  await echo(ONLINE, 7000, [10]);
+  await echo(ONLINE6, 7000, [10]);
+  const direct = await copy.report("both refused", ({ udp }) => udp!.responses.refused === 2);
+  expect(direct.udp!.datagrams).toMatchObject({ captured: 2, sent: 2, answered: 0 });
+  await copy.stop();
+  expect(online().length).toBe(2);
+  expect(run(lab.online, "nstat", "-as", "IcmpInErrors", "Icmp6InDestUnreachs")).toBe(before);
+
+  const intercept = await startIntercept(lab, lab.target, ["-o", ":7999", "-b", TARGET]);
+  const forged = await startCopy(lab, ["-s", TARGET, "-x", `udp:7000-${TARGET}:7999`]);
+  const strays = await watchStrays();
+  await echo(ONLINE, 7000, [10]);
+  await forged.report("it is sent", ({ udp }) => udp!.datagrams.captured === 1);
+  await intercept.report("the error is caught", ({ responses }) => responses.icmp_errors === 1);
+  expect(await strays()).toEqual({ client: NONE, online: NONE });
+});
+
+test("options mean what they mean for TCP, or say that they mean nothing", async () => {
+  const { online, target } = await startEchoes(443);
+  const options = ["-n", "2", "-f", "1/4", "-c", "10.0.0.1", "-M", "1000", "-O", "-W", "--limit", "1000/s"];
+  const copy = await startCopy(lab, ["-x", `udp:443-${TARGET}`, "-F", "udp and not src port 9", ...options]);
+  await echo(ONLINE, 443, [10, 1400]);
+  const answered = await copy.report("all answered", ({ udp }) => udp!.datagrams.answered === 4);
+  expect(answered.udp!.sent).toMatchObject({ packets: 6, fragmented: 2 });
+  expect(target().toSorted()).toEqual([...online(), ...online()].toSorted());
+  const quic = lab.start(lab.client, [
+    "bash",
+    "-c",
+    `printf '\\xc3\\x00\\x00\\x00\\x01\\x08\\x01\\x02\\x03\\x04\\x05\\x06\\x07\\x08\\x00\\x00' >/dev/udp/${ONLINE}/443`,
+  ]);
+  expect(await quic.exited).toBe(0);
+  await copy.running.line(/QUIC came in/);
+  const { report } = await copy.stop();
+  expect(report.copies).toBe(2);
+  expect(report.udp!.quic).toBe(1);
+  const said = copy.running.errors.filter((line) => /does not apply to UDP|QUIC/.test(line));
+  expect(said.map((line) => /-O|-W|QUIC/.exec(line)![0])).toEqual(["-O", "-W", "QUIC"]);
+  // The client's flow and that of bash, each twice.
+  expect(report.udp!.flows.opened).toBe(4);
+});
+
+test("-r copies a share of the flows, all of each", async () => {
+  const { online, target } = await startEchoes(7000);
+  const copy = await startCopy(lab, ["-x", `udp:7000-${TARGET}`, "-r", "40"]);
+  for (let i = 0; i < 12; i++) await echo(ONLINE, 7000, [100 + i, 200 + i]);
+  const { report } = await copy.stop();
+  expect(online().length).toBe(24);
+  const { captured, answered } = report.udp!.datagrams;
+  expect(captured + report.capture.unsampled).toBe(24);
+  expect([answered, target().length]).toEqual([captured, captured]);
+  expect(captured % 2).toBe(0);
+  expect(captured).toBeLessThan(24);
 });
