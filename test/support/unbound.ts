@@ -14,7 +14,12 @@ export interface Unbound {
 }
 
 /** Starts it on all addresses of a namespace and resolves when it answers. */
-export async function startUnbound(lab: Lab, namespace: string, port: number): Promise<Unbound> {
+export async function startUnbound(
+  lab: Lab,
+  namespace: string,
+  port: number,
+  { logs = true } = {},
+): Promise<Unbound> {
   const name = join(lab.directory, `unbound-${namespace}-${port}-${Date.now()}`);
   const hosts = Array.from(
     { length: HOSTS },
@@ -38,7 +43,7 @@ export async function startUnbound(lab: Lab, namespace: string, port: number): P
       `  pidfile: "${name}.pid"`,
       "  use-syslog: no",
       `  logfile: "${name}.log"`,
-      "  log-queries: yes",
+      `  log-queries: ${logs ? "yes" : "no"}`,
       "  do-daemonize: no",
       "  so-rcvbuf: 8m",
       "  edns-buffer-size: 4096",
