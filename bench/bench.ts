@@ -4,6 +4,7 @@ import { createLab } from "../test/support/lab.ts";
 import { type Figure, renderTable } from "./figures.ts";
 import { type Kind, measureLoad } from "./load.ts";
 import { measureMemory } from "./memory.ts";
+import { measureMysql } from "./mysql.ts";
 import { measureStart } from "./start.ts";
 
 const quick = process.argv.includes("--quick");
@@ -26,6 +27,8 @@ try {
   }
   console.error("measuring memory");
   figures.push(...(await measureMemory(lab, quick ? [1000] : [1000, 20_000])));
+  console.error("measuring MySQL");
+  figures.push(...(await measureMysql(lab, seconds, pairs)));
   console.error("measuring the start");
   figures.push(...(await measureStart(lab, pairs)));
 } finally {

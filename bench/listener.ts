@@ -21,7 +21,14 @@ process.on("SIGTERM", () => {
 });
 
 const intercept = { label: "", address, port: INTERCEPT_PORT };
-const config = { intercepts: [intercept], connections: 1, key: null, compat: false, probeFrom: [] };
+const config = {
+  intercepts: [intercept],
+  connections: 1,
+  key: null,
+  readsPayload: false,
+  compat: false,
+  probeFrom: [],
+};
 const link = new Link(intercept, config, randomBytes(8), {
   onWelcome() {},
   onResponse() {

@@ -22,7 +22,7 @@ enum counter {
     FORGOTTEN,       /* learned flows that somebody else uses now */
     UNKNOWN_COOKIES, /* SYNs with our option and a cookie that is none of ours */
     ICMP_ERRORS,     /* dropped, about flows of ours */
-    ABANDONED,       /* of flows whose worker has died */
+    ABANDONED,       /* requests whose worker has died */
     COUNTERS,
 };
 

@@ -78,7 +78,7 @@ static __attribute__((noinline)) int take_datagram(struct __sk_buff *skb) {
     /* By the address alone: fragments have no port, and a flow has one worker. */
     __u32 worker = worker_of_client(&addresses, 0);
     if (!alive(now_us, worker)) {
-        count_inert(worker);
+        add(is_dead(worker) ? ABANDONED : INERT, 1);
         return PASS;
     }
     __u32 hash = flow_hash(&segment, &addresses);

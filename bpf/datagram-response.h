@@ -77,7 +77,8 @@ static __attribute__((noinline)) int take_datagram_response(struct __sk_buff *sk
         return PASS;
     __u32 worker = worker_of_port(segment.destination_port);
     if (!alive(now_us, worker)) {
-        count_inert(worker);
+        if (!is_dead(worker))
+            add(INERT, 1);
         return PASS;
     }
     if (kind == FIRST_FRAGMENT)

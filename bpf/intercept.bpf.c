@@ -18,6 +18,7 @@
 #include "headers.h"
 #include "option.h"
 #include "parse.h"
+#include "payload.h"
 #include "quoted.h"
 #include "state.h"
 
@@ -25,6 +26,9 @@
 #define NO_SLOT 0xffffffff
 /* Set in the value of flows that user space registered, which no SYN takes away. */
 #define REGISTERED 0x80000000
+/* Set in the slot of a copy that reads what the target answers, and so in the value of its flows.
+ */
+#define WITH_PAYLOAD 0x40000000
 
 struct service {
     __u8 address[16]; /* zero: any address */
@@ -202,9 +206,12 @@ int xcopy_catch(struct __sk_buff *skb) {
     __u32 *slot = bpf_map_lookup_elem(&learned, &flow);
     if (!slot)
         return PASS;
-    __u32 index = *slot & ~REGISTERED;
+    __u32 index = *slot & ~(REGISTERED | WITH_PAYLOAD);
+    int is_read = (*slot & WITH_PAYLOAD) != 0;
     __u64 now_us = bpf_ktime_get_ns() / 1000;
-    if (alive(now_us, ONLY_WORKER))
+    if (alive(now_us, ONLY_WORKER) && is_read)
+        capture_whole(skb, &segment, index, now_us, ONLY_WORKER);
+    else if (alive(now_us, ONLY_WORKER))
         capture_headers(skb, &segment, index, now_us, ONLY_WORKER);
     else
         add(INERT, 1);

@@ -51,8 +51,10 @@ int xcopy_outgoing(struct __sk_buff *skb) {
     if (!index)
         return PASS;
     __u64 now_us = bpf_ktime_get_ns() / 1000;
-    if (!alive(now_us, ONLY_WORKER)) {
-        add(INERT, 1);
+    __u32 worker = worker_of_client(&addresses, segment.source_port);
+    if (!alive(now_us, worker)) {
+        if (!is_dead(worker))
+            add(INERT, 1);
         return PASS;
     }
     if (segment.length > MAX_CAPTURE) {
@@ -60,7 +62,7 @@ int xcopy_outgoing(struct __sk_buff *skb) {
         return PASS;
     }
     __u32 hash = flow_hash(&segment, &addresses);
-    if (is_left_out(hash, ONLY_WORKER)) {
+    if (is_left_out(hash, worker)) {
         add(UNSAMPLED, 1);
         return PASS;
     }
@@ -74,7 +76,7 @@ int xcopy_outgoing(struct __sk_buff *skb) {
         return PASS;
     }
     struct record header = whole_record(&segment, *index | OUTGOING, now_us, skb->ifindex);
-    int result = put_whole(skb, &header, &segment, ONLY_WORKER);
+    int result = put_whole(skb, &header, &segment, worker);
     if (result < 0) {
         add(RESPONSE_RING_FULL, 1);
     } else if (result) {

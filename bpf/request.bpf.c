@@ -79,8 +79,11 @@ static __always_inline int is_wanted(const struct segment *segment,
     if (!index)
         return 0;
     __u64 now_us = bpf_ktime_get_ns() / 1000;
+    int is_pure_ack = segment->length == segment->payload_offset &&
+                      !(segment->flags & (FLAG_SYN | FLAG_FIN | FLAG_RST));
     if (!alive(now_us, worker)) {
-        count_inert(worker);
+        if (!is_pure_ack || keep_acks)
+            add(is_dead(worker) ? ABANDONED : INERT, 1);
         return 0;
     }
     if (segment->length > MAX_CAPTURE) {
@@ -92,9 +95,7 @@ static __always_inline int is_wanted(const struct segment *segment,
         add(UNSAMPLED, 1);
         return 0;
     }
-    if (segment->length == segment->payload_offset &&
-        !(segment->flags & (FLAG_SYN | FLAG_FIN | FLAG_RST)) &&
-        !remember_ack(segment, hash, now_us)) {
+    if (is_pure_ack && !remember_ack(segment, hash, now_us)) {
         if (!keep_acks) {
             add(PURE_ACKS, 1);
             return 0;

@@ -14,10 +14,14 @@
 #include "headers.h"
 #include "parse.h"
 #include "path.h"
+#include "payload.h"
 #include "record.h"
 #include "ring.h"
 #include "state.h"
 #include "too-big.h"
+
+/* Set in the index of a path whose responses are captured with their payload. */
+#define WITH_PAYLOAD 0x80000000
 
 struct {
     __uint(type, BPF_MAP_TYPE_HASH);
@@ -42,7 +46,7 @@ static __always_inline void capture_too_big(struct __sk_buff *skb) {
         return;
     __u32 *index = find_path(quoted.addresses.destination, quoted.addresses.source,
                              quoted.ports.destination, quoted.family);
-    if (!index || !is_ours(*index, quoted.ports.source))
+    if (!index || !is_ours(*index & ~WITH_PAYLOAD, quoted.ports.source))
         return;
     __u32 worker = worker_of_port(quoted.ports.source);
     void *ring = ring_of_this_cpu(worker);
@@ -53,7 +57,7 @@ static __always_inline void capture_too_big(struct __sk_buff *skb) {
         .think_us = 0xffffffff,
         .length = quoted.length,
         .captured = quoted.length < MAX_HEADERS ? quoted.length : MAX_HEADERS,
-        .index = *index,
+        .index = *index & ~WITH_PAYLOAD,
         .ifindex = skb->ifindex,
     };
     if (put(skb, ring, worker, &header, network_offset(skb), MAX_HEADERS) < 0)
@@ -77,15 +81,22 @@ int xcopy_response(struct __sk_buff *skb) {
         return PASS;
     __u32 *index =
         find_path(addresses.source, addresses.destination, segment.source_port, segment.family);
-    if (!index || !is_ours(*index, segment.destination_port))
+    if (!index)
+        return PASS;
+    __u32 path = *index & ~WITH_PAYLOAD;
+    if (!is_ours(path, segment.destination_port))
         return PASS;
     __u64 now_us = bpf_ktime_get_ns() / 1000;
     __u32 worker = worker_of_port(segment.destination_port);
     if (!alive(now_us, worker)) {
-        count_inert(worker);
+        if (!is_dead(worker))
+            add(INERT, 1);
         return PASS;
     }
-    capture_headers(skb, &segment, *index, now_us, worker);
+    if (*index & WITH_PAYLOAD)
+        capture_whole(skb, &segment, path, now_us, worker);
+    else
+        capture_headers(skb, &segment, path, now_us, worker);
     return DROP;
 }
 

@@ -54,10 +54,10 @@ static __always_inline int alive(__u64 now_us, __u32 worker) {
     return age_ms <= HEARTBEAT_LIMIT_MS + HEARTBEAT_SLACK_MS;
 }
 
-/* Counts a packet of a worker that is not alive. */
-static __always_inline void count_inert(__u32 worker) {
+/* Whether a worker that is not alive never will be again. */
+static __always_inline int is_dead(__u32 worker) {
     volatile struct control *shared = bpf_map_lookup_elem(&control, &worker);
-    add(shared && shared->is_dead ? ABANDONED : INERT, 1);
+    return shared && shared->is_dead;
 }
 
 #endif

@@ -22,7 +22,7 @@ const MAY_IMPORT: Record<string, string[]> = {
     "config",
     "native",
   ],
-  ops: ["datagram", "worker", "capture", "intercept", "channel", "engine", "native"],
+  ops: ["datagram", "worker", "capture", "intercept", "channel", "engine", "protocol", "native"],
   demo: ["native"],
   worker: [
     "datagram",
@@ -32,6 +32,7 @@ const MAY_IMPORT: Record<string, string[]> = {
     "channel",
     "record",
     "engine",
+    "protocol",
     "config",
     "wire",
     "native",
@@ -42,8 +43,9 @@ const MAY_IMPORT: Record<string, string[]> = {
   record: ["capture", "wire", "native"],
   capture: ["filter", "wire", "native"],
   filter: ["native"],
-  engine: ["wire"],
+  engine: ["wire", "protocol"],
   datagram: ["wire"],
+  protocol: [],
   config: ["native"],
   wire: [],
   native: [],
@@ -100,6 +102,25 @@ test("pointers stay in src/native", () => {
   const users = files.filter((path) => modulesOf(path).some(({ module }) => module === "bun:ffi"));
   expect(users.length).toBeGreaterThan(0);
   expect(users.filter((path) => directoryOf(path) !== "native")).toEqual([]);
+});
+
+test("the engine knows no protocol, only what a module is", () => {
+  const known = imports.filter(
+    ({ from, to }) => directoryOf(from) === "engine" && directoryOf(to) === "protocol",
+  );
+  expect([...new Set(known.map(({ to }) => to))]).toEqual(["protocol/module.ts"]);
+});
+
+test("protocol modules have no clock, no input, no output", () => {
+  const world = /\b(Date|performance|process|console|Bun|setTimeout|setInterval|fetch)\b[.(]|new Date\b/;
+  const pure = files.filter((path) => directoryOf(path) === "protocol");
+  const code = (path: string) => text(path).replaceAll(/\/\*[\s\S]*?\*\/|\/\/.*/g, "");
+  expect(pure.filter((path) => world.test(code(path)))).toEqual([]);
+  const modules = pure.flatMap((path) => modulesOf(path).map(({ module }) => module));
+  expect([...new Set(modules.filter((module) => !module.startsWith(".")))].sort()).toEqual([
+    "node:crypto",
+    "node:zlib",
+  ]);
 });
 
 test("wire and the engine have no clock, no input, no output", () => {

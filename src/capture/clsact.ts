@@ -23,9 +23,9 @@ const PRIORITIES = 64;
 /** What a program is for. */
 export type Kind = "request" | "leaving" | "response" | "learn" | "catch" | "swallow" | "outgoing";
 
-/** Whether a program captures requests, whichever way they go. */
+/** Whether a program captures requests, whichever way they go, or what production answers to them. */
 export function isRequest(kind: Kind): boolean {
-  return kind === "request" || kind === "leaving";
+  return kind === "request" || kind === "leaving" || kind === "outgoing";
 }
 
 export const DIRECTIONS: Record<Kind, Direction> = {

@@ -20,6 +20,8 @@ export interface KernelPath {
   targetPort: number;
   /** Default `tcp`. */
   transport?: "tcp" | "udp";
+  /** Whether responses are captured with their payload, or as headers. */
+  payload?: boolean;
 }
 
 /**
@@ -32,6 +34,10 @@ export interface KernelCaptureOptions {
   /** The bytes of request.bpf.o and response.bpf.o. */
   requestObject: Uint8Array;
   responseObject: Uint8Array;
+  /** Of outgoing.bpf.o, where the beginnings of what services send to their clients are captured too. */
+  outgoingObject?: Uint8Array | undefined;
+  /** Whose beginnings. */
+  outgoingServices?: KernelService[];
   /** Null: no requests are captured, at least not here. */
   services: KernelService[] | null;
   /** The index of a path is its place in here. Null: responses come another way. */
@@ -98,6 +104,12 @@ export interface KernelCapture {
 /** ARPHRD_ETHER; loopback has another type. */
 const ETHERNET = 1;
 const FLOW_WORDS_PER_PATH = 65536 / 64;
+/** As bpf/response.bpf.c has it. */
+const WITH_PAYLOAD = 2 ** 31;
+/** Maps of the request program that the one for what goes out uses; its records come in the same rings. */
+const OUTGOING_SHARED = ["control", "counters", "rings", "packets", "lost"];
+/** Bytes of a packet that goes out: headers, and what a module reads of an answer's beginning. */
+const OUTGOING_BYTES = 384;
 
 /**
  * Loads the programs without attaching them, at least one. Throws a Failure: 4 without privilege, 5 where the kernel or the host
@@ -108,6 +120,7 @@ export function loadKernelCapture(options: KernelCaptureOptions): KernelCapture 
   const { services, paths } = options;
   const request = services && new BpfObject("request", options.requestObject);
   const response = paths && new BpfObject("response", options.responseObject);
+  const outgoing = request && options.outgoingObject && new BpfObject("outgoing", options.outgoingObject);
   const rings: number[] = [];
   const isXdp = options.hook === "xdp" || options.hook === "xdp-generic";
   const attachments = new Attachments(isXdp ? "auto" : (options.hook as "auto" | Hook));
@@ -123,12 +136,13 @@ export function loadKernelCapture(options: KernelCaptureOptions): KernelCapture 
     for (const fd of rings) libc.close(fd);
     request?.close();
     response?.close();
+    outgoing?.close();
   }
 
   try {
-    if (!isXdp) request?.leaveOut("xcopy_request_xdp");
     const { workers = 1 } = options;
-    for (const object of [request, response]) if (object) setWorkers(object, workers);
+    for (const object of [request, response, outgoing]) if (object) setWorkers(object, workers);
+    if (!isXdp) request?.leaveOut("xcopy_request_xdp");
     const requestRings = request ? createRings(request, options.requestRingBytes, rings, workers) : [];
     const responseRings = response ? createRings(response, options.responseRingBytes, rings, workers) : [];
     if (request && services) loadRequest(request, services, requestRings, options);
@@ -136,12 +150,14 @@ export function loadKernelCapture(options: KernelCaptureOptions): KernelCapture 
     if (request && response) {
       for (const shared of ["control", "counters"]) response.reuse(shared, request.mapFd(shared));
     }
+    if (request && outgoing) loadOutgoing(outgoing, request, options);
     if (response && paths) loadResponse(response, paths, responseRings);
     const owner = (request ?? response)!;
     const countersMap = owner.mapFd("counters");
     const requestProgram = request?.programFd("xcopy_request") ?? -1;
     const requestXdpProgram = isXdp ? request!.programFd("xcopy_request_xdp") : -1;
     const responseProgram = response?.programFd("xcopy_response") ?? -1;
+    const outgoingProgram = outgoing?.programFd("xcopy_outgoing") ?? -1;
     const direction: Kind = options.isOutgoing ? "leaving" : "request";
     const usesXdp = (ifindex: number) => isXdp && present().some((link) => link.ifindex === ifindex);
     const learnMacs = () => {
@@ -168,6 +184,7 @@ export function loadKernelCapture(options: KernelCaptureOptions): KernelCapture 
         for (const ifindex of ifindexes) {
           if (usesXdp(ifindex)) xdp.attach(program ?? requestXdpProgram, ifindex);
           else attachments.attach(direction, program ?? requestProgram, ifindex);
+          if (outgoing) attachments.attach("outgoing", outgoingProgram, ifindex);
         }
       },
       attachResponses(ifindexes) {
@@ -206,6 +223,15 @@ function loadRequest(
   fillServices(request, services);
 }
 
+function loadOutgoing(outgoing: BpfObject, request: BpfObject, options: KernelCaptureOptions): void {
+  const services = options.outgoingServices ?? [];
+  for (const map of OUTGOING_SHARED) outgoing.reuse(map, request.mapFd(map));
+  outgoing.setMaxEntries("services", Math.max(1, services.length));
+  outgoing.setConstants(settings({ mark: options.mark, snaplen: OUTGOING_BYTES }));
+  outgoing.load();
+  fillServices(outgoing, services);
+}
+
 function loadResponse(response: BpfObject, paths: KernelPath[], rings: number[]): void {
   for (const name of ["paths", "datagram_paths"]) response.setMaxEntries(name, Math.max(1, paths.length));
   response.setMaxEntries("flows", Math.max(1, paths.length) * FLOW_WORDS_PER_PATH);
@@ -233,9 +259,10 @@ export function fillServices(object: BpfObject, services: KernelService[]): void
 }
 
 function fillPaths(object: BpfObject, paths: KernelPath[]): void {
-  paths.forEach(({ target, local, targetPort, family, transport }, index) => {
+  paths.forEach(({ target, local, targetPort, family, transport, payload }, index) => {
     const map = object.mapFd(transport === "udp" ? "datagram_paths" : "paths");
-    updateMap(map, addressKey([target, local], targetPort, family), words(index));
+    const value = payload ? index + WITH_PAYLOAD : index;
+    updateMap(map, addressKey([target, local], targetPort, family), words(value));
   });
   fillPortsOfBoth(
     object,

@@ -41,6 +41,7 @@ import {
   NONCE_BYTES,
   PROTOCOL_VERSION,
   parseHello,
+  READS_PAYLOAD,
 } from "./hello.ts";
 import { type AddressRange, type Ask, encodeJson, MOST_LISTED, readFacts, readWelcome } from "./messages.ts";
 import { Outgoing } from "./outgoing.ts";
@@ -51,6 +52,8 @@ export interface ClientOptions {
   key: Uint8Array | null;
   /** 8 random bytes, the same for all channels of the process. */
   instance: Uint8Array;
+  /** Whether responses are to come with their payload, where the intercept can; absent: no. */
+  readsPayload?: boolean;
   handlers: ClientHandlers;
   /** 32 bytes, new with each call. */
   nonce?: () => Uint8Array;
@@ -92,7 +95,8 @@ export class ChannelClient implements Client {
     this.#isAuthenticated = false;
     this.#deadline = now + HANDSHAKE_SPAN;
     this.#heardAt = now;
-    this.#hello = makeHello("copy", key ? HAS_KEY : 0, instance, nonce ? nonce() : randomBytes(NONCE_BYTES));
+    const features = (key ? HAS_KEY : 0) | (this.#options.readsPayload ? READS_PAYLOAD : 0);
+    this.#hello = makeHello("copy", features, instance, nonce ? nonce() : randomBytes(NONCE_BYTES));
     writeWhole(this.outgoing, this.#hello);
     this.state = "handshake";
   }

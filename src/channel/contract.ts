@@ -74,6 +74,8 @@ export interface Candidate {
   authenticated: boolean;
   /** Of the protocol: 1 of ours, 6 of tcpcopy 1.x; a tcpcopy with another one is served all the same. */
   version: number;
+  /** It reads the payload of responses; absent: only their headers. */
+  readsPayload?: boolean;
 }
 
 /** The intercept's end of one connection. */

@@ -11,8 +11,9 @@ import { COPY_HELLO, FRAME_HEADER, INTERCEPT_HELLO } from "./frame.ts";
 
 /** Of the protocol: raised when one side could not understand the other; what can be left out is a feature. */
 export const PROTOCOL_VERSION = 1;
-/** Features, offered by each side: it has a key. */
+/** Features, offered by each side: it has a key; the copy reads the payload of responses. */
 export const HAS_KEY = 1;
+export const READS_PAYLOAD = 2;
 
 export const NONCE_BYTES = 32;
 export const INSTANCE_BYTES = 8;

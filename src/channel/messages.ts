@@ -20,6 +20,8 @@ export interface Welcome {
   services: CoveredService[];
   /** Of the intercept's xcopy. */
   version: string;
+  /** Whether responses come with their payload, for a copy that reads it; absent: no. */
+  payload?: boolean;
 }
 
 /** Addresses from first to last, both included, as text. */
@@ -93,7 +95,7 @@ function isList(value: unknown): value is Record<string, unknown>[] {
 export function readWelcome(bytes: Uint8Array, from: number, to: number): Welcome | null {
   const value = decodeJson(bytes, from, to);
   if (value === null) return null;
-  const { mode, slot, cookie, services, version } = value;
+  const { mode, slot, cookie, services, version, payload } = value;
   if (!MODES.includes(mode) || !isNumber(slot, 0xffffffff) || !isName(version) || !isList(services))
     return null;
   if (cookie !== null && !(typeof cookie === "string" && /^[0-9a-f]{16}$/.test(cookie))) return null;
@@ -108,6 +110,7 @@ export function readWelcome(bytes: Uint8Array, from: number, to: number): Welcom
     cookie: cookie as string | null,
     services: covered as CoveredService[],
     version,
+    ...(payload === true ? { payload } : {}),
   };
 }
 

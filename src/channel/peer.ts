@@ -41,6 +41,7 @@ import {
   NONCE_BYTES,
   PROTOCOL_VERSION,
   parseHello,
+  READS_PAYLOAD,
 } from "./hello.ts";
 import { encodeJson, encodeWelcome, type Facts, readAsk, readRanges } from "./messages.ts";
 import { Outgoing } from "./outgoing.ts";
@@ -77,6 +78,7 @@ export class ChannelPeer implements Peer {
   #copy: Hello | null = null;
   #copyHello = EMPTY;
   #hello = EMPTY;
+  #readsPayload = false;
   #deadline: number;
   #now: number;
   /** When something was last put into `outgoing`, as far as `advance` has seen. */
@@ -120,7 +122,7 @@ export class ChannelPeer implements Peer {
   response(packet: Packet): boolean {
     if (this.state !== "open") return false;
     this.#hasSent = true;
-    if (addRecord(this.outgoing, packet)) return true;
+    if (addRecord(this.outgoing, packet, this.#readsPayload)) return true;
     this.unsupported++;
     return false;
   }
@@ -227,13 +229,20 @@ export class ChannelPeer implements Peer {
     this.#admit(copy);
   }
 
-  #admit({ instance, version }: Hello): void {
+  #admit({ instance, version, features }: Hello): void {
     const authenticated = this.#options.key !== null;
-    const welcome = this.#handlers.admit({ instance, version, authenticated });
+    const readsPayload = (features & READS_PAYLOAD) !== 0;
+    const welcome = this.#handlers.admit({
+      instance,
+      version,
+      authenticated,
+      ...(readsPayload ? { readsPayload } : {}),
+    });
     if (typeof welcome === "string") {
       this.#refuse("full", welcome);
       return;
     }
+    this.#readsPayload = readsPayload;
     this.outgoing.expand(this.#options.outgoingBytes);
     this.#reader.limit = FRAME_LIMIT;
     this.state = "open";

@@ -5,6 +5,7 @@
 import { copyBytes } from "../wire/copy.ts";
 import { IPPROTO_TCP } from "../wire/ip.ts";
 import type { Packet } from "../wire/packet.ts";
+import { FIN, PSH } from "../wire/tcp.ts";
 import { IPPROTO_UDP } from "../wire/udp.ts";
 import { addRow, RESPONSES } from "./frame.ts";
 import type { Outgoing } from "./outgoing.ts";
@@ -15,31 +16,78 @@ const LEAST_TCP_HEADER = 20;
 const UDP_HEADER = 8;
 /** Headers that we carry: IP with some options or extension headers, and the largest TCP header. */
 const MOST_HEADERS = 256;
+/** Payload of one record: with its headers it fits into a frame of rows. */
+const MOST_PAYLOAD = 16_000;
 
 /** Least bytes before the TCP header of a packet whose first byte is `first`; 0 if it is neither IPv4 nor IPv6. */
 function leastIpHeader(first: number): number {
   return first >> 4 === 4 ? 20 : first >> 4 === 6 ? 40 : 0;
 }
 
-/** Appends the headers of `packet`. False if it is none that can be carried: too many headers, or not all of TCP's. */
-export function addRecord(out: Outgoing, packet: Packet): boolean {
+function isDatagram({ tcp, payload }: Packet): boolean {
+  return payload - tcp === UDP_HEADER;
+}
+
+/**
+ * Appends the headers of `packet`, `withPayload` with what was captured behind them: of a segment that is too long for a
+ * record several, as if it had been cut on the wire. False if it is none that can be carried: too many headers, or not all
+ * of TCP's.
+ */
+export function addRecord(out: Outgoing, packet: Packet, withPayload = false): boolean {
   const { ip, tcp } = packet;
   const least = leastIpHeader(packet.bytes[ip]!);
-  const captured = Math.min(packet.payload, packet.end) - ip;
+  const headers = Math.min(packet.payload, packet.end) - ip;
   const offset = tcp - ip;
-  const isDatagram = packet.payload - tcp === UDP_HEADER;
-  const header = isDatagram ? UDP_HEADER : LEAST_TCP_HEADER;
-  if (least === 0 || offset < least || captured < offset + header || captured > MOST_HEADERS) return false;
-  const padded = (captured + 3) & ~3;
+  const transport = isDatagram(packet) ? UDP_HEADER : LEAST_TCP_HEADER;
+  if (least === 0 || offset < least || headers < offset + transport || headers > MOST_HEADERS) {
+    return false;
+  }
+  const payload = withPayload ? Math.min(packet.end - packet.payload, packet.length) : 0;
+  if (payload <= 0) {
+    addPart(out, packet, headers, 0, 0, packet.length);
+    return true;
+  }
+  for (let from = 0; from < payload; from += MOST_PAYLOAD) {
+    const count = Math.min(MOST_PAYLOAD, payload - from);
+    const isLast = from + count === payload;
+    addPart(out, packet, headers, from, count, isLast ? packet.length - from : count);
+    if (!isLast) clearEnd(out, offset);
+  }
+  return true;
+}
+
+/** Where the record that was added last begins. */
+let added = 0;
+
+/** Adds headers and `count` bytes of the payload from `from` on, as a segment of `length` bytes. */
+function addPart(
+  out: Outgoing,
+  packet: Packet,
+  headers: number,
+  from: number,
+  count: number,
+  length: number,
+): void {
+  const offset = packet.tcp - packet.ip;
+  const padded = (headers + count + 3) & ~3;
   const at = addRow(out, RESPONSES, RECORD_HEADER + padded);
   const { view } = out;
+  added = at;
   // What lies in the padding from earlier is nobody's business.
-  if (padded > captured) view.setUint32(at + RECORD_HEADER + padded - 4, 0);
-  view.setUint32(at, offset + (isDatagram ? UDP_HEADER : packet.headerLength) + packet.length);
-  view.setUint16(at + 4, captured);
+  if (padded > headers + count) view.setUint32(at + RECORD_HEADER + padded - 4, 0);
+  view.setUint32(at, offset + (isDatagram(packet) ? UDP_HEADER : packet.headerLength) + length);
+  view.setUint16(at + 4, headers + count);
   view.setUint16(at + 6, offset);
-  copyBytes(packet.bytes, ip, captured, out.bytes, at + RECORD_HEADER);
-  return true;
+  const to = at + RECORD_HEADER;
+  copyBytes(packet.bytes, packet.ip, headers, out.bytes, to);
+  if (count === 0) return;
+  copyBytes(packet.bytes, packet.payload + from, count, out.bytes, to + headers);
+  if (from > 0) view.setUint32(to + offset + 4, packet.seq + from);
+}
+
+/** What ends a segment is in the last of its parts. */
+function clearEnd(out: Outgoing, offset: number): void {
+  out.bytes[added + RECORD_HEADER + offset + 13]! &= ~(FIN | PSH);
 }
 
 /**

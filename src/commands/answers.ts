@@ -20,8 +20,8 @@ const WHAT = "keep answers from this host's TCP";
 const FIX =
   "Install nftables, run where eBPF is allowed (CAP_BPF), or catch the answers at the target: xcopy intercept there, -s here.";
 
-/** `kernel`: what was loaded for them; null where that was not possible, or is not needed. Throws a Failure (4, 5). */
-export function openAnswers(plan: Plan, kernel: KernelCapture | null): Answers {
+/** `kernel`: what was loaded for them; null where that was not possible, or is not needed. `whole`: with their payload. Throws a Failure (4, 5). */
+export function openAnswers(plan: Plan, kernel: KernelCapture | null, whole: boolean): Answers {
   const interfaces = [...new Set(plan.egresses.map(({ ifindex }) => ifindex))];
   if (plan.intercepts.length > 0) return { socket: null, begin() {}, lost: () => 0, close() {} };
   if (kernel) {
@@ -33,7 +33,7 @@ export function openAnswers(plan: Plan, kernel: KernelCapture | null): Answers {
     };
   }
   const paths = plan.paths.map((path) => ({ ...path, local: path.local! }));
-  const opened = openResponseSocket(paths, interfaces);
+  const opened = openResponseSocket(paths, interfaces, whole);
   let rule: Rule | undefined;
   return {
     socket: opened.source,

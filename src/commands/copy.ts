@@ -2,8 +2,18 @@ import { strictCommand } from "../config/arguments.ts";
 import { parseCopy } from "../config/copy.ts";
 import { COPY } from "../config/copy-command.ts";
 
+/** The passwords in the values of -u, with what stands before them. */
+function secretsOf(values: readonly string[]): string[] {
+  return values.flatMap((value) => value.split(",").map((user) => user.slice(user.indexOf("@"))));
+}
+
 export default strictCommand(COPY, async (args) => {
   const options = parseCopy(args);
+  if (options.mysql.users.length > 0) {
+    const { forbidCores, hideArguments } = await import("../native/secrets.ts");
+    hideArguments(args.has("user") ? secretsOf(args.get("user")!) : []);
+    forbidCores();
+  }
   // Loaded only now: help and mistakes on the command line are answered without the rest of the program.
   const { makePlan, thisHost } = await import("./plan.ts");
   if (options.dryRun) {

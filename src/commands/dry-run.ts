@@ -3,6 +3,7 @@ import { formatAddress, formatEndpoint } from "../config/address.ts";
 import type { CopyOptions } from "../config/copy.ts";
 import { formatMac } from "../config/injection.ts";
 import { formatPorts } from "../config/ports.ts";
+import { protocolFor } from "../config/protocol.ts";
 import { compileFilter, linkLayerOf, renderFilter } from "../filter/compile.ts";
 import type { EgressConfig, PathConfig } from "../worker/config.ts";
 import type { Plan } from "./plan.ts";
@@ -50,6 +51,10 @@ function departures(plan: Plan, options: CopyOptions): [name: string, text: stri
     ["pace", options.noWait && "requests go when the client sent them, answered or not"],
     ["pace", options.pace === "fast" && "the next request goes as soon as one is answered"],
     ["quiet", rtt > 0 && `answers shorter than production's are complete after ${rtt} ms`],
+    ...plan.services.map((service): [string, string | false] => {
+      const protocol = protocolFor(options.protocols, service);
+      return ["protocol", protocol !== null && `connections to port ${service.port} are read as ${protocol}`];
+    }),
     ["header", proxyProtocol > 0 && `PROXY protocol v${proxyProtocol} opens each connection`],
   ];
   return lines.flatMap(([name, text]) => (text ? [[name, text]] : []));
@@ -80,8 +85,8 @@ const HOOKS: Record<string, string | undefined> = {
   auto: "tcx, or clsact where the kernel has no tcx",
   tcx: "tcx",
   clsact: "clsact",
-  xdp: "XDP, in the driver where it can",
-  "xdp-generic": "generic XDP",
+  xdp: "XDP, in the driver where it can, and by tcx where there is no Ethernet",
+  "xdp-generic": "generic XDP, and by tcx where there is no Ethernet",
 };
 /** What the other back ends use in their place. */
 const SOCKETS: Record<string, string | undefined> = {
@@ -150,7 +155,10 @@ export function renderPlan(plan: Plan, options: CopyOptions): string {
   const request = isLive && hook ? [`request program   ${names}`] : [];
   const response = isDirect ? [`response program  ${responses}`] : [];
   const where = request.length > 0 && direction === "out" ? "egress" : "ingress";
-  if (request.length + response.length > 0) {
+  if (request.length > 0 && backEnd.startsWith("xdp")) {
+    add("attach", `at ingress by ${hook}`, ...request);
+    if (isDirect) add("attach", `at ingress by ${HOOKS.auto}`, ...response);
+  } else if (request.length + response.length > 0) {
     add("attach", `at ${where} by ${hook ?? HOOKS.auto}`, ...request, ...response);
   }
   if (isLive && !hook) add("listen", `with ${SOCKETS[backEnd]} on ${names}`);

@@ -11,17 +11,20 @@ import type { ResponseSocketConfig } from "../capture/socket/response-source.ts"
 import type { SourceConfig } from "../capture/source.ts";
 import { readKey } from "../channel/key.ts";
 import type { CopyOptions } from "../config/copy.ts";
+import { protocolFor } from "../config/protocol.ts";
 import { labelOf } from "../config/transfer.ts";
 import type { CarriedLibrary } from "../native/carried.ts";
 import { Failure } from "../native/failure.ts";
 import type { ChannelConfig, TraceConfig } from "../worker/config.ts";
 import type { WholeConfig } from "../worker/share-out.ts";
 import type { Plan } from "./plan.ts";
-import { kernelPrograms } from "./programs.ts";
+import { kernelPrograms, outgoingProgram } from "./programs.ts";
 
 /** Bytes of all rings of a kind together, as long as each has the least; -B says the total for requests. */
 const REQUEST_RING_LEAST = 256 << 10;
 const RESPONSE_RINGS = { total: 4 << 20, least: 256 << 10 };
+/** Where responses are captured with their payload. */
+const READ_RESPONSE_RINGS = { total: 32 << 20, least: 1 << 20 };
 /** The least where several workers share the traffic, each with rings of its own. */
 const RESPONSE_RING_OF_SEVERAL = 64 << 10;
 
@@ -51,6 +54,16 @@ export function kernelServices(plan: Plan): KernelService[] {
   });
 }
 
+/** The paths whose responses a protocol module reads. */
+export function pathsRead(plan: Plan, { protocols }: CopyOptions): Set<number> {
+  const services = plan.services.filter(
+    (service) => !service.transport && protocolFor(protocols, service) !== null,
+  );
+  return new Set(
+    services.flatMap(({ routes }) => routes.flatMap(({ targets }) => targets.flatMap(({ paths }) => paths))),
+  );
+}
+
 /**
  * Loads the kernel programs that a plan needs; nothing is attached yet. `hook`: how requests are captured, null if not by
  * programs of the kernel. Null if none is needed. Throws a Failure (exit code 4 or 5).
@@ -67,17 +80,31 @@ export function loadKernel(
   const workers = plan.workers.count;
   const rings = workers * countCpus(readFileSync("/sys/devices/system/cpu/possible", "utf8"));
   const responseLeast = workers === 1 ? RESPONSE_RINGS.least : RESPONSE_RING_OF_SEVERAL;
+  const read = pathsRead(plan, options);
+  const services = kernelServices(plan);
+  const outgoingServices = services.filter(
+    ({ index, transport }) =>
+      transport !== "udp" && protocolFor(options.protocols, plan.services[index]!) === "mysql",
+  );
   return loadKernelCapture({
     ...kernelPrograms(),
+    // Where requests leave this host, answers to them come in.
+    outgoingObject: outgoingServices.length > 0 && direction !== "out" ? outgoingProgram() : undefined,
+    outgoingServices,
     libraries,
-    services: hook === null ? null : kernelServices(plan),
-    paths: isDirect ? (plan.paths as KernelPath[]) : null,
+    services: hook === null ? null : services,
+    paths: isDirect
+      ? plan.paths.map((path, index) => ({ ...(path as KernelPath), payload: read.has(index) }))
+      : null,
     mark: options.mark,
     workers,
     snaplen,
     isOutgoing: direction === "out",
     requestRingBytes: ringBytes({ total: bufferBytes, least: REQUEST_RING_LEAST }, rings),
-    responseRingBytes: ringBytes({ ...RESPONSE_RINGS, least: responseLeast }, rings),
+    responseRingBytes: ringBytes(
+      read.size > 0 ? READ_RESPONSE_RINGS : { ...RESPONSE_RINGS, least: responseLeast },
+      rings,
+    ),
     hook: hook ?? "auto",
   });
 }
@@ -110,6 +137,7 @@ function channelConfig(plan: Plan, options: CopyOptions): ChannelConfig | null {
     connections: options.connections,
     key: readKey(options.keyFile, process.env)?.bytes ?? null,
     compat: options.compat,
+    readsPayload: pathsRead(plan, options).size > 0,
     probeFrom: plan.probeFrom,
   };
 }
@@ -149,8 +177,10 @@ export function dataPlaneConfig(
       label: labelOf(service),
       ...(service.transport && { transport: service.transport }),
       routes: service.routes.map(({ targets }) => targets.map(({ weight, paths }) => ({ weight, paths }))),
+      protocol: service.transport ? null : protocolFor(options.protocols, service),
     })),
     datagrams: datagramsConfig(plan, options),
+    mysql: options.mysql,
     paths: plan.paths,
     egresses: plan.egresses,
     channel: channelConfig(plan, options),

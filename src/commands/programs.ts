@@ -15,6 +15,11 @@ export function kernelPrograms(): { requestObject: Uint8Array; responseObject: U
   return { requestObject: readFileSync(request), responseObject: readFileSync(response) };
 }
 
+/** The ELF object of `xcopy copy` for what the services send. */
+export function outgoingProgram(): Uint8Array {
+  return readFileSync(outgoing);
+}
+
 /** The ELF objects of `xcopy record`. */
 export function recordPrograms(): { requestObject: Uint8Array; outgoingObject: Uint8Array } {
   return { requestObject: readFileSync(request), outgoingObject: readFileSync(outgoing) };

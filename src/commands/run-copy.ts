@@ -23,7 +23,7 @@ import { claimPorts } from "./claim.ts";
 import { watchQuic } from "./datagram-notes.ts";
 import { liveInput, type RequestInput, recordedInput } from "./input.ts";
 import { judgeFindings } from "./judge.ts";
-import { dataPlaneConfig, loadForAnswers } from "./load.ts";
+import { dataPlaneConfig, loadForAnswers, pathsRead } from "./load.ts";
 import { tryOthersPlainly } from "./plain-try.ts";
 import { copiesOf, type Plan } from "./plan.ts";
 import { applyScheduling } from "./scheduling.ts";
@@ -215,6 +215,7 @@ async function copy(
   const plane = startWorkers(configs, {
     onIntercept: watchIntercepts(plan, path, log, !options.force),
     onDeath: watch.onDeath,
+    onNote: (text) => log.warn(text),
   });
   if (!(await begin(plan, options, source, plane, console_))) {
     plane.stop();
@@ -290,12 +291,12 @@ export async function runCopy(options: CopyOptions, plan: Plan): Promise<number>
     let source = recorded;
     if (source) {
       kernel = loadForAnswers(plan, options, libraries, tell);
-      answers = openAnswers(plan, kernel);
+      answers = openAnswers(plan, kernel, pathsRead(plan, options).size > 0);
     } else {
       const opened = openCapture(plan, options, libraries);
       kernel = opened.kernel;
       closeCapture = opened.capture.close;
-      answers = openAnswers(plan, kernel);
+      answers = openAnswers(plan, kernel, pathsRead(plan, options).size > 0);
       source = liveInput(plan, opened, answers);
       for (const reason of opened.reasons) tell(reason);
     }

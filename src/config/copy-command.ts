@@ -16,6 +16,7 @@ export const COPY: CommandSpec = {
     ["xcopy copy -x 80-10.0.0.2 -r 10 -g 60", "a tenth of the connections, reached in 60 s"],
     ["xcopy copy -x 80-10.0.0.2 -s 10.0.0.2", "from the clients' addresses; xcopy intercept runs there"],
     ["xcopy copy -i online.pcap -x 80-10.0.0.2", "what was recorded instead of what comes in now"],
+    ["xcopy copy -x 3306-10.0.0.2 -u app@secret", "MySQL, with the passwords of the target"],
     ["xcopy copy -x 80-10.0.0.2 --dry-run", "say what would be done, do nothing"],
   ],
   groups: {
@@ -67,6 +68,41 @@ export const COPY: CommandSpec = {
         name: "proxy-protocol",
         value: "v1|v2",
         help: "open each connection with a PROXY protocol header of this version, which names the real client, for a target that expects one",
+      },
+    ],
+    "Protocols that are understood": [
+      {
+        name: "protocol",
+        value: "[PORT=]NAME",
+        multiple: true,
+        help: "read the connections of all transfers, or of the service at this port only, as mysql or http: an answer ends where it does and not where the target is silent, and mysql sessions log in, prepare and reconnect as the target wants it (default: none; mysql for port 3306 where one of the next options is given)",
+      },
+      {
+        name: "user",
+        short: "u",
+        value: "LIST",
+        multiple: true,
+        help: "passwords of MySQL users at the target, user@password with commas between several; user>other@password logs in as the other",
+      },
+      {
+        name: "mysql-users",
+        value: "FILE",
+        help: "the same from a file that only its owner may read, one user a line (default: the credential mysql-users of the service manager, if there is one)",
+      },
+      {
+        name: "mysql-skip-grant",
+        help: "the target was started with --skip-grant-tables: it takes any login",
+      },
+      {
+        name: "mysql-database",
+        value: "NAME",
+        help: "the database of MySQL connections that were open before xcopy was (default: that of the logins seen since, else none)",
+      },
+      { name: "read-only", help: "send only MySQL statements that cannot write" },
+      { name: "skip-ddl", help: "send no MySQL statements that define data (CREATE, ALTER, DROP, ...)" },
+      {
+        name: "account-statements",
+        help: "send MySQL statements about accounts and the server too (GRANT, SET PASSWORD, KILL, SHUTDOWN, ...)",
       },
     ],
     "Real client addresses": [
@@ -311,7 +347,7 @@ export const COPY: CommandSpec = {
       'Start it from a service manager, or with "nohup".',
     ],
     ...Object.fromEntries(
-      [..."DHPUu"].map((letter) => [
+      [..."DHPU"].map((letter) => [
         letter,
         ["it is an option of tcpcopy that xcopy does not have yet", "Leave it out."],
       ]),

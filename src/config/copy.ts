@@ -1,14 +1,17 @@
 /** What the options of `xcopy copy` may be, and what each is without being given. */
 import { Failure } from "../native/failure.ts";
+import type { MysqlConfig } from "../worker/config.ts";
 import { type Address, parseAddress, unusable } from "./address.ts";
 import type { Arguments } from "./arguments.ts";
 import { CAPTURE_OPTIONS, type CaptureOptions, parseCapture } from "./capture.ts";
 import { MARK } from "./copy-command.ts";
 import { type Injection, parseInjection } from "./injection.ts";
 import { INTERCEPT_PORT, type Intercept, parseIntercepts } from "./intercepts.ts";
+import { MYSQL_OPTIONS, parseMysql } from "./mysql.ts";
 import { parseDecimal, parseMark, parseWhole, type Range } from "./number.ts";
 import { parsePool } from "./pool.ts";
 import { type Part, type PortRange, parsePart, parsePorts } from "./ports.ts";
+import { type ProtocolChoice, parseProtocols } from "./protocol.ts";
 import { parseRate, parseTrace, TRACE_OPTIONS, type TraceOptions } from "./trace.ts";
 import { parseTransfers, type Transfer } from "./transfer.ts";
 import { parseWorkers, type WorkerOptions } from "./workers.ts";
@@ -90,6 +93,9 @@ export interface CopyOptions {
   /** Which of the options about the capture were given. */
   captureOptions: string[];
   mark: number;
+  /** Which protocol module reads the sessions of a service. */
+  protocols: ProtocolChoice[];
+  mysql: MysqlConfig;
 }
 
 const MEGABYTE = 1 << 20;
@@ -134,6 +140,16 @@ function refuseContradictions(args: Arguments): void {
   }
   if (args.has("no-wait") && args.has("turn-timeout")) {
     refuse(`--turn-timeout "${one("turn-timeout")}"`, noWait, "Leave -W or --turn-timeout out.");
+  }
+  const understood = args.has("protocol") ? "--protocol" : MYSQL_OPTIONS.find((name) => args.has(name));
+  if (understood !== undefined && args.has("compat")) {
+    const option = understood.startsWith("--") ? understood : `--${understood}`;
+    const cause =
+      "the module reads what the target answers, and an intercept 1.x sends the headers of it only";
+    refuse(option, cause, "Run xcopy intercept on the target, or leave -s and --compat out.");
+  }
+  if (understood !== undefined && args.has("no-wait") && !args.get("protocol")?.includes("http")) {
+    refuse("-W", "a MySQL server reads no command before it has answered the one before", "Leave -W out.");
   }
   if (!args.has("intercepts")) {
     for (const name of ["port", "key-file", "probe-from", "connections", "compat"]) {
@@ -224,5 +240,10 @@ export function parseCopy(args: Arguments): CopyOptions {
     capture: parseCapture(args),
     captureOptions: CAPTURE_OPTIONS.filter((name) => args.has(name)),
     mark: parseMark("--mark", one("mark") ?? MARK),
+    protocols: parseProtocols(
+      all("protocol"),
+      MYSQL_OPTIONS.some((name) => args.has(name)),
+    ),
+    mysql: parseMysql(args),
   };
 }

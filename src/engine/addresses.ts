@@ -14,6 +14,13 @@ export function fillFlowKey(key: Int32Array, packet: Packet): void {
   key[CLIENT_PORTS] = packet.view.getInt32(packet.tcp);
 }
 
+/** The same of a packet that the server sent to the client. */
+export function fillOutgoingFlowKey(key: Int32Array, packet: Packet): void {
+  readAddress(packet, DESTINATION, key, CLIENT_ADDRESS);
+  readAddress(packet, SOURCE, key, ONLINE_ADDRESS);
+  key[CLIENT_PORTS] = (packet.destinationPort << 16) | packet.sourcePort;
+}
+
 /** Writes an address of the packet's IP header into `into` at `at`. */
 export function readAddress(packet: Packet, which: 0 | 1, into: Int32Array, at: number): void {
   const { view, ip } = packet;

@@ -70,6 +70,7 @@ export function isFinDue(c: Context, s: number): boolean {
   if (flags & CLIENT_FIN && distance(w[row + CLIENT_END]!, w[row + STREAM_END]!) > 0) return false;
   if (flags & HALF_CLOSE) return true;
   if (w[row + STATE] === CLOSE_WAIT) return true;
+  if (c.protocols?.owns(s)) return c.protocols.isAnswered(s);
   return isAnswered(c, s, w[row + CLIENT_END_ACK]!) && !isStillAnswering(c, s);
 }
 

@@ -241,6 +241,7 @@ export function leaveConnection(c: Context, s: number): void {
   const row = s * ROW;
   if (w[row + STATE] === CLOSED) return;
   removePrefix(c, s);
+  c.protocols?.disconnected(s);
   // What still comes of the turn that this connection took part of cannot go to another one.
   if (w[row + HEAD] === NONE) w[row + FLAGS]! |= SKIP_TURN;
   if (w[row + PORT] !== NONE) {
@@ -332,6 +333,7 @@ export function endSession(c: Context, s: number, reason: DropReason = "ended", 
   }
   c.wheel.disarm(s);
   c.users?.leave(s);
+  c.protocols?.close(s);
   c.table.release(s);
 }
 

@@ -1,10 +1,12 @@
 /** What the parts of the engine share: tables, storage, timers, counters, and the way out. */
+import type { ProtocolModule } from "../protocol/module.ts";
 import type { PacketBatch } from "../wire/batch.ts";
 import type { IpPair } from "../wire/ip.ts";
 import { emptyOptions } from "../wire/tcp.ts";
 import { COUNTER, type DropReason } from "./counters.ts";
 import { ClientFlows, FLOW_WORDS, OwnFlows } from "./flows.ts";
 import { Ports } from "./ports.ts";
+import { Protocols } from "./protocols.ts";
 import { Segments } from "./segments.ts";
 import { alone, capacityOf, SessionBudget, type Share, TurnLimit } from "./share.ts";
 import { FLAGS, READY, ROW, SessionTable } from "./table.ts";
@@ -82,6 +84,10 @@ export interface EngineConfig {
   openFlow: (path: number, port: number, words: Int32Array, at: number) => void;
   /** 0 to 1. */
   random: () => number;
+  /** For each service the protocol module of its sessions; absent: none has one. */
+  modules?: (ProtocolModule | null)[];
+  /** Told what a module has thrown. */
+  onProtocolFailure?: (module: string, error: unknown) => void;
 }
 
 export class Context {
@@ -105,6 +111,8 @@ export class Context {
   readonly address = new Int32Array(4);
   /** Who may have a connection; null: everybody. */
   readonly users: Users | null;
+  /** The sessions with a protocol module; null: there can be none. */
+  readonly protocols: Protocols | null;
   /** By path: nothing may be sent. */
   readonly held: boolean[];
   /** By path: when it was held last, us. */
@@ -147,6 +155,9 @@ export class Context {
       config.paths.map(({ fromClient }) => fromClient === true),
     );
     this.users = config.users ? new Users(capacity, config.users) : null;
+    this.protocols = config.modules?.some((module) => module !== null)
+      ? new Protocols(this, config.modules)
+      : null;
     this.held = config.paths.map(() => false);
     this.heldSince = config.paths.map(() => 0);
     this.ports = new Ports(config.ports, config.random, config.paths.map(ownEnd), share);

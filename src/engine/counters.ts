@@ -10,6 +10,7 @@ export const DROP_REASONS = {
   limit: "over --limit",
   sessions: "over the bound of sessions",
   ports: "no free source port",
+  protocol: "left out or given up by the protocol module",
   ended: "not delivered before the end of the run",
   worker: "the worker that had them died",
 } as const;
@@ -43,6 +44,8 @@ export const ENGINE_COUNTERS = [
   "turnsPending",
   /** Turns that went on although the turn before had no answer yet (--turn-timeout). */
   "turnsOverdue",
+  /** Sessions whose protocol module failed: a bug in it. */
+  "protocolFailures",
   "retransmitted",
   "responsePackets",
   "responseBytes",

@@ -12,7 +12,7 @@ import type { PacketBatch } from "../wire/batch.ts";
 import { readTooBig, type TooBig } from "../wire/icmp.ts";
 import type { Packet } from "../wire/packet.ts";
 import { ACK, distance, FIN, RST, SYN, URG } from "../wire/tcp.ts";
-import { DESTINATION, fillFlowKey, mapAddress, readAddress } from "./addresses.ts";
+import { DESTINATION, fillFlowKey, fillOutgoingFlowKey, mapAddress, readAddress } from "./addresses.ts";
 import {
   newRow,
   OWN_MSS,
@@ -146,6 +146,20 @@ export class Engine {
     for (let copy = 0; copy < copies; copy++) {
       c.flowKey[COPY] = copy;
       this.takeRequest(packet, c.clientFlows.find(c.flowKey));
+    }
+  }
+
+  /** Takes the beginning of a packet that production's server sent to a client; `packet.index` is the service. */
+  production(packet: Packet, now: number): void {
+    const c = this.c;
+    c.now = now;
+    if (c.protocols === null || packet.length === 0) return;
+    fillOutgoingFlowKey(c.flowKey, packet);
+    const copies = c.config.services[packet.index]!.length * c.config.replicas;
+    for (let copy = 0; copy < copies; copy++) {
+      c.flowKey[COPY] = copy;
+      const s = c.clientFlows.find(c.flowKey);
+      if (s !== NONE) c.protocols.production(s, packet);
     }
   }
 

@@ -132,12 +132,16 @@ function expireState(c: Context, s: number): boolean {
   }
   if (isOwed(c, s) && answerDeadline(c, s) <= c.now) {
     giveUp(c, s, "unanswered");
-  } else if (w[row + TURNS] === 0 && t[time + ACTIVE_AT]! + c.config.idleTimeout <= c.now) {
+  } else if (w[row + TURNS] === 0 && t[time + ACTIVE_AT]! + idleTimeout(c, s) <= c.now) {
     reset(c, s);
     endSession(c, s);
     return true;
   }
   return w[row + STATE] === FREE;
+}
+
+function idleTimeout(c: Context, s: number): number {
+  return c.protocols?.idleTimeout(s) ?? c.config.idleTimeout;
 }
 
 /** Whether the target owes an answer, or has to take what waits for it. */
@@ -175,6 +179,7 @@ function closeAtGap(c: Context, s: number): void {
   }
   reset(c, s);
   dropStream(c, s, "gap");
+  c.protocols?.loseSync(s);
   const goesOn = skipGap(c, s);
   leaveConnection(c, s);
   c.makeReady(s);
@@ -193,7 +198,7 @@ export function arm(c: Context, s: number): void {
   if (w[row + STATE] === FREE) return;
   // A session that owes something is not forgotten, only looked at again.
   const idleSince = w[row + TURNS] === 0 ? t[time + ACTIVE_AT]! : c.now;
-  let at = idleSince + c.config.idleTimeout;
+  let at = idleSince + idleTimeout(c, s);
   at = earlier(at, t[time + ACK_AT]!);
   at = earlier(at, t[time + RTO_AT]!);
   at = earlier(at, t[time + TURN_AT]!);

@@ -143,6 +143,7 @@ export function takeSynAck(c: Context, s: number, packet: Packet, probed: ProbeO
   }
   if (!(before & WAS_ESTABLISHED)) c.counters[COUNTER.established]!++;
   w[row + FLAGS]! |= WAS_ESTABLISHED;
+  c.protocols?.connected(s);
   t[s * TIMES + ACK_AT] = c.now + HANDSHAKE_ACK;
   c.wheel.arm(s, t[s * TIMES + ACK_AT]!);
   c.makeReady(s);

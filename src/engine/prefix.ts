@@ -47,8 +47,11 @@ export function putProxyHeader(c: Context, s: number, version: 1 | 2): boolean {
   return true;
 }
 
-/** The header of a connection that is gone is of no use to the next one. */
+/** What a connection that is gone began with is of no use to the next one. */
 export function removePrefix(c: Context, s: number): void {
-  const head = c.words[s * ROW + HEAD]!;
-  if (head !== NONE && c.segments.words[head * SEGMENT + MARKS]! & PREFIX) releaseHead(c, s);
+  for (let head = c.words[s * ROW + HEAD]!; head !== NONE; head = c.words[s * ROW + HEAD]!) {
+    if (!(c.segments.words[head * SEGMENT + MARKS]! & PREFIX)) return;
+    // Behind it the cursor may be, but what it names was not sent.
+    releaseHead(c, s);
+  }
 }

@@ -79,7 +79,7 @@ export function takePayload(c: Context, s: number, packet: Packet, first: number
   }
   append(c, s, segment);
   takeHeld(c, s);
-  return "taken";
+  return c.protocols?.hasOverflowed(s) ? "no memory" : "taken";
 }
 
 /**

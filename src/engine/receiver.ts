@@ -66,7 +66,7 @@ export function takeResponse(c: Context, s: number, packet: Packet, probed: Prob
     challenge(c, s);
     return;
   }
-  if (packet.length > 0) takeData(c, s, seq, packet.length, (flags & PSH) !== 0, packet.time);
+  if (packet.length > 0) takeData(c, s, packet, seq, (flags & PSH) !== 0);
   countAnswered(c, s);
   if (advanceClose(c, s)) return;
   if (fin && ((seq + packet.length) | 0) === w[row + RCV_NXT]) takeFin(c, s);
@@ -124,13 +124,16 @@ function takeReset(c: Context, s: number): void {
 }
 
 /** Payload in [seq, seq + length): in order it moves RCV_NXT, beyond a hole it is remembered as an interval. */
-function takeData(c: Context, s: number, seq: number, length: number, push: boolean, time: number): void {
+function takeData(c: Context, s: number, packet: Packet, seq: number, push: boolean): void {
   const w = c.words;
   const t = c.times;
   const row = s * ROW;
+  const { length, time } = packet;
   const ahead = distance(seq, w[row + RCV_NXT]!);
+  const isRead = c.protocols?.owns(s) === true;
   if (ahead > 0) {
-    holdInterval(c, s, seq, (seq + length) | 0);
+    // Nothing is kept for a module that is to have it in order: the target sends it again.
+    if (!isRead) holdInterval(c, s, seq, (seq + length) | 0);
     w[row + FLAGS]! |= ACK_NOW;
     return;
   }
@@ -146,6 +149,7 @@ function takeData(c: Context, s: number, seq: number, length: number, push: bool
   if (push) w[row + FLAGS]! |= LAST_PUSH;
   else w[row + FLAGS]! &= ~LAST_PUSH;
   t[s * TIMES + RESPONSE_AT] = time;
+  if (isRead) c.protocols!.response(s, packet, -ahead);
   const unacknowledged = distance(w[row + RCV_NXT]!, w[row + RCV_ACKED]!);
   if (unacknowledged >= 2 * DEFAULT_MSS && unacknowledged >= 2 * w[row + OFFER_MSS]!) {
     w[row + FLAGS]! |= ACK_NOW;

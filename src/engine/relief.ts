@@ -36,4 +36,5 @@ function shed(c: Context, s: number): void {
   c.words[row + FLAGS]! |= SHED;
   dropAllTurns(c, s, "memory");
   loseConnection(c, s, "memory");
+  c.protocols?.loseSync(s);
 }

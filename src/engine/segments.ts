@@ -29,6 +29,10 @@ export const PUSH = 2;
 export const PREFIX = 4;
 /** MARKS: the first of a turn that has begun to be sent. */
 export const BEGUN = 8;
+/** MARKS: a protocol module was asked to begin it. */
+export const ASKED = 16;
+/** MARKS: from this bit on the tag that a protocol module has given it. */
+export const TAG_SHIFT = 8;
 
 /** Kept payload is charged with its descriptor. */
 const DESCRIPTOR_BYTES = SEGMENT * 4 + 8;
@@ -104,6 +108,15 @@ export class Segments {
     const chunk = this.words[g * SEGMENT + CHUNK]!;
     const offset = this.arena.offset(chunk) + this.words[g * SEGMENT + SKIP]! + from;
     copyBytes(this.arena.memory(chunk), offset, length, to, at);
+  }
+
+  /** The memory that the bytes of a segment lie in; they begin at `offset(g)`. Valid until it is released. */
+  memory(g: number): Uint8Array {
+    return this.arena.memory(this.words[g * SEGMENT + CHUNK]!);
+  }
+
+  offset(g: number): number {
+    return this.arena.offset(this.words[g * SEGMENT + CHUNK]!) + this.words[g * SEGMENT + SKIP]!;
   }
 
   release(g: number): void {

@@ -1,12 +1,14 @@
 /** The sending side of the connection to the target (RFC 9293, 6298, 5681): what goes out next. */
+import { DROP, HOLD } from "../protocol/module.ts";
 import { ACK, distance, PSH, RST } from "../wire/tcp.ts";
 import { isFinDue, sendFin } from "./closing.ts";
 import { restartAfterIdle } from "./congestion.ts";
 import { isOver, leaveConnection, leaveToClose, nextPath, openConnection } from "./connection.ts";
 import type { Context } from "./context.ts";
 import { COUNTER } from "./counters.ts";
-import { dropTurn, takeBackTurn } from "./drop.ts";
+import { dropAllTurns, dropTurn, takeBackTurn } from "./drop.ts";
 import { dataEnd, emit, emitControl, hasRoom, MAX_PAYLOAD, segmentSize } from "./emit.ts";
+import { reset } from "./expiry.ts";
 import { sendSyn } from "./handshake.ts";
 import { awaitWindow, sendProbe } from "./persist.ts";
 import { armRetransmission, sendHead } from "./retransmission.ts";
@@ -60,6 +62,11 @@ export type Sent = "done" | "batch full" | "no port" | "no memory" | "over";
 export function transmit(c: Context, s: number): Sent {
   const w = c.words;
   const row = s * ROW;
+  if (c.protocols?.takesBack(s)) {
+    reset(c, s);
+    dropAllTurns(c, s, "protocol");
+    leaveConnection(c, s);
+  }
   if (w[row + STATE] === CLOSED) {
     if (isOver(c, s) && !(w[row + FLAGS]! & OPEN_AT_ONCE)) return "over";
     if (!wantsConnection(c, s) || c.held[nextPath(c, s)]) return "done";
@@ -115,6 +122,7 @@ function sendData(c: Context, s: number): Sent {
   const g = c.segments.words;
   const state = w[row + STATE]!;
   if (state < ESTABLISHED || state === FIN_WAIT_2 || state === TIME_WAIT) return "done";
+  if (c.protocols !== null && state === ESTABLISHED && !c.protocols.place(s)) return "no memory";
   const mss = segmentSize(c, s);
   if (w[row + SND_UNA] === w[row + SND_NXT] && w[row + CURSOR] !== NONE) restartAfterIdle(c, s);
   for (let segment = w[row + CURSOR]!; segment !== NONE; segment = w[row + CURSOR]!) {
@@ -143,6 +151,20 @@ function sendData(c: Context, s: number): Sent {
         w[row + FLAGS]! &= ~PREPAID;
         // Turns may have been left out: the next one follows what was sent.
         w[row + SEQ_DELTA] = (w[row + SND_NXT]! - g[at + SEQ]!) | 0;
+      }
+      if (c.protocols?.owns(s)) {
+        const verdict = c.protocols.begin(s, segment);
+        const isAlone = w[row + HEAD] === segment;
+        if (verdict === HOLD || (verdict === DROP && !isAlone)) return "done";
+        if (verdict === DROP) {
+          dropTurn(c, s, "protocol");
+          continue;
+        }
+        if (w[row + CURSOR] !== segment) {
+          // It was replaced.
+          beginTurn(c, s, w[row + CURSOR]!);
+          continue;
+        }
       }
       beginTurn(c, s, segment);
     }

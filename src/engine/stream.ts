@@ -7,7 +7,7 @@
 import type { Packet } from "../wire/packet.ts";
 import { distance } from "../wire/tcp.ts";
 import type { Context } from "./context.ts";
-import { COUNTER } from "./counters.ts";
+import { COUNTER, type DropReason } from "./counters.ts";
 import { recognize } from "./multiplexed.ts";
 import { ACK_NUMBER, LENGTH, MARKS, NEXT, SEGMENT, SEQ, TURN_START } from "./segments.ts";
 import {
@@ -62,33 +62,48 @@ export function countTurn(c: Context, s: number, ack: number): boolean {
     w[row + LAST_ACK] = ack | 0;
     w[row + FLAGS]! &= ~HANDSHAKEN;
   }
-  if (w[row + TURNS] === 0 && w[row + FLAGS]! & TURN_COUNTED) {
-    // More of a turn that looked complete and answered: it is neither.
-    if (w[row + FLAGS]! & TURN_ANSWERED) c.counters[COUNTER.turnsAnswered]!--;
-    w[row + FLAGS]! &= ~(TURN_COUNTED | TURN_ANSWERED);
-    w[row + TURNS] = 1;
-    c.counters[COUNTER.turnsSent]!--;
-    c.counters[COUNTER.turnsPending]!++;
-  }
+  reviseTurn(c, s);
   return false;
+}
+
+/** There is more of the turn that was captured last: if it looked complete and answered, it is neither. */
+export function reviseTurn(c: Context, s: number): void {
+  const w = c.words;
+  const row = s * ROW;
+  if (w[row + TURNS] !== 0 || !(w[row + FLAGS]! & TURN_COUNTED)) return;
+  if (w[row + FLAGS]! & TURN_ANSWERED) c.counters[COUNTER.turnsAnswered]!--;
+  w[row + FLAGS]! &= ~(TURN_COUNTED | TURN_ANSWERED);
+  w[row + TURNS] = 1;
+  c.counters[COUNTER.turnsSent]!--;
+  c.counters[COUNTER.turnsPending]!++;
 }
 
 /** Whether data that is next in order is not to be kept: the rest of a dropped turn, or a session over a bound. */
 export function isIgnored(c: Context, s: number, ack: number): boolean {
   const flags = c.words[s * ROW + FLAGS]!;
+  if (c.protocols !== null) {
+    if (c.protocols.isRefused(s)) return ignoreTurn(c, s, ack, "protocol");
+    // A module is to see all bytes: it says itself what of a dropped turn they are.
+    if (c.protocols.owns(s) && !(flags & SHED)) return false;
+  }
   if (!(flags & (SKIP_TURN | SHED))) return false;
   if (flags & SHED) {
     if (beginsTurn(c, s, ack) && c.segments.used < c.config.memory * RECOVERED_SHARE) {
       c.words[s * ROW + FLAGS]! &= ~SHED;
       return false;
     }
-    if (countTurn(c, s, ack)) {
-      c.words[s * ROW + TURNS]!--;
-      c.dropTurns(1, "memory");
-    }
-    return true;
+    return ignoreTurn(c, s, ack, "memory");
   }
   return !beginsTurn(c, s, ack);
+}
+
+/** Counts and drops the turn that data begins, if it begins one. */
+function ignoreTurn(c: Context, s: number, ack: number, reason: DropReason): true {
+  if (countTurn(c, s, ack)) {
+    c.words[s * ROW + TURNS]!--;
+    c.dropTurns(1, reason);
+  }
+  return true;
 }
 
 /** Adds a segment that is next in order to the stream, and counts the turn that it begins, if it begins one. */
@@ -98,6 +113,11 @@ export function append(c: Context, s: number, segment: number): void {
   const g = c.segments.words;
   const at = segment * SEGMENT;
   const ack = g[at + ACK_NUMBER]!;
+  const end = segmentEnd(c, segment);
+  if (c.protocols?.take(s, segment, ack)) {
+    w[row + STREAM_END] = end;
+    return;
+  }
   const handshake = w[row + LAST_ACK]!;
   const isFirst = !(w[row + FLAGS]! & HAS_DATA);
   const isGreeted = isFirst && (w[row + FLAGS]! & HANDSHAKEN) !== 0 && distance(ack, handshake) > 0;
@@ -107,7 +127,7 @@ export function append(c: Context, s: number, segment: number): void {
     recognize(c, s, segment);
   }
   if (isGreeted) awaitGreeting(c, s, handshake);
-  w[row + STREAM_END] = (g[at + SEQ]! + g[at + LENGTH]!) | 0;
+  w[row + STREAM_END] = end;
   g[at + NEXT] = NONE;
   if (w[row + HEAD] === NONE) w[row + HEAD] = segment;
   else g[w[row + TAIL]! * SEGMENT + NEXT] = segment;
@@ -140,6 +160,7 @@ export function releaseHead(c: Context, s: number): void {
   const w = c.words;
   const row = s * ROW;
   const segment = w[row + HEAD]!;
+  c.protocols?.forget(s, segment);
   const next = c.segments.words[segment * SEGMENT + NEXT]!;
   w[row + QUEUED]! -= c.segments.words[segment * SEGMENT + LENGTH]!;
   if (w[row + CURSOR] === segment) w[row + CURSOR] = next;

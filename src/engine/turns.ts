@@ -6,7 +6,7 @@ import { distance } from "../wire/tcp.ts";
 import type { Context } from "./context.ts";
 import { COUNTER } from "./counters.ts";
 import { forgive, isBehind, patienceEnds } from "./multiplexed.ts";
-import { ACK_NUMBER, BEGUN, MARKS, SEGMENT, SEQ, THINK, TURN_START } from "./segments.ts";
+import { ACK_NUMBER, BEGUN, MARKS, PREFIX, SEGMENT, SEQ, THINK, TURN_START } from "./segments.ts";
 import {
   CLOSE_WAIT,
   CURSOR,
@@ -102,7 +102,9 @@ export function hasCome(c: Context, s: number, at: number): boolean {
 export function mayBegin(c: Context, s: number, segment: number): boolean {
   const g = c.segments.words;
   const at = segment * SEGMENT;
-  if (!(c.words[s * ROW + FLAGS]! & STREAMING) && !isAnswered(c, s, g[at + ACK_NUMBER]!)) return false;
+  if (c.protocols?.owns(s)) {
+    if (!moduleAllows(c, s, segment)) return false;
+  } else if (!(c.words[s * ROW + FLAGS]! & STREAMING) && !isAnswered(c, s, g[at + ACK_NUMBER]!)) return false;
   if (c.config.jitter > 0) {
     const delay = c.times[s * TIMES + DELAY]!;
     if (!hasCome(c, s, c.segments.times[segment]! + delay)) return false;
@@ -110,6 +112,18 @@ export function mayBegin(c: Context, s: number, segment: number): boolean {
   const think = c.config.keepsThinkTime ? g[at + THINK]! : 0;
   if (think <= 0 || (c.words[s * ROW + FLAGS]! & (TURN_OPEN | STREAMING)) !== TURN_OPEN) return true;
   return hasCome(c, s, c.times[s * TIMES + RESPONSE_AT]! + think);
+}
+
+/** As `mayBegin`, for a session whose module knows. */
+function moduleAllows(c: Context, s: number, segment: number): boolean {
+  const w = c.words;
+  const row = s * ROW;
+  if (w[row + STATE] === CLOSE_WAIT || c.protocols!.mayBegin(s, segment)) return true;
+  if (c.protocols!.waitsForever(s) || !(w[row + FLAGS]! & TURN_OPEN)) return false;
+  const last = Math.max(c.times[s * TIMES + PROGRESS_AT]!, c.times[s * TIMES + RESPONSE_AT]!);
+  if (!hasCome(c, s, last + c.config.turnTimeout)) return false;
+  c.counters[COUNTER.turnsOverdue]!++;
+  return true;
 }
 
 /** Marks the turn that begins with `segment` as the one being sent. */
@@ -136,7 +150,7 @@ function isDelivered(c: Context, s: number): boolean {
   const row = s * ROW;
   const head = c.words[row + HEAD]!;
   if (head !== c.words[row + CURSOR]) return false;
-  return head === NONE || (c.segments.words[head * SEGMENT + MARKS]! & TURN_START) !== 0;
+  return head === NONE || (c.segments.words[head * SEGMENT + MARKS]! & (TURN_START | PREFIX)) !== 0;
 }
 
 /** Counts the open turn as sent and answered once it is delivered and a response has begun. */

@@ -14,6 +14,8 @@ export const MAX_COOKIES = 1024;
 const BATCH = 1024;
 /** Of bpf/intercept.bpf.c: no SYN takes such a flow away. */
 const REGISTERED = 0x80000000;
+/** Added to a slot: its responses are captured with their payload. */
+export const WITH_PAYLOAD = 0x40000000;
 
 /** The forged flows. Those that the kernel learns by the cookie of their SYN come by themselves. */
 export class Learned {

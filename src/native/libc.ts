@@ -39,6 +39,7 @@ export const libc = dlopen("libc.so.6", {
   nanosleep: { args: [pointer, pointer], returns: i32 },
   prctl: { args: [i32, u64_fast, u64_fast, u64_fast, u64_fast], returns: i32 },
   poll: { args: [pointer, u64_fast, i32], returns: i32 },
+  setrlimit: { args: [i32, pointer], returns: i32 },
   geteuid: { args: [], returns: u32 },
   recvmmsg: { args: [i32, pointer, u32, i32, pointer], returns: i32 },
   listen: { args: [i32, i32], returns: i32 },

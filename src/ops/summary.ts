@@ -4,8 +4,9 @@ import { DROP_REASONS, type DropReason } from "../engine/counters.ts";
 import type { DatagramShared } from "../worker/datagram-shared.ts";
 import { percentile } from "../worker/histogram.ts";
 import { type Counter, INDEX } from "../worker/shared.ts";
-import { countersOf, lagOf, totalOf, type WorkerView } from "../worker/totals.ts";
+import { countersOf, lagOf, latencyOf, totalOf, type WorkerView } from "../worker/totals.ts";
 import { accountOfDatagrams, datagramLosses, datagramRows } from "./datagrams.ts";
+import { mysqlRows, takeMysql } from "./mysql.ts";
 import { renderWorkers, turnsOf, workerAccount } from "./worker-account.ts";
 
 /** What the kernel programs counted since they were loaded. */
@@ -128,6 +129,8 @@ export function takeAccount(
       max: Math.round(count("lagMax")),
     },
     ...(datagrams.length > 0 ? { udp: accountOfDatagrams(datagrams) } : {}),
+    ...(count("protocolFailures") > 0 ? { protocol_failures: count("protocolFailures") } : {}),
+    ...(count("mysql.sessions") > 0 ? { mysql: takeMysql(count, latencyOf(workers)) } : {}),
     memory_bytes: count("memory"),
     cpu: { user: use.user / 1e6, system: use.system / 1e6 },
     rss_mb: Math.round(use.rss / 1e5) / 10,
@@ -167,6 +170,7 @@ const ADVICE: Record<LossReason, string> = {
   gap: "see the packets lost in the capture above",
   memory: "raise -m, or find out why the target is slower than the service here",
   sessions: "raise --max-sessions",
+  protocol: "see the account of the protocol module above",
   ports: "add addresses with -c, ports with --ports, or a larger part of them with -f",
   ended: "raise --drain",
   worker: "report this: no worker should ever die",
@@ -205,7 +209,8 @@ export interface Loss {
 }
 
 /** Every kind of loss there was. */
-function lossesOf({ capture, dropped, sent, udp }: Account): Loss[] {
+function lossesOf(account: Account): Loss[] {
+  const { capture, dropped, sent, udp } = account;
   const losses = [
     {
       count: capture.lost,
@@ -243,6 +248,11 @@ function lossesOf({ capture, dropped, sent, udp }: Account): Loss[] {
       advice: ADVICE[reason],
     })),
     ...datagramLosses(udp),
+    {
+      count: account.protocol_failures ?? 0,
+      what: "sessions in which the protocol module failed",
+      advice: "this is a bug: please report it with the message above",
+    },
     {
       count: sent.errors,
       what: "packets could not be sent (and were sent again, where they carried a request)",
@@ -334,6 +344,7 @@ export function renderSummary(account: Account): string {
         `by ${account.intercepts.map(({ address, mode }) => `${address} (${mode ?? "never connected"})`).join(", ")}; ${account.intercepts_lost === 0 ? "never lost" : `lost ${account.intercepts_lost} times`}`,
     ],
     ...(account.udp ? datagramRows(account.udp) : []),
+    ...(account.mysql ? mysqlRows(account.mysql, number, duration) : []),
     ["lag", `p50 ${duration(lag_us.p50)}, p99 ${duration(lag_us.p99)}, max ${duration(lag_us.max)}`],
     ["cost", `${cpu.user.toFixed(1)} s user, ${cpu.system.toFixed(1)} s system${per}, ${account.rss_mb} MB`],
   ];

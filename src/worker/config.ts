@@ -55,6 +55,8 @@ export interface ChannelConfig {
   key: Uint8Array | null;
   /** Whether the intercepts are those of tcpcopy 1.x. */
   compat: boolean;
+  /** Whether a protocol module reads what comes. */
+  readsPayload: boolean;
   /** For each path the address that tries it; of the path's family. */
   probeFrom: Uint8Array[];
 }
@@ -87,6 +89,30 @@ export interface ServiceConfig {
   /** Absent: TCP. */
   transport?: "udp";
   routes: TargetConfig[][];
+  /** The protocol module of its sessions; null: none. */
+  protocol: ProtocolName | null;
+}
+
+export type ProtocolName = "http" | "mysql";
+
+/** A user of production, and as whom it logs in at the target. */
+export interface MysqlUser {
+  name: string;
+  target: string;
+  password: string;
+}
+
+/** What the module mysql is told. */
+export interface MysqlConfig {
+  users: MysqlUser[];
+  /** The target takes any login (--skip-grant-tables). */
+  skipGrant: boolean;
+  /** Of sessions whose login was not seen; "": none. */
+  database: string;
+  /** Only statements that cannot write are sent; none that define data; those about accounts and the server too. */
+  readOnly: boolean;
+  skipDdl: boolean;
+  accounts: boolean;
 }
 
 /** What only the copying of datagrams needs. */
@@ -128,6 +154,7 @@ export interface DataPlaneConfig {
   controlMap: number;
   flowsMap: number;
   services: ServiceConfig[];
+  mysql: MysqlConfig;
   /** Null: live requests, from the source. */
   trace: TraceConfig | null;
   /** Most connections at a time, the others wait; 0: no limit. */

@@ -7,6 +7,6 @@ import { serveThread } from "./thread.ts";
 
 declare const self: Worker;
 
-serveThread<DataPlaneConfig, Findings, InterceptState>(self, (config, onReady, onIntercept) =>
-  runLoop(config, config.wake, { onReady, onIntercept }),
+serveThread<DataPlaneConfig, Findings, InterceptState | string>(self, (config, onReady, onEvent) =>
+  runLoop(config, config.wake, { onReady, onIntercept: onEvent, onNote: onEvent }),
 );

@@ -4,7 +4,7 @@ import type { Ask, AddressRange as RangeTexts, Welcome } from "../channel/messag
 import { parseAddress } from "../config/address.ts";
 import { type Copies, SLOTS } from "../intercept/copies.ts";
 import type { Cookies, Learned } from "../intercept/flow-maps.ts";
-import { FLOW_BYTES } from "../intercept/flow-maps.ts";
+import { FLOW_BYTES, WITH_PAYLOAD } from "../intercept/flow-maps.ts";
 import type { AddressRange } from "../intercept/ranges.ts";
 import type { Router } from "../intercept/router.ts";
 import { answer, type Questions } from "./facts.ts";
@@ -25,6 +25,8 @@ export class Desk implements Host {
   registered = 0;
   readonly #discarded = new Float64Array(SLOTS);
   #now = 0;
+  /** By slot: whether the copy reads the payload of responses. */
+  readonly #readers: boolean[] = [];
   #gone: { slot: number; since: number }[] = [];
   #singleSince = Number.NEGATIVE_INFINITY;
 
@@ -86,7 +88,7 @@ export class Desk implements Host {
     return all;
   }
 
-  #admit(connection: Connection, { instance }: Candidate): Welcome | string {
+  #admit(connection: Connection, { instance, readsPayload }: Candidate): Welcome | string {
     const { mode, compat, services, version } = this.config;
     const isSingle = instance === null && compat?.single === true;
     if (isSingle) {
@@ -105,11 +107,25 @@ export class Desk implements Host {
       this.#discarded[slot] = 0;
       if (/^[0-9a-f]{16}$/.test(before)) this.kernel?.cookies.remove(Buffer.from(before, "hex"));
     }
-    if (instance) this.kernel?.cookies.set(instance, slot);
+    const payload = readsPayload === true && this.kernel !== null;
+    this.#readers[slot] = payload;
+    if (instance) this.kernel?.cookies.set(instance, this.#valueOf(slot));
     const first = this.copies.connectionsOf(slot).length === 1;
     if (first)
       this.say({ kind: "joined", slot, name: connection.name, text: `copy ${connection.name} is connected` });
-    return { mode, slot, cookie: this.kernel ? cookie : null, services, version };
+    return {
+      mode,
+      slot,
+      cookie: this.kernel ? cookie : null,
+      services,
+      version,
+      ...(payload ? { payload } : {}),
+    };
+  }
+
+  /** What the kernel knows a copy by. */
+  #valueOf(slot: number): number {
+    return this.#readers[slot] ? slot + WITH_PAYLOAD : slot;
   }
 
   /** Why another tcpcopy that registers nothing is refused; null if it is not. */
@@ -135,7 +151,7 @@ export class Desk implements Host {
   ): void {
     this.registered += count;
     const to = at + count * FLOW_BYTES;
-    if (kernel) kernel.add(flows, slot, at, to);
+    if (kernel) kernel.add(flows, kernel === this.kernel?.learned ? this.#valueOf(slot) : slot, at, to);
     else this.router.register(slot, flows, at, to);
   }
 

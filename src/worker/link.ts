@@ -46,7 +46,7 @@ export class Link {
 
   constructor(
     private readonly config: InterceptConfig,
-    { key, compat }: ChannelConfig,
+    { key, compat, readsPayload }: ChannelConfig,
     instance: Uint8Array,
     private readonly handlers: LinkHandlers,
   ) {
@@ -65,7 +65,7 @@ export class Link {
     };
     this.client = compat
       ? new CompatClient(clientHandlers)
-      : new ChannelClient({ key, instance, handlers: clientHandlers });
+      : new ChannelClient({ key, instance, readsPayload, handlers: clientHandlers });
   }
 
   /** Whether responses come and registrations go. */

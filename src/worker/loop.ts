@@ -23,16 +23,19 @@ import { CpuLimit } from "./cpu-limit.ts";
 import { Datagrams } from "./datagrams.ts";
 import { record } from "./histogram.ts";
 import { type InterceptState, Intercepts } from "./intercepts.ts";
+import { createModules, describe } from "./modules.ts";
 import { Pause } from "./pause.ts";
 import { Player } from "./player.ts";
 import { type Findings, Preflight } from "./preflight.ts";
-import { createCounters, DRAIN, INDEX, publish, STOP, viewShared } from "./shared.ts";
+import { createCounters, DRAIN, INDEX, publish, type Shared, STOP, viewShared } from "./shared.ts";
 
 /** Records of each kind per round: what is due is sent before more is read. */
 const ROUND = 256;
 /** us between two looks: in the end, and at any time. */
 const DRAIN_LOOK = 10_000;
 const LONGEST_WAIT = 500_000;
+/** Set in the index of what a service sent (bpf/record.h). */
+const OUTGOING = 2 ** 31;
 /** A session may keep this share of the memory bound of all workers, and this share of its own worker's. */
 const SESSION_SHARE = 1 / 8;
 const MOST_OF_WORKER = 1 / 2;
@@ -45,6 +48,8 @@ export interface LoopHandlers {
   onReady(findings: Findings): void;
   /** An intercept came or went. */
   onIntercept(state: InterceptState): void;
+  /** Something that the user should know, once. */
+  onNote(text: string): void;
 }
 
 /** Runs until the main thread asks for the end. `wake` is its eventfd. */
@@ -77,7 +82,7 @@ function run(config: DataPlaneConfig, wake: number, handlers: LoopHandlers, clos
     if (intercepts) intercepts.openFlow(path, port, words, at);
     else flows?.add(path, port);
   };
-  const engine = createEngine(config, counters, openFlow, batches, now);
+  const engine = createEngine(config, counters, openFlow, batches, now, shared, handlers);
   const intercepts = config.channel && createIntercepts(config, config.channel, engine, handlers, now);
   const datagrams =
     config.datagrams &&
@@ -108,6 +113,11 @@ function run(config: DataPlaneConfig, wake: number, handlers: LoopHandlers, clos
   const chores = new Chores(config, control, [requests, responses], engine, injectors, now);
 
   const onRequest = (packet: Packet): void => {
+    if (packet.index >= OUTGOING) {
+      packet.index -= OUTGOING;
+      engine.production(packet, now);
+      return;
+    }
     if (datagrams?.takeRequest(packet, now)) return;
     counters[INDEX.requests]!++;
     counters[INDEX.requestBytes]! += packet.length;
@@ -215,6 +225,8 @@ function createEngine(
   openFlow: EngineConfig["openFlow"],
   batches: PacketBatch[],
   now: number,
+  shared: Shared,
+  { onNote }: LoopHandlers,
 ): Engine {
   const { worker } = config;
   return new Engine(
@@ -249,6 +261,9 @@ function createEngine(
       sessionTimeout: config.sessionTimeout,
       idleTimeout: config.idleTimeout,
       counters,
+      modules: createModules(config, counters, shared, onNote),
+      onProtocolFailure: (module, error) =>
+        onNote(`the protocol module ${module} failed, which is a bug: ${describe(error)}`),
       openFlow,
       keepsClientPorts: config.keepsClientPorts,
       users: config.users,

@@ -3,6 +3,7 @@
  * (one writer), the main thread only `command`.
  */
 import { ENGINE_COUNTERS, type EngineCounter } from "../engine/counters.ts";
+import { MYSQL_COUNTERS, type MysqlCounter } from "../protocol/mysql/account.ts";
 import { HISTOGRAM_WORDS } from "./histogram.ts";
 
 /** What the main thread asks for, in `Shared.command`. */
@@ -24,9 +25,9 @@ const OWN_COUNTERS = [
   /** How often an intercept was lost. */
   "interceptsLost",
 ] as const;
-const COUNTERS = [...ENGINE_COUNTERS, ...OWN_COUNTERS] as const;
+const COUNTERS = [...ENGINE_COUNTERS, ...OWN_COUNTERS, ...MYSQL_COUNTERS] as const;
 
-export type Counter = EngineCounter | (typeof OWN_COUNTERS)[number];
+export type Counter = EngineCounter | (typeof OWN_COUNTERS)[number] | MysqlCounter;
 
 /** Counters of a worker, as of the end of a round. */
 export interface Published {
@@ -41,18 +42,22 @@ export interface Shared extends Published {
   command: Int32Array;
   /** us from capture to the hand-over to the kernel; see histogram.ts. */
   lag: Uint32Array;
+  /** us from a request to its answer, where a protocol module sees both; see histogram.ts. */
+  latency: { production: Uint32Array; target: Uint32Array };
 }
 
 const COMMAND_BYTES = 8;
 const VERSION_BYTES = 8;
 const COUNTER_BYTES = COUNTERS.length * 8;
+const HISTOGRAM_BYTES = HISTOGRAM_WORDS * 4;
 
 export function createShared(): SharedArrayBuffer {
-  return new SharedArrayBuffer(COMMAND_BYTES + VERSION_BYTES + 2 * COUNTER_BYTES + HISTOGRAM_WORDS * 4);
+  return new SharedArrayBuffer(COMMAND_BYTES + VERSION_BYTES + 2 * COUNTER_BYTES + 3 * HISTOGRAM_BYTES);
 }
 
 export function viewShared(memory: SharedArrayBuffer): Shared {
   const counters = COMMAND_BYTES + VERSION_BYTES;
+  const histograms = counters + 2 * COUNTER_BYTES;
   return {
     command: new Int32Array(memory, 0, 2),
     version: new Int32Array(memory, COMMAND_BYTES, 1),
@@ -60,7 +65,11 @@ export function viewShared(memory: SharedArrayBuffer): Shared {
       new Float64Array(memory, counters, COUNTERS.length),
       new Float64Array(memory, counters + COUNTER_BYTES, COUNTERS.length),
     ],
-    lag: new Uint32Array(memory, counters + 2 * COUNTER_BYTES, HISTOGRAM_WORDS),
+    lag: new Uint32Array(memory, histograms, HISTOGRAM_WORDS),
+    latency: {
+      production: new Uint32Array(memory, histograms + HISTOGRAM_BYTES, HISTOGRAM_WORDS),
+      target: new Uint32Array(memory, histograms + 2 * HISTOGRAM_BYTES, HISTOGRAM_WORDS),
+    },
   };
 }
 

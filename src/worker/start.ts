@@ -18,15 +18,23 @@ export interface DataPlane {
 
 /**
  * Starts the worker. The caller has loaded the kernel side and attached the response program. `onIntercept` is told when
- * an intercept comes or goes.
+ * an intercept comes or goes, `onNote` is given lines for the log.
  */
 export function startDataPlane(
   config: DataPlaneConfig,
   onIntercept: (state: InterceptState) => void = () => {},
+  onNote: (text: string) => void = () => {},
 ): DataPlane {
   const { command } = viewShared(config.shared);
   const worker = new Worker(new URL("./data-plane.ts", import.meta.url).href);
-  const { ready, ended, ask } = startThread<Findings, InterceptState>(worker, config, command, onIntercept);
+  const onEvent = (event: InterceptState | string): void =>
+    typeof event === "string" ? onNote(event) : onIntercept(event);
+  const { ready, ended, ask } = startThread<Findings, InterceptState | string>(
+    worker,
+    config,
+    command,
+    onEvent,
+  );
   return {
     ready,
     ended,

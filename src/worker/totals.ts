@@ -39,9 +39,21 @@ export function totalOf(all: readonly Float64Array[]): Float64Array {
 
 /** The histogram of all lags. */
 export function lagOf(workers: readonly WorkerView[]): Uint32Array {
-  const total = workers[0]!.shared.lag.slice();
-  for (const { shared } of workers.slice(1)) {
-    for (let index = 0; index < total.length; index++) total[index]! += shared.lag[index]!;
+  return sumOf(workers.map(({ shared }) => shared.lag));
+}
+
+/** The histograms of all answers' times. */
+export function latencyOf(workers: readonly WorkerView[]): Shared["latency"] {
+  return {
+    production: sumOf(workers.map(({ shared }) => shared.latency.production)),
+    target: sumOf(workers.map(({ shared }) => shared.latency.target)),
+  };
+}
+
+function sumOf([first, ...others]: Uint32Array[]): Uint32Array {
+  const total = first!.slice();
+  for (const other of others) {
+    for (let index = 0; index < total.length; index++) total[index]! += other[index]!;
   }
   return total;
 }

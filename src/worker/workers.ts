@@ -9,6 +9,8 @@ export interface WorkersHandlers {
   onIntercept(state: InterceptState): void;
   /** A worker has died in the middle of it; `othersGoOn`: it was not the last one. */
   onDeath(worker: number, error: Error, othersGoOn: boolean): void;
+  /** Something that the user should know. */
+  onNote(text: string): void;
 }
 
 /** The worse a result, the further behind; what one worker has found holds for all. */
@@ -85,11 +87,17 @@ export class InterceptStories {
  */
 export function startWorkers(
   configs: readonly DataPlaneConfig[],
-  { onIntercept, onDeath }: WorkersHandlers,
+  { onIntercept, onDeath, onNote }: WorkersHandlers,
 ): DataPlane {
   const stories = new InterceptStories(configs.length, onIntercept);
+  // What one worker has told the others need not tell.
+  const told = new Set<string>();
+  const tell = (text: string): void => {
+    if (!told.has(text)) onNote(text);
+    told.add(text);
+  };
   const planes = configs.map((config, worker) =>
-    startDataPlane(config, (state) => stories.take(worker, state)),
+    startDataPlane(config, (state) => stories.take(worker, state), tell),
   );
   let isReady = false;
   let alive = planes.length;

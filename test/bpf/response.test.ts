@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:test";
 import { testRun } from "../../src/native/libbpf.ts";
 import { ACK, build, FIN, type Frame, HOP_BY_HOP, RST, SYN } from "./build.ts";
-import { loadForTest, type TestCapture } from "./capture.ts";
+import { loadForTest, OPTIONS, type TestCapture } from "./capture.ts";
 
 const PASS = -1;
 const DROP = 2;
@@ -110,4 +110,33 @@ test("every port has a bit of its own", () => {
     capture.flows.remove(0, port);
     expect(run({ ...OURS, destinationPort: port })).toBe(PASS);
   }
+});
+
+describe("where a protocol module reads them", () => {
+  let whole: TestCapture;
+  beforeAll(() => {
+    const paths = OPTIONS.paths.map((path, index) => ({ ...path, payload: index === 0 }));
+    whole = loadForTest({ paths });
+    whole.flows.add(0, PORT);
+    whole.flows.add(1, PORT);
+    whole.beat();
+  });
+  afterAll(() => whole?.kernel.detach());
+
+  test.each([0, 1, 127, 1448, 2500])("%d bytes of payload are captured with the headers", (payload) => {
+    const frame = { ...OURS, payload, tcpOptions: 12 };
+    const { bytes, ip } = build(frame);
+    expect(testRun(whole.kernel.responseProgram, bytes).verdict).toBe(DROP);
+    const [record, ...others] = whole.takeResponses();
+    expect(others).toEqual([]);
+    expect(record!.bytes).toEqual(ip);
+    expect([record!.index, record!.length]).toEqual([0, payload]);
+  });
+
+  test("those of another path are headers", () => {
+    const { bytes } = build({ ...OURS6, payload: 100 });
+    expect(testRun(whole.kernel.responseProgram, bytes).verdict).toBe(DROP);
+    const [record] = whole.takeResponses();
+    expect([record!.index, record!.length, record!.bytes.length]).toEqual([1, 100, 60]);
+  });
 });

@@ -177,6 +177,12 @@ filter    ip6; the kernel runs
           (002) ret      #262144
           (003) ret      #0
 `);
+    expect(by("--capture xdp")).toContain(`
+attach    at ingress by XDP, in the driver where it can, and by tcx where there is no Ethernet
+          request program   lo
+attach    at ingress by tcx, or clsact where the kernel has no tcx
+          response program  lo
+`);
     expect(by("--capture packet")).toContain(`
 attach    at ingress by tcx, or clsact where the kernel has no tcx
           response program  lo

@@ -63,8 +63,9 @@ test("services go along their routes, to the targets by weight", () => {
         ],
         [{ weight: 1, paths: [3] }],
       ],
+      protocol: null,
     },
-    { label: "81-c:80", routes: [[{ weight: 1, paths: [3] }]] },
+    { label: "81-c:80", routes: [[{ weight: 1, paths: [3] }]], protocol: null },
   ]);
 });
 

@@ -3,6 +3,7 @@ import { describe, expect, test } from "bun:test";
 import { DROP_REASONS, type DropReason } from "../../src/engine/counters.ts";
 import { renderStatus } from "../../src/ops/status.ts";
 import { type CaptureCounts, duration, renderSummary, takeAccount } from "../../src/ops/summary.ts";
+import { KINDS, REASONS, type Reason } from "../../src/protocol/mysql/account.ts";
 import { record } from "../../src/worker/histogram.ts";
 import {
   type Counter,
@@ -99,6 +100,34 @@ test("every counter has its field", () => {
       pending: of("turnsPending"),
     },
     overdue: of("turnsOverdue"),
+    protocol_failures: of("protocolFailures"),
+    mysql: {
+      sessions: of("mysql.sessions"),
+      logins: of("mysql.logins"),
+      refused: of("mysql.loginsRefused"),
+      reconnected: of("mysql.reconnected"),
+      tls: of("mysql.tls"),
+      no_password: of("mysql.noPassword"),
+      not_understood: of("mysql.notUnderstood"),
+      restored: {
+        statements: of("mysql.restoredStatements"),
+        variables: of("mysql.restoredVariables"),
+        failed: of("mysql.notRestored"),
+      },
+      sent: Object.fromEntries(KINDS.map((kind) => [kind, of(`mysql.sent.${kind}`)])),
+      answered: Object.fromEntries(KINDS.map((kind) => [kind, of(`mysql.answered.${kind}`)])),
+      left_out: Object.fromEntries(
+        REASONS.map((reason) => [reason, of(`mysql.leftOut.${reason}`)]),
+      ) as Record<Reason, number>,
+      errors: {
+        target: of("mysql.errorsAtTarget"),
+        production: of("mysql.errorsInProduction"),
+        only_target: of("mysql.errorsOnlyAtTarget"),
+        only_production: of("mysql.errorsOnlyInProduction"),
+        compared: of("mysql.compared"),
+      },
+      latency_us: { production: { p50: 0, p99: 0 }, target: { p50: 0, p99: 0 } },
+    },
     dropped: Object.fromEntries(
       (Object.keys(DROP_REASONS) as DropReason[]).map((reason) => [reason, of(`dropped.${reason}`)]),
     ) as Record<DropReason, number>,
@@ -249,4 +278,30 @@ test("the status line says what a limit left out, not as lost", () => {
   expect(renderStatus(account(counters))).toBe(
     "captured 1,200  sent 600  answered 0  lost 10  left out 590  lag 0 us",
   );
+});
+
+test("the account of MySQL is told where there was a session", () => {
+  const told = renderSummary(
+    account({
+      "mysql.sessions": 3,
+      "mysql.logins": 4,
+      "mysql.reconnected": 1,
+      "mysql.sent.query": 10,
+      "mysql.answered.query": 9,
+      "mysql.leftOut.write": 2,
+      "mysql.leftOut.unknown_statement": 1,
+      "mysql.errorsAtTarget": 1,
+      "mysql.compared": 9,
+      "mysql.errorsOnlyAtTarget": 1,
+    }),
+  );
+  expect(told).toContain(
+    "  mysql     3 sessions, 4 logins (1 again), 0 refused, 0 without a known password, 0 by TLS\n",
+  );
+  expect(told).toContain("  commands  10 sent, 9 answered\n");
+  expect(told).toContain(
+    "  omitted   commands 2 that may write (--read-only), 1 of prepared statements that began before xcopy\n",
+  );
+  expect(told).toContain("of 9 compared 1 at the target only, 0 in production only\n");
+  expect(renderSummary(account())).not.toContain("mysql");
 });

@@ -7,6 +7,15 @@ import { failing } from "./failing.ts";
 
 const parse = (...args: string[]) => parseCopy(parseArguments(COPY, ["-x", "80-10.0.0.2", ...args]));
 
+const NO_MYSQL = {
+  users: [],
+  skipGrant: false,
+  database: "",
+  readOnly: false,
+  skipDdl: false,
+  accounts: false,
+};
+
 test("what is not given has its default", () => {
   const { transfers, ...rest } = parse();
   expect(transfers.map(({ label }) => label)).toEqual(["80-10.0.0.2"]);
@@ -59,6 +68,8 @@ test("what is not given has its default", () => {
     inject: "auto",
     output: null,
     mark: 0x78637079,
+    protocols: [],
+    mysql: NO_MYSQL,
   });
 });
 
@@ -141,6 +152,8 @@ test("what is given is taken", () => {
     inject: "raw",
     output: "eth1",
     mark: 7,
+    protocols: [],
+    mysql: NO_MYSQL,
   });
 });
 

@@ -71,6 +71,11 @@ const CASES: Case[] = [
     args: ["-x", `80-${TARGET}:8080`, "--inject", "raw", "-o", "back"],
     url: `http://${ONLINE}`,
   },
+  {
+    name: "capture by XDP, shared by two workers",
+    args: ["-x", `80-${TARGET}:8080`, "--capture", "xdp", "--workers", "2"],
+    url: `http://${ONLINE}`,
+  },
   ...["clsact", "packet", "raw", "pcap", "xdp", "xdp-generic"].map((backEnd) => ({
     name: `capture by ${backEnd}`,
     args: ["-x", `80-${TARGET}:8080`, "--capture", backEnd],

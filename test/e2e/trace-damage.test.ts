@@ -17,7 +17,7 @@ beforeAll(() => {
 afterEach(() => lab.stopAll());
 afterAll(() => lab.remove());
 
-const seed = Number(process.env["XCOPY_TEST_SEED"] ?? Date.now() % 2 ** 31);
+const seed = Number(process.env.XCOPY_TEST_SEED ?? Date.now() % 2 ** 31);
 
 /** Numbers from 0 to 1, the same for the same seed (a linear congruential generator). */
 function createRandom(): () => number {

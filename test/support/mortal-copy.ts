@@ -1,5 +1,5 @@
 /** xcopy with workers that a test can kill. */
-import { writeFileSync } from "node:fs";
+import { renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Lab } from "./lab.ts";
 import { type Copy, launchCopy } from "./xcopy.ts";
@@ -18,7 +18,13 @@ export function launchMortalCopy(lab: Lab, args: string[]): MortalCopy {
     command: [process.execPath, join(import.meta.dir, "mortal.ts")],
     env: { MORTAL: file },
   });
-  return { ...copy, kill: (worker, how) => writeFileSync(`${file}.${worker}`, how) };
+  return {
+    ...copy,
+    kill(worker, how) {
+      writeFileSync(`${file}.new`, how);
+      renameSync(`${file}.new`, `${file}.${worker}`);
+    },
+  };
 }
 
 /** As `startCopy`, from the source. */

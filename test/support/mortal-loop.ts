@@ -1,7 +1,7 @@
 /** Gives the loop of a worker an end: see mortal.ts. */
 import { existsSync, readFileSync } from "node:fs";
 
-const file = process.env["MORTAL"]!;
+const file = process.env.MORTAL!;
 const load = Atomics.load as (array: Int32Array, index: number) => number;
 
 // What the loop asks in every round: what the main thread wants.

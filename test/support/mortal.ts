@@ -15,7 +15,7 @@ globalThis.Worker = class extends OriginalWorker {
     super(
       join(import.meta.dir, "mortal-worker.ts"),
       `${url}`.endsWith("/data-plane.ts")
-        ? { ...options, env: { ...process.env, MORTAL: `${process.env["MORTAL"]}.${started++}` } }
+        ? { ...options, env: { ...process.env, MORTAL: `${process.env.MORTAL}.${started++}` } }
         : options,
     );
   }

@@ -7,7 +7,7 @@ import { type Running, run } from "./process.ts";
 import { until } from "./until.ts";
 
 /** The executable under test: what bin/build made, or the one that the environment names. */
-export const XCOPY = process.env["XCOPY"] ?? join(import.meta.dir, "../../dist/xcopy");
+export const XCOPY = process.env.XCOPY ?? join(import.meta.dir, "../../dist/xcopy");
 
 export interface Copy {
   running: Running;
@@ -23,11 +23,11 @@ export interface CopyStart {
   /** Seconds between two reports. */
   interval?: number;
   namespace?: string;
+  /** A command that runs it. */
+  prefix?: string[];
   /** What is run instead of the executable under test, and with what else in its environment. */
   command?: string[];
   env?: Record<string, string>;
-  /** A command that runs it. */
-  prefix?: string[];
 }
 
 /**

@@ -2,6 +2,7 @@
 import { attachSocketFilter } from "../../filter/socket.ts";
 import { libc } from "../../native/libc.ts";
 import { openPlainPacketSocket, startPacketSockets } from "../../native/packet-socket.ts";
+import { WHOLE_PACKETS } from "../maps.ts";
 import { rejectAll, socketFilter } from "./filter.ts";
 import type { AnsweredPath } from "./path-table.ts";
 import { RESPONSE_BYTES, type ResponseSocketConfig } from "./response-source.ts";
@@ -16,11 +17,16 @@ export interface ResponseSocket extends Pick<SocketCapture, "stats" | "close"> {
   start(): void;
 }
 
-/** Opens the socket for answers on these paths, which come by these interfaces. Throws a Failure: 4 without privilege, 5. */
+/**
+ * Opens the socket for answers on these paths, which come by these interfaces, as headers or `whole`. Throws a Failure: 4
+ * without privilege, 5.
+ */
 export function openResponseSocket(
   paths: readonly AnsweredPath[],
   interfaces: readonly number[],
+  whole = false,
 ): ResponseSocket {
+  const packetBytes = whole ? WHOLE_PACKETS : RESPONSE_BYTES;
   const socket = openPlainPacketSocket(BUFFER);
   const { counters, stats } = createCounts();
   const ports = paths.map(({ targetPort }) => targetPort);
@@ -29,6 +35,7 @@ export function openResponseSocket(
       socket,
       paths: paths.map(({ target, local, targetPort }) => ({ target, local, targetPort })),
       counters,
+      packetBytes,
     },
     start() {
       attachSocketFilter(socket, rejectAll());
@@ -36,7 +43,7 @@ export function openResponseSocket(
       const rules = { kind: "network" as const, interfaces, isOutgoing: false, ports, mark: 0 };
       attachSocketFilter(
         socket,
-        socketFilter({ ...rules, snaplen: RESPONSE_BYTES, front: null, takesAnswers: true }),
+        socketFilter({ ...rules, snaplen: packetBytes, front: null, takesAnswers: true }),
       );
     },
     stats,

@@ -16,6 +16,8 @@ export interface ResponseSocketConfig {
   paths: AnsweredPath[];
   /** As in MatchConfig. */
   counters: SharedArrayBuffer;
+  /** Bytes of each packet that are captured: RESPONSE_BYTES, or more where a protocol module reads answers. */
+  packetBytes: number;
 }
 
 /** Packets per call of the kernel, and bytes of each: all headers, and what an ICMP error quotes. */
@@ -31,7 +33,7 @@ const PACKET_TOO_BIG = 2;
 
 export class ResponseSource implements RequestSource {
   readonly descriptors: readonly number[];
-  readonly #received = new ReceivedPackets(BATCH, RESPONSE_BYTES, 0);
+  readonly #received: ReceivedPackets;
   readonly #paths: PathTable;
   readonly #counters: Float64Array;
   readonly #clock = new PacketClock();
@@ -40,7 +42,8 @@ export class ResponseSource implements RequestSource {
   readonly #quoted = new IpHeader();
   #drops: number;
 
-  constructor({ socket, paths, counters }: ResponseSocketConfig) {
+  constructor({ socket, paths, counters, packetBytes }: ResponseSocketConfig) {
+    this.#received = new ReceivedPackets(BATCH, packetBytes, 0);
     this.descriptors = [socket];
     this.#paths = new PathTable(paths);
     this.#counters = new Float64Array(counters);

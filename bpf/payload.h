@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-3-Clause */
+/* From a response to a record with its headers and payload, for a protocol module of user space. */
+#ifndef XCOPY_PAYLOAD_H
+#define XCOPY_PAYLOAD_H
+
+#include <linux/bpf.h>
+
+#include "headers.h"
+#include "whole.h"
+
+static __always_inline void capture_whole(struct __sk_buff *skb, const struct segment *segment,
+                                          __u32 index, __u64 now_us, __u32 worker) {
+    if (segment->length > MAX_CAPTURE) {
+        add(OVERSIZE, 1);
+        return;
+    }
+    struct record header = whole_record(segment, index, now_us, skb->ifindex);
+    count_response(put_whole(skb, &header, segment, worker), segment);
+}
+
+#endif

@@ -1,0 +1,79 @@
+/** The body of an HTTP/1.1 message, walked over: by length, in chunks, or until the connection closes. */
+const LF = 10;
+
+/** Where in a chunked body (RFC 9112 section 7.1). */
+const SIZE = 0;
+const DATA = 1;
+const TRAILER = 2;
+
+/** A chunk's size line longer than this is none. */
+const LONGEST_SIZE_LINE = 4096;
+
+export class Body {
+  /** Bytes to go in a body or chunk; Infinity: until the connection closes. */
+  private rest = 0;
+  private isChunked = false;
+  private place = SIZE;
+  private line = "";
+  isOver = true;
+
+  /** `length`: bytes, -1 in chunks, Infinity until the connection closes. */
+  begin(length: number): void {
+    this.isChunked = length < 0;
+    this.rest = this.isChunked ? 0 : length;
+    this.place = SIZE;
+    this.line = "";
+    this.isOver = length === 0;
+  }
+
+  /** Takes what belongs to the body and returns where it ends, `to` if that is further on. Throws on a malformed chunk. */
+  take(bytes: Uint8Array, from: number, to: number): number {
+    if (!this.isChunked) {
+      const taken = Math.min(this.rest, to - from);
+      this.rest -= taken;
+      if (this.rest === 0) this.isOver = true;
+      return from + taken;
+    }
+    while (from < to && !this.isOver) {
+      if (this.place === DATA) from = this.takeData(from, to);
+      else from = this.takeLine(bytes, from, to);
+    }
+    return from;
+  }
+
+  /** Steps over bytes that were not captured; false if there is more in them than body. */
+  skip(count: number): boolean {
+    if (this.isOver || (this.isChunked && this.place !== DATA) || count > this.rest) return count === 0;
+    this.takeData(0, count);
+    if (!this.isChunked && this.rest === 0) this.isOver = true;
+    return true;
+  }
+
+  private takeData(from: number, to: number): number {
+    const taken = Math.min(this.rest, to - from);
+    this.rest -= taken;
+    // The line end behind a chunk is read as an empty size line.
+    if (this.rest === 0) this.place = SIZE;
+    return from + taken;
+  }
+
+  private takeLine(bytes: Uint8Array, from: number, to: number): number {
+    const lf = bytes.indexOf(LF, from);
+    const end = lf < 0 || lf >= to ? to : lf + 1;
+    for (let at = from; at < end; at++) this.line += String.fromCharCode(bytes[at]!);
+    if (this.line.length > LONGEST_SIZE_LINE) throw new Error("a chunk without a size");
+    if (end === to && bytes[end - 1] !== LF) return end;
+    const line = this.line.trim();
+    this.line = "";
+    if (this.place === TRAILER) {
+      if (line === "") this.isOver = true;
+      return end;
+    }
+    if (line === "") return end;
+    const size = /^[0-9a-f]{1,12}/i.exec(line);
+    if (!size) throw new Error("a chunk without a size");
+    this.rest = Number.parseInt(size[0], 16);
+    this.place = this.rest === 0 ? TRAILER : DATA;
+    return end;
+  }
+}

@@ -1,0 +1,219 @@
+/**
+ * HTTP/1.1: a request may follow when the answer to the one before has ended, by its length or its last chunk, and not
+ * when the target seems to be silent. After an Upgrade that the target takes, the session is a plain stream.
+ */
+import { DROP, GO, type Outlet, type ProtocolModule, type ProtocolSession, type Verdict } from "../module.ts";
+import { Body } from "./body.ts";
+import { endOfHead, LONGEST_HEAD, readHead } from "./head.ts";
+
+// Tags of requests.
+const IS_HEAD = 1;
+const IS_CONNECT = 2;
+/** The client did not wait for the answer to the request before. */
+const IS_PIPELINED = 4;
+const UPGRADES = 8;
+/** Bytes behind an Upgrade, of whatever language. */
+const IS_RAW = 16;
+
+const REQUEST_LINE = /^([!#$%&'*+.^_`|~0-9A-Za-z-]+) \S.* HTTP\/1\.[01]$/;
+const STATUS_LINE = /^HTTP\/1\.[01] ([1-5][0-9][0-9])(?: |$)/;
+
+/** Puts a head together that comes in pieces. */
+class Head {
+  private pieces: Uint8Array = new Uint8Array(0);
+
+  get isEmpty(): boolean {
+    return this.pieces.length === 0;
+  }
+
+  clear(): void {
+    this.pieces = new Uint8Array(0);
+  }
+
+  /** The pieces so far with these bytes behind them. */
+  with(bytes: Uint8Array, from: number, to: number): Uint8Array {
+    const joined = new Uint8Array(this.pieces.length + to - from);
+    joined.set(this.pieces);
+    joined.set(bytes.subarray(from, to), this.pieces.length);
+    return joined;
+  }
+
+  keep(pieces: Uint8Array): void {
+    this.pieces = pieces;
+  }
+}
+
+class HttpSession implements ProtocolSession {
+  /** Of the client: the head that is read, or else the body. */
+  private readonly requestHead = new Head();
+  private readonly requestBody = new Body();
+  /** A request with an Upgrade was seen: what follows may be any language. */
+  private mayUpgrade = false;
+  private isRaw = false;
+  /** The client had heard from the server before what is being read. */
+  private isTurn = false;
+  /** Of the target. */
+  private readonly responseHead = new Head();
+  private readonly responseBody = new Body();
+  /** Tags of requests that were sent and not answered. */
+  private readonly open: number[] = [];
+
+  constructor(private readonly outlet: Outlet) {}
+
+  request(bytes: Uint8Array, from: number, to: number, isFresh: boolean, isTurn: boolean): void {
+    if (isFresh) {
+      this.requestHead.clear();
+      this.requestBody.begin(0);
+    }
+    if (isTurn) this.isTurn = true;
+    while (from < to) {
+      if (this.isRaw) {
+        if (isTurn) this.outlet.begin(IS_RAW);
+        this.outlet.write(bytes, from, to);
+        return;
+      }
+      if (!this.requestBody.isOver) {
+        const end = this.requestBody.take(bytes, from, to);
+        this.outlet.write(bytes, from, end);
+        from = end;
+        continue;
+      }
+      if (!this.requestHead.isEmpty) {
+        bytes = this.requestHead.with(bytes, from, to);
+        [from, to] = [0, bytes.length];
+      }
+      const end = endOfHead(bytes, from, to);
+      if (end < 0 && to - from < LONGEST_HEAD && looksLikeRequest(bytes, from, to)) {
+        this.requestHead.keep(bytes.slice(from, to));
+        return;
+      }
+      this.requestHead.clear();
+      const head = end < 0 ? null : readHead(bytes, from, end, REQUEST_LINE);
+      if (!head) {
+        this.takeForeign(bytes, from, to);
+        return;
+      }
+      this.beginRequest(head.line[1]!, head.framing.upgrades);
+      this.outlet.write(bytes, from, end);
+      this.requestBody.begin(head.framing.length === -2 ? 0 : head.framing.length);
+      from = end;
+    }
+  }
+
+  private beginRequest(method: string, upgrades: boolean): void {
+    let tag = this.isTurn ? 0 : IS_PIPELINED;
+    this.isTurn = false;
+    if (method === "HEAD") tag |= IS_HEAD;
+    if (method === "CONNECT") tag |= IS_CONNECT;
+    if (upgrades) tag |= UPGRADES;
+    if (upgrades || method === "CONNECT") this.mayUpgrade = true;
+    this.outlet.begin(tag);
+  }
+
+  /** No HTTP/1: what an Upgrade has led to, or another protocol from the beginning. */
+  private takeForeign(bytes: Uint8Array, from: number, to: number): void {
+    this.outlet.begin(IS_RAW);
+    this.outlet.write(bytes, from, to);
+    if (this.mayUpgrade) this.isRaw = true;
+    else this.outlet.handOver(true);
+  }
+
+  response(bytes: Uint8Array, from: number, to: number, missing: number): void {
+    while (from < to) {
+      if (!this.responseBody.isOver) {
+        from = this.responseBody.take(bytes, from, to);
+        if (this.responseBody.isOver) this.endAnswer();
+        continue;
+      }
+      if (!this.responseHead.isEmpty) {
+        bytes = this.responseHead.with(bytes, from, to);
+        [from, to] = [0, bytes.length];
+      }
+      const end = endOfHead(bytes, from, to);
+      if (end < 0) {
+        if (missing > 0 || to - from >= LONGEST_HEAD) {
+          this.outlet.handOver(true);
+          return;
+        }
+        this.responseHead.keep(bytes.slice(from, to));
+        return;
+      }
+      this.responseHead.clear();
+      const head = readHead(bytes, from, end, STATUS_LINE);
+      if (!head || !this.beginAnswer(Number(head.line[1]), head.framing.length)) return;
+      from = end;
+    }
+    if (missing === 0) return;
+    if (!this.responseBody.skip(missing)) this.outlet.handOver(true);
+    else if (this.responseBody.isOver) this.endAnswer();
+  }
+
+  /** False where the session is handed over or given up. */
+  private beginAnswer(status: number, length: number): boolean {
+    const request = this.open[0] ?? 0;
+    const isOpened = status === 101 || (request & IS_CONNECT && status >= 200 && status < 300);
+    if (isOpened) {
+      this.outlet.handOver(false);
+      return false;
+    }
+    if (this.isRaw && request & (UPGRADES | IS_CONNECT)) {
+      // Production took the Upgrade, the target did not: what follows is nothing that it could read.
+      this.outlet.refuse();
+      return false;
+    }
+    if (status < 200) return true;
+    if (request & IS_HEAD || status === 204 || status === 304) this.responseBody.begin(0);
+    else this.responseBody.begin(length === -2 ? Number.POSITIVE_INFINITY : length);
+    if (this.responseBody.isOver) this.endAnswer();
+    return true;
+  }
+
+  private endAnswer(): void {
+    this.open.shift();
+    this.outlet.wake();
+  }
+
+  mayBegin(tag: number): boolean {
+    return (tag & IS_PIPELINED) !== 0 || this.open.length === 0;
+  }
+
+  begin(tag: number): Verdict {
+    if (tag & IS_RAW && this.mayUpgrade) return DROP;
+    this.open.push(tag);
+    return GO;
+  }
+
+  skipped(): void {}
+
+  isAnswered(): boolean {
+    return this.open.length === 0;
+  }
+
+  connected(): void {}
+
+  disconnected(): void {
+    this.open.length = 0;
+    this.responseHead.clear();
+    this.responseBody.begin(0);
+  }
+
+  close(): void {}
+}
+
+/** Whether these bytes may be the beginning of a request: nothing in the first of them says otherwise. */
+function looksLikeRequest(bytes: Uint8Array, from: number, to: number): boolean {
+  const last = Math.min(to, from + 16);
+  for (let at = from; at < last; at++) {
+    const byte = bytes[at]!;
+    if (byte === 0x20) return true;
+    if ((byte < 0x21 && byte !== 13 && byte !== 10) || byte > 0x7e) return false;
+  }
+  return true;
+}
+
+export const HTTP: ProtocolModule = {
+  name: "http",
+  waitsForever: false,
+  keptFor: 0,
+  open: (outlet) => new HttpSession(outlet),
+};

@@ -1,0 +1,188 @@
+/** The server's answer to one command, read packet by packet to its end. */
+import {
+  COM_CHANGE_USER,
+  COM_FIELD_LIST,
+  COM_STATISTICS,
+  COM_STMT_FETCH,
+  COM_STMT_PREPARE,
+  EOF,
+  ERR,
+  LOCAL_INFILE,
+  MOST_PAYLOAD,
+  OK,
+  STATUS_CURSOR_EXISTS,
+  STATUS_MORE_RESULTS,
+} from "./constants.ts";
+import { Reader } from "./reader.ts";
+
+/** Bytes of each packet's payload that are looked at; a length-encoded integer has at most 9. */
+export const LOOK = 64;
+
+const NOTHING = 0;
+/** The first packet of an answer, or of a further result. */
+const FIRST = 1;
+const COLUMNS = 2;
+const COLUMNS_END = 3;
+const ROWS = 4;
+/** PREPARE: definitions of parameters, and of columns. */
+const PARAMETERS = 5;
+const PREPARED_COLUMNS = 6;
+/** The client's file comes next. */
+const DATA = 7;
+
+/** What came of a packet. */
+export type Progress = "more" | "data wanted" | "done";
+
+export class Answer {
+  command = 0;
+  isError = false;
+  /** Of an error. */
+  code = 0;
+  /** Of COM_STMT_PREPARE. */
+  statement = 0;
+  parameters = 0;
+  private state = NOTHING;
+  private definitions = 0;
+  private columnsToCome = 0;
+
+  /** Whether a command is without its answer, or the end of it. */
+  get isOpen(): boolean {
+    return this.state !== NOTHING;
+  }
+
+  get wantsData(): boolean {
+    return this.state === DATA;
+  }
+
+  /** A command is sent, to which there is an answer. */
+  begin(command: number): void {
+    this.command = command;
+    this.isError = false;
+    this.code = 0;
+    this.statement = 0;
+    this.state = command === COM_STMT_FETCH ? ROWS : FIRST;
+    if (command === COM_FIELD_LIST) this.state = ROWS;
+  }
+
+  /** The client's file was sent, to its end. */
+  endData(): void {
+    this.state = FIRST;
+  }
+
+  forget(): void {
+    this.state = NOTHING;
+  }
+
+  /**
+   * Takes a packet: `bytes` from `from` to `to` are the beginning of its payload of `length` bytes. `hasEofs`: the server
+   * ends lists with packets of their own (no CLIENT_DEPRECATE_EOF). `cachesMetadata`: MariaDB may leave definitions out.
+   */
+  take(
+    bytes: Uint8Array,
+    from: number,
+    to: number,
+    length: number,
+    hasEofs: boolean,
+    cachesMetadata: boolean,
+  ): Progress {
+    const first = length === 0 ? -1 : bytes[from]!;
+    if (first === ERR && this.state !== COLUMNS) {
+      this.isError = true;
+      this.code = to - from >= 3 ? bytes[from + 1]! | (bytes[from + 2]! << 8) : 0;
+      return this.end();
+    }
+    switch (this.state) {
+      case FIRST:
+        return this.takeFirst(bytes, from, to, length, first, hasEofs, cachesMetadata);
+      case COLUMNS:
+        if (--this.definitions === 0) this.state = hasEofs ? COLUMNS_END : ROWS;
+        return "more";
+      case COLUMNS_END:
+        if (first === EOF && status(bytes, from, to, true) & STATUS_CURSOR_EXISTS) return this.end();
+        this.state = ROWS;
+        return "more";
+      case ROWS:
+        if (first !== EOF || (hasEofs ? length >= 9 : length >= MOST_PAYLOAD)) return "more";
+        return this.endResult(status(bytes, from, to, hasEofs || length < 7));
+      case PARAMETERS:
+      case PREPARED_COLUMNS:
+        return this.takeDefinition(hasEofs);
+      default:
+        return "done";
+    }
+  }
+
+  private takeFirst(
+    bytes: Uint8Array,
+    from: number,
+    to: number,
+    length: number,
+    first: number,
+    hasEofs: boolean,
+    cachesMetadata: boolean,
+  ): Progress {
+    if (this.command === COM_STATISTICS || this.command === COM_CHANGE_USER) return this.end();
+    if (this.command === COM_STMT_PREPARE) return this.takePrepared(bytes, from, to, hasEofs);
+    if (first === OK || length === 0) return this.endResult(status(bytes, from, to, false));
+    if (first === EOF && length < 9) return this.endResult(status(bytes, from, to, true));
+    if (first === LOCAL_INFILE) {
+      this.state = DATA;
+      return "data wanted";
+    }
+    const reader = new Reader(bytes, from, to);
+    this.definitions = reader.lengthEncoded();
+    // What follows is 1 where the definitions are there.
+    const isLeftOut = cachesMetadata && reader.left > 0 && reader.integer(1) === 0;
+    this.state = COLUMNS;
+    if (isLeftOut) this.state = hasEofs ? COLUMNS_END : ROWS;
+    return "more";
+  }
+
+  private takePrepared(bytes: Uint8Array, from: number, to: number, hasEofs: boolean): Progress {
+    const reader = new Reader(bytes, from, to);
+    reader.integer(1);
+    this.statement = reader.integer(4);
+    this.columnsToCome = reader.integer(2);
+    this.parameters = reader.integer(2);
+    this.definitions = 0;
+    this.state = PARAMETERS;
+    return this.nextDefinitions(this.parameters, hasEofs);
+  }
+
+  private nextDefinitions(count: number, hasEofs: boolean): Progress {
+    // Behind each list there is an EOF where there are any.
+    this.definitions = count === 0 ? 0 : count + (hasEofs ? 1 : 0);
+    if (this.definitions > 0) return "more";
+    if (this.state === PREPARED_COLUMNS) return this.end();
+    this.state = PREPARED_COLUMNS;
+    return this.nextDefinitions(this.columnsToCome, hasEofs);
+  }
+
+  private takeDefinition(hasEofs: boolean): Progress {
+    if (--this.definitions > 0) return "more";
+    if (this.state === PREPARED_COLUMNS) return this.end();
+    this.state = PREPARED_COLUMNS;
+    return this.nextDefinitions(this.columnsToCome, hasEofs);
+  }
+
+  private endResult(flags: number): Progress {
+    if (!(flags & STATUS_MORE_RESULTS)) return this.end();
+    this.state = FIRST;
+    return "more";
+  }
+
+  private end(): Progress {
+    this.state = NOTHING;
+    return "done";
+  }
+}
+
+/** The status flags of an EOF packet, or of an OK packet; 0 where there are none. */
+function status(bytes: Uint8Array, from: number, to: number, isEof: boolean): number {
+  if (isEof) return to - from >= 5 ? bytes[from + 3]! | (bytes[from + 4]! << 8) : 0;
+  if (to - from < 3) return 0;
+  const reader = new Reader(bytes, from + 1, to);
+  reader.lengthEncoded();
+  reader.lengthEncoded();
+  return reader.left >= 2 ? reader.integer(2) : 0;
+}

@@ -1,0 +1,80 @@
+/**
+ * The client's packets: of each the beginning is put together, so that it can be judged, and the rest is handed on as it
+ * comes.
+ */
+import { MOST_PAYLOAD } from "./constants.ts";
+
+const HEADER = 4;
+/** Bytes of a payload that are put together: whatever is to be judged or rewritten fits. */
+export const MOST_JUDGED = 65536 - HEADER;
+
+export interface ClientSink {
+  /**
+   * A packet begins: its header is at `at` in `bytes`, behind it `known` bytes of its payload of `length` bytes. What is not
+   * known follows by `rest`.
+   */
+  packet(bytes: Uint8Array, at: number, known: number, length: number, sequence: number): void;
+  /** More of the packet, or a packet that goes on with it (with its header). */
+  rest(bytes: Uint8Array, from: number, to: number): void;
+}
+
+export class ClientPackets {
+  private pieces: Uint8Array | null = null;
+  private left = 0;
+  private continues = false;
+
+  constructor(private readonly sink: ClientSink) {}
+
+  /** A packet begins with the next byte. */
+  reset(): void {
+    this.pieces = null;
+    this.left = 0;
+    this.continues = false;
+  }
+
+  take(bytes: Uint8Array, from: number, to: number): void {
+    while (from < to) {
+      if (this.left > 0) {
+        const end = Math.min(to, from + this.left);
+        this.left -= end - from;
+        this.sink.rest(bytes, from, end);
+        from = end;
+        continue;
+      }
+      if (this.pieces !== null) {
+        const before = this.pieces.length;
+        const joined = new Uint8Array(Math.min(before + to - from, HEADER + MOST_JUDGED));
+        joined.set(this.pieces);
+        joined.set(bytes.subarray(from, from + joined.length - before), before);
+        this.pieces = null;
+        const taken = this.begin(joined, 0, joined.length);
+        if (taken === 0) {
+          this.pieces = joined;
+          return;
+        }
+        from += taken - before;
+        continue;
+      }
+      const taken = this.begin(bytes, from, to);
+      if (taken === 0) {
+        this.pieces = bytes.slice(from, to);
+        return;
+      }
+      from += taken;
+    }
+  }
+
+  /** Hands a packet on whose beginning is there, and returns how many bytes that is; 0 if it is not. */
+  private begin(bytes: Uint8Array, from: number, to: number): number {
+    if (to - from < HEADER) return 0;
+    const length = bytes[from]! | (bytes[from + 1]! << 8) | (bytes[from + 2]! << 16);
+    const known = Math.min(length, MOST_JUDGED);
+    if (to - from < HEADER + known) return 0;
+    const isContinuation = this.continues;
+    this.continues = length === MOST_PAYLOAD;
+    this.left = length - known;
+    if (isContinuation) this.sink.rest(bytes, from, from + HEADER + known);
+    else this.sink.packet(bytes, from, known, length, bytes[from + 3]!);
+    return HEADER + known;
+  }
+}

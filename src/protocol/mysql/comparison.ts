@@ -1,0 +1,65 @@
+/** Whether production and target have answered the same commands with OK or with an error; whichever answers first. */
+import type { Account } from "./account.ts";
+
+/** Commands that may wait for one of their answers, powers of two; those beyond are not compared. */
+const FIRST_WINDOW = 32;
+const MOST = 16384;
+
+// What is known of a command; of both sides.
+const ONLINE_OK = 1;
+const ONLINE_ERROR = 2;
+const TARGET_OK = 4;
+const TARGET_ERROR = 8;
+
+export class Comparison {
+  private known = new Uint8Array(FIRST_WINDOW);
+  /** The next command to be captured. */
+  private end = 0;
+
+  constructor(private readonly account: Account) {}
+
+  /** A command was captured; `waiting` of those before it have not been sent. Its number is one more than that of the last. */
+  begin(waiting: number): void {
+    if (waiting + 1 >= this.known.length && this.known.length < MOST) this.grow();
+    this.known[this.end++ % this.known.length] = 0;
+  }
+
+  answeredOnline(number: number, isError: boolean): void {
+    if (isError) this.account.count("errorsInProduction");
+    this.take(number, isError ? ONLINE_ERROR : ONLINE_OK, ONLINE_OK | ONLINE_ERROR);
+  }
+
+  answeredAtTarget(number: number, isError: boolean): void {
+    if (isError) this.account.count("errorsAtTarget");
+    this.take(number, isError ? TARGET_ERROR : TARGET_OK, TARGET_OK | TARGET_ERROR);
+  }
+
+  private grow(): void {
+    const grown = new Uint8Array(2 * this.known.length);
+    for (let number = Math.max(0, this.end - this.known.length); number < this.end; number++) {
+      grown[number % grown.length] = this.known[number % this.known.length]!;
+    }
+    this.known = grown;
+  }
+
+  private take(number: number, what: number, side: number): void {
+    if (number < 0 || number >= this.end || number < this.end - this.known.length) return;
+    const at = number % this.known.length;
+    if (this.known[at]! & side) return;
+    this.known[at]! |= what;
+    switch (this.known[at]) {
+      case ONLINE_OK | TARGET_ERROR:
+        this.account.count("errorsOnlyAtTarget");
+        break;
+      case ONLINE_ERROR | TARGET_OK:
+        this.account.count("errorsOnlyInProduction");
+        break;
+      case ONLINE_OK | TARGET_OK:
+      case ONLINE_ERROR | TARGET_ERROR:
+        break;
+      default:
+        return;
+    }
+    this.account.count("compared");
+  }
+}

@@ -1,0 +1,73 @@
+/** Reads the fields of a packet's payload (MySQL internals manual, "Protocol::Types"). What is beyond its end throws. */
+
+export class Malformed extends Error {}
+
+/** Names and texts of which we only look at ASCII. */
+const latin1 = new TextDecoder("latin1");
+
+export class Reader {
+  at: number;
+
+  constructor(
+    private readonly bytes: Uint8Array,
+    from: number,
+    readonly end: number,
+  ) {
+    this.at = from;
+  }
+
+  get left(): number {
+    return this.end - this.at;
+  }
+
+  /** Little-endian integer of 1 to 6 bytes. */
+  integer(size: number): number {
+    const from = this.take(size);
+    let value = 0;
+    for (let i = size - 1; i >= 0; i--) value = value * 256 + this.bytes[from + i]!;
+    return value;
+  }
+
+  /** Length-encoded integer; NULL (0xfb) and errors (0xff) are none. */
+  lengthEncoded(): number {
+    const first = this.integer(1);
+    if (first < 0xfb) return first;
+    if (first === 0xfc) return this.integer(2);
+    if (first === 0xfd) return this.integer(3);
+    if (first !== 0xfe) throw new Malformed("not a length");
+    const low = this.integer(4);
+    const high = this.integer(4);
+    if (high > 0x1fffff) throw new Malformed("a length beyond all bounds");
+    return high * 2 ** 32 + low;
+  }
+
+  /** A view. */
+  view(length: number): Uint8Array {
+    const from = this.take(length);
+    return this.bytes.subarray(from, from + length);
+  }
+
+  /** A view of what stands before the next 0, or of all that is left where there is none. */
+  terminated(): Uint8Array {
+    let to = this.at;
+    while (to < this.end && this.bytes[to] !== 0) to++;
+    const view = this.bytes.subarray(this.at, to);
+    this.at = Math.min(to + 1, this.end);
+    return view;
+  }
+
+  rest(): Uint8Array {
+    return this.view(this.left);
+  }
+
+  private take(length: number): number {
+    if (length > this.left) throw new Malformed("a packet that is too short");
+    const from = this.at;
+    this.at += length;
+    return from;
+  }
+}
+
+export function text(bytes: Uint8Array): string {
+  return latin1.decode(bytes);
+}

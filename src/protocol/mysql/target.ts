@@ -1,0 +1,241 @@
+/**
+ * The connection to the target: greeting, login, what is to be restored, then the answers to commands. It knows nothing of
+ * the client.
+ */
+import type { Account } from "./account.ts";
+import { Answer, LOOK } from "./answer.ts";
+import {
+  CLIENT_DEPRECATE_EOF,
+  COM_QUERY,
+  COM_STMT_PREPARE,
+  ERR,
+  MARIADB_CACHE_METADATA,
+} from "./constants.ts";
+import { Exchange, refusal } from "./exchange.ts";
+import { type Greeting, readGreeting } from "./greeting.ts";
+import { agree, agreeMariadb, type Login, writeLogin } from "./login.ts";
+import { PacketStream } from "./packets.ts";
+import { Malformed, Reader } from "./reader.ts";
+import type { Statement } from "./statements.ts";
+import { Writer } from "./writer.ts";
+
+/** Of a packet before the login is done. */
+const LONGEST_HANDSHAKE = 4096;
+
+export const AWAY = 0;
+export const AWAITS_GREETING = 1;
+/** It has greeted, and waits for the client to log in. */
+export const GREETED = 2;
+export const LOGGING_IN = 3;
+export const RESTORING = 4;
+export const READY = 5;
+
+/** Something to be sent before the session can go on: a text as COM_QUERY, or a statement to be prepared. */
+export type Restored = Uint8Array | Statement;
+
+export interface TargetHandlers {
+  send(packet: Uint8Array): void;
+  onGreeting(): void;
+  onLogin(): void;
+  /** The login, or the connection, was refused: `text` says why. */
+  onRefused(text: string, code: number, isLogin: boolean): void;
+  onReady(): void;
+  /** The answer to a command has begun. */
+  onAnswer(time: number): void;
+  /** It has ended, or wants the client's data. */
+  onProgress(): void;
+}
+
+export class TargetConnection {
+  state = AWAY;
+  greeting: Greeting | null = null;
+  capabilities = 0;
+  readonly answer = new Answer();
+  /** Sequence number of the packet that came last. */
+  sequence = 0;
+  private hasEofs = true;
+  private cachesMetadata = false;
+  private exchange: Exchange | null = null;
+  private isChangingUser = false;
+  private restores: Restored[] = [];
+  private time = 0;
+  private hasBegun = false;
+  private readonly packets = new PacketStream(LONGEST_HANDSHAKE, (bytes, from, to, length, sequence) =>
+    this.takePacket(bytes, from, to, length, sequence),
+  );
+
+  constructor(
+    private readonly account: Account,
+    private readonly handlers: TargetHandlers,
+  ) {}
+
+  connected(): void {
+    this.packets.reset();
+    this.packets.most = LONGEST_HANDSHAKE;
+    this.greeting = null;
+    this.state = AWAITS_GREETING;
+  }
+
+  disconnected(): void {
+    this.state = AWAY;
+    this.exchange = null;
+    this.isChangingUser = false;
+    this.restores = [];
+    this.answer.forget();
+  }
+
+  /** Logs in as `user`; afterwards `restores` are sent. */
+  logIn(
+    login: Login,
+    user: string,
+    password: string,
+    anyPassword: boolean,
+    database: Uint8Array,
+    restores: Restored[],
+  ): void {
+    const greeting = this.greeting!;
+    this.capabilities = agree(login, greeting);
+    this.hasEofs = !(this.capabilities & CLIENT_DEPRECATE_EOF);
+    this.cachesMetadata = (agreeMariadb(login, greeting) & MARIADB_CACHE_METADATA) !== 0;
+    this.exchange = new Exchange(greeting.plugin, greeting.scramble, password, anyPassword);
+    this.restores = restores;
+    this.state = LOGGING_IN;
+    const { plugin } = this.exchange;
+    const first = this.exchange.first();
+    this.handlers.send(writeLogin(login, greeting, user, database, plugin, first, this.sequence + 1));
+  }
+
+  /** A new exchange, for COM_CHANGE_USER, which the caller sends. */
+  changeUser(password: string, anyPassword: boolean): Exchange {
+    const greeting = this.greeting!;
+    this.exchange = new Exchange(greeting.plugin, greeting.scramble, password, anyPassword);
+    this.isChangingUser = true;
+    this.packets.most = LONGEST_HANDSHAKE;
+    return this.exchange;
+  }
+
+  /** A command was sent that has an answer. */
+  begin(command: number): void {
+    this.answer.begin(command);
+    this.hasBegun = false;
+  }
+
+  /** Takes what the target sends; false if it cannot be followed. */
+  take(bytes: Uint8Array, from: number, to: number, missing: number, time: number): boolean {
+    this.time = time;
+    this.packets.take(bytes, from, to);
+    return this.packets.pass(missing);
+  }
+
+  private takePacket(bytes: Uint8Array, from: number, to: number, length: number, sequence: number): void {
+    this.sequence = sequence;
+    switch (this.state) {
+      case AWAITS_GREETING:
+        this.takeGreeting(bytes, from, to);
+        return;
+      case LOGGING_IN:
+        this.takeExchange(bytes, from, to, sequence);
+        return;
+      case RESTORING:
+      case READY:
+        if (!this.answer.isOpen) {
+          // Nobody asked: the target says why it closes (a time-out, a shutdown).
+          if (length > 0 && bytes[from] === ERR) this.account.count("errorsAtTarget");
+          return;
+        }
+        this.takeAnswer(bytes, from, to, length, sequence);
+    }
+  }
+
+  private takeGreeting(bytes: Uint8Array, from: number, to: number): void {
+    const reader = new Reader(bytes, from, to);
+    if (reader.left > 0 && reader.integer(1) === ERR) {
+      const { refused, code } = refusal(reader);
+      this.handlers.onRefused(refused, code, false);
+      return;
+    }
+    try {
+      this.greeting = readGreeting(bytes, from, to);
+    } catch (error) {
+      if (!(error instanceof Malformed)) throw error;
+      this.handlers.onRefused("it does not greet as MySQL does", 0, false);
+      return;
+    }
+    this.state = GREETED;
+    this.handlers.onGreeting();
+  }
+
+  private takeExchange(bytes: Uint8Array, from: number, to: number, sequence: number): boolean {
+    const step = this.exchange!.take(bytes, from, to, sequence);
+    if (step === "wait") return false;
+    if (step === "ok") {
+      this.packets.most = LOOK;
+      this.exchange = null;
+      if (this.state === LOGGING_IN) {
+        this.state = RESTORING;
+        this.handlers.onLogin();
+        this.restoreNext();
+      }
+      return true;
+    }
+    if ("send" in step) {
+      this.handlers.send(step.send);
+      return false;
+    }
+    this.handlers.onRefused(step.refused, step.code, true);
+    return true;
+  }
+
+  private takeAnswer(bytes: Uint8Array, from: number, to: number, length: number, sequence: number): void {
+    if (!this.hasBegun) {
+      this.hasBegun = true;
+      if (this.state === READY) this.handlers.onAnswer(this.time);
+    }
+    if (this.isChangingUser) {
+      if (!this.takeExchange(bytes, from, to, sequence)) return;
+      this.isChangingUser = false;
+    }
+    const progress = this.answer.take(bytes, from, to, length, this.hasEofs, this.cachesMetadata);
+    if (progress === "more") return;
+    if (this.state === READY) {
+      this.handlers.onProgress();
+      return;
+    }
+    if (progress === "data wanted") {
+      this.answer.endData();
+      this.handlers.send(new Writer().packet(sequence + 1));
+      return;
+    }
+    this.endRestore();
+    this.restoreNext();
+  }
+
+  private restoreNext(): void {
+    const next = this.restores[0];
+    if (next === undefined) {
+      this.state = READY;
+      this.handlers.onReady();
+      return;
+    }
+    const [command, text] =
+      next instanceof Uint8Array ? [COM_QUERY, next] : [COM_STMT_PREPARE, next.text.bytes];
+    this.begin(command);
+    this.handlers.send(new Writer().integer(command, 1).put(text).packet(0));
+  }
+
+  private endRestore(): void {
+    const done = this.restores.shift()!;
+    if (this.answer.isError) {
+      this.account.count("notRestored");
+      return;
+    }
+    if (done instanceof Uint8Array) {
+      this.account.count("restoredVariables");
+      return;
+    }
+    this.account.count("restoredStatements");
+    done.target = this.answer.statement;
+    done.parameters = this.answer.parameters;
+    done.needsTypes = true;
+  }
+}

@@ -1,0 +1,104 @@
+/** Responses with their payload, for a copy that reads it. */
+import { describe, expect, test } from "bun:test";
+import { ChannelClient } from "../../src/channel/client.ts";
+import type { Candidate } from "../../src/channel/contract.ts";
+import { ChannelServer } from "../../src/channel/server.ts";
+import type { Packet } from "../../src/wire/packet.ts";
+import { ADDRESS, carry, INSTANCE, recordClient, recordPeer, settle, WELCOME } from "./ends.ts";
+import { makePacket } from "./packets.ts";
+import { fc } from "./seed.ts";
+
+interface Segment {
+  seq: number;
+  flags: number;
+  length: number;
+  payload: number[];
+}
+
+function segmentOf(packet: Packet): Segment {
+  const to = Math.min(packet.end, packet.payload + packet.length);
+  return {
+    seq: packet.seq,
+    flags: packet.flags,
+    length: packet.length,
+    payload: [...packet.bytes.subarray(packet.payload, to)],
+  };
+}
+
+/** An open channel to a copy that reads payload, or not, and what it was handed. */
+function open(readsPayload: boolean) {
+  const heard: Segment[] = [];
+  const candidates: Candidate[] = [];
+  const server = new ChannelServer({ key: null });
+  const handlers = { ...recordClient([]), onResponse: (packet: Packet) => heard.push(segmentOf(packet)) };
+  const client = new ChannelClient({ key: null, instance: INSTANCE, readsPayload, handlers });
+  client.begin(0);
+  const peerHandlers = {
+    ...recordPeer([]),
+    admit: (copy: Candidate) => {
+      candidates.push(copy);
+      return WELCOME;
+    },
+  };
+  const peer = server.accept(ADDRESS, peerHandlers, 0);
+  settle(client, peer, 0);
+  return { client, peer, heard, candidates };
+}
+
+const bytes = (count: number) => Array.from({ length: count }, (_, index) => (index * 7) & 0xff);
+
+test("the intercept hears that the copy reads payload", () => {
+  expect(open(true).candidates).toMatchObject([{ readsPayload: true }]);
+  expect(open(false).candidates[0]).not.toHaveProperty("readsPayload");
+});
+
+test("a copy that does not read it gets headers", () => {
+  const { client, peer, heard } = open(false);
+  peer.response(makePacket({ payload: bytes(100) }));
+  carry(peer, client, 1);
+  expect(heard).toMatchObject([{ length: 100, payload: [] }]);
+});
+
+describe("whole", () => {
+  for (const count of [1, 100, 1448, 15_999, 16_000, 16_001, 65_000]) {
+    for (const family of [4, 6] as const) {
+      test(`${count} bytes, IPv${family}`, () => {
+        const { client, peer, heard } = open(true);
+        const payload = bytes(count);
+        const seq = 0xffffff00;
+        peer.response(makePacket({ family, seq, flags: 0x19, options: Array(12).fill(1), payload }));
+        carry(peer, client, 1);
+        expect(heard.flatMap((segment) => segment.payload)).toEqual(payload);
+        let next = seq;
+        for (const [index, segment] of heard.entries()) {
+          expect(segment.seq).toBe(next >>> 0);
+          expect(segment.length).toBe(segment.payload.length);
+          expect(segment.flags).toBe(index === heard.length - 1 ? 0x19 : 0x10);
+          next += segment.length;
+        }
+      });
+    }
+  }
+
+  test("what the capture has cut is missing at the end", () => {
+    const { client, peer, heard } = open(true);
+    peer.response(makePacket({ length: 20_000, payload: bytes(17_000) }));
+    carry(peer, client, 1);
+    expect(heard.map(({ length, payload }) => [length, payload.length])).toEqual([
+      [16_000, 16_000],
+      [4000, 1000],
+    ]);
+  });
+
+  test("any segments, in order", () => {
+    fc.assert(
+      fc.property(fc.array(fc.nat(40_000), { maxLength: 6 }), (counts) => {
+        const { client, peer, heard } = open(true);
+        for (const count of counts) peer.response(makePacket({ payload: bytes(count) }));
+        carry(peer, client, 1);
+        expect(heard.flatMap(({ payload }) => payload)).toEqual(counts.flatMap(bytes));
+      }),
+      { numRuns: 30 },
+    );
+  });
+});

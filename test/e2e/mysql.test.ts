@@ -1,0 +1,345 @@
+/** MariaDB to MariaDB, with passwords of their own: the same commands and the same rows arrive. */
+import { afterAll, afterEach, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { ONLINE, TARGET } from "../../src/demo/network.ts";
+import { startIntercept } from "../support/intercept.ts";
+import { createLab, type Lab } from "../support/lab.ts";
+import { type MariaDb, startMariaDb } from "../support/mariadb.ts";
+import { startPool } from "../support/pool.ts";
+import { run } from "../support/process.ts";
+import { until } from "../support/until.ts";
+import { type Copy, faultsOf, startCopy as start } from "../support/xcopy.ts";
+
+setDefaultTimeout(60_000);
+
+let lab: Lab;
+let online: MariaDb;
+let target: MariaDb;
+
+const TABLES = [
+  "CREATE DATABASE shop",
+  "CREATE TABLE shop.pool (id INT PRIMARY KEY, text VARCHAR(50), number INT)",
+  "CREATE TABLE shop.a (x INT PRIMARY KEY)",
+];
+const users = (native: string, ed25519: string): string[] => [
+  ...TABLES,
+  `CREATE USER shop@'%' IDENTIFIED BY '${native}'`,
+  `CREATE USER strong@'%' IDENTIFIED VIA ed25519 USING PASSWORD('${ed25519}')`,
+  "CREATE USER open@'%'",
+  ...["shop", "strong", "open"].map((user) => `GRANT ALL ON shop.* TO ${user}@'%'`),
+];
+
+beforeAll(async () => {
+  lab = createLab({ manyClients: false });
+  [online, target] = await Promise.all([
+    startMariaDb(lab, lab.online, { setUp: users("online-1", "online-2") }),
+    startMariaDb(lab, lab.target, { setUp: users("target-1", "target-2") }),
+  ]);
+});
+/** One that a failed test left running would keep the others from its ports. */
+const copies: Copy[] = [];
+async function startCopy(...args: Parameters<typeof start>): Promise<Copy> {
+  const copy = await start(...args);
+  copies.push(copy);
+  return copy;
+}
+afterEach(async () => {
+  for (const { running } of copies.splice(0)) await running.stop();
+});
+afterAll(async () => {
+  await lab.stopAll();
+  lab.remove();
+});
+
+const TRANSFER = ["-x", `3306-${TARGET}:3306`, "--protocol", "mysql"];
+const USERS = ["-u", "shop@target-1,strong@target-2"];
+
+/** Runs SQL as a client of the service. */
+function client(user: string, password: string, sql: string, ...more: string[]): string {
+  const login = [`-u${user}`, `-p${password}`, `-h${ONLINE}`, "--skip-ssl", "--local-infile=1"];
+  return run(lab.client, "mariadb", "--no-defaults", ...login, ...more, "shop", "-N", "-B", "-e", sql).trim();
+}
+
+/** Waits until all that was captured is sent and answered, as a report says that begins from now on. */
+async function settled(copy: Copy): Promise<void> {
+  const before = copy.reports().length;
+  await until("all commands are answered", () => {
+    const reports = copy.reports();
+    return reports.length > before + 1 && reports.at(-1)!.turns.pending === 0;
+  });
+}
+
+/** Differences of what a statement did on both sides. */
+const COUNTERS = [
+  "select",
+  "insert",
+  "update",
+  "delete",
+  "stmt_prepare",
+  "stmt_execute",
+  "set_option",
+  "commit",
+  "begin",
+];
+const counters = (server: MariaDb) =>
+  Object.fromEntries(COUNTERS.map((name) => [name, server.status(`Com_${name}`)]));
+const since = (before: Record<string, number>, after: Record<string, number>) =>
+  Object.fromEntries(Object.keys(before).map((name) => [name, after[name]! - before[name]!]));
+
+test("logs in with the target's passwords, whatever the plugin, and hides them", async () => {
+  const copy = await startCopy(lab, [...TRANSFER, ...USERS]);
+  const commandLine = readFileSync(`/proc/${copy.running.pid}/cmdline`, "latin1");
+  client("shop", "online-1", "INSERT INTO a VALUES (1), (2)");
+  client("strong", "online-2", "INSERT INTO a VALUES (3)");
+  client("open", "", "INSERT INTO a VALUES (4)");
+  await copy.report("three logins", ({ mysql, turns }) => mysql?.logins === 3 && turns.pending === 0);
+  const { code, report } = await copy.stop();
+  expect(target.sql("SELECT GROUP_CONCAT(x ORDER BY x) FROM shop.a")).toBe("1,2,3,4");
+  expect(target.sql("CHECKSUM TABLE shop.a")).toBe(online.sql("CHECKSUM TABLE shop.a"));
+  expect(faultsOf(copy.reports())).toEqual([]);
+  expect(report.turns).toMatchObject({ dropped: 0, pending: 0 });
+  expect(report.mysql).toMatchObject({ sessions: 3, logins: 3, refused: 0 });
+  expect(code).toBe(0);
+  expect(commandLine).toContain("shop");
+  const texts = [commandLine, ...copy.running.errors, ...copy.running.output];
+  expect(texts.filter((text) => text.includes("target-1"))).toEqual([]);
+});
+
+for (const [mode, threads, workers] of [
+  ["disable", 8, 1],
+  ["auto", 32, 2],
+] as const) {
+  test(`sysbench, prepared statements ${mode}, ${threads} connections, workers ${workers}: both sides count and hold the same`, async () => {
+    const options = [
+      "oltp_read_write",
+      "--db-driver=mysql",
+      `--mysql-host=${ONLINE}`,
+      "--mysql-user=shop",
+      "--mysql-password=online-1",
+      "--mysql-db=shop",
+      "--mysql-ssl=off",
+      "--tables=2",
+      "--table-size=500",
+      `--db-ps-mode=${mode}`,
+      `--threads=${threads}`,
+      // Each thread has rows of its own: the order of transactions does not matter.
+      "--rand-type=uniform",
+      "--skip-trx=on",
+      "--delete_inserts=0",
+      "--non_index_updates=0",
+    ];
+    const copy = await startCopy(lab, [...TRANSFER, ...USERS, "--workers", `${workers}`]);
+    const before = [counters(online), counters(target)];
+    run(lab.client, "sysbench", ...options, "prepare");
+    // Connections are copied independently of each other: those that use the rows must not overtake the one that makes them.
+    await settled(copy);
+    run(lab.client, "sysbench", ...options, "--events=200", "--time=0", "run");
+    await settled(copy);
+    const { report } = await copy.stop();
+    const [there, here] = [since(before[0]!, counters(online)), since(before[1]!, counters(target))];
+    expect(here).toEqual(there);
+    expect(target.sql("CHECKSUM TABLE shop.sbtest1, shop.sbtest2")).toBe(
+      online.sql("CHECKSUM TABLE shop.sbtest1, shop.sbtest2"),
+    );
+    expect(faultsOf(copy.reports())).toEqual([]);
+    expect(report.turns).toMatchObject({ dropped: 0, pending: 0 });
+    expect(report.mysql!.errors).toMatchObject({ target: 0, only_target: 0 });
+    expect(report.mysql!.errors.compared).toBeGreaterThan(2900);
+    for (const server of [online, target]) server.sql("DROP TABLE shop.sbtest1, shop.sbtest2");
+  });
+}
+
+test("a pool that is older than xcopy is picked up, what it had prepared is counted", async () => {
+  const pool = await startPool(lab, "shop", "online-1", 4);
+  await pool.rounds(1);
+  const copy = await startCopy(lab, [...TRANSFER, ...USERS, "--mysql-database", "shop"]);
+  await pool.rounds(2);
+  await copy.report("what it knows", ({ turns }) => turns.captured === 24 && turns.pending === 0);
+  const { report } = await copy.stop();
+  expect(faultsOf(copy.reports())).toEqual([]);
+  expect(report.sessions).toMatchObject({ midstream: 4, reconnected: 0 });
+  // Of each session: its first command, of which nobody knows where it began; then three executions and two queries.
+  expect(report.dropped).toMatchObject({ midstream: 4, protocol: 12 });
+  expect(report.mysql).toMatchObject({ logins: 4, left_out: { unknown_statement: 12 }, sent: { query: 8 } });
+});
+
+test("a target that is restarted gets logins, variables and prepared statements again", async () => {
+  for (const server of [online, target]) server.sql("DROP TABLE IF EXISTS shop.sbtest1; TRUNCATE shop.pool");
+  const copy = await startCopy(lab, [...TRANSFER, ...USERS]);
+  const pool = await startPool(lab, "shop", "online-1", 4);
+  await pool.rounds(3);
+  await copy.report("three rounds", ({ mysql, turns }) => mysql?.sent.query === 16 && turns.pending === 0);
+  await target.stop();
+  await target.restart();
+  await pool.rounds(2);
+  await copy.report("all rounds", ({ mysql, turns }) => mysql?.sent.query === 24 && turns.pending === 0);
+  const { report } = await copy.stop();
+  expect(faultsOf(copy.reports())).toEqual([]);
+  expect(target.sql("CHECKSUM TABLE shop.pool")).toBe(online.sql("CHECKSUM TABLE shop.pool"));
+  expect(report.mysql).toMatchObject({
+    logins: 8,
+    reconnected: 4,
+    restored: { statements: 8, variables: 4, failed: 0 },
+    left_out: { unknown_statement: 0, failed_statement: 0 },
+    errors: { only_target: 0, only_production: 0 },
+  });
+});
+
+test("an execution whose parameters were described before the restart is described again", async () => {
+  const options = [
+    "oltp_point_select",
+    "--db-driver=mysql",
+    `--mysql-host=${ONLINE}`,
+    "--mysql-ssl=off",
+    "--tables=1",
+  ];
+  const login = ["--mysql-user=shop", "--mysql-password=online-1", "--mysql-db=shop", "--table-size=100"];
+  const copy = await startCopy(lab, [...TRANSFER, ...USERS]);
+  run(lab.client, "sysbench", ...options, ...login, "prepare");
+  await settled(copy);
+  const load = lab.start(lab.client, [
+    "sysbench",
+    ...options,
+    ...login,
+    "--threads=4",
+    "--rate=200",
+    "--time=3",
+    "run",
+  ]);
+  await copy.report("executions", ({ mysql }) => (mysql?.answered.execute ?? 0) > 50);
+  await target.stop("SIGKILL");
+  await target.restart();
+  expect(await load.exited).toBe(0);
+  await copy.report(
+    "all answered",
+    ({ mysql, turns }) => (mysql?.reconnected ?? 0) >= 4 && turns.pending === 0,
+  );
+  const { report } = await copy.stop();
+  expect(faultsOf(copy.reports())).toEqual([]);
+  expect(report.mysql!.restored).toMatchObject({ statements: 4, failed: 0 });
+  expect(report.mysql!.left_out).toMatchObject({ failed_statement: 0, no_parameter_types: 0 });
+  expect(report.mysql!.errors.only_target).toBe(0);
+  expect(target.status("Com_stmt_execute")).toBeGreaterThan(50);
+});
+
+test("files, large packets, compression, several statements at once, and other users", async () => {
+  const file = join(lab.directory, "rows");
+  writeFileSync(file, Array.from({ length: 20_000 }, (_, row) => `${row + 1000}\n`).join(""));
+  const copy = await startCopy(lab, [...TRANSFER, ...USERS, "-m", "512"]);
+  client("shop", "online-1", `LOAD DATA LOCAL INFILE '${file}' INTO TABLE a`);
+  client("shop", "online-1", "CREATE TABLE big (x LONGTEXT)");
+  await settled(copy);
+  const sql = join(lab.directory, "big.sql");
+  writeFileSync(sql, `INSERT INTO big VALUES ('${"x".repeat(17 << 20)}');\n`);
+  client("shop", "online-1", `source ${sql}`, "--max-allowed-packet=64M");
+  client("shop", "online-1", "INSERT INTO a VALUES (500); SELECT COUNT(*) FROM a", "--compress");
+  client("shop", "online-1", `INSERT INTO big VALUES ('${"compress me ".repeat(1000)}')`, "--compress");
+  client(
+    "shop",
+    "online-1",
+    "INSERT INTO a VALUES (501)$$ CREATE PROCEDURE two() BEGIN SELECT 1; SELECT x FROM a; END$$ CALL two()$$ INSERT INTO a VALUES (502)",
+    "--delimiter=$$",
+  );
+  await copy.report(
+    "all",
+    ({ turns, mysql }) => (mysql?.sent.quit ?? 0) === 6 && turns.pending === 0,
+    20_000,
+  );
+  const { report } = await copy.stop();
+  expect(faultsOf(copy.reports())).toEqual([]);
+  expect(target.sql("CHECKSUM TABLE shop.a, shop.big")).toBe(online.sql("CHECKSUM TABLE shop.a, shop.big"));
+  expect(report.mysql).toMatchObject({ not_understood: 0, errors: { target: 0 } });
+  for (const server of [online, target]) server.sql("DROP TABLE shop.big; DROP PROCEDURE shop.two");
+});
+
+test("by an intercept on the target, from the clients' addresses, answers of any length", async () => {
+  const intercept = await startIntercept(lab, lab.target, ["-o", ":3306"]);
+  const copy = await startCopy(lab, ["-s", TARGET, ...TRANSFER, ...USERS]);
+  client("shop", "online-1", "CREATE TABLE s (x INT PRIMARY KEY, y TEXT)");
+  await settled(copy);
+  const rows = "SELECT seq, REPEAT('y', 900) FROM seq_1_to_500";
+  client("shop", "online-1", `INSERT INTO s ${rows}; SELECT * FROM s; INSERT INTO s VALUES (501, 'end')`);
+  client("strong", "online-2", "SELECT * FROM s; INSERT INTO s VALUES (502, 'end')");
+  await copy.report("all", ({ turns, mysql }) => (mysql?.sent.quit ?? 0) === 3 && turns.pending === 0);
+  const { report } = await copy.stop();
+  expect(faultsOf(copy.reports())).toEqual([]);
+  expect(report.mode).toBe("target");
+  expect(report.mysql).toMatchObject({ logins: 3, not_understood: 0, errors: { target: 0 } });
+  expect(target.sql("SELECT COUNT(*) FROM shop.s WHERE x > 500")).toBe("2");
+  expect(target.sql("CHECKSUM TABLE shop.s")).toBe(online.sql("CHECKSUM TABLE shop.s"));
+  await intercept.stop();
+  for (const server of [online, target]) server.sql("DROP TABLE shop.s");
+});
+
+test("where no eBPF program may be loaded: production's numbers of statements are counted, not seen", async () => {
+  for (const server of [online, target]) server.sql("TRUNCATE shop.pool");
+  const prefix = ["setpriv", "--bounding-set=-bpf,-sys_admin,-perfmon"];
+  const copy = await startCopy(lab, [...TRANSFER, ...USERS], { prefix });
+  const pool = await startPool(lab, "shop", "online-1", 2);
+  await pool.rounds(3);
+  client("shop", "online-1", "SELECT seq, REPEAT('y', 900) FROM seq_1_to_500; INSERT INTO a VALUES (600)");
+  await copy.report("all", ({ mysql }) => (mysql?.answered["query"] ?? 0) === 10);
+  const { report } = await copy.stop();
+  expect(faultsOf(copy.reports())).toEqual([]);
+  expect(report.mysql).toMatchObject({
+    left_out: { unknown_statement: 0 },
+    errors: { target: 0, compared: 0 },
+  });
+  expect(target.sql("CHECKSUM TABLE shop.pool, shop.a")).toBe(online.sql("CHECKSUM TABLE shop.pool, shop.a"));
+});
+
+test("what must not be sent is not", async () => {
+  const copy = await startCopy(lab, [...TRANSFER, ...USERS, "--read-only"]);
+  client(
+    "shop",
+    "online-1",
+    "SELECT 1; INSERT INTO a VALUES (700); SELECT 2 FROM a LIMIT 1 FOR UPDATE; SELECT 3",
+  );
+  client(
+    "shop",
+    "online-1",
+    "/*!50000 DELETE */ FROM a WHERE x = 3; SET PASSWORD = PASSWORD('online-1'); DROP TABLE IF EXISTS none",
+  );
+  const before = target.sql("CHECKSUM TABLE shop.a");
+  await copy.report("all", ({ mysql }) => (mysql?.sent.quit ?? 0) === 2);
+  const { report } = await copy.stop();
+  expect(target.sql("CHECKSUM TABLE shop.a")).toBe(before);
+  expect(report.mysql!.left_out).toMatchObject({ write: 4, account: 1 });
+  expect(report.mysql!.sent.query).toBe(2);
+  expect(faultsOf(copy.reports())).toEqual([]);
+});
+
+test("logins that cannot be copied are said once and counted", async () => {
+  const copy = await startCopy(lab, [...TRANSFER, "-u", "shop@wrong"]);
+  for (let i = 0; i < 2; i++) {
+    client("shop", "online-1", "SELECT 1");
+    client("strong", "online-2", "SELECT 1");
+  }
+  await copy.report("all", ({ mysql }) => mysql?.refused === 2 && mysql.no_password === 2);
+  const { report } = await copy.stop();
+  expect(faultsOf(copy.reports())).toEqual([]);
+  expect(report.mysql).toMatchObject({ logins: 0 });
+  const said = copy.running.errors.filter((line) => /refuses|no password/.test(line));
+  expect(said).toEqual([
+    expect.stringContaining('the target refuses the login of the MySQL user "shop": 1045 Access denied'),
+    expect.stringContaining('no password is known for the MySQL user "strong"'),
+  ]);
+});
+
+test("another user, a file of users, and a target without passwords", async () => {
+  const file = join(lab.directory, "users");
+  writeFileSync(file, "# of production\nstrong>shop@target-1\n", { mode: 0o600 });
+  const copy = await startCopy(lab, [...TRANSFER, "--mysql-users", file]);
+  client("strong", "online-2", "INSERT INTO a VALUES (800)");
+  await copy.report("the row", ({ mysql, turns }) => mysql?.logins === 1 && turns.answered >= 1);
+  await copy.stop();
+  expect(target.sql("SELECT COUNT(*) FROM shop.a WHERE x = 800")).toBe("1");
+  await target.stop();
+  await target.restart(["--skip-grant-tables"]);
+  const second = await startCopy(lab, [...TRANSFER, "--mysql-skip-grant"]);
+  client("shop", "online-1", "INSERT INTO a VALUES (801)");
+  await second.report("the row", ({ mysql, turns }) => mysql?.logins === 1 && turns.answered >= 1);
+  await second.stop();
+  expect(target.sql("SELECT COUNT(*) FROM shop.a WHERE x = 801")).toBe("1");
+});

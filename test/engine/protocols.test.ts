@@ -1,0 +1,199 @@
+/** Sessions with a protocol module: what it writes, inserts, replaces, holds and leaves out, on networks that lose. */
+import { describe, expect, test } from "bun:test";
+import {
+  DROP,
+  GO,
+  type Outlet,
+  type ProtocolModule,
+  type ProtocolSession,
+} from "../../src/protocol/module.ts";
+import { type Conditions, client, Simulation, texts } from "./simulation.ts";
+
+const ANSWER = 100;
+const KEPT = 0;
+const REPLACED = 1;
+const DROPPED = 2;
+
+/**
+ * Requests are lines, answers have 100 bytes. Each connection begins with a line "hello"; a line with "long" becomes longer
+ * on its way in, one with "swap" another when it begins, one with "drop" or "skip" is not sent, one with "throw" fails.
+ */
+class Lines implements ProtocolSession {
+  private line = "";
+  private answered = 0;
+  private sent = 0;
+  private isGreeted = false;
+  private hasBegun = false;
+
+  constructor(private readonly outlet: Outlet) {}
+
+  request(bytes: Uint8Array, from: number, to: number, isFresh: boolean): void {
+    if (isFresh) this.line = "";
+    for (let at = from; at < to; at++) {
+      this.line += String.fromCharCode(bytes[at]!);
+      if (bytes[at] !== 10) continue;
+      this.take(this.line.includes("long") ? this.line.replace("long", "l".repeat(5000)) : this.line);
+      this.line = "";
+    }
+  }
+
+  private take(line: string): void {
+    if (line.includes("throw")) throw new Error("as asked for");
+    if (line.includes("skip")) {
+      this.outlet.leaveOut();
+      return;
+    }
+    this.outlet.begin(line.includes("swap") ? REPLACED : line.includes("drop") ? DROPPED : KEPT);
+    const written = new TextEncoder().encode(line);
+    // In two pieces: the second may become a segment of its own.
+    this.outlet.write(written, 0, 3);
+    this.outlet.write(written, 3, written.length);
+  }
+
+  response(_bytes: Uint8Array, from: number, to: number): void {
+    this.answered += to - from;
+    if (!this.isGreeted && this.answered >= ANSWER) this.isGreeted = true;
+    this.outlet.wake();
+  }
+
+  mayBegin(): boolean {
+    return this.isGreeted && this.isAnswered();
+  }
+
+  begin(tag: number): typeof GO | typeof DROP {
+    if (tag === DROPPED) return DROP;
+    if (tag === REPLACED) this.outlet.replace(new TextEncoder().encode("longer than "));
+    this.sent++;
+    return GO;
+  }
+
+  skipped(): void {}
+
+  isAnswered(): boolean {
+    return this.hasBegun ? this.answered >= this.sent * ANSWER : true;
+  }
+
+  connected(): void {
+    this.hasBegun = true;
+    this.sent = 1;
+    this.answered = 0;
+    this.isGreeted = false;
+    this.outlet.insert(new TextEncoder().encode("hello\n"));
+  }
+
+  disconnected(): void {
+    this.hasBegun = false;
+    this.isGreeted = false;
+  }
+
+  close(): void {}
+}
+
+const LINES: ProtocolModule = {
+  name: "lines",
+  waitsForever: true,
+  keptFor: 600e6,
+  open: (outlet) => new Lines(outlet),
+};
+
+function simulation(conditions: Conditions): Simulation {
+  const net = new Simulation({ ...conditions, config: { ...conditions.config, modules: [LINES] } });
+  net.answer = () => ANSWER;
+  return net;
+}
+
+function expectBooksToBalance(net: Simulation): void {
+  const count = net.count.bind(net);
+  expect(count("turnsCaptured")).toBe(count("turnsSent") + count("turnsDropped") + count("turnsPending"));
+  expect(count("opened") + count("midstream")).toBe(
+    count("active") + count("closed") + count("resetSessions") + count("failed") + count("shed"),
+  );
+  expect(count("turnsPending")).toBe(0);
+}
+
+const lines = (n: number) => Array.from({ length: n }, (_, i) => `request ${i}\n`);
+
+describe("on a network that loses nothing", () => {
+  test("the module's own bytes come first, requests as it writes them", () => {
+    const net = simulation({ seed: 1 });
+    client(net, {
+      port: 40000,
+      requests: ["aaa\n", "bb long\n", "cc swap\n", "dd drop\n", "ee skip\n", "ff\n"],
+    });
+    net.run(5_000_000);
+    expect(texts(net)).toEqual([`hello\naaa\nbb ${"l".repeat(5000)}\nlonger than swap\nff\n`]);
+    expect(net.count("dropped.protocol")).toBe(2);
+    expect(net.count("memory")).toBe(0);
+    expectBooksToBalance(net);
+  });
+
+  test("one that throws ends the copying of its session, and no other", () => {
+    const net = simulation({ seed: 2 });
+    client(net, { port: 40000, requests: ["one\n", "throw\n", "two\n"] });
+    client(net, { port: 40001, requests: lines(3) });
+    net.run(5_000_000);
+    expect(net.received.map(({ end }) => end)).toEqual(["rst", "fin"]);
+    expect(texts(net)).toEqual(["hello\none\n", `hello\n${lines(3).join("")}`]);
+    expect(net.count("protocolFailures")).toBe(1);
+    expect(net.count("memory")).toBe(0);
+    expectBooksToBalance(net);
+  });
+
+  test("a session that is older begins on its own with the module's bytes", () => {
+    const net = simulation({ seed: 3 });
+    client(net, { port: 40000, requests: lines(4), syn: false });
+    net.run(5_000_000);
+    expect(texts(net)).toEqual([`hello\n${lines(4).slice(1).join("")}`]);
+    expectBooksToBalance(net);
+  });
+
+  test("a session is kept for as long as its module says", () => {
+    const net = simulation({ seed: 5 });
+    client(net, { port: 40000, requests: lines(3), pace: 300_000_000 });
+    net.run(2_000_000_000);
+    expect(texts(net)).toEqual([`hello\n${lines(3).join("")}`]);
+    expect(net.count("midstream")).toBe(0);
+  });
+
+  test("each new connection begins with them, and every request arrives once", () => {
+    const net = simulation({ seed: 4 });
+    net.closeAfter = 3;
+    client(net, { port: 40000, requests: lines(10), pace: 50_000 });
+    net.run(20_000_000);
+    const got = texts(net).filter((text) => text !== "");
+    expect(got.length).toBeGreaterThan(3);
+    expect(got.every((text) => text.startsWith("hello\n"))).toBe(true);
+    expect(got.map((text) => text.slice(6)).join("")).toBe(lines(10).join(""));
+    expectBooksToBalance(net);
+  });
+});
+
+describe("on networks that lose, repeat and reorder", () => {
+  for (let seed = 1; seed <= 40; seed++) {
+    test(`seed ${seed}`, () => {
+      const net = simulation({
+        seed,
+        loss: 0.1,
+        duplication: 0.05,
+        reordering: 0.1,
+        delay: 2000,
+        window: seed % 2 ? 65535 : 3000,
+      });
+      const kinds = ["", " long", " drop", " skip", " swap"];
+      const requests = Array.from({ length: 12 }, (_, i) => `r${i}${kinds[Math.floor(net.random() * 4)]}\n`);
+      client(net, { port: 40000, requests });
+      client(net, { port: 40001, requests, end: "rst" });
+      net.run(200_000_000);
+      const expected = requests.filter((line) => !/drop|skip/.test(line)).join("");
+      for (const text of texts(net)) {
+        const written = expected
+          .replaceAll("long", "l".repeat(5000))
+          .replaceAll(/^...(?=.*swap$)/gm, "longer than ");
+        expect(text).toBe(`hello\n${written}`);
+      }
+      expect(net.received.length).toBe(2);
+      expect(net.count("memory")).toBe(0);
+      expectBooksToBalance(net);
+    });
+  }
+});

@@ -1,0 +1,162 @@
+/** The engine's part for a module under test: keeps the queue, sends what may be sent to a server that the test plays. */
+import {
+  DROP,
+  GO,
+  HOLD,
+  type Outlet,
+  type ProtocolModule,
+  type ProtocolSession,
+} from "../../src/protocol/module.ts";
+
+interface Queued {
+  tag: number;
+  bytes: Uint8Array;
+  begun: boolean;
+}
+
+export class Host implements Outlet {
+  readonly session: ProtocolSession;
+  /** What was sent on the connection that is open, in order. */
+  sent: Uint8Array[] = [];
+  dropped = 0;
+  leftOut = 0;
+  isRefused = false;
+  hasGivenUp = false;
+  /** "plain" once the module has handed the session over. */
+  handedOver: "waiting" | "streaming" | null = null;
+  private readonly queue: Queued[] = [];
+  private inserts: Uint8Array[] = [];
+  private isSkipping = false;
+  private time = 0;
+
+  /** `receive` is what the server does with bytes that are sent. */
+  constructor(
+    module: ProtocolModule,
+    private readonly receive: (bytes: Uint8Array) => void = () => {},
+  ) {
+    this.session = module.open(this);
+  }
+
+  /** The client's bytes, in pieces of `size`. */
+  request(bytes: Uint8Array, isTurn = true, size = bytes.length, isFresh = false): void {
+    for (let from = 0; from < bytes.length; from += size) {
+      // A copy: what the module is given is gone after the call.
+      const shifted = new Uint8Array(3 + Math.min(size, bytes.length - from));
+      shifted.set(bytes.subarray(from, from + size), 3);
+      this.session.request(
+        shifted,
+        3,
+        shifted.length,
+        isFresh && from === 0,
+        isTurn && from === 0,
+        this.time++,
+      );
+      shifted.fill(0xee);
+    }
+    this.pump();
+  }
+
+  /** The target's bytes, in pieces of `size`. */
+  response(bytes: Uint8Array, size = bytes.length): void {
+    for (let from = 0; from < bytes.length; from += size) {
+      const piece = copy(bytes, from, from + size);
+      this.session.response(piece, 0, piece.length, 0, this.time++);
+      piece.fill(0xee);
+    }
+    this.pump();
+  }
+
+  connect(): void {
+    this.session.connected();
+    this.pump();
+  }
+
+  disconnect(): void {
+    this.session.disconnected();
+    this.inserts = [];
+    this.sent = [];
+  }
+
+  /** All that was sent, in one piece. */
+  get stream(): Uint8Array {
+    return Buffer.concat(this.sent);
+  }
+
+  get waiting(): number {
+    return this.queue.length;
+  }
+
+  begin(tag: number): void {
+    this.queue.push({ tag, bytes: new Uint8Array(0), begun: false });
+    this.isSkipping = false;
+  }
+
+  write(bytes: Uint8Array, from: number, to: number): void {
+    if (this.isSkipping) return;
+    const last = this.queue.at(-1);
+    // The request that this belongs to is on its way already.
+    if (!last || last.begun) this.send(copy(bytes, from, to));
+    else last.bytes = copy(Buffer.concat([last.bytes, bytes.subarray(from, to)]), 0);
+  }
+
+  leaveOut(): void {
+    this.leftOut++;
+    this.isSkipping = true;
+  }
+
+  insert(bytes: Uint8Array): void {
+    this.inserts.push(copy(bytes, 0));
+  }
+
+  replace(bytes: Uint8Array): void {
+    this.queue[0]!.bytes = copy(bytes, 0);
+  }
+
+  wake(): void {}
+
+  handOver(waiting: boolean): void {
+    this.handedOver = waiting ? "waiting" : "streaming";
+  }
+
+  refuse(): void {
+    this.isRefused = true;
+  }
+
+  giveUp(): void {
+    this.hasGivenUp = true;
+  }
+
+  private send(bytes: Uint8Array): void {
+    this.sent.push(bytes);
+    this.receive(bytes);
+  }
+
+  private pump(): void {
+    for (;;) {
+      const insert = this.inserts.shift();
+      if (insert) {
+        this.send(insert);
+        continue;
+      }
+      const next = this.queue[0];
+      if (!next || this.isRefused || this.hasGivenUp) return;
+      if (!this.handedOver && !this.session.mayBegin(next.tag)) {
+        if (this.inserts.length > 0) continue;
+        return;
+      }
+      const { bytes } = next;
+      const verdict = this.handedOver
+        ? GO
+        : this.session.begin(next.tag, bytes, 0, bytes.length, false, this.time++);
+      if (verdict === HOLD) return;
+      this.queue.shift();
+      if (verdict === DROP) this.dropped++;
+      else this.send(next.bytes);
+    }
+  }
+}
+
+/** The bytes themselves: slices of a Buffer share its memory. */
+function copy(bytes: Uint8Array, from: number, to = bytes.length): Uint8Array {
+  return Uint8Array.from(bytes.subarray(from, to));
+}

@@ -1,0 +1,462 @@
+/** Sessions of MySQL against a server that the test plays, in whatever pieces both sides speak. */
+import { describe, expect, test } from "bun:test";
+import { generateKeyPairSync, privateDecrypt } from "node:crypto";
+import { deflateSync, zstdCompressSync } from "node:zlib";
+import fc from "fast-check";
+import { Account, type MysqlCounter } from "../../src/protocol/mysql/account.ts";
+import { cachingSha2Response, nativeResponse } from "../../src/protocol/mysql/auth.ts";
+import { createMysql } from "../../src/protocol/mysql/mysql.ts";
+import type { MysqlConfig } from "../../src/worker/config.ts";
+import { Host } from "./host.ts";
+import {
+  CAPABILITIES,
+  command,
+  error,
+  greeting,
+  login,
+  moreData,
+  number32,
+  ok,
+  prepared,
+  result,
+  SCRAMBLE,
+  switchTo,
+} from "./server.ts";
+
+const CONFIG: MysqlConfig = {
+  users: [{ name: "shop", target: "test", password: "secret" }],
+  skipGrant: false,
+  database: "",
+  readOnly: false,
+  skipDdl: false,
+  accounts: false,
+};
+const QUIT = command(1);
+const query = (sql: string) => command(3, sql);
+
+function open(config: Partial<MysqlConfig> = {}) {
+  const counts = new Map<MysqlCounter, number>();
+  const notes: string[] = [];
+  const account = new Account(
+    (counter) => counts.set(counter, (counts.get(counter) ?? 0) + 1),
+    () => {},
+    (text) => notes.push(text),
+  );
+  const host = new Host(createMysql({ ...CONFIG, ...config }, account));
+  return { host, notes, count: (counter: MysqlCounter) => counts.get(counter) ?? 0 };
+}
+
+const secret = new TextEncoder().encode("secret");
+const has = (bytes: Uint8Array, part: Uint8Array) => Buffer.from(bytes).includes(Buffer.from(part));
+/** The largest piece is the whole. */
+const SIZES = [1, 2, 3, 4, 5, 7, 11, 16, 31, 64, 100, 1000];
+
+/** A session that is logged in and ready. */
+function ready(config: Partial<MysqlConfig> = {}, options: Parameters<typeof login>[1] = {}) {
+  const one = open(config);
+  one.host.connect();
+  one.host.response(greeting("mysql_native_password"));
+  one.host.request(login("shop", options));
+  one.host.response(ok(2));
+  one.host.sent = [];
+  return one;
+}
+
+describe("logins, in pieces of every size", () => {
+  for (const size of SIZES) {
+    test(`mysql_native_password, ${size}`, () => {
+      const { host, count } = open();
+      host.connect();
+      host.response(greeting("mysql_native_password"), size);
+      host.request(login("shop"), true, size);
+      const sent = host.sent[0]!;
+      expect(has(sent, nativeResponse(secret, SCRAMBLE))).toBe(true);
+      expect(Buffer.from(sent).toString("latin1")).toContain("test\0");
+      expect(Buffer.from(sent).toString("latin1")).toContain("shop\0mysql_native_password\0\x06\x02os\x02ux");
+      host.request(query("SELECT 1"), true, size);
+      expect(host.sent.length).toBe(1);
+      host.response(ok(2), size);
+      expect(host.sent.slice(1)).toEqual([query("SELECT 1")]);
+      expect(count("mysql.logins")).toBe(1);
+    });
+
+    test(`caching_sha2_password, known to the server, ${size}`, () => {
+      const { host, count } = open();
+      host.request(login("shop"), true, size);
+      host.connect();
+      host.response(greeting("caching_sha2_password"), size);
+      expect(has(host.sent[0]!, cachingSha2Response(secret, SCRAMBLE))).toBe(true);
+      host.response(moreData(2, Uint8Array.of(3)), size);
+      expect(count("mysql.logins")).toBe(0);
+      host.response(ok(3), size);
+      expect(count("mysql.logins")).toBe(1);
+    });
+
+    for (const plugin of ["caching_sha2_password", "sha256_password"]) {
+      test(`${plugin} by the server's key, ${size}`, () => {
+        const { publicKey, privateKey } = generateKeyPairSync("rsa", { modulusLength: 1024 });
+        const pem = Buffer.from(publicKey.export({ type: "spki", format: "pem" }) as string);
+        const { host, count } = open();
+        host.request(login("shop"), true, size);
+        host.connect();
+        host.response(greeting(plugin), size);
+        let sequence = 2;
+        if (plugin === "caching_sha2_password") {
+          host.response(moreData(2, Uint8Array.of(4)), size);
+          expect(host.sent.at(-1)).toEqual(Uint8Array.of(1, 0, 0, 3, 2));
+          sequence = 4;
+        }
+        host.response(moreData(sequence, pem), size);
+        const sent = host.sent.at(-1)!;
+        const plain = privateDecrypt({ key: privateKey, oaepHash: "sha1" }, sent.subarray(4));
+        expect(Buffer.from(plain.map((byte, index) => byte ^ SCRAMBLE[index % 20]!)).toString()).toBe(
+          "secret\0",
+        );
+        expect(sent[3]).toBe(sequence + 1);
+        host.response(ok(sequence + 2), size);
+        expect(count("mysql.logins")).toBe(1);
+      });
+    }
+
+    test(`a switch to another plugin, ${size}`, () => {
+      const other = SCRAMBLE.map((byte) => byte + 50);
+      const { host, count } = open();
+      host.request(login("shop"), true, size);
+      host.connect();
+      host.response(greeting("caching_sha2_password"), size);
+      host.response(switchTo(2, "mysql_native_password", other), size);
+      expect(host.sent[1]).toEqual(Uint8Array.of(20, 0, 0, 3, ...nativeResponse(secret, other)));
+      host.response(ok(4), size);
+      expect(count("mysql.logins")).toBe(1);
+    });
+  }
+
+  test("what is older than MySQL 4.1 is refused, and what is unknown", () => {
+    for (const [packet, said] of [
+      [Uint8Array.of(1, 0, 0, 2, 0xfe), "mysql_old_password"],
+      [switchTo(2, "authentication_ldap_sasl"), "authentication_ldap_sasl"],
+    ] as const) {
+      const { host, notes, count } = open();
+      host.request(login("shop"));
+      host.connect();
+      host.response(greeting("mysql_native_password"));
+      host.response(packet);
+      expect(host.isRefused).toBe(true);
+      expect(notes).toEqual([expect.stringContaining(said)]);
+      expect(count("mysql.loginsRefused")).toBe(1);
+    }
+  });
+
+  test("the server's refusal is told with its words", () => {
+    const { host, notes } = open();
+    host.request(login("shop"));
+    host.connect();
+    host.response(greeting("mysql_native_password"));
+    host.response(error(2, 1045, "Access denied"));
+    expect(host.isRefused).toBe(true);
+    expect(notes[0]).toEndWith("1045 Access denied");
+    expect(notes.join()).not.toContain("secret");
+  });
+
+  test("a server that is full is tried again with the next command", () => {
+    const { host, count } = open();
+    host.request(login("shop"));
+    host.connect();
+    host.response(error(0, 1040, "Too many connections"));
+    expect([host.isRefused, host.hasGivenUp, count("mysql.loginsRefused")]).toEqual([false, true, 1]);
+  });
+
+  test("TLS is refused in one line", () => {
+    const { host, notes, count } = open();
+    host.connect();
+    host.response(greeting("mysql_native_password"));
+    host.request(Uint8Array.of(32, 0, 0, 1, 0x8d, 0xae, 0xbf, 1, ...new Uint8Array(28)));
+    expect([host.isRefused, count("mysql.tls"), notes.length]).toEqual([true, 1, 1]);
+  });
+
+  test("a user of production without a password has none at the target; of one with a password it must be known", () => {
+    const empty = open();
+    empty.host.connect();
+    empty.host.response(greeting("mysql_native_password"));
+    empty.host.request(login("nobody", { response: 0 }));
+    expect(empty.host.sent.length).toBe(1);
+    const other = open();
+    other.host.connect();
+    other.host.response(greeting("mysql_native_password"));
+    other.host.request(login("nobody"));
+    expect([other.host.isRefused, other.count("mysql.noPassword")]).toEqual([true, 1]);
+  });
+});
+
+describe("commands, in pieces of every size", () => {
+  for (const hasEofs of [true, false]) {
+    const capabilities = hasEofs ? { capabilities: 0x00bf_a28d & ~0x0800 } : {};
+    for (const size of SIZES) {
+      test(`the next goes when the answer has ended, ${size}, ${hasEofs ? "with" : "without"} EOFs`, () => {
+        const { host, count } = ready({}, capabilities);
+        const commands = Array.from({ length: 6 }, (_, index) => query(`SELECT ${index}`));
+        for (const one of commands) host.request(one, true, size);
+        const answers = [
+          result(0, hasEofs),
+          result(100, hasEofs),
+          Uint8Array.from(Buffer.concat([result(2, hasEofs, true), result(1, hasEofs)])),
+          ok(1),
+          error(1, 1064, "no"),
+        ];
+        for (const [index, answer] of answers.entries()) {
+          expect(host.sent.length).toBe(index + 1);
+          host.response(answer.subarray(0, -1), size);
+          expect(host.sent.length).toBe(index + 1);
+          host.response(answer.subarray(-1));
+        }
+        expect(host.sent).toEqual(commands);
+        expect(count("mysql.answered.query")).toBe(5);
+        expect(count("mysql.errorsAtTarget")).toBe(1);
+      });
+
+      test(`statements have the target's numbers, ${size}, ${hasEofs ? "with" : "without"} EOFs`, () => {
+        const { host } = ready({}, capabilities);
+        const values = [Uint8Array.of(0), number32(1), Uint8Array.of(0, 1, 8, 0), new Uint8Array(8)];
+        host.request(command(0x16, "SELECT ?"), true, size);
+        host.request(command(0x17, number32(1), ...values), true, size);
+        host.request(command(0x19, number32(1)), true, size);
+        host.request(QUIT, false, size);
+        host.response(prepared(77, 1, hasEofs), size);
+        expect(host.sent.length).toBe(2);
+        host.response(result(1, hasEofs), size);
+        expect(host.sent.slice(1)).toEqual([
+          command(0x17, number32(77), ...values),
+          command(0x19, number32(77)),
+          QUIT,
+        ]);
+      });
+    }
+  }
+
+  test("production's own numbers count where they are seen", () => {
+    const { host, count } = ready();
+    host.request(command(0x16, "SELECT 1"));
+    const answer = prepared(9, 0, false);
+    host.session.production!(answer, 0, answer.length, 0, 1, 1, 5);
+    host.response(prepared(3, 0, false));
+    host.request(command(0x1a, number32(9)));
+    expect(host.sent.at(-1)).toEqual(command(0x1a, number32(3)));
+    host.request(command(0x1a, number32(1)));
+    expect(count("mysql.leftOut.unknown_statement")).toBe(1);
+  });
+
+  test("another connection gets the database, variables and statements, and types that were sent before", () => {
+    const { host } = ready();
+    const head = [Uint8Array.of(0), number32(1)];
+    host.request(command(2, "other"));
+    host.response(ok(1));
+    host.request(query("SET NAMES utf8"));
+    host.response(ok(1));
+    host.request(command(0x16, "SELECT ?"));
+    host.response(prepared(1, 1, false));
+    host.request(command(0x17, number32(1), ...head, Uint8Array.of(0, 1, 8, 0), new Uint8Array(8)));
+    host.response(ok(1));
+    host.disconnect();
+    host.request(command(0x17, number32(1), ...head, Uint8Array.of(0, 0), new Uint8Array(8)));
+    host.connect();
+    host.response(greeting("mysql_native_password"));
+    expect(Buffer.from(host.sent[0]!).toString("latin1")).toContain("other\0");
+    host.response(ok(2));
+    expect(host.sent[1]).toEqual(query("SET NAMES utf8"));
+    host.response(ok(1));
+    expect(host.sent[2]).toEqual(command(0x16, "SELECT ?"));
+    host.response(prepared(42, 1, false));
+    expect(host.sent[3]).toEqual(
+      command(0x17, number32(42), ...head, Uint8Array.of(0, 1, 8, 0), new Uint8Array(8)),
+    );
+  });
+
+  test("COM_CHANGE_USER is answered for the target, and forgets what was", () => {
+    const { host } = ready();
+    host.request(query("SET NAMES utf8"));
+    host.response(ok(1));
+    const rest = Uint8Array.from(
+      Buffer.from("shop\0\x14" + "x".repeat(20) + "db2\0\x2d\0mysql_native_password\0\0", "latin1"),
+    );
+    host.request(command(0x11, rest));
+    expect(Buffer.from(host.sent[1]!).toString("latin1")).toContain("test\0");
+    expect(has(host.sent[1]!, nativeResponse(secret, SCRAMBLE))).toBe(true);
+    host.response(switchTo(1, "mysql_native_password"));
+    // What the client answers to production is not for the target.
+    host.request(Uint8Array.of(20, 0, 0, 3, ...new Uint8Array(20)));
+    expect(host.sent.length).toBe(3);
+    host.request(query("SELECT 1"));
+    expect(host.sent.length).toBe(3);
+    host.response(ok(3));
+    expect(host.sent[3]).toEqual(query("SELECT 1"));
+    host.response(ok(1));
+    host.disconnect();
+    host.connect();
+    host.response(greeting("mysql_native_password"));
+    expect(Buffer.from(host.sent[0]!).toString("latin1")).toContain("db2\0");
+    host.response(ok(2));
+    host.request(query("SELECT 2"));
+    expect(host.sent[1]).toEqual(query("SELECT 2"));
+  });
+
+  test("a file follows when the target asks for it, and is left out where it does not", () => {
+    const data = [Uint8Array.of(3, 0, 0, 2, 97, 98, 99), Uint8Array.of(0, 0, 0, 3)];
+    const { host, count } = ready();
+    host.request(query("LOAD DATA LOCAL INFILE 'a' INTO TABLE t"));
+    for (const one of data) host.request(one, true, 2);
+    expect(host.sent.length).toBe(1);
+    host.response(Uint8Array.of(2, 0, 0, 1, 0xfb, 97));
+    expect(host.stream.subarray(-11)).toEqual(Buffer.concat(data));
+    host.response(ok(4));
+    host.request(query("LOAD DATA LOCAL INFILE 'a' INTO TABLE t"));
+    for (const one of data) host.request(one);
+    host.response(error(1, 1148, "not allowed"));
+    expect(count("mysql.leftOut.no_data_wanted")).toBe(1);
+    host.request(query("SELECT 1"));
+    expect(host.sent.at(-1)).toEqual(query("SELECT 1"));
+  });
+
+  test("a file that only the target asks for is empty", () => {
+    const { host } = ready();
+    host.request(query("LOAD DATA LOCAL INFILE 'a' INTO TABLE t"));
+    host.request(query("SELECT 1"));
+    host.response(Uint8Array.of(2, 0, 0, 1, 0xfb, 97));
+    expect(host.sent.at(-1)).toEqual(Uint8Array.of(0, 0, 0, 2));
+    host.response(ok(3));
+    expect(host.sent.at(-1)).toEqual(query("SELECT 1"));
+  });
+
+  test("a session that is older begins with its next command, as the user that is known", () => {
+    const { host, count } = open({ database: "shop" });
+    host.request(query("SELECT 1"), true, 1000, true);
+    host.connect();
+    host.response(greeting("mysql_native_password"));
+    expect(Buffer.from(host.sent[0]!).toString("latin1")).toContain("test\0");
+    host.response(ok(2));
+    expect(host.sent[1]).toEqual(query("SELECT 1"));
+    host.request(command(0x17, number32(1), new Uint8Array(5)));
+    expect(count("mysql.leftOut.unknown_statement")).toBe(1);
+  });
+});
+
+describe("compressed clients", () => {
+  const frame = (number: number, payload: Uint8Array, whole: number) =>
+    Uint8Array.from(
+      Buffer.concat([
+        Uint8Array.of(
+          payload.length & 255,
+          payload.length >> 8,
+          0,
+          number,
+          whole & 255,
+          (whole >> 8) & 255,
+          whole >> 16,
+        ),
+        payload,
+      ]),
+    );
+  const long = query(`SELECT '${"x".repeat(300)}'`);
+  for (const [name, bit, deflate] of [
+    ["zlib", 0x20, deflateSync],
+    ["zstd", 0x0400_0000, zstdCompressSync],
+  ] as const) {
+    for (const size of SIZES) {
+      test(`${name}, in pieces of ${size}`, () => {
+        const { host } = ready({}, { capabilities: (0x01bf_a28d & ~0x0800) | bit });
+        // In a frame as it is, compressed, and two in one frame.
+        host.request(frame(0, query("SELECT 1"), 0), true, size);
+        host.request(frame(0, deflate(long), long.length), true, size);
+        const both = Uint8Array.from(Buffer.concat([command(0x19, number32(1)), query("SELECT 2")]));
+        host.request(frame(0, deflate(both), both.length), true, size);
+        for (let i = 0; i < 3; i++) host.response(ok(1));
+        expect(host.sent).toEqual([query("SELECT 1"), long, query("SELECT 2")]);
+      });
+    }
+  }
+
+  test("the login of one asks the target for no compression", () => {
+    const { host } = open();
+    host.connect();
+    host.response(greeting("mysql_native_password", { capabilities: CAPABILITIES | 0x20 }));
+    host.request(login("shop", { capabilities: (0x01bf_a28d & ~0x0800) | 0x20 }));
+    expect(host.sent[0]![4]! & 0x20).toBe(0);
+  });
+});
+
+describe("what must not be sent", () => {
+  test("statements about accounts and the server, replication, and by name what writes", () => {
+    const { host, count } = ready({ readOnly: true });
+    for (const one of [query("GRANT ALL ON *.* TO a"), command(0x12), command(8), command(0x0c, number32(1))])
+      host.request(one);
+    host.request(query("INSERT INTO t VALUES (1)"));
+    host.request(command(0x16, "DELETE FROM t"));
+    host.request(command(0x17, number32(1), new Uint8Array(5)));
+    expect(host.sent).toEqual([]);
+    expect(host.leftOut).toBe(7);
+    expect(count("mysql.leftOut.account")).toBe(1);
+    expect(count("mysql.leftOut.replication")).toBe(1);
+    expect(count("mysql.leftOut.administration")).toBe(2);
+    expect(count("mysql.leftOut.write")).toBe(3);
+  });
+
+  test("what is too long to be judged", () => {
+    const { host, count } = ready({ readOnly: true });
+    host.request(query(`SELECT '${"x".repeat(70_000)}'`), true, 1000);
+    expect([host.sent.length, count("mysql.leftOut.not_judged")]).toEqual([0, 1]);
+    host.request(query("SELECT 1"));
+    expect(host.sent).toEqual([query("SELECT 1")]);
+  });
+});
+
+describe("any bytes", () => {
+  const pieces = fc.array(fc.uint8Array({ maxLength: 80 }), { maxLength: 8 });
+  const commands = fc.array(
+    fc.tuple(
+      fc.constantFrom(1, 2, 3, 0x11, 0x16, 0x17, 0x18, 0x19, 0x1a, 0x1c, 0x1f, 0xfa, 0x55),
+      fc.uint8Array({ maxLength: 30 }),
+    ),
+    { maxLength: 10 },
+  );
+  /** Malformed packets may end a session, by an error that the engine catches; nothing else may happen. */
+  const play = (host: Host, act: () => void): void => {
+    try {
+      if (!host.isRefused) act();
+    } catch (thrown) {
+      expect(["Malformed", "Error"]).toContain((thrown as Error).constructor.name);
+    }
+  };
+  test("of a target, before and after the login", () => {
+    fc.assert(
+      fc.property(pieces, fc.boolean(), (bytes, isReady) => {
+        const { host } = isReady ? ready() : open();
+        if (!isReady) host.connect();
+        if (isReady) host.request(query("SELECT 1"));
+        for (const piece of bytes) play(host, () => host.response(piece));
+      }),
+    );
+  });
+  test("of a client", () => {
+    fc.assert(
+      fc.property(pieces, fc.boolean(), (bytes, isReady) => {
+        const { host } = isReady ? ready() : open();
+        for (const piece of bytes) play(host, () => host.request(piece));
+      }),
+    );
+  });
+  test("in commands, with answers of any kind", () => {
+    const answer = fc.constantFrom(
+      ok(1),
+      error(1, 1, "no"),
+      result(1, false),
+      prepared(5, 1, false),
+      prepared(6, 0, false),
+    );
+    fc.assert(
+      fc.property(commands, fc.array(answer), (all, answers) => {
+        const { host } = ready();
+        for (const [code, rest] of all) play(host, () => host.request(command(code, rest)));
+        for (const one of answers) play(host, () => host.response(one));
+      }),
+    );
+  });
+});
