@@ -7,6 +7,7 @@ import type { Account } from "../../src/ops/summary.ts";
 import { watchPackets } from "../support/capture.ts";
 import { startIntercept } from "../support/intercept.ts";
 import { createLab, type Lab } from "../support/lab.ts";
+import { MEMCACHED_PORT, memcachedStatistics, startMemcached } from "../support/memcached.ts";
 import { startNginx } from "../support/nginx.ts";
 import { run } from "../support/process.ts";
 import { HOSTS, startUnbound } from "../support/unbound.ts";
@@ -67,8 +68,10 @@ test("copies DNS over IPv4 and IPv6 beside TCP, each question once", async () =>
 
   expect(await ask(ONLINE, 20_000, 10_000)).toBe(20_000);
   expect(await ask(ONLINE6, 2000, 4000)).toBe(2000);
+  // An answer of some 4,000 bytes.
+  run(lab.client, "dig", `@${ONLINE}`, "+bufsize=4096", "+ignore", "+dnssec", "large.example", "TXT");
   for (let i = 0; i < 5; i++) run(lab.client, "curl", "-s", `http://${ONLINE}/${i}`);
-  const asked = 22_000;
+  const asked = 22_001;
   await copy.report(
     "all answered",
     ({ udp, turns }) => udp!.datagrams.answered === asked && turns.answered === 5,
@@ -307,4 +310,36 @@ test("-r copies a share of the flows, all of each", async () => {
   expect([answered, target().length]).toEqual([captured, captured]);
   expect(captured % 2).toBe(0);
   expect(captured).toBeLessThan(24);
+});
+
+test("copies memcached's UDP commands, and log lines that nobody answers", async () => {
+  for (const namespace of [lab.online, lab.target]) {
+    await startMemcached(lab, namespace, ["-U", `${MEMCACHED_PORT}`]);
+    lab.start(namespace, [
+      "socat",
+      "-u",
+      "UDP-RECVFROM:514,fork",
+      `OPEN:${lab.directory}/${namespace}.log,creat,append`,
+    ]);
+    await until("socat listens", () => run(namespace, "ss", "-Hlun", "sport = :514").trim() !== "");
+  }
+  const copy = await startCopy(lab, ["-x", `udp:${MEMCACHED_PORT}-${TARGET},udp:514-${TARGET}`, "-t", "1"]);
+  const frames = Array.from(
+    { length: 5 },
+    (_, i) =>
+      `printf '\\0\\${i + 1}\\0\\0\\0\\1\\0\\0set key${i} 0 0 5\\r\\nhello\\r\\n' | socat -u - UDP-SENDTO:${ONLINE}:${MEMCACHED_PORT}`,
+  );
+  run(lab.client, "bash", "-c", frames.join("; "));
+  for (let i = 0; i < 3; i++)
+    run(lab.client, "logger", "-d", "-n", ONLINE, "-P", "514", "-t", "app", `line ${i}`);
+  const isSettled = ({ udp }: Account) => udp!.datagrams.answered === 5 && udp!.datagrams.unanswered === 3;
+  await copy.report("commands answered, lines not", isSettled);
+  await copy.stop();
+  expect(memcachedStatistics(lab.target)).toEqual(memcachedStatistics(lab.online));
+  expect(memcachedStatistics(lab.target)["cmd_set"]).toBe("5");
+  const [online, target] = [lab.online, lab.target].map((name) =>
+    readFileSync(`${lab.directory}/${name}.log`, "utf8"),
+  );
+  expect(online!.match(/line [0-2]/g)).toEqual(["line 0", "line 1", "line 2"]);
+  expect(target).toBe(online!);
 });
