@@ -176,7 +176,8 @@ export class Intercepts {
     const isDatagram = this.isDatagram(path);
     for (const intercept of this.intercepts) {
       if (!intercept.covers[path]) continue;
-      if (isDatagram || (intercept.registers && !this.isInRange(path))) {
+      const isTold = intercept.registers && (intercept.leaks || !this.isInRange(path));
+      if (isDatagram || isTold) {
         this.register(intercept, path, port, words, at);
         if (isDatagram || intercept.leaks) intercept.isUnsettled = true;
       }
@@ -259,7 +260,7 @@ export class Intercepts {
     if (learns) this.engine.setCookie(this.instance);
     const inRange = this.paths.filter((_, path) => intercept.covers[path] && this.isInRange(path));
     const ranges = rangesOf(inRange);
-    if (!learns && ranges.length > 0) link.client.ranges(ranges);
+    if (!learns && !intercept.leaks && ranges.length > 0) link.client.ranges(ranges);
     // It may have forgotten what it knew, or be another one: a flow that nobody knows would reach its client.
     if (!isAgain) return;
     let flows = 0;
@@ -280,6 +281,7 @@ export class Intercepts {
     return this.paths[path]!.transport === "udp";
   }
 
+  /** Whether an intercept that catches everything is told of the addresses of a path instead of each flow. */
   private isInRange(path: number): boolean {
     return this.paths[path]!.local !== null && !this.config.compat && !this.sharesAddresses;
   }

@@ -268,21 +268,29 @@ for (const mistake of MISTAKES) {
   testInLab(`${mistake.name}: said with a fix that works`, (lab) => checkMistake(lab, mistake));
 }
 
-testInLab("the mark of SYNs is lost on the way: each connection is announced instead", async (lab) => {
-  await Promise.all([startNginx(lab, lab.online, 80), serve(lab)]);
-  const catching = await startIntercept(lab, lab.target, ["-o", ":8080"]);
-  block(lab.online, "egress device back", "tcp dport 8080 reset tcp option 253");
-  const ghosts = countGhosts(lab.client, 8080);
-  const copy = await startCopy(lab, ["-x", `80-${TARGET}:8080`, "-s", TARGET]);
-  expect(copy.running.errors.join("\n")).toMatch(/warning: The mark on SYNs .* is lost on the way/);
-  await load(lab, { url: `http://${ONLINE}`, rate: 500, count: 500, close: true });
-  const { report } = await copy.stop();
-  expect(report.turns).toMatchObject({ captured: 500, answered: 500 });
-  const { account } = await catching.stop();
-  expect(account.flows.learned).toBe(0);
-  expect(account.flows.registered).toBeGreaterThanOrEqual(500);
-  expect(ghosts.count()).toBe(0);
-});
+for (const [name, args] of [
+  ["", []],
+  [", with addresses of -c too", ["-c", "10.1.0.50-10.1.0.52"]],
+] as [string, string[]][]) {
+  testInLab(
+    `the mark of SYNs is lost on the way: each connection is announced instead${name}`,
+    async (lab) => {
+      await Promise.all([startNginx(lab, lab.online, 80), serve(lab)]);
+      const catching = await startIntercept(lab, lab.target, ["-o", ":8080"]);
+      block(lab.online, "egress device back", "tcp dport 8080 reset tcp option 253");
+      const ghosts = countGhosts(lab.client, 8080);
+      const copy = await startCopy(lab, ["-x", `80-${TARGET}:8080`, "-s", TARGET, ...args]);
+      expect(copy.running.errors.join("\n")).toMatch(/warning: The mark on SYNs .* is lost on the way/);
+      await load(lab, { url: `http://${ONLINE}`, rate: 500, count: 500, close: true });
+      const { report } = await copy.stop();
+      expect(report.turns).toMatchObject({ captured: 500, answered: 500 });
+      const { account } = await catching.stop();
+      expect(account.flows.learned).toBe(0);
+      expect(account.flows.registered).toBeGreaterThanOrEqual(500);
+      expect(ghosts.count()).toBe(0);
+    },
+  );
+}
 
 testInLab("a wrong key again and again: no more tries from this address, and both say so", async (lab) => {
   const catching = await startIntercept(lab, lab.target, [
