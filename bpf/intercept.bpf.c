@@ -12,6 +12,7 @@
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
+#include "datagram.h"
 #include "frame.h"
 #include "glance.h"
 #include "headers.h"
@@ -66,6 +67,14 @@ struct {
     __type(key, struct flow);
     __type(value, __u32);
 } learned SEC(".maps");
+
+/* Those of UDP, which has no SYN to learn them from: all are registered. */
+struct {
+    __uint(type, BPF_MAP_TYPE_LRU_HASH);
+    __uint(max_entries, 1);
+    __type(key, struct flow);
+    __type(value, __u32);
+} datagram_flows SEC(".maps");
 
 static __always_inline int service_has(const __u8 *address, __u16 family, __be16 port) {
     struct service key = {.family = family};
@@ -142,7 +151,36 @@ static __always_inline int is_error_to_client(struct __sk_buff *skb) {
         return 0;
     struct flow flow = flow_of(quoted.addresses.source, quoted.addresses.destination,
                                quoted.ports.source, quoted.ports.destination);
+    if (quoted.protocol == IPPROTO_UDP)
+        return bpf_map_lookup_elem(&datagram_flows, &flow) != 0;
     return bpf_map_lookup_elem(&learned, &flow) != 0;
+}
+
+/* What a target answers by UDP to a flow that was registered is caught, with all its fragments. */
+static __attribute__((noinline)) int catch_datagram(struct __sk_buff *skb) {
+    struct segment segment;
+    struct addresses addresses;
+    struct piece piece;
+    if (is_certainly_no_datagram(skb, SOURCE_PORT))
+        return PASS;
+    enum datagram kind = parse_datagram(skb, &segment, &piece);
+    if (kind == NO_DATAGRAM || read_addresses(skb, &segment, &addresses))
+        return PASS;
+    __u64 now_us = bpf_ktime_get_ns() / 1000;
+    if (kind == LATER_FRAGMENT)
+        return recall_fate(&addresses, &piece, now_us, 0) ? drop_silently() : PASS;
+    struct flow flow = flow_of(addresses.destination, addresses.source, segment.destination_port,
+                               segment.source_port);
+    __u32 *slot = bpf_map_lookup_elem(&datagram_flows, &flow);
+    if (!slot)
+        return PASS;
+    if (kind == FIRST_FRAGMENT)
+        remember_fate(&addresses, &piece, 1, now_us);
+    if (alive(now_us, ONLY_WORKER))
+        capture_headers(skb, &segment, *slot & ~REGISTERED, now_us, ONLY_WORKER);
+    else
+        add(INERT, 1);
+    return drop_silently();
 }
 
 SEC("tc")
@@ -150,12 +188,14 @@ int xcopy_catch(struct __sk_buff *skb) {
     struct segment segment;
     struct addresses addresses;
     if (is_certainly_not_ours(skb, SOURCE_PORT))
-        return PASS;
+        return catch_datagram(skb);
     enum parsed parsed = parse(skb, &segment);
     if (parsed == OTHER && is_error_to_client(skb)) {
         add(ICMP_ERRORS, 1);
         return drop_silently();
     }
+    if (parsed == OTHER)
+        return catch_datagram(skb);
     if (parsed == FRAGMENT)
         add(FRAGMENTS, 1);
     if (parsed != SEGMENT || !port_matches(segment.source_port) ||

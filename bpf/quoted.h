@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-3-Clause */
-/* ICMP errors (RFC 792, RFC 4443), which quote the TCP packet that they are about. */
+/* ICMP errors (RFC 792, RFC 4443), which quote the TCP or UDP packet that they are about. */
 #ifndef XCOPY_QUOTED_H
 #define XCOPY_QUOTED_H
 
@@ -16,6 +16,7 @@
 
 /* linux/icmp.h needs a C library's headers, which the BPF target has not. */
 #define DESTINATION_UNREACHABLE 3
+#define UNREACHABLE6 1
 #define SOURCE_QUENCH 4
 #define REDIRECT 5
 #define TIME_EXCEEDED 11
@@ -40,6 +41,7 @@ struct quoted {
     __u16 family;
     __u8 type;
     __u8 code;
+    __u8 protocol; /* of the packet that is quoted */
 };
 
 static __always_inline int quotes(__u8 type) {
@@ -58,12 +60,14 @@ static __always_inline int read_quoted4(struct __sk_buff *skb, struct quoted *qu
         return -1;
     offset += sizeof(icmp);
     if (load(skb, offset, &inner, sizeof(inner)) || inner.version != 4 ||
-        inner.protocol != IPPROTO_TCP || inner.frag_off & bpf_htons(0x1fff))
+        (inner.protocol != IPPROTO_TCP && inner.protocol != IPPROTO_UDP) ||
+        inner.frag_off & bpf_htons(0x1fff))
         return -1;
     __builtin_memset(&quoted->addresses, 0, sizeof(quoted->addresses));
     __builtin_memcpy(quoted->addresses.source, &inner.saddr, 4);
     __builtin_memcpy(quoted->addresses.destination, &inner.daddr, 4);
     quoted->family = AF_INET;
+    quoted->protocol = inner.protocol;
     quoted->length = bpf_ntohs(ip.tot_len);
     quoted->type = icmp.type;
     quoted->code = icmp.code;
@@ -76,18 +80,20 @@ static __always_inline int read_quoted6(struct __sk_buff *skb, struct quoted *qu
     __u32 offset = sizeof(ip) + sizeof(icmp);
     if (load(skb, 0, &ip, sizeof(ip)) || ip.version != 6 || ip.nexthdr != IPPROTO_ICMPV6 ||
         load(skb, sizeof(ip), &icmp, sizeof(icmp)) || icmp.type >= FIRST_ICMP6_INFORMATION ||
-        load(skb, offset, &inner, sizeof(inner)) || inner.nexthdr != IPPROTO_TCP)
+        load(skb, offset, &inner, sizeof(inner)) ||
+        (inner.nexthdr != IPPROTO_TCP && inner.nexthdr != IPPROTO_UDP))
         return -1;
     __builtin_memcpy(quoted->addresses.source, &inner.saddr, 16);
     __builtin_memcpy(quoted->addresses.destination, &inner.daddr, 16);
     quoted->family = AF_INET6;
+    quoted->protocol = inner.nexthdr;
     quoted->length = bpf_ntohs(ip.payload_len) + sizeof(ip);
     quoted->type = icmp.type;
     quoted->code = icmp.code;
     return load(skb, offset + sizeof(inner), &quoted->ports, sizeof(quoted->ports));
 }
 
-/* Reads an ICMP error about a TCP packet; -1 if the packet is none. */
+/* Reads an ICMP error about a TCP or UDP packet; -1 if the packet is none. */
 static __always_inline int read_quoted(struct __sk_buff *skb, struct quoted *quoted) {
     if (skb->protocol == bpf_htons(ETH_P_IP))
         return read_quoted4(skb, quoted);

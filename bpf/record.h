@@ -6,7 +6,8 @@
 /* Before every packet in a ring; src/capture/ring.ts reads it with the same offsets. */
 struct record {
     __u64 time_us;        /* CLOCK_MONOTONIC */
-    __u32 think_us;       /* since the client's pure ACK with this seq and ack; ~0: none was seen */
+    __u32 think_us;       /* since the client's pure ACK with this seq and ack; ~0: none was seen.
+                             UDP: payload bytes of each of several datagrams in one; ~0: it is one */
     __u32 length;         /* bytes of the IP packet on the wire */
     __u32 captured;       /* bytes of it that follow this header */
     __u16 tcp_offset;     /* of the TCP header, from the IP header; 0: an ICMP "packet too big" */
@@ -27,6 +28,12 @@ struct control {
 
 /* Set in `index` of what a service sent to a client, recorded on its way out. */
 #define OUTGOING 0x80000000
+/* Set in `index` of a UDP datagram to a broadcast or multicast address. */
+#define NOT_UNICAST 0x40000000
+/* `index` of a fragment of a UDP datagram: which service it is for, the whole tells. */
+#define FRAGMENT_INDEX 0x20000000
+/* No index at all. */
+#define NO_REQUEST 0xffffffff
 
 #define HEARTBEAT_LIMIT_MS 2000
 

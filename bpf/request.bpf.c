@@ -10,6 +10,7 @@
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
+#include "datagram-request.h"
 #include "duplicate.h"
 #include "frame.h"
 #include "glance.h"
@@ -127,12 +128,14 @@ SEC("tc")
 int xcopy_request(struct __sk_buff *skb) {
     struct segment segment;
     if (is_certainly_not_ours(skb, DESTINATION_PORT))
-        return PASS;
+        return takes_datagrams ? take_datagram(skb) : PASS;
     if (own_mark && skb->mark == own_mark) {
         add(OWN_MARK, 1);
         return PASS;
     }
     enum parsed parsed = parse(skb, &segment);
+    if (takes_datagrams && parsed == OTHER)
+        return take_datagram(skb);
     if (parsed == FRAGMENT)
         add(FRAGMENTS, 1);
     if (parsed != SEGMENT || !port_matches(segment.destination_port))

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-3-Clause */
 /*
  * On the ingress of the interfaces that lead to the targets: responses to flows of ours go to the
- * rings as headers and are dropped, because this host's TCP knows nothing of these flows and would
+ * rings as headers and are dropped, because this host knows nothing of these flows and would
  * reset them. Everything else passes.
  */
 #include <linux/bpf.h>
@@ -9,25 +9,19 @@
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
+#include "datagram-response.h"
 #include "glance.h"
 #include "headers.h"
 #include "parse.h"
+#include "path.h"
 #include "payload.h"
 #include "record.h"
 #include "ring.h"
 #include "state.h"
 #include "too-big.h"
 
-#define FLOW_WORDS (65536 / 64)
 /* Set in the index of a path whose responses are captured with their payload. */
 #define WITH_PAYLOAD 0x80000000
-
-struct path {
-    __u8 target[16];
-    __u8 local[16];
-    __be16 target_port;
-    __u16 family;
-};
 
 struct {
     __uint(type, BPF_MAP_TYPE_HASH);
@@ -36,29 +30,12 @@ struct {
     __type(value, __u32);
 } paths SEC(".maps");
 
-/* A bit per path and local port (host order): the flows that are ours. Written by user space
- * through mmap. */
-struct {
-    __uint(type, BPF_MAP_TYPE_ARRAY);
-    __uint(map_flags, BPF_F_MMAPABLE);
-    __uint(max_entries, FLOW_WORDS);
-    __type(key, __u32);
-    __type(value, __u64);
-} flows SEC(".maps");
-
 static __always_inline __u32 *find_path(const __u8 *target, const __u8 *local, __be16 target_port,
                                         __u16 family) {
     struct path key = {.target_port = target_port, .family = family};
     __builtin_memcpy(key.target, target, sizeof(key.target));
     __builtin_memcpy(key.local, local, sizeof(key.local));
     return bpf_map_lookup_elem(&paths, &key);
-}
-
-static __always_inline int is_ours(__u32 path, __be16 port) {
-    __u32 number = bpf_ntohs(port);
-    __u32 word = path * FLOW_WORDS + number / 64;
-    __u64 *bits = bpf_map_lookup_elem(&flows, &word);
-    return bits && *bits >> number % 64 & 1;
 }
 
 /* User space learns the path's MTU from a message about a flow of ours; this host's TCP ignores it.
@@ -91,10 +68,12 @@ SEC("tc")
 int xcopy_response(struct __sk_buff *skb) {
     struct segment segment;
     if (is_certainly_not_ours(skb, SOURCE_PORT))
-        return PASS;
+        return take_datagram_response(skb);
     enum parsed parsed = parse(skb, &segment);
-    if (parsed == OTHER)
+    if (parsed == OTHER) {
         capture_too_big(skb);
+        return take_refusal(skb) == DROP ? DROP : take_datagram_response(skb);
+    }
     if (parsed != SEGMENT || !port_matches(segment.source_port))
         return PASS;
     struct addresses addresses;

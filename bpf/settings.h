@@ -13,5 +13,7 @@ const volatile __u32 keep_acks = 0;
 const volatile __u32 snaplen = 65535;
 /* 1: requests leave this host, to services that are anywhere. */
 const volatile __u32 requests_leave = 0;
+/* 1: there are UDP services. */
+const volatile __u32 takes_datagrams = 0;
 
 #endif

@@ -10,7 +10,7 @@
 
 /* Reads the flow that such a message is about; -1 if the packet is none. */
 static __always_inline int read_too_big(struct __sk_buff *skb, struct quoted *quoted) {
-    if (read_quoted(skb, quoted))
+    if (read_quoted(skb, quoted) || quoted->protocol != IPPROTO_TCP)
         return -1;
     if (quoted->family == AF_INET)
         return quoted->type == DESTINATION_UNREACHABLE && quoted->code == FRAGMENTATION_NEEDED ? 0

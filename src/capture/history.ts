@@ -51,7 +51,7 @@ export class History {
     if (packet.length === 0 && !(flags & (SYN | FIN | RST)) && !this.#remember(packet, slot, hash)) {
       return PURE_ACK;
     }
-    if (this.#isDuplicate(packet, hash, interfaceId)) return DUPLICATE;
+    if (this.#isDuplicate(packet, hash, interfaceId, packet.seq, packet.ack, flags)) return DUPLICATE;
     if (flags & SYN) this.#remember(packet, slot, hash);
     const isKnown =
       this.#ackTime[slot] !== -Infinity &&
@@ -61,6 +61,13 @@ export class History {
       this.#ackAck[slot] === packet.ack;
     packet.think = isKnown ? Math.max(0, time - this.#ackTime[slot]!) : -1;
     return CAPTURED;
+  }
+
+  /** Whether another interface has shown the same UDP datagram; notes it. */
+  isRepeatedDatagram(packet: Packet, hash: number, interfaceId: number): boolean {
+    const { view, tcp, payload, end } = packet;
+    const first = payload + 4 <= end ? view.getUint32(payload) : 0;
+    return this.#isDuplicate(packet, hash, interfaceId, first, view.getUint32(tcp + 4), 0);
   }
 
   /** Notes a pure ACK, or a SYN. Whether the ACK is the one that ends a handshake. */
@@ -82,10 +89,17 @@ export class History {
     return endsHandshake;
   }
 
-  #isDuplicate(packet: Packet, hash: number, interfaceId: number): boolean {
-    const { seq, ack, length, time } = packet;
+  #isDuplicate(
+    packet: Packet,
+    hash: number,
+    interfaceId: number,
+    seq: number,
+    ack: number,
+    flags: number,
+  ): boolean {
+    const { length, time } = packet;
     const id = packet.family === 4 ? packet.view.getUint16(packet.ip + 4) : 0;
-    const idAndFlags = ((id << 16) | packet.flags) >>> 0;
+    const idAndFlags = ((id << 16) | flags) >>> 0;
     const slot = Math.imul(hash ^ seq ^ ack, GOLDEN) >>> 20;
     if (
       this.#hash[slot] === hash &&

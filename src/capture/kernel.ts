@@ -18,6 +18,8 @@ export interface KernelPath {
   local: Uint8Array;
   target: Uint8Array;
   targetPort: number;
+  /** Default `tcp`. */
+  transport?: "tcp" | "udp";
   /** Whether responses are captured with their payload, or as headers. */
   payload?: boolean;
 }
@@ -211,8 +213,11 @@ function loadRequest(
   rings: number[],
   options: KernelCaptureOptions,
 ): void {
-  request.setMaxEntries("services", Math.max(1, services.length));
-  request.setConstants(settings(options));
+  for (const name of ["services", "datagram_services"]) {
+    request.setMaxEntries(name, Math.max(1, services.length));
+  }
+  const takesDatagrams = services.some(({ transport }) => transport === "udp");
+  request.setConstants(settings({ ...options, takesDatagrams }));
   request.load();
   fillArrayOfMaps(request.mapFd("rings"), rings);
   fillServices(request, services);
@@ -228,7 +233,7 @@ function loadOutgoing(outgoing: BpfObject, request: BpfObject, options: KernelCa
 }
 
 function loadResponse(response: BpfObject, paths: KernelPath[], rings: number[]): void {
-  response.setMaxEntries("paths", Math.max(1, paths.length));
+  for (const name of ["paths", "datagram_paths"]) response.setMaxEntries(name, Math.max(1, paths.length));
   response.setMaxEntries("flows", Math.max(1, paths.length) * FLOW_WORDS_PER_PATH);
   response.load();
   fillArrayOfMaps(response.mapFd("rings"), rings);
@@ -246,24 +251,29 @@ function fillMacs(request: BpfObject, present: Link[]): void {
 
 /** Tells a request program whose requests it is to capture. */
 export function fillServices(object: BpfObject, services: KernelService[]): void {
-  for (const { address, port, family, index } of services) {
-    updateMap(object.mapFd("services"), addressKey([address], port, family), words(index));
+  for (const { address, port, family, transport, index } of services) {
+    const map = object.mapFd(transport === "udp" ? "datagram_services" : "services");
+    updateMap(map, addressKey([address], port, family), words(index));
   }
-  fillPorts(
-    object.mapFd("ports"),
-    0,
-    services.map(({ port }) => [port, port]),
-  );
+  fillPortsOfBoth(object, services);
 }
 
 function fillPaths(object: BpfObject, paths: KernelPath[]): void {
-  paths.forEach(({ target, local, targetPort, family, payload }, index) => {
+  paths.forEach(({ target, local, targetPort, family, transport, payload }, index) => {
+    const map = object.mapFd(transport === "udp" ? "datagram_paths" : "paths");
     const value = payload ? index + WITH_PAYLOAD : index;
-    updateMap(object.mapFd("paths"), addressKey([target, local], targetPort, family), words(value));
+    updateMap(map, addressKey([target, local], targetPort, family), words(value));
   });
-  fillPorts(
-    object.mapFd("ports"),
-    0,
-    paths.map(({ targetPort }) => [targetPort, targetPort]),
+  fillPortsOfBoth(
+    object,
+    paths.map(({ targetPort, transport = "tcp" }) => ({ port: targetPort, transport })),
   );
+}
+
+/** Tells an object by which ports packets of interest are known, of TCP and of UDP. */
+function fillPortsOfBoth(object: BpfObject, ports: Pick<KernelService, "port" | "transport">[]): void {
+  const of = (isUdp: boolean) =>
+    ports.flatMap(({ port, transport }) => ((transport === "udp") === isUdp ? [[port, port] as const] : []));
+  fillPorts(object.mapFd("ports"), 0, of(false));
+  fillPorts(object.mapFd("datagram_ports"), 0, of(true));
 }

@@ -31,11 +31,14 @@ export interface Settings {
   snaplen?: number;
   /** Whether requests leave this host. Default false. */
   isOutgoing?: boolean;
+  /** Whether there are UDP services. Default false. */
+  takesDatagrams?: boolean;
 }
 
 /** The constants of bpf/settings.h. */
-export function settings({ mark, keepsAcks, snaplen = WHOLE_PACKETS, isOutgoing }: Settings): Uint8Array {
-  return words(mark, keepsAcks ? 1 : 0, snaplen, isOutgoing ? 1 : 0);
+export function settings(options: Settings): Uint8Array {
+  const { mark, keepsAcks, snaplen = WHOLE_PACKETS, isOutgoing, takesDatagrams } = options;
+  return words(mark, keepsAcks ? 1 : 0, snaplen, isOutgoing ? 1 : 0, takesDatagrams ? 1 : 0);
 }
 
 /** Tells an object that is not loaded yet how many workers there are (bpf/worker.h). Throws a Failure. */
@@ -66,7 +69,11 @@ export function createRings(object: BpfObject, bytes: number, made: number[], wo
 }
 
 /** Writes a bitmap of ports, given as first and last ones, to an index of a map `ports` (bpf/glance.h). Throws a Failure. */
-export function fillPorts(portsMap: number, index: number, ranges: (readonly [number, number])[]): void {
+export function fillPorts(
+  portsMap: number,
+  index: number,
+  ranges: readonly (readonly [number, number])[],
+): void {
   const bits = new Uint8Array(new ArrayBuffer(PORTS_BYTES));
   for (const [first, last] of ranges) {
     for (let port = first; port <= last; port++) bits[port >> 3]! |= 1 << (port & 7);

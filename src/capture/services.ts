@@ -7,6 +7,8 @@ export interface KernelService {
   address: Uint8Array | null;
   family: 4 | 6;
   port: number;
+  /** Default `tcp`. */
+  transport?: "tcp" | "udp";
   /** What its records carry as `index`. */
   index: number;
 }

@@ -27,6 +27,7 @@ import {
   RANGES,
   REFUSE,
   REGISTER,
+  REGISTER_DATAGRAMS,
   RESPONSES,
   WELCOME,
   writeFrame,
@@ -124,6 +125,13 @@ export class ChannelClient implements Client {
   register(flow: Uint8Array, at: number): boolean {
     if (this.state !== "open") return false;
     const row = addRow(this.outgoing, REGISTER, FLOW_BYTES);
+    copyBytes(flow, at, FLOW_BYTES, this.outgoing.bytes, row);
+    return true;
+  }
+
+  registerDatagrams(flow: Uint8Array, at: number): boolean {
+    if (this.state !== "open") return false;
+    const row = addRow(this.outgoing, REGISTER_DATAGRAMS, FLOW_BYTES);
     copyBytes(flow, at, FLOW_BYTES, this.outgoing.bytes, row);
     return true;
   }

@@ -80,6 +80,11 @@ export class CompatClient implements Client {
     this.#close("stopped", text);
   }
 
+  /** Intercepts 1.x catch TCP alone. */
+  registerDatagrams(): boolean {
+    return false;
+  }
+
   register(flow: Uint8Array, at: number): boolean {
     if (this.state !== "open" || !isCompatFlow(flow, at)) return false;
     const { outgoing } = this;

@@ -42,6 +42,8 @@ export interface Client extends End {
    * the intercept reads too slowly the oldest flows make room: see `outgoing.discarded`.
    */
   register(flow: Uint8Array, at: number): boolean;
+  /** The same for a flow of UDP. */
+  registerDatagrams(flow: Uint8Array, at: number): boolean;
   /** Asks for the responses to all these addresses too, in one message or several. False as above. */
   ranges(ranges: AddressRange[]): boolean;
   /** False as above; throws a RangeError if the question is longer than 65,528 bytes of JSON. */
@@ -94,6 +96,8 @@ export interface PeerHandlers {
   admit(copy: Candidate): Welcome | string;
   /** `count` flows back to back from `at` on; valid during the call. */
   onRegister(flows: Uint8Array, at: number, count: number): void;
+  /** The same for flows of UDP. */
+  onRegisterDatagrams?(flows: Uint8Array, at: number, count: number): void;
   /** More addresses, as the copy wrote them: nobody has looked whether they are any. */
   onRanges(ranges: AddressRange[]): void;
   onAsk(question: Ask): void;

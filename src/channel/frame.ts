@@ -14,6 +14,8 @@ export const COPY_HELLO = 1;
 export const REGISTER = 16;
 export const RANGES = 17;
 export const ASK = 18;
+/** As REGISTER, of UDP. */
+export const REGISTER_DATAGRAMS = 19;
 /** Intercept to copy: */
 export const INTERCEPT_HELLO = 2;
 export const WELCOME = 32;

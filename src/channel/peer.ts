@@ -25,6 +25,7 @@ import {
   PROOF,
   RANGES,
   REGISTER,
+  REGISTER_DATAGRAMS,
   WELCOME,
   writeFrame,
   writeWhole,
@@ -251,10 +252,11 @@ export class ChannelPeer implements Peer {
 
   #takeOpen(type: number, bytes: Uint8Array, from: number, to: number): void {
     const handlers = this.#handlers;
-    if (type === REGISTER) {
+    if (type === REGISTER || type === REGISTER_DATAGRAMS) {
       const count = (to - from) / FLOW_BYTES;
-      if (Number.isInteger(count)) handlers.onRegister(bytes, from, count);
-      else this.#close("malformed", "the copy sent a flow that is cut off");
+      if (!Number.isInteger(count)) this.#close("malformed", "the copy sent a flow that is cut off");
+      else if (type === REGISTER) handlers.onRegister(bytes, from, count);
+      else handlers.onRegisterDatagrams?.(bytes, from, count);
     } else if (type === RANGES) {
       const ranges = readRanges(bytes, from, to);
       if (ranges) handlers.onRanges(ranges);

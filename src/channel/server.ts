@@ -53,6 +53,7 @@ export class ChannelServer {
     const counting: PeerHandlers = {
       admit: (copy) => handlers.admit(copy),
       onRegister: (flows, at, count) => handlers.onRegister(flows, at, count),
+      onRegisterDatagrams: (flows, at, count) => handlers.onRegisterDatagrams?.(flows, at, count),
       onRanges: (ranges) => handlers.onRanges(ranges),
       onAsk: (question) => handlers.onAsk(question),
       onClosed: (code, text) => {

@@ -70,8 +70,8 @@ export function claimPorts(paths: PathConfig[], ports: PortRange[], directory = 
     startTime: startTimeOf(process.pid),
     namespace: currentNamespace(),
     paths: paths.map(
-      ({ local, target, targetPort }) =>
-        `${local ? formatAddress(local) : "clients"} ${formatEndpoint(target, targetPort)}`,
+      ({ local, target, targetPort, transport }) =>
+        `${local ? formatAddress(local) : "clients"} ${transport ? `${transport}:` : ""}${formatEndpoint(target, targetPort)}`,
     ),
     ports,
   };

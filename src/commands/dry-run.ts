@@ -115,16 +115,18 @@ export function renderPlan(plan: Plan, options: CopyOptions): string {
   const intercepts = plan.intercepts
     .map(({ address, port }) => formatEndpoint(address.bytes, port))
     .join(", ");
-  for (const { address, port, routes } of plan.services) {
+  for (const { address, port, transport, routes } of plan.services) {
+    const kind = transport === "udp" ? "UDP port" : "port";
     const every = options.capture.direction === "in" ? "every address of this host" : "every address";
     const of = address ? formatAddress(address.bytes) : every;
     for (const { label, targets } of routes) {
       add("transfer", label);
-      if (plan.files.length > 0) add("read", `requests to port ${port} of ${address ? of : "every address"}`);
+      if (plan.files.length > 0)
+        add("read", `requests to ${kind} ${port} of ${address ? of : "every address"}`);
       else
         add(
           "capture",
-          `${options.capture.direction === "in" ? "" : "outgoing "}requests to port ${port} of ${of}; they pass unchanged`,
+          `${options.capture.direction === "in" ? "" : "outgoing "}requests to ${kind} ${port} of ${of}; they pass unchanged`,
         );
       const weights = targets.reduce((sum, { weight }) => sum + weight, 0);
       for (const target of targets) {

@@ -28,7 +28,15 @@ const COUNT_INTERVAL = 1000;
 /** What the data plane reads from. */
 type SourceConfig = Pick<
   InterceptPlaneConfig,
-  "rings" | "ringBytes" | "controlMap" | "cookiesMap" | "learnedMap" | "queue" | "maxFlows" | "hook"
+  | "rings"
+  | "ringBytes"
+  | "controlMap"
+  | "cookiesMap"
+  | "learnedMap"
+  | "datagramFlowsMap"
+  | "queue"
+  | "maxFlows"
+  | "hook"
 >;
 
 export interface Catch {
@@ -113,6 +121,7 @@ function openKernel(plan: InterceptPlan, options: InterceptOptions, libraries: C
         controlMap: kernel.controlMap,
         cookiesMap: kernel.cookiesMap,
         learnedMap: kernel.learnedMap,
+        datagramFlowsMap: kernel.datagramFlowsMap,
         queue: null,
         maxFlows: isTarget ? 1024 : (options.maxFlows ?? TABLE_FLOWS),
         hook: kernel.hook,
@@ -167,6 +176,7 @@ function openQueued(plan: InterceptPlan, options: InterceptOptions): Catch {
       controlMap: -1,
       cookiesMap: -1,
       learnedMap: -1,
+      datagramFlowsMap: -1,
       queue: { fd, number: queue },
       maxFlows: maxFlows ?? TABLE_FLOWS,
       hook: source,

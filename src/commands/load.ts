@@ -46,16 +46,19 @@ function familiesOf({ services, paths }: Plan, index: number): (4 | 6)[] {
 
 /** What is captured, or picked from recorded traffic. */
 export function kernelServices(plan: Plan): KernelService[] {
-  return plan.services.flatMap(({ address, port }, index): KernelService[] =>
-    address
-      ? [{ address: address.bytes, family: address.family, port, index }]
-      : familiesOf(plan, index).map((family) => ({ address: null, family, port, index })),
-  );
+  return plan.services.flatMap(({ address, port, transport }, index): KernelService[] => {
+    const common = { port, index, ...(transport && { transport }) };
+    return address
+      ? [{ address: address.bytes, family: address.family, ...common }]
+      : familiesOf(plan, index).map((family) => ({ address: null, family, ...common }));
+  });
 }
 
 /** The paths whose responses a protocol module reads. */
 export function pathsRead(plan: Plan, { protocols }: CopyOptions): Set<number> {
-  const services = plan.services.filter((service) => protocolFor(protocols, service) !== null);
+  const services = plan.services.filter(
+    (service) => !service.transport && protocolFor(protocols, service) !== null,
+  );
   return new Set(
     services.flatMap(({ routes }) => routes.flatMap(({ targets }) => targets.flatMap(({ paths }) => paths))),
   );
@@ -80,7 +83,8 @@ export function loadKernel(
   const read = pathsRead(plan, options);
   const services = kernelServices(plan);
   const outgoingServices = services.filter(
-    ({ index }) => protocolFor(options.protocols, plan.services[index]!) === "mysql",
+    ({ index, transport }) =>
+      transport !== "udp" && protocolFor(options.protocols, plan.services[index]!) === "mysql",
   );
   return loadKernelCapture({
     ...kernelPrograms(),
@@ -119,6 +123,8 @@ export function loadForAnswers(
     return loadKernel(plan, options, libraries, null);
   } catch (error) {
     if (!(error instanceof Failure) || error.exitCode < 4) throw error;
+    // A socket only copies, and what netfilter keeps from this host is TCP's.
+    if (plan.services.some(({ transport }) => transport === "udp")) throw error;
     tell(`answers by a packet socket, and kept from this host's TCP by netfilter: ${error.message}`);
     return null;
   }
@@ -133,6 +139,16 @@ function channelConfig(plan: Plan, options: CopyOptions): ChannelConfig | null {
     compat: options.compat,
     readsPayload: pathsRead(plan, options).size > 0,
     probeFrom: plan.probeFrom,
+  };
+}
+
+function datagramsConfig(plan: Plan, options: CopyOptions): WholeConfig["datagrams"] {
+  if (!plan.services.some(({ transport }) => transport === "udp")) return null;
+  return {
+    services: kernelServices(plan).filter(({ transport }) => transport === "udp"),
+    timeout: options.datagramTimeout * 1e6,
+    idleTimeout: options.datagramKeepalive * 1e6,
+    noFragment: options.noFragment,
   };
 }
 
@@ -159,9 +175,11 @@ export function dataPlaneConfig(
     users: options.trace.users,
     services: plan.services.map((service) => ({
       label: labelOf(service),
+      ...(service.transport && { transport: service.transport }),
       routes: service.routes.map(({ targets }) => targets.map(({ weight, paths }) => ({ weight, paths }))),
-      protocol: protocolFor(options.protocols, service),
+      protocol: service.transport ? null : protocolFor(options.protocols, service),
     })),
+    datagrams: datagramsConfig(plan, options),
     mysql: options.mysql,
     paths: plan.paths,
     egresses: plan.egresses,

@@ -9,12 +9,20 @@ import { type InterceptAddress, resolveIntercepts } from "../config/intercepts.t
 import { type Interface, meansEvery } from "../config/interfaces.ts";
 import { poolFor } from "../config/pool.ts";
 import { countPorts, formatPorts, freePorts, type PortRange, partOf, sharedPorts } from "../config/ports.ts";
-import { covers, type Lookup, resolveTransfers, type Service, type Target } from "../config/transfer.ts";
+import {
+  covers,
+  type Lookup,
+  labelOf,
+  resolveTransfers,
+  type Service,
+  type Target,
+} from "../config/transfer.ts";
 import { type ResolvedEgress, resolveEgress, sameEgress, type Way } from "../inject/egress.ts";
 import { Failure } from "../native/failure.ts";
 import { links } from "../native/netlink.ts";
 import { usableCpus } from "../native/scheduling.ts";
 import type { EgressConfig, PathConfig } from "../worker/config.ts";
+import { datagramNotes } from "./datagram-notes.ts";
 import { localTest } from "./local.ts";
 import { requirePrivileges } from "./privileges.ts";
 import { planWorkers, type WorkerPlan } from "./worker-plan.ts";
@@ -86,16 +94,18 @@ export function thisHost({ mark, dryRun, force, capture }: CopyOptions): Host {
 }
 
 /** Every target, with the transfer that names it. */
-function targetsOf(services: Service[]): { label: string; target: Target }[] {
-  return services.flatMap(({ routes }) =>
-    routes.flatMap(({ label, targets }) => targets.map((target) => ({ label, target }))),
+function targetsOf(services: Service[]): { label: string; target: Target; transport: "udp" | undefined }[] {
+  return services.flatMap(({ transport, routes }) =>
+    routes.flatMap(({ label, targets }) => targets.map((target) => ({ label, target, transport }))),
   );
 }
 
 /** A target that is itself copied would get each request twice: once from its client, once from us. */
 function refuseLoop(services: Service[], host: Host): void {
-  for (const { label, target } of targetsOf(services)) {
-    const source = services.find((service) => covers(service, target.address, target.port));
+  for (const { label, target, transport } of targetsOf(services)) {
+    const source = services.find(
+      (service) => service.transport === transport && covers(service, target.address, target.port),
+    );
     if (!source || !host.isLocal(target.address.bytes)) continue;
     throw new Failure(
       `Cannot use -x "${label}": the target ${formatEndpoint(target.address.bytes, target.port)} is the service that is copied`,
@@ -293,6 +303,15 @@ export async function makePlan(options: CopyOptions, host: Host): Promise<Plan> 
   const isIncoming = options.capture.direction === "in";
   if (isLive && isIncoming) refuseLoop(services, host);
   const warnings = isLive && isIncoming ? foreignSources(services, host) : [];
+  const datagrams = services.find(({ transport }) => transport === "udp");
+  if (datagrams && options.compat) {
+    throw new Failure(
+      `Cannot use --compat with -x "${labelOf(datagrams)}": intercepts 1.x catch no UDP`,
+      "Run xcopy intercept on the target, or leave -s out.",
+      2,
+    );
+  }
+  if (datagrams) warnings.push(...datagramNotes(options));
   const intercepts = await resolveIntercepts(options.intercepts, host.lookup);
   const fromClients = intercepts.length > 0 && options.pool.length === 0;
   if (fromClients) {
@@ -307,8 +326,8 @@ export async function makePlan(options: CopyOptions, host: Host): Promise<Plan> 
   const paths: PathConfig[] = [];
   /** Whoever copies to the same target shares its paths: the connections must not collide. */
   const pathsTo = new Map<string, number[]>();
-  const addPaths = ({ address, port }: Target): number[] => {
-    const endpoint = formatEndpoint(address.bytes, port);
+  const addPaths = ({ address, port }: Target, transport: "udp" | undefined): number[] => {
+    const endpoint = `${transport} ${formatEndpoint(address.bytes, port)}`;
     const known = pathsTo.get(endpoint);
     if (known) return known;
     const way = ways.get(formatAddress(address.bytes))!;
@@ -316,17 +335,19 @@ export async function makePlan(options: CopyOptions, host: Host): Promise<Plan> 
     const egress = indexIn(egresses, { ...way.egress, mtu }, sameEgress);
     const { family, bytes: target } = address;
     const made = sourcesFor(address, way, options, targets, host).map(
-      (local) => paths.push({ family, local, target, targetPort: port, egress }) - 1,
+      (local) =>
+        paths.push({ family, local, target, targetPort: port, egress, ...(transport && { transport }) }) - 1,
     );
     pathsTo.set(endpoint, made);
     return made;
   };
-  const planned = services.map(({ address, port, routes }) => ({
+  const planned = services.map(({ address, port, transport, routes }) => ({
     address,
     port,
+    ...(transport && { transport }),
     routes: routes.map(({ label, targets }) => ({
       label,
-      targets: targets.map((target) => ({ ...target, paths: addPaths(target) })),
+      targets: targets.map((target) => ({ ...target, paths: addPaths(target, transport) })),
     })),
   }));
   const keepsClientPorts = fromClients && !options.ports && !options.part;

@@ -11,6 +11,7 @@ import { createLog, type Log } from "../ops/log.ts";
 import { report } from "../ops/report.ts";
 import { createStatus, renderStatus, type Status } from "../ops/status.ts";
 import { type ReturnPath, renderSummary, takeAccount } from "../ops/summary.ts";
+import { viewDatagramShared } from "../worker/datagram-shared.ts";
 import type { InterceptState } from "../worker/intercepts.ts";
 import { shareOut } from "../worker/share-out.ts";
 import type { DataPlane } from "../worker/start.ts";
@@ -19,6 +20,7 @@ import { type Answers, openAnswers } from "./answers.ts";
 import { openCapture } from "./capture.ts";
 import { carriedLibraries } from "./carried.ts";
 import { claimPorts } from "./claim.ts";
+import { watchQuic } from "./datagram-notes.ts";
 import { liveInput, type RequestInput, recordedInput } from "./input.ts";
 import { judgeFindings } from "./judge.ts";
 import { dataPlaneConfig, loadForAnswers, pathsRead } from "./load.ts";
@@ -206,6 +208,9 @@ async function copy(
   const configs = shareOut(whole, plan.workers.cpus, options.scheduling.cpuLimit);
   const watch = watchWorkers(configs, log);
   const { deaths } = watch;
+  const datagrams = configs.flatMap((config) =>
+    config.datagrams ? [viewDatagramShared(config.datagrams.shared)] : [],
+  );
   const path = returnPathOf(plan);
   const plane = startWorkers(configs, {
     onIntercept: watchIntercepts(plan, path, log, !options.force),
@@ -225,9 +230,11 @@ async function copy(
     const counts = source.counts();
     const abandoned = (counts.abandoned ?? 0) + deaths.countAbandoned();
     const capture = { ...counts, abandoned, unread: deaths.unread };
-    return takeAccount((performance.now() - start) / 1000, deaths.views, capture, use, copies, path);
+    const seconds = (performance.now() - start) / 1000;
+    return takeAccount(seconds, deaths.views, capture, use, copies, path, datagrams);
   };
   watch.start();
+  const endQuic = watchQuic(datagrams, log);
   const endReport = report(options, status, take, renderStatus);
   let hasEnded = false;
   const noteEnd = () => {
@@ -247,6 +254,7 @@ async function copy(
   if (deaths.any) exitCode = 1;
   if (hasEnded) deaths.finish();
   endReport();
+  endQuic();
   const account = take();
   for (const { message, fix } of await failuresOf(source, stop)) {
     log.error(`${message}\n${fix}`);

@@ -10,6 +10,7 @@ export const COPY: CommandSpec = {
   examples: [
     ["xcopy copy -x 80-10.0.0.2:8080", "what reaches port 80 also goes to 10.0.0.2:8080"],
     ["xcopy copy -x 80-10.0.0.2 -x 443-10.0.0.3", "two services, each to the same port of its target"],
+    ["xcopy copy -x udp:53-10.0.0.2:5353", "a UDP service; tcp: and udp: may stand side by side"],
     ["xcopy copy -x 80-10.0.0.2,80-10.0.0.3", "one service to two targets, each gets all of it"],
     ["xcopy copy -x '80-10.0.0.2|10.0.0.3*2'", "one service shared by two targets, one part and two"],
     ["xcopy copy -x 80-10.0.0.2 -r 10 -g 60", "a tenth of the connections, reached in 60 s"],
@@ -25,7 +26,7 @@ export const COPY: CommandSpec = {
         short: "x",
         value: "LIST",
         multiple: true,
-        help: "[address:]port-target[:port] with commas between several, IPv6 addresses in brackets: requests to this port (of this address only) go to the target (without a port, to the same); to all targets where the same port is given several times; with | between targets each connection goes to one of them, to target*3 three times as many (weights 1 to 1000); target:port@MAC names the next hop instead of looking it up, port@MAC- what frames are sent from",
+        help: "[udp:][address:]port-target[:port] with commas between several, IPv6 addresses in brackets: requests to this port (of this address only) go to the target (without a port, to the same); to all targets where the same port is given several times; with | between targets each connection goes to one of them, to target*3 three times as many (weights 1 to 1000); target:port@MAC names the next hop instead of looking it up, port@MAC- what frames are sent from",
       },
       {
         name: "input",
@@ -250,16 +251,20 @@ export const COPY: CommandSpec = {
         help: "largest packet to send, 576 to 65535 (default: what interface and route take)",
       },
       {
+        name: "no-fragment",
+        help: "leave UDP datagrams out that do not fit into one packet (default: they go in fragments)",
+      },
+      {
         name: "timeout",
         short: "t",
         value: "SECONDS",
-        help: "give a connection up when the target owes an answer for this long, 1 to 86400 (default: 600)",
+        help: "give a connection up when the target owes an answer for this long, 1 to 86400 (default: 600; a UDP datagram is unanswered after 5)",
       },
       {
         name: "keepalive",
         short: "k",
         value: "SECONDS",
-        help: "forget a connection without any packet for this long, 1 to 864000 (default: -t and 120 more)",
+        help: "forget a connection without any packet for this long, 1 to 864000 (default: -t and 120 more; UDP: 120)",
       },
       {
         name: "drain",

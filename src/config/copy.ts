@@ -49,6 +49,11 @@ export interface CopyOptions {
   timeout: number;
   /** Seconds without any packet after which a session is forgotten. */
   keepalive: number;
+  /** The same of UDP: seconds without an answer, and without any datagram. */
+  datagramTimeout: number;
+  datagramKeepalive: number;
+  /** Whether datagrams are left out that do not fit into one packet. */
+  noFragment: boolean;
   maxSessions: number;
   /** How many workers there are, and what they get of this host's CPUs. */
   scheduling: WorkerOptions;
@@ -94,6 +99,9 @@ export interface CopyOptions {
 }
 
 const MEGABYTE = 1 << 20;
+/** Seconds, for UDP: what resolvers wait, and what Linux's connection tracking does (nf_conntrack_udp_timeout_stream). */
+const DATAGRAM_TIMEOUT = 5;
+const DATAGRAM_KEEPALIVE = 120;
 
 function parsePace(text: string): Pace {
   if (text === "client" || text === "fast") return text;
@@ -195,6 +203,14 @@ export function parseCopy(args: Arguments): CopyOptions {
     mtu: mtu === null ? null : parseWhole("-M", mtu, { first: 576, last: 65535, unit: "bytes" }),
     timeout,
     keepalive: whole("-k", "keepalive", { first: 1, last: 864000, unit: "seconds" }, timeout + 120),
+    datagramTimeout: args.has("timeout") ? timeout : DATAGRAM_TIMEOUT,
+    datagramKeepalive: whole(
+      "-k",
+      "keepalive",
+      { first: 1, last: 864000, unit: "seconds" },
+      DATAGRAM_KEEPALIVE,
+    ),
+    noFragment: args.has("no-fragment"),
     maxSessions: whole("--max-sessions", "max-sessions", { first: 1, last: 16777216 }, 262144),
     scheduling: parseWorkers(args),
     ports: ports === null ? null : parsePorts(ports),

@@ -1,5 +1,6 @@
 /**
- * `-x`: which service is copied where. `80-a,80-b` copies every session to a and to b, `80-a|b` each to one of the two.
+ * `-x`: which service is copied where. `80-a,80-b` copies every session to a and to b, `80-a|b` each to one of the two;
+ * `udp:53-a` is about UDP.
  */
 import { Failure } from "../native/failure.ts";
 import { type Address, formatEndpoint, parseAddress, sameAddress, unusable } from "./address.ts";
@@ -21,6 +22,8 @@ export type Host = { address: Address } | { name: string };
 export interface Transfer {
   /** The text, for messages. */
   label: string;
+  /** Absent: TCP. */
+  transport?: "udp";
   source: Host | null;
   port: number;
   /** Of the frames that are sent; absent: the interface's own. */
@@ -53,12 +56,15 @@ export interface Service<T extends Target = Target> {
   /** The address clients connect to; null: every address of this host. */
   address: Address | null;
   port: number;
+  /** Absent: TCP. */
+  transport?: "udp";
   routes: Route<T>[];
 }
 
 /** Finds the addresses of a name, the preferred one first; rejects with an error if there are none. */
 export type Lookup = (name: string) => Promise<{ address: string }[]>;
 
+const TRANSPORT = /^(?:(?<transport>tcp|udp):)?(?<rest>.*)$/i;
 const SOURCE = /^(?:(?<host>\[[^[\]]*\]|[^[\]:]+):)?(?<port>[0-9]+)(?:@(?<mac>[^-]*))?-(?<target>.+)$/;
 const TARGET = /^(?<host>\[[^[\]]*\]|[^[\]:@]+)(?::(?<port>[^:@]*))?(?:@(?<mac>.*))?$/;
 const NAME = /^(?=.{1,253}$)[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*\.?$/i;
@@ -119,7 +125,8 @@ function parseTarget(label: string, text: string, port: number): Transfer["targe
 
 function parseTransfer(label: string): Transfer {
   if (!label.includes("-")) throw refuse(label, "there is no target in it");
-  const source = SOURCE.exec(label)?.groups;
+  const { transport, rest } = TRANSPORT.exec(label)!.groups!;
+  const source = SOURCE.exec(rest!)?.groups;
   if (!source) throw refuse(label, "what stands before the target is not [address:]port");
   const port = parsePort(label, source.port!);
   const targets = source.target!.split("|").map((text) => parseTarget(label, text, port));
@@ -129,6 +136,7 @@ function parseTransfer(label: string): Transfer {
   }
   return {
     label,
+    ...(transport?.toLowerCase() === "udp" ? { transport: "udp" as const } : {}),
     source: source.host === undefined ? null : parseHost(label, source.host),
     port,
     ...(source.mac !== undefined && { sourceMac: parseMacOf(label, source.mac) }),
@@ -160,7 +168,7 @@ export async function resolveHost(label: string, host: Host, lookup: Lookup): Pr
 }
 
 async function resolveTransfer(transfer: Transfer, lookup: Lookup): Promise<Service> {
-  const { label, source, port } = transfer;
+  const { label, source, port, transport } = transfer;
   const address = source && (await resolveHost(label, source, lookup));
   const targets = transfer.targets.map(async (target) => ({
     address: await resolveHost(label, target.host, lookup),
@@ -169,7 +177,8 @@ async function resolveTransfer(transfer: Transfer, lookup: Lookup): Promise<Serv
     ...(target.mac && { mac: target.mac }),
     ...(transfer.sourceMac && { sourceMac: transfer.sourceMac }),
   }));
-  return { address, port, routes: [{ label, targets: await Promise.all(targets) }] };
+  const routes = [{ label, targets: await Promise.all(targets) }];
+  return { address, port, ...(transport ? { transport } : {}), routes };
 }
 
 function refuseTwiceInGroup({ label, targets }: Route): void {
@@ -181,7 +190,7 @@ function refuseTwiceInGroup({ label, targets }: Route): void {
 }
 
 function sameSource(one: Service, other: Service): boolean {
-  if (one.port !== other.port) return false;
+  if (one.port !== other.port || one.transport !== other.transport) return false;
   if (!one.address || !other.address) return one.address === other.address;
   return sameAddress(one.address.bytes, other.address.bytes);
 }
@@ -222,11 +231,12 @@ export function labelOf({ routes }: Service): string {
 }
 
 /** The whole of a route in the syntax of `-x`: `10.0.0.1:80-10.0.0.2:8080|10.0.0.3:8080*2`. */
-export function formatRoute({ address, port }: Service, { targets }: Route): string {
+export function formatRoute({ address, port, transport }: Service, { targets }: Route): string {
+  const prefix = transport ? `${transport}:` : "";
   const source = address ? formatEndpoint(address.bytes, port) : String(port);
   const texts = targets.map(
     (target) =>
       formatEndpoint(target.address.bytes, target.port) + (target.weight === 1 ? "" : `*${target.weight}`),
   );
-  return `${source}-${texts.join("|")}`;
+  return `${prefix}${source}-${texts.join("|")}`;
 }

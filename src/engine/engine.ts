@@ -313,6 +313,12 @@ export class Engine {
     return now - this.c.heldUpAt < HELD_UP_SPAN;
   }
 
+  /** Whether one more request of another protocol may be sent now, by the limit of turns per second; takes it off. */
+  allowRequest(now: number): boolean {
+    this.c.now = now;
+    return this.c.allowTurn();
+  }
+
   /** Turns that wait for something, over all sessions. */
   get pending(): number {
     return this.c.counters[COUNTER.turnsPending]!;

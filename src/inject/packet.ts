@@ -15,6 +15,7 @@ import {
 import { Messages } from "../native/messages.ts";
 import { NUD_VALID, neighbour, route, useNeighbour } from "../native/netlink.ts";
 import type { PacketBatch } from "../wire/batch.ts";
+import { IPPROTO_TCP } from "../wire/ip.ts";
 import type { EgressConfig } from "../worker/config.ts";
 import { deliver, PATIENCE } from "./deliver.ts";
 import type { Injector } from "./injector.ts";
@@ -42,6 +43,7 @@ export function createPacketInjector(egress: EgressConfig, batch: PacketBatch, m
   const words = new Uint32Array(batch.bytes.buffer, batch.bytes.byteOffset, batch.bytes.length >> 2);
   const gsoType = family === 4 ? GSO_TCPV4 : GSO_TCPV6;
   const destinationAt = family === 4 ? 16 : 24;
+  const protocolAt = family === 4 ? 9 : 6;
   const destination = new Uint8Array(family === 4 ? 4 : 16);
   const macs = new Uint32Array(4);
   let nextHop = egress.nextHop;
@@ -61,13 +63,25 @@ export function createPacketInjector(egress: EgressConfig, batch: PacketBatch, m
   function writeFront(row: number): void {
     const ip = batch.offset[row]!;
     const { bytes } = batch;
+    const word = (ip - FRONT) >> 2;
+    if (bytes[ip + protocolAt] !== IPPROTO_TCP) {
+      // A datagram is finished already.
+      words[word] = 0;
+      words[word + 1] = 0;
+      writeMacs(word);
+      return;
+    }
     const tcp = family === 4 ? (bytes[ip]! & 15) * 4 : 40;
     const headers = tcp + (bytes[ip + tcp + 12]! >> 4) * 4;
     const segmentSize = batch.segmentSize[row]!;
     const cut = segmentSize > 0 && batch.length[row]! - headers > segmentSize;
-    const word = (ip - FRONT) >> 2;
     words[word] = NEEDS_CHECKSUM | (cut ? (gsoType << 8) | ((ETHERNET_HEADER + headers) << 16) : 0);
     words[word + 1] = (cut ? segmentSize : 0) | ((ETHERNET_HEADER + tcp) << 16);
+    writeMacs(word);
+  }
+
+  /** The Ethernet header and the bytes in front of it, which are those of CHECKSUM_OFFSET. */
+  function writeMacs(word: number): void {
     words[word + 2] = macs[0]!;
     words[word + 3] = macs[1]!;
     words[word + 4] = macs[2]!;

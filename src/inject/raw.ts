@@ -6,6 +6,7 @@ import { AF_INET, AF_INET6, address, IPPROTO_IP, IPPROTO_IPV6, IPPROTO_RAW, libc
 import { Messages } from "../native/messages.ts";
 import type { PacketBatch } from "../wire/batch.ts";
 import { finishTcpChecksum, wordsOf } from "../wire/checksum.ts";
+import { IPPROTO_TCP } from "../wire/ip.ts";
 import type { EgressConfig } from "../worker/config.ts";
 import { deliver, PATIENCE } from "./deliver.ts";
 import type { Injector } from "./injector.ts";
@@ -38,6 +39,7 @@ export function createRawInjector(egress: EgressConfig, batch: PacketBatch, mark
     names[message * name.length] = family === 4 ? AF_INET : AF_INET6;
   }
   const destinationAt = family === 4 ? 16 : 24;
+  const protocolAt = family === 4 ? 9 : 6;
   const addressLength = family === 4 ? 4 : 16;
   let filled = 0;
 
@@ -57,7 +59,8 @@ export function createRawInjector(egress: EgressConfig, batch: PacketBatch, mark
   }
 
   function add(ip: number, length: number, tcp: number): void {
-    finishTcpChecksum(words, ip + tcp, length - tcp);
+    // A datagram is finished already.
+    if (batch.bytes[ip + protocolAt] === IPPROTO_TCP) finishTcpChecksum(words, ip + tcp, length - tcp);
     messages.setOne(take(ip, length), base + ip, length);
   }
 

@@ -60,6 +60,8 @@ export interface InterceptKernel {
   readonly controlMap: number;
   readonly cookiesMap: number;
   readonly learnedMap: number;
+  /** As `learnedMap`, of UDP. */
+  readonly datagramFlowsMap: number;
   /** Mode `target`: descriptors of the programs for ingress and egress. */
   readonly learnProgram: number;
   readonly catchProgram: number;
@@ -126,7 +128,8 @@ export function loadIntercept(options: InterceptOptions): InterceptKernel {
     const needed = programsFor(mode, hook);
     for (const program of PROGRAMS) if (!needed.includes(program)) object.leaveOut(program);
     const rings = createRings(object, options.ringBytes, made);
-    object.setMaxEntries("learned", mode === "target" ? options.flows : 1);
+    for (const map of ["learned", "datagram_flows"])
+      object.setMaxEntries(map, mode === "target" ? options.flows : 1);
     const services = byAddress(options.services);
     object.setMaxEntries("services", Math.max(1, services.size));
     object.setMaxEntries("ports", 1 + services.size);
@@ -136,6 +139,7 @@ export function loadIntercept(options: InterceptOptions): InterceptKernel {
 
     const countersMap = object.mapFd("counters");
     const learnedMap = object.mapFd("learned");
+    const datagramFlowsMap = object.mapFd("datagram_flows");
     const fdOf = (program: Program) => (needed.includes(program) ? object.programFd(program) : -1);
     const learnProgram = fdOf("xcopy_learn");
     const catchProgram = fdOf("xcopy_catch");
@@ -143,7 +147,8 @@ export function loadIntercept(options: InterceptOptions): InterceptKernel {
 
     /** Whether the target may still be answering to somebody whom we forged. */
     function isOwed(): boolean {
-      if (mode === "target") return !new Learned(learnedMap).isEmpty;
+      if (mode === "target")
+        return !new Learned(learnedMap).isEmpty || !new Learned(datagramFlowsMap).isEmpty;
       const { responsesCaptured, responseRingFull, inert, oversize } = readStats(countersMap);
       return responsesCaptured + responseRingFull + inert + oversize > 0;
     }
@@ -154,6 +159,7 @@ export function loadIntercept(options: InterceptOptions): InterceptKernel {
       controlMap: object.mapFd("control"),
       cookiesMap: object.mapFd("cookies"),
       learnedMap,
+      datagramFlowsMap,
       learnProgram,
       catchProgram,
       swallowProgram,
@@ -228,6 +234,11 @@ function fillServices(object: BpfObject, services: Map<string, AddressPorts>): v
   const portsMap = object.mapFd("ports");
   fillPorts(
     portsMap,
+    0,
+    all.flatMap(({ ports }) => ports),
+  );
+  fillPorts(
+    object.mapFd("datagram_ports"),
     0,
     all.flatMap(({ ports }) => ports),
   );

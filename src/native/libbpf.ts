@@ -396,6 +396,8 @@ export function queryFilter(place: FilterPlace): number {
 export interface TestContext {
   mark?: number;
   ifindex?: number;
+  /** Bytes of payload of each of several packets in one. */
+  gsoSize?: number;
 }
 
 export interface TestRun {
@@ -418,6 +420,7 @@ export function testRun(
   const skb = memory(192); // struct __sk_buff
   skb.setUint32(8, context?.mark ?? 0, true);
   skb.setUint32(40, context?.ifindex ?? 0, true);
+  skb.setUint32(176, context?.gsoSize ?? 0, true);
   const skbBytes = new Uint8Array(skb.buffer);
   const input = new Uint8Array(new ArrayBuffer(frame.length));
   input.set(frame);

@@ -1,5 +1,6 @@
 /** How the copying goes, on stderr: a line kept up to date on a terminal, else a line now and then. */
 import { createLogUpdate } from "log-update";
+import type { DatagramAccount } from "./datagrams.ts";
 import { type Account, duration, lost } from "./summary.ts";
 
 /** ms between two updates of the line on a terminal. */
@@ -21,7 +22,8 @@ export interface Status {
  * stands what --limit left out, where that is anything.
  */
 export function renderStatus(account: Account): string {
-  const { turns, dropped, lag_us, workers = [] } = account;
+  const { turns, dropped, lag_us, udp, workers = [] } = account;
+  if (udp && turns.captured === 0) return [...progress(account), renderDatagrams(udp)].join("  ");
   const counts: [string, number][] = [
     ["captured", turns.captured],
     ["sent", turns.sent],
@@ -32,7 +34,20 @@ export function renderStatus(account: Account): string {
   const words = counts.map(([name, count]) => `${name} ${count.toLocaleString("en-US")}`);
   const died = workers.filter((worker) => worker.died).length;
   if (died > 0) words.push(`workers ${workers.length - died} of ${workers.length}`);
-  return [...progress(account), ...words, `lag ${duration(lag_us.p99)}`].join("  ");
+  const lag = `lag ${duration(lag_us.p99)}`;
+  return [...progress(account), ...words, lag, ...(udp ? [renderDatagrams(udp)] : [])].join("  ");
+}
+
+/** `udp captured 1,200  sent 1,200  answered 1,199  lost 0  lag 0.3 ms`. */
+function renderDatagrams({ datagrams, dropped, lag_us }: DatagramAccount): string {
+  const counts: [string, number][] = [
+    ["udp captured", datagrams.captured],
+    ["sent", datagrams.sent],
+    ["answered", datagrams.answered],
+    ["lost", datagrams.dropped - dropped.limit],
+  ];
+  const words = counts.map(([name, count]) => `${name} ${count.toLocaleString("en-US")}`);
+  return [...words, `lag ${duration(lag_us.p99)}`].join("  ");
 }
 
 /** `42 % of 1 file  3 m left`, as far as it can be told. */

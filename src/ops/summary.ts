@@ -1,9 +1,11 @@
 /** The account of a run: the JSON object of design section 8, and what a person wants to know of it. */
 import type { TraceCounter } from "../capture/trace/counters.ts";
 import { DROP_REASONS, type DropReason } from "../engine/counters.ts";
+import type { DatagramShared } from "../worker/datagram-shared.ts";
 import { percentile } from "../worker/histogram.ts";
 import { type Counter, INDEX } from "../worker/shared.ts";
 import { countersOf, lagOf, latencyOf, totalOf, type WorkerView } from "../worker/totals.ts";
+import { accountOfDatagrams, datagramLosses, datagramRows } from "./datagrams.ts";
 import { mysqlRows, takeMysql } from "./mysql.ts";
 import { renderWorkers, turnsOf, workerAccount } from "./worker-account.ts";
 
@@ -58,6 +60,7 @@ export function takeAccount(
   use: ProcessUse,
   copies: number,
   { mode, intercepts }: ReturnPath = { mode: "direct", intercepts: [] },
+  datagrams: readonly DatagramShared[] = [],
 ) {
   const each = workers.map(countersOf);
   const counters = totalOf(each);
@@ -125,6 +128,7 @@ export function takeAccount(
       p99: percentile(lag, 0.99),
       max: Math.round(count("lagMax")),
     },
+    ...(datagrams.length > 0 ? { udp: accountOfDatagrams(datagrams) } : {}),
     ...(count("protocolFailures") > 0 ? { protocol_failures: count("protocolFailures") } : {}),
     ...(count("mysql.sessions") > 0 ? { mysql: takeMysql(count, latencyOf(workers)) } : {}),
     memory_bytes: count("memory"),
@@ -198,7 +202,7 @@ export function percent(part: number, whole: number): string {
   return part < whole && share > 99.99 ? "more than 99.99 %" : `${Number(share.toFixed(2))} %`;
 }
 
-interface Loss {
+export interface Loss {
   count: number;
   what: string;
   advice: string;
@@ -206,7 +210,7 @@ interface Loss {
 
 /** Every kind of loss there was. */
 function lossesOf(account: Account): Loss[] {
-  const { capture, dropped, sent } = account;
+  const { capture, dropped, sent, udp } = account;
   const losses = [
     {
       count: capture.lost,
@@ -243,6 +247,7 @@ function lossesOf(account: Account): Loss[] {
       what: `requests: ${DROP_REASONS[reason]}`,
       advice: ADVICE[reason],
     })),
+    ...datagramLosses(udp),
     {
       count: account.protocol_failures ?? 0,
       what: "sessions in which the protocol module failed",
@@ -300,6 +305,9 @@ function renderTrace(trace: NonNullable<Account["trace"]>): string {
   return [`${number(packets)} packets in ${bytes(trace.bytes)}`, ...parts].join(", ");
 }
 
+/** Rows about TCP alone. */
+const OF_SESSIONS = new Set(["requests", "lost", "sessions", "packets", "lag"]);
+
 /** The account for a person: a few aligned lines, then every kind of loss and what to do about it. */
 export function renderSummary(account: Account): string {
   const { seconds, capture, sessions, turns, sent, lag_us, cpu } = account;
@@ -335,14 +343,18 @@ export function renderSummary(account: Account): string {
       account.intercepts &&
         `by ${account.intercepts.map(({ address, mode }) => `${address} (${mode ?? "never connected"})`).join(", ")}; ${account.intercepts_lost === 0 ? "never lost" : `lost ${account.intercepts_lost} times`}`,
     ],
+    ...(account.udp ? datagramRows(account.udp) : []),
     ...(account.mysql ? mysqlRows(account.mysql, number, duration) : []),
     ["lag", `p50 ${duration(lag_us.p50)}, p99 ${duration(lag_us.p99)}, max ${duration(lag_us.max)}`],
     ["cost", `${cpu.user.toFixed(1)} s user, ${cpu.system.toFixed(1)} s system${per}, ${account.rss_mb} MB`],
   ];
+  // Of a protocol that nothing was captured of there is nothing to say.
+  const isShown = !account.udp || turns.captured > 0;
   const lines = [
     `copied for ${seconds} s, ${capture.source === "trace" ? "from recorded traffic" : `captured by ${capture.source}`}`,
   ];
-  for (const [name, text] of rows) if (text) lines.push(`  ${name.padEnd(8)}  ${text}`);
+  for (const [name, text] of rows)
+    if (text && (isShown || !OF_SESSIONS.has(name))) lines.push(`  ${name.padEnd(8)}  ${text}`);
   const losses = lossesOf(account);
   if (losses.length > 0) lines.push("what was not copied:");
   for (const { count, what, advice } of losses) lines.push(`  ${number(count)} ${what}`, `    ${advice}`);

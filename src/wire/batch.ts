@@ -7,7 +7,7 @@ export const MAX_PACKET = 65535;
 /**
  * Packets on their way out through one egress: the engine writes IP packets into it, an injector sends it.
  *
- * Each row is a whole IP packet with a finished IP header. The TCP checksum field holds the folded,
+ * Each row is a whole IP packet with a finished IP header. One of UDP is finished. The TCP checksum field holds the folded,
  * uncomplemented pseudo-header sum (Linux's CHECKSUM_PARTIAL): the injector, the kernel or the NIC finishes
  * it. A row with `segmentSize` > 0 has more payload than fits the MTU and is to be cut into TCP segments of
  * that many payload bytes. The memory never moves, so that an injector may keep its address.

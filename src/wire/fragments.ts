@@ -93,7 +93,9 @@ export class Fragments {
     const from = header.fragmentOffset;
     const size = header.ip + header.length - header.transport;
     const headerBytes = (header.fragmentHeader || header.transport) - header.ip;
-    if (size <= 0 || headerBytes > HEADER_SPACE || headerBytes + from + size > MAX_DATAGRAM) return false;
+    // The length field of IPv6 does not count the header itself.
+    const counted = header.family === 4 ? headerBytes : headerBytes - 40;
+    if (size <= 0 || headerBytes > HEADER_SPACE || counted + from + size > MAX_DATAGRAM) return false;
     // Only the last one may have any length (RFC 791, RFC 8200).
     if (header.moreFragments && size % 8 !== 0) return false;
 

@@ -3,8 +3,8 @@
  * (draft-foschiano-erspan-03) and VXLAN (RFC 7348).
  */
 import { byEtherType, ethernet } from "./link.ts";
+import { IPPROTO_UDP } from "./udp.ts";
 
-export const IPPROTO_UDP = 17;
 export const IPPROTO_GRE = 47;
 
 const VXLAN_PORT = 4789;

@@ -2,6 +2,7 @@
  * What the main thread tells the data plane at start. Plain data: it crosses a postMessage. Addresses are raw
  * bytes in network order (4 or 16 of them), ports host numbers, times us, sizes bytes.
  */
+import type { KernelService } from "../capture/services.ts";
 import type { ResponseSocketConfig } from "../capture/socket/response-source.ts";
 import type { SourceConfig } from "../capture/source.ts";
 
@@ -31,6 +32,8 @@ export interface PathConfig {
   local: Uint8Array | null;
   target: Uint8Array;
   targetPort: number;
+  /** Absent: TCP. */
+  transport?: "udp";
   /** Index into `egresses`. */
   egress: number;
 }
@@ -83,6 +86,8 @@ export interface TargetConfig {
 export interface ServiceConfig {
   /** As the user wrote it, for messages. */
   label: string;
+  /** Absent: TCP. */
+  transport?: "udp";
   routes: TargetConfig[][];
   /** The protocol module of its sessions; null: none. */
   protocol: ProtocolName | null;
@@ -108,6 +113,18 @@ export interface MysqlConfig {
   readOnly: boolean;
   skipDdl: boolean;
   accounts: boolean;
+}
+
+/** What only the copying of datagrams needs. */
+export interface DatagramsConfig {
+  /** The UDP services, as the capture knows them: for datagrams in fragments. */
+  services: KernelService[];
+  /** A datagram without an answer for this long counts as unanswered; a flow without any is forgotten. */
+  timeout: number;
+  idleTimeout: number;
+  noFragment: boolean;
+  /** What is counted: see src/worker/datagram-shared.ts. */
+  shared: SharedArrayBuffer;
 }
 
 /** Which of how many workers this is, and where it runs. */
@@ -142,6 +159,8 @@ export interface DataPlaneConfig {
   trace: TraceConfig | null;
   /** Most connections at a time, the others wait; 0: no limit. */
   users: number;
+  /** Null: no service is of UDP. */
+  datagrams: DatagramsConfig | null;
   paths: PathConfig[];
   egresses: EgressConfig[];
   /** Null: answers come to this host's own address. */

@@ -14,6 +14,8 @@ export interface InterceptPlaneConfig {
   /** Descriptors of the maps `cookies` and `learned`, mode target only; -1: none. */
   cookiesMap: number;
   learnedMap: number;
+  /** As `learnedMap`, of UDP. */
+  datagramFlowsMap: number;
   /** Descriptor and number of the netfilter queue; mode nfqueue only. */
   queue: { fd: number; number: number } | null;
   /** Sockets that listen for copies. */

@@ -35,7 +35,7 @@ export class Desk implements Host {
     private readonly copies: Copies<Connection>,
     private readonly router: Router<Connection>,
     /** Mode target. */
-    private readonly kernel: { cookies: Cookies; learned: Learned } | null,
+    private readonly kernel: { cookies: Cookies; learned: Learned; datagrams: Learned } | null,
     private readonly questions: Questions,
     private readonly say: (event: InterceptEvent) => void,
   ) {
@@ -54,7 +54,9 @@ export class Desk implements Host {
   handlersFor(connection: Connection): PeerHandlers {
     return {
       admit: (copy) => this.#admit(connection, copy),
-      onRegister: (flows, at, count) => this.#register(connection, flows, at, count),
+      onRegister: (flows, at, count) => this.#register(connection, this.kernel?.learned, flows, at, count),
+      onRegisterDatagrams: (flows, at, count) =>
+        this.#register(connection, this.kernel?.datagrams, flows, at, count),
       onRanges: (ranges) => this.#addRanges(connection, ranges),
       onAsk: (question) => this.#answer(connection, question),
       onClosed: (code, text) => this.#onClosed(connection, code, text),
@@ -140,10 +142,16 @@ export class Desk implements Host {
     return null;
   }
 
-  #register({ slot }: Connection, flows: Uint8Array, at: number, count: number): void {
+  #register(
+    { slot }: Connection,
+    kernel: Learned | undefined,
+    flows: Uint8Array,
+    at: number,
+    count: number,
+  ): void {
     this.registered += count;
     const to = at + count * FLOW_BYTES;
-    if (this.kernel) this.kernel.learned.add(flows, this.#valueOf(slot), at, to);
+    if (kernel) kernel.add(flows, kernel === this.kernel?.learned ? this.#valueOf(slot) : slot, at, to);
     else this.router.register(slot, flows, at, to);
   }
 

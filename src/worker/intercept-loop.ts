@@ -64,7 +64,11 @@ export function runInterceptLoop(
   );
   const kernel =
     mode === "target"
-      ? { cookies: new Cookies(config.cookiesMap), learned: new Learned(config.learnedMap) }
+      ? {
+          cookies: new Cookies(config.cookiesMap),
+          learned: new Learned(config.learnedMap),
+          datagrams: new Learned(config.datagramFlowsMap),
+        }
       : null;
   const questions = new Questions(config, (key) =>
     kernel ? kernel.learned.has(key.bytes) : router.flows.find(key.words) >= 0,

@@ -6,6 +6,7 @@ import { isRefusal } from "../channel/close.ts";
 import { FLOW_BYTES } from "../channel/contract.ts";
 import type { Facts, Welcome } from "../channel/messages.ts";
 import type { Engine } from "../engine/engine.ts";
+import type { EachFlow } from "../engine/hold.ts";
 import { monotonicMicroseconds } from "../native/libc.ts";
 import type { Packet } from "../wire/packet.ts";
 import type { ChannelConfig, PathConfig } from "./config.ts";
@@ -50,6 +51,8 @@ interface Intercept {
   leaks: boolean;
   /** Whether it is about to read which flows there are: nothing is sent until then. */
   isReading: boolean;
+  /** Whether flows were registered that it must know before anything is sent in them. */
+  isUnsettled: boolean;
 }
 
 export class Intercepts {
@@ -64,8 +67,8 @@ export class Intercepts {
   private readonly facts = new Map<number, (facts: Facts) => void>();
   private nextQuestion = 1;
   private registersAll = false;
-  /** Whether flows were registered that an intercept must know before their SYNs go. */
-  private isUnsettled = false;
+  /** Flows of UDP, for an intercept that is to be told of all anew. */
+  forEachDatagramFlow: (path: number, each: EachFlow) => void = () => {};
   private sink: (packet: Packet) => void = () => {};
   private taken = 0;
 
@@ -92,6 +95,7 @@ export class Intercepts {
       registers: false,
       leaks: false,
       isReading: false,
+      isUnsettled: false,
     }));
     for (const [index, intercept] of this.intercepts.entries()) {
       for (let i = 0; i < config.connections; i++) intercept.links.push(this.makeLink(index, intercept));
@@ -135,9 +139,8 @@ export class Intercepts {
    */
   settle(sink: (packet: Packet) => void): boolean {
     this.flush();
-    if (!this.isUnsettled) return true;
-    this.isUnsettled = false;
-    const leaking = this.intercepts.filter(({ leaks }) => leaks);
+    const leaking = this.intercepts.filter(({ isUnsettled }) => isUnsettled);
+    if (leaking.length === 0) return true;
     const links = leaking.flatMap((intercept) => intercept.links.filter(({ isOpen }) => isOpen));
     for (const link of links) link.sync();
     this.flush();
@@ -148,7 +151,9 @@ export class Intercepts {
       this.run(sink, now);
     }
     // Of one whose connection is lost by now nobody knows what it has read.
-    return links.every(({ isSynced, isOpen }) => isSynced && isOpen);
+    const isSettled = links.every(({ isSynced, isOpen }) => isSynced && isOpen);
+    if (isSettled) for (const intercept of leaking) intercept.isUnsettled = false;
+    return isSettled;
   }
 
   /** us until `run` has something to do without being woken, at most `limit`. */
@@ -168,10 +173,13 @@ export class Intercepts {
 
   /** Tells those intercepts of a flow that do not see its SYN. As EngineConfig.openFlow. */
   openFlow(path: number, port: number, words: Int32Array, at: number): void {
+    const isDatagram = this.isDatagram(path);
     for (const intercept of this.intercepts) {
-      if (intercept.registers && intercept.covers[path] && (intercept.leaks || !this.isInRange(path))) {
+      if (!intercept.covers[path]) continue;
+      const isTold = intercept.registers && (intercept.leaks || !this.isInRange(path));
+      if (isDatagram || isTold) {
         this.register(intercept, path, port, words, at);
-        if (intercept.leaks) this.isUnsettled = true;
+        if (isDatagram || intercept.leaks) intercept.isUnsettled = true;
       }
     }
   }
@@ -241,7 +249,10 @@ export class Intercepts {
   private welcome(intercept: Intercept, welcome: Welcome, link: Link): void {
     const isAgain = intercept.state.welcome !== null;
     intercept.state.welcome = welcome;
-    intercept.covers = this.paths.map((path) => covers(welcome, path));
+    // UDP needs an intercept that sees it, and tells the flows of others apart: the others would let it pass.
+    intercept.covers = this.paths.map(
+      (path, index) => covers(welcome, path) && (welcome.mode === "target" || !this.isDatagram(index)),
+    );
     intercept.state.covers = this.paths.flatMap((_, path) => (intercept.covers[path] ? [path] : []));
     const learns = welcome.cookie !== null && !this.registersAll;
     intercept.registers = !learns;
@@ -254,14 +265,20 @@ export class Intercepts {
     if (!isAgain) return;
     let flows = 0;
     for (const path of intercept.state.covers) {
-      this.engine.forEachFlow(path, (port, words, at) => {
+      const each: EachFlow = (port, words, at) => {
         this.register(intercept, path, port, words, at);
         flows++;
-      });
+      };
+      if (this.isDatagram(path)) this.forEachDatagramFlow(path, each);
+      else this.engine.forEachFlow(path, each);
     }
     if (flows === 0) return;
     for (const one of intercept.links) one.sync();
     intercept.isReading = true;
+  }
+
+  private isDatagram(path: number): boolean {
+    return this.paths[path]!.transport === "udp";
   }
 
   /** Whether an intercept that catches everything is told of the addresses of a path instead of each flow. */
@@ -281,7 +298,9 @@ export class Intercepts {
     flowView.setUint16(34, targetPort);
     for (let i = 0; i < intercept.links.length; i++) {
       const link = intercept.links[(port + i) % intercept.links.length]!;
-      if (link.isOpen && link.client.register(flow, 0)) return;
+      if (!link.isOpen) continue;
+      const { client } = link;
+      if (this.isDatagram(path) ? client.registerDatagrams(flow, 0) : client.register(flow, 0)) return;
     }
   }
 

@@ -20,6 +20,7 @@ import { COOKIE_BYTES } from "../wire/tcp.ts";
 import { Chores } from "./chores.ts";
 import type { ChannelConfig, DataPlaneConfig } from "./config.ts";
 import { CpuLimit } from "./cpu-limit.ts";
+import { Datagrams } from "./datagrams.ts";
 import { record } from "./histogram.ts";
 import { type InterceptState, Intercepts } from "./intercepts.ts";
 import { createModules, describe } from "./modules.ts";
@@ -83,12 +84,24 @@ function run(config: DataPlaneConfig, wake: number, handlers: LoopHandlers, clos
   };
   const engine = createEngine(config, counters, openFlow, batches, now, shared, handlers);
   const intercepts = config.channel && createIntercepts(config, config.channel, engine, handlers, now);
+  const datagrams =
+    config.datagrams &&
+    new Datagrams(config, config.datagrams, {
+      control,
+      openFlow,
+      allow: (at) => engine.allowRequest(at),
+      isHeld: (path) => intercepts !== null && !intercepts.isOpen(path),
+      settle: () => intercepts?.settle(onResponse) ?? true,
+    });
+  if (intercepts && datagrams)
+    intercepts.forEachDatagramFlow = (path, each) => datagrams.replay.forEachFlow(path, each);
   const player =
-    config.trace && new Player(config.trace, config.memory, config.turnTimeout, engine, counters);
+    config.trace && new Player(config.trace, config.memory, config.turnTimeout, engine, counters, datagrams);
   const preflight = new Preflight(config, engine, intercepts, now);
   closers.push(() => requests?.close());
   closers.push(() => intercepts?.close("it ended"));
   for (const injector of injectors) closers.push(() => injector.close());
+  closers.push(() => datagrams?.close());
   const pause = new Pause(control, [
     ...(requests?.descriptors ?? []),
     ...responses.descriptors,
@@ -105,11 +118,13 @@ function run(config: DataPlaneConfig, wake: number, handlers: LoopHandlers, clos
       engine.production(packet, now);
       return;
     }
+    if (datagrams?.takeRequest(packet, now)) return;
     counters[INDEX.requests]!++;
     counters[INDEX.requestBytes]! += packet.length;
     engine.request(packet, now);
   };
   const onResponse = (packet: Packet): void => {
+    if (datagrams?.takeResponse(packet, now)) return;
     // Without a TCP header it is an ICMP message: see bpf/record.h.
     if (packet.tcp === packet.ip) engine.tooBig(packet, now);
     else engine.response(packet, now);
@@ -148,6 +163,7 @@ function run(config: DataPlaneConfig, wake: number, handlers: LoopHandlers, clos
     engine.advance(now);
     while (!engine.dispatch(now)) send();
     send();
+    datagrams?.advance(now);
     chores.adaptMtu(now);
 
     if (!isReady && preflight.run(now)) {
@@ -164,13 +180,15 @@ function run(config: DataPlaneConfig, wake: number, handlers: LoopHandlers, clos
     if (isReady && player?.isDone(now)) break;
     const command = Atomics.load(shared.command, 0);
     if (command === DRAIN && drainUntil === 0) drainUntil = now + shared.command[1]! * 1000;
-    if (command === STOP || (drainUntil > 0 && isDrained(records, engine, now, drainUntil))) break;
+    const isQuiet = datagrams?.isQuiet(now) ?? true;
+    if (command === STOP || (drainUntil > 0 && isDrained(records, isQuiet, engine, now, drainUntil))) break;
     if (cpuLimit) rest(cpuLimit);
     if (records >= ROUND) continue;
     const longest = Math.min(
       chores.wait(now),
       drainUntil > 0 ? DRAIN_LOOK : LONGEST_WAIT,
       preflight.wait(now),
+      datagrams?.wait(now, LONGEST_WAIT) ?? LONGEST_WAIT,
     );
     const other = intercepts?.wait(now, longest) ?? longest;
     const limit = player && isReady ? player.wait(now, other) : other;
@@ -256,8 +274,8 @@ function createEngine(
   );
 }
 
-function isDrained(records: number, engine: Engine, now: number, until: number): boolean {
-  return now >= until || (records === 0 && engine.pending === 0);
+function isDrained(records: number, isQuiet: boolean, engine: Engine, now: number, until: number): boolean {
+  return now >= until || (records === 0 && isQuiet && engine.pending === 0);
 }
 
 /** Hands every batch to its injector and counts; the lag of a row ends when the kernel has it. */

@@ -1,5 +1,6 @@
 /** From the ends of a response to the path that it came back on, for responses that an intercept caught. */
 import type { Packet } from "../wire/packet.ts";
+import { UDP_HEADER } from "../wire/udp.ts";
 import type { PathConfig } from "./config.ts";
 
 const NONE = -1;
@@ -8,6 +9,8 @@ export class PathIndex {
   /** Paths by hash, linked by `next`. */
   private readonly heads: Int32Array;
   private readonly next: Int32Array;
+  /** Of the packet that is looked up. */
+  private transport: "udp" | undefined;
 
   constructor(private readonly paths: readonly PathConfig[]) {
     this.heads = new Int32Array(2 ** Math.ceil(Math.log2(paths.length + 1))).fill(NONE);
@@ -21,6 +24,7 @@ export class PathIndex {
 
   /** The index of the path, or -1 if none leads to the sender of this response. */
   find(packet: Packet): number {
+    this.transport = packet.payload - packet.tcp === UDP_HEADER ? "udp" : undefined;
     const path = this.search(packet, true);
     return path === NONE ? this.search(packet, false) : path;
   }
@@ -35,7 +39,8 @@ export class PathIndex {
     if (own) code = mix(code, bytes, source + length, length);
     let path = this.heads[code & (this.heads.length - 1)]!;
     for (; path !== NONE; path = this.next[path]!) {
-      const { target, targetPort, local } = this.paths[path]!;
+      const { target, targetPort, local, transport } = this.paths[path]!;
+      if (transport !== this.transport) continue;
       if (targetPort !== port || (local !== null) !== own || !equals(target, bytes, source, length)) continue;
       if (local === null || equals(local, bytes, source + length, length)) return path;
     }

@@ -7,10 +7,13 @@ import type { Engine } from "../engine/engine.ts";
 import { address, libc } from "../native/libc.ts";
 import { Packet } from "../wire/packet.ts";
 import type { TraceConfig } from "./config.ts";
+import type { Datagrams } from "./datagrams.ts";
 import { INDEX } from "./shared.ts";
 
 /** Requests that may wait for the targets before reading goes on only as they are sent. */
 const MOST_PENDING = 4096;
+/** Datagrams that may wait for answers before the same, as fast as the targets answer. */
+const MOST_OWED = 64;
 /** Bytes of theirs, and share of the memory bound, that may be used before the same: a file is not in a hurry. */
 const MOST_BYTES = 16e6;
 const MEMORY_SHARE = 0.5;
@@ -46,6 +49,7 @@ export class Player {
     private readonly turnTimeout: number,
     private readonly engine: Engine,
     private readonly counters: Float64Array,
+    private readonly datagrams: Datagrams | null = null,
   ) {
     this.ring = new TraceRing(config.memory);
   }
@@ -98,8 +102,10 @@ export class Player {
     const quiet = now - this.progressAt;
     this.nextAt = now + PROGRESS_LOOK;
     if (this.engine.pending > 0 || this.engine.segmentsHeld > 0) return false;
-    if (counters[INDEX.turnsAnswered]! < counters[INDEX.turnsSent]!) return quiet >= this.turnTimeout;
-    return counters[INDEX.active] === 0 || quiet >= LAST_LOOK;
+    const isOwed =
+      (this.datagrams?.owed ?? 0) > 0 || counters[INDEX.turnsAnswered]! < counters[INDEX.turnsSent]!;
+    if (isOwed) return quiet >= this.turnTimeout;
+    return (counters[INDEX.active] === 0 && !this.datagrams?.unsettled) || quiet >= LAST_LOOK;
   }
 
   /** When the next record is to be played, us; Infinity while there is none. */
@@ -119,7 +125,10 @@ export class Player {
 
   private beginLoop(loop: number, time: number, now: number): void {
     if (this.loop < 0) this.beganAt = now;
-    else this.engine.endClients(now);
+    else {
+      this.engine.endClients(now);
+      this.datagrams?.endClients();
+    }
     this.loop = loop;
     this.origin = time;
     this.last = time;
@@ -129,12 +138,15 @@ export class Player {
   /** How many requests may be taken now. */
   private mayTake(now: number, limit: number): number {
     const { counters, config } = this;
+    const owed = config.speed === Number.POSITIVE_INFINITY ? (this.datagrams?.owed ?? 0) : 0;
     const mostBytes = Math.min(MOST_BYTES, this.memory * MEMORY_SHARE);
-    const isFull = this.engine.pending > MOST_PENDING || counters[INDEX.memory]! > mostBytes;
+    const isFull =
+      this.engine.pending > MOST_PENDING || owed > MOST_OWED || counters[INDEX.memory]! > mostBytes;
     if (isFull) return now - this.progressAt > STALL ? STALL_READS : 0;
     if (config.rate === 0) return limit;
     const allowed = (config.rate * (now - this.beganAt)) / 1e6 + 1;
-    return this.loop < 0 || counters[INDEX.turnsCaptured]! < allowed ? limit : 0;
+    const begun = counters[INDEX.turnsCaptured]! + (this.datagrams?.captured ?? 0);
+    return this.loop < 0 || begun < allowed ? limit : 0;
   }
 
   private lookForProgress(now: number): void {
@@ -143,7 +155,8 @@ export class Player {
       counters[INDEX.turnsSent]! +
       counters[INDEX.turnsAnswered]! +
       counters[INDEX.turnsDropped]! +
-      counters[INDEX.responsePackets]!;
+      counters[INDEX.responsePackets]! +
+      (this.datagrams?.progress ?? 0);
     if (progress === this.progress) return;
     this.progress = progress;
     this.progressAt = now;

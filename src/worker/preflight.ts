@@ -65,7 +65,7 @@ export class Preflight {
       else if (now >= this.deadline || this.isRefused()) this.phase = "done";
     }
     if (this.phase === "probe") {
-      if (this.engine.probeResults.every((result) => result !== "silent")) this.phase = "done";
+      if (this.silent().length === 0) this.phase = "done";
       else if (now >= this.deadline) this.ask(now);
     }
     if (
@@ -84,11 +84,10 @@ export class Preflight {
   }
 
   get findings(): Findings {
-    const { probeResults } = this.engine;
     return {
       probes: this.config.paths.map((_, path) => ({
         path,
-        result: this.intercepts?.isOpen(path) === false ? heldOr(probeResults[path]!) : probeResults[path]!,
+        result: this.foundOf(path),
         facts: this.facts[path]!.map((facts) => (this.unseen[path] ? { ...facts, known: false } : facts)),
       })),
       intercepts: this.intercepts?.states ?? [],
@@ -102,9 +101,17 @@ export class Preflight {
   }
 
   private silent(): number[] {
-    return this.config.paths.flatMap((_, path) =>
-      this.engine.probeResults[path] === "silent" ? [path] : [],
-    );
+    return this.config.paths.flatMap((_, path) => (this.resultOf(path) === "silent" ? [path] : []));
+  }
+
+  private foundOf(path: number): ProbeResult["result"] {
+    if (this.intercepts?.isOpen(path) !== false) return this.resultOf(path);
+    return this.config.paths[path]!.transport === "udp" ? "held" : heldOr(this.resultOf(path));
+  }
+
+  /** A UDP service need not answer what it does not know: it is not tried. */
+  private resultOf(path: number): "answered" | "refused" | "silent" {
+    return this.config.paths[path]!.transport === "udp" ? "answered" : this.engine.probeResults[path]!;
   }
 
   private source(path: number): Uint8Array | null {

@@ -5,11 +5,14 @@ import { shareWords } from "../engine/share.ts";
 import { Failure } from "../native/failure.ts";
 import { monotonicMicroseconds } from "../native/libc.ts";
 import { workerOfPort } from "../wire/shard.ts";
-import type { DataPlaneConfig } from "./config.ts";
+import type { DatagramsConfig, DataPlaneConfig } from "./config.ts";
+import { createDatagramShared } from "./datagram-shared.ts";
 import { createShared } from "./shared.ts";
 
 /** What all workers are told; rings and memory are those of all together. */
-export type WholeConfig = Omit<DataPlaneConfig, "worker" | "shared">;
+export type WholeConfig = Omit<DataPlaneConfig, "worker" | "shared" | "datagrams"> & {
+  datagrams: Omit<DatagramsConfig, "shared"> | null;
+};
 
 /** Whether each of so many workers has a port of its own in these ranges, [first, last] each. */
 export function haveOwnPorts(ports: readonly (readonly [number, number])[], workers: number): boolean {
@@ -50,6 +53,7 @@ export function shareOut(
     worker: { index, count, cpu, cpuLimit, words, since },
     source: sourceOf(whole.source, index, count),
     responseRings: ofWorker(whole.responseRings, index, count),
+    datagrams: whole.datagrams && { ...whole.datagrams, shared: createDatagramShared() },
     memory: Math.floor(whole.memory / count),
     shared: createShared(),
   }));

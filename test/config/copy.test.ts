@@ -33,6 +33,9 @@ test("what is not given has its default", () => {
     mtu: null,
     timeout: 600,
     keepalive: 720,
+    datagramTimeout: 5,
+    datagramKeepalive: 120,
+    noFragment: false,
     maxSessions: 262144,
     scheduling: { workers: null, cpus: [], nice: null, cpuLimit: 0 },
     ports: null,
@@ -76,7 +79,7 @@ test("what is given is taken", () => {
   const more =
     "--ports 20000-29999 --drain 0.5 --json --stats-interval 0.1 -l /x --dry-run --force --capture clsact --mark 7 -F tcp -B 8 -S 1500 --direction out --inject raw -o eth1";
   const pace =
-    "-k 300 -f 3/8 -r 12.5 -g 1.5 --limit 500/s -n 3 --jitter 0.5 -O --pace fast --turn-timeout 0.25 -R 30 --proxy-protocol v2";
+    "--no-fragment -k 300 -f 3/8 -r 12.5 -g 1.5 --limit 500/s -n 3 --jitter 0.5 -O --pace fast --turn-timeout 0.25 -R 30 --proxy-protocol v2";
   const intercepts =
     "-s 10.0.0.2,[2001:db8::2]:99 -s catcher -p 1234 -C 3 --key-file /k --probe-from 10.1.0.9,2001:db8::9 --compat -L";
   const trace = "-a 2.5 -I 100 -T 3 --start 5 --end 2026-01-31T22:00:00+01:00 --rate 2000/s --users 7";
@@ -114,6 +117,9 @@ test("what is given is taken", () => {
     mtu: 1400,
     timeout: 120,
     keepalive: 300,
+    datagramTimeout: 120,
+    datagramKeepalive: 300,
+    noFragment: true,
     maxSessions: 1000,
     scheduling: { workers: 3, cpus: [5, 2, 3], nice: "idle", cpuLimit: 1.5 },
     ports: [20000, 29999],
@@ -154,7 +160,7 @@ test("what is given is taken", () => {
 test.each([
   ["-W", { noWait: true }],
   ["-W --pace client -R 30", { noWait: true, rtt: 30 }],
-  ["-t 60", { timeout: 60, keepalive: 180 }],
+  ["-t 60", { timeout: 60, keepalive: 180, datagramTimeout: 60 }],
   ["-r 100", { sample: 1 }],
   ["-r 0.01", { sample: 0.0001 }],
   ["-g 100", { sample: 1, ramp: 100e6 }],

@@ -5,7 +5,7 @@ import { until } from "./until.ts";
 
 export const MEMCACHED_PORT = 11211;
 
-export async function startMemcached(lab: Lab, namespace: string): Promise<void> {
+export async function startMemcached(lab: Lab, namespace: string, options: string[] = []): Promise<void> {
   const process = lab.start(namespace, [
     "memcached",
     "-u",
@@ -14,6 +14,7 @@ export async function startMemcached(lab: Lab, namespace: string): Promise<void>
     "0.0.0.0",
     "-p",
     `${MEMCACHED_PORT}`,
+    ...options,
   ]);
   await until("memcached listens", () => {
     if (process.ended()) throw new Error(`memcached ended:\n${process.errors.join("\n")}`);

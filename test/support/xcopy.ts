@@ -101,6 +101,21 @@ export function faultsOf(reports: Account[]): string[] {
   });
 }
 
+/** As `faultsOf`, for UDP. */
+export function datagramFaultsOf(reports: Account[]): string[] {
+  return reports.flatMap(({ udp }) => {
+    if (!udp) return ["there is no account of UDP"];
+    const { captured, sent, answered, unanswered, waiting, dropped } = udp.datagrams;
+    const reasons = Object.values(udp.dropped).reduce((sum, count) => sum + count, 0);
+    const isWrong =
+      captured !== sent + dropped ||
+      reasons !== dropped ||
+      sent !== answered + unanswered + waiting ||
+      Math.min(captured, sent, answered, unanswered, waiting, dropped) < 0;
+    return isWrong ? [`the account does not add up: ${JSON.stringify(udp)}`] : [];
+  });
+}
+
 /** Runs xcopy with any arguments to its end, on the online host; `prefix` is a command that runs it. */
 export async function runXcopy(
   lab: Lab,

@@ -6,7 +6,8 @@ import { Fragments } from "../../wire/fragments.ts";
 import { IPPROTO_TCP } from "../../wire/ip.ts";
 import { IP_CUT, IP_OK, IpHeader, parseIp } from "../../wire/ip-header.ts";
 import { LINK_LINUX_SLL2, networkLayer } from "../../wire/link.ts";
-import { IPPROTO_GRE, IPPROTO_UDP, innerIp } from "../../wire/tunnel.ts";
+import { IPPROTO_GRE, innerIp } from "../../wire/tunnel.ts";
+import { IPPROTO_UDP } from "../../wire/udp.ts";
 import type { Services } from "../services.ts";
 import type { Frame } from "./frame.ts";
 
@@ -33,10 +34,11 @@ export class Dissector {
   payload = 0;
   readonly fragments = new Fragments();
 
-  /** `protocol`: of the IP header, IPPROTO_TCP or IPPROTO_UDP. */
+  /** `protocol`: of the IP header, IPPROTO_TCP or IPPROTO_UDP; `datagrams`: services of UDP beside those. */
   constructor(
     private readonly services: Services,
     private readonly protocol: number,
+    private readonly datagrams: Services | null = null,
   ) {}
 
   /** The index of the service that the frame is a request of, or one of the negative reasons above. */
@@ -62,8 +64,9 @@ export class Dissector {
       if (result !== IP_OK) return result === IP_CUT ? HEADERS_CUT : MALFORMED;
       end = header.end;
       wireEnd = header.ip + header.length;
-      if (header.protocol === this.protocol) {
-        const index = this.#readTransport();
+      const services = this.#servicesOf(header.protocol);
+      if (services) {
+        const index = this.#readTransport(services);
         if (index !== NOT_WANTED) return index;
       }
       ip = innerIp(this.view, header.protocol, header.transport, end);
@@ -82,14 +85,19 @@ export class Dissector {
     return protocol === this.protocol || protocol === IPPROTO_GRE || protocol === IPPROTO_UDP;
   }
 
-  #readTransport(): number {
+  #servicesOf(protocol: number): Services | null {
+    if (protocol === this.protocol) return this.services;
+    return protocol === IPPROTO_UDP ? this.datagrams : null;
+  }
+
+  #readTransport(services: Services): number {
     const { view, header } = this;
     const { transport, end } = header;
     if (transport + 4 > end) return HEADERS_CUT;
-    const index = this.services.find(view, header, view.getUint16(transport + 2));
+    const index = services.find(view, header, view.getUint16(transport + 2));
     if (index < 0) return NOT_WANTED;
     let size = UDP_HEADER;
-    if (this.protocol === IPPROTO_TCP) {
+    if (header.protocol === IPPROTO_TCP) {
       if (transport + TCP_HEADER > end) return this.#tooShort(TCP_HEADER);
       size = (view.getUint8(transport + 12) >> 4) * 4;
       if (size < TCP_HEADER) return MALFORMED;

@@ -4,7 +4,7 @@ import { IPPROTO_TCP } from "../../wire/ip.ts";
 import { isKnownLink } from "../../wire/link.ts";
 import { Packet } from "../../wire/packet.ts";
 import { DUPLICATE, flowHash, History, PURE_ACK } from "../history.ts";
-import { Services } from "../services.ts";
+import { type KernelService, Services } from "../services.ts";
 import { TRACE_INDEX, type TraceCounter } from "./counters.ts";
 import { Dissector, FRAGMENT, HEADERS_CUT, MALFORMED, NOT_IP, NOT_WANTED } from "./dissector.ts";
 import { type Frame, TraceError } from "./frame.ts";
@@ -69,7 +69,12 @@ class Reader {
     const view = viewTraceMemory(memory);
     this.counters = view.counters;
     this.writer = new RingWriter(view, options.wake);
-    this.dissector = new Dissector(new Services(options.services), options.protocol);
+    const isUdp = ({ transport }: KernelService) => transport === "udp";
+    this.dissector = new Dissector(
+      new Services(options.services.filter((service) => !isUdp(service))),
+      options.protocol,
+      new Services(options.services.filter(isUdp)),
+    );
   }
 
   async run(): Promise<void> {
@@ -182,9 +187,11 @@ class Reader {
     packet.index = index;
     const hash = flowHash(packet);
     if (hash < this.options.leftOut) return this.count("unsampled", 1);
-    if (this.options.protocol === IPPROTO_TCP) {
-      const interfaceId = Math.imul(input.number, 0x10001) ^ dissector.interfaceOf(frame);
-      const seen = this.history.look(packet, hash, interfaceId >>> 0);
+    const interfaceId = (Math.imul(input.number, 0x10001) ^ dissector.interfaceOf(frame)) >>> 0;
+    if (header.protocol !== IPPROTO_TCP) {
+      if (this.history.isRepeatedDatagram(packet, hash, interfaceId)) return this.count("duplicates", 1);
+    } else {
+      const seen = this.history.look(packet, hash, interfaceId);
       if (seen === PURE_ACK) return this.count("pureAcks", 1);
       if (seen === DUPLICATE) return this.count("duplicates", 1);
     }

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-3-Clause */
+/* The part of the request program for UDP: copies the datagrams of clients into the rings. */
+#ifndef XCOPY_DATAGRAM_REQUEST_H
+#define XCOPY_DATAGRAM_REQUEST_H
+
+#include <linux/bpf.h>
+#include <linux/if_packet.h>
+
+#include <bpf/bpf_helpers.h>
+
+#include "datagram.h"
+#include "duplicate.h"
+#include "parse.h"
+#include "service.h"
+#include "settings.h"
+#include "state.h"
+#include "whole.h"
+#include "worker.h"
+
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(max_entries, 1);
+    __type(key, struct service);
+    __type(value, __u32);
+} datagram_services SEC(".maps");
+
+static __always_inline __u32 *find_datagram_service(struct service *key, const __u8 *address,
+                                                    int any) {
+    __builtin_memcpy(key->address, address, sizeof(key->address));
+    __u32 *index = bpf_map_lookup_elem(&datagram_services, key);
+    if (index || !any)
+        return index;
+    __builtin_memset(key->address, 0, sizeof(key->address));
+    return bpf_map_lookup_elem(&datagram_services, key);
+}
+
+/* The `index` of the record of a datagram; NO_REQUEST if it is none. */
+static __always_inline __u32 datagram_index(struct __sk_buff *skb, enum datagram kind,
+                                            const struct segment *segment,
+                                            const struct addresses *addresses,
+                                            const struct piece *piece, __u32 now_us) {
+    __u32 type = skb->pkt_type;
+    int is_to_host = requests_leave || type <= PACKET_MULTICAST;
+    if (kind == LATER_FRAGMENT)
+        return recall_fate(addresses, piece, now_us, is_to_host) ? FRAGMENT_INDEX : NO_REQUEST;
+    struct service key = {.port = segment->destination_port, .family = segment->family};
+    __u32 *index = find_datagram_service(&key, addresses->destination, is_to_host);
+    if (kind == FIRST_FRAGMENT) {
+        remember_fate(addresses, piece, index != 0, now_us);
+        return index ? FRAGMENT_INDEX : NO_REQUEST;
+    }
+    if (!index)
+        return NO_REQUEST;
+    int is_unicast = requests_leave || type == PACKET_HOST || type == PACKET_OTHERHOST;
+    return is_unicast ? *index : *index | NOT_UNICAST;
+}
+
+/* A function of its own: the verifier looks at it once, and it costs TCP nothing. */
+static __attribute__((noinline)) int take_datagram(struct __sk_buff *skb) {
+    struct segment segment;
+    struct addresses addresses;
+    struct piece piece;
+    if (is_certainly_no_datagram(skb, DESTINATION_PORT))
+        return PASS;
+    if (own_mark && skb->mark == own_mark) {
+        add(OWN_MARK, 1);
+        return PASS;
+    }
+    enum datagram kind = parse_datagram(skb, &segment, &piece);
+    if (kind == NO_DATAGRAM ||
+        (kind == WHOLE && !datagram_port_matches(segment.destination_port)) ||
+        read_addresses(skb, &segment, &addresses))
+        return PASS;
+    __u64 now_us = bpf_ktime_get_ns() / 1000;
+    __u32 index = datagram_index(skb, kind, &segment, &addresses, &piece, now_us);
+    if (index == NO_REQUEST)
+        return PASS;
+    /* By the address alone: fragments have no port, and a flow has one worker. */
+    __u32 worker = worker_of_client(&addresses, 0);
+    if (!alive(now_us, worker)) {
+        add(is_dead(worker) ? ABANDONED : INERT, 1);
+        return PASS;
+    }
+    __u32 hash = flow_hash(&segment, &addresses);
+    /* Of fragments user space decides, when it has the whole. */
+    if (kind == WHOLE && is_left_out(hash, worker)) {
+        add(UNSAMPLED, 1);
+        return PASS;
+    }
+    if (is_duplicate(&segment, hash, skb->ifindex, now_us)) {
+        add(DUPLICATES, 1);
+        return PASS;
+    }
+    struct record header = whole_record(&segment, index, now_us, skb->ifindex);
+    /* Several datagrams of this size in one packet (UDP_SEGMENT, UDP_GRO: linux/udp.h). */
+    if (kind == WHOLE && skb->gso_size)
+        header.think_us = skb->gso_size;
+    int result = put_whole(skb, &header, &segment, worker);
+    if (result < 0) {
+        add(REQUEST_RING_FULL, 1);
+    } else if (result) {
+        add(UNREADABLE, 1);
+    } else {
+        add(REQUESTS_CAPTURED, 1);
+        add(REQUEST_BYTES, segment.length);
+    }
+    return PASS;
+}
+
+#endif

@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-3-Clause */
+/* From an skb to a UDP datagram, or to a fragment of one. */
+#ifndef XCOPY_DATAGRAM_H
+#define XCOPY_DATAGRAM_H
+
+#include <linux/bpf.h>
+#include <linux/if_ether.h>
+#include <linux/in.h>
+#include <linux/ip.h>
+#include <linux/ipv6.h>
+
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+
+#include "glance.h"
+#include "parse.h"
+
+#define UDP_HEADER 8
+/* Datagrams in fragments that are remembered, and for how long: fragments follow each other
+ * closely. */
+#define FRAGMENTED 4096
+#define FRAGMENTED_WINDOW_US 1000000
+
+/* linux/udp.h has no type that BPF programs can use without a C library. */
+struct udp_header {
+    __be16 source;
+    __be16 destination;
+    __be16 length;
+    __be16 checksum;
+};
+
+enum datagram {
+    NO_DATAGRAM,
+    WHOLE,
+    FIRST_FRAGMENT, /* has the UDP header */
+    LATER_FRAGMENT, /* has not: its ports are 0 */
+};
+
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(max_entries, 1);
+    __type(key, __u32);
+    __type(value, struct ports);
+} datagram_ports SEC(".maps");
+
+/* The datagrams in fragments whose first one has come, by what all fragments have. */
+struct fragmented {
+    struct addresses addresses;
+    __u32 id;
+};
+
+struct fate {
+    __u32 time_us;
+    __u32 is_ours;
+};
+
+struct {
+    __uint(type, BPF_MAP_TYPE_LRU_HASH);
+    __uint(max_entries, FRAGMENTED);
+    __type(key, struct fragmented);
+    __type(value, struct fate);
+} fragmented SEC(".maps");
+
+static __always_inline int datagram_port_matches(__be16 port) {
+    __u32 zero = 0;
+    struct ports *known = bpf_map_lookup_elem(&datagram_ports, &zero);
+    __u32 number = bpf_ntohs(port);
+    return known && known->bits[number >> 3] & 1 << (number & 7);
+}
+
+/* As is_certainly_not_ours. */
+static __always_inline int is_certainly_no_datagram(struct __sk_buff *skb, enum side side) {
+    const __u8 *frame = (const void *)(long)skb->data;
+    const void *end = (const void *)(long)skb->data_end;
+    const __u8 *ip = frame + ETH_HLEN;
+    if ((const void *)(ip + 24) > end || *(const __be16 *)(frame + 12) != skb->protocol)
+        return 0;
+    if (frame[0] >> 4 == 4 || frame[0] >> 4 == 6)
+        return 0;
+    if (skb->protocol == bpf_htons(ETH_P_IP)) {
+        if (ip[0] != IP4_WITHOUT_OPTIONS)
+            return 0;
+        if (ip[IP4_PROTOCOL] != IPPROTO_UDP)
+            return 1;
+        if (*(const __be16 *)(ip + IP4_FRAGMENT) & bpf_htons(0x3fff))
+            return 0;
+        return !datagram_port_matches(*(const __be16 *)(ip + 20 + side));
+    }
+    if (skb->protocol == bpf_htons(ETH_P_IPV6)) {
+        if ((const void *)(ip + 44) > end || ip[0] >> 4 != 6)
+            return 0;
+        if (ip[IP6_NEXT_HEADER] == IPPROTO_UDP)
+            return !datagram_port_matches(*(const __be16 *)(ip + 40 + side));
+        return ip[IP6_NEXT_HEADER] == IPPROTO_TCP;
+    }
+    return 0;
+}
+
+/*
+ * The fields of `segment` mean for a datagram what they mean for a segment; `seq` and `ack` are
+ * what tells it from others of its flow.
+ */
+struct piece {
+    __u32 id;
+    __u32 fragment; /* bytes in front of it, and 1 if more follow; 0: the datagram is whole */
+};
+
+static __always_inline enum parsed parse_datagram4(struct __sk_buff *skb, struct segment *segment,
+                                                   struct piece *piece) {
+    struct iphdr ip;
+    if (load(skb, segment->ip, &ip, sizeof(ip)))
+        return CUT;
+    if (ip.version != 4 || ip.ihl < 5 || ip.protocol != IPPROTO_UDP)
+        return OTHER;
+    __u32 fragment = bpf_ntohs(ip.frag_off);
+    segment->family = AF_INET;
+    segment->id = bpf_ntohs(ip.id);
+    segment->length = bpf_ntohs(ip.tot_len);
+    segment->tcp_offset = ip.ihl * 4;
+    piece->id = segment->id;
+    piece->fragment = (fragment & 0x1fff) << 3 | (fragment >> 13 & 1);
+    return SEGMENT;
+}
+
+static __always_inline enum parsed parse_datagram6(struct __sk_buff *skb, struct segment *segment,
+                                                   struct piece *piece) {
+    struct ipv6hdr ip;
+    if (load(skb, segment->ip, &ip, sizeof(ip)))
+        return CUT;
+    if (ip.version != 6)
+        return OTHER;
+    __u32 offset = sizeof(ip);
+    __u8 next = ip.nexthdr;
+    for (int i = 0; i < MAX_EXTENSION_HEADERS && next != IPPROTO_UDP; i++) {
+        struct {
+            __u8 next;
+            __u8 length;
+            __be16 fragment;
+            __be32 id;
+        } extension;
+        if (next != IPPROTO_HOPOPTS && next != IPPROTO_ROUTING && next != IPPROTO_DSTOPTS &&
+            next != IPPROTO_FRAGMENT)
+            return OTHER;
+        if (load(skb, segment->ip + offset, &extension, sizeof(extension)))
+            return CUT;
+        if (next == IPPROTO_FRAGMENT) {
+            piece->id = extension.id;
+            piece->fragment = bpf_ntohs(extension.fragment) & 0xfff9;
+            offset += 8;
+        } else {
+            offset += (extension.length + 1) * 8;
+        }
+        next = extension.next;
+        if (piece->fragment >> 3)
+            break;
+    }
+    if (next != IPPROTO_UDP)
+        return OTHER;
+    segment->family = AF_INET6;
+    segment->length = bpf_ntohs(ip.payload_len) + sizeof(ip);
+    segment->tcp_offset = offset;
+    return SEGMENT;
+}
+
+static __always_inline enum parsed
+parse_datagram_once(struct __sk_buff *skb, struct segment *segment, struct piece *piece) {
+    __be16 protocol = skb->protocol;
+    __builtin_memset(segment, 0, sizeof(*segment));
+    __builtin_memset(piece, 0, sizeof(*piece));
+#pragma unroll
+    for (int i = 0; i < MAX_VLAN_TAGS; i++) {
+        if (protocol != bpf_htons(ETH_P_8021Q) && protocol != bpf_htons(ETH_P_8021AD))
+            break;
+        if (load(skb, segment->ip + 2, &protocol, sizeof(protocol)))
+            return CUT;
+        segment->ip += 4;
+    }
+    enum parsed result = OTHER;
+    if (protocol == bpf_htons(ETH_P_IP))
+        result = parse_datagram4(skb, segment, piece);
+    else if (protocol == bpf_htons(ETH_P_IPV6))
+        result = parse_datagram6(skb, segment, piece);
+    if (result != SEGMENT)
+        return result;
+    segment->payload_offset = segment->tcp_offset;
+    segment->seq = piece->id;
+    segment->ack = piece->fragment;
+    if (piece->fragment >> 3)
+        return SEGMENT;
+    struct udp_header udp;
+    if (load(skb, segment->ip + segment->tcp_offset, &udp, sizeof(udp)))
+        return CUT;
+    segment->source_port = udp.source;
+    segment->destination_port = udp.destination;
+    segment->payload_offset += UDP_HEADER;
+    if (segment->payload_offset > segment->length)
+        return OTHER;
+    if (!piece->fragment) {
+        segment->ack = (__u32)udp.length << 16 | udp.checksum;
+        /* Of a payload below 4 bytes the checksum tells enough. */
+        if (load(skb, segment->ip + segment->payload_offset, &segment->seq, sizeof(segment->seq)))
+            segment->seq = 0;
+    }
+    return SEGMENT;
+}
+
+/* As `parse`. */
+static __always_inline enum datagram parse_datagram(struct __sk_buff *skb, struct segment *segment,
+                                                    struct piece *piece) {
+    enum parsed result = OTHER;
+#pragma nounroll
+    for (int i = 0; i < 2; i++) {
+        result = parse_datagram_once(skb, segment, piece);
+        if (result != CUT)
+            break;
+        __u32 length = skb->len;
+        if (bpf_skb_pull_data(skb, length < HEADER_BYTES ? length : HEADER_BYTES))
+            break;
+    }
+    if (result != SEGMENT)
+        return NO_DATAGRAM;
+    if (piece->fragment >> 3)
+        return LATER_FRAGMENT;
+    return piece->fragment ? FIRST_FRAGMENT : WHOLE;
+}
+
+static __always_inline struct fragmented fragmented_key(const struct addresses *addresses,
+                                                        const struct piece *piece) {
+    struct fragmented key = {.id = piece->id};
+    __builtin_memcpy(&key.addresses, addresses, sizeof(*addresses));
+    return key;
+}
+
+/* Remembers with a first fragment what becomes of those that follow. */
+static __always_inline void remember_fate(const struct addresses *addresses,
+                                          const struct piece *piece, int is_ours, __u32 now_us) {
+    struct fragmented key = fragmented_key(addresses, piece);
+    struct fate fate = {.time_us = now_us, .is_ours = is_ours};
+    bpf_map_update_elem(&fragmented, &key, &fate, BPF_ANY);
+}
+
+/* Whether a later fragment is ours, as its first one told; `otherwise` if that has not come. */
+static __always_inline int recall_fate(const struct addresses *addresses, const struct piece *piece,
+                                       __u32 now_us, int otherwise) {
+    struct fragmented key = fragmented_key(addresses, piece);
+    struct fate *fate = bpf_map_lookup_elem(&fragmented, &key);
+    return fate && now_us - fate->time_us < FRAGMENTED_WINDOW_US ? fate->is_ours : otherwise;
+}
+
+#endif

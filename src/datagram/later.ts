@@ -1,0 +1,53 @@
+/** Datagrams that wait, with a copy of their bytes, for a moment in which nothing may be sent to be over: bounded in number, bytes and time. */
+import { Packet } from "../wire/packet.ts";
+
+const MOST = 4096;
+const MOST_BYTES = 8 << 20;
+/** us; an intercept that is restarted is back before. */
+const SPAN = 3_000_000;
+
+interface Waiting {
+  packet: Packet;
+  service: number;
+  since: number;
+}
+
+export class Later {
+  private readonly waiting: Waiting[] = [];
+  private bytes = 0;
+
+  get isEmpty(): boolean {
+    return this.waiting.length === 0;
+  }
+
+  /** Keeps a copy; false if there is no room for it. */
+  add(packet: Packet, service: number, now: number): boolean {
+    const size = packet.end - packet.ip;
+    if (this.waiting.length === MOST || this.bytes + size > MOST_BYTES) return false;
+    const copy = new Packet(packet.bytes.slice(packet.ip, packet.end));
+    copy.tcp = packet.tcp - packet.ip;
+    copy.payload = packet.payload - packet.ip;
+    copy.end = size;
+    copy.length = packet.length;
+    copy.time = packet.time;
+    copy.think = packet.think;
+    this.waiting.push({ packet: copy, service, since: now });
+    this.bytes += size;
+    return true;
+  }
+
+  /** Hands out those that may go, and those that have waited for too long, the oldest first. */
+  release(
+    isHeld: (service: number) => boolean,
+    now: number,
+    sink: (packet: Packet, service: number) => void,
+  ) {
+    while (this.waiting.length > 0) {
+      const { packet, service, since } = this.waiting[0]!;
+      if (isHeld(service) && now - since < SPAN) return;
+      this.waiting.shift();
+      this.bytes -= packet.end;
+      sink(packet, service);
+    }
+  }
+}

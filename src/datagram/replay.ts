@@ -1,0 +1,388 @@
+/**
+ * Replays datagrams: what a client sent goes out on a flow of ours, one for each of the client's, at once and in order; what
+ * comes back is counted and timed. It touches no clock, socket or log: time comes with every call (us, one monotonic clock),
+ * packets go into the batches it was given.
+ */
+import type { PacketBatch } from "../wire/batch.ts";
+import { type Words, wordsOf } from "../wire/checksum.ts";
+import { type IpPair, setSource } from "../wire/ip.ts";
+import type { Packet } from "../wire/packet.ts";
+import { DatagramHeader, hasRoomFor, packetsOf, pushDatagram, UDP_HEADER } from "../wire/udp.ts";
+import { isToGroup, readAddress, readFlow, readIp } from "./captured.ts";
+import { DATAGRAM, type DatagramDropReason } from "./counters.ts";
+import { Later } from "./later.ts";
+import { DatagramPorts } from "./ports.ts";
+import { isQuic } from "./quic.ts";
+import { CLIENT_PORTS, COPY, FlowTable, KEY_WORDS, NONE, PATH, PORT, ROW, SERVICE } from "./table.ts";
+import { Waiting } from "./waiting.ts";
+
+/** A target as seen from one source address. */
+export interface DatagramPath {
+  pair: IpPair;
+  targetPort: number;
+  /** Index of the batch its packets go to. */
+  egress: number;
+  /** Largest IP packet, bytes. */
+  mtu: number;
+  /** Each flow comes from the address of its client: the source of `pair` is set anew for each packet. */
+  fromClient: boolean;
+}
+
+export interface DatagramService {
+  /** Each flow is copied along each of these, to one of the targets there. */
+  routes: { weight: number; paths: number[] }[][];
+  /** Whether QUIC is looked for. */
+  mayBeQuic: boolean;
+}
+
+export interface DatagramConfig {
+  /** By index; undefined for services and paths of other protocols. */
+  services: (DatagramService | undefined)[];
+  paths: (DatagramPath | undefined)[];
+  replicas: number;
+  /** Which of how many workers this is: each has ports of its own. */
+  worker: number;
+  workers: number;
+  /** Source ports, ranges [first, last]. */
+  ports: [number, number][];
+  /** Whether flows from clients' addresses use the clients' ports too, where they are free. */
+  keepsClientPorts: boolean;
+  maxFlows: number;
+  /** us without an answer after which a datagram counts as unanswered. */
+  timeout: number;
+  /** us without a datagram after which a flow is forgotten. */
+  idleTimeout: number;
+  /** Datagrams that do not fit into one packet are left out, and routers may not fragment the others. */
+  noFragment: boolean;
+  /** Where DATAGRAM's values go. */
+  counters: Float64Array;
+  /** Whether one more request may be sent now (--limit). */
+  allow: (now: number) => boolean;
+  /** Told before the first packet of a flow; `words`: four at `at`, the client's address (IPv4-mapped where it is IPv4). */
+  openFlow: (path: number, port: number, words: Int32Array, at: number) => void;
+  /** Whether nothing may be sent on a path now. */
+  isHeld: (path: number) => boolean;
+  /** A batch is full: send it and clear it. */
+  flush: (egress: number) => void;
+  /** An answer came so long (us) after its question. */
+  onLatency: (us: number) => void;
+  /** 0 to 1. */
+  random: () => number;
+}
+
+/** Datagrams that wait for an answer at a time, at most. */
+const MAX_WAITING = 262_144;
+/** us for which a flow keeps its port at least when another one needs it. */
+const LEAST_IDLE = 1_000_000;
+/** us between two looks whether what waits may go. */
+const LATER_LOOK = 10_000;
+/** Ports that are tried before an address counts as having none left. */
+const PORT_TRIES = 256;
+
+export class DatagramReplay {
+  private readonly table: FlowTable;
+  private readonly waiting: Waiting;
+  private readonly ports: DatagramPorts;
+  private readonly words: Words[];
+  private readonly key = new Int32Array(KEY_WORDS);
+  private readonly address = new Int32Array(4);
+  private readonly header = new DatagramHeader();
+  /** Per service, route and target: what it is owed in flows, and whose path is next. */
+  private readonly credit: number[][][];
+  private readonly rotation: number[][][];
+  private readonly later = new Later();
+  private readonly isServiceHeldNow = (service: number): boolean => this.isServiceHeld(service);
+  private readonly takeLater = (packet: Packet, service: number): void =>
+    this.take(packet, service, true, packet.time);
+  private id: number;
+  private generation = 0;
+
+  /** `batches`: one per egress. */
+  constructor(
+    private readonly config: DatagramConfig,
+    private readonly batches: PacketBatch[],
+  ) {
+    const { services, paths, maxFlows, random } = config;
+    this.table = new FlowTable(
+      maxFlows,
+      paths.map((path) => path?.fromClient === true),
+    );
+    this.waiting = new Waiting(this.table, MAX_WAITING);
+    this.ports = new DatagramPorts(config.ports, random, config.worker, config.workers);
+    this.words = batches.map(({ bytes }) => wordsOf(bytes));
+    const zeros = () => services.map((service) => (service?.routes ?? []).map((route) => route.map(() => 0)));
+    this.credit = zeros();
+    this.rotation = zeros();
+    this.id = Math.floor(random() * 2 ** 32);
+    this.header.dontFragment = config.noFragment;
+  }
+
+  /**
+   * Takes what was captured of a client, `packet.think` the payload bytes of each where it is several datagrams in one,
+   * below 0 where it is one. `service`: which it is a request of; `isUnicast`: whether it was sent to one host.
+   */
+  request(packet: Packet, service: number, isUnicast: boolean, now: number): void {
+    this.release(now);
+    const mustWait = !this.later.isEmpty || this.isServiceHeld(service);
+    if (mustWait && isUnicast && this.later.add(packet, service, now)) return;
+    this.take(packet, service, isUnicast, now);
+  }
+
+  private take(packet: Packet, service: number, isUnicast: boolean, now: number): void {
+    const length = packet.view.getUint16(packet.tcp + 4) - UDP_HEADER;
+    const { routes, mayBeQuic } = this.config.services[service]!;
+    const copies = routes.length * this.config.replicas;
+    const size = packet.think > 0 ? packet.think : Math.max(1, length);
+    const count = length <= 0 ? 1 : Math.ceil(length / size);
+    const { counters } = this.config;
+    counters[DATAGRAM.captured]! += count * copies;
+    if (!isUnicast || isToGroup(packet)) {
+      this.drop("group", count * copies);
+      return;
+    }
+    if (length < 0 || length > packet.length) {
+      this.drop("malformed", count * copies);
+      return;
+    }
+    if (length > packet.end - packet.payload) {
+      this.drop("cut", count * copies);
+      return;
+    }
+    if (mayBeQuic && isQuic(packet.bytes, packet.payload, length)) counters[DATAGRAM.quic]!++;
+    readFlow(packet, this.key, service | (this.generation << 16));
+    readIp(packet, this.header);
+    for (let index = 0; index < count; index++) {
+      const at = packet.payload + index * size;
+      const part = Math.min(size, packet.payload + length - at);
+      for (let copy = 0; copy < copies; copy++) {
+        this.key[COPY] = copy;
+        this.send(packet, at, part, now);
+      }
+    }
+  }
+
+  /** Takes an answer; `packet.index` is the path it came back on, `packet.think` as in a request. */
+  response(packet: Packet, now: number): void {
+    const { config, table } = this;
+    const { counters } = config;
+    const path = packet.index;
+    const count = packet.think > 0 ? Math.max(1, Math.ceil(packet.length / packet.think)) : 1;
+    counters[DATAGRAM.responses]! += count;
+    counters[DATAGRAM.responseBytes]! += packet.length;
+    if (config.paths[path]!.fromClient) readAddress(packet, 1, this.address, 0);
+    const s = table.findOwn(path, packet.destinationPort, this.address, 0);
+    if (s === NONE) {
+      counters[DATAGRAM.strayResponses]! += count;
+      return;
+    }
+    for (let i = 0; i < count; i++) {
+      const sentAt = this.waiting.settle(s);
+      if (sentAt < 0) break;
+      counters[DATAGRAM.answered]!++;
+      const latency = Math.max(0, packet.time - sentAt);
+      if (latency > counters[DATAGRAM.latencyMax]!) counters[DATAGRAM.latencyMax] = latency;
+      config.onLatency(latency);
+    }
+    table.touch(s, now);
+    this.publish();
+  }
+
+  /** Gives up what has waited for too long. */
+  advance(now: number): void {
+    this.release(now);
+    const { timeout, idleTimeout, counters } = this.config;
+    while (now - this.waiting.oldest >= timeout) {
+      this.waiting.settleOldest();
+      counters[DATAGRAM.unanswered]!++;
+    }
+    for (let s = this.table.leastRecent; s !== NONE; s = this.table.leastRecent) {
+      if (now - this.table.usedAt[s]! < idleTimeout) break;
+      this.forget(s);
+    }
+    this.publish();
+  }
+
+  /** At the end: what still waits to be sent is dropped, or sent. */
+  end(): void {
+    this.release(Number.POSITIVE_INFINITY);
+    this.publish();
+  }
+
+  /** us until `advance` has something to do, at most `limit`. */
+  wait(now: number, limit: number): number {
+    if (!this.later.isEmpty) return Math.min(limit, LATER_LOOK);
+    const { timeout, idleTimeout } = this.config;
+    const s = this.table.leastRecent;
+    const idle = s === NONE ? Number.POSITIVE_INFINITY : this.table.usedAt[s]! + idleTimeout;
+    return Math.max(0, Math.min(limit, this.waiting.oldest + timeout - now, idle - now));
+  }
+
+  /** Datagrams without an answer yet. */
+  get unsettled(): number {
+    return this.waiting.count;
+  }
+
+  /** Calls `each` for every flow on a path: see src/engine/hold.ts. */
+  forEachFlow(path: number, each: (port: number, words: Int32Array, at: number) => void): void {
+    const { table } = this;
+    for (let s = table.leastRecent; s !== NONE; s = table.after(s)) {
+      const row = s * ROW;
+      if (table.words[row + PATH] === path) each(table.words[row + PORT]!, table.words, row);
+    }
+  }
+
+  /** All clients are gone: those that come now with the addresses and ports of one are others. */
+  endClients(): void {
+    this.generation = (this.generation + 1) & 0x7fff;
+  }
+
+  private release(now: number): void {
+    if (!this.later.isEmpty) this.later.release(this.isServiceHeldNow, now, this.takeLater);
+  }
+
+  private isServiceHeld(service: number): boolean {
+    const { services, isHeld } = this.config;
+    for (const route of services[service]!.routes) {
+      for (const { paths } of route) for (const path of paths) if (isHeld(path)) return true;
+    }
+    return false;
+  }
+
+  /** Sends `length` bytes of the packet's payload from `at` on, on the flow of `key`. */
+  private send(packet: Packet, at: number, length: number, now: number): void {
+    const { config, key, table, header } = this;
+    const { counters } = config;
+    let s = table.findClient(key);
+    if (s === NONE) {
+      s = this.open(now);
+      if (s === NONE) return;
+    } else {
+      table.touch(s, now);
+    }
+    const row = s * ROW;
+    const pathIndex = table.words[row + PATH]!;
+    if (config.isHeld(pathIndex)) {
+      this.drop("held", 1);
+      return;
+    }
+    const { pair, targetPort, egress, mtu, fromClient } = config.paths[pathIndex]!;
+    const packets = packetsOf(pair.family, length, mtu);
+    const batch = this.batches[egress]!;
+    const isTooMany = packets > batch.offset.length || (packets > 1 && config.noFragment);
+    if (packets === 0 || isTooMany) {
+      this.drop("oversize", 1);
+      return;
+    }
+    if (!config.allow(now)) {
+      this.drop("limit", 1);
+      return;
+    }
+    if (!hasRoomFor(batch, length, packets)) config.flush(egress);
+    if (fromClient) setSource(pair, table.words, row);
+    header.sourcePort = table.words[row + PORT]!;
+    header.targetPort = targetPort;
+    this.id = (this.id + 1) >>> 0;
+    header.id = this.id;
+    pushDatagram(
+      batch,
+      this.words[egress]!,
+      pair,
+      header,
+      packet.bytes,
+      at,
+      length,
+      mtu,
+      Math.max(1, packet.time),
+    );
+    counters[DATAGRAM.sent]!++;
+    if (packets > 1) counters[DATAGRAM.fragmented]!++;
+    if (this.waiting.isFull) {
+      this.waiting.settleOldest();
+      counters[DATAGRAM.unanswered]!++;
+    }
+    this.waiting.add(s, now);
+    counters[DATAGRAM.waiting] = this.waiting.count;
+  }
+
+  /** A flow of ours for the client's flow in `key`, or NONE. */
+  private open(now: number): number {
+    const { config, table, key } = this;
+    if (table.count === table.capacity && !this.evict(now)) {
+      this.drop("flows", 1);
+      return NONE;
+    }
+    const path = this.choosePath();
+    let port = this.choosePort(path);
+    while (port === NONE && this.evict(now)) port = this.choosePort(path);
+    if (port === NONE) {
+      this.drop("ports", 1);
+      return NONE;
+    }
+    const s = table.add(key, path, port, now);
+    config.openFlow(path, port, table.words, s * ROW);
+    config.counters[DATAGRAM.flowsOpened]!++;
+    this.publish();
+    return s;
+  }
+
+  /** Forgets the flow that was not used for the longest time, if it is long enough. */
+  private evict(now: number): boolean {
+    const s = this.table.leastRecent;
+    if (s === NONE || now - this.table.usedAt[s]! < LEAST_IDLE) return false;
+    this.config.counters[DATAGRAM.flowsEvicted]!++;
+    this.forget(s);
+    return true;
+  }
+
+  private forget(s: number): void {
+    const { table, config } = this;
+    while (this.waiting.settle(s) >= 0) config.counters[DATAGRAM.unanswered]!++;
+    const path = table.words[s * ROW + PATH]!;
+    if (!config.paths[path]!.fromClient) this.ports.give(path, table.words[s * ROW + PORT]!);
+    table.remove(s);
+  }
+
+  /** Targets of a route take flows in turns, by weight and evenly mixed (nginx's smooth weighted round-robin). */
+  private choosePath(): number {
+    const service = this.key[SERVICE]! & 0xffff;
+    const { routes } = this.config.services[service]!;
+    const index = this.key[COPY]! % routes.length;
+    const route = routes[index]!;
+    const credit = this.credit[service]![index]!;
+    let total = 0;
+    let best = 0;
+    for (let target = 0; target < route.length; target++) {
+      total += route[target]!.weight;
+      credit[target]! += route[target]!.weight;
+      if (credit[target]! > credit[best]!) best = target;
+    }
+    credit[best]! -= total;
+    const { paths } = route[best]!;
+    const rotation = this.rotation[service]![index]!;
+    const turn = rotation[best]!;
+    rotation[best] = turn + 1 === paths.length ? 0 : turn + 1;
+    return paths[turn]!;
+  }
+
+  private choosePort(path: number): number {
+    const { config, key, table } = this;
+    if (!config.paths[path]!.fromClient) return this.ports.take(path);
+    const own = key[CLIENT_PORTS]! >>> 16;
+    if (config.keepsClientPorts && table.findOwn(path, own, key, 0) === NONE) return own;
+    for (let i = 0; i < PORT_TRIES; i++) {
+      const port = this.ports.any();
+      if (table.findOwn(path, port, key, 0) === NONE) return port;
+    }
+    return NONE;
+  }
+
+  private drop(reason: DatagramDropReason, count: number): void {
+    this.config.counters[DATAGRAM[`dropped.${reason}`]]! += count;
+  }
+
+  private publish(): void {
+    const { counters } = this.config;
+    counters[DATAGRAM.waiting] = this.waiting.count;
+    counters[DATAGRAM.flowsActive] = this.table.count;
+  }
+}

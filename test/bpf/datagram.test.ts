@@ -1,0 +1,208 @@
+/** UDP in the kernel programs: which datagrams and fragments are captured, and which answers are dropped. */
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:test";
+import { type TestContext, testRun } from "../../src/native/libbpf.ts";
+import { build, bytesOf, FRAGMENT, type Frame, HOP_BY_HOP } from "./build.ts";
+import { loadForTest, MARK, TARGET, TARGET6, type TestCapture } from "./capture.ts";
+import { Namespace } from "./namespace.ts";
+
+const PASS = -1;
+const DROP = 2;
+const UDP = 17;
+const NOT_UNICAST = 0x40000000;
+const FRAGMENT_INDEX = 0x20000000;
+const OTHER_HOST = [2, 9, 9, 9, 9, 9];
+const EVERYBODY = [255, 255, 255, 255, 255, 255];
+const GROUP = [1, 0, 0x5e, 0, 0, 0xfb];
+const V6 = { source: "fd00::1", destination: "fd00::2" };
+
+let capture: TestCapture;
+let namespace: Namespace;
+let interfaces: number[];
+
+beforeAll(() => {
+  capture = loadForTest({
+    services: [
+      { address: bytesOf("10.0.0.2"), family: 4, port: 80, index: 1 },
+      { address: null, family: 4, port: 53, index: 2, transport: "udp" },
+      { address: bytesOf("fd00::2"), family: 6, port: 53, index: 3, transport: "udp" },
+      { address: bytesOf("10.0.0.2"), family: 4, port: 80, index: 4, transport: "udp" },
+    ],
+    paths: [
+      { family: 4, ...TARGET },
+      { family: 4, ...TARGET, transport: "udp" },
+      { family: 6, ...TARGET6, transport: "udp" },
+    ],
+  });
+  namespace = new Namespace();
+  namespace.ip("link", "add", "xca", "type", "veth", "peer", "name", "xcb");
+  interfaces = ["xca", "xcb"].map((name) => namespace.ifindex(name));
+});
+
+afterAll(() => {
+  capture?.kernel.detach();
+  namespace?.remove();
+});
+
+let clients = 0;
+let client: Frame;
+
+beforeEach(() => {
+  client = { protocol: UDP, destinationPort: 53, sourcePort: 20_000 + clients, id: 1 + clients++ };
+  capture.beat();
+  capture.takeRequests();
+  capture.takeResponses();
+  capture.counted();
+});
+
+/** A frame whose TCP header is taken for a UDP header of 8 bytes and 12 bytes of payload; `seq` is length and checksum. */
+function datagram(frame: Frame): Uint8Array {
+  return build({ ...client, seq: (20 + (frame.payload as number)) * 65536 + 0x1234, ...frame }).bytes;
+}
+
+function run(frame: Frame, context: TestContext = {}, program = capture.kernel.requestProgram): number {
+  return namespace.enter(() => testRun(program, datagram({ payload: 10, ...frame }), context).verdict);
+}
+
+function captured(frame: Frame, context: TestContext = {}) {
+  expect(run(frame, context)).toBe(PASS);
+  return capture.takeRequests();
+}
+
+describe("a datagram is captured", () => {
+  const cases: [name: string, frame: Frame, index: number, udp: number][] = [
+    ["to any address of this host", { destination: "10.7.7.7" }, 2, 20],
+    ["to the address of a service", { ...V6 }, 3, 40],
+    ["to a port that TCP has, too", { destinationPort: 80 }, 4, 20],
+    ["with IPv4 options", { ipOptions: 8 }, 2, 28],
+    ["behind an extension header", { ...V6, extensions: [HOP_BY_HOP] }, 3, 48],
+    ["in a VLAN", { tags: [0x8100] }, 2, 20],
+    ["to a broadcast address", { destinationMac: EVERYBODY }, 2 | NOT_UNICAST, 20],
+    ["to a multicast address", { destinationMac: GROUP }, 2 | NOT_UNICAST, 20],
+  ];
+  test.each(cases)("%s", (_, frame, index, udp) => {
+    const [record, ...others] = captured(frame);
+    expect(others).toEqual([]);
+    expect(record).toMatchObject({ index, tcp: udp, payload: udp + 8, length: 22, think: -1 });
+  });
+
+  test("of which several are one packet, with their size", () => {
+    const [record] = captured({ payload: 300 }, { gsoSize: 100 });
+    expect(record!.think).toBe(100);
+  });
+
+  test("beside TCP to the same port", () => {
+    expect(captured({ protocol: 6, destinationPort: 80 }).map(({ index }) => index)).toEqual([1]);
+  });
+
+  test("again from the same interface, and not from another", () => {
+    const [first, second] = interfaces.map((ifindex) => ({ ifindex }));
+    // Only of a service with an address: the MAC address is none of these interfaces'.
+    const frame = { destinationPort: 80 };
+    expect(captured(frame, first)).toHaveLength(1);
+    expect(captured(frame, first)).toHaveLength(1);
+    capture.counted();
+    expect(captured(frame, second)).toHaveLength(0);
+    expect(capture.counted()).toEqual({ duplicates: 1 });
+    expect(captured({ ...frame, seq: 30 * 65536 + 9 }, second)).toHaveLength(1);
+  });
+});
+
+describe("what passes by", () => {
+  const cases: [name: string, frame: Frame, context: TestContext, counters: Record<string, number>][] = [
+    ["another port", { destinationPort: 54 }, {}, {}],
+    ["TCP to a port of UDP", { protocol: 6 }, {}, {}],
+    ["what is for another host", { destinationMac: OTHER_HOST }, {}, {}],
+    ["what we sent", {}, { mark: MARK }, { ownMark: 1 }],
+    ["another protocol", { protocol: 47 }, {}, {}],
+  ];
+  test.each(cases)("%s", (_, frame, context, counters) => {
+    expect(captured(frame, context)).toEqual([]);
+    expect(capture.counted()).toEqual(counters);
+  });
+
+  test("everything, when user space has stalled", () => {
+    capture.control.heartbeat(0);
+    expect(captured({})).toEqual([]);
+    expect(capture.counted()).toEqual({ inert: 1 });
+  });
+});
+
+describe.each([
+  ["IPv4", {}],
+  ["IPv6", { ...V6, extensions: [FRAGMENT] }],
+] as [string, Frame][])("fragments over %s", (name, family) => {
+  const first = { ...family, moreFragments: true, payload: 12 };
+  const later = { ...family, fragmentOffset: 4, payload: 12, sourcePort: 1, destinationPort: 2 };
+  const firstOfOthers = { ...first, destinationPort: 99 };
+  // In IPv6 the identification is always the same here.
+  const from = (source: number) => ({ source: name === "IPv4" ? `10.1.1.${source}` : `fd00::${source}` });
+
+  test("of a datagram of ours are captured, whoever's they may be", () => {
+    expect(captured({ ...first, ...from(11) })).toMatchObject([{ index: FRAGMENT_INDEX }]);
+    expect(captured({ ...later, ...from(11) })).toMatchObject([{ index: FRAGMENT_INDEX }]);
+  });
+
+  test("that come before the first one are captured, if they are for this host", () => {
+    expect(captured({ ...later, ...from(12) })).toHaveLength(1);
+    expect(captured({ ...later, ...from(13), destinationMac: OTHER_HOST })).toHaveLength(0);
+  });
+
+  test("of another datagram are not", () => {
+    expect(captured({ ...firstOfOthers, ...from(14) })).toHaveLength(0);
+    expect(captured({ ...later, ...from(14) })).toHaveLength(0);
+  });
+});
+
+describe("an answer", () => {
+  const PORT = 33_000;
+  const ANSWER = { source: "10.0.0.9", destination: "10.0.0.2", sourcePort: 8080, destinationPort: PORT };
+  const ANSWER6 = { ...ANSWER, source: "fd00::9", destination: "fd00::2" };
+
+  beforeAll(() => {
+    capture.flows.add(1, PORT);
+    capture.flows.add(2, PORT);
+  });
+
+  const answered = (frame: Frame, context: TestContext = {}) => ({
+    verdict: run(frame, context, capture.kernel.responseProgram),
+    records: capture.takeResponses(),
+  });
+
+  test.each([
+    ["IPv4", ANSWER, 1, 20],
+    ["IPv6", ANSWER6, 2, 40],
+  ] as const)("to a flow of ours is dropped, and its headers are captured: %s", (_, frame, index, udp) => {
+    const { verdict, records } = answered({ ...frame, payload: 500 });
+    expect(verdict).toBe(DROP);
+    expect(records).toMatchObject([{ index, tcp: udp, payload: udp + 8, length: 512 }]);
+    expect(records[0]!.bytes.length).toBe(udp + 8);
+  });
+
+  test("of which several are one packet tells their size", () => {
+    expect(answered({ ...ANSWER, payload: 500 }, { gsoSize: 128 }).records[0]!.think).toBe(128);
+  });
+
+  test("in fragments is dropped whole", () => {
+    expect(answered({ ...ANSWER, id: 500, moreFragments: true, payload: 12 })).toMatchObject({
+      verdict: DROP,
+      records: [{ index: 1 }],
+    });
+    const rest = { ...ANSWER, id: 500, fragmentOffset: 4, payload: 12, sourcePort: 1, destinationPort: 2 };
+    expect(answered(rest)).toEqual({ verdict: DROP, records: [] });
+    expect(answered({ ...rest, id: 501 })).toEqual({ verdict: PASS, records: [] });
+  });
+
+  test.each([
+    ["to a port that no flow of ours has", { ...ANSWER, destinationPort: PORT + 1 }],
+    ["of another port", { ...ANSWER, sourcePort: 8081 }],
+    ["of another host", { ...ANSWER, source: "10.0.0.8" }],
+    ["of TCP, whose flow it is not", { ...ANSWER, protocol: 6 }],
+  ])("%s passes", (_, frame) => {
+    expect(answered(frame)).toEqual({ verdict: PASS, records: [] });
+  });
+
+  test("passes when user space has stalled", () => {
+    capture.control.heartbeat(0);
+    expect(answered(ANSWER).verdict).toBe(PASS);
+  });
+});

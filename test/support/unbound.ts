@@ -1,0 +1,73 @@
+/** unbound as an authoritative DNS server on either side, and what its log says it was asked. */
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import type { Lab } from "./lab.ts";
+import { run } from "./process.ts";
+import { until } from "./until.ts";
+
+/** Names that it knows: host0.example to host49.example with an address each, large.example with texts of 4,000 bytes. */
+export const HOSTS = 50;
+
+export interface Unbound {
+  /** Names it was asked for so far, with type and family of the address they came from, in the order of the log. */
+  questions(): string[];
+}
+
+/** Starts it on all addresses of a namespace and resolves when it answers. */
+export async function startUnbound(
+  lab: Lab,
+  namespace: string,
+  port: number,
+  { logs = true } = {},
+): Promise<Unbound> {
+  const name = join(lab.directory, `unbound-${namespace}-${port}-${Date.now()}`);
+  const hosts = Array.from(
+    { length: HOSTS },
+    (_, index) => `  local-data: "host${index}.example. A 10.9.0.${index}"`,
+  );
+  const texts = Array.from(
+    { length: 20 },
+    (_, index) => `  local-data: 'large.example. TXT "${index} ${"x".repeat(196)}"'`,
+  );
+  writeFileSync(
+    `${name}.conf`,
+    [
+      "server:",
+      `  interface: 0.0.0.0@${port}`,
+      `  interface: ::0@${port}`,
+      "  access-control: 0.0.0.0/0 allow",
+      "  access-control: ::0/0 allow",
+      '  username: ""',
+      '  chroot: ""',
+      `  directory: "${lab.directory}"`,
+      `  pidfile: "${name}.pid"`,
+      "  use-syslog: no",
+      `  logfile: "${name}.log"`,
+      `  log-queries: ${logs ? "yes" : "no"}`,
+      "  do-daemonize: no",
+      "  so-rcvbuf: 8m",
+      "  edns-buffer-size: 4096",
+      "  max-udp-size: 4096",
+      '  local-zone: "example." static',
+      ...hosts,
+      ...texts,
+      "remote-control:",
+      "  control-enable: no",
+      "",
+    ].join("\n"),
+  );
+  const running = lab.start(namespace, ["unbound", "-d", "-c", `${name}.conf`]);
+  await until("unbound listens", () => {
+    if (running.ended()) throw new Error(`unbound ended:\n${running.errors.join("\n")}`);
+    return run(namespace, "ss", "-Hlun", `sport = :${port}`).trim() !== "";
+  });
+  return {
+    questions: () =>
+      readFileSync(`${name}.log`, "utf8")
+        .split("\n")
+        .flatMap((line) => {
+          const match = /info: (\S+) (\S+)\. (\S+) IN$/.exec(line);
+          return match ? [`${match[2]} ${match[3]} ${match[1]!.includes(":") ? "IPv6" : "IPv4"}`] : [];
+        }),
+  };
+}
