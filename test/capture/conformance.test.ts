@@ -50,6 +50,10 @@ function sorted(records: Captured[]) {
   return records.toSorted((one, other) => one.time - other.time);
 }
 
+function inOrder(requests: { bytes: Uint8Array; index: number }[]) {
+  return requests.toSorted((one, other) => Buffer.compare(one.bytes, other.bytes));
+}
+
 let sampled: number[] | undefined;
 
 describe.each(Object.entries(BACK_ENDS))("%s", (_, { open, traits }) => {
@@ -89,13 +93,9 @@ describe.each(Object.entries(BACK_ENDS))("%s", (_, { open, traits }) => {
       { protocol: 17, payload: 5 },
     ];
     for (const fields of others) link.send(frame(fields).bytes);
-    const records = sorted(await settled(one));
-    // Of IPv4 and IPv6 each in order: a raw socket has one of the two, and a clock of its own.
-    for (const version of [4, 6]) {
-      const ofVersion = ({ bytes }: { bytes: Uint8Array }) => bytes[0]! >> 4 === version;
-      const captured = records.filter(ofVersion).map(({ bytes, index }) => ({ bytes, index }));
-      expect(captured).toEqual(seen.filter(ofVersion));
-    }
+    // Sockets of two kinds have one order only once the kernel takes the time of packets, a while after they were opened.
+    const found = (await settled(one)).map(({ bytes, index }) => ({ bytes, index }));
+    expect(inOrder(found)).toEqual(inOrder(seen));
     const bytes = seen.reduce((sum, { bytes }) => sum + bytes.length, 44);
     expect(one.counted()).toEqual({
       requestsCaptured: seen.length + 1,

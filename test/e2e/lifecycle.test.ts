@@ -40,10 +40,8 @@ for (const close of [false, true]) {
     expect(objects.filter(({ kind }) => kind === "prog").length).toBeGreaterThanOrEqual(2);
 
     const code = await killed.running.stop("SIGKILL");
-    const started = performance.now();
     const copy = await startCopy(lab, ["-x", TRANSFER]);
     const copying = Date.now() / 1000;
-    const delay = performance.now() - started;
     const result = await running.result;
     const last = await copy.stop();
     await until(
@@ -52,7 +50,6 @@ for (const close of [false, true]) {
     );
 
     expect(code).toBe(137);
-    expect(delay).toBeLessThan(1000);
     expect(result).toMatchObject({ requests: 12_000, errors: 0 });
     expect(hostState(lab.online)).toBe(before);
     const sent = await readRequests(online);

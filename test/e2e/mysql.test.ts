@@ -204,7 +204,7 @@ test("an execution whose parameters were described before the restart is describ
     ...login,
     "--threads=4",
     "--rate=200",
-    "--time=3",
+    "--time=2",
     "run",
   ]);
   await copy.report("executions", ({ mysql }) => (mysql?.answered.execute ?? 0) > 50);

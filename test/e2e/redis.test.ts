@@ -5,7 +5,7 @@ import { createLab, type Lab } from "../support/lab.ts";
 import { commandCalls, contentDigest, startRedis } from "../support/redis.ts";
 import { faultsOf, startCopy } from "../support/xcopy.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(120_000);
 
 let lab: Lab;
 beforeAll(() => {
@@ -21,7 +21,7 @@ for (const pipeline of [1, 16]) {
   test(`copies redis-benchmark with a pipeline of ${pipeline} to the last command`, async () => {
     await startRedis(lab, lab.online, 6379);
     await startRedis(lab, lab.target, 6379);
-    const copy = await startCopy(lab, ["-x", `6379-${TARGET}`]);
+    const copy = await startCopy(lab, ["-x", `6379-${TARGET}`, "--drain", "50"]);
 
     const numbers = ["-n", `${REQUESTS}`, "-c", "50", "-P", `${pipeline}`, "-r", "1000"];
     const client = lab.start(lab.client, [

@@ -245,6 +245,23 @@ describe("commands, in pieces of every size", () => {
     expect(count("mysql.leftOut.unknown_statement")).toBe(1);
   });
 
+  test("numbers that nobody has seen are told from one statement, and not from several", () => {
+    const one = ready();
+    one.host.request(command(0x16, "SELECT 1"));
+    one.host.response(prepared(5, 0, false));
+    one.host.request(command(0x1a, number32(31)));
+    expect(one.host.sent.at(-1)).toEqual(command(0x1a, number32(5)));
+    one.host.response(ok(1));
+    one.host.request(command(0x16, "SELECT 2"));
+    one.host.response(prepared(6, 0, false));
+    one.host.request(command(0x1a, number32(32)));
+    expect(one.host.sent.at(-1)).toEqual(command(0x1a, number32(6)));
+    const two = ready();
+    for (const text of ["SELECT 1", "SELECT 2"]) two.host.request(command(0x16, text));
+    two.host.request(command(0x1a, number32(1)));
+    expect(two.count("mysql.leftOut.unknown_statement")).toBe(1);
+  });
+
   test("another connection gets the database, variables and statements, and types that were sent before", () => {
     const { host } = ready();
     const head = [Uint8Array.of(0), number32(1)];

@@ -9,6 +9,9 @@ import { until } from "./until.ts";
 /** The executable under test: what bin/build made, or the one that the environment names. */
 export const XCOPY = process.env.XCOPY ?? join(import.meta.dir, "../../dist/xcopy");
 
+/** Seconds for answers at the end, where a test does not say: the machine may have much else to do. */
+const PATIENCE = "20";
+
 export interface Copy {
   running: Running;
   /** All JSON lines so far, the latest last. */
@@ -46,7 +49,8 @@ export function launchCopy(
   args: string[],
   { interval = 0.1, namespace = lab.online, command = [XCOPY], env, prefix = [] }: CopyStart = {},
 ): Copy {
-  const options = ["--json", "--stats-interval", `${interval}`];
+  const patience = args.includes("--drain") || args.includes("--dry-run") ? [] : ["--drain", PATIENCE];
+  const options = ["--json", "--stats-interval", `${interval}`, ...patience];
   const running = lab.start(namespace, [...prefix, ...command, "copy", ...options, ...args], env);
   const parsed: Account[] = [];
   const reports = () => {

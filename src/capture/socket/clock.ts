@@ -1,8 +1,8 @@
 /** From the kernel's timestamps of packets to the time of the engine. */
 import { monotonicMicroseconds, realtimeMicroseconds } from "../../native/libc.ts";
 
-/** us that the two clocks may seem to have moved against each other because we were held up between reading them. */
-const JITTER = 200;
+/** us that the two clocks may seem to have moved against each other without having been set, beside the time of reading them. */
+const JITTER = 50;
 
 /** CLOCK_REALTIME - CLOCK_MONOTONIC; one for all sockets of a thread, so that their packets have one order. */
 let offset = Number.NaN;
@@ -14,10 +14,12 @@ export class PacketClock {
 
   /** Before a batch of packets that have come by now. */
   update(): void {
+    const before = monotonicMicroseconds();
     const real = realtimeMicroseconds();
     this.#now = monotonicMicroseconds();
-    const present = real - this.#now;
-    if (!(Math.abs(present - offset) < JITTER)) offset = present;
+    // Who is held up between two readings does not know better than before.
+    const present = real - (before + this.#now) / 2;
+    if (!(Math.abs(present - offset) < JITTER + this.#now - before)) offset = present;
   }
 
   /** CLOCK_MONOTONIC in us of a timestamp; never after now, and not before one that was given earlier. */

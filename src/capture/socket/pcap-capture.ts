@@ -10,8 +10,11 @@ import { LINK_BYTES, rejectAll, socketFilter } from "./filter.ts";
 import { PcapTable } from "./pcap-table.ts";
 import { createCounts, type SocketCapture, type SocketCaptureOptions } from "./sockets.ts";
 
-/** Bytes of the buffer of one interface, of all together unless that were below this. */
-const LEAST_BUFFER = 2 << 20;
+/**
+ * Bytes of the buffer of one interface, of all together unless that were below this: libpcap makes blocks of 256 KiB of it,
+ * and a block is used up after 2 ms, however little is in it.
+ */
+const LEAST_BUFFER = 8 << 20;
 
 /**
  * Prepares the capture by libpcap. Interfaces are opened by `start`, which throws a Failure: 2 for one that is not there

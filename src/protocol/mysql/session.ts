@@ -328,7 +328,7 @@ export class MysqlSession implements ProtocolSession, ClientSink, TargetHandlers
     this.login = ownLogin(user, own);
     this.hasOwnLogin = true;
     this.database = own;
-    this.statements.forgetCount();
+    this.statements.beginInTheMiddle();
     this.logIn();
   }
 

@@ -22,10 +22,11 @@ export class Statement {
   /** Why it is not for the target. */
   leftOut: Reason | null = null;
 
-  /** `text`: shared with all statements of the same text. `era`: see `Statements.era`. */
+  /** `text`: shared with all statements of the same text. `era`: see `Statements.era`; `ordinal`: of the session's. */
   constructor(
     readonly slot: number,
     readonly era: number,
+    readonly ordinal: number,
     readonly text: Text,
   ) {}
 }
@@ -79,52 +80,65 @@ export class Statements {
   /** How often the client has given up all its statements at once (COM_RESET_CONNECTION, COM_CHANGE_USER). */
   era = 0;
   private last: Statement | undefined;
-  /** How many production's server has counted; NaN: not known. */
-  private counted = 0;
+  /** Statements that production's server has counted since the session is seen. */
+  private count = 0;
+  /**
+   * What it had counted before: servers may go on where another session ended (MariaDB's thread cache). NaN until it is
+   * known, from an answer of production's or from a session that has prepared one statement only and executes one.
+   */
+  private base = Number.NaN;
+  private isWhole = true;
 
   constructor(private readonly texts: Texts) {}
 
-  /** The session began before we did: its statements are not known, nor how many there were. */
-  forgetCount(): void {
-    this.counted = Number.NaN;
+  /** The session began before we did: it may execute statements that we have not seen. */
+  beginInTheMiddle(): void {
+    this.isWhole = false;
   }
 
   /** The client prepares a text. Undefined if there are too many. */
   add(bytes: Uint8Array, from: number, to: number): Statement | undefined {
-    this.counted++;
+    this.count++;
     const slot = this.free.pop() ?? this.slots.length;
     const text = slot < MOST ? this.texts.hold(bytes, from, to) : null;
     if (!text) {
       if (slot < this.slots.length) this.free.push(slot);
       return undefined;
     }
-    const statement = new Statement(slot, this.era, text);
+    const statement = new Statement(slot, this.era, this.count, text);
     this.slots[slot] = statement;
     this.last = statement;
-    statement.online = this.counted;
-    if (!Number.isNaN(this.counted)) this.byOnline.set(this.counted, statement);
+    if (!Number.isNaN(this.base)) this.give(statement, this.base + this.count);
     return statement;
   }
 
   /** The server counts one that is not in the protocol (PREPARE in SQL). */
   countOther(count: number): void {
-    this.counted += count;
+    this.count += count;
   }
 
   /** Production's server has answered the PREPARE of a statement: with a number, or 0 for an error. */
   number(statement: Statement, online: number): void {
     if (statement.era !== this.era || this.slots[statement.slot] !== statement) return;
-    // What was counted was a guess.
     this.closed(statement);
     if (online === 0) return;
+    this.base = online - statement.ordinal;
+    this.give(statement, online);
+  }
+
+  private give(statement: Statement, online: number): void {
     statement.online = online;
     this.byOnline.set(online, statement);
-    this.counted = online;
   }
 
   /** The statement that production has given this number. */
   find(online: number): Statement | undefined {
-    return online === LAST ? this.last : this.byOnline.get(online);
+    if (online === LAST) return this.last;
+    if (Number.isNaN(this.base) && this.isWhole && this.count === 1 && this.last) {
+      this.base = online - 1;
+      this.give(this.last, online);
+    }
+    return this.byOnline.get(online);
   }
 
   at(slot: number): Statement | undefined {
