@@ -143,8 +143,13 @@ function send(): void {
 
 let next = 0;
 let lastAt = begin;
+/** us between two rounds at most, and when the last one began. */
+let longestPause = 0;
+let roundAt = begin;
 for (;;) {
   const now = monotonicMicroseconds();
+  longestPause = Math.max(longestPause, now - roundAt);
+  roundAt = now;
   const responses = receive(now);
   while (late.length > 0 && late[0]!.at <= now) respond(late.shift()!.bytes, now);
   for (let i = 0; i < ROUND && next < captured.length && captured[next]!.at <= now - begin; i++, next++) {
@@ -161,5 +166,5 @@ for (;;) {
 const result = Object.fromEntries(Object.keys(COUNTER).map((name) => [name, count(name as EngineCounter)]));
 while (!job.isKilled && !engine.end(monotonicMicroseconds())) send();
 send();
-console.log(JSON.stringify({ ...result, sendErrors: injector.errors }));
+console.log(JSON.stringify({ ...result, sendErrors: injector.errors, longestPause }));
 process.exit(0);
