@@ -270,10 +270,11 @@ function fillPaths(object: BpfObject, paths: KernelPath[]): void {
   );
 }
 
-/** Tells an object by which ports packets of interest are known, of TCP and of UDP. */
+/** Tells an object by which ports packets of interest are known, of TCP and of UDP; the one for what goes out knows TCP only. */
 function fillPortsOfBoth(object: BpfObject, ports: Pick<KernelService, "port" | "transport">[]): void {
   const of = (isUdp: boolean) =>
     ports.flatMap(({ port, transport }) => ((transport === "udp") === isUdp ? [[port, port] as const] : []));
   fillPorts(object.mapFd("ports"), 0, of(false));
-  fillPorts(object.mapFd("datagram_ports"), 0, of(true));
+  const datagrams = of(true);
+  if (datagrams.length > 0) fillPorts(object.mapFd("datagram_ports"), 0, datagrams);
 }
