@@ -86,7 +86,7 @@ test("a target that takes 1 s per answer does not slow production down, and memo
   ]);
   await slow.line(/^listening/);
   const before = await load(lab, { url: `http://${ONLINE}`, rate: 2000, count: 4000 });
-  const copy = await startCopy(lab, ["-x", TRANSFER, "-m", "16"]);
+  const copy = await startCopy(lab, ["-x", TRANSFER, "-m", "16", "--drain", "2"]);
 
   const running = startLoad(lab, { url: `http://${ONLINE}`, rate: 2000, count: 12000 });
   const usage = await copy
@@ -118,7 +118,7 @@ test("more waiting requests than -m allows are dropped for that reason", async (
     "60000",
   ]);
   await slow.line(/^listening/);
-  const copy = await startCopy(lab, ["-x", TRANSFER, "-m", "16"]);
+  const copy = await startCopy(lab, ["-x", TRANSFER, "-m", "16", "--drain", "2"]);
   const command = [process.execPath, join(import.meta.dir, "../support/post.ts")];
   const client = lab.start(lab.client, [...command, `http://${ONLINE}`, "1000000", "60", "8"]);
 
@@ -150,7 +150,7 @@ for (const { name, target, pattern } of [
 
 test("--force starts with a target that is down, and copies when it is up", async () => {
   await startNginx(lab, lab.online, 80);
-  const copy = await startCopy(lab, ["-x", TRANSFER, "--force"]);
+  const copy = await startCopy(lab, ["-x", TRANSFER, "--force", "--drain", "2"]);
   const target = await startNginx(lab, lab.target, 8080);
 
   expect(await load(lab, { url: `http://${ONLINE}`, rate: 500, count: 500 })).toMatchObject({ errors: 0 });
