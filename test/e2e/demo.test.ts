@@ -1,3 +1,4 @@
+// Runs alone: it takes all of the machine.
 import { afterEach, expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, readdirSync } from "node:fs";
 import { XCOPY } from "../support/xcopy.ts";

@@ -54,8 +54,8 @@ async function copiedConnections(online: Nginx, target: Nginx): Promise<Set<stri
 for (const close of [false, true]) {
   const kind = close ? "short connections" : "keep-alive";
   for (const { replicas, jitter, count } of [
-    { replicas: 3, jitter: [], count: 2000 },
-    { replicas: 3, jitter: ["--jitter", "300"], count: 2000 },
+    { replicas: 3, jitter: [], count: 1000 },
+    { replicas: 3, jitter: ["--jitter", "300"], count: 1000 },
     { replicas: 100, jitter: [], count: 100 },
     { replicas: 100, jitter: ["--jitter", "1000"], count: 100 },
   ]) {
@@ -85,7 +85,7 @@ for (const close of [false, true]) {
 for (const percent of [10, 12.5, 0.5]) {
   test(`-r ${percent}: that share of the connections, each whole or not at all`, async () => {
     const { online, target } = await startServices(lab);
-    const count = 6000;
+    const count = 4000;
     const report = await copyLoad(["-x", TRANSFER, "-r", `${percent}`], { rate: 2000, count, close: true });
 
     const comparison = compareContents(await contentsOf(online), await contentsOf(target));
@@ -111,11 +111,11 @@ test("-r 30: connections of many requests are copied from the first to the last,
 for (const close of [false, true]) {
   test(`--limit: no more than that, the rest is left out, ${close ? "short connections" : "keep-alive"}`, async () => {
     const { online, target } = await startServices(lab);
-    const report = await copyLoad(["-x", TRANSFER, "--limit", "200/s"], { count: 5000, close });
+    const report = await copyLoad(["-x", TRANSFER, "--limit", "200/s"], { count: 3000, close });
 
     const comparison = compareContents(await contentsOf(online), await contentsOf(target));
     expect(comparison).toMatchObject({ doubled: [], foreign: [] });
-    expect(report.turns.captured).toBe(5000);
+    expect(report.turns.captured).toBe(3000);
     expect(report.turns.dropped).toBe(report.dropped.limit);
     expect(comparison.missing.length).toBe(report.dropped.limit);
     // A second more than the run: what may go at once after a silence.

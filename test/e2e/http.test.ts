@@ -1,4 +1,5 @@
 /** nginx to nginx: every request that online answered arrives at the target exactly once, byte for byte. */
+// Runs alone: it takes all of the machine.
 import { afterAll, afterEach, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { join } from "node:path";
 import { ONLINE, TARGET } from "../../src/demo/network.ts";

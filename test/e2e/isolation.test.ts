@@ -1,4 +1,5 @@
 /** On a busy host the copy is the one that starves: production gets all its answers, and what is not copied is counted. */
+// Runs alone: it takes all of the machine.
 import { afterAll, afterEach, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { brokenConnections } from "../support/capture.ts";
 import { compareContents } from "../support/compare.ts";

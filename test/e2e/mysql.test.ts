@@ -1,4 +1,5 @@
 /** MariaDB to MariaDB, with passwords of their own: the same commands and the same rows arrive. */
+// Runs alone: it takes all of the machine.
 import { afterAll, afterEach, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";

@@ -1,4 +1,5 @@
 /** How `xcopy record` ends, and whom it writes to: nothing is lost without a word, and every file is whole. */
+// Runs alone: it takes all of the machine.
 import {
   afterAll,
   afterEach,

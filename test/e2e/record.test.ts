@@ -1,4 +1,5 @@
 /** What `xcopy record` writes: all of it, as tcpdump and Wireshark see it. */
+// Runs alone: it takes all of the machine.
 import {
   afterAll,
   afterEach,

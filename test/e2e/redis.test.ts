@@ -1,4 +1,5 @@
 /** redis to redis: a protocol that xcopy knows nothing of, one request at a time and pipelined. */
+// Runs alone: it takes all of the machine.
 import { afterAll, afterEach, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { ONLINE, TARGET } from "../../src/demo/network.ts";
 import { createLab, type Lab } from "../support/lab.ts";

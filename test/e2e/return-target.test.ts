@@ -1,4 +1,5 @@
 /** Real client addresses at the target: `copy -s` and an intercept on the target, nginx on both sides. */
+// Runs alone: it takes all of the machine.
 import { afterAll, afterEach, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { ONLINE, ONLINE6, TARGET, TARGET6 } from "../../src/demo/network.ts";
 import { brokenConnections, watchPackets } from "../support/capture.ts";
@@ -44,7 +45,7 @@ for (const { name, rate, close, online, target } of [
     const broken = brokenConnections(lab.client);
 
     const result = await load(lab, { url: `http://${online}`, rate, count: rate * SECONDS, close });
-    const { code, report } = await copy.stop();
+    const { code, report } = await copy.finish();
     const caught = await intercept.stop();
 
     expect(result).toMatchObject({ requests: rate * SECONDS, errors: 0 });

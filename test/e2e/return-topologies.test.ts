@@ -48,7 +48,7 @@ test("two online hosts share a target and its intercept", async () => {
     load(lab, { url: `http://${ONLINE}`, rate: 1000, count: 2000 }),
     load(lab, { url: `http://${ONLINE_2}`, rate: 500, count: 1000, close: true, namespace: second.client }),
   ]);
-  const ends = [await copies[0]!.stop(), await copies[1]!.stop()];
+  const ends = [await copies[0]!.finish(), await copies[1]!.finish()];
   const { account } = await intercept.stop();
 
   expect(loads.map(({ requests, errors }) => [requests, errors])).toEqual([
@@ -163,7 +163,7 @@ test("redis, one command at a time and 16: as many of each at the target", async
       "-q",
     );
   }
-  const { report } = await copy.stop();
+  const { report } = await copy.finish();
   const { account } = await intercept.stop();
   expect(commandCalls(lab.target, 6380, ["set", "incr"])).toEqual(
     commandCalls(lab.online, 6379, ["set", "incr"]),

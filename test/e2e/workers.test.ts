@@ -1,4 +1,5 @@
 /** Several workers do what one does: each request arrives once, bounds hold over all of them, and one that dies is missed. */
+// Runs alone: it compares rates.
 import { afterAll, afterEach, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { readdirSync, readFileSync } from "node:fs";
 import { ONLINE6, TARGET, TARGET6 } from "../../src/demo/network.ts";

@@ -18,6 +18,8 @@ export interface Copy {
   reports(): Account[];
   /** Resolves with the first report, past or future, that fulfils the condition. */
   report(what: string, condition: (report: Account) => boolean, ms?: number): Promise<Account>;
+  /** Waits for the end of all sessions, then stops it: no answer is on its way any more. */
+  finish(): Promise<{ code: number; report: Account }>;
   /** SIGTERM (or another signal), then the exit code and the last report. */
   stop(signal?: NodeJS.Signals): Promise<{ code: number; report: Account }>;
 }
@@ -57,7 +59,7 @@ export function launchCopy(
     for (const line of running.output.slice(parsed.length)) parsed.push(JSON.parse(line));
     return parsed;
   };
-  return {
+  const copy: Copy = {
     running,
     reports,
     report(what, condition, ms = 10_000) {
@@ -75,6 +77,12 @@ export function launchCopy(
         ms,
       );
     },
+    async finish() {
+      const before = reports().at(-1);
+      const isOver = (report: Account) => report !== before && report.sessions.active === 0;
+      await copy.report("the end of all sessions", () => isOver(reports().at(-1)!), 30_000);
+      return copy.stop();
+    },
     async stop(signal = "SIGTERM") {
       const code = await running.stop(signal);
       const report = reports().at(-1);
@@ -82,6 +90,7 @@ export function launchCopy(
       return { code, report };
     },
   };
+  return copy;
 }
 
 /** The differences between what was captured and what is said to have become of it; empty where the account adds up. */
