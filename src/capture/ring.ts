@@ -45,7 +45,8 @@ export class Ring {
   readonly #mask: number;
   readonly #producer: Uint32Array;
   readonly #consumer: BigInt64Array;
-  readonly #fence: Int32Array;
+  /** Its low and its high half. */
+  readonly #halves: Int32Array;
   /** Bytes read since the ring was made; exact up to 2^53. */
   #position: number;
   /** How much of that the kernel knows. */
@@ -64,7 +65,7 @@ export class Ring {
     // The kernel would map the data twice in a row, and count it twice as resident: once is enough.
     const rest = mapShared(fd, PAGE_SIZE + capacity, PROT_READ, PAGE_SIZE).buffer;
     this.#consumer = new BigInt64Array(consumer.buffer, 0, 1);
-    this.#fence = new Int32Array(consumer.buffer, 0, 1);
+    this.#halves = new Int32Array(consumer.buffer, 0, 2);
     this.#producer = new Uint32Array(rest, 0, 1);
     this.#bytes = new Uint8Array(rest, PAGE_SIZE, capacity);
     this.#view = new DataView(rest, PAGE_SIZE, capacity);
@@ -82,7 +83,7 @@ export class Ring {
   /** Looks at what the kernel has added; without it `peekTime` and `next` end where they ended before. */
   refresh(): void {
     this.#end = this.#producer[0]!;
-    if (WEAKLY_ORDERED) Atomics.load(this.#fence, 0);
+    if (WEAKLY_ORDERED) Atomics.load(this.#halves, 0);
   }
 
   /** Capture time of the next record in us (CLOCK_MONOTONIC), Infinity if there is none. */
@@ -129,7 +130,10 @@ export class Ring {
   /** Gives the memory of all records that were read back to the kernel. */
   release(): void {
     if (this.#position === this.#released) return;
-    Atomics.store(this.#consumer, 0, BigInt(this.#position));
+    // The low half is enough, and allocates nothing, until the high one changes: the kernel must never see one without the other.
+    if (Math.floor(this.#position / WORD) === Math.floor(this.#released / WORD)) {
+      Atomics.store(this.#halves, 0, this.#position | 0);
+    } else Atomics.store(this.#consumer, 0, BigInt(this.#position));
     this.#released = this.#position;
   }
 
@@ -146,7 +150,7 @@ export class Ring {
       if (header >= BUSY) return false;
       const size = ((header & LENGTH) + HEADER_BYTES + 7) & ~7;
       if ((header & DISCARDED) === 0) {
-        if (WEAKLY_ORDERED) Atomics.load(this.#fence, 0);
+        if (WEAKLY_ORDERED) Atomics.load(this.#halves, 0);
         this.#size = size;
         return true;
       }

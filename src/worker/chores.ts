@@ -57,7 +57,8 @@ export class Chores {
 
   /** After a send: an interface that takes smaller packets than it did lowers the MTU of its paths. */
   adaptMtu(now: number): void {
-    for (const [egress, injector] of this.injectors.entries()) {
+    for (let egress = 0; egress < this.injectors.length; egress++) {
+      const injector = this.injectors[egress]!;
       if (injector.lastError !== EMSGSIZE) continue;
       injector.lastError = 0;
       for (const [path, { target, egress: its }] of this.config.paths.entries()) {
