@@ -6,11 +6,11 @@ import type { Control } from "../capture/control.ts";
 import { address, EPOLL_CTL_ADD, EPOLLIN, errno, libc, sleepMicroseconds, strerror } from "../native/libc.ts";
 
 /** us between two looks where nobody says: records gather, a wake-up serves many. */
-const GATHER = 1000;
+const GATHER = 2000;
 /** us between two looks while a turn waits for an answer that another turn waits for. */
 const HURRY = 100;
 /** Looks in vain before the kernel is asked to wake us. */
-const PATIENCE = 3;
+const PATIENCE = 2;
 
 export class Pause {
   private readonly epoll: number;
