@@ -12,8 +12,8 @@ const pairs = quick ? 1 : 3;
 const seconds = quick ? 3 : 10;
 
 const KINDS: Kind[] = [
-  { name: "keep-alive", rate: 5000, count: 5000 * seconds, close: false, aim: 20 },
-  { name: "short connections", rate: 5000, count: 5000 * seconds, close: true, aim: 45 },
+  { name: "keep-alive", rate: 5000, count: 5000 * seconds, close: false, aim: 12 },
+  { name: "short connections", rate: 5000, count: 5000 * seconds, close: true, aim: 30 },
   { name: "keep-alive", rate: 0, count: 50_000 * seconds, close: false },
   { name: "short connections", rate: 0, count: 10_000 * seconds, close: true },
 ];

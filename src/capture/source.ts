@@ -31,14 +31,16 @@ export interface MatchConfig {
   isOutgoing: boolean;
   /** Most bytes of a packet that are captured, from its IP header on. */
   snaplen: number;
-  /** What was counted, in the order of KERNEL_COUNTERS, as Float64Array; shared with the main thread. */
+  /** What every worker has counted, in the order of KERNEL_COUNTERS, as Float64Array; shared with the main thread. */
   counters: SharedArrayBuffer;
+  /** The one that counts here. */
+  worker: number;
 }
 
 export type SourceConfig =
   /** BPF ring buffers, one per CPU, of `ringBytes` each. */
   | { kind: "rings"; rings: number[]; ringBytes: number }
-  /** Packet sockets with a ring each (PACKET_RX_RING, TPACKET_V3) of `blocks` blocks. */
+  /** Packet sockets with a ring each (PACKET_RX_RING, TPACKET_V3) of `blocks` blocks; for several workers one each. */
   | { kind: "packet"; sockets: number[]; blocks: number; blockBytes: number; match: MatchConfig }
   /** Raw IP sockets. */
   | { kind: "raw"; ip4: number; ip6: number; match: MatchConfig }

@@ -56,6 +56,7 @@ export function captureBySockets(name: SocketBackEnd, plan: Plan, options: CopyO
     mark: options.mark,
     bufferBytes,
     front: filter === null ? null : compileFront(filter, plan),
+    workers: plan.workers.count,
   });
   const interfaces = new Set<number>();
   // libpcap has to open each; the others may as well take every one that comes.

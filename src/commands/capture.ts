@@ -86,8 +86,8 @@ export function openCapture(plan: Plan, options: CopyOptions, libraries: Carried
       2,
     );
   }
-  // Sockets are read by one worker only.
-  const names = plan.workers.count > 1 ? AUTOMATIC.slice(0, 1) : AUTOMATIC;
+  // What raw sockets capture is read by one worker.
+  const names = plan.workers.count > 1 ? AUTOMATIC.filter((name) => name !== "raw") : AUTOMATIC;
   return backEnd === "auto" ? openBest(names, plan, open) : open(backEnd);
 }
 
@@ -111,10 +111,6 @@ function openBest(names: BackEnd[], plan: Plan, open: Open): OpenCapture {
       if (!(error instanceof Failure) || error.exitCode < 3) throw error;
       reasons.push(`not by ${name}: ${error.message}`);
     }
-  }
-  if (plan.workers.count > 1 && first instanceof Failure && first.exitCode > 3) {
-    const fix = `${first.fix}, or leave --workers out: sockets, which need none of this, are read by one worker`;
-    throw new Failure(first.message, fix, first.exitCode);
   }
   throw first;
 }

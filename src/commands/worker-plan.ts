@@ -1,5 +1,4 @@
 /** How many workers a run has and where they run. */
-import { needsBpf } from "../config/capture.ts";
 import type { CopyOptions } from "../config/copy.ts";
 import { formatPorts, type PortRange } from "../config/ports.ts";
 import { formatCpus, MOST_WORKERS } from "../config/workers.ts";
@@ -22,7 +21,7 @@ const MOST_CHOSEN = 8;
 function reasonForOne(options: CopyOptions, isLive: boolean): string {
   if (!isLive) return "recorded traffic is replayed in the order of its times, by one worker";
   const { backEnd } = options.capture;
-  if (backEnd !== "auto" && !needsBpf(options.capture))
+  if (backEnd === "raw" || backEnd === "pcap")
     return `what --capture ${backEnd} captures is read by one worker`;
   if (options.compat) return "an intercept of tcpcopy may send any answer to any of our connections";
   return "";

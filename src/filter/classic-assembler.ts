@@ -8,6 +8,20 @@ export const LOAD_BYTE = 0x30;
 export const LOAD_HALF_INDEXED = 0x48;
 /** X = 4 * (the low half of a byte): bytes of an IPv4 header. */
 export const LOAD_X_HEADER = 0xb1;
+/** Words of the program's own memory, 0 to 15. */
+export const LOAD_MEMORY = 0x60;
+export const STORE_MEMORY = 0x02;
+
+/** On A with k, or (WITH_X) with X. XOR is Linux's own. */
+export const ADD = 0x04;
+export const MULTIPLY = 0x24;
+export const AND = 0x54;
+export const SHIFT_RIGHT = 0x74;
+export const XOR = 0xa4;
+export const WITH_X = 0x08;
+/** X = A. */
+const COPY_TO_X = 0x07;
+const RETURN_A = 0x16;
 const JUMP = 0x05;
 const RETURN = 0x06;
 
@@ -29,9 +43,13 @@ export class ClassicAssembler {
     this.#places[label] = this.#instructions.length;
   }
 
-  /** One of the loads above. */
-  load(code: number, k: number): void {
+  /** One of the loads above, a store, or an operation on A. */
+  load(code: number, k = 0): void {
     this.#emit(code, k);
+  }
+
+  copyToX(): void {
+    this.#emit(COPY_TO_X, 0);
   }
 
   /** Jumps if A is equal to (has a bit of) `k`; by two instructions, as a conditional jump reaches 255 only. */
@@ -47,6 +65,11 @@ export class ClassicAssembler {
   /** Ends with a number of bytes to take, 0 for none. */
   return(bytes: number): void {
     this.#emit(RETURN, bytes);
+  }
+
+  /** Ends with what A has. */
+  returnA(): void {
+    this.#emit(RETURN_A, 0);
   }
 
   /** Puts a whole program in, which goes on at one of two places where it would have ended. */

@@ -1,13 +1,14 @@
 /** What workers leave behind: those that died while others go on, and what nobody had read when all had ended. */
 import { Control } from "../capture/control.ts";
-import { RingSet } from "../capture/ring-set.ts";
+import { createSource } from "../capture/create.ts";
+import type { RequestSource } from "../capture/source.ts";
 import { releaseSessions } from "../engine/share.ts";
 import { monotonicMicroseconds } from "../native/libc.ts";
 import type { DataPlaneConfig } from "./config.ts";
 import { viewShared } from "./shared.ts";
 import type { WorkerView } from "./totals.ts";
 
-/** Records per look at rings that nobody else reads. */
+/** Records per look at what nobody else reads. */
 const ROUND = 65536;
 
 export class Deaths {
@@ -15,7 +16,7 @@ export class Deaths {
   readonly views: WorkerView[];
   /** Captured packets that nobody had read when the worker had ended as it should. */
   unread = 0;
-  private readonly rings: RingSet[] = [];
+  private readonly left: RequestSource[] = [];
   private abandonedSoFar = 0;
 
   constructor(private readonly configs: readonly DataPlaneConfig[]) {
@@ -32,12 +33,12 @@ export class Deaths {
     this.views[worker]!.isDead = true;
     new Control(config.controlMap, worker).close(monotonicMicroseconds() / 1000);
     releaseSessions(new Int32Array(config.worker.words), worker);
-    this.rings.push(...ringsOf(config));
+    this.left.push(...sourcesOf(config));
   }
 
   /** Captured packets that a worker had not read when it died. */
   countAbandoned(): number {
-    for (const rings of this.rings) this.abandonedSoFar += drain(rings);
+    for (const source of this.left) this.abandonedSoFar += drain(source);
     return this.abandonedSoFar;
   }
 
@@ -45,18 +46,20 @@ export class Deaths {
   finish(): void {
     for (const [worker, { isDead }] of this.views.entries()) {
       if (isDead) continue;
-      for (const rings of ringsOf(this.configs[worker]!)) this.unread += drain(rings);
+      for (const source of sourcesOf(this.configs[worker]!)) this.unread += drain(source);
     }
   }
 }
 
-/** None where requests come from elsewhere. */
-function ringsOf({ source }: DataPlaneConfig): RingSet[] {
-  return source?.kind === "rings" ? [new RingSet(source.rings, source.ringBytes)] : [];
+/** What a worker read from and shares with nobody; none where requests come from elsewhere. */
+function sourcesOf({ source, controlMap, worker }: DataPlaneConfig): RequestSource[] {
+  const isOwn = source?.kind === "rings" || source?.kind === "packet";
+  return isOwn ? [createSource(source, new Control(controlMap, worker.index))] : [];
 }
 
-function drain(rings: RingSet): number {
+function drain(source: RequestSource): number {
   let all = 0;
-  for (let count = ROUND; count === ROUND; all += count) count = rings.drain(() => {}, ROUND);
+  for (let count = ROUND; count === ROUND; all += count) count = source.drain(() => {}, ROUND);
+  source.count();
   return all;
 }

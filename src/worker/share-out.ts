@@ -25,12 +25,19 @@ export function haveOwnPorts(ports: readonly (readonly [number, number])[], work
   return owners.size === workers;
 }
 
-/** Sockets are read by one worker only: `--capture auto` may have come to them. */
 function sourceOf(source: SourceConfig | null, worker: number, workers: number): SourceConfig | null {
-  if (source?.kind === "rings") return { ...source, rings: ofWorker(source.rings, worker, workers) };
   if (source === null || workers === 1) return source;
+  if (source.kind === "rings") return { ...source, rings: ofWorker(source.rings, worker, workers) };
+  if (source.kind !== "packet") throw new Error(`Cannot share ${source.kind} among workers`);
+  const sockets = ofWorker(source.sockets, worker, workers);
+  return { ...source, sockets, match: { ...source.match, worker } };
+}
+
+/** Answers from a socket go to one worker: `--capture auto` may have come to that. */
+function refuseSharedAnswers({ responseSocket }: WholeConfig, workers: number): void {
+  if (responseSocket === null || workers === 1) return;
   throw new Failure(
-    `Cannot use --workers "${workers}": without eBPF one worker reads all that is captured`,
+    `Cannot use --workers "${workers}": without eBPF one worker reads all answers`,
     "Leave it out.",
     5,
   );
@@ -46,6 +53,7 @@ export function shareOut(
   cpuLimit: number,
 ): DataPlaneConfig[] {
   const count = cpus.length;
+  refuseSharedAnswers(whole, count);
   const words = new SharedArrayBuffer(4 * shareWords(count));
   const since = monotonicMicroseconds();
   return cpus.map((cpu, index) => ({

@@ -48,10 +48,11 @@ describe("where only one can do it", () => {
   test("several are refused", () => {
     expect(failing(() => plan("--workers 2", 4, false))).toMatchObject({ exitCode: 2 });
     expect(failing(() => plan("--workers 2 --compat -s 10.0.0.2"))).toMatchObject({ exitCode: 2 });
-    expect(failing(() => plan("--workers 2 --capture packet"))).toMatchObject({
-      message: 'Cannot use --workers "2": what --capture packet captures is read by one worker',
+    expect(failing(() => plan("--workers 2 --capture raw"))).toMatchObject({
+      message: 'Cannot use --workers "2": what --capture raw captures is read by one worker',
     });
     expect(plan("--workers 2 --capture clsact").count).toBe(2);
+    expect(plan("--workers 2 --capture packet").count).toBe(2);
     expect(plan("--cpus 0,1", 4, false).cpus).toEqual([0]);
   });
 });

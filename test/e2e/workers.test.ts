@@ -76,6 +76,13 @@ const CASES: Case[] = [
   { name: "direct, keep-alive", workers: 2 },
   { name: "direct, short connections", workers: 3, load: { close: true } },
   { name: "direct, IPv6, keep-alive", workers: 2, ip6: true },
+  { name: "direct, capture by packet, keep-alive", workers: 2, args: ["--capture", "packet"] },
+  {
+    name: "direct, capture by packet, short connections",
+    workers: 3,
+    args: ["--capture", "packet"],
+    load: { close: true },
+  },
   { name: "direct, -n 3, short connections", workers: 2, args: ["-n", "3"], times: 3, load: { close: true } },
   {
     name: "direct, few ports, short connections",
@@ -100,6 +107,15 @@ const CASES: Case[] = [
     way: ON_TARGET,
     args: ["-C", "2", ...POOL],
     load: { close: true },
+  },
+  {
+    name: "target, IPv6, capture by packet, short connections",
+    workers: 2,
+    way: ON_TARGET,
+    ip6: true,
+    args: ["--capture", "packet"],
+    load: { close: true },
+    seesClients: true,
   },
   { name: "assistant, keep-alive", workers: 2, way: ON_THIRD },
   {
@@ -211,11 +227,15 @@ test("--limit is that of all workers together, also where one client asks for mo
   expect(faultsOf(copy.reports())).toEqual([]);
 });
 
-for (const how of ["throw", "exit"] as const) {
-  test(`a worker that dies (${how}) is said and counted, and the other goes on`, async () => {
+for (const [how, capture] of [
+  ["throw", "tcx"],
+  ["exit", "tcx"],
+  ["throw", "packet"],
+] as const) {
+  test(`a worker that dies (${how}, capture by ${capture}) is said and counted, and the other goes on`, async () => {
     const { online, target } = await startServices(lab);
     const broken = brokenConnections(lab.client);
-    const copy = await startMortalCopy(lab, ["-x", TRANSFER, "--workers", "2"]);
+    const copy = await startMortalCopy(lab, ["-x", TRANSFER, "--workers", "2", "--capture", capture]);
     const running = startLoad(lab, { url: URL_ONLINE, rate: 2000, count: 10_000, connections: 50 });
     await copy.report("answers by both", ({ workers = [] }) =>
       workers.every(({ turns }) => turns.answered > 200),

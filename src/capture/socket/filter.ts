@@ -19,7 +19,7 @@ import { HARDWARE_TYPES } from "../../filter/compile.ts";
  * Loads relative to the IP header, and of what Linux knows about a packet: SKF_NET_OFF, SKF_AD_OFF of linux/filter.h as 32
  * bits. The former see only the linear part of a packet before Linux 6.16, so they are the last resort.
  */
-const NETWORK = 0xfff00000;
+export const NETWORK = 0xfff00000;
 const KNOWN = 0xfffff000;
 const PROTOCOL = KNOWN + 0;
 const PACKET_TYPE = KNOWN + 4;

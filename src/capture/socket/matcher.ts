@@ -31,7 +31,8 @@ export class Matcher {
     private readonly config: MatchConfig,
     private readonly control: Control,
   ) {
-    this.#counters = new Float64Array(config.counters);
+    const { length } = KERNEL_COUNTERS;
+    this.#counters = new Float64Array(config.counters, config.worker * length * 8, length);
     this.#services = new Services(config.services);
   }
 

@@ -11,6 +11,7 @@ import { mapShared, PROT_READ, PROT_WRITE } from "../../native/libc.ts";
 const BLOCK_STATUS = 2;
 const BLOCK_PACKETS = 3;
 const BLOCK_FIRST = 4;
+const BLOCK_NUMBER = 6;
 const OURS = 1;
 
 /** struct tpacket3_hdr, in words, and the struct sockaddr_ll behind it, in bytes from the header. */
@@ -46,6 +47,19 @@ export class PacketRing {
     this.view = new DataView(memory, 0, blocks * blockBytes);
     this.#words = new Int32Array(memory, 0, (blocks * blockBytes) / 4);
     this.#blockWords = blockBytes / 4;
+    this.#block = this.#findOldest();
+  }
+
+  /** The block to begin with: the oldest that is ours, or else the youngest, which the kernel fills. */
+  #findOldest(): number {
+    let [oldest, youngest] = [-1, 0];
+    const numberOf = (block: number) => this.#words[block * this.#blockWords + BLOCK_NUMBER]!;
+    for (let block = 0; block < this.blocks; block++) {
+      const isOurs = Atomics.load(this.#words, block * this.#blockWords + BLOCK_STATUS) & OURS;
+      if (isOurs && (oldest < 0 || ((numberOf(block) - numberOf(oldest)) | 0) < 0)) oldest = block;
+      if (((numberOf(block) - numberOf(youngest)) | 0) > 0) youngest = block;
+    }
+    return oldest < 0 ? youngest : oldest;
   }
 
   /** Whether there is a packet; what is told below is of it. */

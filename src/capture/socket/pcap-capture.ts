@@ -66,7 +66,7 @@ export function openPcapCapture(options: SocketCaptureOptions): SocketCapture {
       kind: "pcap",
       watched: watched.descriptor,
       table: memory,
-      match: { services, isOutgoing, snaplen, counters },
+      match: { services, isOutgoing, snaplen, counters, worker: 0 },
     },
     start(interfaces) {
       const present = links().filter(({ ifindex }) => interfaces?.includes(ifindex) ?? true);

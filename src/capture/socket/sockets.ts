@@ -8,6 +8,7 @@ import { KERNEL_COUNTERS, type KernelCounter } from "../counters.ts";
 import { possibleCpus } from "../maps.ts";
 import type { KernelService } from "../services.ts";
 import type { MatchConfig, SourceConfig } from "../source.ts";
+import { workerProgram } from "./fanout.ts";
 import { rejectAll, type SocketFilterOptions, type SocketKind, socketFilter } from "./filter.ts";
 
 export interface SocketCaptureOptions {
@@ -20,6 +21,8 @@ export interface SocketCaptureOptions {
   /** Bytes for all that waits to be read. */
   bufferBytes: number;
   front: SocketFilterOptions["front"];
+  /** Workers that read; more than one only of packet sockets. Default 1. */
+  workers?: number;
 }
 
 export interface SocketCapture {
@@ -41,10 +44,12 @@ const LEAST_BLOCKS = 8;
 
 /** Opens packet sockets that capture nothing yet. Throws a Failure: 4 without privilege, 5 where the kernel cannot. */
 export function openPacketCapture(options: SocketCaptureOptions): SocketCapture {
-  const { isOutgoing, bufferBytes } = options;
+  const { isOutgoing, bufferBytes, workers = 1 } = options;
   const allBlocks = Math.max(LEAST_BLOCKS, Math.floor(bufferBytes / BLOCK_BYTES));
-  const rings = Math.min(possibleCpus(), MOST_RINGS, Math.floor(allBlocks / LEAST_BLOCKS));
-  const blocks = Math.floor(allBlocks / rings);
+  const rings =
+    workers > 1 ? workers : Math.min(possibleCpus(), MOST_RINGS, Math.floor(allBlocks / LEAST_BLOCKS));
+  const blocks = Math.max(LEAST_BLOCKS, Math.floor(allBlocks / rings));
+  const chooser = workers > 1 ? workerProgram(workers) : null;
   const sockets = openAll(
     Array.from({ length: rings }, () => () => openPacketSocket(blocks, BLOCK_BYTES, !isOutgoing)),
   );
@@ -52,7 +57,7 @@ export function openPacketCapture(options: SocketCaptureOptions): SocketCapture 
     options,
     sockets.map((fd) => ({ fd, kind: "packet" })),
     (match) => ({ kind: "packet", sockets, blocks, blockBytes: BLOCK_BYTES, match }),
-    () => startPacketSockets(sockets, !isOutgoing),
+    () => startPacketSockets(sockets, !isOutgoing, chooser),
   );
 }
 
@@ -99,21 +104,27 @@ function openAll(opens: (() => number)[]): number[] {
 }
 
 /** Memory for what a source counts, and what reads it. */
-export function createCounts(): { counters: SharedArrayBuffer; stats: SocketCapture["stats"] } {
-  const counters = new SharedArrayBuffer(KERNEL_COUNTERS.length * 8);
+export function createCounts(workers = 1): { counters: SharedArrayBuffer; stats: SocketCapture["stats"] } {
+  const { length } = KERNEL_COUNTERS;
+  const counters = new SharedArrayBuffer(workers * length * 8);
   const values = new Float64Array(counters);
-  const entries = () => KERNEL_COUNTERS.map((name, index) => [name, values[index]!]);
+  const sum = (index: number) => {
+    let all = 0;
+    for (let worker = 0; worker < workers; worker++) all += values[worker * length + index]!;
+    return all;
+  };
+  const entries = () => KERNEL_COUNTERS.map((name, index) => [name, sum(index)]);
   return { counters, stats: () => Object.fromEntries(entries()) as Record<KernelCounter, number> };
 }
 
 /** `begin`: makes the sockets receive. */
 function captureBySockets(
-  { services, isOutgoing, snaplen, mark, front }: SocketCaptureOptions,
+  { services, isOutgoing, snaplen, mark, front, workers = 1 }: SocketCaptureOptions,
   sockets: readonly { fd: number; kind: SocketKind }[],
   config: (match: MatchConfig) => SourceConfig,
   begin: () => void,
 ): SocketCapture {
-  const { counters, stats } = createCounts();
+  const { counters, stats } = createCounts(workers);
   const ports = services.map(({ port }) => port);
   const letIn = (interfaces: readonly number[] | null) => {
     for (const { fd, kind } of sockets) {
@@ -125,7 +136,7 @@ function captureBySockets(
   };
   let isBegun = false;
   return {
-    source: config({ services, isOutgoing, snaplen, counters }),
+    source: config({ services, isOutgoing, snaplen, counters, worker: 0 }),
     start(interfaces) {
       if (!isBegun) {
         // Until all share the flows, each would get every packet.

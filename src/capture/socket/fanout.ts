@@ -1,0 +1,83 @@
+/** Which worker's socket gets a packet: `workerOfClient` of wire/shard.ts in classic BPF, for PACKET_FANOUT_CBPF. */
+import {
+  ADD,
+  AND,
+  ClassicAssembler,
+  EQUAL,
+  LOAD_BYTE,
+  LOAD_HALF,
+  LOAD_HALF_INDEXED,
+  LOAD_MEMORY,
+  LOAD_WORD,
+  LOAD_X_HEADER,
+  MULTIPLY,
+  SHIFT_RIGHT,
+  STORE_MEMORY,
+  WITH_X,
+  XOR,
+} from "../../filter/classic-assembler.ts";
+import { NETWORK } from "./filter.ts";
+
+const ADDRESS = 0;
+const HASH = 1;
+
+/** A program that ends with the index of the worker, of so many, that the client of a packet belongs to. */
+export function workerProgram(workers: number): Uint8Array {
+  const program = new ClassicAssembler();
+  const [isIp4, hasPort] = [program.label(), program.label()];
+  const keep = (word: number) => program.load(STORE_MEMORY, word);
+  /** A = the word `operation` A. */
+  const combine = (operation: number, word: number) => {
+    program.copyToX();
+    program.load(LOAD_MEMORY, word);
+    program.load(operation | WITH_X);
+  };
+
+  program.load(LOAD_BYTE, NETWORK);
+  program.load(SHIFT_RIGHT, 4);
+  program.jumpIf(EQUAL, 4, isIp4);
+  program.load(LOAD_WORD, NETWORK + 8);
+  for (const offset of [12, 16, 20]) {
+    keep(ADDRESS);
+    program.load(LOAD_WORD, NETWORK + offset);
+    combine(XOR, ADDRESS);
+  }
+  keep(ADDRESS);
+  program.load(LOAD_HALF, NETWORK + 40);
+  program.jump(hasPort);
+  program.place(isIp4);
+  program.load(LOAD_WORD, NETWORK + 12);
+  keep(ADDRESS);
+  program.load(LOAD_X_HEADER, NETWORK);
+  program.load(LOAD_HALF_INDEXED, NETWORK);
+  program.place(hasPort);
+  program.load(MULTIPLY, 0x9e3779b1);
+  keep(HASH);
+  program.load(LOAD_MEMORY, ADDRESS);
+  combine(XOR, HASH);
+
+  for (const [shift, factor] of [
+    [16, 0x85ebca6b],
+    [13, 0xc2b2ae35],
+    [16, 1],
+  ] as const) {
+    keep(HASH);
+    program.load(SHIFT_RIGHT, shift);
+    combine(XOR, HASH);
+    program.load(MULTIPLY, factor);
+  }
+
+  // hash * workers / 2^32, in halves.
+  keep(HASH);
+  program.load(AND, 0xffff);
+  program.load(MULTIPLY, workers);
+  program.load(SHIFT_RIGHT, 16);
+  keep(ADDRESS);
+  program.load(LOAD_MEMORY, HASH);
+  program.load(SHIFT_RIGHT, 16);
+  program.load(MULTIPLY, workers);
+  combine(ADD, ADDRESS);
+  program.load(SHIFT_RIGHT, 16);
+  program.returnA();
+  return program.bytes();
+}

@@ -1,0 +1,116 @@
+/** Packet sockets of several workers: the kernel gives each the flows that it gives it elsewhere. */
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { Control } from "../../src/capture/control.ts";
+import { createSource } from "../../src/capture/create.ts";
+import { openPacketCapture } from "../../src/capture/socket/sockets.ts";
+import type { RequestSource, SourceConfig } from "../../src/capture/source.ts";
+import { parseAddress } from "../../src/config/address.ts";
+import { mapAddress } from "../../src/engine/addresses.ts";
+import { workerOfClient } from "../../src/wire/shard.ts";
+import { build, type Frame } from "../bpf/build.ts";
+import { copyOf, MARK, OPTIONS } from "../bpf/capture.ts";
+import { until } from "../support/until.ts";
+import { HOST_MAC, Link } from "./link.ts";
+
+const WORKERS = 3;
+
+let link: Link;
+beforeAll(() => {
+  link = new Link();
+});
+afterAll(() => link?.remove());
+
+/** The worker that the programs of the kernel choose. */
+function expected({ source = "10.0.0.1", sourcePort = 0 }: Frame): number {
+  const words = new Int32Array(4);
+  mapAddress(parseAddress(source)!.bytes, words, 0);
+  return workerOfClient(words, 0, sourcePort, WORKERS);
+}
+
+test("each client's packets come to the worker that the programs would choose", async () => {
+  const capture = link.host.enter(() => {
+    const opened = openPacketCapture({
+      services: OPTIONS.services,
+      isOutgoing: false,
+      snaplen: 65535,
+      mark: MARK,
+      bufferBytes: 4 << 20,
+      front: null,
+      workers: WORKERS,
+    });
+    opened.start([link.ifindex]);
+    return opened;
+  });
+  const whole = capture.source as Extract<SourceConfig, { kind: "packet" }>;
+  const sources: RequestSource[] = whole.sockets.map((socket, worker) =>
+    createSource({ ...whole, sockets: [socket], match: { ...whole.match, worker } }, new Control(-1)),
+  );
+  try {
+    const frames: Frame[] = [];
+    for (let client = 0; client < 60; client++) {
+      const sourcePort = 1024 + client * 917;
+      frames.push({ source: `10.${client}.${255 - client}.7`, sourcePort });
+      frames.push({ source: `10.0.${client}.9`, sourcePort, ipOptions: 12 });
+      frames.push({ source: `10.0.9.${client + 1}`, sourcePort, tags: [0x8100] });
+      frames.push({ source: `fd00::${client + 1}:ff01`, destination: "fd00::2", sourcePort });
+    }
+    const wanted = frames.map((frame, index) => `${index}: worker ${expected(frame)}`);
+    for (const [index, frame] of frames.entries()) {
+      link.send(build({ destinationMac: HOST_MAC, ...frame, payload: String(index) }).bytes);
+    }
+    const found: string[] = [];
+    await until("every packet", () => {
+      for (const [worker, source] of sources.entries()) {
+        source.drain((packet) => {
+          const { bytes } = copyOf(packet);
+          const index = Buffer.from(bytes.slice(packet.payload - packet.ip)).toString();
+          found.push(`${index}: worker ${worker}`);
+        }, 1000);
+      }
+      return found.length === frames.length;
+    });
+    const byIndex = (one: string, other: string) => Number.parseInt(one, 10) - Number.parseInt(other, 10);
+    expect(found.toSorted(byIndex)).toEqual(wanted);
+    expect(capture.stats().requestsCaptured).toBe(frames.length);
+    for (const source of sources) expect(source.descriptors.length).toBe(1);
+  } finally {
+    for (const source of sources) source.close();
+    capture.close();
+  }
+});
+
+test("who comes second to a ring goes on where the first one stopped", async () => {
+  const capture = link.host.enter(() => {
+    const opened = openPacketCapture({
+      services: OPTIONS.services,
+      isOutgoing: false,
+      snaplen: 65535,
+      mark: MARK,
+      bufferBytes: 4 << 20,
+      front: null,
+      workers: 2,
+    });
+    opened.start([link.ifindex]);
+    return opened;
+  });
+  const whole = capture.source as Extract<SourceConfig, { kind: "packet" }>;
+  const open = () => createSource(whole, new Control(-1));
+  const takeAll = async (source: RequestSource, from: number, to: number) => {
+    const seen: number[] = [];
+    for (let number = from; number < to; number++) {
+      link.send(build({ destinationMac: HOST_MAC, sourcePort: 2000 + number, payload: 8 }).bytes);
+      await until("the packet", () => {
+        source.drain((packet) => seen.push(packet.sourcePort - 2000), 100);
+        return seen.length === number - from + 1;
+      });
+    }
+    return seen;
+  };
+  try {
+    // Each packet is a block of its own: the kernel hands one over after 2 ms.
+    expect(await takeAll(open(), 0, 10)).toEqual(Array.from({ length: 10 }, (_, index) => index));
+    expect(await takeAll(open(), 10, 20)).toEqual(Array.from({ length: 10 }, (_, index) => index + 10));
+  } finally {
+    capture.close();
+  }
+});
