@@ -12,6 +12,7 @@
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
+#include "datagram-frame.h"
 #include "datagram.h"
 #include "frame.h"
 #include "glance.h"
@@ -226,11 +227,37 @@ static __always_inline int is_readable(enum parsed parsed, __u64 now_us) {
     return 0;
 }
 
+/*
+ * Whether it was a datagram, or an ICMP error about something; nothing is missed with what follows
+ * the first fragment of a datagram.
+ */
+static __attribute__((noinline)) int swallow_datagram(struct __sk_buff *skb) {
+    struct segment segment;
+    struct piece piece;
+    struct quoted quoted;
+    enum datagram kind = parse_datagram(skb, &segment, &piece);
+    if (kind == LATER_FRAGMENT)
+        return 1;
+    if (kind == NO_DATAGRAM) {
+        if (read_quoted(skb, &quoted))
+            return 0;
+        add(ICMP_ERRORS, 1);
+        return 1;
+    }
+    __u64 now_us = bpf_ktime_get_ns() / 1000;
+    if (is_readable(SEGMENT, now_us))
+        capture_headers(skb, &segment, NO_SLOT, now_us, ONLY_WORKER);
+    return 1;
+}
+
 SEC("tc")
 int xcopy_swallow(struct __sk_buff *skb) {
     struct segment segment;
     __u64 now_us = bpf_ktime_get_ns() / 1000;
-    if (is_readable(parse(skb, &segment), now_us))
+    enum parsed parsed = parse(skb, &segment);
+    if (parsed == OTHER && swallow_datagram(skb))
+        return DROP;
+    if (is_readable(parsed, now_us))
         capture_headers(skb, &segment, NO_SLOT, now_us, ONLY_WORKER);
     return DROP;
 }
@@ -239,7 +266,13 @@ SEC("xdp")
 int xcopy_swallow_xdp(struct xdp_md *frame) {
     struct segment segment;
     __u64 now_us = bpf_ktime_get_ns() / 1000;
-    if (is_readable(parse_frame(frame, &segment), now_us))
+    enum parsed parsed = parse_frame(frame, &segment);
+    enum datagram kind = NO_DATAGRAM;
+    if (parsed == OTHER)
+        kind = parse_datagram_frame(frame, &segment);
+    if (kind == LATER_FRAGMENT)
+        return XDP_DROP;
+    if (is_readable(kind == WHOLE ? SEGMENT : parsed, now_us))
         capture_frame_headers(frame, &segment, NO_SLOT, now_us);
     return XDP_DROP;
 }

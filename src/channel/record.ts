@@ -6,14 +6,12 @@ import { copyBytes } from "../wire/copy.ts";
 import { IPPROTO_TCP } from "../wire/ip.ts";
 import type { Packet } from "../wire/packet.ts";
 import { FIN, PSH } from "../wire/tcp.ts";
-import { IPPROTO_UDP } from "../wire/udp.ts";
+import { IPPROTO_UDP, isDatagram, UDP_HEADER } from "../wire/udp.ts";
 import { addRow, RESPONSES } from "./frame.ts";
 import type { Outgoing } from "./outgoing.ts";
 
 const RECORD_HEADER = 8;
 const LEAST_TCP_HEADER = 20;
-/** What begins in place of a TCP header and has no more than this is UDP. */
-const UDP_HEADER = 8;
 /** Headers that we carry: IP with some options or extension headers, and the largest TCP header. */
 const MOST_HEADERS = 256;
 /** Payload of one record: with its headers it fits into a frame of rows. */
@@ -22,10 +20,6 @@ const MOST_PAYLOAD = 16_000;
 /** Least bytes before the TCP header of a packet whose first byte is `first`; 0 if it is neither IPv4 nor IPv6. */
 function leastIpHeader(first: number): number {
   return first >> 4 === 4 ? 20 : first >> 4 === 6 ? 40 : 0;
-}
-
-function isDatagram({ tcp, payload }: Packet): boolean {
-  return payload - tcp === UDP_HEADER;
 }
 
 /**
@@ -105,15 +99,14 @@ export function readRecord(packet: Packet, at: number, to: number): number {
   const next = ip + ((captured + 3) & ~3);
   if (next > to) return 0;
   const tcp = ip + offset;
-  const isDatagram = captured === offset + UDP_HEADER;
-  if (!isDatagram && captured < offset + LEAST_TCP_HEADER) return -next;
+  const isUdp = captured === offset + UDP_HEADER;
+  if (!isUdp && captured < offset + LEAST_TCP_HEADER) return -next;
   const least = leastIpHeader(bytes[ip]!);
-  const protocol = isDatagram ? IPPROTO_UDP : IPPROTO_TCP;
+  const protocol = isUdp ? IPPROTO_UDP : IPPROTO_TCP;
   if (least === 0 || offset < least || (least === 20 && bytes[ip + 9] !== protocol)) return -next;
-  const headerLength = isDatagram ? UDP_HEADER : (bytes[tcp + 12]! >> 4) * 4;
+  const headerLength = isUdp ? UDP_HEADER : (bytes[tcp + 12]! >> 4) * 4;
   const length = wireLength - offset - headerLength;
-  if (headerLength < UDP_HEADER || (!isDatagram && headerLength < LEAST_TCP_HEADER) || length < 0)
-    return -next;
+  if (headerLength < UDP_HEADER || (!isUdp && headerLength < LEAST_TCP_HEADER) || length < 0) return -next;
   packet.ip = ip;
   packet.tcp = tcp;
   packet.end = ip + captured;

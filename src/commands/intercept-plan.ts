@@ -94,13 +94,18 @@ function chooseListen(options: InterceptOptions, hasKey: boolean, host: Intercep
   );
 }
 
-/** What matches the responses of services on other hosts. */
+/** What matches the responses of services on other hosts, and their ICMP errors, which nobody asked for. */
 function filterFor(services: readonly CaughtService[]): string {
-  const parts = services.map(({ address, ports: [first, last] }) => {
+  const responses = services.map(({ address, ports: [first, last] }) => {
     const ports = first === last ? `src port ${first}` : `src portrange ${first}-${last}`;
     return address ? `(src host ${formatAddress(address.bytes)} and ${ports})` : `(${ports})`;
   });
-  return `tcp and ${parts.length > 1 ? `(${parts.join(" or ")})` : parts[0]}`;
+  const addresses = services.flatMap(({ address }) => address ?? []);
+  const errors = addresses.map(
+    ({ bytes, family }) =>
+      `(src host ${formatAddress(bytes)} and ${family === 4 ? "icmp[0] = 3" : "icmp6[0] = 1"})`,
+  );
+  return [`((tcp or udp) and (${responses.join(" or ")}))`, ...new Set(errors)].join(" or ");
 }
 
 /** What copies send to this intercept is never caught, whatever the filter says. */

@@ -46,6 +46,20 @@ export class FlowKey {
     return this;
   }
 
+  /** The flow of what a client sends: from the client to the server. */
+  ofRequest(packet: Packet): this {
+    const { bytes, ip, tcp } = packet;
+    const own = this.bytes;
+    const [length, source] = packet.family === 4 ? [4, ip + 12] : [16, ip + 8];
+    this.words.fill(0);
+    for (let index = 0; index < length; index++) {
+      own[index] = bytes[source + index]!;
+      own[SERVER + index] = bytes[source + length + index]!;
+    }
+    for (let index = 0; index < 4; index++) own[CLIENT_PORT + index] = bytes[tcp + index]!;
+    return this;
+  }
+
   /** The flow whose 36 bytes are at `at`. */
   ofBytes(bytes: Uint8Array, at: number): this {
     for (let index = 0; index < KEY_BYTES; index++) this.bytes[index] = bytes[at + index]!;

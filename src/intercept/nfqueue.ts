@@ -3,6 +3,7 @@ import { monotonicMicroseconds } from "../native/libc.ts";
 import { ACCEPT, BATCH, DROP, QueueSocket } from "../native/nfqueue.ts";
 import { IPPROTO_TCP } from "../wire/ip.ts";
 import { Packet } from "../wire/packet.ts";
+import { IPPROTO_UDP, UDP_HEADER } from "../wire/udp.ts";
 
 /** `Packet.index` of a response whose path is not known. */
 export const NO_INDEX = 0xffffffff;
@@ -15,6 +16,10 @@ const AUTHENTICATION = 51;
 const DESTINATION = 60;
 const FRAGMENT_OFFSET = 0x1fff;
 const MIN_TCP = 20;
+/** ICMP (RFC 792) and ICMPv6 (RFC 4443): "destination unreachable", and what is in front of the packet it quotes. */
+const ICMP = { protocol: 1, unreachable: 3 };
+const ICMP6 = { protocol: 58, unreachable: 1 };
+const ICMP_HEADER = 8;
 
 /**
  * Reads one queue. Every packet gets its verdict during the `drain` that hands it out: dropped if the sink caught it,
@@ -25,14 +30,22 @@ export class QueueSource {
   readonly fd: number;
   packets = 0;
   caught = 0;
-  /** Accepted without being shown to the sink: no whole TCP header in what was captured. */
+  /** Accepted without being shown to the sink: no whole TCP or UDP header in what was captured. */
   unreadable = 0;
 
   readonly #socket: QueueSocket;
   readonly #packet: Packet;
 
-  /** `fd`, `queue` and `copyRange` as with `openQueue`. The caller closes `fd`, which nobody else reads. */
-  constructor(fd: number, queue: number, copyRange?: number) {
+  /**
+   * `fd`, `queue` and `copyRange` as with `openQueue`. The caller closes `fd`, which nobody else reads. `isAboutCopy`: whether
+   * an ICMP error is to be dropped that quotes this packet, of which only the ports are certain.
+   */
+  constructor(
+    fd: number,
+    queue: number,
+    private readonly isAboutCopy: (quoted: Packet) => boolean = () => false,
+    copyRange?: number,
+  ) {
     this.fd = fd;
     this.#socket = new QueueSocket(fd, queue, copyRange);
     this.#packet = new Packet(this.#socket.bytes);
@@ -77,7 +90,9 @@ export class QueueSource {
   #isCaught(sink: (packet: Packet) => boolean): boolean {
     const { ip, captured, length } = this.#socket;
     if (!locate(this.#packet, ip, captured, length)) {
-      this.unreadable++;
+      const isError = locateQuoted(this.#packet, ip, captured);
+      if (isError && this.isAboutCopy(this.#packet)) return true;
+      if (!isError) this.unreadable++;
       return false;
     }
     if (!sink(this.#packet)) return false;
@@ -89,34 +104,56 @@ export class QueueSource {
 /**
  * Sets the offsets of `packet` for the IP packet at `ip` in its bytes, of which `captured` bytes are there and `length`
  * were on the wire. `length` is the kernel's own: the IP header cannot say it for packets above 64 KiB (BIG TCP). False
- * if it is not TCP, or its headers are not whole: a later fragment, or cut off.
+ * if it is neither TCP nor UDP, or its headers are not whole: a later fragment, or cut off.
  */
 export function locate(packet: Packet, ip: number, captured: number, length: number): boolean {
   const { bytes, view } = packet;
   const end = ip + captured;
-  const tcp =
-    captured < 20 ? -1 : bytes[ip]! >> 4 === 4 ? tcpOf4(bytes, view, ip) : tcpOf6(bytes, view, ip, end);
-  if (tcp < 0 || tcp + MIN_TCP > end) return false;
+  const at = captured < 20 ? -1 : transportOf(bytes, view, ip, end);
+  const least = transport === IPPROTO_UDP ? UDP_HEADER : MIN_TCP;
+  if (at < 0 || at + least > end) return false;
   packet.ip = ip;
-  packet.tcp = tcp;
+  packet.tcp = at;
   packet.end = end;
-  const headers = packet.headerLength;
-  packet.payload = tcp + headers;
+  const headers = transport === IPPROTO_UDP ? UDP_HEADER : packet.headerLength;
+  packet.payload = at + headers;
   packet.length = length - (packet.payload - ip);
-  return headers >= MIN_TCP && packet.payload <= end && packet.length >= 0;
+  return headers >= least && packet.payload <= end && packet.length >= 0;
 }
 
-function tcpOf4(bytes: Uint8Array, view: DataView, ip: number): number {
-  if (bytes[ip + 9] !== IPPROTO_TCP || view.getUint16(ip + 6) & FRAGMENT_OFFSET) return -1;
+/** The same for what an ICMP message at `ip` quotes; false if that is none which says "unreachable". */
+function locateQuoted(packet: Packet, ip: number, captured: number): boolean {
+  const { bytes } = packet;
+  if (captured < 20) return false;
+  const isIp4 = bytes[ip]! >> 4 === 4;
+  const { protocol, unreachable } = isIp4 ? ICMP : ICMP6;
+  const header = isIp4 ? (bytes[ip]! & 15) * 4 : 40;
+  const quoted = header + ICMP_HEADER;
+  if (bytes[ip + (isIp4 ? 9 : 6)] !== protocol || quoted > captured) return false;
+  return bytes[ip + header] === unreachable && locate(packet, ip + quoted, captured - quoted, 65_535);
+}
+
+/** Protocol of the header that was found last. */
+let transport = IPPROTO_TCP;
+
+/** Where the header of TCP or UDP is; -1 where there is none. */
+function transportOf(bytes: Uint8Array, view: DataView, ip: number, end: number): number {
+  return bytes[ip]! >> 4 === 4 ? transportOf4(bytes, view, ip) : transportOf6(bytes, view, ip, end);
+}
+
+function transportOf4(bytes: Uint8Array, view: DataView, ip: number): number {
+  transport = bytes[ip + 9]!;
+  if ((transport !== IPPROTO_TCP && transport !== IPPROTO_UDP) || view.getUint16(ip + 6) & FRAGMENT_OFFSET)
+    return -1;
   const headers = (bytes[ip]! & 15) * 4;
   return headers < 20 ? -1 : ip + headers;
 }
 
-function tcpOf6(bytes: Uint8Array, view: DataView, ip: number, end: number): number {
+function transportOf6(bytes: Uint8Array, view: DataView, ip: number, end: number): number {
   if (bytes[ip]! >> 4 !== 6 || ip + 40 > end) return -1;
   let next = bytes[ip + 6]!;
   let at = ip + 40;
-  while (next !== IPPROTO_TCP) {
+  while (next !== IPPROTO_TCP && next !== IPPROTO_UDP) {
     if (at + 8 > end) return -1;
     let length = 8;
     if (next === FRAGMENT) {
@@ -131,5 +168,6 @@ function tcpOf6(bytes: Uint8Array, view: DataView, ip: number, end: number): num
     next = bytes[at]!;
     at += length;
   }
+  transport = next;
   return at;
 }

@@ -5,6 +5,7 @@
 import { copyBytes } from "../wire/copy.ts";
 import { Packet } from "../wire/packet.ts";
 import { ACK, RST, SYN } from "../wire/tcp.ts";
+import { isDatagram } from "../wire/udp.ts";
 import type { Copies, Receiver } from "./copies.ts";
 import { FlowKey, FlowMatch, KEY_BYTES, SERVER } from "./flow-key.ts";
 import { FlowTable } from "./flow-table.ts";
@@ -32,8 +33,10 @@ export interface RouterOptions {
   pass: readonly Uint8Array[];
   /** The slot that gets every response whose flow is not known; -1: none. */
   single: number;
-  /** Whether a response may come before its registration. */
+  /** Whether a response may come before its registration; a datagram never does. */
   holds: boolean;
+  /** Whether datagrams of flows that nobody registered are left alone: they may be for a real client. */
+  passesDatagrams: boolean;
   /** 32 bits that nobody outside can guess. */
   seed: number;
 }
@@ -48,6 +51,8 @@ export class Router<R extends Receiver> {
   /** Responses that waited for a registration that came. */
   released = 0;
   readonly flows: FlowTable;
+  /** Those of UDP. */
+  readonly datagramFlows: FlowTable;
   readonly ranges = new Ranges();
   readonly #hold: Hold | null;
   readonly #key = new FlowKey();
@@ -61,6 +66,7 @@ export class Router<R extends Receiver> {
   ) {
     const match = new FlowMatch(options.seed, !options.dnat);
     this.flows = new FlowTable(options.maxFlows, match);
+    this.datagramFlows = new FlowTable(options.maxFlows, match);
     this.#hold = options.holds ? new Hold(HELD, match) : null;
   }
 
@@ -78,6 +84,10 @@ export class Router<R extends Receiver> {
       return false;
     }
     const packet = this.#translate(captured);
+    if (this.options.passesDatagrams && isDatagram(packet) && !this.#isKnown(packet)) {
+      this.passed++;
+      return false;
+    }
     const sent =
       packet.index === UNKNOWN ? this.#find(packet, now) : this.copies.deliver(packet.index, packet);
     if (sent) this.routed++;
@@ -97,6 +107,17 @@ export class Router<R extends Receiver> {
     return fresh;
   }
 
+  /** As `register`, flows of UDP. */
+  registerDatagrams(slot: number, bytes: Uint8Array, from: number, to: number): void {
+    for (let at = from; at + KEY_BYTES <= to; at += KEY_BYTES)
+      this.datagramFlows.set(this.#key.ofBytes(bytes, at).words, 0, slot);
+  }
+
+  /** Whether an ICMP error that quotes `packet`, on its way to the client, is about a datagram of a copy. */
+  isAboutCopy(packet: Packet): boolean {
+    return isDatagram(packet) && this.datagramFlows.find(this.#key.ofRequest(packet).words) >= 0;
+  }
+
   /** Gives all responses to these addresses to a copy; returns how many ranges are too many. */
   addRanges(slot: number, ranges: readonly AddressRange[]): number {
     const refused = this.ranges.add(slot, ranges);
@@ -112,6 +133,7 @@ export class Router<R extends Receiver> {
   /** Forgets what a copy has registered. */
   forget(slot: number): void {
     this.flows.removeAll(slot);
+    this.datagramFlows.removeAll(slot);
     this.ranges.remove(slot);
   }
 
@@ -120,14 +142,23 @@ export class Router<R extends Receiver> {
     if (this.#hold) this.unrouted += this.#hold.expire(now);
   }
 
+  #isKnown(packet: Packet): boolean {
+    return this.datagramFlows.find(this.#key.ofResponse(packet).words) >= 0;
+  }
+
   /** True: handed to a copy. False: nobody's. Null: held. */
   #find(packet: Packet, now: number): boolean | null {
     const key = this.#key.ofResponse(packet);
-    const row = this.flows.find(key.words);
+    const flows = isDatagram(packet) ? this.datagramFlows : this.flows;
+    const row = flows.find(key.words);
     if (row >= 0) {
-      const slot = this.flows.slotOf(row);
-      return this.copies.deliver(slot, this.options.dnat ? this.#fromRegistered(packet, row) : packet);
+      const { dnat } = this.options;
+      return this.copies.deliver(
+        flows.slotOf(row),
+        dnat ? this.#fromRegistered(packet, flows.keys, row) : packet,
+      );
     }
+    if (flows !== this.flows) return false;
     const { single } = this.options;
     if (single >= 0) return this.copies.deliver(single, packet);
     let found = this.ranges.find(packet);
@@ -176,15 +207,9 @@ export class Router<R extends Receiver> {
   }
 
   /** The response as the copy expects it: from the server that it sent to. */
-  #fromRegistered(packet: Packet, row: number): Packet {
+  #fromRegistered(packet: Packet, keys: Uint8Array, row: number): Packet {
     const isIp4 = packet.family === 4;
-    return this.#withAddress(
-      packet,
-      isIp4 ? 12 : 8,
-      this.flows.keys,
-      row * KEY_BYTES + SERVER,
-      isIp4 ? 4 : 16,
-    );
+    return this.#withAddress(packet, isIp4 ? 12 : 8, keys, row * KEY_BYTES + SERVER, isIp4 ? 4 : 16);
   }
 
   /** A copy of the headers with another address in them: those in a ring cannot be written to. */

@@ -36,6 +36,7 @@ export interface Ruleset {
   iptables(family: Family): string | null;
 }
 
+const PROTOCOLS = ["tcp", "udp"];
 export const HOOKS: QueueHook[] = ["output", "forward"];
 export const COMMENT = ["-m", "comment", "--comment", "xcopy"];
 
@@ -74,11 +75,15 @@ export function nftRuleset(name: string, { queue, pass }: RuleOptions, services:
     // One behind the mangle rules of others (-150).
     const head = `  chain ${hook} {\n    type filter hook ${hook} priority -149; policy accept;`;
     const passed = pass.map((client) => `${nftAddress("daddr", client)} return comment "xcopy"`);
-    const queued = services[hook].map(({ address, ports: [first, last] }) => {
+    const toQueue = `queue num ${queue} bypass comment "xcopy"`;
+    const queued = services[hook].flatMap(({ address, ports: [first, last] }) => {
       const source = address === null ? "" : `${nftAddress("saddr", address)} `;
-      return `${source}tcp sport ${first}-${last} queue num ${queue} bypass comment "xcopy"`;
+      return PROTOCOLS.map((protocol) => `${source}${protocol} sport ${first}-${last} ${toQueue}`);
     });
-    return [head, ...[...passed, ...queued].map((rule) => `    ${rule}`), "  }"].join("\n");
+    const errors = ["icmp", "icmpv6"].map(
+      (protocol) => `${protocol} type destination-unreachable ${toQueue}`,
+    );
+    return [head, ...[...passed, ...queued, ...errors].map((rule) => `    ${rule}`), "  }"].join("\n");
   });
   return `table inet ${name}\ndelete table inet ${name}\ntable inet ${name} {\n${chains.join("\n")}\n}\n`;
 }
@@ -99,6 +104,7 @@ export function iptablesRuleset(
   family: Family,
 ): string | null {
   const lines: string[] = [];
+  const toQueue = ["-j", "NFQUEUE", "--queue-num", `${queue}`, "--queue-bypass"];
   const isOurs = (address: Address | null) => address === null || address.family === family;
   for (const hook of HOOKS) {
     const queued = services[hook].filter(({ address }) => isOurs(address));
@@ -111,9 +117,11 @@ export function iptablesRuleset(
     }
     for (const { address, ports } of queued) {
       const source = address === null ? [] : ["-s", formatAddress(address.bytes)];
-      const ours = [...source, "-p", "tcp", "--sport", ports.join(":"), ...COMMENT];
-      add(chain, ...ours, "-j", "NFQUEUE", "--queue-num", `${queue}`, "--queue-bypass");
+      for (const protocol of PROTOCOLS)
+        add(chain, ...source, "-p", protocol, "--sport", ports.join(":"), ...COMMENT, ...toQueue);
     }
+    const [protocol, type] = family === 4 ? ["icmp", "--icmp-type"] : ["icmpv6", "--icmpv6-type"];
+    add(chain, "-p", protocol, type, "destination-unreachable", ...COMMENT, ...toQueue);
     add(...jump(name, hook));
   }
   return lines.length === 0 ? null : `*mangle\n${lines.join("\n")}\nCOMMIT\n`;
@@ -126,5 +134,7 @@ export function chainOf(name: string, hook: Hook): string {
 
 /** Leads from the chain of the hook to ours: what is behind -A or -D. */
 export function jump(name: string, hook: Hook): string[] {
-  return [hook.toUpperCase(), "-p", "tcp", ...COMMENT, "-j", chainOf(name, hook)];
+  // What a queue is for has several protocols; what is dropped before routing is TCP.
+  const only = hook === "prerouting" ? ["-p", "tcp"] : [];
+  return [hook.toUpperCase(), ...only, ...COMMENT, "-j", chainOf(name, hook)];
 }

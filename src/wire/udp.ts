@@ -3,6 +3,7 @@ import type { PacketBatch } from "./batch.ts";
 import { fold, sum, type Words } from "./checksum.ts";
 import { copyBytes } from "./copy.ts";
 import { IPPROTO_TCP, type IpPair, ipHeaderLength } from "./ip.ts";
+import type { Packet } from "./packet.ts";
 
 export const IPPROTO_UDP = 17;
 export const UDP_HEADER = 8;
@@ -14,6 +15,11 @@ const DONT_FRAGMENT = 0x4000;
 const MAX_IP = 65535;
 /** Bytes in front of each packet of a batch, and those that align it. */
 const ROW_OVERHEAD = 40;
+
+/** Whether a packet is a datagram: what is in place of its TCP header is shorter than any. */
+export function isDatagram({ tcp, payload }: Packet): boolean {
+  return payload - tcp === UDP_HEADER;
+}
 
 /** What a datagram is to look like; reused. */
 export class DatagramHeader {

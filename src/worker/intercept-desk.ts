@@ -54,9 +54,8 @@ export class Desk implements Host {
   handlersFor(connection: Connection): PeerHandlers {
     return {
       admit: (copy) => this.#admit(connection, copy),
-      onRegister: (flows, at, count) => this.#register(connection, this.kernel?.learned, flows, at, count),
-      onRegisterDatagrams: (flows, at, count) =>
-        this.#register(connection, this.kernel?.datagrams, flows, at, count),
+      onRegister: (flows, at, count) => this.#register(connection, flows, at, count),
+      onRegisterDatagrams: (flows, at, count) => this.#registerDatagrams(connection, flows, at, count),
       onRanges: (ranges) => this.#addRanges(connection, ranges),
       onAsk: (question) => this.#answer(connection, question),
       onClosed: (code, text) => this.#onClosed(connection, code, text),
@@ -142,17 +141,18 @@ export class Desk implements Host {
     return null;
   }
 
-  #register(
-    { slot }: Connection,
-    kernel: Learned | undefined,
-    flows: Uint8Array,
-    at: number,
-    count: number,
-  ): void {
+  #register({ slot }: Connection, flows: Uint8Array, at: number, count: number): void {
     this.registered += count;
     const to = at + count * FLOW_BYTES;
-    if (kernel) kernel.add(flows, kernel === this.kernel?.learned ? this.#valueOf(slot) : slot, at, to);
+    if (this.kernel) this.kernel.learned.add(flows, this.#valueOf(slot), at, to);
     else this.router.register(slot, flows, at, to);
+  }
+
+  #registerDatagrams({ slot }: Connection, flows: Uint8Array, at: number, count: number): void {
+    this.registered += count;
+    const to = at + count * FLOW_BYTES;
+    if (this.kernel) this.kernel.datagrams.add(flows, slot, at, to);
+    else this.router.registerDatagrams(slot, flows, at, to);
   }
 
   #addRanges({ slot, name }: Connection, texts: RangeTexts[]): void {

@@ -47,7 +47,7 @@ export function runInterceptLoop(
 ): void {
   const shared = viewInterceptShared(config.shared);
   const counters = createInterceptCounters();
-  const source = openSource(config);
+  const source = openSource(config, (quoted) => router.isAboutCopy(quoted));
   const copies = new Copies<Connection>();
   const { maxFlows, translations, dnat, pass, mode, compat } = config;
   const router = new Router(
@@ -58,6 +58,7 @@ export function runInterceptLoop(
       pass,
       single: compat?.single ? SINGLE : -1,
       holds: mode !== "target",
+      passesDatagrams: mode === "nfqueue",
       seed: crypto.getRandomValues(new Uint32Array(1))[0]!,
     },
     copies,

@@ -30,8 +30,8 @@ function ringSource({ rings, ringBytes, controlMap }: InterceptPlaneConfig): Sou
   };
 }
 
-function queueSource(fd: number, queue: number): Source {
-  const source = new QueueSource(fd, queue);
+function queueSource(fd: number, queue: number, isAboutCopy: (quoted: Packet) => boolean): Source {
+  const source = new QueueSource(fd, queue, isAboutCopy);
   return {
     descriptors: [fd],
     drain: (sink, limit) => source.drain(sink, limit),
@@ -42,6 +42,8 @@ function queueSource(fd: number, queue: number): Source {
   };
 }
 
-export function openSource(config: InterceptPlaneConfig): Source {
-  return config.queue ? queueSource(config.queue.fd, config.queue.number) : ringSource(config);
+/** `isAboutCopy`: as QueueSource has it. */
+export function openSource(config: InterceptPlaneConfig, isAboutCopy: (quoted: Packet) => boolean): Source {
+  const { queue } = config;
+  return queue ? queueSource(queue.fd, queue.number, isAboutCopy) : ringSource(config);
 }

@@ -249,10 +249,7 @@ export class Intercepts {
   private welcome(intercept: Intercept, welcome: Welcome, link: Link): void {
     const isAgain = intercept.state.welcome !== null;
     intercept.state.welcome = welcome;
-    // UDP needs an intercept that sees it, and tells the flows of others apart: the others would let it pass.
-    intercept.covers = this.paths.map(
-      (path, index) => covers(welcome, path) && (welcome.mode === "target" || !this.isDatagram(index)),
-    );
+    intercept.covers = this.paths.map((path) => covers(welcome, path));
     intercept.state.covers = this.paths.flatMap((_, path) => (intercept.covers[path] ? [path] : []));
     const learns = welcome.cookie !== null && !this.registersAll;
     intercept.registers = !learns;

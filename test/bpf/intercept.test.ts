@@ -329,10 +329,37 @@ describe.each(["tcx", "xdp"] as const)("assistant, %s", (hook) => {
     });
   });
 
+  describe("so are datagrams", () => {
+    const cases: [name: string, frame: Frame, headers: number][] = [
+      ["IPv4", { ...answer, protocol: 17, payload: 100 }, 28],
+      ["IPv4 with options and a tag", { ...answer, protocol: 17, ipOptions: 12, tags: [0x8100] }, 40],
+      ["the first fragment", { ...answer, protocol: 17, moreFragments: true, payload: 80 }, 28],
+      ["IPv6", { ...answer6, protocol: 17, payload: 9 }, 48],
+    ];
+    test.each(cases)("%s", (_, frame, headers) => {
+      const { ip } = build(frame);
+      expect(swallow(frame)).toBe(PASSED_ON);
+      const [record, ...others] = intercept.take();
+      expect(others).toEqual([]);
+      expect(record).toMatchObject({ tcp: headers - 8, payload: headers, length: ip.length - headers });
+      expect(record!.bytes).toEqual(ip.subarray(0, headers));
+      expect(intercept.counted()).toEqual({ responsesCaptured: 1, responseBytes: ip.length });
+    });
+  });
+
+  if (hook === "tcx") {
+    test("errors to the clients are dropped and counted", () => {
+      const bytes = icmp({ ...FORGED, protocol: 17 }, 3, 3);
+      expect(testRun(intercept.kernel.swallowProgram, bytes, {}).verdict).toBe(PASSED_ON);
+      expect(intercept.counted()).toEqual({ icmpErrors: 1 });
+    });
+  }
+
   describe("what has no headers for us is dropped and counted", () => {
     const cases: [name: string, frame: Frame, counted: Record<string, number>][] = [
       ["a later fragment", { ...answer, fragmentOffset: 10, payload: 80 }, { fragments: 1 }],
-      ["UDP", { ...answer, protocol: 17 }, { unreadable: 1 }],
+      ["a later fragment of a datagram", { ...answer, protocol: 17, fragmentOffset: 10, payload: 80 }, {}],
+      ["another protocol", { ...answer, protocol: 47 }, { unreadable: 1 }],
       ["a TCP header that says too much", { ...answer, totalLength: 30 }, { unreadable: 1 }],
       ["long headers", { ...answer6, extensions: [[HOP_BY_HOP, 64]], tcpOptions: 12 }, { oversize: 1 }],
     ];

@@ -52,7 +52,7 @@ async function serve(options: AgentOptions): Promise<void> {
     })),
     pass: (options.pass ?? []).map((text) => parseAddress(text)!),
   });
-  const source = new QueueSource(fd, queue, options.copyRange);
+  const source = new QueueSource(fd, queue, undefined, options.copyRange);
   const poll = libc.epoll_create1(0);
   const events = new Uint32Array(new ArrayBuffer(16));
   events[0] = EPOLLIN;

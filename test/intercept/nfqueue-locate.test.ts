@@ -64,6 +64,14 @@ test.each([
   expect(found(bytes)).toEqual({ ip: 0, tcp, payload: tcp + 32, end: bytes.length, length: 40 });
 });
 
+test.each([
+  ["IPv4", changed(segment(4), 9, 17), 20],
+  ["IPv6", changed(segment(6), 6, 17), 40],
+])("UDP over %s", (_, bytes, udp) => {
+  const length = bytes.length - udp - 8;
+  expect(found(bytes)).toEqual({ ip: 0, tcp: udp, payload: udp + 8, end: bytes.length, length });
+});
+
 test("a cut packet: the payload's length is that on the wire, also above 64 KiB", () => {
   const bytes = segment(4).subarray(0, 60);
   expect(found(bytes, 150_000)).toEqual({ ip: 0, tcp: 20, payload: 52, end: 60, length: 149_948 });
@@ -76,8 +84,9 @@ function changed(bytes: Uint8Array, at: number, value: number): Uint8Array {
 }
 
 test.each([
-  ["UDP over IPv4", changed(segment(4), 9, 17)],
-  ["UDP over IPv6", changed(segment(6), 6, 17)],
+  ["another protocol over IPv4", changed(segment(4), 9, 47)],
+  ["another protocol over IPv6", changed(segment(6), 6, 47)],
+  ["a UDP header cut off", changed(segment(4), 9, 17).subarray(0, 27)],
   ["a later fragment of IPv4", changed(segment(4), 7, 8)],
   ["a later fragment of IPv6", changed(extended([[44, 8]]), 43, 8)],
   ["another version", changed(segment(4), 0, 0x55)],

@@ -48,7 +48,8 @@ describe("the mode", () => {
 describe("the filter", () => {
   test("of services on other hosts", () => {
     expect(plan(["-o", "10.7.7.7:80,[fd07::7]:80-90"]).filter).toBe(
-      "(tcp and ((src host 10.7.7.7 and src port 80) or (src host fd07::7 and src portrange 80-90))) and not (tcp dst port 36524 and (dst host 10.0.0.2))",
+      "(((tcp or udp) and ((src host 10.7.7.7 and src port 80) or (src host fd07::7 and src portrange 80-90))) or " +
+        "(src host 10.7.7.7 and icmp[0] = 3) or (src host fd07::7 and icmp6[0] = 1)) and not (tcp dst port 36524 and (dst host 10.0.0.2))",
     );
   });
 

@@ -4,6 +4,7 @@ import { parseAddress } from "../../src/config/address.ts";
 import { locate, NO_INDEX } from "../../src/intercept/nfqueue.ts";
 import { Packet } from "../../src/wire/packet.ts";
 import { ACK, SYN } from "../../src/wire/tcp.ts";
+import { IPPROTO_UDP } from "../../src/wire/udp.ts";
 import { makeSegment } from "../support/segment.ts";
 
 export interface Flow {
@@ -27,6 +28,17 @@ export function responseOf(flow: Flow, flags = SYN | ACK, index = NO_INDEX): Pac
   const packet = new Packet(bytes);
   if (!locate(packet, 0, bytes.length, bytes.length)) throw new Error("no TCP");
   packet.index = index;
+  return packet;
+}
+
+/** The same as a UDP datagram. */
+export function datagramOf(flow: Flow): Packet {
+  const segment = responseOf(flow);
+  const bytes = segment.bytes.slice();
+  bytes[segment.family === 4 ? 9 : 6] = IPPROTO_UDP;
+  const packet = new Packet(bytes);
+  if (!locate(packet, 0, bytes.length, bytes.length)) throw new Error("no UDP");
+  packet.index = NO_INDEX;
   return packet;
 }
 

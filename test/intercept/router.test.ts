@@ -7,7 +7,7 @@ import { MOST_RANGES } from "../../src/intercept/ranges.ts";
 import { Router, type RouterOptions } from "../../src/intercept/router.ts";
 import type { Packet } from "../../src/wire/packet.ts";
 import { ACK, RST } from "../../src/wire/tcp.ts";
-import { flowBytes, responseOf } from "./response.ts";
+import { datagramOf, flowBytes, responseOf } from "./response.ts";
 
 const FLOW = { client: "10.1.0.5", clientPort: 4000, server: "10.0.0.2", serverPort: 80 };
 
@@ -25,7 +25,17 @@ class Copy implements Receiver {
 function setUp(options: Partial<RouterOptions> = {}) {
   const copies = new Copies<Copy>();
   const router = new Router(
-    { maxFlows: 1024, translations: [], dnat: false, pass: [], single: -1, holds: true, seed: 1, ...options },
+    {
+      maxFlows: 1024,
+      translations: [],
+      dnat: false,
+      pass: [],
+      single: -1,
+      holds: true,
+      passesDatagrams: false,
+      seed: 1,
+      ...options,
+    },
     copies,
   );
   const join = (id: string) => {
@@ -230,5 +240,45 @@ describe("copies", () => {
     expect(copies.join("more", new Copy())).toEqual({ slot: joined[5]!.slot, before: "5" });
     expect(copies.join("7", new Copy())).toEqual({ slot: joined[7]!.slot, before: null });
     expect(copies.count).toBe(SLOTS);
+  });
+});
+
+describe("datagrams", () => {
+  const ANSWER = { from: FLOW.server, to: FLOW.client, port: FLOW.clientPort };
+
+  test("have flows of their own", () => {
+    const { router, join, register, counts } = setUp();
+    const [one, other] = [join("a"), join("b")];
+    register(one.slot);
+    router.registerDatagrams(other.slot, flowBytes(FLOW), 0, 36);
+    router.response(datagramOf(FLOW), 0);
+    router.response(datagramOf({ ...FLOW, clientPort: 1 }), 0);
+    expect([one.copy.got, other.copy.got]).toEqual([[], [ANSWER]]);
+    expect(counts()).toEqual({ routed: 1, unrouted: 1, passed: 0, held: 0 });
+    router.forget(other.slot);
+    router.response(datagramOf(FLOW), 0);
+    expect(counts().unrouted).toBe(2);
+  });
+
+  test("of flows that nobody registered are left alone where they may be for others", () => {
+    const { router, join, counts } = setUp({ passesDatagrams: true });
+    const { copy, slot } = join("a");
+    router.registerDatagrams(slot, flowBytes(FLOW), 0, 36);
+    expect(router.response(datagramOf(FLOW), 0)).toBe(true);
+    expect(router.response(datagramOf({ ...FLOW, clientPort: 1 }), 0)).toBe(false);
+    expect(copy.got).toEqual([ANSWER]);
+    expect(counts()).toEqual({ routed: 1, unrouted: 0, passed: 1, held: 0 });
+  });
+
+  test("that were refused are a copy's where it registered the flow", () => {
+    const { router, join, register } = setUp();
+    const { slot } = join("a");
+    const swap = ({ client, clientPort, server, serverPort }: typeof FLOW) =>
+      datagramOf({ client: server, clientPort: serverPort, server: client, serverPort: clientPort });
+    register(slot);
+    expect(router.isAboutCopy(swap(FLOW))).toBe(false);
+    router.registerDatagrams(slot, flowBytes(FLOW), 0, 36);
+    expect(router.isAboutCopy(swap(FLOW))).toBe(true);
+    expect(router.isAboutCopy(swap({ ...FLOW, clientPort: 1 }))).toBe(false);
   });
 });

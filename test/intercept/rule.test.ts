@@ -47,14 +47,22 @@ table inet xcopy-1-65535 {
     ip daddr 10.1.0.9 return comment "xcopy"
     ip6 daddr fd00:1::9 return comment "xcopy"
     tcp sport 80-80 queue num 65535 bypass comment "xcopy"
+    udp sport 80-80 queue num 65535 bypass comment "xcopy"
     ip saddr 10.0.0.2 tcp sport 8000-8010 queue num 65535 bypass comment "xcopy"
+    ip saddr 10.0.0.2 udp sport 8000-8010 queue num 65535 bypass comment "xcopy"
     ip6 saddr fd00::2 tcp sport 8080-8080 queue num 65535 bypass comment "xcopy"
+    ip6 saddr fd00::2 udp sport 8080-8080 queue num 65535 bypass comment "xcopy"
+    icmp type destination-unreachable queue num 65535 bypass comment "xcopy"
+    icmpv6 type destination-unreachable queue num 65535 bypass comment "xcopy"
   }
   chain forward {
     type filter hook forward priority -149; policy accept;
     ip daddr 10.1.0.9 return comment "xcopy"
     ip6 daddr fd00:1::9 return comment "xcopy"
     ip saddr 172.17.0.2 tcp sport 81-81 queue num 65535 bypass comment "xcopy"
+    ip saddr 172.17.0.2 udp sport 81-81 queue num 65535 bypass comment "xcopy"
+    icmp type destination-unreachable queue num 65535 bypass comment "xcopy"
+    icmpv6 type destination-unreachable queue num 65535 bypass comment "xcopy"
   }
 }
 `);
@@ -66,20 +74,28 @@ test("the rulesets of iptables and ip6tables", () => {
 :x-output - [0:0]
 -A x-output -d 10.1.0.9 ${c} -j RETURN
 -A x-output -p tcp --sport 80:80 ${c} -j NFQUEUE --queue-num 65535 --queue-bypass
+-A x-output -p udp --sport 80:80 ${c} -j NFQUEUE --queue-num 65535 --queue-bypass
 -A x-output -s 10.0.0.2 -p tcp --sport 8000:8010 ${c} -j NFQUEUE --queue-num 65535 --queue-bypass
--A OUTPUT -p tcp ${c} -j x-output
+-A x-output -s 10.0.0.2 -p udp --sport 8000:8010 ${c} -j NFQUEUE --queue-num 65535 --queue-bypass
+-A x-output -p icmp --icmp-type destination-unreachable ${c} -j NFQUEUE --queue-num 65535 --queue-bypass
+-A OUTPUT ${c} -j x-output
 :x-forward - [0:0]
 -A x-forward -d 10.1.0.9 ${c} -j RETURN
 -A x-forward -s 172.17.0.2 -p tcp --sport 81:81 ${c} -j NFQUEUE --queue-num 65535 --queue-bypass
--A FORWARD -p tcp ${c} -j x-forward
+-A x-forward -s 172.17.0.2 -p udp --sport 81:81 ${c} -j NFQUEUE --queue-num 65535 --queue-bypass
+-A x-forward -p icmp --icmp-type destination-unreachable ${c} -j NFQUEUE --queue-num 65535 --queue-bypass
+-A FORWARD ${c} -j x-forward
 COMMIT
 `);
   expect(iptablesRuleset("x", OPTIONS, HOOKED, 6)).toBe(`*mangle
 :x-output - [0:0]
 -A x-output -d fd00:1::9 ${c} -j RETURN
 -A x-output -p tcp --sport 80:80 ${c} -j NFQUEUE --queue-num 65535 --queue-bypass
+-A x-output -p udp --sport 80:80 ${c} -j NFQUEUE --queue-num 65535 --queue-bypass
 -A x-output -s fd00::2 -p tcp --sport 8080:8080 ${c} -j NFQUEUE --queue-num 65535 --queue-bypass
--A OUTPUT -p tcp ${c} -j x-output
+-A x-output -s fd00::2 -p udp --sport 8080:8080 ${c} -j NFQUEUE --queue-num 65535 --queue-bypass
+-A x-output -p icmpv6 --icmpv6-type destination-unreachable ${c} -j NFQUEUE --queue-num 65535 --queue-bypass
+-A OUTPUT ${c} -j x-output
 COMMIT
 `);
 });

@@ -33,8 +33,9 @@ export async function startUnbound(
     `${name}.conf`,
     [
       "server:",
-      `  interface: 0.0.0.0@${port}`,
-      `  interface: ::0@${port}`,
+      `  port: ${port}`,
+      // Answers come from the address that was asked, whatever the way back.
+      "  interface-automatic: yes",
       "  access-control: 0.0.0.0/0 allow",
       "  access-control: ::0/0 allow",
       '  username: ""',
