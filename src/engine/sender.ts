@@ -135,10 +135,7 @@ function sendData(c: Context, s: number): Sent {
     if (state === CLOSE_WAIT && takeBackTurn(c, s)) return reopen(c, s);
     const isBegun = !(g[at + MARKS]! & TURN_START) && (w[row + FLAGS]! & TURN_OPEN) !== 0;
     if (!isBegun && !(g[at + MARKS]! & PREFIX)) {
-      if (!mayBegin(c, s, segment)) {
-        c.heldUpAt = c.now;
-        return "done";
-      }
+      if (!mayBegin(c, s, segment)) return "done";
       if (state !== ESTABLISHED) {
         // What is in flight still needs this connection.
         return w[row + HEAD] === segment ? reopen(c, s) : "done";

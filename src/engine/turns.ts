@@ -102,9 +102,13 @@ export function hasCome(c: Context, s: number, at: number): boolean {
 export function mayBegin(c: Context, s: number, segment: number): boolean {
   const g = c.segments.words;
   const at = segment * SEGMENT;
-  if (c.protocols?.owns(s)) {
-    if (!moduleAllows(c, s, segment)) return false;
-  } else if (!(c.words[s * ROW + FLAGS]! & STREAMING) && !isAnswered(c, s, g[at + ACK_NUMBER]!)) return false;
+  const isFree = c.protocols?.owns(s)
+    ? moduleAllows(c, s, segment)
+    : (c.words[s * ROW + FLAGS]! & STREAMING) !== 0 || isAnswered(c, s, g[at + ACK_NUMBER]!);
+  if (!isFree) {
+    c.heldUpAt = c.now;
+    return false;
+  }
   if (c.config.jitter > 0) {
     const delay = c.times[s * TIMES + DELAY]!;
     if (!hasCome(c, s, c.segments.times[segment]! + delay)) return false;

@@ -102,13 +102,14 @@ function run(config: DataPlaneConfig, wake: number, handlers: LoopHandlers, clos
   closers.push(() => intercepts?.close("it ended"));
   for (const injector of injectors) closers.push(() => injector.close());
   closers.push(() => datagrams?.close());
-  const pause = new Pause(control, [
+  const descriptors = [
     ...(requests?.descriptors ?? []),
     ...responses.descriptors,
     ...(intercepts?.descriptors ?? []),
     ...(config.trace ? [config.trace.wake] : []),
     wake,
-  ]);
+  ];
+  const pause = new Pause(control, descriptors, config.trace !== null);
   closers.push(() => pause.close());
   const chores = new Chores(config, control, [requests, responses], engine, injectors, now);
 

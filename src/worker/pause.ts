@@ -19,12 +19,13 @@ export class Pause {
   private readonly control: Control;
 
   /**
-   * `descriptors`: readable when there is something to do (rings, the main thread's eventfd); `gather`: us between two
-   * looks while traffic flows.
+   * `descriptors`: readable when there is something to do (rings, the main thread's eventfd); `isPunctual`: what is due
+   * between two looks does not wait for the next; `gather`: us between two looks while traffic flows.
    */
   constructor(
     control: Control,
     descriptors: number[],
+    private readonly isPunctual = false,
     private readonly gather = GATHER,
   ) {
     this.control = control;
@@ -47,7 +48,8 @@ export class Pause {
     this.vain = records > 0 ? 0 : this.vain + 1;
     if (timer <= 0) return;
     if (this.vain <= PATIENCE) {
-      sleepMicroseconds(Math.min(timer, hurry ? HURRY : this.gather));
+      const look = hurry ? HURRY : this.gather;
+      sleepMicroseconds(this.isPunctual ? Math.min(timer, look) : look);
       return;
     }
     this.control.setWaiting(true);

@@ -35,7 +35,7 @@ export function runRecordLoop(
   const counters = createRecordCounters();
   const control = new Control(config.controlMap);
   const rings = new RingSet(config.rings, config.ringBytes);
-  const pause = new Pause(control, [...config.rings, wake], GATHER);
+  const pause = new Pause(control, [...config.rings, wake], false, GATHER);
   const files = new Files(config.files, config.first);
   let now = monotonicMicroseconds();
   const clock = new WallClock({ monotonic: monotonicMicroseconds, realtime: realtimeMicroseconds });
