@@ -108,6 +108,7 @@ test("each worker gets its rings and its part of the memory, and the rest as it 
   const whole = {
     source: { kind: "rings", rings: [10, 11, 12, 13, 14, 15], ringBytes: 4096 },
     responseRings: [20, 21, 22, 23, 24, 25],
+    responseSocket: null,
     memory: 900,
     maxSessions: 50,
   } as unknown as WholeConfig;
@@ -126,6 +127,18 @@ test("each worker gets its rings and its part of the memory, and the rest as it 
   ]);
   expect(new Set(configs.map(({ worker }) => worker.words)).size).toBe(1);
   expect(new Set(configs.map(({ shared }) => shared)).size).toBe(3);
+});
+
+test("each worker gets its packet socket and counts by itself; answers from a socket are not shared", () => {
+  const source = { kind: "packet", sockets: [10, 11], match: { worker: 0 } };
+  const whole = { source, responseRings: [], responseSocket: null, memory: 900 };
+  const configs = shareOut(whole as unknown as WholeConfig, [null, null], 0);
+  expect(configs.map((config) => config.source)).toEqual([
+    { ...source, sockets: [10], match: { worker: 0 } },
+    { ...source, sockets: [11], match: { worker: 1 } },
+  ] as never);
+  const answered = { ...whole, responseSocket: { socket: 5 } } as unknown as WholeConfig;
+  expect(() => shareOut(answered, [null, null], 0)).toThrow("without eBPF one worker reads all answers");
 });
 
 test.each([
