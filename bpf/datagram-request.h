@@ -8,12 +8,16 @@
 
 #include <bpf/bpf_helpers.h>
 
+#include "count-request.h"
+#include "datagram-frame.h"
 #include "datagram.h"
 #include "duplicate.h"
+#include "frame.h"
 #include "parse.h"
 #include "service.h"
 #include "settings.h"
 #include "state.h"
+#include "whole-frame.h"
 #include "whole.h"
 #include "worker.h"
 
@@ -34,12 +38,10 @@ static __always_inline __u32 *find_datagram_service(struct service *key, const _
     return bpf_map_lookup_elem(&datagram_services, key);
 }
 
-/* The `index` of the record of a datagram; NO_REQUEST if it is none. */
-static __always_inline __u32 datagram_index(struct __sk_buff *skb, enum datagram kind,
-                                            const struct segment *segment,
+/* The `index` of the record of a datagram; NO_REQUEST if it is none. `type`: as skb->pkt_type. */
+static __always_inline __u32 datagram_index(enum datagram kind, const struct segment *segment,
                                             const struct addresses *addresses,
-                                            const struct piece *piece, __u32 now_us) {
-    __u32 type = skb->pkt_type;
+                                            const struct piece *piece, __u32 type, __u32 now_us) {
     int is_to_host = requests_leave || type <= PACKET_MULTICAST;
     if (kind == LATER_FRAGMENT)
         return recall_fate(addresses, piece, now_us, is_to_host) ? FRAGMENT_INDEX : NO_REQUEST;
@@ -53,6 +55,35 @@ static __always_inline __u32 datagram_index(struct __sk_buff *skb, enum datagram
         return NO_REQUEST;
     int is_unicast = requests_leave || type == PACKET_HOST || type == PACKET_OTHERHOST;
     return is_unicast ? *index : *index | NOT_UNICAST;
+}
+
+/* Whether a datagram is a request to capture, the record of it and whose; counts why not. */
+static __always_inline int is_datagram_wanted(enum datagram kind, const struct segment *segment,
+                                              const struct addresses *addresses,
+                                              const struct piece *piece, __u32 type, __u32 ifindex,
+                                              struct record *header, __u32 *worker) {
+    __u64 now_us = bpf_ktime_get_ns() / 1000;
+    __u32 index = datagram_index(kind, segment, addresses, piece, type, now_us);
+    if (index == NO_REQUEST)
+        return 0;
+    /* By the address alone: fragments have no port, and a flow has one worker. */
+    *worker = worker_of_client(addresses, 0);
+    if (!alive(now_us, *worker)) {
+        add(is_dead(*worker) ? ABANDONED : INERT, 1);
+        return 0;
+    }
+    __u32 hash = flow_hash(segment, addresses);
+    /* Of fragments user space decides, when it has the whole. */
+    if (kind == WHOLE && is_left_out(hash, *worker)) {
+        add(UNSAMPLED, 1);
+        return 0;
+    }
+    if (is_duplicate(segment, hash, ifindex, now_us)) {
+        add(DUPLICATES, 1);
+        return 0;
+    }
+    *header = whole_record(segment, index, now_us, ifindex);
+    return 1;
 }
 
 /* A function of its own: the verifier looks at it once, and it costs TCP nothing. */
@@ -71,40 +102,41 @@ static __attribute__((noinline)) int take_datagram(struct __sk_buff *skb) {
         (kind == WHOLE && !datagram_port_matches(segment.destination_port)) ||
         read_addresses(skb, &segment, &addresses))
         return PASS;
-    __u64 now_us = bpf_ktime_get_ns() / 1000;
-    __u32 index = datagram_index(skb, kind, &segment, &addresses, &piece, now_us);
-    if (index == NO_REQUEST)
+    struct record header;
+    __u32 worker;
+    if (!is_datagram_wanted(kind, &segment, &addresses, &piece, skb->pkt_type, skb->ifindex,
+                            &header, &worker))
         return PASS;
-    /* By the address alone: fragments have no port, and a flow has one worker. */
-    __u32 worker = worker_of_client(&addresses, 0);
-    if (!alive(now_us, worker)) {
-        add(is_dead(worker) ? ABANDONED : INERT, 1);
-        return PASS;
-    }
-    __u32 hash = flow_hash(&segment, &addresses);
-    /* Of fragments user space decides, when it has the whole. */
-    if (kind == WHOLE && is_left_out(hash, worker)) {
-        add(UNSAMPLED, 1);
-        return PASS;
-    }
-    if (is_duplicate(&segment, hash, skb->ifindex, now_us)) {
-        add(DUPLICATES, 1);
-        return PASS;
-    }
-    struct record header = whole_record(&segment, index, now_us, skb->ifindex);
     /* Several datagrams of this size in one packet (UDP_SEGMENT, UDP_GRO: linux/udp.h). */
     if (kind == WHOLE && skb->gso_size)
         header.think_us = skb->gso_size;
-    int result = put_whole(skb, &header, &segment, worker);
-    if (result < 0) {
-        add(REQUEST_RING_FULL, 1);
-    } else if (result) {
-        add(UNREADABLE, 1);
-    } else {
-        add(REQUESTS_CAPTURED, 1);
-        add(REQUEST_BYTES, segment.length);
-    }
+    count_request(put_whole(skb, &header, &segment, worker), &segment);
     return PASS;
+}
+
+/* The same of a frame at XDP that is no TCP: `segment` knows where its IP header is. */
+static __attribute__((noinline)) int take_datagram_frame(struct xdp_md *frame) {
+    struct segment segment;
+    struct addresses addresses;
+    struct piece piece;
+    parse_frame(frame, &segment);
+    enum datagram kind = parse_datagram_frame(frame, &segment, &piece);
+    if (kind == NO_DATAGRAM ||
+        (kind == WHOLE && !datagram_port_matches(segment.destination_port)) ||
+        read_frame_addresses(frame, &segment, &addresses))
+        return XDP_PASS;
+    const __u8 *destination = look(frame, 0, ETH_ALEN);
+    if (!destination)
+        return XDP_PASS;
+    __u32 type = destination[0] & 1 ? PACKET_MULTICAST : PACKET_OTHERHOST;
+    if (is_to_interface(frame))
+        type = PACKET_HOST;
+    struct record header;
+    __u32 worker;
+    if (is_datagram_wanted(kind, &segment, &addresses, &piece, type, frame->ingress_ifindex,
+                           &header, &worker))
+        count_request(put_whole_frame(frame, &header, &segment, worker), &segment);
+    return XDP_PASS;
 }
 
 #endif

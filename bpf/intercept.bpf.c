@@ -266,13 +266,14 @@ SEC("xdp")
 int xcopy_swallow_xdp(struct xdp_md *frame) {
     struct segment segment;
     __u64 now_us = bpf_ktime_get_ns() / 1000;
+    struct piece piece;
     enum parsed parsed = parse_frame(frame, &segment);
     enum datagram kind = NO_DATAGRAM;
     if (parsed == OTHER)
-        kind = parse_datagram_frame(frame, &segment);
+        kind = parse_datagram_frame(frame, &segment, &piece);
     if (kind == LATER_FRAGMENT)
         return XDP_DROP;
-    if (is_readable(kind == WHOLE ? SEGMENT : parsed, now_us))
+    if (is_readable(kind != NO_DATAGRAM ? SEGMENT : parsed, now_us))
         capture_frame_headers(frame, &segment, NO_SLOT, now_us);
     return XDP_DROP;
 }

@@ -10,6 +10,7 @@
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
+#include "count-request.h"
 #include "datagram-request.h"
 #include "duplicate.h"
 #include "frame.h"
@@ -112,18 +113,6 @@ static __always_inline int is_wanted(const struct segment *segment,
     return 1;
 }
 
-/* Counts what became of a record. */
-static __always_inline void count_request(int result, const struct segment *segment) {
-    if (result < 0) {
-        add(REQUEST_RING_FULL, 1);
-    } else if (result) {
-        add(UNREADABLE, 1);
-    } else {
-        add(REQUESTS_CAPTURED, 1);
-        add(REQUEST_BYTES, segment->length);
-    }
-}
-
 SEC("tc")
 int xcopy_request(struct __sk_buff *skb) {
     struct segment segment;
@@ -156,6 +145,8 @@ SEC("xdp.frags")
 int xcopy_request_xdp(struct xdp_md *frame) {
     struct segment segment;
     enum parsed parsed = parse_frame(frame, &segment);
+    if (takes_datagrams && parsed == OTHER)
+        return take_datagram_frame(frame);
     if (parsed == FRAGMENT)
         add(FRAGMENTS, 1);
     if (parsed != SEGMENT || !port_matches(segment.destination_port))

@@ -70,6 +70,11 @@ export class History {
     return this.#isDuplicate(packet, hash, interfaceId, first, view.getUint32(tcp + 4), 0);
   }
 
+  /** The same of a fragment of one, by its identification and its place in the datagram. */
+  isRepeatedFragment(packet: Packet, id: number, offset: number, interfaceId: number): boolean {
+    return this.#isDuplicate(packet, addressHash(packet, 0), interfaceId, id, offset, 0);
+  }
+
   /** Notes a pure ACK, or a SYN. Whether the ACK is the one that ends a handshake. */
   #remember(packet: Packet, slot: number, hash: number): boolean {
     const { seq } = packet;
@@ -125,9 +130,14 @@ export class History {
 
 /** The flow's hash over 0 to 2^32: the same for all packets of a client's connection, and as bpf/request.bpf.c has it. */
 export function flowHash(packet: Packet): number {
-  const { view, ip, tcp } = packet;
+  const { view, tcp } = packet;
   // The kernel program reads the words of the network's order as its own, which is the other one.
-  let hash = ((view.getUint16(tcp, true) << 16) | view.getUint16(tcp + 2, true)) >>> 0;
+  return addressHash(packet, ((view.getUint16(tcp, true) << 16) | view.getUint16(tcp + 2, true)) >>> 0);
+}
+
+function addressHash(packet: Packet, ports: number): number {
+  const { view, ip } = packet;
+  let hash = ports;
   const isV4 = packet.family === 4;
   for (let word = 0; word < 8; word++) {
     let value = 0;

@@ -13,6 +13,13 @@ export interface KernelService {
   index: number;
 }
 
+/** The ports of services, by transport. */
+export function portsOf(services: KernelService[]): { ports: number[]; datagramPorts: number[] } {
+  const of = (isUdp: boolean) =>
+    services.filter(({ transport }) => (transport === "udp") === isUdp).map(({ port }) => port);
+  return { ports: of(false), datagramPorts: of(true) };
+}
+
 export class Services {
   /** Per port: 1 + the place of its first service in `#services`, which has all of a port in a row; 0: none. */
   readonly #first = new Uint16Array(65536);

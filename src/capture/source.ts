@@ -37,12 +37,20 @@ export interface MatchConfig {
   worker: number;
 }
 
+/** A raw IP socket, and what it receives. */
+export interface RawSocket {
+  fd: number;
+  family: 4 | 6;
+  /** TCP or UDP. */
+  protocol: number;
+}
+
 export type SourceConfig =
   /** BPF ring buffers, one per CPU, of `ringBytes` each. */
   | { kind: "rings"; rings: number[]; ringBytes: number }
   /** Packet sockets with a ring each (PACKET_RX_RING, TPACKET_V3) of `blocks` blocks; for several workers one each. */
   | { kind: "packet"; sockets: number[]; blocks: number; blockBytes: number; match: MatchConfig }
   /** Raw IP sockets. */
-  | { kind: "raw"; ip4: number; ip6: number; match: MatchConfig }
+  | { kind: "raw"; sockets: RawSocket[]; match: MatchConfig }
   /** libpcap: an epoll descriptor of all handles, and what src/capture/socket/pcap-table.ts reads. */
   | { kind: "pcap"; watched: number; table: SharedArrayBuffer; match: MatchConfig };

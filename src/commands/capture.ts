@@ -4,7 +4,6 @@ import type { KernelCapture } from "../capture/kernel.ts";
 import type { SourceConfig } from "../capture/source.ts";
 import type { BackEnd } from "../config/capture.ts";
 import type { CopyOptions } from "../config/copy.ts";
-import { labelOf } from "../config/transfer.ts";
 import type { CarriedLibrary } from "../native/carried.ts";
 import { Failure } from "../native/failure.ts";
 import type { CaptureCounts } from "../ops/summary.ts";
@@ -68,9 +67,6 @@ type Open = (name: BackEnd) => OpenCapture;
 /** Those that `auto` tries, the best first. */
 const AUTOMATIC: BackEnd[] = ["tcx", "packet", "raw"];
 
-/** Those that capture UDP. */
-const TAKES_DATAGRAMS: (BackEnd | "auto")[] = ["auto", "tcx", "clsact"];
-
 /**
  * Opens the back end that was asked for. Throws a Failure (2, 4, 5) with the reason if it cannot work; `auto` tries the next
  * one then.
@@ -78,14 +74,6 @@ const TAKES_DATAGRAMS: (BackEnd | "auto")[] = ["auto", "tcx", "clsact"];
 export function openCapture(plan: Plan, options: CopyOptions, libraries: CarriedLibrary[]): OpenCapture {
   const open: Open = (name) => openBackEnd(name, plan, options, libraries);
   const { backEnd } = options.capture;
-  const datagrams = plan.services.find(({ transport }) => transport === "udp");
-  if (datagrams && !TAKES_DATAGRAMS.includes(backEnd)) {
-    throw new Failure(
-      `Cannot use --capture "${backEnd}" with -x "${labelOf(datagrams)}": it captures TCP only`,
-      "Leave it out, or use tcx or clsact.",
-      2,
-    );
-  }
   // What raw sockets capture is read by one worker.
   const names = plan.workers.count > 1 ? AUTOMATIC.filter((name) => name !== "raw") : AUTOMATIC;
   return backEnd === "auto" ? openBest(names, plan, open) : open(backEnd);
@@ -94,9 +82,7 @@ export function openCapture(plan: Plan, options: CopyOptions, libraries: Carried
 function openBest(names: BackEnd[], plan: Plan, open: Open): OpenCapture {
   const reasons: string[] = [];
   let first: unknown;
-  const hasDatagrams = plan.services.some(({ transport }) => transport === "udp");
   for (const name of names) {
-    if (hasDatagrams && !TAKES_DATAGRAMS.includes(name)) continue;
     let opened: OpenCapture | undefined;
     try {
       opened = open(name);

@@ -1,4 +1,4 @@
-/** Raw IP sockets that capture TCP: raw(7), with the time, interface and destination of each packet. */
+/** Raw IP sockets that capture TCP and UDP: raw(7), with the time, interface and destination of each packet. */
 import { Failure } from "./failure.ts";
 import {
   AF_INET,
@@ -8,7 +8,6 @@ import {
   errno,
   IPPROTO_IP,
   IPPROTO_IPV6,
-  IPPROTO_TCP,
   libc,
   MSG_DONTWAIT,
   MSG_TRUNC,
@@ -34,9 +33,12 @@ function setOption(socket: number, level: number, option: number, value: number)
   return libc.setsockopt(socket, level, option, address(words), 4) === 0 ? 0 : errno();
 }
 
-/** A socket for TCP packets of a family that this host takes for itself. Throws a Failure: 4 without privilege, else 5. */
-export function openRawSocket(family: 4 | 6, bufferBytes: number): number {
-  const socket = Number(libc.socket(family === 4 ? AF_INET : AF_INET6, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_TCP));
+/**
+ * A socket for packets of a family and protocol (TCP or UDP, whose fragments are put together) that this host takes for
+ * itself. Throws a Failure: 4 without privilege, else 5.
+ */
+export function openRawSocket(family: 4 | 6, protocol: number, bufferBytes: number): number {
+  const socket = Number(libc.socket(family === 4 ? AF_INET : AF_INET6, SOCK_RAW | SOCK_CLOEXEC, protocol));
   const code = socket < 0 ? errno() : prepare(socket, family, bufferBytes);
   if (code === 0) return socket;
   if (socket >= 0) libc.close(socket);
@@ -182,11 +184,11 @@ export class ReceivedPackets {
    * Puts the IPv6 header that such sockets leave out into the headroom of a packet that `read` was called for, with what
    * is known of it: lengths and addresses.
    */
-  writeIp6Header(index: number): number {
+  writeIp6Header(index: number, protocol: number): number {
     const ip = this.offset(index) - 40;
     this.view.setUint32(ip, 0x60000000);
     this.view.setUint16(ip + 4, Math.min(0xffff, this.length(index)));
-    this.view.setUint16(ip + 6, (IPPROTO_TCP << 8) | 64);
+    this.view.setUint16(ip + 6, (protocol << 8) | 64);
     const source = index * NAME + 8;
     for (let i = 0; i < 16; i++) {
       this.bytes[ip + 8 + i] = this.#names[source + i]!;

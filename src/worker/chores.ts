@@ -78,8 +78,8 @@ export class Chores {
   }
 }
 
-/** What interface and route to a target take now, bytes; 0 while there is no way to it. */
-function currentMtu(target: Uint8Array, mark: number, over: number): number {
+/** What interface and route to a target take now, bytes; 0 while there is no way to it. `over`: as in `route`. */
+export function currentMtu(target: Uint8Array, mark: number, over: number): number {
   try {
     const { ifindex, mtu } = route(target, mark, over);
     const link = links().find((candidate) => candidate.ifindex === ifindex);

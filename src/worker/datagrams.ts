@@ -1,26 +1,25 @@
 /** The data plane's half for UDP: fragments are put together, datagrams replayed, and what is due is sent, apart from TCP. */
 import type { Control } from "../capture/control.ts";
 import { flowHash } from "../capture/history.ts";
+import { FRAGMENT_INDEX, NOT_UNICAST } from "../capture/record-index.ts";
 import { Services } from "../capture/services.ts";
 import { DATAGRAM, DATAGRAM_COUNTERS } from "../datagram/counters.ts";
 import { type DatagramPath, DatagramReplay } from "../datagram/replay.ts";
 import { createInjector } from "../inject/create.ts";
 import type { Injector } from "../inject/injector.ts";
-import { monotonicMicroseconds } from "../native/libc.ts";
+import { EMSGSIZE, monotonicMicroseconds } from "../native/libc.ts";
 import { PacketBatch } from "../wire/batch.ts";
 import { Fragments } from "../wire/fragments.ts";
 import { ipPair } from "../wire/ip.ts";
 import { IP_OK, IpHeader, parseIp } from "../wire/ip-header.ts";
 import { Packet } from "../wire/packet.ts";
 import { IPPROTO_UDP, UDP_HEADER } from "../wire/udp.ts";
+import { currentMtu } from "./chores.ts";
 import type { DatagramsConfig, DataPlaneConfig, PathConfig } from "./config.ts";
 import { type DatagramShared, viewDatagramShared } from "./datagram-shared.ts";
 import { record } from "./histogram.ts";
 import { publish } from "./shared.ts";
 
-/** Flags and values of `index` in bpf/record.h. */
-const NOT_UNICAST = 0x40000000;
-const FRAGMENT_INDEX = 0x20000000;
 /** The service where QUIC is to be expected. */
 const HTTPS = 443;
 /** us between two looks at the next hops, and the longest that the end waits for answers. */
@@ -56,8 +55,10 @@ export class Datagrams {
   private refreshAt = 0;
   private sentAt = 0;
 
+  private readonly paths: (DatagramPath | undefined)[];
+
   constructor(
-    config: DataPlaneConfig,
+    private readonly config: DataPlaneConfig,
     datagrams: DatagramsConfig,
     private readonly surroundings: DatagramSurroundings,
   ) {
@@ -68,6 +69,7 @@ export class Datagrams {
     this.injectors = egresses.map((egress, i) => createInjector(egress, this.batches[i]!, config.mark));
     this.isDatagram = services.map(({ transport }) => transport === "udp");
     this.isDatagramPath = paths.map(({ transport }) => transport === "udp");
+    this.paths = paths.map((path) => (path.transport === "udp" ? pathOf(path, config) : undefined));
     this.replay = new DatagramReplay(
       {
         services: services.map(({ transport, routes }, index) =>
@@ -75,7 +77,7 @@ export class Datagrams {
             ? { routes, mayBeQuic: datagrams.services.some((s) => s.index === index && s.port === HTTPS) }
             : undefined,
         ),
-        paths: paths.map((path) => (path.transport === "udp" ? pathOf(path, config) : undefined)),
+        paths: this.paths,
         replicas: config.replicas,
         worker: config.worker.index,
         workers: config.worker.count,
@@ -218,6 +220,7 @@ export class Datagrams {
       const injector = injectors[i]!;
       if (batch.count > 0) {
         injector.send(batch);
+        if (injector.lastError === EMSGSIZE) this.lowerMtu(i);
         this.sentAt = monotonicMicroseconds();
         for (let row = 0; row < batch.count; row++) {
           const since = batch.since[row]!;
@@ -235,6 +238,17 @@ export class Datagrams {
     counters[DATAGRAM.sentPackets] = packets;
     counters[DATAGRAM.sentBytes] = bytes;
     counters[DATAGRAM.sendErrors] = errors;
+  }
+
+  /** An interface takes smaller packets than it did: what follows is cut for it. */
+  private lowerMtu(egress: number): void {
+    this.injectors[egress]!.lastError = 0;
+    const { ifindex, isBound } = this.config.egresses[egress]!;
+    for (const [index, path] of this.paths.entries()) {
+      if (path?.egress !== egress) continue;
+      const mtu = currentMtu(this.config.paths[index]!.target, this.config.mark, isBound ? ifindex : 0);
+      if (mtu > 0) path.mtu = Math.min(path.mtu, mtu);
+    }
   }
 }
 

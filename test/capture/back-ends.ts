@@ -149,6 +149,12 @@ export const BACK_ENDS: Record<string, { open: Open; traits: Traits }> = {
   packet: { open: bySockets(openPacketCapture), traits: EVERYTHING },
   pcap: { open: bySockets(openPcapCapture), traits: EVERYTHING },
   raw: { open: bySockets(openRawCapture), traits: { ...EVERYTHING, seesLink: false, seesLeaving: false } },
-  xdp: { open: byHook("xdp"), traits: { ...EVERYTHING, seesLeaving: false, seesJoined: false } },
-  "xdp-generic": { open: byHook("xdp-generic"), traits: { ...EVERYTHING, seesLeaving: false } },
+  xdp: {
+    open: byHook("xdp"),
+    traits: { ...EVERYTHING, seesLeaving: false, seesJoined: false },
+  },
+  "xdp-generic": {
+    open: byHook("xdp-generic"),
+    traits: { ...EVERYTHING, seesLeaving: false },
+  },
 };

@@ -1,8 +1,10 @@
 /** What every back end has to do: the same packets in, the same records out, the same counts. */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
+import { FRAGMENT_INDEX, NOT_UNICAST } from "../../src/capture/record-index.ts";
+import type { KernelService } from "../../src/capture/services.ts";
 import { address, libc, monotonicMicroseconds, SO_MARK, SOL_SOCKET } from "../../src/native/libc.ts";
-import { ACK, build, FIN, type Frame, RST, SYN } from "../bpf/build.ts";
-import { type Captured, MARK } from "../bpf/capture.ts";
+import { ACK, build, bytesOf, FIN, type Frame, RST, SYN } from "../bpf/build.ts";
+import { type Captured, MARK, OPTIONS } from "../bpf/capture.ts";
 import { until } from "../support/until.ts";
 import { BACK_ENDS, type BackEnd } from "./back-ends.ts";
 import { HOST_MAC, Link, openSender, Tun } from "./link.ts";
@@ -22,6 +24,19 @@ afterAll(() => {
 
 function frame(fields: Frame) {
   return build({ destinationMac: HOST_MAC, ...fields });
+}
+
+const DATAGRAM_SERVICES: KernelService[] = [
+  { address: null, family: 4, port: 53, index: 11, transport: "udp" },
+  { address: bytesOf("10.0.0.2"), family: 4, port: 80, index: 12, transport: "udp" },
+  { address: bytesOf("fd00::2"), family: 6, port: 53, index: 13, transport: "udp" },
+];
+const GROUP = [1, 0, 0x5e, 0, 0, 0xfb];
+
+/** A datagram to port 53: the beginning of a TCP header is taken for its header. */
+function datagram(fields: Frame) {
+  const seq = (20 + (fields.payload as number)) * 65536 + 0x1234;
+  return frame({ protocol: 17, sourcePort: 50000, destinationPort: 53, seq, ...fields });
 }
 
 let nextSeq = 1;
@@ -226,6 +241,40 @@ describe.each(Object.entries(BACK_ENDS))("%s", (_, { open, traits }) => {
     libc.close(sender);
     expect((await settled(one)).map(({ bytes }) => bytes)).toEqual([plain.ip]);
     expect(one.counted()).toMatchObject({ ownMark: 1, requestsCaptured: 2 });
+  });
+
+  test("captures datagrams, whatever their form, and fragments of those that are requests", async () => {
+    one.close();
+    one = openOne({ services: [...OPTIONS.services, ...DATAGRAM_SERVICES] });
+    const requests: [frame: Frame, index: number][] = [
+      [{ payload: 10 }, 11],
+      [{ sourcePort: 50001, destinationPort: 80, payload: 700 }, 12],
+      [{ ...V6, payload: 10 }, 13],
+      [{ sourcePort: 50002, ipOptions: 8, payload: 10 }, 11],
+    ];
+    const onLink: [frame: Frame, index: number][] = [
+      [{ sourcePort: 50003, tags: [0x8100], payload: 10 }, 11],
+      [{ sourcePort: 50004, destinationMac: GROUP, payload: 10 }, 11 | NOT_UNICAST],
+      [{ id: 7, moreFragments: true, payload: 12 }, FRAGMENT_INDEX],
+      [{ id: 7, fragmentOffset: 4, payload: 12 }, FRAGMENT_INDEX],
+      [{ id: 8, fragmentOffset: 4, payload: 12 }, FRAGMENT_INDEX],
+    ];
+    const others: Frame[] = [
+      { destinationPort: 54, payload: 10 },
+      { protocol: 6, payload: 10 },
+      { destination: "10.0.0.77", destinationPort: 80, payload: 10 },
+      { destinationMac: [2, 9, 9, 9, 9, 9], payload: 10 },
+      { id: 9, moreFragments: true, destinationPort: 54, payload: 12 },
+      { id: 9, fragmentOffset: 4, payload: 12 },
+    ];
+    const seen = traits.seesLink ? [...requests, ...onLink] : requests;
+    for (const [fields] of [...requests, ...onLink]) link.send(datagram(fields).bytes);
+    for (const fields of others) link.send(datagram(fields).bytes);
+    const found = (await settled(one)).map(({ bytes, index }) => ({ bytes, index }));
+    expect(inOrder(found)).toEqual(
+      inOrder(seen.map(([fields, index]) => ({ bytes: datagram(fields).ip, index }))),
+    );
+    expect(one.counted().requestsCaptured).toBe(seen.length + 1);
   });
 
   test("captures so many bytes of a packet as it was told", async () => {

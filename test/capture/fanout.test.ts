@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { Control } from "../../src/capture/control.ts";
 import { createSource } from "../../src/capture/create.ts";
+import type { KernelService } from "../../src/capture/services.ts";
 import { openPacketCapture } from "../../src/capture/socket/sockets.ts";
 import type { RequestSource, SourceConfig } from "../../src/capture/source.ts";
 import { parseAddress } from "../../src/config/address.ts";
@@ -13,6 +14,13 @@ import { until } from "../support/until.ts";
 import { HOST_MAC, Link } from "./link.ts";
 
 const WORKERS = 3;
+const DATAGRAM_SERVICES: KernelService[] = ([4, 6] as const).map((family, index) => ({
+  address: null,
+  family,
+  port: 80,
+  transport: "udp",
+  index: 10 + index,
+}));
 
 let link: Link;
 beforeAll(() => {
@@ -21,16 +29,16 @@ beforeAll(() => {
 afterAll(() => link?.remove());
 
 /** The worker that the programs of the kernel choose. */
-function expected({ source = "10.0.0.1", sourcePort = 0 }: Frame): number {
+function expected({ source = "10.0.0.1", sourcePort = 0, protocol }: Frame): number {
   const words = new Int32Array(4);
   mapAddress(parseAddress(source)!.bytes, words, 0);
-  return workerOfClient(words, 0, sourcePort, WORKERS);
+  return workerOfClient(words, 0, protocol === 17 ? 0 : sourcePort, WORKERS);
 }
 
 test("each client's packets come to the worker that the programs would choose", async () => {
   const capture = link.host.enter(() => {
     const opened = openPacketCapture({
-      services: OPTIONS.services,
+      services: [...OPTIONS.services, ...DATAGRAM_SERVICES],
       isOutgoing: false,
       snaplen: 65535,
       mark: MARK,
@@ -53,17 +61,22 @@ test("each client's packets come to the worker that the programs would choose", 
       frames.push({ source: `10.0.${client}.9`, sourcePort, ipOptions: 12 });
       frames.push({ source: `10.0.9.${client + 1}`, sourcePort, tags: [0x8100] });
       frames.push({ source: `fd00::${client + 1}:ff01`, destination: "fd00::2", sourcePort });
+      frames.push({ source: `10.${client}.0.3`, sourcePort, protocol: 17 });
+      frames.push({ source: `fd00::${client + 1}:3`, destination: "fd00::2", sourcePort, protocol: 17 });
     }
     const wanted = frames.map((frame, index) => `${index}: worker ${expected(frame)}`);
     for (const [index, frame] of frames.entries()) {
-      link.send(build({ destinationMac: HOST_MAC, ...frame, payload: String(index) }).bytes);
+      const payload = String(index);
+      const seq = frame.protocol === 17 ? (20 + payload.length) * 65536 + 1 : 1;
+      link.send(build({ destinationMac: HOST_MAC, ...frame, seq, payload }).bytes);
     }
     const found: string[] = [];
     await until("every packet", () => {
       for (const [worker, source] of sources.entries()) {
         source.drain((packet) => {
           const { bytes } = copyOf(packet);
-          const index = Buffer.from(bytes.slice(packet.payload - packet.ip)).toString();
+          // What follows a header of TCP, which that of a datagram is cut from.
+          const index = Buffer.from(bytes.slice(packet.tcp + 20 - packet.ip)).toString();
           found.push(`${index}: worker ${worker}`);
         }, 1000);
       }

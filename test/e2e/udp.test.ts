@@ -3,7 +3,7 @@
 import { afterAll, afterEach, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { ONLINE, ONLINE6, TARGET, TARGET6 } from "../../src/demo/network.ts";
+import { addAddress, ONLINE, ONLINE6, TARGET, TARGET6 } from "../../src/demo/network.ts";
 import type { Account } from "../../src/ops/summary.ts";
 import { watchPackets } from "../support/capture.ts";
 import { startIntercept } from "../support/intercept.ts";
@@ -11,7 +11,7 @@ import { createLab, type Lab } from "../support/lab.ts";
 import { MEMCACHED_PORT, memcachedStatistics, startMemcached } from "../support/memcached.ts";
 import { startNginx } from "../support/nginx.ts";
 import { run } from "../support/process.ts";
-import { HOSTS, startUnbound } from "../support/unbound.ts";
+import { HOSTS, signZone, startUnbound } from "../support/unbound.ts";
 import { until } from "../support/until.ts";
 import { datagramFaultsOf, runXcopy, startCopy } from "../support/xcopy.ts";
 
@@ -96,6 +96,35 @@ test("copies DNS over IPv4 and IPv6 beside TCP, each question once", async () =>
   expect(code).toBe(0);
 });
 
+test("copies questions whose answers are signed, and larger than a packet", async () => {
+  const zone = signZone(lab);
+  const online = await startUnbound(lab, lab.online, 53, { zone });
+  const target = await startUnbound(lab, lab.target, 5353, { zone });
+  const copy = await startCopy(lab, ["-x", `udp:53-${TARGET}:5353,udp:[${ONLINE6}]:53-[${TARGET6}]:5353`]);
+  const strays = await watchStrays();
+  for (const server of [ONLINE, ONLINE6]) {
+    for (const type of ["A", "DNSKEY"]) {
+      const name = type === "A" ? "host3.signed" : "signed";
+      const answer = run(lab.client, "dig", `@${server}`, name, type, "+dnssec", "+bufsize=4096", "+ignore");
+      expect(answer).toContain("RRSIG");
+      const size = Number(/MSG SIZE +rcvd: (\d+)/.exec(answer)![1]);
+      if (type === "DNSKEY") expect(size).toBeGreaterThan(1500);
+    }
+  }
+  await copy.report("all answered", ({ udp }) => udp!.datagrams.answered === 4);
+  const { report } = await copy.stop();
+  expect(await strays()).toEqual({ client: NONE, online: NONE });
+  expect(online.questions()).toEqual([
+    "host3.signed A IPv4",
+    "signed DNSKEY IPv4",
+    "host3.signed A IPv6",
+    "signed DNSKEY IPv6",
+  ]);
+  expect(target.questions()).toEqual(online.questions());
+  expect(report.udp!.datagrams).toMatchObject({ captured: 4, sent: 4, answered: 4, dropped: 0 });
+  expect(datagramFaultsOf(copy.reports())).toEqual([]);
+});
+
 const support = (name: string) => join(import.meta.dir, `../support/${name}.ts`);
 
 /** An echo server on both hosts; what each got: length and digest of the datagrams. */
@@ -126,30 +155,63 @@ async function echo(server: string, port: number, sizes: readonly number[]): Pro
   return client.output;
 }
 
-test("copies datagrams of up to 65,000 bytes in fragments, and takes their answers", async () => {
-  const { online, target } = await startEchoes(7000);
-  const transfers = `udp:7000-${TARGET},udp:[${ONLINE6}]:7000-[${TARGET6}]`;
-  const copy = await startCopy(lab, ["-x", transfers]);
-  const strays = await watchStrays();
+test.each(["tcx", "packet", "raw", "pcap", "xdp"])(
+  "copies datagrams of up to 65,000 bytes in fragments, and takes their answers: capture by %s",
+  async (capture) => {
+    const { online, target } = await startEchoes(7000);
+    const transfers = `udp:7000-${TARGET},udp:[${ONLINE6}]:7000-[${TARGET6}]`;
+    const copy = await startCopy(lab, ["-x", transfers, "--capture", capture]);
+    const strays = await watchStrays();
 
-  const echoes: string[] = [];
-  for (const server of [ONLINE, ONLINE6]) {
-    for (const sizes of SIZES) {
-      echoes.push(...(await echo(server, 7000, sizes)));
-      const isAnswered = ({ udp }: Account) => udp!.datagrams.answered === echoes.length;
-      await copy.report("all answered", isAnswered);
+    const echoes: string[] = [];
+    for (const server of [ONLINE, ONLINE6]) {
+      for (const sizes of SIZES) {
+        echoes.push(...(await echo(server, 7000, sizes)));
+        const isAnswered = ({ udp }: Account) => udp!.datagrams.answered === echoes.length;
+        await copy.report("all answered", isAnswered);
+      }
     }
-  }
-  const count = 2 * 7;
-  const { report } = await copy.stop();
+    const count = 2 * 7;
+    const { report } = await copy.stop();
 
-  expect(online()).toEqual(echoes);
-  expect(target()).toEqual(echoes);
-  expect(await strays()).toEqual({ client: NONE, online: NONE });
-  expect(report.udp!.datagrams).toMatchObject({ captured: count, sent: count, answered: count });
-  expect(report.udp!.sent.fragmented).toBe(9);
-  expect(report.udp!.fragments).toMatchObject({ incomplete: 0, overlapping: 0 });
-  expect(datagramFaultsOf(copy.reports())).toEqual([]);
+    expect(online()).toEqual(echoes);
+    expect(target()).toEqual(echoes);
+    expect(await strays()).toEqual({ client: NONE, online: NONE });
+    expect(report.udp!.datagrams).toMatchObject({ captured: count, sent: count, answered: count });
+    expect(report.udp!.sent.fragmented).toBe(9);
+    expect(report.udp!.fragments).toMatchObject({ incomplete: 0, overlapping: 0 });
+    expect(datagramFaultsOf(copy.reports())).toEqual([]);
+  },
+);
+
+test("an interface whose MTU shrinks gets smaller fragments", async () => {
+  const own = createLab({ manyClients: false });
+  try {
+    const servers = [own.online, own.target].map((namespace) =>
+      own.start(namespace, [process.execPath, support("datagram-echo"), "::", "7000"]),
+    );
+    for (const server of servers) await server.line(/^ready$/);
+    const copy = await startCopy(own, ["-x", `udp:7000-${TARGET}`]);
+    const send = async (count: number) => {
+      const words = [support("datagram-client"), ONLINE, "7000", ...Array(count).fill("1400")];
+      expect(await own.start(own.client, [process.execPath, ...words]).exited).toBe(0);
+    };
+    await send(1);
+    await copy.report("answered", ({ udp }) => udp!.datagrams.answered === 1);
+    for (const [namespace, device] of [
+      [own.target, "net0"],
+      [own.online, "back"],
+    ] as const)
+      run(own.client, "ip", "-n", namespace, "link", "set", device, "mtu", "1000");
+    // The first one is refused; what comes after it is not.
+    await send(1);
+    await copy.report("refused", ({ udp }) => udp!.sent.errors > 0);
+    await send(3);
+    await copy.report("answered again", ({ udp }) => udp!.datagrams.answered === 4);
+  } finally {
+    await own.stopAll();
+    own.remove();
+  }
 });
 
 test("--no-fragment leaves out what is larger than a packet", async () => {
@@ -196,6 +258,26 @@ test("replays a recording of fragments that are out of order, without those of w
   expect(target()).toEqual([...expected, ...expected]);
   expect(report.udp!.datagrams).toMatchObject({ captured: 6, sent: 6, answered: 6, dropped: 0 });
   expect(report.trace).toMatchObject({ fragments_incomplete: 2 });
+});
+
+test("-I shortens the pauses of a recording", async () => {
+  const { online, target } = await startEchoes(7000);
+  const file = join(lab.directory, "pause.pcap");
+  const words = ["-i", "net0", "-w", file, "-U", "--immediate-mode", "udp and dst host 10.1.0.1"];
+  const tcpdump = lab.start(lab.client, ["tcpdump", ...words]);
+  await tcpdump.line(/^tcpdump: listening/);
+  await echo(ONLINE, 7000, [10, 20]);
+  await until("tcpdump has written all", () => readPcap(file).length === 1 + 2);
+  await tcpdump.stop("SIGINT");
+  const [head, first, second] = readPcap(file);
+  // A day later.
+  second!.writeUInt32LE(second!.readUInt32LE(0) + 86_400, 0);
+  writeFileSync(file, Buffer.concat([head!, first!, second!]));
+
+  const copy = await startCopy(lab, ["-i", file, "-x", `udp:7000-${TARGET}`, "-I", "100"]);
+  expect(await copy.running.exited).toBe(0);
+  await until("the target has said all", () => target().length >= 2);
+  expect(target()).toEqual(online());
 });
 
 /** The header of a pcap file, then its records, each with its own header. */
@@ -300,6 +382,24 @@ test("options mean what they mean for TCP, or say that they mean nothing", async
   expect(report.udp!.flows.opened).toBe(4);
 });
 
+test.each(["tcx", "packet"])("2 workers copy each question once: capture by %s", async (capture) => {
+  const addresses = Array.from({ length: 8 }, (_, index) => `10.1.0.${100 + index}`);
+  for (const address of addresses) addAddress(lab.client, "net0", `${address}/24`);
+  const online = await startUnbound(lab, lab.online, 53);
+  const target = await startUnbound(lab, lab.target, 5353);
+  const copy = await startCopy(lab, ["-x", `udp:53-${TARGET}:5353`, "--workers", "2", "--capture", capture]);
+  for (const [index, address] of addresses.entries()) {
+    for (const number of [index, index + 10])
+      run(lab.client, "dig", "-b", address, `@${ONLINE}`, `host${number}.example`);
+    run(lab.client, "ip", "address", "del", `${address}/24`, "dev", "net0");
+  }
+  await copy.report("all answered", ({ udp }) => udp!.datagrams.answered === 2 * addresses.length);
+  const { report } = await copy.stop();
+  expect(target.questions().toSorted()).toEqual(online.questions().toSorted());
+  expect(report.udp!.flows.opened).toBe(2 * addresses.length);
+  expect(datagramFaultsOf(copy.reports())).toEqual([]);
+});
+
 test("-r copies a share of the flows, all of each", async () => {
   const { online, target } = await startEchoes(7000);
   const copy = await startCopy(lab, ["-x", `udp:7000-${TARGET}`, "-r", "40"]);
@@ -311,6 +411,26 @@ test("-r copies a share of the flows, all of each", async () => {
   expect([answered, target().length]).toEqual([captured, captured]);
   expect(captured % 2).toBe(0);
   expect(captured).toBeLessThan(24);
+});
+
+test("-g begins with a few flows and ends with all of them", async () => {
+  const online = await startUnbound(lab, lab.online, 53);
+  const target = await startUnbound(lab, lab.target, 5353);
+  const copy = await startCopy(lab, ["-x", `udp:53-${TARGET}:5353`, "-g", "2"]);
+  expect(await ask(ONLINE, 6000, 2000)).toBe(6000);
+  const ramped = await copy.report(
+    "all answered",
+    ({ udp, capture }) =>
+      udp!.datagrams.captured + capture.unsampled === 6000 && udp!.datagrams.answered === udp!.datagrams.sent,
+  );
+  expect(ramped.capture.unsampled).toBeGreaterThan(0);
+  // From then on nothing is left out.
+  expect(await ask(ONLINE, 1000, 2000)).toBe(1000);
+  const isAll = ({ udp }: Account) => udp!.datagrams.answered === ramped.udp!.datagrams.sent + 1000;
+  await copy.report("all of the others answered", isAll);
+  await copy.stop();
+  expect(online.questions().length).toBe(7000);
+  expect(target.questions().length).toBe(ramped.udp!.datagrams.sent + 1000);
 });
 
 test("copies memcached's UDP commands, and log lines that nobody answers", async () => {

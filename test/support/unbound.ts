@@ -13,12 +13,44 @@ export interface Unbound {
   questions(): string[];
 }
 
+/** A zone that it has beside its own. */
+export interface Zone {
+  name: string;
+  /** Its zone file. */
+  file: string;
+}
+
+/** Makes the zone "signed." with addresses and keys that are too large for one packet, and signs it. */
+export function signZone({ directory, client }: Lab): Zone {
+  const name = "signed.";
+  const file = join(directory, "signed.zone");
+  const hosts = Array.from({ length: 5 }, (_, index) => `host${index} A 10.9.1.${index}`);
+  const head = [
+    `$ORIGIN ${name}`,
+    "$TTL 300",
+    "@ SOA ns admin 1 3600 600 86400 300",
+    "@ NS ns",
+    "ns A 10.9.1.9",
+  ];
+  writeFileSync(file, [...head, ...hosts, ""].join("\n"));
+  const makeKey = (...options: string[]) =>
+    run(
+      client,
+      "sh",
+      "-c",
+      `cd ${directory} && ldns-keygen -a RSASHA256 -b 3072 -r /dev/urandom ${options.join(" ")} ${name}`,
+    ).trim();
+  const keys = [makeKey("-k"), makeKey()].map((key) => join(directory, key));
+  run(client, "ldns-signzone", "-f", `${file}.signed`, file, ...keys);
+  return { name, file: `${file}.signed` };
+}
+
 /** Starts it on all addresses of a namespace and resolves when it answers. */
 export async function startUnbound(
   lab: Lab,
   namespace: string,
   port: number,
-  { logs = true } = {},
+  { logs = true, zone }: { logs?: boolean; zone?: Zone } = {},
 ): Promise<Unbound> {
   const name = join(lab.directory, `unbound-${namespace}-${port}-${Date.now()}`);
   const hosts = Array.from(
@@ -52,6 +84,9 @@ export async function startUnbound(
       '  local-zone: "example." static',
       ...hosts,
       ...texts,
+      ...(zone
+        ? ["auth-zone:", `  name: "${zone.name}"`, `  zonefile: "${zone.file}"`, "  for-upstream: no"]
+        : []),
       "remote-control:",
       "  control-enable: no",
       "",

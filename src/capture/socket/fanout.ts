@@ -18,13 +18,17 @@ import {
 } from "../../filter/classic-assembler.ts";
 import { NETWORK } from "./filter.ts";
 
+const UDP = 17;
+const FRAGMENT = 44;
+
+/** Words of the program's memory. */
 const ADDRESS = 0;
 const HASH = 1;
 
 /** A program that ends with the index of the worker, of so many, that the client of a packet belongs to. */
 export function workerProgram(workers: number): Uint8Array {
   const program = new ClassicAssembler();
-  const [isIp4, hasPort] = [program.label(), program.label()];
+  const [isIp4, hasPort, hasNone] = [program.label(), program.label(), program.label()];
   const keep = (word: number) => program.load(STORE_MEMORY, word);
   /** A = the word `operation` A. */
   const combine = (operation: number, word: number) => {
@@ -43,13 +47,21 @@ export function workerProgram(workers: number): Uint8Array {
     combine(XOR, ADDRESS);
   }
   keep(ADDRESS);
+  program.load(LOAD_BYTE, NETWORK + 6);
+  for (const protocol of [UDP, FRAGMENT]) program.jumpIf(EQUAL, protocol, hasNone);
   program.load(LOAD_HALF, NETWORK + 40);
   program.jump(hasPort);
   program.place(isIp4);
   program.load(LOAD_WORD, NETWORK + 12);
   keep(ADDRESS);
+  program.load(LOAD_BYTE, NETWORK + 9);
+  program.jumpIf(EQUAL, UDP, hasNone);
   program.load(LOAD_X_HEADER, NETWORK);
   program.load(LOAD_HALF_INDEXED, NETWORK);
+  program.jump(hasPort);
+  // By the address alone: fragments have no port, and a flow has one worker.
+  program.place(hasNone);
+  program.load(AND, 0);
   program.place(hasPort);
   program.load(MULTIPLY, 0x9e3779b1);
   keep(HASH);

@@ -32,10 +32,14 @@ const ETHERTYPE_IP = 0x0800;
 const ETHERTYPE_IPV6 = 0x86dd;
 const ETHERTYPES_TAGGED = [0x8100, 0x88a8];
 const TCP = 6;
+const UDP = 17;
 const ICMP = 1;
 const ICMP6 = 58;
 /** IPv6 headers behind which TCP may be: options, routing, fragment, authentication. */
 const EXTENSIONS = [0, 43, 44, 51, 60];
+/** Bits of the IPv4 header's fragment field: an offset, or that and "more fragments". */
+const LATER_FRAGMENT = 0x1fff;
+const ANY_FRAGMENT = 0x3fff;
 /** Of a frame. */
 const ETHERNET_HEADER = 14;
 
@@ -56,8 +60,10 @@ export interface SocketFilterOptions {
   interfaces: readonly number[] | null;
   /** Whether requests leave this host. */
   isOutgoing: boolean;
-  /** Destination ports; of answers, source ports. */
+  /** Destination ports of TCP; of answers, source ports. */
   ports: readonly number[];
+  /** Those of UDP. Default: none. */
+  datagramPorts?: readonly number[];
   /** SO_MARK of our own packets; 0: none. */
   mark: number;
   /** Most bytes of an IP packet that are captured. */
@@ -133,23 +139,23 @@ export function socketFilter(options: SocketFilterOptions): Uint8Array {
 }
 
 /**
- * Accepts TCP to one of the ports, and what only the matcher can tell: fragments, tagged frames, extension headers.
+ * Accepts TCP and UDP to one of the ports, and what only the matcher can tell: fragments, tagged frames, extension headers.
  * `network`: where the IP header is.
  */
 function matchPorts(
   program: ClassicAssembler,
   network: number,
-  { ports, takesAnswers }: SocketFilterOptions,
+  { ports, datagramPorts = [], takesAnswers }: SocketFilterOptions,
   accept: number,
   reject: number,
 ): void {
-  const [isIp4, isIp6, isTcp4, isTcp6, hasPort] = [0, 1, 2, 3, 4].map(() => program.label()) as [
-    number,
-    number,
-    number,
-    number,
-    number,
-  ];
+  const isIp4 = program.label();
+  const isIp6 = program.label();
+  /** Each transport, its ports, and which of their fragments are accepted. */
+  const transports = [
+    { protocol: TCP, ports, fragments: LATER_FRAGMENT },
+    { protocol: UDP, ports: datagramPorts, fragments: ANY_FRAGMENT },
+  ].filter((one) => one.ports.length > 0);
   const port = takesAnswers ? 0 : 2;
   program.load(LOAD_WORD, PROTOCOL);
   program.jumpIf(EQUAL, ETHERTYPE_IP, isIp4);
@@ -158,26 +164,29 @@ function matchPorts(
   program.jump(reject);
 
   program.place(isIp6);
+  const choose = (others: number[], load: (one: (typeof transports)[number]) => void) => {
+    const places = transports.map(({ protocol }) => ({ protocol, place: program.label() }));
+    for (const { protocol, place } of places) program.jumpIf(EQUAL, protocol, place);
+    for (const type of others) program.jumpIf(EQUAL, type, accept);
+    program.jump(reject);
+    for (const [index, one] of transports.entries()) {
+      program.place(places[index]!.place);
+      load(one);
+      for (const wanted of new Set(one.ports)) program.jumpIf(EQUAL, wanted, accept);
+      program.jump(reject);
+    }
+  };
   program.load(LOAD_BYTE, network + 6);
-  program.jumpIf(EQUAL, TCP, isTcp6);
-  for (const type of takesAnswers ? [...EXTENSIONS, ICMP6] : EXTENSIONS) program.jumpIf(EQUAL, type, accept);
-  program.jump(reject);
-  program.place(isTcp6);
-  program.load(LOAD_HALF, network + 40 + port);
-  program.jump(hasPort);
+  choose(takesAnswers ? [...EXTENSIONS, ICMP6] : EXTENSIONS, () => {
+    program.load(LOAD_HALF, network + 40 + port);
+  });
 
   program.place(isIp4);
   program.load(LOAD_BYTE, network + 9);
-  program.jumpIf(EQUAL, TCP, isTcp4);
-  if (takesAnswers) program.jumpIf(EQUAL, ICMP, accept);
-  program.jump(reject);
-  program.place(isTcp4);
-  program.load(LOAD_HALF, network + 6);
-  program.jumpIf(HAS_BITS, 0x1fff, accept);
-  program.load(LOAD_X_HEADER, network);
-  program.load(LOAD_HALF_INDEXED, network + port);
-
-  program.place(hasPort);
-  for (const port of new Set(ports)) program.jumpIf(EQUAL, port, accept);
-  program.jump(reject);
+  choose(takesAnswers ? [ICMP] : [], ({ fragments }) => {
+    program.load(LOAD_HALF, network + 6);
+    program.jumpIf(HAS_BITS, fragments, accept);
+    program.load(LOAD_X_HEADER, network);
+    program.load(LOAD_HALF_INDEXED, network + port);
+  });
 }

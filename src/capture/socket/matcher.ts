@@ -2,12 +2,14 @@
 import { IPPROTO_TCP } from "../../wire/ip.ts";
 import { IP_OK, IpHeader, parseIp } from "../../wire/ip-header.ts";
 import type { Packet } from "../../wire/packet.ts";
+import { IPPROTO_UDP } from "../../wire/udp.ts";
 import type { Control } from "../control.ts";
 import { KERNEL_COUNTERS, type KernelCounter } from "../counters.ts";
 import { DUPLICATE, flowHash, History, PURE_ACK } from "../history.ts";
 import { WHOLE_PACKETS } from "../maps.ts";
 import { Services } from "../services.ts";
 import type { MatchConfig } from "../source.ts";
+import { DatagramMatcher, type SentTo, TO_HOST } from "./datagram-matcher.ts";
 
 export const ETHERTYPE_IP = 0x0800;
 export const ETHERTYPE_IPV6 = 0x86dd;
@@ -24,6 +26,7 @@ const INDEX = Object.fromEntries(KERNEL_COUNTERS.map((name, index) => [name, ind
 export class Matcher {
   readonly #counters: Float64Array;
   readonly #services: Services;
+  readonly #datagrams: DatagramMatcher;
   readonly #history = new History();
   readonly #header = new IpHeader();
 
@@ -33,7 +36,10 @@ export class Matcher {
   ) {
     const { length } = KERNEL_COUNTERS;
     this.#counters = new Float64Array(config.counters, config.worker * length * 8, length);
-    this.#services = new Services(config.services);
+    const { services, isOutgoing } = config;
+    const ofUdp = services.filter(({ transport }) => transport === "udp");
+    this.#services = new Services(services.filter(({ transport }) => transport !== "udp"));
+    this.#datagrams = new DatagramMatcher(ofUdp, isOutgoing, this.#history);
   }
 
   count(counter: KernelCounter, amount: number): void {
@@ -43,7 +49,6 @@ export class Matcher {
   /**
    * Whether the packet is a request; counts why not. `packet` has `bytes`, `view` and `time` and gets the rest. `at`:
    * offset of what the EtherType `protocol` announces, captured up to `end`; on the wire it went on to `wireEnd`.
-   * `toHost`: whether the interface takes it as one for this host.
    */
   match(
     packet: Packet,
@@ -51,7 +56,7 @@ export class Matcher {
     at: number,
     end: number,
     wireEnd: number,
-    toHost: boolean,
+    sentTo: SentTo,
     ifindex: number,
   ): boolean {
     const header = this.#header;
@@ -62,7 +67,9 @@ export class Matcher {
       at += 4;
     }
     if (protocol !== ETHERTYPE_IP && protocol !== ETHERTYPE_IPV6) return false;
-    if (parseIp(view, at, end, wireEnd, header) !== IP_OK || header.protocol !== IPPROTO_TCP) return false;
+    if (parseIp(view, at, end, wireEnd, header) !== IP_OK) return false;
+    if (header.protocol === IPPROTO_UDP) return this.#matchDatagram(packet, sentTo, ifindex);
+    if (header.protocol !== IPPROTO_TCP) return false;
     if (header.isFragment && header.fragmentOffset > 0) {
       this.count("fragments", 1);
       return false;
@@ -71,7 +78,7 @@ export class Matcher {
     if (transport + TCP_HEADER > end) return false;
     const payload = transport + (view.getUint8(transport + 12) >> 4) * 4;
     if (payload < transport + TCP_HEADER || payload > at + length) return false;
-    const toAny = toHost || this.config.isOutgoing;
+    const toAny = sentTo === TO_HOST || this.config.isOutgoing;
     const index = this.#services.find(view, header, view.getUint16(transport + 2), toAny);
     if (index < 0) return false;
     if (length > WHOLE_PACKETS) {
@@ -86,6 +93,22 @@ export class Matcher {
     packet.index = index;
     packet.ifindex = ifindex;
     return this.#isNew(packet, length, ifindex);
+  }
+
+  #matchDatagram(packet: Packet, sentTo: SentTo, ifindex: number): boolean {
+    const header = this.#header;
+    const end = Math.min(header.end, header.ip + this.config.snaplen);
+    if (!this.#datagrams.find(packet, header, end, sentTo)) return false;
+    packet.ifindex = ifindex;
+    // Of fragments user space decides, when it has the whole.
+    if (!header.isFragment && flowHash(packet) < this.control.leftOut) this.count("unsampled", 1);
+    else if (this.#datagrams.isDuplicate(packet, header, ifindex)) this.count("duplicates", 1);
+    else {
+      this.count("requestsCaptured", 1);
+      this.count("requestBytes", header.length);
+      return true;
+    }
+    return false;
   }
 
   #isNew(packet: Packet, length: number, ifindex: number): boolean {

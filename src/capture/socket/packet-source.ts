@@ -4,11 +4,13 @@ import { Packet } from "../../wire/packet.ts";
 import type { Control } from "../control.ts";
 import type { RequestSource, SourceConfig } from "../source.ts";
 import { PacketClock } from "./clock.ts";
+import { type SentTo, TO_GROUP, TO_HOST, TO_OTHER } from "./datagram-matcher.ts";
 import { OWN_PACKET_BYTES } from "./filter.ts";
 import { Matcher } from "./matcher.ts";
 import { PacketRing } from "./packet-ring.ts";
 
-const PACKET_HOST = 0;
+/** linux/if_packet.h: PACKET_HOST, PACKET_BROADCAST, PACKET_MULTICAST. */
+const SENT_TO: SentTo[] = [TO_HOST, TO_GROUP, TO_GROUP];
 
 /** The kernel keeps each flow in one ring (PACKET_FANOUT_HASH), so the rings need no common order. */
 export class PacketSource implements RequestSource {
@@ -68,14 +70,13 @@ export class PacketSource implements RequestSource {
     packet.view = ring.view;
     packet.time = time;
     const { link } = ring;
-    const toHost = ring.packetType === PACKET_HOST;
     return this.#matcher.match(
       packet,
       ring.protocol,
       ring.network,
       link + ring.captured,
       link + ring.length,
-      toHost,
+      SENT_TO[ring.packetType] ?? TO_OTHER,
       ring.ifindex,
     );
   }

@@ -6,6 +6,7 @@ import { EPOLLIN } from "../../native/libc.ts";
 import { closePcap, openPcap, requireLibpcap } from "../../native/libpcap-live.ts";
 import { type Link, links } from "../../native/netlink.ts";
 import { isKnownLink } from "../../wire/link.ts";
+import { portsOf } from "../services.ts";
 import { LINK_BYTES, rejectAll, socketFilter } from "./filter.ts";
 import { PcapTable } from "./pcap-table.ts";
 import { createCounts, type SocketCapture, type SocketCaptureOptions } from "./sockets.ts";
@@ -27,14 +28,14 @@ export function openPcapCapture(options: SocketCaptureOptions): SocketCapture {
   const memory = PcapTable.memory();
   const table = new PcapTable(memory);
   const watched = new Epoll();
-  const ports = services.map(({ port }) => port);
+  const ports = portsOf(services);
 
   /** A packet that a host sends to itself leaves by loopback and comes in there: libpcap shows the latter alone. */
   const leaves = ({ loopback }: Link) => isOutgoing && !loopback;
 
   function letIn(link: Link, descriptor: number): void {
     const rules = { kind: "packet" as const, interfaces: null, isOutgoing: leaves(link) };
-    attachSocketFilter(descriptor, socketFilter({ ...rules, ports, mark, snaplen, front }));
+    attachSocketFilter(descriptor, socketFilter({ ...rules, ...ports, mark, snaplen, front }));
   }
 
   function open(link: Link, share: number): void {

@@ -7,6 +7,7 @@ import { Packet } from "../../wire/packet.ts";
 import type { Control } from "../control.ts";
 import type { RequestSource, SourceConfig } from "../source.ts";
 import { PacketClock } from "./clock.ts";
+import { type SentTo, TO_GROUP, TO_HOST, TO_OTHER } from "./datagram-matcher.ts";
 import { LINK_BYTES, OWN_PACKET_BYTES } from "./filter.ts";
 import { ETHERTYPE_IP, ETHERTYPE_IPV6, Matcher } from "./matcher.ts";
 import { PcapTable } from "./pcap-table.ts";
@@ -78,6 +79,12 @@ export class PcapSource implements RequestSource {
     return done;
   }
 
+  /** By the frame's destination, whose first bit says that it is a group. */
+  #sentTo(slot: number, view: DataView): SentTo {
+    if (this.#table.takes(slot, view, 0)) return TO_HOST;
+    return view.getUint8(0) & 1 ? TO_GROUP : TO_OTHER;
+  }
+
   /** One that went down comes back by itself; that of an interface that is gone would wake us again and again. */
   #lose(slot: number): void {
     if (interfaceName(this.#table.ifindex(slot)) !== null) return;
@@ -102,7 +109,7 @@ export class PcapSource implements RequestSource {
       ip,
       captured,
       length,
-      !isEthernet || this.#table.takes(slot, view, 0),
+      isEthernet ? this.#sentTo(slot, view) : TO_HOST,
       this.#table.ifindex(slot),
     );
   }

@@ -2,8 +2,9 @@
 import { ReceivedPackets, socketDrops } from "../../native/raw-socket.ts";
 import { Packet } from "../../wire/packet.ts";
 import type { Control } from "../control.ts";
-import type { RequestSource, SourceConfig } from "../source.ts";
+import type { RawSocket, RequestSource, SourceConfig } from "../source.ts";
 import { PacketClock } from "./clock.ts";
+import { TO_HOST } from "./datagram-matcher.ts";
 import { OWN_PACKET_BYTES } from "./filter.ts";
 import { ETHERTYPE_IP, ETHERTYPE_IPV6, Matcher } from "./matcher.ts";
 
@@ -21,8 +22,11 @@ export class RawSource implements RequestSource {
   readonly #packet: Packet;
   readonly #drops: number[];
 
-  constructor({ ip4, ip6, match }: Extract<SourceConfig, { kind: "raw" }>, control: Control) {
-    this.descriptors = [ip4, ip6];
+  readonly #sockets: RawSocket[];
+
+  constructor({ sockets, match }: Extract<SourceConfig, { kind: "raw" }>, control: Control) {
+    this.#sockets = sockets;
+    this.descriptors = sockets.map(({ fd }) => fd);
     this.#clocks = this.descriptors.map(() => new PacketClock());
     this.#drops = this.descriptors.map(socketDrops);
     this.#matcher = new Matcher(match, control);
@@ -69,16 +73,17 @@ export class RawSource implements RequestSource {
     }
     received.read(index);
     this.#packet.time = this.#clocks[socket]!.monotonic(received.seconds, received.nanoseconds);
-    const isIp4 = socket === 0;
+    const { family, protocol } = this.#sockets[socket]!;
+    const isIp4 = family === 4;
     const at = received.offset(index);
-    const ip = isIp4 ? at : received.writeIp6Header(index);
+    const ip = isIp4 ? at : received.writeIp6Header(index, protocol);
     return this.#matcher.match(
       this.#packet,
       isIp4 ? ETHERTYPE_IP : ETHERTYPE_IPV6,
       ip,
       at + received.captured(index),
       at + length,
-      true,
+      TO_HOST,
       received.ifindex,
     );
   }

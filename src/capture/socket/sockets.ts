@@ -4,9 +4,11 @@ import { Failure } from "../../native/failure.ts";
 import { libc } from "../../native/libc.ts";
 import { openPacketSocket, startPacketSockets } from "../../native/packet-socket.ts";
 import { emptySocket, openRawSocket } from "../../native/raw-socket.ts";
+import { IPPROTO_TCP } from "../../wire/ip.ts";
+import { IPPROTO_UDP } from "../../wire/udp.ts";
 import { KERNEL_COUNTERS, type KernelCounter } from "../counters.ts";
 import { possibleCpus } from "../maps.ts";
-import type { KernelService } from "../services.ts";
+import { type KernelService, portsOf } from "../services.ts";
 import type { MatchConfig, SourceConfig } from "../source.ts";
 import { workerProgram } from "./fanout.ts";
 import { rejectAll, type SocketFilterOptions, type SocketKind, socketFilter } from "./filter.ts";
@@ -62,7 +64,7 @@ export function openPacketCapture(options: SocketCaptureOptions): SocketCapture 
 }
 
 /**
- * Opens raw IP sockets, one for each address family, as tcpcopy does: they see what this host takes for itself, behind its
+ * Opens raw IP sockets, one for each address family and protocol, as tcpcopy does: they see what this host takes for itself, behind its
  * firewall, with fragments put together. Throws a Failure: 2 for requests that leave, 4 without privilege.
  */
 export function openRawCapture(options: SocketCaptureOptions): SocketCapture {
@@ -73,21 +75,32 @@ export function openRawCapture(options: SocketCaptureOptions): SocketCapture {
       2,
     );
   }
-  const bytes = Math.floor(options.bufferBytes / 2);
-  const [ip4, ip6] = openAll([() => openRawSocket(4, bytes), () => openRawSocket(6, bytes)]) as [
-    number,
-    number,
+  const { services, bufferBytes } = options;
+  const isUdp = ({ transport }: KernelService) => transport === "udp";
+  const protocols = [
+    ...(services.every(isUdp) ? [] : [IPPROTO_TCP]),
+    ...(services.some(isUdp) ? [IPPROTO_UDP] : []),
   ];
+  const kinds = protocols.flatMap((protocol) => [
+    { family: 4 as const, protocol },
+    { family: 6 as const, protocol },
+  ]);
+  const bytes = Math.floor(bufferBytes / kinds.length);
+  const descriptors = openAll(
+    kinds.map(
+      ({ family, protocol }) =>
+        () =>
+          openRawSocket(family, protocol, bytes),
+    ),
+  );
+  const sockets = kinds.map((kind, index) => ({ ...kind, fd: descriptors[index]! }));
   return captureBySockets(
     options,
-    [
-      { fd: ip4, kind: "ip4" },
-      { fd: ip6, kind: "ip6" },
-    ],
-    (match) => ({ kind: "raw", ip4, ip6, match }),
+    sockets.map(({ fd, family }) => ({ fd, kind: family === 4 ? "ip4" : "ip6" })),
+    (match) => ({ kind: "raw", sockets, match }),
     // They receive from the beginning.
     () => {
-      for (const socket of [ip4, ip6]) emptySocket(socket);
+      for (const { fd } of sockets) emptySocket(fd);
     },
   );
 }
@@ -125,10 +138,10 @@ function captureBySockets(
   begin: () => void,
 ): SocketCapture {
   const { counters, stats } = createCounts(workers);
-  const ports = services.map(({ port }) => port);
+  const ports = portsOf(services);
   const letIn = (interfaces: readonly number[] | null) => {
     for (const { fd, kind } of sockets) {
-      attachSocketFilter(fd, socketFilter({ kind, interfaces, isOutgoing, ports, mark, snaplen, front }));
+      attachSocketFilter(fd, socketFilter({ kind, interfaces, isOutgoing, ...ports, mark, snaplen, front }));
     }
   };
   const shut = () => {

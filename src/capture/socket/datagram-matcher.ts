@@ -1,0 +1,65 @@
+/** Which datagrams and fragments that a socket let in are requests: the rules of bpf/datagram-request.h. */
+import type { IpHeader } from "../../wire/ip-header.ts";
+import type { Packet } from "../../wire/packet.ts";
+import { UDP_HEADER } from "../../wire/udp.ts";
+import { flowHash, type History } from "../history.ts";
+import { FRAGMENT_INDEX, NOT_UNICAST } from "../record-index.ts";
+import { type KernelService, Services } from "../services.ts";
+import { Fates } from "./fates.ts";
+
+/** Whom a packet was sent to, as the interface has it. */
+export const TO_HOST = 0;
+export const TO_GROUP = 1;
+export const TO_OTHER = 2;
+export type SentTo = typeof TO_HOST | typeof TO_GROUP | typeof TO_OTHER;
+
+const NONE = -1;
+
+export class DatagramMatcher {
+  readonly #services: Services;
+  readonly #fates = new Fates();
+
+  constructor(
+    services: KernelService[],
+    private readonly isOutgoing: boolean,
+    private readonly history: History,
+  ) {
+    this.#services = new Services(services);
+  }
+
+  /**
+   * Whether the packet can be a request; sets its offsets, its length and its index. `header` is of it; it was captured up
+   * to `end`.
+   */
+  find(packet: Packet, header: IpHeader, end: number, sentTo: SentTo): boolean {
+    const { ip, transport, length, isFragment, fragmentOffset } = header;
+    packet.ip = ip;
+    packet.tcp = transport;
+    packet.end = end;
+    packet.think = -1;
+    const toAny = this.isOutgoing || sentTo !== TO_OTHER;
+    if (isFragment && fragmentOffset > 0) {
+      packet.payload = transport;
+      packet.length = ip + length - transport;
+      packet.index = FRAGMENT_INDEX;
+      return this.#fates.recall(packet, header, toAny);
+    }
+    packet.payload = transport + UDP_HEADER;
+    packet.length = ip + length - packet.payload;
+    if (packet.payload > end || packet.length < 0) return false;
+    const service = this.#services.find(packet.view, header, packet.destinationPort, toAny);
+    if (isFragment) {
+      this.#fates.remember(packet, header, service !== NONE);
+      packet.index = FRAGMENT_INDEX;
+    } else {
+      packet.index = sentTo === TO_GROUP && !this.isOutgoing ? service | NOT_UNICAST : service;
+    }
+    return service !== NONE;
+  }
+
+  /** Whether a packet that was found was seen on another interface before; notes it. */
+  isDuplicate(packet: Packet, { isFragment, fragmentOffset, id }: IpHeader, ifindex: number): boolean {
+    if (!isFragment) return this.history.isRepeatedDatagram(packet, flowHash(packet), ifindex);
+    return this.history.isRepeatedFragment(packet, id, fragmentOffset, ifindex);
+  }
+}

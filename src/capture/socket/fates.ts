@@ -1,0 +1,32 @@
+/** What becomes of later fragments, which have no ports: what their first one told. As bpf/datagram.h. */
+import type { IpHeader } from "../../wire/ip-header.ts";
+import type { Packet } from "../../wire/packet.ts";
+
+/** Datagrams that are remembered, and for how long (us): fragments follow each other closely. */
+const MOST = 4096;
+const WINDOW = 1_000_000;
+
+export class Fates {
+  /** By addresses and identification; the oldest first. */
+  readonly #fates = new Map<string, { time: number; isOurs: boolean }>();
+
+  /** Remembers with a first fragment whether those that follow are ours. */
+  remember(packet: Packet, header: IpHeader, isOurs: boolean): void {
+    const key = keyOf(packet, header);
+    this.#fates.delete(key);
+    if (this.#fates.size === MOST) this.#fates.delete(this.#fates.keys().next().value!);
+    this.#fates.set(key, { time: packet.time, isOurs });
+  }
+
+  /** Whether a later fragment is ours; `otherwise` if its first one has not come. */
+  recall(packet: Packet, header: IpHeader, otherwise: boolean): boolean {
+    const fate = this.#fates.get(keyOf(packet, header));
+    return fate && packet.time - fate.time < WINDOW ? fate.isOurs : otherwise;
+  }
+}
+
+function keyOf({ bytes }: Packet, { ip, family, id }: IpHeader): string {
+  const from = ip + (family === 4 ? 12 : 8);
+  const addresses = bytes.subarray(from, from + (family === 4 ? 8 : 32));
+  return `${id} ${addresses}`;
+}
