@@ -214,6 +214,27 @@ test("an interface whose MTU shrinks gets smaller fragments", async () => {
   }
 });
 
+test("several datagrams that come as one packet are copied as many", async () => {
+  const { online, target } = await startEchoes(7000);
+  const copy = await startCopy(lab, ["-x", `udp:7000-${TARGET}`]);
+  const client = lab.start(lab.client, [
+    process.execPath,
+    support("datagram-gso"),
+    ONLINE,
+    "7000",
+    "10",
+    "1000",
+  ]);
+  expect(await client.exited).toBe(0);
+  await copy.report("all answered", ({ udp }) => udp!.datagrams.answered === 10);
+  const { report } = await copy.stop();
+  await until("both have said all", () => online().length === 10 && target().length === 10);
+  expect(target()).toEqual(online());
+  // The packet was one: what is tested came to pass.
+  expect(report.capture.packets).toBe(1);
+  expect(report.udp!.datagrams).toMatchObject({ captured: 10, sent: 10 });
+});
+
 test("--no-fragment leaves out what is larger than a packet", async () => {
   const { online, target } = await startEchoes(7000);
   const copy = await startCopy(lab, ["-x", `udp:7000-${TARGET}`, "--no-fragment"]);
@@ -271,8 +292,9 @@ test("-I shortens the pauses of a recording", async () => {
   await tcpdump.stop("SIGINT");
   const [head, first, second] = readPcap(file);
   // A day later.
-  second!.writeUInt32LE(second!.readUInt32LE(0) + 86_400, 0);
-  writeFileSync(file, Buffer.concat([head!, first!, second!]));
+  const later = Buffer.from(second!);
+  later.writeUInt32LE(later.readUInt32LE(0) + 86_400, 0);
+  writeFileSync(file, Buffer.concat([head!, first!, later]));
 
   const copy = await startCopy(lab, ["-i", file, "-x", `udp:7000-${TARGET}`, "-I", "100"]);
   expect(await copy.running.exited).toBe(0);

@@ -38,7 +38,7 @@ export function signZone({ directory, client }: Lab): Zone {
       client,
       "sh",
       "-c",
-      `cd ${directory} && ldns-keygen -a RSASHA256 -b 3072 -r /dev/urandom ${options.join(" ")} ${name}`,
+      `cd ${directory} && ldns-keygen -a RSASHA256 -b 4096 -r /dev/urandom ${options.join(" ")} ${name}`,
     ).trim();
   const keys = [makeKey("-k"), makeKey()].map((key) => join(directory, key));
   run(client, "ldns-signzone", "-f", `${file}.signed`, file, ...keys);
