@@ -1,4 +1,5 @@
 /** Protocols that xcopy knows nothing of: both sides speak at once, many streams share a connection, the server speaks first. */
+// Runs alone: under load its guesses at the ends of answers are others.
 import { afterAll, afterEach, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { join } from "node:path";
 import { ONLINE, TARGET } from "../../src/demo/network.ts";

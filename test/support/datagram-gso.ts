@@ -1,6 +1,6 @@
 /**
  * Sends so many datagrams of so many bytes as one packet (UDP_SEGMENT, linux/udp.h); run as
- * `bun datagram-gso.ts IPV4 PORT COUNT BYTES` in a namespace.
+ * `bun datagram-gso.ts IPV4 PORT COUNT BYTES` in a namespace. Prints "sent" and stays, for the answers, until it is ended.
  */
 import { parseAddress } from "../../src/config/address.ts";
 import { AF_INET, address, errno, libc, SOCK_DGRAM, strerror } from "../../src/native/libc.ts";
@@ -25,4 +25,5 @@ new Uint8Array(to.buffer).set(parseAddress(host!)!.bytes, 4);
 check(libc.connect(socket, address(to), 16), "connect");
 const payload = Uint8Array.from({ length: Number(count) * Number(bytes) }, (_, at) => at >> 3);
 check(Number(libc.sendto(socket, address(payload), payload.length, 0, null, 0)), "send");
-libc.close(socket);
+console.log("sent");
+setInterval(() => {}, 60_000);
