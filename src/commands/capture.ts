@@ -74,8 +74,9 @@ const AUTOMATIC: BackEnd[] = ["tcx", "packet", "raw"];
 export function openCapture(plan: Plan, options: CopyOptions, libraries: CarriedLibrary[]): OpenCapture {
   const open: Open = (name) => openBackEnd(name, plan, options, libraries);
   const { backEnd } = options.capture;
-  // What raw sockets capture is read by one worker.
-  const names = plan.workers.count > 1 ? AUTOMATIC.filter((name) => name !== "raw") : AUTOMATIC;
+  // What raw sockets capture is read by one worker, and comes in.
+  const takesRaw = plan.workers.count === 1 && options.capture.direction === "in";
+  const names = takesRaw ? AUTOMATIC : AUTOMATIC.filter((name) => name !== "raw");
   return backEnd === "auto" ? openBest(names, plan, open) : open(backEnd);
 }
 
@@ -113,13 +114,6 @@ function openBackEnd(
   libraries: CarriedLibrary[],
 ): OpenCapture {
   if (name === "tcx" || name === "clsact" || name === "xdp" || name === "xdp-generic") {
-    if (name.startsWith("xdp") && options.capture.direction === "out") {
-      throw new Failure(
-        `Cannot use --capture "${name}" with --direction "out": XDP sees only what comes in`,
-        "Leave --capture out, or use tcx, clsact, packet or pcap.",
-        2,
-      );
-    }
     // Of tcx and clsact `auto` takes what the kernel has.
     const hook = options.capture.backEnd === "auto" ? "auto" : name;
     const kernel = loadKernel(plan, options, libraries, hook)!;

@@ -44,9 +44,12 @@ export function parseCapture(args: Arguments): CaptureOptions {
     unit: string,
     otherwise: number,
   ) => parseWhole(option, one(name) ?? `${otherwise}`, { first, last, unit });
+  const backEnd = parseBackEnd(one("capture") ?? "auto");
+  const direction = parseDirection(one("direction") ?? "in");
+  if (direction === "out") refuseIncomingOnly(backEnd);
   return {
-    backEnd: parseBackEnd(one("capture") ?? "auto"),
-    direction: parseDirection(one("direction") ?? "in"),
+    backEnd,
+    direction,
     filter: one("filter") ?? null,
     bufferBytes: whole("-B", "buffer", 1, 4096, "MB", 32) * MEGABYTE,
     snaplen: whole("-S", "snaplen", 128, WHOLE_PACKETS, "bytes", WHOLE_PACKETS),
@@ -58,6 +61,16 @@ function parseBackEnd(text: string): "auto" | BackEnd {
   if (found) return found;
   const fix = "Give auto, tcx, clsact, packet, raw, pcap, xdp or xdp-generic.";
   throw new Failure(`Cannot use --capture "${text}": no such way to capture`, fix, 2);
+}
+
+function refuseIncomingOnly(backEnd: "auto" | BackEnd): void {
+  const why = backEnd.startsWith("xdp") ? "XDP sees" : backEnd === "raw" ? "raw IP sockets see" : null;
+  if (why === null) return;
+  throw new Failure(
+    `Cannot use --capture "${backEnd}" with --direction "out": ${why} only what comes in`,
+    "Leave --capture out, or use tcx, clsact, packet or pcap.",
+    2,
+  );
 }
 
 function parseDirection(text: string): RequestDirection {

@@ -204,6 +204,11 @@ test.each([
 });
 
 test.each([
+  ...["raw", "xdp", "xdp-generic"].map((name) => [
+    `--capture ${name} --direction out`,
+    `Cannot use --capture "${name}" with --direction "out": ${name === "raw" ? "raw IP sockets see" : "XDP sees"} only what comes in`,
+    "Leave --capture out, or use tcx, clsact, packet or pcap.",
+  ]),
   [
     "-W --pace fast",
     'Cannot use --pace "fast": with -W requests do not wait for answers',

@@ -1,6 +1,5 @@
 /** The main thread's half of the back ends that capture by sockets: opens them, says what they let in, counts. */
 import { attachSocketFilter } from "../../filter/socket.ts";
-import { Failure } from "../../native/failure.ts";
 import { libc } from "../../native/libc.ts";
 import { openPacketSocket, startPacketSockets } from "../../native/packet-socket.ts";
 import { emptySocket, openRawSocket } from "../../native/raw-socket.ts";
@@ -67,16 +66,9 @@ export function openPacketCapture(options: SocketCaptureOptions): SocketCapture 
 
 /**
  * Opens raw IP sockets, one for each address family and protocol, as tcpcopy does: they see what this host takes for itself, behind its
- * firewall, with fragments put together. Throws a Failure: 2 for requests that leave, 4 without privilege.
+ * firewall, with fragments put together; none that leave. Throws a Failure: 4 without privilege.
  */
 export function openRawCapture(options: SocketCaptureOptions): SocketCapture {
-  if (options.isOutgoing) {
-    throw new Failure(
-      'Cannot use --capture "raw" with --direction "out": raw IP sockets see only what comes in',
-      "Leave --capture out, or use packet or pcap.",
-      2,
-    );
-  }
   const { services, bufferBytes } = options;
   const isUdp = ({ transport }: KernelService) => transport === "udp";
   const protocols = [
