@@ -5,12 +5,16 @@ import { AF_INET, AF_INET6 } from "../native/libc.ts";
 
 const PORTS_BYTES = 65536 / 8;
 
+/** The highest number of a list in the kernel's notation, plus one: "0-3" is 4, "0,2-7" is 8. */
+export function countCpus(list: string): number {
+  return Math.max(...list.split(/[-,]/).map(Number)) + 1;
+}
+
 let cpus = 0;
 
-/** Highest possible CPU number plus one: "0-3" is 4, "0,2-7" is 8. It never changes while the host runs. */
+/** Possible CPUs of this host, those that are off included: each has its ring. It never changes while the host runs. */
 export function possibleCpus(): number {
-  cpus ||=
-    Math.max(...readFileSync("/sys/devices/system/cpu/possible", "utf8").split(/[-,]/).map(Number)) + 1;
+  cpus ||= countCpus(readFileSync("/sys/devices/system/cpu/possible", "utf8"));
   return cpus;
 }
 

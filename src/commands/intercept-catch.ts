@@ -1,5 +1,5 @@
 /** What catches responses in each mode: loaded, attached, counted, taken away. */
-import { readFileSync } from "node:fs";
+import { possibleCpus } from "../capture/maps.ts";
 import type { InterceptOptions } from "../config/intercept.ts";
 import { Learned } from "../intercept/flow-maps.ts";
 import { endLingeringGuards } from "../intercept/guard.ts";
@@ -14,7 +14,7 @@ import type { CatchCounts } from "../ops/intercept-summary.ts";
 import type { InterceptPlaneConfig } from "../worker/intercept-config.ts";
 import type { InterceptPlan } from "./intercept-plan.ts";
 import { InterfaceFilters } from "./interface-filters.ts";
-import { countCpus, ringBytes } from "./load.ts";
+import { ringBytes } from "./load.ts";
 import { interceptProgram } from "./programs.ts";
 
 /** Bytes of all rings together, as long as each has the least. */
@@ -80,14 +80,13 @@ function slowly(count: () => number): (exact: boolean) => number {
 }
 
 function openKernel(plan: InterceptPlan, options: InterceptOptions, libraries: CarriedLibrary[]): Catch {
-  const cpus = countCpus(readFileSync("/sys/devices/system/cpu/possible", "utf8"));
   const isTarget = plan.mode === "target";
   const kernel = loadIntercept({
     object: interceptProgram(),
     mode: isTarget ? "target" : "assistant",
     services: kernelServices(plan),
     flows: options.maxFlows ?? KERNEL_FLOWS,
-    ringBytes: ringBytes(RINGS, cpus),
+    ringBytes: ringBytes(RINGS, possibleCpus()),
     hook: options.hook,
     linger: options.linger,
     libraries,

@@ -1,11 +1,11 @@
 /** What a plan means for the kernel programs and for the data plane. */
-import { readFileSync } from "node:fs";
 import {
   type KernelCapture,
   type KernelPath,
   loadKernelCapture,
   type RequestHook,
 } from "../capture/kernel.ts";
+import { possibleCpus } from "../capture/maps.ts";
 import type { KernelService } from "../capture/services.ts";
 import type { ResponseSocketConfig } from "../capture/socket/response-source.ts";
 import type { SourceConfig } from "../capture/source.ts";
@@ -27,11 +27,6 @@ const RESPONSE_RINGS = { total: 4 << 20, least: 256 << 10 };
 const READ_RESPONSE_RINGS = { total: 32 << 20, least: 1 << 20 };
 /** The least where several workers share the traffic, each with rings of its own. */
 const RESPONSE_RING_OF_SEVERAL = 64 << 10;
-
-/** Rings there will be, one per CPU: the highest number in the kernel's notation (`0-3,8`) plus one. */
-export function countCpus(possible: string): number {
-  return Math.max(...possible.split(/[-,]/).map(Number)) + 1;
-}
 
 /** Bytes of one of `rings` rings, a power of two: together at most `total`, unless that were below `least` each. */
 export function ringBytes({ total, least }: { total: number; least: number }, rings: number): number {
@@ -78,7 +73,7 @@ export function loadKernel(
   if (hook === null && !isDirect) return null;
   const { bufferBytes, snaplen, direction } = options.capture;
   const workers = plan.workers.count;
-  const rings = workers * countCpus(readFileSync("/sys/devices/system/cpu/possible", "utf8"));
+  const rings = workers * possibleCpus();
   const responseLeast = workers === 1 ? RESPONSE_RINGS.least : RESPONSE_RING_OF_SEVERAL;
   const read = pathsRead(plan, options);
   const services = kernelServices(plan);

@@ -1,8 +1,7 @@
 /** Carries the plan of a record out: attaches, writes until it is told to end or has enough, gives account. */
-import { readFileSync } from "node:fs";
 import { cpus, release, type as systemName } from "node:os";
 import { Control } from "../capture/control.ts";
-import { WHOLE_PACKETS } from "../capture/maps.ts";
+import { possibleCpus, WHOLE_PACKETS } from "../capture/maps.ts";
 import type { KernelService } from "../capture/services.ts";
 import { renderVersion } from "../config/help.ts";
 import type { RecordOptions } from "../config/record.ts";
@@ -31,14 +30,14 @@ import {
   startRecordPlane,
 } from "../worker/record-start.ts";
 import { carriedLibraries } from "./carried.ts";
-import { countCpus, ringBytes } from "./load.ts";
+import { ringBytes } from "./load.ts";
 import { requirePrivileges } from "./privileges.ts";
 import { recordPrograms } from "./programs.ts";
 import { type RecordPlan, whatIsRecorded } from "./record-plan.ts";
 import { listenForStop, type StopRequests } from "./stop.ts";
 
-/** Bytes of all rings together, as long as each has the least: a disk may take its time. */
-const RINGS = { total: 32 << 20, least: 1 << 20 };
+/** Bytes that a ring has at least, whatever -B says for all of them. */
+const RING_LEAST = 1 << 20;
 /** ms that writing what is in them may take at the end. */
 const PATIENCE = 10_000;
 /** ms that what is at hand may take when it is to end at once. */
@@ -60,8 +59,8 @@ function kernelServices({ services }: RecordPlan): KernelService[] {
   );
 }
 
-function possibleRings(): number {
-  return ringBytes(RINGS, countCpus(readFileSync("/sys/devices/system/cpu/possible", "utf8")));
+function eachRing({ bufferBytes }: RecordOptions): number {
+  return ringBytes({ total: bufferBytes, least: RING_LEAST }, possibleCpus());
 }
 
 function loadKernel(plan: RecordPlan, options: RecordOptions, libraries: CarriedLibrary[]): RecordKernel {
@@ -73,7 +72,7 @@ function loadKernel(plan: RecordPlan, options: RecordOptions, libraries: Carried
     mark: options.mark,
     keepsAcks: options.acks,
     snaplen: options.snaplen ?? WHOLE_PACKETS,
-    ringBytes: possibleRings(),
+    ringBytes: eachRing(options),
     hook: options.hook,
     libraries,
   });
@@ -104,7 +103,7 @@ function planeConfig(
 ): RecordPlaneConfig {
   return {
     rings: kernel.rings,
-    ringBytes: possibleRings(),
+    ringBytes: eachRing(options),
     controlMap: kernel.controlMap,
     countersMap: kernel.countersMap,
     lostMap: kernel.lostMap,

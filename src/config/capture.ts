@@ -36,14 +36,6 @@ export const WHOLE_PACKETS = 65535;
 /** Throws a Failure (exit code 2). */
 export function parseCapture(args: Arguments): CaptureOptions {
   const one = (name: string) => args.get(name)?.[0];
-  const whole = (
-    option: string,
-    name: string,
-    first: number,
-    last: number,
-    unit: string,
-    otherwise: number,
-  ) => parseWhole(option, one(name) ?? `${otherwise}`, { first, last, unit });
   const backEnd = parseBackEnd(one("capture") ?? "auto");
   const direction = parseDirection(one("direction") ?? "in");
   if (direction === "out") refuseIncomingOnly(backEnd);
@@ -51,9 +43,18 @@ export function parseCapture(args: Arguments): CaptureOptions {
     backEnd,
     direction,
     filter: one("filter") ?? null,
-    bufferBytes: whole("-B", "buffer", 1, 4096, "MB", 32) * MEGABYTE,
-    snaplen: whole("-S", "snaplen", 128, WHOLE_PACKETS, "bytes", WHOLE_PACKETS),
+    bufferBytes: parseBuffer(one("buffer") ?? null),
+    snaplen: parseWhole("-S", one("snaplen") ?? `${WHOLE_PACKETS}`, {
+      first: 128,
+      last: WHOLE_PACKETS,
+      unit: "bytes",
+    }),
   };
+}
+
+/** Bytes of `-B`, which is written in MB; null: not given. Throws a Failure (exit code 2). */
+export function parseBuffer(text: string | null): number {
+  return parseWhole("-B", text ?? "32", { first: 1, last: 4096, unit: "MB" }) * MEGABYTE;
 }
 
 function parseBackEnd(text: string): "auto" | BackEnd {

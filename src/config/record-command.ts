@@ -99,6 +99,12 @@ export const RECORD: CommandSpec = {
         help: "where programs are attached: auto, tcx or clsact (default: auto, which is tcx where the kernel has it)",
       },
       {
+        name: "buffer",
+        short: "B",
+        value: "MB",
+        help: "memory for captured packets that wait to be written, 1 to 4096 (default: 32)",
+      },
+      {
         name: "mark",
         value: "NUMBER",
         help: `the mark (SO_MARK) of packets that xcopy sends, which are never recorded (default: ${MARK})`,

@@ -1,6 +1,7 @@
 /** What the options of `xcopy record` may be, and what each is without being given. */
 import { Failure } from "../native/failure.ts";
 import type { Arguments } from "./arguments.ts";
+import { parseBuffer } from "./capture.ts";
 import { MARK } from "./copy-command.ts";
 import { parseDecimal, parseMark, parseWhole } from "./number.ts";
 import { parseRecordedServices, type WrittenService } from "./record-service.ts";
@@ -39,6 +40,8 @@ export interface RecordOptions {
   log: string | null;
   dryRun: boolean;
   hook: Hook;
+  /** Bytes for captured packets that wait to be written. */
+  bufferBytes: number;
   mark: number;
 }
 
@@ -120,6 +123,7 @@ export function parseRecord(args: Arguments): RecordOptions {
     log: one("log"),
     dryRun: args.has("dry-run"),
     hook: parseHook(one("capture") ?? "auto"),
+    bufferBytes: parseBuffer(one("buffer")),
     mark: parseMark("--mark", one("mark") ?? MARK),
   };
   refuseContradictions(options);

@@ -121,7 +121,7 @@ export function renderRecordSummary(account: RecordAccount): string {
     [
       capture.lost + responses.lost,
       "packets found no room in the rings",
-      "write to a faster disk, record less (-r, --snaplen), or give xcopy more CPU",
+      "a larger -B for bursts; write to a faster disk, record less (-r, --snaplen), or give xcopy more CPU",
     ],
     [
       ended === "error" ? written.pending + written.left : 0,

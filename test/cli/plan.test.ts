@@ -1,6 +1,7 @@
 /** From options to paths, egresses and ports, on hosts that only exist here. */
 import { describe, expect, test } from "bun:test";
-import { countCpus, ringBytes } from "../../src/commands/load.ts";
+import { countCpus } from "../../src/capture/maps.ts";
+import { ringBytes } from "../../src/commands/load.ts";
 import { copiesOf, type Host, makePlan, type Plan } from "../../src/commands/plan.ts";
 import { missingCapabilities } from "../../src/commands/privileges.ts";
 import { formatAddress, formatEndpoint, parseAddress } from "../../src/config/address.ts";

@@ -104,6 +104,7 @@ test("what is not given has a value", () => {
     overwrite: false,
     count: null,
     hook: "auto",
+    bufferBytes: 32 << 20,
     mark: 0x78637079,
   });
 });
@@ -117,6 +118,7 @@ test.each([
     ["-x", "80", "-w", "cap", "--snaplen", "40"],
     'Cannot use --snaplen "40": not a whole number from 64 to 65535',
   ],
+  [["-x", "80", "-w", "cap", "-B", "0"], 'Cannot use -B "0": not a whole number from 1 to 4096'],
   [
     ["-x", "80", "-w", "-", "--rotate-size", "1M"],
     "Cannot use --rotate-size and --rotate-time: with -w - there is no file",
