@@ -114,12 +114,11 @@ static __attribute__((noinline)) int take_datagram(struct __sk_buff *skb) {
     return PASS;
 }
 
-/* The same of a frame at XDP that is no TCP: `segment` knows where its IP header is. */
-static __attribute__((noinline)) int take_datagram_frame(struct xdp_md *frame) {
-    struct segment segment;
+/* The same of a frame at XDP that is no TCP, whose IP header `parse_frame` has found at `ip`. */
+static __attribute__((noinline)) int take_datagram_frame(struct xdp_md *frame, __u32 ip) {
+    struct segment segment = {.ip = ip};
     struct addresses addresses;
     struct piece piece;
-    parse_frame(frame, &segment);
     enum datagram kind = parse_datagram_frame(frame, &segment, &piece);
     if (kind == NO_DATAGRAM ||
         (kind == WHOLE && !datagram_port_matches(segment.destination_port)) ||

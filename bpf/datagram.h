@@ -6,8 +6,6 @@
 #include <linux/bpf.h>
 #include <linux/if_ether.h>
 #include <linux/in.h>
-#include <linux/ip.h>
-#include <linux/ipv6.h>
 
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
@@ -100,86 +98,9 @@ static __always_inline int is_certainly_no_datagram(struct __sk_buff *skb, enum 
  * The fields of `segment` mean for a datagram what they mean for a segment; `seq` and `ack` are
  * what tells it from others of its flow.
  */
-struct piece {
-    __u32 id;
-    __u32 fragment; /* bytes in front of it, and 1 if more follow; 0: the datagram is whole */
-};
-
-static __always_inline enum parsed parse_datagram4(struct __sk_buff *skb, struct segment *segment,
-                                                   struct piece *piece) {
-    struct iphdr ip;
-    if (load(skb, segment->ip, &ip, sizeof(ip)))
-        return CUT;
-    if (ip.version != 4 || ip.ihl < 5 || ip.protocol != IPPROTO_UDP)
-        return OTHER;
-    __u32 fragment = bpf_ntohs(ip.frag_off);
-    segment->family = AF_INET;
-    segment->id = bpf_ntohs(ip.id);
-    segment->length = bpf_ntohs(ip.tot_len);
-    segment->tcp_offset = ip.ihl * 4;
-    piece->id = segment->id;
-    piece->fragment = (fragment & 0x1fff) << 3 | (fragment >> 13 & 1);
-    return SEGMENT;
-}
-
-static __always_inline enum parsed parse_datagram6(struct __sk_buff *skb, struct segment *segment,
-                                                   struct piece *piece) {
-    struct ipv6hdr ip;
-    if (load(skb, segment->ip, &ip, sizeof(ip)))
-        return CUT;
-    if (ip.version != 6)
-        return OTHER;
-    __u32 offset = sizeof(ip);
-    __u8 next = ip.nexthdr;
-    for (int i = 0; i < MAX_EXTENSION_HEADERS && next != IPPROTO_UDP; i++) {
-        struct {
-            __u8 next;
-            __u8 length;
-            __be16 fragment;
-            __be32 id;
-        } extension;
-        if (next != IPPROTO_HOPOPTS && next != IPPROTO_ROUTING && next != IPPROTO_DSTOPTS &&
-            next != IPPROTO_FRAGMENT)
-            return OTHER;
-        if (load(skb, segment->ip + offset, &extension, sizeof(extension)))
-            return CUT;
-        if (next == IPPROTO_FRAGMENT) {
-            piece->id = extension.id;
-            piece->fragment = bpf_ntohs(extension.fragment) & 0xfff9;
-            offset += 8;
-        } else {
-            offset += (extension.length + 1) * 8;
-        }
-        next = extension.next;
-        if (piece->fragment >> 3)
-            break;
-    }
-    if (next != IPPROTO_UDP)
-        return OTHER;
-    segment->family = AF_INET6;
-    segment->length = bpf_ntohs(ip.payload_len) + sizeof(ip);
-    segment->tcp_offset = offset;
-    return SEGMENT;
-}
-
 static __always_inline enum parsed
 parse_datagram_once(struct __sk_buff *skb, struct segment *segment, struct piece *piece) {
-    __be16 protocol = skb->protocol;
-    __builtin_memset(segment, 0, sizeof(*segment));
-    __builtin_memset(piece, 0, sizeof(*piece));
-#pragma unroll
-    for (int i = 0; i < MAX_VLAN_TAGS; i++) {
-        if (protocol != bpf_htons(ETH_P_8021Q) && protocol != bpf_htons(ETH_P_8021AD))
-            break;
-        if (load(skb, segment->ip + 2, &protocol, sizeof(protocol)))
-            return CUT;
-        segment->ip += 4;
-    }
-    enum parsed result = OTHER;
-    if (protocol == bpf_htons(ETH_P_IP))
-        result = parse_datagram4(skb, segment, piece);
-    else if (protocol == bpf_htons(ETH_P_IPV6))
-        result = parse_datagram6(skb, segment, piece);
+    enum parsed result = parse_ip(skb, segment, IPPROTO_UDP, piece);
     if (result != SEGMENT)
         return result;
     segment->payload_offset = segment->tcp_offset;

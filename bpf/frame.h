@@ -33,20 +33,25 @@ static __always_inline const void *look(struct xdp_md *frame, __u32 offset, __u3
     return start + size > (const void *)(long)frame->data_end ? 0 : start;
 }
 
-static __always_inline enum parsed parse_frame4(struct xdp_md *frame, struct segment *segment) {
+/* As parse_ip4. */
+static __always_inline enum parsed parse_frame4(struct xdp_md *frame, struct segment *segment,
+                                                __u8 transport, struct piece *piece) {
     const struct iphdr *ip = look(frame, segment->ip, sizeof(*ip));
-    if (!ip || ip->version != 4 || ip->ihl < 5 || ip->protocol != IPPROTO_TCP)
+    if (!ip || ip->version != 4 || ip->ihl < 5 || ip->protocol != transport)
         return OTHER;
-    if (ip->frag_off & bpf_htons(0x1fff))
-        return FRAGMENT;
+    __u32 fragment = bpf_ntohs(ip->frag_off);
     segment->family = AF_INET;
     segment->length = bpf_ntohs(ip->tot_len);
     segment->tcp_offset = ip->ihl * 4;
     segment->id = bpf_ntohs(ip->id);
+    piece->id = segment->id;
+    piece->fragment = (fragment & 0x1fff) << 3 | (fragment >> 13 & 1);
     return SEGMENT;
 }
 
-static __always_inline enum parsed parse_frame6(struct xdp_md *frame, struct segment *segment) {
+/* As parse_ip6. */
+static __always_inline enum parsed parse_frame6(struct xdp_md *frame, struct segment *segment,
+                                                __u8 transport, struct piece *piece) {
     const struct ipv6hdr *ip = look(frame, segment->ip, sizeof(*ip));
     if (!ip || ip->version != 6)
         return OTHER;
@@ -54,13 +59,13 @@ static __always_inline enum parsed parse_frame6(struct xdp_md *frame, struct seg
     segment->length = bpf_ntohs(ip->payload_len) + sizeof(*ip);
     __u32 offset = sizeof(*ip);
     __u8 next = ip->nexthdr;
-    for (int i = 0; i < MAX_EXTENSION_HEADERS && next != IPPROTO_TCP; i++) {
-        const __u8 *extension = look(frame, segment->ip + offset, 4);
+    for (int i = 0; i < MAX_EXTENSION_HEADERS && next != transport; i++) {
+        const __u8 *extension = look(frame, segment->ip + offset, 8);
         if (!extension)
             return OTHER;
         if (next == IPPROTO_FRAGMENT) {
-            if (*(const __be16 *)(extension + 2) & bpf_htons(0xfff8))
-                return extension[0] == IPPROTO_TCP ? FRAGMENT : OTHER;
+            piece->id = *(const __be32 *)(extension + 4);
+            piece->fragment = bpf_ntohs(*(const __be16 *)(extension + 2)) & 0xfff9;
             offset += 8;
         } else if (next == IPPROTO_AH) {
             offset += (extension[1] + 2) * 4;
@@ -70,9 +75,11 @@ static __always_inline enum parsed parse_frame6(struct xdp_md *frame, struct seg
             return OTHER;
         }
         next = extension[0];
+        if (piece->fragment >> 3)
+            break;
     }
     segment->tcp_offset = offset;
-    return next == IPPROTO_TCP ? SEGMENT : OTHER;
+    return next == transport ? SEGMENT : OTHER;
 }
 
 /* As `parse`; offsets are from the IP header, `ip` from the frame. */
@@ -87,13 +94,16 @@ static __always_inline enum parsed parse_frame(struct xdp_md *frame, struct segm
         segment->ip += 4;
         type = look(frame, segment->ip - 2, 2);
     }
+    struct piece piece = {};
     enum parsed result = OTHER;
     if (type && *type == bpf_htons(ETH_P_IP))
-        result = parse_frame4(frame, segment);
+        result = parse_frame4(frame, segment, IPPROTO_TCP, &piece);
     else if (type && *type == bpf_htons(ETH_P_IPV6))
-        result = parse_frame6(frame, segment);
+        result = parse_frame6(frame, segment, IPPROTO_TCP, &piece);
     if (result != SEGMENT)
         return result;
+    if (piece.fragment >> 3)
+        return FRAGMENT;
     const struct tcphdr *tcp = look(frame, segment->ip + segment->tcp_offset, sizeof(*tcp));
     if (!tcp)
         return OTHER;

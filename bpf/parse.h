@@ -69,22 +69,31 @@ static __always_inline __u32 network_offset(struct __sk_buff *skb) {
     return header[0] == data[0] && header[1] == data[1] ? ETH_HLEN : 0;
 }
 
-static __always_inline enum parsed parse_ip4(struct __sk_buff *skb, struct segment *segment) {
+/* As the IP header has it, or a Fragment header; all 0 where there is none. */
+struct piece {
+    __u32 id;
+    __u32 fragment; /* bytes in front of it, and 1 if more follow; 0: the packet is whole */
+};
+
+static __always_inline enum parsed parse_ip4(struct __sk_buff *skb, struct segment *segment,
+                                             __u8 transport, struct piece *piece) {
     struct iphdr ip;
     if (load(skb, segment->ip, &ip, sizeof(ip)))
         return CUT;
-    if (ip.version != 4 || ip.ihl < 5 || ip.protocol != IPPROTO_TCP)
+    if (ip.version != 4 || ip.ihl < 5 || ip.protocol != transport)
         return OTHER;
-    if (ip.frag_off & bpf_htons(0x1fff))
-        return FRAGMENT;
+    __u32 fragment = bpf_ntohs(ip.frag_off);
     segment->family = AF_INET;
     segment->id = bpf_ntohs(ip.id);
     segment->length = bpf_ntohs(ip.tot_len);
     segment->tcp_offset = ip.ihl * 4;
+    piece->id = segment->id;
+    piece->fragment = (fragment & 0x1fff) << 3 | (fragment >> 13 & 1);
     return SEGMENT;
 }
 
-static __always_inline enum parsed parse_ip6(struct __sk_buff *skb, struct segment *segment) {
+static __always_inline enum parsed parse_ip6(struct __sk_buff *skb, struct segment *segment,
+                                             __u8 transport, struct piece *piece) {
     struct ipv6hdr ip;
     if (load(skb, segment->ip, &ip, sizeof(ip)))
         return CUT;
@@ -92,11 +101,12 @@ static __always_inline enum parsed parse_ip6(struct __sk_buff *skb, struct segme
         return OTHER;
     __u32 offset = sizeof(ip);
     __u8 next = ip.nexthdr;
-    for (int i = 0; i < MAX_EXTENSION_HEADERS && next != IPPROTO_TCP; i++) {
+    for (int i = 0; i < MAX_EXTENSION_HEADERS && next != transport; i++) {
         struct {
             __u8 next;
             __u8 length;
-            __be16 fragment_offset;
+            __be16 fragment;
+            __be32 id;
         } extension;
         if (next != IPPROTO_HOPOPTS && next != IPPROTO_ROUTING && next != IPPROTO_DSTOPTS &&
             next != IPPROTO_AH && next != IPPROTO_FRAGMENT)
@@ -104,8 +114,8 @@ static __always_inline enum parsed parse_ip6(struct __sk_buff *skb, struct segme
         if (load(skb, segment->ip + offset, &extension, sizeof(extension)))
             return CUT;
         if (next == IPPROTO_FRAGMENT) {
-            if (extension.fragment_offset & bpf_htons(0xfff8))
-                return extension.next == IPPROTO_TCP ? FRAGMENT : OTHER;
+            piece->id = extension.id;
+            piece->fragment = bpf_ntohs(extension.fragment) & 0xfff9;
             offset += 8;
         } else if (next == IPPROTO_AH) {
             offset += (extension.length + 2) * 4;
@@ -113,8 +123,11 @@ static __always_inline enum parsed parse_ip6(struct __sk_buff *skb, struct segme
             offset += (extension.length + 1) * 8;
         }
         next = extension.next;
+        /* Behind its header a later fragment has data only. */
+        if (piece->fragment >> 3)
+            break;
     }
-    if (next != IPPROTO_TCP)
+    if (next != transport)
         return OTHER;
     segment->family = AF_INET6;
     /* 0 is a jumbogram: the caller asks the skb. */
@@ -123,9 +136,15 @@ static __always_inline enum parsed parse_ip6(struct __sk_buff *skb, struct segme
     return SEGMENT;
 }
 
-static __always_inline enum parsed parse_once(struct __sk_buff *skb, struct segment *segment) {
+/*
+ * From the network header, behind VLAN tags, to the header of `transport`: `segment` has what IP
+ * says, the rest is 0. Also for a fragment that is not the first, where no such header is.
+ */
+static __always_inline enum parsed parse_ip(struct __sk_buff *skb, struct segment *segment,
+                                            __u8 transport, struct piece *piece) {
     __be16 protocol = skb->protocol;
     __builtin_memset(segment, 0, sizeof(*segment));
+    __builtin_memset(piece, 0, sizeof(*piece));
 #pragma unroll
     for (int i = 0; i < MAX_VLAN_TAGS; i++) {
         if (protocol != bpf_htons(ETH_P_8021Q) && protocol != bpf_htons(ETH_P_8021AD))
@@ -134,13 +153,20 @@ static __always_inline enum parsed parse_once(struct __sk_buff *skb, struct segm
             return CUT;
         segment->ip += 4;
     }
-    enum parsed result = OTHER;
     if (protocol == bpf_htons(ETH_P_IP))
-        result = parse_ip4(skb, segment);
-    else if (protocol == bpf_htons(ETH_P_IPV6))
-        result = parse_ip6(skb, segment);
+        return parse_ip4(skb, segment, transport, piece);
+    if (protocol == bpf_htons(ETH_P_IPV6))
+        return parse_ip6(skb, segment, transport, piece);
+    return OTHER;
+}
+
+static __always_inline enum parsed parse_once(struct __sk_buff *skb, struct segment *segment) {
+    struct piece piece;
+    enum parsed result = parse_ip(skb, segment, IPPROTO_TCP, &piece);
     if (result != SEGMENT)
         return result;
+    if (piece.fragment >> 3)
+        return FRAGMENT;
     struct tcphdr tcp;
     if (load(skb, segment->ip + segment->tcp_offset, &tcp, sizeof(tcp)))
         return CUT;

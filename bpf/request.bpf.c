@@ -146,7 +146,7 @@ int xcopy_request_xdp(struct xdp_md *frame) {
     struct segment segment;
     enum parsed parsed = parse_frame(frame, &segment);
     if (takes_datagrams && parsed == OTHER)
-        return take_datagram_frame(frame);
+        return take_datagram_frame(frame, segment.ip);
     if (parsed == FRAGMENT)
         add(FRAGMENTS, 1);
     if (parsed != SEGMENT || !port_matches(segment.destination_port))
