@@ -44,12 +44,12 @@ export class ClassicAssembler {
   }
 
   /** One of the loads above, a store, or an operation on A. */
-  load(code: number, k = 0): void {
-    this.#emit(code, k);
+  emit(code: number, k = 0): void {
+    this.#instructions.push({ code, whenTrue: 0, whenFalse: 0, k });
   }
 
   copyToX(): void {
-    this.#emit(COPY_TO_X, 0);
+    this.emit(COPY_TO_X);
   }
 
   /** Jumps if A is equal to (has a bit of) `k`; by two instructions, as a conditional jump reaches 255 only. */
@@ -64,12 +64,12 @@ export class ClassicAssembler {
 
   /** Ends with a number of bytes to take, 0 for none. */
   return(bytes: number): void {
-    this.#emit(RETURN, bytes);
+    this.emit(RETURN, bytes);
   }
 
   /** Ends with what A has. */
   returnA(): void {
-    this.#emit(RETURN_A, 0);
+    this.emit(RETURN_A);
   }
 
   /** Puts a whole program in, which goes on at one of two places where it would have ended. */
@@ -90,9 +90,5 @@ export class ClassicAssembler {
       view.setUint32(index * 8 + 4, to === undefined ? k : this.#places[to]! - index - 1, true);
     }
     return new Uint8Array(view.buffer);
-  }
-
-  #emit(code: number, k: number): void {
-    this.#instructions.push({ code, whenTrue: 0, whenFalse: 0, k });
   }
 }

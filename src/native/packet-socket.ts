@@ -23,7 +23,6 @@ const PACKET_FANOUT = 18;
 const PACKET_FANOUT_DATA = 22;
 const PACKET_IGNORE_OUTGOING = 23;
 const TPACKET_V3 = 2;
-const FANOUT_HASH = 0;
 const FANOUT_CBPF = 6;
 const FANOUT_FLAG_UNIQUE_ID = 0x2000;
 const FANOUT_FLAG_IGNORE_OUTGOING = 0x4000;
@@ -82,15 +81,14 @@ export function openPlainPacketSocket(bufferBytes: number): number {
 }
 
 /**
- * From now on the sockets receive what every interface receives and sends, each flow by one of them: by that whose index
- * `chooser` ends with (classic BPF, struct sock_filter), or by any. Throws a Failure (5).
+ * From now on the sockets receive what every interface receives and sends, each by the one whose index
+ * `chooser` ends with (classic BPF, struct sock_filter), which a single socket needs not. Throws a Failure (5).
  */
 export function startPacketSockets(
   sockets: readonly number[],
   ignoresOutgoing: boolean,
   chooser: Uint8Array | null = null,
 ): void {
-  const mode = chooser ? FANOUT_CBPF : FANOUT_HASH;
   const link = new DataView(new ArrayBuffer(20)); // struct sockaddr_ll, of no interface
   link.setUint16(0, AF_PACKET, true);
   link.setUint16(2, ETH_P_ALL);
@@ -99,7 +97,8 @@ export function startPacketSockets(
     let code = libc.bind(socket, address(link), link.byteLength) === 0 ? 0 : errno();
     if (code === 0 && sockets.length > 1) {
       const ignore = ignoresOutgoing ? FANOUT_FLAG_IGNORE_OUTGOING : 0;
-      const join = (flags: number) => option(socket, PACKET_FANOUT, group | (((mode | flags) << 16) >>> 0));
+      const join = (flags: number) =>
+        option(socket, PACKET_FANOUT, group | (((FANOUT_CBPF | flags) << 16) >>> 0));
       const unique = index === 0 ? FANOUT_FLAG_UNIQUE_ID : 0;
       // Kernels before 5.14 know no such flag; the filter of the socket does the same at a higher price.
       code = join(unique | ignore) && join(unique);

@@ -28,14 +28,8 @@ beforeAll(() => {
 });
 afterAll(() => link?.remove());
 
-/** The worker that the programs of the kernel choose. */
-function expected({ source = "10.0.0.1", sourcePort = 0, protocol }: Frame): number {
-  const words = new Int32Array(4);
-  mapAddress(parseAddress(source)!.bytes, words, 0);
-  return workerOfClient(words, 0, protocol === 17 ? 0 : sourcePort, WORKERS);
-}
-
-test("each client's packets come to the worker that the programs would choose", async () => {
+/** A capture that has begun, with a socket for each of so many workers. */
+function openFor(workers: number) {
   const capture = link.host.enter(() => {
     const opened = openPacketCapture({
       services: [...OPTIONS.services, ...DATAGRAM_SERVICES],
@@ -44,12 +38,23 @@ test("each client's packets come to the worker that the programs would choose", 
       mark: MARK,
       bufferBytes: 4 << 20,
       front: null,
-      workers: WORKERS,
+      workers,
     });
     opened.start([link.ifindex]);
     return opened;
   });
-  const whole = capture.source as Extract<SourceConfig, { kind: "packet" }>;
+  return { capture, whole: capture.source as Extract<SourceConfig, { kind: "packet" }> };
+}
+
+/** The worker that the programs of the kernel choose. */
+function expected({ source = "10.0.0.1", sourcePort = 0, protocol }: Frame): number {
+  const words = new Int32Array(4);
+  mapAddress(parseAddress(source)!.bytes, words, 0);
+  return workerOfClient(words, 0, protocol === 17 ? 0 : sourcePort, WORKERS);
+}
+
+test("each client's packets come to the worker that the programs would choose", async () => {
+  const { capture, whole } = openFor(WORKERS);
   const sources: RequestSource[] = whole.sockets.map((socket, worker) =>
     createSource({ ...whole, sockets: [socket], match: { ...whole.match, worker } }, new Control(-1)),
   );
@@ -93,20 +98,7 @@ test("each client's packets come to the worker that the programs would choose", 
 });
 
 test("who comes second to a ring goes on where the first one stopped", async () => {
-  const capture = link.host.enter(() => {
-    const opened = openPacketCapture({
-      services: OPTIONS.services,
-      isOutgoing: false,
-      snaplen: 65535,
-      mark: MARK,
-      bufferBytes: 4 << 20,
-      front: null,
-      workers: 2,
-    });
-    opened.start([link.ifindex]);
-    return opened;
-  });
-  const whole = capture.source as Extract<SourceConfig, { kind: "packet" }>;
+  const { capture, whole } = openFor(2);
   const open = () => createSource(whole, new Control(-1));
   const takeAll = async (source: RequestSource, from: number, to: number) => {
     const seen: number[] = [];

@@ -29,43 +29,43 @@ const HASH = 1;
 export function workerProgram(workers: number): Uint8Array {
   const program = new ClassicAssembler();
   const [isIp4, hasPort, hasNone] = [program.label(), program.label(), program.label()];
-  const keep = (word: number) => program.load(STORE_MEMORY, word);
+  const keep = (word: number) => program.emit(STORE_MEMORY, word);
   /** A = the word `operation` A. */
   const combine = (operation: number, word: number) => {
     program.copyToX();
-    program.load(LOAD_MEMORY, word);
-    program.load(operation | WITH_X);
+    program.emit(LOAD_MEMORY, word);
+    program.emit(operation | WITH_X);
   };
 
-  program.load(LOAD_BYTE, NETWORK);
-  program.load(SHIFT_RIGHT, 4);
+  program.emit(LOAD_BYTE, NETWORK);
+  program.emit(SHIFT_RIGHT, 4);
   program.jumpIf(EQUAL, 4, isIp4);
-  program.load(LOAD_WORD, NETWORK + 8);
+  program.emit(LOAD_WORD, NETWORK + 8);
   for (const offset of [12, 16, 20]) {
     keep(ADDRESS);
-    program.load(LOAD_WORD, NETWORK + offset);
+    program.emit(LOAD_WORD, NETWORK + offset);
     combine(XOR, ADDRESS);
   }
   keep(ADDRESS);
-  program.load(LOAD_BYTE, NETWORK + 6);
+  program.emit(LOAD_BYTE, NETWORK + 6);
   for (const protocol of [UDP, FRAGMENT]) program.jumpIf(EQUAL, protocol, hasNone);
-  program.load(LOAD_HALF, NETWORK + 40);
+  program.emit(LOAD_HALF, NETWORK + 40);
   program.jump(hasPort);
   program.place(isIp4);
-  program.load(LOAD_WORD, NETWORK + 12);
+  program.emit(LOAD_WORD, NETWORK + 12);
   keep(ADDRESS);
-  program.load(LOAD_BYTE, NETWORK + 9);
+  program.emit(LOAD_BYTE, NETWORK + 9);
   program.jumpIf(EQUAL, UDP, hasNone);
-  program.load(LOAD_X_HEADER, NETWORK);
-  program.load(LOAD_HALF_INDEXED, NETWORK);
+  program.emit(LOAD_X_HEADER, NETWORK);
+  program.emit(LOAD_HALF_INDEXED, NETWORK);
   program.jump(hasPort);
   // By the address alone: fragments have no port, and a flow has one worker.
   program.place(hasNone);
-  program.load(AND, 0);
+  program.emit(AND, 0);
   program.place(hasPort);
-  program.load(MULTIPLY, 0x9e3779b1);
+  program.emit(MULTIPLY, 0x9e3779b1);
   keep(HASH);
-  program.load(LOAD_MEMORY, ADDRESS);
+  program.emit(LOAD_MEMORY, ADDRESS);
   combine(XOR, HASH);
 
   for (const [shift, factor] of [
@@ -74,22 +74,22 @@ export function workerProgram(workers: number): Uint8Array {
     [16, 1],
   ] as const) {
     keep(HASH);
-    program.load(SHIFT_RIGHT, shift);
+    program.emit(SHIFT_RIGHT, shift);
     combine(XOR, HASH);
-    program.load(MULTIPLY, factor);
+    program.emit(MULTIPLY, factor);
   }
 
   // hash * workers / 2^32, in halves.
   keep(HASH);
-  program.load(AND, 0xffff);
-  program.load(MULTIPLY, workers);
-  program.load(SHIFT_RIGHT, 16);
+  program.emit(AND, 0xffff);
+  program.emit(MULTIPLY, workers);
+  program.emit(SHIFT_RIGHT, 16);
   keep(ADDRESS);
-  program.load(LOAD_MEMORY, HASH);
-  program.load(SHIFT_RIGHT, 16);
-  program.load(MULTIPLY, workers);
+  program.emit(LOAD_MEMORY, HASH);
+  program.emit(SHIFT_RIGHT, 16);
+  program.emit(MULTIPLY, workers);
   combine(ADD, ADDRESS);
-  program.load(SHIFT_RIGHT, 16);
+  program.emit(SHIFT_RIGHT, 16);
   program.returnA();
   return program.bytes();
 }

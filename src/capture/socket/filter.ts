@@ -89,13 +89,13 @@ export function socketFilter(options: SocketFilterOptions): Uint8Array {
   const accept = program.label();
   if (interfaces) {
     const isWanted = program.label();
-    program.load(LOAD_WORD, INTERFACE);
+    program.emit(LOAD_WORD, INTERFACE);
     for (const ifindex of interfaces) program.jumpIf(EQUAL, ifindex, isWanted);
     program.jump(reject);
     program.place(isWanted);
   }
   const isRight = program.label();
-  program.load(LOAD_WORD, PACKET_TYPE);
+  program.emit(LOAD_WORD, PACKET_TYPE);
   program.jumpIf(EQUAL, PACKET_OUTGOING, isOutgoing ? isRight : reject);
   program.jump(isOutgoing ? reject : isRight);
   program.place(isRight);
@@ -110,7 +110,7 @@ export function socketFilter(options: SocketFilterOptions): Uint8Array {
   };
   if (kind === "packet") {
     const [ethernet, raw] = [program.label(), program.label()];
-    program.load(LOAD_WORD, HARDWARE_TYPE);
+    program.emit(LOAD_WORD, HARDWARE_TYPE);
     for (const type of HARDWARE_TYPES.ethernet) program.jumpIf(EQUAL, type, ethernet);
     for (const type of HARDWARE_TYPES.raw) program.jumpIf(EQUAL, type, raw);
     match(NETWORK, null);
@@ -127,7 +127,7 @@ export function socketFilter(options: SocketFilterOptions): Uint8Array {
   program.place(accept);
   const isOwn = program.label();
   if (mark !== 0) {
-    program.load(LOAD_WORD, MARK);
+    program.emit(LOAD_WORD, MARK);
     program.jumpIf(EQUAL, mark, isOwn);
   }
   program.return(snaplen + LINK_BYTES);
@@ -157,7 +157,7 @@ function matchPorts(
     { protocol: UDP, ports: datagramPorts, fragments: ANY_FRAGMENT },
   ].filter((one) => one.ports.length > 0);
   const port = takesAnswers ? 0 : 2;
-  program.load(LOAD_WORD, PROTOCOL);
+  program.emit(LOAD_WORD, PROTOCOL);
   program.jumpIf(EQUAL, ETHERTYPE_IP, isIp4);
   program.jumpIf(EQUAL, ETHERTYPE_IPV6, isIp6);
   for (const type of ETHERTYPES_TAGGED) program.jumpIf(EQUAL, type, accept);
@@ -176,17 +176,17 @@ function matchPorts(
       program.jump(reject);
     }
   };
-  program.load(LOAD_BYTE, network + 6);
+  program.emit(LOAD_BYTE, network + 6);
   choose(takesAnswers ? [...EXTENSIONS, ICMP6] : EXTENSIONS, () => {
-    program.load(LOAD_HALF, network + 40 + port);
+    program.emit(LOAD_HALF, network + 40 + port);
   });
 
   program.place(isIp4);
-  program.load(LOAD_BYTE, network + 9);
+  program.emit(LOAD_BYTE, network + 9);
   choose(takesAnswers ? [ICMP] : [], ({ fragments }) => {
-    program.load(LOAD_HALF, network + 6);
+    program.emit(LOAD_HALF, network + 6);
     program.jumpIf(HAS_BITS, fragments, accept);
-    program.load(LOAD_X_HEADER, network);
-    program.load(LOAD_HALF_INDEXED, network + port);
+    program.emit(LOAD_X_HEADER, network);
+    program.emit(LOAD_HALF_INDEXED, network + port);
   });
 }

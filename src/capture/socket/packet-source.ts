@@ -12,7 +12,7 @@ import { PacketRing } from "./packet-ring.ts";
 /** linux/if_packet.h: PACKET_HOST, PACKET_BROADCAST, PACKET_MULTICAST. */
 const SENT_TO: SentTo[] = [TO_HOST, TO_GROUP, TO_GROUP];
 
-/** The kernel keeps each flow in one ring (PACKET_FANOUT_HASH), so the rings need no common order. */
+/** Each flow has one ring (fanout.ts), so the rings need no common order. */
 export class PacketSource implements RequestSource {
   readonly descriptors: readonly number[];
   readonly #rings: PacketRing[];

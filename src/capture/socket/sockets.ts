@@ -50,9 +50,6 @@ export function openPacketCapture(options: SocketCaptureOptions): SocketCapture 
   const rings =
     workers > 1 ? workers : Math.min(possibleCpus(), MOST_RINGS, Math.floor(allBlocks / LEAST_BLOCKS));
   const blocks = Math.max(LEAST_BLOCKS, Math.floor(allBlocks / rings));
-  // The kernel's own hash has the fragments of a flow elsewhere than its whole datagrams: they would change places.
-  const hasDatagrams = options.services.some(({ transport }) => transport === "udp");
-  const chooser = workers > 1 || hasDatagrams ? workerProgram(rings) : null;
   const sockets = openAll(
     Array.from({ length: rings }, () => () => openPacketSocket(blocks, BLOCK_BYTES, !isOutgoing)),
   );
@@ -60,7 +57,7 @@ export function openPacketCapture(options: SocketCaptureOptions): SocketCapture 
     options,
     sockets.map((fd) => ({ fd, kind: "packet" })),
     (match) => ({ kind: "packet", sockets, blocks, blockBytes: BLOCK_BYTES, match }),
-    () => startPacketSockets(sockets, !isOutgoing, chooser),
+    () => startPacketSockets(sockets, !isOutgoing, workerProgram(rings)),
   );
 }
 
