@@ -2,19 +2,13 @@
 import { monotonicMicroseconds } from "../native/libc.ts";
 import { ACCEPT, BATCH, DROP, QueueSocket } from "../native/nfqueue.ts";
 import { IPPROTO_TCP } from "../wire/ip.ts";
+import { IP_OK, IpHeader, parseIp } from "../wire/ip-header.ts";
 import { Packet } from "../wire/packet.ts";
 import { IPPROTO_UDP, UDP_HEADER } from "../wire/udp.ts";
 
 /** `Packet.index` of a response whose path is not known. */
 export const NO_INDEX = 0xffffffff;
 
-/** Extension headers of IPv6 (RFC 8200 section 4.1, RFC 4302). */
-const HOP_BY_HOP = 0;
-const ROUTING = 43;
-const FRAGMENT = 44;
-const AUTHENTICATION = 51;
-const DESTINATION = 60;
-const FRAGMENT_OFFSET = 0x1fff;
 const MIN_TCP = 20;
 /** ICMP (RFC 792) and ICMPv6 (RFC 4443): "destination unreachable", and what is in front of the packet it quotes. */
 const ICMP = { protocol: 1, unreachable: 3 };
@@ -101,73 +95,39 @@ export class QueueSource {
   }
 }
 
+const header = new IpHeader();
+
 /**
  * Sets the offsets of `packet` for the IP packet at `ip` in its bytes, of which `captured` bytes are there and `length`
  * were on the wire. `length` is the kernel's own: the IP header cannot say it for packets above 64 KiB (BIG TCP). False
  * if it is neither TCP nor UDP, or its headers are not whole: a later fragment, or cut off.
  */
 export function locate(packet: Packet, ip: number, captured: number, length: number): boolean {
-  const { bytes, view } = packet;
   const end = ip + captured;
-  const at = captured < 20 ? -1 : transportOf(bytes, view, ip, end);
-  const least = transport === IPPROTO_UDP ? UDP_HEADER : MIN_TCP;
-  if (at < 0 || at + least > end) return false;
+  if (parseIp(packet.view, ip, end, ip + length, header) !== IP_OK) return false;
+  const { protocol, transport } = header;
+  if (
+    (header.isFragment && header.fragmentOffset > 0) ||
+    (protocol !== IPPROTO_TCP && protocol !== IPPROTO_UDP)
+  )
+    return false;
+  const least = protocol === IPPROTO_UDP ? UDP_HEADER : MIN_TCP;
+  if (transport + least > end) return false;
   packet.ip = ip;
-  packet.tcp = at;
+  packet.tcp = transport;
   packet.end = end;
-  const headers = transport === IPPROTO_UDP ? UDP_HEADER : packet.headerLength;
-  packet.payload = at + headers;
+  const headers = protocol === IPPROTO_UDP ? UDP_HEADER : packet.headerLength;
+  packet.payload = transport + headers;
   packet.length = length - (packet.payload - ip);
   return headers >= least && packet.payload <= end && packet.length >= 0;
 }
 
 /** The same for what an ICMP message at `ip` quotes; false if that is none which says "unreachable". */
 function locateQuoted(packet: Packet, ip: number, captured: number): boolean {
-  const { bytes } = packet;
-  if (captured < 20) return false;
-  const isIp4 = bytes[ip]! >> 4 === 4;
-  const { protocol, unreachable } = isIp4 ? ICMP : ICMP6;
-  const header = isIp4 ? (bytes[ip]! & 15) * 4 : 40;
-  const quoted = header + ICMP_HEADER;
-  if (bytes[ip + (isIp4 ? 9 : 6)] !== protocol || quoted > captured) return false;
-  return bytes[ip + header] === unreachable && locate(packet, ip + quoted, captured - quoted, 65_535);
-}
-
-/** Protocol of the header that was found last. */
-let transport = IPPROTO_TCP;
-
-/** Where the header of TCP or UDP is; -1 where there is none. */
-function transportOf(bytes: Uint8Array, view: DataView, ip: number, end: number): number {
-  return bytes[ip]! >> 4 === 4 ? transportOf4(bytes, view, ip) : transportOf6(bytes, view, ip, end);
-}
-
-function transportOf4(bytes: Uint8Array, view: DataView, ip: number): number {
-  transport = bytes[ip + 9]!;
-  if ((transport !== IPPROTO_TCP && transport !== IPPROTO_UDP) || view.getUint16(ip + 6) & FRAGMENT_OFFSET)
-    return -1;
-  const headers = (bytes[ip]! & 15) * 4;
-  return headers < 20 ? -1 : ip + headers;
-}
-
-function transportOf6(bytes: Uint8Array, view: DataView, ip: number, end: number): number {
-  if (bytes[ip]! >> 4 !== 6 || ip + 40 > end) return -1;
-  let next = bytes[ip + 6]!;
-  let at = ip + 40;
-  while (next !== IPPROTO_TCP && next !== IPPROTO_UDP) {
-    if (at + 8 > end) return -1;
-    let length = 8;
-    if (next === FRAGMENT) {
-      if (view.getUint16(at + 2) >> 3) return -1;
-    } else if (next === AUTHENTICATION) {
-      length = (bytes[at + 1]! + 2) * 4;
-    } else if (next === HOP_BY_HOP || next === ROUTING || next === DESTINATION) {
-      length = (bytes[at + 1]! + 1) * 8;
-    } else {
-      return -1;
-    }
-    next = bytes[at]!;
-    at += length;
-  }
-  transport = next;
-  return at;
+  const end = ip + captured;
+  if (parseIp(packet.view, ip, end, end, header) !== IP_OK) return false;
+  const { protocol, unreachable } = header.family === 4 ? ICMP : ICMP6;
+  const quoted = header.transport + ICMP_HEADER;
+  if (header.protocol !== protocol || quoted > end) return false;
+  return packet.bytes[header.transport] === unreachable && locate(packet, quoted, end - quoted, 65_535);
 }

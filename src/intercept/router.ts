@@ -84,10 +84,7 @@ export class Router<R extends Receiver> {
       return false;
     }
     const packet = this.#translate(captured);
-    if (this.options.passesDatagrams && isDatagram(packet) && !this.#isKnown(packet)) {
-      this.passed++;
-      return false;
-    }
+    if (packet.index === UNKNOWN && isDatagram(packet)) return this.#datagram(packet);
     const sent =
       packet.index === UNKNOWN ? this.#find(packet, now) : this.copies.deliver(packet.index, packet);
     if (sent) this.routed++;
@@ -142,23 +139,29 @@ export class Router<R extends Receiver> {
     if (this.#hold) this.unrouted += this.#hold.expire(now);
   }
 
-  #isKnown(packet: Packet): boolean {
-    return this.datagramFlows.find(this.#key.ofResponse(packet).words) >= 0;
+  /** As `response`, for UDP: its flows are registered, and before the first response. */
+  #datagram(packet: Packet): boolean {
+    const row = this.datagramFlows.find(this.#key.ofResponse(packet).words);
+    if (row < 0 && this.options.passesDatagrams) {
+      this.passed++;
+      return false;
+    }
+    if (row >= 0 && this.#toOwner(packet, this.datagramFlows, row)) this.routed++;
+    else this.unrouted++;
+    return true;
+  }
+
+  /** Hands a response to the copy that registered its flow. */
+  #toOwner(packet: Packet, flows: FlowTable, row: number): boolean {
+    const own = this.options.dnat ? this.#fromRegistered(packet, flows.keys, row) : packet;
+    return this.copies.deliver(flows.slotOf(row), own);
   }
 
   /** True: handed to a copy. False: nobody's. Null: held. */
   #find(packet: Packet, now: number): boolean | null {
     const key = this.#key.ofResponse(packet);
-    const flows = isDatagram(packet) ? this.datagramFlows : this.flows;
-    const row = flows.find(key.words);
-    if (row >= 0) {
-      const { dnat } = this.options;
-      return this.copies.deliver(
-        flows.slotOf(row),
-        dnat ? this.#fromRegistered(packet, flows.keys, row) : packet,
-      );
-    }
-    if (flows !== this.flows) return false;
+    const row = this.flows.find(key.words);
+    if (row >= 0) return this.#toOwner(packet, this.flows, row);
     const { single } = this.options;
     if (single >= 0) return this.copies.deliver(single, packet);
     let found = this.ranges.find(packet);

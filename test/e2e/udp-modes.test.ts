@@ -1,14 +1,12 @@
 /** UDP where an intercept learns nothing by itself: on an assistant, and by a netfilter queue. */
 import { afterAll, afterEach, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
-import { writeFileSync } from "node:fs";
-import { join } from "node:path";
 import { ONLINE, ONLINE6, TARGET, TARGET6 } from "../../src/demo/network.ts";
 import { watchPackets } from "../support/capture.ts";
 import { startIntercept } from "../support/intercept.ts";
 import { createLab, type Lab } from "../support/lab.ts";
 import { run } from "../support/process.ts";
 import { createThird, THIRD } from "../support/third.ts";
-import { HOSTS, startUnbound } from "../support/unbound.ts";
+import { ask, startUnbound } from "../support/unbound.ts";
 import { datagramFaultsOf, startCopy } from "../support/xcopy.ts";
 
 setDefaultTimeout(60_000);
@@ -24,17 +22,6 @@ afterAll(() => lab.remove());
 
 const NONE = { packets: 0, lines: [] };
 const QUESTIONS = 2000;
-
-/** dnsperf asks for the hosts in turn; expects an answer to each. */
-async function ask(server: string): Promise<void> {
-  const file = join(lab.directory, "questions");
-  const questions = Array.from({ length: QUESTIONS }, (_, index) => `host${index % HOSTS}.example A\n`);
-  writeFileSync(file, questions.join(""));
-  const options = ["-s", server, "-d", file, "-n", "1", "-Q", "2000", "-c", "20"];
-  const dnsperf = lab.start(lab.client, ["dnsperf", ...options]);
-  expect(await dnsperf.exited).toBe(0);
-  expect(dnsperf.output.join("\n")).toMatch(new RegExp(`Queries completed:\\s+${QUESTIONS}\\b`));
-}
 
 const SERVICES = ["-o", `${TARGET}:5353`, "-o", `[${TARGET6}]:5353`, "-o", `${TARGET}:5399`];
 
@@ -66,7 +53,7 @@ for (const { name, host, at, words } of [
       `src host ${TARGET} or src host ${TARGET6} or icmp[0] = 3 and not src host ${ONLINE}`,
     );
 
-    for (const server of [ONLINE, ONLINE6]) await ask(server);
+    for (const server of [ONLINE, ONLINE6]) expect(await ask(lab, server, QUESTIONS, 2000)).toBe(QUESTIONS);
     // An answer in fragments.
     run(lab.client, "dig", `@${ONLINE}`, "+bufsize=4096", "+ignore", "large.example", "TXT");
     const asked = 2 * QUESTIONS + 1;

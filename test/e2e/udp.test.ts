@@ -11,7 +11,7 @@ import { createLab, type Lab } from "../support/lab.ts";
 import { MEMCACHED_PORT, memcachedStatistics, startMemcached } from "../support/memcached.ts";
 import { startNginx } from "../support/nginx.ts";
 import { run } from "../support/process.ts";
-import { HOSTS, signZone, startUnbound } from "../support/unbound.ts";
+import { ask, signZone, startUnbound } from "../support/unbound.ts";
 import { until } from "../support/until.ts";
 import { datagramFaultsOf, runXcopy, startCopy } from "../support/xcopy.ts";
 
@@ -40,20 +40,6 @@ async function watchStrays() {
 const ONLINE_BACK = "10.0.0.1";
 const NONE = { packets: 0, lines: [] };
 
-/** dnsperf asks `count` times for the hosts in turn; resolves with the number of answers. */
-async function ask(server: string, count: number, rate: number): Promise<number> {
-  const file = join(lab.directory, "questions");
-  writeFileSync(
-    file,
-    Array.from({ length: count }, (_, index) => `host${index % HOSTS}.example A\n`).join(""),
-  );
-  const options = ["-s", server, "-d", file, "-n", "1", "-Q", `${rate}`, "-c", "20", "-T", "2"];
-  const dnsperf = lab.start(lab.client, ["dnsperf", ...options]);
-  expect(await dnsperf.exited).toBe(0);
-  const line = dnsperf.output.find((text) => text.includes("Queries completed:"));
-  return Number(/completed:\s+(\d+)/.exec(line!)![1]);
-}
-
 test("copies DNS over IPv4 and IPv6 beside TCP, each question once", async () => {
   const online = await startUnbound(lab, lab.online, 53);
   const target = await startUnbound(lab, lab.target, 5353);
@@ -67,8 +53,8 @@ test("copies DNS over IPv4 and IPv6 beside TCP, each question once", async () =>
   ]);
   const strays = await watchStrays();
 
-  expect(await ask(ONLINE, 20_000, 10_000)).toBe(20_000);
-  expect(await ask(ONLINE6, 2000, 4000)).toBe(2000);
+  expect(await ask(lab, ONLINE, 20_000, 10_000)).toBe(20_000);
+  expect(await ask(lab, ONLINE6, 2000, 4000)).toBe(2000);
   // An answer of some 4,000 bytes.
   run(lab.client, "dig", `@${ONLINE}`, "+bufsize=4096", "+ignore", "+dnssec", "large.example", "TXT");
   for (let i = 0; i < 5; i++) run(lab.client, "curl", "-s", `http://${ONLINE}/${i}`);
@@ -324,7 +310,7 @@ test("with an intercept on the target questions come from the clients' own addre
     "net0",
     `udp and src port 5353 and not dst host ${ONLINE_BACK}`,
   );
-  expect(await ask(ONLINE, 10_000, 5000)).toBe(10_000);
+  expect(await ask(lab, ONLINE, 10_000, 5000)).toBe(10_000);
   // An answer of more than one packet is caught whole.
   run(lab.client, "dig", `@${ONLINE}`, "+bufsize=4096", "+ignore", "large.example", "TXT");
   // Everybody else goes on using the target.
@@ -432,7 +418,7 @@ test("-g begins with a few flows and ends with all of them", async () => {
   const online = await startUnbound(lab, lab.online, 53);
   const target = await startUnbound(lab, lab.target, 5353);
   const copy = await startCopy(lab, ["-x", `udp:53-${TARGET}:5353`, "-g", "2"]);
-  expect(await ask(ONLINE, 6000, 2000)).toBe(6000);
+  expect(await ask(lab, ONLINE, 6000, 2000)).toBe(6000);
   const ramped = await copy.report(
     "all answered",
     ({ udp, capture }) =>
@@ -440,7 +426,7 @@ test("-g begins with a few flows and ends with all of them", async () => {
   );
   expect(ramped.capture.unsampled).toBeGreaterThan(0);
   // From then on nothing is left out.
-  expect(await ask(ONLINE, 1000, 2000)).toBe(1000);
+  expect(await ask(lab, ONLINE, 1000, 2000)).toBe(1000);
   const isAll = ({ udp }: Account) => udp!.datagrams.answered === ramped.udp!.datagrams.sent + 1000;
   await copy.report("all of the others answered", isAll);
   await copy.stop();

@@ -6,7 +6,7 @@ import { run } from "./process.ts";
 import { until } from "./until.ts";
 
 /** Names that it knows: host0.example to host49.example with an address each, large.example with texts of 4,000 bytes. */
-export const HOSTS = 50;
+const HOSTS = 50;
 
 export interface Unbound {
   /** Names it was asked for so far, with type and family of the address they came from, in the order of the log. */
@@ -18,6 +18,18 @@ export interface Zone {
   name: string;
   /** Its zone file. */
   file: string;
+}
+
+/** dnsperf asks a server `count` times, `rate` times a second, for the hosts in turn; resolves with the number of answers. */
+export async function ask(lab: Lab, server: string, count: number, rate: number): Promise<number> {
+  const file = join(lab.directory, "questions");
+  const questions = Array.from({ length: count }, (_, index) => `host${index % HOSTS}.example A\n`);
+  writeFileSync(file, questions.join(""));
+  const options = ["-s", server, "-d", file, "-n", "1", "-Q", `${rate}`, "-c", "20", "-T", "2"];
+  const dnsperf = lab.start(lab.client, ["dnsperf", ...options]);
+  await dnsperf.exited;
+  const line = dnsperf.output.find((text) => text.includes("Queries completed:"));
+  return Number(/completed:\s+(\d+)/.exec(line ?? "")?.[1] ?? 0);
 }
 
 /** Makes the zone "signed." with addresses and keys that are too large for one packet, and signs it. */
