@@ -9,7 +9,6 @@
 #include <bpf/bpf_helpers.h>
 
 #include "count-request.h"
-#include "datagram-frame.h"
 #include "datagram.h"
 #include "duplicate.h"
 #include "frame.h"
@@ -100,8 +99,13 @@ static __attribute__((noinline)) int take_datagram(struct __sk_buff *skb) {
     enum datagram kind = parse_datagram(skb, &segment, &piece);
     if (kind == NO_DATAGRAM ||
         (kind == WHOLE && !datagram_port_matches(segment.destination_port)) ||
-        read_addresses(skb, &segment, &addresses))
+        read_addresses(bytes_of(skb), &segment, &addresses))
         return PASS;
+    /* Need not be in the linear part. Where there are less than 4 bytes the checksum tells enough.
+     */
+    if (kind == WHOLE)
+        bpf_skb_load_bytes(skb, segment.ip + segment.payload_offset, &segment.seq,
+                           sizeof(segment.seq));
     struct record header;
     __u32 worker;
     if (!is_datagram_wanted(kind, &segment, &addresses, &piece, skb->pkt_type, skb->ifindex,
@@ -114,22 +118,25 @@ static __attribute__((noinline)) int take_datagram(struct __sk_buff *skb) {
     return PASS;
 }
 
-/* The same of a frame at XDP that is no TCP, whose IP header `parse_frame` has found at `ip`. */
-static __attribute__((noinline)) int take_datagram_frame(struct xdp_md *frame, __u32 ip) {
-    struct segment segment = {.ip = ip};
+/* The same of a frame at XDP. */
+static __attribute__((noinline)) int take_datagram_frame(struct xdp_md *frame) {
+    struct segment segment;
     struct addresses addresses;
     struct piece piece;
     enum datagram kind = parse_datagram_frame(frame, &segment, &piece);
     if (kind == NO_DATAGRAM ||
         (kind == WHOLE && !datagram_port_matches(segment.destination_port)) ||
-        read_frame_addresses(frame, &segment, &addresses))
+        read_addresses(bytes_of(frame), &segment, &addresses))
         return XDP_PASS;
-    const __u8 *destination = look(frame, 0, ETH_ALEN);
+    const __u8 *destination = look(bytes_of(frame), 0, ETH_ALEN);
     if (!destination)
         return XDP_PASS;
     __u32 type = destination[0] & 1 ? PACKET_MULTICAST : PACKET_OTHERHOST;
     if (is_to_interface(frame))
         type = PACKET_HOST;
+    if (kind == WHOLE)
+        bpf_xdp_load_bytes(frame, segment.ip + segment.payload_offset, &segment.seq,
+                           sizeof(segment.seq));
     struct record header;
     __u32 worker;
     if (is_datagram_wanted(kind, &segment, &addresses, &piece, type, frame->ingress_ifindex,

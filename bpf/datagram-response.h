@@ -63,7 +63,7 @@ static __attribute__((noinline)) int take_datagram_response(struct __sk_buff *sk
     enum datagram kind = parse_datagram(skb, &segment, &piece);
     if (kind == NO_DATAGRAM ||
         (kind != LATER_FRAGMENT && !datagram_port_matches(segment.source_port)) ||
-        read_addresses(skb, &segment, &addresses))
+        read_addresses(bytes_of(skb), &segment, &addresses))
         return PASS;
     __u64 now_us = bpf_ktime_get_ns() / 1000;
     /* Those that overtake the first one are left to this host, which gives them up by itself. */
@@ -89,8 +89,7 @@ static __attribute__((noinline)) int take_datagram_response(struct __sk_buff *sk
     struct record header = response_record(&segment, *index, now_us, skb->ifindex);
     if (kind == WHOLE && skb->gso_size)
         header.think_us = skb->gso_size;
-    count_response(put(skb, ring, worker, &header, network_offset(skb) + segment.ip, MAX_HEADERS),
-                   &segment);
+    count_response(put(skb, ring, worker, &header, segment.ip, MAX_HEADERS), &segment);
     return DROP;
 }
 

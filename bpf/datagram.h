@@ -96,11 +96,11 @@ static __always_inline int is_certainly_no_datagram(struct __sk_buff *skb, enum 
 
 /*
  * The fields of `segment` mean for a datagram what they mean for a segment; `seq` and `ack` are
- * what tells it from others of its flow.
+ * what tells it from others of its flow, to which the caller adds the beginning of the payload.
  */
-static __always_inline enum parsed
-parse_datagram_once(struct __sk_buff *skb, struct segment *segment, struct piece *piece) {
-    enum parsed result = parse_ip(skb, segment, IPPROTO_UDP, piece);
+static __always_inline enum parsed parse_udp(struct bytes bytes, __u32 ip, __be16 protocol,
+                                             struct segment *segment, struct piece *piece) {
+    enum parsed result = parse_ip(bytes, ip, protocol, segment, IPPROTO_UDP, piece);
     if (result != SEGMENT)
         return result;
     segment->payload_offset = segment->tcp_offset;
@@ -108,21 +108,27 @@ parse_datagram_once(struct __sk_buff *skb, struct segment *segment, struct piece
     segment->ack = piece->fragment;
     if (piece->fragment >> 3)
         return SEGMENT;
-    struct udp_header udp;
-    if (load(skb, segment->ip + segment->tcp_offset, &udp, sizeof(udp)))
+    const struct udp_header *udp = look(bytes, segment->ip + segment->tcp_offset, sizeof(*udp));
+    if (!udp)
         return CUT;
-    segment->source_port = udp.source;
-    segment->destination_port = udp.destination;
+    segment->source_port = udp->source;
+    segment->destination_port = udp->destination;
     segment->payload_offset += UDP_HEADER;
     if (segment->payload_offset > segment->length)
         return OTHER;
     if (!piece->fragment) {
-        segment->ack = (__u32)udp.length << 16 | udp.checksum;
-        /* Of a payload below 4 bytes the checksum tells enough. */
-        if (load(skb, segment->ip + segment->payload_offset, &segment->seq, sizeof(segment->seq)))
-            segment->seq = 0;
+        segment->ack = (__u32)udp->length << 16 | udp->checksum;
+        segment->seq = 0;
     }
     return SEGMENT;
+}
+
+static __always_inline enum datagram datagram_of(enum parsed parsed, const struct piece *piece) {
+    if (parsed != SEGMENT)
+        return NO_DATAGRAM;
+    if (piece->fragment >> 3)
+        return LATER_FRAGMENT;
+    return piece->fragment ? FIRST_FRAGMENT : WHOLE;
 }
 
 /* As `parse`. */
@@ -131,18 +137,18 @@ static __always_inline enum datagram parse_datagram(struct __sk_buff *skb, struc
     enum parsed result = OTHER;
 #pragma nounroll
     for (int i = 0; i < 2; i++) {
-        result = parse_datagram_once(skb, segment, piece);
-        if (result != CUT)
-            break;
-        __u32 length = skb->len;
-        if (bpf_skb_pull_data(skb, length < HEADER_BYTES ? length : HEADER_BYTES))
+        result = parse_udp(bytes_of(skb), network_offset(skb), skb->protocol, segment, piece);
+        if (result != CUT || pull_headers(skb))
             break;
     }
-    if (result != SEGMENT)
-        return NO_DATAGRAM;
-    if (piece->fragment >> 3)
-        return LATER_FRAGMENT;
-    return piece->fragment ? FIRST_FRAGMENT : WHOLE;
+    return datagram_of(result, piece);
+}
+
+/* The same of a frame at XDP. */
+static __always_inline enum datagram
+parse_datagram_frame(struct xdp_md *frame, struct segment *segment, struct piece *piece) {
+    struct bytes bytes = bytes_of(frame);
+    return datagram_of(parse_udp(bytes, ETH_HLEN, frame_type(bytes), segment, piece), piece);
 }
 
 static __always_inline struct fragmented fragmented_key(const struct addresses *addresses,

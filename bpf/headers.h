@@ -50,8 +50,7 @@ static __always_inline void capture_headers(struct __sk_buff *skb, const struct 
     if (!ring)
         return;
     struct record header = response_record(segment, index, now_us, skb->ifindex);
-    __u32 offset = network_offset(skb) + segment->ip;
-    count_response(put(skb, ring, worker, &header, offset, MAX_HEADERS), segment);
+    count_response(put(skb, ring, worker, &header, segment->ip, MAX_HEADERS), segment);
 }
 
 #endif

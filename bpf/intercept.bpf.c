@@ -12,7 +12,6 @@
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
-#include "datagram-frame.h"
 #include "datagram.h"
 #include "frame.h"
 #include "glance.h"
@@ -113,7 +112,8 @@ int xcopy_learn(struct __sk_buff *skb) {
     struct addresses addresses;
     if (is_certainly_not_ours(skb, DESTINATION_PORT) || parse(skb, &segment) != SEGMENT ||
         (segment.flags & (FLAG_SYN | FLAG_ACK)) != FLAG_SYN ||
-        !port_matches(segment.destination_port) || read_addresses(skb, &segment, &addresses))
+        !port_matches(segment.destination_port) ||
+        read_addresses(bytes_of(skb), &segment, &addresses))
         return PASS;
     __be16 port = segment.destination_port;
     if (!service_has(addresses.destination, segment.family, port) &&
@@ -165,7 +165,7 @@ static __attribute__((noinline)) int catch_datagram(struct __sk_buff *skb) {
     if (is_certainly_no_datagram(skb, SOURCE_PORT))
         return PASS;
     enum datagram kind = parse_datagram(skb, &segment, &piece);
-    if (kind == NO_DATAGRAM || read_addresses(skb, &segment, &addresses))
+    if (kind == NO_DATAGRAM || read_addresses(bytes_of(skb), &segment, &addresses))
         return PASS;
     __u64 now_us = bpf_ktime_get_ns() / 1000;
     if (kind == LATER_FRAGMENT)
@@ -200,7 +200,7 @@ int xcopy_catch(struct __sk_buff *skb) {
     if (parsed == FRAGMENT)
         add(FRAGMENTS, 1);
     if (parsed != SEGMENT || !port_matches(segment.source_port) ||
-        read_addresses(skb, &segment, &addresses))
+        read_addresses(bytes_of(skb), &segment, &addresses))
         return PASS;
     struct flow flow = flow_of(addresses.destination, addresses.source, segment.destination_port,
                                segment.source_port);

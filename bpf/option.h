@@ -31,7 +31,7 @@ static __always_inline int read_cookie(struct __sk_buff *skb, const struct segme
             __u8 length;
             __be16 experiment;
         } option;
-        if (at + 2 > end || load(skb, at, &option, 2) || option.kind == OPTION_END)
+        if (at + 2 > end || bpf_skb_load_bytes(skb, at, &option, 2) || option.kind == OPTION_END)
             return 0;
         if (option.kind == OPTION_NOTHING) {
             at++;
@@ -40,9 +40,9 @@ static __always_inline int read_cookie(struct __sk_buff *skb, const struct segme
         if (option.length < 2)
             return 0;
         if (option.kind == OPTION_EXPERIMENT && option.length == OPTION_BYTES &&
-            at + OPTION_BYTES <= end && !load(skb, at, &option, sizeof(option)) &&
+            at + OPTION_BYTES <= end && !bpf_skb_load_bytes(skb, at, &option, sizeof(option)) &&
             option.experiment == bpf_htons(EXPERIMENT))
-            return !load(skb, at + sizeof(option), cookie, sizeof(*cookie));
+            return !bpf_skb_load_bytes(skb, at + sizeof(option), cookie, sizeof(*cookie));
         at += option.length;
     }
     return 0;

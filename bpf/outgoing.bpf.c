@@ -43,7 +43,7 @@ int xcopy_outgoing(struct __sk_buff *skb) {
     if (parsed != SEGMENT || !port_matches(segment.source_port))
         return PASS;
     struct addresses addresses;
-    if (read_addresses(skb, &segment, &addresses))
+    if (read_addresses(bytes_of(skb), &segment, &addresses))
         return PASS;
     turn_around(&segment, &addresses);
     struct service key = {.port = segment.destination_port, .family = segment.family};

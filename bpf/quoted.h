@@ -44,6 +44,10 @@ struct quoted {
     __u8 protocol; /* of the packet that is quoted */
 };
 
+static __always_inline long load(struct __sk_buff *skb, __u32 offset, void *to, __u32 size) {
+    return bpf_skb_load_bytes_relative(skb, offset, to, size, BPF_HDR_START_NET);
+}
+
 static __always_inline int quotes(__u8 type) {
     return type == DESTINATION_UNREACHABLE || type == SOURCE_QUENCH || type == REDIRECT ||
            type == TIME_EXCEEDED || type == PARAMETER_PROBLEM;

@@ -130,7 +130,7 @@ int xcopy_request(struct __sk_buff *skb) {
     if (parsed != SEGMENT || !port_matches(segment.destination_port))
         return PASS;
     struct addresses addresses;
-    if (read_addresses(skb, &segment, &addresses))
+    if (read_addresses(bytes_of(skb), &segment, &addresses))
         return PASS;
     struct record header;
     __u32 worker = worker_of_client(&addresses, segment.source_port);
@@ -146,13 +146,13 @@ int xcopy_request_xdp(struct xdp_md *frame) {
     struct segment segment;
     enum parsed parsed = parse_frame(frame, &segment);
     if (takes_datagrams && parsed == OTHER)
-        return take_datagram_frame(frame, segment.ip);
+        return take_datagram_frame(frame);
     if (parsed == FRAGMENT)
         add(FRAGMENTS, 1);
     if (parsed != SEGMENT || !port_matches(segment.destination_port))
         return XDP_PASS;
     struct addresses addresses;
-    if (read_frame_addresses(frame, &segment, &addresses))
+    if (read_addresses(bytes_of(frame), &segment, &addresses))
         return XDP_PASS;
     struct record header;
     __u32 worker = worker_of_client(&addresses, segment.source_port);

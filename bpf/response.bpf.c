@@ -77,7 +77,7 @@ int xcopy_response(struct __sk_buff *skb) {
     if (parsed != SEGMENT || !port_matches(segment.source_port))
         return PASS;
     struct addresses addresses;
-    if (read_addresses(skb, &segment, &addresses))
+    if (read_addresses(bytes_of(skb), &segment, &addresses))
         return PASS;
     __u32 *index =
         find_path(addresses.source, addresses.destination, segment.source_port, segment.family);

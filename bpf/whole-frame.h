@@ -27,31 +27,12 @@ struct {
 static __always_inline int is_to_interface(struct xdp_md *frame) {
     __u32 ifindex = frame->ingress_ifindex;
     __u64 *own = bpf_map_lookup_elem(&macs, &ifindex);
-    const void *destination = look(frame, 0, ETH_ALEN);
+    const void *destination = look(bytes_of(frame), 0, ETH_ALEN);
     if (!own || !destination)
         return 0;
     __u64 mac = 0;
     __builtin_memcpy(&mac, destination, ETH_ALEN);
     return mac == *own;
-}
-
-static __always_inline int read_frame_addresses(struct xdp_md *frame, const struct segment *segment,
-                                                struct addresses *addresses) {
-    __builtin_memset(addresses, 0, sizeof(*addresses));
-    if (segment->family == AF_INET6) {
-        const struct ipv6hdr *ip = look(frame, segment->ip, sizeof(*ip));
-        if (!ip)
-            return -1;
-        __builtin_memcpy(addresses->source, &ip->saddr, 16);
-        __builtin_memcpy(addresses->destination, &ip->daddr, 16);
-        return 0;
-    }
-    const struct iphdr *ip = look(frame, segment->ip, sizeof(*ip));
-    if (!ip)
-        return -1;
-    __builtin_memcpy(addresses->source, &ip->saddr, 4);
-    __builtin_memcpy(addresses->destination, &ip->daddr, 4);
-    return 0;
 }
 
 /* As `put`, of frames in several buffers too (Linux 5.18). */

@@ -77,7 +77,7 @@ static __always_inline int put_whole(struct __sk_buff *skb, const struct record 
     void *ring = ring_of_this_cpu(worker);
     if (!ring)
         return 1;
-    int result = put_packet(skb, ring, worker, header, network_offset(skb) + segment->ip);
+    int result = put_packet(skb, ring, worker, header, segment->ip);
     if (result < 0)
         count_lost(header->ifindex);
     return result;
