@@ -1,8 +1,10 @@
 /** The cost of copying a steady load: CPU per request, lag, and what production notices. */
+import { cpus } from "node:os";
 import { ONLINE, TARGET } from "../src/demo/network.ts";
 import { usageOf } from "../src/demo/usage.ts";
 import type { Lab } from "../test/support/lab.ts";
 import { startNginx } from "../test/support/nginx.ts";
+import { run } from "../test/support/process.ts";
 import { type LoadResult, load } from "../test/support/wrk.ts";
 import { startCopy } from "../test/support/xcopy.ts";
 import { type Figure, median, microseconds, milliseconds } from "./figures.ts";
@@ -19,11 +21,16 @@ export interface Kind {
 
 interface Copied {
   result: LoadResult;
-  /** CPU seconds per request of the whole of xcopy, and how much was lost. */
-  user: number;
-  system: number;
+  /** CPU seconds per request of the whole of xcopy: with the target's receive path, and without it. */
+  onVeth: Cost;
+  alone: Cost;
   lost: number;
   lag: { p50: number; p99: number; max: number };
+}
+
+interface Cost {
+  user: number;
+  system: number;
 }
 
 /** Seconds between reports: more than a run takes, since they cost CPU. */
@@ -46,21 +53,39 @@ export async function measureLoad(lab: Lab, kind: Kind, pairs: number): Promise<
   return figuresOf(kind, alone, copied);
 }
 
-async function measureCopied(lab: Lab, run: () => Promise<LoadResult>): Promise<Copied> {
+async function measureCopied(lab: Lab, produce: () => Promise<LoadResult>): Promise<Copied> {
   const copy = await startCopy(lab, ["-x", TRANSFER], { interval: QUIET });
   // Bun compiles what is used often: half a second of CPU, once.
-  const warm = await run();
-  const before = usageOf(copy.running.pid);
-  const result = await run();
-  const after = usageOf(copy.running.pid);
-  const { report } = await copy.stop();
-  return {
-    result,
-    user: (after.user - before.user) / result.requests,
-    system: (after.system - before.system) / result.requests,
-    lost: warm.requests + result.requests - report.turns.answered,
-    lag: report.lag_us,
+  const warm = await produce();
+  const results = [warm];
+  const measure = async (): Promise<Cost> => {
+    const before = usageOf(copy.running.pid);
+    const result = await produce();
+    const after = usageOf(copy.running.pid);
+    results.push(result);
+    return {
+      user: (after.user - before.user) / result.requests,
+      system: (after.system - before.system) / result.requests,
+    };
   };
+  const onVeth = await measure();
+  const [, result] = results;
+  receiveElsewhere(lab, copy.running.pid, true);
+  const alone = await measure();
+  receiveElsewhere(lab, copy.running.pid, false);
+  const { report } = await copy.stop();
+  const requests = results.reduce((sum, each) => sum + each.requests, 0);
+  return { result: result!, onVeth, alone, lost: requests - report.turns.answered, lag: report.lag_us };
+}
+
+/**
+ * A veth runs the receive path of the target on the time of who sends: a packet's whole way through another host, down to its
+ * socket. Receive packet steering takes it to the first CPU, and xcopy to the second, so that it pays for what it does itself.
+ */
+export function receiveElsewhere(lab: Lab, pid: number, isElsewhere: boolean): void {
+  const steering = "/sys/class/net/net0/queues/rx-0/rps_cpus";
+  run(lab.target, "sh", "-c", `echo ${isElsewhere ? 1 : 0} > ${steering}`);
+  run(lab.online, "taskset", "-a", "-cp", isElsewhere ? "1" : `0-${cpus().length - 1}`, `${pid}`);
 }
 
 function figuresOf({ name, rate, aim }: Kind, alone: LoadResult[], copied: Copied[]): Figure[] {
@@ -70,8 +95,6 @@ function figuresOf({ name, rate, aim }: Kind, alone: LoadResult[], copied: Copie
     without: median(alone.map((result) => result.requests / result.seconds)),
   };
   const tails = { with: of(({ result }) => result.p99), without: median(alone.map(({ p99 }) => p99)) };
-  const user = of((run) => run.user);
-  const system = of((run) => run.system);
   const errors = [...alone, ...copied.map(({ result }) => result)].reduce((sum, run) => sum + run.errors, 0);
   const label = rate ? `${name}, ${rate.toLocaleString("en-US")}/s` : `${name}, as fast as online answers`;
   return [
@@ -95,11 +118,15 @@ function figuresOf({ name, rate, aim }: Kind, alone: LoadResult[], copied: Copie
     },
     {
       name: "  CPU of xcopy per request",
-      value: microseconds(user + system),
+      value: microseconds(of(({ alone }) => alone.user + alone.system)),
       ...(aim ? { aim: `${aim} us` } : {}),
     },
-    { name: "    in user space", value: microseconds(user) },
-    { name: "    in the kernel", value: microseconds(system) },
+    { name: "    in user space", value: microseconds(of(({ alone }) => alone.user)) },
+    { name: "    in the kernel", value: microseconds(of(({ alone }) => alone.system)) },
+    {
+      name: "    with the target's receive path",
+      value: microseconds(of(({ onVeth }) => onVeth.user + onVeth.system)),
+    },
     { name: "  lag p50", value: milliseconds(of(({ lag }) => lag.p50)) },
     { name: "  lag p99", value: milliseconds(of(({ lag }) => lag.p99)), ...(rate ? { aim: "5 ms" } : {}) },
   ];
