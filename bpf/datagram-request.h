@@ -16,6 +16,7 @@
 #include "service.h"
 #include "settings.h"
 #include "state.h"
+#include "to-interface.h"
 #include "whole-frame.h"
 #include "whole.h"
 #include "worker.h"

@@ -3,7 +3,7 @@
  * The programs of `xcopy intercept`. On the target: `learn` at ingress finds out which flows are
  * forged, by the cookie on their SYN, and `catch` at egress takes what the target answers to them
  * off the wire, its headers to the rings. On an assistant `swallow` takes all that a filter hands
- * to it. Nothing else is touched.
+ * to it. Nothing else is touched. What a copy reads goes to the rings with its payload.
  *
  * A stalled or dead user space makes nothing pass: no real client may ever see these packets.
  */
@@ -18,6 +18,7 @@
 #include "headers.h"
 #include "option.h"
 #include "parse.h"
+#include "payload-frame.h"
 #include "payload.h"
 #include "quoted.h"
 #include "state.h"
@@ -219,6 +220,16 @@ int xcopy_catch(struct __sk_buff *skb) {
     return drop_silently();
 }
 
+/*
+ * Whether a segment is captured with its payload: nobody knows here whose it is, so that all are as
+ * long as there is a copy that reads any. Of one that no record can hold there are the headers.
+ */
+static __always_inline int is_read(const struct segment *segment) {
+    __u32 worker = ONLY_WORKER;
+    volatile struct control *shared = bpf_map_lookup_elem(&control, &worker);
+    return shared && shared->is_read && segment->length <= MAX_CAPTURE;
+}
+
 /* Whether a packet that a filter chose has headers for user space; counts why not. */
 static __always_inline int is_readable(enum parsed parsed, __u64 now_us) {
     if (parsed == SEGMENT && alive(now_us, ONLY_WORKER))
@@ -257,7 +268,11 @@ int xcopy_swallow(struct __sk_buff *skb) {
     enum parsed parsed = parse(skb, &segment);
     if (parsed == OTHER && swallow_datagram(skb))
         return DROP;
-    if (is_readable(parsed, now_us))
+    if (!is_readable(parsed, now_us))
+        return DROP;
+    if (is_read(&segment))
+        capture_whole(skb, &segment, NO_SLOT, now_us, ONLY_WORKER);
+    else
         capture_headers(skb, &segment, NO_SLOT, now_us, ONLY_WORKER);
     return DROP;
 }
@@ -273,7 +288,11 @@ int xcopy_swallow_xdp(struct xdp_md *frame) {
         kind = parse_datagram_frame(frame, &segment, &piece);
     if (kind == LATER_FRAGMENT)
         return XDP_DROP;
-    if (is_readable(kind != NO_DATAGRAM ? SEGMENT : parsed, now_us))
+    if (!is_readable(kind != NO_DATAGRAM ? SEGMENT : parsed, now_us))
+        return XDP_DROP;
+    if (kind == NO_DATAGRAM && is_read(&segment))
+        capture_whole_frame(frame, &segment, NO_SLOT, now_us);
+    else
         capture_frame_headers(frame, &segment, NO_SLOT, now_us);
     return XDP_DROP;
 }

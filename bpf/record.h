@@ -23,7 +23,8 @@ struct control {
     __u32 waiting;  /* 1: wake user space at the next record; the program that does so clears it */
     __u32 left_out; /* client flows whose hash is below this are not captured; 0: all are */
     __u32 is_dead;  /* 1: the worker has died, and with it its heartbeat */
-    __u32 unused[12];
+    __u32 is_read;  /* 1: an assistant captures segments with their payload: a copy reads it */
+    __u32 unused[11];
 };
 
 /* Set in `index` of what a service sent to a client, recorded on its way out. */

@@ -19,6 +19,7 @@
 #include "service.h"
 #include "settings.h"
 #include "state.h"
+#include "to-interface.h"
 #include "whole-frame.h"
 #include "whole.h"
 

@@ -4,7 +4,6 @@
 #define XCOPY_WHOLE_FRAME_H
 
 #include <linux/bpf.h>
-#include <linux/if_ether.h>
 
 #include <bpf/bpf_helpers.h>
 
@@ -13,27 +12,6 @@
 #include "record.h"
 #include "ring.h"
 #include "whole.h"
-
-/* The MAC address of each interface with XDP: what it takes for itself has it as destination. */
-struct {
-    __uint(type, BPF_MAP_TYPE_HASH);
-    __uint(map_flags, BPF_F_NO_PREALLOC);
-    __uint(max_entries, MAX_INTERFACES);
-    __type(key, __u32);
-    __type(value, __u64);
-} macs SEC(".maps");
-
-/* What tc finds as PACKET_HOST in the skb, which is not there yet. */
-static __always_inline int is_to_interface(struct xdp_md *frame) {
-    __u32 ifindex = frame->ingress_ifindex;
-    __u64 *own = bpf_map_lookup_elem(&macs, &ifindex);
-    const void *destination = look(bytes_of(frame), 0, ETH_ALEN);
-    if (!own || !destination)
-        return 0;
-    __u64 mac = 0;
-    __builtin_memcpy(&mac, destination, ETH_ALEN);
-    return mac == *own;
-}
 
 /* As `put`, of frames in several buffers too (Linux 5.18). */
 static __always_inline int put_bytes(struct xdp_md *frame, void *ring, __u32 worker,

@@ -6,6 +6,7 @@ const HEARTBEAT = 0;
 const WAITING = 1;
 const LEFT_OUT = 2;
 const IS_DEAD = 3;
+const IS_READ = 4;
 const BYTES = 64;
 /** ms: a heartbeat that is as good as none. */
 const LONG_AGO = 3_600_000;
@@ -48,6 +49,11 @@ export class Control {
    */
   setWaiting(waiting: boolean): void {
     Atomics.store(this.#words, WAITING, waiting ? 1 : 0);
+  }
+
+  /** Whether an assistant's responses are captured with their payload: some copy reads it. */
+  setRead(isRead: boolean): void {
+    this.#words[IS_READ] = isRead ? 1 : 0;
   }
 
   /** Which share of the clients' flows is captured, 0 to 1; the same flows at the same share, more at a larger one. */

@@ -240,7 +240,7 @@ function loadResponse(response: BpfObject, paths: KernelPath[], rings: number[])
   fillPaths(response, paths);
 }
 
-/** bpf/whole-frame.h: a MAC address and two zeros. */
+/** bpf/to-interface.h: a MAC address and two zeros. */
 function fillMacs(request: BpfObject, present: Link[]): void {
   for (const { ifindex, mac } of present) {
     const value = new Uint8Array(new ArrayBuffer(8));

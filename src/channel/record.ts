@@ -23,9 +23,9 @@ function leastIpHeader(first: number): number {
 }
 
 /**
- * Appends the headers of `packet`, `withPayload` with what was captured behind them: of a segment that is too long for a
- * record several, as if it had been cut on the wire. False if it is none that can be carried: too many headers, or not all
- * of TCP's.
+ * Appends the headers of `packet`, `withPayload` those of a segment with what was captured behind them: of one that is too
+ * long for a record several, as if it had been cut on the wire. False if it is none that can be carried: too many headers,
+ * or not all of TCP's.
  */
 export function addRecord(out: Outgoing, packet: Packet, withPayload = false): boolean {
   const { ip, tcp } = packet;
@@ -36,7 +36,9 @@ export function addRecord(out: Outgoing, packet: Packet, withPayload = false): b
   if (least === 0 || offset < least || headers < offset + transport || headers > MOST_HEADERS) {
     return false;
   }
-  const payload = withPayload ? Math.min(packet.end - packet.payload, packet.length) : 0;
+  // Of a datagram nobody reads more: a record with one ends with its header.
+  const isRead = withPayload && !isDatagram(packet);
+  const payload = isRead ? Math.min(packet.end - packet.payload, packet.length) : 0;
   if (payload <= 0) {
     addPart(out, packet, headers, 0, 0, packet.length);
     return true;

@@ -4,8 +4,9 @@ import type { Context } from "./context.ts";
 import { COUNTER, type DropReason } from "./counters.ts";
 import { dropAllTurns, loseTurns } from "./drop.ts";
 import { putProxyHeader, removePrefix } from "./prefix.ts";
-import { ACK_NUMBER, SEGMENT, SEQ } from "./segments.ts";
+import { ACK_NUMBER, SEGMENT } from "./segments.ts";
 import { ownsClient } from "./share.ts";
+import { nextToSend } from "./stream.ts";
 import {
   ACK_AT,
   ACK_NOW,
@@ -183,7 +184,7 @@ export function connect(c: Context, s: number, path: number, port: number): void
   if (c.paths[path]!.fromClient) setSource(c.paths[path]!.pair, w, row + CLIENT_ADDRESS);
   const iss = initialSequence(c, path, port);
   const cursor = w[row + CURSOR]!;
-  const first = cursor === NONE ? w[row + STREAM_END]! : c.segments.words[cursor * SEGMENT + SEQ]!;
+  const first = nextToSend(c, s);
   if (w[row + CONNECTIONS]! > 0 && cursor !== NONE) {
     w[row + FIRST_ACK] = c.segments.words[cursor * SEGMENT + ACK_NUMBER]!;
     w[row + FORGIVEN] = 0;

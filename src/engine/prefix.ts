@@ -1,8 +1,8 @@
 /** What a connection begins with that is not the client's: a PROXY protocol header. */
 import { MAX_PROXY_HEADER, writeProxyHeader } from "../wire/proxy-protocol.ts";
 import type { Context } from "./context.ts";
-import { ACK_NUMBER, MARKS, NEXT, PREFIX, PUSH, SEGMENT, SEQ } from "./segments.ts";
-import { releaseHead } from "./stream.ts";
+import { ACK_NUMBER, MARKS, NEXT, PREFIX, PUSH, SEGMENT } from "./segments.ts";
+import { nextToSend, releaseHead } from "./stream.ts";
 import {
   CLIENT_ADDRESS,
   CLIENT_PORTS,
@@ -12,7 +12,6 @@ import {
   ONLINE_ADDRESS,
   QUEUED,
   ROW,
-  STREAM_END,
   TAIL,
 } from "./table.ts";
 
@@ -33,8 +32,8 @@ export function putProxyHeader(c: Context, s: number, version: 1 | 2): boolean {
     ports & 0xffff,
   );
   const cursor = w[row + CURSOR]!;
-  const first = cursor === NONE ? w[row + STREAM_END]! : c.segments.words[cursor * SEGMENT + SEQ]!;
-  const prefix = c.segments.store(proxyHeader, 0, length, (first - length) | 0, PREFIX | PUSH);
+  const first = (nextToSend(c, s) - length) | 0;
+  const prefix = c.segments.store(proxyHeader, 0, length, first, PREFIX | PUSH);
   if (prefix === NONE) return false;
   if (cursor !== NONE) {
     c.segments.words[prefix * SEGMENT + ACK_NUMBER] = c.segments.words[cursor * SEGMENT + ACK_NUMBER]!;

@@ -53,6 +53,11 @@ export class Protocols {
     private readonly modules: readonly (ProtocolModule | null)[],
   ) {}
 
+  /** Sequence number of the next byte of the session's queue; undefined if it has no module yet. */
+  endOf(s: number): number | undefined {
+    return this.attached[s]?.end;
+  }
+
   /** Whether a module decides about the session: it has one that is neither off nor done. */
   owns(s: number): boolean {
     const one = this.attached[s];

@@ -169,6 +169,17 @@ export function releaseHead(c: Context, s: number): void {
   c.segments.release(segment);
 }
 
+/**
+ * Sequence number of what a new connection begins with: that at the cursor, or behind all that is queued. A module may have
+ * read more of the client's stream than it has queued.
+ */
+export function nextToSend(c: Context, s: number): number {
+  const row = s * ROW;
+  const cursor = c.words[row + CURSOR]!;
+  if (cursor !== NONE) return c.segments.words[cursor * SEGMENT + SEQ]!;
+  return c.protocols?.endOf(s) ?? c.words[row + STREAM_END]!;
+}
+
 /** The client's sequence number behind a segment. */
 export function segmentEnd(c: Context, segment: number): number {
   const g = c.segments.words;

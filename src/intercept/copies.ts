@@ -4,14 +4,22 @@
  * true. Slots are handed out oldest unused first.
  */
 import type { Packet } from "../wire/packet.ts";
+import { isDatagram } from "../wire/udp.ts";
 
 /** Slots there are: as many as the kernel map `cookies` takes. */
 export const SLOTS = 1024;
 
 /** One connection of a copy. */
 export interface Receiver {
+  /** Whether it is sent what was captured of the payload as well. */
+  readonly readsPayload: boolean;
   /** Sends it the headers of a response; false if it cannot. The packet is valid during the call. */
   response(packet: Packet): boolean;
+}
+
+/** Whether some of a segment's payload was not captured. Of datagrams nobody reads any. */
+function isCut(packet: Packet): boolean {
+  return packet.end - packet.payload < packet.length && !isDatagram(packet);
 }
 
 export class Copies<R extends Receiver> {
@@ -20,6 +28,8 @@ export class Copies<R extends Receiver> {
   readonly bytes = new Float64Array(SLOTS);
   /** Copies that are connected. */
   count = 0;
+  /** Segments of copies that read payload which were not sent, as not all of them was captured: the target sends them again. */
+  cut = 0;
   readonly #ids: (string | null)[] = Array(SLOTS).fill(null);
   readonly #connections: R[][] = Array.from({ length: SLOTS }, () => []);
   readonly #slots = new Map<string, number>();
@@ -76,7 +86,10 @@ export class Copies<R extends Receiver> {
     const count = connections?.length ?? 0;
     if (count === 0) return false;
     const which = count === 1 ? 0 : (Math.imul(packet.destinationPort, 0x9e3779b1) >>> 16) % count;
-    if (!connections![which]!.response(packet)) return false;
+    const connection = connections![which]!;
+    // Captured before anybody read payload, or too large for a record: sent again it is neither.
+    if (connection.readsPayload && isCut(packet)) this.cut++;
+    else if (!connection.response(packet)) return false;
     this.packets[slot]!++;
     this.bytes[slot]! += packet.payload - packet.ip + packet.length;
     return true;

@@ -1,6 +1,10 @@
 /**
  * Responses that came before their flow was registered: the two go different ways, and the SYN-ACK of a near target can be
  * faster. Headers wait here for a while, in a bounded ring; the oldest makes way for the newest.
+ *
+ * No payload is lost by it, not even the greeting of a server that speaks first: a target sends none before its SYN-ACK is
+ * acknowledged, which the copy does when it has got it from here. What it sends while an intercept is started anew it sends
+ * again.
  */
 import { copyBytes } from "../wire/copy.ts";
 import { Packet } from "../wire/packet.ts";
@@ -8,7 +12,7 @@ import { type FlowMatch, KEY_WORDS } from "./flow-key.ts";
 
 /** us that a response waits for the registration of its flow. */
 export const HOLD_SPAN = 3_000_000;
-/** Header bytes that are kept of each; the kernel takes no more. */
+/** Header bytes that are kept of each. */
 const HEADER = 128;
 const NONE = -1;
 

@@ -1,6 +1,6 @@
 /** Responses from a netfilter queue: each is handed to a sink, which says whether it was caught. */
 import { monotonicMicroseconds } from "../native/libc.ts";
-import { ACCEPT, BATCH, DROP, QueueSocket } from "../native/nfqueue.ts";
+import { ACCEPT, BATCH, DROP, HEADERS, QueueSocket, WHOLE } from "../native/nfqueue.ts";
 import { IPPROTO_TCP } from "../wire/ip.ts";
 import { IP_OK, IpHeader, parseIp } from "../wire/ip-header.ts";
 import { Packet } from "../wire/packet.ts";
@@ -31,17 +31,16 @@ export class QueueSource {
   readonly #packet: Packet;
 
   /**
-   * `fd`, `queue` and `copyRange` as with `openQueue`. The caller closes `fd`, which nobody else reads. `isAboutCopy`: whether
+   * `fd` and `queue` as with `openQueue`. The caller closes `fd`, which nobody else reads. `isAboutCopy`: whether
    * an ICMP error is to be dropped that quotes this packet, of which only the ports are certain.
    */
   constructor(
     fd: number,
     queue: number,
     private readonly isAboutCopy: (quoted: Packet) => boolean = () => false,
-    copyRange?: number,
   ) {
     this.fd = fd;
-    this.#socket = new QueueSocket(fd, queue, copyRange);
+    this.#socket = new QueueSocket(fd, queue);
     this.#packet = new Packet(this.#socket.bytes);
     this.#packet.index = NO_INDEX;
   }
@@ -49,6 +48,11 @@ export class QueueSource {
   /** Times the kernel found the receive buffer full; the packets that cost are `lost` in `readStatistics`. */
   get overruns(): number {
     return this.#socket.overruns;
+  }
+
+  /** Whether packets come with their payload from now on, as far as a message of the kernel can hold it. At first they do not. */
+  setRead(isRead: boolean): void {
+    this.#socket.setCopyRange(isRead ? WHOLE : HEADERS);
   }
 
   /** Verdicts about packets that were gone already. */

@@ -16,7 +16,8 @@ import { type AddressRange, Ranges } from "./ranges.ts";
 export const UNKNOWN = 0xffffffff;
 /** Responses that wait for their registration: 3 s of 10,000 a second. */
 const HELD = 32768;
-const HEADERS = 256;
+/** Bytes of a response at most, as a source captures it. */
+const LARGEST = 65536;
 
 /** A response to `from` is taken as one to `to`: 4 or 16 bytes each, of the same family. */
 export interface AddressPair {
@@ -58,7 +59,7 @@ export class Router<R extends Receiver> {
   readonly #key = new FlowKey();
   /** Copies that have got the packet at hand. */
   readonly #served: number[] = [];
-  readonly #own = new Packet(new Uint8Array(new ArrayBuffer(HEADERS)));
+  readonly #own = new Packet(new Uint8Array(new ArrayBuffer(LARGEST)));
 
   constructor(
     private readonly options: RouterOptions,
@@ -215,10 +216,10 @@ export class Router<R extends Receiver> {
     return this.#withAddress(packet, isIp4 ? 12 : 8, keys, row * KEY_BYTES + SERVER, isIp4 ? 4 : 16);
   }
 
-  /** A copy of the headers with another address in them: those in a ring cannot be written to. */
+  /** A copy of what was captured with another address in it: what is in a ring cannot be written to. */
   #withAddress(packet: Packet, offset: number, address: Uint8Array, at: number, length: number): Packet {
     const own = this.#own;
-    const size = Math.min(packet.end - packet.ip, HEADERS);
+    const size = Math.min(packet.end - packet.ip, LARGEST);
     if (packet !== own) {
       copyBytes(packet.bytes, packet.ip, size, own.bytes, 0);
       own.ip = 0;

@@ -58,40 +58,46 @@ const GENERIC = 4;
 const ATTRIBUTE = 4;
 /** A verdict message: the headers, and one attribute of two words (verdict, packet id). */
 const VERDICT = HEADER + GENERIC + ATTRIBUTE + 8;
+/** The attribute that says how much of each packet is wanted: struct nfqnl_msg_config_params, packed, and its padding. */
+const PARAMETERS = ATTRIBUTE + 8;
 
 export const DROP = 0;
 export const ACCEPT = 1;
 
 /** Bytes of each packet that come to user space: the largest headers of IP and TCP, with room for those of IPv6. */
-export const COPY_RANGE = 192;
+export const HEADERS = 192;
+/** The same where payload is wanted: all that one attribute of a message can hold (nfqnl_recv_config). */
+export const WHOLE = 65531;
 /** Packets that wait for a verdict at most: more than a second of a busy service. */
 export const QUEUE_LENGTH = 16384;
 
 /**
- * What the kernel charges a socket for a waiting packet: the message's buffer and its struct sk_buff, at most. With
- * that much room the queue is full before the socket is, and what is lost is lost in one place.
+ * What the kernel charges a socket for a waiting packet beside its payload: the message's buffer and its struct sk_buff,
+ * at most. With that much room the queue is full before the socket is, and what is lost is lost in one place; a queue full
+ * of the largest packets is beyond the bound, and what finds no room is counted as lost (nfqueue-status.ts).
  */
 const CHARGED = 2048;
 const LARGEST_BUFFER = 1 << 28;
 /** What the kernel may say about a packet beside its bytes: about 200 today. */
 const MESSAGE_ROOM = 384;
+/** Bytes that a message may have. Memory that no message has touched yet is none. */
+const SLOT = (WHOLE + MESSAGE_ROOM + 63) & ~63;
 /** Messages that `QueueSocket.receive` returns at most. */
 export const BATCH = 64;
-/** Tries, 1 ms apart, to hand over verdicts while the kernel has no memory. */
+/** Tries, 1 ms apart, to hand over a message while the kernel has no memory. */
 const PATIENCE = 1000;
 
 export interface QueueOptions {
   /** Packets that wait at most; further ones are dropped by the kernel. */
   length?: number;
-  /** Bytes of each packet, from its IP header on: 128 to 65531. */
-  copyRange?: number;
-  /** Bytes of the socket's receive buffer, before the kernel doubles them. Fits `length` if absent. */
+  /** Bytes of the socket's receive buffer, before the kernel doubles them. Fits `length` whole packets if absent. */
   receiveBuffer?: number;
 }
 
 /**
  * Makes this process the reader of netfilter queue `queue` (0 to 65535) of the calling thread's network namespace and
- * returns the socket: non-blocking reads, close() gives the queue back (the kernel drops what waits).
+ * returns the socket: non-blocking reads, close() gives the queue back (the kernel drops what waits). Packets come as
+ * headers until a `QueueSocket` wants more.
  *
  * Large packets are not split on their way into the queue (NFQA_CFG_F_GSO). A full queue drops: it does not fail open,
  * as a response that was to be caught would then reach a client that never asked for it, while a client that did ask
@@ -100,12 +106,13 @@ export interface QueueOptions {
  * Throws a Failure: queue taken (3), not allowed (4), kernel without NFQUEUE (5).
  */
 export function openQueue(queue: number, options: QueueOptions = {}): number {
-  const { length = QUEUE_LENGTH, copyRange = COPY_RANGE } = options;
+  const { length = QUEUE_LENGTH } = options;
   const fd = Number(libc.socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER));
   if (fd < 0) throw queueFailure(queue, errno());
   try {
-    setReceiveBuffer(fd, options.receiveBuffer ?? Math.min(length * CHARGED, LARGEST_BUFFER) / 2);
-    const code = configure(fd, queue, length, copyRange);
+    const charged = length * (CHARGED + WHOLE);
+    setReceiveBuffer(fd, options.receiveBuffer ?? Math.min(charged, LARGEST_BUFFER) / 2);
+    const code = configure(fd, queue, length);
     if (code !== 0) throw queueFailure(queue, code);
     return fd;
   } catch (error) {
@@ -123,10 +130,11 @@ function setReceiveBuffer(fd: number, bytes: number): void {
 }
 
 /** One message: bind, what to copy, how many may wait, flags. Returns the errno of the kernel's answer, 0 if it agreed. */
-function configure(fd: number, queue: number, length: number, copyRange: number): number {
-  const message = new DataView(new ArrayBuffer(HEADER + GENERIC + 8 + 12 + 8 + 8 + 8));
+function configure(fd: number, queue: number, length: number): number {
+  const message = new DataView(new ArrayBuffer(HEADER + GENERIC + PARAMETERS + 8 + 8 + 8 + 8));
   writeHeaders(message, 0, message.byteLength, NFQNL_MSG_CONFIG, NLM_F_REQUEST | NLM_F_ACK, queue);
-  let at = HEADER + GENERIC;
+  writeCopyRange(message, HEADER + GENERIC, HEADERS);
+  let at = HEADER + GENERIC + PARAMETERS;
   const attribute = (type: number, bytes: number): number => {
     message.setUint16(at, ATTRIBUTE + bytes, true);
     message.setUint16(at + 2, type, true);
@@ -135,9 +143,6 @@ function configure(fd: number, queue: number, length: number, copyRange: number)
     return value;
   };
   message.setUint8(attribute(NFQA_CFG_CMD, 4), NFQNL_CFG_CMD_BIND);
-  const parameters = attribute(NFQA_CFG_PARAMS, 5); // struct nfqnl_msg_config_params, packed
-  message.setUint32(parameters, copyRange);
-  message.setUint8(parameters + 4, NFQNL_COPY_PACKET);
   message.setUint32(attribute(NFQA_CFG_QUEUE_MAXLEN, 4), length);
   message.setUint32(attribute(NFQA_CFG_MASK, 4), NFQA_CFG_F_GSO | NFQA_CFG_F_FAIL_OPEN);
   message.setUint32(attribute(NFQA_CFG_FLAGS, 4), NFQA_CFG_F_GSO);
@@ -149,6 +154,14 @@ function configure(fd: number, queue: number, length: number, copyRange: number)
   if (received < 0) return errno();
   if (received < HEADER + 4 || answer.getUint16(4, true) !== NLMSG_ERROR) return EINVAL;
   return -answer.getInt32(HEADER, true);
+}
+
+/** PARAMETERS bytes at `at`: `range` bytes of each packet, from its IP header on. */
+function writeCopyRange(view: DataView, at: number, range: number): void {
+  view.setUint16(at, ATTRIBUTE + 5, true);
+  view.setUint16(at + 2, NFQA_CFG_PARAMS, true);
+  view.setUint32(at + ATTRIBUTE, range);
+  view.setUint8(at + ATTRIBUTE + 4, NFQNL_COPY_PACKET);
 }
 
 function writeHeaders(
@@ -205,8 +218,8 @@ export class QueueSocket {
   length = 0;
 
   readonly #fd: number;
+  readonly #queue: number;
   readonly #view: DataView;
-  readonly #slot: number;
   readonly #messages = new Messages(BATCH, 0);
   readonly #verdicts = new DataView(new ArrayBuffer(BATCH * VERDICT));
   readonly #verdictsAt: number;
@@ -215,22 +228,33 @@ export class QueueSocket {
   #run = -1;
   #runId = 0;
 
-  /** `fd`, `queue` and `copyRange` as with `openQueue`; nobody else reads from `fd`. */
-  constructor(fd: number, queue: number, copyRange = COPY_RANGE) {
+  /** `fd` and `queue` as with `openQueue`; nobody else reads from `fd`. */
+  constructor(fd: number, queue: number) {
     this.#fd = fd;
-    this.#slot = (copyRange + MESSAGE_ROOM + 63) & ~63;
-    const memory = new ArrayBuffer(BATCH * this.#slot);
+    this.#queue = queue;
+    const memory = new ArrayBuffer(BATCH * SLOT);
     this.bytes = new Uint8Array(memory);
     this.#view = new DataView(memory);
     const at = address(this.bytes);
     this.#verdictsAt = address(this.#verdicts);
     for (let index = 0; index < BATCH; index++) {
-      this.#messages.setOne(index, at + index * this.#slot, this.#slot);
+      this.#messages.setOne(index, at + index * SLOT, SLOT);
       const verdict = index * VERDICT;
       writeHeaders(this.#verdicts, verdict, VERDICT, NFQNL_MSG_VERDICT_BATCH, NLM_F_REQUEST, queue);
       this.#verdicts.setUint16(verdict + HEADER + GENERIC, ATTRIBUTE + 8, true);
       this.#verdicts.setUint16(verdict + HEADER + GENERIC + 2, NFQA_VERDICT_HDR, true);
     }
+  }
+
+  /**
+   * From now on packets come with so many of their bytes: HEADERS or WHOLE. Not those that wait already. Throws if the
+   * kernel has no memory for the message for a second; if it refuses it, that counts as `refused`.
+   */
+  setCopyRange(range: number): void {
+    const message = new DataView(new ArrayBuffer(HEADER + GENERIC + PARAMETERS));
+    writeHeaders(message, 0, message.byteLength, NFQNL_MSG_CONFIG, NLM_F_REQUEST, this.#queue);
+    writeCopyRange(message, HEADER + GENERIC, range);
+    this.#send(address(message), message.byteLength, "change what comes of");
   }
 
   /** Receives up to `limit` messages (BATCH at most) without waiting: how many there are to `read`. Throws on errors. */
@@ -250,7 +274,7 @@ export class QueueSocket {
    */
   read(message: number): boolean {
     const view = this.#view;
-    const start = message * this.#slot;
+    const start = message * SLOT;
     const end = start + this.#messages.received(message);
     if (end - start < HEADER + GENERIC || view.getUint16(start + 4, true) !== NFQNL_MSG_PACKET) {
       // Verdicts ask for no answer: one means that the kernel could not carry it out.
@@ -307,16 +331,20 @@ export class QueueSocket {
   flush(): void {
     this.#finishRun();
     if (this.#finished === 0) return;
-    const length = this.#finished * VERDICT;
     // None may be left out: a later verdict would decide about its packets.
+    this.#send(this.#verdictsAt, this.#finished * VERDICT, "give verdicts to");
+    this.#finished = 0;
+  }
+
+  /** The kernel has carried the message out when this returns. */
+  #send(at: number, length: number, what: string): void {
     for (let tries = 0; ; tries++) {
-      if ((libc.sendto(this.#fd, this.#verdictsAt, length, 0, null, 0) as unknown as number) >= 0) break;
+      if ((libc.sendto(this.#fd, at, length, 0, null, 0) as unknown as number) >= 0) return;
       const code = errno();
       const isPassing = code === EINTR || code === ENOBUFS || code === ENOMEM || code === EAGAIN;
       if (!isPassing || tries === PATIENCE)
-        throw new Error(`Cannot give verdicts to a netfilter queue: ${strerror(code)}`);
+        throw new Error(`Cannot ${what} a netfilter queue: ${strerror(code)}`);
       if (code !== EINTR) sleepMicroseconds(1000);
     }
-    this.#finished = 0;
   }
 }

@@ -62,10 +62,11 @@ export function takeInterceptAccount(
     responses: {
       packets: count("packets"),
       bytes: count("bytes"),
-      lost: caught.ringFull + caught.inert + discarded,
+      lost: caught.ringFull + caught.inert + discarded + count("cut"),
       ring_full: caught.ringFull,
       inert: caught.inert,
       discarded,
+      cut: count("cut"),
       fragments: caught.fragments,
       icmp_errors: caught.icmpErrors,
     },
@@ -139,6 +140,11 @@ function faultsOf({ responses, unrouted, flows, connections }: InterceptAccount)
       count: responses.discarded,
       what: "responses were discarded because a copy read too slowly",
       advice: "see that copy and the path to it: it does not keep up",
+    },
+    {
+      count: responses.cut,
+      what: "responses were captured without all of the payload that a copy reads; the target sends them again",
+      advice: "where they are many turn BIG TCP off: ip link set dev INTERFACE gso_max_size 65536",
     },
     {
       count: unrouted,

@@ -24,6 +24,7 @@ const READ = 65536;
 export class Connection implements Receiver {
   peer!: Peer;
   slot = -1;
+  readsPayload = false;
   /** Responses that were handed over while nobody writes. */
   isDirty = false;
   waitsToWrite = false;

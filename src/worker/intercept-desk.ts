@@ -25,8 +25,8 @@ export class Desk implements Host {
   registered = 0;
   readonly #discarded = new Float64Array(SLOTS);
   #now = 0;
-  /** By slot: whether the copy reads the payload of responses. */
-  readonly #readers: boolean[] = [];
+  /** Slots of the copies that are connected and read the payload of responses. */
+  readonly #readers = new Set<number>();
   #gone: { slot: number; since: number }[] = [];
   #singleSince = Number.NEGATIVE_INFINITY;
 
@@ -38,6 +38,8 @@ export class Desk implements Host {
     private readonly kernel: { cookies: Cookies; learned: Learned; datagrams: Learned } | null,
     private readonly questions: Questions,
     private readonly say: (event: InterceptEvent) => void,
+    /** Whether some copy reads payload; called before the first response to it can come, and again when that changes. */
+    private readonly setRead: (isRead: boolean) => void,
   ) {
     if (config.compat?.single) copies.reserve(SINGLE_ID, SINGLE);
   }
@@ -67,6 +69,7 @@ export class Desk implements Host {
     if (slot < 0) return;
     this.#discarded[slot]! += connection.peer.outgoing.discarded;
     if (!this.copies.leave(slot, connection, now)) return;
+    this.#noteReader(slot, false);
     this.#gone = this.#gone.filter((one) => one.slot !== slot);
     this.#gone.push({ slot, since: now });
   }
@@ -106,8 +109,8 @@ export class Desk implements Host {
       this.#discarded[slot] = 0;
       if (/^[0-9a-f]{16}$/.test(before)) this.kernel?.cookies.remove(Buffer.from(before, "hex"));
     }
-    const payload = readsPayload === true && this.kernel !== null;
-    this.#readers[slot] = payload;
+    connection.readsPayload = readsPayload === true;
+    this.#noteReader(slot, connection.readsPayload);
     if (instance) this.kernel?.cookies.set(instance, this.#valueOf(slot));
     const first = this.copies.connectionsOf(slot).length === 1;
     if (first)
@@ -118,13 +121,20 @@ export class Desk implements Host {
       cookie: this.kernel ? cookie : null,
       services,
       version,
-      ...(payload ? { payload } : {}),
+      ...(connection.readsPayload ? { payload: true } : {}),
     };
+  }
+
+  #noteReader(slot: number, isReader: boolean): void {
+    const before = this.#readers.size;
+    if (isReader) this.#readers.add(slot);
+    else this.#readers.delete(slot);
+    if (before > 0 !== this.#readers.size > 0) this.setRead(this.#readers.size > 0);
   }
 
   /** What the kernel knows a copy by. */
   #valueOf(slot: number): number {
-    return this.#readers[slot] ? slot + WITH_PAYLOAD : slot;
+    return this.#readers.has(slot) ? slot + WITH_PAYLOAD : slot;
   }
 
   /** Why another tcpcopy that registers nothing is refused; null if it is not. */

@@ -74,7 +74,9 @@ export function runInterceptLoop(
   const questions = new Questions(config, (key) =>
     kernel ? kernel.learned.has(key.bytes) : router.flows.find(key.words) >= 0,
   );
-  const desk = new Desk(config, copies, router, kernel, questions, onEvent);
+  const desk = new Desk(config, copies, router, kernel, questions, onEvent, (isRead) =>
+    source.setRead(isRead),
+  );
   const server = new ChannelServer({ key: config.key });
   const compatServer = compat
     ? new ChannelServer({ key: null, compat: compat.combined > 0 ? "combined" : "separate" })
@@ -178,6 +180,7 @@ function count(
   counters[INDEX.passed] = router.passed;
   counters[INDEX.held] = router.held;
   counters[INDEX.released] = router.released;
+  counters[INDEX.cut] = copies.cut;
   counters[INDEX.active] = router.flows.count;
   counters[INDEX.evicted] = router.flows.evicted;
   counters[INDEX.registered] = desk.registered;

@@ -11,6 +11,7 @@ const COUNTERS = [
   "passed",
   "held",
   "released",
+  "cut",
   "discarded",
   "active",
   "registered",

@@ -14,6 +14,8 @@ export interface Source {
   heartbeat(ms: number): void;
   /** Whether the next response is to make a descriptor readable. False: it may stay silent. */
   wakes(on: boolean): void;
+  /** Whether responses are to come with their payload, those of all copies. In mode target the kernel knows whose do. */
+  setRead(isRead: boolean): void;
   /** Whether nothing waits; after `wakes(true)` this decides whether one may sleep. */
   isEmpty(): boolean;
 }
@@ -26,6 +28,7 @@ function ringSource({ rings, ringBytes, controlMap }: InterceptPlaneConfig): Sou
     drain: (sink, limit, now) => set.drain(sink, limit, now),
     heartbeat: (ms) => control.heartbeat(ms),
     wakes: (on) => control.setWaiting(on),
+    setRead: (isRead) => control.setRead(isRead),
     isEmpty: () => set.isEmpty,
   };
 }
@@ -37,6 +40,7 @@ function queueSource(fd: number, queue: number, isAboutCopy: (quoted: Packet) =>
     drain: (sink, limit) => source.drain(sink, limit),
     heartbeat: () => {},
     wakes: () => {},
+    setRead: (isRead) => source.setRead(isRead),
     // Its descriptor says so.
     isEmpty: () => true,
   };

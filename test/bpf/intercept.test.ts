@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:test";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
 import { testRun } from "../../src/native/libbpf.ts";
 import {
   answerTo,
@@ -326,6 +326,42 @@ describe.each(["tcx", "xdp"] as const)("assistant, %s", (hook) => {
       expect(record!.tcp).toBe(headers - 20 - (frame.tcpOptions ?? 0));
       expect(record!.bytes).toEqual(ip.subarray(0, headers));
       expect(intercept.counted()).toEqual({ responsesCaptured: 1, responseBytes: ip.length });
+    });
+  });
+
+  describe("while a copy reads payload, segments are captured whole", () => {
+    beforeEach(() => intercept.setRead(true));
+    afterEach(() => intercept.setRead(false));
+
+    const cases: [name: string, frame: Frame, headers: number][] = [
+      ["a SYN-ACK", { ...answer, flags: SYN | ACK, tcpOptions: 20 }, 60],
+      ["a bare ACK, padded", { ...answer, flags: ACK, padding: 6 }, 40],
+      ["a greeting", { ...answer, payload: 90, tcpOptions: 12 }, 52],
+      ["a segment", { ...answer, payload: 1448, tcpOptions: 12 }, 52],
+      ["a segment in a VLAN", { ...answer, tags: [0x8100], payload: 9 }, 40],
+      ["IPv6", { ...answer6, payload: 1400, tcpOptions: 12 }, 72],
+      ["a large segment", { ...answer, payload: 3000 }, 40],
+      ["long headers", { ...answer6, extensions: [[HOP_BY_HOP, 64]], tcpOptions: 12, payload: 1 }, 136],
+    ];
+    test.each(cases)("%s", (_, frame, headers) => {
+      const { ip } = build(frame);
+      expect(swallow(frame)).toBe(PASSED_ON);
+      const [record, ...others] = intercept.take();
+      expect(others).toEqual([]);
+      expect(record).toMatchObject({ payload: headers, length: ip.length - headers, index: 0xffffffff });
+      expect(record!.bytes).toEqual(ip);
+      expect(intercept.counted()).toEqual({ responsesCaptured: 1, responseBytes: ip.length });
+    });
+
+    test("but datagrams are not", () => {
+      swallow({ ...answer, protocol: 17, payload: 100 });
+      expect(intercept.take()).toMatchObject([{ payload: 28, bytes: { length: 28 } }]);
+    });
+
+    test("and as headers again when it is gone", () => {
+      intercept.setRead(false);
+      swallow({ ...answer, payload: 500 });
+      expect(intercept.take()).toMatchObject([{ length: 500, bytes: { length: 40 } }]);
     });
   });
 

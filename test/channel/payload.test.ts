@@ -52,6 +52,25 @@ test("the intercept hears that the copy reads payload", () => {
   expect(open(false).candidates[0]).not.toHaveProperty("readsPayload");
 });
 
+test("of datagrams it gets headers all the same", () => {
+  const { client, peer, heard } = open(true);
+  const datagram = makePacket({ payload: bytes(100) });
+  const { ip, tcp, view } = datagram;
+  datagram.bytes[ip + 9] = 17;
+  view.setUint16(tcp + 4, 20 + 100);
+  datagram.payload = tcp + 8;
+  datagram.length = 12 + 100;
+  for (let times = 0; times < 2; times++) peer.response(datagram);
+  peer.response(makePacket({ payload: bytes(3) }));
+  carry(peer, client, 1);
+  expect(client.malformed).toBe(0);
+  expect(heard.map(({ length, payload }) => [length, payload.length])).toEqual([
+    [112, 0],
+    [112, 0],
+    [3, 3],
+  ]);
+});
+
 test("a copy that does not read it gets headers", () => {
   const { client, peer, heard } = open(false);
   peer.response(makePacket({ payload: bytes(100) }));

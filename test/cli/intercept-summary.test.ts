@@ -67,10 +67,10 @@ test("the account has the fields of the contract", () => {
 
 test("what is lost is lost for a reason", () => {
   const { responses, connections } = account(
-    { ...GOOD, discarded: 5, "closed.wrong key": 2, "closed.bye": 9 },
+    { ...GOOD, discarded: 5, cut: 2, "closed.wrong key": 2, "closed.bye": 9 },
     { ringFull: 3, inert: 1 },
   );
-  expect(responses).toMatchObject({ lost: 9, ring_full: 3, inert: 1, discarded: 5 });
+  expect(responses).toMatchObject({ lost: 11, ring_full: 3, inert: 1, discarded: 5, cut: 2 });
   expect(connections.failed).toEqual({ "wrong key": 2 });
 });
 
@@ -94,7 +94,7 @@ test("for a person, when all is well", () => {
 test("for a person, when it is not", () => {
   const text = renderInterceptSummary(
     account(
-      { ...GOOD, routed: 5990, unrouted: 10, evicted: 7, discarded: 5, "closed.wrong key": 2 },
+      { ...GOOD, routed: 5990, unrouted: 10, evicted: 7, discarded: 5, cut: 4, "closed.wrong key": 2 },
       { ringFull: 3 },
     ),
   );
@@ -105,6 +105,8 @@ test("for a person, when it is not", () => {
       "    give xcopy more CPU: it did not keep up",
       "  5 responses were discarded because a copy read too slowly",
       "    see that copy and the path to it: it does not keep up",
+      "  4 responses were captured without all of the payload that a copy reads; the target sends them again",
+      "    where they are many turn BIG TCP off: ip link set dev INTERFACE gso_max_size 65536",
       "  10 responses belonged to no copy that is connected",
       "    narrow -F, or see whether a copy lost its connection",
       "  7 flows made way for others",

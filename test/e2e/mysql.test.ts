@@ -6,10 +6,19 @@ import { join } from "node:path";
 import { ONLINE, TARGET } from "../../src/demo/network.ts";
 import { startIntercept } from "../support/intercept.ts";
 import { createLab, type Lab } from "../support/lab.ts";
-import { type MariaDb, startMariaDb } from "../support/mariadb.ts";
+import type { MariaDb } from "../support/mariadb.ts";
 import { startPool } from "../support/pool.ts";
 import { run } from "../support/process.ts";
-import { until } from "../support/until.ts";
+import {
+  clientCommand,
+  countersOf,
+  loadShop,
+  settled,
+  since,
+  startShop,
+  TRANSFER,
+  USERS,
+} from "../support/shop.ts";
 import { type Copy, faultsOf, startCopy as start } from "../support/xcopy.ts";
 
 setDefaultTimeout(60_000);
@@ -18,25 +27,9 @@ let lab: Lab;
 let online: MariaDb;
 let target: MariaDb;
 
-const TABLES = [
-  "CREATE DATABASE shop",
-  "CREATE TABLE shop.pool (id INT PRIMARY KEY, text VARCHAR(50), number INT)",
-  "CREATE TABLE shop.a (x INT PRIMARY KEY)",
-];
-const users = (native: string, ed25519: string): string[] => [
-  ...TABLES,
-  `CREATE USER shop@'%' IDENTIFIED BY '${native}'`,
-  `CREATE USER strong@'%' IDENTIFIED VIA ed25519 USING PASSWORD('${ed25519}')`,
-  "CREATE USER open@'%'",
-  ...["shop", "strong", "open"].map((user) => `GRANT ALL ON shop.* TO ${user}@'%'`),
-];
-
 beforeAll(async () => {
   lab = createLab({ manyClients: false });
-  [online, target] = await Promise.all([
-    startMariaDb(lab, lab.online, { setUp: users("online-1", "online-2") }),
-    startMariaDb(lab, lab.target, { setUp: users("target-1", "target-2") }),
-  ]);
+  [online, target] = await startShop(lab);
 });
 /** One that a failed test left running would keep the others from its ports. */
 const copies: Copy[] = [];
@@ -53,40 +46,10 @@ afterAll(async () => {
   lab.remove();
 });
 
-const TRANSFER = ["-x", `3306-${TARGET}:3306`, "--protocol", "mysql"];
-const USERS = ["-u", "shop@target-1,strong@target-2"];
-
 /** Runs SQL as a client of the service. */
 function client(user: string, password: string, sql: string, ...more: string[]): string {
-  const login = [`-u${user}`, `-p${password}`, `-h${ONLINE}`, "--skip-ssl", "--local-infile=1"];
-  return run(lab.client, "mariadb", "--no-defaults", ...login, ...more, "shop", "-N", "-B", "-e", sql).trim();
+  return run(lab.client, ...clientCommand(user, password, sql, ...more)).trim();
 }
-
-/** Waits until all that was captured is sent and answered, as a report says that begins from now on. */
-async function settled(copy: Copy): Promise<void> {
-  const before = copy.reports().length;
-  await until("all commands are answered", () => {
-    const reports = copy.reports();
-    return reports.length > before + 1 && reports.at(-1)!.turns.pending === 0;
-  });
-}
-
-/** Differences of what a statement did on both sides. */
-const COUNTERS = [
-  "select",
-  "insert",
-  "update",
-  "delete",
-  "stmt_prepare",
-  "stmt_execute",
-  "set_option",
-  "commit",
-  "begin",
-];
-const counters = (server: MariaDb) =>
-  Object.fromEntries(COUNTERS.map((name) => [name, server.status(`Com_${name}`)]));
-const since = (before: Record<string, number>, after: Record<string, number>) =>
-  Object.fromEntries(Object.keys(before).map((name) => [name, after[name]! - before[name]!]));
 
 test("logs in with the target's passwords, whatever the plugin, and hides them", async () => {
   const copy = await startCopy(lab, [...TRANSFER, ...USERS]);
@@ -112,33 +75,11 @@ for (const [mode, threads, workers] of [
   ["auto", 32, 2],
 ] as const) {
   test(`sysbench, prepared statements ${mode}, ${threads} connections, workers ${workers}: both sides count and hold the same`, async () => {
-    const options = [
-      "oltp_read_write",
-      "--db-driver=mysql",
-      `--mysql-host=${ONLINE}`,
-      "--mysql-user=shop",
-      "--mysql-password=online-1",
-      "--mysql-db=shop",
-      "--mysql-ssl=off",
-      "--tables=2",
-      "--table-size=500",
-      `--db-ps-mode=${mode}`,
-      `--threads=${threads}`,
-      // Each thread has rows of its own: the order of transactions does not matter.
-      "--rand-type=uniform",
-      "--skip-trx=on",
-      "--delete_inserts=0",
-      "--non_index_updates=0",
-    ];
     const copy = await startCopy(lab, [...TRANSFER, ...USERS, "--workers", `${workers}`]);
-    const before = [counters(online), counters(target)];
-    run(lab.client, "sysbench", ...options, "prepare");
-    // Connections are copied independently of each other: those that use the rows must not overtake the one that makes them.
-    await settled(copy);
-    run(lab.client, "sysbench", ...options, "--events=200", "--time=0", "run");
-    await settled(copy);
+    const before = [countersOf(online), countersOf(target)];
+    await loadShop(lab, copy, [online, target], mode, threads);
     const { report } = await copy.stop();
-    const [there, here] = [since(before[0]!, counters(online)), since(before[1]!, counters(target))];
+    const [there, here] = [since(before[0]!, countersOf(online)), since(before[1]!, countersOf(target))];
     expect(here).toEqual(there);
     expect(target.sql("CHECKSUM TABLE shop.sbtest1, shop.sbtest2")).toBe(
       online.sql("CHECKSUM TABLE shop.sbtest1, shop.sbtest2"),

@@ -22,6 +22,8 @@ export interface TestIntercept {
   cookies: Cookies;
   /** Says that user space is alive. */
   beat(): void;
+  /** Whether some copy reads payload. */
+  setRead(isRead: boolean): void;
   /** What is in the rings, and gone from them then. */
   take(): Captured[];
   /** The counters that changed since the last call, by how much. */
@@ -55,6 +57,7 @@ export function loadForTest(options: Partial<InterceptOptions> = {}): TestInterc
     learned: new Learned(kernel.learnedMap),
     cookies,
     beat: () => control.heartbeat(monotonicMicroseconds() / 1000),
+    setRead: (isRead) => control.setRead(isRead),
     take() {
       const taken: Captured[] = [];
       while (rings.drain((packet) => taken.push(copyOf(packet)), 64) > 0);

@@ -14,6 +14,8 @@ import { ACK, SYN } from "../../src/wire/tcp.ts";
 
 export interface AgentOptions extends QueueOptions {
   queue: number;
+  /** Whether packets come with their payload, until SIGUSR1. */
+  isRead?: boolean;
   services: { address: string | null; ports: [number, number] }[];
   pass?: string[];
   /** Clients whose responses are caught; every response if absent. */
@@ -30,8 +32,9 @@ export interface AgentAccount {
   /** Bytes of payload on the wire: of all packets and of the largest. */
   bytes: number;
   largest: number;
-  /** Most bytes captured of a packet. */
+  /** Most bytes captured of a packet, and packets whose payload was not captured whole. */
   captured: number;
+  cut: number;
   /** As the kernel counts. */
   full: number;
   lost: number;
@@ -52,7 +55,8 @@ async function serve(options: AgentOptions): Promise<void> {
     })),
     pass: (options.pass ?? []).map((text) => parseAddress(text)!),
   });
-  const source = new QueueSource(fd, queue, undefined, options.copyRange);
+  const source = new QueueSource(fd, queue);
+  if (options.isRead) source.setRead(true);
   const poll = libc.epoll_create1(0);
   const events = new Uint32Array(new ArrayBuffer(16));
   events[0] = EPOLLIN;
@@ -61,14 +65,19 @@ async function serve(options: AgentOptions): Promise<void> {
   process.on("SIGTERM", () => {
     isEnding = true;
   });
+  process.on("SIGUSR1", () => {
+    source.setRead(false);
+    console.log("headers");
+  });
   console.log(`ready ${rule.tool}`);
 
-  let [synAcks, bytes, largest, captured] = [0, 0, 0, 0];
+  let [synAcks, bytes, largest, captured, cut] = [0, 0, 0, 0, 0];
   const sink = (packet: Packet): boolean => {
     if (packet.flags === (SYN | ACK)) synAcks++;
     bytes += packet.length;
     largest = Math.max(largest, packet.length);
     captured = Math.max(captured, packet.end - packet.ip);
+    if (packet.end - packet.payload < packet.length) cut++;
     return clients === undefined || clients.some((client) => goesTo(packet, client));
   };
   const started = process.cpuUsage();
@@ -78,7 +87,7 @@ async function serve(options: AgentOptions): Promise<void> {
     const { user, system } = process.cpuUsage(started);
     const cpu = user + system;
     const counters = { packets, caught, unreadable, overruns, refused };
-    console.log(JSON.stringify({ ...counters, synAcks, bytes, largest, captured, full, lost, cpu }));
+    console.log(JSON.stringify({ ...counters, synAcks, bytes, largest, captured, cut, full, lost, cpu }));
   };
   let reported = 0;
   while (!isEnding) {

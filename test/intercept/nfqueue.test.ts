@@ -89,6 +89,11 @@ async function expectAnswer(from: string, path?: string): Promise<void> {
   });
 }
 
+/** Bytes of each packet that the reader of the queue gets. */
+function copyRange(): number {
+  return Number(run(lab.target, "cat", "/proc/net/netfilter/nfnetlink_queue").trim().split(/\s+/)[4]);
+}
+
 /** The rules of all tools; none if nothing is left. */
 function rulesIn(namespace: string): string[] {
   return ["iptables-save", "ip6tables-save", "iptables-legacy-save", "ip6tables-legacy-save"]
@@ -145,6 +150,24 @@ describe.each([
     expect(account.largest).toBeGreaterThan(10_000);
     expect(account.packets).toBeLessThan((1 << 20) / 1448);
     expect(account.captured).toBe(192);
+  });
+
+  test("and with their payload while it is read", async () => {
+    writeFileSync(join(lab.directory, "megabyte"), new Uint8Array(1 << 20));
+    await startNginx(lab, lab.target, PORT, { server: `location /big { alias ${lab.directory}/; }` });
+    const agent = await startAgent({ clients: [], isRead: true });
+    expect(copyRange()).toBe(65531);
+    await expectAnswer(other, "/big/megabyte");
+    const account = await agent.account(({ bytes }) => bytes > 1 << 20);
+    expect(account).toMatchObject({ caught: 0, cut: 0, unreadable: 0, refused: 0, full: 0, lost: 0 });
+    expect(account.captured).toBeGreaterThan(10_000);
+    expect(account.bytes - (1 << 20)).toBeLessThan(1000);
+    process.kill(agent.pid, "SIGUSR1");
+    await agent.line(/^headers/);
+    expect(copyRange()).toBe(192);
+    await expectAnswer(other, "/big/megabyte");
+    expect((await agent.account(({ bytes }) => bytes > 2 << 20)).cut).toBeGreaterThan(0);
+    expect((await agent.finish()).refused).toBe(0);
   });
 
   test("20,000 responses to forged SYNs are caught, none is lost", async () => {

@@ -14,8 +14,17 @@ export interface Flow {
   serverPort: number;
 }
 
-/** A packet from the server to the client, a SYN-ACK where `flags` do not say otherwise. */
-export function responseOf(flow: Flow, flags = SYN | ACK, index = NO_INDEX): Packet {
+/**
+ * A packet from the server to the client, a SYN-ACK where `flags` do not say otherwise; of its payload `captured` bytes are
+ * there.
+ */
+export function responseOf(
+  flow: Flow,
+  flags = SYN | ACK,
+  index = NO_INDEX,
+  payload = "",
+  captured = payload.length,
+): Packet {
   const bytes = makeSegment({
     source: parseAddress(flow.server)!.bytes,
     destination: parseAddress(flow.client)!.bytes,
@@ -24,9 +33,11 @@ export function responseOf(flow: Flow, flags = SYN | ACK, index = NO_INDEX): Pac
     seq: 1,
     ack: 2,
     flags,
+    payload: Buffer.from(payload),
   });
   const packet = new Packet(bytes);
-  if (!locate(packet, 0, bytes.length, bytes.length)) throw new Error("no TCP");
+  const there = bytes.length - payload.length + captured;
+  if (!locate(packet, 0, there, bytes.length)) throw new Error("no TCP");
   packet.index = index;
   return packet;
 }

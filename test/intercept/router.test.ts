@@ -13,11 +13,16 @@ const FLOW = { client: "10.1.0.5", clientPort: 4000, server: "10.0.0.2", serverP
 
 class Copy implements Receiver {
   readonly got: { from: string; to: string; port: number }[] = [];
+  /** Payload of each. */
+  readonly read: string[] = [];
+
+  constructor(readonly readsPayload = false) {}
 
   response(packet: Packet): boolean {
     const at = (offset: number) =>
       [...packet.bytes.slice(packet.ip + offset, packet.ip + offset + 4)].join(".");
     this.got.push({ from: at(12), to: at(16), port: packet.destinationPort });
+    this.read.push(Buffer.from(packet.bytes.subarray(packet.payload, packet.end)).toString("latin1"));
     return true;
   }
 }
@@ -38,8 +43,8 @@ function setUp(options: Partial<RouterOptions> = {}) {
     },
     copies,
   );
-  const join = (id: string) => {
-    const copy = new Copy();
+  const join = (id: string, readsPayload = false) => {
+    const copy = new Copy(readsPayload);
     return { copy, slot: copies.join(id, copy)!.slot };
   };
   const register = (slot: number, flow = FLOW) => router.register(slot, flowBytes(flow), 0, 36);
@@ -207,6 +212,52 @@ test("behind a DNAT the server's address is the registered one", () => {
   register(slot);
   router.response(responseOf({ ...FLOW, server: "192.168.7.7" }), 0);
   expect(copy.got).toEqual([{ from: FLOW.server, to: FLOW.client, port: 4000 }]);
+});
+
+describe("payload", () => {
+  const TEXT = "greeting ".repeat(3000);
+  const data = (captured?: number, flow = FLOW) => responseOf(flow, ACK, undefined, TEXT, captured);
+
+  test.each([
+    ["as it is", {}, {}],
+    ["with a translation", { client: "172.17.0.1" }, {}],
+    ["behind a DNAT", { server: "192.168.7.7" }, { dnat: true }],
+  ])("goes to a copy that reads it, %s", (_, other, options) => {
+    const pair = { from: parseAddress("172.17.0.1")!.bytes, to: parseAddress(FLOW.client)!.bytes };
+    const { router, join, register } = setUp({ translations: [pair], ...options });
+    const { copy, slot } = join("a", true);
+    register(slot);
+    router.response(data(undefined, { ...FLOW, ...other }), 0);
+    expect(copy.got).toEqual([{ from: FLOW.server, to: FLOW.client, port: 4000 }]);
+    expect(copy.read).toEqual([TEXT]);
+  });
+
+  test("that was not captured whole is not sent to it, and counted; the next time it comes", () => {
+    const { copies, router, join, register, counts } = setUp();
+    const [reader, other] = [join("a", true), join("b")];
+    register(reader.slot);
+    register(other.slot, { ...FLOW, clientPort: 1 });
+    for (const captured of [0, 140, TEXT.length - 1]) router.response(data(captured), 0);
+    expect(reader.copy.got).toEqual([]);
+    expect(copies.cut).toBe(3);
+    router.response(data(), 0);
+    expect(reader.copy.read).toEqual([TEXT]);
+    router.response(data(0, { ...FLOW, clientPort: 1 }), 0);
+    expect(other.copy.got).toHaveLength(1);
+    expect(copies.cut).toBe(3);
+    expect(counts()).toEqual({ routed: 5, unrouted: 0, passed: 0, held: 0 });
+  });
+
+  test("of a server that speaks first follows the SYN-ACK that waited for its registration", () => {
+    const { copies, router, join, register, counts } = setUp();
+    router.response(responseOf(FLOW), 0);
+    const { copy, slot } = join("a", true);
+    register(slot);
+    router.response(data(), 1);
+    expect(copy.read).toEqual(["", TEXT]);
+    expect(copies.cut).toBe(0);
+    expect(counts()).toEqual({ routed: 2, unrouted: 0, passed: 0, held: 0 });
+  });
 });
 
 describe("copies", () => {

@@ -67,6 +67,8 @@ export interface FakeReport {
   failed: number;
   resets: number;
   responses: number;
+  /** Bytes of payload that came with them. */
+  payload: number;
 }
 
 export interface FakeCopy {

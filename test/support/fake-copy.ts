@@ -63,6 +63,8 @@ let started = 0;
 let ok = 0;
 let failed = 0;
 let responses = 0;
+/** Bytes of payload that came with them. */
+let payload = 0;
 let resets = 0;
 let cookie: string | null = null;
 let isOpen = false;
@@ -146,6 +148,7 @@ function end(key: string, session: Session, good: boolean): void {
 
 function onResponse(packet: Packet): void {
   responses++;
+  payload += packet.end - packet.payload;
   const at = packet.ip + (packet.family === 4 ? 16 : 24);
   const client = packet.bytes.slice(at, at + (packet.family === 4 ? 4 : 16));
   const key = `${formatAddress(client)} ${packet.destinationPort}`;
@@ -247,7 +250,7 @@ setInterval(() => {
     else if (isOpen && now - session.sentAt > RETRY) send(session);
   }
   while (!options.silent && isOpen && sessions.size < together && started < options.sessions) start();
-  const report = JSON.stringify({ kind: "report", started, ok, failed, resets, responses });
+  const report = JSON.stringify({ kind: "report", started, ok, failed, resets, responses, payload });
   if (report !== reported) console.log(report);
   reported = report;
 }, 5);

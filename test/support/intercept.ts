@@ -23,16 +23,16 @@ export interface Intercept {
 
 /**
  * Starts `xcopy intercept --json` with these arguments in a namespace, and resolves when it catches. It reports every
- * `interval` seconds.
+ * `interval` seconds. `prefix` is a command that runs it.
  */
 export async function startIntercept(
   lab: Lab,
   namespace: string,
   args: string[],
-  { interval = 0.1 } = {},
+  { interval = 0.1, prefix = [] as string[] } = {},
 ): Promise<Intercept> {
   const words = ["intercept", "--json", "--stats-interval", `${interval}`, ...args];
-  const running = lab.start(namespace, [XCOPY, ...words]);
+  const running = lab.start(namespace, [...prefix, XCOPY, ...words]);
   await running.line(/^catching /);
   const parsed: InterceptAccount[] = [];
   const accounts = () => {
@@ -65,6 +65,8 @@ export interface FakeReport {
   failed: number;
   resets: number;
   responses: number;
+  /** Bytes of payload that came with them. */
+  payload: number;
 }
 
 export interface FakeCopy {

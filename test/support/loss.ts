@@ -13,9 +13,10 @@ export interface Loss {
  * Segments that travel as one large packet are lost together: see offload.ts.
  */
 export function losePackets(namespace: string, device: string, port: number, percent: number): Loss {
+  const share = percent === 100 ? "" : ` numgen random mod 1000 < ${percent * 10}`;
   const chain = (direction: string, hook: string, match: string) =>
     `chain ${direction} {\n type filter hook ${hook} device ${device} priority 0\n` +
-    ` tcp ${match} ${port} numgen random mod 1000 < ${percent * 10} counter drop\n}`;
+    ` tcp ${match} ${port}${share} counter drop\n}`;
   const rules = [chain("in", "ingress", "dport"), chain("out", "egress", "sport")];
   const table = `loss_${device}`;
   run(namespace, "nft", `table netdev ${table} {\n${rules.join("\n")}\n}`);

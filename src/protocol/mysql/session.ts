@@ -423,7 +423,7 @@ export class MysqlSession implements ProtocolSession, ClientSink, TargetHandlers
     this.mysql.account.count("notUnderstood");
     this.mysql.account.note(
       "incomplete",
-      "what a MySQL target answers does not come whole: its sessions are not copied. Run xcopy intercept of this version on the target, not in mode assistant or nfqueue, or leave -s out.",
+      "what a MySQL target answers does not come whole: its sessions are not copied. Run xcopy intercept of this version, or leave -s out.",
     );
     this.outlet.refuse();
   }

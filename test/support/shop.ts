@@ -1,0 +1,115 @@
+/** A shop on MariaDB, online and at the target, where the users have other passwords: its clients, and what both sides did. */
+import { ONLINE, TARGET } from "../../src/demo/network.ts";
+import type { Lab } from "./lab.ts";
+import { type MariaDb, startMariaDb } from "./mariadb.ts";
+import { run } from "./process.ts";
+import { until } from "./until.ts";
+import type { Copy } from "./xcopy.ts";
+
+const TABLES = [
+  "CREATE DATABASE shop",
+  "CREATE TABLE shop.pool (id INT PRIMARY KEY, text VARCHAR(50), number INT)",
+  "CREATE TABLE shop.a (x INT PRIMARY KEY)",
+];
+const users = (native: string, ed25519: string): string[] => [
+  ...TABLES,
+  `CREATE USER shop@'%' IDENTIFIED BY '${native}'`,
+  `CREATE USER strong@'%' IDENTIFIED VIA ed25519 USING PASSWORD('${ed25519}')`,
+  "CREATE USER open@'%'",
+  ...["shop", "strong", "open"].map((user) => `GRANT ALL ON shop.* TO ${user}@'%'`),
+];
+
+/** The server online and the one at the target. */
+export function startShop(lab: Lab): Promise<[online: MariaDb, target: MariaDb]> {
+  return Promise.all([
+    startMariaDb(lab, lab.online, { setUp: users("online-1", "online-2") }),
+    startMariaDb(lab, lab.target, { setUp: users("target-1", "target-2") }),
+  ]);
+}
+
+/** What copies it: arguments of `xcopy copy`. */
+export const TRANSFER = ["-x", `3306-${TARGET}:3306`, "--protocol", "mysql"];
+export const USERS = ["-u", "shop@target-1,strong@target-2"];
+
+/** The command of a client of the service that runs SQL. */
+export function clientCommand(user: string, password: string, sql: string, ...more: string[]): string[] {
+  const login = [`-u${user}`, `-p${password}`, `-h${ONLINE}`, "--skip-ssl", "--local-infile=1"];
+  return ["mariadb", "--no-defaults", ...login, ...more, "shop", "-N", "-B", "-e", sql];
+}
+
+/** Arguments of sysbench for a load that leaves the same rows and counters wherever it runs; then "prepare" or "run". */
+function sysbenchOptions(statements: "disable" | "auto", threads: number): string[] {
+  return [
+    "oltp_read_write",
+    "--db-driver=mysql",
+    `--mysql-host=${ONLINE}`,
+    "--mysql-user=shop",
+    "--mysql-password=online-1",
+    "--mysql-db=shop",
+    "--mysql-ssl=off",
+    "--tables=2",
+    "--table-size=500",
+    `--db-ps-mode=${statements}`,
+    `--threads=${threads}`,
+    // Each thread has rows of its own: the order of transactions does not matter.
+    "--rand-type=uniform",
+    "--skip-trx=on",
+    "--delete_inserts=0",
+    "--non_index_updates=0",
+  ];
+}
+
+/** Waits until these tables hold the same on both sides. */
+export async function arrived(online: MariaDb, target: MariaDb, ...tables: string[]): Promise<void> {
+  const sums = (server: MariaDb) =>
+    server.sql(`CHECKSUM TABLE ${tables.map((name) => `shop.${name}`).join()}`);
+  await until(`the target has the rows of ${tables}`, () => sums(target) === sums(online), 20_000);
+}
+
+/** Makes the tables of sysbench, runs it, and waits until the copy has sent it all. */
+export async function loadShop(
+  lab: Lab,
+  copy: Copy,
+  [online, target]: [online: MariaDb, target: MariaDb],
+  statements: "disable" | "auto",
+  threads: number,
+): Promise<void> {
+  const options = sysbenchOptions(statements, threads);
+  run(lab.client, "sysbench", ...options, "prepare");
+  // Connections are copied independently of each other: those that use the rows must not overtake the one that makes them.
+  await arrived(online, target, "sbtest1", "sbtest2");
+  await settled(copy);
+  run(lab.client, "sysbench", ...options, "--events=200", "--time=0", "run");
+  await settled(copy);
+}
+
+/** Waits until all that was captured is sent and answered, as a report says that begins from now on. */
+export async function settled(copy: Copy): Promise<void> {
+  const before = copy.reports().length;
+  await until("all commands are answered", () => {
+    const reports = copy.reports();
+    return reports.length > before + 1 && reports.at(-1)!.turns.pending === 0;
+  });
+}
+
+const COUNTERS = [
+  "select",
+  "insert",
+  "update",
+  "delete",
+  "stmt_prepare",
+  "stmt_execute",
+  "set_option",
+  "commit",
+  "begin",
+];
+
+/** What a server has counted of statements. */
+export function countersOf(server: MariaDb): Record<string, number> {
+  return Object.fromEntries(COUNTERS.map((name) => [name, server.status(`Com_${name}`)]));
+}
+
+/** The differences. */
+export function since(before: Record<string, number>, after: Record<string, number>): Record<string, number> {
+  return Object.fromEntries(Object.keys(before).map((name) => [name, after[name]! - before[name]!]));
+}
