@@ -7,9 +7,9 @@ import { ONLINE, TARGET } from "../../src/demo/network.ts";
 import { startIntercept } from "../support/intercept.ts";
 import { createLab, type Lab } from "../support/lab.ts";
 import { type MariaDb, startMariaDb } from "../support/mariadb.ts";
+import { countersOf, settled, since, usersFor } from "../support/mysql-lab.ts";
 import { startPool } from "../support/pool.ts";
 import { run } from "../support/process.ts";
-import { until } from "../support/until.ts";
 import { type Copy, faultsOf, startCopy as start } from "../support/xcopy.ts";
 
 setDefaultTimeout(60_000);
@@ -23,13 +23,7 @@ const TABLES = [
   "CREATE TABLE shop.pool (id INT PRIMARY KEY, text VARCHAR(50), number INT)",
   "CREATE TABLE shop.a (x INT PRIMARY KEY)",
 ];
-const users = (native: string, ed25519: string): string[] => [
-  ...TABLES,
-  `CREATE USER shop@'%' IDENTIFIED BY '${native}'`,
-  `CREATE USER strong@'%' IDENTIFIED VIA ed25519 USING PASSWORD('${ed25519}')`,
-  "CREATE USER open@'%'",
-  ...["shop", "strong", "open"].map((user) => `GRANT ALL ON shop.* TO ${user}@'%'`),
-];
+const users = (native: string, ed25519: string) => [...TABLES, ...usersFor(native, ed25519, ["shop"])];
 
 beforeAll(async () => {
   lab = createLab({ manyClients: false });
@@ -62,16 +56,7 @@ function client(user: string, password: string, sql: string, ...more: string[]):
   return run(lab.client, "mariadb", "--no-defaults", ...login, ...more, "shop", "-N", "-B", "-e", sql).trim();
 }
 
-/** Waits until all that was captured is sent and answered, as a report says that begins from now on. */
-async function settled(copy: Copy): Promise<void> {
-  const before = copy.reports().length;
-  await until("all commands are answered", () => {
-    const reports = copy.reports();
-    return reports.length > before + 1 && reports.at(-1)!.turns.pending === 0;
-  });
-}
-
-/** Differences of what a statement did on both sides. */
+/** Counters of what statements did on both sides. */
 const COUNTERS = [
   "select",
   "insert",
@@ -83,10 +68,7 @@ const COUNTERS = [
   "commit",
   "begin",
 ];
-const counters = (server: MariaDb) =>
-  Object.fromEntries(COUNTERS.map((name) => [name, server.status(`Com_${name}`)]));
-const since = (before: Record<string, number>, after: Record<string, number>) =>
-  Object.fromEntries(Object.keys(before).map((name) => [name, after[name]! - before[name]!]));
+const counters = (server: MariaDb) => countersOf(server, COUNTERS);
 
 test("logs in with the target's passwords, whatever the plugin, and hides them", async () => {
   const copy = await startCopy(lab, [...TRANSFER, ...USERS]);
