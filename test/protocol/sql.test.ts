@@ -1,7 +1,8 @@
 /** What texts of SQL would do. */
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { ACCOUNTS, ADMINISTERS, DEFINES, judge, WRITES } from "../../src/protocol/mysql/sql.ts";
+import { judge } from "../../src/protocol/mysql/sql.ts";
+import { ACCOUNTS, ADMINISTERS, DEFINES, WRITES } from "../../src/protocol/mysql/sql-statement.ts";
 
 function effects(text: string): string {
   const bytes = Buffer.from(text);

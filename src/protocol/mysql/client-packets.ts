@@ -3,8 +3,8 @@
  * comes.
  */
 import { MOST_PAYLOAD } from "./constants.ts";
+import { HEADER } from "./packets.ts";
 
-const HEADER = 4;
 /** Bytes of a payload that are put together: whatever is to be judged or rewritten fits. */
 export const MOST_JUDGED = 65536 - HEADER;
 

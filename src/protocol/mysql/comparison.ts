@@ -13,15 +13,22 @@ const TARGET_ERROR = 8;
 
 export class Comparison {
   private known = new Uint8Array(FIRST_WINDOW);
-  /** The next command to be captured. */
+  /** The next command to be captured, and the next whose turn comes. */
   private end = 0;
+  private next = 0;
 
   constructor(private readonly account: Account) {}
 
-  /** A command was captured; `waiting` of those before it have not been sent. Its number is one more than that of the last. */
-  begin(waiting: number): void {
-    if (waiting + 1 >= this.known.length && this.known.length < MOST) this.grow();
-    this.known[this.end++ % this.known.length] = 0;
+  /** A command was captured that is for the target; returns its number, one more than that of the last. */
+  capture(): number {
+    if (this.end - this.next + 1 >= this.known.length && this.known.length < MOST) this.grow();
+    this.known[this.end % this.known.length] = 0;
+    return this.end++;
+  }
+
+  /** The turn of the next of them has come; returns its number. */
+  begin(): number {
+    return this.next++;
   }
 
   answeredOnline(number: number, isError: boolean): void {

@@ -1,5 +1,6 @@
 /** The server's first packet (Protocol::HandshakeV10). */
 import { CLIENT_LONG_PASSWORD, CLIENT_PLUGIN_AUTH, CLIENT_SECURE_CONNECTION, ERR } from "./constants.ts";
+import { HEADER } from "./packets.ts";
 import { Malformed, Reader, text } from "./reader.ts";
 
 export interface Greeting {
@@ -14,7 +15,6 @@ export interface Greeting {
 }
 
 const VERSION_10 = 10;
-const HEADER = 4;
 /** Of the errors that a server may greet with: ER_CON_COUNT_ERROR, ER_HOST_IS_BLOCKED and so on are from here. */
 const FIRST_ERROR = 1000;
 

@@ -1,0 +1,191 @@
+/** What the client sends, taken apart into its login and commands; those that are for the target are queued. */
+import type { Outlet } from "../module.ts";
+import { admit } from "./admission.ts";
+import { ClientPackets, type ClientSink } from "./client-packets.ts";
+import type { Comparison } from "./comparison.ts";
+import { Inflater } from "./compression.ts";
+import { CLIENT_COMPRESS, CLIENT_ZSTD, COM_QUERY, isKnown, LOCAL_DATA } from "./constants.ts";
+import { asksForTls, readLogin } from "./login.ts";
+import type { Mysql } from "./mysql.ts";
+import { HEADER } from "./packets.ts";
+import type { Production } from "./production.ts";
+import { Malformed } from "./reader.ts";
+import type { SessionState } from "./state.ts";
+
+/** TLS records of data and their versions, where a session is seen from its middle. */
+const TLS_DATA = 0x17;
+const TLS_MAJOR = 3;
+
+export class Intake implements ClientSink {
+  private readonly client = new ClientPackets(this);
+  private inflater: Inflater | null = null;
+  /** The first packet of the session is still to come. */
+  private isNew = true;
+  /** Something before the next packet is missing. */
+  private isAtStart = true;
+  /** What the client sends is not understood until it has heard from the server again. */
+  private isLost = false;
+  /** The rest of the packet belongs to a command that is sent. */
+  private isSending = false;
+  /** The client's file is being captured. */
+  private isInData = false;
+  private lastCommand = 0;
+  private time = 0;
+
+  /** `onUser`: it is known now as whom the session logs in. */
+  constructor(
+    private readonly mysql: Mysql,
+    private readonly outlet: Outlet,
+    private readonly state: SessionState,
+    private readonly comparison: Comparison,
+    private readonly production: Production,
+    private readonly onUser: () => void,
+  ) {}
+
+  /** Whether the client compresses what it sends, and production what it answers. */
+  get isCompressed(): boolean {
+    return this.inflater?.isOn === true;
+  }
+
+  /** As `ProtocolSession.request`. */
+  take(bytes: Uint8Array, from: number, to: number, isFresh: boolean, isTurn: boolean, time: number): void {
+    if (isFresh || (this.isLost && isTurn)) {
+      this.client.reset();
+      this.inflater?.reset();
+      this.isAtStart = true;
+      this.isLost = false;
+      this.isInData = false;
+    }
+    if (this.isLost) return;
+    this.time = time;
+    // Compression begins with the first command; what belongs to the login has other sequence numbers.
+    if (this.inflater?.isOn || this.inflater?.mayBegin(bytes, from, to)) {
+      this.inflater.take(bytes, from, to, (whole) => this.client.take(whole, 0, whole.length));
+      return;
+    }
+    this.client.take(bytes, from, to);
+  }
+
+  packet(bytes: Uint8Array, at: number, known: number, length: number, sequence: number): void {
+    if (this.isLost) return;
+    const isAtStart = this.isAtStart;
+    this.isAtStart = false;
+    if (sequence === 0) {
+      this.isInData = false;
+      this.takeCommand(bytes, at, known, length, isAtStart);
+    } else if (this.isNew && this.state.login === null) {
+      this.takeLogin(bytes, at, known);
+    } else if (isAtStart) {
+      this.lose();
+    } else if (this.lastCommand === COM_QUERY) {
+      this.takeData(bytes, at, known, length);
+    }
+    // All else is what the client answers to production's challenge.
+  }
+
+  rest(bytes: Uint8Array, from: number, to: number): void {
+    if (this.isSending) this.outlet.write(bytes, from, to);
+  }
+
+  private lose(): void {
+    this.isLost = true;
+    this.isSending = false;
+    this.mysql.account.count("notUnderstood");
+    this.outlet.leaveOut();
+  }
+
+  private takeLogin(bytes: Uint8Array, at: number, known: number): void {
+    const [from, to] = [at + HEADER, at + HEADER + known];
+    try {
+      if (asksForTls(bytes, from, to)) {
+        this.refuseTls();
+        return;
+      }
+      this.state.login = readLogin(bytes, from, to);
+    } catch (error) {
+      if (!(error instanceof Malformed)) throw error;
+      this.lose();
+      return;
+    }
+    const { login } = this.state;
+    this.isNew = false;
+    this.isSending = false;
+    this.state.database = login.database;
+    this.mysql.lastLogin = login;
+    if (login.capabilities & (CLIENT_COMPRESS | CLIENT_ZSTD)) {
+      this.inflater = new Inflater((login.capabilities & CLIENT_COMPRESS) === 0);
+    }
+    this.onUser();
+  }
+
+  private refuseTls(): void {
+    this.mysql.account.count("tls");
+    this.mysql.account.note(
+      "tls",
+      "a MySQL client asks for TLS: what follows cannot be read, and sessions like this are not copied. Let clients connect without TLS, or capture where there is none (behind a proxy).",
+    );
+    this.outlet.refuse();
+  }
+
+  private takeCommand(
+    bytes: Uint8Array,
+    at: number,
+    known: number,
+    length: number,
+    isAtStart: boolean,
+  ): void {
+    const command = known > 0 ? bytes[at + HEADER]! : 0;
+    if (isAtStart && bytes[at] === TLS_DATA && bytes[at + 1] === TLS_MAJOR) {
+      this.refuseTls();
+      return;
+    }
+    if (!isKnown(command)) {
+      this.lose();
+      return;
+    }
+    if (this.state.login === null) this.beginInTheMiddle();
+    this.isNew = false;
+    this.lastCommand = command;
+    const [from, to] = [at + HEADER, at + HEADER + known];
+    const { reason, slot, prepared } = admit(
+      this.state,
+      this.mysql.config,
+      bytes,
+      from,
+      to,
+      known === length,
+    );
+    this.isSending = reason === null;
+    if (reason !== null) {
+      this.production.expect(command, -1, prepared, this.time);
+      this.mysql.account.leftOut(reason);
+      this.outlet.leaveOut();
+      return;
+    }
+    this.production.expect(command, this.comparison.capture(), prepared, this.time);
+    this.outlet.begin(command | (slot << 8));
+    this.outlet.write(bytes, at, to);
+  }
+
+  /** The session began before we did: it logs in with what is known. */
+  private beginInTheMiddle(): void {
+    const { users, database } = this.mysql.config;
+    const last = this.mysql.lastLogin;
+    const user = last?.user ?? users[0]?.name ?? "";
+    const own = database === "" ? (last?.database ?? new Uint8Array(0)) : new TextEncoder().encode(database);
+    this.state.beginInTheMiddle(user, own);
+    this.onUser();
+  }
+
+  /** What the client sends for LOAD DATA LOCAL INFILE; an empty packet is its end. */
+  private takeData(bytes: Uint8Array, at: number, known: number, length: number): void {
+    if (!this.isInData) {
+      this.isInData = true;
+      this.isSending = true;
+      this.production.expect(LOCAL_DATA, this.comparison.capture(), undefined, this.time);
+      this.outlet.begin(LOCAL_DATA);
+    }
+    this.outlet.write(bytes, at, at + HEADER + known);
+    if (length === 0) this.isInData = false;
+  }
+}
