@@ -1,15 +1,12 @@
 /** Sessions of MySQL against a server that the test plays, in whatever pieces both sides speak. */
 import { describe, expect, test } from "bun:test";
 import { generateKeyPairSync, privateDecrypt } from "node:crypto";
-import { deflateSync, zstdCompressSync } from "node:zlib";
 import fc from "fast-check";
-import { Account, type MysqlCounter } from "../../src/protocol/mysql/account.ts";
 import { cachingSha2Response, nativeResponse } from "../../src/protocol/mysql/auth.ts";
-import { createMysql } from "../../src/protocol/mysql/mysql.ts";
-import type { MysqlConfig } from "../../src/worker/config.ts";
-import { Host } from "./host.ts";
+import { sign } from "../../src/protocol/mysql/ed25519.ts";
+import type { Host } from "./host.ts";
+import { has, open, QUIT, query, ready, SIZES, secret } from "./open.ts";
 import {
-  CAPABILITIES,
   command,
   error,
   greeting,
@@ -22,45 +19,6 @@ import {
   SCRAMBLE,
   switchTo,
 } from "./server.ts";
-
-const CONFIG: MysqlConfig = {
-  users: [{ name: "shop", target: "test", password: "secret" }],
-  skipGrant: false,
-  database: "",
-  readOnly: false,
-  skipDdl: false,
-  accounts: false,
-};
-const QUIT = command(1);
-const query = (sql: string) => command(3, sql);
-
-function open(config: Partial<MysqlConfig> = {}) {
-  const counts = new Map<MysqlCounter, number>();
-  const notes: string[] = [];
-  const account = new Account(
-    (counter) => counts.set(counter, (counts.get(counter) ?? 0) + 1),
-    () => {},
-    (text) => notes.push(text),
-  );
-  const host = new Host(createMysql({ ...CONFIG, ...config }, account));
-  return { host, notes, count: (counter: MysqlCounter) => counts.get(counter) ?? 0 };
-}
-
-const secret = new TextEncoder().encode("secret");
-const has = (bytes: Uint8Array, part: Uint8Array) => Buffer.from(bytes).includes(Buffer.from(part));
-/** The largest piece is the whole. */
-const SIZES = [1, 2, 3, 4, 5, 7, 11, 16, 31, 64, 100, 1000];
-
-/** A session that is logged in and ready. */
-function ready(config: Partial<MysqlConfig> = {}, options: Parameters<typeof login>[1] = {}) {
-  const one = open(config);
-  one.host.connect();
-  one.host.response(greeting("mysql_native_password"));
-  one.host.request(login("shop", options));
-  one.host.response(ok(2));
-  one.host.sent = [];
-  return one;
-}
 
 describe("logins, in pieces of every size", () => {
   for (const size of SIZES) {
@@ -316,6 +274,32 @@ describe("commands, in pieces of every size", () => {
     expect(host.sent[1]).toEqual(query("SELECT 2"));
   });
 
+  test("COM_CHANGE_USER answers the challenge that came last on the connection, if its plugin has it from there", () => {
+    const change = command(
+      0x11,
+      Buffer.from("shop\0\x14" + "x".repeat(20) + "\0\x2d\0mysql_native_password\0\0", "latin1"),
+    );
+    const other = SCRAMBLE.map((byte) => byte + 50);
+    // The nonce of ed25519 may end with any byte.
+    const nonce = new Uint8Array(32).fill(7);
+    nonce[31] = 0;
+    for (const [plugin, scramble, expected] of [
+      ["mysql_native_password", other, other],
+      ["client_ed25519", nonce, SCRAMBLE],
+    ] as const) {
+      const { host } = open();
+      host.request(login("shop"));
+      host.connect();
+      host.response(greeting("mysql_native_password"));
+      host.response(switchTo(2, plugin, scramble, plugin !== "client_ed25519"));
+      const answer = plugin === "client_ed25519" ? sign(secret, nonce) : nativeResponse(secret, other);
+      expect(host.sent[1]).toEqual(Uint8Array.of(answer.length, 0, 0, 3, ...answer));
+      host.response(ok(4));
+      host.request(change);
+      expect(has(host.sent[2]!, nativeResponse(secret, expected))).toBe(true);
+    }
+  });
+
   test("a file follows when the target asks for it, and is left out where it does not", () => {
     const data = [Uint8Array.of(3, 0, 0, 2, 97, 98, 99), Uint8Array.of(0, 0, 0, 3)];
     const { host, count } = ready();
@@ -353,50 +337,6 @@ describe("commands, in pieces of every size", () => {
     expect(host.sent[1]).toEqual(query("SELECT 1"));
     host.request(command(0x17, number32(1), new Uint8Array(5)));
     expect(count("mysql.leftOut.unknown_statement")).toBe(1);
-  });
-});
-
-describe("compressed clients", () => {
-  const frame = (number: number, payload: Uint8Array, whole: number) =>
-    Uint8Array.from(
-      Buffer.concat([
-        Uint8Array.of(
-          payload.length & 255,
-          payload.length >> 8,
-          0,
-          number,
-          whole & 255,
-          (whole >> 8) & 255,
-          whole >> 16,
-        ),
-        payload,
-      ]),
-    );
-  const long = query(`SELECT '${"x".repeat(300)}'`);
-  for (const [name, bit, deflate] of [
-    ["zlib", 0x20, deflateSync],
-    ["zstd", 0x0400_0000, zstdCompressSync],
-  ] as const) {
-    for (const size of SIZES) {
-      test(`${name}, in pieces of ${size}`, () => {
-        const { host } = ready({}, { capabilities: (0x01bf_a28d & ~0x0800) | bit });
-        // In a frame as it is, compressed, and two in one frame.
-        host.request(frame(0, query("SELECT 1"), 0), true, size);
-        host.request(frame(0, deflate(long), long.length), true, size);
-        const both = Uint8Array.from(Buffer.concat([command(0x19, number32(1)), query("SELECT 2")]));
-        host.request(frame(0, deflate(both), both.length), true, size);
-        for (let i = 0; i < 3; i++) host.response(ok(1));
-        expect(host.sent).toEqual([query("SELECT 1"), long, query("SELECT 2")]);
-      });
-    }
-  }
-
-  test("the login of one asks the target for no compression", () => {
-    const { host } = open();
-    host.connect();
-    host.response(greeting("mysql_native_password", { capabilities: CAPABILITIES | 0x20 }));
-    host.request(login("shop", { capabilities: (0x01bf_a28d & ~0x0800) | 0x20 }));
-    expect(host.sent[0]![4]! & 0x20).toBe(0);
   });
 });
 

@@ -4,9 +4,10 @@
  */
 import { MOST_PAYLOAD } from "./constants.ts";
 import { HEADER } from "./packets.ts";
+import { integer24 } from "./reader.ts";
 
-/** Bytes of a payload that are put together: whatever is to be judged or rewritten fits. */
-export const MOST_JUDGED = 65536 - HEADER;
+/** Bytes of a payload that are put together: whatever is to be judged or rewritten fits, and a segment of the engine's holds it. */
+export const MOST_JUDGED = 65000;
 
 export interface ClientSink {
   /**
@@ -22,8 +23,15 @@ export class ClientPackets {
   private pieces: Uint8Array | null = null;
   private left = 0;
   private continues = false;
+  /** Sequence number of the packet that began last. */
+  number = 0;
 
   constructor(private readonly sink: ClientSink) {}
+
+  /** Whether a packet begins with the next byte. */
+  get isBetween(): boolean {
+    return this.pieces === null && this.left === 0;
+  }
 
   /** A packet begins with the next byte. */
   reset(): void {
@@ -67,12 +75,15 @@ export class ClientPackets {
   /** Hands a packet on whose beginning is there, and returns how many bytes that is; 0 if it is not. */
   private begin(bytes: Uint8Array, from: number, to: number): number {
     if (to - from < HEADER) return 0;
-    const length = bytes[from]! | (bytes[from + 1]! << 8) | (bytes[from + 2]! << 16);
+    const length = integer24(bytes, from);
     const known = Math.min(length, MOST_JUDGED);
     if (to - from < HEADER + known) return 0;
     const isContinuation = this.continues;
     this.continues = length === MOST_PAYLOAD;
     this.left = length - known;
+    this.number = isContinuation ? (this.number + 1) & 0xff : bytes[from + 3]!;
+    // In what was compressed clients number them as they like.
+    if (this.number !== bytes[from + 3]) bytes[from + 3] = this.number;
     if (isContinuation) this.sink.rest(bytes, from, from + HEADER + known);
     else this.sink.packet(bytes, from, known, length, bytes[from + 3]!);
     return HEADER + known;

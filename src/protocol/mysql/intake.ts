@@ -3,8 +3,8 @@ import type { Outlet } from "../module.ts";
 import { admit } from "./admission.ts";
 import { ClientPackets, type ClientSink } from "./client-packets.ts";
 import type { Comparison } from "./comparison.ts";
-import { Inflater } from "./compression.ts";
-import { CLIENT_COMPRESS, CLIENT_ZSTD, COM_QUERY, isKnown, LOCAL_DATA } from "./constants.ts";
+import { type Algorithm, algorithmOf, Inflater } from "./compression.ts";
+import { COM_QUERY, isKnown, LOCAL_DATA } from "./constants.ts";
 import { asksForTls, readLogin } from "./login.ts";
 import type { Mysql } from "./mysql.ts";
 import { HEADER } from "./packets.ts";
@@ -16,9 +16,18 @@ import type { SessionState } from "./state.ts";
 const TLS_DATA = 0x17;
 const TLS_MAJOR = 3;
 
+const NOTHING: Uint8Array = new Uint8Array(0);
+
 export class Intake implements ClientSink {
   private readonly client = new ClientPackets(this);
+  /** Null: the client does not compress, or its login is not over. */
   private inflater: Inflater | null = null;
+  /** What the client compresses with behind its login. */
+  private algorithm: Algorithm | null = null;
+  /** The first bytes of a packet of which it is not known yet whether it is compressed. */
+  private opening = NOTHING;
+  /** Sequence number of the next packet of the client's file, where it is compressed. */
+  private fileNumber = 0;
   /** The first packet of the session is still to come. */
   private isNew = true;
   /** Something before the next packet is missing. */
@@ -42,9 +51,14 @@ export class Intake implements ClientSink {
     private readonly onUser: () => void,
   ) {}
 
-  /** Whether the client compresses what it sends, and production what it answers. */
-  get isCompressed(): boolean {
-    return this.inflater?.isOn === true;
+  /** What client and production compress with now. */
+  get compression(): Algorithm | null {
+    return this.inflater?.algorithm ?? null;
+  }
+
+  /** The number that the first packet of production's next answer has, or its first frame. */
+  get answerNumber(): number {
+    return ((this.inflater ?? this.client).number + 1) & 0xff;
   }
 
   /** As `ProtocolSession.request`. */
@@ -52,18 +66,23 @@ export class Intake implements ClientSink {
     if (isFresh || (this.isLost && isTurn)) {
       this.client.reset();
       this.inflater?.reset();
+      this.opening = NOTHING;
       this.isAtStart = true;
       this.isLost = false;
       this.isInData = false;
     }
     if (this.isLost) return;
     this.time = time;
-    // Compression begins with the first command; what belongs to the login has other sequence numbers.
-    if (this.inflater?.isOn || this.inflater?.mayBegin(bytes, from, to)) {
-      this.inflater.take(bytes, from, to, (whole) => this.client.take(whole, 0, whole.length));
-      return;
+    if (this.algorithm && !this.inflater && this.client.isBetween) {
+      bytes = Buffer.concat([this.opening, bytes.subarray(from, to)]);
+      this.opening = bytes.length < HEADER ? bytes : NOTHING;
+      if (bytes.length < HEADER) return;
+      [from, to] = [0, bytes.length];
+      // Compression begins with the first command: what belongs to the login has other numbers.
+      if (bytes[3] === 0) this.inflater = new Inflater(this.algorithm);
     }
-    this.client.take(bytes, from, to);
+    if (this.inflater) this.inflater.take(bytes, from, to, (part) => this.client.take(part, 0, part.length));
+    else this.client.take(bytes, from, to);
   }
 
   packet(bytes: Uint8Array, at: number, known: number, length: number, sequence: number): void {
@@ -112,9 +131,7 @@ export class Intake implements ClientSink {
     this.isSending = false;
     this.state.database = login.database;
     this.mysql.lastLogin = login;
-    if (login.capabilities & (CLIENT_COMPRESS | CLIENT_ZSTD)) {
-      this.inflater = new Inflater((login.capabilities & CLIENT_COMPRESS) === 0);
-    }
+    this.algorithm = algorithmOf(login.capabilities);
     this.onUser();
   }
 
@@ -182,9 +199,12 @@ export class Intake implements ClientSink {
     if (!this.isInData) {
       this.isInData = true;
       this.isSending = true;
+      // Behind the command and what the server said to it.
+      this.fileNumber = 2;
       this.production.expect(LOCAL_DATA, this.comparison.capture(), undefined, this.time);
       this.outlet.begin(LOCAL_DATA);
     }
+    if (this.inflater) bytes[at + 3] = this.fileNumber++ & 0xff;
     this.outlet.write(bytes, at, at + HEADER + known);
     if (length === 0) this.isInData = false;
   }

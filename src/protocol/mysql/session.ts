@@ -4,10 +4,13 @@
  */
 import { DROP, GO, type Outlet, type ProtocolSession, type Verdict } from "../module.ts";
 import { Comparison } from "./comparison.ts";
+import { type Algorithm, frame, unframe } from "./compression.ts";
 import { COM_STMT_PREPARE, hasNoAnswer, LOCAL_DATA } from "./constants.ts";
 import { Intake } from "./intake.ts";
 import type { Mysql } from "./mysql.ts";
+import { HEADER } from "./packets.ts";
 import { Production } from "./production.ts";
+import { integer24 } from "./reader.ts";
 import { Rewriting } from "./rewriting.ts";
 import { SessionState } from "./state.ts";
 import type { Statement } from "./statements.ts";
@@ -20,7 +23,6 @@ import {
   TargetConnection,
   type TargetHandlers,
 } from "./target.ts";
-import { Writer } from "./writer.ts";
 
 export class MysqlSession implements ProtocolSession, TargetHandlers {
   private readonly target: TargetConnection;
@@ -34,6 +36,9 @@ export class MysqlSession implements ProtocolSession, TargetHandlers {
   /** The command whose answer the target owes. */
   private openNumber = -1;
   private openStatement: Statement | undefined;
+  /** What commands that were begun are compressed with in the queue, and the number of the next frame of the last. */
+  private framedBy: Algorithm | null = null;
+  private nextFrame = 0;
 
   constructor(
     private readonly mysql: Mysql,
@@ -68,7 +73,8 @@ export class MysqlSession implements ProtocolSession, TargetHandlers {
     _ack: number,
     time: number,
   ): void {
-    this.online.take(bytes, from, to, this.intake.isCompressed, time);
+    const { answerNumber, compression } = this.intake;
+    this.online.take(bytes, from, to, answerNumber, compression, time);
   }
 
   // The connection to the target.
@@ -169,8 +175,7 @@ export class MysqlSession implements ProtocolSession, TargetHandlers {
     if (!answer.wantsData) return false;
     if ((tag & 0xff) === LOCAL_DATA) return true;
     // Production's server did not want the client's file: here it is empty.
-    answer.endData();
-    this.send(new Writer().packet(this.target.sequence + 1));
+    this.target.endData();
     return false;
   }
 
@@ -183,6 +188,12 @@ export class MysqlSession implements ProtocolSession, TargetHandlers {
   begin(tag: number, bytes: Uint8Array, from: number, to: number, again: boolean, now: number): Verdict {
     const [command, slot] = [tag & 0xff, tag >>> 8];
     const number = again ? this.openNumber : this.comparison.begin();
+    const { compression } = this.target;
+    const framed = again && this.framedBy ? unframe(this.framedBy, bytes, from, to) : null;
+    if (framed) [bytes, from, to] = [framed, 0, framed.length];
+    const goesOn = again && from + HEADER + integer24(bytes, from) > to;
+    // The rest of it in the queue is for a connection of the other kind.
+    if (goesOn && compression !== this.framedBy) return DROP;
     if (command === COM_STMT_PREPARE) this.openStatement = this.state.statements.at(slot);
     const rewritten = this.rewriting.rewrite(command, slot, bytes, from, to, again);
     if (typeof rewritten === "string") {
@@ -190,7 +201,13 @@ export class MysqlSession implements ProtocolSession, TargetHandlers {
       return DROP;
     }
     this.state.follow(command, slot, bytes, from, to);
-    if (rewritten) this.outlet.replace(rewritten);
+    const packet = rewritten ?? bytes.subarray(from, to);
+    if (compression) {
+      const number = command === LOCAL_DATA ? this.target.answerNumber : 0;
+      this.outlet.replace(frame(compression, packet, 0, packet.length, number));
+      if (!goesOn) this.nextFrame = number + 1;
+    } else if (rewritten || framed) this.outlet.replace(packet);
+    this.framedBy = compression;
     if (!again) this.mysql.account.sent(command);
     this.sentAt = now;
     if (hasNoAnswer(command)) return GO;
@@ -198,6 +215,11 @@ export class MysqlSession implements ProtocolSession, TargetHandlers {
     if (command === LOCAL_DATA) this.target.answer.endData();
     else this.target.begin(command);
     return GO;
+  }
+
+  more(bytes: Uint8Array, from: number, to: number): void {
+    const { compression } = this.target;
+    if (compression) this.outlet.replace(frame(compression, bytes, from, to, this.nextFrame++));
   }
 
   skipped(tag: number, bytes: Uint8Array, from: number, to: number, again: boolean): void {
