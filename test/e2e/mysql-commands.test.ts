@@ -1,15 +1,16 @@
-/** MariaDB to MariaDB: how a service is known to be MySQL. */
+/** MariaDB to MariaDB: how a service is known to be MySQL, and every command that has state. */
 import { afterAll, afterEach, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { TARGET } from "../../src/demo/network.ts";
 import { command } from "../protocol/server.ts";
+import { startIntercept } from "../support/intercept.ts";
 import { createLab, type Lab } from "../support/lab.ts";
 import { type MariaDb, startMariaDb } from "../support/mariadb.ts";
-import { buildCommands, settled, usersFor } from "../support/mysql-lab.ts";
+import { buildCommands, countersOf, settled, since, usersFor } from "../support/mysql-lab.ts";
 import { run } from "../support/process.ts";
 import { until } from "../support/until.ts";
-import { type Copy, startCopy as start } from "../support/xcopy.ts";
+import { type Copy, faultsOf, startCopy as start } from "../support/xcopy.ts";
 
 setDefaultTimeout(60_000);
 
@@ -106,3 +107,77 @@ test("a target that does not, though its service is at port 3306, gets the clien
     ),
   ]);
 });
+
+const COUNTERS = [
+  "stmt_prepare",
+  "stmt_execute",
+  "stmt_fetch",
+  "stmt_send_long_data",
+  "stmt_reset",
+  "stmt_close",
+  "insert",
+  "select",
+  "load",
+  "change_db",
+  "set_option",
+  "admin_commands",
+];
+const COMMANDS = [
+  "cursor",
+  "long-data",
+  "bulk",
+  "change-user",
+  "cursor",
+  "reset-connection",
+  "init-db",
+  "infile",
+  "multi",
+  "ping",
+  "large",
+];
+
+for (const [way, isIntercepted] of [
+  ["plain", false],
+  ["compress", false],
+  ["compress", true],
+] as const) {
+  const how = isIntercepted ? `${way}, by an intercept` : way;
+  test(`every command that has state, ${how}: both sides count and hold the same`, async () => {
+    empty();
+    if (isIntercepted) await startIntercept(lab, lab.target, ["-o", ":3306"]);
+    const by = isIntercepted ? ["-s", TARGET] : [];
+    const copy = await startCopy("-x", `3306-${TARGET}`, ...by, ...USERS, "-m", "512", "-B", "128");
+    const before = [online, target].map((server) => countersOf(server, COUNTERS));
+    say(3306, way, file, ...COMMANDS);
+    await copy.report("the end", ({ mysql, turns }) => mysql?.sent.quit === 1 && turns.pending === 0, 30_000);
+    const { report } = await copy.stop();
+    const [there, here] = [online, target].map((server, side) =>
+      since(before[side]!, countersOf(server, COUNTERS)),
+    );
+    expect(report.capture.lost).toBe(0);
+    expect(here).toEqual(there!);
+    expect(there).toMatchObject({ stmt_send_long_data: 7, stmt_reset: 1, load: 1 });
+    expect(there!["stmt_fetch"]).toBeGreaterThan(20);
+    expect(checksum(target)).toBe(checksum(online));
+    expect(target.sql("SELECT text FROM shop.texts WHERE id IN (10, 11, 20, 21) ORDER BY id")).toBe(
+      ["strong@%", "shop@%", "gone", "after"].join("\n"),
+    );
+    expect(faultsOf(copy.reports())).toEqual([]);
+    expect(report.turns).toMatchObject({ dropped: 0, pending: 0 });
+    expect(report.mysql).toMatchObject({
+      not_understood: 0,
+      errors: { target: 0, only_target: 0, only_production: 0 },
+    });
+    // The large ones have 34 MiB.
+    if (way === "compress") expect(report.sent.bytes).toBeLessThan(5 << 20);
+    const answered = Object.values(report.mysql!.answered).reduce((sum, count) => sum + count, 0);
+    expect(report.mysql!.errors.compared).toBe(answered);
+    expect(report.mysql!.answered).toEqual({
+      ...report.mysql!.sent,
+      close: 0,
+      long_data: 0,
+      local_data: 0,
+      quit: 0,
+    });
+  });
+}
