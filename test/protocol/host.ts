@@ -13,7 +13,8 @@ const MOST_BYTES = 65536;
 
 interface Queued {
   tag: number;
-  bytes: Uint8Array;
+  /** As it was written. */
+  parts: Uint8Array[];
   /** It was begun before, on a connection that is gone. */
   again: boolean;
 }
@@ -97,7 +98,7 @@ export class Host implements Outlet {
   }
 
   begin(tag: number): void {
-    this.queue.push({ tag, bytes: new Uint8Array(0), again: false });
+    this.queue.push({ tag, parts: [], again: false });
     this.isSkipping = false;
   }
 
@@ -106,7 +107,7 @@ export class Host implements Outlet {
     const last = this.queue.at(-1);
     // The request that this belongs to is on its way already.
     if (!last) this.sendMore(copy(bytes, from, to));
-    else last.bytes = copy(Buffer.concat([last.bytes, bytes.subarray(from, to)]), 0);
+    else last.parts.push(copy(bytes, from, to));
   }
 
   leaveOut(): void {
@@ -164,7 +165,8 @@ export class Host implements Outlet {
         if (this.inserts.length > 0) continue;
         return;
       }
-      const first = copy(next.bytes, 0, MOST_BYTES);
+      const bytes = Buffer.concat(next.parts);
+      const first = copy(bytes, 0, MOST_BYTES);
       this.replaced = first;
       const verdict = this.handedOver
         ? GO
@@ -175,9 +177,9 @@ export class Host implements Outlet {
         this.dropped++;
         continue;
       }
-      this.unanswered = { tag: next.tag, bytes: this.replaced, again: true };
+      this.unanswered = { tag: next.tag, parts: [this.replaced], again: true };
       this.send(this.replaced);
-      if (!this.handedOver) this.sendMore(copy(next.bytes, MOST_BYTES));
+      if (!this.handedOver) this.sendMore(copy(bytes, MOST_BYTES));
     }
   }
 }

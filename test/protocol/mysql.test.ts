@@ -2,6 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import { generateKeyPairSync, privateDecrypt } from "node:crypto";
 import fc from "fast-check";
+import type { Reason } from "../../src/protocol/mysql/account.ts";
 import { cachingSha2Response, nativeResponse } from "../../src/protocol/mysql/auth.ts";
 import { sign } from "../../src/protocol/mysql/ed25519.ts";
 import type { Host } from "./host.ts";
@@ -356,12 +357,76 @@ describe("what must not be sent", () => {
     expect(count("mysql.leftOut.write")).toBe(3);
   });
 
-  test("what is too long to be judged", () => {
-    const { host, count } = ready({ readOnly: true });
-    host.request(query(`SELECT '${"x".repeat(70_000)}'`), true, 1000);
-    expect([host.sent.length, count("mysql.leftOut.not_judged")]).toEqual([0, 1]);
-    host.request(query("SELECT 1"));
-    expect(host.sent).toEqual([query("SELECT 1")]);
+  describe("texts longer than what is put together of them are judged to their ends", () => {
+    const filler = `'${"x".repeat(70_000)}'`;
+    const cases: [config: Parameters<typeof ready>[0], text: string, reason: Reason | null][] = [
+      [{}, `INSERT INTO t VALUES (${filler})`, null],
+      [{}, `INSERT INTO t VALUES (${filler}); GRANT ALL ON *.* TO a`, "account"],
+      [{}, `/* ${filler} */ SET PASSWORD = 'a'`, "account"],
+      [{}, `SELECT 1; SHUTDOWN; SELECT ${filler}`, "administration"],
+      [{ skipDdl: true }, `INSERT INTO t VALUES (${filler}); DROP TABLE t`, "ddl"],
+      [{ skipDdl: true }, `INSERT INTO t VALUES (${filler}, '; DROP TABLE t')`, null],
+      [{ readOnly: true }, `SELECT ${filler}`, null],
+      [{ readOnly: true }, `SELECT ${filler} FROM t FOR UPDATE`, "write"],
+    ];
+    for (const [config, text, reason] of cases) {
+      for (const code of [3, 0x16]) {
+        const name = `${code === 3 ? "query" : "prepare"}: ${text.replace("x".repeat(70_000), "...")}`;
+        test(`${name}: ${reason ?? "sent"}`, () => {
+          const { host, count } = ready(config);
+          const packet = command(code, text);
+          host.request(packet.subarray(0, 66_000), true, 1000);
+          const before = host.sent.length;
+          host.request(packet.subarray(66_000), false, 1000);
+          host.request(query("SELECT 1"));
+          // Nothing goes before all is known.
+          expect(before).toBe(0);
+          if (reason !== null) {
+            expect(host.sent).toEqual([query("SELECT 1")]);
+            expect([count(`mysql.leftOut.${reason}`), host.dropped + host.leftOut]).toEqual([1, 1]);
+            return;
+          }
+          expect(Buffer.compare(host.stream, packet)).toBe(0);
+          host.response(code === 3 ? ok(1) : prepared(1, 0, false));
+          expect(host.sent.at(-1)).toEqual(query("SELECT 1"));
+        });
+      }
+    }
+
+    test("and executions of one that was left out are as well", () => {
+      const { host, count } = ready({ readOnly: true });
+      host.request(command(0x16, `SELECT ${filler} FROM t FOR UPDATE`), true, 1000);
+      host.request(command(0x17, number32(1), new Uint8Array(5)));
+      expect([host.sent.length, count("mysql.leftOut.write")]).toEqual([0, 2]);
+    });
+
+    test("and one whose end is lost is left out", () => {
+      const { host, count } = ready();
+      host.request(command(3, `INSERT INTO t VALUES (${filler})`).subarray(0, 68_000), true, 1000);
+      host.request(query("SELECT 1"), true, 1000, true);
+      expect(host.sent).toEqual([query("SELECT 1")]);
+      expect(count("mysql.leftOut.not_judged")).toBe(1);
+    });
+
+    test("packets that go on are read without their headers", () => {
+      const { host, count } = ready();
+      const most = 0xffffff;
+      const text = Buffer.alloc(most + 40, 0x20);
+      text.write("\x03SELECT 1; GRA", most - 14, "latin1");
+      text.write("\x03SELECT 1; ", 0, "latin1");
+      text.write("NT ALL ON *.* TO a", most);
+      text.write("SELECT 1; GRA", most - 13);
+      const packet = Buffer.concat([
+        Uint8Array.of(0xff, 0xff, 0xff, 0),
+        text.subarray(0, most),
+        Uint8Array.of(40, 0, 0, 1),
+        text.subarray(most),
+      ]);
+      for (let from = 0; from < packet.length; from += 1 << 20) {
+        host.request(Uint8Array.from(packet.subarray(from, from + (1 << 20))), from === 0);
+      }
+      expect([host.sent.length, count("mysql.leftOut.account")]).toEqual([0, 1]);
+    });
   });
 });
 

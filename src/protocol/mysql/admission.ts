@@ -24,7 +24,7 @@ import {
   COM_TABLE_DUMP,
 } from "./constants.ts";
 import { integer32 } from "./reader.ts";
-import { judge } from "./sql.ts";
+import { judge, LongText } from "./sql.ts";
 import { ACCOUNTS, ADMINISTERS, DEFINES, WRITES } from "./sql-statement.ts";
 import { SETS_VARIABLES, type SessionState, USES_DATABASE } from "./state.ts";
 import type { Statement } from "./statements.ts";
@@ -37,10 +37,12 @@ export interface Admission {
   slot: number;
   /** What it prepares. */
   prepared: Statement | undefined;
+  /** Where its text begins; -1 if it has none. */
+  text: number;
 }
 
 /** Reused: valid until the next call of `admit`. */
-const admission: Admission = { reason: null, slot: 0, prepared: undefined };
+const admission: Admission = { reason: null, slot: 0, prepared: undefined, text: -1 };
 
 /**
  * Judges a command: the payload of its packet is `bytes` from `from` to `to`, or more than that if it is not `whole`. The
@@ -59,14 +61,16 @@ export function admit(
   admission.reason = null;
   admission.slot = 0;
   admission.prepared = undefined;
+  admission.text = -1;
   switch (command) {
     case COM_QUERY: {
-      const text = from + 1 + state.attributesOf(bytes, from, to);
-      admission.reason = judgeText(state, config, bytes, text, to, whole);
+      admission.text = from + 1 + state.attributesOf(bytes, from, to);
+      admission.reason = judgeText(state, config, bytes, admission.text, to, whole);
       break;
     }
     case COM_STMT_PREPARE: {
-      admission.reason = judgeText(state, config, bytes, from + 1, to, whole);
+      admission.text = from + 1;
+      admission.reason = judgeText(state, config, bytes, admission.text, to, whole);
       const statement = statements.add(bytes, from + 1, to);
       if (statement) {
         statement.leftOut = admission.reason;
@@ -123,15 +127,38 @@ function judgeText(
   to: number,
   whole: boolean,
 ): Reason | null {
-  const judgement = judge(bytes, from, to);
-  if (judgement.prepares > 0) state.statements.countOther(judgement.prepares);
+  const { effects, prepares, setsVariables, usesDatabase } = judge(bytes, from, to);
+  const reason = judgeEffects(config, effects);
   if (whole) {
-    admission.slot =
-      (judgement.setsVariables ? SETS_VARIABLES : 0) | (judgement.usesDatabase ? USES_DATABASE : 0);
-  } else if (config.readOnly && !(judgement.effects & WRITES)) {
-    return "not_judged";
+    admission.slot = (setsVariables ? SETS_VARIABLES : 0) | (usesDatabase ? USES_DATABASE : 0);
   }
-  return judgeEffects(config, judgement.effects);
+  // Of one that is judged to its end they are counted there.
+  if (whole || reason !== null) state.statements.countOther(prepares);
+  return reason;
+}
+
+/** A text that is longer than what is put together of it: it is for the target unless what follows says otherwise. */
+export class LongAdmission {
+  private readonly text = new LongText();
+
+  /** `number`: of the command among those for the target. `prepared`: the statement that it prepares. */
+  constructor(
+    readonly number: number,
+    private readonly prepared: Statement | undefined,
+  ) {}
+
+  take(bytes: Uint8Array, from: number, to: number): void {
+    this.text.take(bytes, from, to);
+  }
+
+  /** Why it is left out, with all of it known; or null. */
+  end(state: SessionState, config: MysqlConfig): Reason | null {
+    const { effects, prepares } = this.text.end();
+    state.statements.countOther(prepares);
+    const reason = judgeEffects(config, effects);
+    if (this.prepared) this.prepared.leftOut = reason;
+    return reason;
+  }
 }
 
 function judgeEffects({ accounts, skipDdl, readOnly }: MysqlConfig, effects: number): Reason | null {

@@ -15,8 +15,11 @@ export interface ClientSink {
    * known follows by `rest`.
    */
   packet(bytes: Uint8Array, at: number, known: number, length: number, sequence: number): void;
-  /** More of the packet, or a packet that goes on with it (with its header). */
-  rest(bytes: Uint8Array, from: number, to: number): void;
+  /**
+   * More of the packet, or a packet that goes on with it: with its header, behind which its payload begins at `payload`. `isEnd`:
+   * nothing follows.
+   */
+  rest(bytes: Uint8Array, from: number, to: number, payload: number, isEnd: boolean): void;
 }
 
 export class ClientPackets {
@@ -45,7 +48,7 @@ export class ClientPackets {
       if (this.left > 0) {
         const end = Math.min(to, from + this.left);
         this.left -= end - from;
-        this.sink.rest(bytes, from, end);
+        this.sink.rest(bytes, from, end, from, this.isBetween && !this.continues);
         from = end;
         continue;
       }
@@ -84,7 +87,8 @@ export class ClientPackets {
     this.number = isContinuation ? (this.number + 1) & 0xff : bytes[from + 3]!;
     // In what was compressed clients number them as they like.
     if (this.number !== bytes[from + 3]) bytes[from + 3] = this.number;
-    if (isContinuation) this.sink.rest(bytes, from, from + HEADER + known);
+    const end = from + HEADER + known;
+    if (isContinuation) this.sink.rest(bytes, from, end, from + HEADER, this.left === 0 && !this.continues);
     else this.sink.packet(bytes, from, known, length, bytes[from + 3]!);
     return HEADER + known;
   }

@@ -26,6 +26,11 @@ export class Comparison {
     return this.end++;
   }
 
+  /** How many of them have not had their turn. */
+  get waiting(): number {
+    return this.end - this.next;
+  }
+
   /** The turn of the next of them has come; returns its number. */
   begin(): number {
     return this.next++;

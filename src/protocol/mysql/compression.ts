@@ -71,12 +71,19 @@ export function beginningOf(
   const content = bytes.subarray(from + FRAME_HEADER, end);
   if (integer24(bytes, from + 4) === 0) return content;
   try {
-    return algorithm === "zstd"
-      ? zstdDecompressSync(content)
-      : inflateSync(content, { finishFlush: constants.Z_SYNC_FLUSH });
+    return plain(
+      algorithm === "zstd"
+        ? zstdDecompressSync(content)
+        : inflateSync(content, { finishFlush: constants.Z_SYNC_FLUSH }),
+    );
   } catch {
     return null;
   }
+}
+
+/** The same bytes, of which a slice is a copy. */
+function plain({ buffer, byteOffset, length }: Uint8Array): Uint8Array {
+  return new Uint8Array(buffer, byteOffset, length);
 }
 
 /** The fastest level: production's host pays for it. */
@@ -92,7 +99,7 @@ function contentOf(algorithm: Algorithm, bytes: Uint8Array, from: number, to: nu
   if (whole === 0) return content;
   try {
     const bounds = { maxOutputLength: whole };
-    return algorithm === "zstd" ? zstdDecompressSync(content, bounds) : inflateSync(content, bounds);
+    return plain(algorithm === "zstd" ? zstdDecompressSync(content, bounds) : inflateSync(content, bounds));
   } catch {
     throw new Malformed("a compressed packet that is none");
   }

@@ -17,6 +17,8 @@ const FAST_OK = 3;
 const FULL = 4;
 const ASK_KEY = 2;
 const PEM = 0x2d;
+/** Of the challenge of client_ed25519. */
+const NONCE_BYTES = 32;
 
 /** What came of a packet: go on, or the end, with the server's words or ours. */
 export type Step = { send: Uint8Array } | "wait" | "ok" | { refused: string; code: number };
@@ -69,8 +71,8 @@ export class Exchange {
       return { refused: `it wants the authentication plugin ${plugin}, which xcopy does not have`, code: 0 };
     }
     this.plugin = plugin;
-    // That of ed25519 is any 32 bytes; the others end with a 0.
-    const scramble = reader.rest().slice();
+    // That of ed25519 is any 32 bytes, which may end with a 0; of the others a 0 is the end.
+    const scramble = reader.rest().slice(0, plugin === ED25519 ? NONCE_BYTES : undefined);
     this.scramble = plugin !== ED25519 && scramble.at(-1) === 0 ? scramble.slice(0, -1) : scramble;
     return { send: packet(this.first(), sequence) };
   }

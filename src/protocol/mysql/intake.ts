@@ -1,6 +1,7 @@
 /** What the client sends, taken apart into its login and commands; those that are for the target are queued. */
 import type { Outlet } from "../module.ts";
-import { admit } from "./admission.ts";
+import type { Reason } from "./account.ts";
+import { admit, LongAdmission } from "./admission.ts";
 import { ClientPackets, type ClientSink } from "./client-packets.ts";
 import type { Comparison } from "./comparison.ts";
 import { type Algorithm, algorithmOf, Inflater } from "./compression.ts";
@@ -40,6 +41,10 @@ export class Intake implements ClientSink {
   private isInData = false;
   private lastCommand = 0;
   private time = 0;
+  /** The command that is being captured, whose text is judged to its end. */
+  private long: LongAdmission | null = null;
+  /** Commands of the queue, by their numbers, whose ends have shown that they are not for the target. */
+  private readonly refused = new Map<number, Reason>();
 
   /** `onUser`: it is known now as whom the session logs in. */
   constructor(
@@ -61,9 +66,22 @@ export class Intake implements ClientSink {
     return ((this.inflater ?? this.client).number + 1) & 0xff;
   }
 
+  /** Whether the command that was captured last may not be sent yet, because all of its text tells what it is. */
+  get isJudging(): boolean {
+    return this.long !== null;
+  }
+
+  /** Why a command of the queue is left out after all, or null. It is forgotten then. */
+  refusalOf(number: number): Reason | null {
+    const reason = this.refused.get(number) ?? null;
+    if (reason !== null) this.refused.delete(number);
+    return reason;
+  }
+
   /** As `ProtocolSession.request`. */
   take(bytes: Uint8Array, from: number, to: number, isFresh: boolean, isTurn: boolean, time: number): void {
     if (isFresh || (this.isLost && isTurn)) {
+      this.endText("not_judged");
       this.client.reset();
       this.inflater?.reset();
       this.opening = NOTHING;
@@ -102,8 +120,20 @@ export class Intake implements ClientSink {
     // All else is what the client answers to production's challenge.
   }
 
-  rest(bytes: Uint8Array, from: number, to: number): void {
+  rest(bytes: Uint8Array, from: number, to: number, payload: number, isEnd: boolean): void {
+    this.long?.take(bytes, payload, to);
     if (this.isSending) this.outlet.write(bytes, from, to);
+    if (isEnd && this.long) this.endText(this.long.end(this.state, this.mysql.config));
+  }
+
+  /** Nothing more comes of a text that was being judged. */
+  private endText(reason: Reason | null): void {
+    const { long } = this;
+    if (long === null) return;
+    this.long = null;
+    // It may have been dropped for another reason.
+    if (reason !== null && this.comparison.waiting > 0) this.refused.set(long.number, reason);
+    this.outlet.wake();
   }
 
   private lose(): void {
@@ -164,14 +194,8 @@ export class Intake implements ClientSink {
     this.isNew = false;
     this.lastCommand = command;
     const [from, to] = [at + HEADER, at + HEADER + known];
-    const { reason, slot, prepared } = admit(
-      this.state,
-      this.mysql.config,
-      bytes,
-      from,
-      to,
-      known === length,
-    );
+    const whole = known === length;
+    const { reason, slot, prepared, text } = admit(this.state, this.mysql.config, bytes, from, to, whole);
     this.isSending = reason === null;
     if (reason !== null) {
       this.production.expect(command, -1, prepared, this.time);
@@ -179,7 +203,12 @@ export class Intake implements ClientSink {
       this.outlet.leaveOut();
       return;
     }
-    this.production.expect(command, this.comparison.capture(), prepared, this.time);
+    const number = this.comparison.capture();
+    if (!whole && text >= 0) {
+      this.long = new LongAdmission(number, prepared);
+      this.long.take(bytes, text, to);
+    }
+    this.production.expect(command, number, prepared, this.time);
     this.outlet.begin(command | (slot << 8));
     this.outlet.write(bytes, at, to);
   }

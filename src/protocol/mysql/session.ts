@@ -170,6 +170,7 @@ export class MysqlSession implements ProtocolSession, TargetHandlers {
 
   mayBegin(tag: number): boolean {
     if (this.target.state !== READY) return false;
+    if (this.intake.isJudging && this.comparison.waiting === 1) return false;
     const { answer } = this.target;
     if (!answer.isOpen) return true;
     if (!answer.wantsData) return false;
@@ -188,6 +189,11 @@ export class MysqlSession implements ProtocolSession, TargetHandlers {
   begin(tag: number, bytes: Uint8Array, from: number, to: number, again: boolean, now: number): Verdict {
     const [command, slot] = [tag & 0xff, tag >>> 8];
     const number = again ? this.openNumber : this.comparison.begin();
+    const refusal = this.intake.refusalOf(number);
+    if (refusal !== null) {
+      this.mysql.account.leftOut(refusal);
+      return DROP;
+    }
     const { compression } = this.target;
     const framed = again && this.framedBy ? unframe(this.framedBy, bytes, from, to) : null;
     if (framed) [bytes, from, to] = [framed, 0, framed.length];
@@ -224,7 +230,7 @@ export class MysqlSession implements ProtocolSession, TargetHandlers {
 
   skipped(tag: number, bytes: Uint8Array, from: number, to: number, again: boolean): void {
     if (again) return;
-    this.comparison.begin();
+    this.intake.refusalOf(this.comparison.begin());
     this.state.follow(tag & 0xff, tag >>> 8, bytes, from, to);
   }
 
