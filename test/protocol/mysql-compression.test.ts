@@ -1,7 +1,13 @@
 /** Compressed sessions of MySQL: what clients compress is read, and compressed for a target that offers the same. */
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { type Algorithm, frame, Inflater, unframe } from "../../src/protocol/mysql/compression.ts";
+import {
+  type Algorithm,
+  frame,
+  Inflater,
+  recognizeFrames,
+  unframe,
+} from "../../src/protocol/mysql/compression.ts";
 import { Malformed } from "../../src/protocol/mysql/reader.ts";
 import type { Host } from "./host.ts";
 import { has, open, query, ready, SIZES } from "./open.ts";
@@ -230,6 +236,43 @@ for (const algorithm of ALGORITHMS) {
     });
   });
 }
+
+describe("sessions that are older than xcopy", () => {
+  for (const algorithm of ALGORITHMS) {
+    test(`are understood where they compress with ${algorithm}`, () => {
+      const { host, count } = open({ database: "shop" });
+      host.request(framed(algorithm, long), true, 10_000, true);
+      host.connect();
+      host.response(greeting("mysql_native_password"));
+      host.response(ok(2));
+      expect(host.sent[1]).toEqual(long);
+      host.response(ok(1));
+      host.request(framed(algorithm, query("SELECT 1")));
+      expect(host.sent[2]).toEqual(query("SELECT 1"));
+      expect(count("mysql.notUnderstood")).toBe(0);
+    });
+  }
+
+  test("are understood where their first command is too short to be compressed", () => {
+    const { host } = open({ database: "shop" });
+    host.request(framed("zlib", query("SELECT 1")), true, 10_000, true);
+    host.request(framed("zlib", long));
+    host.connect();
+    host.response(greeting("mysql_native_password"));
+    host.response(ok(2));
+    host.response(ok(1));
+    expect(host.sent.slice(1)).toEqual([query("SELECT 1"), long]);
+  });
+
+  test("are not taken for compressed where they are not", () => {
+    fc.assert(
+      fc.property(fc.constantFrom(1, 2, 3, 0x16, 0x17, 0x18, 0x19, 0xfa), fc.string(), (code, text) => {
+        const packet = command(code, text);
+        expect(recognizeFrames(packet, 0, packet.length)).toBe(null);
+      }),
+    );
+  });
+});
 
 test("a switch of plugins in pieces of one byte is not taken for what is compressed", () => {
   const { host } = ready({}, { capabilities: CLIENT | BITS.zlib });

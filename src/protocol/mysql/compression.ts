@@ -59,6 +59,29 @@ export function unframe(
   return length >= 0 && integer24(bytes, from) === length ? contentOf(algorithm, bytes, from, to) : null;
 }
 
+/** What a stream of zstd begins with, and the second bytes of one of zlib (RFC 1950) that clients write. */
+const ZSTD_MAGIC = [0x28, 0xb5, 0x2f, 0xfd];
+const ZLIB = 0x78;
+const ZLIB_LEVELS = [0x01, 0x5e, 0x9c, 0xda];
+
+/**
+ * Whether what a client says first, of a session that is older than xcopy, is compressed, and with what; a first frame that is not
+ * says zlib, which all servers have. Null: it is a packet.
+ */
+export function recognizeFrames(bytes: Uint8Array, from: number, to: number): Algorithm | null {
+  if (to - from <= FRAME_HEADER + 4 || bytes[from + 3] !== 0) return null;
+  const length = integer24(bytes, from);
+  const content = from + FRAME_HEADER;
+  const isWhole = to - content === length;
+  if (integer24(bytes, from + 4) === 0) {
+    return isWhole && integer24(bytes, content) + 4 === length && bytes[content + 3] === 0 ? "zlib" : null;
+  }
+  if (ZSTD_MAGIC.every((byte, index) => bytes[content + index] === byte)) return "zstd";
+  if (bytes[content] !== ZLIB || !ZLIB_LEVELS.includes(bytes[content + 1]!)) return null;
+  // "x^" may stand in a text.
+  return isWhole || bytes[content + 1] !== ZLIB_LEVELS[1] ? "zlib" : null;
+}
+
 /** As much as can be had of what is in a frame, of which there is the beginning. A view, or new. */
 export function beginningOf(
   algorithm: Algorithm,

@@ -4,7 +4,7 @@ import type { Reason } from "./account.ts";
 import { admit, LongAdmission } from "./admission.ts";
 import { ClientPackets, type ClientSink } from "./client-packets.ts";
 import type { Comparison } from "./comparison.ts";
-import { type Algorithm, algorithmOf, Inflater } from "./compression.ts";
+import { type Algorithm, algorithmOf, Inflater, recognizeFrames } from "./compression.ts";
 import { COM_QUERY, isKnown, LOCAL_DATA } from "./constants.ts";
 import { asksForTls, readLogin } from "./login.ts";
 import type { Mysql } from "./mysql.ts";
@@ -91,6 +91,7 @@ export class Intake implements ClientSink {
     }
     if (this.isLost) return;
     this.time = time;
+    if (isFresh && this.state.login === null) this.recognizeFrames(bytes, from, to);
     if (this.algorithm && !this.inflater && this.client.isBetween) {
       bytes = Buffer.concat([this.opening, bytes.subarray(from, to)]);
       this.opening = bytes.length < HEADER ? bytes : NOTHING;
@@ -101,6 +102,12 @@ export class Intake implements ClientSink {
     }
     if (this.inflater) this.inflater.take(bytes, from, to, (part) => this.client.take(part, 0, part.length));
     else this.client.take(bytes, from, to);
+  }
+
+  /** The session is older than xcopy: that its client compresses is seen from what it sends. */
+  private recognizeFrames(bytes: Uint8Array, from: number, to: number): void {
+    this.algorithm = recognizeFrames(bytes, from, to);
+    if (this.algorithm) this.inflater = new Inflater(this.algorithm);
   }
 
   packet(bytes: Uint8Array, at: number, known: number, length: number, sequence: number): void {
