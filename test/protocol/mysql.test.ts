@@ -90,6 +90,71 @@ describe("logins, in pieces of every size", () => {
     });
   }
 
+  const key = generateKeyPairSync("rsa", { modulusLength: 1024 });
+  const pem = Buffer.from(key.publicKey.export({ type: "spki", format: "pem" }) as string);
+  /** What the server of a plugin goes on with, and whether what we said to it is the password. */
+  const PLUGINS: Record<string, (host: Host, sequence: number, scramble: Uint8Array) => boolean> = {
+    mysql_native_password: (host, _, scramble) => has(host.sent.at(-1)!, nativeResponse(secret, scramble)),
+    client_ed25519: (host, _, scramble) => has(host.sent.at(-1)!, sign(secret, scramble)),
+    caching_sha2_password: (host, sequence, scramble) => {
+      const isRight = has(host.sent.at(-1)!, cachingSha2Response(secret, scramble));
+      host.response(moreData(sequence, Uint8Array.of(4)));
+      return isRight && hasSentKey(host, sequence + 2, scramble);
+    },
+    sha256_password: (host, sequence, scramble) =>
+      host.sent.at(-1)!.at(-1) === 1 && hasSentKey(host, sequence, scramble),
+  };
+  function hasSentKey(host: Host, sequence: number, scramble: Uint8Array): boolean {
+    host.response(moreData(sequence, pem));
+    const { privateKey } = key;
+    const plain = privateDecrypt({ key: privateKey, oaepHash: "sha1" }, host.sent.at(-1)!.subarray(4));
+    return Buffer.from(plain.map((byte, index) => byte ^ scramble[index % 20]!)).toString() === "secret\0";
+  }
+
+  const greeted = ["mysql_native_password", "caching_sha2_password", "sha256_password"];
+  for (const first of greeted) {
+    for (const [second, isRight] of Object.entries(PLUGINS)) {
+      test(`a server that greets with ${first} and switches to ${second}, at the login and by COM_CHANGE_USER`, () => {
+        const scramble = Uint8Array.from({ length: second === "client_ed25519" ? 32 : 20 }, (_, i) => 60 + i);
+        const { host, count } = open();
+        host.request(login("shop"));
+        host.connect();
+        host.response(greeting(first));
+        host.response(switchTo(2, second, scramble, second !== "client_ed25519"));
+        expect(isRight(host, 4, scramble)).toBe(true);
+        host.response(ok(9));
+        expect(count("mysql.logins")).toBe(1);
+        const rest = Buffer.from(
+          "shop\0\x14" + "x".repeat(20) + "\0\x2d\0mysql_native_password\0\0",
+          "latin1",
+        );
+        host.request(command(0x11, rest));
+        host.response(switchTo(1, second, scramble, second !== "client_ed25519"));
+        expect(isRight(host, 3, scramble)).toBe(true);
+        host.response(ok(9));
+        host.request(query("SELECT 1"));
+        expect(host.sent.at(-1)).toEqual(query("SELECT 1"));
+      });
+    }
+  }
+
+  test("a greeting of MySQL 5.5 as it was without plugins, and of 4.1 without what came later", () => {
+    const full = greeting("", { capabilities: 0x807f_f7df & ~0x0008_0800, version: "5.5.8" });
+    const short = Uint8Array.from(full.subarray(0, 4 + 1 + "5.5.8".length + 1 + 4 + 8 + 1 + 2));
+    short[0] = short.length - 4;
+    for (const [packet, scramble] of [
+      [full, SCRAMBLE],
+      [short, SCRAMBLE.subarray(0, 8)],
+    ] as const) {
+      const { host } = open();
+      host.request(login("shop"));
+      host.connect();
+      host.response(packet);
+      expect(has(host.sent[0]!, nativeResponse(secret, scramble))).toBe(true);
+      expect(Buffer.from(host.sent[0]!).toString("latin1")).not.toContain("mysql_native_password");
+    }
+  });
+
   test("what is older than MySQL 4.1 is refused, and what is unknown", () => {
     for (const [packet, said] of [
       [Uint8Array.of(1, 0, 0, 2, 0xfe), "mysql_old_password"],
@@ -299,6 +364,53 @@ describe("commands, in pieces of every size", () => {
       host.request(change);
       expect(has(host.sent[2]!, nativeResponse(secret, expected))).toBe(true);
     }
+  });
+
+  test("what COM_RESET_CONNECTION leaves, and COM_SET_OPTION sets, is there on another connection", () => {
+    const { host } = ready();
+    const says = (...all: Uint8Array[]) => {
+      for (const one of all) {
+        host.request(one);
+        host.response(ok(1));
+      }
+    };
+    says(query("USE other"), query("SET NAMES utf8"), command(0x1f), command(0x1b, Uint8Array.of(1, 0)));
+    host.disconnect();
+    host.connect();
+    host.response(greeting("mysql_native_password"));
+    // CLIENT_MULTI_STATEMENTS
+    expect(host.sent[0]![4 + 2]! & 1).toBe(0);
+    host.response(ok(2));
+    expect(host.sent.slice(1)).toEqual([query("USE other")]);
+  });
+
+  test("a session that becomes a user without a known password is not copied on", () => {
+    const { host, count, notes } = ready();
+    const rest = Buffer.from("root\0\x14" + "x".repeat(20) + "\0\x2d\0mysql_native_password\0\0", "latin1");
+    host.request(command(0x11, rest));
+    expect([host.isRefused, host.sent.length, count("mysql.noPassword")]).toEqual([true, 0, 1]);
+    expect(notes).toEqual([expect.stringContaining('"root"')]);
+  });
+
+  test("a user that it becomes while the target is away is the one that logs in", () => {
+    const { host } = ready();
+    const bytes = command(0x11, Buffer.from("open\0\0db2\0\x2d\0mysql_native_password\0\0", "latin1"));
+    host.disconnect();
+    host.session.skipped(0x11, bytes, 0, bytes.length, false);
+    host.connect();
+    host.response(greeting("mysql_native_password"));
+    expect(Buffer.from(host.sent[0]!).toString("latin1")).toMatch(/open\0.*db2\0/);
+  });
+
+  test("an error that only the target has is told by its number, once", () => {
+    const { host, notes, count } = ready();
+    for (let time = 100; time < 102; time++) {
+      host.request(query("SELECT 1"));
+      host.session.production!(ok(1), 0, ok(1).length, 0, 1, 1, time);
+      host.response(error(1, 1146, "no such table"));
+    }
+    expect(count("mysql.errorsOnlyAtTarget")).toBe(2);
+    expect(notes).toEqual([expect.stringContaining("MySQL error 1146 that production answers without one")]);
   });
 
   test("a file follows when the target asks for it, and is left out where it does not", () => {

@@ -124,6 +124,10 @@ const CASES: [effects: string, texts: string[]][] = [
       "SELECT 1; GRANT ALL ON *.* TO a",
       "/*!50000 GRANT*/ ALL ON *.* TO a",
       "FLUSH PRIVILEGES",
+      "PREPARE s FROM 'GRANT ALL ON *.* TO a'",
+      'EXECUTE IMMEDIATE "DROP USER a"',
+      "PREPARE s FROM 'SELECT ''a'''; REVOKE ALL ON *.* FROM a",
+      "PREPARE s FROM 'SELECT 1'; REVOKE ALL ON *.* FROM a",
     ],
   ],
   [

@@ -41,9 +41,10 @@ export class Comparison {
     this.take(number, isError ? ONLINE_ERROR : ONLINE_OK, ONLINE_OK | ONLINE_ERROR);
   }
 
-  answeredAtTarget(number: number, isError: boolean): void {
+  /** Returns whether it is an error that production did not have, as far as that is known. */
+  answeredAtTarget(number: number, isError: boolean): boolean {
     if (isError) this.account.count("errorsAtTarget");
-    this.take(number, isError ? TARGET_ERROR : TARGET_OK, TARGET_OK | TARGET_ERROR);
+    return this.take(number, isError ? TARGET_ERROR : TARGET_OK, TARGET_OK | TARGET_ERROR);
   }
 
   private grow(): void {
@@ -54,10 +55,11 @@ export class Comparison {
     this.known = grown;
   }
 
-  private take(number: number, what: number, side: number): void {
-    if (number < 0 || number >= this.end || number < this.end - this.known.length) return;
+  /** Returns whether the target alone has an error. */
+  private take(number: number, what: number, side: number): boolean {
+    if (number < 0 || number >= this.end || number < this.end - this.known.length) return false;
     const at = number % this.known.length;
-    if (this.known[at]! & side) return;
+    if (this.known[at]! & side) return false;
     this.known[at]! |= what;
     switch (this.known[at]) {
       case ONLINE_OK | TARGET_ERROR:
@@ -70,8 +72,9 @@ export class Comparison {
       case ONLINE_ERROR | TARGET_ERROR:
         break;
       default:
-        return;
+        return false;
     }
     this.account.count("compared");
+    return this.known[at] === (ONLINE_OK | TARGET_ERROR);
   }
 }

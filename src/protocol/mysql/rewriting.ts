@@ -123,14 +123,9 @@ export class Rewriting {
     const { state, target, mysql } = this;
     const change = readChangeUser(bytes, from + HEADER, to, state.login!.capabilities);
     const credentials = mysql.credentials(change.user, change.hasNoPassword);
-    if (!credentials) {
-      mysql.account.count("noPassword");
-      return "not_judged";
-    }
+    if (!credentials) return "no_password";
     const exchange = target.changeUser(credentials.password, mysql.config.skipGrant);
     const first = exchange.first();
-    state.login = { ...state.login!, user: change.user, hasNoPassword: change.hasNoPassword };
-    state.database = change.database;
     return writeChangeUser(change, target.capabilities, credentials.target, exchange.plugin, first);
   }
 }

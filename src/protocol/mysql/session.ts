@@ -82,14 +82,9 @@ export class MysqlSession implements ProtocolSession, TargetHandlers {
   private logIn(): void {
     const { login, database } = this.state;
     if (this.target.state !== GREETED || login === null) return;
-    const { account, config } = this.mysql;
+    const { config } = this.mysql;
     const credentials = this.mysql.credentials(login.user, login.hasNoPassword);
     if (!credentials) {
-      account.count("noPassword");
-      account.note(
-        `user ${login.user}`,
-        `no password is known for the MySQL user "${login.user}": its sessions are not copied. Give it with -u or --mysql-users.`,
-      );
       this.outlet.refuse();
       return;
     }
@@ -155,7 +150,13 @@ export class MysqlSession implements ProtocolSession, TargetHandlers {
     const { answer } = this.target;
     if (!answer.isOpen) {
       this.mysql.account.answered(answer.command);
-      this.comparison.answeredAtTarget(this.openNumber, answer.isError);
+      if (this.comparison.answeredAtTarget(this.openNumber, answer.isError)) {
+        const { code } = answer;
+        this.mysql.account.note(
+          `error ${code}`,
+          `the target answers commands with the MySQL error ${code} that production answers without one`,
+        );
+      }
       const statement = this.openStatement;
       if (answer.command === COM_STMT_PREPARE && statement && !answer.isError) {
         statement.target = answer.statement;
@@ -204,6 +205,8 @@ export class MysqlSession implements ProtocolSession, TargetHandlers {
     const rewritten = this.rewriting.rewrite(command, slot, bytes, from, to, again);
     if (typeof rewritten === "string") {
       if (!again) this.mysql.account.leftOut(rewritten);
+      // What follows must not be done as the user before.
+      if (rewritten === "no_password") this.outlet.refuse();
       return DROP;
     }
     this.state.follow(command, slot, bytes, from, to);

@@ -146,11 +146,17 @@ export class SqlStatement {
     this.before = word;
   }
 
+  /** Whether the text that it runs is in a string: PREPARE, EXECUTE IMMEDIATE. */
+  get isDynamic(): boolean {
+    const first = this.first[0];
+    return first === W.PREPARE || (first === W.EXECUTE && this.first[1] === W.IMMEDIATE);
+  }
+
   judge(into: Judgement): void {
     if (this.count === 0) return;
     const first = this.first[0]!;
     into.effects |= this.effectsOf(first);
-    if (first === W.PREPARE || (first === W.EXECUTE && this.first[1] === W.IMMEDIATE)) into.prepares++;
+    if (this.isDynamic) into.prepares++;
     into.setsVariables =
       first === W.SET && !this.isBeyondSession && !this.hasPassword && this.first[1] !== W.TRANSACTION;
     if (this.first[1] === W.STATEMENT) into.setsVariables = false;

@@ -37,6 +37,8 @@ class Reading {
   private readonly statement = new SqlStatement();
   private statements = 0;
   private inside = NOTHING;
+  /** The quote that ends the text of a PREPARE; NOTHING: the bytes are in none. */
+  private dynamic = NOTHING;
   private isLast = true;
 
   constructor(private readonly escapes: boolean) {}
@@ -50,6 +52,7 @@ class Reading {
     this.hasEscapes = false;
     this.statements = 0;
     this.inside = NOTHING;
+    this.dynamic = NOTHING;
     this.statement.begin();
   }
 
@@ -85,7 +88,13 @@ class Reading {
     const byte = bytes[at]!;
     if (byte <= SPACE) return at + 1;
     if (isWordByte(byte)) return this.readWord(bytes, at, to);
-    if (byte === QUOTE || byte === DOUBLE_QUOTE || byte === BACKTICK) {
+    if (byte === this.dynamic || (byte !== BACKTICK && isQuote(byte) && this.statement.isDynamic)) {
+      // What is in it is a statement as well, and what follows it none.
+      this.endStatement();
+      this.dynamic = byte === this.dynamic ? NOTHING : byte;
+      return at + 1;
+    }
+    if (isQuote(byte)) {
       this.statement.add(0);
       this.inside = byte;
       return at + 1;
@@ -227,6 +236,10 @@ export class LongText {
     }
     return worse(this.readings[1]!.result, this.readings[0]!.result);
   }
+}
+
+function isQuote(byte: number): boolean {
+  return byte === QUOTE || byte === DOUBLE_QUOTE || byte === BACKTICK;
 }
 
 /** Letters, digits, _, $, @ and all beyond ASCII. */

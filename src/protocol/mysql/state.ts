@@ -1,14 +1,16 @@
 /** What a session is beyond its connection: what has to be said again on another one. */
 import {
+  CLIENT_MULTI_STATEMENTS,
   CLIENT_QUERY_ATTRIBUTES,
   COM_CHANGE_USER,
   COM_INIT_DB,
   COM_QUERY,
   COM_RESET_CONNECTION,
+  COM_SET_OPTION,
   COM_STMT_CLOSE,
   COM_STMT_PREPARE,
 } from "./constants.ts";
-import { type Login, ownLogin } from "./login.ts";
+import { type Login, ownLogin, readChangeUser } from "./login.ts";
 import { HEADER } from "./packets.ts";
 import { Statements, type Texts } from "./statements.ts";
 import type { Restored } from "./target.ts";
@@ -66,9 +68,14 @@ export class SessionState {
         variables.forgetDatabase();
         return;
       case COM_CHANGE_USER:
+        this.changeUser(bytes, from, to);
+        this.reset(slot);
+        return;
       case COM_RESET_CONNECTION:
-        variables.clear();
-        statements.forgetBefore(statements.era - ((statements.era - slot) & 0xffff));
+        this.reset(slot);
+        return;
+      case COM_SET_OPTION:
+        this.setOption(bytes[from + HEADER + 1]);
         return;
       case COM_STMT_PREPARE: {
         const statement = statements.at(slot);
@@ -80,5 +87,27 @@ export class SessionState {
         if (statement) statements.forget(statement);
       }
     }
+  }
+
+  private changeUser(bytes: Uint8Array, from: number, to: number): void {
+    const { capabilities } = this.login!;
+    const { user, hasNoPassword, database } = readChangeUser(bytes, from + HEADER, to, capabilities);
+    this.login = { ...this.login!, user, hasNoPassword };
+    this.database = database;
+    this.variables.forgetDatabase();
+  }
+
+  /** The session is as it was behind its login; `slot`: the era that begins. */
+  private reset(slot: number): void {
+    const { statements } = this;
+    this.variables.clear();
+    statements.forgetBefore(statements.era - ((statements.era - slot) & 0xffff));
+  }
+
+  /** The low byte of what COM_SET_OPTION sets: 0 allows several statements in a text, 1 does not. */
+  private setOption(option: number | undefined): void {
+    const others = this.login!.capabilities & ~CLIENT_MULTI_STATEMENTS;
+    const capabilities = (option === 0 ? others | CLIENT_MULTI_STATEMENTS : others) >>> 0;
+    this.login = { ...this.login!, capabilities };
   }
 }
