@@ -7,6 +7,7 @@ import { protocolFor } from "../config/protocol.ts";
 import { compileFilter, linkLayerOf, renderFilter } from "../filter/compile.ts";
 import type { EgressConfig, PathConfig } from "../worker/config.ts";
 import type { Plan } from "./plan.ts";
+import { servicesByGreeting } from "./recognize.ts";
 
 function sources(paths: PathConfig[]): string {
   const [first, last] = [paths[0]!.local, paths.at(-1)!.local];
@@ -55,6 +56,10 @@ function departures(plan: Plan, options: CopyOptions): [name: string, text: stri
       const protocol = protocolFor(options.protocols, service);
       return ["protocol", protocol !== null && `connections to port ${service.port} are read as ${protocol}`];
     }),
+    ...servicesByGreeting(plan, options).map((service): [string, string] => [
+      "protocol",
+      `connections to port ${service.port} are read as mysql if the target greets as MySQL does`,
+    ]),
     ["header", proxyProtocol > 0 && `PROXY protocol v${proxyProtocol} opens each connection`],
   ];
   return lines.flatMap(([name, text]) => (text ? [[name, text]] : []));

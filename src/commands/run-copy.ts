@@ -26,6 +26,7 @@ import { judgeFindings } from "./judge.ts";
 import { dataPlaneConfig, loadForAnswers, pathsRead } from "./load.ts";
 import { tryOthersPlainly } from "./plain-try.ts";
 import { copiesOf, type Plan } from "./plan.ts";
+import { recognizeProtocols } from "./recognize.ts";
 import { applyScheduling } from "./scheduling.ts";
 import { listenForStop, type StopRequests } from "./stop.ts";
 import { causeOf, watchWorkers } from "./watch-workers.ts";
@@ -265,8 +266,23 @@ async function copy(
   return exitCode;
 }
 
+/** The options with the protocols of all services; as they are if a signal came first. */
+function withProtocols(plan: Plan, options: CopyOptions, { log, stop }: Console): Promise<CopyOptions> {
+  const found = recognizeProtocols(
+    plan,
+    options,
+    (line) => log.info(line),
+    (line) => log.warn(line),
+  );
+  return Promise.race([
+    found.then((protocols) => ({ ...options, protocols })),
+    stop.first.then(() => options),
+  ]);
+}
+
 /** Carries out a plan until it is told to end. Returns the exit code; a Failure on the way is logged and gives its own. */
-export async function runCopy(options: CopyOptions, plan: Plan): Promise<number> {
+export async function runCopy(given: CopyOptions, plan: Plan): Promise<number> {
+  let options = given;
   const stop = listenForStop();
   const status = createStatus(process.stderr);
   const log = createLog(status.print, options.log);
@@ -279,6 +295,7 @@ export async function runCopy(options: CopyOptions, plan: Plan): Promise<number>
     if (plan.workers.note) log.info(plan.workers.note);
     applyScheduling(options);
     const recorded = plan.files.length > 0 ? await readRecorded(plan, options, { status, log, stop }) : null;
+    options = await withProtocols(plan, options, { status, log, stop });
     if (stop.count() > 0) {
       log.info(NOTHING_YET);
       return 0;

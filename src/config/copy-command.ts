@@ -75,7 +75,7 @@ export const COPY: CommandSpec = {
         name: "protocol",
         value: "[PORT=]NAME",
         multiple: true,
-        help: "read the connections of all transfers, or of the service at this port only, as mysql or http: an answer ends where it does and not where the target is silent, and mysql sessions log in, prepare and reconnect as the target wants it (default: none; mysql for port 3306 where one of the next options is given)",
+        help: "read the connections of all transfers, or of the service at this port only, as mysql, http or none: an answer ends where it does and not where the target is silent, and mysql sessions log in, prepare and reconnect as the target wants it (default: mysql where the target greets so, which it is asked where a port is 3306 or one of the next options is given; else none)",
       },
       {
         name: "user",

@@ -95,6 +95,8 @@ export interface CopyOptions {
   mark: number;
   /** Which protocol module reads the sessions of a service. */
   protocols: ProtocolChoice[];
+  /** Whether an option about MySQL is given. */
+  speaksMysql: boolean;
   mysql: MysqlConfig;
 }
 
@@ -184,6 +186,7 @@ export function parseCopy(args: Arguments): CopyOptions {
   const [interval, limit, proxyProtocol] = [one("stats-interval"), one("limit"), one("proxy-protocol")];
   const timeout = whole("-t", "timeout", { first: 1, last: 86400, unit: "seconds" }, 600);
   const delay = { first: 0, last: 60000, unit: "ms" };
+  const speaksMysql = MYSQL_OPTIONS.some((name) => args.has(name));
   refuseContradictions(args);
   return {
     transfers: parseTransfers(all("transfer")),
@@ -240,10 +243,8 @@ export function parseCopy(args: Arguments): CopyOptions {
     capture: parseCapture(args),
     captureOptions: CAPTURE_OPTIONS.filter((name) => args.has(name)),
     mark: parseMark("--mark", one("mark") ?? MARK),
-    protocols: parseProtocols(
-      all("protocol"),
-      MYSQL_OPTIONS.some((name) => args.has(name)),
-    ),
+    protocols: parseProtocols(all("protocol"), speaksMysql),
+    speaksMysql,
     mysql: parseMysql(args),
   };
 }

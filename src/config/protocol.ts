@@ -3,13 +3,14 @@ import { Failure } from "../native/failure.ts";
 import type { ProtocolName } from "../worker/config.ts";
 import { isWhole } from "./number.ts";
 
-const NAMES: readonly ProtocolName[] = ["http", "mysql"];
-const MYSQL_PORT = 3306;
+/** As written; `none` leaves sessions as they are. */
+const NAMES: Record<string, ProtocolName | null> = { http: "http", mysql: "mysql", none: null };
+export const MYSQL_PORT = 3306;
 
-/** A module, and the port of the services that it is for; null: all that no other choice names. */
+/** A module or none, and the port of the services that it is for; null: all that no other choice names. */
 export interface ProtocolChoice {
   port: number | null;
-  name: ProtocolName;
+  name: ProtocolName | null;
 }
 
 /** All values of `--protocol`. `speaksMysql`: an option about MySQL is given. Throws a Failure (exit code 2). */
@@ -23,20 +24,26 @@ export function parseProtocols(values: readonly string[], speaksMysql: boolean):
       2,
     );
   }
-  return [...choices, { port: MYSQL_PORT, name: "mysql" }];
+  return choices;
 }
 
 function parseChoice(text: string): ProtocolChoice {
   const [first, second, ...rest] = text.trim().split("=");
-  const [port, written] = second === undefined ? [null, first] : [first!, second];
-  const name = NAMES.find((known) => known === written);
+  const [port, written] = second === undefined ? [null, first!] : [first!, second];
+  const isName = Object.hasOwn(NAMES, written);
   const isPort = port === null || isWhole(port, { first: 1, last: 65535 });
-  if (name && isPort && rest.length === 0) return { port: port === null ? null : Number(port), name };
+  if (isName && isPort && rest.length === 0) {
+    return { port: port === null ? null : Number(port), name: NAMES[written]! };
+  }
   throw new Failure(
     `Cannot use --protocol "${text.trim()}": ${isPort ? "no such protocol" : `"${port}" is not a port from 1 to 65535`}`,
-    `Give ${NAMES.join(" or ")}, for one service as "3306=mysql".`,
+    'Give mysql, http or none, for one service as "3306=mysql".',
     2,
   );
+}
+
+function choiceFor(choices: readonly ProtocolChoice[], port: number): ProtocolChoice | undefined {
+  return choices.find((choice) => choice.port === port) ?? choices.find((choice) => choice.port === null);
 }
 
 /** The module that reads the sessions of a service, or null. */
@@ -44,6 +51,33 @@ export function protocolFor(
   choices: readonly ProtocolChoice[],
   { port }: { port: number },
 ): ProtocolName | null {
-  const own = choices.find((choice) => choice.port === port);
-  return (own ?? choices.find((choice) => choice.port === null))?.name ?? null;
+  return choiceFor(choices, port)?.name ?? null;
+}
+
+/** What decides how the protocol of a service is found. */
+export interface ProtocolOptions {
+  protocols: readonly ProtocolChoice[];
+  /** An option about MySQL is given. */
+  speaksMysql: boolean;
+  /** Of an intercept 1.x, and of requests that do not wait for answers: no module can be had. */
+  compat: boolean;
+  noWait: boolean;
+}
+
+/**
+ * Whether the target's greeting is to say if a service (of TCP) speaks MySQL: nobody has named its protocol, and either
+ * its port or an option speaks for MySQL. `targetPorts`: of its targets.
+ */
+export function isByGreeting(
+  { protocols, speaksMysql, compat, noWait }: ProtocolOptions,
+  port: number,
+  targetPorts: readonly number[],
+): boolean {
+  if (compat || noWait || choiceFor(protocols, port)) return false;
+  return speaksMysql || isMysqlPort(port, targetPorts);
+}
+
+/** Whether MySQL is to be expected by the port of a service, or of one of its targets. */
+export function isMysqlPort(port: number, targetPorts: readonly number[]): boolean {
+  return port === MYSQL_PORT || targetPorts.includes(MYSQL_PORT);
 }

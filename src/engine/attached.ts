@@ -4,6 +4,7 @@ import type { Context } from "./context.ts";
 import { COUNTER } from "./counters.ts";
 import {
   ACK_NUMBER,
+  ASKED,
   LENGTH,
   MARKS,
   NEXT,
@@ -148,13 +149,31 @@ export class Attached implements Outlet {
     const g = segments.words;
     const old = w[row + CURSOR]!;
     const at = old * SEGMENT;
-    const put = segments.store(bytes, 0, bytes.length, g[at + SEQ]!, g[at + MARKS]!);
-    if (put === NONE) throw new Error("no memory for a request");
-    const to = put * SEGMENT;
-    for (const field of [ACK_NUMBER, THINK, NEXT]) g[to + field] = g[at + field]!;
-    segments.times[put] = segments.times[old]!;
+    const behind = g[at + NEXT]!;
+    let put = NONE;
+    let last = NONE;
+    for (let from = 0; from < bytes.length; from += MOST_BYTES) {
+      // Of what takes more than one segment the first alone begins a request; the module has had its say about all.
+      const marks = from === 0 ? g[at + MARKS]! : PUSH | ASKED;
+      const seq = (g[at + SEQ]! + from) | 0;
+      const stored = segments.store(bytes, from, Math.min(MOST_BYTES, bytes.length - from), seq, marks);
+      if (stored === NONE) {
+        for (let one = put; one !== NONE && one !== behind; ) {
+          const next = g[one * SEGMENT + NEXT]!;
+          segments.release(one);
+          one = next;
+        }
+        throw new Error("no memory for a request");
+      }
+      for (const field of [ACK_NUMBER, THINK]) g[stored * SEGMENT + field] = g[at + field]!;
+      segments.times[stored] = segments.times[old]!;
+      g[stored * SEGMENT + NEXT] = behind;
+      if (put === NONE) put = stored;
+      else g[last * SEGMENT + NEXT] = stored;
+      last = stored;
+    }
     const more = bytes.length - g[at + LENGTH]!;
-    for (let next = g[at + NEXT]!; next !== NONE; next = g[next * SEGMENT + NEXT]!) {
+    for (let next = behind; next !== NONE; next = g[next * SEGMENT + NEXT]!) {
       g[next * SEGMENT + SEQ] = (g[next * SEGMENT + SEQ]! + more) | 0;
     }
     this.end = (this.end + more) | 0;
@@ -167,7 +186,7 @@ export class Attached implements Outlet {
       g[before * SEGMENT + NEXT] = put;
     }
     w[row + CURSOR] = put;
-    if (w[row + TAIL] === old) w[row + TAIL] = put;
+    if (w[row + TAIL] === old) w[row + TAIL] = last;
     segments.release(old);
   }
 

@@ -202,6 +202,22 @@ export class Protocols {
     return verdict;
   }
 
+  /** More of the request that was begun is about to be sent, the segment at the cursor; it may be another afterwards. */
+  more(s: number, segment: number): void {
+    const one = this.attached[s];
+    const { segments } = this.c;
+    const marks = segments.words[segment * SEGMENT + MARKS]!;
+    if (!one?.isOn || !one.session.more || marks & (ASKED | PREFIX)) return;
+    segments.words[segment * SEGMENT + MARKS] = marks | ASKED;
+    const from = segments.offset(segment);
+    const to = from + segments.words[segment * SEGMENT + LENGTH]!;
+    try {
+      one.session.more(segments.memory(segment), from, to);
+    } catch (error) {
+      this.fail(one, error);
+    }
+  }
+
   /** A segment of the queue is about to be forgotten: a request that was not sent, if it begins one. */
   forget(s: number, segment: number): void {
     const one = this.attached[s];

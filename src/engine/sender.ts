@@ -164,6 +164,9 @@ function sendData(c: Context, s: number): Sent {
         }
       }
       beginTurn(c, s, segment);
+    } else if (c.protocols !== null) {
+      c.protocols.more(s, segment);
+      if (w[row + CURSOR] !== segment) continue;
     }
     const next = w[row + SND_NXT]!;
     const from = distance(next, (g[at + SEQ]! + w[row + SEQ_DELTA]!) | 0);

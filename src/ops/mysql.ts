@@ -50,6 +50,7 @@ const REASON_TEXTS: Record<Reason, string> = {
   failed_statement: "of statements that the target did not prepare",
   no_parameter_types: "without types of parameters",
   no_data_wanted: "of files that the target did not want",
+  no_password: "to become a user without a known password",
 };
 
 /** Lines for a person: names and texts. */

@@ -30,7 +30,7 @@ export interface Outlet {
   leaveOut(): void;
   /** Sends bytes of the module's own before any request that has not begun; copies them. They are no request. */
   insert(bytes: Uint8Array): void;
-  /** Puts other bytes in the place of those that `begin` was called with. Only within `begin`; copies them. */
+  /** Puts other bytes in the place of those that `begin` or `more` was called with. Only within these; copies them. */
   replace(bytes: Uint8Array): void;
   /** Something has changed: `mayBegin` is asked again. */
   wake(): void;
@@ -62,6 +62,11 @@ export interface ProtocolSession {
    * may be changed in place. `again`: it was begun before, on a connection that is gone.
    */
   begin(tag: number, bytes: Uint8Array, from: number, to: number, again: boolean, now: number): Verdict;
+  /**
+   * More of the request that was begun last is sent now, for the first time: bytes beyond those that `begin` was given. They
+   * may be changed in place, or others put in their place.
+   */
+  more?(bytes: Uint8Array, from: number, to: number): void;
   /** The engine has dropped a request (target away, over a bound); `again`: it was begun before, on a connection that is gone. */
   skipped(tag: number, bytes: Uint8Array, from: number, to: number, again: boolean): void;
   /** Whether all that was sent is answered: the client's close may follow. */

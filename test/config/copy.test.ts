@@ -69,6 +69,7 @@ test("what is not given has its default", () => {
     output: null,
     mark: 0x78637079,
     protocols: [],
+    speaksMysql: false,
     mysql: NO_MYSQL,
   });
 });
@@ -153,6 +154,7 @@ test("what is given is taken", () => {
     output: "eth1",
     mark: 7,
     protocols: [],
+    speaksMysql: false,
     mysql: NO_MYSQL,
   });
 });

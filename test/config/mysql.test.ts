@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { parseArguments } from "../../src/config/arguments.ts";
 import { parseCopy } from "../../src/config/copy.ts";
 import { COPY } from "../../src/config/copy-command.ts";
-import { protocolFor } from "../../src/config/protocol.ts";
+import { isByGreeting, protocolFor } from "../../src/config/protocol.ts";
 import { failing } from "./failing.ts";
 
 const parse = (words: string) =>
@@ -40,6 +40,7 @@ describe("refused", () => {
     ["--protocol smtp", /^Cannot use --protocol "smtp": no such protocol/],
     ["--protocol 0=mysql", /^Cannot use --protocol "0=mysql": "0" is not a port/],
     ["--protocol http -u a@b", /names no service that speaks it/],
+    ["--protocol none -u a@b", /names no service that speaks it/],
     [
       "--protocol mysql -s 10.0.0.3 --compat",
       /^Cannot use --protocol: the module reads what the target answers/,
@@ -66,12 +67,26 @@ describe("refused", () => {
   });
 });
 
-test("a module is for a port or for all, mysql for 3306 where its options are given", () => {
+test("a module is for a port or for all", () => {
   const at = (words: string, port: number) => protocolFor(parse(words).protocols, { port });
   expect(at("--protocol mysql", 80)).toBe("mysql");
   expect(at("--protocol 3306=mysql,http", 80)).toBe("http");
   expect(at("--protocol 3306=mysql,http", 3306)).toBe("mysql");
-  expect(at("-u a@b", 3306)).toBe("mysql");
-  expect(at("-u a@b", 80)).toBe(null);
-  expect(at("--json", 3306)).toBe(null);
+  expect(at("--protocol 3306=none,http", 3306)).toBe(null);
+  expect(at("-u a@b", 3306)).toBe(null);
+});
+
+test("the target's greeting is asked for where port or options speak for MySQL, and nobody has named a protocol", () => {
+  const asks = (words: string, port: number, ...targets: number[]) =>
+    isByGreeting(parse(words), port, targets);
+  expect(asks("-u a@b", 80, 80)).toBe(true);
+  expect(asks("--json", 3306, 3307)).toBe(true);
+  expect(asks("--json", 3307, 80, 3306)).toBe(true);
+  expect(asks("--json", 80, 80)).toBe(false);
+  for (const named of ["--protocol mysql", "--protocol none", "--protocol 3306=http"]) {
+    expect(asks(named, 3306, 3306)).toBe(false);
+  }
+  expect(asks("--protocol 80=http -u a@b", 3306, 3306)).toBe(true);
+  expect(asks("-s 10.0.0.3 --compat", 3306, 3306)).toBe(false);
+  expect(asks("-W", 3306, 3306)).toBe(false);
 });

@@ -3,11 +3,12 @@ import { afterAll, afterEach, beforeAll, expect, setDefaultTimeout, test } from 
 import { existsSync } from "node:fs";
 import { ONLINE, TARGET } from "../../src/demo/network.ts";
 import { compareContents } from "../support/compare.ts";
+import { kernelObjects, stillThere } from "../support/kernel-objects.ts";
 import { createLab, type Lab } from "../support/lab.ts";
 import { readRequests, startNginx } from "../support/nginx.ts";
 import { until } from "../support/until.ts";
 import { load, startLoad } from "../support/wrk.ts";
-import { faultsOf, hostState, kernelObjects, startCopy, stillThere, XCOPY } from "../support/xcopy.ts";
+import { faultsOf, hostState, startCopy, XCOPY } from "../support/xcopy.ts";
 
 setDefaultTimeout(60_000);
 

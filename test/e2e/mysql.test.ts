@@ -1,7 +1,7 @@
 /** MariaDB to MariaDB, with passwords of their own: the same commands and the same rows arrive. */
 // Runs alone: it takes all of the machine.
 import { afterAll, afterEach, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
-import { readFileSync, writeFileSync } from "node:fs";
+import { openSync, readFileSync, writeFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { ONLINE, TARGET } from "../../src/demo/network.ts";
 import { startIntercept } from "../support/intercept.ts";
@@ -286,4 +286,44 @@ test("another user, a file of users, and a target without passwords", async () =
   await second.report("the row", ({ mysql, turns }) => mysql?.logins === 1 && turns.answered >= 1);
   await second.stop();
   expect(target.sql("SELECT COUNT(*) FROM shop.a WHERE x = 801")).toBe("1");
+});
+
+test("sessions that are older than xcopy, of users that nobody has seen, at a target without passwords", async () => {
+  await target.stop();
+  await target.restart(["--skip-grant-tables"]);
+  const clients = ["", "--compress"].map((option, index) => {
+    const pipe = join(lab.directory, `script-${index}`);
+    run(lab.client, "mkfifo", pipe);
+    // Both ends: neither waits for the other.
+    const script = openSync(pipe, "r+");
+    const words = `mariadb --no-defaults -ustrong -ponline-2 -h${ONLINE} --skip-ssl -n -N -B ${option} shop`;
+    const running = lab.start(lab.client, ["sh", "-c", `exec ${words} <${pipe}`]);
+    const say = async (sql: string, mark: string) => {
+      writeSync(script, `${sql}; SELECT '${mark}';\n`);
+      await running.line(new RegExp(`^${mark}$`));
+    };
+    return { index, running, say };
+  });
+  for (const { index, say } of clients) await say(`INSERT INTO a VALUES (${900 + index})`, "before");
+  const copy = await startCopy(lab, [...TRANSFER, "--mysql-skip-grant", "--mysql-database", "shop"]);
+  for (const { index, say } of clients) {
+    await say("SELECT 1", "first");
+    await say(`INSERT INTO a VALUES (${910 + index})`, "second");
+    await say(`INSERT INTO a SELECT ${920 + index} WHERE '${"x".repeat(300)}' <> ''`, "third");
+  }
+  await settled(copy);
+  const { report } = await copy.stop();
+  for (const { running } of clients) await running.stop();
+  expect(faultsOf(copy.reports())).toEqual([]);
+  expect(report.sessions.midstream).toBe(2);
+  expect(report.mysql).toMatchObject({
+    logins: 2,
+    refused: 0,
+    no_password: 0,
+    not_understood: 0,
+    errors: { target: 0 },
+  });
+  expect(target.sql("SELECT GROUP_CONCAT(x ORDER BY x) FROM shop.a WHERE x >= 900 AND x < 1000")).toBe(
+    "910,911,920,921",
+  );
 });

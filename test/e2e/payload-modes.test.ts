@@ -4,6 +4,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, setDefaultTimeout, te
 import { ONLINE, TARGET } from "../../src/demo/network.ts";
 import { startFakeCopy } from "../support/fake-copies.ts";
 import { startIntercept } from "../support/intercept.ts";
+import { kernelObjects, stillThere } from "../support/kernel-objects.ts";
 import { createLab, type Lab } from "../support/lab.ts";
 import { losePackets } from "../support/loss.ts";
 import type { MariaDb } from "../support/mariadb.ts";
@@ -24,7 +25,7 @@ import {
 } from "../support/shop.ts";
 import { createThird, setForwarding, THIRD } from "../support/third.ts";
 import { until } from "../support/until.ts";
-import { faultsOf, kernelObjects, startCopy, stillThere } from "../support/xcopy.ts";
+import { faultsOf, startCopy } from "../support/xcopy.ts";
 
 setDefaultTimeout(120_000);
 

@@ -13,6 +13,7 @@ import {
 import { existsSync, mkdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { ONLINE } from "../../src/demo/network.ts";
+import { kernelObjects, stillThere } from "../support/kernel-objects.ts";
 import { createLab, type Lab } from "../support/lab.ts";
 import { startNginx } from "../support/nginx.ts";
 import { readPcapng } from "../support/pcapng.ts";
@@ -20,7 +21,7 @@ import { run } from "../support/process.ts";
 import { capinfos, recordedFiles, startRecord } from "../support/record.ts";
 import { until } from "../support/until.ts";
 import { type Load, load, startLoad } from "../support/wrk.ts";
-import { hostState, kernelObjects, stillThere, XCOPY } from "../support/xcopy.ts";
+import { hostState, XCOPY } from "../support/xcopy.ts";
 
 setDefaultTimeout(60_000);
 

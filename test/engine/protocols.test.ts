@@ -13,11 +13,15 @@ const ANSWER = 100;
 const KEPT = 0;
 const REPLACED = 1;
 const DROPPED = 2;
+const WRAPPED = 3;
+const ENLARGED = 4;
+/** More than a segment of the queue holds. */
+const HUGE = "h".repeat(150_000);
 
 /**
  * Requests are lines, answers have 100 bytes. Each connection begins with a line "hello"; a line with "long" becomes longer
- * on its way in, one with "swap" another when it begins, one with "drop" or "skip" is not sent, one with "throw" fails. One
- * with "login" is the module's own affair.
+ * on its way in, one with "swap" another when it begins, one with "huge" much longer, one with "wrap" gets brackets around each of its
+ * segments as it goes, one with "drop" or "skip" is not sent, one with "throw" fails. One with "login" is the module's own affair.
  */
 class Lines implements ProtocolSession {
   private line = "";
@@ -25,6 +29,7 @@ class Lines implements ProtocolSession {
   private sent = 0;
   private isGreeted = false;
   private hasBegun = false;
+  private wraps = false;
 
   constructor(private readonly outlet: Outlet) {}
 
@@ -45,7 +50,9 @@ class Lines implements ProtocolSession {
       this.outlet.leaveOut();
       return;
     }
-    this.outlet.begin(line.includes("swap") ? REPLACED : line.includes("drop") ? DROPPED : KEPT);
+    const kinds = { swap: REPLACED, drop: DROPPED, wrap: WRAPPED, huge: ENLARGED };
+    const kind = Object.entries(kinds).find(([word]) => line.includes(word));
+    this.outlet.begin(kind?.[1] ?? KEPT);
     const written = new TextEncoder().encode(line);
     // In two pieces: the second may become a segment of its own.
     this.outlet.write(written, 0, 3);
@@ -62,11 +69,19 @@ class Lines implements ProtocolSession {
     return this.isGreeted && this.isAnswered();
   }
 
-  begin(tag: number): typeof GO | typeof DROP {
+  begin(tag: number, bytes: Uint8Array, from: number, to: number, again: boolean): typeof GO | typeof DROP {
     if (tag === DROPPED) return DROP;
+    this.wraps = tag === WRAPPED;
+    if (!again) this.more(bytes, from, to);
+    if (tag === ENLARGED) this.outlet.replace(new TextEncoder().encode(HUGE));
     if (tag === REPLACED) this.outlet.replace(new TextEncoder().encode("longer than "));
     this.sent++;
     return GO;
+  }
+
+  more(bytes: Uint8Array, from: number, to: number): void {
+    if (!this.wraps) return;
+    this.outlet.replace(Uint8Array.of(0x28, ...bytes.subarray(from, to), 0x29));
   }
 
   skipped(): void {}
@@ -125,6 +140,15 @@ describe("on a network that loses nothing", () => {
     net.run(5_000_000);
     expect(texts(net)).toEqual([`hello\naaa\nbb ${"l".repeat(5000)}\nlonger than swap\nff\n`]);
     expect(net.count("dropped.protocol")).toBe(2);
+    expect(net.count("memory")).toBe(0);
+    expectBooksToBalance(net);
+  });
+
+  test("more of a request may be changed as it goes, and become longer than a segment holds", () => {
+    const net = simulation({ seed: 6 });
+    client(net, { port: 40000, requests: ["aa wrap\n", "bb huge\n", "cc wrap\n", "dd\n"] });
+    net.run(20_000_000);
+    expect(texts(net)).toEqual([`hello\n(aa )(wrap\n)${HUGE}huge\n(cc )(wrap\n)dd\n`]);
     expect(net.count("memory")).toBe(0);
     expectBooksToBalance(net);
   });
@@ -192,8 +216,11 @@ describe("on networks that lose, repeat and reorder", () => {
         delay: 2000,
         window: seed % 2 ? 65535 : 3000,
       });
-      const kinds = ["", " long", " drop", " skip", " swap"];
-      const requests = Array.from({ length: 12 }, (_, i) => `r${i}${kinds[Math.floor(net.random() * 4)]}\n`);
+      const kinds = ["", " long", " drop", " skip", " swap", " wrap"];
+      const requests = Array.from(
+        { length: 12 },
+        (_, i) => `r${i}${kinds[Math.floor(net.random() * kinds.length)]}\n`,
+      );
       client(net, { port: 40000, requests });
       client(net, { port: 40001, requests, end: "rst" });
       net.run(200_000_000);
@@ -201,7 +228,8 @@ describe("on networks that lose, repeat and reorder", () => {
       for (const text of texts(net)) {
         const written = expected
           .replaceAll("long", "l".repeat(5000))
-          .replaceAll(/^...(?=.*swap$)/gm, "longer than ");
+          .replaceAll(/^...(?=.*swap$)/gm, "longer than ")
+          .replaceAll(/^(...)(.*wrap\n)/gm, "($1)($2)");
         expect(text).toBe(`hello\n${written}`);
       }
       expect(net.received.length).toBe(2);

@@ -6,10 +6,10 @@ import { endLingeringGuards, type GuardRecord, readGuards } from "../../src/inte
 import { removeLeftovers } from "../../src/ops/leftovers.ts";
 import type { Frame } from "../bpf/build.ts";
 import { enterNamespace } from "../bpf/namespace.ts";
+import { kernelObjects, stillThere } from "../support/kernel-objects.ts";
 import { createLab, type Lab } from "../support/lab.ts";
 import { type Running, run } from "../support/process.ts";
 import { until } from "../support/until.ts";
-import { kernelObjects, stillThere } from "../support/xcopy.ts";
 import { ForgedClient, Forger } from "./forged.ts";
 import { loadForTest } from "./load.ts";
 

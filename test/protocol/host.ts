@@ -8,10 +8,15 @@ import {
   type ProtocolSession,
 } from "../../src/protocol/module.ts";
 
+/** Of one segment of the engine's queue. */
+const MOST_BYTES = 65536;
+
 interface Queued {
   tag: number;
-  bytes: Uint8Array;
-  begun: boolean;
+  /** As it was written. */
+  parts: Uint8Array[];
+  /** It was begun before, on a connection that is gone. */
+  again: boolean;
 }
 
 export class Host implements Outlet {
@@ -26,6 +31,10 @@ export class Host implements Outlet {
   handedOver: "waiting" | "streaming" | null = null;
   private readonly queue: Queued[] = [];
   private inserts: Uint8Array[] = [];
+  /** What `begin` or `more` makes of what it is given. */
+  private replaced: Uint8Array = new Uint8Array(0);
+  /** What was sent last, as it was sent. */
+  private unanswered: Queued | null = null;
   private isSkipping = false;
   private time = 0;
 
@@ -71,10 +80,12 @@ export class Host implements Outlet {
     this.pump();
   }
 
-  disconnect(): void {
+  /** `retries`: the command that was sent last is to be sent again. */
+  disconnect(retries = false): void {
     this.session.disconnected();
     this.inserts = [];
     this.sent = [];
+    if (retries && this.unanswered) this.queue.unshift(this.unanswered);
   }
 
   /** All that was sent, in one piece. */
@@ -87,7 +98,7 @@ export class Host implements Outlet {
   }
 
   begin(tag: number): void {
-    this.queue.push({ tag, bytes: new Uint8Array(0), begun: false });
+    this.queue.push({ tag, parts: [], again: false });
     this.isSkipping = false;
   }
 
@@ -95,8 +106,8 @@ export class Host implements Outlet {
     if (this.isSkipping) return;
     const last = this.queue.at(-1);
     // The request that this belongs to is on its way already.
-    if (!last || last.begun) this.send(copy(bytes, from, to));
-    else last.bytes = copy(Buffer.concat([last.bytes, bytes.subarray(from, to)]), 0);
+    if (!last) this.sendMore(copy(bytes, from, to));
+    else last.parts.push(copy(bytes, from, to));
   }
 
   leaveOut(): void {
@@ -109,7 +120,7 @@ export class Host implements Outlet {
   }
 
   replace(bytes: Uint8Array): void {
-    this.queue[0]!.bytes = copy(bytes, 0);
+    this.replaced = copy(bytes, 0);
   }
 
   wake(): void {}
@@ -124,6 +135,16 @@ export class Host implements Outlet {
 
   giveUp(): void {
     this.hasGivenUp = true;
+  }
+
+  /** As the engine has it: in segments. */
+  private sendMore(bytes: Uint8Array): void {
+    for (let from = 0; from < bytes.length; from += MOST_BYTES) {
+      const segment = copy(bytes, from, from + MOST_BYTES);
+      this.replaced = segment;
+      this.session.more?.(segment, 0, segment.length);
+      this.send(this.replaced);
+    }
   }
 
   private send(bytes: Uint8Array): void {
@@ -144,14 +165,21 @@ export class Host implements Outlet {
         if (this.inserts.length > 0) continue;
         return;
       }
-      const { bytes } = next;
+      const bytes = Buffer.concat(next.parts);
+      const first = copy(bytes, 0, MOST_BYTES);
+      this.replaced = first;
       const verdict = this.handedOver
         ? GO
-        : this.session.begin(next.tag, bytes, 0, bytes.length, false, this.time++);
+        : this.session.begin(next.tag, first, 0, first.length, next.again, this.time++);
       if (verdict === HOLD) return;
       this.queue.shift();
-      if (verdict === DROP) this.dropped++;
-      else this.send(next.bytes);
+      if (verdict === DROP) {
+        this.dropped++;
+        continue;
+      }
+      this.unanswered = { tag: next.tag, parts: [this.replaced], again: true };
+      this.send(this.replaced);
+      if (!this.handedOver) this.sendMore(copy(bytes, MOST_BYTES));
     }
   }
 }

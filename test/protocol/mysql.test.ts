@@ -1,15 +1,13 @@
 /** Sessions of MySQL against a server that the test plays, in whatever pieces both sides speak. */
 import { describe, expect, test } from "bun:test";
 import { generateKeyPairSync, privateDecrypt } from "node:crypto";
-import { deflateSync, zstdCompressSync } from "node:zlib";
 import fc from "fast-check";
-import { Account, type MysqlCounter } from "../../src/protocol/mysql/account.ts";
+import type { Reason } from "../../src/protocol/mysql/account.ts";
 import { cachingSha2Response, nativeResponse } from "../../src/protocol/mysql/auth.ts";
-import { createMysql } from "../../src/protocol/mysql/mysql.ts";
-import type { MysqlConfig } from "../../src/worker/config.ts";
-import { Host } from "./host.ts";
+import { sign } from "../../src/protocol/mysql/ed25519.ts";
+import type { Host } from "./host.ts";
+import { has, open, QUIT, query, ready, SIZES, secret } from "./open.ts";
 import {
-  CAPABILITIES,
   command,
   error,
   greeting,
@@ -22,45 +20,6 @@ import {
   SCRAMBLE,
   switchTo,
 } from "./server.ts";
-
-const CONFIG: MysqlConfig = {
-  users: [{ name: "shop", target: "test", password: "secret" }],
-  skipGrant: false,
-  database: "",
-  readOnly: false,
-  skipDdl: false,
-  accounts: false,
-};
-const QUIT = command(1);
-const query = (sql: string) => command(3, sql);
-
-function open(config: Partial<MysqlConfig> = {}) {
-  const counts = new Map<MysqlCounter, number>();
-  const notes: string[] = [];
-  const account = new Account(
-    (counter) => counts.set(counter, (counts.get(counter) ?? 0) + 1),
-    () => {},
-    (text) => notes.push(text),
-  );
-  const host = new Host(createMysql({ ...CONFIG, ...config }, account));
-  return { host, notes, count: (counter: MysqlCounter) => counts.get(counter) ?? 0 };
-}
-
-const secret = new TextEncoder().encode("secret");
-const has = (bytes: Uint8Array, part: Uint8Array) => Buffer.from(bytes).includes(Buffer.from(part));
-/** The largest piece is the whole. */
-const SIZES = [1, 2, 3, 4, 5, 7, 11, 16, 31, 64, 100, 1000];
-
-/** A session that is logged in and ready. */
-function ready(config: Partial<MysqlConfig> = {}, options: Parameters<typeof login>[1] = {}) {
-  const one = open(config);
-  one.host.connect();
-  one.host.response(greeting("mysql_native_password"));
-  one.host.request(login("shop", options));
-  one.host.response(ok(2));
-  one.host.sent = [];
-  return one;
-}
 
 describe("logins, in pieces of every size", () => {
   for (const size of SIZES) {
@@ -130,6 +89,71 @@ describe("logins, in pieces of every size", () => {
       expect(count("mysql.logins")).toBe(1);
     });
   }
+
+  const key = generateKeyPairSync("rsa", { modulusLength: 1024 });
+  const pem = Buffer.from(key.publicKey.export({ type: "spki", format: "pem" }) as string);
+  /** What the server of a plugin goes on with, and whether what we said to it is the password. */
+  const PLUGINS: Record<string, (host: Host, sequence: number, scramble: Uint8Array) => boolean> = {
+    mysql_native_password: (host, _, scramble) => has(host.sent.at(-1)!, nativeResponse(secret, scramble)),
+    client_ed25519: (host, _, scramble) => has(host.sent.at(-1)!, sign(secret, scramble)),
+    caching_sha2_password: (host, sequence, scramble) => {
+      const isRight = has(host.sent.at(-1)!, cachingSha2Response(secret, scramble));
+      host.response(moreData(sequence, Uint8Array.of(4)));
+      return isRight && hasSentKey(host, sequence + 2, scramble);
+    },
+    sha256_password: (host, sequence, scramble) =>
+      host.sent.at(-1)!.at(-1) === 1 && hasSentKey(host, sequence, scramble),
+  };
+  function hasSentKey(host: Host, sequence: number, scramble: Uint8Array): boolean {
+    host.response(moreData(sequence, pem));
+    const { privateKey } = key;
+    const plain = privateDecrypt({ key: privateKey, oaepHash: "sha1" }, host.sent.at(-1)!.subarray(4));
+    return Buffer.from(plain.map((byte, index) => byte ^ scramble[index % 20]!)).toString() === "secret\0";
+  }
+
+  const greeted = ["mysql_native_password", "caching_sha2_password", "sha256_password"];
+  for (const first of greeted) {
+    for (const [second, isRight] of Object.entries(PLUGINS)) {
+      test(`a server that greets with ${first} and switches to ${second}, at the login and by COM_CHANGE_USER`, () => {
+        const scramble = Uint8Array.from({ length: second === "client_ed25519" ? 32 : 20 }, (_, i) => 60 + i);
+        const { host, count } = open();
+        host.request(login("shop"));
+        host.connect();
+        host.response(greeting(first));
+        host.response(switchTo(2, second, scramble, second !== "client_ed25519"));
+        expect(isRight(host, 4, scramble)).toBe(true);
+        host.response(ok(9));
+        expect(count("mysql.logins")).toBe(1);
+        const rest = Buffer.from(
+          "shop\0\x14" + "x".repeat(20) + "\0\x2d\0mysql_native_password\0\0",
+          "latin1",
+        );
+        host.request(command(0x11, rest));
+        host.response(switchTo(1, second, scramble, second !== "client_ed25519"));
+        expect(isRight(host, 3, scramble)).toBe(true);
+        host.response(ok(9));
+        host.request(query("SELECT 1"));
+        expect(host.sent.at(-1)).toEqual(query("SELECT 1"));
+      });
+    }
+  }
+
+  test("a greeting of MySQL 5.5 as it was without plugins, and of 4.1 without what came later", () => {
+    const full = greeting("", { capabilities: 0x807f_f7df & ~0x0008_0800, version: "5.5.8" });
+    const short = Uint8Array.from(full.subarray(0, 4 + 1 + "5.5.8".length + 1 + 4 + 8 + 1 + 2));
+    short[0] = short.length - 4;
+    for (const [packet, scramble] of [
+      [full, SCRAMBLE],
+      [short, SCRAMBLE.subarray(0, 8)],
+    ] as const) {
+      const { host } = open();
+      host.request(login("shop"));
+      host.connect();
+      host.response(packet);
+      expect(has(host.sent[0]!, nativeResponse(secret, scramble))).toBe(true);
+      expect(Buffer.from(host.sent[0]!).toString("latin1")).not.toContain("mysql_native_password");
+    }
+  });
 
   test("what is older than MySQL 4.1 is refused, and what is unknown", () => {
     for (const [packet, said] of [
@@ -316,6 +340,79 @@ describe("commands, in pieces of every size", () => {
     expect(host.sent[1]).toEqual(query("SELECT 2"));
   });
 
+  test("COM_CHANGE_USER answers the challenge that came last on the connection, if its plugin has it from there", () => {
+    const change = command(
+      0x11,
+      Buffer.from("shop\0\x14" + "x".repeat(20) + "\0\x2d\0mysql_native_password\0\0", "latin1"),
+    );
+    const other = SCRAMBLE.map((byte) => byte + 50);
+    // The nonce of ed25519 may end with any byte.
+    const nonce = new Uint8Array(32).fill(7);
+    nonce[31] = 0;
+    for (const [plugin, scramble, expected] of [
+      ["mysql_native_password", other, other],
+      ["client_ed25519", nonce, SCRAMBLE],
+    ] as const) {
+      const { host } = open();
+      host.request(login("shop"));
+      host.connect();
+      host.response(greeting("mysql_native_password"));
+      host.response(switchTo(2, plugin, scramble, plugin !== "client_ed25519"));
+      const answer = plugin === "client_ed25519" ? sign(secret, nonce) : nativeResponse(secret, other);
+      expect(host.sent[1]).toEqual(Uint8Array.of(answer.length, 0, 0, 3, ...answer));
+      host.response(ok(4));
+      host.request(change);
+      expect(has(host.sent[2]!, nativeResponse(secret, expected))).toBe(true);
+    }
+  });
+
+  test("what COM_RESET_CONNECTION leaves, and COM_SET_OPTION sets, is there on another connection", () => {
+    const { host } = ready();
+    const says = (...all: Uint8Array[]) => {
+      for (const one of all) {
+        host.request(one);
+        host.response(ok(1));
+      }
+    };
+    says(query("USE other"), query("SET NAMES utf8"), command(0x1f), command(0x1b, Uint8Array.of(1, 0)));
+    host.disconnect();
+    host.connect();
+    host.response(greeting("mysql_native_password"));
+    // CLIENT_MULTI_STATEMENTS
+    expect(host.sent[0]![4 + 2]! & 1).toBe(0);
+    host.response(ok(2));
+    expect(host.sent.slice(1)).toEqual([query("USE other")]);
+  });
+
+  test("a session that becomes a user without a known password is not copied on", () => {
+    const { host, count, notes } = ready();
+    const rest = Buffer.from("root\0\x14" + "x".repeat(20) + "\0\x2d\0mysql_native_password\0\0", "latin1");
+    host.request(command(0x11, rest));
+    expect([host.isRefused, host.sent.length, count("mysql.noPassword")]).toEqual([true, 0, 1]);
+    expect(notes).toEqual([expect.stringContaining('"root"')]);
+  });
+
+  test("a user that it becomes while the target is away is the one that logs in", () => {
+    const { host } = ready();
+    const bytes = command(0x11, Buffer.from("open\0\0db2\0\x2d\0mysql_native_password\0\0", "latin1"));
+    host.disconnect();
+    host.session.skipped(0x11, bytes, 0, bytes.length, false);
+    host.connect();
+    host.response(greeting("mysql_native_password"));
+    expect(Buffer.from(host.sent[0]!).toString("latin1")).toMatch(/open\0.*db2\0/);
+  });
+
+  test("an error that only the target has is told by its number, once", () => {
+    const { host, notes, count } = ready();
+    for (let time = 100; time < 102; time++) {
+      host.request(query("SELECT 1"));
+      host.session.production!(ok(1), 0, ok(1).length, 0, 1, 1, time);
+      host.response(error(1, 1146, "no such table"));
+    }
+    expect(count("mysql.errorsOnlyAtTarget")).toBe(2);
+    expect(notes).toEqual([expect.stringContaining("MySQL error 1146 that production answers without one")]);
+  });
+
   test("a file follows when the target asks for it, and is left out where it does not", () => {
     const data = [Uint8Array.of(3, 0, 0, 2, 97, 98, 99), Uint8Array.of(0, 0, 0, 3)];
     const { host, count } = ready();
@@ -356,50 +453,6 @@ describe("commands, in pieces of every size", () => {
   });
 });
 
-describe("compressed clients", () => {
-  const frame = (number: number, payload: Uint8Array, whole: number) =>
-    Uint8Array.from(
-      Buffer.concat([
-        Uint8Array.of(
-          payload.length & 255,
-          payload.length >> 8,
-          0,
-          number,
-          whole & 255,
-          (whole >> 8) & 255,
-          whole >> 16,
-        ),
-        payload,
-      ]),
-    );
-  const long = query(`SELECT '${"x".repeat(300)}'`);
-  for (const [name, bit, deflate] of [
-    ["zlib", 0x20, deflateSync],
-    ["zstd", 0x0400_0000, zstdCompressSync],
-  ] as const) {
-    for (const size of SIZES) {
-      test(`${name}, in pieces of ${size}`, () => {
-        const { host } = ready({}, { capabilities: (0x01bf_a28d & ~0x0800) | bit });
-        // In a frame as it is, compressed, and two in one frame.
-        host.request(frame(0, query("SELECT 1"), 0), true, size);
-        host.request(frame(0, deflate(long), long.length), true, size);
-        const both = Uint8Array.from(Buffer.concat([command(0x19, number32(1)), query("SELECT 2")]));
-        host.request(frame(0, deflate(both), both.length), true, size);
-        for (let i = 0; i < 3; i++) host.response(ok(1));
-        expect(host.sent).toEqual([query("SELECT 1"), long, query("SELECT 2")]);
-      });
-    }
-  }
-
-  test("the login of one asks the target for no compression", () => {
-    const { host } = open();
-    host.connect();
-    host.response(greeting("mysql_native_password", { capabilities: CAPABILITIES | 0x20 }));
-    host.request(login("shop", { capabilities: (0x01bf_a28d & ~0x0800) | 0x20 }));
-    expect(host.sent[0]![4]! & 0x20).toBe(0);
-  });
-});
-
 describe("what must not be sent", () => {
   test("statements about accounts and the server, replication, and by name what writes", () => {
     const { host, count } = ready({ readOnly: true });
@@ -416,12 +469,76 @@ describe("what must not be sent", () => {
     expect(count("mysql.leftOut.write")).toBe(3);
   });
 
-  test("what is too long to be judged", () => {
-    const { host, count } = ready({ readOnly: true });
-    host.request(query(`SELECT '${"x".repeat(70_000)}'`), true, 1000);
-    expect([host.sent.length, count("mysql.leftOut.not_judged")]).toEqual([0, 1]);
-    host.request(query("SELECT 1"));
-    expect(host.sent).toEqual([query("SELECT 1")]);
+  describe("texts longer than what is put together of them are judged to their ends", () => {
+    const filler = `'${"x".repeat(70_000)}'`;
+    const cases: [config: Parameters<typeof ready>[0], text: string, reason: Reason | null][] = [
+      [{}, `INSERT INTO t VALUES (${filler})`, null],
+      [{}, `INSERT INTO t VALUES (${filler}); GRANT ALL ON *.* TO a`, "account"],
+      [{}, `/* ${filler} */ SET PASSWORD = 'a'`, "account"],
+      [{}, `SELECT 1; SHUTDOWN; SELECT ${filler}`, "administration"],
+      [{ skipDdl: true }, `INSERT INTO t VALUES (${filler}); DROP TABLE t`, "ddl"],
+      [{ skipDdl: true }, `INSERT INTO t VALUES (${filler}, '; DROP TABLE t')`, null],
+      [{ readOnly: true }, `SELECT ${filler}`, null],
+      [{ readOnly: true }, `SELECT ${filler} FROM t FOR UPDATE`, "write"],
+    ];
+    for (const [config, text, reason] of cases) {
+      for (const code of [3, 0x16]) {
+        const name = `${code === 3 ? "query" : "prepare"}: ${text.replace("x".repeat(70_000), "...")}`;
+        test(`${name}: ${reason ?? "sent"}`, () => {
+          const { host, count } = ready(config);
+          const packet = command(code, text);
+          host.request(packet.subarray(0, 66_000), true, 1000);
+          const before = host.sent.length;
+          host.request(packet.subarray(66_000), false, 1000);
+          host.request(query("SELECT 1"));
+          // Nothing goes before all is known.
+          expect(before).toBe(0);
+          if (reason !== null) {
+            expect(host.sent).toEqual([query("SELECT 1")]);
+            expect([count(`mysql.leftOut.${reason}`), host.dropped + host.leftOut]).toEqual([1, 1]);
+            return;
+          }
+          expect(Buffer.compare(host.stream, packet)).toBe(0);
+          host.response(code === 3 ? ok(1) : prepared(1, 0, false));
+          expect(host.sent.at(-1)).toEqual(query("SELECT 1"));
+        });
+      }
+    }
+
+    test("and executions of one that was left out are as well", () => {
+      const { host, count } = ready({ readOnly: true });
+      host.request(command(0x16, `SELECT ${filler} FROM t FOR UPDATE`), true, 1000);
+      host.request(command(0x17, number32(1), new Uint8Array(5)));
+      expect([host.sent.length, count("mysql.leftOut.write")]).toEqual([0, 2]);
+    });
+
+    test("and one whose end is lost is left out", () => {
+      const { host, count } = ready();
+      host.request(command(3, `INSERT INTO t VALUES (${filler})`).subarray(0, 68_000), true, 1000);
+      host.request(query("SELECT 1"), true, 1000, true);
+      expect(host.sent).toEqual([query("SELECT 1")]);
+      expect(count("mysql.leftOut.not_judged")).toBe(1);
+    });
+
+    test("packets that go on are read without their headers", () => {
+      const { host, count } = ready();
+      const most = 0xffffff;
+      const text = Buffer.alloc(most + 40, 0x20);
+      text.write("\x03SELECT 1; GRA", most - 14, "latin1");
+      text.write("\x03SELECT 1; ", 0, "latin1");
+      text.write("NT ALL ON *.* TO a", most);
+      text.write("SELECT 1; GRA", most - 13);
+      const packet = Buffer.concat([
+        Uint8Array.of(0xff, 0xff, 0xff, 0),
+        text.subarray(0, most),
+        Uint8Array.of(40, 0, 0, 1),
+        text.subarray(most),
+      ]);
+      for (let from = 0; from < packet.length; from += 1 << 20) {
+        host.request(Uint8Array.from(packet.subarray(from, from + (1 << 20))), from === 0);
+      }
+      expect([host.sent.length, count("mysql.leftOut.account")]).toEqual([0, 1]);
+    });
   });
 });
 

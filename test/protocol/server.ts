@@ -38,12 +38,18 @@ export const error = (sequence: number, code: number, message: string): Uint8Arr
     .put(Buffer.from(`#28000${message}`))
     .packet(sequence);
 
-export const switchTo = (sequence: number, plugin: string, scramble = SCRAMBLE): Uint8Array =>
+/** `hasEnd`: a 0 follows the scramble. */
+export const switchTo = (
+  sequence: number,
+  plugin: string,
+  scramble: Uint8Array = SCRAMBLE,
+  hasEnd = true,
+): Uint8Array =>
   new Writer()
     .integer(0xfe, 1)
     .put(Buffer.from(`${plugin}\0`))
     .put(scramble)
-    .zeros(1)
+    .zeros(hasEnd ? 1 : 0)
     .packet(sequence);
 
 export const moreData = (sequence: number, data: Uint8Array): Uint8Array =>

@@ -1,11 +1,20 @@
 /** What texts of SQL would do. */
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { ACCOUNTS, ADMINISTERS, DEFINES, judge, WRITES } from "../../src/protocol/mysql/sql.ts";
+import { judge, LongText } from "../../src/protocol/mysql/sql.ts";
+import { ACCOUNTS, ADMINISTERS, DEFINES, WRITES } from "../../src/protocol/mysql/sql-statement.ts";
 
-function effects(text: string): string {
+/** In pieces of `size`, or at once. */
+function effects(text: string, size = 0): string {
   const bytes = Buffer.from(text);
-  const found = judge(bytes, 0, bytes.length).effects;
+  const long = new LongText();
+  for (let from = 0; size > 0 && from < bytes.length; from += size) {
+    // What was given is gone after the call.
+    const piece = Buffer.from(bytes.subarray(from, from + size));
+    long.take(piece, 0, piece.length);
+    piece.fill(0x2a);
+  }
+  const found = (size > 0 ? long.end() : judge(bytes, 0, bytes.length)).effects;
   const names = [
     [WRITES, "writes"],
     [DEFINES, "defines"],
@@ -115,6 +124,10 @@ const CASES: [effects: string, texts: string[]][] = [
       "SELECT 1; GRANT ALL ON *.* TO a",
       "/*!50000 GRANT*/ ALL ON *.* TO a",
       "FLUSH PRIVILEGES",
+      "PREPARE s FROM 'GRANT ALL ON *.* TO a'",
+      'EXECUTE IMMEDIATE "DROP USER a"',
+      "PREPARE s FROM 'SELECT ''a'''; REVOKE ALL ON *.* FROM a",
+      "PREPARE s FROM 'SELECT 1'; REVOKE ALL ON *.* FROM a",
     ],
   ],
   [
@@ -126,7 +139,12 @@ const CASES: [effects: string, texts: string[]][] = [
 
 for (const [expected, texts] of CASES) {
   describe(expected || "reads", () => {
-    for (const text of texts) test(JSON.stringify(text), () => expect(effects(text)).toBe(expected));
+    for (const text of texts) {
+      test(JSON.stringify(text), () => {
+        expect(effects(text)).toBe(expected);
+        for (const size of [1, 2, 3, 7, 20]) expect(effects(text, size)).toBe(expected);
+      });
+    }
   });
 }
 
@@ -146,12 +164,17 @@ test("what a session keeps is known: one SET of its own, one USE", () => {
   expect(kept("PREPARE s FROM 'SELECT 1'")).toEqual([false, false, 1]);
 });
 
-test("any bytes are judged", () => {
+test("any bytes are judged, in pieces as at once", () => {
   const word = fc.constantFrom(..."SELECT INTO ; ' \" ` /* */ /*! -- # \\ ( ) SET GRANT x \n".split(" "));
   fc.assert(
-    fc.property(fc.array(fc.oneof(word, fc.string({ maxLength: 5 })), { maxLength: 20 }), (parts) => {
-      expect(effects(parts.join(" "))).toBeString();
-    }),
+    fc.property(
+      fc.array(fc.oneof(word, fc.string({ maxLength: 5 })), { maxLength: 20 }),
+      fc.integer({ min: 1, max: 40 }),
+      (parts, size) => {
+        expect(effects(parts.join(" "), size)).toBe(effects(parts.join(" ")));
+        expect(effects(parts.join(""), size)).toBe(effects(parts.join("")));
+      },
+    ),
   );
 });
 

@@ -11,20 +11,35 @@ const TABLES = [
   "CREATE TABLE shop.pool (id INT PRIMARY KEY, text VARCHAR(50), number INT)",
   "CREATE TABLE shop.a (x INT PRIMARY KEY)",
 ];
-const users = (native: string, ed25519: string): string[] => [
-  ...TABLES,
-  `CREATE USER shop@'%' IDENTIFIED BY '${native}'`,
-  `CREATE USER strong@'%' IDENTIFIED VIA ed25519 USING PASSWORD('${ed25519}')`,
-  "CREATE USER open@'%'",
-  ...["shop", "strong", "open"].map((user) => `GRANT ALL ON shop.* TO ${user}@'%'`),
-];
+/** What the servers of a shop have. */
+export interface Shop {
+  /** SQL that makes it. */
+  tables?: string[];
+  databases?: string[];
+  /** Options of the servers. */
+  args?: string[];
+}
 
-/** The server online and the one at the target. */
-export function startShop(lab: Lab): Promise<[online: MariaDb, target: MariaDb]> {
-  return Promise.all([
-    startMariaDb(lab, lab.online, { setUp: users("online-1", "online-2") }),
-    startMariaDb(lab, lab.target, { setUp: users("target-1", "target-2") }),
-  ]);
+/**
+ * The server online and the one at the target, where the users have other passwords: `shop` (mysql_native_password), `strong`
+ * (ed25519) and `open` (none).
+ */
+export function startShop(lab: Lab, shop: Shop = {}): Promise<[online: MariaDb, target: MariaDb]> {
+  const { tables = TABLES, databases = ["shop"], args = [] } = shop;
+  const start = (namespace: string, native: string, ed25519: string) =>
+    startMariaDb(lab, namespace, { setUp: [...tables, ...usersFor(native, ed25519, databases)], args });
+  return Promise.all([start(lab.online, "online-1", "online-2"), start(lab.target, "target-1", "target-2")]);
+}
+
+function usersFor(native: string, ed25519: string, databases: string[]): string[] {
+  return [
+    `CREATE USER shop@'%' IDENTIFIED BY '${native}'`,
+    `CREATE USER strong@'%' IDENTIFIED VIA ed25519 USING PASSWORD('${ed25519}')`,
+    "CREATE USER open@'%'",
+    ...databases.flatMap((database) =>
+      ["shop", "strong", "open"].map((user) => `GRANT ALL ON ${database}.* TO ${user}@'%'`),
+    ),
+  ];
 }
 
 /** What copies it: arguments of `xcopy copy`. */
@@ -104,9 +119,9 @@ const COUNTERS = [
   "begin",
 ];
 
-/** What a server has counted of statements. */
-export function countersOf(server: MariaDb): Record<string, number> {
-  return Object.fromEntries(COUNTERS.map((name) => [name, server.status(`Com_${name}`)]));
+/** What a server has counted of statements: Com_NAME. */
+export function countersOf(server: MariaDb, names: readonly string[] = COUNTERS): Record<string, number> {
+  return Object.fromEntries(names.map((name) => [name, server.status(`Com_${name}`)]));
 }
 
 /** The differences. */

@@ -1,5 +1,4 @@
 /** dist/xcopy in a namespace, and what it says about itself. */
-import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Account } from "../../src/ops/summary.ts";
 import type { Lab } from "./lab.ts";
@@ -134,26 +133,6 @@ export async function runXcopy(
   const running = lab.start(lab.online, [...prefix, XCOPY, ...args]);
   const code = await running.exited;
   return { code, output: running.output.join("\n"), errors: running.errors.join("\n") };
-}
-
-/** Kernel objects (programs, links, maps) that a process holds, by kind, from its open files. */
-export function kernelObjects(pid: number): { kind: "prog" | "link" | "map"; id: string }[] {
-  const directory = `/proc/${pid}/fdinfo`;
-  return readdirSync(directory).flatMap((fd) => {
-    const text = readFileSync(`${directory}/${fd}`, "utf8");
-    // The files of a link name its program too, which counts as held as well.
-    return [...text.matchAll(/^(prog|link|map)_id:\s+(\d+)/gm)].map((match) => ({
-      kind: match[1] as "prog" | "link" | "map",
-      id: match[2]!,
-    }));
-  });
-}
-
-/** Those of the kernel objects that still exist. */
-export function stillThere(objects: ReturnType<typeof kernelObjects>): string[] {
-  return objects
-    .filter(({ kind, id }) => Bun.spawnSync(["bpftool", kind, "show", "id", id]).exitCode === 0)
-    .map(({ kind, id }) => `${kind} ${id}`);
 }
 
 /**

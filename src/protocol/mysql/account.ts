@@ -47,6 +47,7 @@ export const REASONS = [
   "failed_statement",
   "no_parameter_types",
   "no_data_wanted",
+  "no_password",
 ] as const;
 export type Reason = (typeof REASONS)[number];
 

@@ -3,10 +3,11 @@
  * comes.
  */
 import { MOST_PAYLOAD } from "./constants.ts";
+import { HEADER } from "./packets.ts";
+import { integer24 } from "./reader.ts";
 
-const HEADER = 4;
-/** Bytes of a payload that are put together: whatever is to be judged or rewritten fits. */
-export const MOST_JUDGED = 65536 - HEADER;
+/** Bytes of a payload that are put together: whatever is to be judged or rewritten fits, and a segment of the engine's holds it. */
+export const MOST_JUDGED = 65000;
 
 export interface ClientSink {
   /**
@@ -14,16 +15,26 @@ export interface ClientSink {
    * known follows by `rest`.
    */
   packet(bytes: Uint8Array, at: number, known: number, length: number, sequence: number): void;
-  /** More of the packet, or a packet that goes on with it (with its header). */
-  rest(bytes: Uint8Array, from: number, to: number): void;
+  /**
+   * More of the packet, or a packet that goes on with it: with its header, behind which its payload begins at `payload`. `isEnd`:
+   * nothing follows.
+   */
+  rest(bytes: Uint8Array, from: number, to: number, payload: number, isEnd: boolean): void;
 }
 
 export class ClientPackets {
   private pieces: Uint8Array | null = null;
   private left = 0;
   private continues = false;
+  /** Sequence number of the packet that began last. */
+  number = 0;
 
   constructor(private readonly sink: ClientSink) {}
+
+  /** Whether a packet begins with the next byte. */
+  get isBetween(): boolean {
+    return this.pieces === null && this.left === 0;
+  }
 
   /** A packet begins with the next byte. */
   reset(): void {
@@ -37,7 +48,7 @@ export class ClientPackets {
       if (this.left > 0) {
         const end = Math.min(to, from + this.left);
         this.left -= end - from;
-        this.sink.rest(bytes, from, end);
+        this.sink.rest(bytes, from, end, from, this.isBetween && !this.continues);
         from = end;
         continue;
       }
@@ -67,13 +78,17 @@ export class ClientPackets {
   /** Hands a packet on whose beginning is there, and returns how many bytes that is; 0 if it is not. */
   private begin(bytes: Uint8Array, from: number, to: number): number {
     if (to - from < HEADER) return 0;
-    const length = bytes[from]! | (bytes[from + 1]! << 8) | (bytes[from + 2]! << 16);
+    const length = integer24(bytes, from);
     const known = Math.min(length, MOST_JUDGED);
     if (to - from < HEADER + known) return 0;
     const isContinuation = this.continues;
     this.continues = length === MOST_PAYLOAD;
     this.left = length - known;
-    if (isContinuation) this.sink.rest(bytes, from, from + HEADER + known);
+    this.number = isContinuation ? (this.number + 1) & 0xff : bytes[from + 3]!;
+    // In what was compressed clients number them as they like.
+    if (this.number !== bytes[from + 3]) bytes[from + 3] = this.number;
+    const end = from + HEADER + known;
+    if (isContinuation) this.sink.rest(bytes, from, end, from + HEADER, this.left === 0 && !this.continues);
     else this.sink.packet(bytes, from, known, length, bytes[from + 3]!);
     return HEADER + known;
   }

@@ -13,15 +13,27 @@ const TARGET_ERROR = 8;
 
 export class Comparison {
   private known = new Uint8Array(FIRST_WINDOW);
-  /** The next command to be captured. */
+  /** The next command to be captured, and the next whose turn comes. */
   private end = 0;
+  private next = 0;
 
   constructor(private readonly account: Account) {}
 
-  /** A command was captured; `waiting` of those before it have not been sent. Its number is one more than that of the last. */
-  begin(waiting: number): void {
-    if (waiting + 1 >= this.known.length && this.known.length < MOST) this.grow();
-    this.known[this.end++ % this.known.length] = 0;
+  /** A command was captured that is for the target; returns its number, one more than that of the last. */
+  capture(): number {
+    if (this.end - this.next + 1 >= this.known.length && this.known.length < MOST) this.grow();
+    this.known[this.end % this.known.length] = 0;
+    return this.end++;
+  }
+
+  /** How many of them have not had their turn. */
+  get waiting(): number {
+    return this.end - this.next;
+  }
+
+  /** The turn of the next of them has come; returns its number. */
+  begin(): number {
+    return this.next++;
   }
 
   answeredOnline(number: number, isError: boolean): void {
@@ -29,9 +41,10 @@ export class Comparison {
     this.take(number, isError ? ONLINE_ERROR : ONLINE_OK, ONLINE_OK | ONLINE_ERROR);
   }
 
-  answeredAtTarget(number: number, isError: boolean): void {
+  /** Returns whether it is an error that production did not have, as far as that is known. */
+  answeredAtTarget(number: number, isError: boolean): boolean {
     if (isError) this.account.count("errorsAtTarget");
-    this.take(number, isError ? TARGET_ERROR : TARGET_OK, TARGET_OK | TARGET_ERROR);
+    return this.take(number, isError ? TARGET_ERROR : TARGET_OK, TARGET_OK | TARGET_ERROR);
   }
 
   private grow(): void {
@@ -42,10 +55,11 @@ export class Comparison {
     this.known = grown;
   }
 
-  private take(number: number, what: number, side: number): void {
-    if (number < 0 || number >= this.end || number < this.end - this.known.length) return;
+  /** Returns whether the target alone has an error. */
+  private take(number: number, what: number, side: number): boolean {
+    if (number < 0 || number >= this.end || number < this.end - this.known.length) return false;
     const at = number % this.known.length;
-    if (this.known[at]! & side) return;
+    if (this.known[at]! & side) return false;
     this.known[at]! |= what;
     switch (this.known[at]) {
       case ONLINE_OK | TARGET_ERROR:
@@ -58,8 +72,9 @@ export class Comparison {
       case ONLINE_ERROR | TARGET_ERROR:
         break;
       default:
-        return;
+        return false;
     }
     this.account.count("compared");
+    return this.known[at] === (ONLINE_OK | TARGET_ERROR);
   }
 }

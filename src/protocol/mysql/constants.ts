@@ -81,5 +81,8 @@ export const LOCAL_INFILE = 0xfb;
 export const EOF = 0xfe;
 export const ERR = 0xff;
 
+/** The code of what MariaDB sends instead of an error while a long command goes on (CLIENT_PROGRESS). */
+export const PROGRESS = 0xffff;
+
 /** Payload bytes of a packet that is followed by more of the same. */
 export const MOST_PAYLOAD = 0xffffff;

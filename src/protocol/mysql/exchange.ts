@@ -1,5 +1,13 @@
 /** The exchange that a login or COM_CHANGE_USER begins, until the server says OK or ERR. */
-import { CACHING_SHA2, encryptedPassword, firstResponse, isSupported, NATIVE, SHA256 } from "./auth.ts";
+import {
+  CACHING_SHA2,
+  ED25519,
+  encryptedPassword,
+  firstResponse,
+  isSupported,
+  NATIVE,
+  SHA256,
+} from "./auth.ts";
 import { EOF, ERR, MORE_DATA, OK } from "./constants.ts";
 import { Reader, text } from "./reader.ts";
 import { Writer } from "./writer.ts";
@@ -9,13 +17,16 @@ const FAST_OK = 3;
 const FULL = 4;
 const ASK_KEY = 2;
 const PEM = 0x2d;
+/** Of the challenge of client_ed25519. */
+const NONCE_BYTES = 32;
 
 /** What came of a packet: go on, or the end, with the server's words or ours. */
 export type Step = { send: Uint8Array } | "wait" | "ok" | { refused: string; code: number };
 
 export class Exchange {
   plugin: string;
-  private scramble: Uint8Array;
+  /** The server's challenge that was answered last. */
+  scramble: Uint8Array;
   private readonly password: Uint8Array;
 
   /** `plugin`, `scramble`: of the greeting. `anyPassword`: the server does not look at it (--skip-grant-tables). */
@@ -60,9 +71,9 @@ export class Exchange {
       return { refused: `it wants the authentication plugin ${plugin}, which xcopy does not have`, code: 0 };
     }
     this.plugin = plugin;
-    let scramble = reader.rest();
-    if (scramble.at(-1) === 0 && scramble.length > 20) scramble = scramble.subarray(0, -1);
-    this.scramble = scramble.slice();
+    // That of ed25519 is any 32 bytes, which may end with a 0; of the others a 0 is the end.
+    const scramble = reader.rest().slice(0, plugin === ED25519 ? NONCE_BYTES : undefined);
+    this.scramble = plugin !== ED25519 && scramble.at(-1) === 0 ? scramble.slice(0, -1) : scramble;
     return { send: packet(this.first(), sequence) };
   }
 

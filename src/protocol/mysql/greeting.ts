@@ -1,5 +1,6 @@
 /** The server's first packet (Protocol::HandshakeV10). */
-import { CLIENT_LONG_PASSWORD, CLIENT_PLUGIN_AUTH, CLIENT_SECURE_CONNECTION } from "./constants.ts";
+import { CLIENT_LONG_PASSWORD, CLIENT_PLUGIN_AUTH, CLIENT_SECURE_CONNECTION, ERR } from "./constants.ts";
+import { HEADER } from "./packets.ts";
 import { Malformed, Reader, text } from "./reader.ts";
 
 export interface Greeting {
@@ -14,6 +15,30 @@ export interface Greeting {
 }
 
 const VERSION_10 = 10;
+/** Of the errors that a server may greet with: ER_CON_COUNT_ERROR, ER_HOST_IS_BLOCKED and so on are from here. */
+const FIRST_ERROR = 1000;
+
+/**
+ * Whether what a server says first is MySQL: a greeting, or an error in its place (a host that is blocked, too many
+ * connections). Null: it takes more bytes to tell.
+ */
+export function isFirstPacket(bytes: Uint8Array): boolean | null {
+  const { length } = bytes;
+  // The length of the packet, below 64 KiB, its number 0, and what it begins with: other protocols differ early.
+  if (length > 2 && bytes[2] !== 0) return false;
+  if (length > 3 && bytes[3] !== 0) return false;
+  if (length > HEADER && bytes[HEADER] !== VERSION_10 && bytes[HEADER] !== ERR) return false;
+  const end = HEADER + (bytes[0]! | (bytes[1]! << 8));
+  if (length <= HEADER || length < end) return null;
+  try {
+    if (bytes[HEADER] === ERR) return new Reader(bytes, HEADER + 1, end).integer(2) >= FIRST_ERROR;
+    readGreeting(bytes, HEADER, end);
+    return true;
+  } catch (error) {
+    if (!(error instanceof Malformed)) throw error;
+    return false;
+  }
+}
 
 /** Reads a payload; throws Malformed. */
 export function readGreeting(bytes: Uint8Array, from: number, to: number): Greeting {

@@ -39,18 +39,14 @@ export interface Login {
   database: Uint8Array;
   /** Connection attributes as the client has written them, with their length; empty: none. */
   attributes: Uint8Array;
+  /** Of zstd, by which the server is to compress; 0: none was named. */
+  level: number;
 }
 
 /** Bytes of the payload of a request for TLS, which is the beginning of a login. */
 const TLS_REQUEST_BYTES = 32;
 /** We cannot go on like that, or have no use for it. */
-const NOT_OURS =
-  CLIENT_SSL |
-  CLIENT_COMPRESS |
-  CLIENT_ZSTD |
-  CLIENT_MULTI_FACTOR |
-  CLIENT_OPTIONAL_METADATA |
-  CLIENT_CONNECT_WITH_DB;
+const NOT_OURS = CLIENT_SSL | CLIENT_MULTI_FACTOR | CLIENT_OPTIONAL_METADATA | CLIENT_CONNECT_WITH_DB;
 const ALWAYS = CLIENT_PROTOCOL_41 | CLIENT_SECURE_CONNECTION;
 const DEFAULT_CAPABILITIES =
   CLIENT_LONG_PASSWORD |
@@ -65,6 +61,8 @@ const DEFAULT_CAPABILITIES =
   CLIENT_PLUGIN_AUTH |
   CLIENT_DEPRECATE_EOF;
 const UTF8MB4 = 45;
+/** Of MySQL's clients. */
+const DEFAULT_ZSTD_LEVEL = 3;
 
 export function asksForTls(bytes: Uint8Array, from: number, to: number): boolean {
   return to - from === TLS_REQUEST_BYTES && (new Reader(bytes, from, to).integer(4) & CLIENT_SSL) !== 0;
@@ -87,6 +85,7 @@ export function readLogin(bytes: Uint8Array, from: number, to: number): Login {
       : new Uint8Array(0);
   if (capabilities & CLIENT_PLUGIN_AUTH && reader.left > 0) reader.terminated();
   const attributes = readAttributes(reader, capabilities);
+  const level = capabilities & CLIENT_ZSTD && reader.left > 0 ? reader.integer(1) : 0;
   return {
     capabilities,
     mariadb: capabilities & CLIENT_LONG_PASSWORD ? 0 : upper,
@@ -96,6 +95,7 @@ export function readLogin(bytes: Uint8Array, from: number, to: number): Login {
     hasNoPassword,
     database,
     attributes,
+    level,
   };
 }
 
@@ -129,12 +129,14 @@ export function ownLogin(user: string, database: Uint8Array): Login {
     hasNoPassword: false,
     database,
     attributes: new Uint8Array(0),
+    level: 0,
   };
 }
 
 /** What client and target both know. */
 export function agree(login: Login, greeting: Greeting): number {
-  const both = login.capabilities & greeting.capabilities & ~NOT_OURS;
+  let both = login.capabilities & greeting.capabilities & ~NOT_OURS;
+  if (both & CLIENT_COMPRESS) both &= ~CLIENT_ZSTD;
   // Where one of them is a MariaDB, the lowest bit has another meaning.
   return (
     ((both & ~CLIENT_LONG_PASSWORD) |
@@ -178,6 +180,7 @@ export function writeLogin(
   if (database.length > 0) writer.put(database).zeros(1);
   if (capabilities & CLIENT_PLUGIN_AUTH) writer.put(Buffer.from(plugin, "latin1")).zeros(1);
   if (capabilities & CLIENT_CONNECT_ATTRS) writer.put(login.attributes);
+  if (capabilities & CLIENT_ZSTD) writer.integer(login.level || DEFAULT_ZSTD_LEVEL, 1);
   return writer.packet(sequence);
 }
 

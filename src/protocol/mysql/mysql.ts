@@ -31,11 +31,17 @@ export class Mysql implements ProtocolModule {
     return new MysqlSession(this, outlet);
   }
 
-  /** Undefined if no password is known; one that has none in production has none at the target. */
+  /** Undefined if no password is known, which is counted and told; one that has none in production has none at the target. */
   credentials(user: string, hasNoPassword: boolean): Credentials | undefined {
     const known = this.config.users.find(({ name }) => name === user);
     if (known) return known;
-    return hasNoPassword || this.config.skipGrant ? { target: user, password: "" } : undefined;
+    if (hasNoPassword || this.config.skipGrant) return { target: user, password: "" };
+    this.account.count("noPassword");
+    this.account.note(
+      `user ${user}`,
+      `no password is known for the MySQL user "${user}": its sessions are not copied. Give it with -u or --mysql-users.`,
+    );
+    return undefined;
   }
 }
 

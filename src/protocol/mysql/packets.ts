@@ -4,7 +4,8 @@
  */
 import { MOST_PAYLOAD } from "./constants.ts";
 
-const HEADER = 4;
+/** Bytes before a payload: its length, and a sequence number. */
+export const HEADER = 4;
 
 /** Takes a packet: `bytes` from `from` to `to` are the beginning of its payload, `length` its bytes, all of them. */
 export type PacketSink = (

@@ -68,6 +68,16 @@ export class Reader {
   }
 }
 
+/** Little-endian, at a place that is known to be there. */
+export function integer32(bytes: Uint8Array, at: number): number {
+  return (bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 24)) >>> 0;
+}
+
+/** Length of the payload of a packet whose header is at a place that is known to be there. */
+export function integer24(bytes: Uint8Array, at: number): number {
+  return bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16);
+}
+
 export function text(bytes: Uint8Array): string {
   return latin1.decode(bytes);
 }

@@ -4,6 +4,8 @@
  */
 import type { Account } from "./account.ts";
 import { Answer, LOOK } from "./answer.ts";
+import { ED25519 } from "./auth.ts";
+import { type Algorithm, algorithmOf, frame, Inflater } from "./compression.ts";
 import {
   CLIENT_DEPRECATE_EOF,
   COM_QUERY,
@@ -55,7 +57,11 @@ export class TargetConnection {
   sequence = 0;
   private hasEofs = true;
   private cachesMetadata = false;
+  /** What both sides compress with, once the login is over. */
+  private inflater: Inflater | null = null;
   private exchange: Exchange | null = null;
+  /** The challenge that COM_CHANGE_USER answers at first: the last one of a plugin that has it from the connection. */
+  private scramble: Uint8Array = new Uint8Array(0);
   private isChangingUser = false;
   private restores: Restored[] = [];
   private time = 0;
@@ -73,6 +79,7 @@ export class TargetConnection {
     this.packets.reset();
     this.packets.most = LONGEST_HANDSHAKE;
     this.greeting = null;
+    this.inflater = null;
     this.state = AWAITS_GREETING;
   }
 
@@ -107,11 +114,33 @@ export class TargetConnection {
 
   /** A new exchange, for COM_CHANGE_USER, which the caller sends. */
   changeUser(password: string, anyPassword: boolean): Exchange {
-    const greeting = this.greeting!;
-    this.exchange = new Exchange(greeting.plugin, greeting.scramble, password, anyPassword);
+    this.exchange = new Exchange(this.greeting!.plugin, this.scramble, password, anyPassword);
     this.isChangingUser = true;
     this.packets.most = LONGEST_HANDSHAKE;
     return this.exchange;
+  }
+
+  /** What commands are compressed with on this connection; null: nothing. */
+  get compression(): Algorithm | null {
+    return this.inflater?.algorithm ?? null;
+  }
+
+  /** The number of a frame that is said to what the target has sent last. */
+  get answerNumber(): number {
+    return (this.inflater?.number ?? 0) + 1;
+  }
+
+  /** Sends a packet of our own: a command, or what is said to what the target has sent last. */
+  private say(packet: Uint8Array, isCommand: boolean): void {
+    const { compression } = this;
+    const number = isCommand ? 0 : this.answerNumber;
+    this.handlers.send(compression ? frame(compression, packet, 0, packet.length, number) : packet);
+  }
+
+  /** The target wants a file that there is none of: it gets an empty one. */
+  endData(): void {
+    this.answer.endData();
+    this.say(new Writer().packet(this.sequence + 1), false);
   }
 
   /** A command was sent that has an answer. */
@@ -123,6 +152,10 @@ export class TargetConnection {
   /** Takes what the target sends; false if it cannot be followed. */
   take(bytes: Uint8Array, from: number, to: number, missing: number, time: number): boolean {
     this.time = time;
+    if (this.inflater) {
+      this.inflater.take(bytes, from, to, (part) => this.packets.take(part, 0, part.length));
+      return missing === 0;
+    }
     this.packets.take(bytes, from, to);
     return this.packets.pass(missing);
   }
@@ -161,6 +194,7 @@ export class TargetConnection {
       this.handlers.onRefused("it does not greet as MySQL does", 0, false);
       return;
     }
+    this.scramble = this.greeting.scramble;
     this.state = GREETED;
     this.handlers.onGreeting();
   }
@@ -170,8 +204,11 @@ export class TargetConnection {
     if (step === "wait") return false;
     if (step === "ok") {
       this.packets.most = LOOK;
+      if (this.exchange!.plugin !== ED25519) this.scramble = this.exchange!.scramble;
       this.exchange = null;
       if (this.state === LOGGING_IN) {
+        const algorithm = algorithmOf(this.capabilities);
+        if (algorithm) this.inflater = new Inflater(algorithm);
         this.state = RESTORING;
         this.handlers.onLogin();
         this.restoreNext();
@@ -179,7 +216,7 @@ export class TargetConnection {
       return true;
     }
     if ("send" in step) {
-      this.handlers.send(step.send);
+      this.say(step.send, false);
       return false;
     }
     this.handlers.onRefused(step.refused, step.code, true);
@@ -202,8 +239,7 @@ export class TargetConnection {
       return;
     }
     if (progress === "data wanted") {
-      this.answer.endData();
-      this.handlers.send(new Writer().packet(sequence + 1));
+      this.endData();
       return;
     }
     this.endRestore();
@@ -220,7 +256,7 @@ export class TargetConnection {
     const [command, text] =
       next instanceof Uint8Array ? [COM_QUERY, next] : [COM_STMT_PREPARE, next.text.bytes];
     this.begin(command);
-    this.handlers.send(new Writer().integer(command, 1).put(text).packet(0));
+    this.say(new Writer().integer(command, 1).put(text).packet(0), true);
   }
 
   private endRestore(): void {

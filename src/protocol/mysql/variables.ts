@@ -26,14 +26,14 @@ export class Variables {
     }
   }
 
-  /** COM_INIT_DB was later than any USE. */
+  /** COM_INIT_DB or a login was later than any USE. */
   forgetDatabase(): void {
     this.database = null;
   }
 
+  /** The variables have their defaults again; the database stays. */
   clear(): void {
     this.kept = [];
-    this.database = null;
     this.bytes = 0;
   }
 

@@ -1,0 +1,81 @@
+/**
+ * What production's server answers to a session, where it is captured: its numbers of prepared statements, errors, and how long
+ * it took.
+ */
+import type { Account } from "./account.ts";
+import type { Comparison } from "./comparison.ts";
+import { type Algorithm, beginningOf } from "./compression.ts";
+import { COM_CHANGE_USER, COM_STMT_PREPARE, ERR, hasNoAnswer, OK, PROGRESS } from "./constants.ts";
+import { HEADER } from "./packets.ts";
+import { integer32 } from "./reader.ts";
+import type { Statement, Statements } from "./statements.ts";
+
+export class Production {
+  /** The command without an answer: what it is (0: there is none), and its number, -1 if it was left out. */
+  private command = 0;
+  private number = -1;
+  private statement: Statement | undefined;
+  private capturedAt = 0;
+  /** Reports of its progress, each of which has a number. */
+  private reports = 0;
+
+  constructor(
+    private readonly account: Account,
+    private readonly comparison: Comparison,
+    private readonly statements: Statements,
+  ) {}
+
+  /** The client has sent a command at `time`; `number`: among those that are for the target, else -1. */
+  expect(command: number, number: number, statement: Statement | undefined, time: number): void {
+    if (hasNoAnswer(command)) return;
+    this.command = command;
+    this.number = number;
+    this.statement = statement;
+    this.capturedAt = time;
+    this.reports = 0;
+  }
+
+  /**
+   * Takes the beginning of a segment. `number`: that the answer's first packet has, or its first frame. `algorithm`: what the
+   * session compresses with, or null.
+   */
+  take(
+    bytes: Uint8Array,
+    from: number,
+    to: number,
+    number: number,
+    algorithm: Algorithm | null,
+    time: number,
+  ): void {
+    const { command } = this;
+    // Other CPUs may be behind with what they have captured.
+    if (command === 0 || time < this.capturedAt || to - from <= HEADER) return;
+    // What a plugin goes on with has numbers of its own.
+    if (bytes[from + 3] !== ((number + this.reports) & 0xff) && command !== COM_CHANGE_USER) return;
+    if (algorithm) {
+      const content = beginningOf(algorithm, bytes, from, to);
+      if (content !== null) this.takeAnswer(content, 0, content.length, time);
+    } else this.takeAnswer(bytes, from, to, time);
+  }
+
+  private takeAnswer(bytes: Uint8Array, from: number, to: number, time: number): void {
+    const { command } = this;
+    if (to - from <= HEADER) return;
+    const first = bytes[from + HEADER]!;
+    if (command === COM_CHANGE_USER && first !== OK && first !== ERR) return;
+    if (first === ERR && to - from >= HEADER + 3) {
+      const code = bytes[from + HEADER + 1]! | (bytes[from + HEADER + 2]! << 8);
+      if (code === PROGRESS) {
+        this.reports++;
+        return;
+      }
+    }
+    this.command = 0;
+    this.account.latency("production", time - this.capturedAt);
+    if (command === COM_STMT_PREPARE && this.statement) {
+      const isPrepared = first === OK && to - from >= HEADER + 5;
+      this.statements.number(this.statement, isPrepared ? integer32(bytes, from + HEADER + 1) : 0);
+    }
+    if (this.number >= 0) this.comparison.answeredOnline(this.number, first === ERR);
+  }
+}
