@@ -101,7 +101,9 @@ export async function loadShop(
 /** Waits until all that was captured is sent and answered, as a report says that begins from now on. */
 export async function settled(copy: Copy): Promise<void> {
   const before = copy.reports().length;
-  await until("all commands are answered", () => {
+  const what = () =>
+    `all commands are answered: ${[copy.running.output.at(-1), ...copy.running.errors].join("\n")}`;
+  await until(what, () => {
     const reports = copy.reports();
     return reports.length > before + 1 && reports.at(-1)!.turns.pending === 0;
   });
