@@ -11,9 +11,9 @@ import { QUIET, receiveElsewhere } from "./load.ts";
 
 const quick = process.argv.includes("--quick");
 const runs = quick ? 1 : 3;
-const seconds = quick ? 2 : 5;
+const seconds = quick ? 2 : 4;
 /** Seconds before what is measured. */
-const WARM = 2;
+const WARM = 1;
 const URL = `http://${ONLINE}`;
 
 interface Kind {

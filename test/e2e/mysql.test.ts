@@ -71,6 +71,7 @@ test("logs in with the target's passwords, whatever the plugin, and hides them",
 });
 
 for (const [mode, threads, workers] of [
+  ["auto", 1, 1],
   ["disable", 8, 1],
   ["auto", 32, 2],
 ] as const) {
