@@ -117,6 +117,12 @@ static __always_inline enum parsed parse_ip4(struct bytes bytes, struct segment 
     return SEGMENT;
 }
 
+/*
+ * 0, which the verifier does not know: to it an offset is then any, and not each of those that
+ * extension headers can add up to, one after the other.
+ */
+volatile __u32 nothing;
+
 static __always_inline enum parsed parse_ip6(struct bytes bytes, struct segment *segment,
                                              __u8 transport, struct piece *piece) {
     const struct ipv6hdr *ip = look(bytes, segment->ip, sizeof(*ip));
@@ -144,6 +150,9 @@ static __always_inline enum parsed parse_ip6(struct bytes bytes, struct segment 
         } else {
             offset += (extension[1] + 1) * 8;
         }
+        if (offset > MAX_OFFSET)
+            return OTHER;
+        offset = (offset + nothing) & MAX_OFFSET;
         next = extension[0];
         /* Behind its header a later fragment has data only. */
         if (piece->fragment >> 3)

@@ -22,6 +22,9 @@ export interface CatchCounts {
   ringFull: number;
   /** Dropped without a record because xcopy stalled. */
   inert: number;
+  /** Dropped without a record: what no record can hold, and what has no headers that can be read. */
+  oversize: number;
+  unreadable: number;
   /** IP fragments that were seen. */
   fragments: number;
   /** ICMP errors about copied flows that were dropped. */
@@ -62,11 +65,13 @@ export function takeInterceptAccount(
     responses: {
       packets: count("packets"),
       bytes: count("bytes"),
-      lost: caught.ringFull + caught.inert + discarded + count("cut"),
+      lost: caught.ringFull + caught.inert + caught.oversize + discarded + count("cut"),
       ring_full: caught.ringFull,
       inert: caught.inert,
       discarded,
       cut: count("cut"),
+      oversize: caught.oversize,
+      unreadable: caught.unreadable,
       fragments: caught.fragments,
       icmp_errors: caught.icmpErrors,
     },
@@ -145,6 +150,16 @@ function faultsOf({ responses, unrouted, flows, connections }: InterceptAccount)
       count: responses.cut,
       what: "responses were captured without all of the payload that a copy reads; the target sends them again",
       advice: "where they are many turn BIG TCP off: ip link set dev INTERFACE gso_max_size 65536",
+    },
+    {
+      count: responses.oversize,
+      what: "responses were dropped that no record can hold; the target sends them again",
+      advice: "turn BIG TCP off: ip link set dev INTERFACE gso_max_size 65536",
+    },
+    {
+      count: responses.unreadable,
+      what: "packets were dropped that have no TCP or UDP header",
+      advice: "narrow -F to the responses of the target",
     },
     {
       count: unrouted,

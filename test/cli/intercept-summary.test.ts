@@ -20,6 +20,8 @@ const CAUGHT = {
   learned: 1200,
   ringFull: 0,
   inert: 0,
+  oversize: 0,
+  unreadable: 0,
   fragments: 0,
   icmpErrors: 0,
   unknownCookies: 0,
@@ -68,9 +70,18 @@ test("the account has the fields of the contract", () => {
 test("what is lost is lost for a reason", () => {
   const { responses, connections } = account(
     { ...GOOD, discarded: 5, cut: 2, "closed.wrong key": 2, "closed.bye": 9 },
-    { ringFull: 3, inert: 1 },
+    { ringFull: 3, inert: 1, oversize: 4, unreadable: 8 },
   );
-  expect(responses).toMatchObject({ lost: 11, ring_full: 3, inert: 1, discarded: 5, cut: 2 });
+  // What cannot be read was no response.
+  expect(responses).toMatchObject({
+    lost: 15,
+    ring_full: 3,
+    inert: 1,
+    discarded: 5,
+    cut: 2,
+    oversize: 4,
+    unreadable: 8,
+  });
   expect(connections.failed).toEqual({ "wrong key": 2 });
 });
 
@@ -95,7 +106,7 @@ test("for a person, when it is not", () => {
   const text = renderInterceptSummary(
     account(
       { ...GOOD, routed: 5990, unrouted: 10, evicted: 7, discarded: 5, cut: 4, "closed.wrong key": 2 },
-      { ringFull: 3 },
+      { ringFull: 3, oversize: 6, unreadable: 8 },
     ),
   );
   expect(text.slice(text.indexOf("what went wrong:"))).toBe(
@@ -107,6 +118,10 @@ test("for a person, when it is not", () => {
       "    see that copy and the path to it: it does not keep up",
       "  4 responses were captured without all of the payload that a copy reads; the target sends them again",
       "    where they are many turn BIG TCP off: ip link set dev INTERFACE gso_max_size 65536",
+      "  6 responses were dropped that no record can hold; the target sends them again",
+      "    turn BIG TCP off: ip link set dev INTERFACE gso_max_size 65536",
+      "  8 packets were dropped that have no TCP or UDP header",
+      "    narrow -F to the responses of the target",
       "  10 responses belonged to no copy that is connected",
       "    narrow -F, or see whether a copy lost its connection",
       "  7 flows made way for others",
