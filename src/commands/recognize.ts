@@ -34,6 +34,7 @@ export async function recognizeProtocols(
   const services = servicesByGreeting(plan, options);
   if (services.length === 0) return options.protocols;
   const looks = new Map<string, Promise<Greets>>();
+  let isUnknown = false;
   const found = services.map(async (service): Promise<ProtocolChoice[]> => {
     const isLikely = isMysqlPort(service.port, targetPortsOf(service));
     const endpoints = service.routes.flatMap(({ targets }) =>
@@ -55,11 +56,20 @@ export async function recognizeProtocols(
         `${endpoints[mute]} does not greet as MySQL does: connections to port ${port} are copied byte by byte. If it is one, say so: --protocol ${port}=mysql`,
       );
     }
+    if (greeter < 0 && mute < 0 && !isLikely) {
+      isUnknown = true;
+      // Without it the unreachable target is all that there is to say, and is said.
+      if (options.force) {
+        warn(
+          `no connection to ${endpoints[0]} tells what it speaks: connections to port ${port} are copied byte by byte. If it is MySQL, say so: --protocol ${port}=mysql`,
+        );
+      }
+    }
     return greeter >= 0 || (mute < 0 && isLikely) ? [{ port, name: "mysql" }] : [];
   });
   const recognized = (await Promise.all(found)).flat();
   const protocols = [...options.protocols, ...recognized];
-  if (options.speaksMysql && !protocols.some(({ name }) => name === "mysql")) {
+  if (options.speaksMysql && !isUnknown && !protocols.some(({ name }) => name === "mysql")) {
     warn("the options about MySQL are for nothing: no target greets as MySQL does");
   }
   return protocols;

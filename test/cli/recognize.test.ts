@@ -79,10 +79,19 @@ test("at port 3306 another service is told, and taken for MySQL only where it ca
 test("options that turn out to be for nothing are told", async () => {
   const { ports: none, said } = await recognize("-u a@b", [
     [80, "mute"],
-    [81, "closed"],
+    [81, "mail"],
   ]);
   expect(none).toEqual([]);
   expect(said).toEqual([expect.stringMatching(/^warning: the options about MySQL are for nothing/)]);
+});
+
+test("of a target that is down nothing is claimed; who starts all the same is told how to name it", async () => {
+  expect(await recognize("-u a@b", [[81, "closed"]])).toEqual({ ports: [], said: [] });
+  const { ports: none, said } = await recognize("-u a@b --force", [[81, "closed"]]);
+  expect(none).toEqual([]);
+  expect(said).toEqual([
+    `warning: no connection to 127.0.0.1:${ports.closed} tells what it speaks: connections to port 81 are copied byte by byte. If it is MySQL, say so: --protocol 81=mysql`,
+  ]);
 });
 
 test("what is named is not asked for", async () => {
