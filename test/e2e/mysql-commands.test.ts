@@ -9,9 +9,9 @@ import { createLab, type Lab } from "../support/lab.ts";
 import type { MariaDb } from "../support/mariadb.ts";
 import { buildCommands } from "../support/mysql-commands.ts";
 import { run } from "../support/process.ts";
-import { countersOf, settled, since, startShop } from "../support/shop.ts";
+import { Copies, countersOf, settled, since, startShop, USERS } from "../support/shop.ts";
 import { until } from "../support/until.ts";
-import { type Copy, faultsOf, startCopy as start } from "../support/xcopy.ts";
+import { faultsOf } from "../support/xcopy.ts";
 
 setDefaultTimeout(60_000);
 
@@ -41,22 +41,14 @@ beforeAll(async () => {
     args: [`--extra-port=${EXTRA_PORT}`, "--extra-max-connections=10"],
   });
 });
-/** One that a failed test left running would keep the others from its ports. */
-const copies: Copy[] = [];
-async function startCopy(...args: string[]): Promise<Copy> {
-  const copy = await start(lab, args);
-  copies.push(copy);
-  return copy;
-}
-afterEach(async () => {
-  for (const { running } of copies.splice(0)) await running.stop();
-});
+const copies = new Copies();
+const startCopy = (...args: string[]) => copies.start(lab, args);
+afterEach(() => copies.stop());
 afterAll(async () => {
   await lab.stopAll();
   lab.remove();
 });
 
-const USERS = ["-u", "shop@target-1,strong@target-2"];
 const checksum = (server: MariaDb) => server.sql("CHECKSUM TABLE shop.texts, shop.numbers, other.there");
 
 function empty(): void {

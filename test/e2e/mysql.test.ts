@@ -10,6 +10,7 @@ import type { MariaDb } from "../support/mariadb.ts";
 import { startPool } from "../support/pool.ts";
 import { run } from "../support/process.ts";
 import {
+  Copies,
   clientCommand,
   countersOf,
   loadShop,
@@ -19,7 +20,7 @@ import {
   TRANSFER,
   USERS,
 } from "../support/shop.ts";
-import { type Copy, faultsOf, startCopy as start } from "../support/xcopy.ts";
+import { faultsOf } from "../support/xcopy.ts";
 
 setDefaultTimeout(60_000);
 
@@ -31,16 +32,9 @@ beforeAll(async () => {
   lab = createLab({ manyClients: false });
   [online, target] = await startShop(lab);
 });
-/** One that a failed test left running would keep the others from its ports. */
-const copies: Copy[] = [];
-async function startCopy(...args: Parameters<typeof start>): Promise<Copy> {
-  const copy = await start(...args);
-  copies.push(copy);
-  return copy;
-}
-afterEach(async () => {
-  for (const { running } of copies.splice(0)) await running.stop();
-});
+const copies = new Copies();
+const startCopy = (...args: Parameters<Copies["start"]>) => copies.start(...args);
+afterEach(() => copies.stop());
 afterAll(async () => {
   await lab.stopAll();
   lab.remove();

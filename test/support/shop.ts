@@ -4,7 +4,7 @@ import type { Lab } from "./lab.ts";
 import { type MariaDb, startMariaDb } from "./mariadb.ts";
 import { run } from "./process.ts";
 import { until } from "./until.ts";
-import type { Copy } from "./xcopy.ts";
+import { type Copy, startCopy } from "./xcopy.ts";
 
 const TABLES = [
   "CREATE DATABASE shop",
@@ -45,6 +45,21 @@ function usersFor(native: string, ed25519: string, databases: string[]): string[
 /** What copies it: arguments of `xcopy copy`. */
 export const TRANSFER = ["-x", `3306-${TARGET}:3306`, "--protocol", "mysql"];
 export const USERS = ["-u", "shop@target-1,strong@target-2"];
+
+/** Starts copies that end with each test; one that a failed test left running would keep the others from its ports. */
+export class Copies {
+  readonly #running: Copy[] = [];
+
+  async start(...args: Parameters<typeof startCopy>): Promise<Copy> {
+    const copy = await startCopy(...args);
+    this.#running.push(copy);
+    return copy;
+  }
+
+  async stop(): Promise<void> {
+    for (const { running } of this.#running.splice(0)) await running.stop();
+  }
+}
 
 /** The command of a client of the service that runs SQL. */
 export function clientCommand(user: string, password: string, sql: string, ...more: string[]): string[] {
