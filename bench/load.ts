@@ -21,13 +21,15 @@ export interface Kind {
 
 interface Copied {
   result: LoadResult;
-  /** CPU seconds per request of the whole of xcopy: with the target's receive path, and without it. */
+  /** With the target's receive path, and without it. */
   onVeth: Cost;
-  alone: Cost;
+  own: Cost;
+  /** Requests that were not answered. */
   lost: number;
   lag: { p50: number; p99: number; max: number };
 }
 
+/** CPU seconds per request of the whole of xcopy. */
 interface Cost {
   user: number;
   system: number;
@@ -71,11 +73,11 @@ async function measureCopied(lab: Lab, produce: () => Promise<LoadResult>): Prom
   const onVeth = await measure();
   const [, result] = results;
   receiveElsewhere(lab, copy.running.pid, true);
-  const alone = await measure();
+  const own = await measure();
   receiveElsewhere(lab, copy.running.pid, false);
   const { report } = await copy.stop();
   const requests = results.reduce((sum, each) => sum + each.requests, 0);
-  return { result: result!, onVeth, alone, lost: requests - report.turns.answered, lag: report.lag_us };
+  return { result: result!, onVeth, own, lost: requests - report.turns.answered, lag: report.lag_us };
 }
 
 /**
@@ -118,11 +120,11 @@ function figuresOf({ name, rate, aim }: Kind, alone: LoadResult[], copied: Copie
     },
     {
       name: "  CPU of xcopy per request",
-      value: microseconds(of(({ alone }) => alone.user + alone.system)),
+      value: microseconds(of(({ own }) => own.user + own.system)),
       ...(aim ? { aim: `${aim} us` } : {}),
     },
-    { name: "    in user space", value: microseconds(of(({ alone }) => alone.user)) },
-    { name: "    in the kernel", value: microseconds(of(({ alone }) => alone.system)) },
+    { name: "    in user space", value: microseconds(of(({ own }) => own.user)) },
+    { name: "    in the kernel", value: microseconds(of(({ own }) => own.system)) },
     {
       name: "    with the target's receive path",
       value: microseconds(of(({ onVeth }) => onVeth.user + onVeth.system)),
