@@ -215,7 +215,7 @@ function lossesOf(account: Account): Loss[] {
     {
       count: capture.lost,
       what: `packets found no room in the rings${byCpu(capture.lost_by_cpu)}`,
-      advice: "give xcopy more CPU (see --workers and --cpu-limit): it did not keep up",
+      advice: "a larger -B for bursts; where it never keeps up, more CPU (see --workers and --cpu-limit)",
     },
     {
       count: capture.abandoned,

@@ -127,6 +127,13 @@ export class SqlStatement {
     this.before = 0;
   }
 
+  /** Goes on from where another one is. */
+  copy(other: SqlStatement): void {
+    const { first } = this;
+    first.set(other.first);
+    Object.assign(this, other, { first });
+  }
+
   /** Takes a word: a keyword, or 0 for any other. */
   add(word: Word): void {
     if (this.count < this.first.length) this.first[this.count] = word;

@@ -7,16 +7,34 @@
 import { HASH_START, hashOn, type Judgement, SqlStatement, wordOf } from "./sql-statement.ts";
 
 const SPACE = 0x20;
-const QUOTE = 0x27;
-const DOUBLE_QUOTE = 0x22;
 const BACKTICK = 0x60;
 const BACKSLASH = 0x5c;
 const LF = 10;
-const SEMICOLON = 0x3b;
 const HASH = 0x23;
 const DASH = 0x2d;
 const SLASH = 0x2f;
 const STAR = 0x2a;
+const BANG = 0x21;
+const CAPITAL_M = 0x4d;
+
+// What a byte is outside of quotes and comments.
+const OTHER = 0;
+const SEMICOLON = 1;
+const QUOTE = 2;
+/** A comment may begin with it. */
+const OPENING = 3;
+// Words are of these.
+const DIGIT = 4;
+const LETTER = 5;
+const KINDS = new Uint8Array(256).map((_, byte) => kindOf(String.fromCharCode(byte)));
+
+function kindOf(character: string): number {
+  if (character === ";") return SEMICOLON;
+  if ("'\"`".includes(character)) return QUOTE;
+  if ("#-/".includes(character)) return OPENING;
+  if (/[0-9]/.test(character)) return DIGIT;
+  return /[A-Za-z_$@\x80-\xff]/.test(character) ? LETTER : OTHER;
+}
 
 /** Longer words are none that we know. */
 const LONGEST_WORD = 64;
@@ -56,6 +74,16 @@ class Reading {
     this.statement.begin();
   }
 
+  /** Goes on from where another one is. */
+  copy(other: Reading): void {
+    this.hasEscapes = other.hasEscapes;
+    this.statements = other.statements;
+    this.inside = other.inside;
+    this.dynamic = other.dynamic;
+    Object.assign(this.result, other.result);
+    this.statement.copy(other.statement);
+  }
+
   /**
    * Reads a piece, `bytes` from `from` to `to`; returns up to where, if it is not the last: what is behind cannot be told without
    * what follows, and comes again with it.
@@ -64,6 +92,8 @@ class Reading {
     this.isLast = isLast;
     let at = from;
     while (at < to) {
+      if (this.inside === WORD) at = this.endWord(bytes, at, to);
+      if (at === to) break;
       const next = this.inside === NOTHING ? this.readOn(bytes, at, to) : this.skip(bytes, at, to);
       if (next === at) break;
       at = next;
@@ -85,26 +115,34 @@ class Reading {
   }
 
   private readOn(bytes: Uint8Array, at: number, to: number): number {
+    while (KINDS[bytes[at]!] === OTHER) if (++at === to) return to;
     const byte = bytes[at]!;
-    if (byte <= SPACE) return at + 1;
-    if (isWordByte(byte)) return this.readWord(bytes, at, to);
-    if (byte === this.dynamic || (byte !== BACKTICK && isQuote(byte) && this.statement.isDynamic)) {
+    switch (KINDS[byte]) {
+      case LETTER:
+        return this.readWord(bytes, at, to);
+      case DIGIT:
+        // No keyword begins with one.
+        this.statement.add(0);
+        return this.endWord(bytes, at, to);
+      case QUOTE:
+        this.readQuote(byte);
+        return at + 1;
+      case SEMICOLON:
+        this.endStatement();
+        return at + 1;
+    }
+    return !this.isLast && to - at < LONGEST_OPENING ? at : this.open(bytes, at, to);
+  }
+
+  private readQuote(quote: number): void {
+    if (quote === this.dynamic || (quote !== BACKTICK && this.statement.isDynamic)) {
       // What is in it is a statement as well, and what follows it none.
       this.endStatement();
-      this.dynamic = byte === this.dynamic ? NOTHING : byte;
-      return at + 1;
-    }
-    if (isQuote(byte)) {
+      this.dynamic = quote === this.dynamic ? NOTHING : quote;
+    } else {
       this.statement.add(0);
-      this.inside = byte;
-      return at + 1;
+      this.inside = quote;
     }
-    if (byte === SEMICOLON) {
-      this.endStatement();
-      return at + 1;
-    }
-    if (byte !== HASH && byte !== DASH && byte !== SLASH) return at + 1;
-    return !this.isLast && to - at < LONGEST_OPENING ? at : this.open(bytes, at, to);
   }
 
   private readWord(bytes: Uint8Array, from: number, to: number): number {
@@ -112,7 +150,7 @@ class Reading {
     let at = from;
     for (; at < to; at++) {
       let byte = bytes[at]!;
-      if (!isWordByte(byte)) break;
+      if (KINDS[byte]! < DIGIT) break;
       if (byte >= 0x61 && byte <= 0x7a) byte -= 0x20;
       // Variables: @@GLOBAL.x is GLOBAL.
       if (byte === 0x40) continue;
@@ -121,7 +159,13 @@ class Reading {
     const isCut = at === to && !this.isLast;
     if (isCut && at - from <= LONGEST_WORD) return from;
     this.statement.add(wordOf(hash));
-    if (isCut) this.inside = WORD;
+    return isCut ? this.endWord(bytes, at, to) : at;
+  }
+
+  /** Behind a word that is none that we know; what follows the bytes may belong to it. */
+  private endWord(bytes: Uint8Array, at: number, to: number): number {
+    while (at < to && KINDS[bytes[at]!]! >= DIGIT) at++;
+    this.inside = at < to ? NOTHING : WORD;
     return at;
   }
 
@@ -136,8 +180,8 @@ class Reading {
     if (byte !== SLASH || next !== STAR) return at + 1;
     const third = at + 2 < to ? bytes[at + 2]! : 0;
     // "/*!" and "/*M!", with a version or without; their "*/" is two bytes like others.
-    if (third === 0x21) return skipVersion(bytes, at + 3, to);
-    if (third === 0x4d && bytes[at + 3] === 0x21) return skipVersion(bytes, at + 4, to);
+    if (third === BANG) return skipVersion(bytes, at + 3, to);
+    if (third === CAPITAL_M && bytes[at + 3] === BANG) return skipVersion(bytes, at + 4, to);
     this.inside = COMMENT;
     return at + 2;
   }
@@ -147,10 +191,6 @@ class Reading {
     if (this.inside === LINE) {
       const end = bytes.indexOf(LF, at);
       return end < 0 || end >= to ? to : this.leave(end + 1);
-    }
-    if (this.inside === WORD) {
-      while (at < to && isWordByte(bytes[at]!)) at++;
-      return at < to ? this.leave(at) : to;
     }
     if (this.inside !== COMMENT) return this.skipQuoted(bytes, at, to);
     for (; at + 1 < to; at++) if (bytes[at] === STAR && bytes[at + 1] === SLASH) return this.leave(at + 2);
@@ -207,51 +247,51 @@ function worse(into: Judgement, other: Judgement): Judgement {
 
 /** A text that is judged while it comes, in pieces; of it is kept what may belong to a word or the beginning of a comment. */
 export class LongText {
-  private readonly readings = [new Reading(true), new Reading(false)];
-  private readonly left: Uint8Array[];
-
-  constructor() {
-    for (const reading of this.readings) reading.begin();
-    this.left = this.readings.map(() => new Uint8Array(0));
-  }
+  private readonly withEscapes = new Piecewise(true);
+  private readonly withoutEscapes = new Piecewise(false);
 
   take(bytes: Uint8Array, from: number, to: number): void {
-    for (const [index, reading] of this.readings.entries()) {
-      const left = this.left[index]!;
-      let [piece, start, end] = [bytes, from, to];
-      if (left.length > 0) {
-        piece = Buffer.concat([left, bytes.subarray(from, to)]);
-        [start, end] = [0, piece.length];
-      }
-      const at = reading.take(piece, start, end, false);
-      this.left[index] = Uint8Array.from(piece.subarray(at, end));
-    }
+    // Up to the first backslash both read the same.
+    if (!this.withEscapes.reading.hasEscapes) this.withoutEscapes.copy(this.withEscapes);
+    this.withEscapes.take(bytes, from, to);
+    if (this.withEscapes.reading.hasEscapes) this.withoutEscapes.take(bytes, from, to);
   }
 
   end(): Judgement {
-    for (const [index, reading] of this.readings.entries()) {
-      const left = this.left[index]!;
-      reading.take(left, 0, left.length, true);
-      reading.end();
-    }
-    return worse(this.readings[1]!.result, this.readings[0]!.result);
+    if (!this.withEscapes.reading.hasEscapes) this.withoutEscapes.copy(this.withEscapes);
+    return worse(this.withoutEscapes.end(), this.withEscapes.end());
   }
 }
 
-function isQuote(byte: number): boolean {
-  return byte === QUOTE || byte === DOUBLE_QUOTE || byte === BACKTICK;
-}
+/** A reading of pieces. */
+class Piecewise {
+  readonly reading: Reading;
+  private left: Uint8Array = new Uint8Array(0);
 
-/** Letters, digits, _, $, @ and all beyond ASCII. */
-function isWordByte(byte: number): boolean {
-  return (
-    (byte >= 0x61 && byte <= 0x7a) ||
-    (byte >= 0x40 && byte <= 0x5a) ||
-    (byte >= 0x30 && byte <= 0x39) ||
-    byte === 0x5f ||
-    byte === 0x24 ||
-    byte >= 0x80
-  );
+  constructor(escapes: boolean) {
+    this.reading = new Reading(escapes);
+    this.reading.begin();
+  }
+
+  copy(other: Piecewise): void {
+    this.reading.copy(other.reading);
+    this.left = other.left;
+  }
+
+  take(bytes: Uint8Array, from: number, to: number): void {
+    if (this.left.length > 0) {
+      bytes = Buffer.concat([this.left, bytes.subarray(from, to)]);
+      [from, to] = [0, bytes.length];
+    }
+    const at = this.reading.take(bytes, from, to, false);
+    this.left = Uint8Array.from(bytes.subarray(at, to));
+  }
+
+  end(): Judgement {
+    this.reading.take(this.left, 0, this.left.length, true);
+    this.reading.end();
+    return this.reading.result;
+  }
 }
 
 function skipVersion(bytes: Uint8Array, at: number, to: number): number {
