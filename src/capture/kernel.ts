@@ -124,7 +124,7 @@ export function loadKernelCapture(options: KernelCaptureOptions): KernelCapture 
   const rings: number[] = [];
   const isXdp = options.hook === "xdp" || options.hook === "xdp-generic";
   const attachments = new Attachments(isXdp ? "auto" : (options.hook as "auto" | Hook));
-  const xdp = new XdpLinks(options.hook === "xdp-generic");
+  const xdp = new XdpLinks(options.hook === "xdp-generic" ? ["generic"] : undefined);
   const present = () => links().filter(({ hardwareType }) => hardwareType === ETHERNET);
 
   let open = true;

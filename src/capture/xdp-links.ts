@@ -14,16 +14,16 @@ export class XdpLinks {
   readonly #links: { ifindex: number; fd: number; mode: XdpMode }[] = [];
 
   /**
-   * `genericOnly`: never in the driver. `makeRoom` is asked where another program is attached: whether it gave one of ours
-   * up that was.
+   * `modes`: those that are tried, the first that the driver takes. `makeRoom` is asked where another program is attached:
+   * whether it gave one of ours up that was.
    */
   constructor(
-    private readonly genericOnly = false,
+    private readonly modes: readonly XdpMode[] = ["native", "generic"],
     private readonly makeRoom: () => boolean = () => false,
   ) {}
 
   /**
-   * Attaches a program: native where the driver can, else generic. There is place for one only. Throws a Failure: 2 for an
+   * Attaches a program. There is place for one only. Throws a Failure: 2 for an
    * interface that is not there, 3 where somebody else's program is, 4 without privilege, 5 where the kernel cannot.
    */
   attach(programFd: number, ifindex: number): { fd: number; mode: XdpMode } {
@@ -31,7 +31,7 @@ export class XdpLinks {
     if (name === null) {
       throw new Failure(`Cannot attach to interface ${ifindex}: no such interface`, "List them: ip link", 2);
     }
-    const tryIt = () => (this.genericOnly ? tryGeneric(programFd, ifindex) : tryBoth(programFd, ifindex));
+    const tryIt = () => tryModes(this.modes, programFd, ifindex);
     let link = tryIt();
     if (link.fd === -EBUSY && this.makeRoom()) {
       for (let ms = 0; ms < PATIENCE && link.fd === -EBUSY; ms++) {
@@ -77,13 +77,17 @@ export class XdpLinks {
   }
 }
 
-function tryGeneric(programFd: number, ifindex: number): { fd: number; mode: XdpMode } {
-  return { fd: createXdpLink(programFd, ifindex, "generic"), mode: "generic" };
-}
-
-function tryBoth(programFd: number, ifindex: number): { fd: number; mode: XdpMode } {
-  const native = createXdpLink(programFd, ifindex, "native");
-  // Drivers refuse with various errors: no support, too large an MTU, too few queues.
-  const isFinal = native >= 0 || [EBUSY, ENODEV, EPERM].includes(-native);
-  return isFinal ? { fd: native, mode: "native" } : tryGeneric(programFd, ifindex);
+/** Descriptor or negative errno, as of the last mode that was tried. */
+function tryModes(
+  modes: readonly XdpMode[],
+  programFd: number,
+  ifindex: number,
+): { fd: number; mode: XdpMode } {
+  let tried = { fd: -ENODEV, mode: modes[0]! };
+  for (const mode of modes) {
+    tried = { fd: createXdpLink(programFd, ifindex, mode), mode };
+    // Drivers refuse with various errors: no support, too large an MTU, too few queues.
+    if (tried.fd >= 0 || [EBUSY, ENODEV, EPERM].includes(-tried.fd)) break;
+  }
+  return tried;
 }

@@ -59,7 +59,8 @@ export interface OpenCapture {
   reasons: string[];
 }
 
-const XDP_COSTS =
+/** What a user of XDP should know. */
+export const XDP_COSTS =
   "by XDP: sees packets before GRO has joined them, so more of them; has the card's LRO turned off, and some drivers take the link down for a moment; generic, each packet is copied first";
 
 type Open = (name: BackEnd) => OpenCapture;

@@ -1,17 +1,20 @@
 /** What catches responses in each mode: loaded, attached, counted, taken away. */
 import { possibleCpus } from "../capture/maps.ts";
+import type { XdpMode } from "../capture/xdp-links.ts";
 import type { InterceptOptions } from "../config/intercept.ts";
 import { Learned } from "../intercept/flow-maps.ts";
 import { endLingeringGuards } from "../intercept/guard.ts";
-import { type InterceptService, loadIntercept } from "../intercept/kernel.ts";
+import { type Filter, type HookChoice, type InterceptService, loadIntercept } from "../intercept/kernel.ts";
 import { makeRule, type Rule } from "../intercept/rule.ts";
 import type { CarriedLibrary } from "../native/carried.ts";
+import { Failure } from "../native/failure.ts";
 import { libc } from "../native/libc.ts";
 import { links } from "../native/netlink.ts";
 import { openQueue } from "../native/nfqueue.ts";
 import { readStatistics } from "../native/nfqueue-status.ts";
 import type { CatchCounts } from "../ops/intercept-summary.ts";
 import type { InterceptPlaneConfig } from "../worker/intercept-config.ts";
+import { XDP_COSTS } from "./capture.ts";
 import type { InterceptPlan } from "./intercept-plan.ts";
 import { InterfaceFilters } from "./interface-filters.ts";
 import { ringBytes } from "./load.ts";
@@ -24,6 +27,9 @@ const KERNEL_FLOWS = 262144;
 const TABLE_FLOWS = 1048576;
 /** ms between two counts of the kernel's flows, which reads all of them. */
 const COUNT_INTERVAL = 1000;
+
+/** What is said of an interface. */
+const WAYS = { native: " (in the driver)", generic: " (generic)", tc: "" };
 
 /** What the data plane reads from. */
 type SourceConfig = Pick<
@@ -41,6 +47,10 @@ type SourceConfig = Pick<
 
 export interface Catch {
   config: SourceConfig;
+  /** Where packets are caught, and how where that differs: "net0 (in the driver)". */
+  places: string[];
+  /** What the user should know about it. */
+  notes: string[];
   /** `exact`: with the number of flows as of now, which takes longer to count. */
   counts(exact?: boolean): CatchCounts;
   /** Attaches to interfaces that were not there at the start; returns their names. */
@@ -82,6 +92,23 @@ function slowly(count: () => number): (exact: boolean) => number {
 }
 
 function openKernel(plan: InterceptPlan, options: InterceptOptions, libraries: CarriedLibrary[]): Catch {
+  if (!plan.prefersXdp) return openBy(options.hook, plan, options, libraries);
+  try {
+    return openBy("xdp-native", plan, options, libraries);
+  } catch (error) {
+    if (!(error instanceof Failure)) throw error;
+    const caught = openBy("auto", plan, options, libraries);
+    caught.notes.push(`not by XDP: ${error.message}`);
+    return caught;
+  }
+}
+
+function openBy(
+  hook: HookChoice,
+  plan: InterceptPlan,
+  options: InterceptOptions,
+  libraries: CarriedLibrary[],
+): Catch {
   const isTarget = plan.mode === "target";
   const kernel = loadIntercept({
     object: interceptProgram(),
@@ -89,25 +116,26 @@ function openKernel(plan: InterceptPlan, options: InterceptOptions, libraries: C
     services: kernelServices(plan),
     flows: options.maxFlows ?? KERNEL_FLOWS,
     ringBytes: ringBytes(RINGS, possibleCpus()),
-    hook: options.hook,
+    hook,
     linger: options.linger,
     libraries,
   });
   try {
     const kind = kernel.hook === "xdp" ? "xdp" : "tc";
+    const modes = new Map<number, XdpMode>();
+    const attach = (ifindexes: number[], filter?: Filter) => {
+      const found = kernel.attach(ifindexes, filter);
+      found.forEach((mode, index) => {
+        modes.set(ifindexes[index]!, mode);
+      });
+    };
     const filters =
       plan.filter === null
         ? null
-        : new InterfaceFilters(
-            plan.filter,
-            () => ({ kind, target: kernel.swallowProgram }),
-            (ifindexes, filter) => {
-              kernel.attach(ifindexes, filter);
-            },
-          );
+        : new InterfaceFilters(plan.filter, () => ({ kind, target: kernel.swallowProgram }), attach);
     const attachTo = (ifindexes: number[]) => {
       if (filters) filters.attach(ifindexes);
-      else kernel.attach(ifindexes);
+      else attach(ifindexes);
     };
     const attached = new Set(plan.interfaces.map(({ ifindex }) => ifindex));
     attachTo([...attached]);
@@ -116,6 +144,8 @@ function openKernel(plan: InterceptPlan, options: InterceptOptions, libraries: C
     const learned = isTarget ? new Learned(kernel.learnedMap) : null;
     const active = slowly(() => learned?.count() ?? 0);
     return {
+      places: plan.interfaces.map(({ name, ifindex }) => name + WAYS[modes.get(ifindex) ?? "tc"]),
+      notes: modes.size > 0 ? [XDP_COSTS] : [],
       config: {
         rings: kernel.rings,
         ringBytes: kernel.ringBytes,
@@ -173,6 +203,8 @@ function openQueued(plan: InterceptPlan, options: InterceptOptions): Catch {
   }
   const source = rule?.tool ?? "nfqueue";
   return {
+    places: [],
+    notes: [],
     config: {
       rings: [],
       ringBytes: 0,

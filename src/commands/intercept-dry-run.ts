@@ -8,8 +8,9 @@ const HOOKS = {
   auto: "tcx, or clsact where the kernel has no tcx",
   tcx: "tcx",
   clsact: "clsact",
-  xdp: "XDP",
+  xdp: "XDP, in the driver where it can",
 };
+const PREFERRED = "XDP in the driver, which is known to be good at it, on interfaces that nobody else uses";
 
 function caught(
   { mode, services, filter }: InterceptPlan,
@@ -47,7 +48,7 @@ export function renderInterceptPlan(plan: InterceptPlan, options: InterceptOptio
     const way = plan.mode === "target" ? "ingress and egress" : "ingress";
     lines.push([
       "attach",
-      `at ${way} by ${HOOKS[options.hook]}: ${plan.interfaces.map(({ name }) => name).join(", ")}`,
+      `at ${way} by ${plan.prefersXdp ? PREFERRED : HOOKS[options.hook]}: ${plan.interfaces.map(({ name }) => name).join(", ")}`,
     ]);
   }
   for (const { from, to } of options.translations)

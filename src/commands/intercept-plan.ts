@@ -5,6 +5,7 @@ import { chooseInterfaces, type Interface } from "../config/interfaces.ts";
 import { type CaughtService, formatService } from "../config/service.ts";
 import { Failure } from "../native/failure.ts";
 import { links, localAddresses, NetlinkError, route } from "../native/netlink.ts";
+import { type AssistantHost, prefersXdp, thisAssistant } from "./assistant-hook.ts";
 import { localTest } from "./local.ts";
 
 export interface InterceptPlan {
@@ -14,6 +15,8 @@ export interface InterceptPlan {
   filter: string | null;
   /** Where programs are attached; none in mode nfqueue. */
   interfaces: Interface[];
+  /** Programs are attached by XDP, if the drivers take them. */
+  prefersXdp: boolean;
   /** Where copies connect to. */
   listen: Address[];
   port: number;
@@ -22,7 +25,7 @@ export interface InterceptPlan {
 }
 
 /** What a plan is made from besides the options: this host, or in a test some other. */
-export interface InterceptHost {
+export interface InterceptHost extends AssistantHost {
   interfaces: Interface[];
   isLocal(address: Uint8Array): boolean;
   /** The address that this host sends from towards others; null where it has no way to them. */
@@ -51,7 +54,7 @@ function ownAddress(): Address | null {
 }
 
 export function thisInterceptHost(): InterceptHost {
-  return { interfaces: links(), isLocal: localTest(), ownAddress };
+  return { ...thisAssistant, interfaces: links(), isLocal: localTest(), ownAddress };
 }
 
 /** Target where the services are this host's, assistant where they are others'. */
@@ -164,11 +167,13 @@ export function makeInterceptPlan(
     );
   }
   const filter = options.filter ?? filterFor(services);
+  const interfaces = mode === "nfqueue" ? [] : chooseInterfaces(options.interfaces, host.interfaces);
   return {
     mode,
     services,
     filter: mode === "assistant" ? withoutChannel(filter, listen, port) : null,
-    interfaces: mode === "nfqueue" ? [] : chooseInterfaces(options.interfaces, host.interfaces),
+    interfaces,
+    prefersXdp: mode === "assistant" && options.hook === "auto" && prefersXdp(interfaces, host),
     listen,
     port,
     warnings,

@@ -77,10 +77,10 @@ function planeConfig(
   };
 }
 
-function announce(plan: InterceptPlan, { config }: Catch): string {
+function announce(plan: InterceptPlan, { config, places }: Catch): string {
   const what =
     plan.filter ?? (plan.services.map(formatService).join(", ") || `queue ${config.queue?.number}`);
-  const interfaces = plan.interfaces.map(({ name }) => name).join(", ");
+  const interfaces = places.join(", ");
   const where = plan.listen.map(({ bytes }) => formatEndpoint(bytes, plan.port)).join(", ");
   return `catching ${what} by ${config.hook}${interfaces ? ` on ${interfaces}` : ""}, mode ${plan.mode}; copies connect to ${where}`;
 }
@@ -202,6 +202,7 @@ export async function runIntercept(
     const listeners = listen(plan.listen.map(({ bytes }) => ({ address: bytes, port: plan.port })));
     ends.push(() => listeners.forEach(close));
     const caught = openCatch(plan, options, libraries);
+    for (const note of caught.notes) log.warn(note);
     ends.push(() => {
       if (caught.end()) log.info(`dropping goes on for ${options.linger} s, where the target still answers`);
     });

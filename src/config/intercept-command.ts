@@ -135,7 +135,7 @@ export const INTERCEPT: CommandSpec = {
       {
         name: "hook",
         value: "HOOK",
-        help: "where programs are attached: auto, tcx, clsact or, in mode assistant, xdp (default: auto, which is tcx where the kernel has it)",
+        help: "where programs are attached: auto, tcx, clsact or, in mode assistant, xdp (default: auto, which is tcx where the kernel has it, and XDP where the interfaces of -i serve nothing else and their drivers are known to be good at it)",
       },
       {
         name: "linger",

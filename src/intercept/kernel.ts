@@ -13,6 +13,7 @@ import { endLingeringGuards, Guard } from "./guard.ts";
 /** `target`: at the target's own egress; `assistant`: at the ingress of a host that the target's answers are routed to. */
 export type InterceptMode = "target" | "assistant";
 export type InterceptHook = Hook | "xdp";
+export type HookChoice = "auto" | InterceptHook | "xdp-native";
 
 /** A service under test on this host, or behind it (bridge, container). */
 export interface InterceptService {
@@ -33,8 +34,8 @@ export interface InterceptOptions {
   flows: number;
   /** Bytes of each CPU's ring: a power of two, at least 4096. */
   ringBytes: number;
-  /** `auto`: tcx where the kernel has it. `xdp` in mode `assistant` alone. */
-  hook: "auto" | InterceptHook;
+  /** `auto`: tcx where the kernel has it. XDP in mode `assistant` alone; `xdp-native`: in the driver or not at all. */
+  hook: HookChoice;
   /** Whole seconds for which dropping goes on after the end; 0: no guard, the end of the process ends it. */
   linger: number;
   /** What to load where the host has no libbpf: see `openLibbpf`. */
@@ -91,9 +92,9 @@ const PROGRAMS = ["xcopy_learn", "xcopy_catch", "xcopy_swallow", "xcopy_swallow_
 type Program = (typeof PROGRAMS)[number];
 
 /** The programs that a mode and a hook need: the kernel may be too old for the others. */
-function programsFor(mode: InterceptMode, hook: "auto" | InterceptHook): Program[] {
+function programsFor(mode: InterceptMode, isXdp: boolean): Program[] {
   if (mode === "target") return ["xcopy_learn", "xcopy_catch"];
-  return hook === "xdp" ? ["xcopy_swallow_xdp"] : ["xcopy_swallow"];
+  return isXdp ? ["xcopy_swallow_xdp"] : ["xcopy_swallow"];
 }
 
 /**
@@ -103,7 +104,8 @@ function programsFor(mode: InterceptMode, hook: "auto" | InterceptHook): Program
  */
 export function loadIntercept(options: InterceptOptions): InterceptKernel {
   const { mode, hook, linger } = options;
-  if (mode === "target" && hook === "xdp") {
+  const isXdp = hook === "xdp" || hook === "xdp-native";
+  if (mode === "target" && isXdp) {
     throw new Failure(
       'Cannot use --hook "xdp" on the target: XDP sees only what comes in',
       "Leave it out, or run the intercept on an assistant.",
@@ -113,8 +115,11 @@ export function loadIntercept(options: InterceptOptions): InterceptKernel {
   openLibbpf(options.libraries);
   const object = new BpfObject("intercept", options.object);
   const made: number[] = [];
-  const attachments = new Attachments(hook === "xdp" ? "auto" : hook);
-  const xdp = new XdpLinks(false, () => endLingeringGuards().length > 0);
+  const attachments = new Attachments(hook === "tcx" || hook === "clsact" ? hook : "auto");
+  const xdp = new XdpLinks(
+    hook === "xdp-native" ? ["native"] : undefined,
+    () => endLingeringGuards().length > 0,
+  );
   const guards: Guard[] = [];
 
   let open = true;
@@ -125,7 +130,7 @@ export function loadIntercept(options: InterceptOptions): InterceptKernel {
   }
 
   try {
-    const needed = programsFor(mode, hook);
+    const needed = programsFor(mode, isXdp);
     for (const program of PROGRAMS) if (!needed.includes(program)) object.leaveOut(program);
     const rings = createRings(object, options.ringBytes, made);
     for (const map of ["learned", "datagram_flows"])
@@ -143,7 +148,7 @@ export function loadIntercept(options: InterceptOptions): InterceptKernel {
     const fdOf = (program: Program) => (needed.includes(program) ? object.programFd(program) : -1);
     const learnProgram = fdOf("xcopy_learn");
     const catchProgram = fdOf("xcopy_catch");
-    const swallowProgram = fdOf(hook === "xdp" ? "xcopy_swallow_xdp" : "xcopy_swallow");
+    const swallowProgram = fdOf(isXdp ? "xcopy_swallow_xdp" : "xcopy_swallow");
 
     /** Whether the target may still be answering to somebody whom we forged. */
     function isOwed(): boolean {
@@ -164,14 +169,14 @@ export function loadIntercept(options: InterceptOptions): InterceptKernel {
       catchProgram,
       swallowProgram,
       get hook() {
-        return hook === "xdp" ? "xdp" : attachments.hook;
+        return isXdp ? "xdp" : attachments.hook;
       },
       attach(ifindexes, filter = { fd: swallowProgram, descriptors: [] }) {
         const links: number[] = [];
         const modes: XdpMode[] = [];
         try {
           for (const ifindex of ifindexes) {
-            if (hook === "xdp") {
+            if (isXdp) {
               const link = xdp.attach(filter.fd, ifindex);
               modes.push(link.mode);
               links.push(link.fd);

@@ -12,6 +12,7 @@ import type { Ask, Facts } from "../channel/messages.ts";
 import { formatAddress, parseAddress } from "../config/address.ts";
 import { FlowKey } from "../intercept/flow-key.ts";
 import { links, NetlinkError, route } from "../native/netlink.ts";
+import { LISTEN, openSockets } from "../native/sockets.ts";
 import type { Packet } from "../wire/packet.ts";
 import { ACK, RST, SYN } from "../wire/tcp.ts";
 import type { InterceptPlaneConfig } from "./intercept-config.ts";
@@ -138,23 +139,11 @@ function routeTo(address: Uint8Array): RouteFact {
   }
 }
 
-const LISTEN = "0A";
-
-/** The kernel lists sockets that listen first, so that a busy host's table need not be read whole. */
 function listens(port: number, family: 4 | 6): boolean {
-  const hex = port.toString(16).toUpperCase().padStart(4, "0");
-  return (family === 4 ? ["tcp", "tcp6"] : ["tcp6"]).some((name) => {
-    let text: string;
-    try {
-      text = readFileSync(`/proc/net/${name}`, "utf8");
-    } catch {
-      return false;
-    }
-    return text.split("\n").some((line) => {
-      const [, local, , state] = line.trim().split(/\s+/);
-      return state === LISTEN && local?.endsWith(`:${hex}`) === true;
-    });
-  });
+  const tables = family === 4 ? (["tcp", "tcp6"] as const) : (["tcp6"] as const);
+  return tables.some((table) =>
+    openSockets(table).some((socket) => socket.state === LISTEN && socket.port === port),
+  );
 }
 
 function isOwn(address: Uint8Array): boolean {

@@ -1,14 +1,17 @@
 /** What the options of intercept mean together, those of intercept 1.x among them. */
 import { describe, expect, test } from "bun:test";
+import { isUsedBy } from "../../src/commands/assistant-hook.ts";
 import { makeInterceptPlan } from "../../src/commands/intercept-plan.ts";
 import { formatAddress, parseAddress, sameAddress } from "../../src/config/address.ts";
 import { parseArguments } from "../../src/config/arguments.ts";
 import { parseIntercept } from "../../src/config/intercept.ts";
 import { INTERCEPT } from "../../src/config/intercept-command.ts";
 import { fromIntercept } from "../../src/config/tcpcopy.ts";
+import { parseSockets } from "../../src/native/sockets.ts";
 import { failing } from "../config/failing.ts";
 
 const OWN = ["10.0.0.2", "10.0.0.3", "fd00::2"].map((text) => parseAddress(text)!);
+const ADDRESSES = OWN.map(({ bytes }) => bytes);
 const HOST = {
   interfaces: [
     { name: "lo", ifindex: 1, up: true },
@@ -17,6 +20,8 @@ const HOST = {
   ],
   isLocal: (bytes: Uint8Array) => OWN.some((own) => sameAddress(own.bytes, bytes)),
   ownAddress: () => OWN[0]!,
+  driverOf: (name: string) => (name === "eth0" ? "ice" : null),
+  isUsed: () => false,
 };
 
 const parse = (words: string[]) => parseIntercept(parseArguments(INTERCEPT, words));
@@ -42,6 +47,52 @@ describe("the mode", () => {
     expect(failing(() => plan(["-o", "10.7.7.7:80,:81"])).message).toBe(
       'Cannot use -o "10.7.7.7:80" with -o ":81": one is on another host, one is on this',
     );
+  });
+});
+
+describe("an assistant takes XDP by itself", () => {
+  const FILTER = ["-F", "tcp"];
+  const chosen = (words: string[], host = HOST) => makeInterceptPlan(parse(words), true, host).prefersXdp;
+
+  test.each([
+    ["where the drivers are good at it", [...FILTER, "-i", "eth0"], true],
+    ["not where one of them is not", [...FILTER, "-i", "eth0,eth1"], false],
+    ["not on every interface", FILTER, false],
+    ["not where it is told how", [...FILTER, "-i", "eth0", "--hook", "tcx"], false],
+  ] as const)("%s", (_, words, expected) => {
+    expect(chosen([...words])).toBe(expected);
+  });
+
+  test("not where somebody else would be disturbed", () => {
+    expect(chosen([...FILTER, "-i", "eth0"], { ...HOST, isUsed: () => true })).toBe(false);
+  });
+
+  const ANYWHERE = "00000000";
+  const ETH0 = "0200000A";
+  const ETH0_MAPPED = "0000000000000000FFFF0000" + ETH0;
+  const ETH0_IPV6 = "000000FD000000000000000002000000";
+  const OTHER = "0100007F";
+  const CONNECTED = "01";
+  const LISTENING = "0A";
+  const UNCONNECTED = "07";
+  test.each([
+    ["tcp", "SSH that listens", ANYWHERE, "0016", LISTENING, false],
+    ["tcp", "SSH that is in use there", ETH0, "0016", CONNECTED, true],
+    ["tcp", "SSH that is in use elsewhere", OTHER, "0016", CONNECTED, false],
+    ["tcp", "SSH that is in use there, by a socket for IPv6", ETH0_MAPPED, "0016", CONNECTED, true],
+    ["tcp", "a service", ANYWHERE, "0050", LISTENING, true],
+    ["tcp", "a service on its address", ETH0, "0050", LISTENING, true],
+    ["tcp", "a service on its IPv6 address", ETH0_IPV6, "0050", LISTENING, true],
+    ["tcp", "a service for IPv6", "0".repeat(32), "0050", LISTENING, true],
+    ["tcp", "a service of another interface", OTHER, "0050", LISTENING, false],
+    ["udp", "a service by UDP", ANYWHERE, "0035", UNCONNECTED, true],
+    ["udp", "a service by UDP of another interface", OTHER, "0035", UNCONNECTED, false],
+    ["udp", "a client of DHCP", ANYWHERE, "0044", UNCONNECTED, false],
+  ] as const)("%s: %s", (table, _, address, port, state, expected) => {
+    const text = `  sl  local_address rem_address   st tx_queue\n   0: ${address}:${port} 00000000:0000 ${state} 00000000:00000000\n`;
+    const found = parseSockets(text);
+    const [tcp, udp] = table === "tcp" ? [found, []] : [[], found];
+    expect(isUsedBy(tcp, udp, ADDRESSES)).toBe(expected);
   });
 });
 

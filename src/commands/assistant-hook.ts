@@ -1,0 +1,88 @@
+/** Whether an assistant takes XDP by itself: see --hook. */
+import { readlinkSync } from "node:fs";
+import { basename } from "node:path";
+import { sameAddress } from "../config/address.ts";
+import type { Interface } from "../config/interfaces.ts";
+import { localAddresses } from "../native/netlink.ts";
+import { CLOSE, ESTABLISHED, LISTEN, type OpenSocket, openSockets } from "../native/sockets.ts";
+
+/** Drivers that run XDP programs themselves, and are known to do it well; the others take tc. */
+const GOOD_DRIVERS = new Set([
+  "bnxt_en",
+  "i40e",
+  "ice",
+  "ixgbe",
+  "mlx4_core",
+  "mlx5_core",
+  "nfp",
+  "sfc",
+  "virtio_net",
+]);
+
+const SSH = 22;
+/** UDP ports of clients that every host runs: DHCP, NTP, DHCPv6, multicast DNS. */
+const EVERYWHERE = [68, 123, 546, 5353];
+
+/** What is asked of the host; in a test it is some other. */
+export interface AssistantHost {
+  /** Name of the driver of an interface; null for one without hardware. */
+  driverOf(name: string): string | null;
+  /** Whether somebody else uses these interfaces. */
+  isUsed(interfaces: readonly Interface[]): boolean;
+}
+
+export const thisAssistant: AssistantHost = {
+  driverOf(name) {
+    try {
+      return basename(readlinkSync(`/sys/class/net/${name}/device/driver`));
+    } catch {
+      return null;
+    }
+  },
+  isUsed(interfaces) {
+    const own = localAddresses()
+      .filter(({ ifindex }) => interfaces.some((one) => one.ifindex === ifindex))
+      .map(({ bytes }) => bytes);
+    const tcp = [...openSockets("tcp"), ...openSockets("tcp6")];
+    return isUsedBy(tcp, [...openSockets("udp"), ...openSockets("udp6")], own);
+  },
+};
+
+/**
+ * Whether the sockets of a host tell that somebody uses its addresses `own`: by a connection, or a service besides SSH, for
+ * which most hosts listen everywhere.
+ */
+export function isUsedBy(
+  tcp: readonly OpenSocket[],
+  udp: readonly OpenSocket[],
+  own: readonly Uint8Array[],
+): boolean {
+  const isOwn = (address: Uint8Array) => own.some((one) => sameAddress(one, withoutMapping(address)));
+  const isReached = (address: Uint8Array) => address.every((byte) => byte === 0) || isOwn(address);
+  return (
+    tcp.some(({ address, state }) => state === ESTABLISHED && isOwn(address)) ||
+    tcp.some(({ address, port, state }) => state === LISTEN && port !== SSH && isReached(address)) ||
+    udp.some(
+      ({ address, port, state }) => state === CLOSE && !EVERYWHERE.includes(port) && isReached(address),
+    )
+  );
+}
+
+/** The IPv4 address that an IPv6 socket has for a client by IPv4 (RFC 4291, section 2.5.5.2). */
+function withoutMapping(address: Uint8Array): Uint8Array {
+  const isMapped =
+    address.length === 16 &&
+    address.subarray(0, 10).every((byte) => byte === 0) &&
+    address[10] === 0xff &&
+    address[11] === 0xff;
+  return isMapped ? address.subarray(12) : address;
+}
+
+/**
+ * Whether to drop by XDP, before the kernel has made anything of a packet: where all of the interfaces' drivers are good at
+ * it, and nobody else is disturbed when they take the link down for a moment to begin.
+ */
+export function prefersXdp(interfaces: readonly Interface[], host: AssistantHost): boolean {
+  const areGood = interfaces.every(({ name }) => GOOD_DRIVERS.has(host.driverOf(name) ?? ""));
+  return interfaces.length > 0 && areGood && !host.isUsed(interfaces);
+}
