@@ -469,6 +469,34 @@ describe("what must not be sent", () => {
     expect(count("mysql.leftOut.write")).toBe(3);
   });
 
+  const changeUser = Buffer.from(
+    "shop\0\x14" + "x".repeat(20) + "mysql\0\x2d\0mysql_native_password\0\0",
+    "latin1",
+  );
+  test.each([
+    ["USE", [query("USE `mysql`")]],
+    ["COM_INIT_DB", [command(2, "mysql")]],
+    ["COM_CHANGE_USER", [command(0x11, changeUser)]],
+  ] as const)("what is written in the database of accounts, entered by %s", (_, commands) => {
+    const { host, count } = ready();
+    for (const one of commands) host.request(one);
+    host.request(query("UPDATE user SET password = ''"));
+    host.request(command(0x16, "DELETE FROM db"));
+    expect(count("mysql.leftOut.account")).toBe(2);
+    host.request(query("SELECT * FROM user"));
+    host.request(command(2, "shop"));
+    host.request(query("UPDATE user SET password = ''"));
+    expect(count("mysql.leftOut.account")).toBe(2);
+  });
+
+  test("a COM_CHANGE_USER that is cut is not understood", () => {
+    const { host, count } = ready();
+    host.request(command(0x11, changeUser.subarray(0, 12)));
+    expect([count("mysql.notUnderstood"), host.sent.length]).toEqual([1, 0]);
+    host.request(query("SELECT 1"), true, 1, true);
+    expect(host.sent).toEqual([query("SELECT 1")]);
+  });
+
   describe("texts longer than what is put together of them are judged to their ends", () => {
     const filler = `'${"x".repeat(70_000)}'`;
     const cases: [config: Parameters<typeof ready>[0], text: string, reason: Reason | null][] = [

@@ -97,6 +97,8 @@ const CASES: [effects: string, texts: string[]][] = [
       "a new word",
       "SELECT 'a\\'; DELETE FROM t; -- '",
       "SELECT 'ab\\' ; DELETE FROM t",
+      "INSERT INTO tools VALUES ('mysql', `mysql2`, `a mysql`, \"`mysql`\")",
+      "SELECT * FROM mysql.user; DELETE FROM t",
     ],
   ],
   [
@@ -128,6 +130,10 @@ const CASES: [effects: string, texts: string[]][] = [
       'EXECUTE IMMEDIATE "DROP USER a"',
       "PREPARE s FROM 'SELECT ''a'''; REVOKE ALL ON *.* FROM a",
       "PREPARE s FROM 'SELECT 1'; REVOKE ALL ON *.* FROM a",
+      "UPDATE mysql.user SET password = ''",
+      "INSERT INTO `MySQL` . db VALUES (1)",
+      "DELETE FROM t USING t, `mysql`.`user`",
+      "SELECT 1; UPDATE t SET a = 1; /*! DELETE FROM mysql.db */",
     ],
   ],
   [

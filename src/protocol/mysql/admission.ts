@@ -8,6 +8,7 @@ import {
   COM_CREATE_DB,
   COM_DEBUG,
   COM_DROP_DB,
+  COM_INIT_DB,
   COM_PROCESS_KILL,
   COM_QUERY,
   COM_REFRESH,
@@ -23,6 +24,7 @@ import {
   COM_STMT_SEND_LONG_DATA,
   COM_TABLE_DUMP,
 } from "./constants.ts";
+import { readChangeUser } from "./login.ts";
 import { integer32 } from "./reader.ts";
 import { judge, LongText } from "./sql.ts";
 import { ACCOUNTS, ADMINISTERS, DEFINES, WRITES } from "./sql-statement.ts";
@@ -46,7 +48,7 @@ const admission: Admission = { reason: null, slot: 0, prepared: undefined, text:
 
 /**
  * Judges a command: the payload of its packet is `bytes` from `from` to `to`, or more than that if it is not `whole`. The
- * result is reused.
+ * result is reused. Throws Malformed.
  */
 export function admit(
   state: SessionState,
@@ -95,7 +97,14 @@ export function admit(
       }
       break;
     }
+    case COM_INIT_DB:
+      state.captureDatabase(bytes.subarray(from + 1, to));
+      break;
     case COM_CHANGE_USER:
+      state.captureDatabase(readChangeUser(bytes, from, to, state.login!.capabilities).database);
+      statements.closedAll();
+      admission.slot = statements.era & 0xffff;
+      break;
     case COM_RESET_CONNECTION:
       statements.closedAll();
       admission.slot = statements.era & 0xffff;
@@ -127,8 +136,9 @@ function judgeText(
   to: number,
   whole: boolean,
 ): Reason | null {
-  const { effects, prepares, setsVariables, usesDatabase } = judge(bytes, from, to);
-  const reason = judgeEffects(config, effects);
+  const { effects, prepares, setsVariables, usesDatabase, namesSystem } = judge(bytes, from, to);
+  const reason = judgeEffects(config, withAccounts(state, effects));
+  if (whole && usesDatabase) state.isInSystem = namesSystem;
   if (whole) {
     admission.slot = (setsVariables ? SETS_VARIABLES : 0) | (usesDatabase ? USES_DATABASE : 0);
   }
@@ -155,10 +165,15 @@ export class LongAdmission {
   end(state: SessionState, config: MysqlConfig): Reason | null {
     const { effects, prepares } = this.text.end();
     state.statements.countOther(prepares);
-    const reason = judgeEffects(config, effects);
+    const reason = judgeEffects(config, withAccounts(state, effects));
     if (this.prepared) this.prepared.leftOut = reason;
     return reason;
   }
+}
+
+/** What is written in the database that accounts are kept in changes accounts, as far as the text tells. */
+function withAccounts({ isInSystem }: SessionState, effects: number): number {
+  return isInSystem && effects & (WRITES | DEFINES) ? effects | ACCOUNTS : effects;
 }
 
 function judgeEffects({ accounts, skipDdl, readOnly }: MysqlConfig, effects: number): Reason | null {

@@ -1,7 +1,7 @@
 /** What the client sends, taken apart into its login and commands; those that are for the target are queued. */
 import type { Outlet } from "../module.ts";
 import type { Reason } from "./account.ts";
-import { admit, LongAdmission } from "./admission.ts";
+import { type Admission, admit, LongAdmission } from "./admission.ts";
 import { ClientPackets, type ClientSink } from "./client-packets.ts";
 import type { Comparison } from "./comparison.ts";
 import { type Algorithm, algorithmOf, Inflater, recognizeFrames } from "./compression.ts";
@@ -167,6 +167,7 @@ export class Intake implements ClientSink {
     this.isNew = false;
     this.isSending = false;
     this.state.database = login.database;
+    this.state.captureDatabase(login.database);
     this.mysql.lastLogin = login;
     this.algorithm = algorithmOf(login.capabilities);
     this.onUser();
@@ -202,7 +203,12 @@ export class Intake implements ClientSink {
     this.lastCommand = command;
     const [from, to] = [at + HEADER, at + HEADER + known];
     const whole = known === length;
-    const { reason, slot, prepared, text } = admit(this.state, this.mysql.config, bytes, from, to, whole);
+    const admission = this.admit(bytes, from, to, whole);
+    if (admission === null) {
+      this.lose();
+      return;
+    }
+    const { reason, slot, prepared, text } = admission;
     this.isSending = reason === null;
     if (reason !== null) {
       this.production.expect(command, -1, prepared, this.time);
@@ -218,6 +224,16 @@ export class Intake implements ClientSink {
     this.production.expect(command, number, prepared, this.time);
     this.outlet.begin(command | (slot << 8));
     this.outlet.write(bytes, at, to);
+  }
+
+  /** As `admit`; null for a command that is none. */
+  private admit(bytes: Uint8Array, from: number, to: number, whole: boolean): Admission | null {
+    try {
+      return admit(this.state, this.mysql.config, bytes, from, to, whole);
+    } catch (error) {
+      if (!(error instanceof Malformed)) throw error;
+      return null;
+    }
   }
 
   /** The session began before we did: it logs in with what is known. */

@@ -16,6 +16,8 @@ export interface Judgement {
   setsVariables: boolean;
   /** It is one USE. */
   usesDatabase: boolean;
+  /** It names the database that accounts are kept in. */
+  namesSystem: boolean;
   /** The server counts that many prepared statements more (PREPARE, EXECUTE IMMEDIATE). */
   prepares: number;
 }
@@ -26,7 +28,7 @@ const KEYWORDS = [
   "INSTALL INSTANCE INTO KILL LOAD LOCAL LOCK LOGS MASTER MERGE NEXT NEXTVAL NOT OPTIMIZE PARTITION PASSWORD PERSIST PERSIST_ONLY",
   "PREPARE PRIVILEGES PURGE RELEASE RENAME REPAIR REPLACE REPLICA REPLICATION RESET RESOURCE RESTART REVOKE ROLE ROLLBACK",
   "SAVEPOINT SELECT SERVER SESSION SET SETVAL SHARE SHOW SHUTDOWN SLAVE SONAME START STATEMENT STOP TABLE TEMPORARY",
-  "TRANSACTION TRUNCATE UNINSTALL UNLOCK UPDATE USE USER VALUE VALUES WITH XA LASTVAL OR ALL",
+  "TRANSACTION TRUNCATE UNINSTALL UNLOCK UPDATE USE USER VALUE VALUES WITH XA LASTVAL OR ALL MYSQL",
 ]
   .join(" ")
   .split(" ");
@@ -55,6 +57,9 @@ const is = (...words: string[]): Set<Word> => new Set(words.map((word) => W[word
 export function wordOf(hash: number): Word {
   return WORDS.get(hash) ?? 0;
 }
+
+/** The name of the database that accounts and privileges are kept in. */
+export const SYSTEM_DATABASE: Word = W.MYSQL!;
 
 const READS = is(
   "SELECT",
@@ -112,6 +117,7 @@ export class SqlStatement {
   private isBeyondSession = false;
   private hasRole = false;
   private hasPassword = false;
+  private namesSystem = false;
   private before = 0;
 
   begin(): void {
@@ -124,6 +130,7 @@ export class SqlStatement {
     this.isBeyondSession = false;
     this.hasRole = false;
     this.hasPassword = false;
+    this.namesSystem = false;
     this.before = 0;
   }
 
@@ -150,6 +157,7 @@ export class SqlStatement {
     if (BEYOND_SESSION.has(word)) this.isBeyondSession = true;
     if (word === W.ROLE) this.hasRole = true;
     if (word === W.PASSWORD) this.hasPassword = true;
+    if (word === SYSTEM_DATABASE) this.namesSystem = true;
     this.before = word;
   }
 
@@ -162,7 +170,12 @@ export class SqlStatement {
   judge(into: Judgement): void {
     if (this.count === 0) return;
     const first = this.first[0]!;
-    into.effects |= this.effectsOf(first);
+    const effects = this.effectsOf(first);
+    into.effects |= effects;
+    if (this.namesSystem) {
+      into.namesSystem = true;
+      if (effects & WRITES) into.effects |= ACCOUNTS;
+    }
     if (this.isDynamic) into.prepares++;
     into.setsVariables =
       first === W.SET && !this.isBeyondSession && !this.hasPassword && this.first[1] !== W.TRANSACTION;

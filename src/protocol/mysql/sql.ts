@@ -4,7 +4,14 @@
  * seen from outside.
  */
 
-import { HASH_START, hashOn, type Judgement, SqlStatement, wordOf } from "./sql-statement.ts";
+import {
+  HASH_START,
+  hashOn,
+  type Judgement,
+  SqlStatement,
+  SYSTEM_DATABASE,
+  wordOf,
+} from "./sql-statement.ts";
 
 const SPACE = 0x20;
 const BACKTICK = 0x60;
@@ -36,6 +43,8 @@ function kindOf(character: string): number {
   return /[A-Za-z_$@\x80-\xff]/.test(character) ? LETTER : OTHER;
 }
 
+const SYSTEM_NAME = new TextEncoder().encode("`mysql`");
+
 /** Longer words are none that we know. */
 const LONGEST_WORD = 64;
 /** Bytes by which the beginning of a comment is told from anything else, with its version. */
@@ -49,7 +58,13 @@ const COMMENT = 3;
 
 /** One reading of a text, which may come in pieces. `escapes`: whether a backslash takes the next character its meaning. */
 class Reading {
-  readonly result: Judgement = { effects: 0, setsVariables: false, usesDatabase: false, prepares: 0 };
+  readonly result: Judgement = {
+    effects: 0,
+    setsVariables: false,
+    usesDatabase: false,
+    namesSystem: false,
+    prepares: 0,
+  };
   /** There was a backslash in quotes. */
   hasEscapes = false;
   private readonly statement = new SqlStatement();
@@ -67,6 +82,7 @@ class Reading {
     result.prepares = 0;
     result.setsVariables = false;
     result.usesDatabase = false;
+    result.namesSystem = false;
     this.hasEscapes = false;
     this.statements = 0;
     this.inside = NOTHING;
@@ -125,7 +141,8 @@ class Reading {
         this.statement.add(0);
         return this.endWord(bytes, at, to);
       case QUOTE:
-        this.readQuote(byte);
+        if (byte === BACKTICK && !this.isLast && to - at < SYSTEM_NAME.length) return at;
+        this.readQuote(byte, byte === BACKTICK && isSystemName(bytes, at, to) ? SYSTEM_DATABASE : 0);
         return at + 1;
       case SEMICOLON:
         this.endStatement();
@@ -134,13 +151,14 @@ class Reading {
     return !this.isLast && to - at < LONGEST_OPENING ? at : this.open(bytes, at, to);
   }
 
-  private readQuote(quote: number): void {
+  /** `word`: the keyword that is in the quotes, or 0. */
+  private readQuote(quote: number, word: number): void {
     if (quote === this.dynamic || (quote !== BACKTICK && this.statement.isDynamic)) {
       // What is in it is a statement as well, and what follows it none.
       this.endStatement();
       this.dynamic = quote === this.dynamic ? NOTHING : quote;
     } else {
-      this.statement.add(0);
+      this.statement.add(word);
       this.inside = quote;
     }
   }
@@ -241,6 +259,7 @@ export function judge(bytes: Uint8Array, from: number, to: number): Judgement {
 
 function worse(into: Judgement, other: Judgement): Judgement {
   into.effects |= other.effects;
+  into.namesSystem ||= other.namesSystem;
   into.prepares = Math.max(into.prepares, other.prepares);
   return into;
 }
@@ -292,6 +311,14 @@ class Piecewise {
     this.reading.end();
     return this.reading.result;
   }
+}
+
+/** Whether a quoted name is that of the database in which accounts are kept, in letters of any case. */
+function isSystemName(bytes: Uint8Array, at: number, to: number): boolean {
+  return (
+    to - at >= SYSTEM_NAME.length &&
+    SYSTEM_NAME.every((byte, index) => (bytes[at + index]! | 0x20) === (byte | 0x20))
+  );
 }
 
 function skipVersion(bytes: Uint8Array, at: number, to: number): number {

@@ -12,6 +12,7 @@ import {
 } from "./constants.ts";
 import { type Login, ownLogin, readChangeUser } from "./login.ts";
 import { HEADER } from "./packets.ts";
+import { text } from "./reader.ts";
 import { Statements, type Texts } from "./statements.ts";
 import type { Restored } from "./target.ts";
 import { Variables } from "./variables.ts";
@@ -26,6 +27,8 @@ export class SessionState {
   /** Ours: the session began before we did. */
   hasOwnLogin = false;
   database: Uint8Array = new Uint8Array(0);
+  /** Whether what was captured last is about the database in which accounts are kept, where it names none. */
+  isInSystem = false;
   readonly statements: Statements;
   private readonly variables = new Variables();
 
@@ -38,7 +41,13 @@ export class SessionState {
     this.login = ownLogin(user, database);
     this.hasOwnLogin = true;
     this.database = database;
+    this.captureDatabase(database);
     this.statements.beginInTheMiddle();
+  }
+
+  /** The client has named another database, as captured. */
+  captureDatabase(name: Uint8Array): void {
+    this.isInSystem = text(name).toLowerCase() === "mysql";
   }
 
   /** What a new connection has to be told behind the login. */
