@@ -115,6 +115,7 @@ test("a copy that was started anew, and an intercept that was, find each other a
 test("what an intercept that was killed drops by XDP, the next one catches by tcx", async () => {
   await startNginx(lab, lab.target, 8080);
   const first = await startCatching(lab, assistant, [...FILTER, "--hook", "xdp"]);
+  expect(first.running.errors.join("\n")).toMatch(/ by xdp on .*net0 \(in the driver\)/);
   await first.running.stop("SIGKILL");
   const second = await startCatching(lab, assistant, FILTER);
   const copy = startFakeCopy(lab, lab.online, { ...ROUTED, sessions: 20, firstPort: freshPort() });
