@@ -65,6 +65,17 @@ test("takes the generic way where the driver refuses", async () => {
   expect(await record()).toMatchObject({ index: 0xffffffff, length: 900 });
 });
 
+test("in the driver or not at all", async () => {
+  intercept.kernel.detach();
+  intercept = loadForTest({ mode: "assistant", services: [], hook: "xdp-native" });
+  expect(() => attach(link.interface, "lo")).toThrow(Failure);
+  intercept.kernel.detach();
+  await until("nothing to be attached", () => xdpOf(link.interface) === "" && xdpOf("lo") === "");
+  intercept = loadForTest({ mode: "assistant", services: [], hook: "xdp-native" });
+  expect(attach(link.interface)).toEqual(["native"]);
+  expect(await record()).toMatchObject({ length: 900 });
+});
+
 test("leaves the program of somebody else alone", () => {
   const other = loadForTest({ mode: "assistant", services: [], hook: "xdp" });
   link.host.enter(() => other.kernel.attach([link.ifindex]));
