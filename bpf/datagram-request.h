@@ -17,7 +17,6 @@
 #include "settings.h"
 #include "state.h"
 #include "to-interface.h"
-#include "whole-frame.h"
 #include "whole.h"
 #include "worker.h"
 
@@ -115,7 +114,7 @@ static __attribute__((noinline)) int take_datagram(struct __sk_buff *skb) {
     /* Several datagrams of this size in one packet (UDP_SEGMENT, UDP_GRO: linux/udp.h). */
     if (kind == WHOLE && skb->gso_size)
         header.think_us = skb->gso_size;
-    count_request(put_whole(skb, &header, &segment, worker), &segment);
+    count_request(put_whole(skb, AT_TC, &header, &segment, worker), &segment);
     return PASS;
 }
 
@@ -142,7 +141,7 @@ static __attribute__((noinline)) int take_datagram_frame(struct xdp_md *frame) {
     __u32 worker;
     if (is_datagram_wanted(kind, &segment, &addresses, &piece, type, frame->ingress_ifindex,
                            &header, &worker))
-        count_request(put_whole_frame(frame, &header, &segment, worker), &segment);
+        count_request(put_whole(frame, AT_XDP, &header, &segment, worker), &segment);
     return XDP_PASS;
 }
 

@@ -49,7 +49,7 @@ static __attribute__((noinline)) int take_refusal(struct __sk_buff *skb) {
         .index = *index,
         .ifindex = skb->ifindex,
     };
-    if (put(skb, ring, worker, &header, network_offset(skb), MAX_HEADERS) < 0)
+    if (put(skb, AT_TC, ring, worker, &header, network_offset(skb), MAX_HEADERS) < 0)
         add(RESPONSE_RING_FULL, 1);
     return DROP;
 }
@@ -89,7 +89,7 @@ static __attribute__((noinline)) int take_datagram_response(struct __sk_buff *sk
     struct record header = response_record(&segment, *index, now_us, skb->ifindex);
     if (kind == WHOLE && skb->gso_size)
         header.think_us = skb->gso_size;
-    count_response(put(skb, ring, worker, &header, segment.ip, MAX_HEADERS), &segment);
+    count_response(put(skb, AT_TC, ring, worker, &header, segment.ip, MAX_HEADERS), &segment);
     return DROP;
 }
 

@@ -7,6 +7,7 @@
 
 #include <bpf/bpf_helpers.h>
 
+#include "hook.h"
 #include "parse.h"
 #include "record.h"
 #include "ring.h"
@@ -40,8 +41,9 @@ static __always_inline void count_response(int result, const struct segment *seg
     }
 }
 
-static __always_inline void capture_headers(struct __sk_buff *skb, const struct segment *segment,
-                                            __u32 index, __u64 now_us, __u32 worker) {
+static __always_inline void capture_headers(void *packet, enum hook hook,
+                                            const struct segment *segment, __u32 index,
+                                            __u64 now_us, __u32 worker) {
     if (segment->payload_offset > MAX_HEADERS) {
         add(OVERSIZE, 1);
         return;
@@ -49,8 +51,8 @@ static __always_inline void capture_headers(struct __sk_buff *skb, const struct 
     void *ring = ring_of_this_cpu(worker);
     if (!ring)
         return;
-    struct record header = response_record(segment, index, now_us, skb->ifindex);
-    count_response(put(skb, ring, worker, &header, segment->ip, MAX_HEADERS), segment);
+    struct record header = response_record(segment, index, now_us, ifindex_of(packet, hook));
+    count_response(put(packet, hook, ring, worker, &header, segment->ip, MAX_HEADERS), segment);
 }
 
 #endif

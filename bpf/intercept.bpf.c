@@ -18,7 +18,6 @@
 #include "headers.h"
 #include "option.h"
 #include "parse.h"
-#include "payload-frame.h"
 #include "payload.h"
 #include "quoted.h"
 #include "state.h"
@@ -179,7 +178,7 @@ static __attribute__((noinline)) int catch_datagram(struct __sk_buff *skb) {
     if (kind == FIRST_FRAGMENT)
         remember_fate(&addresses, &piece, 1, now_us);
     if (alive(now_us, ONLY_WORKER))
-        capture_headers(skb, &segment, *slot & ~REGISTERED, now_us, ONLY_WORKER);
+        capture_headers(skb, AT_TC, &segment, *slot & ~REGISTERED, now_us, ONLY_WORKER);
     else
         add(INERT, 1);
     return drop_silently();
@@ -212,9 +211,9 @@ int xcopy_catch(struct __sk_buff *skb) {
     int is_read = (*slot & WITH_PAYLOAD) != 0;
     __u64 now_us = bpf_ktime_get_ns() / 1000;
     if (alive(now_us, ONLY_WORKER) && is_read)
-        capture_whole(skb, &segment, index, now_us, ONLY_WORKER);
+        capture_whole(skb, AT_TC, &segment, index, now_us, ONLY_WORKER);
     else if (alive(now_us, ONLY_WORKER))
-        capture_headers(skb, &segment, index, now_us, ONLY_WORKER);
+        capture_headers(skb, AT_TC, &segment, index, now_us, ONLY_WORKER);
     else
         add(INERT, 1);
     return drop_silently();
@@ -257,7 +256,7 @@ static __attribute__((noinline)) int swallow_datagram(struct __sk_buff *skb) {
     }
     __u64 now_us = bpf_ktime_get_ns() / 1000;
     if (is_readable(SEGMENT, now_us))
-        capture_headers(skb, &segment, NO_SLOT, now_us, ONLY_WORKER);
+        capture_headers(skb, AT_TC, &segment, NO_SLOT, now_us, ONLY_WORKER);
     return 1;
 }
 
@@ -271,9 +270,9 @@ int xcopy_swallow(struct __sk_buff *skb) {
     if (!is_readable(parsed, now_us))
         return DROP;
     if (is_read(&segment))
-        capture_whole(skb, &segment, NO_SLOT, now_us, ONLY_WORKER);
+        capture_whole(skb, AT_TC, &segment, NO_SLOT, now_us, ONLY_WORKER);
     else
-        capture_headers(skb, &segment, NO_SLOT, now_us, ONLY_WORKER);
+        capture_headers(skb, AT_TC, &segment, NO_SLOT, now_us, ONLY_WORKER);
     return DROP;
 }
 
@@ -291,9 +290,9 @@ int xcopy_swallow_xdp(struct xdp_md *frame) {
     if (!is_readable(kind != NO_DATAGRAM ? SEGMENT : parsed, now_us))
         return XDP_DROP;
     if (kind == NO_DATAGRAM && is_read(&segment))
-        capture_whole_frame(frame, &segment, NO_SLOT, now_us);
+        capture_whole(frame, AT_XDP, &segment, NO_SLOT, now_us, ONLY_WORKER);
     else
-        capture_frame_headers(frame, &segment, NO_SLOT, now_us);
+        capture_headers(frame, AT_XDP, &segment, NO_SLOT, now_us, ONLY_WORKER);
     return XDP_DROP;
 }
 

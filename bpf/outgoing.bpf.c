@@ -76,7 +76,7 @@ int xcopy_outgoing(struct __sk_buff *skb) {
         return PASS;
     }
     struct record header = whole_record(&segment, *index | OUTGOING, now_us, skb->ifindex);
-    int result = put_whole(skb, &header, &segment, worker);
+    int result = put_whole(skb, AT_TC, &header, &segment, worker);
     if (result < 0) {
         add(RESPONSE_RING_FULL, 1);
     } else if (result) {

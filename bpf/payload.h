@@ -6,16 +6,18 @@
 #include <linux/bpf.h>
 
 #include "headers.h"
+#include "hook.h"
 #include "whole.h"
 
-static __always_inline void capture_whole(struct __sk_buff *skb, const struct segment *segment,
-                                          __u32 index, __u64 now_us, __u32 worker) {
+static __always_inline void capture_whole(void *packet, enum hook hook,
+                                          const struct segment *segment, __u32 index, __u64 now_us,
+                                          __u32 worker) {
     if (segment->length > MAX_CAPTURE) {
         add(OVERSIZE, 1);
         return;
     }
-    struct record header = whole_record(segment, index, now_us, skb->ifindex);
-    count_response(put_whole(skb, &header, segment, worker), segment);
+    struct record header = whole_record(segment, index, now_us, ifindex_of(packet, hook));
+    count_response(put_whole(packet, hook, &header, segment, worker), segment);
 }
 
 #endif

@@ -20,7 +20,6 @@
 #include "settings.h"
 #include "state.h"
 #include "to-interface.h"
-#include "whole-frame.h"
 #include "whole.h"
 
 #define ACK_SLOTS 65536
@@ -137,7 +136,7 @@ int xcopy_request(struct __sk_buff *skb) {
     __u32 worker = worker_of_client(&addresses, segment.source_port);
     int is_to_host = requests_leave || skb->pkt_type == PACKET_HOST;
     if (is_wanted(&segment, &addresses, is_to_host, skb->ifindex, worker, &header))
-        count_request(put_whole(skb, &header, &segment, worker), &segment);
+        count_request(put_whole(skb, AT_TC, &header, &segment, worker), &segment);
     return PASS;
 }
 
@@ -159,7 +158,7 @@ int xcopy_request_xdp(struct xdp_md *frame) {
     __u32 worker = worker_of_client(&addresses, segment.source_port);
     if (is_wanted(&segment, &addresses, is_to_interface(frame), frame->ingress_ifindex, worker,
                   &header))
-        count_request(put_whole_frame(frame, &header, &segment, worker), &segment);
+        count_request(put_whole(frame, AT_XDP, &header, &segment, worker), &segment);
     return XDP_PASS;
 }
 

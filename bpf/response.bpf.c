@@ -60,7 +60,7 @@ static __always_inline void capture_too_big(struct __sk_buff *skb) {
         .index = *index & ~WITH_PAYLOAD,
         .ifindex = skb->ifindex,
     };
-    if (put(skb, ring, worker, &header, network_offset(skb), MAX_HEADERS) < 0)
+    if (put(skb, AT_TC, ring, worker, &header, network_offset(skb), MAX_HEADERS) < 0)
         add(RESPONSE_RING_FULL, 1);
 }
 
@@ -94,9 +94,9 @@ int xcopy_response(struct __sk_buff *skb) {
         return PASS;
     }
     if (*index & WITH_PAYLOAD)
-        capture_whole(skb, &segment, path, now_us, worker);
+        capture_whole(skb, AT_TC, &segment, path, now_us, worker);
     else
-        capture_headers(skb, &segment, path, now_us, worker);
+        capture_headers(skb, AT_TC, &segment, path, now_us, worker);
     return DROP;
 }
 

@@ -7,6 +7,7 @@
 
 #include <bpf/bpf_helpers.h>
 
+#include "hook.h"
 #include "record.h"
 #include "state.h"
 #include "worker.h"
@@ -44,11 +45,11 @@ static __always_inline void wake(void *ring, __u32 worker) {
 }
 
 /*
- * Puts the record and `captured` bytes of the packet from `offset` (from skb->data) into a ring of
+ * Puts the record and `captured` bytes of the packet from `offset` (from its data) into a ring of
  * the worker; `space` is a constant, as the verifier wants it. Returns 0, or -1 if the ring is
  * full, or 1 if the packet is shorter than it says.
  */
-static __always_inline int put(struct __sk_buff *skb, void *ring, __u32 worker,
+static __always_inline int put(void *packet, enum hook hook, void *ring, __u32 worker,
                                const struct record *header, __u32 offset, const __u32 space) {
     struct record *record = bpf_ringbuf_reserve(ring, sizeof(*record) + space, 0);
     if (!record)
@@ -60,7 +61,7 @@ static __always_inline int put(struct __sk_buff *skb, void *ring, __u32 worker,
     if (captured > space)
         goto malformed;
     barrier_var(captured);
-    if (!captured || bpf_skb_load_bytes(skb, offset, record + 1, captured))
+    if (!captured || load_bytes(packet, hook, offset, record + 1, captured))
         goto malformed;
     bpf_ringbuf_submit(record, BPF_RB_NO_WAKEUP);
     wake(ring, worker);

@@ -7,6 +7,7 @@
 
 #include <bpf/bpf_helpers.h>
 
+#include "hook.h"
 #include "parse.h"
 #include "record.h"
 #include "ring.h"
@@ -36,12 +37,12 @@ static __always_inline void count_lost(__u32 ifindex) {
         __sync_fetch_and_add(count, 1);
 }
 
-static __always_inline int put_packet(struct __sk_buff *skb, void *ring, __u32 worker,
-                                      const struct record *header, __u32 offset) {
+static __always_inline int put_sized(void *packet, enum hook hook, void *ring, __u32 worker,
+                                     const struct record *header, __u32 offset) {
     __u32 bytes = header->captured;
 #define UP_TO(space)                                                                               \
     if (bytes <= (space))                                                                          \
-    return put(skb, ring, worker, header, offset, space)
+    return put(packet, hook, ring, worker, header, offset, space)
     UP_TO(128);
     UP_TO(256);
     UP_TO(512);
@@ -72,12 +73,12 @@ static __always_inline struct record whole_record(const struct segment *segment,
 }
 
 /* As `put`. */
-static __always_inline int put_whole(struct __sk_buff *skb, const struct record *header,
+static __always_inline int put_whole(void *packet, enum hook hook, const struct record *header,
                                      const struct segment *segment, __u32 worker) {
     void *ring = ring_of_this_cpu(worker);
     if (!ring)
         return 1;
-    int result = put_packet(skb, ring, worker, header, segment->ip);
+    int result = put_sized(packet, hook, ring, worker, header, segment->ip);
     if (result < 0)
         count_lost(header->ifindex);
     return result;

@@ -117,7 +117,8 @@ test("no bytes lead outside of what was captured", () => {
         for (const [at, value] of changes) if (at < copy.length) copy[at] = value;
         const place = found(copy);
         if (place === null) return;
-        expect(place.tcp + 20).toBeLessThanOrEqual(place.end);
+        // Of UDP, which a changed byte may make of it, the header has 8 bytes.
+        expect(place.tcp + 8).toBeLessThanOrEqual(place.payload);
         expect(place.payload).toBeLessThanOrEqual(place.end);
         expect(place.end).toBe(copy.length);
         expect(place.length).toBe(copy.length - place.payload);
