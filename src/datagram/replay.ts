@@ -3,12 +3,14 @@
  * comes back is counted and timed. It touches no clock, socket or log: time comes with every call (us, one monotonic clock),
  * packets go into the batches it was given.
  */
+
+import { DESTINATION, readAddress } from "../wire/address-words.ts";
 import type { PacketBatch } from "../wire/batch.ts";
 import { type Words, wordsOf } from "../wire/checksum.ts";
 import { type IpPair, setSource } from "../wire/ip.ts";
 import type { Packet } from "../wire/packet.ts";
 import { DatagramHeader, hasRoomFor, packetsOf, pushDatagram, UDP_HEADER } from "../wire/udp.ts";
-import { isToGroup, readAddress, readFlow, readIp } from "./captured.ts";
+import { isToGroup, readFlow, readIp } from "./captured.ts";
 import { DATAGRAM, type DatagramDropReason } from "./counters.ts";
 import { Later } from "./later.ts";
 import { DatagramPorts } from "./ports.ts";
@@ -169,7 +171,7 @@ export class DatagramReplay {
     const count = packet.think > 0 ? Math.max(1, Math.ceil(packet.length / packet.think)) : 1;
     counters[DATAGRAM.responses]! += count;
     counters[DATAGRAM.responseBytes]! += packet.length;
-    if (config.paths[path]!.fromClient) readAddress(packet, 1, this.address, 0);
+    if (config.paths[path]!.fromClient) readAddress(packet, DESTINATION, this.address, 0);
     const s = table.findOwn(path, packet.destinationPort, this.address, 0);
     if (s === NONE) {
       counters[DATAGRAM.strayResponses]! += count;

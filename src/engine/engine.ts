@@ -8,11 +8,12 @@
  *   advance()         time has passed          -> retransmission, delayed ACK, give-up
  *   dispatch()        fills the batches with all that is due, once per session
  */
+
+import { DESTINATION, mapAddress, readAddress } from "../wire/address-words.ts";
 import type { PacketBatch } from "../wire/batch.ts";
 import { readTooBig, type TooBig } from "../wire/icmp.ts";
 import type { Packet } from "../wire/packet.ts";
 import { ACK, distance, FIN, RST, SYN, URG } from "../wire/tcp.ts";
-import { DESTINATION, fillFlowKey, fillOutgoingFlowKey, mapAddress, readAddress } from "./addresses.ts";
 import {
   newRow,
   OWN_MSS,
@@ -29,6 +30,7 @@ import { COUNTER, type DropReason } from "./counters.ts";
 import { dropAllTurns } from "./drop.ts";
 import { emitControl, emitReset, hasRoom } from "./emit.ts";
 import { arm, expire } from "./expiry.ts";
+import { fillFlowKey, fillOutgoingFlowKey } from "./flow-key.ts";
 import { type EachFlow, forEachFlow, holdPath, resumePath } from "./hold.ts";
 import { takeResponse } from "./receiver.ts";
 import { resendSmaller } from "./retransmission.ts";

@@ -1,7 +1,5 @@
 /** Which worker a client's connection belongs to: what bpf/worker.h says, for whoever must agree with the kernel. */
-
-/** Third word of an IPv4-mapped IPv6 address. */
-const MAPPED = 0xffff;
+import { MAPPED } from "./address-words.ts";
 
 /**
  * The index of the worker, of so many, that has the connection of a client at an address and port. The address is in

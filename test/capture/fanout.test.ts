@@ -6,7 +6,7 @@ import type { KernelService } from "../../src/capture/services.ts";
 import { openPacketCapture } from "../../src/capture/socket/sockets.ts";
 import type { RequestSource, SourceConfig } from "../../src/capture/source.ts";
 import { parseAddress } from "../../src/config/address.ts";
-import { mapAddress } from "../../src/engine/addresses.ts";
+import { mapAddress } from "../../src/wire/address-words.ts";
 import { workerOfClient } from "../../src/wire/shard.ts";
 import { build, type Frame } from "../bpf/build.ts";
 import { copyOf, MARK, OPTIONS } from "../bpf/capture.ts";

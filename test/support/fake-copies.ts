@@ -2,61 +2,30 @@
 import { join } from "node:path";
 import type { InterceptAccount } from "../../src/ops/intercept-summary.ts";
 import type { FakeOptions } from "./fake-copy.ts";
+import { type Intercept, startIntercept } from "./intercept.ts";
 import type { Lab } from "./lab.ts";
 import type { Running } from "./process.ts";
 import { until } from "./until.ts";
-import { XCOPY } from "./xcopy.ts";
 
-export interface Intercept {
-  running: Running;
-  /** The latest account. */
-  last(): InterceptAccount | undefined;
-  /** Resolves with the first account, past or future, that fulfils the condition. */
-  report(
-    what: string,
-    condition: (account: InterceptAccount) => boolean,
-    ms?: number,
-  ): Promise<InterceptAccount>;
+/** An intercept whose accounts are waited for. */
+export interface Catching extends Intercept {
   /** Resolves when `sessions` sessions are over: every response is routed, the target has nothing more to say. */
   settled(sessions: number): Promise<InterceptAccount>;
-  /** SIGTERM, then the exit code and the last account. */
-  stop(signal?: NodeJS.Signals): Promise<{ code: number; account: InterceptAccount }>;
 }
 
 /** Responses of nginx in a session of a fake copy: to its SYN, its request, its end. */
 const ANSWERS = 5;
 
 /** Starts `xcopy intercept --json` with these arguments in a namespace, and resolves when it catches. */
-export async function startCatching(lab: Lab, namespace: string, args: string[]): Promise<Intercept> {
-  const words = ["intercept", "--json", "--stats-interval", "0.1", ...args];
-  const running = lab.start(namespace, [XCOPY, ...words]);
-  await running.line(/^catching /);
-  const parsed: InterceptAccount[] = [];
-  const accounts = () => {
-    for (const line of running.output.slice(parsed.length)) parsed.push(JSON.parse(line));
-    return parsed;
-  };
-  const report = (what: string, condition: (account: InterceptAccount) => boolean, ms = 10_000) =>
-    until(
-      () =>
-        `intercept reports ${what}; its last account and messages:\n` +
-        [running.output.at(-1), ...running.errors.slice(-20)].join("\n"),
-      () => accounts().find(condition),
-      ms,
-    );
+export async function startCatching(lab: Lab, namespace: string, args: string[]): Promise<Catching> {
+  const intercept = await startIntercept(lab, namespace, args);
   return {
-    running,
-    last: () => accounts().at(-1),
-    report,
+    ...intercept,
     settled: (sessions) =>
-      report(
+      intercept.report(
         "all responses",
         ({ routed, responses }) => routed === responses.packets && routed >= sessions * ANSWERS,
       ),
-    async stop(signal = "SIGTERM") {
-      const code = await running.stop(signal);
-      return { code, account: accounts().at(-1)! };
-    },
   };
 }
 

@@ -1,25 +1,10 @@
-/** The addresses of packets as the tables keep them: four words each, IPv4 as IPv4-mapped IPv6 (RFC 4291 section 2.5.5.2). */
-import type { Packet } from "../wire/packet.ts";
-import { CLIENT_ADDRESS, CLIENT_PORTS, ONLINE_ADDRESS } from "./table.ts";
+/** Addresses as tables of flows keep them: four words each in network order, IPv4 as IPv4-mapped IPv6 (RFC 4291 section 2.5.5.2). */
+import type { Packet } from "./packet.ts";
 
 export const SOURCE = 0;
 export const DESTINATION = 1;
 /** Third word of an IPv4-mapped IPv6 address. */
-const MAPPED = 0xffff;
-
-/** Writes the flow of a client's packet into `key`; its COPY stays. */
-export function fillFlowKey(key: Int32Array, packet: Packet): void {
-  readAddress(packet, SOURCE, key, CLIENT_ADDRESS);
-  readAddress(packet, DESTINATION, key, ONLINE_ADDRESS);
-  key[CLIENT_PORTS] = packet.view.getInt32(packet.tcp);
-}
-
-/** The same of a packet that the server sent to the client. */
-export function fillOutgoingFlowKey(key: Int32Array, packet: Packet): void {
-  readAddress(packet, DESTINATION, key, CLIENT_ADDRESS);
-  readAddress(packet, SOURCE, key, ONLINE_ADDRESS);
-  key[CLIENT_PORTS] = (packet.destinationPort << 16) | packet.sourcePort;
-}
+export const MAPPED = 0xffff;
 
 /** Writes an address of the packet's IP header into `into` at `at`. */
 export function readAddress(packet: Packet, which: 0 | 1, into: Int32Array, at: number): void {
