@@ -32,8 +32,8 @@ import { emitControl, emitReset, hasRoom } from "./emit.ts";
 import { arm, expire } from "./expiry.ts";
 import { fillFlowKey, fillOutgoingFlowKey } from "./flow-key.ts";
 import { type EachFlow, forEachFlow, holdPath, resumePath } from "./hold.ts";
+import { PathMtu } from "./path-mtu.ts";
 import { takeResponse } from "./receiver.ts";
-import { resendSmaller } from "./retransmission.ts";
 import { transmit } from "./sender.ts";
 import { takeHandshake } from "./stream.ts";
 import {
@@ -44,7 +44,6 @@ import {
   CLIENTLESS,
   CLOSED,
   COPY,
-  ESTABLISHED,
   FLAGS,
   FREE,
   MIDSTREAM,
@@ -67,9 +66,6 @@ import {
 
 export type { EngineConfig, Path, Route, Target } from "./context.ts";
 
-/** Least MTU believed of an IPv4 and an IPv6 path (Linux's min_pmtu; RFC 8200). */
-const LEAST_MTU_IPV4 = 552;
-const LEAST_MTU_IPV6 = 1280;
 /** For how long a held-up turn is worth a hurry, us. */
 const HELD_UP_SPAN = 3000;
 
@@ -80,6 +76,7 @@ export class Engine {
   /** By path; meaningful for the paths that `probe` was called for. */
   readonly probeResults: ProbeResult[];
   private readonly c: Context;
+  private readonly pathMtu: PathMtu;
   private readonly message: TooBig = { mtu: 0, sourcePort: 0, seq: 0 };
   private readonly expireRow = (s: number): void => expire(this.c, s);
   private readonly setProbe = (path: number, result: "answered" | "refused"): void => {
@@ -90,6 +87,7 @@ export class Engine {
   constructor(config: EngineConfig, batches: PacketBatch[], now: number) {
     this.c = new Context(config, now);
     this.c.batches = batches;
+    this.pathMtu = new PathMtu(this.c);
     this.probeResults = config.paths.map(() => "silent");
   }
 
@@ -232,22 +230,12 @@ export class Engine {
   }
 
   /**
-   * Packets to the target of a path may have at most `mtu` bytes from now on, and what is in flight is cut anew. Less than
-   * every path must take is not believed.
+   * Packets to the target of a path may have at most `mtu` bytes for some time, and what is in flight is cut anew: see
+   * PathMtu.
    */
   lowerMtu(pathIndex: number, mtu: number, now: number): void {
-    const c = this.c;
-    c.now = now;
-    const { pair } = c.paths[pathIndex]!;
-    if (mtu < (pair.family === 4 ? LEAST_MTU_IPV4 : LEAST_MTU_IPV6)) return;
-    const target = pair.destination.join();
-    const isSmaller = c.paths.map((path) => path.mtu > mtu && path.pair.destination.join() === target);
-    if (!isSmaller.includes(true)) return;
-    for (const [index, smaller] of isSmaller.entries()) if (smaller) c.paths[index]!.mtu = mtu;
-    for (let s = 0; s < c.table.end; s++) {
-      if (c.words[s * ROW + STATE]! >= ESTABLISHED && isSmaller[c.words[s * ROW + PATH]!])
-        resendSmaller(c, s);
-    }
+    this.c.now = now;
+    this.pathMtu.lower(pathIndex, mtu);
   }
 
   /** All clients are gone, and those that come now with the addresses and ports of one are others. */
@@ -259,6 +247,7 @@ export class Engine {
   /** Runs every timer that has come due. */
   advance(now: number): void {
     this.c.now = now;
+    this.pathMtu.advance();
     this.c.wheel.advance(now, this.expireRow);
   }
 

@@ -234,6 +234,19 @@ describe("the path", () => {
     expect(texts(net)).toEqual([large]);
   });
 
+  test("ten minutes later it is tried with large packets again", () => {
+    const net = new Simulation({ seed: 1 });
+    const largest = () => Math.max(...net.sent.splice(0).map(({ segment }) => segment.payload.length));
+    net.engine.lowerMtu(0, 1300, net.now);
+    client(net, { port: 40000, requests: [large], segment: 21_000 });
+    net.run(590_000_000);
+    expect(largest()).toBe(1248);
+    net.run(11_000_000);
+    client(net, { port: 40001, requests: [large], segment: 21_000 });
+    net.run(1_000_000);
+    expect(largest()).toBe(1448);
+  });
+
   test("a black hole for large packets is found by retransmission", () => {
     const net = new Simulation({ seed: 1 });
     net.mtu = 1300;
