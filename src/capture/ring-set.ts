@@ -3,7 +3,11 @@ import { Packet } from "../wire/packet.ts";
 import { Ring } from "./ring.ts";
 import type { RequestSource } from "./source.ts";
 
+/** A ring that fills up by this share from one look to the next is not left alone for long. */
+const FILLING = 1 / 4;
+
 export class RingSet implements RequestSource {
+  isFilling = false;
   readonly #rings: Ring[];
   readonly #packet = new Packet(new Uint8Array(0));
   /** The rings that had records at the start of a drain, and the capture time of the next in each. */
@@ -59,7 +63,11 @@ export class RingSet implements RequestSource {
         this.#active[count] = ring;
       }
     }
-    for (const ring of this.#active) ring.release();
+    this.isFilling = false;
+    for (const ring of this.#active) {
+      if (ring.taken > ring.capacity * FILLING) this.isFilling = true;
+      ring.release();
+    }
     return done;
   }
 

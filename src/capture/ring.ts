@@ -51,6 +51,8 @@ export class Ring {
   #position: number;
   /** How much of that the kernel knows. */
   #released: number;
+  /** How much of it was read before the last look. */
+  #before: number;
   /** Low 32 bits of where the kernel's records end, as last looked at. */
   #end: number;
   /** Record under the cursor: bytes with header, 0 while none is known. */
@@ -77,11 +79,13 @@ export class Ring {
     this.#mask = capacity - 1;
     this.#position = Number(Atomics.load(this.#consumer, 0));
     this.#released = this.#position;
+    this.#before = this.#position;
     this.#end = this.#position >>> 0;
   }
 
   /** Looks at what the kernel has added; without it `peekTime` and `next` end where they ended before. */
   refresh(): void {
+    this.#before = this.#position;
     this.#end = this.#producer[0]!;
     if (WEAKLY_ORDERED) Atomics.load(this.#halves, 0);
   }
@@ -120,6 +124,11 @@ export class Ring {
     this.#position += this.#size;
     this.#size = 0;
     return true;
+  }
+
+  /** Bytes that were read since the last look. */
+  get taken(): number {
+    return this.#position - this.#before;
   }
 
   /** Bytes that were read and not released. */

@@ -19,6 +19,8 @@ export interface RequestSource {
    * the source: it is valid only during the call. Records captured after `before` (us) stay for the next call.
    */
   drain(sink: (packet: Packet) => void, limit: number, before?: number): number;
+  /** Whether the last drain found so much that there may be no room for what comes until a look as late as that one. */
+  readonly isFilling?: boolean;
   /** Counts what only the kernel knows, such as drops; called about twice a second and at the end. */
   count(): void;
   close(): void;

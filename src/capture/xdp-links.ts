@@ -23,8 +23,8 @@ export class XdpLinks {
   ) {}
 
   /**
-   * Attaches a program. There is place for one only. Throws a Failure: 2 for an
-   * interface that is not there, 3 where somebody else's program is, 4 without privilege, 5 where the kernel cannot.
+   * Attaches a program. There is place for one only. Throws a Failure: 2 for an interface that is not there, 3 where somebody
+   * else's program is, 4 without privilege, 5 where the kernel cannot.
    */
   attach(programFd: number, ifindex: number): { fd: number; mode: XdpMode } {
     const name = interfaceName(ifindex);

@@ -1,5 +1,5 @@
 /** Whether an assistant takes XDP by itself: see --hook. */
-import { readlinkSync } from "node:fs";
+import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { basename } from "node:path";
 import { sameAddress } from "../config/address.ts";
 import type { Interface } from "../config/interfaces.ts";
@@ -40,6 +40,7 @@ export const thisAssistant: AssistantHost = {
     }
   },
   isUsed(interfaces) {
+    if (interfaces.some(({ name }) => isBelowAnother(name) || forwards(name))) return true;
     const own = localAddresses()
       .filter(({ ifindex }) => interfaces.some((one) => one.ifindex === ifindex))
       .map(({ bytes }) => bytes);
@@ -47,6 +48,22 @@ export const thisAssistant: AssistantHost = {
     return isUsedBy(tcp, [...openSockets("udp"), ...openSockets("udp6")], own);
   },
 };
+
+/** Whether a bond, a bridge, a VLAN or their like is made of the interface, whose users nobody here knows. */
+function isBelowAnother(name: string): boolean {
+  return readdirSync(`/sys/class/net/${name}`).some((entry) => entry.startsWith("upper_"));
+}
+
+/** Whether this host is a router for what comes in there. */
+function forwards(name: string): boolean {
+  return ["ipv4", "ipv6"].some((family) => {
+    try {
+      return readFileSync(`/proc/sys/net/${family}/conf/${name}/forwarding`, "latin1").trim() !== "0";
+    } catch {
+      return false;
+    }
+  });
+}
 
 /**
  * Whether the sockets of a host tell that somebody uses its addresses `own`: by a connection, or a service besides SSH, for

@@ -8,6 +8,7 @@ import { createSource } from "../capture/create.ts";
 import { Flows } from "../capture/flows.ts";
 import { RingSet } from "../capture/ring-set.ts";
 import { ResponseSource } from "../capture/socket/response-source.ts";
+import type { RequestSource } from "../capture/source.ts";
 import { Engine, type EngineConfig } from "../engine/engine.ts";
 import { createInjector } from "../inject/create.ts";
 import type { Injector } from "../inject/injector.ts";
@@ -72,7 +73,7 @@ function run(config: DataPlaneConfig, wake: number, handlers: LoopHandlers, clos
   // Only where answers come back to this host the kernel has to know them.
   const flows = config.channel ? null : new Flows(config.flowsMap, config.paths.length);
   const requests = config.source && createSource(config.source, control);
-  const responses = config.responseSocket
+  const responses: RequestSource = config.responseSocket
     ? new ResponseSource(config.responseSocket)
     : new RingSet(config.responseRings, config.responseRingBytes);
   const batches = config.egresses.map(() => new PacketBatch());
@@ -193,7 +194,8 @@ function run(config: DataPlaneConfig, wake: number, handlers: LoopHandlers, clos
     );
     const other = intercepts?.wait(now, longest) ?? longest;
     const limit = player && isReady ? player.wait(now, other) : other;
-    pause.wait(records, engine.isHeldUp(now), engine.wait(now, limit), isEmpty);
+    const isFilling = (requests?.isFilling || responses.isFilling) === true;
+    pause.wait(records, isFilling || engine.isHeldUp(now), engine.wait(now, limit), isEmpty);
   }
 
   while (!engine.end(monotonicMicroseconds())) send();

@@ -7,7 +7,7 @@ import { address, EPOLL_CTL_ADD, EPOLLIN, errno, libc, sleepMicroseconds, strerr
 
 /** us between two looks where nobody says: records gather, a wake-up serves many. */
 const GATHER = 2000;
-/** us between two looks while a turn waits for an answer that another turn waits for. */
+/** us between two looks while a turn waits for an answer that another turn waits for, or a ring fills up. */
 const HURRY = 100;
 /** Looks in vain before the kernel is asked to wake us. */
 const PATIENCE = 2;
@@ -42,7 +42,7 @@ export class Pause {
 
   /**
    * Waits for the next look. `records`: what the last one found; `hurry`: a turn is held up by an answer that may be
-   * there already; `timer`: us until the engine wants to be called; `isEmpty`: whether all rings are.
+   * there already, or there may soon be no room for more records; `timer`: us until the engine wants to be called; `isEmpty`: whether all rings are.
    */
   wait(records: number, hurry: boolean, timer: number, isEmpty: () => boolean): void {
     this.vain = records > 0 ? 0 : this.vain + 1;

@@ -82,7 +82,7 @@ export function runRecordLoop(
       const command = Atomics.load(shared.command, 0);
       if (command === STOP || (command === DRAIN && records === 0)) break;
       if (records >= ROUND) continue;
-      pause.wait(records, false, Math.min(heartbeatAt - now, recorder.wait(now)), isEmpty);
+      pause.wait(records, rings.isFilling, Math.min(heartbeatAt - now, recorder.wait(now)), isEmpty);
     }
     recorder.finish(monotonicMicroseconds());
   } catch (error) {

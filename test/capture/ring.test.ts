@@ -208,6 +208,20 @@ describe("the rings of all CPUs", () => {
     expect(sources[0]!.consumed).toBe(sources[0]!.produced);
   });
 
+  test("say when one of them fills up", () => {
+    const sources = [fake(), fake()];
+    const set = setOf(sources);
+    const size = sources[0]!.capacity;
+    sources[0]!.add(1, bytes(100));
+    set.drain(() => {}, 10);
+    expect(set.isFilling).toBe(false);
+    sources[1]!.add(2, bytes(Math.floor(size / 3)));
+    set.drain(() => {}, 10);
+    expect(set.isFilling).toBe(true);
+    set.drain(() => {}, 10);
+    expect(set.isFilling).toBe(false);
+  });
+
   test("get their memory back during a long drain", () => {
     const source = fake();
     const set = setOf([source]);
