@@ -11,7 +11,7 @@ export const DROP_REASONS = {
   sessions: "over the bound of sessions",
   ports: "no free source port",
   protocol: "left out or given up by the protocol module",
-  ended: "not delivered before the end of the run",
+  ended: "not acknowledged by the target before the end of the run",
   worker: "the worker that had them died",
 } as const;
 

@@ -124,6 +124,8 @@ describe.each(WAYS)("$name", (way) => {
     const copy = await startCopy(lab, ["-s", way.at, "-x", `80-${TARGET}:8080`, "--protocol", "http"]);
     expect(await startScript(lab, lab.client, "keep-alive.ts", ONLINE, "80", "5").exited).toBe(0);
     await copy.report("all answers", ({ turns }) => turns.answered === 5);
+    // The last one has begun by then.
+    await intercept.report("their ends", ({ responses }) => responses.bytes > 5 * Number(size));
     const { report } = await copy.stop();
     const { account } = await intercept.stop();
     expect(from.output.slice(1)).toEqual(["1", "2", "3", "4", "5"]);
@@ -131,7 +133,6 @@ describe.each(WAYS)("$name", (way) => {
     expect(to.output.slice(1)).toEqual(["1", "2", "3", "4", "5"]);
     expect(faultsOf(copy.reports())).toEqual([]);
     expect(report.turns).toEqual({ captured: 5, sent: 5, answered: 5, dropped: 0, pending: 0 });
-    expect(account.responses.bytes).toBeGreaterThan(5 * Number(size));
     expect(account.responses.cut).toBe(0);
   });
 

@@ -36,7 +36,8 @@ test("Ctrl-C ends a replay with its account", async () => {
   expect(report.turns.sent).toBeGreaterThan(300);
   expect(faultsOf(copy.reports())).toEqual([]);
   const arrived = await contentsOf(target);
-  expect(arrived.length).toBe(report.turns.sent);
+  // Of those that nobody has acknowledged by then the target may have some.
+  expect(arrived.length).toBeWithin(report.turns.sent, report.turns.sent + report.dropped.ended + 1);
   expect(compareContents(sent, arrived)).toMatchObject({ doubled: [], foreign: [] });
 });
 

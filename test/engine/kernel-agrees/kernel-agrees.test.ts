@@ -131,14 +131,16 @@ const TRIES = 5;
 
 /**
  * Runs the engine against a server of that mode, to the end of both; again where the machine was so busy that the kernel had
- * reason to doubt.
+ * reason to doubt, or the server did not get to accept what was connected.
  */
 async function agree(mode: string, job: Job): Promise<Outcome> {
   for (let tries = 1; ; tries++) {
     const server = await startServer(mode);
     const outcome = await runAgent(job);
     const connections = await stopped(server);
-    const isDisturbed = outcome.trouble.RetransSegs !== undefined && outcome.engine.longestPause > STALL;
+    const { RetransSegs, ListenOverflows } = outcome.trouble;
+    const isDisturbed =
+      (RetransSegs !== undefined && outcome.engine.longestPause > STALL) || ListenOverflows !== undefined;
     if (!isDisturbed || tries === TRIES) return { ...outcome, connections };
   }
 }
