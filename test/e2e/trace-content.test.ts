@@ -90,7 +90,7 @@ for (const pipeline of [1, 16]) {
       lab,
       `redis-${pipeline}.pcap`,
       async () => expect(await lab.start(lab.client, words).exited).toBe(0),
-      { filter: "tcp port 6379" },
+      { filter: "tcp port 6379", snaplen: 8192 },
     );
     const { code, report } = await replay(lab, ["-x", `6379-${TARGET}`, "-i", file, "-a", "max"]);
     const sent = commandCalls(lab.online, 6379, COMMANDS);

@@ -55,7 +55,7 @@ test("a signal ends a replay that waits for its first packet", async () => {
 });
 
 for (const [name, writer, begun] of [
-  ["tcpdump", "tcpdump -i front -B 65536 --immediate-mode -U -w - 'tcp port 80'", /listening on/],
+  ["tcpdump", "tcpdump -i front -B 65536 -s 8192 --immediate-mode -U -w - 'tcp port 80'", /listening on/],
   ["xcopy record", `${XCOPY} record -x 80 -w -`, /^recording /],
 ] as const) {
   test(`a pipe from ${name} is replayed while it is written, and to its end`, async () => {

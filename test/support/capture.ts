@@ -14,7 +14,9 @@ export async function watchPackets(
   device: string,
   filter: string,
 ): Promise<PacketCount> {
-  const tcpdump = lab.start(namespace, ["tcpdump", "-i", device, "-nn", "-l", "--immediate-mode", filter]);
+  // With its usual length of a packet tcpdump has room for eight at a time.
+  const options = ["-i", device, "-nn", "-l", "-s", "128", "--immediate-mode"];
+  const tcpdump = lab.start(namespace, ["tcpdump", ...options, filter]);
   await tcpdump.line(/^listening on/);
   return {
     async stop() {

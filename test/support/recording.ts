@@ -7,10 +7,15 @@ import { type Nginx, readRequests, startNginx } from "./nginx.ts";
 import { type LoadOptions, load } from "./wrk.ts";
 import { faultsOf, launchCopy } from "./xcopy.ts";
 
+/** A frame of the kernel's memory for packets with this and its own header has 64 KiB. */
+const LARGEST = 65_400;
+
 export interface RecordOptions {
   /** Where tcpdump looks: "front" on online, or "any" for all interfaces (cooked frames). */
   device?: string;
   filter?: string;
+  /** Bytes of the largest packet; the smaller, the more packets may wait for tcpdump. Default: what TCP makes at most. */
+  snaplen?: number;
   /** More words for tcpdump. */
   words?: string[];
 }
@@ -20,11 +25,12 @@ export async function recordTraffic(
   lab: Lab,
   name: string,
   produce: () => Promise<unknown>,
-  { device = "front", filter = "tcp port 80", words = [] }: RecordOptions = {},
+  { device = "front", filter = "tcp port 80", snaplen = LARGEST, words = [] }: RecordOptions = {},
 ): Promise<string> {
   const file = join(lab.directory, name);
   // The kernel may keep 256 MB (-B): with --immediate-mode a packet takes a frame of the whole snapshot length.
-  const options = ["-i", device, "-B", "262144", "--immediate-mode", "-U", "-w", file, ...words, filter];
+  const memory = ["-B", "262144", "--immediate-mode", "-s", `${snaplen}`];
+  const options = ["-i", device, ...memory, "-U", "-w", file, ...words, filter];
   const tcpdump = lab.start(lab.online, ["tcpdump", ...options]);
   await tcpdump.line(/listening on/);
   await produce();
