@@ -2,6 +2,7 @@
 import type { Context } from "./context.ts";
 import {
   ACTIVE_AT,
+  ANSWERED_AT,
   CLIENT_ADDRESS,
   FREE,
   GAP_AT,
@@ -63,6 +64,7 @@ function passOver(c: Context, s: number, span: number): void {
     t[time + past] = Math.min(c.now, t[time + past]! + span);
   }
   if (t[time + GAP_AT]! > 0) t[time + GAP_AT]! += span;
+  if (t[time + ANSWERED_AT]! > 0) t[time + ANSWERED_AT]! += span;
   if (t[time + RTO_AT]! > 0) t[time + RTO_AT] = c.now;
   t[time + RTT_AT] = 0;
 }

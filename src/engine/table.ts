@@ -150,6 +150,8 @@ export const DELAY = 10;
 export const SYN_AT = 11;
 /** When the first of CHALLENGES was due. */
 export const CHALLENGE_AT = 12;
+/** When the answer to the open turn was as long as production's; 0: it is not, as far as anybody has asked. */
+export const ANSWERED_AT = 13;
 
 // STATE: the connection to the target, as in RFC 9293 section 3.3.2.
 /** Not in use. */

@@ -8,6 +8,7 @@ import { COUNTER } from "./counters.ts";
 import { forgive, isBehind, patienceEnds } from "./multiplexed.ts";
 import { ACK_NUMBER, BEGUN, MARKS, PREFIX, SEGMENT, SEQ, THINK, TURN_START } from "./segments.ts";
 import {
+  ANSWERED_AT,
   CLOSE_WAIT,
   CURSOR,
   DELAY,
@@ -83,8 +84,14 @@ export function isAnswered(c: Context, s: number, nextAck: number): boolean {
 /** When the answer to the open turn counts as complete, of which `received` bytes have come: 0 is at once. */
 function silenceEnds(c: Context, s: number, received: number, expected: number): number {
   const row = s * ROW;
+  const answered = s * TIMES + ANSWERED_AT;
   const pushed = (c.words[row + FLAGS]! & LAST_PUSH) !== 0;
-  if (pushed && received >= expected) return 0;
+  // What follows a whole answer, as of a service that pushes, belongs to none.
+  if (c.times[answered]! > 0) return 0;
+  if (pushed && received >= expected) {
+    c.times[answered] = c.times[s * TIMES + RESPONSE_AT]!;
+    return 0;
+  }
   const quiet = c.config.quiet || Math.min(MOST_QUIET, Math.max(LEAST_QUIET, 2 * c.words[row + SRTT]!));
   if (received <= 0) return c.times[s * TIMES + PROGRESS_AT]! + quiet;
   return c.times[s * TIMES + RESPONSE_AT]! + (pushed ? quiet : quiet * QUIET_WITHOUT_PUSH);
@@ -115,7 +122,7 @@ export function mayBegin(c: Context, s: number, segment: number): boolean {
   }
   const think = c.config.keepsThinkTime ? g[at + THINK]! : 0;
   if (think <= 0 || (c.words[s * ROW + FLAGS]! & (TURN_OPEN | STREAMING)) !== TURN_OPEN) return true;
-  return hasCome(c, s, c.times[s * TIMES + RESPONSE_AT]! + think);
+  return hasCome(c, s, (c.times[s * TIMES + ANSWERED_AT]! || c.times[s * TIMES + RESPONSE_AT]!) + think);
 }
 
 /** As `mayBegin`, for a session whose module knows. */
@@ -146,6 +153,7 @@ export function beginTurn(c: Context, s: number, segment: number): void {
   w[row + TURN_SEQ] = g[at + SEQ]!;
   w[row + TURN_RCV] = w[row + RCV_NXT]!;
   c.times[s * TIMES + TURN_AT] = 0;
+  c.times[s * TIMES + ANSWERED_AT] = 0;
   c.times[s * TIMES + PROGRESS_AT] = c.now;
 }
 
