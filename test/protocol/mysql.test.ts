@@ -475,6 +475,7 @@ describe("what must not be sent", () => {
   );
   test.each([
     ["USE", [query("USE `mysql`")]],
+    ["USE among others", [query("USE shop; USE mysql; SELECT 1")]],
     ["COM_INIT_DB", [command(2, "mysql")]],
     ["COM_CHANGE_USER", [command(0x11, changeUser)]],
   ] as const)("what is written in the database of accounts, entered by %s", (_, commands) => {

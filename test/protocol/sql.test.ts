@@ -99,6 +99,7 @@ const CASES: [effects: string, texts: string[]][] = [
       "SELECT 'ab\\' ; DELETE FROM t",
       "INSERT INTO tools VALUES ('mysql', `mysql2`, `a mysql`, \"`mysql`\")",
       "SELECT * FROM mysql.user; DELETE FROM t",
+      "USE mysql; USE shop; DELETE FROM t",
     ],
   ],
   [
@@ -131,6 +132,7 @@ const CASES: [effects: string, texts: string[]][] = [
       "PREPARE s FROM 'SELECT ''a'''; REVOKE ALL ON *.* FROM a",
       "PREPARE s FROM 'SELECT 1'; REVOKE ALL ON *.* FROM a",
       "UPDATE mysql.user SET password = ''",
+      "USE mysql; UPDATE user SET password = ''",
       "INSERT INTO `MySQL` . db VALUES (1)",
       "DELETE FROM t USING t, `mysql`.`user`",
       "SELECT 1; UPDATE t SET a = 1; /*! DELETE FROM mysql.db */",

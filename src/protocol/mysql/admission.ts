@@ -136,9 +136,9 @@ function judgeText(
   to: number,
   whole: boolean,
 ): Reason | null {
-  const { effects, prepares, setsVariables, usesDatabase, namesSystem } = judge(bytes, from, to);
+  const { effects, prepares, setsVariables, usesDatabase, usesSystem } = judge(bytes, from, to);
   const reason = judgeEffects(config, withAccounts(state, effects));
-  if (whole && usesDatabase) state.isInSystem = namesSystem;
+  state.isInSystem = usesSystem ?? state.isInSystem;
   if (whole) {
     admission.slot = (setsVariables ? SETS_VARIABLES : 0) | (usesDatabase ? USES_DATABASE : 0);
   }
@@ -163,9 +163,10 @@ export class LongAdmission {
 
   /** Why it is left out, with all of it known; or null. */
   end(state: SessionState, config: MysqlConfig): Reason | null {
-    const { effects, prepares } = this.text.end();
+    const { effects, prepares, usesSystem } = this.text.end();
     state.statements.countOther(prepares);
     const reason = judgeEffects(config, withAccounts(state, effects));
+    state.isInSystem = usesSystem ?? state.isInSystem;
     if (this.prepared) this.prepared.leftOut = reason;
     return reason;
   }

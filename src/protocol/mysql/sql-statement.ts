@@ -16,8 +16,8 @@ export interface Judgement {
   setsVariables: boolean;
   /** It is one USE. */
   usesDatabase: boolean;
-  /** It names the database that accounts are kept in. */
-  namesSystem: boolean;
+  /** Whether its last USE is of the database that accounts are kept in; null: it has none. */
+  usesSystem: boolean | null;
   /** The server counts that many prepared statements more (PREPARE, EXECUTE IMMEDIATE). */
   prepares: number;
 }
@@ -172,10 +172,8 @@ export class SqlStatement {
     const first = this.first[0]!;
     const effects = this.effectsOf(first);
     into.effects |= effects;
-    if (this.namesSystem) {
-      into.namesSystem = true;
-      if (effects & WRITES) into.effects |= ACCOUNTS;
-    }
+    if (first === W.USE) into.usesSystem = this.namesSystem;
+    if ((this.namesSystem || into.usesSystem) && effects & WRITES) into.effects |= ACCOUNTS;
     if (this.isDynamic) into.prepares++;
     into.setsVariables =
       first === W.SET && !this.isBeyondSession && !this.hasPassword && this.first[1] !== W.TRANSACTION;

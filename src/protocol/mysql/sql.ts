@@ -62,7 +62,7 @@ class Reading {
     effects: 0,
     setsVariables: false,
     usesDatabase: false,
-    namesSystem: false,
+    usesSystem: null,
     prepares: 0,
   };
   /** There was a backslash in quotes. */
@@ -82,7 +82,7 @@ class Reading {
     result.prepares = 0;
     result.setsVariables = false;
     result.usesDatabase = false;
-    result.namesSystem = false;
+    result.usesSystem = null;
     this.hasEscapes = false;
     this.statements = 0;
     this.inside = NOTHING;
@@ -259,7 +259,7 @@ export function judge(bytes: Uint8Array, from: number, to: number): Judgement {
 
 function worse(into: Judgement, other: Judgement): Judgement {
   into.effects |= other.effects;
-  into.namesSystem ||= other.namesSystem;
+  if (other.usesSystem !== null) into.usesSystem = into.usesSystem === true || other.usesSystem;
   into.prepares = Math.max(into.prepares, other.prepares);
   return into;
 }
