@@ -4,6 +4,7 @@ import { ChannelClient } from "../../src/channel/client.ts";
 import type { Candidate } from "../../src/channel/contract.ts";
 import { ChannelServer } from "../../src/channel/server.ts";
 import type { Packet } from "../../src/wire/packet.ts";
+import { seeded } from "../support/seed.ts";
 import { ADDRESS, carry, INSTANCE, recordClient, recordPeer, settle, WELCOME } from "./ends.ts";
 import { makePacket } from "./packets.ts";
 import { fc } from "./seed.ts";
@@ -117,7 +118,7 @@ describe("whole", () => {
         carry(peer, client, 1);
         expect(heard.flatMap(({ payload }) => payload)).toEqual(counts.flatMap(bytes));
       }),
-      { numRuns: 30 },
+      seeded(30),
     );
   });
 });

@@ -9,6 +9,7 @@ import {
   partOf,
   sharedPorts,
 } from "../../src/config/ports.ts";
+import { seeded } from "../support/seed.ts";
 import { failing } from "./failing.ts";
 import { fc } from "./seed.ts";
 
@@ -148,6 +149,6 @@ test("every port is in exactly one part, and parts are equal but for one port", 
       expect(sizes.reduce((sum, size) => sum + size)).toBe(countPorts(ranges));
       expect(Math.max(...sizes) - Math.min(...sizes)).toBeLessThanOrEqual(1);
     }),
-    { numRuns: 100 },
+    seeded(100),
   );
 });

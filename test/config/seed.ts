@@ -1,8 +1,7 @@
-/** One seed for all properties of a run; XCOPY_SEED repeats one. */
+/** fast-check, with as many runs as the properties of this directory want. */
 import fc from "fast-check";
+import { seeded } from "../support/seed.ts";
 
-const seed = Number(process.env.XCOPY_SEED ?? Date.now() & 0x7fffffff);
-console.log(`fast-check seed: XCOPY_SEED=${seed}`);
-fc.configureGlobal({ seed, numRuns: 500 });
+fc.configureGlobal(seeded(500));
 
 export { fc };

@@ -7,8 +7,8 @@ import { PacketBatch } from "../../src/wire/batch.ts";
 import { ipPair } from "../../src/wire/ip.ts";
 import { Packet } from "../../src/wire/packet.ts";
 import { bytesOf } from "../bpf/build.ts";
+import { seeded } from "../support/seed.ts";
 
-const seed = Number(process.env.XCOPY_TEST_SEED ?? Date.now() % 2 ** 31);
 const SECOND = 1_000_000;
 
 interface Question {
@@ -432,6 +432,6 @@ test("whatever comes, the account adds up and each flow keeps its port", () => {
       expect(replay.unsettled).toBe(0);
       expect(sent.every(({ port }) => port >= 20_000 && port <= 20_003)).toBe(true);
     }),
-    { seed, numRuns: 200 },
+    seeded(200),
   );
 });

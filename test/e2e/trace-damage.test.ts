@@ -7,6 +7,7 @@ import { createLab, type Lab } from "../support/lab.ts";
 import { startNginx } from "../support/nginx.ts";
 import { run } from "../support/process.ts";
 import { contentsOf, recordLoad, replay } from "../support/recording.ts";
+import { seed } from "../support/seed.ts";
 
 setDefaultTimeout(60_000);
 
@@ -16,8 +17,6 @@ beforeAll(() => {
 });
 afterEach(() => lab.stopAll());
 afterAll(() => lab.remove());
-
-const seed = Number(process.env.XCOPY_TEST_SEED ?? Date.now() % 2 ** 31);
 
 /** Numbers from 0 to 1, the same for the same seed (a linear congruential generator). */
 function createRandom(): () => number {

@@ -2,7 +2,7 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
 import { Arena, MAX_CHUNK } from "../../src/engine/arena.ts";
-import { seeded } from "./seed.ts";
+import { seeded } from "../support/seed.ts";
 
 const PAGE = 256 * 1024;
 

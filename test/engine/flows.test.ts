@@ -3,7 +3,7 @@ import { expect, test } from "bun:test";
 import fc from "fast-check";
 import { ClientFlows, FLOW_WORDS, OwnFlows } from "../../src/engine/flows.ts";
 import { CLIENT_ADDRESS, NONE, PATH, PORT, ROW, SessionTable } from "../../src/engine/table.ts";
-import { seeded } from "./seed.ts";
+import { seeded } from "../support/seed.ts";
 
 const CAPACITY = 16;
 /** By path: whether it sends from the addresses of the clients. */

@@ -3,7 +3,7 @@ import { expect, test } from "bun:test";
 import fc from "fast-check";
 import { Ports } from "../../src/engine/ports.ts";
 import { NONE } from "../../src/engine/table.ts";
-import { seeded } from "./seed.ts";
+import { seeded } from "../support/seed.ts";
 
 const PATHS = 3;
 

@@ -2,9 +2,9 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import fc from "fast-check";
 import { ACK, FIN, PSH, RST, SYN } from "../../src/wire/tcp.ts";
+import { seeded } from "../support/seed.ts";
 import { faultOfBooks } from "./books.ts";
 import { Fuzz, type FuzzConfig, type Near, type Step } from "./fuzz.ts";
-import { seeded } from "./seed.ts";
 import { type Conditions, Simulation, texts } from "./simulation.ts";
 
 setDefaultTimeout(120_000);

@@ -3,8 +3,8 @@ import { expect, test } from "bun:test";
 import fc from "fast-check";
 import { ACK_NUMBER, LENGTH, MARKS, SEGMENT, SEQ, Segments, THINK } from "../../src/engine/segments.ts";
 import { NONE } from "../../src/engine/table.ts";
+import { seeded } from "../support/seed.ts";
 import { packet } from "./packets.ts";
-import { seeded } from "./seed.ts";
 
 /** Enough for a page of each size of chunk. */
 const MEMORY = 8 << 20;

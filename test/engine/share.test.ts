@@ -15,7 +15,7 @@ import {
 import { NONE, SessionTable } from "../../src/engine/table.ts";
 import { creditAfter, nextTarget } from "../../src/engine/weights.ts";
 import { workerOfClient } from "../../src/wire/shard.ts";
-import { seeded } from "./seed.ts";
+import { seeded } from "../support/seed.ts";
 
 /** So many engines of one run. */
 function shares(workers: number, since = 0): Share[] {

@@ -3,7 +3,7 @@ import { expect, test } from "bun:test";
 import fc from "fast-check";
 import { NONE } from "../../src/engine/table.ts";
 import { Users } from "../../src/engine/users.ts";
-import { seeded } from "./seed.ts";
+import { seeded } from "../support/seed.ts";
 
 const CAPACITY = 12;
 

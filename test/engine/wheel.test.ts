@@ -2,7 +2,7 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
 import { Wheel } from "../../src/engine/wheel.ts";
-import { seeded } from "./seed.ts";
+import { seeded } from "../support/seed.ts";
 
 const ROWS = 8;
 /** Deadlines within this are kept to the millisecond, later ones to the second (us). */

@@ -5,6 +5,7 @@ import type { ProgramKind } from "../../src/filter/translate.ts";
 import { Failure } from "../../src/native/failure.ts";
 import { interpret } from "../../src/native/libpcap.ts";
 import { fc } from "../config/seed.ts";
+import { seeded } from "../support/seed.ts";
 import { expression, inBuffer, packet } from "./expressions.ts";
 import { behindTag, inFrontOfDrop, matches } from "./kernel.ts";
 
@@ -78,7 +79,7 @@ test("on Ethernet", () => {
       const filter = compiled(text, "ethernet");
       if (filter) onBoth(filter, frames);
     }),
-    { numRuns: 1000 },
+    seeded(1000),
   );
   expect(seen.mixed).toBeGreaterThan(100);
 });
@@ -94,7 +95,7 @@ test("on interfaces without link layer", () => {
       const ip = frames.map((bytes) => inBuffer(bytes.subarray(14)));
       if (filter) onBoth(filter, ip);
     }),
-    { numRuns: 400 },
+    seeded(400),
   );
 });
 
@@ -131,7 +132,7 @@ test("with a VLAN tag that is not in the packet any more: seen by filters with `
         program.close();
       }
     }),
-    { numRuns: 400 },
+    seeded(400),
   );
 });
 

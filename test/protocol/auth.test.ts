@@ -9,6 +9,7 @@ import {
   nativeResponse,
 } from "../../src/protocol/mysql/auth.ts";
 import { sign } from "../../src/protocol/mysql/ed25519.ts";
+import { seeded } from "../support/seed.ts";
 
 const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString("hex");
 const text = (value: string) => new TextEncoder().encode(value);
@@ -91,7 +92,7 @@ test("ed25519: any seed and message as node:crypto signs them", () => {
       const key = createPrivateKey({ key: der, format: "der", type: "pkcs8" });
       expect(hex(sign(seed, message))).toBe(hex(signWithNode(null, message, key)));
     }),
-    { numRuns: 20 },
+    seeded(20),
   );
 });
 

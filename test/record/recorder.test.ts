@@ -9,6 +9,7 @@ import { Recorder, type RecorderOptions } from "../../src/record/recorder.ts";
 import { Packet } from "../../src/wire/packet.ts";
 import { fc } from "../config/seed.ts";
 import { type PcapngFile, readPcapng } from "../support/pcapng.ts";
+import { seeded } from "../support/seed.ts";
 
 const SECOND = 1_000_000;
 const OUTGOING = 0x80000000;
@@ -170,7 +171,7 @@ test("files rotate by size without losing a packet, and none is larger", () => {
         }
       },
     ),
-    { numRuns: 40 },
+    seeded(40),
   );
 });
 

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { HEADROOM, MAX_PACKET, PacketBatch } from "../../src/wire/batch.ts";
-import { seeded } from "../engine/seed.ts";
+import { seeded } from "../support/seed.ts";
 
 describe("PacketBatch", () => {
   test("rows keep to themselves, with their headroom, at multiples of 8", () => {

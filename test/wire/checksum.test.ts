@@ -2,10 +2,9 @@ import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { finishTcpChecksum, fold, sum, wordsOf, writeChecksum } from "../../src/wire/checksum.ts";
 import { naiveChecksum, tcpOfPacket } from "../inject/packets.ts";
+import { seeded } from "../support/seed.ts";
 
-const seed = Number(process.env.XCOPY_TEST_SEED ?? Date.now() & 0x7fffffff);
-console.log(`checksum.test.ts: seed ${seed} (XCOPY_TEST_SEED)`);
-const parameters = { seed, numRuns: 2000 };
+const parameters = seeded(2000);
 
 /** The checksum of `bytes` by the code under test, as the wire has it. */
 function checksum(bytes: Uint8Array, at: number, length: number): number {

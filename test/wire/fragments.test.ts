@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { Fragments } from "../../src/wire/fragments.ts";
 import { IP_OK, IpHeader, parseIp } from "../../src/wire/ip-header.ts";
-import { seeded } from "../engine/seed.ts";
+import { seeded } from "../support/seed.ts";
 
 const UDP = 17;
 

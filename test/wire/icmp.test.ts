@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { readTooBig } from "../../src/wire/icmp.ts";
 import { Packet } from "../../src/wire/packet.ts";
-import { seeded } from "../engine/seed.ts";
+import { seeded } from "../support/seed.ts";
 
 /** An ICMP message in an IP packet of `family` that quotes a TCP packet whose IP header has `options` bytes of options. */
 function message(family: 4 | 6, mtu: number, port: number, seq: number, options = 0): Uint8Array {

@@ -1,8 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { ipHeaderLength, ipPair, pseudoChecksum, writeIpHeader } from "../../src/wire/ip.ts";
-import { seeded } from "../engine/seed.ts";
 import { naiveChecksum } from "../inject/packets.ts";
+import { seeded } from "../support/seed.ts";
 
 const addresses = (length: number) => {
   const address = fc.uint8Array({ minLength: length, maxLength: length });

@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { parseAddress } from "../../src/config/address.ts";
 import { MAX_PROXY_HEADER, writeProxyHeader } from "../../src/wire/proxy-protocol.ts";
-import { seeded } from "../engine/seed.ts";
+import { seeded } from "../support/seed.ts";
 
 const MAPPED = [0, 0, 0xffff];
 const ipv4 = fc.integer({ min: 0, max: 2 ** 32 - 1 }).map((last) => [...MAPPED, last]);

@@ -18,7 +18,7 @@ import {
   writeSynOptions,
   writeTimestamps,
 } from "../../src/wire/tcp.ts";
-import { seeded } from "../engine/seed.ts";
+import { seeded } from "../support/seed.ts";
 
 const word = fc.integer({ min: 0, max: 2 ** 32 - 1 });
 

@@ -8,8 +8,8 @@ import { ipPair } from "../../src/wire/ip.ts";
 import { IP_OK, IpHeader, parseIp } from "../../src/wire/ip-header.ts";
 import { DatagramHeader, hasRoomFor, packetsOf, pushDatagram } from "../../src/wire/udp.ts";
 import { bytesOf } from "../bpf/build.ts";
+import { seeded } from "../support/seed.ts";
 
-const seed = Number(process.env.XCOPY_TEST_SEED ?? Date.now() % 2 ** 31);
 const PAIRS = {
   4: ipPair(bytesOf("10.0.0.1"), bytesOf("10.0.0.2")),
   6: ipPair(bytesOf("fd00::1"), bytesOf("fd00::2")),
@@ -89,7 +89,7 @@ test("any datagram fits into packets of any size, and arrives whole", () => {
         expect(since.at(-1)).toBe(99);
       },
     ),
-    { seed, numRuns: 60 },
+    seeded(60),
   );
 });
 

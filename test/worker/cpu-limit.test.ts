@@ -2,6 +2,7 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
 import { CpuLimit } from "../../src/worker/cpu-limit.ts";
+import { seeded } from "../support/seed.ts";
 
 const SECOND = 1_000_000;
 
@@ -27,7 +28,7 @@ test("whatever the rounds cost, it gets its share and no more", () => {
       // The last round may be one too many.
       expect(used).toBeLessThan(most * 1.01 + 0.001);
     }),
-    { numRuns: 100 },
+    seeded(100),
   );
 });
 

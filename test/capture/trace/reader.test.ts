@@ -8,6 +8,7 @@ import { startTraceReader } from "../../../src/capture/trace/start.ts";
 import { TraceRing } from "../../../src/capture/trace/trace-ring.ts";
 import { address, EFD_NONBLOCK, EPOLL_CTL_ADD, EPOLLIN, libc } from "../../../src/native/libc.ts";
 import { ACK, build, SYN } from "../../bpf/build.ts";
+import { seeded } from "../../support/seed.ts";
 import { until } from "../../support/until.ts";
 import { writeTrace } from "./generate.ts";
 import { concat, type Laid, pcap, section } from "./lay.ts";
@@ -248,7 +249,7 @@ test("compressed data that is corrupt or cut anywhere ends the reading", async (
         }
       },
     ),
-    { numRuns: runs },
+    seeded(runs),
   );
 });
 
@@ -472,6 +473,6 @@ test("whatever the packets are, each is counted once and the reader ends", async
       expect(read.seqs.length).toBe(read.counters.requests);
       expectToAddUp(read);
     }),
-    { numRuns: 40 },
+    seeded(40),
   );
 });

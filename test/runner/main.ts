@@ -1,0 +1,118 @@
+/** What bin/test runs when everything is built: the checks, the tests, a second look at what failed, and the verdict. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { availableParallelism, tmpdir } from "node:os";
+import { join, relative } from "node:path";
+import { parseArgs } from "node:util";
+import { choose, findTests, type Task, tasksOf } from "./catalog.ts";
+import { checksOf, runCheck } from "./checks.ts";
+import { endAll, runApart } from "./host.ts";
+import { startGauge } from "./slowness.ts";
+import { Verdict } from "./verdict.ts";
+
+const USAGE = `usage: bin/test [--quick | --list] [-t PATTERN] [TESTS...]
+
+  TESTS    beginnings of names as --list shows them: engine, e2e/mysql; all tests and checks without
+  --quick  format, lint, types, and all tests that need no network namespaces
+  --list   what there is, and how it runs: plain, with hosts (network namespaces), or alone on the machine
+  -t       only tests whose names match this regular expression`;
+
+const ROOT = join(import.meta.dir, "..");
+const TOP = join(ROOT, "..");
+
+function refuse(message: string, fix: string): never {
+  console.error(`${message}\n${fix}`);
+  process.exit(2);
+}
+
+function readArguments() {
+  try {
+    return parseArgs({
+      args: process.argv.slice(2),
+      allowPositionals: true,
+      options: {
+        quick: { type: "boolean", default: false },
+        list: { type: "boolean", default: false },
+        help: { type: "boolean", short: "h", default: false },
+        pattern: { type: "string", short: "t" },
+      },
+    });
+  } catch (error) {
+    return refuse(`Cannot run the tests: ${(error as Error).message.split(". ")[0]}`, USAGE);
+  }
+}
+
+const { values, positionals } = readArguments();
+if (values.help) {
+  console.log(USAGE);
+  process.exit(0);
+}
+const { chosen, unknown } = choose(findTests(ROOT), positionals);
+if (unknown.length > 0) {
+  refuse(
+    `Cannot run the tests "${unknown[0]}": none has a name that begins so`,
+    "bin/test --list shows all.",
+  );
+}
+const tests = values.quick ? chosen.filter(({ kind }) => kind === "plain") : chosen;
+if (values.list) {
+  for (const { name, kind } of tests) console.log(`${kind}  ${name}`);
+  process.exit(0);
+}
+
+const scratch = mkdtempSync(join(tmpdir(), "xcopy-test-"));
+process.on("exit", () => {
+  endAll();
+  rmSync(scratch, { recursive: true, force: true });
+});
+for (const [signal, code] of [
+  ["SIGINT", 130],
+  ["SIGTERM", 143],
+  ["SIGHUP", 129],
+] as const) {
+  process.on(signal, () => process.exit(code));
+}
+// The second look at a property is at the same cases.
+process.env.XCOPY_TEST_SEED ??= `${Date.now() & 0x7fffffff}`;
+process.env.XCOPY_TEST_SLOWNESS = join(scratch, "slowness");
+const gauge = startGauge(process.env.XCOPY_TEST_SLOWNESS);
+const verdict = new Verdict();
+
+if (positionals.length === 0) {
+  for (const check of checksOf(TOP)) {
+    const fault = await runCheck(TOP, check);
+    console.log(
+      `${fault === null ? "ok    " : "FAILED"}  ${check.name}${fault === null ? "" : `\n${fault}`}`,
+    );
+    if (fault !== null) verdict.fail(check.name);
+  }
+}
+const tasks = tasksOf(tests);
+for (const task of tasks.filter(({ alone }) => alone)) await run(task);
+const others = tasks.filter(({ alone }) => !alone);
+// One at a time for each CPU: a test with hosts has several processes that want to run.
+await Promise.all(
+  Array.from({ length: availableParallelism() }, async () => {
+    for (let task = others.shift(); task; task = others.shift()) await run(task);
+  }),
+);
+const again = verdict.doubtful();
+if (again.length > 0) console.log("\nonce more, each alone:");
+for (const file of again) await run({ name: file, files: [file], alone: true });
+
+gauge.stop();
+console.log(`\nXCOPY_TEST_SEED=${process.env.XCOPY_TEST_SEED} repeats its properties`);
+for (const line of verdict.lines(gauge.overall())) console.log(line);
+process.exit(verdict.isGood() ? 0 : 1);
+
+async function run({ name, files }: Task): Promise<void> {
+  const outcome = await runApart({ root: ROOT, files, scratch, pattern: values.pattern });
+  const reports = outcome.reports.map((report) => ({
+    ...report,
+    file: relative(ROOT, join(TOP, report.file)).replace(/\.test\.ts$/, ""),
+  }));
+  const isGood = verdict.add(files, { ...outcome, reports });
+  const count = reports.reduce((sum, { passed }) => sum + passed, 0);
+  const seconds = `${outcome.seconds.toFixed(1)} s`.padStart(8);
+  console.log(`${isGood ? "ok    " : "FAILED"}${seconds}  ${name}: ${count} passed`);
+  if (!isGood) console.log([outcome.output.trimEnd(), ...outcome.faults].join("\n"));
+}

@@ -1,0 +1,59 @@
+/** What a run of `bun test` says in its report, JUnit's XML. */
+import { XMLParser } from "fast-xml-parser";
+
+export interface FileReport {
+  /** As in the report: "test/e2e/mysql.test.ts". */
+  file: string;
+  seconds: number;
+  passed: number;
+  skipped: number;
+  /** One line each: the test and the beginning of what went wrong. */
+  failures: string[];
+}
+
+interface Case {
+  name: string;
+  failure?: unknown;
+  error?: unknown;
+  skipped?: unknown;
+}
+interface Suite {
+  name: string;
+  file: string;
+  time: string;
+  testsuite?: Suite[];
+  testcase?: Case[];
+}
+
+const parser = new XMLParser({
+  ignoreAttributes: false,
+  attributeNamePrefix: "",
+  isArray: (name) => name === "testsuite" || name === "testcase",
+  htmlEntities: true,
+});
+
+/** By file, in the order in which they ran. Throws on what is no report. */
+export function parseReport(xml: string): FileReport[] {
+  const { testsuites } = parser.parse(xml) as { testsuites: { testsuite?: Suite[] } };
+  return (testsuites.testsuite ?? []).map((suite) => {
+    const cases = casesOf(suite);
+    const failed = cases.filter(({ failure, error }) => failure !== undefined || error !== undefined);
+    const skipped = cases.filter((one) => one.skipped !== undefined).length;
+    return {
+      file: suite.file,
+      seconds: Number(suite.time),
+      passed: cases.length - failed.length - skipped,
+      skipped,
+      failures: failed.map(({ name, failure, error }) => `${name}: ${messageOf(failure ?? error)}`),
+    };
+  });
+}
+
+function casesOf(suite: Suite): Case[] {
+  return [...(suite.testcase ?? []), ...(suite.testsuite ?? []).flatMap(casesOf)];
+}
+
+function messageOf(failure: unknown): string {
+  const { message = "", type = "failed" } = failure as { message?: string; type?: string };
+  return (message || type).replaceAll(/\s+/g, " ").trim().slice(0, 400);
+}
