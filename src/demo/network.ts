@@ -34,6 +34,15 @@ export function ip(...args: string[]): string {
   return done.stdout.toString();
 }
 
+/** Runs several lines of `ip -batch` in a namespace, or in this one (null): one process for all. Throws as `ip` does. */
+export function ipLines(namespace: string | null, lines: string[]): void {
+  const words = ["ip", ...(namespace ? ["-n", namespace] : []), "-batch", "-"];
+  const done = Bun.spawnSync(words, { stdin: Buffer.from(lines.join("\n") + "\n") });
+  if (done.exitCode !== 0) {
+    throw new Error(`Cannot run "${words.join(" ")}": ${done.stderr.toString().trim()}`);
+  }
+}
+
 /** The command line that runs `command` in a namespace; the process keeps the pid of the one that was started. */
 export function inNamespace(namespace: string, command: string[]): string[] {
   return ["ip", "netns", "exec", namespace, ...command];
@@ -69,11 +78,11 @@ export function createNetwork(): Network {
   const remove = () => removeNamespaces(namespaces().filter((name) => name.startsWith(prefix)));
   const network = { client, online, target, remove };
   try {
-    for (const name of [client, online, target]) {
-      ip("netns", "add", name);
-      ip("-n", name, "link", "set", "lo", "up");
-      if (HAS_IPV6) useAddressesAtOnce(name);
-    }
+    ipLines(
+      null,
+      [client, online, target].map((name) => `netns add ${name}`),
+    );
+    if (HAS_IPV6) for (const name of [client, online, target]) useAddressesAtOnce(name);
     join(client, "net0", ["10.1.0.2/24", "fd00:1::2/64"], online, "front", ["10.1.0.1/24", "fd00:1::1/64"]);
     join(online, "back", ["10.0.0.1/24", "fd00::1/64"], target, "net0", ["10.0.0.2/24", "fd00::2/64"]);
   } catch (error) {
@@ -102,10 +111,13 @@ function join(
     [left, leftName, leftAddresses],
     [right, rightName, rightAddresses],
   ] as const) {
-    for (const address of addresses) {
-      if (HAS_IPV6 || !address.includes(":")) addAddress(namespace, name, address);
-    }
-    ip("-n", namespace, "link", "set", name, "up");
+    ipLines(namespace, [
+      ...addresses
+        .filter((address) => HAS_IPV6 || !address.includes(":"))
+        .map((address) => `addr add ${address} dev ${name}`),
+      `link set ${name} up`,
+      "link set lo up",
+    ]);
   }
 }
 

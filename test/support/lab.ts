@@ -5,7 +5,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { addAddress, createNetwork, ip, type Network } from "../../src/demo/network.ts";
+import { createNetwork, ip, ipLines, type Network } from "../../src/demo/network.ts";
 import { type Running, run, start } from "./process.ts";
 
 export interface Lab extends Network {
@@ -76,7 +76,10 @@ function spreadClients(lab: Lab): void {
   ] as const) {
     const addresses = CLIENTS.map((host) => network + host);
     const bits = family === "ip" ? 24 : 64;
-    for (const address of addresses.slice(1)) addAddress(lab.client, "net0", `${address}/${bits}`);
+    ipLines(
+      lab.client,
+      addresses.slice(1).map((address) => `addr add ${address}/${bits} dev net0`),
+    );
     const turns = addresses.map((address, index) => `${index} : ${address}`).join(", ");
     rules.push(
       `table ${family} clients {`,
