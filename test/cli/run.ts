@@ -1,5 +1,6 @@
 /** The program as a user runs it. */
 import { join } from "node:path";
+import { patient } from "../support/patience.ts";
 
 const BUN = process.execPath;
 const MAIN = join(import.meta.dir, "../../src/main.ts");
@@ -22,7 +23,7 @@ export function xcopy(words: string[], { within = [], calledAs }: Surroundings =
   const { exitCode, stdout, stderr } = Bun.spawnSync([...within, BUN, MAIN, ...words], {
     ...(calledAs ? { argv0: calledAs } : {}),
     env: { ...process.env, NO_COLOR: "1" },
-    timeout: 20_000,
+    timeout: patient(20_000),
   });
   return { code: exitCode, stdout: stdout.toString(), stderr: stderr.toString() };
 }

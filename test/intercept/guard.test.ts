@@ -8,6 +8,7 @@ import type { Frame } from "../bpf/build.ts";
 import { enterNamespace } from "../bpf/namespace.ts";
 import { kernelObjects, stillThere } from "../support/kernel-objects.ts";
 import { createLab, type Lab } from "../support/lab.ts";
+import { patient } from "../support/patience.ts";
 import { type Running, run } from "../support/process.ts";
 import { until } from "../support/until.ts";
 import { ForgedClient, Forger } from "./forged.ts";
@@ -73,7 +74,9 @@ let fetched = 0;
 async function leaks(watched: Running): Promise<string[]> {
   const port = `${41000 + (fetched++ % 1000)}`;
   const url = "http://10.0.0.2:8080/5";
-  expect(run(lab.client, "curl", "-s", "-m5", "--local-port", port, url)).toBe("xxxxx");
+  expect(run(lab.client, "curl", "-s", "-m", `${patient(5000) / 1000}`, "--local-port", port, url)).toBe(
+    "xxxxx",
+  );
   await watched.line(new RegExp(`> 10.1.0.2.${port}: `));
   return watched.output.filter((line) => / > 10.1.0.2.40\d\d\d: /.test(line));
 }

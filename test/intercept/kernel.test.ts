@@ -7,6 +7,7 @@ import { enterNamespace, Namespace } from "../bpf/namespace.ts";
 import { HOST_MAC, Link, Tun } from "../capture/link.ts";
 import { watchPackets } from "../support/capture.ts";
 import { createLab, type Lab } from "../support/lab.ts";
+import { patient } from "../support/patience.ts";
 import { run } from "../support/process.ts";
 import { until } from "../support/until.ts";
 import { ForgedClient, Forger, packetOf } from "./forged.ts";
@@ -51,7 +52,7 @@ async function serve(namespace: string, port = 8080): Promise<void> {
 }
 
 function curl(namespace: string, url: string): string {
-  return run(namespace, "curl", "-sg", "-m", "5", "--local-port", "41000-41999", url);
+  return run(namespace, "curl", "-sg", "-m", `${patient(5000) / 1000}`, "--local-port", "41000-41999", url);
 }
 
 /** Lets a forged client fetch BYTES bytes. */

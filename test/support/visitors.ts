@@ -2,10 +2,10 @@
  * Clients of the target that have nothing to do with xcopy: short connections one after the other, and a health check on a
  * connection that stays, every 100 ms. usage: bun visitors.ts URL. At SIGTERM it prints how it went as JSON.
  */
-export {};
+import { patient } from "./patience.ts";
 
 const url = process.argv[2]!;
-/** ms. */
+/** ms between two checks, and until a client gives up. */
 const INTERVAL = 100;
 const PATIENCE = 2000;
 
@@ -17,7 +17,7 @@ process.on("SIGTERM", () => {
 
 async function visit(path: string, headers: Record<string, string>): Promise<void> {
   try {
-    const response = await fetch(url + path, { headers, signal: AbortSignal.timeout(PATIENCE) });
+    const response = await fetch(url + path, { headers, signal: AbortSignal.timeout(patient(PATIENCE)) });
     await response.text();
     if (response.status !== 200) result.failures.push(`${path}: ${response.status}`);
   } catch (error) {

@@ -1,6 +1,7 @@
 /** wrk as the client: unique requests at a steady rate. */
 import { join } from "node:path";
 import type { Lab } from "./lab.ts";
+import { patient } from "./patience.ts";
 import type { Running } from "./process.ts";
 
 export interface LoadOptions {
@@ -36,8 +37,8 @@ export interface Load {
 
 let runs = 0;
 
-/** wrk ends after this, whatever hangs. */
-const LIMIT_SECONDS = 50;
+/** ms after which wrk ends, whatever hangs. */
+const LIMIT = 50_000;
 
 /**
  * Starts a load that ends when its last request is answered: what online has logged by then is all that a client ever
@@ -50,7 +51,7 @@ export function startLoad(lab: Lab, options: LoadOptions): Load {
     "wrk",
     "-t1",
     `-c${connections}`,
-    `-d${LIMIT_SECONDS}s`,
+    `-d${Math.ceil(patient(LIMIT) / 1000)}s`,
     `-s${join(import.meta.dir, "wrk.lua")}`,
     url,
     "--",

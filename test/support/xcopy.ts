@@ -2,14 +2,21 @@
 import { join } from "node:path";
 import type { Account } from "../../src/ops/summary.ts";
 import type { Lab } from "./lab.ts";
+import { patient } from "./patience.ts";
 import { type Running, run } from "./process.ts";
 import { until } from "./until.ts";
 
 /** The executable under test: what bin/build made, or the one that the environment names. */
 export const XCOPY = process.env.XCOPY ?? join(import.meta.dir, "../../dist/xcopy");
 
-/** Seconds for answers at the end, where a test does not say: the machine may have much else to do. */
-const PATIENCE = "20";
+/** Seconds that xcopy waits for answers at its end where nobody says. */
+const DRAIN = 2;
+
+/** What gives answers at the end as much time on a slow machine as xcopy gives them by itself on a free one. */
+function patientDrain(): string[] {
+  const seconds = patient(DRAIN * 1000) / 1000;
+  return seconds > 1.5 * DRAIN ? ["--drain", `${2 * seconds}`] : [];
+}
 
 export interface Copy {
   running: Running;
@@ -50,7 +57,7 @@ export function launchCopy(
   args: string[],
   { interval = 0.1, namespace = lab.online, command = [XCOPY], env, prefix = [] }: CopyStart = {},
 ): Copy {
-  const patience = args.includes("--drain") || args.includes("--dry-run") ? [] : ["--drain", PATIENCE];
+  const patience = args.includes("--drain") || args.includes("--dry-run") ? [] : patientDrain();
   const options = ["--json", "--stats-interval", `${interval}`, ...patience];
   const running = lab.start(namespace, [...prefix, ...command, "copy", ...options, ...args], env);
   const parsed: Account[] = [];
