@@ -1,5 +1,5 @@
 /** Packets of the Linux kernel, written by tcpdump; and tshark's word for the tunnels that we lay by hand. */
-import { afterAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -76,7 +76,7 @@ describe("tshark sees the same packet in a tunnel", () => {
     return concat(bytes.subarray(0, 34), content);
   };
 
-  test.each<[string, number, Uint8Array]>([
+  const TUNNELS: [string, number, Uint8Array][] = [
     ["GRE", 47, concat(hex("0000 0800"), inner.ip)],
     ["GRE with key and sequence", 47, concat(hex("3000 0800 00000007 00000001"), inner.ip)],
     ["GRE with Ethernet", 47, concat(hex("0000 6558"), inner.bytes)],
@@ -89,24 +89,24 @@ describe("tshark sees the same packet in a tunnel", () => {
       concat(hex("1000 22eb 00000001 2001000b 00000000 00000001 0c000000 00000000"), inner.bytes),
     ],
     ["VXLAN", 17, concat(hex("d000 12b5 00be 0000 08000000 00002a00"), inner.bytes)],
-  ])("%s", (name, protocol, content) => {
-    const data = outer(protocol, content);
-    const path = join(scratch, `${name}.pcap`);
-    writeFileSync(path, pcap([{ data }]));
-    const { stdout } = Bun.spawnSync([
-      "tshark",
-      "-n",
-      "-r",
-      path,
-      "-T",
-      "fields",
-      "-e",
-      "ip.dst",
-      "-e",
-      "tcp.seq_raw",
-    ]);
-    expect(stdout.toString().trim()).toBe("10.1.0.2,10.7.0.2\t4711");
+  ];
 
+  /** What tshark says of each, a line a packet. */
+  let lines: string[];
+  beforeAll(() => {
+    const path = join(scratch, "tunnels.pcap");
+    writeFileSync(path, pcap(TUNNELS.map(([, protocol, content]) => ({ data: outer(protocol, content) }))));
+    const fields = ["-T", "fields", "-e", "ip.dst", "-e", "tcp.seq_raw"];
+    lines = Bun.spawnSync(["tshark", "-n", "-r", path, ...fields])
+      .stdout.toString()
+      .trimEnd()
+      .split("\n");
+  });
+
+  test.each(TUNNELS)("%s", (name, protocol, content) => {
+    expect(lines[TUNNELS.findIndex(([one]) => one === name)]).toBe("10.1.0.2,10.7.0.2\t4711");
+
+    const data = outer(protocol, content);
     const frame = new Frame();
     frame.bytes = data;
     frame.view = new DataView(data.buffer, data.byteOffset, data.length);
