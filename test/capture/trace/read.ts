@@ -1,8 +1,9 @@
 /** Reads traces through the worker, as the data plane would. */
 import type { KernelService } from "../../../src/capture/services.ts";
-import type { TraceCounter } from "../../../src/capture/trace/counters.ts";
-import { SMALLEST_RING } from "../../../src/capture/trace/memory.ts";
+import { TRACE_COUNTERS, type TraceCounter } from "../../../src/capture/trace/counters.ts";
+import { createTraceMemory, SMALLEST_RING, viewTraceMemory } from "../../../src/capture/trace/memory.ts";
 import type { TraceOptions, TraceSummary } from "../../../src/capture/trace/options.ts";
+import { readTraces } from "../../../src/capture/trace/reader.ts";
 import { startTraceReader } from "../../../src/capture/trace/start.ts";
 import { TraceRing } from "../../../src/capture/trace/trace-ring.ts";
 import type { Failure } from "../../../src/native/failure.ts";
@@ -25,29 +26,43 @@ export function optionsFor(paths: string[], options: Partial<TraceOptions> = {})
   return { paths, services: [WEB], ...rest, ringBytes: SMALLEST_RING, ...options };
 }
 
+/** Takes what is in the ring, until it has ended or is empty; `found` gets what was in it. */
+function drain(ring: TraceRing, found: Pick<Read, "seqs" | "times" | "loops">): number {
+  return ring.drain((packet) => {
+    found.seqs.push(packet.seq);
+    found.times.push(packet.time);
+    found.loops.push(ring.loop);
+  }, 1000);
+}
+
 /** Reads all that there is. Rejects with what `ready` rejects with. */
 export async function readAll(paths: string[], options: Partial<TraceOptions> = {}): Promise<Read> {
   const warnings: string[] = [];
   const reader = startTraceReader(optionsFor(paths, options), (text) => warnings.push(text));
   const summary = await reader.ready;
   const ring = new TraceRing(reader.memory);
-  const [seqs, times, loops]: number[][] = [[], [], []];
-  while (!ring.isEnd) {
-    const count = ring.drain((packet) => {
-      seqs!.push(packet.seq);
-      times!.push(packet.time);
-      loops!.push(ring.loop);
-    }, 1000);
-    if (count === 0) await Bun.sleep(1);
-  }
+  const found = { seqs: [], times: [], loops: [] };
+  while (!ring.isEnd) if (drain(ring, found) === 0) await Bun.sleep(1);
   const failures = await reader.ended;
+  return { ...found, failures, warnings, summary, counters: reader.counters() };
+}
+
+/** The same in this thread, without a worker: for many files, each of which fits into the ring. */
+export async function readHere(paths: string[]): Promise<Pick<Read, "seqs" | "failures" | "counters">> {
+  const memory = createTraceMemory(SMALLEST_RING);
+  const failures: Failure[] = [];
+  const events = { onWarning() {}, onReady() {}, onBroken: (failure: Failure) => failures.push(failure) };
+  await readTraces(optionsFor(paths), memory, events, new Promise(() => {}));
+  const ring = new TraceRing(memory);
+  const found = { seqs: [] as number[], times: [], loops: [] };
+  while (!ring.isEnd) drain(ring, found);
+  const { counters } = viewTraceMemory(memory);
   return {
-    seqs: seqs!,
-    times: times!,
-    loops: loops!,
+    seqs: found.seqs,
     failures,
-    warnings,
-    summary,
-    counters: reader.counters(),
+    counters: Object.fromEntries(TRACE_COUNTERS.map((name, index) => [name, counters[index]!])) as Record<
+      TraceCounter,
+      number
+    >,
   };
 }
