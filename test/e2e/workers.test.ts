@@ -214,7 +214,10 @@ test("--max-sessions is that of all workers together, to the last one", async ()
   };
   const most = await hold(...first.splice(0, 8));
   await hold(second.pop()!, last.pop()!);
-  const full = await copy.report("as many sessions as there may be", ({ sessions }) => sessions.active === 10);
+  const full = await copy.report(
+    "as many sessions as there may be",
+    ({ sessions }) => sessions.active === 10,
+  );
   // One may have far more than a third of them.
   expect(full.workers!.map(({ active }) => active)).toEqual([8, 1, 1]);
   await hold(first.pop()!, second.pop()!, last.pop()!);
