@@ -8,10 +8,12 @@ import { links } from "../native/netlink.ts";
 import type { CaptureCounts } from "../ops/summary.ts";
 import type { TraceConfig } from "../worker/config.ts";
 import { TRACE_READER } from "../worker/trace-entry.ts";
-import type { Answers } from "./answers.ts";
 import type { OpenCapture } from "./capture.ts";
 import { kernelServices } from "./load.ts";
 import type { Plan } from "./plan.ts";
+
+/** What was counted of requests. */
+export type RequestCounts = Omit<CaptureCounts, "responsesLost">;
 
 /** The input of a run: what the rest of xcopy needs not know the kind of. */
 export interface RequestInput {
@@ -26,13 +28,14 @@ export interface RequestInput {
   follow(): string[];
   /** No more of them. */
   stop(): void;
-  counts(): CaptureCounts;
+  /** Without the answers, which come another way. */
+  counts(): RequestCounts;
   /** What could not be read to its end; for after the end of the data plane. */
   failures(): Promise<Failure[]>;
 }
 
 /** Requests as they come in, by a back end that captures nothing yet. */
-export function liveInput(plan: Plan, { capture }: OpenCapture, answers: Answers): RequestInput {
+export function liveInput(plan: Plan, { capture }: OpenCapture): RequestInput {
   const names = new Set(plan.interfaces.map(({ name }) => name));
   const attached = new Map(plan.interfaces.map(({ ifindex, name }) => [ifindex, name]));
   return {
@@ -61,11 +64,7 @@ export function liveInput(plan: Plan, { capture }: OpenCapture, answers: Answers
       return fresh.map(({ name }) => name);
     },
     stop: () => capture.stop(),
-    counts: () => ({
-      ...capture.counts(),
-      source: capture.name,
-      responsesLost: answers.lost(),
-    }),
+    counts: () => ({ ...capture.counts(), source: capture.name }),
     failures: async () => [],
   };
 }
@@ -108,14 +107,13 @@ export async function recordedInput(
   };
 }
 
-function countRecorded(reader: TraceReader): CaptureCounts {
+function countRecorded(reader: TraceReader): RequestCounts {
   const counters = reader.counters();
   return {
     source: "trace",
     packets: counters.requests,
     bytes: counters.requestBytes,
     lost: 0,
-    responsesLost: 0,
     pureAcks: counters.pureAcks,
     duplicates: counters.duplicates,
     fragments: counters.fragmentsIncomplete + counters.fragmentsOverlapping,

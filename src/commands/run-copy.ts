@@ -230,7 +230,7 @@ async function copy(
     const use = { ...process.cpuUsage(), rss: process.memoryUsage.rss() };
     const counts = source.counts();
     const abandoned = (counts.abandoned ?? 0) + deaths.countAbandoned();
-    const capture = { ...counts, abandoned, unread: deaths.unread };
+    const capture = { ...counts, abandoned, unread: deaths.unread, responsesLost: answers.lost() };
     const seconds = (performance.now() - start) / 1000;
     return takeAccount(seconds, deaths.views, capture, use, copies, path, datagrams);
   };
@@ -314,7 +314,7 @@ export async function runCopy(given: CopyOptions, plan: Plan): Promise<number> {
       kernel = opened.kernel;
       closeCapture = opened.capture.close;
       answers = openAnswers(plan, kernel, pathsRead(plan, options).size > 0);
-      source = liveInput(plan, opened, answers);
+      source = liveInput(plan, opened);
       for (const reason of opened.reasons) tell(reason);
     }
     return await copy(plan, options, kernel, answers, source, { status, log, stop });

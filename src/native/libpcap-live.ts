@@ -1,6 +1,7 @@
 /** Live capture by the host's libpcap, one handle for each interface. */
 import { CString, dlopen, FFIType, type Pointer, read } from "bun:ffi";
 import { Failure } from "./failure.ts";
+import { handOverAfter } from "./hand-over.ts";
 import { address, libc } from "./libc.ts";
 import { LIBPCAP_NAMES } from "./libpcap.ts";
 
@@ -21,8 +22,8 @@ const SYMBOLS = {
   pcap_close: { args: [pointer], returns: FFIType.void },
 } as const;
 
-/** ms after which packets are handed over that do not fill a block of the ring. */
-const TIMEOUT = 2;
+/** Bytes of the blocks that libpcap makes of a buffer. */
+const BLOCK = 256 << 10;
 const PCAP_D_IN = 1;
 const PCAP_D_OUT = 2;
 const NO_SUCH_DEVICE = -5;
@@ -76,7 +77,7 @@ export function openPcap(
   const handle = Number(pcap.pcap_create(text, error)) as Pointer;
   if (!handle) throw failure(name, 0, new CString(address(error) as Pointer).toString());
   pcap.pcap_set_snaplen(handle, snaplen);
-  pcap.pcap_set_timeout(handle, TIMEOUT);
+  pcap.pcap_set_timeout(handle, handOverAfter(Math.floor(bufferBytes / BLOCK)));
   pcap.pcap_set_buffer_size(handle, Math.min(bufferBytes, 0x7fffffff));
   const code = pcap.pcap_activate(handle);
   // Positive ones are warnings, as that promiscuous mode is not there, which is not asked for.

@@ -210,7 +210,7 @@ export interface Loss {
 
 /** Every kind of loss there was. */
 function lossesOf(account: Account): Loss[] {
-  const { capture, dropped, sent, udp } = account;
+  const { capture, dropped, sent, responses, udp } = account;
   const losses = [
     {
       count: capture.lost,
@@ -252,6 +252,11 @@ function lossesOf(account: Account): Loss[] {
       count: account.protocol_failures ?? 0,
       what: "sessions in which the protocol module failed",
       advice: "this is a bug: please report it with the message above",
+    },
+    {
+      count: responses.lost,
+      what: "packets of answers found no room (and were sent again, where they are of TCP)",
+      advice: "give xcopy more CPU (see --workers and --cpu-limit), or copy less at a time",
     },
     {
       count: sent.errors,

@@ -239,6 +239,7 @@ describe("for a person", () => {
     ["inert", "passed while xcopy was stopped"],
     ["oversize", "were larger than 64 KiB"],
     ["fragments", "were not looked at"],
+    ["responsesLost", "packets of answers found no room"],
   ] as const)("%s is said", (field, words) => {
     expect(renderSummary(account({}, { [field]: 5 }))).toContain(words);
     expect(renderSummary(account())).not.toContain(words);

@@ -146,9 +146,10 @@ test("has both directions, and pure ACKs, on request", async () => {
 test("keeps what offloads put together: packets of up to 64 KB", async () => {
   const sink = lab.start(lab.online, [process.execPath, join(import.meta.dir, "../support/sink.ts"), "81"]);
   await sink.line(/./);
-  const record = await startRecord(lab, ["-x", "81", "-B", "128", "-w", file()]);
+  const record = await startRecord(lab, ["-x", "81", "-w", file()]);
   const pour = join(import.meta.dir, "../support/pour.ts");
-  const client = lab.start(lab.client, [process.execPath, pour, ONLINE, "81", "20000000", "0", "2"]);
+  // 20 MB a second, of which the rings hold most of a second.
+  const client = lab.start(lab.client, [process.execPath, pour, ONLINE, "81", "20000000", "10000000", "2"]);
   expect(await client.exited).toBe(0);
   const { account } = await record.stop();
 

@@ -8,9 +8,10 @@ import { startIntercept } from "../support/intercept.ts";
 import { createLab, type Lab } from "../support/lab.ts";
 import { type LoggedRequest, readRequests, startNginx } from "../support/nginx.ts";
 import { contentsOf, recordLoad, replay } from "../support/recording.ts";
+import { startScript } from "../support/scripts.ts";
 import { until } from "../support/until.ts";
 import { load } from "../support/wrk.ts";
-import { faultsOf, launchCopy, XCOPY } from "../support/xcopy.ts";
+import { faultsOf, launchCopy, startCopy, XCOPY } from "../support/xcopy.ts";
 
 setDefaultTimeout(60_000);
 
@@ -39,6 +40,24 @@ test("Ctrl-C ends a replay with its account", async () => {
   // Of those that nobody has acknowledged by then the target may have some.
   expect(arrived.length).toBeWithin(report.turns.sent, report.turns.sent + report.dropped.ended + 1);
   expect(compareContents(sent, arrived)).toMatchObject({ doubled: [], foreign: [] });
+});
+
+test("answers to a replay that found no room are counted and said", async () => {
+  const { file } = await recordLoad(lab, "slow.pcap", { url: URL, count: 100, rate: 100 });
+  await startNginx(lab, lab.target, 8080);
+  // Without eBPF answers come by a socket, which takes them for as long as xcopy is stopped.
+  const prefix = ["setpriv", "--bounding-set=-bpf,-sys_admin,-perfmon"];
+  const copy = await startCopy(lab, ["-x", TRANSFER, "-i", file, "-T", "1000"], { prefix });
+  process.kill(copy.running.pid, "SIGSTOP");
+  const answers = [TARGET, "8080", "10.0.0.1", "9", "100000"];
+  expect(await startScript(lab, lab.target, "forged-answers.ts", ...answers).exited).toBe(0);
+  process.kill(copy.running.pid, "SIGCONT");
+  await copy.report("lost answers", ({ responses }) => responses.lost > 0);
+  const { report } = await copy.stop("SIGINT");
+  expect(report.capture.lost).toBe(0);
+  expect(copy.running.errors.join("\n")).toContain(
+    `${report.responses.lost.toLocaleString("en-US")} packets of answers found no room`,
+  );
 });
 
 test("a signal ends a replay that waits for its first packet", async () => {

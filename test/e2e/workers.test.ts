@@ -2,14 +2,18 @@
 // Runs alone: it compares rates.
 import { afterAll, afterEach, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { readdirSync, readFileSync } from "node:fs";
+import { parseAddress } from "../../src/config/address.ts";
 import { ONLINE6, TARGET, TARGET6 } from "../../src/demo/network.ts";
 import type { Account } from "../../src/ops/summary.ts";
+import { mapAddress } from "../../src/wire/address-words.ts";
+import { workerOfClient } from "../../src/wire/shard.ts";
 import { brokenConnections } from "../support/capture.ts";
 import { compareContents, EXACTLY_ONCE } from "../support/compare.ts";
 import { startIntercept } from "../support/intercept.ts";
 import { createLab, type Lab } from "../support/lab.ts";
 import { launchMortalCopy, startMortalCopy } from "../support/mortal-copy.ts";
 import { readRequests } from "../support/nginx.ts";
+import { startScript } from "../support/scripts.ts";
 import { contentsOf, startServices, TRANSFER, URL_ONLINE } from "../support/served.ts";
 import { createThird, setForwarding, THIRD } from "../support/third.ts";
 import { type LoadOptions, load, startLoad } from "../support/wrk.ts";
@@ -191,19 +195,41 @@ test("an intercept that goes and comes back is mentioned once each, not by every
   expect(code).toBe(0);
 });
 
+/** Ports of clients on this host whose connections one worker of three has. */
+function portsOfWorker(worker: number): number[] {
+  const address = new Int32Array(4);
+  mapAddress(parseAddress("127.0.0.1")!.bytes, address, 0);
+  const ports = Array.from({ length: 1000 }, (_, index) => 20_000 + index);
+  return ports.filter((port) => workerOfClient(address, 0, port, 3) === worker);
+}
+
 test("--max-sessions is that of all workers together, to the last one", async () => {
   await startServices(lab);
   const copy = await startCopy(lab, ["-x", TRANSFER, "--workers", "3", "--max-sessions", "10"]);
-  const running = startLoad(lab, { url: URL_ONLINE, rate: 1000, count: 3000, connections: 40 });
-  const busy = await copy.report(
+  const [first, second, last] = [0, 1, 2].map(portsOfWorker) as [number[], number[], number[]];
+  const hold = async (...ports: number[]) => {
+    const client = startScript(lab, lab.online, "from-ports.ts", "127.0.0.1", "80", ...ports.map(String));
+    await client.line(/^open/);
+    return client;
+  };
+  const most = await hold(...first.splice(0, 8));
+  await hold(second.pop()!, last.pop()!);
+  const full = await copy.report(
     "as many sessions as there may be",
     ({ sessions }) => sessions.active === 10,
   );
-  expect(busy.workers!.filter(({ active }) => active > 0).length).toBe(3);
-  expect(await running.result).toMatchObject({ requests: 3000, errors: 0 });
+  // One may have far more than a third of them.
+  expect(full.workers!.map(({ active }) => active)).toEqual([8, 1, 1]);
+  await hold(first.pop()!, second.pop()!, last.pop()!);
+  await copy.report("a request left out by each", ({ dropped }) => dropped.sessions === 3);
+  await most.stop();
+  await copy.report("room for more", ({ sessions }) => sessions.active === 2);
+
+  const result = await load(lab, { url: URL_ONLINE, rate: 1000, count: 3000, connections: 40 });
+  expect(result).toMatchObject({ requests: 3000, errors: 0 });
   const { report } = await copy.stop();
   for (const { sessions } of copy.reports()) expect(sessions.active).toBeLessThanOrEqual(10);
-  expect(report.dropped.sessions).toBeGreaterThan(0);
+  expect(report.dropped.sessions).toBeGreaterThan(3);
   expectShared(copy.reports(), 3);
 });
 

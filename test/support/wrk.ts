@@ -1,4 +1,5 @@
 /** wrk as the client: unique requests at a steady rate. */
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Lab } from "./lab.ts";
 import { patient } from "./patience.ts";
@@ -9,8 +10,8 @@ export interface LoadOptions {
   url: string;
   /** Requests per second, 0 for as many as are answered. */
   rate: number;
-  /** Requests in all. */
-  count: number;
+  /** Requests in all; as many as there are until `end`, if not given. */
+  count?: number;
   connections?: number;
   /** One connection per request. */
   close?: boolean;
@@ -33,20 +34,24 @@ export interface LoadResult {
 export interface Load {
   running: Running;
   result: Promise<LoadResult>;
+  /** Begins no more requests, and resolves when the last one is answered. */
+  end(): Promise<LoadResult>;
 }
 
 let runs = 0;
 
 /** ms after which wrk ends, whatever hangs. */
 const LIMIT = 50_000;
+const ENDLESS = 1e9;
 
 /**
  * Starts a load that ends when its last request is answered: what online has logged by then is all that a client ever
  * sent.
  */
 export function startLoad(lab: Lab, options: LoadOptions): Load {
-  const { url, rate, count, connections = 100, close = false, namespace = lab.client } = options;
+  const { url, rate, count = ENDLESS, connections = 100, close = false, namespace = lab.client } = options;
   const run = `${process.pid}-${runs++}`;
+  const enough = join(lab.directory, `enough-${run}`);
   const running = lab.start(namespace, [
     "wrk",
     "-t1",
@@ -59,9 +64,18 @@ export function startLoad(lab: Lab, options: LoadOptions): Load {
     `${connections}`,
     `${rate}`,
     `${count}`,
+    enough,
     ...(close ? ["close"] : []),
   ]);
-  return { running, result: resultOf(running) };
+  const result = resultOf(running);
+  return {
+    running,
+    result,
+    end() {
+      writeFileSync(enough, "");
+      return result;
+    },
+  };
 }
 
 async function resultOf(running: Running): Promise<LoadResult> {

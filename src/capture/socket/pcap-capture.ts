@@ -13,7 +13,7 @@ import { createCounts, type SocketCapture, type SocketCaptureOptions } from "./s
 
 /**
  * Bytes of the buffer of one interface, of all together unless that were below this: libpcap makes blocks of 256 KiB of it,
- * and a block is used up after 2 ms, however little is in it.
+ * and a block is used up after some ms, however little is in it.
  */
 const LEAST_BUFFER = 8 << 20;
 

@@ -1,0 +1,21 @@
+/** Rings of blocks hold what comes while their reader is held up. */
+import { expect, test } from "bun:test";
+import { handOverAfter } from "../../src/native/hand-over.ts";
+
+test.each([
+  [4096, 2],
+  [125, 2],
+  [124, 3],
+  [42, 6],
+  [32, 8],
+  [25, 10],
+  [8, 10],
+])("a ring of %d blocks hands one over after %d ms", (blocks, ms) => {
+  expect(handOverAfter(blocks)).toBe(ms);
+});
+
+test("where there are enough of them, all are used up after a quarter of a second", () => {
+  for (let blocks = 25; blocks <= 4096; blocks++) {
+    expect(blocks * handOverAfter(blocks)).toBeGreaterThanOrEqual(250);
+  }
+});
