@@ -178,4 +178,4 @@ test("a long stream of responses arrives unharmed through reads and writes of an
   expect(isBlocked).toBe(true);
   expect(peerEvents.length).toBeGreaterThan(0);
   expect(peerEvents.every(([event]) => event === "register")).toBe(true);
-}, 60_000);
+});

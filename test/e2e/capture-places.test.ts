@@ -1,13 +1,11 @@
 /** Where requests are captured and packets sent: interfaces that come and go, clients on this host, named next hops. */
-import { afterAll, afterEach, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
 import { ip, ONLINE, TARGET } from "../../src/demo/network.ts";
 import { compareContents, EXACTLY_ONCE } from "../support/compare.ts";
 import { createLab, type Lab } from "../support/lab.ts";
 import { type Nginx, readRequests, startNginx } from "../support/nginx.ts";
 import { load } from "../support/wrk.ts";
 import { startCopy } from "../support/xcopy.ts";
-
-setDefaultTimeout(60_000);
 
 /** Of the client's host. */
 const CLIENT = "10.1.0.2";

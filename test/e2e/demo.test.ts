@@ -1,9 +1,7 @@
 // Runs alone: it takes all of the machine.
-import { afterEach, expect, setDefaultTimeout, test } from "bun:test";
+import { afterEach, expect, test } from "bun:test";
 import { existsSync, readdirSync } from "node:fs";
 import { XCOPY } from "../support/xcopy.ts";
-
-setDefaultTimeout(60_000);
 
 function networksOf(pid: number): string[] {
   return existsSync("/run/netns")

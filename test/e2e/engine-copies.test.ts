@@ -1,5 +1,5 @@
 /** Many from few and few from many: replicas, several targets, shares of the sessions, limits, and who the client was. */
-import { afterAll, afterEach, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
 import { ONLINE6, TARGET, TARGET6 } from "../../src/demo/network.ts";
 import type { Account } from "../../src/ops/summary.ts";
 import { compareContents, EXACTLY_ONCE } from "../support/compare.ts";
@@ -8,8 +8,6 @@ import { type LoggedRequest, type Nginx, readRequests, startNginx } from "../sup
 import { contentsOf, startServices, TRANSFER, URL_ONLINE } from "../support/served.ts";
 import { type LoadOptions, load } from "../support/wrk.ts";
 import { faultsOf, startCopy } from "../support/xcopy.ts";
-
-setDefaultTimeout(60_000);
 
 let lab: Lab;
 beforeAll(() => {

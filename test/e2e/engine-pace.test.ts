@@ -1,6 +1,6 @@
 /** Slow targets, targets that never answer, sessions older than xcopy, and many sessions of one client. */
 // Runs alone: it compares rates.
-import { afterAll, afterEach, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
 import { ONLINE, TARGET } from "../../src/demo/network.ts";
 import { compareContents, EXACTLY_ONCE } from "../support/compare.ts";
 import { createLab, type Lab } from "../support/lab.ts";
@@ -10,8 +10,6 @@ import { startScript, startService } from "../support/scripts.ts";
 import { contentsOf, startServices, TRANSFER, URL_ONLINE } from "../support/served.ts";
 import { load } from "../support/wrk.ts";
 import { faultsOf, startCopy } from "../support/xcopy.ts";
-
-setDefaultTimeout(120_000);
 
 let lab: Lab;
 beforeAll(() => {

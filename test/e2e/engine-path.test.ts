@@ -1,5 +1,5 @@
 /** Packets of every size: GRO on and off, other MTUs, paths narrower than the interface. Bodies arrive unharmed. */
-import { afterAll, afterEach, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
 import { join } from "node:path";
 import { ip, ONLINE, TARGET } from "../../src/demo/network.ts";
 import type { Account } from "../../src/ops/summary.ts";
@@ -9,8 +9,6 @@ import { startNginx } from "../support/nginx.ts";
 import { limitSpeed, sendWirePackets, setMerging } from "../support/offload.ts";
 import { digestsOf } from "../support/served.ts";
 import { faultsOf, startCopy } from "../support/xcopy.ts";
-
-setDefaultTimeout(60_000);
 
 const COUNT = 100;
 const BYTES = 200_000;

@@ -1,6 +1,6 @@
 /** Protocols that xcopy knows nothing of: both sides speak at once, many streams share a connection, the server speaks first. */
 // Runs alone: under load its guesses at the ends of answers are others.
-import { afterAll, afterEach, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
 import { join } from "node:path";
 import { ONLINE, TARGET } from "../../src/demo/network.ts";
 import { compareContents, EXACTLY_ONCE } from "../support/compare.ts";
@@ -10,8 +10,6 @@ import { startNginx } from "../support/nginx.ts";
 import { startScript, startService } from "../support/scripts.ts";
 import { contentsOf, digestsOf, TRANSFER } from "../support/served.ts";
 import { faultsOf, startCopy } from "../support/xcopy.ts";
-
-setDefaultTimeout(60_000);
 
 let lab: Lab;
 beforeAll(() => {

@@ -1,14 +1,12 @@
 /** Much data on one connection, and clients that close their side before they have an answer. */
 // Runs alone: it compares rates.
-import { afterAll, afterEach, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
 import { ONLINE, TARGET } from "../../src/demo/network.ts";
 import { createLab, type Lab } from "../support/lab.ts";
 import { limitSpeed } from "../support/offload.ts";
 import { startScript, startService } from "../support/scripts.ts";
 import { digestsOf, startServices, TRANSFER, URL_ONLINE } from "../support/served.ts";
 import { faultsOf, startCopy } from "../support/xcopy.ts";
-
-setDefaultTimeout(120_000);
 
 let lab: Lab;
 beforeAll(() => {

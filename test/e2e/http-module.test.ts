@@ -1,5 +1,5 @@
 /** HTTP/1.1 as a protocol that is understood: an answer ends where it says, and an Upgrade makes a plain stream. */
-import { afterAll, afterEach, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
 import { ONLINE } from "../../src/demo/network.ts";
 import { compareContents, EXACTLY_ONCE } from "../support/compare.ts";
 import { createLab, type Lab } from "../support/lab.ts";
@@ -8,8 +8,6 @@ import { startScript, startService } from "../support/scripts.ts";
 import { TRANSFER } from "../support/served.ts";
 import { load } from "../support/wrk.ts";
 import { faultsOf, startCopy } from "../support/xcopy.ts";
-
-setDefaultTimeout(60_000);
 
 let lab: Lab;
 beforeAll(() => {

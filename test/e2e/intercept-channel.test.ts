@@ -1,5 +1,5 @@
 /** The port that copies connect to: who else knocks there changes nothing for them. */
-import { afterAll, afterEach, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
 import { chmodSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { TARGET } from "../../src/demo/network.ts";
@@ -9,8 +9,6 @@ import { startNginx } from "../support/nginx.ts";
 import { run } from "../support/process.ts";
 import { until } from "../support/until.ts";
 import { XCOPY } from "../support/xcopy.ts";
-
-setDefaultTimeout(60_000);
 
 const KEY = "a key that nobody guesses";
 const SERVICE = {

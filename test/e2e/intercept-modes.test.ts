@@ -1,5 +1,5 @@
 /** `xcopy intercept` where the target learns nothing: on an assistant, by a netfilter queue, for tcpcopy 1.x. */
-import { afterAll, afterEach, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
 import { TARGET, TARGET6 } from "../../src/demo/network.ts";
 import { ASSISTANT, createAssistant } from "../support/assistant.ts";
 import { startCatching, startFakeCopy } from "../support/fake-copies.ts";
@@ -7,8 +7,6 @@ import { createLab, type Lab } from "../support/lab.ts";
 import { startNginx } from "../support/nginx.ts";
 import { run } from "../support/process.ts";
 import { XCOPY } from "../support/xcopy.ts";
-
-setDefaultTimeout(60_000);
 
 const CLIENTS = ["10.1.0.5", "10.1.0.6"];
 const CLIENTS6 = ["fd00:1::5"];

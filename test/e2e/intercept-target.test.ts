@@ -1,5 +1,5 @@
 /** `xcopy intercept` on the target: forged connections are answered to the copy, everybody else as before. */
-import { afterAll, afterEach, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
 import { addAddress, ip, TARGET, TARGET6 } from "../../src/demo/network.ts";
 import { watchPackets } from "../support/capture.ts";
 import { startCatching, startFakeCopy } from "../support/fake-copies.ts";
@@ -8,8 +8,6 @@ import { readRequests, startNginx } from "../support/nginx.ts";
 import { run } from "../support/process.ts";
 import { until } from "../support/until.ts";
 import { XCOPY } from "../support/xcopy.ts";
-
-setDefaultTimeout(60_000);
 
 /** Addresses of real clients, who must never hear of what is sent in their names. */
 const CLIENTS = ["10.1.0.5", "10.1.0.6"];

@@ -1,14 +1,12 @@
 /** On a busy host the copy is the one that starves: production gets all its answers, and what is not copied is counted. */
 // Runs alone: it takes all of the machine.
-import { afterAll, afterEach, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
 import { brokenConnections } from "../support/capture.ts";
 import { compareContents } from "../support/compare.ts";
 import { createLab, type Lab } from "../support/lab.ts";
 import { contentsOf, startServices, TRANSFER, URL_ONLINE } from "../support/served.ts";
 import { load } from "../support/wrk.ts";
 import { faultsOf, startCopy } from "../support/xcopy.ts";
-
-setDefaultTimeout(60_000);
 
 let lab: Lab;
 beforeAll(() => {

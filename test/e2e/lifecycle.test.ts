@@ -1,5 +1,5 @@
 /** Killed, started again, told to end: production does not notice, and nothing is left. */
-import { afterAll, afterEach, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
 import { existsSync } from "node:fs";
 import { ONLINE, TARGET } from "../../src/demo/network.ts";
 import { compareContents } from "../support/compare.ts";
@@ -9,8 +9,6 @@ import { type LoggedRequest, readRequests, startNginx } from "../support/nginx.t
 import { until } from "../support/until.ts";
 import { load, startLoad } from "../support/wrk.ts";
 import { faultsOf, hostState, startCopy, XCOPY } from "../support/xcopy.ts";
-
-setDefaultTimeout(60_000);
 
 let lab: Lab;
 beforeAll(() => {

@@ -1,5 +1,5 @@
 /** Packets are lost between online and target, each way: what TCP is for. No request is, and no client notices. */
-import { afterAll, afterEach, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
 import { join } from "node:path";
 import { compareContents } from "../support/compare.ts";
 import { createLab, type Lab } from "../support/lab.ts";
@@ -8,8 +8,6 @@ import { sendWirePackets } from "../support/offload.ts";
 import { contentsOf, digestsOf, startServices, TRANSFER, URL_ONLINE } from "../support/served.ts";
 import { load } from "../support/wrk.ts";
 import { faultsOf, startCopy } from "../support/xcopy.ts";
-
-setDefaultTimeout(150_000);
 
 let lab: Lab;
 let loss: Loss | undefined;

@@ -1,5 +1,5 @@
 /** Copied on a host that no request is for: it gets the packets of the online host from a mirror port, plain or in VXLAN. */
-import { afterAll, afterEach, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
 import { ip, ONLINE, TARGET } from "../../src/demo/network.ts";
 import { compareContents, EXACTLY_ONCE } from "../support/compare.ts";
 import { createLab, type Lab } from "../support/lab.ts";
@@ -8,8 +8,6 @@ import { run } from "../support/process.ts";
 import { createElsewhere, joinHosts } from "../support/third.ts";
 import { load } from "../support/wrk.ts";
 import { startCopy } from "../support/xcopy.ts";
-
-setDefaultTimeout(60_000);
 
 let lab: Lab;
 let mirrored: string;

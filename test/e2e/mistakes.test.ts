@@ -1,11 +1,9 @@
 /** What a user gets wrong is an error that names value and fix, with the exit code of the design, and nothing is touched. */
-import { afterAll, afterEach, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
 import { TARGET } from "../../src/demo/network.ts";
 import { createLab, type Lab } from "../support/lab.ts";
 import { startNginx } from "../support/nginx.ts";
 import { hostState, runXcopy, startCopy } from "../support/xcopy.ts";
-
-setDefaultTimeout(60_000);
 
 let lab: Lab;
 beforeAll(() => {

@@ -1,5 +1,5 @@
 /** MariaDB to MariaDB: how a service is known to be MySQL, and every command that has state. */
-import { afterAll, afterEach, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { TARGET } from "../../src/demo/network.ts";
@@ -12,8 +12,6 @@ import { run } from "../support/process.ts";
 import { Copies, countersOf, settled, since, startShop, USERS } from "../support/shop.ts";
 import { until } from "../support/until.ts";
 import { faultsOf } from "../support/xcopy.ts";
-
-setDefaultTimeout(60_000);
 
 let lab: Lab;
 let online: MariaDb;

@@ -1,6 +1,6 @@
 /** MariaDB to MariaDB, with passwords of their own: the same commands and the same rows arrive. */
 // Runs alone: it takes all of the machine.
-import { afterAll, afterEach, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
 import { openSync, readFileSync, writeFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { ONLINE, TARGET } from "../../src/demo/network.ts";
@@ -21,8 +21,6 @@ import {
   USERS,
 } from "../support/shop.ts";
 import { faultsOf } from "../support/xcopy.ts";
-
-setDefaultTimeout(60_000);
 
 let lab: Lab;
 let online: MariaDb;

@@ -1,5 +1,5 @@
 /** The networks that hosts have: IPv6, a bridge, tagged frames, the same host, several services, addresses to send from. */
-import { afterAll, afterEach, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
 import { addAddress, ip, ONLINE, ONLINE6, TARGET, TARGET6 } from "../../src/demo/network.ts";
 import { bridgeFront } from "../support/bridge.ts";
 import { watchPackets } from "../support/capture.ts";
@@ -9,8 +9,6 @@ import { type Nginx, readRequests, startNginx } from "../support/nginx.ts";
 import { tagFrames } from "../support/tag.ts";
 import { load } from "../support/wrk.ts";
 import { faultsOf, startCopy } from "../support/xcopy.ts";
-
-setDefaultTimeout(60_000);
 
 let lab: Lab;
 beforeAll(() => {

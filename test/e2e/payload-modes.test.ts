@@ -1,6 +1,6 @@
 /** Answers that a module reads come whole by an assistant and by a netfilter queue, for those who read them and nobody else. */
 // Runs alone: it takes all of the machine.
-import { afterAll, afterEach, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
 import { ONLINE, TARGET } from "../../src/demo/network.ts";
 import { startFakeCopy } from "../support/fake-copies.ts";
 import { startIntercept } from "../support/intercept.ts";
@@ -26,8 +26,6 @@ import {
 import { createThird, setForwarding, THIRD } from "../support/third.ts";
 import { until } from "../support/until.ts";
 import { faultsOf, startCopy } from "../support/xcopy.ts";
-
-setDefaultTimeout(120_000);
 
 let lab: Lab;
 let third: string;

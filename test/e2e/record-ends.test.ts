@@ -1,15 +1,6 @@
 /** How `xcopy record` ends, and whom it writes to: nothing is lost without a word, and every file is whole. */
 // Runs alone: it takes all of the machine.
-import {
-  afterAll,
-  afterEach,
-  beforeAll,
-  beforeEach,
-  describe,
-  expect,
-  setDefaultTimeout,
-  test,
-} from "bun:test";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
 import { existsSync, mkdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { ONLINE } from "../../src/demo/network.ts";
@@ -22,8 +13,6 @@ import { capinfos, recordedFiles, startRecord } from "../support/record.ts";
 import { until } from "../support/until.ts";
 import { type Load, load, startLoad } from "../support/wrk.ts";
 import { hostState, XCOPY } from "../support/xcopy.ts";
-
-setDefaultTimeout(60_000);
 
 let lab: Lab;
 let directory: string;

@@ -1,15 +1,6 @@
 /** What `xcopy record` writes: all of it, as tcpdump and Wireshark see it. */
 // Runs alone: it takes all of the machine.
-import {
-  afterAll,
-  afterEach,
-  beforeAll,
-  beforeEach,
-  describe,
-  expect,
-  setDefaultTimeout,
-  test,
-} from "bun:test";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
 import { mkdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { ONLINE, ONLINE6 } from "../../src/demo/network.ts";
@@ -20,8 +11,6 @@ import { capinfos, readAll, recordedFiles, startRecord, tshark } from "../suppor
 import { until } from "../support/until.ts";
 import { load } from "../support/wrk.ts";
 import { hostState } from "../support/xcopy.ts";
-
-setDefaultTimeout(60_000);
 
 let lab: Lab;
 let directory: string;

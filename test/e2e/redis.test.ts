@@ -1,12 +1,10 @@
 /** redis to redis: a protocol that xcopy knows nothing of, one request at a time and pipelined. */
 // Runs alone: it takes all of the machine.
-import { afterAll, afterEach, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
 import { ONLINE, TARGET } from "../../src/demo/network.ts";
 import { createLab, type Lab } from "../support/lab.ts";
 import { commandCalls, contentDigest, startRedis } from "../support/redis.ts";
 import { faultsOf, startCopy } from "../support/xcopy.ts";
-
-setDefaultTimeout(120_000);
 
 let lab: Lab;
 beforeAll(() => {

@@ -2,7 +2,7 @@
  * What may be wrong with a return path: copy ends with code 3 before the first request, names the place where it ended and
  * a fix; and the fix works.
  */
-import { expect, setDefaultTimeout, test } from "bun:test";
+import { expect, test } from "bun:test";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { ip, ONLINE, TARGET } from "../../src/demo/network.ts";
@@ -15,8 +15,6 @@ import { createThird, joinHosts, setFilter, THIRD } from "../support/third.ts";
 import { until } from "../support/until.ts";
 import { load } from "../support/wrk.ts";
 import { launchCopy, startCopy } from "../support/xcopy.ts";
-
-setDefaultTimeout(60_000);
 
 interface Mistake {
   name: string;

@@ -1,5 +1,5 @@
 /** Every way in which answers come back by an intercept: each request arrives once, and no client hears of it. */
-import { afterAll, afterEach, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
 import { ONLINE, ONLINE6, TARGET, TARGET6 } from "../../src/demo/network.ts";
 import { brokenConnections } from "../support/capture.ts";
 import { compareContents, EXACTLY_ONCE } from "../support/compare.ts";
@@ -11,8 +11,6 @@ import { createElsewhere, createThird, setForwarding, THIRD, THIRD6 } from "../s
 import { isVisit, startVisitors } from "../support/visit.ts";
 import { load } from "../support/wrk.ts";
 import { faultsOf, startCopy } from "../support/xcopy.ts";
-
-setDefaultTimeout(60_000);
 
 const COUNT = 1500;
 

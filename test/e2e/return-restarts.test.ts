@@ -2,7 +2,7 @@
  * Either side of a return path stops, is killed, or is started again under load: no packet of a copied connection gets out,
  * no other client of the target notices, sessions go on, and what is lost is counted.
  */
-import { afterAll, afterEach, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
 import { ONLINE, TARGET } from "../../src/demo/network.ts";
 import { brokenConnections } from "../support/capture.ts";
 import { compareContents, EXACTLY_ONCE } from "../support/compare.ts";
@@ -15,8 +15,6 @@ import { createElsewhere, createThird, setForwarding, THIRD } from "../support/t
 import { isVisit, startVisitors, type Visits } from "../support/visit.ts";
 import { type Load, load, startLoad } from "../support/wrk.ts";
 import { type Copy, faultsOf, startCopy } from "../support/xcopy.ts";
-
-setDefaultTimeout(90_000);
 
 let lab: Lab;
 let elsewhere: string;

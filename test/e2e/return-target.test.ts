@@ -1,6 +1,6 @@
 /** Real client addresses at the target: `copy -s` and an intercept on the target, nginx on both sides. */
 // Runs alone: it takes all of the machine.
-import { afterAll, afterEach, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
 import { ONLINE, ONLINE6, TARGET, TARGET6 } from "../../src/demo/network.ts";
 import { brokenConnections, watchPackets } from "../support/capture.ts";
 import { compareContents, EXACTLY_ONCE } from "../support/compare.ts";
@@ -9,8 +9,6 @@ import { createLab, type Lab } from "../support/lab.ts";
 import { type LoggedRequest, readRequests, startNginx } from "../support/nginx.ts";
 import { load } from "../support/wrk.ts";
 import { faultsOf, startCopy } from "../support/xcopy.ts";
-
-setDefaultTimeout(60_000);
 
 const SECONDS = 3;
 

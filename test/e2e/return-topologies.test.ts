@@ -1,5 +1,5 @@
 /** More than one of something on the return path: online hosts, targets, intercepts, connections, copies; redis. */
-import { afterAll, afterEach, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
 import { partOf } from "../../src/config/ports.ts";
 import { ONLINE, TARGET } from "../../src/demo/network.ts";
 import { compareContents, EXACTLY_ONCE } from "../support/compare.ts";
@@ -12,8 +12,6 @@ import { commandCalls, startRedis } from "../support/redis.ts";
 import { createSecondOnline, createSecondTarget, ONLINE_2, TARGET_2 } from "../support/second.ts";
 import { load, startLoad } from "../support/wrk.ts";
 import { faultsOf, startCopy } from "../support/xcopy.ts";
-
-setDefaultTimeout(60_000);
 
 let lab: Lab;
 let target2: string;

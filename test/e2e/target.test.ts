@@ -1,5 +1,5 @@
 /** A target that is not there, comes back, or is slow: production does not notice, memory is bounded, the account says it. */
-import { afterAll, afterEach, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
 import { join } from "node:path";
 import { ip, ONLINE, TARGET } from "../../src/demo/network.ts";
 import { usageOf } from "../../src/demo/usage.ts";
@@ -8,8 +8,6 @@ import { createLab, type Lab } from "../support/lab.ts";
 import { readRequests, startNginx } from "../support/nginx.ts";
 import { load, startLoad } from "../support/wrk.ts";
 import { faultsOf, hostState, runXcopy, startCopy } from "../support/xcopy.ts";
-
-setDefaultTimeout(60_000);
 
 let lab: Lab;
 beforeAll(() => {

@@ -1,5 +1,5 @@
 /** What a recording may hold: large bodies in merged packets, pipelined commands, tags and cooked frames. */
-import { afterAll, afterEach, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { ONLINE, TARGET } from "../../src/demo/network.ts";
@@ -10,8 +10,6 @@ import { run } from "../support/process.ts";
 import { contentsOf, recordLoad, recordTraffic, replay } from "../support/recording.ts";
 import { commandCalls, contentDigest, startRedis } from "../support/redis.ts";
 import { startScript } from "../support/scripts.ts";
-
-setDefaultTimeout(60_000);
 
 let lab: Lab;
 beforeAll(() => {

@@ -1,5 +1,5 @@
 /** Recordings with packets missing, or cut: the account is exact, and the requests around go on. */
-import { afterAll, afterEach, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
 import { join } from "node:path";
 import { ONLINE } from "../../src/demo/network.ts";
 import { compareContents } from "../support/compare.ts";
@@ -8,8 +8,6 @@ import { startNginx } from "../support/nginx.ts";
 import { run } from "../support/process.ts";
 import { contentsOf, recordLoad, replay } from "../support/recording.ts";
 import { seed } from "../support/seed.ts";
-
-setDefaultTimeout(60_000);
 
 let lab: Lab;
 beforeAll(() => {

@@ -1,5 +1,5 @@
 /** Recordings as they grow, replays that are ended, and clients' own addresses: the other ways to play a file. */
-import { afterAll, afterEach, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
 import { closeSync, constants, openSync, readFileSync } from "node:fs";
 import { ONLINE, TARGET } from "../../src/demo/network.ts";
 import { watchPackets } from "../support/capture.ts";
@@ -12,8 +12,6 @@ import { startScript } from "../support/scripts.ts";
 import { until } from "../support/until.ts";
 import { load } from "../support/wrk.ts";
 import { faultsOf, launchCopy, startCopy, XCOPY } from "../support/xcopy.ts";
-
-setDefaultTimeout(60_000);
 
 let lab: Lab;
 beforeAll(() => {

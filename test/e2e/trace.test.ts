@@ -1,5 +1,5 @@
 /** Recorded by tcpdump, replayed by `copy -i`: every request reaches the target exactly once. */
-import { afterAll, afterEach, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
 import { join } from "node:path";
 import { ONLINE, ONLINE6, TARGET } from "../../src/demo/network.ts";
 import { compareContents, EXACTLY_ONCE } from "../support/compare.ts";
@@ -7,8 +7,6 @@ import { createLab, type Lab } from "../support/lab.ts";
 import { startNginx } from "../support/nginx.ts";
 import { contentsOf, type Recording, recordLoad, replay } from "../support/recording.ts";
 import { launchCopy } from "../support/xcopy.ts";
-
-setDefaultTimeout(60_000);
 
 let lab: Lab;
 beforeAll(() => {

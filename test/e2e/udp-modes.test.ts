@@ -1,5 +1,5 @@
 /** UDP where an intercept learns nothing by itself: on an assistant, and by a netfilter queue. */
-import { afterAll, afterEach, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
 import { ONLINE, ONLINE6, TARGET, TARGET6 } from "../../src/demo/network.ts";
 import { watchPackets } from "../support/capture.ts";
 import { startIntercept } from "../support/intercept.ts";
@@ -8,8 +8,6 @@ import { run } from "../support/process.ts";
 import { createThird, THIRD } from "../support/third.ts";
 import { ask, startUnbound } from "../support/unbound.ts";
 import { datagramFaultsOf, startCopy } from "../support/xcopy.ts";
-
-setDefaultTimeout(60_000);
 
 let lab: Lab;
 let third: string;

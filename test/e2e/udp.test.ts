@@ -1,6 +1,6 @@
 /** UDP to UDP, with real DNS servers: every question that online was asked the target is asked once, and nobody notices. */
 // Runs alone: it takes all of the machine.
-import { afterAll, afterEach, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { addAddress, ONLINE, ONLINE6, TARGET, TARGET6 } from "../../src/demo/network.ts";
@@ -14,8 +14,6 @@ import { run } from "../support/process.ts";
 import { ask, signZone, startUnbound } from "../support/unbound.ts";
 import { until } from "../support/until.ts";
 import { datagramFaultsOf, runXcopy, startCopy } from "../support/xcopy.ts";
-
-setDefaultTimeout(60_000);
 
 let lab: Lab;
 beforeAll(() => {

@@ -1,5 +1,5 @@
 /** Hosts where no eBPF program may be loaded: sockets and netfilter take their place. */
-import { afterAll, afterEach, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
 import { addAddress, ip, ONLINE, ONLINE6, TARGET, TARGET6 } from "../../src/demo/network.ts";
 import { compareContents, EXACTLY_ONCE } from "../support/compare.ts";
 import { createLab, type Lab } from "../support/lab.ts";
@@ -7,8 +7,6 @@ import { type Nginx, readRequests, startNginx } from "../support/nginx.ts";
 import { run } from "../support/process.ts";
 import { load } from "../support/wrk.ts";
 import { faultsOf, hostState, runXcopy, startCopy } from "../support/xcopy.ts";
-
-setDefaultTimeout(60_000);
 
 /** Without CAP_BPF and what includes it. */
 const LIMITED = ["setpriv", "--bounding-set=-bpf,-sys_admin,-perfmon"];

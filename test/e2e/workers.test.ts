@@ -1,6 +1,6 @@
 /** Several workers do what one does: each request arrives once, bounds hold over all of them, and one that dies is missed. */
 // Runs alone: it compares rates.
-import { afterAll, afterEach, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
 import { readdirSync, readFileSync } from "node:fs";
 import { parseAddress } from "../../src/config/address.ts";
 import { ONLINE6, TARGET, TARGET6 } from "../../src/demo/network.ts";
@@ -18,8 +18,6 @@ import { contentsOf, startServices, TRANSFER, URL_ONLINE } from "../support/serv
 import { createThird, setForwarding, THIRD } from "../support/third.ts";
 import { type LoadOptions, load, startLoad } from "../support/wrk.ts";
 import { type Copy, faultsOf, runXcopy, startCopy } from "../support/xcopy.ts";
-
-setDefaultTimeout(60_000);
 
 let lab: Lab;
 let third: string;

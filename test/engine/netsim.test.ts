@@ -2,10 +2,8 @@
  * Goodput of an upload over networks of all kinds, as a table in a snapshot, so that a regression shows as a diff (after
  * smoltcp's tests/netsim.rs). `bun test -u` writes the table anew.
  */
-import { expect, setDefaultTimeout, test } from "bun:test";
+import { expect, test } from "bun:test";
 import { client, Simulation } from "./simulation.ts";
-
-setDefaultTimeout(120_000);
 
 const LOSSES = [0, 0.001, 0.01, 0.05, 0.1, 0.2, 0.3];
 /** ms. */

@@ -1,13 +1,11 @@
 /** What holds of the engine for any client, any network and any packets. */
-import { describe, expect, setDefaultTimeout, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { ACK, FIN, PSH, RST, SYN } from "../../src/wire/tcp.ts";
 import { seeded } from "../support/seed.ts";
 import { faultOfBooks } from "./books.ts";
 import { Fuzz, type FuzzConfig, type Near, type Step } from "./fuzz.ts";
 import { type Conditions, Simulation, texts } from "./simulation.ts";
-
-setDefaultTimeout(120_000);
 
 /** A packet of a client: bytes [from, to) of its stream, in the turn `turn`, captured `late` us after its turn began. */
 interface Piece {

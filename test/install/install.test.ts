@@ -410,4 +410,4 @@ test("the real release of this machine installs, runs, and is removed", async ()
   const removed = await run(["--uninstall"], {}, script);
   expect(removed.stdout).toEndWith(`removed ${installed()}\n`);
   expect(remains()).toEqual([]);
-}, 120_000);
+});

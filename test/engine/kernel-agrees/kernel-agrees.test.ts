@@ -2,7 +2,7 @@
  * The engine against Linux's TCP: what it sends is taken without a reset, a challenge, a duplicate or a time-out, as the
  * target's own counters say, and its application reads exactly the clients' bytes.
  */
-import { afterAll, afterEach, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
 import { createHash } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -15,8 +15,6 @@ import { faultOfResult } from "../books.ts";
 import { parseScript, type Script } from "../script.ts";
 import type { Job } from "./agent.ts";
 import { type Load, scriptBytes, streamOf } from "./clients.ts";
-
-setDefaultTimeout(60_000);
 
 const PORT = 8080;
 const SCRIPTS = join(import.meta.dir, "../scripts");
