@@ -194,14 +194,17 @@ export class Intercepts {
     }
   }
 
-  /** Asks the intercepts that catch the responses of a path; `take` gets each answer. */
-  ask(path: number, what: string, details: object, take: (facts: Facts) => void): void {
+  /** Asks the intercepts that catch the responses of a path; `take` gets each answer. Returns how many were asked. */
+  ask(path: number, what: string, details: object, take: (facts: Facts) => void): number {
+    let asked = 0;
     for (const { links, covers } of this.intercepts) {
       if (!covers[path]) continue;
       const id = this.nextQuestion++;
+      if (links.find(({ isOpen }) => isOpen)?.client.ask({ id, what, ...details }) !== true) continue;
       this.facts.set(id, take);
-      links.find(({ isOpen }) => isOpen)?.client.ask({ id, what, ...details });
+      asked++;
     }
+    return asked;
   }
 
   /** Says goodbye and closes. */
