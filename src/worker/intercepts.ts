@@ -135,7 +135,8 @@ export class Intercepts {
 
   /**
    * Writes like `flush`, and waits until no answer to the flows that were registered can get by. False if that took too
-   * long: nothing that is about to be sent may be. Responses that come meanwhile go to `sink`.
+   * long: nothing that is about to be sent may be, and the paths are held until it has been read. Responses that come
+   * meanwhile go to `sink`.
    */
   settle(sink: (packet: Packet) => void): boolean {
     this.flush();
@@ -152,7 +153,12 @@ export class Intercepts {
     }
     // Of one whose connection is lost by now nobody knows what it has read.
     const isSettled = links.every(({ isSynced, isOpen }) => isSynced && isOpen);
-    if (isSettled) for (const intercept of leaking) intercept.isUnsettled = false;
+    for (const intercept of leaking) {
+      intercept.isUnsettled = false;
+      if (isSettled) continue;
+      intercept.isReading = true;
+      this.look(intercept, now);
+    }
     return isSettled;
   }
 
