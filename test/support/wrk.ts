@@ -1,4 +1,5 @@
 /** wrk as the client: unique requests at a steady rate. */
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Lab } from "./lab.ts";
 import type { Running } from "./process.ts";
@@ -8,14 +9,17 @@ export interface LoadOptions {
   url: string;
   /** Requests per second, 0 for as many as are answered. */
   rate: number;
-  /** Requests in all. */
-  count: number;
+  /** Requests in all; without it the load goes on until `end`. */
+  count?: number;
   connections?: number;
   /** One connection per request. */
   close?: boolean;
   /** Where the client runs; the client host if not given. */
   namespace?: string;
 }
+
+/** A load whose end is known. */
+export type WholeLoad = LoadOptions & { count: number };
 
 export interface LoadResult {
   /** Answered requests, and how long it took. */
@@ -32,20 +36,23 @@ export interface LoadResult {
 export interface Load {
   running: Running;
   result: Promise<LoadResult>;
+  /** Lets a load without a count begin no more requests. */
+  end(): Promise<LoadResult>;
 }
 
 let runs = 0;
 
-/** wrk ends after this, whatever hangs. */
-const LIMIT_SECONDS = 50;
+/** wrk has to be told when it ends: the test's own end comes first. */
+const LIMIT_SECONDS = 3600;
 
 /**
  * Starts a load that ends when its last request is answered: what online has logged by then is all that a client ever
- * sent.
+ * sent. Where something is to happen while it lasts it has no count: nobody knows how long that takes.
  */
 export function startLoad(lab: Lab, options: LoadOptions): Load {
-  const { url, rate, count, connections = 100, close = false, namespace = lab.client } = options;
+  const { url, rate, count = 0, connections = 100, close = false, namespace = lab.client } = options;
   const run = `${process.pid}-${runs++}`;
+  const ending = join(lab.directory, `load-${run}-ends`);
   const running = lab.start(namespace, [
     "wrk",
     "-t1",
@@ -58,9 +65,15 @@ export function startLoad(lab: Lab, options: LoadOptions): Load {
     `${connections}`,
     `${rate}`,
     `${count}`,
+    ending,
     ...(close ? ["close"] : []),
   ]);
-  return { running, result: resultOf(running) };
+  const result = resultOf(running);
+  const end = () => {
+    writeFileSync(ending, "");
+    return result;
+  };
+  return { running, result, end };
 }
 
 async function resultOf(running: Running): Promise<LoadResult> {
@@ -74,6 +87,6 @@ async function resultOf(running: Running): Promise<LoadResult> {
 }
 
 /** Runs a load to its end. */
-export async function load(lab: Lab, options: LoadOptions): Promise<LoadResult> {
+export async function load(lab: Lab, options: WholeLoad): Promise<LoadResult> {
   return await startLoad(lab, options).result;
 }
