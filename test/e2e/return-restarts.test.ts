@@ -93,11 +93,10 @@ function checkGhosts(): void {
   expect(ghosts.map((ghost) => ghost.count())).toEqual([0, 0]);
 }
 
-/** Waits for a report, of the time after those that there are, by which its intercept is there or not. */
-async function reportOf(copy: Copy, isUp: boolean): Promise<Account> {
-  const what = `that the intercept is ${isUp ? "there" : "away"}`;
-  const isSo = (report: Account) => report === copy.reports().at(-1) && report.intercepts![0]!.up === isUp;
-  return await copy.report(what, isSo);
+/** Waits until the latest report says that the intercept is away. */
+function reportWithout(copy: Copy): Promise<Account> {
+  const isAway = (report: Account) => report === copy.reports().at(-1) && !report.intercepts![0]!.up;
+  return copy.report("that the intercept is away", isAway);
 }
 
 /** Waits until so many more requests have been captured. */
@@ -120,7 +119,7 @@ for (const { mode, close } of [
 
     for (const signal of ["SIGKILL", "SIGTERM"] as const) {
       await intercept.stop(signal);
-      const { packets } = (await reportOf(copy, false)).sent;
+      const { packets } = (await reportWithout(copy)).sent;
       await more(copy, 500);
       // Nothing that would be answered leaves this host.
       expect(copy.reports().at(-1)!.sent.packets).toBe(packets);
