@@ -52,12 +52,10 @@ export async function recognizeProtocols(
     if (greeter >= 0) {
       tell(`${endpoints[greeter]} greets as MySQL does: connections to port ${port} are read as mysql`);
     } else if (mute >= 0 && isLikely) {
-      const found =
-        results[mute] === "silent"
-          ? `has not greeted within ${PATIENCE.mysqlPort / 1000} s`
-          : "does not greet as MySQL does";
+      // One that closes the connection without a word has not waited for the end of the patience.
+      const said = results[mute] === "silent" ? "has not greeted" : "does not greet as MySQL does";
       warn(
-        `${endpoints[mute]} ${found}: connections to port ${port} are copied byte by byte. If it is one, say so: --protocol ${port}=mysql`,
+        `${endpoints[mute]} ${said}: connections to port ${port} are copied byte by byte. If it is one, say so: --protocol ${port}=mysql`,
       );
     }
     if (greeter < 0 && mute < 0 && !isLikely) {
