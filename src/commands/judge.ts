@@ -17,6 +17,8 @@ interface Try {
   port: number;
   source: string;
   intercept: string;
+  /** Whether it could be asked what it saw. */
+  tells: boolean;
   /** What came of an ordinary connection of this host; undefined: it was not tried. */
   plain: PlainResult | undefined;
 }
@@ -119,9 +121,10 @@ function judgeSilence({ facts }: ProbeResult, tried: Try): Verdict {
       `Start the service there, check the firewalls on the way, ${FORCE}`,
     ];
   }
-  if (!fact) {
+  if (!fact || fact.error) {
+    const silence = tried.tells ? "did not say what it saw of it" : "says nothing more";
     return [
-      `no answer to a connection attempt from ${tried.source} came back by the intercept at ${tried.intercept}, which says nothing more`,
+      `no answer to a connection attempt from ${tried.source} came back by the intercept at ${tried.intercept}, which ${fact ? `says: ${fact.error}` : silence}`,
       `Check that answers to ${tried.source} pass there, name another address with --probe-from, ${FORCE}`,
     ];
   }
@@ -159,7 +162,7 @@ function describeCaught({ index, welcome }: InterceptState, plan: Plan): string 
 }
 
 /** Nobody catches what a target answers. */
-function judgeHeld(endpoint: string, port: number, intercepts: InterceptState[], plan: Plan): Failure {
+function judgeUncaught(endpoint: string, port: number, intercepts: InterceptState[], plan: Plan): Failure {
   const list = intercepts.map((state) => describeCaught(state, plan)).join("; ");
   return new Failure(
     `Cannot copy to "${endpoint}": none of the intercepts catches what it answers (${list})`,
@@ -167,6 +170,18 @@ function judgeHeld(endpoint: string, port: number, intercepts: InterceptState[],
     3,
   );
 }
+
+/** An intercept is there, and would catch what a target answers, but nothing could be sent there for long enough to see it. */
+function judgeUntried(endpoint: string, label: string): Failure {
+  return new Failure(
+    `Cannot try target "${endpoint}": the intercept at ${label} is too busy to catch what it answers`,
+    `Look what keeps that host, this one or the network between them busy, and start again, ${FORCE}`,
+    3,
+  );
+}
+
+/** What is worst and known best first: of what was not tried there is less to say than of what was. */
+const ORDER: ProbeResult["result"][] = ["uncaught", "untried", "refused", "silent"];
 
 /**
  * Throws a Failure (exit code 3) for the first thing without which nothing can be copied. `plain`: by endpoint, what the
@@ -179,11 +194,15 @@ export function judgeFindings(
 ): void {
   const missing = intercepts.find(({ up }) => !up);
   if (missing) throw judgeIntercept(missing, plan);
-  const bad = probes.find(({ result }) => result !== "answered");
+  const worst = ORDER.find((one) => probes.some(({ result }) => result === one));
+  const bad = probes.find(({ result }) => result === worst);
   if (!bad) return;
   const { target, targetPort, local } = plan.paths[bad.path]!;
   const endpoint = formatEndpoint(target, targetPort);
-  if (bad.result === "held") throw judgeHeld(endpoint, targetPort, intercepts, plan);
+  const catching = intercepts.find(({ covers }) => covers.includes(bad.path));
+  const label = catching ? plan.intercepts[catching.index]!.label : "";
+  if (bad.result === "uncaught") throw judgeUncaught(endpoint, targetPort, intercepts, plan);
+  if (bad.result === "untried") throw judgeUntried(endpoint, label);
   if (bad.result === "refused") {
     throw new Failure(
       `Cannot reach target "${endpoint}": connection refused`,
@@ -191,12 +210,12 @@ export function judgeFindings(
       3,
     );
   }
-  const catching = intercepts.find(({ covers }) => covers.includes(bad.path));
   const [cause, fix] = judgeSilence(bad, {
     target: formatAddress(target),
     port: targetPort,
     source: formatAddress(plan.probeFrom[bad.path] ?? local!),
-    intercept: catching ? plan.intercepts[catching.index]!.label : "",
+    intercept: label,
+    tells: catching?.welcome?.mode !== "compat",
     plain: plain.get(endpoint),
   });
   throw new Failure(`Cannot reach target "${endpoint}": ${cause}`, fix, 3);

@@ -1,11 +1,12 @@
 /** An ordinary connection of this host to a target: whether it answers anybody at all. */
 import { createConnection } from "node:net";
 import { formatAddress, formatEndpoint } from "../config/address.ts";
+import { afterPatience } from "../ops/patience.ts";
 import type { Findings } from "../worker/preflight.ts";
 import type { Plan } from "./plan.ts";
 
-/** ms. */
-const PATIENCE = 1000;
+/** ms: as long as for a try by way of an intercept, so that a SYN that is lost is repeated. */
+const PATIENCE = 3000;
 
 export type PlainResult = "answered" | "refused" | "silent";
 
@@ -14,11 +15,11 @@ function tryPlainly(address: string, port: number): Promise<PlainResult> {
   return new Promise((resolve) => {
     const socket = createConnection({ host: address, port });
     const end = (result: PlainResult) => {
-      clearTimeout(timer);
+      callOff();
       socket.destroy();
       resolve(result);
     };
-    const timer = setTimeout(end, PATIENCE, "silent");
+    const callOff = afterPatience(PATIENCE, () => end("silent"));
     socket.on("connect", () => end("answered"));
     socket.on("error", (error: NodeJS.ErrnoException) =>
       end(error.code === "ECONNREFUSED" ? "refused" : "silent"),

@@ -52,8 +52,10 @@ export async function recognizeProtocols(
     if (greeter >= 0) {
       tell(`${endpoints[greeter]} greets as MySQL does: connections to port ${port} are read as mysql`);
     } else if (mute >= 0 && isLikely) {
+      // One that closes the connection without a word has not waited for the end of the patience.
+      const said = results[mute] === "silent" ? "has not greeted" : "does not greet as MySQL does";
       warn(
-        `${endpoints[mute]} does not greet as MySQL does: connections to port ${port} are copied byte by byte. If it is one, say so: --protocol ${port}=mysql`,
+        `${endpoints[mute]} ${said}: connections to port ${port} are copied byte by byte. If it is one, say so: --protocol ${port}=mysql`,
       );
     }
     if (greeter < 0 && mute < 0 && !isLikely) {
@@ -70,7 +72,7 @@ export async function recognizeProtocols(
   const recognized = (await Promise.all(found)).flat();
   const protocols = [...options.protocols, ...recognized];
   if (options.speaksMysql && !isUnknown && !protocols.some(({ name }) => name === "mysql")) {
-    warn("the options about MySQL are for nothing: no target greets as MySQL does");
+    warn("the options about MySQL are for nothing: no target has greeted as MySQL does");
   }
   return protocols;
 }

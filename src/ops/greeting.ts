@@ -1,6 +1,7 @@
 /** Whether a target speaks first, as a MySQL server does. */
 import { createConnection } from "node:net";
 import { isFirstPacket } from "../protocol/mysql/greeting.ts";
+import { afterPatience } from "./patience.ts";
 
 /** `silent`: nothing that tells came in time. `unreachable`: no connection. */
 export type Greets = "mysql" | "other" | "silent" | "unreachable";
@@ -18,12 +19,12 @@ export function lookAtGreeting(host: string, port: number, patience: number): Pr
     let said: Uint8Array = new Uint8Array(0);
     let isConnected = false;
     const end = (result: Greets) => {
-      clearTimeout(timer);
+      callOff();
       socket.destroy();
       resolve(result);
     };
     const giveUp = () => end(isConnected ? "silent" : "unreachable");
-    const timer = setTimeout(giveUp, patience);
+    const callOff = afterPatience(patience, giveUp);
     socket.on("connect", () => {
       isConnected = true;
     });

@@ -5,7 +5,8 @@
  *     { id, what: "route", address }                            -> { id, route }
  *     { id, what: "probe", client, clientPort, server, serverPort } -> { id, ...ProbeFacts }
  *
- * The first probe question about a flow also begins to watch it: ask before the SYN, and again after it.
+ * The first probe question about a flow also begins to watch it: ask before the SYN, and again after it. An answer comes after
+ * all responses that it speaks of.
  */
 import { readFileSync } from "node:fs";
 import type { Ask, Facts } from "../channel/messages.ts";
@@ -202,6 +203,12 @@ function probe(questions: Questions, question: Ask): ProbeFacts | { error: strin
     conntrack: count === null || max === null ? null : { count, max },
     listening: isOwn(server) ? listens(question.serverPort as number, client.family) : null,
   };
+}
+
+/** From now on what is caught of the flow that a question is about is counted. */
+export function watch(questions: Questions, question: Ask): void {
+  const key = question.what === "probe" ? keyOf(question) : null;
+  if (key) questions.watch(key);
 }
 
 /** Answers a copy's question. `now`: us. */

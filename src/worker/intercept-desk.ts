@@ -7,7 +7,7 @@ import type { Cookies, Learned } from "../intercept/flow-maps.ts";
 import { FLOW_BYTES, WITH_PAYLOAD } from "../intercept/flow-maps.ts";
 import type { AddressRange } from "../intercept/ranges.ts";
 import type { Router } from "../intercept/router.ts";
-import { answer, type Questions } from "./facts.ts";
+import { answer, type Questions, watch } from "./facts.ts";
 import type { InterceptPlaneConfig } from "./intercept-config.ts";
 import type { Connection, Host } from "./intercept-connections.ts";
 import type { InterceptEvent } from "./intercept-start.ts";
@@ -16,6 +16,8 @@ import type { InterceptEvent } from "./intercept-start.ts";
 const MEMORY = 60_000_000;
 /** us within which tcpcopies that register nothing share the responses; a later one replaces them all. */
 const TOGETHER = 3_000_000;
+/** Questions that wait, over all copies. */
+const MOST_QUESTIONS = 1024;
 /** The slot of all tcpcopies that register nothing. */
 export const SINGLE = 0;
 const SINGLE_ID = "single";
@@ -29,6 +31,7 @@ export class Desk implements Host {
   readonly #readers = new Set<number>();
   #gone: { slot: number; since: number }[] = [];
   #singleSince = Number.NEGATIVE_INFINITY;
+  #questions: { connection: Connection; question: Ask }[] = [];
 
   constructor(
     private readonly config: InterceptPlaneConfig,
@@ -59,7 +62,7 @@ export class Desk implements Host {
       onRegister: (flows, at, count) => this.#register(connection, flows, at, count),
       onRegisterDatagrams: (flows, at, count) => this.#registerDatagrams(connection, flows, at, count),
       onRanges: (ranges) => this.#addRanges(connection, ranges),
-      onAsk: (question) => this.#answer(connection, question),
+      onAsk: (question) => this.#take(connection, question),
       onClosed: (code, text) => this.#onClosed(connection, code, text),
     };
   }
@@ -72,6 +75,15 @@ export class Desk implements Host {
     this.#noteReader(slot, false);
     this.#gone = this.#gone.filter((one) => one.slot !== slot);
     this.#gone.push({ slot, since: now });
+  }
+
+  /**
+   * Answers what was asked, when all that was caught before has been handed to the copies: what is said of it then is true, and
+   * comes after it.
+   */
+  answerQuestions(): void {
+    if (this.#questions.length === 0) return;
+    for (const { connection, question } of this.#questions.splice(0)) this.#answer(connection, question);
   }
 
   /** COPY_COLUMNS of every slot; returns responses discarded in all. */
@@ -182,8 +194,16 @@ export class Desk implements Host {
       });
   }
 
-  #answer({ peer }: Connection, question: Ask): void {
-    peer.facts(answer(this.questions, question, this.#now));
+  #take(connection: Connection, question: Ask): void {
+    watch(this.questions, question);
+    // A copy waits for this one with all that it has to send, and it asks for nothing that is caught.
+    const isUrgent = question.what === "sync";
+    if (isUrgent || this.#questions.length === MOST_QUESTIONS) this.#answer(connection, question);
+    else this.#questions.push({ connection, question });
+  }
+
+  #answer(connection: Connection, question: Ask): void {
+    if (connection.peer.facts(answer(this.questions, question, this.#now))) connection.touch();
   }
 
   #onClosed({ slot, name, peer }: Connection, code: string, text: string): void {

@@ -126,6 +126,10 @@ export function runInterceptLoop(
     }
     if (endAt === Number.POSITIVE_INFINITY) connections.advance(now);
     connections.flush(now);
+    if (records < ROUND) {
+      desk.answerQuestions();
+      connections.flush(now);
+    }
     if (now >= publishAt) {
       tell();
       publishAt = now + PUBLISH_INTERVAL;

@@ -135,7 +135,8 @@ export class Intercepts {
 
   /**
    * Writes like `flush`, and waits until no answer to the flows that were registered can get by. False if that took too
-   * long: nothing that is about to be sent may be. Responses that come meanwhile go to `sink`.
+   * long: nothing that is about to be sent may be, and the paths are held until it has been read. Responses that come
+   * meanwhile go to `sink`.
    */
   settle(sink: (packet: Packet) => void): boolean {
     this.flush();
@@ -152,7 +153,12 @@ export class Intercepts {
     }
     // Of one whose connection is lost by now nobody knows what it has read.
     const isSettled = links.every(({ isSynced, isOpen }) => isSynced && isOpen);
-    if (isSettled) for (const intercept of leaking) intercept.isUnsettled = false;
+    for (const intercept of leaking) {
+      intercept.isUnsettled = false;
+      if (isSettled) continue;
+      intercept.isReading = true;
+      this.look(intercept, now);
+    }
     return isSettled;
   }
 
@@ -194,14 +200,17 @@ export class Intercepts {
     }
   }
 
-  /** Asks the intercepts that catch the responses of a path; `take` gets each answer. */
-  ask(path: number, what: string, details: object, take: (facts: Facts) => void): void {
+  /** Asks the intercepts that catch the responses of a path; `take` gets each answer. Returns how many were asked. */
+  ask(path: number, what: string, details: object, take: (facts: Facts) => void): number {
+    let asked = 0;
     for (const { links, covers } of this.intercepts) {
       if (!covers[path]) continue;
       const id = this.nextQuestion++;
+      if (links.find(({ isOpen }) => isOpen)?.client.ask({ id, what, ...details }) !== true) continue;
       this.facts.set(id, take);
-      links.find(({ isOpen }) => isOpen)?.client.ask({ id, what, ...details });
+      asked++;
     }
+    return asked;
   }
 
   /** Says goodbye and closes. */

@@ -11,12 +11,17 @@ import type { InterceptState, Intercepts } from "./intercepts.ts";
 /** us: for the intercepts; for a target, whose SYN is repeated once in that time; for the answers of the intercepts. */
 const CONNECT_SPAN = 3_000_000;
 const PROBE_SPAN = 3_000_000;
-const ASK_SPAN = 500_000;
+const ASK_SPAN = 3_000_000;
+/** us in a row for an intercept that is there to be heard of again: meanwhile nothing is sent, and no try takes place. */
+const HELD_SPAN = 3_000_000;
+/** us that a round counts at most: a longer one says that this host had no time, and nothing about others. */
+const LONGEST_ROUND = 500_000;
 
 /** What trying one path found. */
 export interface ProbeResult {
   path: number;
-  result: "answered" | "refused" | "silent" | "held";
+  /** `uncaught`: no intercept catches what it answers; `untried`: it could not be tried to the end. */
+  result: "answered" | "refused" | "silent" | "uncaught" | "untried";
   /** What the intercepts of a silent path know; where flows were registered in the end, `known` is of the try before. */
   facts: Facts[];
 }
@@ -29,58 +34,50 @@ export interface Findings {
   registersAll: boolean;
 }
 
-/** What came of a path that may not be sent on: what was answered before was, and each new connection to an intercept holds it. */
-function heldOr(result: "answered" | "refused" | "silent"): ProbeResult["result"] {
-  return result === "silent" ? "held" : result;
-}
-
 type Phase = "connect" | "probe" | "ask" | "done";
 
 export class Preflight {
   private phase: Phase = "connect";
-  private deadline: number;
+  /** us for the phase, and for paths that are held in it. */
+  private left = CONNECT_SPAN;
+  private heldLeft = HELD_SPAN;
   private readonly ports: number[] = [];
+  /** By path: what intercepts answered, and how many were asked. */
   private readonly facts: Facts[][];
+  private readonly asked: number[];
   /** By path: whether an intercept that learns flows has not seen the SYN. */
   private readonly unseen: boolean[] = [];
+  private readonly untried: boolean[];
   private registersAll = false;
 
   constructor(
     private readonly config: DataPlaneConfig,
     private readonly engine: Engine,
     private readonly intercepts: Intercepts | null,
-    now: number,
+    /** us: the latest round. */
+    private now: number,
   ) {
-    this.deadline = now + CONNECT_SPAN;
     this.facts = config.paths.map(() => []);
+    this.asked = config.paths.map(() => 0);
+    this.untried = config.paths.map(() => true);
     if (!config.probe) this.phase = "done";
   }
 
   /** Whether all is known; called in every round. */
   run(now: number): boolean {
-    const { paths } = this.config;
-    if (this.phase === "connect") {
-      const isConnected = paths.every((_, path) => this.intercepts?.isOpen(path) ?? true);
-      if (isConnected) this.probe(now);
-      else if (now >= this.deadline || this.isRefused()) this.phase = "done";
-    }
-    if (this.phase === "probe") {
-      if (this.silent().length === 0) this.phase = "done";
-      else if (now >= this.deadline) this.ask(now);
-    }
-    if (
-      this.phase === "ask" &&
-      (now >= this.deadline || this.silent().every((path) => this.facts[path]!.length > 0))
-    ) {
-      if (this.isMarkLost()) this.tryRegistered(now);
-      else this.phase = "done";
-    }
+    this.pass(Math.min(now - this.now, LONGEST_ROUND));
+    this.now = now;
+    if (this.phase === "connect") this.runConnect();
+    else if (this.isLeft()) this.phase = "done";
+    if (this.phase === "probe") this.runProbe();
+    if (this.phase === "ask") this.runAsk();
     return this.phase === "done";
   }
 
   /** us until `run` has something to do. */
   wait(now: number): number {
-    return this.phase === "done" ? Number.POSITIVE_INFINITY : Math.max(0, this.deadline - now);
+    if (this.phase === "done") return Number.POSITIVE_INFINITY;
+    return Math.max(0, Math.min(this.left, this.heldLeft) - (now - this.now));
   }
 
   get findings(): Findings {
@@ -95,9 +92,58 @@ export class Preflight {
     };
   }
 
-  /** Another try would only be counted as one more failure there. */
-  private isRefused(): boolean {
-    return this.intercepts?.states.some(({ isRefused }) => isRefused) === true;
+  /** Lets time pass: of a try only while what it needs may be sent. */
+  private pass(span: number): void {
+    if (this.phase !== "connect" && this.isHeld()) this.heldLeft -= span;
+    else {
+      this.left -= span;
+      this.heldLeft = HELD_SPAN;
+    }
+  }
+
+  private runConnect(): void {
+    const states = this.intercepts?.states ?? [];
+    if (states.every(({ up }) => up)) {
+      if (this.config.paths.every((_, path) => this.isCaught(path))) this.probe();
+      else this.phase = "done";
+    } else if (this.left <= 0 || states.some(({ isRefused }) => isRefused)) {
+      // Of one that refuses another try would only be counted as one more failure there.
+      this.phase = "done";
+    }
+  }
+
+  private runProbe(): void {
+    const silent = this.silent();
+    if (silent.length === 0) this.phase = "done";
+    else if (this.heldLeft <= 0) this.giveUp();
+    else if (this.left <= 0) this.ask();
+  }
+
+  private runAsk(): void {
+    const silent = this.silent();
+    const isAnswered = silent.every((path) => this.facts[path]!.length >= this.asked[path]!);
+    if (!isAnswered && this.left > 0 && this.heldLeft > 0) return;
+    if (this.isMarkLost()) this.tryRegistered();
+    else this.phase = "done";
+  }
+
+  /** Whether an intercept 1.x has hung up after all: that it is one is told by nothing but that it did not at first. */
+  private isLeft(): boolean {
+    return this.config.channel?.compat === true && this.intercepts!.states.some(({ up }) => !up);
+  }
+
+  /** The paths that are held were not tried to the end. */
+  private giveUp(): void {
+    for (const path of this.silent()) if (!this.intercepts!.isOpen(path)) this.untried[path] = true;
+    this.phase = "done";
+  }
+
+  private isHeld(): boolean {
+    return this.silent().some((path) => this.intercepts?.isOpen(path) === false);
+  }
+
+  private isCaught(path: number): boolean {
+    return this.intercepts?.states.some(({ covers }) => covers.includes(path)) ?? true;
   }
 
   private silent(): number[] {
@@ -105,8 +151,9 @@ export class Preflight {
   }
 
   private foundOf(path: number): ProbeResult["result"] {
-    if (this.intercepts?.isOpen(path) !== false) return this.resultOf(path);
-    return this.config.paths[path]!.transport === "udp" ? "held" : heldOr(this.resultOf(path));
+    if (!this.isCaught(path)) return "uncaught";
+    const result = this.resultOf(path);
+    return result === "silent" && this.untried[path] ? "untried" : result;
   }
 
   /** A UDP service need not answer what it does not know: it is not tried. */
@@ -118,27 +165,31 @@ export class Preflight {
     return this.config.channel?.probeFrom[path] ?? null;
   }
 
-  private probe(now: number): void {
+  private probe(): void {
     this.phase = "probe";
-    this.deadline = now + PROBE_SPAN;
+    this.left = PROBE_SPAN;
     for (const path of this.silent()) {
+      this.untried[path] = false;
       const isFromClient = this.config.paths[path]!.local === null;
-      this.ports[path] = this.engine.probe(path, now, isFromClient ? this.source(path) : null);
+      this.ports[path] = this.engine.probe(path, this.now, isFromClient ? this.source(path) : null);
       // From the first question on an intercept counts what it sees of a flow.
       this.intercepts?.ask(path, "probe", this.flow(path), () => {});
     }
   }
 
-  private ask(now: number): void {
-    if (!this.intercepts) {
+  private ask(): void {
+    const { intercepts } = this;
+    if (!intercepts) {
       this.phase = "done";
       return;
     }
     this.phase = "ask";
-    this.deadline = now + ASK_SPAN;
+    this.left = ASK_SPAN;
     for (const path of this.silent()) {
-      this.facts[path] = [];
-      this.intercepts.ask(path, "probe", this.flow(path), (facts) => this.facts[path]!.push(facts));
+      // What comes later than the next question is none of its answers.
+      const facts: Facts[] = [];
+      this.facts[path] = facts;
+      this.asked[path] = intercepts.ask(path, "probe", this.flow(path), (fact) => facts.push(fact));
     }
   }
 
@@ -163,11 +214,11 @@ export class Preflight {
     );
   }
 
-  private tryRegistered(now: number): void {
+  private tryRegistered(): void {
     for (const path of this.silent())
       this.unseen[path] = this.facts[path]!.some(({ known }) => known === false);
     this.registersAll = true;
     this.intercepts!.registerAll();
-    this.probe(now);
+    this.probe();
   }
 }

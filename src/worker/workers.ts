@@ -14,7 +14,7 @@ export interface WorkersHandlers {
 }
 
 /** The worse a result, the further behind; what one worker has found holds for all. */
-const SEVERITY: ProbeResult["result"][] = ["answered", "refused", "held", "silent"];
+const SEVERITY: ProbeResult["result"][] = ["answered", "refused", "untried", "silent", "uncaught"];
 
 /** Of the same path, by different workers. */
 function worstProbe(probes: ProbeResult[]): ProbeResult {

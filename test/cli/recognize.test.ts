@@ -6,6 +6,7 @@ import { recognizeProtocols } from "../../src/commands/recognize.ts";
 import { parseArguments } from "../../src/config/arguments.ts";
 import { parseCopy } from "../../src/config/copy.ts";
 import { COPY } from "../../src/config/copy-command.ts";
+import { lookAtGreeting } from "../../src/ops/greeting.ts";
 import { greeting } from "../protocol/server.ts";
 
 const servers: Server[] = [];
@@ -74,6 +75,21 @@ test("at port 3306 another service is told, and taken for MySQL only where it ca
   expect(other.ports).toEqual([]);
   expect(other.said).toEqual([expect.stringContaining("does not greet as MySQL does")]);
   expect(await recognize("", [[3306, "closed"]])).toEqual({ ports: ["3306=mysql"], said: [] });
+});
+
+test("at port 3306 one that says nothing is not said to have said something else", async () => {
+  const { ports: none, said } = await recognize("", [[3306, "mute"]]);
+  expect(none).toEqual([]);
+  expect(said).toEqual([
+    expect.stringMatching(/^warning: \S+ has not greeted: connections to port 3306 are copied/),
+  ]);
+});
+
+test("a greeting that comes while this process has no time to look at it is one", async () => {
+  const looked = lookAtGreeting("127.0.0.1", ports.mysql, 20);
+  const until = performance.now() + 100;
+  while (performance.now() < until);
+  expect(await looked).toBe("mysql");
 });
 
 test("options that turn out to be for nothing are told", async () => {

@@ -3,7 +3,7 @@ import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
 import { addAddress, ip, TARGET, TARGET6 } from "../../src/demo/network.ts";
 import { watchPackets } from "../support/capture.ts";
 import { startCatching, startFakeCopy } from "../support/fake-copies.ts";
-import { createLab, type Lab } from "../support/lab.ts";
+import { createLab, endConnections, type Lab } from "../support/lab.ts";
 import { readRequests, startNginx } from "../support/nginx.ts";
 import { run } from "../support/process.ts";
 import { until } from "../support/until.ts";
@@ -26,6 +26,8 @@ beforeAll(() => {
 });
 afterEach(async () => {
   await lab.stopAll();
+  // The next intercept is to catch nothing of what a copy left that was ended in the middle of it.
+  for (const port of [8080, 8085]) endConnections(lab.target, port);
   run(lab.target, XCOPY, "cleanup");
 });
 afterAll(() => lab.remove());
@@ -58,7 +60,7 @@ test("forged connections are answered to the copy, and nobody else notices", asy
     sessions: 300,
     together: 10,
     firstPort: freshPort(),
-    question: { what: "probe", client: CLIENTS[0]!, clientPort: 10_000, server: TARGET, serverPort: 8080 },
+    question: { what: "probe", client: CLIENTS[0]!, clientPort: 9999, server: TARGET, serverPort: 8080 },
   });
   await copy.done(300);
   expect(await copy.event("facts")).toMatchObject({

@@ -160,7 +160,8 @@ for (const {
       count: COUNT,
       close,
     });
-    const visitors = await Promise.all(visits.map((end) => end()));
+    const visitors = await Promise.all(visits.map((end) => end(5)));
+    await copy.report("all answers", ({ turns }) => turns.answered === COUNT);
     const { code, report } = await copy.stop();
     const caught = await catching.stop();
 

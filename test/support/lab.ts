@@ -101,3 +101,8 @@ function spreadClients(lab: Lab): void {
 export function listens(namespace: string, port: number): boolean {
   return run(namespace, "ss", "-Hltn", `sport = :${port}`).trim() !== "";
 }
+
+/** Ends what is left of connections to a TCP port of the namespace, whose server has ended: nothing is said in them any more. */
+export function endConnections(namespace: string, port: number): void {
+  run(namespace, "ss", "-HtK", `sport = :${port}`);
+}

@@ -29,3 +29,13 @@ export function losePackets(namespace: string, device: string, port: number, per
     remove: () => void run(namespace, "nft", "delete", "table", "netdev", table),
   };
 }
+
+/** Drops all data that comes to a TCP port by a device of a namespace; bare acknowledgements pass. Returns what ends that. */
+export function stopData(namespace: string, device: string, port: number): () => void {
+  const table = `data_${device}`;
+  // Headers of IPv4 and of TCP with all its options have 80 bytes at the most.
+  const rule = `ip length > 80 tcp dport ${port} counter drop`;
+  const chain = `type filter hook ingress device ${device} priority 0\n ${rule}`;
+  run(namespace, "nft", `table netdev ${table} {\n chain in {\n ${chain}\n }\n}`);
+  return () => void run(namespace, "nft", "delete", "table", "netdev", table);
+}

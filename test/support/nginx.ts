@@ -2,7 +2,7 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { type Lab, listens } from "./lab.ts";
-import type { Running } from "./process.ts";
+import { type Running, run } from "./process.ts";
 import { until } from "./until.ts";
 
 export interface Nginx extends Running {
@@ -91,6 +91,16 @@ http {
   }
 }
 `;
+}
+
+/**
+ * The requests of a server, as `readRequests`, with all that had come to its host (`namespace`) before the call: it has answered
+ * one more, that is left out, and takes in turn what comes.
+ */
+export async function readArrived(server: Nginx, namespace: string, port: number): Promise<LoggedRequest[]> {
+  const path = "/visitor/last";
+  run(namespace, "curl", "-sf", "-o", "/dev/null", `http://127.0.0.1:${port}${path}`);
+  return (await readRequests(server)).filter(({ content }) => !content.includes(` ${path} `));
 }
 
 export interface LoggedRequest {

@@ -4,7 +4,7 @@ import { TARGET } from "../../src/demo/network.ts";
 import type { Account } from "../../src/ops/summary.ts";
 import type { Lab } from "./lab.ts";
 import { type Nginx, readRequests, startNginx } from "./nginx.ts";
-import { type LoadOptions, load } from "./wrk.ts";
+import { load, type WholeLoad } from "./wrk.ts";
 import { faultsOf, launchCopy } from "./xcopy.ts";
 
 /** A frame of the kernel's memory for packets with this and its own header has 64 KiB. */
@@ -51,7 +51,7 @@ export interface Recording {
 export async function recordLoad(
   lab: Lab,
   name: string,
-  options: Partial<LoadOptions> & Pick<LoadOptions, "url" | "count">,
+  options: Partial<WholeLoad> & Pick<WholeLoad, "url" | "count">,
   recordOptions?: RecordOptions,
 ): Promise<Recording> {
   const online = await startNginx(lab, lab.online, 80);

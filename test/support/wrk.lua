@@ -1,7 +1,7 @@
 -- A paced load of unique requests.
--- usage: wrk -t1 -cCONNECTIONS ... -s wrk.lua URL -- RUN CONNECTIONS RATE COUNT ENOUGH [close]
---   RUN: goes into every path;  RATE: requests per second, 0 for as many as are answered;  COUNT: requests in all;
---   ENOUGH: once a file of this name exists no more requests are begun;  close: one connection per request.
+-- usage: wrk -t1 -cCONNECTIONS ... -s wrk.lua URL -- RUN CONNECTIONS RATE COUNT END [close]
+--   RUN: goes into every path;  RATE: requests per second, 0 for as many as are answered;  COUNT: requests in all, 0 for
+--   those until the file END is there;  close: one connection per request.
 -- It ends when the last one is answered, with no request in flight, and prints one JSON line.
 
 local ffi = require("ffi")
@@ -10,7 +10,6 @@ typedef struct { long seconds; long nanoseconds; } xcopy_timespec;
 int clock_gettime(int clock, xcopy_timespec *time);
 int getpid(void);
 int kill(int pid, int signal);
-int access(const char *path, int mode);
 ]])
 
 local moment = ffi.new("xcopy_timespec")
@@ -23,7 +22,7 @@ local fill = {}
 for index = 1, 160 do fill[index] = string.format("%08x", (index * 2654435761) % 4294967296) end
 fill = table.concat(fill)
 
-local head, middle, tail, gap, quota, enough, begun, connections
+local head, middle, tail, gap, quota, ending, begun, connections
 local slots, made, finished = 0, 0, 0
 
 function init(arguments)
@@ -31,16 +30,23 @@ function init(arguments)
   gap = rate > 0 and 1000 / rate or 0
   connections = tonumber(arguments[2])
   quota = tonumber(arguments[4])
-  enough = arguments[5]
+  ending = arguments[5]
   head = "GET /" .. arguments[1] .. "-"
   middle = " HTTP/1.1\r\nHost: " .. wrk.headers["Host"] .. "\r\nX-Fill: "
   tail = "\r\n" .. (arguments[6] == "close" and "Connection: close\r\n" or "") .. "\r\n"
 end
 
+-- Whether the file is there that ends the load.
+local function ends()
+  local file = io.open(ending)
+  if file then file:close() end
+  return file ~= nil
+end
+
 -- Called before each request of each connection: the next free slot of the timetable, in ms from now.
 function delay()
-  if ffi.C.access(enough, 0) == 0 then quota = slots end
-  if slots == quota then
+  if quota == 0 and ends() then quota = slots end
+  if slots == quota and slots > 0 then
     finished = finished + 1
     -- wrk ends at SIGINT as it does after its duration.
     if finished == connections then ffi.C.kill(ffi.C.getpid(), 2) end

@@ -2,7 +2,6 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Lab } from "./lab.ts";
-import { patient } from "./patience.ts";
 import type { Running } from "./process.ts";
 
 export interface LoadOptions {
@@ -10,7 +9,7 @@ export interface LoadOptions {
   url: string;
   /** Requests per second, 0 for as many as are answered. */
   rate: number;
-  /** Requests in all; as many as there are until `end`, if not given. */
+  /** Requests in all; without it the load goes on until `end`. */
   count?: number;
   connections?: number;
   /** One connection per request. */
@@ -18,6 +17,9 @@ export interface LoadOptions {
   /** Where the client runs; the client host if not given. */
   namespace?: string;
 }
+
+/** A load whose end is known. */
+export type WholeLoad = LoadOptions & { count: number };
 
 export interface LoadResult {
   /** Answered requests, and how long it took. */
@@ -34,29 +36,28 @@ export interface LoadResult {
 export interface Load {
   running: Running;
   result: Promise<LoadResult>;
-  /** Begins no more requests, and resolves when the last one is answered. */
+  /** Lets a load without a count begin no more requests. */
   end(): Promise<LoadResult>;
 }
 
 let runs = 0;
 
-/** ms after which wrk ends, whatever hangs. */
-const LIMIT = 50_000;
-const ENDLESS = 1e9;
+/** wrk has to be told when it ends: the test's own end comes first. */
+const LIMIT_SECONDS = 3600;
 
 /**
  * Starts a load that ends when its last request is answered: what online has logged by then is all that a client ever
- * sent.
+ * sent. Where something is to happen while it lasts it has no count: nobody knows how long that takes.
  */
 export function startLoad(lab: Lab, options: LoadOptions): Load {
-  const { url, rate, count = ENDLESS, connections = 100, close = false, namespace = lab.client } = options;
+  const { url, rate, count = 0, connections = 100, close = false, namespace = lab.client } = options;
   const run = `${process.pid}-${runs++}`;
-  const enough = join(lab.directory, `enough-${run}`);
+  const ending = join(lab.directory, `load-${run}-ends`);
   const running = lab.start(namespace, [
     "wrk",
     "-t1",
     `-c${connections}`,
-    `-d${Math.ceil(patient(LIMIT) / 1000)}s`,
+    `-d${LIMIT_SECONDS}s`,
     `-s${join(import.meta.dir, "wrk.lua")}`,
     url,
     "--",
@@ -64,18 +65,15 @@ export function startLoad(lab: Lab, options: LoadOptions): Load {
     `${connections}`,
     `${rate}`,
     `${count}`,
-    enough,
+    ending,
     ...(close ? ["close"] : []),
   ]);
   const result = resultOf(running);
-  return {
-    running,
-    result,
-    end() {
-      writeFileSync(enough, "");
-      return result;
-    },
+  const end = () => {
+    writeFileSync(ending, "");
+    return result;
   };
+  return { running, result, end };
 }
 
 async function resultOf(running: Running): Promise<LoadResult> {
@@ -89,6 +87,6 @@ async function resultOf(running: Running): Promise<LoadResult> {
 }
 
 /** Runs a load to its end. */
-export async function load(lab: Lab, options: LoadOptions): Promise<LoadResult> {
+export async function load(lab: Lab, options: WholeLoad): Promise<LoadResult> {
   return await startLoad(lab, options).result;
 }

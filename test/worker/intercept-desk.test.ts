@@ -1,6 +1,7 @@
-/** When an intercept has payload captured: as long as a copy is connected that reads it. */
+/** What an intercept does for its copies: captures payload as long as one reads it, and says what it saw. */
 import { expect, test } from "bun:test";
 import type { Candidate, Peer } from "../../src/channel/contract.ts";
+import type { Facts } from "../../src/channel/messages.ts";
 import { Copies } from "../../src/intercept/copies.ts";
 import { Router } from "../../src/intercept/router.ts";
 import { Questions } from "../../src/worker/facts.ts";
@@ -8,6 +9,7 @@ import type { InterceptPlaneConfig } from "../../src/worker/intercept-config.ts"
 import { Connection } from "../../src/worker/intercept-connections.ts";
 import { Desk } from "../../src/worker/intercept-desk.ts";
 import { createInterceptShared } from "../../src/worker/intercept-shared.ts";
+import { responseOf } from "../intercept/response.ts";
 
 const CONFIG: InterceptPlaneConfig = {
   mode: "assistant",
@@ -54,7 +56,7 @@ function setUp() {
     const welcome = desk.handlersFor(connection).admit(readsPayload ? { ...copy, readsPayload } : copy);
     return { connection, welcome, leave: () => desk.onGone(connection, 1) };
   };
-  return { said, join };
+  return { said, join, desk, questions };
 }
 
 test("a copy that reads payload is told that it comes, another is not", () => {
@@ -81,4 +83,22 @@ test("it is captured until the last of them is gone, with the last of its connec
   expect(said).toEqual([true, false]);
   join(1, true);
   expect(said).toEqual([true, false, true]);
+});
+
+test("what it saw is said when all that was caught by then has been handed on, and of the time since it was asked", () => {
+  const { join, desk, questions } = setUp();
+  const { connection } = join(1, false);
+  const told: Facts[] = [];
+  connection.peer.facts = (facts) => told.push(facts) > 0;
+  const flow = { client: "192.0.2.1", clientPort: 40_000, server: "127.0.0.1", serverPort: 8080 };
+  const { onAsk } = desk.handlersFor(connection);
+  onAsk({ id: 1, what: "probe", ...flow });
+  onAsk({ id: 2, what: "sync" });
+  expect(told).toEqual([{ id: 2 }]);
+  // It was in the ring already when the question was read.
+  questions.see(responseOf(flow), true);
+  desk.answerQuestions();
+  expect(told[1]).toMatchObject({ id: 1, caught: 1, sent: 1, synAck: true });
+  desk.answerQuestions();
+  expect(told.length).toBe(2);
 });
