@@ -242,22 +242,15 @@ async function checkMistake(lab: Lab, mistake: Mistake): Promise<void> {
   expect(await right.stop()).toBe(0);
 }
 
-/** Labs at a time: most of what they do is to wait. */
-const AT_ONCE = 6;
-let free = AT_ONCE;
-
-/** A test in a lab of its own, beside others. */
+/** A test in a lab of its own. */
 function testInLab(name: string, check: (lab: Lab) => Promise<void>): void {
-  test.concurrent(name, async () => {
-    await until("a lab is free", () => free > 0, 60_000);
-    free--;
+  test(name, async () => {
     const lab = createLab({ manyClients: false });
     try {
       await check(lab);
     } finally {
       await lab.stopAll();
       lab.remove();
-      free++;
     }
   });
 }
