@@ -34,6 +34,11 @@ for ((attempt = 0; attempt < 50; attempt++)); do
   ((${#others[@]})) || break
   sleep 0.1
 done
+# The guard of a killed intercept goes with the namespaces of its lab. Its record stays, until the next start of xcopy in there.
+for record in /run/xcopy/guard-*.json; do
+  pid=${record##*-}
+  [[ -e /proc/${pid%.json} ]] || rm -f "$record"
+done
 {
   printf '%s\n' "${others[@]+"${others[@]}"}" | sed '/^$/d'
   find /run/netns /run/xcopy /sys/fs/bpf -mindepth 1 ! -name '*.debug' 2>/dev/null
