@@ -12,7 +12,6 @@ import { createLab, type Lab } from "../support/lab.ts";
 import { readRequests, startNginx } from "../support/nginx.ts";
 import { run } from "../support/process.ts";
 import { createThird, joinHosts, setFilter, THIRD } from "../support/third.ts";
-import { until } from "../support/until.ts";
 import { load } from "../support/wrk.ts";
 import { launchCopy, startCopy } from "../support/xcopy.ts";
 
