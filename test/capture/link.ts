@@ -2,7 +2,7 @@
 import { dlopen, FFIType } from "bun:ffi";
 import { closeSync, constants, openSync, writeSync } from "node:fs";
 import { AF_PACKET, address, libc, PACKET_VNET_HDR, SOCK_RAW, SOL_PACKET } from "../../src/native/libc.ts";
-import { Namespace } from "../bpf/namespace.ts";
+import { command, Namespace } from "../bpf/namespace.ts";
 
 const { ioctl } = dlopen("libc.so.6", {
   ioctl: { args: [FFIType.i32, FFIType.u64_fast, FFIType.ptr], returns: FFIType.i32 },
@@ -67,6 +67,14 @@ export class Link {
     this.#write(header, frame);
   }
 
+  /**
+   * Packets of `send` that the kernel had no room for before anything could capture them (ptr_ring of veth, the backlog of a
+   * CPU), in all.
+   */
+  dropped(): number {
+    return droppedAt(this.client, "xca").tx + droppedAt(this.host, "xcb").rx;
+  }
+
   remove(): void {
     libc.close(this.#socket);
     this.client.remove();
@@ -80,6 +88,11 @@ export class Link {
     const sent = Number(libc.write(this.#socket, bytes, bytes.length));
     if (sent !== bytes.length) throw new Error(`Cannot send a frame of ${frame.length} bytes`);
   }
+}
+
+function droppedAt(namespace: Namespace, name: string): { rx: number; tx: number } {
+  const [{ stats64 }] = JSON.parse(command("ip", "-n", namespace.name, "-s", "-j", "link", "show", name));
+  return { rx: stats64.rx.dropped, tx: stats64.tx.dropped };
 }
 
 /** A packet socket that sends frames with a struct virtio_net_hdr in front. */

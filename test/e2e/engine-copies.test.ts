@@ -43,7 +43,9 @@ async function copyLoad(args: string[], options: CopiedLoad): Promise<Account> {
 function connectionsOf(requests: LoggedRequest[]): Map<string, string[]> {
   const connections = new Map<string, string[]>();
   for (const { connection, content } of requests) {
-    connections.set(connection, [...(connections.get(connection) ?? []), content]);
+    const known = connections.get(connection);
+    if (known) known.push(content);
+    else connections.set(connection, [content]);
   }
   return connections;
 }

@@ -1,5 +1,4 @@
 /** MariaDB to MariaDB, with passwords of their own: the same commands and the same rows arrive. */
-// Runs alone: it takes all of the machine.
 import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
 import { openSync, readFileSync, writeFileSync, writeSync } from "node:fs";
 import { join } from "node:path";

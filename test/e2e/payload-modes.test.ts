@@ -1,5 +1,4 @@
 /** Answers that a module reads come whole by an assistant and by a netfilter queue, for those who read them and nobody else. */
-// Runs alone: it takes all of the machine.
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
 import { ONLINE, TARGET } from "../../src/demo/network.ts";
 import { startFakeCopy } from "../support/fake-copies.ts";

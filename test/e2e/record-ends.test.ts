@@ -1,5 +1,4 @@
 /** How `xcopy record` ends, and whom it writes to: nothing is lost without a word, and every file is whole. */
-// Runs alone: it takes all of the machine.
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
 import { existsSync, mkdirSync, statSync } from "node:fs";
 import { join } from "node:path";

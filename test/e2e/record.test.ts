@@ -1,5 +1,4 @@
 /** What `xcopy record` writes: all of it, as tcpdump and Wireshark see it. */
-// Runs alone: it takes all of the machine.
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
 import { mkdirSync, statSync } from "node:fs";
 import { join } from "node:path";

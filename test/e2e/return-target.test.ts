@@ -1,5 +1,4 @@
 /** Real client addresses at the target: `copy -s` and an intercept on the target, nginx on both sides. */
-// Runs alone: it takes all of the machine.
 import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
 import { ONLINE, ONLINE6, TARGET, TARGET6 } from "../../src/demo/network.ts";
 import { brokenConnections, watchPackets } from "../support/capture.ts";

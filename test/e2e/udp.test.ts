@@ -1,5 +1,4 @@
 /** UDP to UDP, with real DNS servers: every question that online was asked the target is asked once, and nobody notices. */
-// Runs alone: it takes all of the machine.
 import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";

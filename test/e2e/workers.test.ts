@@ -1,5 +1,4 @@
 /** Several workers do what one does: each request arrives once, bounds hold over all of them, and one that dies is missed. */
-// Runs alone: it compares rates.
 import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
 import { readdirSync, readFileSync } from "node:fs";
 import { parseAddress } from "../../src/config/address.ts";

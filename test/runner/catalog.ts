@@ -23,6 +23,8 @@ const SUFFIX = ".test.ts";
 /** How a test or what it imports from here makes a network namespace. */
 const MAKES_NAMESPACES = /"unshare"|"netns"|\bCLONE_NEWNET\b|\/demo\/network\.ts"/;
 
+const isEndToEnd = (name: string) => name.startsWith("e2e/");
+
 /** All test files below `root`, by name. */
 export function findTests(root: string): TestFile[] {
   const transpiler = new Bun.Transpiler({ loader: "ts" });
@@ -35,7 +37,7 @@ export function findTests(root: string): TestFile[] {
 
   function kindOf(path: string): TestFile["kind"] {
     if (/^\/\/ Runs alone/m.test(readFileSync(join(root, path), "utf8"))) return "alone";
-    return path.startsWith("e2e/") || reaches(join(root, path)) ? "hosts" : "plain";
+    return isEndToEnd(path) || reaches(join(root, path)) ? "hosts" : "plain";
   }
 
   /** Whether this file, or one of the tests' own that it imports, makes namespaces. */
@@ -64,23 +66,27 @@ export function choose(tests: TestFile[], words: string[]): { chosen: TestFile[]
   };
 }
 
-/** What is run together, in the order in which it is begun: what needs the machine for itself first. */
+/**
+ * What is run together, in the order in which it is begun: what needs the machine for itself first, then what takes long, so that
+ * nothing long is left at the end while a CPU has nothing to do.
+ */
 export function tasksOf(tests: TestFile[]): Task[] {
-  const own = (kind: TestFile["kind"]) =>
+  const own = (kind: TestFile["kind"], fits: (name: string) => boolean) =>
     tests
-      .filter((test) => test.kind === kind)
+      .filter((test) => test.kind === kind && fits(test.name))
       .map(({ name }) => ({ name, files: [name], alone: kind === "alone" }));
   const plain = Map.groupBy(
     tests.filter(({ kind }) => kind === "plain"),
     ({ name }) => name.split("/")[0]!,
   );
   return [
-    ...own("alone"),
-    ...own("hosts"),
+    ...own("alone", () => true),
     ...[...plain].map(([area, files]) => ({
       name: files.length > 1 ? `${area}, without namespaces` : files[0]!.name,
       files: files.map(({ name }) => name),
       alone: false,
     })),
+    ...own("hosts", isEndToEnd),
+    ...own("hosts", (name) => !isEndToEnd(name)),
   ];
 }

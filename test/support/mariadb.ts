@@ -73,7 +73,7 @@ export async function startMariaDb(
       () => `mariadbd listens on ${port}\n${running.errors.slice(-10).join("\n")}`,
       () => {
         if (running.ended()) throw new Error(`mariadbd ended:\n${running.errors.slice(-20).join("\n")}`);
-        return existsSync(socket) && listens(namespace, port);
+        return existsSync(socket) && listens(running.pid, port);
       },
       30_000,
     );

@@ -18,7 +18,7 @@ export async function startMemcached(lab: Lab, namespace: string, options: strin
   ]);
   await until("memcached listens", () => {
     if (process.ended()) throw new Error(`memcached ended:\n${process.errors.join("\n")}`);
-    return listens(namespace, MEMCACHED_PORT);
+    return listens(process.pid, MEMCACHED_PORT);
   });
 }
 

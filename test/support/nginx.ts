@@ -44,7 +44,7 @@ export async function startNginx(
   const process = lab.start(namespace, [...prefix, "nginx", "-e", "stderr", "-p", directory, "-c", config]);
   await until(`nginx listens on ${port}\n${process.errors.join("\n")}`, () => {
     if (process.ended()) throw new Error(`nginx ended:\n${process.errors.join("\n")}`);
-    return listens(namespace, port);
+    return listens(process.pid, port);
   });
   return { ...process, log, bodies: join(directory, "bodies") };
 }

@@ -21,7 +21,7 @@ export async function startRedis(lab: Lab, namespace: string, port: number): Pro
   const process = lab.start(namespace, ["redis-server", ...settings]);
   await until("redis listens", () => {
     if (process.ended()) throw new Error(`redis ended:\n${process.output.join("\n")}`);
-    return listens(namespace, port);
+    return listens(process.pid, port);
   });
 }
 

@@ -8,10 +8,11 @@ export const TRANSFER = `80-${TARGET}:8080`;
 
 /** nginx on port 80 of online and on port 8080 of the target. */
 export async function startServices(lab: Lab): Promise<{ online: Nginx; target: Nginx }> {
-  return {
-    online: await startNginx(lab, lab.online, 80),
-    target: await startNginx(lab, lab.target, 8080),
-  };
+  const [online, target] = await Promise.all([
+    startNginx(lab, lab.online, 80),
+    startNginx(lab, lab.target, 8080),
+  ]);
+  return { online, target };
 }
 
 /** Every request that the server has answered, for compareContents. */
