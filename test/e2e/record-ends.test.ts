@@ -151,12 +151,12 @@ test("killed, it leaves a file that can be read, and no program", async () => {
 
 test("what no ring had room for is in the account and in the file", async () => {
   const sink = lab.start(lab.online, [process.execPath, join(import.meta.dir, "../support/sink.ts"), "81"]);
-  await sink.line(/./);
+  await sink.line(/^listening/);
   const record = await startRecord(lab, ["-x", "81", "-w", file()]);
   process.kill(record.running.pid, "SIGSTOP");
   const pour = join(import.meta.dir, "../support/pour.ts");
   const client = lab.start(lab.client, [process.execPath, pour, ONLINE, "81", "80000000", "0", "2"]);
-  expect(await client.exited).toBe(0);
+  expect([await client.exited, client.errors]).toEqual([0, []]);
   process.kill(record.running.pid, "SIGCONT");
   const { account } = await record.stop();
   const { lost, inert, packets } = account.capture;
