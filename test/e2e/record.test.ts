@@ -3,11 +3,11 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { mkdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { ONLINE, ONLINE6 } from "../../src/demo/network.ts";
+import { readByTcpdump } from "../support/capture.ts";
 import { createLab, type Lab } from "../support/lab.ts";
 import { startNginx } from "../support/nginx.ts";
 import { readPcapng } from "../support/pcapng.ts";
 import { capinfos, readAll, recordedFiles, startRecord, tshark } from "../support/record.ts";
-import { until } from "../support/until.ts";
 import { load } from "../support/wrk.ts";
 import { hostState } from "../support/xcopy.ts";
 
@@ -33,19 +33,15 @@ const file = (name = "cap.pcapng") => join(directory, name);
 const CONTENT = ["ip.src", "ipv6.src", "tcp.srcport", "tcp.seq", "tcp.ack", "tcp.len", "tcp.payload"];
 
 /** tcpdump of what comes in from the clients. */
-async function startTcpdump(): Promise<{ path: string; stop(packets: number): Promise<void> }> {
+async function startTcpdump(): Promise<{ path: string; stop(): Promise<void> }> {
   const path = file("tcpdump.pcap");
   const options = ["-i", "front", "-Q", "in", "-s", "0", "-B", "65536", "-U", "-Z", "root", "-w", path];
   const tcpdump = lab.start(lab.online, ["tcpdump", ...options, "tcp dst port 80"]);
   await tcpdump.line(/^tcpdump: listening/);
   return {
     path,
-    async stop(packets) {
-      // What is in its buffer when it is told to end is lost.
-      await until(
-        "tcpdump has written all",
-        () => tshark(path, "tcp.len > 0", ["tcp.len"]).length >= packets,
-      );
+    async stop() {
+      await readByTcpdump(tcpdump);
       await tcpdump.stop("SIGINT");
       expect(tcpdump.errors.find((line) => line.includes("dropped by kernel"))).toStartWith("0 ");
     },
@@ -64,7 +60,7 @@ for (const { name, url } of [
     expect(code).toBe(0);
     const contents = tshark(file(), "tcp.len > 0", CONTENT);
     expect(contents.length).toBeGreaterThanOrEqual(10_000);
-    await tcpdump.stop(contents.length);
+    await tcpdump.stop();
     expect(contents).toEqual(tshark(tcpdump.path, "tcp.len > 0", CONTENT));
     expect(tshark(file(), "tcp.flags.syn == 1", CONTENT)).toEqual(
       tshark(tcpdump.path, "tcp.flags.syn == 1", CONTENT),

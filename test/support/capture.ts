@@ -1,6 +1,29 @@
 /** tcpdump in a namespace, to see what reaches an interface. */
 import type { Lab } from "./lab.ts";
-import { run } from "./process.ts";
+import { type Running, run } from "./process.ts";
+import { until } from "./until.ts";
+
+/** What tcpdump says at SIGUSR1. */
+const STATISTICS =
+  /^tcpdump: (\d+) packets? captured, (\d+) packets? received by filter, (\d+) packets? dropped/;
+
+/**
+ * Waits until tcpdump has read all that it was given so far (what is in its buffer when it is told to end is lost), and returns
+ * how many packets it has captured.
+ */
+export async function readByTcpdump(tcpdump: Running): Promise<number> {
+  const said = () => tcpdump.errors.flatMap((line) => STATISTICS.exec(line)?.slice(1).map(Number) ?? []);
+  let captured = 0;
+  await until("tcpdump has read all packets", async () => {
+    const known = said().length;
+    process.kill(tcpdump.pid, "SIGUSR1");
+    await until("tcpdump's statistics", () => said().length > known);
+    const [taken, received, dropped] = said().slice(-3) as [number, number, number];
+    captured = taken;
+    return taken + dropped >= received;
+  });
+  return captured;
+}
 
 export interface PacketCount {
   /** Ends the capture and resolves with how many packets matched and the first of them as text. */
@@ -20,10 +43,9 @@ export async function watchPackets(
   await tcpdump.line(/^listening on/);
   return {
     async stop() {
+      const packets = await readByTcpdump(tcpdump);
       await tcpdump.stop("SIGINT");
-      const captured = tcpdump.errors.find((line) => line.includes("packets captured"));
-      if (!captured) throw new Error(`tcpdump ended:\n${tcpdump.errors.join("\n")}`);
-      return { packets: Number.parseInt(captured, 10), lines: tcpdump.output.filter(Boolean).slice(0, 5) };
+      return { packets, lines: tcpdump.output.filter(Boolean).slice(0, 5) };
     },
   };
 }

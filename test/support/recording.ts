@@ -2,6 +2,7 @@
 import { join } from "node:path";
 import { TARGET } from "../../src/demo/network.ts";
 import type { Account } from "../../src/ops/summary.ts";
+import { readByTcpdump } from "./capture.ts";
 import type { Lab } from "./lab.ts";
 import { type Nginx, readRequests, startNginx } from "./nginx.ts";
 import { load, type WholeLoad } from "./wrk.ts";
@@ -34,6 +35,7 @@ export async function recordTraffic(
   const tcpdump = lab.start(lab.online, ["tcpdump", ...options]);
   await tcpdump.line(/listening on/);
   await produce();
+  await readByTcpdump(tcpdump);
   await tcpdump.stop("SIGINT");
   if (!/\b0 packets dropped by kernel/.test(tcpdump.errors.join("\n"))) {
     throw new Error(`tcpdump lost packets:\n${tcpdump.errors.join("\n")}`);

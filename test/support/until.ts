@@ -12,10 +12,12 @@ export async function until<T>(
 ): Promise<NonNullable<T>> {
   const patience = new Patience(ms);
   for (;;) {
+    const begun = performance.now();
     const value = await condition();
     if (value) return value;
     if (patience.isOver())
       throw new Error(`Waited ${patience} in vain: ${typeof what === "string" ? what : what()}`);
-    await Bun.sleep(10);
+    // A condition that starts a program is not asked so often that it takes the CPU from what it waits for.
+    await Bun.sleep(Math.max(10, 2 * (performance.now() - begun)));
   }
 }
