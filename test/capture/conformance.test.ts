@@ -346,7 +346,9 @@ describe.each(Object.entries(BACK_ENDS))("%s", (_, { open, traits }) => {
   test("counts what finds no room", async () => {
     const sent = 6000;
     const before = link.dropped();
+    const beat = () => one.control.heartbeat(monotonicMicroseconds() / 1000);
     for (let seq = 1; seq <= sent; seq++) {
+      if (seq % 64 === 0) beat();
       link.send(frame({ sourcePort: 20000 + (seq % 64), seq: seq * 1400, payload: 1400 }).bytes);
     }
     let [taken, captured, lost, dropped] = [0, 0, 0, 0];

@@ -3,7 +3,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { mkdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { ONLINE, ONLINE6 } from "../../src/demo/network.ts";
-import { readByTcpdump } from "../support/capture.ts";
+import { startTcpdump } from "../support/capture.ts";
 import { createLab, type Lab } from "../support/lab.ts";
 import { startNginx } from "../support/nginx.ts";
 import { readPcapng } from "../support/pcapng.ts";
@@ -33,17 +33,14 @@ const file = (name = "cap.pcapng") => join(directory, name);
 const CONTENT = ["ip.src", "ipv6.src", "tcp.srcport", "tcp.seq", "tcp.ack", "tcp.len", "tcp.payload"];
 
 /** tcpdump of what comes in from the clients. */
-async function startTcpdump(): Promise<{ path: string; stop(): Promise<void> }> {
+async function recordBeside(): Promise<{ path: string; stop(): Promise<void> }> {
   const path = file("tcpdump.pcap");
   const options = ["-i", "front", "-Q", "in", "-s", "0", "-B", "65536", "-U", "-Z", "root", "-w", path];
-  const tcpdump = lab.start(lab.online, ["tcpdump", ...options, "tcp dst port 80"]);
-  await tcpdump.line(/^tcpdump: listening/);
+  const tcpdump = await startTcpdump(lab, lab.online, [...options, "tcp dst port 80"]);
   return {
     path,
     async stop() {
-      await readByTcpdump(tcpdump);
-      await tcpdump.stop("SIGINT");
-      expect(tcpdump.errors.find((line) => line.includes("dropped by kernel"))).toStartWith("0 ");
+      expect((await tcpdump.stop()).dropped).toBe(0);
     },
   };
 }
@@ -53,7 +50,7 @@ for (const { name, url } of [
   { name: "IPv6", url: `http://[${ONLINE6}]` },
 ]) {
   test(`has every request that tcpdump has, byte for byte (${name})`, async () => {
-    const tcpdump = await startTcpdump();
+    const tcpdump = await recordBeside();
     const record = await startRecord(lab, ["-x", "80", "-w", file()]);
     expect(await load(lab, { url, rate: 5000, count: 10_000 })).toMatchObject({ errors: 0 });
     const { code, account } = await record.stop();

@@ -89,10 +89,11 @@ beforeEach(() => {
   };
 });
 
+/** In the namespace that has the interfaces. */
 const runOut = ({ kernel }: Loaded, frame: Frame, context = {}) =>
-  testRun(kernel.outgoingProgram, build(frame).bytes, context);
+  namespace.enter(() => testRun(kernel.outgoingProgram, build(frame).bytes, context));
 const runIn = ({ kernel }: Loaded, frame: Frame, context = {}) =>
-  testRun(kernel.requestProgram, build(frame).bytes, context);
+  namespace.enter(() => testRun(kernel.requestProgram, build(frame).bytes, context));
 
 describe("responses", () => {
   test("are recorded and pass", () => {

@@ -3,26 +3,49 @@ import type { Lab } from "./lab.ts";
 import { type Running, run } from "./process.ts";
 import { until } from "./until.ts";
 
+export interface Tcpdump {
+  running: Running;
+  /**
+   * Waits until it has read all that it was given so far (what is in its buffer when it is told to end is lost), ends it, and
+   * resolves with how many packets it has taken, and how many the kernel had no room for.
+   */
+  stop(): Promise<{ captured: number; dropped: number }>;
+}
+
 /** What tcpdump says at SIGUSR1. */
 const STATISTICS =
   /^tcpdump: (\d+) packets? captured, (\d+) packets? received by filter, (\d+) packets? dropped/;
 
-/**
- * Waits until tcpdump has read all that it was given so far (what is in its buffer when it is told to end is lost), and returns
- * how many packets it has captured.
- */
-export async function readByTcpdump(tcpdump: Running): Promise<number> {
-  const said = () => tcpdump.errors.flatMap((line) => STATISTICS.exec(line)?.slice(1).map(Number) ?? []);
-  let captured = 0;
-  await until("tcpdump has read all packets", async () => {
+/** Starts tcpdump with these arguments and resolves when it captures. */
+export async function startTcpdump(lab: Lab, namespace: string, words: string[]): Promise<Tcpdump> {
+  const running = lab.start(namespace, ["tcpdump", ...words]);
+  await running.line(/^(tcpdump: )?listening on/);
+  const said = () => running.errors.map((line) => STATISTICS.exec(line)).filter((match) => match !== null);
+  async function ask(): Promise<{ captured: number; dropped: number; unread: number }> {
     const known = said().length;
-    process.kill(tcpdump.pid, "SIGUSR1");
+    process.kill(running.pid, "SIGUSR1");
     await until("tcpdump's statistics", () => said().length > known);
-    const [taken, received, dropped] = said().slice(-3) as [number, number, number];
-    captured = taken;
-    return taken + dropped >= received;
+    const [captured, received, dropped] = said().at(-1)!.slice(1).map(Number) as [number, number, number];
+    return { captured, dropped, unread: received - captured - dropped };
+  }
+  // What came before its filter was there counts as received, and is never captured.
+  let unwanted = Number.NaN;
+  await until("tcpdump is quiet", async () => {
+    const before = unwanted;
+    unwanted = (await ask()).unread;
+    return unwanted === before;
   });
-  return captured;
+  return {
+    running,
+    async stop() {
+      const { captured, dropped } = await until("tcpdump has read all packets", async () => {
+        const found = await ask();
+        return found.unread <= unwanted ? found : null;
+      });
+      await running.stop("SIGINT");
+      return { captured, dropped };
+    },
+  };
 }
 
 export interface PacketCount {
@@ -39,13 +62,11 @@ export async function watchPackets(
 ): Promise<PacketCount> {
   // With its usual length of a packet tcpdump has room for eight at a time.
   const options = ["-i", device, "-nn", "-l", "-s", "128", "--immediate-mode"];
-  const tcpdump = lab.start(namespace, ["tcpdump", ...options, filter]);
-  await tcpdump.line(/^listening on/);
+  const tcpdump = await startTcpdump(lab, namespace, [...options, filter]);
   return {
     async stop() {
-      const packets = await readByTcpdump(tcpdump);
-      await tcpdump.stop("SIGINT");
-      return { packets, lines: tcpdump.output.filter(Boolean).slice(0, 5) };
+      const { captured } = await tcpdump.stop();
+      return { packets: captured, lines: tcpdump.running.output.filter(Boolean).slice(0, 5) };
     },
   };
 }

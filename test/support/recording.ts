@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import { TARGET } from "../../src/demo/network.ts";
 import type { Account } from "../../src/ops/summary.ts";
-import { readByTcpdump } from "./capture.ts";
+import { startTcpdump } from "./capture.ts";
 import type { Lab } from "./lab.ts";
 import { type Nginx, readRequests, startNginx } from "./nginx.ts";
 import { load, type WholeLoad } from "./wrk.ts";
@@ -32,14 +32,10 @@ export async function recordTraffic(
   // The kernel may keep 256 MB (-B): with --immediate-mode a packet takes a frame of the whole snapshot length.
   const memory = ["-B", "262144", "--immediate-mode", "-s", `${snaplen}`];
   const options = ["-i", device, ...memory, "-U", "-w", file, ...words, filter];
-  const tcpdump = lab.start(lab.online, ["tcpdump", ...options]);
-  await tcpdump.line(/listening on/);
+  const tcpdump = await startTcpdump(lab, lab.online, options);
   await produce();
-  await readByTcpdump(tcpdump);
-  await tcpdump.stop("SIGINT");
-  if (!/\b0 packets dropped by kernel/.test(tcpdump.errors.join("\n"))) {
-    throw new Error(`tcpdump lost packets:\n${tcpdump.errors.join("\n")}`);
-  }
+  const { dropped } = await tcpdump.stop();
+  if (dropped > 0) throw new Error(`tcpdump lost packets:\n${tcpdump.running.errors.join("\n")}`);
   return file;
 }
 
