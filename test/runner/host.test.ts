@@ -65,6 +65,13 @@ test("a test that says nothing any more is ended", async () => {
   expect(faults).toEqual([expect.stringMatching(/^no test ended for 1,000 ms of a free machine/)]);
 });
 
+test("a file without a test that was asked for is no fault", async () => {
+  await runTest("other", "");
+  const { faults, reports } = await runApart({ root, files: ["other"], scratch, pattern: "none" });
+  expect(faults).toEqual([]);
+  expect(reports.flatMap(({ passed, failures }) => [passed, ...failures])).toEqual([0]);
+});
+
 test("a run that dies, or fails outside of its tests, is a fault", async () => {
   expect((await runTest("dies", "process.exit(0);")).faults).toEqual(["no report: bun test ended with 0"]);
   writeFileSync(

@@ -12,6 +12,8 @@ const WATCH = 500;
 
 const APART = "setpriv --pdeathsig KILL unshare --pid --fork --kill-child --mount --mount-proc --net";
 
+const NOTHING_MATCHED = /^error: regex ".*" matched 0 tests/m;
+
 const running = new Set<Bun.Subprocess>();
 
 /** Ends all hosts at once, with what runs in them. */
@@ -98,7 +100,9 @@ export async function runApart({ root, files, scratch, pattern, silence = SILENC
   }
   const hasFailed = reports.some(({ failures }) => failures.length > 0);
   if (faults.length === 0 && reports.length === 0) faults.push(`no report: bun test ended with ${status}`);
-  // A file that cannot be loaded, or an error between two tests.
-  else if (status !== 0 && !hasFailed && faults.length === 0) faults.push("an error outside of its tests");
+  // A file that cannot be loaded, or an error between two tests; not one without a test that the pattern chooses.
+  else if (status !== 0 && !hasFailed && faults.length === 0 && !NOTHING_MATCHED.test(output)) {
+    faults.push("an error outside of its tests");
+  }
   return { output, seconds, reports, faults };
 }

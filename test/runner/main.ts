@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
 import { join, relative } from "node:path";
 import { parseArgs } from "node:util";
+import { exitAtSignals } from "../support/process.ts";
 import { choose, findTests, type Task, tasksOf } from "./catalog.ts";
 import { checksOf, runCheck } from "./checks.ts";
 import { endAll, runApart } from "./host.ts";
@@ -64,13 +65,7 @@ process.on("exit", () => {
   endAll();
   rmSync(scratch, { recursive: true, force: true });
 });
-for (const [signal, code] of [
-  ["SIGINT", 130],
-  ["SIGTERM", 143],
-  ["SIGHUP", 129],
-] as const) {
-  process.on(signal, () => process.exit(code));
-}
+exitAtSignals();
 // The second look at a property is at the same cases.
 process.env.XCOPY_TEST_SEED ??= `${Date.now() & 0x7fffffff}`;
 process.env.XCOPY_TEST_SLOWNESS = join(scratch, "slowness");

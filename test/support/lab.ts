@@ -6,7 +6,7 @@ import { existsSync, mkdtempSync, readFileSync, readlinkSync, rmSync, writeFileS
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createNetwork, ip, ipLines, type Network } from "../../src/demo/network.ts";
-import { type Running, run, start } from "./process.ts";
+import { exitAtSignals, type Running, run, start } from "./process.ts";
 
 export interface Lab extends Network {
   /** A directory of its own, removed with the lab. */
@@ -24,13 +24,7 @@ const labs = new Set<Lab>();
 process.on("exit", () => {
   for (const lab of labs) lab.remove();
 });
-for (const [signal, code] of [
-  ["SIGINT", 130],
-  ["SIGTERM", 143],
-  ["SIGHUP", 129],
-] as const) {
-  process.on(signal, () => process.exit(code));
-}
+exitAtSignals();
 
 /** Makes the lab; `manyClients` gives each new connection of the client the next of 59 source addresses. */
 export function createLab({ manyClients = true } = {}): Lab {

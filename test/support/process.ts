@@ -81,3 +81,14 @@ export function run(namespace: string, ...command: string[]): string {
   }
   return done.stdout.toString();
 }
+
+/** Lets this process end by `process.exit`, with what is to be done then, when it is told to. */
+export function exitAtSignals(): void {
+  for (const [signal, code] of [
+    ["SIGINT", 130],
+    ["SIGTERM", 143],
+    ["SIGHUP", 129],
+  ] as const) {
+    process.on(signal, () => process.exit(code));
+  }
+}
