@@ -8,7 +8,7 @@ import { dlopen, FFIType, type Pointer } from "bun:ffi";
 import { bpfCall } from "./bpf-call.ts";
 import { type CarriedLibrary, openCarried } from "./carried.ts";
 import { Failure } from "./failure.ts";
-import { address, EPERM, errno, strerror } from "./libc.ts";
+import { address, EPERM, errno, pointerTo, strerror } from "./libc.ts";
 
 const SYMBOLS = {
   libbpf_set_print: { args: [FFIType.ptr], returns: FFIType.ptr },
@@ -101,10 +101,6 @@ function text(string: string): Uint8Array {
 
 function memory(bytes: number): DataView {
   return new DataView(new ArrayBuffer(bytes));
-}
-
-function pointerTo(view: DataView, offset: number, target: ArrayBufferView): void {
-  view.setBigUint64(offset, BigInt(address(target)), true);
 }
 
 /** The Failure for errno `code` of a bpf call: no privilege is 4, all else means that the kernel cannot. */

@@ -138,17 +138,16 @@ test("an execution whose parameters were described before the restart is describ
     ...login,
     "--threads=4",
     "--rate=200",
-    "--time=2",
+    // Until it is told to end: nobody knows how long a server takes to start again.
+    "--time=0",
     "run",
   ]);
   await copy.report("executions", ({ mysql }) => (mysql?.answered.execute ?? 0) > 50);
   await target.stop("SIGKILL");
   await target.restart();
-  expect(await load.exited).toBe(0);
-  await copy.report(
-    "all answered",
-    ({ mysql, turns }) => (mysql?.reconnected ?? 0) >= 4 && turns.pending === 0,
-  );
+  await copy.report("all sessions there again", ({ mysql }) => (mysql?.restored.statements ?? 0) >= 4);
+  await load.stop();
+  await settled(copy);
   const { report } = await copy.stop();
   expect(faultsOf(copy.reports())).toEqual([]);
   expect(report.mysql!.restored).toMatchObject({ statements: 4, failed: 0 });

@@ -30,6 +30,8 @@ interface Case {
   /** Where the target and the client run: "online" for on the same host. */
   target?: "online";
   client?: "online";
+  /** Requests at a time, the next when these are answered; all, if not given. */
+  part?: number;
 }
 
 const CASES: Case[] = [
@@ -78,20 +80,27 @@ const CASES: Case[] = [
     name: `capture by ${backEnd}`,
     args: ["-x", `80-${TARGET}:8080`, "--capture", backEnd],
     url: `http://${ONLINE}`,
+    // libpcap's memory lasts a quarter of a second for a reader that gets no CPU, whatever is in it.
+    ...(backEnd === "pcap" && { part: 100 }),
   })),
 ];
 
-for (const { name, args, url, target: targetHost = "target", client = "client" } of CASES) {
+const COUNT = 1000;
+
+for (const { name, args, url, target: targetHost = "target", client = "client", part = COUNT } of CASES) {
   for (const close of [false, true]) {
     test(`copies exactly once: ${name}, ${close ? "short connections" : "keep-alive"}`, async () => {
       const online = await startNginx(lab, lab.online, 80);
       const target = await startNginx(lab, lab[targetHost], 8080);
       const copy = await startCopy(lab, args);
 
-      const result = await load(lab, { url, rate: 1000, count: 1000, close, namespace: lab[client] });
+      for (let done = part; done <= COUNT; done += part) {
+        const result = await load(lab, { url, rate: 1000, count: part, close, namespace: lab[client] });
+        expect(result).toMatchObject({ requests: part, errors: 0 });
+        if (done < COUNT) await copy.report("the part's answers", ({ turns }) => turns.answered === done);
+      }
       const { code, report } = await copy.stop();
 
-      expect(result).toMatchObject({ requests: 1000, errors: 0 });
       expect(compareContents(await contents(online), await contents(target))).toEqual(EXACTLY_ONCE);
       expect(report.turns).toMatchObject({ captured: 1000, sent: 1000, answered: 1000, dropped: 0 });
       expect(faultsOf(copy.reports())).toEqual([]);

@@ -56,10 +56,10 @@ export function findTests(root: string): TestFile[] {
   }
 }
 
-/** Those whose name begins with one of `words`, such as "engine" or "test/e2e/mysql.test.ts"; null where one has none. */
+/** Those whose path begins with one of `words`, such as "engine" or "test/e2e/mysql.test.ts", and the words that fit none. */
 export function choose(tests: TestFile[], words: string[]): { chosen: TestFile[]; unknown: string[] } {
-  const begins = words.map((word) => word.replace(/^(\.\/)?(test\/)?/, "").replace(/(\.test\.ts|\/)$/, ""));
-  const matches = (test: TestFile, begin: string) => test.name.startsWith(begin);
+  const begins = words.map((word) => word.replace(/^(\.\/)?(test\/)?/, ""));
+  const matches = ({ name }: TestFile, begin: string) => `${name}${SUFFIX}`.startsWith(begin);
   return {
     chosen: words.length ? tests.filter((test) => begins.some((begin) => matches(test, begin))) : tests,
     unknown: words.filter((_, index) => !tests.some((test) => matches(test, begins[index]!))),
