@@ -60,6 +60,7 @@ describe.each([
   test("all packets of a connection go to one worker, the one that the engine reckons, and all have their share", () => {
     const shares = Array(WORKERS).fill(0);
     for (let flow = 0; flow < FLOWS; flow++) {
+      capture.beat();
       const from = client(flow);
       const frames: Frame[] = [
         { ...from, flags: SYN, seq: 999 },
@@ -80,6 +81,7 @@ describe.each([
 
   test("the service that it goes to makes no difference", () => {
     for (let flow = 0; flow < 20; flow++) {
+      capture.beat();
       for (const destinationPort of [80, 8080]) {
         const frame = { ...client(flow), destinationPort, payload: 9, seq: destinationPort };
         testRun(capture.kernel.requestProgram, build(frame).bytes);
@@ -95,6 +97,7 @@ describe.each([
 ])("responses over %s", (_, path, source, destination) => {
   test("go to the worker that has our port", () => {
     for (let port = 33000; port < 33050; port++) {
+      capture.beat();
       capture.flows.add(path, port);
       const frame: Frame = { source, destination, sourcePort: 8080, destinationPort: port };
       for (const flags of [SYN | ACK, ACK, FIN | ACK]) {

@@ -42,6 +42,7 @@ test("what a file needs is found in it and in what it imports", () => {
 test.each([
   [["engine"], ["engine/kernel", "engine/wheel"]],
   [["e2e/http"], ["e2e/http", "e2e/http-module"]],
+  [["e2e/http.test"], ["e2e/http"]],
   [
     ["./test/e2e/http-module.test.ts", "lay"],
     ["e2e/http-module", "layout"],
