@@ -15,7 +15,7 @@ import { type LoggedRequest, type Nginx, readArrived, readRequests, startNginx }
 import { createElsewhere, createThird, setForwarding, THIRD } from "../support/third.ts";
 import { type EndVisits, isVisit, startVisitors } from "../support/visit.ts";
 import { type LoadResult, load, startLoad } from "../support/wrk.ts";
-import { type Copy, faultsOf, startCopy } from "../support/xcopy.ts";
+import { type Copy, faultsOf, patientOption, startCopy } from "../support/xcopy.ts";
 
 let lab: Lab;
 let elsewhere: string;
@@ -54,7 +54,16 @@ async function prepare(mode: Mode): Promise<Scene> {
     from: await startNginx(lab, lab.online, 80),
     to: await startNginx(lab, lab.target, 8080),
     intercept: () => startIntercept(lab, host, args),
-    copy: () => startCopy(lab, ["-x", `80-${TARGET}:8080`, "-s", at, "--drain", "30"]),
+    copy: () =>
+      startCopy(lab, [
+        "-x",
+        `80-${TARGET}:8080`,
+        "-s",
+        at,
+        "--drain",
+        "30",
+        ...patientOption("--turn-timeout"),
+      ]),
     visits: [
       await startVisitors(lab, lab.online, `http://${TARGET}:8080`),
       await startVisitors(lab, elsewhere, "http://10.5.0.1:8080"),

@@ -9,13 +9,13 @@ import { until } from "./until.ts";
 /** The executable under test: what bin/build made, or the one that the environment names. */
 export const XCOPY = process.env.XCOPY ?? join(import.meta.dir, "../../dist/xcopy");
 
-/** Seconds that xcopy waits for answers at its end where nobody says. */
-const DRAIN = 2;
+/** Seconds of options about time, as users have them. */
+const DEFAULTS = { "--drain": 2, "--turn-timeout": 5 };
 
-/** What gives answers at the end as much time on a slow machine as xcopy gives them by itself on a free one. */
-function patientDrain(): string[] {
-  const seconds = patient(DRAIN * 1000) / 1000;
-  return seconds > 1.5 * DRAIN ? ["--drain", `${2 * seconds}`] : [];
+/** What gives a slow machine as much time as xcopy gives a free one by itself. */
+export function patientOption(name: keyof typeof DEFAULTS): string[] {
+  const seconds = patient(DEFAULTS[name] * 1000) / 1000;
+  return seconds > 1.5 * DEFAULTS[name] ? [name, `${2 * seconds}`] : [];
 }
 
 export interface Copy {
@@ -57,7 +57,7 @@ export function launchCopy(
   args: string[],
   { interval = 0.1, namespace = lab.online, command = [XCOPY], env, prefix = [] }: CopyStart = {},
 ): Copy {
-  const patience = args.includes("--drain") || args.includes("--dry-run") ? [] : patientDrain();
+  const patience = args.includes("--drain") || args.includes("--dry-run") ? [] : patientOption("--drain");
   const options = ["--json", "--stats-interval", `${interval}`, ...patience];
   const running = lab.start(namespace, [...prefix, ...command, "copy", ...options, ...args], env);
   const parsed: Account[] = [];
