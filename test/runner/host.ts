@@ -92,7 +92,7 @@ export async function runApart({ root, files, scratch, pattern, silence = SILENC
   running.delete(child);
   const seconds = (performance.now() - begun) / 1000;
 
-  const reports = existsSync(report!) ? parseReport(readFileSync(report!, "utf8")) : [];
+  const reports = readReport(report!, faults);
   if (existsSync(left!)) {
     for (const line of readFileSync(left!, "utf8").split("\n").filter(Boolean)) {
       faults.push(`left behind: ${line}`);
@@ -105,4 +105,14 @@ export async function runApart({ root, files, scratch, pattern, silence = SILENC
     faults.push("an error outside of its tests");
   }
   return { output, seconds, reports, faults };
+}
+
+function readReport(path: string, faults: string[]): FileReport[] {
+  if (!existsSync(path)) return [];
+  try {
+    return parseReport(readFileSync(path, "utf8"));
+  } catch (error) {
+    faults.push(`its report cannot be read: ${(error as Error).message}`);
+    return [];
+  }
 }

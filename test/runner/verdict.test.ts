@@ -104,3 +104,12 @@ test("a report of bun test: nested groups, names and messages as they were", () 
     },
   ]);
 });
+
+test("a report with a very long message", () => {
+  const message = "&lt;packet&gt;&#10;".repeat(20_000);
+  const failure = `<failure type="AssertionError" message="${message}">${message}</failure>`;
+  const xml = `<testsuites><testsuite name="a" file="a" time="1"><testcase name="it">${failure}</testcase></testsuite></testsuites>`;
+  const [{ failures }] = parseReport(xml) as [FileReport];
+  expect(failures[0]).toStartWith("it: <packet> <packet> ");
+  expect(failures[0]!.length).toBeLessThan(500);
+});
