@@ -65,6 +65,15 @@ test("a test that says nothing any more is ended", async () => {
   expect(faults).toEqual([expect.stringMatching(/^no test ended for 1,000 ms of a free machine/)]);
 });
 
+test("a file that cannot be loaded is a fault, also beside one whose test fails", async () => {
+  await runTest("fails", "expect(1).toBe(2);");
+  writeFileSync(join(root, "broken.test.ts"), 'import { nothing } from "./nowhere.ts";\nnothing();\n');
+  const { faults, reports } = await runApart({ root, files: ["fails", "broken"], scratch });
+  const failures = reports.flatMap((report) => report.failures);
+  expect(failures.filter((text) => text.startsWith("it: "))).toHaveLength(1);
+  expect([...faults, ...failures.filter((text) => !text.startsWith("it: "))].length).toBeGreaterThan(0);
+});
+
 test("a file without a test that was asked for is no fault", async () => {
   await runTest("other", "");
   const { faults, reports } = await runApart({ root, files: ["other"], scratch, pattern: "none" });

@@ -98,6 +98,12 @@ export async function runApart({ root, files, scratch, pattern, silence = SILENC
       faults.push(`left behind: ${line}`);
     }
   }
+  if (faults.length === 0 && reports.length > 0 && pattern === undefined) {
+    // One that cannot be loaded is in no report, whatever became of those beside it.
+    const told = new Set(reports.map(({ file }) => join(root, "..", file)));
+    const untold = files.filter((file) => !told.has(join(root, `${file}.test.ts`)));
+    faults.push(...untold.map((file) => `${file} is in no report: bun test ended with ${status}`));
+  }
   const hasFailed = reports.some(({ failures }) => failures.length > 0);
   if (faults.length === 0 && reports.length === 0) faults.push(`no report: bun test ended with ${status}`);
   // A file that cannot be loaded, or an error between two tests; not one without a test that the pattern chooses.
