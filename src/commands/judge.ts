@@ -3,7 +3,7 @@ import { TEXTS } from "../channel/close.ts";
 import { formatAddress, formatEndpoint } from "../config/address.ts";
 import { Failure } from "../native/failure.ts";
 import type { InterceptState } from "../worker/intercepts.ts";
-import type { Findings, ProbeResult } from "../worker/preflight.ts";
+import { type Findings, type ProbeResult, worstOf } from "../worker/preflight.ts";
 import type { PlainResult } from "./plain-try.ts";
 import type { Plan } from "./plan.ts";
 
@@ -180,11 +180,8 @@ function judgeUntried(endpoint: string, label: string): Failure {
   );
 }
 
-/** What is worst and known best first: of what was not tried there is less to say than of what was. */
-const ORDER: ProbeResult["result"][] = ["uncaught", "untried", "refused", "silent"];
-
 /**
- * Throws a Failure (exit code 3) for the first thing without which nothing can be copied. `plain`: by endpoint, what the
+ * Throws a Failure (exit code 3) for the worst thing for which nothing can be copied. `plain`: by endpoint, what the
  * targets that did not answer say to this host.
  */
 export function judgeFindings(
@@ -194,9 +191,8 @@ export function judgeFindings(
 ): void {
   const missing = intercepts.find(({ up }) => !up);
   if (missing) throw judgeIntercept(missing, plan);
-  const worst = ORDER.find((one) => probes.some(({ result }) => result === one));
-  const bad = probes.find(({ result }) => result === worst);
-  if (!bad) return;
+  const bad = worstOf(probes);
+  if (!bad || bad.result === "answered") return;
   const { target, targetPort, local } = plan.paths[bad.path]!;
   const endpoint = formatEndpoint(target, targetPort);
   const catching = intercepts.find(({ covers }) => covers.includes(bad.path));

@@ -17,13 +17,24 @@ const HELD_SPAN = 3_000_000;
 /** us that a round counts at most: a longer one says that this host had no time, and nothing about others. */
 const LONGEST_ROUND = 500_000;
 
+/**
+ * What trying a path may find. `untried`: it could not be tried to the end; `uncaught`: no intercept catches what it answers. Of
+ * several the one behind is what is said: it is worse, or more is known of it.
+ */
+const RESULTS = ["answered", "untried", "refused", "silent", "uncaught"] as const;
+
 /** What trying one path found. */
 export interface ProbeResult {
   path: number;
-  /** `uncaught`: no intercept catches what it answers; `untried`: it could not be tried to the end. */
-  result: "answered" | "refused" | "silent" | "uncaught" | "untried";
+  result: (typeof RESULTS)[number];
   /** What the intercepts of a silent path know; where flows were registered in the end, `known` is of the try before. */
   facts: Facts[];
+}
+
+/** The one to be told of, the first where they are alike; undefined where there is none. */
+export function worstOf(probes: readonly ProbeResult[]): ProbeResult | undefined {
+  const worst = Math.max(...probes.map(({ result }) => RESULTS.indexOf(result)));
+  return probes.find(({ result }) => result === RESULTS[worst]);
 }
 
 /** Everything that was found. */

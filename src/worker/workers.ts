@@ -1,7 +1,7 @@
 /** Several data planes as one: they begin together, are told to end together, and go on without one that dies. */
 import type { DataPlaneConfig } from "./config.ts";
 import type { InterceptState } from "./intercepts.ts";
-import type { Findings, ProbeResult } from "./preflight.ts";
+import { type Findings, type ProbeResult, worstOf } from "./preflight.ts";
 import { type DataPlane, startDataPlane } from "./start.ts";
 
 export interface WorkersHandlers {
@@ -13,15 +13,9 @@ export interface WorkersHandlers {
   onNote(text: string): void;
 }
 
-/** The worse a result, the further behind; what one worker has found holds for all. */
-const SEVERITY: ProbeResult["result"][] = ["answered", "refused", "untried", "silent", "uncaught"];
-
 /** Of the same path, by different workers. */
-function worstProbe(probes: ProbeResult[]): ProbeResult {
-  const worst = probes.reduce((one, other) =>
-    SEVERITY.indexOf(other.result) > SEVERITY.indexOf(one.result) ? other : one,
-  );
-  return { ...worst, facts: probes.flatMap(({ facts }) => facts) };
+function mergeProbes(probes: ProbeResult[]): ProbeResult {
+  return { ...worstOf(probes)!, facts: probes.flatMap(({ facts }) => facts) };
 }
 
 function worstState(states: InterceptState[]): InterceptState {
@@ -34,7 +28,7 @@ export function mergeFindings(all: Findings[]): Findings {
   const [first] = all as [Findings, ...Findings[]];
   if (all.length === 1) return first;
   return {
-    probes: first.probes.map((_, path) => worstProbe(all.map(({ probes }) => probes[path]!))),
+    probes: first.probes.map((_, path) => mergeProbes(all.map(({ probes }) => probes[path]!))),
     intercepts: first.intercepts.map((_, index) =>
       worstState(all.map(({ intercepts }) => intercepts[index]!)),
     ),

@@ -159,6 +159,16 @@ test("a path that stays held, by an intercept that is there, is said to be untri
   expect(said()).toMatch(/^Cannot try target "10\.0\.0\.2:8080": the intercept at 10\.0\.0\.2 .*busy/);
 });
 
+test("of several paths what is known is said, before one that could not be tried", () => {
+  const { world, preflight, run, result, said } = setUp({ paths: [{}, {}] });
+  preflight.run(0);
+  world.isOpen = false;
+  world.results[1] = "refused";
+  expect(run()).toBe(true);
+  expect(result()).toEqual(["untried", "refused"]);
+  expect(said()).toBe('Cannot reach target "10.0.0.2:8080": connection refused');
+});
+
 test("an intercept that is lost in the middle of a try is what is said", () => {
   const { world, preflight, run, said } = setUp();
   preflight.run(0);
