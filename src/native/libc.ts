@@ -133,18 +133,17 @@ export function address(view: ArrayBufferView): number {
   return ptr(view as Uint8Array) as number;
 }
 
-/** By the memory of a struct: what its pointers point to. */
-const targets = new WeakMap<ArrayBufferLike, ArrayBufferView[]>();
+/** By the memory of a struct, and the offset in it: what its pointers point to. */
+const targets = new WeakMap<ArrayBufferLike, Map<number, ArrayBufferView>>();
 
 /**
- * Writes the address of `target`, memory made as an ArrayBuffer, into a struct. It lives as long as the struct does: of a bare
- * number the garbage collector knows nothing, and could free it before the call that reads it.
+ * Writes the address of `target`, memory made as an ArrayBuffer, into a struct. It lives as long as the struct does, or until the
+ * pointer is written anew: of a bare number the garbage collector knows nothing, and could free it before the call that reads it.
  */
 export function pointerTo(struct: DataView, offset: number, target: ArrayBufferView): void {
   struct.setBigUint64(offset, BigInt(address(target)), true);
-  const known = targets.get(struct.buffer);
-  if (known) known.push(target);
-  else targets.set(struct.buffer, [target]);
+  const known = targets.get(struct.buffer) ?? new Map<number, ArrayBufferView>();
+  targets.set(struct.buffer, known.set(struct.byteOffset + offset, target));
 }
 
 /** mmap of a file descriptor as a Uint8Array that nobody frees; throws with errno's text. */
