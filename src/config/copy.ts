@@ -40,10 +40,10 @@ export interface CopyOptions {
   traceOptions: string[];
   /** Bytes. */
   memory: number;
-  /** Largest IP packet to send, null: what the interface and the route take. */
   /** By what packets are sent, and over which interface; null: that of the route. */
   inject: Injection;
   output: string | null;
+  /** Largest IP packet to send, null: what the interface and the route take. */
   mtu: number | null;
   /** Seconds without an answer after which a session is given up. */
   timeout: number;

@@ -42,6 +42,14 @@ function readArguments() {
   }
 }
 
+function isRegularExpression(text: string): boolean {
+  try {
+    return new RegExp(text) !== null;
+  } catch {
+    return false;
+  }
+}
+
 const { values, positionals } = readArguments();
 if (values.help) {
   console.log(USAGE);
@@ -54,7 +62,16 @@ if (unknown.length > 0) {
     "bin/test --list shows all.",
   );
 }
+if (values.pattern !== undefined && !isRegularExpression(values.pattern)) {
+  refuse(
+    `Cannot run the tests "-t ${values.pattern}": no regular expression`,
+    "Write ( as \\(, and the like.",
+  );
+}
 const tests = values.quick ? chosen.filter(({ kind }) => kind === "plain") : chosen;
+if (tests.length === 0) {
+  refuse("Cannot run the tests: all that are named need network namespaces", "Leave --quick out.");
+}
 if (values.list) {
   for (const { name, kind } of tests) console.log(`${kind}  ${name}`);
   process.exit(0);

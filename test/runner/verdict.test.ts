@@ -65,6 +65,10 @@ describe("a verdict", () => {
     expect(checked.isGood()).toBe(false);
     expect(checked.lines(MACHINE).slice(-2)).toEqual(["FAILED: tsc: types", "1 passed, 1 failed"]);
     expect(new Verdict().isGood()).toBe(false);
+    expect(new Verdict().lines(MACHINE).slice(-2)).toEqual([
+      "FAILED: no test was run: none has such a name",
+      "0 passed, 1 failed",
+    ]);
   });
 
   test("names the ten slowest files: alone, with all around its tests", () => {

@@ -51,10 +51,14 @@ export class Verdict {
   }
 
   private failures(): string[] {
-    return [
+    const failures = [
       ...this.checks,
       ...[...this.results].flatMap(([file, { failures }]) => failures.map((text) => `${file}: ${text}`)),
     ];
+    // Nothing that was run is nothing that was found good.
+    return failures.length === 0 && this.passed() === 0
+      ? ["no test was run: none has such a name"]
+      : failures;
   }
 
   private passed(): number {
@@ -62,7 +66,7 @@ export class Verdict {
   }
 
   isGood(): boolean {
-    return this.failures().length === 0 && this.passed() > 0;
+    return this.failures().length === 0;
   }
 
   /** For people; the last one for machines: "N passed, N failed". */
