@@ -1,4 +1,4 @@
-/** The sockets of this network namespace, as /proc/net/tcp and its like list them. */
+/** The sockets of a network namespace, as /proc/net/tcp and its like list them. */
 import { readFileSync } from "node:fs";
 
 /** Where `tcp6` and `udp6` are, IPv4 may be taken as well: by a wildcard, or in mapped addresses. */
@@ -16,11 +16,11 @@ export interface OpenSocket {
   state: number;
 }
 
-/** All sockets of a table; none where the kernel has no such table. */
-export function openSockets(table: SocketTable): OpenSocket[] {
+/** All sockets of a table in the network namespace of a process; none where the kernel has no such table, or no such process. */
+export function openSockets(table: SocketTable, pid: number | "self" = "self"): OpenSocket[] {
   let text: string;
   try {
-    text = readFileSync(`/proc/net/${table}`, "utf8");
+    text = readFileSync(`/proc/${pid}/net/${table}`, "utf8");
   } catch {
     return [];
   }

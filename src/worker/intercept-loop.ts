@@ -127,6 +127,7 @@ export function runInterceptLoop(
     if (endAt === Number.POSITIVE_INFINITY) connections.advance(now);
     connections.flush(now);
     if (records < ROUND) {
+      // Behind all responses that they speak of, whichever connection these go by.
       desk.answerQuestions();
       connections.flush(now);
     }

@@ -2,10 +2,11 @@
  * The lab of the end-to-end tests: the network of the demo, with many client addresses, a route between client and
  * target (so that a response that leaks would arrive), and processes that end with it.
  */
-import { existsSync, mkdtempSync, readFileSync, readlinkSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readlinkSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createNetwork, ip, ipLines, type Network } from "../../src/demo/network.ts";
+import { LISTEN, openSockets } from "../../src/native/sockets.ts";
 import { exitAtSignals, type Running, run, start } from "./process.ts";
 
 export interface Lab extends Network {
@@ -91,22 +92,11 @@ function spreadClients(lab: Lab): void {
   run(lab.client, "sysctl", "-qw", "net.netfilter.nf_conntrack_tcp_timeout_time_wait=1");
 }
 
-/** State of a socket that listens, in /proc/net/tcp (include/net/tcp_states.h). */
-const LISTEN = "0A";
-
 /** Whether something listens on this TCP port in the network namespace of a process, once that is not ours any more. */
 export function listens(pid: number, port: number): boolean {
   if (networkOf(pid) === networkOf("self")) return false;
-  const local = `:${port.toString(16).toUpperCase().padStart(4, "0")}`;
-  return ["tcp", "tcp6"].some((table) => {
-    const path = `/proc/${pid}/net/${table}`;
-    if (!existsSync(path)) return false;
-    const sockets = readFileSync(path, "latin1").split("\n").slice(1);
-    return sockets.some((line) => {
-      const [, address, , state] = line.trim().split(/\s+/);
-      return state === LISTEN && address!.endsWith(local);
-    });
-  });
+  const sockets = (["tcp", "tcp6"] as const).flatMap((table) => openSockets(table, pid));
+  return sockets.some((socket) => socket.port === port && socket.state === LISTEN);
 }
 
 function networkOf(pid: number | "self"): string {
