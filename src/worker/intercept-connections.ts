@@ -197,7 +197,10 @@ export class Connections {
     const length = receive(fd, this.#buffer, 0, READ);
     if (length > 0) {
       if (!connection.hasSpoken) this.#choosePeer(connection, length, now);
-      connection.peer.feed(this.#buffer, 0, length, now);
+      const { peer } = connection;
+      peer.feed(this.#buffer, 0, length, now);
+      // It may be open now, and have to give signs of life.
+      this.#due = Math.min(this.#due, now + peer.wait(now, LONGEST_WAIT));
       this.#write(connection, now);
     } else if (!isLater(length)) {
       connection.peer.disconnected(length === 0 ? "" : strerror(-length));
