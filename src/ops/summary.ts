@@ -310,6 +310,10 @@ function renderTrace(trace: NonNullable<Account["trace"]>): string {
   return [`${number(packets)} packets in ${bytes(trace.bytes)}`, ...parts].join(", ");
 }
 
+function timesLost(count: number): string {
+  return count === 0 ? "never lost" : `lost ${count === 1 ? "once" : `${number(count)} times`}`;
+}
+
 /** Rows about TCP alone. */
 const OF_SESSIONS = new Set(["requests", "lost", "sessions", "packets", "lag"]);
 
@@ -346,7 +350,7 @@ export function renderSummary(account: Account): string {
     [
       "return",
       account.intercepts &&
-        `by ${account.intercepts.map(({ address, mode }) => `${address} (${mode ?? "never connected"})`).join(", ")}; ${account.intercepts_lost === 0 ? "never lost" : `lost ${account.intercepts_lost} times`}`,
+        `by ${account.intercepts.map(({ address, mode }) => `${address} (${mode ?? "never connected"})`).join(", ")}; ${timesLost(account.intercepts_lost ?? 0)}`,
     ],
     ...(account.udp ? datagramRows(account.udp) : []),
     ...(account.mysql ? mysqlRows(account.mysql, number, duration) : []),

@@ -56,7 +56,7 @@ interface Intercept {
 }
 
 export class Intercepts {
-  /** Responses for none of the paths, and how often an intercept was lost. */
+  /** Responses for none of the paths, and how often it was said that an intercept is lost. */
   strays = 0;
   losses = 0;
   private readonly intercepts: Intercept[];
@@ -324,11 +324,11 @@ export class Intercepts {
     const isMentioned = isUp || silence > LONG_SILENCE;
     if (isMentioned && isUp !== state.up) {
       const isSilent = silence !== Number.POSITIVE_INFINITY;
+      if (!isUp) this.losses++;
       this.report(intercept, isUp, isUp ? "" : isSilent ? "nothing was heard of it for 1 s" : state.text);
     }
     if (isUp === intercept.isUp) return;
     intercept.isUp = isUp;
-    if (!isUp && !intercept.isReading) this.losses++;
     for (const path of this.paths.keys()) {
       if (!intercept.covers[path]) continue;
       const open = this.intercepts.every((other) => !other.covers[path] || other.isUp);

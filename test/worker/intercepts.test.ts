@@ -66,6 +66,8 @@ function startServer() {
 function setUp() {
   const server = startServer();
   const said: string[] = [];
+  /** What is said of the intercept: whether it is there. */
+  const heard: boolean[] = [];
   const engine = {
     hold: () => said.push("hold"),
     resume: () => said.push("resume"),
@@ -87,7 +89,7 @@ function setUp() {
     engine as unknown as Engine,
     new Uint8Array(8),
     false,
-    () => {},
+    ({ up }) => heard.push(up),
     monotonicMicroseconds(),
   );
   open.push(() => intercepts.close("over"));
@@ -102,7 +104,7 @@ function setUp() {
       server.serve();
     }
   };
-  return { ...server, intercepts, said, round, until };
+  return { ...server, intercepts, said, heard, round, until };
 }
 
 test("flows that an intercept has no time to read of hold their path until it has, and then what was not sent is due", () => {
@@ -120,4 +122,14 @@ test("flows that an intercept has no time to read of hold their path until it ha
   // It has read of all of them: nothing is left to wait for.
   expect(intercepts.settle(() => {})).toBe(true);
   expect(told.syncs).toBe(1);
+});
+
+test("an intercept that is silent for a moment holds its paths; it is lost when that is said", () => {
+  const { intercepts, heard, round, until } = setUp();
+  until(() => intercepts.isOpen(0));
+  while (intercepts.isOpen(0)) round();
+  expect([heard, intercepts.losses]).toEqual([[true], 0]);
+  until(() => intercepts.isOpen(0));
+  while (heard.length === 1) round();
+  expect([heard, intercepts.losses]).toEqual([[true, false], 1]);
 });
