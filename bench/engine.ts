@@ -3,8 +3,8 @@
  * at once. Prints one table: what a segment and a session cost, bytes per idle session, the longest pauses.
  * usage: bun bench/engine.ts [--quick]
  */
-import { COUNTER } from "../src/engine/counters.ts";
 import { Engine } from "../src/engine/engine.ts";
+import { COUNTER } from "../src/engine/sessions/counters.ts";
 import { PacketBatch } from "../src/wire/batch.ts";
 import { ipPair } from "../src/wire/ip.ts";
 import { Packet } from "../src/wire/packet.ts";

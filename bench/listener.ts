@@ -5,8 +5,8 @@
 import { randomBytes } from "node:crypto";
 import { parseAddress } from "../src/config/address.ts";
 import { INTERCEPT_PORT } from "../src/config/intercepts.ts";
+import { Link, waitForAny } from "../src/copy/data-plane/link.ts";
 import { monotonicMicroseconds } from "../src/native/libc.ts";
-import { Link, waitForAny } from "../src/worker/link.ts";
 import { clientOf } from "./flow.ts";
 
 const address = parseAddress(process.argv[2]!)!.bytes;

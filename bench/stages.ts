@@ -3,7 +3,7 @@
  * the same sendmmsg without an injector. usage: bun bench/stages.ts [--quick]
  */
 import { createNetwork, inNamespace } from "../src/demo/network.ts";
-import { testRun } from "../src/native/libbpf.ts";
+import { testRun } from "../src/native/bpf/libbpf.ts";
 import { ACK, build, type Frame, PSH, SYN } from "../test/bpf/build.ts";
 import { loadForTest, type TestCapture } from "../test/bpf/capture.ts";
 import { type Figure, median, renderTable, spread } from "./figures.ts";

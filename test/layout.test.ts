@@ -8,51 +8,129 @@ const SRC = join(import.meta.dir, "../src");
 /** What each directory may import besides itself; the directory "" is src/main.ts. */
 const MAY_IMPORT: Record<string, string[]> = {
   "": ["commands"],
+  capture: ["filter", "native", "native/bpf", "wire"],
+  "capture/socket": ["capture", "filter", "native", "wire"],
+  "capture/trace": ["capture", "native", "wire"],
+  channel: ["config", "native", "wire"],
+  "command-line": ["native"],
   commands: [
-    "datagram",
-    "ops",
+    "channel",
+    "command-line",
+    "copy",
     "demo",
-    "worker",
-    "capture",
-    "inject",
-    "intercept",
-    "channel",
-    "record",
     "filter",
-    "config",
-    "native",
-  ],
-  ops: ["datagram", "worker", "capture", "intercept", "channel", "engine", "protocol", "native"],
-  demo: ["native"],
-  worker: [
-    "datagram",
-    "capture",
-    "inject",
+    "host",
     "intercept",
-    "channel",
-    "record",
-    "engine",
-    "protocol",
-    "config",
-    "wire",
     "native",
+    "netfilter",
+    "record",
   ],
-  inject: ["config", "wire", "native"],
-  intercept: ["capture", "config", "wire", "native"],
-  channel: ["config", "wire", "native"],
-  record: ["capture", "wire", "native"],
-  capture: ["filter", "wire", "native"],
-  filter: ["native"],
-  engine: ["wire", "protocol"],
+  config: ["command-line", "copy/data-plane", "native"],
+  copy: [
+    "capture",
+    "capture/socket",
+    "capture/trace",
+    "channel",
+    "command-line",
+    "config",
+    "copy/account",
+    "copy/data-plane",
+    "datagram",
+    "filter",
+    "host",
+    "inject",
+    "native",
+    "netfilter",
+    "protocol/mysql/packets",
+    "runtime",
+  ],
+  "copy/account": [
+    "capture/trace",
+    "copy/data-plane",
+    "datagram",
+    "engine/sessions",
+    "protocol/mysql",
+    "runtime",
+  ],
+  "copy/data-plane": [
+    "capture",
+    "capture/socket",
+    "capture/trace",
+    "channel",
+    "config",
+    "copy/account",
+    "datagram",
+    "engine",
+    "engine/sessions",
+    "inject",
+    "native",
+    "protocol",
+    "protocol/http",
+    "protocol/mysql",
+    "runtime",
+    "wire",
+  ],
   datagram: ["wire"],
-  protocol: [],
-  config: ["native"],
-  wire: [],
+  demo: ["native"],
+  engine: ["engine/sessions", "engine/tcp", "engine/turns", "wire"],
+  "engine/sessions": ["engine/turns", "protocol", "wire"],
+  "engine/tcp": ["engine/sessions", "engine/turns", "protocol", "wire"],
+  "engine/turns": ["engine/sessions", "protocol", "wire"],
+  filter: ["native", "native/bpf"],
+  host: ["capture", "config", "copy", "copy/account", "copy/data-plane", "native", "native/bpf"],
+  inject: ["config", "copy/data-plane", "native", "wire"],
+  intercept: [
+    "capture",
+    "channel",
+    "command-line",
+    "config",
+    "copy",
+    "copy/account",
+    "copy/data-plane",
+    "host",
+    "intercept/data-plane",
+    "native",
+    "native/bpf",
+    "netfilter",
+    "runtime",
+    "wire",
+  ],
+  "intercept/data-plane": [
+    "capture",
+    "channel",
+    "config",
+    "copy/data-plane",
+    "intercept",
+    "native",
+    "runtime",
+    "wire",
+  ],
   native: [],
+  "native/bpf": ["native"],
+  netfilter: ["capture", "config", "native"],
+  protocol: [],
+  "protocol/http": ["protocol"],
+  "protocol/mysql": ["copy/data-plane", "protocol", "protocol/mysql/packets"],
+  "protocol/mysql/packets": [],
+  record: [
+    "capture",
+    "command-line",
+    "config",
+    "copy",
+    "copy/account",
+    "copy/data-plane",
+    "host",
+    "native",
+    "native/bpf",
+    "runtime",
+    "wire",
+  ],
+  runtime: ["capture", "copy/account", "host", "native"],
+  wire: [],
 };
 
 /** Plain data that is agreed upon between the parts: its types may be imported from below. */
-const CONTRACTS = ["worker/config.ts"];
+const CONTRACTS = ["copy/data-plane/config.ts"];
 
 interface Import {
   /** Paths below src. */
@@ -63,7 +141,11 @@ interface Import {
 
 const files = readdirSync(SRC, { recursive: true, encoding: "utf8" }).filter((path) => path.endsWith(".ts"));
 const text = (path: string) => readFileSync(join(SRC, path), "utf8");
-const directoryOf = (path: string) => (path.includes("/") ? path.slice(0, path.indexOf("/")) : "");
+/** The room that a file is in; "" is src itself. */
+const directoryOf = (path: string) => (path.includes("/") ? dirname(path) : "");
+
+/** The room with all rooms below it. */
+const areaOf = (path: string) => path.split("/")[0]!;
 
 /** Module names after `from` or in `import(...)`, and whether only types come from there. */
 function modulesOf(path: string): { module: string; typeOnly: boolean }[] {
@@ -86,7 +168,11 @@ const imports: Import[] = files.flatMap((from) =>
 
 test("the imports are found", () => {
   expect(imports).toContainEqual({ from: "main.ts", to: "commands/copy.ts", typeOnly: false });
-  expect(imports).toContainEqual({ from: "inject/create.ts", to: "worker/config.ts", typeOnly: true });
+  expect(imports).toContainEqual({
+    from: "inject/create.ts",
+    to: "copy/data-plane/config.ts",
+    typeOnly: true,
+  });
   expect(imports.filter(({ to }) => !files.includes(to))).toEqual([]);
 });
 
@@ -101,19 +187,17 @@ test("imports go one way", () => {
 test("pointers stay in src/native", () => {
   const users = files.filter((path) => modulesOf(path).some(({ module }) => module === "bun:ffi"));
   expect(users.length).toBeGreaterThan(0);
-  expect(users.filter((path) => directoryOf(path) !== "native")).toEqual([]);
+  expect(users.filter((path) => areaOf(path) !== "native")).toEqual([]);
 });
 
 test("the engine knows no protocol, only what a module is", () => {
-  const known = imports.filter(
-    ({ from, to }) => directoryOf(from) === "engine" && directoryOf(to) === "protocol",
-  );
+  const known = imports.filter(({ from, to }) => areaOf(from) === "engine" && areaOf(to) === "protocol");
   expect([...new Set(known.map(({ to }) => to))]).toEqual(["protocol/module.ts"]);
 });
 
 test("protocol modules have no clock, no input, no output", () => {
   const world = /\b(Date|performance|process|console|Bun|setTimeout|setInterval|fetch)\b[.(]|new Date\b/;
-  const pure = files.filter((path) => directoryOf(path) === "protocol");
+  const pure = files.filter((path) => areaOf(path) === "protocol");
   const code = (path: string) => text(path).replaceAll(/\/\*[\s\S]*?\*\/|\/\/.*/g, "");
   expect(pure.filter((path) => world.test(code(path)))).toEqual([]);
   const modules = pure.flatMap((path) => modulesOf(path).map(({ module }) => module));
@@ -125,7 +209,7 @@ test("protocol modules have no clock, no input, no output", () => {
 
 test("wire and the engine have no clock, no input, no output", () => {
   const world = /\b(Date|performance|process|console|Bun|setTimeout|setInterval|fetch)\b[.(]|new Date\b/;
-  const pure = files.filter((path) => ["wire", "engine", "datagram"].includes(directoryOf(path)));
+  const pure = files.filter((path) => ["wire", "engine", "datagram"].includes(areaOf(path)));
   expect(pure.length).toBeGreaterThan(0);
   const code = (path: string) => text(path).replaceAll(/\/\*[\s\S]*?\*\/|\/\/.*/g, "");
   expect(pure.filter((path) => world.test(code(path)))).toEqual([]);
@@ -136,7 +220,7 @@ test("wire and the engine have no clock, no input, no output", () => {
 test("the channel has one file for sockets and one for its key, the rest has no clock and no input", () => {
   const world = /\b(Date|performance|process|console|Bun|setTimeout|setInterval|fetch)\b[.(]|new Date\b/;
   const core = files.filter(
-    (path) => directoryOf(path) === "channel" && !["channel/socket.ts", "channel/key.ts"].includes(path),
+    (path) => areaOf(path) === "channel" && !["channel/socket.ts", "channel/key.ts"].includes(path),
   );
   expect(core.length).toBeGreaterThan(0);
   const code = (path: string) => text(path).replaceAll(/\/\*[\s\S]*?\*\/|\/\/.*/g, "");

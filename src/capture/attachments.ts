@@ -1,7 +1,7 @@
 /** Where the programs of one process hang: tcx links, or classifiers on kernels without them. */
+import { bpfFailure, createTcxLink } from "../native/bpf/libbpf.ts";
 import { Failure } from "../native/failure.ts";
 import { interfaceName } from "../native/filters.ts";
-import { bpfFailure, createTcxLink } from "../native/libbpf.ts";
 import { EINVAL, ENODEV, libc } from "../native/libc.ts";
 import { ClsactFilters, DIRECTIONS, isRequest, type Kind } from "./clsact.ts";
 

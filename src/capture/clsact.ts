@@ -3,8 +3,6 @@
  * down under /run/xcopy before it is attached.
  */
 import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
-import { Failure } from "../native/failure.ts";
-import { hasFilters, interfaceName } from "../native/filters.ts";
 import {
   attachFilter,
   bpfFailure,
@@ -14,7 +12,9 @@ import {
   detachFilter,
   type FilterPlace,
   queryFilter,
-} from "../native/libbpf.ts";
+} from "../native/bpf/libbpf.ts";
+import { Failure } from "../native/failure.ts";
+import { hasFilters, interfaceName } from "../native/filters.ts";
 import { EEXIST, EINVAL } from "../native/libc.ts";
 
 export const DIRECTORY = "/run/xcopy";

@@ -1,8 +1,8 @@
 /** What the kernel programs count, per CPU. */
-import { lookUp } from "../native/bpf-map.ts";
+import { lookUp } from "../native/bpf/map.ts";
 import { possibleCpus, words } from "./maps.ts";
 
-/** In the order of bpf/counters.h. */
+/** In the order of bpf/common/counters.h. */
 export const KERNEL_COUNTERS = [
   "requestsCaptured",
   "requestBytes",

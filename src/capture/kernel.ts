@@ -1,6 +1,6 @@
 /** The kernel side of the capture: loads the BPF programs, attaches them, reads what they count. */
+import { BpfObject, fillArrayOfMaps, openLibbpf, updateMap } from "../native/bpf/libbpf.ts";
 import type { CarriedLibrary } from "../native/carried.ts";
-import { BpfObject, fillArrayOfMaps, openLibbpf, updateMap } from "../native/libbpf.ts";
 import { libc } from "../native/libc.ts";
 import { type Link, links } from "../native/netlink.ts";
 import { Attachments, type Hook } from "./attachments.ts";
@@ -104,7 +104,7 @@ export interface KernelCapture {
 /** ARPHRD_ETHER; loopback has another type. */
 const ETHERNET = 1;
 const FLOW_WORDS_PER_PATH = 65536 / 64;
-/** As bpf/response.bpf.c has it. */
+/** As bpf/responses/response.bpf.c has it. */
 const WITH_PAYLOAD = 2 ** 31;
 /** Maps of the request program that the one for what goes out uses; its records come in the same rings. */
 const OUTGOING_SHARED = ["control", "counters", "rings", "packets", "lost"];
@@ -240,7 +240,7 @@ function loadResponse(response: BpfObject, paths: KernelPath[], rings: number[])
   fillPaths(response, paths);
 }
 
-/** bpf/to-interface.h: a MAC address and two zeros. */
+/** bpf/requests/to-interface.h: a MAC address and two zeros. */
 function fillMacs(request: BpfObject, present: Link[]): void {
   for (const { ifindex, mac } of present) {
     const value = new Uint8Array(new ArrayBuffer(8));

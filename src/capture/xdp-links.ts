@@ -1,7 +1,7 @@
 /** XDP programs on interfaces, by links. */
+import { bpfFailure, createXdpLink } from "../native/bpf/libbpf.ts";
 import { Failure } from "../native/failure.ts";
 import { interfaceName } from "../native/filters.ts";
-import { bpfFailure, createXdpLink } from "../native/libbpf.ts";
 import { EBUSY, EINVAL, ENODEV, EPERM, libc, sleepMicroseconds } from "../native/libc.ts";
 
 /** `native`: in the driver; `generic`: behind it, on a copy of each packet. */

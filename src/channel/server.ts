@@ -1,5 +1,4 @@
 /** Takes connections in: bounds the unfinished handshakes, limits failures, counts why channels ended. */
-
 import { CLOSE_CODES, type CloseCode } from "./close.ts";
 import { CompatPeer } from "./compat-peer.ts";
 import type { Peer, PeerHandlers } from "./contract.ts";

@@ -1,4 +1,4 @@
-import { strictCommand } from "../config/arguments.ts";
+import { strictCommand } from "../command-line/arguments.ts";
 
 export default strictCommand(
   {
@@ -8,11 +8,11 @@ export default strictCommand(
     groups: {},
   },
   async () => {
-    const { removeLeftovers } = await import("../ops/leftovers.ts");
-    const { endLingeringGuards } = await import("../intercept/guard.ts");
-    const { carriedLibraries } = await import("./carried.ts");
-    const { removeStaleClaims } = await import("./claim.ts");
-    const { removeStaleRules } = await import("../intercept/rule.ts");
+    const { removeLeftovers } = await import("../host/leftovers.ts");
+    const { endLingeringGuards } = await import("../host/guard.ts");
+    const { carriedLibraries } = await import("../host/carried-libraries.ts");
+    const { removeStaleClaims } = await import("../host/claims.ts");
+    const { removeStaleRules } = await import("../netfilter/rule.ts");
     const removed = [
       ...endLingeringGuards(),
       ...removeLeftovers(await carriedLibraries()),

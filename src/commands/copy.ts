@@ -1,6 +1,6 @@
-import { strictCommand } from "../config/arguments.ts";
-import { parseCopy } from "../config/copy.ts";
-import { COPY } from "../config/copy-command.ts";
+import { strictCommand } from "../command-line/arguments.ts";
+import { COPY } from "../command-line/copy.ts";
+import { parseCopy } from "../copy/options.ts";
 
 /** The passwords in the values of -u, with what stands before them. */
 function secretsOf(values: readonly string[]): string[] {
@@ -15,14 +15,14 @@ export default strictCommand(COPY, async (args) => {
     forbidCores();
   }
   // Loaded only now: help and mistakes on the command line are answered without the rest of the program.
-  const { makePlan, thisHost } = await import("./plan.ts");
+  const { makePlan, thisHost } = await import("../copy/plan.ts");
   if (options.dryRun) {
-    const { renderPlan } = await import("./dry-run.ts");
+    const { renderPlan } = await import("../copy/dry-run.ts");
     const plan = await makePlan(options, thisHost(options));
     console.log(renderPlan(plan, options));
     for (const warning of plan.warnings) console.error(`warning: ${warning}`);
     return;
   }
-  const { runCopy } = await import("./run-copy.ts");
+  const { runCopy } = await import("../copy/run.ts");
   process.exitCode = await runCopy(options, await makePlan(options, thisHost(options)));
 });

@@ -1,4 +1,4 @@
-import { strictCommand } from "../config/arguments.ts";
+import { strictCommand } from "../command-line/arguments.ts";
 import type { ClientOptions } from "../demo/client.ts";
 
 /** What a process that the demo started is to do. */

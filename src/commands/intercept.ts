@@ -1,6 +1,6 @@
-import { strictCommand } from "../config/arguments.ts";
-import { parseIntercept } from "../config/intercept.ts";
-import { INTERCEPT } from "../config/intercept-command.ts";
+import { strictCommand } from "../command-line/arguments.ts";
+import { INTERCEPT } from "../command-line/intercept.ts";
+import { parseIntercept } from "../intercept/options.ts";
 
 export default strictCommand(INTERCEPT, async (args) => {
   const options = parseIntercept(args);
@@ -11,19 +11,19 @@ export default strictCommand(INTERCEPT, async (args) => {
     const { compileFilter } = await import("../filter/compile.ts");
     compileFilter(options.filter, "ethernet");
   }
-  const { makeInterceptPlan, thisInterceptHost } = await import("./intercept-plan.ts");
+  const { makeInterceptPlan, thisInterceptHost } = await import("../intercept/plan.ts");
   const plan = makeInterceptPlan(options, key !== null, thisInterceptHost());
   if (options.dryRun) {
-    const { renderInterceptPlan } = await import("./intercept-dry-run.ts");
+    const { renderInterceptPlan } = await import("../intercept/dry-run.ts");
     console.log(renderInterceptPlan(plan, options, key !== null));
     for (const warning of plan.warnings) console.error(`warning: ${warning}`);
     return;
   }
-  const { isDaemon, startDaemon } = await import("./daemon.ts");
+  const { isDaemon, startDaemon } = await import("../host/daemon.ts");
   if (options.daemon && !isDaemon()) {
     process.exitCode = await startDaemon();
     return;
   }
-  const { runIntercept } = await import("./intercept-run.ts");
+  const { runIntercept } = await import("../intercept/run.ts");
   process.exitCode = await runIntercept(options, plan, key);
 });

@@ -1,18 +1,18 @@
-import { strictCommand } from "../config/arguments.ts";
-import { parseRecord } from "../config/record.ts";
-import { RECORD } from "../config/record-command.ts";
+import { strictCommand } from "../command-line/arguments.ts";
+import { RECORD } from "../command-line/record.ts";
+import { parseRecord } from "../record/options.ts";
 
 export default strictCommand(RECORD, async (args) => {
   const options = parseRecord(args);
   // Loaded only now: help and mistakes on the command line are answered without the rest of the program.
-  const { makeRecordPlan, thisRecordHost } = await import("./record-plan.ts");
+  const { makeRecordPlan, thisRecordHost } = await import("../record/plan.ts");
   const plan = await makeRecordPlan(options, thisRecordHost());
   if (options.dryRun) {
-    const { renderRecordPlan } = await import("./record-dry-run.ts");
+    const { renderRecordPlan } = await import("../record/dry-run.ts");
     console.log(renderRecordPlan(plan, options));
     for (const warning of plan.warnings) console.error(`warning: ${warning}`);
     return;
   }
-  const { runRecord } = await import("./record-run.ts");
+  const { runRecord } = await import("../record/run.ts");
   process.exitCode = await runRecord(options, plan);
 });

@@ -1,11 +1,11 @@
 /** Finds the command that was asked for, runs it, and turns what it throws into words and an exit code. */
 import { basename } from "node:path";
 import { type CommandDef, runCommand } from "citty";
-import { HELP, VERSION } from "../config/command.ts";
-import { COPY } from "../config/copy-command.ts";
-import { renderOverview, renderVersion } from "../config/help.ts";
-import { suggest } from "../config/suggest.ts";
-import { fromIntercept, fromTcpcopy } from "../config/tcpcopy.ts";
+import { HELP, VERSION } from "../command-line/command.ts";
+import { COPY } from "../command-line/copy.ts";
+import { renderOverview, renderVersion } from "../command-line/help.ts";
+import { suggest } from "../command-line/suggest.ts";
+import { fromIntercept, fromTcpcopy } from "../command-line/tcpcopy.ts";
 import { Failure } from "../native/failure.ts";
 
 type Loader = () => Promise<CommandDef>;

@@ -1,6 +1,6 @@
 /** `--capture` and what goes with it: by what requests are captured, which of them, and how much of each. */
+import type { Arguments } from "../command-line/arguments.ts";
 import { Failure } from "../native/failure.ts";
-import type { Arguments } from "./arguments.ts";
 import { parseWhole } from "./number.ts";
 
 /** The back ends, the best first; `auto` takes the first of those before xdp that works. */

@@ -1,6 +1,6 @@
 /** How recorded traffic is replayed: the options that only mean something where `-i` names files. */
+import type { Arguments } from "../command-line/arguments.ts";
 import { Failure } from "../native/failure.ts";
-import type { Arguments } from "./arguments.ts";
 import { isDecimal, parseDecimal, parseWhole } from "./number.ts";
 
 /** A moment of a recording: us since 1970, or us after its first packet. */

@@ -1,6 +1,6 @@
 /** How many workers share the connections, and how much of this host's CPUs they get. */
+import type { Arguments } from "../command-line/arguments.ts";
 import { Failure } from "../native/failure.ts";
-import type { Arguments } from "./arguments.ts";
 import { isWhole, parseDecimal } from "./number.ts";
 
 /** Bounds of what may be asked for; the first is what the kernel programs have room for. */

@@ -3,7 +3,6 @@
  * comes back is counted and timed. It touches no clock, socket or log: time comes with every call (us, one monotonic clock),
  * packets go into the batches it was given.
  */
-
 import { DESTINATION, readAddress } from "../wire/address-words.ts";
 import type { PacketBatch } from "../wire/batch.ts";
 import { type Words, wordsOf } from "../wire/checksum.ts";
@@ -224,7 +223,7 @@ export class DatagramReplay {
     return this.waiting.count;
   }
 
-  /** Calls `each` for every flow on a path: see src/engine/hold.ts. */
+  /** Calls `each` for every flow on a path: see src/engine/sessions/hold.ts. */
   forEachFlow(path: number, each: (port: number, words: Int32Array, at: number) => void): void {
     const { table } = this;
     for (let s = table.leastRecent; s !== NONE; s = table.after(s)) {

@@ -1,12 +1,9 @@
 /** The beginning and the end of a session, as its client makes them: SYN, first data, FIN, RST. */
 import type { Packet } from "../wire/packet.ts";
 import { ACK, distance, parseOptions } from "../wire/tcp.ts";
-import { endSession } from "./connection.ts";
-import type { Context } from "./context.ts";
-import { COUNTER } from "./counters.ts";
-import { arm } from "./expiry.ts";
-import { awaitMissing, giveUpMissing, takePayload } from "./reassembly.ts";
 import { relieve } from "./relief.ts";
+import type { Context } from "./sessions/context.ts";
+import { COUNTER } from "./sessions/counters.ts";
 import {
   ACTIVE_AT,
   CLIENT_ADDRESS,
@@ -49,8 +46,11 @@ import {
   TAIL,
   TARGET,
   TIMES,
-} from "./table.ts";
-import { nextTarget } from "./weights.ts";
+} from "./sessions/table.ts";
+import { nextTarget } from "./sessions/weights.ts";
+import { endSession } from "./tcp/connection.ts";
+import { arm } from "./tcp/expiry.ts";
+import { awaitMissing, giveUpMissing, takePayload } from "./turns/reassembly.ts";
 
 /** Offered where the client's own SYN was not seen. */
 export const OWN_WSCALE = 7;

@@ -8,7 +8,6 @@
  *   advance()         time has passed          -> retransmission, delayed ACK, give-up
  *   dispatch()        fills the batches with all that is due, once per session
  */
-
 import { DESTINATION, mapAddress, readAddress } from "../wire/address-words.ts";
 import type { PacketBatch } from "../wire/batch.ts";
 import { readTooBig, type TooBig } from "../wire/icmp.ts";
@@ -24,18 +23,10 @@ import {
   takeEnd,
   takeSyn,
 } from "./clients.ts";
-import { connect, endSession, probePort } from "./connection.ts";
-import { Context, type EngineConfig } from "./context.ts";
-import { COUNTER, type DropReason } from "./counters.ts";
-import { dropAllTurns } from "./drop.ts";
-import { emitControl, emitReset, hasRoom } from "./emit.ts";
-import { arm, expire } from "./expiry.ts";
-import { fillFlowKey, fillOutgoingFlowKey } from "./flow-key.ts";
-import { type EachFlow, forEachFlow, holdPath, resumePath } from "./hold.ts";
-import { PathMtu } from "./path-mtu.ts";
-import { takeResponse } from "./receiver.ts";
-import { transmit } from "./sender.ts";
-import { takeHandshake } from "./stream.ts";
+import { Context, type EngineConfig } from "./sessions/context.ts";
+import { COUNTER, type DropReason } from "./sessions/counters.ts";
+import { fillFlowKey, fillOutgoingFlowKey } from "./sessions/flow-key.ts";
+import { type EachFlow, forEachFlow, holdPath, resumePath } from "./sessions/hold.ts";
 import {
   ACTIVE_AT,
   CLIENT_ADDRESS,
@@ -62,9 +53,17 @@ import {
   STATE,
   TIME_WAIT,
   TIMES,
-} from "./table.ts";
+} from "./sessions/table.ts";
+import { connect, endSession, probePort } from "./tcp/connection.ts";
+import { emitControl, emitReset, hasRoom } from "./tcp/emit.ts";
+import { arm, expire } from "./tcp/expiry.ts";
+import { PathMtu } from "./tcp/path-mtu.ts";
+import { takeResponse } from "./tcp/receiver.ts";
+import { transmit } from "./tcp/sender.ts";
+import { dropAllTurns } from "./turns/drop.ts";
+import { takeHandshake } from "./turns/stream.ts";
 
-export type { EngineConfig, Path, Route, Target } from "./context.ts";
+export type { EngineConfig, Path, Route, Target } from "./sessions/context.ts";
 
 /** For how long a held-up turn is worth a hurry, us. */
 const HELD_UP_SPAN = 3000;

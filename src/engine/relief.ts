@@ -1,9 +1,9 @@
 /** What happens when memory runs out: the sessions with the longest backlogs go (design section 4.8). */
-import { loseConnection } from "./connection.ts";
-import type { Context } from "./context.ts";
-import { dropAllTurns } from "./drop.ts";
-import { reset } from "./expiry.ts";
-import { FLAGS, FREE, QUEUED, ROW, SHED, STATE } from "./table.ts";
+import type { Context } from "./sessions/context.ts";
+import { FLAGS, FREE, QUEUED, ROW, SHED, STATE } from "./sessions/table.ts";
+import { loseConnection } from "./tcp/connection.ts";
+import { reset } from "./tcp/expiry.ts";
+import { dropAllTurns } from "./turns/drop.ts";
 
 /** The share of it that is freed at a time when it has run out: looking for backlogs is not for every packet. */
 const RELIEF_SHARE = 1 / 16;

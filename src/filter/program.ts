@@ -1,5 +1,5 @@
 /** A filter in front of another BPF program, in the kernel. */
-import { bpfFailure, createProgramArray, loadProgram, openLibbpf, setProgram } from "../native/libbpf.ts";
+import { bpfFailure, createProgramArray, loadProgram, openLibbpf, setProgram } from "../native/bpf/libbpf.ts";
 import { EINVAL, libc } from "../native/libc.ts";
 import { type ProgramKind, translate } from "./translate.ts";
 

@@ -1,5 +1,5 @@
+import type { EgressConfig } from "../copy/data-plane/config.ts";
 import type { PacketBatch } from "../wire/batch.ts";
-import type { EgressConfig } from "../worker/config.ts";
 import type { Injector } from "./injector.ts";
 import { createPacketInjector } from "./packet.ts";
 import { createRawInjector } from "./raw.ts";

@@ -1,6 +1,7 @@
 /** Which way packets to a target leave this host. */
 import { formatAddress, sameAddress } from "../config/address.ts";
 import type { Injection } from "../config/injection.ts";
+import type { EgressConfig } from "../copy/data-plane/config.ts";
 import { Failure } from "../native/failure.ts";
 import { EACCES, EHOSTUNREACH, EINVAL, ENETUNREACH, EPERM, strerror } from "../native/libc.ts";
 import {
@@ -14,7 +15,6 @@ import {
   useNeighbour,
 } from "../native/netlink.ts";
 import { MAX_PACKET } from "../wire/batch.ts";
-import type { EgressConfig } from "../worker/config.ts";
 
 const ARPHRD_ETHER = 1;
 /** ms. */

@@ -3,6 +3,7 @@
  * virtio_net_hdr (linux/virtio_net.h) in front, by which the NIC, or the kernel where the NIC cannot, finishes the TCP
  * checksum and cuts large segments.
  */
+import type { EgressConfig } from "../copy/data-plane/config.ts";
 import {
   AF_PACKET,
   address,
@@ -16,7 +17,6 @@ import { Messages } from "../native/messages.ts";
 import { NUD_VALID, neighbour, route, useNeighbour } from "../native/netlink.ts";
 import type { PacketBatch } from "../wire/batch.ts";
 import { IPPROTO_TCP } from "../wire/ip.ts";
-import type { EgressConfig } from "../worker/config.ts";
 import { deliver, PATIENCE } from "./deliver.ts";
 import type { Injector } from "./injector.ts";
 import { failure, openSocket, setOption } from "./socket.ts";

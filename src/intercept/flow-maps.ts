@@ -2,7 +2,7 @@
  * The maps by which user space tells the kernel programs about copies and their flows, for any thread that has their
  * descriptors. A slot is a number of a copy's own, 0 to 2^31 - 1: it comes back as `index` of the records.
  */
-import { BpfHashMap } from "../native/bpf-map.ts";
+import { BpfHashMap } from "../native/bpf/map.ts";
 import { copyBytes } from "../wire/copy.ts";
 
 /** Bytes of a flow: client and server address (16 each; IPv4 as 4 and zeros), their ports (network order). */
@@ -12,7 +12,7 @@ export const COOKIE_BYTES = 8;
 export const MAX_COOKIES = 1024;
 
 const BATCH = 1024;
-/** Of bpf/intercept.bpf.c: no SYN takes such a flow away. */
+/** Of bpf/responses/intercept.bpf.c: no SYN takes such a flow away. */
 const REGISTERED = 0x80000000;
 /** Added to a slot: its responses are captured with their payload. */
 export const WITH_PAYLOAD = 0x40000000;

@@ -3,12 +3,12 @@ import { Attachments, type Hook } from "../capture/attachments.ts";
 import { type KernelStats, readStats } from "../capture/counters.ts";
 import { addressKey, createRings, fillPorts, words } from "../capture/maps.ts";
 import { XdpLinks, type XdpMode } from "../capture/xdp-links.ts";
+import { endLingeringGuards, Guard } from "../host/guard.ts";
+import { BpfObject, fillArrayOfMaps, openLibbpf, updateMap } from "../native/bpf/libbpf.ts";
 import type { CarriedLibrary } from "../native/carried.ts";
 import { Failure } from "../native/failure.ts";
-import { BpfObject, fillArrayOfMaps, openLibbpf, updateMap } from "../native/libbpf.ts";
 import { libc } from "../native/libc.ts";
 import { Learned } from "./flow-maps.ts";
-import { endLingeringGuards, Guard } from "./guard.ts";
 
 /** `target`: at the target's own egress; `assistant`: at the ingress of a host that the target's answers are routed to. */
 export type InterceptMode = "target" | "assistant";
@@ -233,7 +233,7 @@ function byAddress(services: InterceptService[]): Map<string, AddressPorts> {
   return found;
 }
 
-/** `struct service` of bpf/intercept.bpf.c; index 0 of the ports is for all of them. */
+/** `struct service` of bpf/responses/intercept.bpf.c; index 0 of the ports is for all of them. */
 function fillServices(object: BpfObject, services: Map<string, AddressPorts>): void {
   const all = [...services.values()];
   const portsMap = object.mapFd("ports");

@@ -1,5 +1,4 @@
 /** On which CPUs and with which priority the kernel runs the threads of this process. */
-
 import { dlopen, FFIType } from "bun:ffi";
 import { readdirSync, readFileSync } from "node:fs";
 import { address, errno } from "./libc.ts";

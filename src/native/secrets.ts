@@ -1,5 +1,4 @@
 /** Keeps what was given on the command line, and what the process knows, from those who look at processes. */
-
 import { type Pointer, toArrayBuffer } from "bun:ffi";
 import { readFileSync } from "node:fs";
 import { address, libc } from "./libc.ts";

@@ -4,8 +4,8 @@ import { type KernelStats, readStats } from "../capture/counters.ts";
 import { fillServices } from "../capture/kernel.ts";
 import { createRings, settings } from "../capture/maps.ts";
 import type { KernelService } from "../capture/services.ts";
+import { BpfObject, fillArrayOfMaps, openLibbpf } from "../native/bpf/libbpf.ts";
 import type { CarriedLibrary } from "../native/carried.ts";
-import { BpfObject, fillArrayOfMaps, openLibbpf } from "../native/libbpf.ts";
 import { libc } from "../native/libc.ts";
 
 export interface RecordKernelOptions {

@@ -1,7 +1,7 @@
 /** What the kernel programs count, as the files name it; for the thread that writes them. */
 import { readStats } from "../capture/counters.ts";
 import { words } from "../capture/maps.ts";
-import { lookUp } from "../native/bpf-map.ts";
+import { lookUp } from "../native/bpf/map.ts";
 import type { LossSource } from "./recorder.ts";
 
 /** Reads the maps of a RecordKernel by their descriptors. */

@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
-import { testRun } from "../../src/native/libbpf.ts";
+import { testRun } from "../../src/native/bpf/libbpf.ts";
 import {
   answerTo,
   COOKIE,

@@ -1,7 +1,7 @@
 import { afterEach, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { KERNEL_COUNTERS } from "../../src/capture/kernel.ts";
-import { testRun } from "../../src/native/libbpf.ts";
+import { testRun } from "../../src/native/bpf/libbpf.ts";
 import { address, EPOLL_CTL_ADD, EPOLLIN, libc, monotonicMicroseconds } from "../../src/native/libc.ts";
 import { build } from "./build.ts";
 import { loadForTest, type TestCapture } from "./capture.ts";
@@ -123,7 +123,7 @@ test("a record wakes who waits, once", () => {
 });
 
 test("the counters have the kernel's order", () => {
-  const header = readFileSync(`${import.meta.dir}/../../bpf/counters.h`, "utf8");
+  const header = readFileSync(`${import.meta.dir}/../../bpf/common/counters.h`, "utf8");
   const names = header.match(/^ {4}[A-Z_]+(?=,)/gm)!.map((name) => name.trim().toLowerCase());
   const camel = names.map((name) => name.replace(/_(.)/g, (_, letter) => letter.toUpperCase()));
   expect(camel.slice(0, -1)).toEqual([...KERNEL_COUNTERS]);

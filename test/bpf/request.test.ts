@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:test";
-import { type TestContext, testRun } from "../../src/native/libbpf.ts";
+import { type TestContext, testRun } from "../../src/native/bpf/libbpf.ts";
 import {
   ACK,
   AUTHENTICATION,

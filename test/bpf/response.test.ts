@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:test";
-import { testRun } from "../../src/native/libbpf.ts";
+import { testRun } from "../../src/native/bpf/libbpf.ts";
 import { ACK, build, FIN, type Frame, HOP_BY_HOP, RST, SYN } from "./build.ts";
 import { loadForTest, OPTIONS, type TestCapture } from "./capture.ts";
 

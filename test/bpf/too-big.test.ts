@@ -1,6 +1,6 @@
 /** ICMP messages about packets of ours reach user space, and pass. */
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:test";
-import { testRun } from "../../src/native/libbpf.ts";
+import { testRun } from "../../src/native/bpf/libbpf.ts";
 import { readTooBig } from "../../src/wire/icmp.ts";
 import { Packet } from "../../src/wire/packet.ts";
 import { ACK, type Frame } from "./build.ts";

@@ -1,11 +1,11 @@
 /** Every back end of the capture in the same shape, in a namespace, with its records copied out. */
 import { Control } from "../../src/capture/control.ts";
-import { createSource } from "../../src/capture/create.ts";
 import type { RequestHook } from "../../src/capture/kernel.ts";
 import type { KernelService } from "../../src/capture/services.ts";
 import { openPcapCapture } from "../../src/capture/socket/pcap-capture.ts";
 import { openPacketCapture, openRawCapture, type SocketCapture } from "../../src/capture/socket/sockets.ts";
 import type { RequestSource } from "../../src/capture/source.ts";
+import { createSource } from "../../src/copy/data-plane/request-source.ts";
 import { compileFilter } from "../../src/filter/compile.ts";
 import { type FilterProgram, loadFilterProgram } from "../../src/filter/program.ts";
 import { links } from "../../src/native/netlink.ts";

@@ -1,11 +1,11 @@
 /** Packet sockets of several workers: the kernel gives each the flows that it gives it elsewhere. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { Control } from "../../src/capture/control.ts";
-import { createSource } from "../../src/capture/create.ts";
 import type { KernelService } from "../../src/capture/services.ts";
 import { openPacketCapture } from "../../src/capture/socket/sockets.ts";
 import type { RequestSource, SourceConfig } from "../../src/capture/source.ts";
 import { parseAddress } from "../../src/config/address.ts";
+import { createSource } from "../../src/copy/data-plane/request-source.ts";
 import { mapAddress } from "../../src/wire/address-words.ts";
 import { workerOfClient } from "../../src/wire/shard.ts";
 import { build, type Frame } from "../bpf/build.ts";

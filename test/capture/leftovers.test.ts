@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
-import { removeLeftovers } from "../../src/ops/leftovers.ts";
+import { removeLeftovers } from "../../src/host/leftovers.ts";
 import { until } from "../support/until.ts";
 import { Link } from "./link.ts";
 

@@ -1,5 +1,5 @@
 /** A thread that runs a program over frames, as the kernel would, while another reads the rings. */
-import { openLibbpf, testRun } from "../../src/native/libbpf.ts";
+import { openLibbpf, testRun } from "../../src/native/bpf/libbpf.ts";
 
 export interface Work {
   program: number;

@@ -2,10 +2,10 @@ import { afterAll, describe, expect, test } from "bun:test";
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { parseArguments } from "../../src/config/arguments.ts";
-import { parseCopy } from "../../src/config/copy.ts";
-import { COPY } from "../../src/config/copy-command.ts";
+import { parseArguments } from "../../src/command-line/arguments.ts";
+import { COPY } from "../../src/command-line/copy.ts";
 import { isByGreeting, protocolFor } from "../../src/config/protocol.ts";
+import { parseCopy } from "../../src/copy/options.ts";
 import { failing } from "./failing.ts";
 
 const parse = (words: string) =>

@@ -1,7 +1,7 @@
 /** Many from few and few from many: replicas, several targets, shares of the sessions, limits, and who the client was. */
 import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
+import type { Account } from "../../src/copy/account/summary.ts";
 import { ONLINE6, TARGET, TARGET6 } from "../../src/demo/network.ts";
-import type { Account } from "../../src/ops/summary.ts";
 import { compareContents, EXACTLY_ONCE } from "../support/compare.ts";
 import { createLab, type Lab } from "../support/lab.ts";
 import { type LoggedRequest, type Nginx, readRequests, startNginx } from "../support/nginx.ts";

@@ -1,7 +1,7 @@
 /** `xcopy intercept` where the target learns nothing: on an assistant, by a netfilter queue, for tcpcopy 1.x. */
 import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
 import { TARGET, TARGET6 } from "../../src/demo/network.ts";
-import type { InterceptAccount } from "../../src/ops/intercept-summary.ts";
+import type { InterceptAccount } from "../../src/intercept/summary.ts";
 import { ASSISTANT, createAssistant } from "../support/assistant.ts";
 import { type Catching, startCatching, startFakeCopy } from "../support/fake-copies.ts";
 import { createLab, endConnections, type Lab } from "../support/lab.ts";

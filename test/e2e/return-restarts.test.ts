@@ -3,8 +3,8 @@
  * no other client of the target notices, sessions go on, and what is lost is counted.
  */
 import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
+import type { Account } from "../../src/copy/account/summary.ts";
 import { ONLINE, TARGET } from "../../src/demo/network.ts";
-import type { Account } from "../../src/ops/summary.ts";
 import { brokenConnections } from "../support/capture.ts";
 import { compareContents, EXACTLY_ONCE } from "../support/compare.ts";
 import { countGhosts, type Ghosts } from "../support/ghosts.ts";

@@ -2,8 +2,8 @@
 import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import type { Account } from "../../src/copy/account/summary.ts";
 import { addAddress, ONLINE, ONLINE6, TARGET, TARGET6 } from "../../src/demo/network.ts";
-import type { Account } from "../../src/ops/summary.ts";
 import { watchPackets } from "../support/capture.ts";
 import { startIntercept } from "../support/intercept.ts";
 import { createLab, type Lab } from "../support/lab.ts";

@@ -1,7 +1,7 @@
 /** The payload store against plain copies: chunks keep their bytes, and all memory comes back. */
 import { expect, test } from "bun:test";
 import fc from "fast-check";
-import { Arena, MAX_CHUNK } from "../../src/engine/arena.ts";
+import { Arena, MAX_CHUNK } from "../../src/engine/sessions/arena.ts";
 import { seeded } from "../support/seed.ts";
 
 const PAGE = 256 * 1024;

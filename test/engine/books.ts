@@ -1,5 +1,5 @@
 /** What must hold of the engine's counters at every moment. */
-import { COUNTER, DROP_REASONS, type EngineCounter } from "../../src/engine/counters.ts";
+import { COUNTER, DROP_REASONS, type EngineCounter } from "../../src/engine/sessions/counters.ts";
 
 /** What is wrong with the account, "" if nothing is. */
 export function faultOfBooks(counters: Float64Array): string {

@@ -1,8 +1,8 @@
 /** The flow tables against maps. */
 import { expect, test } from "bun:test";
 import fc from "fast-check";
-import { ClientFlows, FLOW_WORDS, OwnFlows } from "../../src/engine/flows.ts";
-import { CLIENT_ADDRESS, NONE, PATH, PORT, ROW, SessionTable } from "../../src/engine/table.ts";
+import { ClientFlows, FLOW_WORDS, OwnFlows } from "../../src/engine/sessions/flows.ts";
+import { CLIENT_ADDRESS, NONE, PATH, PORT, ROW, SessionTable } from "../../src/engine/sessions/table.ts";
 import { seeded } from "../support/seed.ts";
 
 const CAPACITY = 16;

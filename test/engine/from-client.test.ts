@@ -1,7 +1,7 @@
 /** Connections that come from the clients' own addresses. */
 import { expect, test } from "bun:test";
-import { COUNTER } from "../../src/engine/counters.ts";
 import { Engine } from "../../src/engine/engine.ts";
+import { COUNTER } from "../../src/engine/sessions/counters.ts";
 import { PacketBatch } from "../../src/wire/batch.ts";
 import { ipPair } from "../../src/wire/ip.ts";
 import { ACK, FIN, PSH, RST, SYN } from "../../src/wire/tcp.ts";

@@ -1,6 +1,6 @@
 /** Arbitrary packets for the engine, and what must hold of it whatever comes. */
-import { COUNTER, type EngineCounter } from "../../src/engine/counters.ts";
 import { Engine, type EngineConfig } from "../../src/engine/engine.ts";
+import { COUNTER, type EngineCounter } from "../../src/engine/sessions/counters.ts";
 import { PacketBatch } from "../../src/wire/batch.ts";
 import { ipPair } from "../../src/wire/ip.ts";
 import { Packet } from "../../src/wire/packet.ts";

@@ -1,6 +1,6 @@
 /** Plays a script (script.ts) against the engine in virtual time. */
-import { COUNTER, type EngineCounter } from "../../src/engine/counters.ts";
 import { Engine } from "../../src/engine/engine.ts";
+import { COUNTER, type EngineCounter } from "../../src/engine/sessions/counters.ts";
 import { PacketBatch } from "../../src/wire/batch.ts";
 import { ipPair } from "../../src/wire/ip.ts";
 import { Packet } from "../../src/wire/packet.ts";

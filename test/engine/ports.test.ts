@@ -1,8 +1,8 @@
 /** Source ports against a plain queue. */
 import { expect, test } from "bun:test";
 import fc from "fast-check";
-import { Ports } from "../../src/engine/ports.ts";
-import { NONE } from "../../src/engine/table.ts";
+import { Ports } from "../../src/engine/sessions/ports.ts";
+import { NONE } from "../../src/engine/sessions/table.ts";
 import { seeded } from "../support/seed.ts";
 
 const PATHS = 3;

@@ -1,8 +1,16 @@
 /** The segment store: what comes in goes out, cut at the front or not, and memory is charged and given back. */
 import { expect, test } from "bun:test";
 import fc from "fast-check";
-import { ACK_NUMBER, LENGTH, MARKS, SEGMENT, SEQ, Segments, THINK } from "../../src/engine/segments.ts";
-import { NONE } from "../../src/engine/table.ts";
+import {
+  ACK_NUMBER,
+  LENGTH,
+  MARKS,
+  SEGMENT,
+  SEQ,
+  Segments,
+  THINK,
+} from "../../src/engine/sessions/segments.ts";
+import { NONE } from "../../src/engine/sessions/table.ts";
 import { seeded } from "../support/seed.ts";
 import { packet } from "./packets.ts";
 

@@ -1,7 +1,7 @@
 /** Several engines that share bounds: together they keep what one would, and no connection is two engines'. */
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { Ports } from "../../src/engine/ports.ts";
+import { Ports } from "../../src/engine/sessions/ports.ts";
 import {
   alone,
   capacityOf,
@@ -11,9 +11,9 @@ import {
   type Share,
   shareWords,
   TurnLimit,
-} from "../../src/engine/share.ts";
-import { NONE, SessionTable } from "../../src/engine/table.ts";
-import { creditAfter, nextTarget } from "../../src/engine/weights.ts";
+} from "../../src/engine/sessions/share.ts";
+import { NONE, SessionTable } from "../../src/engine/sessions/table.ts";
+import { creditAfter, nextTarget } from "../../src/engine/sessions/weights.ts";
 import { workerOfClient } from "../../src/wire/shard.ts";
 import { seeded } from "../support/seed.ts";
 

@@ -2,8 +2,8 @@
  * The engine against model servers in virtual time: clients whose packets are captured, a lossy network, a target that
  * speaks TCP and answers requests. Everything follows from one seed.
  */
-import { COUNTER } from "../../src/engine/counters.ts";
 import { Engine, type EngineConfig } from "../../src/engine/engine.ts";
+import { COUNTER } from "../../src/engine/sessions/counters.ts";
 import { PacketBatch } from "../../src/wire/batch.ts";
 import { ipPair } from "../../src/wire/ip.ts";
 import { ACK, distance, FIN, PSH, RST, SYN } from "../../src/wire/tcp.ts";

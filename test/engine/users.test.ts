@@ -1,8 +1,8 @@
 /** The queue of sessions that want to be users, against a list. */
 import { expect, test } from "bun:test";
 import fc from "fast-check";
-import { NONE } from "../../src/engine/table.ts";
-import { Users } from "../../src/engine/users.ts";
+import { NONE } from "../../src/engine/sessions/table.ts";
+import { Users } from "../../src/engine/sessions/users.ts";
 import { seeded } from "../support/seed.ts";
 
 const CAPACITY = 12;

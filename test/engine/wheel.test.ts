@@ -1,7 +1,7 @@
 /** The timing wheel against a list of deadlines. */
 import { expect, test } from "bun:test";
 import fc from "fast-check";
-import { Wheel } from "../../src/engine/wheel.ts";
+import { Wheel } from "../../src/engine/sessions/wheel.ts";
 import { seeded } from "../support/seed.ts";
 
 const ROWS = 8;

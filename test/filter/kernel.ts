@@ -3,7 +3,13 @@ import { ALU64, Assembler, MOV, R0, R1, R2, R3, R6 } from "../../src/filter/asse
 import type { Filter } from "../../src/filter/compile.ts";
 import { type FilterProgram, loadFilterProgram } from "../../src/filter/program.ts";
 import type { ProgramKind } from "../../src/filter/translate.ts";
-import { createProgramArray, loadProgram, openLibbpf, setProgram, testRun } from "../../src/native/libbpf.ts";
+import {
+  createProgramArray,
+  loadProgram,
+  openLibbpf,
+  setProgram,
+  testRun,
+} from "../../src/native/bpf/libbpf.ts";
 import { libc } from "../../src/native/libc.ts";
 
 /** TC_ACT_SHOT and XDP_DROP: what a match comes to here. */

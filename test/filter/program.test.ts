@@ -2,8 +2,8 @@
 import { describe, expect, test } from "bun:test";
 import { compileFilter } from "../../src/filter/compile.ts";
 import { loadFilterProgram } from "../../src/filter/program.ts";
+import { createTcxLink, testRun } from "../../src/native/bpf/libbpf.ts";
 import { Failure } from "../../src/native/failure.ts";
-import { createTcxLink, testRun } from "../../src/native/libbpf.ts";
 import { libc } from "../../src/native/libc.ts";
 import { build } from "../bpf/build.ts";
 import { command, Namespace } from "../bpf/namespace.ts";

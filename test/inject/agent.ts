@@ -2,6 +2,7 @@
  * A process inside a network namespace that does there what a test asks for: netlink, injection, capture, a TCP
  * server. Started by `startAgent`; ends when its parent goes.
  */
+import type { EgressConfig } from "../../src/copy/data-plane/config.ts";
 import { createInjector } from "../../src/inject/create.ts";
 import { resolveEgress } from "../../src/inject/egress.ts";
 import type { Injector } from "../../src/inject/injector.ts";
@@ -9,7 +10,6 @@ import { Failure } from "../../src/native/failure.ts";
 import { AF_PACKET, address, libc, MSG_DONTWAIT, SOCK_CLOEXEC, SOCK_RAW } from "../../src/native/libc.ts";
 import * as netlink from "../../src/native/netlink.ts";
 import { PacketBatch } from "../../src/wire/batch.ts";
-import type { EgressConfig } from "../../src/worker/config.ts";
 import { until } from "../support/until.ts";
 import { tcpOf } from "./packets.ts";
 

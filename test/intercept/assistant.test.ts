@@ -1,8 +1,8 @@
 /** An assistant: what a filter chooses is swallowed, during the life of the intercept and for the time to linger. */
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { join } from "node:path";
-import { endLingeringGuards } from "../../src/intercept/guard.ts";
-import { removeLeftovers } from "../../src/ops/leftovers.ts";
+import { endLingeringGuards } from "../../src/host/guard.ts";
+import { removeLeftovers } from "../../src/host/leftovers.ts";
 import { build, type Frame } from "../bpf/build.ts";
 import { HOST_MAC, Link } from "../capture/link.ts";
 import { type Running, start } from "../support/process.ts";

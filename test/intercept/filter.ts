@@ -3,7 +3,7 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Filter } from "../../src/intercept/kernel.ts";
-import { BpfObject, updateMap } from "../../src/native/libbpf.ts";
+import { BpfObject, updateMap } from "../../src/native/bpf/libbpf.ts";
 import { command } from "../bpf/namespace.ts";
 
 function compile(): Uint8Array {

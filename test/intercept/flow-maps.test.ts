@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { FLOW_BYTES, MAX_COOKIES } from "../../src/intercept/flow-maps.ts";
-import { testRun } from "../../src/native/libbpf.ts";
+import { testRun } from "../../src/native/bpf/libbpf.ts";
 import { build } from "../bpf/build.ts";
 import { answerTo, flowOf, loadForTest, type TestIntercept } from "./load.ts";
 

@@ -1,8 +1,8 @@
 /** The table of registered flows against a plain model: what is known, whose it is, who makes way. */
 import { expect, test } from "bun:test";
 
-import { FlowKey, FlowMatch, KEY_BYTES } from "../../src/intercept/flow-key.ts";
-import { FlowTable } from "../../src/intercept/flow-table.ts";
+import { FlowKey, FlowMatch, KEY_BYTES } from "../../src/intercept/data-plane/flow-key.ts";
+import { FlowTable } from "../../src/intercept/data-plane/flow-table.ts";
 import { fc } from "../config/seed.ts";
 import { flowBytes, responseOf } from "./response.ts";
 

@@ -2,8 +2,8 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { endLingeringGuards, type GuardRecord, readGuards } from "../../src/intercept/guard.ts";
-import { removeLeftovers } from "../../src/ops/leftovers.ts";
+import { endLingeringGuards, type GuardRecord, readGuards } from "../../src/host/guard.ts";
+import { removeLeftovers } from "../../src/host/leftovers.ts";
 import type { Frame } from "../bpf/build.ts";
 import { enterNamespace } from "../bpf/namespace.ts";
 import { kernelObjects, stillThere } from "../support/kernel-objects.ts";

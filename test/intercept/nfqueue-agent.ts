@@ -3,12 +3,12 @@
  * "ready TOOL", its account as a line of JSON whenever packets have come and no more wait, and a last one after SIGTERM.
  */
 import { parseAddress } from "../../src/config/address.ts";
-import { QueueSource } from "../../src/intercept/nfqueue.ts";
-import { makeRule } from "../../src/intercept/rule.ts";
+import { QueueSource } from "../../src/intercept/data-plane/nfqueue.ts";
 import { Failure } from "../../src/native/failure.ts";
 import { address, EPOLL_CTL_ADD, EPOLLIN, libc } from "../../src/native/libc.ts";
 import { openQueue, type QueueOptions } from "../../src/native/nfqueue.ts";
 import { readStatistics } from "../../src/native/nfqueue-status.ts";
+import { makeRule } from "../../src/netfilter/rule.ts";
 import type { Packet } from "../../src/wire/packet.ts";
 import { ACK, SYN } from "../../src/wire/tcp.ts";
 

@@ -1,7 +1,7 @@
 /** Where the headers of a queued packet are. */
 import { expect, test } from "bun:test";
 import fc from "fast-check";
-import { locate } from "../../src/intercept/nfqueue.ts";
+import { locate } from "../../src/intercept/data-plane/nfqueue.ts";
 import { Packet } from "../../src/wire/packet.ts";
 import { buildPacket } from "../inject/packets.ts";
 

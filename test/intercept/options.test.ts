@@ -1,12 +1,12 @@
 /** What the options of intercept mean together, those of intercept 1.x among them. */
 import { describe, expect, test } from "bun:test";
-import { isUsedBy } from "../../src/commands/assistant-hook.ts";
-import { makeInterceptPlan } from "../../src/commands/intercept-plan.ts";
+import { parseArguments } from "../../src/command-line/arguments.ts";
+import { INTERCEPT } from "../../src/command-line/intercept.ts";
+import { fromIntercept } from "../../src/command-line/tcpcopy.ts";
 import { formatAddress, parseAddress, sameAddress } from "../../src/config/address.ts";
-import { parseArguments } from "../../src/config/arguments.ts";
-import { parseIntercept } from "../../src/config/intercept.ts";
-import { INTERCEPT } from "../../src/config/intercept-command.ts";
-import { fromIntercept } from "../../src/config/tcpcopy.ts";
+import { isUsedBy } from "../../src/intercept/assistant-hook.ts";
+import { parseIntercept } from "../../src/intercept/options.ts";
+import { makeInterceptPlan } from "../../src/intercept/plan.ts";
 import { parseSockets } from "../../src/native/sockets.ts";
 import { failing } from "../config/failing.ts";
 

@@ -1,7 +1,7 @@
 /** Pools of addresses against a plain search. */
 import { expect, test } from "bun:test";
 import { parseAddress } from "../../src/config/address.ts";
-import { Ranges } from "../../src/intercept/ranges.ts";
+import { Ranges } from "../../src/intercept/data-plane/ranges.ts";
 import { fc } from "../config/seed.ts";
 import { responseOf } from "./response.ts";
 

@@ -1,7 +1,6 @@
 /** Responses as a source hands them over. */
-
 import { parseAddress } from "../../src/config/address.ts";
-import { locate, NO_INDEX } from "../../src/intercept/nfqueue.ts";
+import { locate, NO_INDEX } from "../../src/intercept/data-plane/nfqueue.ts";
 import { Packet } from "../../src/wire/packet.ts";
 import { ACK, SYN } from "../../src/wire/tcp.ts";
 import { IPPROTO_UDP } from "../../src/wire/udp.ts";

@@ -1,10 +1,10 @@
 /** Which copy gets a response, and that every response is counted once. */
 import { describe, expect, test } from "bun:test";
 import { parseAddress } from "../../src/config/address.ts";
-import { Copies, type Receiver, SLOTS } from "../../src/intercept/copies.ts";
-import { HOLD_SPAN } from "../../src/intercept/hold.ts";
-import { MOST_RANGES } from "../../src/intercept/ranges.ts";
-import { Router, type RouterOptions } from "../../src/intercept/router.ts";
+import { Copies, type Receiver, SLOTS } from "../../src/intercept/data-plane/copies.ts";
+import { HOLD_SPAN } from "../../src/intercept/data-plane/hold.ts";
+import { MOST_RANGES } from "../../src/intercept/data-plane/ranges.ts";
+import { Router, type RouterOptions } from "../../src/intercept/data-plane/router.ts";
 import type { Packet } from "../../src/wire/packet.ts";
 import { ACK, RST } from "../../src/wire/tcp.ts";
 import { datagramOf, flowBytes, responseOf } from "./response.ts";

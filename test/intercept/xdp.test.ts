@@ -1,7 +1,7 @@
 /** XDP on an assistant: native where the driver can, one program per interface. */
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { join } from "node:path";
-import { endLingeringGuards, readGuards } from "../../src/intercept/guard.ts";
+import { endLingeringGuards, readGuards } from "../../src/host/guard.ts";
 import { Failure } from "../../src/native/failure.ts";
 import { build, type Frame } from "../bpf/build.ts";
 import type { Captured } from "../bpf/capture.ts";

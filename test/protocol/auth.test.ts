@@ -7,8 +7,8 @@ import {
   encryptedPassword,
   firstResponse,
   nativeResponse,
-} from "../../src/protocol/mysql/auth.ts";
-import { sign } from "../../src/protocol/mysql/ed25519.ts";
+} from "../../src/protocol/mysql/packets/auth.ts";
+import { sign } from "../../src/protocol/mysql/packets/ed25519.ts";
 import { seeded } from "../support/seed.ts";
 
 const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString("hex");

@@ -1,7 +1,7 @@
 /** What a server says first, when it is told from other protocols. */
 import { expect, test } from "bun:test";
 import fc from "fast-check";
-import { isFirstPacket } from "../../src/protocol/mysql/greeting.ts";
+import { isFirstPacket } from "../../src/protocol/mysql/packets/greeting.ts";
 import { error, greeting } from "./server.ts";
 
 const text = (words: string) => Uint8Array.from(Buffer.from(words));

@@ -7,8 +7,8 @@ import {
   Inflater,
   recognizeFrames,
   unframe,
-} from "../../src/protocol/mysql/compression.ts";
-import { Malformed } from "../../src/protocol/mysql/reader.ts";
+} from "../../src/protocol/mysql/packets/compression.ts";
+import { Malformed } from "../../src/protocol/mysql/packets/reader.ts";
 import type { Host } from "./host.ts";
 import { has, open, query, ready, SIZES } from "./open.ts";
 import {

@@ -3,8 +3,8 @@ import { describe, expect, test } from "bun:test";
 import { generateKeyPairSync, privateDecrypt } from "node:crypto";
 import fc from "fast-check";
 import type { Reason } from "../../src/protocol/mysql/account.ts";
-import { cachingSha2Response, nativeResponse } from "../../src/protocol/mysql/auth.ts";
-import { sign } from "../../src/protocol/mysql/ed25519.ts";
+import { cachingSha2Response, nativeResponse } from "../../src/protocol/mysql/packets/auth.ts";
+import { sign } from "../../src/protocol/mysql/packets/ed25519.ts";
 import type { Host } from "./host.ts";
 import { has, open, QUIT, query, ready, SIZES, secret } from "./open.ts";
 import {

@@ -1,5 +1,5 @@
 /** A server of MySQL that a test plays: greets, takes a login, answers commands; as its script says. */
-import { Writer } from "../../src/protocol/mysql/writer.ts";
+import { Writer } from "../../src/protocol/mysql/packets/writer.ts";
 
 export const SCRAMBLE = Uint8Array.from({ length: 20 }, (_, index) => index + 1);
 

@@ -1,20 +1,20 @@
 /** The account of a record, and what a person reads of it. */
 import { expect, test } from "bun:test";
 import { KERNEL_COUNTERS, type KernelStats } from "../../src/capture/counters.ts";
-import {
-  type RecordFacts,
-  renderRecordStatus,
-  renderRecordSummary,
-  takeRecordAccount,
-} from "../../src/ops/record-summary.ts";
+import { publish } from "../../src/copy/data-plane/shared.ts";
 import {
   createRecordCounters,
   createRecordShared,
   RECORD_INDEX,
   type RecordCounter,
   viewRecordShared,
-} from "../../src/worker/record-shared.ts";
-import { publish } from "../../src/worker/shared.ts";
+} from "../../src/record/shared.ts";
+import {
+  type RecordFacts,
+  renderRecordStatus,
+  renderRecordSummary,
+  takeRecordAccount,
+} from "../../src/record/summary.ts";
 
 const FACTS: RecordFacts = {
   source: "tcx",

@@ -17,7 +17,7 @@ afterEach(() => lab.stopAll());
 afterAll(() => lab.remove());
 
 /** Tests that look at claims and records under /run/xcopy, at programs in the kernel, and at processes. */
-const TESTS = ["capture/live", "cli/intercept"];
+const TESTS = ["capture/live", "commands/intercept"];
 const REQUESTS = 500;
 
 function startRun(): Running {

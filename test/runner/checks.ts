@@ -12,7 +12,9 @@ export function checksOf(top: string): Check[] {
   const shell = filesIn(top, ["bin", ".ci", "test/runner", "."], (path) =>
     /^#!.*[ /](ba)?sh\n/.test(readFileSync(path, "utf8")),
   );
-  const c = filesIn(top, ["bpf", "test/support"], (path) => /\.[ch]$/.test(path));
+  const c = filesIn(top, ["bpf/common", "bpf/requests", "bpf/responses", "test/support"], (path) =>
+    /\.[ch]$/.test(path),
+  );
   const biome = ["check", "--diagnostic-level=warn", "--error-on-warnings", "--colors=off", "."];
   return [
     { name: "biome: format and lint", command: ["node_modules/.bin/biome", ...biome] },

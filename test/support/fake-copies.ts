@@ -1,6 +1,6 @@
 /** dist/xcopy as an intercept with its accounts, and copies without an engine. */
 import { join } from "node:path";
-import type { InterceptAccount } from "../../src/ops/intercept-summary.ts";
+import type { InterceptAccount } from "../../src/intercept/summary.ts";
 import type { FakeOptions } from "./fake-copy.ts";
 import { type Intercept, startIntercept } from "./intercept.ts";
 import type { Lab } from "./lab.ts";

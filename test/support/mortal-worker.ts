@@ -1,3 +1,3 @@
 /** The data plane, with an end: see mortal.ts. */
 import "./mortal-loop.ts";
-import "../../src/worker/data-plane.ts";
+import "../../src/copy/data-plane/thread.ts";

@@ -14,7 +14,7 @@ globalThis.Worker = class extends OriginalWorker {
   constructor(url: string | URL, options?: WorkerOptions) {
     super(
       join(import.meta.dir, "mortal-worker.ts"),
-      `${url}`.endsWith("/data-plane.ts")
+      `${url}`.endsWith("/copy/data-plane/thread.ts")
         ? { ...options, env: { ...process.env, MORTAL: `${process.env.MORTAL}.${started++}` } }
         : options,
     );

@@ -1,7 +1,7 @@
 /** `xcopy record` on the online host, and other programs' view of what it wrote. */
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
-import type { RecordAccount } from "../../src/ops/record-summary.ts";
+import type { RecordAccount } from "../../src/record/summary.ts";
 import type { Lab } from "./lab.ts";
 import { type PcapngFile, readPcapng } from "./pcapng.ts";
 import type { Running } from "./process.ts";

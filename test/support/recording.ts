@@ -1,7 +1,7 @@
 /** Recordings of what reaches online, made by tcpdump, and their replay by `xcopy copy -i`. */
 import { join } from "node:path";
+import type { Account } from "../../src/copy/account/summary.ts";
 import { TARGET } from "../../src/demo/network.ts";
-import type { Account } from "../../src/ops/summary.ts";
 import { startTcpdump } from "./capture.ts";
 import type { Lab } from "./lab.ts";
 import { type Nginx, readRequests, startNginx } from "./nginx.ts";

@@ -21,13 +21,13 @@ export interface TraceReader {
 }
 
 /**
- * Starts the worker. `warn` gets what the user should know, a line each. `entry` is the URL of a module that imports
- * worker.ts: in the one executable it must lie beside its importer's bundle, which this file cannot know.
+ * Starts the worker. `warn` gets what the user should know, a line each. `entry` is the URL of
+ * thread.ts, which lies elsewhere in the one executable.
  */
 export function startTraceReader(
   options: TraceOptions,
   warn: (text: string) => void,
-  entry = new URL("./worker.ts", import.meta.url).href,
+  entry = new URL("./thread.ts", import.meta.url).href,
 ): TraceReader {
   const memory = createTraceMemory(options.ringBytes);
   const { words, counters } = viewTraceMemory(memory);

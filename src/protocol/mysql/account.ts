@@ -14,7 +14,7 @@ import {
   COM_STMT_RESET,
   COM_STMT_SEND_LONG_DATA,
   LOCAL_DATA,
-} from "./constants.ts";
+} from "./packets/constants.ts";
 
 /** Kinds of commands in the account. */
 export const KINDS = [

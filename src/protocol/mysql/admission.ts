@@ -1,5 +1,5 @@
 /** Whether a command of the client is for the target, and which statement it is about. */
-import type { MysqlConfig } from "../../worker/config.ts";
+import type { MysqlConfig } from "../../copy/data-plane/config.ts";
 import type { Reason } from "./account.ts";
 import {
   COM_BINLOG_DUMP,
@@ -23,9 +23,9 @@ import {
   COM_STMT_RESET,
   COM_STMT_SEND_LONG_DATA,
   COM_TABLE_DUMP,
-} from "./constants.ts";
-import { readChangeUser } from "./login.ts";
-import { integer32 } from "./reader.ts";
+} from "./packets/constants.ts";
+import { readChangeUser } from "./packets/login.ts";
+import { integer32 } from "./packets/reader.ts";
 import { judge, LongText } from "./sql.ts";
 import { ACCOUNTS, ADMINISTERS, DEFINES, WRITES } from "./sql-statement.ts";
 import { SETS_VARIABLES, type SessionState, USES_DATABASE } from "./state.ts";

@@ -12,8 +12,8 @@ import {
   OK,
   STATUS_CURSOR_EXISTS,
   STATUS_MORE_RESULTS,
-} from "./constants.ts";
-import { Reader } from "./reader.ts";
+} from "./packets/constants.ts";
+import { Reader } from "./packets/reader.ts";
 
 /** Bytes of each packet's payload that are looked at; a length-encoded integer has at most 9. */
 export const LOOK = 64;

@@ -2,15 +2,15 @@
 import type { Outlet } from "../module.ts";
 import type { Reason } from "./account.ts";
 import { type Admission, admit, LongAdmission } from "./admission.ts";
-import { ClientPackets, type ClientSink } from "./client-packets.ts";
 import type { Comparison } from "./comparison.ts";
-import { type Algorithm, algorithmOf, Inflater, recognizeFrames } from "./compression.ts";
-import { COM_QUERY, isKnown, LOCAL_DATA } from "./constants.ts";
-import { asksForTls, readLogin } from "./login.ts";
 import type { Mysql } from "./mysql.ts";
-import { HEADER } from "./packets.ts";
+import { ClientPackets, type ClientSink } from "./packets/client-packets.ts";
+import { type Algorithm, algorithmOf, Inflater, recognizeFrames } from "./packets/compression.ts";
+import { COM_QUERY, isKnown, LOCAL_DATA } from "./packets/constants.ts";
+import { asksForTls, readLogin } from "./packets/login.ts";
+import { HEADER } from "./packets/packets.ts";
+import { Malformed } from "./packets/reader.ts";
 import type { Production } from "./production.ts";
-import { Malformed } from "./reader.ts";
 import type { SessionState } from "./state.ts";
 
 /** TLS records of data and their versions, where a session is seen from its middle. */

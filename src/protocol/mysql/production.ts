@@ -4,10 +4,10 @@
  */
 import type { Account } from "./account.ts";
 import type { Comparison } from "./comparison.ts";
-import { type Algorithm, beginningOf } from "./compression.ts";
-import { COM_CHANGE_USER, COM_STMT_PREPARE, ERR, hasNoAnswer, OK, PROGRESS } from "./constants.ts";
-import { HEADER } from "./packets.ts";
-import { integer32 } from "./reader.ts";
+import { type Algorithm, beginningOf } from "./packets/compression.ts";
+import { COM_CHANGE_USER, COM_STMT_PREPARE, ERR, hasNoAnswer, OK, PROGRESS } from "./packets/constants.ts";
+import { HEADER } from "./packets/packets.ts";
+import { integer32 } from "./packets/reader.ts";
 import type { Statement, Statements } from "./statements.ts";
 
 export class Production {

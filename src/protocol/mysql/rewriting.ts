@@ -1,5 +1,6 @@
 /** Makes commands of a client ones for the target: its numbers of statements, its login. */
 import type { Reason } from "./account.ts";
+import type { Mysql } from "./mysql.ts";
 import {
   CLIENT_QUERY_ATTRIBUTES,
   COM_CHANGE_USER,
@@ -11,15 +12,14 @@ import {
   COM_STMT_RESET,
   COM_STMT_SEND_LONG_DATA,
   LOCAL_DATA,
-} from "./constants.ts";
-import { readChangeUser, writeChangeUser } from "./login.ts";
-import type { Mysql } from "./mysql.ts";
-import { HEADER } from "./packets.ts";
-import { integer24 } from "./reader.ts";
+} from "./packets/constants.ts";
+import { readChangeUser, writeChangeUser } from "./packets/login.ts";
+import { HEADER } from "./packets/packets.ts";
+import { integer24 } from "./packets/reader.ts";
+import { Writer } from "./packets/writer.ts";
 import type { SessionState } from "./state.ts";
 import type { Statement } from "./statements.ts";
 import type { TargetConnection } from "./target.ts";
-import { Writer } from "./writer.ts";
 
 /** Why the command cannot be one for the target; or what is to be sent: the packet itself (null), changed in place or not, or another. */
 export type Rewritten = Reason | Uint8Array | null;

@@ -4,13 +4,13 @@
  */
 import { DROP, GO, type Outlet, type ProtocolSession, type Verdict } from "../module.ts";
 import { Comparison } from "./comparison.ts";
-import { type Algorithm, frame, unframe } from "./compression.ts";
-import { COM_STMT_PREPARE, hasNoAnswer, LOCAL_DATA } from "./constants.ts";
 import { Intake } from "./intake.ts";
 import type { Mysql } from "./mysql.ts";
-import { HEADER } from "./packets.ts";
+import { type Algorithm, frame, unframe } from "./packets/compression.ts";
+import { COM_STMT_PREPARE, hasNoAnswer, LOCAL_DATA } from "./packets/constants.ts";
+import { HEADER } from "./packets/packets.ts";
+import { integer24 } from "./packets/reader.ts";
 import { Production } from "./production.ts";
-import { integer24 } from "./reader.ts";
 import { Rewriting } from "./rewriting.ts";
 import { SessionState } from "./state.ts";
 import type { Statement } from "./statements.ts";

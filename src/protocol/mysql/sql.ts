@@ -3,7 +3,6 @@
  * comments, hints, strings, quoted names), and a judgement that is on the safe side. A stored function that writes cannot be
  * seen from outside.
  */
-
 import {
   HASH_START,
   hashOn,

@@ -9,10 +9,10 @@ import {
   COM_SET_OPTION,
   COM_STMT_CLOSE,
   COM_STMT_PREPARE,
-} from "./constants.ts";
-import { type Login, ownLogin, readChangeUser } from "./login.ts";
-import { HEADER } from "./packets.ts";
-import { text } from "./reader.ts";
+} from "./packets/constants.ts";
+import { type Login, ownLogin, readChangeUser } from "./packets/login.ts";
+import { HEADER } from "./packets/packets.ts";
+import { text } from "./packets/reader.ts";
 import { Statements, type Texts } from "./statements.ts";
 import type { Restored } from "./target.ts";
 import { Variables } from "./variables.ts";

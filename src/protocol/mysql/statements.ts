@@ -2,7 +2,6 @@
  * Prepared statements of a session: those that production's server has numbered, and their numbers at the target. They are
  * kept until the client closes them, to be prepared again on another connection.
  */
-
 import type { Reason } from "./account.ts";
 
 export class Statement {

@@ -4,22 +4,22 @@
  */
 import type { Account } from "./account.ts";
 import { Answer, LOOK } from "./answer.ts";
-import { ED25519 } from "./auth.ts";
-import { type Algorithm, algorithmOf, frame, Inflater } from "./compression.ts";
+import { ED25519 } from "./packets/auth.ts";
+import { type Algorithm, algorithmOf, frame, Inflater } from "./packets/compression.ts";
 import {
   CLIENT_DEPRECATE_EOF,
   COM_QUERY,
   COM_STMT_PREPARE,
   ERR,
   MARIADB_CACHE_METADATA,
-} from "./constants.ts";
-import { Exchange, refusal } from "./exchange.ts";
-import { type Greeting, readGreeting } from "./greeting.ts";
-import { agree, agreeMariadb, type Login, writeLogin } from "./login.ts";
-import { PacketStream } from "./packets.ts";
-import { Malformed, Reader } from "./reader.ts";
+} from "./packets/constants.ts";
+import { Exchange, refusal } from "./packets/exchange.ts";
+import { type Greeting, readGreeting } from "./packets/greeting.ts";
+import { agree, agreeMariadb, type Login, writeLogin } from "./packets/login.ts";
+import { PacketStream } from "./packets/packets.ts";
+import { Malformed, Reader } from "./packets/reader.ts";
+import { Writer } from "./packets/writer.ts";
 import type { Statement } from "./statements.ts";
-import { Writer } from "./writer.ts";
 
 /** Of a packet before the login is done. */
 const LONGEST_HANDSHAKE = 4096;

@@ -5,8 +5,9 @@
  */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { COUNTER, type EngineCounter } from "../../../src/engine/counters.ts";
+import type { EgressConfig } from "../../../src/copy/data-plane/config.ts";
 import { Engine } from "../../../src/engine/engine.ts";
+import { COUNTER, type EngineCounter } from "../../../src/engine/sessions/counters.ts";
 import { createInjector } from "../../../src/inject/create.ts";
 import { resolveEgress } from "../../../src/inject/egress.ts";
 import {
@@ -23,7 +24,6 @@ import {
 import { PacketBatch } from "../../../src/wire/batch.ts";
 import { ipPair } from "../../../src/wire/ip.ts";
 import { Packet } from "../../../src/wire/packet.ts";
-import type { EgressConfig } from "../../../src/worker/config.ts";
 import { packet } from "../packets.ts";
 import { parseScript } from "../script.ts";
 import { BASIC } from "../simulation.ts";

@@ -7,7 +7,7 @@ import { createHash } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { ip, TARGET } from "../../../src/demo/network.ts";
-import type { EngineCounter } from "../../../src/engine/counters.ts";
+import type { EngineCounter } from "../../../src/engine/sessions/counters.ts";
 import { createLab, type Lab } from "../../support/lab.ts";
 import { losePackets } from "../../support/loss.ts";
 import { type Running, run } from "../../support/process.ts";

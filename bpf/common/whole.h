@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-3-Clause */
+/* From a packet to a record with all of it, or as much as is wanted, in a ring of its worker. */
+#ifndef XCOPY_WHOLE_H
+#define XCOPY_WHOLE_H
+
+#include <linux/bpf.h>
+
+#include <bpf/bpf_helpers.h>
+
+#include "../requests/settings.h"
+#include "hook.h"
+#include "parse.h"
+#include "record.h"
+#include "ring.h"
+
+#define MAX_CAPTURE 65535
+#define THINK_UNKNOWN 0xffffffff
+#define MAX_INTERFACES 4096
+
+/* Packets that no ring had room for, by the interface that they crossed. */
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(map_flags, BPF_F_NO_PREALLOC);
+    __uint(max_entries, MAX_INTERFACES);
+    __type(key, __u32);
+    __type(value, __u64);
+} lost SEC(".maps");
+
+static __always_inline void count_lost(__u32 ifindex) {
+    __u64 *count = bpf_map_lookup_elem(&lost, &ifindex);
+    if (!count) {
+        __u64 none = 0;
+        bpf_map_update_elem(&lost, &ifindex, &none, BPF_NOEXIST);
+        count = bpf_map_lookup_elem(&lost, &ifindex);
+    }
+    if (count)
+        __sync_fetch_and_add(count, 1);
+}
+
+static __always_inline int put_sized(void *packet, enum hook hook, void *ring, __u32 worker,
+                                     const struct record *header, __u32 offset) {
+    __u32 bytes = header->captured;
+#define UP_TO(space)                                                                               \
+    if (bytes <= (space))                                                                          \
+    return put(packet, hook, ring, worker, header, offset, space)
+    UP_TO(128);
+    UP_TO(256);
+    UP_TO(512);
+    UP_TO(1024);
+    UP_TO(1600);
+    UP_TO(2048);
+    UP_TO(4096);
+    UP_TO(8192);
+    UP_TO(16384);
+    UP_TO(32768);
+    UP_TO(65536);
+#undef UP_TO
+    return 1;
+}
+
+static __always_inline struct record whole_record(const struct segment *segment, __u32 index,
+                                                  __u64 now_us, __u32 ifindex) {
+    return (struct record){
+        .time_us = now_us,
+        .think_us = THINK_UNKNOWN,
+        .length = segment->length,
+        .captured = segment->length < snaplen ? segment->length : snaplen,
+        .tcp_offset = segment->tcp_offset,
+        .payload_offset = segment->payload_offset,
+        .index = index,
+        .ifindex = ifindex,
+    };
+}
+
+/* As `put`. */
+static __always_inline int put_whole(void *packet, enum hook hook, const struct record *header,
+                                     const struct segment *segment, __u32 worker) {
+    void *ring = ring_of_this_cpu(worker);
+    if (!ring)
+        return 1;
+    int result = put_sized(packet, hook, ring, worker, header, segment->ip);
+    if (result < 0)
+        count_lost(header->ifindex);
+    return result;
+}
+
+#endif

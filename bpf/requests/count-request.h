@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-3-Clause */
+/* What became of the record of a request, in numbers. */
+#ifndef XCOPY_COUNT_REQUEST_H
+#define XCOPY_COUNT_REQUEST_H
+
+#include <linux/bpf.h>
+
+#include "../common/parse.h"
+#include "../common/state.h"
+
+/* Counts what `put_whole` made of a request. */
+static __always_inline void count_request(int result, const struct segment *segment) {
+    if (result < 0) {
+        add(REQUEST_RING_FULL, 1);
+    } else if (result) {
+        add(UNREADABLE, 1);
+    } else {
+        add(REQUESTS_CAPTURED, 1);
+        add(REQUEST_BYTES, segment->length);
+    }
+}
+
+#endif

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-3-Clause */
+/* The part of the request program for UDP: copies the datagrams of clients into the rings. */
+#ifndef XCOPY_DATAGRAM_REQUEST_H
+#define XCOPY_DATAGRAM_REQUEST_H
+
+#include <linux/bpf.h>
+#include <linux/if_packet.h>
+
+#include <bpf/bpf_helpers.h>
+
+#include "../common/datagram.h"
+#include "../common/frame.h"
+#include "../common/parse.h"
+#include "../common/state.h"
+#include "../common/whole.h"
+#include "../common/worker.h"
+#include "count-request.h"
+#include "duplicate.h"
+#include "service.h"
+#include "settings.h"
+#include "to-interface.h"
+
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(max_entries, 1);
+    __type(key, struct service);
+    __type(value, __u32);
+} datagram_services SEC(".maps");
+
+static __always_inline __u32 *find_datagram_service(struct service *key, const __u8 *address,
+                                                    int any) {
+    __builtin_memcpy(key->address, address, sizeof(key->address));
+    __u32 *index = bpf_map_lookup_elem(&datagram_services, key);
+    if (index || !any)
+        return index;
+    __builtin_memset(key->address, 0, sizeof(key->address));
+    return bpf_map_lookup_elem(&datagram_services, key);
+}
+
+/* The `index` of the record of a datagram; NO_REQUEST if it is none. `type`: as skb->pkt_type. */
+static __always_inline __u32 datagram_index(enum datagram kind, const struct segment *segment,
+                                            const struct addresses *addresses,
+                                            const struct piece *piece, __u32 type, __u32 now_us) {
+    int is_to_host = requests_leave || type <= PACKET_MULTICAST;
+    if (kind == LATER_FRAGMENT)
+        return recall_fate(addresses, piece, now_us, is_to_host) ? FRAGMENT_INDEX : NO_REQUEST;
+    struct service key = {.port = segment->destination_port, .family = segment->family};
+    __u32 *index = find_datagram_service(&key, addresses->destination, is_to_host);
+    if (kind == FIRST_FRAGMENT) {
+        remember_fate(addresses, piece, index != 0, now_us);
+        return index ? FRAGMENT_INDEX : NO_REQUEST;
+    }
+    if (!index)
+        return NO_REQUEST;
+    int is_unicast = requests_leave || type == PACKET_HOST || type == PACKET_OTHERHOST;
+    return is_unicast ? *index : *index | NOT_UNICAST;
+}
+
+/* Whether a datagram is a request to capture, the record of it and whose; counts why not. */
+static __always_inline int is_datagram_wanted(enum datagram kind, const struct segment *segment,
+                                              const struct addresses *addresses,
+                                              const struct piece *piece, __u32 type, __u32 ifindex,
+                                              struct record *header, __u32 *worker) {
+    __u64 now_us = bpf_ktime_get_ns() / 1000;
+    __u32 index = datagram_index(kind, segment, addresses, piece, type, now_us);
+    if (index == NO_REQUEST)
+        return 0;
+    /* By the address alone: fragments have no port, and a flow has one worker. */
+    *worker = worker_of_client(addresses, 0);
+    if (!alive(now_us, *worker)) {
+        add(is_dead(*worker) ? ABANDONED : INERT, 1);
+        return 0;
+    }
+    __u32 hash = flow_hash(segment, addresses);
+    /* Of fragments user space decides, when it has the whole. */
+    if (kind == WHOLE && is_left_out(hash, *worker)) {
+        add(UNSAMPLED, 1);
+        return 0;
+    }
+    if (is_duplicate(segment, hash, ifindex, now_us)) {
+        add(DUPLICATES, 1);
+        return 0;
+    }
+    *header = whole_record(segment, index, now_us, ifindex);
+    return 1;
+}
+
+/* A function of its own: the verifier looks at it once, and it costs TCP nothing. */
+static __attribute__((noinline)) int take_datagram(struct __sk_buff *skb) {
+    struct segment segment;
+    struct addresses addresses;
+    struct piece piece;
+    if (is_certainly_no_datagram(skb, DESTINATION_PORT))
+        return PASS;
+    if (own_mark && skb->mark == own_mark) {
+        add(OWN_MARK, 1);
+        return PASS;
+    }
+    enum datagram kind = parse_datagram(skb, &segment, &piece);
+    if (kind == NO_DATAGRAM ||
+        (kind == WHOLE && !datagram_port_matches(segment.destination_port)) ||
+        read_addresses(bytes_of(skb), &segment, &addresses))
+        return PASS;
+    /* Need not be in the linear part. Where there are less than 4 bytes the checksum tells enough.
+     */
+    if (kind == WHOLE)
+        bpf_skb_load_bytes(skb, segment.ip + segment.payload_offset, &segment.seq,
+                           sizeof(segment.seq));
+    struct record header;
+    __u32 worker;
+    if (!is_datagram_wanted(kind, &segment, &addresses, &piece, skb->pkt_type, skb->ifindex,
+                            &header, &worker))
+        return PASS;
+    /* Several datagrams of this size in one packet (UDP_SEGMENT, UDP_GRO: linux/udp.h). */
+    if (kind == WHOLE && skb->gso_size)
+        header.think_us = skb->gso_size;
+    count_request(put_whole(skb, AT_TC, &header, &segment, worker), &segment);
+    return PASS;
+}
+
+/* The same of a frame at XDP. */
+static __attribute__((noinline)) int take_datagram_frame(struct xdp_md *frame) {
+    struct segment segment;
+    struct addresses addresses;
+    struct piece piece;
+    enum datagram kind = parse_datagram_frame(frame, &segment, &piece);
+    if (kind == NO_DATAGRAM ||
+        (kind == WHOLE && !datagram_port_matches(segment.destination_port)) ||
+        read_addresses(bytes_of(frame), &segment, &addresses))
+        return XDP_PASS;
+    const __u8 *destination = look(bytes_of(frame), 0, ETH_ALEN);
+    if (!destination)
+        return XDP_PASS;
+    __u32 type = destination[0] & 1 ? PACKET_MULTICAST : PACKET_OTHERHOST;
+    if (is_to_interface(frame))
+        type = PACKET_HOST;
+    if (kind == WHOLE)
+        bpf_xdp_load_bytes(frame, segment.ip + segment.payload_offset, &segment.seq,
+                           sizeof(segment.seq));
+    struct record header;
+    __u32 worker;
+    if (is_datagram_wanted(kind, &segment, &addresses, &piece, type, frame->ingress_ifindex,
+                           &header, &worker))
+        count_request(put_whole(frame, AT_XDP, &header, &segment, worker), &segment);
+    return XDP_PASS;
+}
+
+#endif

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-3-Clause */
+/*
+ * On the egress of every interface of the online host: copies what the services send to clients
+ * into the rings of the request program, whose maps it shares. Never drops and never changes a
+ * packet.
+ */
+#include <linux/bpf.h>
+
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+
+#include "../common/glance.h"
+#include "../common/parse.h"
+#include "../common/state.h"
+#include "../common/whole.h"
+#include "duplicate.h"
+#include "service.h"
+#include "settings.h"
+
+/* The segment and the addresses as those of a request of the same client. */
+static __always_inline void turn_around(struct segment *segment, struct addresses *addresses) {
+    struct addresses turned;
+    __builtin_memcpy(turned.source, addresses->destination, sizeof(turned.source));
+    __builtin_memcpy(turned.destination, addresses->source, sizeof(turned.destination));
+    *addresses = turned;
+    __be16 port = segment->source_port;
+    segment->source_port = segment->destination_port;
+    segment->destination_port = port;
+}
+
+SEC("tc")
+int xcopy_outgoing(struct __sk_buff *skb) {
+    struct segment segment;
+    if (is_certainly_not_ours(skb, SOURCE_PORT))
+        return PASS;
+    if (own_mark && skb->mark == own_mark) {
+        add(OWN_MARK, 1);
+        return PASS;
+    }
+    enum parsed parsed = parse(skb, &segment);
+    if (parsed == FRAGMENT)
+        add(FRAGMENTS, 1);
+    if (parsed != SEGMENT || !port_matches(segment.source_port))
+        return PASS;
+    struct addresses addresses;
+    if (read_addresses(bytes_of(skb), &segment, &addresses))
+        return PASS;
+    turn_around(&segment, &addresses);
+    struct service key = {.port = segment.destination_port, .family = segment.family};
+    __u32 *index = look_up_service(&key, addresses.destination, 1);
+    if (!index)
+        return PASS;
+    __u64 now_us = bpf_ktime_get_ns() / 1000;
+    __u32 worker = worker_of_client(&addresses, segment.source_port);
+    if (!alive(now_us, worker)) {
+        if (!is_dead(worker))
+            add(INERT, 1);
+        return PASS;
+    }
+    if (segment.length > MAX_CAPTURE) {
+        add(OVERSIZE, 1);
+        return PASS;
+    }
+    __u32 hash = flow_hash(&segment, &addresses);
+    if (is_left_out(hash, worker)) {
+        add(UNSAMPLED, 1);
+        return PASS;
+    }
+    if (!keep_acks && segment.length == segment.payload_offset &&
+        !(segment.flags & (FLAG_SYN | FLAG_FIN | FLAG_RST))) {
+        add(PURE_ACKS, 1);
+        return PASS;
+    }
+    if (is_duplicate(&segment, ~hash, skb->ifindex, now_us)) {
+        add(DUPLICATES, 1);
+        return PASS;
+    }
+    struct record header = whole_record(&segment, *index | OUTGOING, now_us, skb->ifindex);
+    int result = put_whole(skb, AT_TC, &header, &segment, worker);
+    if (result < 0) {
+        add(RESPONSE_RING_FULL, 1);
+    } else if (result) {
+        add(UNREADABLE, 1);
+    } else {
+        add(RESPONSES_CAPTURED, 1);
+        add(RESPONSE_BYTES, segment.length);
+    }
+    return PASS;
+}
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";

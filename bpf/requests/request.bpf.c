@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-3-Clause */
+/*
+ * On the ingress of every interface of the online host (or on the egress of a client's): copies
+ * what clients send to the services into the rings. Never drops and never changes a packet. One
+ * program for tc, and one for XDP.
+ */
+#include <linux/bpf.h>
+#include <linux/if_packet.h>
+
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+
+#include "../common/frame.h"
+#include "../common/glance.h"
+#include "../common/parse.h"
+#include "../common/state.h"
+#include "../common/whole.h"
+#include "count-request.h"
+#include "datagram-request.h"
+#include "duplicate.h"
+#include "service.h"
+#include "settings.h"
+#include "to-interface.h"
+
+#define ACK_SLOTS 65536
+
+/*
+ * The last pure ACK of a flow: the client has read the response, what follows is its think time. Or
+ * its SYN: the pure ACK that comes next ends the handshake and tells where the server's bytes
+ * begin.
+ */
+struct ack_seen {
+    __u32 hash;
+    __u32 seq;
+    __u32 ack;
+    __u32 time_us;
+    __u32 is_syn;
+};
+
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(max_entries, ACK_SLOTS);
+    __type(key, __u32);
+    __type(value, struct ack_seen);
+} acks SEC(".maps");
+
+/* Remembers a pure ACK, or a SYN. Whether the ACK is the one that ends a handshake. */
+static __always_inline int remember_ack(const struct segment *segment, __u32 hash, __u32 now_us) {
+    __u32 slot = hash % ACK_SLOTS;
+    struct ack_seen *seen = bpf_map_lookup_elem(&acks, &slot);
+    if (!seen)
+        return 0;
+    int is_syn = segment->flags & FLAG_SYN;
+    int ends_handshake = !is_syn && seen->is_syn && seen->hash == hash && seen->seq == segment->seq;
+    seen->hash = hash;
+    /* Behind the SYN, and the data that it may carry (TCP Fast Open). */
+    __u32 data = segment->length - segment->payload_offset;
+    seen->seq = is_syn ? segment->seq + 1 + data : segment->seq;
+    seen->ack = segment->ack;
+    seen->time_us = now_us;
+    seen->is_syn = is_syn;
+    return ends_handshake;
+}
+
+static __always_inline __u32 think_time(const struct segment *segment, __u32 hash, __u32 now_us) {
+    __u32 slot = hash % ACK_SLOTS;
+    struct ack_seen *seen = bpf_map_lookup_elem(&acks, &slot);
+    if (!seen || seen->is_syn || seen->hash != hash || seen->seq != segment->seq ||
+        seen->ack != segment->ack)
+        return THINK_UNKNOWN;
+    return now_us - seen->time_us;
+}
+
+/* Whether a segment is a request to capture, and the record of it; counts why not. */
+static __always_inline int is_wanted(const struct segment *segment,
+                                     const struct addresses *addresses, int is_to_host,
+                                     __u32 ifindex, __u32 worker, struct record *header) {
+    struct service key = {.port = segment->destination_port, .family = segment->family};
+    __u32 *index = look_up_service(&key, addresses->destination, is_to_host);
+    if (!index)
+        return 0;
+    __u64 now_us = bpf_ktime_get_ns() / 1000;
+    int is_pure_ack = segment->length == segment->payload_offset &&
+                      !(segment->flags & (FLAG_SYN | FLAG_FIN | FLAG_RST));
+    if (!alive(now_us, worker)) {
+        if (!is_pure_ack || keep_acks)
+            add(is_dead(worker) ? ABANDONED : INERT, 1);
+        return 0;
+    }
+    if (segment->length > MAX_CAPTURE) {
+        add(OVERSIZE, 1);
+        return 0;
+    }
+    __u32 hash = flow_hash(segment, addresses);
+    if (is_left_out(hash, worker)) {
+        add(UNSAMPLED, 1);
+        return 0;
+    }
+    if (is_pure_ack && !remember_ack(segment, hash, now_us)) {
+        if (!keep_acks) {
+            add(PURE_ACKS, 1);
+            return 0;
+        }
+    }
+    if (is_duplicate(segment, hash, ifindex, now_us)) {
+        add(DUPLICATES, 1);
+        return 0;
+    }
+    if (segment->flags & FLAG_SYN)
+        remember_ack(segment, hash, now_us);
+    *header = whole_record(segment, *index, now_us, ifindex);
+    header->think_us = think_time(segment, hash, now_us);
+    return 1;
+}
+
+SEC("tc")
+int xcopy_request(struct __sk_buff *skb) {
+    struct segment segment;
+    if (is_certainly_not_ours(skb, DESTINATION_PORT))
+        return takes_datagrams ? take_datagram(skb) : PASS;
+    if (own_mark && skb->mark == own_mark) {
+        add(OWN_MARK, 1);
+        return PASS;
+    }
+    enum parsed parsed = parse(skb, &segment);
+    if (takes_datagrams && parsed == OTHER)
+        return take_datagram(skb);
+    if (parsed == FRAGMENT)
+        add(FRAGMENTS, 1);
+    if (parsed != SEGMENT || !port_matches(segment.destination_port))
+        return PASS;
+    struct addresses addresses;
+    if (read_addresses(bytes_of(skb), &segment, &addresses))
+        return PASS;
+    struct record header;
+    __u32 worker = worker_of_client(&addresses, segment.source_port);
+    int is_to_host = requests_leave || skb->pkt_type == PACKET_HOST;
+    if (is_wanted(&segment, &addresses, is_to_host, skb->ifindex, worker, &header))
+        count_request(put_whole(skb, AT_TC, &header, &segment, worker), &segment);
+    return PASS;
+}
+
+/* In front of everything else, before GRO: packets as the wire has them, and without a mark. */
+SEC("xdp.frags")
+int xcopy_request_xdp(struct xdp_md *frame) {
+    struct segment segment;
+    enum parsed parsed = parse_frame(frame, &segment);
+    if (takes_datagrams && parsed == OTHER)
+        return take_datagram_frame(frame);
+    if (parsed == FRAGMENT)
+        add(FRAGMENTS, 1);
+    if (parsed != SEGMENT || !port_matches(segment.destination_port))
+        return XDP_PASS;
+    struct addresses addresses;
+    if (read_addresses(bytes_of(frame), &segment, &addresses))
+        return XDP_PASS;
+    struct record header;
+    __u32 worker = worker_of_client(&addresses, segment.source_port);
+    if (is_wanted(&segment, &addresses, is_to_interface(frame), frame->ingress_ifindex, worker,
+                  &header))
+        count_request(put_whole(frame, AT_XDP, &header, &segment, worker), &segment);
+    return XDP_PASS;
+}
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-3-Clause */
+/* The part of the response program for UDP: what targets answer to flows of ours is taken and
+ * dropped, or this host would answer that the port is unreachable. */
+#ifndef XCOPY_DATAGRAM_RESPONSE_H
+#define XCOPY_DATAGRAM_RESPONSE_H
+
+#include <linux/bpf.h>
+
+#include <bpf/bpf_helpers.h>
+
+#include "../common/datagram.h"
+#include "../common/ring.h"
+#include "../common/state.h"
+#include "../common/worker.h"
+#include "headers.h"
+#include "path.h"
+#include "quoted.h"
+
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(max_entries, 1);
+    __type(key, struct path);
+    __type(value, __u32);
+} datagram_paths SEC(".maps");
+
+/* What says that nothing listens at a target (RFC 792, RFC 4443), about a flow of ours, is counted
+ * by user space and dropped: nobody else here asked. */
+static __attribute__((noinline)) int take_refusal(struct __sk_buff *skb) {
+    struct quoted quoted;
+    if (read_quoted(skb, &quoted) || quoted.protocol != IPPROTO_UDP ||
+        quoted.type != (quoted.family == AF_INET ? DESTINATION_UNREACHABLE : UNREACHABLE6))
+        return PASS;
+    struct path key = {.target_port = quoted.ports.destination, .family = quoted.family};
+    __builtin_memcpy(key.target, quoted.addresses.destination, sizeof(key.target));
+    __builtin_memcpy(key.local, quoted.addresses.source, sizeof(key.local));
+    __u32 *index = bpf_map_lookup_elem(&datagram_paths, &key);
+    if (!index || !is_ours(*index, quoted.ports.source))
+        return PASS;
+    __u64 now_us = bpf_ktime_get_ns() / 1000;
+    __u32 worker = worker_of_port(quoted.ports.source);
+    void *ring = ring_of_this_cpu(worker);
+    if (!alive(now_us, worker) || !ring)
+        return PASS;
+    struct record header = {
+        .time_us = now_us,
+        .think_us = 0xffffffff,
+        .length = quoted.length,
+        .captured = quoted.length < MAX_HEADERS ? quoted.length : MAX_HEADERS,
+        .index = *index,
+        .ifindex = skb->ifindex,
+    };
+    if (put(skb, AT_TC, ring, worker, &header, network_offset(skb), MAX_HEADERS) < 0)
+        add(RESPONSE_RING_FULL, 1);
+    return DROP;
+}
+
+static __attribute__((noinline)) int take_datagram_response(struct __sk_buff *skb) {
+    struct segment segment;
+    struct addresses addresses;
+    struct piece piece;
+    if (is_certainly_no_datagram(skb, SOURCE_PORT))
+        return PASS;
+    enum datagram kind = parse_datagram(skb, &segment, &piece);
+    if (kind == NO_DATAGRAM ||
+        (kind != LATER_FRAGMENT && !datagram_port_matches(segment.source_port)) ||
+        read_addresses(bytes_of(skb), &segment, &addresses))
+        return PASS;
+    __u64 now_us = bpf_ktime_get_ns() / 1000;
+    /* Those that overtake the first one are left to this host, which gives them up by itself. */
+    if (kind == LATER_FRAGMENT)
+        return recall_fate(&addresses, &piece, now_us, 0) ? DROP : PASS;
+    struct path key = {.target_port = segment.source_port, .family = segment.family};
+    __builtin_memcpy(key.target, addresses.source, sizeof(key.target));
+    __builtin_memcpy(key.local, addresses.destination, sizeof(key.local));
+    __u32 *index = bpf_map_lookup_elem(&datagram_paths, &key);
+    if (!index || !is_ours(*index, segment.destination_port))
+        return PASS;
+    __u32 worker = worker_of_port(segment.destination_port);
+    if (!alive(now_us, worker)) {
+        if (!is_dead(worker))
+            add(INERT, 1);
+        return PASS;
+    }
+    if (kind == FIRST_FRAGMENT)
+        remember_fate(&addresses, &piece, 1, now_us);
+    void *ring = ring_of_this_cpu(worker);
+    if (!ring || segment.payload_offset > MAX_HEADERS)
+        return DROP;
+    struct record header = response_record(&segment, *index, now_us, skb->ifindex);
+    if (kind == WHOLE && skb->gso_size)
+        header.think_us = skb->gso_size;
+    count_response(put(skb, AT_TC, ring, worker, &header, segment.ip, MAX_HEADERS), &segment);
+    return DROP;
+}
+
+#endif

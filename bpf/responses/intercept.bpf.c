@@ -1,0 +1,299 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-3-Clause */
+/*
+ * The programs of `xcopy intercept`. On the target: `learn` at ingress finds out which flows are
+ * forged, by the cookie on their SYN, and `catch` at egress takes what the target answers to them
+ * off the wire, its headers to the rings. On an assistant `swallow` takes all that a filter hands
+ * to it. Nothing else is touched. What a copy reads goes to the rings with its payload.
+ *
+ * A stalled or dead user space makes nothing pass: no real client may ever see these packets.
+ */
+#include <linux/bpf.h>
+
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+
+#include "../common/datagram.h"
+#include "../common/frame.h"
+#include "../common/glance.h"
+#include "../common/parse.h"
+#include "../common/state.h"
+#include "headers.h"
+#include "option.h"
+#include "payload.h"
+#include "quoted.h"
+
+/* Index of records that belong to no flow that the kernel knows. */
+#define NO_SLOT 0xffffffff
+/* Set in the value of flows that user space registered, which no SYN takes away. */
+#define REGISTERED 0x80000000
+/* Set in the slot of a copy that reads what the target answers, and so in the value of its flows.
+ */
+#define WITH_PAYLOAD 0x40000000
+
+struct service {
+    __u8 address[16]; /* zero: any address */
+    __u16 zero;
+    __u16 family;
+};
+
+/* To the index of the service's ports in `ports`. */
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(max_entries, 1);
+    __type(key, struct service);
+    __type(value, __u32);
+} services SEC(".maps");
+
+/* Cookie as it stands on the wire, to the slot of the copy that has it. */
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(max_entries, 1024);
+    __type(key, __u64);
+    __type(value, __u32);
+} cookies SEC(".maps");
+
+/* IPv4 addresses: 4 bytes and zeros. */
+struct flow {
+    __u8 client[16];
+    __u8 server[16];
+    __be16 client_port;
+    __be16 server_port;
+};
+
+/* The forged flows, to the slot of the copy that sends them. */
+struct {
+    __uint(type, BPF_MAP_TYPE_LRU_HASH);
+    __uint(max_entries, 1);
+    __type(key, struct flow);
+    __type(value, __u32);
+} learned SEC(".maps");
+
+/* Those of UDP, which has no SYN to learn them from: all are registered. */
+struct {
+    __uint(type, BPF_MAP_TYPE_LRU_HASH);
+    __uint(max_entries, 1);
+    __type(key, struct flow);
+    __type(value, __u32);
+} datagram_flows SEC(".maps");
+
+static __always_inline int service_has(const __u8 *address, __u16 family, __be16 port) {
+    struct service key = {.family = family};
+    if (address)
+        __builtin_memcpy(key.address, address, sizeof(key.address));
+    __u32 *index = bpf_map_lookup_elem(&services, &key);
+    return index && port_is_in(*index, port);
+}
+
+static __always_inline struct flow flow_of(const __u8 *client, const __u8 *server,
+                                           __be16 client_port, __be16 server_port) {
+    struct flow flow;
+    __builtin_memcpy(flow.client, client, sizeof(flow.client));
+    __builtin_memcpy(flow.server, server, sizeof(flow.server));
+    flow.client_port = client_port;
+    flow.server_port = server_port;
+    return flow;
+}
+
+/*
+ * A SYN without our option is a real client's: if a forged flow had its addresses and ports before,
+ * that one is over.
+ */
+static __always_inline void forget(const struct flow *flow) {
+    __u32 *slot = bpf_map_lookup_elem(&learned, flow);
+    if (!slot || *slot & REGISTERED)
+        return;
+    bpf_map_delete_elem(&learned, flow);
+    add(FORGOTTEN, 1);
+}
+
+SEC("tc")
+int xcopy_learn(struct __sk_buff *skb) {
+    struct segment segment;
+    struct addresses addresses;
+    if (is_certainly_not_ours(skb, DESTINATION_PORT) || parse(skb, &segment) != SEGMENT ||
+        (segment.flags & (FLAG_SYN | FLAG_ACK)) != FLAG_SYN ||
+        !port_matches(segment.destination_port) ||
+        read_addresses(bytes_of(skb), &segment, &addresses))
+        return PASS;
+    __be16 port = segment.destination_port;
+    if (!service_has(addresses.destination, segment.family, port) &&
+        !service_has(0, segment.family, port))
+        return PASS;
+    struct flow flow = flow_of(addresses.source, addresses.destination, segment.source_port, port);
+    __u64 cookie;
+    if (!read_cookie(skb, &segment, &cookie)) {
+        forget(&flow);
+        return PASS;
+    }
+    __u32 *slot = bpf_map_lookup_elem(&cookies, &cookie);
+    if (!slot) {
+        add(UNKNOWN_COOKIES, 1);
+        return PASS;
+    }
+    __u32 value = *slot;
+    bpf_map_update_elem(&learned, &flow, &value, BPF_ANY);
+    add(LEARNED, 1);
+    return PASS;
+}
+
+/*
+ * Drops a packet at egress. The sender must not hear of it: TCP takes a verdict of DROP for a full
+ * queue, and sends the same bytes again without ever having counted them as sent, so that an
+ * acknowledgement of them would be one of nothing (tcp_transmit_skb, NET_XMIT_DROP). A redirect to
+ * an interface that does not exist (no interface has index 0) frees the packet and tells TCP that
+ * it was sent.
+ */
+static __always_inline int drop_silently(void) { return bpf_redirect(0, 0); }
+
+/* Such messages go to the client, who sent nothing. */
+static __always_inline int is_error_to_client(struct __sk_buff *skb) {
+    struct quoted quoted;
+    if (read_quoted(skb, &quoted))
+        return 0;
+    struct flow flow = flow_of(quoted.addresses.source, quoted.addresses.destination,
+                               quoted.ports.source, quoted.ports.destination);
+    if (quoted.protocol == IPPROTO_UDP)
+        return bpf_map_lookup_elem(&datagram_flows, &flow) != 0;
+    return bpf_map_lookup_elem(&learned, &flow) != 0;
+}
+
+/* What a target answers by UDP to a flow that was registered is caught, with all its fragments. */
+static __attribute__((noinline)) int catch_datagram(struct __sk_buff *skb) {
+    struct segment segment;
+    struct addresses addresses;
+    struct piece piece;
+    if (is_certainly_no_datagram(skb, SOURCE_PORT))
+        return PASS;
+    enum datagram kind = parse_datagram(skb, &segment, &piece);
+    if (kind == NO_DATAGRAM || read_addresses(bytes_of(skb), &segment, &addresses))
+        return PASS;
+    __u64 now_us = bpf_ktime_get_ns() / 1000;
+    if (kind == LATER_FRAGMENT)
+        return recall_fate(&addresses, &piece, now_us, 0) ? drop_silently() : PASS;
+    struct flow flow = flow_of(addresses.destination, addresses.source, segment.destination_port,
+                               segment.source_port);
+    __u32 *slot = bpf_map_lookup_elem(&datagram_flows, &flow);
+    if (!slot)
+        return PASS;
+    if (kind == FIRST_FRAGMENT)
+        remember_fate(&addresses, &piece, 1, now_us);
+    if (alive(now_us, ONLY_WORKER))
+        capture_headers(skb, AT_TC, &segment, *slot & ~REGISTERED, now_us, ONLY_WORKER);
+    else
+        add(INERT, 1);
+    return drop_silently();
+}
+
+SEC("tc")
+int xcopy_catch(struct __sk_buff *skb) {
+    struct segment segment;
+    struct addresses addresses;
+    if (is_certainly_not_ours(skb, SOURCE_PORT))
+        return catch_datagram(skb);
+    enum parsed parsed = parse(skb, &segment);
+    if (parsed == OTHER && is_error_to_client(skb)) {
+        add(ICMP_ERRORS, 1);
+        return drop_silently();
+    }
+    if (parsed == OTHER)
+        return catch_datagram(skb);
+    if (parsed == FRAGMENT)
+        add(FRAGMENTS, 1);
+    if (parsed != SEGMENT || !port_matches(segment.source_port) ||
+        read_addresses(bytes_of(skb), &segment, &addresses))
+        return PASS;
+    struct flow flow = flow_of(addresses.destination, addresses.source, segment.destination_port,
+                               segment.source_port);
+    __u32 *slot = bpf_map_lookup_elem(&learned, &flow);
+    if (!slot)
+        return PASS;
+    __u32 index = *slot & ~(REGISTERED | WITH_PAYLOAD);
+    int is_read = (*slot & WITH_PAYLOAD) != 0;
+    __u64 now_us = bpf_ktime_get_ns() / 1000;
+    if (alive(now_us, ONLY_WORKER) && is_read)
+        capture_whole(skb, AT_TC, &segment, index, now_us, ONLY_WORKER);
+    else if (alive(now_us, ONLY_WORKER))
+        capture_headers(skb, AT_TC, &segment, index, now_us, ONLY_WORKER);
+    else
+        add(INERT, 1);
+    return drop_silently();
+}
+
+/*
+ * Whether a segment is captured with its payload: nobody knows here whose it is, so that all are as
+ * long as there is a copy that reads any. Of one that no record can hold there are the headers.
+ */
+static __always_inline int is_read(const struct segment *segment) {
+    __u32 worker = ONLY_WORKER;
+    volatile struct control *shared = bpf_map_lookup_elem(&control, &worker);
+    return shared && shared->is_read && segment->length <= MAX_CAPTURE;
+}
+
+/* Whether a packet that a filter chose has headers for user space; counts why not. */
+static __always_inline int is_readable(enum parsed parsed, __u64 now_us) {
+    if (parsed == SEGMENT && alive(now_us, ONLY_WORKER))
+        return 1;
+    add(parsed == SEGMENT ? INERT : parsed == FRAGMENT ? FRAGMENTS : UNREADABLE, 1);
+    return 0;
+}
+
+/*
+ * Whether it was a datagram, or an ICMP error about something; nothing is missed with what follows
+ * the first fragment of a datagram.
+ */
+static __attribute__((noinline)) int swallow_datagram(struct __sk_buff *skb) {
+    struct segment segment;
+    struct piece piece;
+    struct quoted quoted;
+    enum datagram kind = parse_datagram(skb, &segment, &piece);
+    if (kind == LATER_FRAGMENT)
+        return 1;
+    if (kind == NO_DATAGRAM) {
+        if (read_quoted(skb, &quoted))
+            return 0;
+        add(ICMP_ERRORS, 1);
+        return 1;
+    }
+    __u64 now_us = bpf_ktime_get_ns() / 1000;
+    if (is_readable(SEGMENT, now_us))
+        capture_headers(skb, AT_TC, &segment, NO_SLOT, now_us, ONLY_WORKER);
+    return 1;
+}
+
+SEC("tc")
+int xcopy_swallow(struct __sk_buff *skb) {
+    struct segment segment;
+    __u64 now_us = bpf_ktime_get_ns() / 1000;
+    enum parsed parsed = parse(skb, &segment);
+    if (parsed == OTHER && swallow_datagram(skb))
+        return DROP;
+    if (!is_readable(parsed, now_us))
+        return DROP;
+    if (is_read(&segment))
+        capture_whole(skb, AT_TC, &segment, NO_SLOT, now_us, ONLY_WORKER);
+    else
+        capture_headers(skb, AT_TC, &segment, NO_SLOT, now_us, ONLY_WORKER);
+    return DROP;
+}
+
+SEC("xdp")
+int xcopy_swallow_xdp(struct xdp_md *frame) {
+    struct segment segment;
+    __u64 now_us = bpf_ktime_get_ns() / 1000;
+    struct piece piece;
+    enum parsed parsed = parse_frame(frame, &segment);
+    enum datagram kind = NO_DATAGRAM;
+    if (parsed == OTHER)
+        kind = parse_datagram_frame(frame, &segment, &piece);
+    if (kind == LATER_FRAGMENT)
+        return XDP_DROP;
+    if (!is_readable(kind != NO_DATAGRAM ? SEGMENT : parsed, now_us))
+        return XDP_DROP;
+    if (kind == NO_DATAGRAM && is_read(&segment))
+        capture_whole(frame, AT_XDP, &segment, NO_SLOT, now_us, ONLY_WORKER);
+    else
+        capture_headers(frame, AT_XDP, &segment, NO_SLOT, now_us, ONLY_WORKER);
+    return XDP_DROP;
+}
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-3-Clause */
+/*
+ * On the ingress of the interfaces that lead to the targets: responses to flows of ours go to the
+ * rings as headers and are dropped, because this host knows nothing of these flows and would
+ * reset them. Everything else passes.
+ */
+#include <linux/bpf.h>
+
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+
+#include "../common/glance.h"
+#include "../common/parse.h"
+#include "../common/record.h"
+#include "../common/ring.h"
+#include "../common/state.h"
+#include "datagram-response.h"
+#include "headers.h"
+#include "path.h"
+#include "payload.h"
+#include "too-big.h"
+
+/* Set in the index of a path whose responses are captured with their payload. */
+#define WITH_PAYLOAD 0x80000000
+
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(max_entries, 1);
+    __type(key, struct path);
+    __type(value, __u32);
+} paths SEC(".maps");
+
+static __always_inline __u32 *find_path(const __u8 *target, const __u8 *local, __be16 target_port,
+                                        __u16 family) {
+    struct path key = {.target_port = target_port, .family = family};
+    __builtin_memcpy(key.target, target, sizeof(key.target));
+    __builtin_memcpy(key.local, local, sizeof(key.local));
+    return bpf_map_lookup_elem(&paths, &key);
+}
+
+/* User space learns the path's MTU from a message about a flow of ours; this host's TCP ignores it.
+ */
+static __always_inline void capture_too_big(struct __sk_buff *skb) {
+    struct quoted quoted;
+    if (read_too_big(skb, &quoted))
+        return;
+    __u32 *index = find_path(quoted.addresses.destination, quoted.addresses.source,
+                             quoted.ports.destination, quoted.family);
+    if (!index || !is_ours(*index & ~WITH_PAYLOAD, quoted.ports.source))
+        return;
+    __u32 worker = worker_of_port(quoted.ports.source);
+    void *ring = ring_of_this_cpu(worker);
+    if (!ring)
+        return;
+    struct record header = {
+        .time_us = bpf_ktime_get_ns() / 1000,
+        .think_us = 0xffffffff,
+        .length = quoted.length,
+        .captured = quoted.length < MAX_HEADERS ? quoted.length : MAX_HEADERS,
+        .index = *index & ~WITH_PAYLOAD,
+        .ifindex = skb->ifindex,
+    };
+    if (put(skb, AT_TC, ring, worker, &header, network_offset(skb), MAX_HEADERS) < 0)
+        add(RESPONSE_RING_FULL, 1);
+}
+
+SEC("tc")
+int xcopy_response(struct __sk_buff *skb) {
+    struct segment segment;
+    if (is_certainly_not_ours(skb, SOURCE_PORT))
+        return take_datagram_response(skb);
+    enum parsed parsed = parse(skb, &segment);
+    if (parsed == OTHER) {
+        capture_too_big(skb);
+        return take_refusal(skb) == DROP ? DROP : take_datagram_response(skb);
+    }
+    if (parsed != SEGMENT || !port_matches(segment.source_port))
+        return PASS;
+    struct addresses addresses;
+    if (read_addresses(bytes_of(skb), &segment, &addresses))
+        return PASS;
+    __u32 *index =
+        find_path(addresses.source, addresses.destination, segment.source_port, segment.family);
+    if (!index)
+        return PASS;
+    __u32 path = *index & ~WITH_PAYLOAD;
+    if (!is_ours(path, segment.destination_port))
+        return PASS;
+    __u64 now_us = bpf_ktime_get_ns() / 1000;
+    __u32 worker = worker_of_port(segment.destination_port);
+    if (!alive(now_us, worker)) {
+        if (!is_dead(worker))
+            add(INERT, 1);
+        return PASS;
+    }
+    if (*index & WITH_PAYLOAD)
+        capture_whole(skb, AT_TC, &segment, path, now_us, worker);
+    else
+        capture_headers(skb, AT_TC, &segment, path, now_us, worker);
+    return DROP;
+}
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -1,0 +1,114 @@
+/** `xcopy record` as it describes itself: examples and options. */
+import type { CommandSpec } from "./command.ts";
+import { MARK } from "./copy.ts";
+
+export const RECORD: CommandSpec = {
+  name: "record",
+  summary: "writes the requests that reach a service on this host to a file, to be copied later",
+  examples: [
+    ["xcopy record -x 80 -w cap.pcapng", "requests to port 80"],
+    ["xcopy record -x 80 -w cap.pcapng --rotate-size 100M --keep 10", "the last gigabyte of them"],
+    ["xcopy record -x 80,443 -w cap-%F-%H%M.pcapng --rotate-time 5m", "files named by their time"],
+    ["xcopy record -x 80 -w cap.pcapng --compress zstd", "compressed, cap.pcapng.zst"],
+    ["xcopy record -x 80 --both -w - | tshark -r -", "also responses, for tshark"],
+  ],
+  groups: {
+    "What is recorded": [
+      {
+        name: "service",
+        short: "x",
+        value: "LIST",
+        multiple: true,
+        help: "[address:]port with commas between several, IPv6 addresses in brackets: requests to this port (of this address only); a target behind it, as xcopy copy takes it, is not looked at",
+      },
+      {
+        name: "interface",
+        short: "i",
+        value: "LIST",
+        multiple: true,
+        help: "capture on these interfaces with commas between them (default: all that are up)",
+      },
+      {
+        name: "both",
+        help: "record responses as well (default: requests only, which is all that copying needs)",
+      },
+      {
+        name: "acks",
+        help: "record pure ACKs as well, which say when a client had read a response: packets without data, SYN, FIN or RST (default: only those that end a handshake)",
+      },
+      {
+        name: "sample",
+        short: "r",
+        value: "PERCENT",
+        help: "record this share of the connections, 0.01 to 100 (default: 100)",
+      },
+      {
+        name: "snaplen",
+        value: "BYTES",
+        help: "record no more than this of each packet, from its IP header on, 64 to 65535: what is cut cannot be copied (default: whole packets)",
+      },
+    ],
+    "Where it is written": [
+      {
+        name: "write",
+        short: "w",
+        value: "FILE",
+        help: "this file, a pcapng that only its owner may read, or - for standard output; with conversions of strftime(3), in local time: %Y %m %d %H %M %S %y %j %s %F %T %%",
+      },
+      {
+        name: "rotate-size",
+        value: "SIZE",
+        help: "begin another file before one gets larger than this, from 10k on (100M): FILE-0001.pcapng, FILE-0002.pcapng, ...; numbers that are taken are skipped",
+      },
+      {
+        name: "rotate-time",
+        value: "TIME",
+        help: "begin another file after this time, from 1s on (5m, 1h), unless there is no packet in it",
+      },
+      { name: "keep", value: "COUNT", help: "of these files keep the last, 1 to 100000 (default: all)" },
+      {
+        name: "compress",
+        value: "zstd",
+        help: "compress the files, which then end in .zst; sizes are those of the compressed files, about",
+      },
+      { name: "overwrite", help: "replace files that are there already" },
+    ],
+    "When it ends": [
+      { name: "count", short: "c", value: "COUNT", help: "after this many packets, from 1 on" },
+      { name: "duration", value: "TIME", help: "after this time, from 1s on" },
+      {
+        name: "limit-bytes",
+        value: "SIZE",
+        help: "before the files have more bytes than this together, from 10k on",
+      },
+    ],
+    "What is reported": [
+      { name: "json", help: "print the account as one JSON object, the last line of standard output" },
+      {
+        name: "stats-interval",
+        value: "SECONDS",
+        help: "report this often as well, 0.1 to 86400: with --json a JSON object per line, else a line of text (default: 10, and on a terminal a line that is kept up to date)",
+      },
+      { name: "log", short: "l", value: "FILE", help: "append messages to this file as well, with the time" },
+    ],
+    "How it is done": [
+      { name: "dry-run", help: "say what would be captured and written, and touch nothing" },
+      {
+        name: "capture",
+        value: "HOOK",
+        help: "where programs are attached: auto, tcx or clsact (default: auto, which is tcx where the kernel has it)",
+      },
+      {
+        name: "buffer",
+        short: "B",
+        value: "MB",
+        help: "memory for captured packets that wait to be written, 1 to 4096 (default: 32)",
+      },
+      {
+        name: "mark",
+        value: "NUMBER",
+        help: `the mark (SO_MARK) of packets that xcopy sends, which are never recorded (default: ${MARK})`,
+      },
+    ],
+  },
+};

@@ -1,0 +1,371 @@
+/** The account of a run: the JSON object of design section 8, and what a person wants to know of it. */
+import type { TraceCounter } from "../../capture/trace/counters.ts";
+import { DROP_REASONS, type DropReason } from "../../engine/sessions/counters.ts";
+import { percentile } from "../../runtime/histogram.ts";
+import type { DatagramShared } from "../data-plane/datagram-shared.ts";
+import { type Counter, INDEX } from "../data-plane/shared.ts";
+import { accountOfDatagrams, datagramLosses, datagramRows } from "./datagrams.ts";
+import { mysqlRows, takeMysql } from "./mysql.ts";
+import { countersOf, lagOf, latencyOf, totalOf, type WorkerView } from "./totals.ts";
+import { renderWorkers, turnsOf, workerAccount } from "./worker-account.ts";
+
+/** What the kernel programs counted since they were loaded. */
+export interface CaptureCounts {
+  source: string;
+  packets: number;
+  bytes: number;
+  /** Requests that no ring had room for; by CPU, where that is known. */
+  lost: number;
+  lostByCpu?: number[];
+  /** Packets of connections whose worker had died. */
+  abandoned?: number;
+  /** Captured packets that were not read before the end. */
+  unread?: number;
+  /** Responses that no ring had room for; TCP sends them again. */
+  responsesLost: number;
+  /** Packets without data that stayed in the kernel. */
+  pureAcks: number;
+  /** Seen on a second interface. */
+  duplicates: number;
+  fragments: number;
+  oversize: number;
+  /** Not captured because xcopy stalled. */
+  inert: number;
+  /** Not captured because -r or -g left their connection out. */
+  unsampled: number;
+  /** Of recorded traffic: what became of its packets and files. */
+  trace?: Record<TraceCounter, number>;
+}
+
+/** CPU in us, as process.cpuUsage() gives it, and resident memory in bytes, as process.memoryUsage.rss() does. */
+export interface ProcessUse {
+  user: number;
+  system: number;
+  rss: number;
+}
+
+/** How answers come back: `direct`, or by intercepts. */
+export interface ReturnPath {
+  mode: string;
+  intercepts: { address: string; mode: string | null; up: boolean }[];
+}
+
+export type Account = ReturnType<typeof takeAccount>;
+
+/** Everything counted since the start, `seconds` ago, by all workers. Each of the `copies` of a request counts as a turn of its own. */
+export function takeAccount(
+  seconds: number,
+  workers: readonly WorkerView[],
+  capture: CaptureCounts,
+  use: ProcessUse,
+  copies: number,
+  { mode, intercepts }: ReturnPath = { mode: "direct", intercepts: [] },
+  datagrams: readonly DatagramShared[] = [],
+) {
+  const each = workers.map(countersOf);
+  const counters = totalOf(each);
+  const lag = lagOf(workers);
+  const count = (name: Counter) => counters[INDEX[name]]!;
+  const reasons = Object.keys(DROP_REASONS) as DropReason[];
+  return {
+    mode,
+    seconds: Math.round(seconds * 10) / 10,
+    ...(copies === 1 ? {} : { copies }),
+    capture: {
+      source: capture.source,
+      packets: capture.packets,
+      bytes: capture.bytes,
+      lost: capture.lost,
+      ...(capture.lost > 0 && capture.lostByCpu ? { lost_by_cpu: capture.lostByCpu } : {}),
+      abandoned: capture.abandoned ?? 0,
+      unread: capture.unread ?? 0,
+      pure_acks: capture.pureAcks,
+      duplicates: capture.duplicates,
+      fragments: capture.fragments,
+      oversize: capture.oversize,
+      inert: capture.inert,
+      unsampled: capture.unsampled,
+      repeated: count("repeated"),
+      stray: count("stray"),
+      urgent: count("urgent"),
+    },
+    ...(workers.length > 1
+      ? { workers: each.map((own, index) => workerAccount(own, workers[index]!.isDead)) }
+      : {}),
+    ...(capture.trace ? { trace: accountOf(capture.trace) } : {}),
+    sessions: {
+      opened: count("opened"),
+      midstream: count("midstream"),
+      established: count("established"),
+      active: count("active"),
+      closed: count("closed"),
+      reset: count("resetSessions"),
+      failed: count("failed"),
+      reconnected: count("reconnected"),
+      shed: count("shed"),
+    },
+    turns: turnsOf(count),
+    overdue: count("turnsOverdue"),
+    dropped: Object.fromEntries(reasons.map((reason) => [reason, count(`dropped.${reason}`)])) as Record<
+      DropReason,
+      number
+    >,
+    sent: {
+      packets: count("sentPackets"),
+      bytes: count("sentBytes"),
+      retransmitted: count("retransmitted"),
+      errors: count("sendErrors"),
+    },
+    responses: {
+      packets: count("responsePackets"),
+      bytes: count("responseBytes"),
+      lost: capture.responsesLost,
+      stray: count("strayResponses"),
+    },
+    ...(intercepts.length > 0 ? { intercepts, intercepts_lost: count("interceptsLost") } : {}),
+    lag_us: {
+      p50: percentile(lag, 0.5),
+      p99: percentile(lag, 0.99),
+      max: Math.round(count("lagMax")),
+    },
+    ...(datagrams.length > 0 ? { udp: accountOfDatagrams(datagrams) } : {}),
+    ...(count("protocolFailures") > 0 ? { protocol_failures: count("protocolFailures") } : {}),
+    ...(count("mysql.sessions") > 0 ? { mysql: takeMysql(count, latencyOf(workers)) } : {}),
+    memory_bytes: count("memory"),
+    cpu: { user: use.user / 1e6, system: use.system / 1e6 },
+    rss_mb: Math.round(use.rss / 1e5) / 10,
+  };
+}
+
+function accountOf(trace: Record<TraceCounter, number>) {
+  return {
+    files: trace.files,
+    files_done: trace.filesDone,
+    failures: trace.failures,
+    bytes: trace.bytes,
+    bytes_total: trace.bytesTotal,
+    packets: trace.packets,
+    not_wanted: trace.notWanted,
+    not_ip: trace.notIp,
+    outside: trace.outside,
+    malformed: trace.malformed + trace.headersCut,
+    snapped: trace.snapped,
+    fragments: trace.fragments,
+    fragments_incomplete: trace.fragmentsIncomplete,
+    fragments_overlapping: trace.fragmentsOverlapping,
+    unordered: trace.unordered,
+  };
+}
+
+/** What --limit leaves out is no loss: somebody wanted it so. */
+type LossReason = Exclude<DropReason, "limit">;
+
+/** What to do about a loss, for each reason. */
+const ADVICE: Record<LossReason, string> = {
+  midstream: "none needed: these connections are copied from their next request on",
+  refused: "start the service on the target, or correct the port in -x",
+  unreachable: "check the target and the firewalls on the way to it",
+  reset: "see the target's log: it closes connections that the service here keeps",
+  unanswered: "see why the target does not answer, or raise -t",
+  gap: "see the packets lost in the capture above",
+  memory: "raise -m, or find out why the target is slower than the service here",
+  sessions: "raise --max-sessions",
+  protocol: "see the account of the protocol module above",
+  ports: "add addresses with -c, ports with --ports, or a larger part of them with -f",
+  ended: "raise --drain",
+  worker: "report this: no worker should ever die",
+};
+
+export function number(value: number): string {
+  return value.toLocaleString("en-US");
+}
+
+/** `3.4 MB`. */
+export function bytes(value: number): string {
+  const units = ["B", "kB", "MB", "GB", "TB"];
+  let unit = 0;
+  for (; value >= 1000 && unit < units.length - 1; unit++) value /= 1000;
+  return `${unit === 0 || value >= 100 ? Math.round(value) : value.toFixed(1)} ${units[unit]}`;
+}
+
+/** `340 us`, `1.2 ms`, `3.0 s`. */
+export function duration(us: number): string {
+  if (us < 1000) return `${Math.round(us)} us`;
+  return us < 1e6 ? `${(us / 1000).toFixed(1)} ms` : `${(us / 1e6).toFixed(1)} s`;
+}
+
+/** A share in percent, never `0 %` or `100 %` where that is not the whole truth. */
+export function percent(part: number, whole: number): string {
+  if (part === 0 || whole === 0) return "0 %";
+  const share = (100 * part) / whole;
+  if (share < 0.01) return "less than 0.01 %";
+  return part < whole && share > 99.99 ? "more than 99.99 %" : `${Number(share.toFixed(2))} %`;
+}
+
+export interface Loss {
+  count: number;
+  what: string;
+  advice: string;
+}
+
+/** Every kind of loss there was. */
+function lossesOf(account: Account): Loss[] {
+  const { capture, dropped, sent, responses, udp } = account;
+  const losses = [
+    {
+      count: capture.lost,
+      what: `packets found no room in the rings${byCpu(capture.lost_by_cpu)}`,
+      advice: "a larger -B for bursts; where it never keeps up, more CPU (see --workers and --cpu-limit)",
+    },
+    {
+      count: capture.abandoned,
+      what: "packets came for a worker that had died",
+      advice: "report this: no worker should ever die",
+    },
+    {
+      count: capture.unread,
+      what: "packets were captured and not read before the end",
+      advice: "raise --drain, or give xcopy more CPU (see --workers and --cpu-limit)",
+    },
+    {
+      count: capture.inert,
+      what: "packets passed while xcopy was stopped",
+      advice: "find out what stopped it for more than 2 s",
+    },
+    {
+      count: capture.oversize,
+      what: "packets were larger than 64 KiB",
+      advice: "turn BIG TCP off on the interface (ip link set ... gro_max_size 65536)",
+    },
+    {
+      count: capture.fragments,
+      what: "IP fragments were not looked at",
+      advice: "avoid fragments on the way to this host: check the MTU",
+    },
+    ...(Object.keys(ADVICE) as LossReason[]).map((reason) => ({
+      count: dropped[reason],
+      what: `requests: ${DROP_REASONS[reason]}`,
+      advice: ADVICE[reason],
+    })),
+    ...datagramLosses(udp),
+    {
+      count: account.protocol_failures ?? 0,
+      what: "sessions in which the protocol module failed",
+      advice: "this is a bug: please report it with the message above",
+    },
+    {
+      count: responses.lost,
+      what: "packets of answers found no room (and were sent again, where they are of TCP)",
+      advice: "give xcopy more CPU (see --workers and --cpu-limit), or copy less at a time",
+    },
+    {
+      count: sent.errors,
+      what: "packets could not be sent (and were sent again, where they carried a request)",
+      advice: "check the interface towards the target",
+    },
+  ];
+  return losses.filter(({ count }) => count > 0);
+}
+
+/** `, 3 on CPU 0, 5 on CPU 2`. */
+function byCpu(counts: readonly number[] = []): string {
+  const parts = counts.flatMap((count, cpu) => (count > 0 ? [`, ${number(count)} on CPU ${cpu}`] : []));
+  return parts.join("");
+}
+
+/** Requests that were captured and not delivered, though they should have been. */
+function lostRequests({ turns, dropped }: Account): number {
+  return turns.dropped - dropped.limit;
+}
+
+/** Requests that were captured and not delivered, or not captured for want of room; without what --limit left out. */
+export function lost(account: Account): number {
+  const { lost, inert, abandoned, unread } = account.capture;
+  return lostRequests(account) + lost + inert + abandoned + unread;
+}
+
+/** What was not taken because the user wants less than everything. */
+function leftOut({ capture, dropped }: Account): string {
+  const parts: [string, number][] = [
+    ["requests (--limit)", dropped.limit],
+    ["packets (-r, -g)", capture.unsampled],
+  ];
+  return parts
+    .filter(([, count]) => count > 0)
+    .map(([what, count]) => `${number(count)} ${what}`)
+    .join(", ");
+}
+
+/** What became of the packets of a recording. */
+function renderTrace(trace: NonNullable<Account["trace"]>): string {
+  const { packets, not_wanted, not_ip, outside, malformed, snapped, fragments_incomplete } = trace;
+  const others: [number, string][] = [
+    [not_wanted + not_ip, "of others"],
+    [outside, "outside of --start and --end"],
+    [malformed, "malformed"],
+    [snapped, "requests cut by the capture"],
+    [fragments_incomplete, "datagrams with fragments missing"],
+  ];
+  const parts = others.filter(([count]) => count > 0).map(([count, what]) => `${number(count)} ${what}`);
+  return [`${number(packets)} packets in ${bytes(trace.bytes)}`, ...parts].join(", ");
+}
+
+function timesLost(count: number): string {
+  return count === 0 ? "never lost" : `lost ${count === 1 ? "once" : `${number(count)} times`}`;
+}
+
+/** Rows about TCP alone. */
+const OF_SESSIONS = new Set(["requests", "lost", "sessions", "packets", "lag"]);
+
+/** The account for a person: a few aligned lines, then every kind of loss and what to do about it. */
+export function renderSummary(account: Account): string {
+  const { seconds, capture, sessions, turns, sent, lag_us, cpu } = account;
+  const per =
+    turns.sent > 0 ? `, ${Math.round(((cpu.user + cpu.system) * 1e6) / turns.sent)} us a request` : "";
+  const { copies = 1, overdue } = account;
+  const missing = lostRequests(account);
+  const rows: [name: string, text: string | false | undefined][] = [
+    ["copies", copies > 1 && `${number(copies)} of each connection; every copy of a request counts`],
+    [
+      "requests",
+      `${number(turns.captured)} captured, ${number(turns.sent)} sent, ${number(turns.answered)} answered`,
+    ],
+    [
+      "lost",
+      `${number(missing)} requests (${percent(missing, turns.captured)}), ${number(capture.lost)} packets`,
+    ],
+    ["left out", leftOut(account)],
+    ["workers", account.workers && renderWorkers(account.workers, turns.captured)],
+    ["read", account.trace && renderTrace(account.trace)],
+    ["overdue", overdue > 0 && `${number(overdue)} requests sent without an answer to the one before`],
+    ["urgent", capture.urgent > 0 && `${number(capture.urgent)} packets with urgent data, sent in line`],
+    [
+      "sessions",
+      `${number(sessions.opened)} opened, ${number(sessions.midstream)} began before, ${number(sessions.failed)} failed`,
+    ],
+    [
+      "packets",
+      `${number(capture.packets)} captured (${bytes(capture.bytes)}), ${number(sent.packets)} sent (${bytes(sent.bytes)}), ${number(sent.retransmitted)} of them again`,
+    ],
+    [
+      "return",
+      account.intercepts &&
+        `by ${account.intercepts.map(({ address, mode }) => `${address} (${mode ?? "never connected"})`).join(", ")}; ${timesLost(account.intercepts_lost ?? 0)}`,
+    ],
+    ...(account.udp ? datagramRows(account.udp) : []),
+    ...(account.mysql ? mysqlRows(account.mysql, number, duration) : []),
+    ["lag", `p50 ${duration(lag_us.p50)}, p99 ${duration(lag_us.p99)}, max ${duration(lag_us.max)}`],
+    ["cost", `${cpu.user.toFixed(1)} s user, ${cpu.system.toFixed(1)} s system${per}, ${account.rss_mb} MB`],
+  ];
+  // Of a protocol that nothing was captured of there is nothing to say.
+  const isShown = !account.udp || turns.captured > 0;
+  const lines = [
+    `copied for ${seconds} s, ${capture.source === "trace" ? "from recorded traffic" : `captured by ${capture.source}`}`,
+  ];
+  for (const [name, text] of rows)
+    if (text && (isShown || !OF_SESSIONS.has(name))) lines.push(`  ${name.padEnd(8)}  ${text}`);
+  const losses = lossesOf(account);
+  if (losses.length > 0) lines.push("what was not copied:");
+  for (const { count, what, advice } of losses) lines.push(`  ${number(count)} ${what}`, `    ${advice}`);
+  return lines.join("\n");
+}

@@ -1,0 +1,59 @@
+/** What all workers of a run have counted together. */
+import { createCounters, INDEX, type Shared, takeCounters } from "../data-plane/shared.ts";
+
+/** A worker as the main thread sees it. */
+export interface WorkerView {
+  shared: Shared;
+  /** It has died: what it had not finished is lost. */
+  isDead: boolean;
+}
+
+/** Counters of which the largest counts: each worker sees the same, or only one can be the largest. */
+const LARGEST = [INDEX.lagMax, INDEX.interceptsLost];
+
+/** The counters of one worker. What one that died had pending was dropped, its sessions failed. */
+export function countersOf({ shared, isDead }: WorkerView): Float64Array {
+  const counters = takeCounters(shared);
+  if (!isDead) return counters;
+  counters[INDEX["dropped.worker"]]! += counters[INDEX.turnsPending]!;
+  counters[INDEX.turnsDropped]! += counters[INDEX.turnsPending]!;
+  counters[INDEX.turnsPending] = 0;
+  counters[INDEX.failed]! += counters[INDEX.active]!;
+  counters[INDEX.active] = 0;
+  counters[INDEX.memory] = 0;
+  return counters;
+}
+
+/** The counters of all, by `countersOf` of each. */
+export function totalOf(all: readonly Float64Array[]): Float64Array {
+  const total = createCounters();
+  for (const counters of all) {
+    for (let index = 0; index < total.length; index++) {
+      total[index] = LARGEST.includes(index)
+        ? Math.max(total[index]!, counters[index]!)
+        : total[index]! + counters[index]!;
+    }
+  }
+  return total;
+}
+
+/** The histogram of all lags. */
+export function lagOf(workers: readonly WorkerView[]): Uint32Array {
+  return sumOf(workers.map(({ shared }) => shared.lag));
+}
+
+/** The histograms of all answers' times. */
+export function latencyOf(workers: readonly WorkerView[]): Shared["latency"] {
+  return {
+    production: sumOf(workers.map(({ shared }) => shared.latency.production)),
+    target: sumOf(workers.map(({ shared }) => shared.latency.target)),
+  };
+}
+
+function sumOf([first, ...others]: Uint32Array[]): Uint32Array {
+  const total = first!.slice();
+  for (const other of others) {
+    for (let index = 0; index < total.length; index++) total[index]! += other[index]!;
+  }
+  return total;
+}

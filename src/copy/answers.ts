@@ -1,0 +1,51 @@
+/** How answers of the targets to this host's own addresses are caught: by a kernel program, or without one. */
+import type { KernelCapture } from "../capture/kernel.ts";
+import { openResponseSocket } from "../capture/socket/response-socket.ts";
+import type { ResponseSocketConfig } from "../capture/socket/response-source.ts";
+import { dropRuleset } from "../netfilter/drop-ruleset.ts";
+import { makeRules, type Rule } from "../netfilter/rule.ts";
+import type { Plan } from "./plan.ts";
+
+export interface Answers {
+  /** For the data plane; null: they come by the kernel's rings. */
+  readonly socket: ResponseSocketConfig | null;
+  /** From now on they are caught, and this host's TCP does not see them. Throws a Failure (2, 4, 5). */
+  begin(): void;
+  /** Answers that found no room. */
+  lost(): number;
+  close(): void;
+}
+
+const WHAT = "keep answers from this host's TCP";
+const FIX =
+  "Install nftables, run where eBPF is allowed (CAP_BPF), or catch the answers at the target: xcopy intercept there, -s here.";
+
+/** `kernel`: what was loaded for them; null where that was not possible, or is not needed. `whole`: with their payload. Throws a Failure (4, 5). */
+export function openAnswers(plan: Plan, kernel: KernelCapture | null, whole: boolean): Answers {
+  const interfaces = [...new Set(plan.egresses.map(({ ifindex }) => ifindex))];
+  if (plan.intercepts.length > 0) return { socket: null, begin() {}, lost: () => 0, close() {} };
+  if (kernel) {
+    return {
+      socket: null,
+      begin: () => kernel.attachResponses(interfaces),
+      lost: () => kernel.stats().responseRingFull,
+      close() {},
+    };
+  }
+  const paths = plan.paths.map((path) => ({ ...path, local: path.local! }));
+  const opened = openResponseSocket(paths, interfaces, whole);
+  let rule: Rule | undefined;
+  return {
+    socket: opened.source,
+    begin() {
+      // The rule first: what comes before the socket listens is lost, and sent again.
+      rule = makeRules(dropRuleset(paths, plan.ports), WHAT, FIX);
+      opened.start();
+    },
+    lost: () => opened.stats().responseRingFull,
+    close() {
+      opened.close();
+      rule?.remove();
+    },
+  };
+}

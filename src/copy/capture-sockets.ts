@@ -1,0 +1,82 @@
+/** Capture by sockets: what the plan means for them. */
+import type { SocketFilterOptions } from "../capture/socket/filter.ts";
+import { openPcapCapture } from "../capture/socket/pcap-capture.ts";
+import {
+  openPacketCapture,
+  openRawCapture,
+  type SocketCapture,
+  type SocketCaptureOptions,
+} from "../capture/socket/sockets.ts";
+import { compileFilter, linkLayerOf } from "../filter/compile.ts";
+import { Failure } from "../native/failure.ts";
+import { type Capture, countsOf } from "./capture.ts";
+import { kernelServices } from "./load.ts";
+import type { CopyOptions } from "./options.ts";
+import type { Plan } from "./plan.ts";
+
+export type SocketBackEnd = "packet" | "raw" | "pcap";
+
+const OPEN: Record<SocketBackEnd, (options: SocketCaptureOptions) => SocketCapture> = {
+  packet: openPacketCapture,
+  raw: openRawCapture,
+  pcap: openPcapCapture,
+};
+
+/** -F for interfaces of both kinds. One of the kind that it cannot be compiled for must not be among those named. */
+function compileFront(expression: string, { interfaces }: Plan): SocketFilterOptions["front"] {
+  const ethernet = compileFilter(expression, "ethernet");
+  if (ethernet.wantsTag) {
+    throw new Failure(
+      `Cannot use -F "${expression}" on a socket: it asks for VLAN tags, which the kernel has taken out there`,
+      "Use --capture tcx or clsact, or name the VLAN's own interface with -i.",
+      2,
+    );
+  }
+  const isNeeded = interfaces.some(({ hardwareType }) => linkLayerOf(hardwareType ?? 1) === "raw");
+  const raw = isNeeded ? compileFilter(expression, "raw") : compileIfPossible(expression);
+  return { ethernet: ethernet.instructions, raw: raw?.instructions ?? null };
+}
+
+/** For interfaces without a link layer that may come later. */
+function compileIfPossible(expression: string) {
+  try {
+    return compileFilter(expression, "raw");
+  } catch {
+    return null;
+  }
+}
+
+/** Opens sockets that capture nothing yet. Throws a Failure (2, 4, 5). */
+export function captureBySockets(name: SocketBackEnd, plan: Plan, options: CopyOptions): Capture {
+  const { direction, snaplen, bufferBytes, filter } = options.capture;
+  const capture = OPEN[name]({
+    services: kernelServices(plan),
+    isOutgoing: direction === "out",
+    snaplen,
+    mark: options.mark,
+    bufferBytes,
+    front: filter === null ? null : compileFront(filter, plan),
+    workers: plan.workers.count,
+  });
+  const interfaces = new Set<number>();
+  // libpcap has to open each; the others may as well take every one that comes.
+  const takesAll = plan.followsAll && name !== "pcap";
+  const start = () => capture.start(takesAll ? null : [...interfaces]);
+  return {
+    name,
+    wayOn: () => name,
+    source: capture.source,
+    attach(ifindexes) {
+      for (const ifindex of ifindexes) interfaces.add(ifindex);
+      start();
+    },
+    forget(ifindex) {
+      interfaces.delete(ifindex);
+      start();
+    },
+    refresh() {},
+    stop: capture.stop,
+    counts: () => countsOf(capture.stats()),
+    close: capture.close,
+  };
+}

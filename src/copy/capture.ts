@@ -1,0 +1,133 @@
+/** By what live requests are captured: the back end that was asked for, or the best that works. */
+import type { KernelCounter } from "../capture/counters.ts";
+import type { KernelCapture } from "../capture/kernel.ts";
+import type { SourceConfig } from "../capture/source.ts";
+import type { BackEnd } from "../config/capture.ts";
+import type { CarriedLibrary } from "../native/carried.ts";
+import { Failure } from "../native/failure.ts";
+import type { CaptureCounts } from "./account/summary.ts";
+import { captureByPrograms } from "./capture-programs.ts";
+import { captureBySockets } from "./capture-sockets.ts";
+import { loadForAnswers, loadKernel } from "./load.ts";
+import type { CopyOptions } from "./options.ts";
+import type { Plan } from "./plan.ts";
+
+/** A back end that is open. */
+export interface Capture {
+  /** `tcx`, `packet`. */
+  readonly name: string;
+  /** How requests on an interface are captured, once it is attached: `XDP (generic)`. */
+  wayOn(ifindex: number): string;
+  /** For the data plane. */
+  readonly source: SourceConfig;
+  /** Captures on these interfaces; may be called again for those that came later. Throws a Failure (1, 2, 3, 4, 5). */
+  attach(ifindexes: number[]): void;
+  /** An interface is gone. */
+  forget(ifindex: number): void;
+  /** Goes along with what has changed of interfaces; called about every 2 s. */
+  refresh(): void;
+  /** Nothing more is captured; what was can still be read. */
+  stop(): void;
+  counts(): Counts;
+  /** Gives everything back that is not the kernel programs'. */
+  close(): void;
+}
+
+export type Counts = Omit<CaptureCounts, "source" | "responsesLost" | "trace">;
+
+/** What all back ends count alike. */
+export function countsOf(stats: Record<KernelCounter, number>): Counts {
+  return {
+    packets: stats.requestsCaptured,
+    bytes: stats.requestBytes,
+    lost: stats.requestRingFull,
+    abandoned: stats.abandoned,
+    pureAcks: stats.pureAcks,
+    duplicates: stats.duplicates,
+    fragments: stats.fragments,
+    oversize: stats.oversize,
+    inert: stats.inert,
+    unsampled: stats.unsampled,
+  };
+}
+
+/** What captures requests and what brings answers back; `kernel` is null where no program is needed. */
+export interface OpenCapture {
+  kernel: KernelCapture | null;
+  capture: Capture;
+  /** Why it is not the best: a line for each back end before it. */
+  reasons: string[];
+}
+
+/** What a user of XDP should know. */
+export const XDP_COSTS =
+  "by XDP: sees packets before GRO has joined them, so more of them; has the card's LRO turned off, and some drivers take the link down for a moment; generic, each packet is copied first";
+
+type Open = (name: BackEnd) => OpenCapture;
+
+/** Those that `auto` tries, the best first. */
+const AUTOMATIC: BackEnd[] = ["tcx", "packet", "raw"];
+
+/**
+ * Opens the back end that was asked for. Throws a Failure (2, 4, 5) with the reason if it cannot work; `auto` tries the next
+ * one then.
+ */
+export function openCapture(plan: Plan, options: CopyOptions, libraries: CarriedLibrary[]): OpenCapture {
+  const open: Open = (name) => openBackEnd(name, plan, options, libraries);
+  const { backEnd } = options.capture;
+  // What raw sockets capture is read by one worker, and comes in.
+  const takesRaw = plan.workers.count === 1 && options.capture.direction === "in";
+  const names = takesRaw ? AUTOMATIC : AUTOMATIC.filter((name) => name !== "raw");
+  return backEnd === "auto" ? openBest(names, plan, open) : open(backEnd);
+}
+
+function openBest(names: BackEnd[], plan: Plan, open: Open): OpenCapture {
+  const reasons: string[] = [];
+  let first: unknown;
+  for (const name of names) {
+    let opened: OpenCapture | undefined;
+    try {
+      opened = open(name);
+      // Some of what can fail does so only there; nothing is captured before the data plane shows a sign of life.
+      if (opened.capture.name === "tcx" || opened.capture.name === "clsact") tryAttach(plan, opened.capture);
+      if (opened.capture.name === "clsact") reasons.push("not by tcx: this kernel has none");
+      return { ...opened, reasons: [...reasons, ...opened.reasons] };
+    } catch (error) {
+      opened?.capture.close();
+      opened?.kernel?.detach();
+      first ??= error;
+      if (!(error instanceof Failure) || error.exitCode < 3) throw error;
+      reasons.push(`not by ${name}: ${error.message}`);
+    }
+  }
+  throw first;
+}
+
+function tryAttach(plan: Plan, capture: Capture): void {
+  capture.attach(plan.interfaces.map(({ ifindex }) => ifindex));
+  capture.stop();
+}
+
+function openBackEnd(
+  name: BackEnd,
+  plan: Plan,
+  options: CopyOptions,
+  libraries: CarriedLibrary[],
+): OpenCapture {
+  if (name === "tcx" || name === "clsact" || name === "xdp" || name === "xdp-generic") {
+    // Of tcx and clsact `auto` takes what the kernel has.
+    const hook = options.capture.backEnd === "auto" ? "auto" : name;
+    const kernel = loadKernel(plan, options, libraries, hook)!;
+    const reasons = name.startsWith("xdp") ? [XDP_COSTS] : [];
+    return { kernel, capture: captureByPrograms(kernel, options), reasons };
+  }
+  const capture = captureBySockets(name, plan, options);
+  const reasons: string[] = [];
+  try {
+    const kernel = loadForAnswers(plan, options, libraries, (reason) => reasons.push(reason));
+    return { kernel, capture, reasons };
+  } catch (error) {
+    capture.close();
+    throw error;
+  }
+}

@@ -1,0 +1,91 @@
+/** What the data plane does by the clock: signs of life, next hops, the share of flows that is captured, MTUs. */
+import type { Control } from "../../capture/control.ts";
+import type { RequestSource } from "../../capture/source.ts";
+import type { Engine } from "../../engine/engine.ts";
+import type { Injector } from "../../inject/injector.ts";
+import { EMSGSIZE } from "../../native/libc.ts";
+import { links, NetlinkError, route } from "../../native/netlink.ts";
+import type { DataPlaneConfig } from "./config.ts";
+
+/** us; the kernel programs go inert after 2 s without a heartbeat. */
+const HEARTBEAT_INTERVAL = 500_000;
+const REFRESH_INTERVAL = 1_000_000;
+const RAMP_INTERVAL = 100_000;
+
+export class Chores {
+  private heartbeatAt = 0;
+  private refreshAt: number;
+  private rampAt = Number.POSITIVE_INFINITY;
+  private rampBegan = 0;
+
+  constructor(
+    private readonly config: DataPlaneConfig,
+    private readonly control: Control,
+    private readonly sources: (RequestSource | null)[],
+    private readonly engine: Engine,
+    private readonly injectors: Injector[],
+    now: number,
+  ) {
+    this.refreshAt = now + REFRESH_INTERVAL;
+  }
+
+  /** Requests are captured from now on. */
+  begin(now: number): void {
+    this.rampBegan = now;
+    this.rampAt = now;
+    this.run(now);
+  }
+
+  /** Does what is due; called in every round. `now`: us. */
+  run(now: number): void {
+    if (now >= this.heartbeatAt) {
+      this.control.heartbeat(now / 1000);
+      for (const source of this.sources) source?.count();
+      this.heartbeatAt = now + HEARTBEAT_INTERVAL;
+    }
+    if (now >= this.rampAt) this.setSample(now);
+    if (now >= this.refreshAt) {
+      for (const injector of this.injectors) injector.refresh();
+      this.refreshAt = now + REFRESH_INTERVAL;
+    }
+  }
+
+  /** us until something is due. */
+  wait(now: number): number {
+    return Math.min(this.heartbeatAt, this.rampAt, this.refreshAt) - now;
+  }
+
+  /** After a send: an interface that takes smaller packets than it did lowers the MTU of its paths. */
+  adaptMtu(now: number): void {
+    for (let egress = 0; egress < this.injectors.length; egress++) {
+      const injector = this.injectors[egress]!;
+      if (injector.lastError !== EMSGSIZE) continue;
+      injector.lastError = 0;
+      for (const [path, { target, egress: its }] of this.config.paths.entries()) {
+        if (its !== egress) continue;
+        const { ifindex, isBound } = this.config.egresses[egress]!;
+        const mtu = currentMtu(target, this.config.mark, isBound ? ifindex : 0);
+        this.engine.lowerMtu(path, mtu, now);
+      }
+    }
+  }
+
+  private setSample(now: number): void {
+    const { sample, ramp } = this.config;
+    const done = ramp === 0 ? 1 : Math.min(1, (now - this.rampBegan) / ramp);
+    this.control.setSample(sample * done);
+    this.rampAt = done === 1 ? Number.POSITIVE_INFINITY : now + RAMP_INTERVAL;
+  }
+}
+
+/** What interface and route to a target take now, bytes; 0 while there is no way to it. `over`: as in `route`. */
+export function currentMtu(target: Uint8Array, mark: number, over: number): number {
+  try {
+    const { ifindex, mtu } = route(target, mark, over);
+    const link = links().find((candidate) => candidate.ifindex === ifindex);
+    return Math.min(link?.mtu ?? 0, mtu || Number.POSITIVE_INFINITY);
+  } catch (error) {
+    if (error instanceof NetlinkError) return 0;
+    throw error;
+  }
+}

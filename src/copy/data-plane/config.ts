@@ -1,0 +1,205 @@
+/**
+ * What the main thread tells the data plane at start. Plain data: it crosses a postMessage. Addresses are raw
+ * bytes in network order (4 or 16 of them), ports host numbers, times us, sizes bytes.
+ */
+import type { KernelService } from "../../capture/services.ts";
+import type { ResponseSocketConfig } from "../../capture/socket/response-source.ts";
+import type { SourceConfig } from "../../capture/source.ts";
+
+/** One way out: everything with the same interface and next hop shares one. */
+export interface EgressConfig {
+  /** `packet`: frames with a MAC header on an interface; `raw`: IP packets, the kernel routes (loopback, tunnels). */
+  kind: "packet" | "raw";
+  interface: string;
+  ifindex: number;
+  family: 4 | 6;
+  /** Address the next hop is resolved for: the gateway, or the target itself on the same link. */
+  nextHop: Uint8Array;
+  /** 6 bytes each; empty for `raw`. */
+  sourceMac: Uint8Array;
+  nextHopMac: Uint8Array;
+  /** Largest IP packet. */
+  mtu: number;
+  /** Whether the user named the interface, which routes do not change then; and the MAC address of the next hop. */
+  isBound?: boolean;
+  hasFixedMac?: boolean;
+}
+
+/** A target as seen from one local address: the flows between the two are told apart by our port alone. */
+export interface PathConfig {
+  family: 4 | 6;
+  /** Null: each connection comes from the address of its client. */
+  local: Uint8Array | null;
+  target: Uint8Array;
+  targetPort: number;
+  /** Absent: TCP. */
+  transport?: "udp";
+  /** Index into `egresses`. */
+  egress: number;
+}
+
+/** An intercept, by which answers come back. */
+export interface InterceptConfig {
+  /** As the user wrote it, for messages. */
+  label: string;
+  address: Uint8Array;
+  port: number;
+}
+
+/** How answers come back where they do not come to this host's own address. */
+export interface ChannelConfig {
+  intercepts: InterceptConfig[];
+  /** TCP connections to each. */
+  connections: number;
+  /** The shared key; null: none. */
+  key: Uint8Array | null;
+  /** Whether the intercepts are those of tcpcopy 1.x. */
+  compat: boolean;
+  /** Whether a protocol module reads what comes. */
+  readsPayload: boolean;
+  /** For each path the address that tries it; of the path's family. */
+  probeFrom: Uint8Array[];
+}
+
+/** Recorded requests, instead of live ones. */
+export interface TraceConfig {
+  /** What the reader puts them into: see src/capture/trace/memory.ts. */
+  memory: SharedArrayBuffer;
+  /** An eventfd by which the reader wakes the data plane. */
+  wake: number;
+  /** Times as fast as recorded; Infinity: as fast as the targets answer. */
+  speed: number;
+  /** us; longer gaps are cut to this. 0: none is. */
+  longestGap: number;
+  /** Most requests per second that are begun; 0: no limit. */
+  rate: number;
+}
+
+/** One of the targets that share the sessions of a route, in proportion to their weights. */
+export interface TargetConfig {
+  weight: number;
+  /** Indexes into `paths`, one per source address. */
+  paths: number[];
+}
+
+/** One captured service (an address and port): every session of it is copied along each of its routes. */
+export interface ServiceConfig {
+  /** As the user wrote it, for messages. */
+  label: string;
+  /** Absent: TCP. */
+  transport?: "udp";
+  routes: TargetConfig[][];
+  /** The protocol module of its sessions; null: none. */
+  protocol: ProtocolName | null;
+}
+
+export type ProtocolName = "http" | "mysql";
+
+/** A user of production, and as whom it logs in at the target. */
+export interface MysqlUser {
+  name: string;
+  target: string;
+  password: string;
+}
+
+/** What the module mysql is told. */
+export interface MysqlConfig {
+  users: MysqlUser[];
+  /** The target takes any login (--skip-grant-tables). */
+  skipGrant: boolean;
+  /** Of sessions whose login was not seen; "": none. */
+  database: string;
+  /** Only statements that cannot write are sent; none that define data; those about accounts and the server too. */
+  readOnly: boolean;
+  skipDdl: boolean;
+  accounts: boolean;
+}
+
+/** What only the copying of datagrams needs. */
+export interface DatagramsConfig {
+  /** The UDP services, as the capture knows them: for datagrams in fragments. */
+  services: KernelService[];
+  /** A datagram without an answer for this long counts as unanswered; a flow without any is forgotten. */
+  timeout: number;
+  idleTimeout: number;
+  noFragment: boolean;
+  /** What is counted: see src/copy/data-plane/datagram-shared.ts. */
+  shared: SharedArrayBuffer;
+}
+
+/** Which of how many workers this is, and where it runs. */
+export interface WorkerConfig {
+  /** From 0. */
+  index: number;
+  count: number;
+  /** The CPU that it runs on; null: any. */
+  cpu: number | null;
+  /** CPUs that all workers together may use, 0.5 for half of one; 0: as much as they need. */
+  cpuLimit: number;
+  /** Words that the workers share (src/engine/sessions/share.ts), and when the run began, us. */
+  words: SharedArrayBuffer;
+  since: number;
+}
+
+export interface DataPlaneConfig {
+  worker: WorkerConfig;
+  /** Where live requests come from; null: they are recorded ones. */
+  source: SourceConfig | null;
+  /** File descriptors of the ring maps of this worker's responses, one per CPU, and the bytes of one ring. */
+  responseRings: number[];
+  responseRingBytes: number;
+  /** Where answers come by a socket instead; else null. */
+  responseSocket: ResponseSocketConfig | null;
+  /** The mmap'd maps `control` and `flows`; -1 where no kernel program is loaded. */
+  controlMap: number;
+  flowsMap: number;
+  services: ServiceConfig[];
+  mysql: MysqlConfig;
+  /** Null: live requests, from the source. */
+  trace: TraceConfig | null;
+  /** Most connections at a time, the others wait; 0: no limit. */
+  users: number;
+  /** Null: no service is of UDP. */
+  datagrams: DatagramsConfig | null;
+  paths: PathConfig[];
+  egresses: EgressConfig[];
+  /** Null: answers come to this host's own address. */
+  channel: ChannelConfig | null;
+  /** Whether connections from clients' addresses have the clients' ports. */
+  keepsClientPorts: boolean;
+  /** SO_MARK of all we send. */
+  mark: number;
+  /** Ports we may use, ranges [first, last]. */
+  ports: [number, number][];
+  /** Of all workers together. */
+  maxSessions: number;
+  /** Bound of this worker's kept payload and descriptors. */
+  memory: number;
+  /** A session without a response for this long, while something waits for one, is given up. */
+  sessionTimeout: number;
+  /** A session without any sign of life for this long is forgotten. */
+  idleTimeout: number;
+  /** Share of the sessions that are captured, over 0 to 1, and us since the start in which it grows to that from 0. */
+  sample: number;
+  ramp: number;
+  /** How often each session is copied along each route, and us over which the copies are spread. */
+  replicas: number;
+  jitter: number;
+  /** Turns wait for the answer of the turn before, and keep the client's think time. */
+  waitsForAnswers: boolean;
+  keepsThinkTime: boolean;
+  /** A turn goes on without an answer after this long. */
+  turnTimeout: number;
+  /** Silence that ends an answer shorter than production's; 0: two round trips. */
+  quiet: number;
+  /** Sessions whose SYN was not captured are picked up. */
+  takesMidstream: boolean;
+  /** Most turns per second; 0: no limit. */
+  turnLimit: number;
+  /** Version of the PROXY protocol header that opens connections; 0: none. */
+  proxyProtocol: 0 | 1 | 2;
+  /** Whether to try a connection to every path before the first request is taken. */
+  probe: boolean;
+  /** Shared with the main thread: see src/copy/data-plane/shared.ts. */
+  shared: SharedArrayBuffer;
+}

@@ -1,0 +1,263 @@
+/** The data plane's half for UDP: fragments are put together, datagrams replayed, and what is due is sent, apart from TCP. */
+import type { Control } from "../../capture/control.ts";
+import { flowHash } from "../../capture/history.ts";
+import { FRAGMENT_INDEX, NOT_UNICAST } from "../../capture/record-index.ts";
+import { Services } from "../../capture/services.ts";
+import { DATAGRAM, DATAGRAM_COUNTERS } from "../../datagram/counters.ts";
+import { type DatagramPath, DatagramReplay } from "../../datagram/replay.ts";
+import { createInjector } from "../../inject/create.ts";
+import type { Injector } from "../../inject/injector.ts";
+import { EMSGSIZE, monotonicMicroseconds } from "../../native/libc.ts";
+import { record } from "../../runtime/histogram.ts";
+import { PacketBatch } from "../../wire/batch.ts";
+import { Fragments } from "../../wire/fragments.ts";
+import { ipPair } from "../../wire/ip.ts";
+import { IP_OK, IpHeader, parseIp } from "../../wire/ip-header.ts";
+import { Packet } from "../../wire/packet.ts";
+import { IPPROTO_UDP, UDP_HEADER } from "../../wire/udp.ts";
+import { currentMtu } from "./chores.ts";
+import type { DatagramsConfig, DataPlaneConfig, PathConfig } from "./config.ts";
+import { type DatagramShared, viewDatagramShared } from "./datagram-shared.ts";
+import { publish } from "./shared.ts";
+
+/** The service where QUIC is to be expected. */
+const HTTPS = 443;
+/** us between two looks at the next hops, and the longest that the end waits for answers. */
+const REFRESH_INTERVAL = 1_000_000;
+const LAST_ANSWERS = 500_000;
+
+/** What the data plane lends to it. */
+export interface DatagramSurroundings {
+  control: Control;
+  openFlow: (path: number, port: number, words: Int32Array, at: number) => void;
+  /** Whether one more request may be sent now (--limit). */
+  allow: (now: number) => boolean;
+  /** Whether nothing may be sent on a path now. */
+  isHeld: (path: number) => boolean;
+  /** Before packets go out: whether every answer to them would be caught. */
+  settle: () => boolean;
+}
+
+export class Datagrams {
+  readonly replay: DatagramReplay;
+  private readonly counters = new Float64Array(DATAGRAM_COUNTERS.length);
+  private readonly shared: DatagramShared;
+  private readonly batches: PacketBatch[];
+  private readonly injectors: Injector[];
+  private readonly services: Services;
+  private readonly fragments = new Fragments();
+  private readonly header = new IpHeader();
+  private readonly whole = new Packet(new Uint8Array(0));
+  private readonly isDatagram: boolean[];
+  private readonly isDatagramPath: boolean[];
+  /** Packets that were not sent, because nobody would have caught the answers. */
+  private withheld = 0;
+  private refreshAt = 0;
+  private sentAt = 0;
+
+  private readonly paths: (DatagramPath | undefined)[];
+
+  constructor(
+    private readonly config: DataPlaneConfig,
+    datagrams: DatagramsConfig,
+    private readonly surroundings: DatagramSurroundings,
+  ) {
+    const { services, paths, egresses } = config;
+    this.shared = viewDatagramShared(datagrams.shared);
+    this.services = new Services(datagrams.services);
+    this.batches = egresses.map(() => new PacketBatch());
+    this.injectors = egresses.map((egress, i) => createInjector(egress, this.batches[i]!, config.mark));
+    this.isDatagram = services.map(({ transport }) => transport === "udp");
+    this.isDatagramPath = paths.map(({ transport }) => transport === "udp");
+    this.paths = paths.map((path) => (path.transport === "udp" ? pathOf(path, config) : undefined));
+    this.replay = new DatagramReplay(
+      {
+        services: services.map(({ transport, routes }, index) =>
+          transport === "udp"
+            ? { routes, mayBeQuic: datagrams.services.some((s) => s.index === index && s.port === HTTPS) }
+            : undefined,
+        ),
+        paths: this.paths,
+        replicas: config.replicas,
+        worker: config.worker.index,
+        workers: config.worker.count,
+        ports: config.ports,
+        keepsClientPorts: config.keepsClientPorts,
+        maxFlows: Math.ceil(config.maxSessions / config.worker.count),
+        timeout: datagrams.timeout,
+        idleTimeout: datagrams.idleTimeout,
+        noFragment: datagrams.noFragment,
+        counters: this.counters,
+        allow: surroundings.allow,
+        openFlow: surroundings.openFlow,
+        isHeld: surroundings.isHeld,
+        flush: () => this.send(),
+        onLatency: (us) => record(this.shared.latency, us),
+        random: Math.random,
+      },
+      this.batches,
+    );
+  }
+
+  /** Takes a captured packet if it is a datagram; false if it is not. */
+  takeRequest(packet: Packet, now: number): boolean {
+    const { index } = packet;
+    if (index === FRAGMENT_INDEX) {
+      this.takeFragment(packet, now);
+      return true;
+    }
+    const service = index & ~NOT_UNICAST;
+    if (!this.isDatagram[service]) return false;
+    this.replay.request(packet, service, index === service, now);
+    return true;
+  }
+
+  /** Takes a response if it came back on a path for datagrams; false if it did not. */
+  takeResponse(packet: Packet, now: number): boolean {
+    if (!this.isDatagramPath[packet.index]) return false;
+    // Without a UDP header it is an ICMP message.
+    if (packet.tcp === packet.ip) this.counters[DATAGRAM.refused]!++;
+    else this.replay.response(packet, now);
+    return true;
+  }
+
+  /** All clients are gone, as at the end of a recording. */
+  endClients(): void {
+    this.replay.endClients();
+  }
+
+  /** Datagrams, with their copies, so far: captured, and whatever was done or came back. */
+  get captured(): number {
+    return this.counters[DATAGRAM.captured]!;
+  }
+  get progress(): number {
+    return (
+      this.counters[DATAGRAM.sent]! + this.counters[DATAGRAM.responses]! + this.counters[DATAGRAM.unanswered]!
+    );
+  }
+
+  /** Those that wait for an answer. */
+  get unsettled(): number {
+    return this.replay.unsettled;
+  }
+
+  /** The same, where any was ever given. */
+  get owed(): number {
+    return this.counters[DATAGRAM.answered]! > 0 ? this.replay.unsettled : 0;
+  }
+
+  /** Does what is due, and sends. */
+  advance(now: number): void {
+    this.replay.advance(now);
+    this.send();
+    if (now >= this.refreshAt) {
+      for (const injector of this.injectors) injector.refresh();
+      this.refreshAt = now + REFRESH_INTERVAL;
+    }
+    this.counters[DATAGRAM.fragmentsIncomplete] = this.fragments.incomplete;
+    this.counters[DATAGRAM.fragmentsOverlapping] = this.fragments.overlapping;
+    publish(this.shared, this.counters);
+  }
+
+  /** us until `advance` has something to do, at most `limit`. */
+  wait(now: number, limit: number): number {
+    return Math.min(this.replay.wait(now, limit), Math.max(0, this.refreshAt - now));
+  }
+
+  /** Whether nothing is to be waited for at the end: all is answered, or will hardly be. */
+  isQuiet(now: number): boolean {
+    return this.replay.unsettled === 0 || now - this.sentAt > LAST_ANSWERS;
+  }
+
+  close(): void {
+    this.replay.end();
+    this.send();
+    this.fragments.clear();
+    this.counters[DATAGRAM.fragmentsIncomplete] = this.fragments.incomplete;
+    publish(this.shared, this.counters);
+    for (const injector of this.injectors) injector.close();
+  }
+
+  private takeFragment(packet: Packet, now: number): void {
+    const { header, fragments, whole } = this;
+    this.counters[DATAGRAM.fragments]!++;
+    const wireEnd = packet.payload + packet.length;
+    if (parseIp(packet.view, packet.ip, packet.end, wireEnd, header) !== IP_OK || !header.isFragment) return;
+    if (!fragments.add(packet.bytes, packet.view, header, packet.time)) return;
+    const { bytes, view, ip, end } = fragments;
+    if (parseIp(view, ip, end, fragments.wireEnd, header) !== IP_OK || header.protocol !== IPPROTO_UDP)
+      return;
+    if (header.transport + UDP_HEADER > header.end) return;
+    const service = this.services.find(view, header, view.getUint16(header.transport + 2));
+    if (service < 0) return;
+    whole.bytes = bytes;
+    whole.view = view;
+    whole.ip = ip;
+    whole.tcp = header.transport;
+    whole.payload = header.transport + UDP_HEADER;
+    whole.end = header.end;
+    whole.length = ip + header.length - whole.payload;
+    whole.time = packet.time;
+    whole.think = -1;
+    if (flowHash(whole) < this.surroundings.control.leftOut) this.counters[DATAGRAM.unsampled]!++;
+    else this.replay.request(whole, service, true, now);
+  }
+
+  private send(): void {
+    const { batches, injectors, counters, shared } = this;
+    if (batches.every(({ count }) => count === 0)) return;
+    if (!this.surroundings.settle()) {
+      for (const batch of batches) {
+        this.withheld += batch.count;
+        batch.clear();
+      }
+    }
+    let packets = 0;
+    let bytes = 0;
+    let errors = this.withheld;
+    for (let i = 0; i < batches.length; i++) {
+      const batch = batches[i]!;
+      const injector = injectors[i]!;
+      if (batch.count > 0) {
+        injector.send(batch);
+        if (injector.lastError === EMSGSIZE) this.lowerMtu(i);
+        this.sentAt = monotonicMicroseconds();
+        for (let row = 0; row < batch.count; row++) {
+          const since = batch.since[row]!;
+          if (since === 0) continue;
+          record(shared.lag, this.sentAt - since);
+          if (this.sentAt - since > counters[DATAGRAM.lagMax]!)
+            counters[DATAGRAM.lagMax] = this.sentAt - since;
+        }
+        batch.clear();
+      }
+      packets += injector.packets;
+      bytes += injector.bytes;
+      errors += injector.errors;
+    }
+    counters[DATAGRAM.sentPackets] = packets;
+    counters[DATAGRAM.sentBytes] = bytes;
+    counters[DATAGRAM.sendErrors] = errors;
+  }
+
+  /** An interface takes smaller packets than it did: what follows is cut for it. */
+  private lowerMtu(egress: number): void {
+    this.injectors[egress]!.lastError = 0;
+    const { ifindex, isBound } = this.config.egresses[egress]!;
+    for (const [index, path] of this.paths.entries()) {
+      if (path?.egress !== egress) continue;
+      const mtu = currentMtu(this.config.paths[index]!.target, this.config.mark, isBound ? ifindex : 0);
+      if (mtu > 0) path.mtu = Math.min(path.mtu, mtu);
+    }
+  }
+}
+
+function pathOf(path: PathConfig, { egresses }: DataPlaneConfig): DatagramPath {
+  return {
+    pair: ipPair(path.local ?? new Uint8Array(path.target.length), path.target),
+    targetPort: path.targetPort,
+    egress: path.egress,
+    mtu: egresses[path.egress]!.mtu,
+    fromClient: path.local === null,
+  };
+}

@@ -1,0 +1,348 @@
+/**
+ * The intercepts of a run, as the data plane sees them: which of them are there, which paths may be sent on because what
+ * the target answers will be caught, and which flows they must be told of.
+ */
+import { isRefusal } from "../../channel/close.ts";
+import { FLOW_BYTES } from "../../channel/contract.ts";
+import type { Facts, Welcome } from "../../channel/messages.ts";
+import type { Engine } from "../../engine/engine.ts";
+import type { EachFlow } from "../../engine/sessions/hold.ts";
+import { monotonicMicroseconds } from "../../native/libc.ts";
+import type { Packet } from "../../wire/packet.ts";
+import type { ChannelConfig, PathConfig } from "./config.ts";
+import { covers, rangesOf } from "./coverage.ts";
+import { Link, waitForAny } from "./link.ts";
+import { PathIndex } from "./path-index.ts";
+
+/** us without a sign of life after which nothing more is sent that an intercept would have to catch. */
+const SILENCE = 100_000;
+/** us to wait for an intercept to have read of new flows. */
+const SETTLE_SPAN = 100_000;
+/** us after which an intercept 1.x, which never says hello, counts as one: what takes us for a stranger hangs up at once. */
+const TRUST = 300_000;
+/** us after which that is worth a word: the other host may just have been busy. */
+const LONG_SILENCE = 1_000_000;
+
+/** What the main thread is told of an intercept. */
+export interface InterceptState {
+  /** Its place among those of the configuration. */
+  index: number;
+  up: boolean;
+  /** Why it is down, or "" before the first try has come to an end. */
+  text: string;
+  welcome: Welcome | null;
+  /** Whether it answered, and will not take us as we are. */
+  isRefused: boolean;
+  /** Indexes of the paths whose responses it catches. */
+  covers: number[];
+}
+
+interface Intercept {
+  links: Link[];
+  state: InterceptState;
+  covers: boolean[];
+  /** Whether what it has to catch may be sent; `state.up` follows with what people are told. */
+  isUp: boolean;
+  /** What it said last when it ended a connection, or took none: said on once, however often it is tried. */
+  refusal: string;
+  /** Whether it must be told of each flow. */
+  registers: boolean;
+  /** Whether it lets the answers of a flow pass until it has read of it. */
+  leaks: boolean;
+  /** Whether it is about to read which flows there are: nothing is sent until then. */
+  isReading: boolean;
+  /** Whether flows were registered that it must know before anything is sent in them. */
+  isUnsettled: boolean;
+}
+
+export class Intercepts {
+  /** Responses for none of the paths, and how often it was said that an intercept is lost. */
+  strays = 0;
+  losses = 0;
+  private readonly intercepts: Intercept[];
+  private readonly index: PathIndex;
+  private readonly flow = new Uint8Array(new ArrayBuffer(FLOW_BYTES));
+  private readonly flowView = new DataView(this.flow.buffer);
+  private readonly held: boolean[];
+  private readonly facts = new Map<number, (facts: Facts) => void>();
+  private nextQuestion = 1;
+  private registersAll = false;
+  /** Flows of UDP, for an intercept that is to be told of all anew. */
+  forEachDatagramFlow: (path: number, each: EachFlow) => void = () => {};
+  private sink: (packet: Packet) => void = () => {};
+  private taken = 0;
+
+  /** `notify` is told of every change. Every path is held until its responses will be caught. */
+  constructor(
+    private readonly config: ChannelConfig,
+    private readonly paths: readonly PathConfig[],
+    private readonly engine: Engine,
+    private readonly instance: Uint8Array,
+    /** Whether other workers send from the same addresses, and from other ports. */
+    private readonly sharesAddresses: boolean,
+    private readonly notify: (state: InterceptState) => void,
+    now: number,
+  ) {
+    this.index = new PathIndex(paths);
+    this.held = paths.map(() => true);
+    for (const path of paths.keys()) engine.hold(path, now);
+    this.intercepts = config.intercepts.map((_, index) => ({
+      links: [],
+      state: { index, up: false, text: "", welcome: null, isRefused: false, covers: [] },
+      covers: paths.map(() => false),
+      isUp: false,
+      refusal: "",
+      registers: false,
+      leaks: false,
+      isReading: false,
+      isUnsettled: false,
+    }));
+    for (const [index, intercept] of this.intercepts.entries()) {
+      for (let i = 0; i < config.connections; i++) intercept.links.push(this.makeLink(index, intercept));
+    }
+  }
+
+  /** Descriptors that are readable when there is something to do; they stay the same. */
+  get descriptors(): number[] {
+    return this.intercepts.flatMap(({ links }) => links.map(({ epoll }) => epoll));
+  }
+
+  /** Whether the path may be sent on. */
+  isOpen(path: number): boolean {
+    return !this.held[path];
+  }
+
+  /** Of all intercepts, in the order of the configuration. */
+  get states(): InterceptState[] {
+    return this.intercepts.map(({ state }) => state);
+  }
+
+  /** Connects, reads what has come, hands responses to `sink`, and holds or frees paths. Returns the number of responses. */
+  run(sink: (packet: Packet) => void, now: number): number {
+    this.sink = sink;
+    this.taken = 0;
+    for (const intercept of this.intercepts) {
+      for (const link of intercept.links) link.run(now);
+      this.look(intercept, now);
+    }
+    return this.taken;
+  }
+
+  /** Writes what waits to be sent to the intercepts; for the end of a round. */
+  flush(): void {
+    for (const { links } of this.intercepts) for (const link of links) link.flush();
+  }
+
+  /**
+   * Writes like `flush`, and waits until no answer to the flows that were registered can get by. False if that took too
+   * long: nothing that is about to be sent may be, and the paths are held until it has been read. Responses that come
+   * meanwhile go to `sink`.
+   */
+  settle(sink: (packet: Packet) => void): boolean {
+    this.flush();
+    const leaking = this.intercepts.filter(({ isUnsettled }) => isUnsettled);
+    if (leaking.length === 0) return true;
+    const links = leaking.flatMap((intercept) => intercept.links.filter(({ isOpen }) => isOpen));
+    for (const link of links) link.sync();
+    this.flush();
+    let now = monotonicMicroseconds();
+    const until = now + SETTLE_SPAN;
+    for (; now < until && !links.every(({ isSynced }) => isSynced); now = monotonicMicroseconds()) {
+      waitForAny(links, 1);
+      this.run(sink, now);
+    }
+    // Of one whose connection is lost by now nobody knows what it has read.
+    const isSettled = links.every(({ isSynced, isOpen }) => isSynced && isOpen);
+    for (const intercept of leaking) {
+      intercept.isUnsettled = false;
+      if (isSettled) continue;
+      intercept.isReading = true;
+      this.look(intercept, now);
+    }
+    return isSettled;
+  }
+
+  /** us until `run` has something to do without being woken, at most `limit`. */
+  wait(now: number, limit: number): number {
+    let wait = limit;
+    for (const { links, isUp } of this.intercepts) {
+      for (const link of links) {
+        wait = link.wait(now, wait);
+        if (!link.isOpen) continue;
+        if (this.config.compat && !isUp) wait = Math.min(wait, Math.max(0, TRUST - link.age(now)));
+        if (isUp && !this.config.compat)
+          wait = Math.min(wait, Math.max(0, SILENCE - link.client.silentFor(now)));
+      }
+    }
+    return wait;
+  }
+
+  /** Tells those intercepts of a flow that do not see its SYN. As EngineConfig.openFlow. */
+  openFlow(path: number, port: number, words: Int32Array, at: number): void {
+    const isDatagram = this.isDatagram(path);
+    for (const intercept of this.intercepts) {
+      if (!intercept.covers[path]) continue;
+      const isTold = intercept.registers && (intercept.leaks || !this.isInRange(path));
+      if (isDatagram || isTold) {
+        this.register(intercept, path, port, words, at);
+        if (isDatagram || intercept.leaks) intercept.isUnsettled = true;
+      }
+    }
+  }
+
+  /** From now on every flow is registered, as if no intercept learned flows. */
+  registerAll(): void {
+    this.registersAll = true;
+    this.engine.setCookie(null);
+    for (const intercept of this.intercepts) {
+      intercept.registers = true;
+      intercept.leaks = intercept.state.welcome?.mode === "target";
+    }
+  }
+
+  /** Asks the intercepts that catch the responses of a path; `take` gets each answer. Returns how many were asked. */
+  ask(path: number, what: string, details: object, take: (facts: Facts) => void): number {
+    let asked = 0;
+    for (const { links, covers } of this.intercepts) {
+      if (!covers[path]) continue;
+      const id = this.nextQuestion++;
+      if (links.find(({ isOpen }) => isOpen)?.client.ask({ id, what, ...details }) !== true) continue;
+      this.facts.set(id, take);
+      asked++;
+    }
+    return asked;
+  }
+
+  /** Says goodbye and closes. */
+  close(text: string): void {
+    for (const { links } of this.intercepts) {
+      for (const link of links) {
+        link.client.bye(text);
+        link.flush();
+        link.close();
+      }
+    }
+  }
+
+  private makeLink(index: number, intercept: Intercept): Link {
+    return new Link(this.config.intercepts[index]!, this.config, this.instance, {
+      onWelcome: (welcome, link) => this.welcome(intercept, welcome, link),
+      onResponse: (packet) => this.take(packet),
+      onFacts: (facts) => {
+        this.facts.get(facts.id)?.(facts);
+        this.facts.delete(facts.id);
+      },
+      onLost: (text, code) => {
+        const { state } = intercept;
+        const said = code !== null && code !== "ended";
+        state.isRefused = code !== null && isRefusal(code);
+        const isNews = !state.up && (said ? text !== intercept.refusal : state.text === "");
+        state.text = text;
+        if (said) intercept.refusal = text;
+        if (isNews) this.notify(state);
+      },
+    });
+  }
+
+  private take(packet: Packet): void {
+    const path = this.index.find(packet);
+    if (path < 0) {
+      this.strays++;
+      return;
+    }
+    packet.index = path;
+    this.taken++;
+    this.sink(packet);
+  }
+
+  private welcome(intercept: Intercept, welcome: Welcome, link: Link): void {
+    const isAgain = intercept.state.welcome !== null;
+    intercept.state.welcome = welcome;
+    intercept.covers = this.paths.map((path) => covers(welcome, path));
+    intercept.state.covers = this.paths.flatMap((_, path) => (intercept.covers[path] ? [path] : []));
+    const learns = welcome.cookie !== null && !this.registersAll;
+    intercept.registers = !learns;
+    intercept.leaks = !learns && welcome.mode === "target";
+    if (learns) this.engine.setCookie(this.instance);
+    const inRange = this.paths.filter((_, path) => intercept.covers[path] && this.isInRange(path));
+    const ranges = rangesOf(inRange);
+    if (!learns && !intercept.leaks && ranges.length > 0) link.client.ranges(ranges);
+    // It may have forgotten what it knew, or be another one: a flow that nobody knows would reach its client.
+    if (!isAgain) return;
+    let flows = 0;
+    for (const path of intercept.state.covers) {
+      const each: EachFlow = (port, words, at) => {
+        this.register(intercept, path, port, words, at);
+        flows++;
+      };
+      if (this.isDatagram(path)) this.forEachDatagramFlow(path, each);
+      else this.engine.forEachFlow(path, each);
+    }
+    if (flows === 0) return;
+    for (const one of intercept.links) one.sync();
+    intercept.isReading = true;
+  }
+
+  private isDatagram(path: number): boolean {
+    return this.paths[path]!.transport === "udp";
+  }
+
+  /** Whether an intercept that catches everything is told of the addresses of a path instead of each flow. */
+  private isInRange(path: number): boolean {
+    return this.paths[path]!.local !== null && !this.config.compat && !this.sharesAddresses;
+  }
+
+  private register(intercept: Intercept, path: number, port: number, words: Int32Array, at: number): void {
+    const { target, targetPort, local } = this.paths[path]!;
+    const { flow, flowView } = this;
+    flow.fill(0);
+    if (local) flow.set(local);
+    else if (target.length === 4) flowView.setInt32(0, words[at + 3]!);
+    else for (let i = 0; i < 4; i++) flowView.setInt32(4 * i, words[at + i]!);
+    flow.set(target, 16);
+    flowView.setUint16(32, port);
+    flowView.setUint16(34, targetPort);
+    for (let i = 0; i < intercept.links.length; i++) {
+      const link = intercept.links[(port + i) % intercept.links.length]!;
+      if (!link.isOpen) continue;
+      const { client } = link;
+      if (this.isDatagram(path) ? client.registerDatagrams(flow, 0) : client.register(flow, 0)) return;
+    }
+  }
+
+  /** Whether the intercept is there; tells of a change, and holds or frees paths by it. */
+  private look(intercept: Intercept, now: number): void {
+    const { links, state } = intercept;
+    let silence = Number.POSITIVE_INFINITY;
+    for (const link of links) {
+      if (!link.isOpen) continue;
+      if (!this.config.compat) silence = Math.min(silence, link.client.silentFor(now));
+      else if (link.age(now) >= TRUST) silence = 0;
+    }
+    if (intercept.isReading && links.every(({ isSynced }) => isSynced)) intercept.isReading = false;
+    const isUp = silence < SILENCE && !intercept.isReading;
+    const isMentioned = isUp || silence > LONG_SILENCE;
+    if (isMentioned && isUp !== state.up) {
+      const isSilent = silence !== Number.POSITIVE_INFINITY;
+      if (!isUp) this.losses++;
+      this.report(intercept, isUp, isUp ? "" : isSilent ? "nothing was heard of it for 1 s" : state.text);
+    }
+    if (isUp === intercept.isUp) return;
+    intercept.isUp = isUp;
+    for (const path of this.paths.keys()) {
+      if (!intercept.covers[path]) continue;
+      const open = this.intercepts.every((other) => !other.covers[path] || other.isUp);
+      if (open === !this.held[path]) continue;
+      this.held[path] = !open;
+      if (open) this.engine.resume(path, now);
+      else this.engine.hold(path, now);
+    }
+  }
+
+  private report(intercept: Intercept, up: boolean, text: string): void {
+    intercept.state.up = up;
+    intercept.state.text = text;
+    if (up) intercept.refusal = "";
+    this.notify(intercept.state);
+  }
+}

@@ -1,0 +1,315 @@
+/**
+ * The data plane: a blocking loop that reads the rings, runs the engine and sends what it wants sent. No event loop, no
+ * allocation per packet; it shares nothing with the main thread but the memory of shared.ts.
+ */
+import { randomBytes } from "node:crypto";
+import { Control } from "../../capture/control.ts";
+import { Flows } from "../../capture/flows.ts";
+import { RingSet } from "../../capture/ring-set.ts";
+import { ResponseSource } from "../../capture/socket/response-source.ts";
+import type { RequestSource } from "../../capture/source.ts";
+import { Engine, type EngineConfig } from "../../engine/engine.ts";
+import { createInjector } from "../../inject/create.ts";
+import type { Injector } from "../../inject/injector.ts";
+import { cpuMicroseconds, monotonicMicroseconds, sleepMicroseconds, strerror } from "../../native/libc.ts";
+import { pinThread } from "../../native/scheduling.ts";
+import { CpuLimit } from "../../runtime/cpu-limit.ts";
+import { record } from "../../runtime/histogram.ts";
+import { Pause } from "../../runtime/pause.ts";
+import { PacketBatch } from "../../wire/batch.ts";
+import { ipPair } from "../../wire/ip.ts";
+import type { Packet } from "../../wire/packet.ts";
+import { COOKIE_BYTES } from "../../wire/tcp.ts";
+import { Chores } from "./chores.ts";
+import type { ChannelConfig, DataPlaneConfig } from "./config.ts";
+import { Datagrams } from "./datagrams.ts";
+import { type InterceptState, Intercepts } from "./intercepts.ts";
+import { createModules, describe } from "./modules.ts";
+import { Player } from "./player.ts";
+import { type Findings, Preflight } from "./preflight.ts";
+import { createSource } from "./request-source.ts";
+import { createCounters, DRAIN, INDEX, publish, type Shared, STOP, viewShared } from "./shared.ts";
+
+/** Records of each kind per round: what is due is sent before more is read. */
+const ROUND = 256;
+/** us between two looks: in the end, and at any time. */
+const DRAIN_LOOK = 10_000;
+const LONGEST_WAIT = 500_000;
+/** Set in the index of what a service sent (bpf/common/record.h). */
+const OUTGOING = 2 ** 31;
+/** A session may keep this share of the memory bound of all workers, and this share of its own worker's. */
+const SESSION_SHARE = 1 / 8;
+const MOST_OF_WORKER = 1 / 2;
+/** us of rest between two looks at what else there is to do. */
+const REST = 50_000;
+
+/** What the loop tells the main thread. */
+export interface LoopHandlers {
+  /** Once, when it runs and the ways to the targets were tried. */
+  onReady(findings: Findings): void;
+  /** An intercept came or went. */
+  onIntercept(state: InterceptState): void;
+  /** Something that the user should know, once. */
+  onNote(text: string): void;
+}
+
+/** Runs until the main thread asks for the end. `wake` is its eventfd. */
+export function runLoop(config: DataPlaneConfig, wake: number, handlers: LoopHandlers): void {
+  // Descriptors belong to the process, which goes on without a worker that dies: an intercept must see it leave.
+  const closers: (() => void)[] = [];
+  try {
+    run(config, wake, handlers, closers);
+  } finally {
+    for (const close of closers) close();
+  }
+}
+
+function run(config: DataPlaneConfig, wake: number, handlers: LoopHandlers, closers: (() => void)[]): void {
+  const { worker } = config;
+  if (worker.cpu !== null) pin(worker.cpu);
+  const shared = viewShared(config.shared);
+  const counters = createCounters();
+  const control = new Control(config.controlMap, worker.index);
+  // Only where answers come back to this host the kernel has to know them.
+  const flows = config.channel ? null : new Flows(config.flowsMap, config.paths.length);
+  const requests = config.source && createSource(config.source, control);
+  const responses: RequestSource = config.responseSocket
+    ? new ResponseSource(config.responseSocket)
+    : new RingSet(config.responseRings, config.responseRingBytes);
+  const batches = config.egresses.map(() => new PacketBatch());
+  const injectors = config.egresses.map((egress, i) => createInjector(egress, batches[i]!, config.mark));
+  let now = monotonicMicroseconds();
+  const openFlow = (path: number, port: number, words: Int32Array, at: number): void => {
+    if (intercepts) intercepts.openFlow(path, port, words, at);
+    else flows?.add(path, port);
+  };
+  const engine = createEngine(config, counters, openFlow, batches, now, shared, handlers);
+  const intercepts = config.channel && createIntercepts(config, config.channel, engine, handlers, now);
+  const datagrams =
+    config.datagrams &&
+    new Datagrams(config, config.datagrams, {
+      control,
+      openFlow,
+      allow: (at) => engine.allowRequest(at),
+      isHeld: (path) => intercepts !== null && !intercepts.isOpen(path),
+      settle: () => intercepts?.settle(onResponse) ?? true,
+    });
+  if (intercepts && datagrams)
+    intercepts.forEachDatagramFlow = (path, each) => datagrams.replay.forEachFlow(path, each);
+  const player =
+    config.trace && new Player(config.trace, config.memory, config.turnTimeout, engine, counters, datagrams);
+  const preflight = new Preflight(config, engine, intercepts, now);
+  closers.push(() => requests?.close());
+  closers.push(() => intercepts?.close("it ended"));
+  for (const injector of injectors) closers.push(() => injector.close());
+  closers.push(() => datagrams?.close());
+  const descriptors = [
+    ...(requests?.descriptors ?? []),
+    ...responses.descriptors,
+    ...(intercepts?.descriptors ?? []),
+    ...(config.trace ? [config.trace.wake] : []),
+    wake,
+  ];
+  const pause = new Pause(control, descriptors, config.trace !== null);
+  closers.push(() => pause.close());
+  const chores = new Chores(config, control, [requests, responses], engine, injectors, now);
+
+  const onRequest = (packet: Packet): void => {
+    if (packet.index >= OUTGOING) {
+      packet.index -= OUTGOING;
+      engine.production(packet, now);
+      return;
+    }
+    if (datagrams?.takeRequest(packet, now)) return;
+    counters[INDEX.requests]!++;
+    counters[INDEX.requestBytes]! += packet.length;
+    engine.request(packet, now);
+  };
+  const onResponse = (packet: Packet): void => {
+    if (datagrams?.takeResponse(packet, now)) return;
+    // Without a TCP header it is an ICMP message: see bpf/common/record.h.
+    if (packet.tcp === packet.ip) engine.tooBig(packet, now);
+    else engine.response(packet, now);
+  };
+  const isEmpty = (): boolean =>
+    (requests?.isEmpty ?? true) && responses.isEmpty && (player?.isIdle(now) ?? true);
+  const send = (): void => {
+    // An intercept must know of a flow before its target answers; what is lost here is sent again.
+    if (intercepts && !intercepts.settle(onResponse)) for (const batch of batches) batch.clear();
+    sendAll(batches, injectors, counters, shared.lag);
+  };
+
+  /** Keeps quiet, but for signs of life, until there is CPU time for the next round. */
+  const rest = (limit: CpuLimit): void => {
+    const told = Atomics.load(shared.command, 0);
+    let span = limit.wait(monotonicMicroseconds(), cpuMicroseconds());
+    for (; span > 0; span = limit.wait(now, cpuMicroseconds())) {
+      if (Atomics.load(shared.command, 0) !== told || (drainUntil > 0 && now >= drainUntil)) return;
+      sleepMicroseconds(Math.min(span, REST));
+      now = monotonicMicroseconds();
+      chores.run(now);
+    }
+  };
+
+  let isReady = false;
+  let drainUntil = 0;
+  let cpuLimit: CpuLimit | null = null;
+
+  for (;;) {
+    now = monotonicMicroseconds();
+    chores.run(now);
+    const caught = intercepts?.run(onResponse, now) ?? responses.drain(onResponse, ROUND, now);
+    const taken =
+      (player ? isReady && player.drain(onRequest, ROUND, now) : requests?.drain(onRequest, ROUND, now)) || 0;
+    const records = caught + taken;
+    engine.advance(now);
+    while (!engine.dispatch(now)) send();
+    send();
+    datagrams?.advance(now);
+    chores.adaptMtu(now);
+
+    if (!isReady && preflight.run(now)) {
+      isReady = true;
+      if (worker.cpuLimit > 0) cpuLimit = new CpuLimit(worker.cpuLimit, now, cpuMicroseconds());
+      chores.begin(now);
+      handlers.onReady(preflight.findings);
+    }
+    if (intercepts) {
+      counters[INDEX.strayResponses] = intercepts.strays;
+      counters[INDEX.interceptsLost] = intercepts.losses;
+    }
+    publish(shared, counters);
+    if (isReady && player?.isDone(now)) break;
+    const command = Atomics.load(shared.command, 0);
+    if (command === DRAIN && drainUntil === 0) drainUntil = now + shared.command[1]! * 1000;
+    const isQuiet = datagrams?.isQuiet(now) ?? true;
+    if (command === STOP || (drainUntil > 0 && isDrained(records, isQuiet, engine, now, drainUntil))) break;
+    if (cpuLimit) rest(cpuLimit);
+    if (records >= ROUND) continue;
+    const longest = Math.min(
+      chores.wait(now),
+      drainUntil > 0 ? DRAIN_LOOK : LONGEST_WAIT,
+      preflight.wait(now),
+      datagrams?.wait(now, LONGEST_WAIT) ?? LONGEST_WAIT,
+    );
+    const other = intercepts?.wait(now, longest) ?? longest;
+    const limit = player && isReady ? player.wait(now, other) : other;
+    const isFilling = (requests?.isFilling || responses.isFilling) === true;
+    pause.wait(records, isFilling || engine.isHeldUp(now), engine.wait(now, limit), isEmpty);
+  }
+
+  while (!engine.end(monotonicMicroseconds())) send();
+  send();
+  publish(shared, counters);
+  requests?.count();
+  responses.count();
+}
+
+function pin(cpu: number): void {
+  const code = pinThread(cpu);
+  if (code !== 0) throw new Error(`Cannot run on CPU ${cpu}: ${strerror(code)}`);
+}
+
+function createIntercepts(
+  config: DataPlaneConfig,
+  channel: ChannelConfig,
+  engine: Engine,
+  { onIntercept }: LoopHandlers,
+  now: number,
+): Intercepts {
+  const { worker, paths } = config;
+  const instance = randomBytes(COOKIE_BYTES);
+  return new Intercepts(channel, paths, engine, instance, worker.count > 1, onIntercept, now);
+}
+
+function createEngine(
+  config: DataPlaneConfig,
+  counters: Float64Array,
+  openFlow: EngineConfig["openFlow"],
+  batches: PacketBatch[],
+  now: number,
+  shared: Shared,
+  { onNote }: LoopHandlers,
+): Engine {
+  const { worker } = config;
+  return new Engine(
+    {
+      services: config.services.map((service) => service.routes),
+      paths: config.paths.map((path) => ({
+        pair: ipPair(path.local ?? new Uint8Array(path.target.length), path.target),
+        fromClient: path.local === null,
+        targetPort: path.targetPort,
+        egress: path.egress,
+        mtu: config.egresses[path.egress]!.mtu,
+      })),
+      ports: config.ports,
+      maxSessions: config.maxSessions,
+      memory: config.memory,
+      sessionBytes: config.memory * Math.min(worker.count * SESSION_SHARE, MOST_OF_WORKER),
+      share: {
+        worker: worker.index,
+        workers: worker.count,
+        words: new Int32Array(worker.words),
+        since: worker.since,
+      },
+      replicas: config.replicas,
+      jitter: config.jitter,
+      waitsForAnswers: config.waitsForAnswers,
+      keepsThinkTime: config.keepsThinkTime,
+      turnTimeout: config.turnTimeout,
+      quiet: config.quiet,
+      takesMidstream: config.takesMidstream,
+      turnLimit: config.turnLimit,
+      proxyProtocol: config.proxyProtocol,
+      sessionTimeout: config.sessionTimeout,
+      idleTimeout: config.idleTimeout,
+      counters,
+      modules: createModules(config, counters, shared, onNote),
+      onProtocolFailure: (module, error) =>
+        onNote(`the protocol module ${module} failed, which is a bug: ${describe(error)}`),
+      openFlow,
+      keepsClientPorts: config.keepsClientPorts,
+      users: config.users,
+      random: Math.random,
+    },
+    batches,
+    now,
+  );
+}
+
+function isDrained(records: number, isQuiet: boolean, engine: Engine, now: number, until: number): boolean {
+  return now >= until || (records === 0 && isQuiet && engine.pending === 0);
+}
+
+/** Hands every batch to its injector and counts; the lag of a row ends when the kernel has it. */
+function sendAll(
+  batches: PacketBatch[],
+  injectors: Injector[],
+  counters: Float64Array,
+  lag: Uint32Array,
+): void {
+  let packets = 0;
+  let bytes = 0;
+  let errors = 0;
+  for (let i = 0; i < batches.length; i++) {
+    const batch = batches[i]!;
+    const injector = injectors[i]!;
+    if (batch.count > 0) {
+      injector.send(batch);
+      const sentAt = monotonicMicroseconds();
+      for (let row = 0; row < batch.count; row++) {
+        const since = batch.since[row]!;
+        if (since === 0) continue;
+        record(lag, sentAt - since);
+        if (sentAt - since > counters[INDEX.lagMax]!) counters[INDEX.lagMax] = sentAt - since;
+      }
+      batch.clear();
+    }
+    packets += injector.packets;
+    bytes += injector.bytes;
+    errors += injector.errors;
+  }
+  counters[INDEX.sentPackets] = packets;
+  counters[INDEX.sentBytes] = bytes;
+  counters[INDEX.sendErrors] = errors;
+}

@@ -1,0 +1,35 @@
+/** The protocol modules that the sessions of this worker have. */
+import { HTTP } from "../../protocol/http/http.ts";
+import type { ProtocolModule } from "../../protocol/module.ts";
+import { Account } from "../../protocol/mysql/account.ts";
+import { createMysql } from "../../protocol/mysql/mysql.ts";
+import { record } from "../../runtime/histogram.ts";
+import type { DataPlaneConfig } from "./config.ts";
+import { INDEX, type Shared } from "./shared.ts";
+
+/** For each service its module, or null. `note`: takes lines for the log. */
+export function createModules(
+  config: DataPlaneConfig,
+  counters: Float64Array,
+  { latency }: Shared,
+  note: (text: string) => void,
+): (ProtocolModule | null)[] {
+  const account = new Account(
+    (counter) => {
+      counters[INDEX[counter]]!++;
+    },
+    (side, us) => record(latency[side], us),
+    note,
+  );
+  const mysql = config.services.some(({ protocol }) => protocol === "mysql")
+    ? createMysql(config.mysql, account)
+    : null;
+  return config.services.map(({ protocol }) => (protocol === "http" ? HTTP : protocol && mysql));
+}
+
+/** What a module has thrown, in one line. */
+export function describe(error: unknown): string {
+  return error instanceof Error
+    ? (error.stack ?? error.message).split("\n").slice(0, 3).join(" ")
+    : String(error);
+}

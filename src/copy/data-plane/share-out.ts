@@ -1,0 +1,68 @@
+/** What each worker gets of what all of them are told. */
+import { ofWorker } from "../../capture/maps.ts";
+import type { SourceConfig } from "../../capture/source.ts";
+import { shareWords } from "../../engine/sessions/share.ts";
+import { Failure } from "../../native/failure.ts";
+import { monotonicMicroseconds } from "../../native/libc.ts";
+import { workerOfPort } from "../../wire/shard.ts";
+import type { DatagramsConfig, DataPlaneConfig } from "./config.ts";
+import { createDatagramShared } from "./datagram-shared.ts";
+import { createShared } from "./shared.ts";
+
+/** What all workers are told; rings and memory are those of all together. */
+export type WholeConfig = Omit<DataPlaneConfig, "worker" | "shared" | "datagrams"> & {
+  datagrams: Omit<DatagramsConfig, "shared"> | null;
+};
+
+/** Whether each of so many workers has a port of its own in these ranges, [first, last] each. */
+export function haveOwnPorts(ports: readonly (readonly [number, number])[], workers: number): boolean {
+  const owners = new Set<number>();
+  for (const [first, last] of ports) {
+    for (let port = first; port <= Math.min(last, first + workers - 1); port++) {
+      owners.add(workerOfPort(port, workers));
+    }
+  }
+  return owners.size === workers;
+}
+
+function sourceOf(source: SourceConfig | null, worker: number, workers: number): SourceConfig | null {
+  if (source === null || workers === 1) return source;
+  if (source.kind === "rings") return { ...source, rings: ofWorker(source.rings, worker, workers) };
+  if (source.kind !== "packet") throw new Error(`Cannot share ${source.kind} among workers`);
+  const sockets = ofWorker(source.sockets, worker, workers);
+  return { ...source, sockets, match: { ...source.match, worker } };
+}
+
+/** Answers from a socket go to one worker: `--capture auto` may have come to that. */
+function refuseSharedAnswers({ responseSocket }: WholeConfig, workers: number): void {
+  if (responseSocket === null || workers === 1) return;
+  throw new Failure(
+    `Cannot use --workers "${workers}": without eBPF one worker reads all answers`,
+    "Leave it out.",
+    5,
+  );
+}
+
+/**
+ * A configuration for each worker; `cpus`: by worker the CPU it runs on, or null; `cpuLimit`: as in WorkerConfig. Throws a
+ * Failure where they cannot share the work.
+ */
+export function shareOut(
+  whole: WholeConfig,
+  cpus: readonly (number | null)[],
+  cpuLimit: number,
+): DataPlaneConfig[] {
+  const count = cpus.length;
+  refuseSharedAnswers(whole, count);
+  const words = new SharedArrayBuffer(4 * shareWords(count));
+  const since = monotonicMicroseconds();
+  return cpus.map((cpu, index) => ({
+    ...whole,
+    worker: { index, count, cpu, cpuLimit, words, since },
+    source: sourceOf(whole.source, index, count),
+    responseRings: ofWorker(whole.responseRings, index, count),
+    datagrams: whole.datagrams && { ...whole.datagrams, shared: createDatagramShared() },
+    memory: Math.floor(whole.memory / count),
+    shared: createShared(),
+  }));
+}

@@ -1,0 +1,102 @@
+/**
+ * The memory that the main thread and one data plane share. The worker writes the counters with plain stores
+ * (one writer), the main thread only `command`.
+ */
+import { ENGINE_COUNTERS, type EngineCounter } from "../../engine/sessions/counters.ts";
+import { MYSQL_COUNTERS, type MysqlCounter } from "../../protocol/mysql/account.ts";
+import { HISTOGRAM_WORDS } from "../../runtime/histogram.ts";
+
+/** What the main thread asks for, in `Shared.command`. */
+export const RUN = 0;
+/** Take no new turns, finish what is in flight until the deadline of the drain, then end. */
+export const DRAIN = 1;
+/** End at once. */
+export const STOP = 2;
+
+const OWN_COUNTERS = [
+  "sentPackets",
+  "sentBytes",
+  "sendErrors",
+  "requests",
+  "requestBytes",
+  "lagMax",
+  /** Responses that an intercept sent for none of our targets. */
+  "strayResponses",
+  /** How often an intercept was lost. */
+  "interceptsLost",
+] as const;
+const COUNTERS = [...ENGINE_COUNTERS, ...OWN_COUNTERS, ...MYSQL_COUNTERS] as const;
+
+export type Counter = EngineCounter | (typeof OWN_COUNTERS)[number] | MysqlCounter;
+
+/** Counters of a worker, as of the end of a round. */
+export interface Published {
+  /** [0]: publications so far; even and odd ones have counters of their own. */
+  version: Int32Array;
+  counters: [even: Float64Array, odd: Float64Array];
+}
+
+/** The engine's counters come first, in the order of ENGINE_COUNTERS, then the data plane's own. */
+export interface Shared extends Published {
+  /** [0]: RUN, DRAIN or STOP; [1]: milliseconds that a drain may take. */
+  command: Int32Array;
+  /** us from capture to the hand-over to the kernel; see histogram.ts. */
+  lag: Uint32Array;
+  /** us from a request to its answer, where a protocol module sees both; see histogram.ts. */
+  latency: { production: Uint32Array; target: Uint32Array };
+}
+
+const COMMAND_BYTES = 8;
+const VERSION_BYTES = 8;
+const COUNTER_BYTES = COUNTERS.length * 8;
+const HISTOGRAM_BYTES = HISTOGRAM_WORDS * 4;
+
+export function createShared(): SharedArrayBuffer {
+  return new SharedArrayBuffer(COMMAND_BYTES + VERSION_BYTES + 2 * COUNTER_BYTES + 3 * HISTOGRAM_BYTES);
+}
+
+export function viewShared(memory: SharedArrayBuffer): Shared {
+  const counters = COMMAND_BYTES + VERSION_BYTES;
+  const histograms = counters + 2 * COUNTER_BYTES;
+  return {
+    command: new Int32Array(memory, 0, 2),
+    version: new Int32Array(memory, COMMAND_BYTES, 1),
+    counters: [
+      new Float64Array(memory, counters, COUNTERS.length),
+      new Float64Array(memory, counters + COUNTER_BYTES, COUNTERS.length),
+    ],
+    lag: new Uint32Array(memory, histograms, HISTOGRAM_WORDS),
+    latency: {
+      production: new Uint32Array(memory, histograms + HISTOGRAM_BYTES, HISTOGRAM_WORDS),
+      target: new Uint32Array(memory, histograms + 2 * HISTOGRAM_BYTES, HISTOGRAM_WORDS),
+    },
+  };
+}
+
+/** Index of a counter in `Shared.counters`. */
+export const INDEX = Object.fromEntries(COUNTERS.map((name, index) => [name, index])) as Record<
+  Counter,
+  number
+>;
+
+/** A place for the worker to count in between two rounds. */
+export function createCounters(): Float64Array {
+  return new Float64Array(COUNTERS.length);
+}
+
+/** Makes counters that add up visible to the main thread, all at once; for the worker, between two rounds. */
+export function publish({ version, counters }: Published, counted: Float64Array): void {
+  const next = version[0]! + 1;
+  counters[next & 1 ? 1 : 0].set(counted);
+  Atomics.add(version, 0, 1);
+}
+
+/** All counters of one moment; for the main thread. It never waits for a worker that is stopped in the middle. */
+export function takeCounters({ version, counters }: Published): Float64Array {
+  for (;;) {
+    const before = Atomics.load(version, 0);
+    const taken = counters[before & 1 ? 1 : 0].slice();
+    // An addition of nothing is a fence: the copy is made before. What was copied is written again only after the next.
+    if (Atomics.add(version, 0, 0) === before) return taken;
+  }
+}

@@ -1,0 +1,48 @@
+/** The main thread's side of the data plane. */
+import { entryOf } from "../../runtime/entries.ts";
+import { startThread } from "../../runtime/thread.ts";
+import type { DataPlaneConfig } from "./config.ts";
+import type { InterceptState } from "./intercepts.ts";
+import type { Findings } from "./preflight.ts";
+import { DRAIN, STOP, viewShared } from "./shared.ts";
+
+export interface DataPlane {
+  /** Resolves when the loop runs and every path was tried (within seconds); rejects if it could not start. */
+  ready: Promise<Findings>;
+  /** Resolves when the loop has ended, rejects with the error if the worker died. */
+  ended: Promise<void>;
+  /** Takes no new turns, finishes what is in flight for at most `ms`, then ends. */
+  drain(ms: number): void;
+  /** Ends at once. */
+  stop(): void;
+}
+
+/**
+ * Starts the worker. The caller has loaded the kernel side and attached the response program. `onIntercept` is told when
+ * an intercept comes or goes, `onNote` is given lines for the log.
+ */
+export function startDataPlane(
+  config: DataPlaneConfig,
+  onIntercept: (state: InterceptState) => void = () => {},
+  onNote: (text: string) => void = () => {},
+): DataPlane {
+  const { command } = viewShared(config.shared);
+  const worker = new Worker(entryOf("copy/data-plane/thread.ts"));
+  const onEvent = (event: InterceptState | string): void =>
+    typeof event === "string" ? onNote(event) : onIntercept(event);
+  const { ready, ended, ask } = startThread<Findings, InterceptState | string>(
+    worker,
+    config,
+    command,
+    onEvent,
+  );
+  return {
+    ready,
+    ended,
+    drain(ms) {
+      Atomics.store(command, 1, ms);
+      ask(DRAIN);
+    },
+    stop: () => ask(STOP),
+  };
+}

@@ -1,0 +1,12 @@
+/** The worker's entry: waits for its configuration, runs the loop, says how it ended. */
+import { serveThread } from "../../runtime/thread.ts";
+import type { DataPlaneConfig } from "./config.ts";
+import type { InterceptState } from "./intercepts.ts";
+import { runLoop } from "./loop.ts";
+import type { Findings } from "./preflight.ts";
+
+declare const self: Worker;
+
+serveThread<DataPlaneConfig, Findings, InterceptState | string>(self, (config, onReady, onEvent) =>
+  runLoop(config, config.wake, { onReady, onIntercept: onEvent, onNote: onEvent }),
+);

@@ -1,0 +1,125 @@
+/** Where requests come from: this host's interfaces, or recorded traffic. */
+import type { SourceConfig } from "../capture/source.ts";
+import { startTraceReader, type TraceReader } from "../capture/trace/start.ts";
+import type { Failure } from "../native/failure.ts";
+import { EFD_CLOEXEC, EFD_NONBLOCK, IPPROTO_TCP, libc } from "../native/libc.ts";
+import { links } from "../native/netlink.ts";
+import { entryOf } from "../runtime/entries.ts";
+import type { CaptureCounts } from "./account/summary.ts";
+import type { OpenCapture } from "./capture.ts";
+import type { TraceConfig } from "./data-plane/config.ts";
+import { kernelServices } from "./load.ts";
+import type { CopyOptions } from "./options.ts";
+import type { Plan } from "./plan.ts";
+
+/** What was counted of requests. */
+export type RequestCounts = Omit<CaptureCounts, "responsesLost">;
+
+/** The input of a run: what the rest of xcopy needs not know the kind of. */
+export interface RequestInput {
+  /** For the first message: `captured by tcx on lo, eth0`. */
+  readonly description: string;
+  /** For the data plane: one of the two. */
+  source: SourceConfig | null;
+  trace: TraceConfig | null;
+  /** Requests may come from now on. */
+  begin(): void;
+  /** Goes along with interfaces that came and went; returns the names of those that came. Throws a Failure. */
+  follow(): string[];
+  /** No more of them. */
+  stop(): void;
+  /** Without the answers, which come another way. */
+  counts(): RequestCounts;
+  /** What could not be read to its end; for after the end of the data plane. */
+  failures(): Promise<Failure[]>;
+}
+
+/** Requests as they come in, by a back end that captures nothing yet. */
+export function liveInput(plan: Plan, { capture }: OpenCapture): RequestInput {
+  const names = new Set(plan.interfaces.map(({ name }) => name));
+  const attached = new Map(plan.interfaces.map(({ ifindex, name }) => [ifindex, name]));
+  return {
+    get description() {
+      const byWay = Map.groupBy(attached, ([ifindex]) => capture.wayOn(ifindex));
+      const parts = [...byWay].map(([way, those]) => `${way} on ${those.map(([, name]) => name).join(", ")}`);
+      return `captured by ${parts.join("; ")}`;
+    },
+    source: capture.source,
+    trace: null,
+    begin: () => capture.attach([...attached.keys()]),
+    follow() {
+      const present = links();
+      for (const ifindex of attached.keys()) {
+        if (present.some((link) => link.ifindex === ifindex)) continue;
+        attached.delete(ifindex);
+        capture.forget(ifindex);
+      }
+      const fresh = present.filter(
+        ({ up, name, ifindex }) => !attached.has(ifindex) && (plan.followsAll ? up : names.has(name)),
+      );
+      // One that cannot be attached to is not tried again and again.
+      for (const { ifindex, name } of fresh) attached.set(ifindex, name);
+      capture.refresh();
+      if (fresh.length > 0) capture.attach(fresh.map(({ ifindex }) => ifindex));
+      return fresh.map(({ name }) => name);
+    },
+    stop: () => capture.stop(),
+    counts: () => ({ ...capture.counts(), source: capture.name }),
+    failures: async () => [],
+  };
+}
+
+/**
+ * Recorded requests. Resolves when every file was found to be a recording; rejects with a Failure if one is none. `warn`
+ * gets a line for what else the user should know.
+ */
+export async function recordedInput(
+  plan: Plan,
+  options: CopyOptions,
+  warn: (text: string) => void,
+): Promise<RequestInput> {
+  const { speed, longestGap, loops, start, end, rate } = options.trace;
+  const wake = Number(libc.eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
+  const reader = startTraceReader(
+    {
+      paths: plan.files,
+      services: kernelServices(plan),
+      protocol: IPPROTO_TCP,
+      loops,
+      start,
+      end,
+      leftOut: Math.round((1 - options.sample) * 2 ** 32),
+      wake,
+    },
+    warn,
+    entryOf("capture/trace/thread.ts"),
+  );
+  await reader.ready;
+  return {
+    source: null,
+    description: `read from ${plan.files.join(", ")}`,
+    trace: { memory: reader.memory, wake, speed, longestGap: longestGap * 1000, rate },
+    begin() {},
+    follow: () => [],
+    stop: () => reader.stop(),
+    counts: () => countRecorded(reader),
+    failures: () => reader.ended,
+  };
+}
+
+function countRecorded(reader: TraceReader): RequestCounts {
+  const counters = reader.counters();
+  return {
+    source: "trace",
+    packets: counters.requests,
+    bytes: counters.requestBytes,
+    lost: 0,
+    pureAcks: counters.pureAcks,
+    duplicates: counters.duplicates,
+    fragments: counters.fragmentsIncomplete + counters.fragmentsOverlapping,
+    oversize: 0,
+    inert: 0,
+    unsampled: counters.unsampled,
+    trace: counters,
+  };
+}

@@ -1,0 +1,218 @@
+/** What the tries before the first request found, as an error that names the place on the way where it ended. */
+import { TEXTS } from "../channel/close.ts";
+import { formatAddress, formatEndpoint } from "../config/address.ts";
+import { Failure } from "../native/failure.ts";
+import type { InterceptState } from "./data-plane/intercepts.ts";
+import { type Findings, type ProbeResult, worstOf } from "./data-plane/preflight.ts";
+import type { PlainResult } from "./plain-try.ts";
+import type { Plan } from "./plan.ts";
+
+const FORCE = "or start all the same with --force.";
+
+/** Where the try of a path ended, as far as an intercept could see it, and what to do. */
+type Verdict = [cause: string, fix: string];
+
+interface Try {
+  target: string;
+  port: number;
+  source: string;
+  intercept: string;
+  /** Whether it could be asked what it saw. */
+  tells: boolean;
+  /** What came of an ordinary connection of this host; undefined: it was not tried. */
+  plain: PlainResult | undefined;
+}
+
+/** What an intercept answers about a connection that was tried: see src/intercept/data-plane/facts.ts. */
+interface Seen {
+  known?: boolean;
+  caught?: number;
+  sent?: number;
+  route?: { interface?: string; error?: string };
+  strict?: string[];
+  listening?: boolean | null;
+}
+
+/** How the target treats an ordinary connection of this host, as part of a sentence. */
+const PLAINLY: Record<PlainResult, string> = {
+  answered: ", though an ordinary connection from this host is",
+  refused: "; an ordinary connection from this host is refused",
+  silent: ", and neither is an ordinary connection from this host",
+};
+
+function answeredNot({ plain }: Try): string {
+  return `not answered${plain ? PLAINLY[plain] : ""}`;
+}
+
+/** Where the intercept runs on the target and sees what comes. */
+function judgeTarget(seen: Seen, tried: Try): Verdict {
+  const { known, caught, sent, route, strict = [], listening } = seen;
+  const { target, port, source, intercept, plain } = tried;
+  if (caught) {
+    return [
+      `the target answered, the intercept caught ${caught} of its packets and sent ${sent}, and none arrived here`,
+      `Check that the target answers from ${target}, the address in -x; behind a NAT give the intercept --dnat.`,
+    ];
+  }
+  if (!known && plain !== "answered") {
+    return [
+      `a connection attempt from ${source} left this host, but the intercept at ${intercept} did not see it arrive; an ordinary connection from this host is ${plain === "refused" ? "refused" : "not answered either"}`,
+      `Let port ${port} of ${target} through in the firewalls between the two hosts, and in this host's, ${FORCE}`,
+    ];
+  }
+  if (!known) {
+    return [
+      `a connection attempt from ${source} left this host, but the intercept at ${intercept} did not see it arrive, though ordinary connections from this host get there: something on the way drops foreign source addresses`,
+      `Turn source address checks off on the way to ${target} (reverse path filters of routers, source/destination checks of clouds), or send from addresses that pass with -c, ${FORCE}`,
+    ];
+  }
+  if (route?.error) {
+    return [
+      `the attempt arrived, but the target has no way back to ${source} (${route.error.replace(/^.*: /, "")})`,
+      `Give it a route there (a default route will do: the answers do not leave the target), name an address that it has a route to with --probe-from, ${FORCE}`,
+    ];
+  }
+  if (listening === false) {
+    return [
+      `the attempt arrived, but nothing listens on port ${port} there`,
+      "Start the service, or correct the port in -x.",
+    ];
+  }
+  if (plain === "answered" && strict.length > 0) {
+    return [
+      `the attempt from ${source} arrived and was ${answeredNot(tried)}: the target drops what comes in on another interface than its way back, ${route?.interface} (rp_filter=1 on ${strict.join(", ")})`,
+      `Allow it on the target: sysctl -w net.ipv4.conf.all.rp_filter=2`,
+    ];
+  }
+  const rule = plain === "answered" ? `for ${source} and the clients' addresses` : "for everybody";
+  return [
+    `the attempt from ${source} arrived and was ${answeredNot(tried)}`,
+    `Let port ${port} through in the target's own firewall, ${rule} ("nft list ruleset" or "iptables -S" shows it), ${FORCE}`,
+  ];
+}
+
+/** Where it only sees what passes by. */
+function judgeAssistant({ caught }: Seen, tried: Try): Verdict {
+  const { target, port, source, intercept, plain } = tried;
+  if (caught) {
+    return [
+      `its answer to ${source} was caught at ${intercept}, and did not arrive here`,
+      `Check that the target answers from ${target}, the address in -x; behind a NAT give the intercept --dnat.`,
+    ];
+  }
+  const silence = `no answer to ${source} came by the intercept at ${intercept}`;
+  if (plain === "silent" || plain === "refused") {
+    return [
+      `${silence}; an ordinary connection from this host is ${plain === "refused" ? "refused" : "not answered either"}`,
+      `Start the service there, let port ${port} through in the target's firewall and in those on the way, ${FORCE}`,
+    ];
+  }
+  return [
+    `${silence}${plain ? ", though the target answers an ordinary connection from this host" : ""}`,
+    `On the target, route the clients by way of the intercept's host ("ip route add ${source} via ...") and take what they send (sysctl -w net.ipv4.conf.all.rp_filter=2; let them through in its firewall); name one of the addresses that are routed so with --probe-from, ${FORCE}`,
+  ];
+}
+
+function judgeSilence({ facts }: ProbeResult, tried: Try): Verdict {
+  const [fact] = facts;
+  if (tried.intercept === "") {
+    return [
+      `no answer to a connection attempt from ${tried.source}`,
+      `Start the service there, check the firewalls on the way, ${FORCE}`,
+    ];
+  }
+  if (!fact || fact.error) {
+    const silence = tried.tells ? "did not say what it saw of it" : "says nothing more";
+    return [
+      `no answer to a connection attempt from ${tried.source} came back by the intercept at ${tried.intercept}, which ${fact ? `says: ${fact.error}` : silence}`,
+      `Check that answers to ${tried.source} pass there, name another address with --probe-from, ${FORCE}`,
+    ];
+  }
+  return fact.mode === "target" ? judgeTarget(fact as Seen, tried) : judgeAssistant(fact as Seen, tried);
+}
+
+/** What to do about an intercept that could not be reached (`text` says why, "" that it did not answer), or that refuses. */
+function fixIntercept(text: string, port: number): string {
+  if (text === TEXTS["copy without key"])
+    return `Give this side the intercept's key, with --key-file or XCOPY_KEY, ${FORCE}`;
+  if (text === TEXTS["intercept without key"])
+    return `Give the intercept this side's key, with --key-file or XCOPY_KEY, or leave the key out here, ${FORCE}`;
+  if (text === TEXTS.limited)
+    return `Wait a minute, and see to it that both have the same key (--key-file or XCOPY_KEY), ${FORCE}`;
+  if (text === TEXTS["wrong key"]) return `Give both the same key, with --key-file or XCOPY_KEY, ${FORCE}`;
+  if (/--compat/.test(text)) return `Give --compat to both or to neither, ${FORCE}`;
+  if (text === "" || /refused|answer|unreachable|route|timed out/i.test(text))
+    return `Start it there ("xcopy intercept -o :${port}"), check the firewalls on the way, ${FORCE}`;
+  return `Put that right there or here, ${FORCE}`;
+}
+
+/** An intercept that could not be reached, or took us for something else. */
+function judgeIntercept({ index, text }: InterceptState, plan: Plan): Failure {
+  const { address, port } = plan.intercepts[index]!;
+  const where = formatEndpoint(address.bytes, port);
+  const message = `Cannot use the intercept at "${where}": ${text || "no answer within 3 s"}`;
+  return new Failure(message, fixIntercept(text, plan.services[0]!.routes[0]!.targets[0]!.port), 3);
+}
+
+/** What an intercept catches, as far as it says so. */
+function describeCaught({ index, welcome }: InterceptState, plan: Plan): string {
+  const services = welcome?.services ?? [];
+  const shown = [...new Set(services.map(({ port }) => port))].slice(0, 5).map((port) => `port ${port}`);
+  return `${plan.intercepts[index]!.label}${shown.length > 0 ? ` catches ${shown.join(", ")}` : ""}`;
+}
+
+/** Nobody catches what a target answers. */
+function judgeUncaught(endpoint: string, port: number, intercepts: InterceptState[], plan: Plan): Failure {
+  const list = intercepts.map((state) => describeCaught(state, plan)).join("; ");
+  return new Failure(
+    `Cannot copy to "${endpoint}": none of the intercepts catches what it answers (${list})`,
+    `Start the intercept there with -o :${port}, correct -x, or name the intercept that catches it in -s.`,
+    3,
+  );
+}
+
+/** An intercept is there, and would catch what a target answers, but nothing could be sent there for long enough to see it. */
+function judgeUntried(endpoint: string, label: string): Failure {
+  return new Failure(
+    `Cannot try target "${endpoint}": the intercept at ${label} is too busy to catch what it answers`,
+    `Look what keeps that host, this one or the network between them busy, and start again, ${FORCE}`,
+    3,
+  );
+}
+
+/**
+ * Throws a Failure (exit code 3) for the worst thing for which nothing can be copied. `plain`: by endpoint, what the
+ * targets that did not answer say to this host.
+ */
+export function judgeFindings(
+  { probes, intercepts }: Findings,
+  plan: Plan,
+  plain: ReadonlyMap<string, PlainResult>,
+): void {
+  const missing = intercepts.find(({ up }) => !up);
+  if (missing) throw judgeIntercept(missing, plan);
+  const bad = worstOf(probes);
+  if (!bad || bad.result === "answered") return;
+  const { target, targetPort, local } = plan.paths[bad.path]!;
+  const endpoint = formatEndpoint(target, targetPort);
+  const catching = intercepts.find(({ covers }) => covers.includes(bad.path));
+  const label = catching ? plan.intercepts[catching.index]!.label : "";
+  if (bad.result === "uncaught") throw judgeUncaught(endpoint, targetPort, intercepts, plan);
+  if (bad.result === "untried") throw judgeUntried(endpoint, label);
+  if (bad.result === "refused") {
+    throw new Failure(
+      `Cannot reach target "${endpoint}": connection refused`,
+      `Start the service there, check the firewalls on the way, ${FORCE}`,
+      3,
+    );
+  }
+  const [cause, fix] = judgeSilence(bad, {
+    target: formatAddress(target),
+    port: targetPort,
+    source: formatAddress(plan.probeFrom[bad.path] ?? local!),
+    intercept: label,
+    tells: catching?.welcome?.mode !== "compat",
+    plain: plain.get(endpoint),
+  });
+  throw new Failure(`Cannot reach target "${endpoint}": ${cause}`, fix, 3);
+}

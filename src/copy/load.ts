@@ -1,0 +1,202 @@
+/** What a plan means for the kernel programs and for the data plane. */
+import {
+  type KernelCapture,
+  type KernelPath,
+  loadKernelCapture,
+  type RequestHook,
+} from "../capture/kernel.ts";
+import { possibleCpus } from "../capture/maps.ts";
+import type { KernelService } from "../capture/services.ts";
+import type { ResponseSocketConfig } from "../capture/socket/response-source.ts";
+import type { SourceConfig } from "../capture/source.ts";
+import { readKey } from "../channel/key.ts";
+import { protocolFor } from "../config/protocol.ts";
+import { labelOf } from "../config/transfer.ts";
+import { kernelPrograms, outgoingProgram } from "../host/carried-programs.ts";
+import type { CarriedLibrary } from "../native/carried.ts";
+import { Failure } from "../native/failure.ts";
+import type { ChannelConfig, TraceConfig } from "./data-plane/config.ts";
+import type { WholeConfig } from "./data-plane/share-out.ts";
+import type { CopyOptions } from "./options.ts";
+import type { Plan } from "./plan.ts";
+
+/** Bytes of all rings of a kind together, as long as each has the least; -B says the total for requests. */
+const REQUEST_RING_LEAST = 256 << 10;
+const RESPONSE_RINGS = { total: 4 << 20, least: 256 << 10 };
+/** Where responses are captured with their payload. */
+const READ_RESPONSE_RINGS = { total: 32 << 20, least: 1 << 20 };
+/** The least where several workers share the traffic, each with rings of its own. */
+const RESPONSE_RING_OF_SEVERAL = 64 << 10;
+
+/** Bytes of one of `rings` rings, a power of two: together at most `total`, unless that were below `least` each. */
+export function ringBytes({ total, least }: { total: number; least: number }, rings: number): number {
+  return Math.max(least, 2 ** Math.floor(Math.log2(total / rings)));
+}
+
+/** The families of the clients of a service: where it is sent from their addresses, only that of the targets. */
+function familiesOf({ services, paths }: Plan, index: number): (4 | 6)[] {
+  const path = paths[services[index]!.routes[0]!.targets[0]!.paths[0]!]!;
+  return path.local === null ? [path.family] : [4, 6];
+}
+
+/** What is captured, or picked from recorded traffic. */
+export function kernelServices(plan: Plan): KernelService[] {
+  return plan.services.flatMap(({ address, port, transport }, index): KernelService[] => {
+    const common = { port, index, ...(transport && { transport }) };
+    return address
+      ? [{ address: address.bytes, family: address.family, ...common }]
+      : familiesOf(plan, index).map((family) => ({ address: null, family, ...common }));
+  });
+}
+
+/** The paths whose responses a protocol module reads. */
+export function pathsRead(plan: Plan, { protocols }: CopyOptions): Set<number> {
+  const services = plan.services.filter(
+    (service) => !service.transport && protocolFor(protocols, service) !== null,
+  );
+  return new Set(
+    services.flatMap(({ routes }) => routes.flatMap(({ targets }) => targets.flatMap(({ paths }) => paths))),
+  );
+}
+
+/**
+ * Loads the kernel programs that a plan needs; nothing is attached yet. `hook`: how requests are captured, null if not by
+ * programs of the kernel. Null if none is needed. Throws a Failure (exit code 4 or 5).
+ */
+export function loadKernel(
+  plan: Plan,
+  options: CopyOptions,
+  libraries: CarriedLibrary[],
+  hook: "auto" | RequestHook | null,
+): KernelCapture | null {
+  const isDirect = plan.intercepts.length === 0;
+  if (hook === null && !isDirect) return null;
+  const { bufferBytes, snaplen, direction } = options.capture;
+  const workers = plan.workers.count;
+  const rings = workers * possibleCpus();
+  const responseLeast = workers === 1 ? RESPONSE_RINGS.least : RESPONSE_RING_OF_SEVERAL;
+  const read = pathsRead(plan, options);
+  const services = kernelServices(plan);
+  const outgoingServices = services.filter(
+    ({ index, transport }) =>
+      transport !== "udp" && protocolFor(options.protocols, plan.services[index]!) === "mysql",
+  );
+  return loadKernelCapture({
+    ...kernelPrograms(),
+    // Where requests leave this host, answers to them come in.
+    outgoingObject: outgoingServices.length > 0 && direction !== "out" ? outgoingProgram() : undefined,
+    outgoingServices,
+    libraries,
+    services: hook === null ? null : services,
+    paths: isDirect
+      ? plan.paths.map((path, index) => ({ ...(path as KernelPath), payload: read.has(index) }))
+      : null,
+    mark: options.mark,
+    workers,
+    snaplen,
+    isOutgoing: direction === "out",
+    requestRingBytes: ringBytes({ total: bufferBytes, least: REQUEST_RING_LEAST }, rings),
+    responseRingBytes: ringBytes(
+      read.size > 0 ? READ_RESPONSE_RINGS : { ...RESPONSE_RINGS, least: responseLeast },
+      rings,
+    ),
+    hook: hook ?? "auto",
+  });
+}
+
+/**
+ * As `loadKernel` without requests, for answers alone. Where the kernel or the host cannot, that is said by `tell`, and null is
+ * what remains: they come by a socket then.
+ */
+export function loadForAnswers(
+  plan: Plan,
+  options: CopyOptions,
+  libraries: CarriedLibrary[],
+  tell: (reason: string) => void,
+): KernelCapture | null {
+  try {
+    return loadKernel(plan, options, libraries, null);
+  } catch (error) {
+    if (!(error instanceof Failure) || error.exitCode < 4) throw error;
+    // A socket only copies, and what netfilter keeps from this host is TCP's.
+    if (plan.services.some(({ transport }) => transport === "udp")) throw error;
+    tell(`answers by a packet socket, and kept from this host's TCP by netfilter: ${error.message}`);
+    return null;
+  }
+}
+
+function channelConfig(plan: Plan, options: CopyOptions): ChannelConfig | null {
+  if (plan.intercepts.length === 0) return null;
+  return {
+    intercepts: plan.intercepts.map(({ label, address, port }) => ({ label, address: address.bytes, port })),
+    connections: options.connections,
+    key: readKey(options.keyFile, process.env)?.bytes ?? null,
+    compat: options.compat,
+    readsPayload: pathsRead(plan, options).size > 0,
+    probeFrom: plan.probeFrom,
+  };
+}
+
+function datagramsConfig(plan: Plan, options: CopyOptions): WholeConfig["datagrams"] {
+  if (!plan.services.some(({ transport }) => transport === "udp")) return null;
+  return {
+    services: kernelServices(plan).filter(({ transport }) => transport === "udp"),
+    timeout: options.datagramTimeout * 1e6,
+    idleTimeout: options.datagramKeepalive * 1e6,
+    noFragment: options.noFragment,
+  };
+}
+
+/**
+ * What all workers of the data plane are told: where requests come from, live (`source`) or recorded (`trace`), and answers
+ * (`kernel`).
+ */
+export function dataPlaneConfig(
+  plan: Plan,
+  options: CopyOptions,
+  kernel: KernelCapture | null,
+  source: SourceConfig | null,
+  trace: TraceConfig | null = null,
+  responseSocket: ResponseSocketConfig | null = null,
+): WholeConfig {
+  return {
+    source,
+    responseRings: kernel?.responseRings ?? [],
+    responseRingBytes: kernel?.responseRingBytes ?? 0,
+    responseSocket,
+    controlMap: kernel?.controlMap ?? -1,
+    flowsMap: kernel?.flowsMap ?? -1,
+    trace,
+    users: options.trace.users,
+    services: plan.services.map((service) => ({
+      label: labelOf(service),
+      ...(service.transport && { transport: service.transport }),
+      routes: service.routes.map(({ targets }) => targets.map(({ weight, paths }) => ({ weight, paths }))),
+      protocol: service.transport ? null : protocolFor(options.protocols, service),
+    })),
+    datagrams: datagramsConfig(plan, options),
+    mysql: options.mysql,
+    paths: plan.paths,
+    egresses: plan.egresses,
+    channel: channelConfig(plan, options),
+    keepsClientPorts: plan.keepsClientPorts,
+    mark: options.mark,
+    ports: plan.ports,
+    maxSessions: options.maxSessions,
+    memory: options.memory,
+    sessionTimeout: options.timeout * 1e6,
+    idleTimeout: options.keepalive * 1e6,
+    sample: options.sample,
+    ramp: options.ramp,
+    replicas: options.replicas,
+    jitter: Math.round(options.jitter * 1000),
+    waitsForAnswers: !options.noWait,
+    keepsThinkTime: options.pace === "client" && !(trace && options.trace.speed === Number.POSITIVE_INFINITY),
+    turnTimeout: Math.round(options.turnTimeout * 1e6),
+    quiet: Math.round(options.rtt * 1000),
+    takesMidstream: !options.fullSessions,
+    turnLimit: options.limit,
+    proxyProtocol: options.proxyProtocol,
+    probe: !options.force,
+  };
+}

@@ -1,0 +1,331 @@
+/** Carries a plan out: attaches, copies until it is told to end, drains, detaches, gives account. */
+import type { KernelCapture } from "../capture/kernel.ts";
+import { renderVersion } from "../command-line/help.ts";
+import { formatEndpoint } from "../config/address.ts";
+import { labelOf } from "../config/transfer.ts";
+import { carriedLibraries } from "../host/carried-libraries.ts";
+import { claimPorts } from "../host/claims.ts";
+import { removeLeftovers } from "../host/leftovers.ts";
+import { createLog, type Log } from "../host/log.ts";
+import { applyScheduling } from "../host/scheduling.ts";
+import { listenForStop, type StopRequests } from "../host/signals.ts";
+import { createStatus, renderStatus, type Status } from "../host/status.ts";
+import { Failure } from "../native/failure.ts";
+import { removeStaleRules } from "../netfilter/rule.ts";
+import { report } from "../runtime/report.ts";
+import { type ReturnPath, renderSummary, takeAccount } from "./account/summary.ts";
+import { type Answers, openAnswers } from "./answers.ts";
+import { openCapture } from "./capture.ts";
+import { viewDatagramShared } from "./data-plane/datagram-shared.ts";
+import type { InterceptState } from "./data-plane/intercepts.ts";
+import { shareOut } from "./data-plane/share-out.ts";
+import type { DataPlane } from "./data-plane/start.ts";
+import { startWorkers } from "./data-plane/workers.ts";
+import { watchQuic } from "./datagram-notes.ts";
+import { liveInput, type RequestInput, recordedInput } from "./input.ts";
+import { judgeFindings } from "./judge.ts";
+import { dataPlaneConfig, loadForAnswers, pathsRead } from "./load.ts";
+import type { CopyOptions } from "./options.ts";
+import { tryOthersPlainly } from "./plain-try.ts";
+import { copiesOf, type Plan } from "./plan.ts";
+import { recognizeProtocols } from "./recognize.ts";
+import { causeOf, watchWorkers } from "./watch-workers.ts";
+
+/** ms that the data plane may take, beyond the drain, to end, and between two looks for interfaces that came or went. */
+const PATIENCE = 1000;
+const FOLLOW_INTERVAL = 2000;
+/** ms that it may take to end at once. */
+const LAST_WORDS = 200;
+
+const MARK_LOST =
+  "The mark on SYNs (TCP option 253) is lost on the way to the target: each connection is announced to the intercept instead, which costs a round trip.";
+
+/** What a run talks through, and what it listens to. */
+interface Console {
+  status: Status;
+  log: Log;
+  stop: StopRequests;
+}
+
+/** How answers come back, kept up to date by `watchIntercepts`. */
+function returnPathOf(plan: Plan): ReturnPath {
+  const intercepts = plan.intercepts.map(({ address, port }) => ({
+    address: formatEndpoint(address.bytes, port),
+    mode: null,
+    up: false,
+  }));
+  return { mode: intercepts.length > 0 ? "intercept" : "direct", intercepts };
+}
+
+/** Targets with a path that is none of these. */
+function targetsBeyond({ paths }: Plan, covered: number[]): string[] {
+  const beyond = paths.filter((_, path) => !covered.includes(path));
+  return [...new Set(beyond.map(({ target, targetPort }) => formatEndpoint(target, targetPort)))];
+}
+
+/**
+ * Keeps the return path up to date, and says that an intercept came or went, and what follows. One that was not there
+ * from the start is for the preflight to judge, if there is one.
+ */
+function watchIntercepts(
+  plan: Plan,
+  path: ReturnPath,
+  log: Log,
+  judged: boolean,
+): (state: InterceptState) => void {
+  const known = new Set<number>();
+  const away = new Set<number>();
+  const covered: number[][] = [];
+  return ({ index, up, text, welcome, covers }) => {
+    const { label } = plan.intercepts[index]!;
+    const mode = welcome ? ` (${welcome.mode})` : "";
+    path.intercepts[index]!.up = up;
+    if (welcome) {
+      path.intercepts[index]!.mode = welcome.mode;
+      path.mode = welcome.mode;
+    }
+    if (up) {
+      const isAgain = known.has(index);
+      log.info(`intercept ${label}${mode}: connected${isAgain ? " again" : ""}`);
+      known.add(index);
+      away.delete(index);
+      covered[index] = covers;
+      const isTold = (isAgain || !judged) && known.size === plan.intercepts.length;
+      const held = isTold ? targetsBeyond(plan, covered.flat()) : [];
+      if (held.length > 0)
+        log.warn(`no intercept catches what ${held.join(", ")} answers; nothing is sent there`);
+    } else if (away.has(index)) {
+      log.warn(`intercept ${label}${mode}: not back: ${text}`);
+    } else if (known.has(index)) {
+      away.add(index);
+      const targets = covers.map((path) => {
+        const { target, targetPort } = plan.paths[path]!;
+        return formatEndpoint(target, targetPort);
+      });
+      const held = [...new Set(targets)].join(", ");
+      log.warn(`intercept ${label}${mode}: lost (${text}); nothing is sent to ${held} until it is back`);
+    } else if (!judged) {
+      away.add(index);
+      log.warn(`intercept ${label}: not there (${text}); nothing that it would catch is sent until it is`);
+    }
+  };
+}
+
+const NOTHING_YET = "ended before the first request";
+
+/** Waits for the data plane and, without --force, judges what it found; then captures. False if a signal came first. */
+async function begin(
+  plan: Plan,
+  options: CopyOptions,
+  source: RequestInput,
+  plane: DataPlane,
+  { stop, log }: Console,
+) {
+  const results = await Promise.race([plane.ready, stop.first]);
+  if (!results) return false;
+  if (!options.force) judgeFindings(results, plan, await tryOthersPlainly(results, plan));
+  if (results.registersAll) log.warn(MARK_LOST);
+  source.begin();
+  return true;
+}
+
+/** Captures on interfaces that came. */
+function follow(source: RequestInput, log: Log): void {
+  try {
+    const names = source.follow();
+    if (names.length > 0) log.info(`capturing on ${names.join(", ")} as well`);
+  } catch (error) {
+    if (!(error instanceof Failure)) throw error;
+    log.warn(`${error.message}\n${error.fix}`);
+  }
+}
+
+/**
+ * Until a signal; from then on no new requests, and the drain (seconds), which a second signal cuts short. What is recorded
+ * comes to an end by itself, and a signal is that end.
+ */
+async function copyUntilStopped(
+  source: RequestInput,
+  plane: DataPlane,
+  { log, stop }: Console,
+  drain: number,
+) {
+  const timer = setInterval(() => follow(source, log), FOLLOW_INTERVAL);
+  try {
+    await Promise.race([stop.first, plane.ended]);
+  } finally {
+    clearInterval(timer);
+  }
+  if (stop.count() === 0) {
+    if (source.trace) return;
+    throw new Error("it ended without being told to");
+  }
+  source.stop();
+  if (source.trace) {
+    plane.stop();
+    await Promise.race([plane.ended, Bun.sleep(PATIENCE)]);
+    return;
+  }
+  plane.drain(drain * 1000);
+  await Promise.race([plane.ended, stop.second, Bun.sleep(drain * 1000 + PATIENCE)]);
+  plane.stop();
+  // What was counted last is told then.
+  await Promise.race([plane.ended, stop.second, Bun.sleep(LAST_WORDS)]);
+}
+
+function announce(plan: Plan, { description }: RequestInput): string {
+  const { count } = plan.workers;
+  const workers = count > 1 ? `, by ${count} workers` : "";
+  return `copying ${plan.services.map(labelOf).join(", ")}, ${description}${workers}`;
+}
+
+/** The recordings, when each was found to be one; null if a signal came first, as a pipe may be silent for long. */
+function readRecorded(
+  plan: Plan,
+  options: CopyOptions,
+  { log, stop }: Console,
+): Promise<RequestInput | null> {
+  const found = recordedInput(plan, options, (text) => log.warn(text));
+  return Promise.race([found, stop.first.then(() => null)]);
+}
+
+/** What of a recording could not be read; not waited for when it was not to be read to its end. */
+async function failuresOf(source: RequestInput, stop: StopRequests): Promise<Failure[]> {
+  return stop.count() > 0 ? [] : await source.failures();
+}
+
+/** With the programs loaded: copies, and gives account. Returns the exit code. */
+async function copy(
+  plan: Plan,
+  options: CopyOptions,
+  kernel: KernelCapture | null,
+  answers: Answers,
+  source: RequestInput,
+  console_: Console,
+) {
+  const { status, log, stop } = console_;
+  answers.begin();
+  const whole = dataPlaneConfig(plan, options, kernel, source.source, source.trace, answers.socket);
+  const configs = shareOut(whole, plan.workers.cpus, options.scheduling.cpuLimit);
+  const watch = watchWorkers(configs, log);
+  const { deaths } = watch;
+  const datagrams = configs.flatMap((config) =>
+    config.datagrams ? [viewDatagramShared(config.datagrams.shared)] : [],
+  );
+  const path = returnPathOf(plan);
+  const plane = startWorkers(configs, {
+    onIntercept: watchIntercepts(plan, path, log, !options.force),
+    onDeath: watch.onDeath,
+    onNote: (text) => log.warn(text),
+  });
+  if (!(await begin(plan, options, source, plane, console_))) {
+    plane.stop();
+    log.info(NOTHING_YET);
+    return 0;
+  }
+  log.info(announce(plan, source));
+  const start = performance.now();
+  const copies = copiesOf(plan, options);
+  const take = () => {
+    const use = { ...process.cpuUsage(), rss: process.memoryUsage.rss() };
+    const counts = source.counts();
+    const abandoned = (counts.abandoned ?? 0) + deaths.countAbandoned();
+    const capture = { ...counts, abandoned, unread: deaths.unread, responsesLost: answers.lost() };
+    const seconds = (performance.now() - start) / 1000;
+    return takeAccount(seconds, deaths.views, capture, use, copies, path, datagrams);
+  };
+  watch.start();
+  const endQuic = watchQuic(datagrams, log);
+  const endReport = report(options, status, take, renderStatus);
+  let hasEnded = false;
+  const noteEnd = () => {
+    hasEnded = true;
+  };
+  plane.ended.then(noteEnd, noteEnd);
+  let exitCode = 0;
+  try {
+    await copyUntilStopped(source, plane, { status, log, stop }, options.drain);
+  } catch (error) {
+    log.error(
+      `Cannot go on: the data plane died: ${causeOf(error)}\nThis is a bug in ${renderVersion()}: please report it.`,
+    );
+    exitCode = 1;
+  }
+  watch.stop();
+  if (deaths.any) exitCode = 1;
+  if (hasEnded) deaths.finish();
+  endReport();
+  endQuic();
+  const account = take();
+  for (const { message, fix } of await failuresOf(source, stop)) {
+    log.error(`${message}\n${fix}`);
+    exitCode = 1;
+  }
+  log.info(renderSummary(account));
+  if (options.json) console.log(JSON.stringify(account));
+  return exitCode;
+}
+
+/** The options with the protocols of all services; as they are if a signal came first. */
+function withProtocols(plan: Plan, options: CopyOptions, { log, stop }: Console): Promise<CopyOptions> {
+  const found = recognizeProtocols(
+    plan,
+    options,
+    (line) => log.info(line),
+    (line) => log.warn(line),
+  );
+  return Promise.race([
+    found.then((protocols) => ({ ...options, protocols })),
+    stop.first.then(() => options),
+  ]);
+}
+
+/** Carries out a plan until it is told to end. Returns the exit code; a Failure on the way is logged and gives its own. */
+export async function runCopy(given: CopyOptions, plan: Plan): Promise<number> {
+  let options = given;
+  const stop = listenForStop();
+  const status = createStatus(process.stderr);
+  const log = createLog(status.print, options.log);
+  let release: (() => void) | undefined;
+  let kernel: KernelCapture | null = null;
+  let answers: Answers | undefined;
+  let closeCapture: (() => void) | undefined;
+  try {
+    for (const warning of plan.warnings) log.warn(warning);
+    if (plan.workers.note) log.info(plan.workers.note);
+    applyScheduling(options);
+    const recorded = plan.files.length > 0 ? await readRecorded(plan, options, { status, log, stop }) : null;
+    options = await withProtocols(plan, options, { status, log, stop });
+    if (stop.count() > 0) {
+      log.info(NOTHING_YET);
+      return 0;
+    }
+    release = claimPorts(plan.paths, plan.ports);
+    const libraries = await carriedLibraries();
+    for (const what of [...removeLeftovers(libraries), ...removeStaleRules()])
+      log.info(`removed ${what}, left by an xcopy that was killed`);
+    const tell = (reason: string) => log.info(`capture ${reason}`);
+    let source = recorded;
+    if (source) {
+      kernel = loadForAnswers(plan, options, libraries, tell);
+      answers = openAnswers(plan, kernel, pathsRead(plan, options).size > 0);
+    } else {
+      const opened = openCapture(plan, options, libraries);
+      kernel = opened.kernel;
+      closeCapture = opened.capture.close;
+      answers = openAnswers(plan, kernel, pathsRead(plan, options).size > 0);
+      source = liveInput(plan, opened);
+      for (const reason of opened.reasons) tell(reason);
+    }
+    return await copy(plan, options, kernel, answers, source, { status, log, stop });
+  } catch (error) {
+    if (!(error instanceof Failure)) throw error;
+    log.error(`${error.message}\n${error.fix}`);
+    return error.exitCode;
+  } finally {
+    closeCapture?.();
+    answers?.close();
+    kernel?.detach();
+    release?.();
+  }
+}

@@ -1,0 +1,51 @@
+/** Says what happens to workers, and notes what they leave behind. */
+import { renderVersion } from "../command-line/help.ts";
+import type { Log } from "../host/log.ts";
+import { Stalls } from "../runtime/stalls.ts";
+import type { DataPlaneConfig } from "./data-plane/config.ts";
+import { Deaths } from "./data-plane/deaths.ts";
+
+/** ms between two looks for workers that stand still. */
+const INTERVAL = 1000;
+
+export function causeOf(error: unknown): string {
+  return error instanceof Error ? (error.stack ?? error.message) : String(error);
+}
+
+export interface WorkersWatch {
+  deaths: Deaths;
+  /** As WorkersHandlers has it. */
+  onDeath(worker: number, error: Error, othersGoOn: boolean): void;
+  /** Looks for workers that stand still, until `stop`. */
+  start(): void;
+  stop(): void;
+}
+
+export function watchWorkers(configs: readonly DataPlaneConfig[], log: Log): WorkersWatch {
+  const deaths = new Deaths(configs);
+  const nameOf = (worker: number) => `worker ${worker + 1} of ${configs.length}`;
+  const stalls = new Stalls(deaths.views);
+  const look = () => {
+    for (const { worker, stands } of stalls.look()) {
+      if (stands)
+        log.warn(`${nameOf(worker)} stands still: its packets pass, are not copied, and are counted`);
+      else log.info(`${nameOf(worker)} goes on`);
+    }
+  };
+  let timer: Timer | undefined;
+  return {
+    deaths,
+    onDeath(worker, error, othersGoOn) {
+      deaths.add(worker);
+      if (!othersGoOn) return;
+      log.error(
+        `Cannot go on with ${nameOf(worker)}: it died: ${causeOf(error)}\n` +
+          `Its connections are not copied any more, those of the others are. This is a bug in ${renderVersion()}: please report it.`,
+      );
+    },
+    start() {
+      timer = setInterval(look, INTERVAL);
+    },
+    stop: () => clearInterval(timer),
+  };
+}

@@ -1,0 +1,174 @@
+/** The close of the connection to the target, from either side (RFC 9293 section 3.6): FINs, TIME_WAIT, and when ours is due. */
+import { ACK, distance, FIN } from "../../wire/tcp.ts";
+import type { Context } from "../sessions/context.ts";
+import { COUNTER } from "../sessions/counters.ts";
+import {
+  CLIENT_END,
+  CLIENT_END_ACK,
+  CLIENT_FIN,
+  CLIENT_RST,
+  CLOSE_WAIT,
+  CLOSING,
+  CURSOR,
+  ESTABLISHED,
+  FIN_SENT,
+  FIN_WAIT_1,
+  FIN_WAIT_2,
+  FIRST_ACK,
+  FIRST_RCV,
+  FLAGS,
+  HALF_CLOSE,
+  HAS_DATA,
+  HEAD,
+  HELD,
+  LAST_ACK_STATE,
+  LAST_PUSH,
+  NONE,
+  RCV_NXT,
+  RESPONSE_AT,
+  ROW,
+  RTO_AT,
+  SINCE,
+  SND_MAX,
+  SND_NXT,
+  SND_UNA,
+  STATE,
+  STREAM_END,
+  TIME_WAIT,
+  TIMES,
+} from "../sessions/table.ts";
+import { hasCome, isAnswered, settleTurn } from "../turns/turns.ts";
+import { endSession, enterTimed, leaveConnection } from "./connection.ts";
+import { acknowledge, delayAck } from "./delayed-ack.ts";
+import { dataEnd, emit } from "./emit.ts";
+import { armRetransmission } from "./retransmission.ts";
+
+/** us of silence after which a connection may be closed although the target has sent less than production. */
+const CLOSING_QUIET = 500_000;
+/** How long a connection that the target closed is left open for the client to close it too. */
+export const LINGER = 1_000_000;
+/** How long the row of a finished connection answers a repeated FIN. The port itself rests far longer (ports.ts). */
+const TIME_WAIT_SPAN = 1_000_000;
+
+/**
+ * Whether our FIN (or the client's RST) is due: the client's stream is done, sent, and answered; or the target closed and
+ * the client did not follow.
+ */
+export function isFinDue(c: Context, s: number): boolean {
+  const w = c.words;
+  const row = s * ROW;
+  const flags = w[row + FLAGS]!;
+  // Sent before, lost, and all before it sent again.
+  if (flags & FIN_SENT) return w[row + SND_NXT] === dataEnd(c, s) && w[row + SND_NXT] !== w[row + SND_MAX];
+  if (w[row + CURSOR] !== NONE) return false;
+  if (w[row + STATE] === CLOSE_WAIT) {
+    if (c.times[s * TIMES + SINCE]! + LINGER <= c.now && w[row + HEAD] === NONE) return true;
+  } else if (w[row + STATE] !== ESTABLISHED) {
+    return false;
+  }
+  if (!(flags & (CLIENT_FIN | CLIENT_RST)) || w[row + HELD] !== NONE) return false;
+  if (flags & CLIENT_FIN && distance(w[row + CLIENT_END]!, w[row + STREAM_END]!) > 0) return false;
+  if (flags & HALF_CLOSE) return true;
+  if (w[row + STATE] === CLOSE_WAIT) return true;
+  if (c.protocols?.owns(s)) return c.protocols.isAnswered(s);
+  return isAnswered(c, s, w[row + CLIENT_END_ACK]!) && !isStillAnswering(c, s);
+}
+
+/**
+ * Whether the target may be still at answers that overlap (HTTP/2): it has sent less on this connection than production had
+ * when the client closed, and was not silent for long.
+ */
+function isStillAnswering(c: Context, s: number): boolean {
+  const w = c.words;
+  const row = s * ROW;
+  if (!(w[row + FLAGS]! & HAS_DATA)) return false;
+  const production = distance(w[row + CLIENT_END_ACK]!, w[row + FIRST_ACK]!);
+  const target = distance(w[row + RCV_NXT]!, w[row + FIRST_RCV]!);
+  return target < production && !hasCome(c, s, c.times[s * TIMES + RESPONSE_AT]! + CLOSING_QUIET);
+}
+
+/** Sends our FIN, or sends it again; the caller has checked `hasRoom`. */
+export function sendFin(c: Context, s: number): void {
+  const w = c.words;
+  const row = s * ROW;
+  emit(c, s, FIN | ACK, w[row + SND_NXT]!, NONE, 0, 0, 1, 0);
+  const end = (w[row + SND_NXT]! + 1) | 0;
+  if (distance(end, w[row + SND_MAX]!) > 0) w[row + SND_MAX] = end;
+  else c.counters[COUNTER.retransmitted]!++;
+  w[row + SND_NXT] = end;
+  w[row + FLAGS]! |= FIN_SENT;
+  if (w[row + STATE] === ESTABLISHED) w[row + STATE] = FIN_WAIT_1;
+  else if (w[row + STATE] === CLOSE_WAIT) w[row + STATE] = LAST_ACK_STATE;
+  if (c.times[s * TIMES + RTO_AT] === 0) armRetransmission(c, s);
+}
+
+/** Our FIN may have been acknowledged; true if that ended the session. */
+export function advanceClose(c: Context, s: number): boolean {
+  const w = c.words;
+  const row = s * ROW;
+  if (!(w[row + FLAGS]! & FIN_SENT) || w[row + SND_UNA] !== w[row + SND_MAX]) return false;
+  switch (w[row + STATE]) {
+    case FIN_WAIT_1:
+      enterTimed(c, s, FIN_WAIT_2);
+      return false;
+    case CLOSING:
+      enterTimeWait(c, s);
+      return false;
+    case LAST_ACK_STATE:
+      finish(c, s);
+      return true;
+    default:
+      return false;
+  }
+}
+
+/** Takes the target's FIN, which is next in order. */
+export function takeFin(c: Context, s: number): void {
+  const w = c.words;
+  const row = s * ROW;
+  switch (w[row + STATE]) {
+    case ESTABLISHED:
+      w[row + RCV_NXT] = (w[row + RCV_NXT]! + 1) | 0;
+      w[row + FLAGS]! |= LAST_PUSH;
+      enterTimed(c, s, CLOSE_WAIT);
+      // The ACK waits for the client's own FIN, to go with it.
+      delayAck(c, s);
+      c.wheel.arm(s, c.now + LINGER);
+      break;
+    case FIN_WAIT_1:
+      w[row + RCV_NXT] = (w[row + RCV_NXT]! + 1) | 0;
+      w[row + STATE] = CLOSING;
+      acknowledge(c, s);
+      break;
+    case FIN_WAIT_2:
+      w[row + RCV_NXT] = (w[row + RCV_NXT]! + 1) | 0;
+      enterTimeWait(c, s);
+      acknowledge(c, s);
+      break;
+    default:
+      acknowledge(c, s);
+  }
+}
+
+function enterTimeWait(c: Context, s: number): void {
+  enterTimed(c, s, TIME_WAIT);
+  c.users?.leave(s);
+  c.times[s * TIMES + SINCE] = c.now;
+  c.wheel.arm(s, c.now + TIME_WAIT_SPAN);
+}
+
+/** Whether TIME_WAIT has lasted long enough. */
+export function timeWaitIsOver(c: Context, s: number): boolean {
+  return c.times[s * TIMES + SINCE]! + TIME_WAIT_SPAN <= c.now;
+}
+
+/** Both sides are closed: the session ends with its client, or waits for the client's next turn. */
+export function finish(c: Context, s: number): void {
+  if (c.words[s * ROW + FLAGS]! & (CLIENT_FIN | CLIENT_RST)) {
+    endSession(c, s);
+  } else {
+    settleTurn(c, s);
+    leaveConnection(c, s);
+    c.makeReady(s);
+  }
+}

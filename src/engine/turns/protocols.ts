@@ -1,0 +1,321 @@
+/**
+ * Sessions with a protocol module (src/protocol/module.ts). The module reads the client's stream and writes the queue of
+ * requests that the sender takes from: segments with sequence numbers of their own, because a request may become longer,
+ * shorter or none. An engine without modules knows of this by `Context.protocols` alone, which is null then.
+ */
+import { HOLD, type ProtocolModule, type Verdict } from "../../protocol/module.ts";
+import type { Packet } from "../../wire/packet.ts";
+import { distance } from "../../wire/tcp.ts";
+import type { Context } from "../sessions/context.ts";
+import { COUNTER } from "../sessions/counters.ts";
+import {
+  ASKED,
+  BEGUN,
+  LENGTH,
+  MARKS,
+  NEXT,
+  PREFIX,
+  PUSH,
+  SEGMENT,
+  SEQ,
+  TAG_SHIFT,
+  TURN_START,
+} from "../sessions/segments.ts";
+import {
+  CURSOR,
+  FLAGS,
+  HANDSHAKEN,
+  HAS_DATA,
+  HEAD,
+  LAST_ACK,
+  NONE,
+  PROGRESS_AT,
+  QUEUED,
+  ROW,
+  SEQ_DELTA,
+  SERVICE,
+  SND_MAX,
+  SND_NXT,
+  SND_UNA,
+  TAIL,
+  TIMES,
+} from "../sessions/table.ts";
+import { Attached, enqueue } from "./attached.ts";
+import { countTurn } from "./stream.ts";
+
+/** All sessions with a module. What a module throws ends the copying of its session and nothing else. */
+export class Protocols {
+  private readonly attached: (Attached | undefined)[] = [];
+
+  /** `modules`: by service. */
+  constructor(
+    private readonly c: Context,
+    private readonly modules: readonly (ProtocolModule | null)[],
+  ) {}
+
+  /** Sequence number of the next byte of the session's queue; undefined if it has no module yet. */
+  endOf(s: number): number | undefined {
+    return this.attached[s]?.end;
+  }
+
+  /** Whether a module decides about the session: it has one that is neither off nor done. */
+  owns(s: number): boolean {
+    const one = this.attached[s];
+    return one?.isOn === true;
+  }
+
+  /** The session's module, made when it is first needed. */
+  private of(s: number): Attached | undefined {
+    const one = this.attached[s];
+    if (one !== undefined) return one;
+    const module = this.modules[this.c.words[s * ROW + SERVICE]!];
+    if (!module) return undefined;
+    const made = new Attached(this.c, s, module);
+    this.attached[s] = made;
+    return made;
+  }
+
+  /** Takes the next segment in order of the client's stream, to keep or release it; false if there is no module for it. */
+  take(s: number, segment: number, ack: number): boolean {
+    const one = this.of(s);
+    if (one === undefined) return false;
+    const { c } = this;
+    const w = c.words;
+    const g = c.segments.words;
+    const row = s * ROW;
+    const at = segment * SEGMENT;
+    if (one.isPlain) {
+      if (countTurn(c, s, ack)) g[at + MARKS]! |= TURN_START;
+      g[at + SEQ] = one.end;
+      one.end = (one.end + g[at + LENGTH]!) | 0;
+      enqueue(c, s, segment);
+      return true;
+    }
+    const flags = w[row + FLAGS]!;
+    const isLater = !(flags & HANDSHAKEN) && distance(ack, w[row + LAST_ACK]!) > 0;
+    const isTurn = !(flags & HAS_DATA) || isLater;
+    w[row + FLAGS] = (flags | HAS_DATA) & ~HANDSHAKEN;
+    if (isTurn || flags & HANDSHAKEN) w[row + LAST_ACK] = ack;
+    try {
+      if (one.isOn) one.read(segment, isTurn);
+    } catch (error) {
+      this.fail(one, error);
+    }
+    w[row + QUEUED]! -= g[at + LENGTH]!;
+    c.segments.release(segment);
+    return true;
+  }
+
+  /** Whether the session is not copied any more, for its module said so. */
+  isRefused(s: number): boolean {
+    return this.attached[s]?.isRefused === true;
+  }
+
+  /** Whether the module has given the connection up since it was last asked. */
+  takesBack(s: number): boolean {
+    const one = this.attached[s];
+    if (!one?.givesUp) return false;
+    one.givesUp = false;
+    return true;
+  }
+
+  /** Whether there was no memory for what the module wrote since it was last asked. */
+  hasOverflowed(s: number): boolean {
+    const one = this.attached[s];
+    if (!one?.overflowed) return false;
+    one.overflowed = false;
+    return true;
+  }
+
+  /** Bytes of the client are missing, or were dropped: what comes next begins a request. */
+  loseSync(s: number): void {
+    const one = this.attached[s];
+    if (one !== undefined) one.isFresh = true;
+  }
+
+  /** Takes bytes of the target that are next in order, all of the packet's payload but the first `skip`. */
+  response(s: number, packet: Packet, skip: number): void {
+    const one = this.attached[s];
+    if (!one?.isOn) return;
+    const from = packet.payload + skip;
+    const to = Math.max(from, Math.min(packet.end, packet.payload + packet.length));
+    try {
+      one.session.response(packet.bytes, from, to, packet.length - skip - (to - from), packet.time);
+    } catch (error) {
+      this.fail(one, error);
+    }
+  }
+
+  /** Takes the beginning of a segment that production's server has sent. */
+  production(s: number, packet: Packet): void {
+    const one = this.attached[s];
+    if (!one?.isOn || !one.session.production) return;
+    const { bytes, payload, seq, ack, time } = packet;
+    const to = Math.min(packet.end, payload + packet.length);
+    try {
+      one.session.production(bytes, payload, to, packet.length - (to - payload), seq | 0, ack | 0, time);
+    } catch (error) {
+      this.fail(one, error);
+    }
+  }
+
+  /** Whether the request that begins with this segment may follow what was sent. */
+  mayBegin(s: number, segment: number): boolean {
+    const one = this.attached[s]!;
+    if (one.inserts.length > 0) return false;
+    try {
+      return one.session.mayBegin(this.tagOf(segment));
+    } catch (error) {
+      this.fail(one, error);
+      return false;
+    }
+  }
+
+  /** Whether requests of the session may wait for ever. */
+  waitsForever(s: number): boolean {
+    return this.attached[s]!.module.waitsForever;
+  }
+
+  /** us without any packet after which the session is forgotten. */
+  idleTimeout(s: number): number {
+    const { idleTimeout } = this.c.config;
+    const one = this.attached[s];
+    return one?.isOn ? Math.max(idleTimeout, one.module.keptFor) : idleTimeout;
+  }
+
+  /** What is to become of the request that begins with this segment, the one at the cursor; it may be another afterwards. */
+  begin(s: number, segment: number): Verdict {
+    const one = this.attached[s]!;
+    const { segments, now } = this.c;
+    const at = segment * SEGMENT;
+    const from = segments.offset(segment);
+    const to = from + segments.words[at + LENGTH]!;
+    const again = (segments.words[at + MARKS]! & ASKED) !== 0;
+    let verdict: Verdict = HOLD;
+    try {
+      verdict = one.session.begin(this.tagOf(segment), segments.memory(segment), from, to, again, now);
+    } catch (error) {
+      this.fail(one, error);
+    }
+    const cursor = this.c.words[s * ROW + CURSOR]!;
+    if (verdict !== HOLD) segments.words[cursor * SEGMENT + MARKS]! |= ASKED;
+    return verdict;
+  }
+
+  /** More of the request that was begun is about to be sent, the segment at the cursor; it may be another afterwards. */
+  more(s: number, segment: number): void {
+    const one = this.attached[s];
+    const { segments } = this.c;
+    const marks = segments.words[segment * SEGMENT + MARKS]!;
+    if (!one?.isOn || !one.session.more || marks & (ASKED | PREFIX)) return;
+    segments.words[segment * SEGMENT + MARKS] = marks | ASKED;
+    const from = segments.offset(segment);
+    const to = from + segments.words[segment * SEGMENT + LENGTH]!;
+    try {
+      one.session.more(segments.memory(segment), from, to);
+    } catch (error) {
+      this.fail(one, error);
+    }
+  }
+
+  /** A segment of the queue is about to be forgotten: a request that was not sent, if it begins one. */
+  forget(s: number, segment: number): void {
+    const one = this.attached[s];
+    if (!one?.isOn) return;
+    const { segments } = this.c;
+    const marks = segments.words[segment * SEGMENT + MARKS]!;
+    if ((marks & (TURN_START | BEGUN)) !== TURN_START) return;
+    const again = (marks & ASKED) !== 0;
+    const from = segments.offset(segment);
+    const to = from + segments.words[segment * SEGMENT + LENGTH]!;
+    try {
+      one.session.skipped(this.tagOf(segment), segments.memory(segment), from, to, again);
+    } catch (error) {
+      this.fail(one, error);
+    }
+  }
+
+  /** Whether all that was sent is answered. */
+  isAnswered(s: number): boolean {
+    const one = this.attached[s]!;
+    if (one.inserts.length > 0) return false;
+    try {
+      return one.session.isAnswered();
+    } catch (error) {
+      this.fail(one, error);
+      return true;
+    }
+  }
+
+  connected(s: number): void {
+    const one = this.of(s);
+    if (!one?.isOn) return;
+    try {
+      one.session.connected();
+    } catch (error) {
+      this.fail(one, error);
+    }
+  }
+
+  disconnected(s: number): void {
+    const one = this.attached[s];
+    if (one === undefined) return;
+    one.inserts.length = 0;
+    if (!one.isOn) return;
+    try {
+      one.session.disconnected();
+    } catch (error) {
+      this.fail(one, error);
+    }
+  }
+
+  /** The session is over. */
+  close(s: number): void {
+    const one = this.attached[s];
+    this.attached[s] = undefined;
+    try {
+      one?.session.close();
+    } catch (error) {
+      this.fail(one!, error);
+    }
+  }
+
+  /**
+   * Puts what the module has to say before the requests that have not begun, once all that was sent is acknowledged. False
+   * if there is no memory for it.
+   */
+  place(s: number): boolean {
+    const one = this.attached[s];
+    if (one === undefined || one.inserts.length === 0) return true;
+    const { c } = this;
+    const w = c.words;
+    const row = s * ROW;
+    if (w[row + HEAD] !== w[row + CURSOR] || w[row + SND_UNA] !== w[row + SND_MAX]) return true;
+    const g = c.segments.words;
+    while (one.inserts.length > 0) {
+      const bytes = one.inserts.pop()!;
+      const next = w[row + HEAD]!;
+      const first = next === NONE ? one.end : g[next * SEGMENT + SEQ]!;
+      const prefix = c.segments.store(bytes, 0, bytes.length, (first - bytes.length) | 0, PREFIX | PUSH);
+      if (prefix === NONE) return false;
+      g[prefix * SEGMENT + NEXT] = next;
+      if (next === NONE) w[row + TAIL] = prefix;
+      w[row + HEAD] = prefix;
+      w[row + CURSOR] = prefix;
+      w[row + QUEUED]! += bytes.length;
+      w[row + SEQ_DELTA] = (w[row + SND_NXT]! - g[prefix * SEGMENT + SEQ]!) | 0;
+    }
+    c.times[s * TIMES + PROGRESS_AT] = c.now;
+    return true;
+  }
+
+  private tagOf(segment: number): number {
+    return this.c.segments.words[segment * SEGMENT + MARKS]! >>> TAG_SHIFT;
+  }
+
+  private fail(one: Attached, error: unknown): void {
+    if (!one.isRefused) this.c.counters[COUNTER.protocolFailures]!++;
+    this.c.config.onProtocolFailure?.(one.module.name, error);
+    one.refuse();
+  }
+}

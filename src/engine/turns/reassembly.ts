@@ -1,0 +1,288 @@
+/**
+ * How captured segments become one ordered stream per session: repeated, overlapping, out of order, with gaps, or from the
+ * middle of a connection on.
+ */
+import type { Packet } from "../../wire/packet.ts";
+import { distance, PSH, SYN } from "../../wire/tcp.ts";
+import type { Context } from "../sessions/context.ts";
+import { COUNTER } from "../sessions/counters.ts";
+import { ACK_NUMBER, LENGTH, NEXT, PUSH, SEGMENT, SEQ, THINK } from "../sessions/segments.ts";
+import {
+  CLIENT_END,
+  CLIENT_FIN,
+  CLIENT_ISN,
+  CLIENT_RST,
+  FLAGS,
+  GAP_AT,
+  HANDSHAKEN,
+  HAS_DATA,
+  HELD,
+  LAST_ACK,
+  MIDSTREAM,
+  NONE,
+  QUEUED,
+  ROW,
+  STREAM_END,
+  SUPERSEDED,
+  TIMES,
+  TURNS,
+} from "../sessions/table.ts";
+import { append, countTurn, isIgnored, segmentEnd } from "./stream.ts";
+
+/** Further ahead than any window: not data of this connection. */
+const MOST_AHEAD = 1 << 30;
+/** us until a hole in the captured stream counts as lost: the client's own retransmissions may still fill it. */
+const GAP_SPAN = 3_000_000;
+/** us until it counts as lost when the client has gone on behind it: packets may be captured out of order. */
+const REORDERING_SPAN = 100_000;
+
+/** What became of captured payload. */
+export type Taken = "taken" | "repeated" | "stray" | "no memory";
+
+/** Takes the payload of a captured packet (at least one byte); `first` is the sequence number of its first byte. */
+export function takePayload(c: Context, s: number, packet: Packet, first: number): Taken {
+  const w = c.words;
+  const row = s * ROW;
+  if (w[row + FLAGS]! & MIDSTREAM && !findTurn(c, s, packet)) return "taken";
+
+  const length = Math.min(packet.length, packet.end - packet.payload);
+  const ahead = distance(first, w[row + STREAM_END]!);
+  if (ahead + packet.length <= 0) return "repeated";
+  if (ahead > MOST_AHEAD) return "stray";
+  if (length < packet.length) return holdCut(c, s, packet, first);
+  const skip = ahead < 0 ? -ahead : 0;
+  const sessionBytes = w[row + QUEUED]! + length;
+  const seq = (first + skip) | 0;
+  const marks = packet.flags & (PSH | SYN) ? PUSH : 0;
+
+  if (ahead <= 0 && isIgnored(c, s, packet.ack)) {
+    w[row + STREAM_END] = (seq + length - skip) | 0;
+    takeHeld(c, s);
+    return "taken";
+  }
+  const segment =
+    sessionBytes > c.config.sessionBytes
+      ? NONE
+      : c.segments.add(packet, packet.payload + skip, length - skip, seq, marks);
+  if (segment === NONE) {
+    if (ahead <= 0) {
+      // The caller drops the turn; what comes of it from here on is its rest, not behind a gap.
+      countTurn(c, s, packet.ack);
+      w[row + STREAM_END] = (seq + length - skip) | 0;
+    }
+    return "no memory";
+  }
+  w[row + QUEUED]! += length - skip;
+  if (ahead > 0) {
+    hold(c, s, segment);
+    return "taken";
+  }
+  append(c, s, segment);
+  takeHeld(c, s);
+  return c.protocols?.hasOverflowed(s) ? "no memory" : "taken";
+}
+
+/**
+ * A session seen from its middle: its stream begins with the first data that surely begins a turn, because the client
+ * has acknowledged something since its last data. What comes before is one turn, dropped.
+ */
+function findTurn(c: Context, s: number, packet: Packet): boolean {
+  const w = c.words;
+  const row = s * ROW;
+  const ack = packet.ack | 0;
+  const known = (w[row + FLAGS]! & HAS_DATA) !== 0;
+  const acknowledged = known && distance(ack, w[row + LAST_ACK]!) > 0;
+  const follows = !known || distance(packet.seq, w[row + STREAM_END]!) >= 0;
+  if (follows && (acknowledged || packet.think >= 0)) {
+    // Its first turn is counted as one, whatever acknowledgement number it has.
+    w[row + FLAGS]! &= ~(MIDSTREAM | HAS_DATA);
+    w[row + CLIENT_ISN] = (packet.seq - 1) | 0;
+    w[row + STREAM_END] = packet.seq | 0;
+    return true;
+  }
+  if (!known) {
+    c.counters[COUNTER.turnsCaptured]!++;
+    c.counters[COUNTER.turnsPending]!++;
+    c.dropTurns(1, "midstream");
+  }
+  if (follows) {
+    w[row + FLAGS]! |= HAS_DATA;
+    w[row + LAST_ACK] = ack;
+    w[row + STREAM_END] = (packet.seq + packet.length) | 0;
+  }
+  return false;
+}
+
+/**
+ * Notes a packet that the capture has cut. Nothing of it is sent: half a request would make the target answer what nobody
+ * asked. An empty segment at its end keeps its place, so that all of it counts as a gap.
+ */
+function holdCut(c: Context, s: number, packet: Packet, first: number): Taken {
+  const segment = c.segments.add(packet, packet.payload, 0, (first + packet.length) | 0, 0);
+  if (segment === NONE) return "no memory";
+  c.segments.words[segment * SEGMENT + THINK] = -1;
+  hold(c, s, segment);
+  return "taken";
+}
+
+/** Keeps a segment beyond a gap, ordered by sequence number; overlaps are cut when it is taken. */
+function hold(c: Context, s: number, segment: number): void {
+  const w = c.words;
+  const row = s * ROW;
+  const g = c.segments.words;
+  const seq = g[segment * SEGMENT + SEQ]!;
+  const isFirst = w[row + HELD] === NONE;
+  let before = NONE;
+  let after = w[row + HELD]!;
+  while (after !== NONE && distance(g[after * SEGMENT + SEQ]!, seq) <= 0) {
+    before = after;
+    after = g[after * SEGMENT + NEXT]!;
+  }
+  g[segment * SEGMENT + NEXT] = after;
+  if (before === NONE) w[row + HELD] = segment;
+  else g[before * SEGMENT + NEXT] = segment;
+  c.segmentsHeld++;
+  const at = s * TIMES + GAP_AT;
+  if (isFirst) c.times[at] = c.now + GAP_SPAN;
+  if (isFinal(c, before, segment)) c.times[at] = Math.min(c.times[at]!, c.now + REORDERING_SPAN);
+  c.wheel.arm(s, c.times[at]!);
+}
+
+/**
+ * Whether nobody will send again what is missing before two held segments: one of them was cut by the capture, or the
+ * client has got an answer to the first before it sent the second, so that the server has all before it.
+ */
+function isFinal(c: Context, first: number, second: number): boolean {
+  const g = c.segments.words;
+  if (second === NONE) return g[first * SEGMENT + LENGTH] === 0;
+  if (g[second * SEGMENT + LENGTH] === 0) return true;
+  return first !== NONE && distance(g[second * SEGMENT + ACK_NUMBER]!, g[first * SEGMENT + ACK_NUMBER]!) > 0;
+}
+
+/** Says when the gap before what is held counts as lost. */
+function awaitRest(c: Context, s: number): void {
+  const row = s * ROW;
+  const first = c.words[row + HELD]!;
+  let span = GAP_SPAN;
+  if (c.words[row + FLAGS]! & SUPERSEDED) span = 0;
+  else if (first !== NONE && isFinal(c, first, c.segments.words[first * SEGMENT + NEXT]!))
+    span = REORDERING_SPAN;
+  c.times[s * TIMES + GAP_AT] = c.now + span;
+}
+
+/** The client is gone: what is missing is lost for good. */
+export function giveUpMissing(c: Context, s: number): void {
+  if (!hasGap(c, s)) return;
+  c.times[s * TIMES + GAP_AT] = c.now;
+  c.wheel.arm(s, c.now + 1);
+}
+
+/** Begins to wait for bytes that are missing before the client's FIN or RST, when nothing else is held. */
+export function awaitMissing(c: Context, s: number): void {
+  const row = s * ROW;
+  if (c.words[row + HELD] !== NONE || !hasGap(c, s)) return;
+  c.times[s * TIMES + GAP_AT] = c.now + GAP_SPAN;
+  c.wheel.arm(s, c.now + GAP_SPAN);
+}
+
+/** Whether something behind bytes that are missing was captured. */
+export function hasGap(c: Context, s: number): boolean {
+  const row = s * ROW;
+  if (c.words[row + HELD] !== NONE) return true;
+  const isEnded = (c.words[row + FLAGS]! & (CLIENT_FIN | CLIENT_RST)) !== 0;
+  return isEnded && distance(c.words[row + CLIENT_END]!, c.words[row + STREAM_END]!) > 0;
+}
+
+/** Moves what is no longer beyond a gap into the stream. */
+function takeHeld(c: Context, s: number): void {
+  const w = c.words;
+  const row = s * ROW;
+  const g = c.segments.words;
+  let segment = w[row + HELD]!;
+  if (segment === NONE) return;
+  while (segment !== NONE) {
+    const at = segment * SEGMENT;
+    const behind = -distance(g[at + SEQ]!, w[row + STREAM_END]!);
+    if (behind < 0) break;
+    const next = g[at + NEXT]!;
+    if (behind >= g[at + LENGTH]!) {
+      w[row + QUEUED]! -= g[at + LENGTH]!;
+      c.segments.release(segment);
+    } else {
+      if (behind > 0) {
+        w[row + QUEUED]! -= behind;
+        c.segments.trimFront(segment, behind);
+      }
+      if (isIgnored(c, s, g[at + ACK_NUMBER]!)) {
+        w[row + STREAM_END] = (g[at + SEQ]! + g[at + LENGTH]!) | 0;
+        w[row + QUEUED]! -= g[at + LENGTH]!;
+        c.segments.release(segment);
+      } else {
+        append(c, s, segment);
+      }
+    }
+    c.segmentsHeld--;
+    segment = next;
+  }
+  w[row + HELD] = segment;
+  awaitRest(c, s);
+}
+
+/**
+ * Gives the missing bytes up: what is held goes into the stream from the first segment on that surely begins a turn,
+ * what comes before is counted and forgotten. The caller has dropped the turns before the gap. False if there is none.
+ */
+export function skipGap(c: Context, s: number): boolean {
+  const w = c.words;
+  const row = s * ROW;
+  const g = c.segments.words;
+  let before = NONE;
+  let segment = w[row + HELD]!;
+  while (segment !== NONE && !surelyBeginsTurn(c, before, segment)) {
+    before = segment;
+    segment = g[segment * SEGMENT + NEXT]!;
+  }
+  if (before === NONE) w[row + HELD] = NONE;
+  else g[before * SEGMENT + NEXT] = NONE;
+  releaseHeld(c, s);
+  c.dropTurns(w[row + TURNS]!, "gap");
+  w[row + TURNS] = 0;
+  w[row + HELD] = segment;
+  if (segment === NONE) return false;
+  w[row + STREAM_END] = g[segment * SEGMENT + SEQ]!;
+  // Its first turn may be among what is missing: what comes now follows no greeting, but an answer.
+  if (w[row + FLAGS]! & HANDSHAKEN) w[row + FLAGS] = (w[row + FLAGS]! | HAS_DATA) & ~HANDSHAKEN;
+  takeHeld(c, s);
+  return true;
+}
+
+/**
+ * Whether a held segment, behind the held segment `before` or a gap (NONE), is the first of a turn: the client had
+ * acknowledged something new at this place of its stream, alone or with this segment.
+ */
+function surelyBeginsTurn(c: Context, before: number, segment: number): boolean {
+  const g = c.segments.words;
+  if (g[segment * SEGMENT + LENGTH] === 0) return false;
+  if (g[segment * SEGMENT + THINK]! >= 0) return true;
+  if (before === NONE || distance(g[segment * SEGMENT + SEQ]!, segmentEnd(c, before)) !== 0) return false;
+  return distance(g[segment * SEGMENT + ACK_NUMBER]!, g[before * SEGMENT + ACK_NUMBER]!) > 0;
+}
+
+/** Counts the turns that lie beyond the gap and forgets their data; the stream goes on behind them. */
+export function releaseHeld(c: Context, s: number): void {
+  const w = c.words;
+  const row = s * ROW;
+  let segment = w[row + HELD]!;
+  while (segment !== NONE) {
+    const g = c.segments.words;
+    const next = g[segment * SEGMENT + NEXT]!;
+    countTurn(c, s, g[segment * SEGMENT + ACK_NUMBER]!);
+    if (distance(segmentEnd(c, segment), w[row + STREAM_END]!) > 0)
+      w[row + STREAM_END] = segmentEnd(c, segment);
+    w[row + QUEUED]! -= g[segment * SEGMENT + LENGTH]!;
+    c.segments.release(segment);
+    c.segmentsHeld--;
+    segment = next;
+  }
+  w[row + HELD] = NONE;
+}

@@ -1,0 +1,187 @@
+/**
+ * The client's stream: captured segments in order, cut into turns.
+ *
+ * A turn is what a client sends until it has heard back: data whose acknowledgement number is later than that of
+ * the data before begins a new one.
+ */
+import type { Packet } from "../../wire/packet.ts";
+import { distance } from "../../wire/tcp.ts";
+import type { Context } from "../sessions/context.ts";
+import { COUNTER, type DropReason } from "../sessions/counters.ts";
+import { ACK_NUMBER, LENGTH, MARKS, NEXT, SEGMENT, SEQ, TURN_START } from "../sessions/segments.ts";
+import {
+  CURSOR,
+  FIRST_ACK,
+  FLAGS,
+  HANDSHAKEN,
+  HAS_DATA,
+  HEAD,
+  LAST_ACK,
+  MIDSTREAM,
+  NONE,
+  PROGRESS_AT,
+  QUEUED,
+  ROW,
+  SHED,
+  SKIP_TURN,
+  STREAM_END,
+  TAIL,
+  TIMES,
+  TURN_ACK,
+  TURN_ANSWERED,
+  TURN_COUNTED,
+  TURN_OPEN,
+  TURNS,
+} from "../sessions/table.ts";
+import { recognize } from "./multiplexed.ts";
+
+/** A session that was given up for memory goes on with its next turn once so little is in use. */
+const RECOVERED_SHARE = 0.5;
+
+function beginsTurn(c: Context, s: number, ack: number): boolean {
+  const w = c.words;
+  const row = s * ROW;
+  const flags = w[row + FLAGS]!;
+  if (!(flags & HAS_DATA)) return true;
+  return !(flags & HANDSHAKEN) && distance(ack, w[row + LAST_ACK]!) > 0;
+}
+
+/** Counts the turn that data with this acknowledgement number begins, if it begins one; says whether it does. */
+export function countTurn(c: Context, s: number, ack: number): boolean {
+  const w = c.words;
+  const row = s * ROW;
+  if (beginsTurn(c, s, ack)) {
+    w[row + LAST_ACK] = ack | 0;
+    w[row + FLAGS] = (w[row + FLAGS]! | HAS_DATA) & ~(SKIP_TURN | HANDSHAKEN);
+    w[row + TURNS]!++;
+    c.counters[COUNTER.turnsCaptured]!++;
+    c.counters[COUNTER.turnsPending]!++;
+    return true;
+  }
+  if (w[row + FLAGS]! & HANDSHAKEN) {
+    w[row + LAST_ACK] = ack | 0;
+    w[row + FLAGS]! &= ~HANDSHAKEN;
+  }
+  reviseTurn(c, s);
+  return false;
+}
+
+/** There is more of the turn that was captured last: if it looked complete and answered, it is neither. */
+export function reviseTurn(c: Context, s: number): void {
+  const w = c.words;
+  const row = s * ROW;
+  if (w[row + TURNS] !== 0 || !(w[row + FLAGS]! & TURN_COUNTED)) return;
+  if (w[row + FLAGS]! & TURN_ANSWERED) c.counters[COUNTER.turnsAnswered]!--;
+  w[row + FLAGS]! &= ~(TURN_COUNTED | TURN_ANSWERED);
+  w[row + TURNS] = 1;
+  c.counters[COUNTER.turnsSent]!--;
+  c.counters[COUNTER.turnsPending]!++;
+}
+
+/** Whether data that is next in order is not to be kept: the rest of a dropped turn, or a session over a bound. */
+export function isIgnored(c: Context, s: number, ack: number): boolean {
+  const flags = c.words[s * ROW + FLAGS]!;
+  if (c.protocols !== null) {
+    if (c.protocols.isRefused(s)) return ignoreTurn(c, s, ack, "protocol");
+    // A module is to see all bytes: it says itself what of a dropped turn they are.
+    if (c.protocols.owns(s) && !(flags & SHED)) return false;
+  }
+  if (!(flags & (SKIP_TURN | SHED))) return false;
+  if (flags & SHED) {
+    if (beginsTurn(c, s, ack) && c.segments.used < c.config.memory * RECOVERED_SHARE) {
+      c.words[s * ROW + FLAGS]! &= ~SHED;
+      return false;
+    }
+    return ignoreTurn(c, s, ack, "memory");
+  }
+  return !beginsTurn(c, s, ack);
+}
+
+/** Counts and drops the turn that data begins, if it begins one. */
+function ignoreTurn(c: Context, s: number, ack: number, reason: DropReason): true {
+  if (countTurn(c, s, ack)) {
+    c.words[s * ROW + TURNS]!--;
+    c.dropTurns(1, reason);
+  }
+  return true;
+}
+
+/** Adds a segment that is next in order to the stream, and counts the turn that it begins, if it begins one. */
+export function append(c: Context, s: number, segment: number): void {
+  const w = c.words;
+  const row = s * ROW;
+  const g = c.segments.words;
+  const at = segment * SEGMENT;
+  const ack = g[at + ACK_NUMBER]!;
+  const end = segmentEnd(c, segment);
+  if (c.protocols?.take(s, segment, ack)) {
+    w[row + STREAM_END] = end;
+    return;
+  }
+  const handshake = w[row + LAST_ACK]!;
+  const isFirst = !(w[row + FLAGS]! & HAS_DATA);
+  const isGreeted = isFirst && (w[row + FLAGS]! & HANDSHAKEN) !== 0 && distance(ack, handshake) > 0;
+  if (countTurn(c, s, ack) && (!isFirst || isGreeted)) g[at + MARKS]! |= TURN_START;
+  if (isFirst) {
+    w[row + FIRST_ACK] = isGreeted ? handshake : ack;
+    recognize(c, s, segment);
+  }
+  if (isGreeted) awaitGreeting(c, s, handshake);
+  w[row + STREAM_END] = end;
+  g[at + NEXT] = NONE;
+  if (w[row + HEAD] === NONE) w[row + HEAD] = segment;
+  else g[w[row + TAIL]! * SEGMENT + NEXT] = segment;
+  w[row + TAIL] = segment;
+  if (w[row + CURSOR] === NONE) w[row + CURSOR] = segment;
+}
+
+/**
+ * The client had acknowledged something of the server's before it sent anything: its first turn waits for the target's
+ * greeting as for an answer. `handshake`: the acknowledgement number of the client's handshake.
+ */
+function awaitGreeting(c: Context, s: number, handshake: number): void {
+  const row = s * ROW;
+  c.words[row + FLAGS]! |= TURN_OPEN | TURN_COUNTED;
+  c.words[row + TURN_ACK] = handshake;
+  c.times[s * TIMES + PROGRESS_AT] = c.now;
+}
+
+/** Takes the client's pure ACK that ends its handshake: the server's first byte has the next number. */
+export function takeHandshake(c: Context, s: number, packet: Packet): void {
+  const row = s * ROW;
+  const known = c.words[row + FLAGS]! & (HAS_DATA | HANDSHAKEN | MIDSTREAM);
+  if (known !== 0 && known !== (HAS_DATA | HANDSHAKEN)) return;
+  c.words[row + LAST_ACK] = packet.ack | 0;
+  c.words[row + FLAGS]! ^= HANDSHAKEN;
+}
+
+/** Forgets the first segment in order; the cursor moves on with it. */
+export function releaseHead(c: Context, s: number): void {
+  const w = c.words;
+  const row = s * ROW;
+  const segment = w[row + HEAD]!;
+  c.protocols?.forget(s, segment);
+  const next = c.segments.words[segment * SEGMENT + NEXT]!;
+  w[row + QUEUED]! -= c.segments.words[segment * SEGMENT + LENGTH]!;
+  if (w[row + CURSOR] === segment) w[row + CURSOR] = next;
+  w[row + HEAD] = next;
+  if (next === NONE) w[row + TAIL] = NONE;
+  c.segments.release(segment);
+}
+
+/**
+ * Sequence number of what a new connection begins with: that at the cursor, or behind all that is queued. A module may have
+ * read more of the client's stream than it has queued.
+ */
+export function nextToSend(c: Context, s: number): number {
+  const row = s * ROW;
+  const cursor = c.words[row + CURSOR]!;
+  if (cursor !== NONE) return c.segments.words[cursor * SEGMENT + SEQ]!;
+  return c.protocols?.endOf(s) ?? c.words[row + STREAM_END]!;
+}
+
+/** The client's sequence number behind a segment. */
+export function segmentEnd(c: Context, segment: number): number {
+  const g = c.segments.words;
+  return (g[segment * SEGMENT + SEQ]! + g[segment * SEGMENT + LENGTH]!) | 0;
+}

@@ -1,0 +1,197 @@
+/**
+ * When the next turn may go: after the target has answered the turn before, and not sooner after that answer than the
+ * client took to think.
+ */
+import { distance } from "../../wire/tcp.ts";
+import type { Context } from "../sessions/context.ts";
+import { COUNTER } from "../sessions/counters.ts";
+import { ACK_NUMBER, BEGUN, MARKS, PREFIX, SEGMENT, SEQ, THINK, TURN_START } from "../sessions/segments.ts";
+import {
+  ANSWERED_AT,
+  CLOSE_WAIT,
+  CURSOR,
+  DELAY,
+  DUE_AT,
+  FLAGS,
+  HEAD,
+  LAST_PUSH,
+  MULTIPLEXED,
+  NONE,
+  OVERDUE,
+  PROGRESS_AT,
+  RCV_NXT,
+  RESPONSE_AT,
+  ROW,
+  SRTT,
+  STATE,
+  STREAMING,
+  TIMES,
+  TURN_ACK,
+  TURN_ANSWERED,
+  TURN_AT,
+  TURN_COUNTED,
+  TURN_OPEN,
+  TURN_RCV,
+  TURN_RETRIED,
+  TURN_SEQ,
+  TURNS,
+} from "../sessions/table.ts";
+import { forgive, isBehind, patienceEnds } from "./multiplexed.ts";
+
+/** A shorter answer than production's is complete after this much silence (us), or two round trips. */
+const LEAST_QUIET = 1000;
+const MOST_QUIET = 20_000;
+/** Without a PSH at its end, after this many times as much. */
+const QUIET_WITHOUT_PUSH = 10;
+
+/**
+ * Whether the client's next step may follow the open turn, when the client took it after it had acknowledged up to
+ * `nextAck`. Production's answer had as many bytes as that acknowledgement number advanced: as many from the target,
+ * ended by PSH, are an answer at once; fewer are one after a silence; after the turn timeout it goes on without. Where
+ * answers overlap, no more may be missing on the whole connection either (multiplexed.ts). Sets TURN_AT where only time is
+ * missing.
+ */
+export function isAnswered(c: Context, s: number, nextAck: number): boolean {
+  const w = c.words;
+  const row = s * ROW;
+  const flags = w[row + FLAGS]!;
+  if (!(flags & TURN_OPEN)) return true;
+  if (!isDelivered(c, s)) return false;
+  if (w[row + STATE] === CLOSE_WAIT) return true; // nothing more will come
+  const received = distance(w[row + RCV_NXT]!, w[row + TURN_RCV]!);
+  const isMultiplexed = (flags & MULTIPLEXED) !== 0;
+  const isShort = isMultiplexed && isBehind(c, s, nextAck);
+  let at: number;
+  if (isShort && received > 0) {
+    at = patienceEnds(c, s);
+  } else if (received > 0 || (isMultiplexed && !isShort)) {
+    at = silenceEnds(c, s, received, distance(nextAck, w[row + TURN_ACK]!));
+  } else {
+    at = c.times[s * TIMES + PROGRESS_AT]! + c.config.turnTimeout;
+  }
+  if (!hasCome(c, s, at)) return false;
+  if (isMultiplexed) forgive(c, s, nextAck, isShort && received > 0);
+  if (received <= 0 && (isShort || !isMultiplexed)) {
+    c.counters[COUNTER.turnsOverdue]!++;
+    // A second one in a row: nobody answers what this session sends.
+    w[row + FLAGS]! |= flags & OVERDUE ? STREAMING : OVERDUE;
+    settleTurn(c, s);
+    w[row + FLAGS]! &= ~TURN_OPEN;
+  }
+  return true;
+}
+
+/** When the answer to the open turn counts as complete, of which `received` bytes have come: 0 is at once. */
+function silenceEnds(c: Context, s: number, received: number, expected: number): number {
+  const row = s * ROW;
+  const answered = s * TIMES + ANSWERED_AT;
+  const pushed = (c.words[row + FLAGS]! & LAST_PUSH) !== 0;
+  // What follows a whole answer, as of a service that pushes, belongs to none.
+  if (c.times[answered]! > 0) return 0;
+  if (pushed && received >= expected) {
+    c.times[answered] = c.times[s * TIMES + RESPONSE_AT]!;
+    return 0;
+  }
+  const quiet = c.config.quiet || Math.min(MOST_QUIET, Math.max(LEAST_QUIET, 2 * c.words[row + SRTT]!));
+  if (received <= 0) return c.times[s * TIMES + PROGRESS_AT]! + quiet;
+  return c.times[s * TIMES + RESPONSE_AT]! + (pushed ? quiet : quiet * QUIET_WITHOUT_PUSH);
+}
+
+/** Whether `at` has come; else TURN_AT is set to it. */
+export function hasCome(c: Context, s: number, at: number): boolean {
+  if (at <= c.now) return true;
+  c.times[s * TIMES + TURN_AT] = at;
+  c.wheel.arm(s, at);
+  return false;
+}
+
+/** Whether the turn that begins with `segment` may be sent now; else TURN_AT is set, or an answer is awaited. */
+export function mayBegin(c: Context, s: number, segment: number): boolean {
+  const g = c.segments.words;
+  const at = segment * SEGMENT;
+  const isFree = c.protocols?.owns(s)
+    ? moduleAllows(c, s, segment)
+    : (c.words[s * ROW + FLAGS]! & STREAMING) !== 0 || isAnswered(c, s, g[at + ACK_NUMBER]!);
+  if (!isFree) {
+    c.heldUpAt = c.now;
+    return false;
+  }
+  if (c.config.jitter > 0) {
+    const delay = c.times[s * TIMES + DELAY]!;
+    if (!hasCome(c, s, c.segments.times[segment]! + delay)) return false;
+  }
+  const think = c.config.keepsThinkTime ? g[at + THINK]! : 0;
+  if (think <= 0 || (c.words[s * ROW + FLAGS]! & (TURN_OPEN | STREAMING)) !== TURN_OPEN) return true;
+  return hasCome(c, s, (c.times[s * TIMES + ANSWERED_AT]! || c.times[s * TIMES + RESPONSE_AT]!) + think);
+}
+
+/** As `mayBegin`, for a session whose module knows. */
+function moduleAllows(c: Context, s: number, segment: number): boolean {
+  const w = c.words;
+  const row = s * ROW;
+  if (w[row + STATE] === CLOSE_WAIT || c.protocols!.mayBegin(s, segment)) return true;
+  if (c.protocols!.waitsForever(s) || !(w[row + FLAGS]! & TURN_OPEN)) return false;
+  const last = Math.max(c.times[s * TIMES + PROGRESS_AT]!, c.times[s * TIMES + RESPONSE_AT]!);
+  if (!hasCome(c, s, last + c.config.turnTimeout)) return false;
+  c.counters[COUNTER.turnsOverdue]!++;
+  return true;
+}
+
+/** Marks the turn that begins with `segment` as the one being sent. */
+export function beginTurn(c: Context, s: number, segment: number): void {
+  const w = c.words;
+  const row = s * ROW;
+  const g = c.segments.words;
+  const at = segment * SEGMENT;
+  settleTurn(c, s);
+  if ((w[row + FLAGS]! & (TURN_OPEN | TURN_COUNTED)) === TURN_OPEN) countSent(c, s);
+  g[at + MARKS] = (g[at + MARKS]! & ~TURN_START) | BEGUN;
+  const isRetry = w[row + TURN_SEQ] === g[at + SEQ];
+  w[row + FLAGS]! &= ~(TURN_COUNTED | TURN_ANSWERED | LAST_PUSH | (isRetry ? 0 : TURN_RETRIED));
+  w[row + FLAGS]! |= TURN_OPEN;
+  w[row + TURN_ACK] = g[at + ACK_NUMBER]!;
+  w[row + TURN_SEQ] = g[at + SEQ]!;
+  w[row + TURN_RCV] = w[row + RCV_NXT]!;
+  c.times[s * TIMES + TURN_AT] = 0;
+  c.times[s * TIMES + ANSWERED_AT] = 0;
+  c.times[s * TIMES + PROGRESS_AT] = c.now;
+}
+
+/** Whether all captured bytes of the open turn were sent and acknowledged: nothing of it is kept any more. */
+function isDelivered(c: Context, s: number): boolean {
+  const row = s * ROW;
+  const head = c.words[row + HEAD]!;
+  if (head !== c.words[row + CURSOR]) return false;
+  return head === NONE || (c.segments.words[head * SEGMENT + MARKS]! & (TURN_START | PREFIX)) !== 0;
+}
+
+/** Counts the open turn as sent and answered once it is delivered and a response has begun. */
+export function countAnswered(c: Context, s: number): void {
+  const w = c.words;
+  const row = s * ROW;
+  const flags = w[row + FLAGS]!;
+  if ((flags & (TURN_OPEN | TURN_COUNTED)) !== TURN_OPEN || !isDelivered(c, s)) return;
+  if (distance(w[row + RCV_NXT]!, w[row + TURN_RCV]!) <= 0) return;
+  countSent(c, s);
+  w[row + FLAGS] = (w[row + FLAGS]! | TURN_ANSWERED) & ~OVERDUE;
+  c.counters[COUNTER.turnsAnswered]!++;
+}
+
+function countSent(c: Context, s: number): void {
+  c.words[s * ROW + FLAGS]! |= TURN_COUNTED;
+  c.words[s * ROW + TURNS]!--;
+  c.counters[COUNTER.turnsSent]!++;
+  c.counters[COUNTER.turnsPending]!--;
+}
+
+/** Closes the books of the open turn: if it was delivered it counts as sent, answered or not. */
+export function settleTurn(c: Context, s: number): void {
+  countAnswered(c, s);
+  const flags = c.words[s * ROW + FLAGS]!;
+  if ((flags & (TURN_OPEN | TURN_COUNTED)) === TURN_OPEN && isDelivered(c, s)) countSent(c, s);
+}
+
+/** When a byte that is next to be sent became due: captured, or freed by the target or a timer. */
+export function dueSince(c: Context, s: number, captured: number): number {
+  return Math.max(captured, c.times[s * TIMES + DUE_AT]!);
+}

@@ -1,0 +1,92 @@
+/**
+ * Two xcopies on one host must not use the same connections to a target: each would see the other's answers as
+ * those to its own, or not at all. Each leaves a file under /run/xcopy that says which it uses.
+ */
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { currentNamespace, startTimeOf } from "../capture/clsact.ts";
+import { formatAddress, formatEndpoint } from "../config/address.ts";
+import { formatPorts, type PortRange, sharedPorts } from "../config/ports.ts";
+import type { PathConfig } from "../copy/data-plane/config.ts";
+import { Failure } from "../native/failure.ts";
+
+interface Claim {
+  pid: number;
+  /** Of the process, in clock ticks since boot: process ids are used again. */
+  startTime: number | null;
+  /** Inode of the network namespace. */
+  namespace: number;
+  /** `10.0.0.1 10.0.0.2:8080`: from where to where; `clients` for their own addresses. */
+  paths: string[];
+  ports: PortRange[];
+}
+
+const DIRECTORY = "/run/xcopy";
+
+/** The claims of running processes, and the files of others. */
+function readClaims(directory: string): { live: Claim[]; stale: string[] } {
+  const live: Claim[] = [];
+  const stale: string[] = [];
+  for (const name of existsSync(directory) ? readdirSync(directory) : []) {
+    const pid = /^ports-([0-9]+)\.json$/.exec(name)?.[1];
+    if (!pid) continue;
+    const file = `${directory}/${name}`;
+    try {
+      const claim = JSON.parse(readFileSync(file, "utf8")) as Claim;
+      if (startTimeOf(Number(pid)) === claim.startTime) live.push(claim);
+      else stale.push(file);
+    } catch (error) {
+      // Without a file it has just been given back; what else cannot be read is of no use to anybody.
+      if ((error as NodeJS.ErrnoException).code !== "ENOENT") stale.push(file);
+    }
+  }
+  return { live, stale };
+}
+
+function refuseConflict(mine: Claim, other: Claim): void {
+  if (mine.namespace !== other.namespace || sharedPorts(mine.ports, other.ports) === 0) return;
+  const path = mine.paths.find((one) => other.paths.includes(one));
+  if (path === undefined) return;
+  throw new Failure(
+    `Cannot use ports ${formatPorts(mine.ports)} towards "${path.split(" ")[1]}": xcopy with process id ${other.pid} uses them`,
+    "Stop that one, add its -x to this command, or give each its own part of the ports: -f 0/2 and -f 1/2.",
+    3,
+  );
+}
+
+/** Removes the claims of processes that are gone; says what it removed. */
+export function removeStaleClaims(directory = DIRECTORY): string[] {
+  const { stale } = readClaims(directory);
+  for (const file of stale) rmSync(file, { force: true });
+  return stale;
+}
+
+/**
+ * Claims the ports for connections along these paths in this network namespace; returns what gives them back. Throws a
+ * Failure (exit code 3) if a running process has claimed them.
+ */
+export function claimPorts(paths: PathConfig[], ports: PortRange[], directory = DIRECTORY): () => void {
+  const mine: Claim = {
+    pid: process.pid,
+    startTime: startTimeOf(process.pid),
+    namespace: currentNamespace(),
+    paths: paths.map(
+      ({ local, target, targetPort, transport }) =>
+        `${local ? formatAddress(local) : "clients"} ${transport ? `${transport}:` : ""}${formatEndpoint(target, targetPort)}`,
+    ),
+    ports,
+  };
+  mkdirSync(directory, { recursive: true });
+  removeStaleClaims(directory);
+  const own = `${directory}/ports-${mine.pid}.json`;
+  const release = () => rmSync(own, { force: true });
+  // Written first, looked around then: of two that start at the same time at least one sees the other.
+  writeFileSync(`${own}.new`, JSON.stringify(mine), { mode: 0o600 });
+  renameSync(`${own}.new`, own);
+  try {
+    for (const other of readClaims(directory).live) if (other.pid !== mine.pid) refuseConflict(mine, other);
+  } catch (error) {
+    release();
+    throw error;
+  }
+  return release;
+}

@@ -1,0 +1,239 @@
+/** What catches responses in each mode: loaded, attached, counted, taken away. */
+import { InterfaceFilters } from "../capture/interface-filters.ts";
+import { possibleCpus } from "../capture/maps.ts";
+import type { XdpMode } from "../capture/xdp-links.ts";
+import { XDP_COSTS } from "../copy/capture.ts";
+import { ringBytes } from "../copy/load.ts";
+import { interceptProgram } from "../host/carried-programs.ts";
+import { endLingeringGuards } from "../host/guard.ts";
+import type { CarriedLibrary } from "../native/carried.ts";
+import { Failure } from "../native/failure.ts";
+import { libc } from "../native/libc.ts";
+import { links } from "../native/netlink.ts";
+import { openQueue } from "../native/nfqueue.ts";
+import { readStatistics } from "../native/nfqueue-status.ts";
+import { makeRule, type Rule } from "../netfilter/rule.ts";
+import type { InterceptPlaneConfig } from "./data-plane/config.ts";
+import { Learned } from "./flow-maps.ts";
+import { type Filter, type HookChoice, type InterceptService, loadIntercept } from "./kernel.ts";
+import type { InterceptOptions } from "./options.ts";
+import type { InterceptPlan } from "./plan.ts";
+import type { CatchCounts } from "./summary.ts";
+
+/** Bytes of all rings together, as long as each has the least. */
+const RINGS = { total: 4 << 20, least: 256 << 10 };
+/** Flows that are known at a time: of the kernel's map, which takes its memory at once, and of our table. */
+const KERNEL_FLOWS = 262144;
+const TABLE_FLOWS = 1048576;
+/** ms between two counts of the kernel's flows, which reads all of them. */
+const COUNT_INTERVAL = 1000;
+
+/** What is said of an interface. */
+const WAYS = { native: " (in the driver)", generic: " (generic)", tc: "" };
+
+/** What the data plane reads from. */
+type SourceConfig = Pick<
+  InterceptPlaneConfig,
+  | "rings"
+  | "ringBytes"
+  | "controlMap"
+  | "cookiesMap"
+  | "learnedMap"
+  | "datagramFlowsMap"
+  | "queue"
+  | "maxFlows"
+  | "hook"
+>;
+
+export interface Catch {
+  config: SourceConfig;
+  /** Where packets are caught, and how where that differs: "net0 (in the driver)". */
+  places: string[];
+  /** What the user should know about it. */
+  notes: string[];
+  /** `exact`: with the number of flows as of now, which takes longer to count. */
+  counts(exact?: boolean): CatchCounts;
+  /** Attaches to interfaces that were not there at the start; returns their names. */
+  follow(): string[];
+  /** Takes all away. True: a guard goes on dropping for a while. */
+  end(): boolean;
+}
+
+const NOTHING = {
+  active: 0,
+  learned: 0,
+  ringFull: 0,
+  inert: 0,
+  oversize: 0,
+  unreadable: 0,
+  fragments: 0,
+  icmpErrors: 0,
+  unknownCookies: 0,
+};
+
+function kernelServices({ services }: InterceptPlan): InterceptService[] {
+  return services.flatMap(({ address, ports }): InterceptService[] =>
+    address
+      ? [{ address: address.bytes, family: address.family, ports: [ports] }]
+      : ([4, 6] as const).map((family) => ({ address: null, family, ports: [ports] })),
+  );
+}
+
+/** A count that is taken anew at most every so often. */
+function slowly(count: () => number): (exact: boolean) => number {
+  let at = Number.NEGATIVE_INFINITY;
+  let last = 0;
+  return (exact) => {
+    if (!exact && performance.now() - at < COUNT_INTERVAL) return last;
+    last = count();
+    at = performance.now();
+    return last;
+  };
+}
+
+function openKernel(plan: InterceptPlan, options: InterceptOptions, libraries: CarriedLibrary[]): Catch {
+  if (!plan.prefersXdp) return openBy(options.hook, plan, options, libraries);
+  try {
+    return openBy("xdp-native", plan, options, libraries);
+  } catch (error) {
+    if (!(error instanceof Failure)) throw error;
+    const caught = openBy("auto", plan, options, libraries);
+    caught.notes.push(`not by XDP: ${error.message}`);
+    return caught;
+  }
+}
+
+function openBy(
+  hook: HookChoice,
+  plan: InterceptPlan,
+  options: InterceptOptions,
+  libraries: CarriedLibrary[],
+): Catch {
+  const isTarget = plan.mode === "target";
+  const kernel = loadIntercept({
+    object: interceptProgram(),
+    mode: isTarget ? "target" : "assistant",
+    services: kernelServices(plan),
+    flows: options.maxFlows ?? KERNEL_FLOWS,
+    ringBytes: ringBytes(RINGS, possibleCpus()),
+    hook,
+    linger: options.linger,
+    libraries,
+  });
+  try {
+    const kind = kernel.hook === "xdp" ? "xdp" : "tc";
+    const modes = new Map<number, XdpMode>();
+    const attach = (ifindexes: number[], filter?: Filter) => {
+      const found = kernel.attach(ifindexes, filter);
+      found.forEach((mode, index) => {
+        modes.set(ifindexes[index]!, mode);
+      });
+    };
+    const filters =
+      plan.filter === null
+        ? null
+        : new InterfaceFilters(plan.filter, () => ({ kind, target: kernel.swallowProgram }), attach);
+    const attachTo = (ifindexes: number[]) => {
+      if (filters) filters.attach(ifindexes);
+      else attach(ifindexes);
+    };
+    const attached = new Set(plan.interfaces.map(({ ifindex }) => ifindex));
+    attachTo([...attached]);
+    // What an earlier one dropped by XDP would never get to ours.
+    if (!isTarget && kernel.hook !== "xdp") endLingeringGuards(true);
+    const learned = isTarget ? new Learned(kernel.learnedMap) : null;
+    const active = slowly(() => learned?.count() ?? 0);
+    return {
+      places: plan.interfaces.map(({ name, ifindex }) => name + WAYS[modes.get(ifindex) ?? "tc"]),
+      notes: modes.size > 0 ? [XDP_COSTS] : [],
+      config: {
+        rings: kernel.rings,
+        ringBytes: kernel.ringBytes,
+        controlMap: kernel.controlMap,
+        cookiesMap: kernel.cookiesMap,
+        learnedMap: kernel.learnedMap,
+        datagramFlowsMap: kernel.datagramFlowsMap,
+        queue: null,
+        maxFlows: isTarget ? 1024 : (options.maxFlows ?? TABLE_FLOWS),
+        hook: kernel.hook,
+      },
+      counts(exact = false) {
+        const stats = kernel.stats();
+        return {
+          source: kernel.hook,
+          active: active(exact),
+          learned: stats.learned,
+          ringFull: stats.responseRingFull,
+          inert: stats.inert,
+          oversize: stats.oversize,
+          unreadable: stats.unreadable,
+          fragments: stats.fragments,
+          icmpErrors: stats.icmpErrors,
+          unknownCookies: stats.unknownCookies,
+        };
+      },
+      follow() {
+        const fresh = links().filter(({ up, ifindex }) => up && !attached.has(ifindex));
+        for (const { ifindex } of fresh) attached.add(ifindex);
+        if (fresh.length > 0) attachTo(fresh.map(({ ifindex }) => ifindex));
+        return fresh.map(({ name }) => name);
+      },
+      end() {
+        const lingers = kernel.detach();
+        filters?.close();
+        return lingers;
+      },
+    };
+  } catch (error) {
+    kernel.detach();
+    throw error;
+  }
+}
+
+/** The reader comes first: until then the rule would let everything pass. */
+function openQueued(plan: InterceptPlan, options: InterceptOptions): Catch {
+  const { queue, queueLength, pass, maxFlows } = options;
+  const fd = openQueue(queue, queueLength === null ? {} : { length: queueLength });
+  let rule: Rule | null = null;
+  try {
+    if (plan.services.length > 0) rule = makeRule({ queue, services: plan.services, pass });
+  } catch (error) {
+    libc.close(fd);
+    throw error;
+  }
+  const source = rule?.tool ?? "nfqueue";
+  return {
+    places: [],
+    notes: [],
+    config: {
+      rings: [],
+      ringBytes: 0,
+      controlMap: -1,
+      cookiesMap: -1,
+      learnedMap: -1,
+      datagramFlowsMap: -1,
+      queue: { fd, number: queue },
+      maxFlows: maxFlows ?? TABLE_FLOWS,
+      hook: source,
+    },
+    counts() {
+      const statistics = readStatistics(queue);
+      return { ...NOTHING, source, ringFull: statistics ? statistics.full + statistics.lost : 0 };
+    },
+    follow: () => [],
+    end() {
+      rule?.remove();
+      libc.close(fd);
+      return false;
+    },
+  };
+}
+
+/** Loads and attaches, or makes the rule: from now on responses are caught. Throws a Failure (3, 4, 5). */
+export function openCatch(
+  plan: InterceptPlan,
+  options: InterceptOptions,
+  libraries: CarriedLibrary[],
+): Catch {
+  return plan.mode === "nfqueue" ? openQueued(plan, options) : openKernel(plan, options, libraries);
+}

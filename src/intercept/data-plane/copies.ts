@@ -1,0 +1,107 @@
+/**
+ * The copies that are or were connected, each with a slot: the number that stands for it in the kernel's maps. A copy is
+ * known by the 8 bytes of its hello; one that comes back gets its slot again, so that what the kernel has learned stays
+ * true. Slots are handed out oldest unused first.
+ */
+import type { Packet } from "../../wire/packet.ts";
+import { isDatagram } from "../../wire/udp.ts";
+
+/** Slots there are: as many as the kernel map `cookies` takes. */
+export const SLOTS = 1024;
+
+/** One connection of a copy. */
+export interface Receiver {
+  /** Whether it is sent what was captured of the payload as well. */
+  readonly readsPayload: boolean;
+  /** Sends it the headers of a response; false if it cannot. The packet is valid during the call. */
+  response(packet: Packet): boolean;
+}
+
+/** Whether some of a segment's payload was not captured. Of datagrams nobody reads any. */
+function isCut(packet: Packet): boolean {
+  return packet.end - packet.payload < packet.length && !isDatagram(packet);
+}
+
+export class Copies<R extends Receiver> {
+  /** Per slot: responses handed to its connections, and their bytes on the wire. */
+  readonly packets = new Float64Array(SLOTS);
+  readonly bytes = new Float64Array(SLOTS);
+  /** Copies that are connected. */
+  count = 0;
+  /** Segments of copies that read payload which were not sent, as not all of them was captured: the target sends them again. */
+  cut = 0;
+  readonly #ids: (string | null)[] = Array(SLOTS).fill(null);
+  readonly #connections: R[][] = Array.from({ length: SLOTS }, () => []);
+  readonly #slots = new Map<string, number>();
+  /** When its last connection ended, or below 0 the order of slots that never had one. */
+  readonly #unusedSince = Float64Array.from({ length: SLOTS }, (_, slot) => slot - SLOTS);
+
+  /**
+   * Takes a connection of the copy `id`. Returns its slot, and whose slot that was before (null: nobody's, or its own);
+   * null if every slot has a connected copy.
+   */
+  join(id: string, connection: R): { slot: number; before: string | null } | null {
+    let slot = this.#slots.get(id);
+    let before: string | null = null;
+    if (slot === undefined) {
+      slot = this.#oldestUnused();
+      if (slot < 0) return null;
+      before = this.#ids[slot]!;
+      if (before !== null) this.#slots.delete(before);
+      this.#ids[slot] = id;
+      this.#slots.set(id, slot);
+      this.packets[slot] = 0;
+      this.bytes[slot] = 0;
+    }
+    if (this.#connections[slot]!.push(connection) === 1) this.count++;
+    return { slot, before };
+  }
+
+  /** Keeps a slot that nobody has had for the copy `id` alone. */
+  reserve(id: string, slot: number): void {
+    this.#ids[slot] = id;
+    this.#slots.set(id, slot);
+    this.#unusedSince[slot] = Number.POSITIVE_INFINITY;
+  }
+
+  /** Gives a connection up. True if it was the last of its copy. `now`: us. */
+  leave(slot: number, connection: R, now: number): boolean {
+    const connections = this.#connections[slot]!;
+    const at = connections.indexOf(connection);
+    if (at < 0) return false;
+    connections.splice(at, 1);
+    if (connections.length > 0) return false;
+    this.count--;
+    if (this.#unusedSince[slot] !== Number.POSITIVE_INFINITY) this.#unusedSince[slot] = now;
+    return true;
+  }
+
+  connectionsOf(slot: number): readonly R[] {
+    return this.#connections[slot]!;
+  }
+
+  /** Hands a response to the connection that all of its flow go to. False if it cannot be sent. */
+  deliver(slot: number, packet: Packet): boolean {
+    const connections = this.#connections[slot];
+    const count = connections?.length ?? 0;
+    if (count === 0) return false;
+    const which = count === 1 ? 0 : (Math.imul(packet.destinationPort, 0x9e3779b1) >>> 16) % count;
+    const connection = connections![which]!;
+    // Captured before anybody read payload, or too large for a record: sent again it is neither.
+    if (connection.readsPayload && isCut(packet)) this.cut++;
+    else if (!connection.response(packet)) return false;
+    this.packets[slot]!++;
+    this.bytes[slot]! += packet.payload - packet.ip + packet.length;
+    return true;
+  }
+
+  #oldestUnused(): number {
+    let oldest = -1;
+    for (let slot = 0; slot < SLOTS; slot++) {
+      if (this.#connections[slot]!.length > 0 || this.#unusedSince[slot] === Number.POSITIVE_INFINITY)
+        continue;
+      if (oldest < 0 || this.#unusedSince[slot]! < this.#unusedSince[oldest]!) oldest = slot;
+    }
+    return oldest;
+  }
+}

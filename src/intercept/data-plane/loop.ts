@@ -1,0 +1,193 @@
+/**
+ * The data plane of `xcopy intercept`: a blocking loop that reads what was caught, finds the copy it belongs to and sends
+ * it there. No event loop, no allocation per packet; it shares nothing with the main thread but the memory of
+ * intercept-shared.ts.
+ */
+import { CLOSE_CODES } from "../../channel/close.ts";
+import { ChannelServer } from "../../channel/server.ts";
+import { publish, STOP } from "../../copy/data-plane/shared.ts";
+import { Epoll } from "../../native/epoll.ts";
+import { EPOLLIN, monotonicMicroseconds } from "../../native/libc.ts";
+import type { Packet } from "../../wire/packet.ts";
+import { Cookies, Learned } from "../flow-maps.ts";
+import type { InterceptPlaneConfig } from "./config.ts";
+import { type Connection, Connections } from "./connections.ts";
+import { Copies } from "./copies.ts";
+import { Desk, SINGLE } from "./desk.ts";
+import { Questions } from "./facts.ts";
+import { Router } from "./router.ts";
+import { createInterceptCounters, INTERCEPT_INDEX as INDEX, viewInterceptShared } from "./shared.ts";
+import { openSource } from "./source.ts";
+import type { InterceptEvent } from "./start.ts";
+
+/** Responses per round: copies are served in between. */
+const ROUND = 256;
+/** us between two looks while traffic flows, and looks in vain before the kernel is asked to wake us. */
+const GATHER = 250;
+const PATIENCE = 4;
+/** us; the kernel programs make no records any more after 2 s without a heartbeat. */
+const HEARTBEAT_INTERVAL = 500_000;
+const EXPIRY_INTERVAL = 100_000;
+/** us between two looks at the counters of each copy, which are many. */
+const PUBLISH_INTERVAL = 50_000;
+/** us that the copies have to close after a goodbye. */
+const GOODBYE = 200_000;
+const LONGEST_WAIT = 500_000;
+
+/** Runs until the main thread asks for the end. `wake` is its eventfd; `onReady` is called once, when it runs. */
+export function runInterceptLoop(
+  config: InterceptPlaneConfig,
+  wake: number,
+  onReady: () => void,
+  onEvent: (event: InterceptEvent) => void,
+): void {
+  const shared = viewInterceptShared(config.shared);
+  const counters = createInterceptCounters();
+  const source = openSource(config, (quoted) => router.isAboutCopy(quoted));
+  const copies = new Copies<Connection>();
+  const { maxFlows, translations, dnat, pass, mode, compat } = config;
+  const router = new Router(
+    {
+      maxFlows,
+      translations,
+      dnat,
+      pass,
+      single: compat?.single ? SINGLE : -1,
+      holds: mode !== "target",
+      passesDatagrams: mode === "nfqueue",
+      seed: crypto.getRandomValues(new Uint32Array(1))[0]!,
+    },
+    copies,
+  );
+  const kernel =
+    mode === "target"
+      ? {
+          cookies: new Cookies(config.cookiesMap),
+          learned: new Learned(config.learnedMap),
+          datagrams: new Learned(config.datagramFlowsMap),
+        }
+      : null;
+  const questions = new Questions(config, (key) =>
+    kernel ? kernel.learned.has(key.bytes) : router.flows.find(key.words) >= 0,
+  );
+  const desk = new Desk(config, copies, router, kernel, questions, onEvent, (isRead) =>
+    source.setRead(isRead),
+  );
+  const server = new ChannelServer({ key: config.key });
+  const compatServer = compat
+    ? new ChannelServer({ key: null, compat: compat.combined > 0 ? "combined" : "separate" })
+    : null;
+  const epoll = new Epoll();
+  for (const fd of [...source.descriptors, wake]) epoll.add(fd, EPOLLIN);
+  const connections = new Connections(epoll, config.listeners, server, compatServer, desk);
+
+  let now = monotonicMicroseconds();
+  const onResponse = (packet: Packet): boolean => {
+    const before = router.routed;
+    const caught = router.response(packet, now);
+    if (questions.isWatching) questions.see(packet, router.routed > before);
+    return caught;
+  };
+  const isEmpty = () => source.isEmpty();
+  let heartbeatAt = 0;
+  let expiryAt = 0;
+  let publishAt = 0;
+  let vain = 0;
+  let timeout = 0;
+  let endAt = Number.POSITIVE_INFINITY;
+  let wasBusy = false;
+  let isReady = false;
+
+  const tell = () => {
+    count(counters, router, desk, copies, connections);
+    counters[INDEX.discarded] = desk.publish(shared.copies);
+    publish(shared, counters);
+  };
+
+  for (;;) {
+    const events = epoll.wait(timeout);
+    now = monotonicMicroseconds();
+    if (now >= heartbeatAt) {
+      source.heartbeat(now / 1000);
+      heartbeatAt = now + HEARTBEAT_INTERVAL;
+    }
+    desk.advance(now);
+    // Copies first: a flow is to be known before its first response.
+    for (let index = 0; index < events; index++)
+      connections.handle(epoll.fdOf(index), epoll.eventsOf(index), now);
+    const records = source.drain(onResponse, ROUND, now);
+    if (now >= expiryAt) {
+      router.expire(now);
+      expiryAt = now + EXPIRY_INTERVAL;
+    }
+    if (endAt === Number.POSITIVE_INFINITY) connections.advance(now);
+    connections.flush(now);
+    if (records < ROUND) {
+      // Behind all responses that they speak of, whichever connection these go by.
+      desk.answerQuestions();
+      connections.flush(now);
+    }
+    if (now >= publishAt) {
+      tell();
+      publishAt = now + PUBLISH_INTERVAL;
+    }
+    if (!isReady) {
+      isReady = true;
+      onReady();
+    }
+
+    if (Atomics.load(shared.command, 0) === STOP && endAt === Number.POSITIVE_INFINITY) {
+      connections.bye("the intercept ends", now);
+      endAt = now + GOODBYE;
+    }
+    if (now >= endAt || (endAt < Number.POSITIVE_INFINITY && connections.count === 0)) break;
+
+    vain = records > 0 || events > 0 ? 0 : vain + 1;
+    if (vain === 0) wasBusy = true;
+    const due = Math.min(heartbeatAt - now, connections.wait(now), endAt - now, LONGEST_WAIT);
+    timeout = 0;
+    if (records >= ROUND || due <= 0) continue;
+    if (vain <= PATIENCE) {
+      // What a copy registers cannot wait: the first response is on its way.
+      epoll.pause(Math.min(GATHER, due));
+      continue;
+    }
+    source.wakes(true);
+    // The wait itself is at the head of the next round.
+    if (isEmpty()) {
+      timeout = Math.ceil(due / 1000);
+      if (wasBusy) tell();
+      wasBusy = false;
+    } else source.wakes(false);
+  }
+  connections.closeAll(now);
+  // Nothing is held any more.
+  router.expire(Number.POSITIVE_INFINITY);
+  tell();
+  epoll.close();
+}
+
+function count(
+  counters: Float64Array,
+  router: Router<Connection>,
+  desk: Desk,
+  copies: Copies<Connection>,
+  connections: Connections,
+): void {
+  counters[INDEX.packets] = router.packets;
+  counters[INDEX.bytes] = router.bytes;
+  counters[INDEX.routed] = router.routed;
+  counters[INDEX.unrouted] = router.unrouted;
+  counters[INDEX.passed] = router.passed;
+  counters[INDEX.held] = router.held;
+  counters[INDEX.released] = router.released;
+  counters[INDEX.cut] = copies.cut;
+  counters[INDEX.active] = router.flows.count;
+  counters[INDEX.evicted] = router.flows.evicted;
+  counters[INDEX.registered] = desk.registered;
+  counters[INDEX.clients] = copies.count;
+  counters[INDEX.connections] = connections.count;
+  counters[INDEX.unfinished] = connections.unfinished;
+  counters[INDEX.accepted] = connections.accepted;
+  for (const code of CLOSE_CODES) counters[INDEX[`closed.${code}`]] = connections.closed(code);
+}

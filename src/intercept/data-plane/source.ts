@@ -1,0 +1,53 @@
+/** Where responses come from: the rings of the kernel programs, or a netfilter queue. */
+import { Control } from "../../capture/control.ts";
+import { RingSet } from "../../capture/ring-set.ts";
+import type { Packet } from "../../wire/packet.ts";
+import type { InterceptPlaneConfig } from "./config.ts";
+import { QueueSource } from "./nfqueue.ts";
+
+export interface Source {
+  /** Readable when there is something to do. */
+  readonly descriptors: readonly number[];
+  /** Hands up to `limit` responses to `sink`; where they need a verdict, true is to drop them. Returns how many. */
+  drain(sink: (packet: Packet) => boolean, limit: number, now: number): number;
+  /** A sign of life, ms. */
+  heartbeat(ms: number): void;
+  /** Whether the next response is to make a descriptor readable. False: it may stay silent. */
+  wakes(on: boolean): void;
+  /** Whether responses are to come with their payload, those of all copies. In mode target the kernel knows whose do. */
+  setRead(isRead: boolean): void;
+  /** Whether nothing waits; after `wakes(true)` this decides whether one may sleep. */
+  isEmpty(): boolean;
+}
+
+function ringSource({ rings, ringBytes, controlMap }: InterceptPlaneConfig): Source {
+  const set = new RingSet(rings, ringBytes);
+  const control = new Control(controlMap);
+  return {
+    descriptors: rings,
+    drain: (sink, limit, now) => set.drain(sink, limit, now),
+    heartbeat: (ms) => control.heartbeat(ms),
+    wakes: (on) => control.setWaiting(on),
+    setRead: (isRead) => control.setRead(isRead),
+    isEmpty: () => set.isEmpty,
+  };
+}
+
+function queueSource(fd: number, queue: number, isAboutCopy: (quoted: Packet) => boolean): Source {
+  const source = new QueueSource(fd, queue, isAboutCopy);
+  return {
+    descriptors: [fd],
+    drain: (sink, limit) => source.drain(sink, limit),
+    heartbeat: () => {},
+    wakes: () => {},
+    setRead: (isRead) => source.setRead(isRead),
+    // Its descriptor says so.
+    isEmpty: () => true,
+  };
+}
+
+/** `isAboutCopy`: as QueueSource has it. */
+export function openSource(config: InterceptPlaneConfig, isAboutCopy: (quoted: Packet) => boolean): Source {
+  const { queue } = config;
+  return queue ? queueSource(queue.fd, queue.number, isAboutCopy) : ringSource(config);
+}

@@ -1,0 +1,32 @@
+/** The main thread's side of the data plane of `xcopy intercept`. */
+import { STOP } from "../../copy/data-plane/shared.ts";
+import { entryOf } from "../../runtime/entries.ts";
+import { startThread } from "../../runtime/thread.ts";
+import type { InterceptPlaneConfig } from "./config.ts";
+import { viewInterceptShared } from "./shared.ts";
+
+/** What happened that a person may want to know. */
+export type InterceptEvent =
+  | { kind: "joined"; slot: number; name: string; text: string }
+  | { kind: "left"; slot: number; name: string; text: string }
+  | { kind: "warning"; text: string };
+
+export interface InterceptPlane {
+  /** Resolves when the loop runs; rejects if it could not start. */
+  ready: Promise<void>;
+  /** Resolves when the loop has ended, rejects with the error if the worker died. */
+  ended: Promise<void>;
+  /** Says goodbye to the copies and ends, within 200 ms. */
+  stop(): void;
+}
+
+/** Starts the worker. The caller has loaded and attached the programs, or made the rule. */
+export function startInterceptPlane(
+  config: InterceptPlaneConfig,
+  onEvent: (event: InterceptEvent) => void,
+): InterceptPlane {
+  const { command } = viewInterceptShared(config.shared);
+  const worker = new Worker(entryOf("intercept/data-plane/thread.ts"));
+  const { ready, ended, ask } = startThread<void, InterceptEvent>(worker, config, command, onEvent);
+  return { ready, ended, stop: () => ask(STOP) };
+}

@@ -1,0 +1,181 @@
+/** From the options of `xcopy intercept` to everything that is about to be done, before any of it is done. */
+import { type Address, formatAddress, formatEndpoint } from "../config/address.ts";
+import { chooseInterfaces, type Interface } from "../config/interfaces.ts";
+import { type CaughtService, formatService } from "../config/service.ts";
+import { localTest } from "../host/local-addresses.ts";
+import { Failure } from "../native/failure.ts";
+import { links, localAddresses, NetlinkError, route } from "../native/netlink.ts";
+import { type AssistantHost, prefersXdp, thisAssistant } from "./assistant-hook.ts";
+import { type InterceptMode, type InterceptOptions, refuseForeignOptions } from "./options.ts";
+
+export interface InterceptPlan {
+  mode: InterceptMode;
+  services: CaughtService[];
+  /** What decides in mode assistant, in the language of pcap-filter. */
+  filter: string | null;
+  /** Where programs are attached; none in mode nfqueue. */
+  interfaces: Interface[];
+  /** Programs are attached by XDP, if the drivers take them. */
+  prefersXdp: boolean;
+  /** Where copies connect to. */
+  listen: Address[];
+  port: number;
+  /** What may be wrong and is the user's to judge. */
+  warnings: string[];
+}
+
+/** What a plan is made from besides the options: this host, or in a test some other. */
+export interface InterceptHost extends AssistantHost {
+  interfaces: Interface[];
+  isLocal(address: Uint8Array): boolean;
+  /** The address that this host sends from towards others; null where it has no way to them. */
+  ownAddress(): Address | null;
+}
+
+/** An address of the Internet that nobody has (RFC 5737): a route to it is the default route. */
+const ANYWHERE = Uint8Array.of(192, 0, 2, 1);
+const EVERY: Address[] = [
+  { family: 4, bytes: new Uint8Array(4) },
+  { family: 6, bytes: new Uint8Array(16) },
+];
+const SCOPE_GLOBAL = 0;
+
+/** The address that the default route sends from; without one, that of a host which has one address only. */
+function ownAddress(): Address | null {
+  try {
+    const { source } = route(ANYWHERE);
+    if (source) return { family: source.length === 4 ? 4 : 6, bytes: source };
+  } catch (error) {
+    if (!(error instanceof NetlinkError)) throw error;
+  }
+  const reachable = localAddresses().filter(({ scope, family }) => scope === SCOPE_GLOBAL && family === 4);
+  if (reachable.length > 1) return null;
+  return { family: 4, bytes: reachable[0]?.bytes ?? Uint8Array.of(127, 0, 0, 1) };
+}
+
+export function thisInterceptHost(): InterceptHost {
+  return { ...thisAssistant, interfaces: links(), isLocal: localTest(), ownAddress };
+}
+
+/** Target where the services are this host's, assistant where they are others'. */
+function chooseMode({ services, mode }: InterceptOptions, host: InterceptHost): InterceptMode {
+  if (mode) return mode;
+  const foreign = services.filter(({ address }) => address && !host.isLocal(address.bytes));
+  if (foreign.length === 0) return "target";
+  const own = services.find((service) => !foreign.includes(service));
+  if (!own) return "assistant";
+  throw new Failure(
+    `Cannot use -o "${foreign[0]!.label}" with -o "${own.label}": one is on another host, one is on this`,
+    "Run one intercept for each, or say with --mode what this host is.",
+    2,
+  );
+}
+
+function isUnspecified({ bytes }: Address): boolean {
+  return bytes.every((byte) => byte === 0);
+}
+
+/** Where nobody proves anything the port is open to whoever reaches it: on one address, which is named. */
+function chooseListen(options: InterceptOptions, hasKey: boolean, host: InterceptHost): Address[] {
+  const { bind, services } = options;
+  if (hasKey) return bind.length > 0 ? bind : EVERY;
+  const open = bind.find(isUnspecified) ?? bind[1];
+  if (open) {
+    throw new Failure(
+      `Cannot use -b "${formatAddress(open.bytes)}": without a key, and with --compat, copies are taken on one address only, not on ${isUnspecified(open) ? "all" : "several"}`,
+      "Name one address of this host, or leave --compat out and give both sides a key with --key-file.",
+      2,
+    );
+  }
+  const named = services.find(({ address }) => address && host.isLocal(address.bytes))?.address;
+  const one = bind[0] ?? named ?? host.ownAddress();
+  if (one) return [one];
+  throw new Failure(
+    "Cannot choose an address to listen on: this host has several, and no default route",
+    "Name one with -b, or give both sides a key with --key-file.",
+    2,
+  );
+}
+
+/** What matches the responses of services on other hosts, and their ICMP errors, which nobody asked for. */
+function filterFor(services: readonly CaughtService[]): string {
+  const responses = services.map(({ address, ports: [first, last] }) => {
+    const ports = first === last ? `src port ${first}` : `src portrange ${first}-${last}`;
+    return address ? `(src host ${formatAddress(address.bytes)} and ${ports})` : `(${ports})`;
+  });
+  const addresses = services.flatMap(({ address }) => address ?? []);
+  const errors = addresses.map(
+    ({ bytes, family }) =>
+      `(src host ${formatAddress(bytes)} and ${family === 4 ? "icmp[0] = 3" : "icmp6[0] = 1"})`,
+  );
+  return [`((tcp or udp) and (${responses.join(" or ")}))`, ...new Set(errors)].join(" or ");
+}
+
+/** What copies send to this intercept is never caught, whatever the filter says. */
+function withoutChannel(filter: string, listen: readonly Address[], port: number): string {
+  const hosts = listen.filter((address) => !isUnspecified(address));
+  const where = hosts.map(({ bytes }) => `dst host ${formatAddress(bytes)}`).join(" or ");
+  return `(${filter}) and not (tcp dst port ${port}${where ? ` and (${where})` : ""})`;
+}
+
+/** Everything that catching with these options means on this host. Throws a Failure if it cannot be done. */
+export function makeInterceptPlan(
+  options: InterceptOptions,
+  hasKey: boolean,
+  host: InterceptHost,
+): InterceptPlan {
+  const mode = chooseMode(options, host);
+  const { services, port } = options;
+  const given: Record<string, boolean> = {
+    interface: options.interfaces.length > 0,
+    dnat: options.dnat,
+    single: options.compat?.single === true,
+  };
+  refuseForeignOptions(mode, (name) => given[name] === true);
+  if (mode === "target" && options.hook === "xdp") {
+    const fix = "Give auto, tcx or clsact.";
+    throw new Failure(
+      'Cannot use --hook "xdp": in mode target responses are caught on their way out',
+      fix,
+      2,
+    );
+  }
+  // A tcpcopy 1.x proves nothing, whatever key there is.
+  const listen = chooseListen(options, hasKey && !options.compat, host);
+  const where = formatEndpoint(listen[0]!.bytes, port);
+  const warnings: string[] = [];
+  if (options.compat) {
+    warnings.push(`A tcpcopy 1.x proves nothing: whoever can connect to ${where} can take the responses.`);
+  } else if (!hasKey) {
+    warnings.push(
+      `There is no key: whoever can connect to ${where} can take the responses (--key-file, on both sides).`,
+    );
+  }
+  for (const service of services) {
+    if (mode === "assistant" || !service.address || host.isLocal(service.address.bytes)) continue;
+    warnings.push(`${formatService(service)} is not an address of this host.`);
+  }
+  if (mode === "nfqueue" && services.length === 0)
+    warnings.push(
+      `Without -o there is no rule: whoever sends packets to queue ${options.queue} decides what is caught.`,
+    );
+  if (mode === "nfqueue" && options.pass.length === 0)
+    warnings.push("No client gets an answer from these ports any more (-x names those who do).");
+  if (mode === "target" && options.compat) {
+    warnings.push(
+      "A tcpcopy 1.x registers a connection while it opens it: the first answer may have reached the client by then (--mode nfqueue lets none out).",
+    );
+  }
+  const filter = options.filter ?? filterFor(services);
+  const interfaces = mode === "nfqueue" ? [] : chooseInterfaces(options.interfaces, host.interfaces);
+  return {
+    mode,
+    services,
+    filter: mode === "assistant" ? withoutChannel(filter, listen, port) : null,
+    interfaces,
+    prefersXdp: mode === "assistant" && options.hook === "auto" && prefersXdp(interfaces, host),
+    listen,
+    port,
+    warnings,
+  };
+}

@@ -1,0 +1,217 @@
+/** Carries the plan of an intercept out: catches until it is told to end, says goodbye, gives account. */
+import { rmSync, writeFileSync } from "node:fs";
+import { version } from "../../package.json";
+import type { Key } from "../channel/key.ts";
+import type { CoveredService } from "../channel/messages.ts";
+import { close, listen } from "../channel/socket.ts";
+import { renderVersion } from "../command-line/help.ts";
+import { formatAddress, formatEndpoint } from "../config/address.ts";
+import { formatService } from "../config/service.ts";
+import { carriedLibraries } from "../host/carried-libraries.ts";
+import { becomeDaemon } from "../host/daemon.ts";
+import { removeLeftovers } from "../host/leftovers.ts";
+import { createLog, type Log } from "../host/log.ts";
+import { requirePrivileges } from "../host/privileges.ts";
+import { listenForStop, type StopRequests } from "../host/signals.ts";
+import { createStatus, type Status } from "../host/status.ts";
+import { Failure } from "../native/failure.ts";
+import { raiseDescriptors } from "../native/limits.ts";
+import { localAddresses } from "../native/netlink.ts";
+import { report } from "../runtime/report.ts";
+import { type Catch, openCatch } from "./catch.ts";
+import type { InterceptPlaneConfig } from "./data-plane/config.ts";
+import { createInterceptShared, viewInterceptShared } from "./data-plane/shared.ts";
+import { type InterceptEvent, startInterceptPlane } from "./data-plane/start.ts";
+import type { InterceptOptions } from "./options.ts";
+import type { InterceptPlan } from "./plan.ts";
+import {
+  type InterceptAccount,
+  renderInterceptStatus,
+  renderInterceptSummary,
+  takeInterceptAccount,
+} from "./summary.ts";
+
+/** Descriptors for copies and whoever else knocks. */
+const DESCRIPTORS = 16384;
+/** Services that WELCOME names at most: a copy that is not told finds out by its probe. */
+const MOST_COVERED = 500;
+/** ms between two looks for interfaces that are new, and that the data plane may take to end. */
+const FOLLOW_INTERVAL = 2000;
+const PATIENCE = 1000;
+/** Messages about copies per 10 s: whoever knocks all the time must not fill the log. */
+const MOST_MESSAGES = 100;
+const MESSAGE_SPAN = 10_000;
+
+/** What copies are told: on the target the addresses of this host, so that they know which intercept is for which target. */
+function coveredServices({ mode, services }: InterceptPlan): CoveredService[] {
+  const own = localAddresses().map(({ bytes }) => formatAddress(bytes));
+  const covered = services.flatMap(({ address, ports: [first, last] }): CoveredService[] => {
+    const every = mode === "assistant" ? [null] : own;
+    const addresses = address ? [formatAddress(address.bytes)] : every;
+    const ports = Array.from({ length: last - first + 1 }, (_, index) => first + index);
+    return addresses.flatMap((text) => ports.map((port) => ({ address: text, port })));
+  });
+  return covered.length > MOST_COVERED ? [] : covered;
+}
+
+function planeConfig(
+  plan: InterceptPlan,
+  options: InterceptOptions,
+  key: Key | null,
+  source: Catch["config"],
+  listeners: number[],
+): InterceptPlaneConfig {
+  return {
+    ...source,
+    mode: plan.mode,
+    listeners,
+    key: key?.bytes ?? null,
+    compat: options.compat,
+    services: coveredServices(plan),
+    translations: options.translations.map(({ from, to }) => ({ from: from.bytes, to: to.bytes })),
+    dnat: options.dnat,
+    pass: options.pass.map(({ bytes }) => bytes),
+    interfaces: plan.interfaces.map(({ name }) => name),
+    version,
+    shared: createInterceptShared(),
+  };
+}
+
+function announce(plan: InterceptPlan, { config, places }: Catch): string {
+  const what =
+    plan.filter ?? (plan.services.map(formatService).join(", ") || `queue ${config.queue?.number}`);
+  const interfaces = places.join(", ");
+  const where = plan.listen.map(({ bytes }) => formatEndpoint(bytes, plan.port)).join(", ");
+  return `catching ${what} by ${config.hook}${interfaces ? ` on ${interfaces}` : ""}, mode ${plan.mode}; copies connect to ${where}`;
+}
+
+/** Says what happens to copies, as long as it is not too much; remembers their names. */
+function listener(log: Log, names: Map<number, string>): (event: InterceptEvent) => void {
+  let since = 0;
+  let said = 0;
+  return (event) => {
+    if (event.kind === "joined") names.set(event.slot, event.name);
+    if (performance.now() - since > MESSAGE_SPAN) {
+      if (said > MOST_MESSAGES) log.warn(`${said - MOST_MESSAGES} more messages about copies were left out`);
+      since = performance.now();
+      said = 0;
+    }
+    if (++said > MOST_MESSAGES) return;
+    if (event.kind === "warning") log.warn(event.text);
+    else log.info(event.text);
+  };
+}
+
+/** Until a signal; goes along with interfaces that come later, where none were named. */
+async function catchUntilStopped(
+  caught: Catch,
+  plane: ReturnType<typeof startInterceptPlane>,
+  { log, stop }: { log: Log; stop: StopRequests },
+  follows: boolean,
+): Promise<void> {
+  const follow = () => {
+    try {
+      for (const name of caught.follow()) log.info(`catching on ${name} as well`);
+    } catch (error) {
+      if (!(error instanceof Failure)) throw error;
+      log.warn(error.message);
+    }
+  };
+  const timer = follows ? setInterval(follow, FOLLOW_INTERVAL) : undefined;
+  try {
+    await Promise.race([stop.first, plane.ended]);
+  } finally {
+    clearInterval(timer);
+  }
+  if (stop.count() === 0) throw new Error("it ended without being told to");
+  plane.stop();
+  await Promise.race([plane.ended, stop.second, Bun.sleep(PATIENCE)]);
+}
+
+/** With everything attached: serves the copies, and gives account. Returns the exit code. */
+async function serve(
+  plan: InterceptPlan,
+  options: InterceptOptions,
+  key: Key | null,
+  caught: Catch,
+  listeners: number[],
+  console_: { status: Status; log: Log; stop: StopRequests },
+): Promise<number> {
+  const { status, log } = console_;
+  const config = planeConfig(plan, options, key, caught.config, listeners);
+  const shared = viewInterceptShared(config.shared);
+  const names = new Map<number, string>();
+  const plane = startInterceptPlane(config, listener(log, names));
+  await plane.ready;
+  log.info(announce(plan, caught));
+  if (options.daemon) becomeDaemon();
+  const start = performance.now();
+  const take = (exact = false): InterceptAccount => {
+    const use = { ...process.cpuUsage(), rss: process.memoryUsage.rss() };
+    const copies = [...names].map(([slot, name]) => ({ slot, name }));
+    const seconds = (performance.now() - start) / 1000;
+    return takeInterceptAccount(plan.mode, seconds, shared, caught.counts(exact), copies, use);
+  };
+  const endReport = report(options, status, () => take(), renderInterceptStatus);
+  let exitCode = 0;
+  try {
+    const follows = options.interfaces.length === 0 && plan.mode !== "nfqueue";
+    await catchUntilStopped(caught, plane, console_, follows);
+  } catch (error) {
+    const cause = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    log.error(
+      `Cannot go on: the data plane died: ${cause}\nThis is a bug in ${renderVersion()}: please report it.`,
+    );
+    exitCode = 1;
+  }
+  endReport();
+  const account = take(true);
+  log.info(renderInterceptSummary(account));
+  if (options.json) console.log(JSON.stringify(account));
+  return exitCode;
+}
+
+function writePidFile(path: string): () => void {
+  try {
+    writeFileSync(path, `${process.pid}\n`);
+  } catch (error) {
+    const cause = (error as Error).message;
+    throw new Failure(`Cannot use -P "${path}": ${cause}`, "Name a file that can be written.", 2);
+  }
+  return () => rmSync(path, { force: true });
+}
+
+/** Carries out a plan until it is told to end. Returns the exit code; a Failure on the way is logged and gives its own. */
+export async function runIntercept(
+  options: InterceptOptions,
+  plan: InterceptPlan,
+  key: Key | null,
+): Promise<number> {
+  const stop = listenForStop();
+  const status = createStatus(process.stderr);
+  const log = createLog(status.print, options.log);
+  const ends: (() => void)[] = [];
+  try {
+    for (const warning of plan.warnings) log.warn(warning);
+    requirePrivileges("catch packets");
+    if (options.pidFile !== null) ends.push(writePidFile(options.pidFile));
+    raiseDescriptors(DESCRIPTORS);
+    const libraries = await carriedLibraries();
+    for (const what of removeLeftovers(libraries))
+      log.info(`removed ${what}, left by an xcopy that was killed`);
+    const listeners = listen(plan.listen.map(({ bytes }) => ({ address: bytes, port: plan.port })));
+    ends.push(() => listeners.forEach(close));
+    const caught = openCatch(plan, options, libraries);
+    for (const note of caught.notes) log.warn(note);
+    ends.push(() => {
+      if (caught.end()) log.info(`dropping goes on for ${options.linger} s, where the target still answers`);
+    });
+    return await serve(plan, options, key, caught, listeners, { status, log, stop });
+  } catch (error) {
+    if (!(error instanceof Failure)) throw error;
+    log.error(`${error.message}\n${error.fix}`);
+    return error.exitCode;
+  } finally {
+    for (const end of ends.reverse()) end();
+  }
+}

@@ -1,0 +1,210 @@
+/** The account of an intercept: the JSON object of design section 8, and what a person wants to know of it. */
+import { CLOSE_CODES, type CloseCode } from "../channel/close.ts";
+import { bytes, number, type ProcessUse } from "../copy/account/summary.ts";
+import { takeCounters } from "../copy/data-plane/shared.ts";
+import { SLOTS } from "./data-plane/copies.ts";
+import {
+  COPY_COLUMNS,
+  INTERCEPT_INDEX,
+  type InterceptCounter,
+  type InterceptShared,
+} from "./data-plane/shared.ts";
+
+/** What the kernel counted since the programs were loaded; all 0 where there are none. */
+export interface CatchCounts {
+  /** What catches: tcx, clsact, xdp, nft, iptables. */
+  source: string;
+  /** Flows that the kernel knows now; 0 where it knows none. */
+  active: number;
+  /** Flows learned from SYNs. */
+  learned: number;
+  /** Responses that no ring, or not the queue, had room for. */
+  ringFull: number;
+  /** Dropped without a record because xcopy stalled. */
+  inert: number;
+  /** Dropped without a record: what no record can hold, and what has no headers that can be read. */
+  oversize: number;
+  unreadable: number;
+  /** IP fragments that were seen. */
+  fragments: number;
+  /** ICMP errors about copied flows that were dropped. */
+  icmpErrors: number;
+  /** SYNs with a cookie that no copy has. */
+  unknownCookies: number;
+}
+
+/** A copy that is or was connected. */
+export interface CopyName {
+  slot: number;
+  name: string;
+}
+
+export type InterceptAccount = ReturnType<typeof takeInterceptAccount>;
+
+/** How connections ended that were no working copy's. */
+const FAULTS = CLOSE_CODES.filter((code) => !["bye", "ended", "stopped"].includes(code));
+
+/** Everything counted since the start, `seconds` ago. */
+export function takeInterceptAccount(
+  mode: string,
+  seconds: number,
+  shared: InterceptShared,
+  caught: CatchCounts,
+  copies: Iterable<CopyName>,
+  use: ProcessUse,
+) {
+  const counters = takeCounters(shared);
+  const count = (name: InterceptCounter) => counters[INTERCEPT_INDEX[name]]!;
+  const column = (slot: number, name: (typeof COPY_COLUMNS)[number]) =>
+    shared.copies[COPY_COLUMNS.indexOf(name) * SLOTS + slot]!;
+  const discarded = count("discarded");
+  return {
+    mode,
+    seconds: Math.round(seconds * 10) / 10,
+    source: caught.source,
+    responses: {
+      packets: count("packets"),
+      bytes: count("bytes"),
+      lost: caught.ringFull + caught.inert + caught.oversize + discarded + count("cut"),
+      ring_full: caught.ringFull,
+      inert: caught.inert,
+      discarded,
+      cut: count("cut"),
+      oversize: caught.oversize,
+      unreadable: caught.unreadable,
+      fragments: caught.fragments,
+      icmp_errors: caught.icmpErrors,
+    },
+    flows: {
+      active: caught.active + count("active"),
+      learned: caught.learned,
+      registered: count("registered"),
+      evicted: count("evicted"),
+      unknown_cookies: caught.unknownCookies,
+    },
+    routed: count("routed"),
+    unrouted: count("unrouted"),
+    passed: count("passed"),
+    held: count("held"),
+    released: count("released"),
+    clients: count("clients"),
+    connections: {
+      open: count("connections"),
+      unfinished: count("unfinished"),
+      accepted: count("accepted"),
+      failed: Object.fromEntries(
+        FAULTS.map((code): [CloseCode, number] => [code, count(`closed.${code}`)]).filter(
+          ([, times]) => times > 0,
+        ),
+      ) as Partial<Record<CloseCode, number>>,
+    },
+    copies: [...copies].map(({ slot, name }) => ({
+      name,
+      connections: column(slot, "connections"),
+      packets: column(slot, "packets"),
+      bytes: column(slot, "bytes"),
+      discarded: column(slot, "discarded"),
+    })),
+    cpu: { user: use.user / 1e6, system: use.system / 1e6 },
+    rss_mb: Math.round(use.rss / 1e5) / 10,
+  };
+}
+
+/** `caught 1,200  routed 1,200  lost 0  flows 12  copies 1`. */
+export function renderInterceptStatus({ responses, routed, flows, clients }: InterceptAccount): string {
+  const counts: [string, number][] = [
+    ["caught", responses.packets],
+    ["routed", routed],
+    ["lost", responses.lost],
+    ["flows", flows.active],
+    ["copies", clients],
+  ];
+  return counts.map(([name, count]) => `${name} ${number(count)}`).join("  ");
+}
+
+interface Fault {
+  count: number;
+  what: string;
+  advice: string;
+}
+
+function faultsOf({ responses, unrouted, flows, connections }: InterceptAccount): Fault[] {
+  const failed = Object.entries(connections.failed).filter(([code]) => code !== "stranger");
+  const faults: Fault[] = [
+    {
+      count: responses.ring_full,
+      what: "responses found no room on the way to xcopy; the target sends them again",
+      advice: "give xcopy more CPU: it did not keep up",
+    },
+    {
+      count: responses.inert,
+      what: "responses were dropped while xcopy was stopped",
+      advice: "find out what stopped it for more than 2 s",
+    },
+    {
+      count: responses.discarded,
+      what: "responses were discarded because a copy read too slowly",
+      advice: "see that copy and the path to it: it does not keep up",
+    },
+    {
+      count: responses.cut,
+      what: "responses were captured without all of the payload that a copy reads; the target sends them again",
+      advice: "where they are many turn BIG TCP off: ip link set dev INTERFACE gso_max_size 65536",
+    },
+    {
+      count: responses.oversize,
+      what: "responses were dropped that no record can hold; the target sends them again",
+      advice: "turn BIG TCP off: ip link set dev INTERFACE gso_max_size 65536",
+    },
+    {
+      count: responses.unreadable,
+      what: "packets were dropped that have no TCP or UDP header",
+      advice: "narrow -F to the responses of the target",
+    },
+    {
+      count: unrouted,
+      what: "responses belonged to no copy that is connected",
+      advice: "narrow -F, or see whether a copy lost its connection",
+    },
+    {
+      count: flows.evicted,
+      what: "flows made way for others",
+      advice: "raise -s",
+    },
+    ...failed.map(([code, count]) => ({
+      count,
+      what: `connections of copies failed: ${code}`,
+      advice: "see the messages above",
+    })),
+  ];
+  return faults.filter(({ count }) => count > 0);
+}
+
+/** The account for a person: a few aligned lines, then what went wrong and what to do about it. */
+export function renderInterceptSummary(account: InterceptAccount): string {
+  const { seconds, source, responses, flows, routed, unrouted, passed, released, cpu, copies } = account;
+  const rows: [name: string, text: string | false][] = [
+    [
+      "responses",
+      `${number(responses.packets)} caught (${bytes(responses.bytes)}), ${number(routed)} routed, ${number(unrouted)} nobody's`,
+    ],
+    ["passed", passed > 0 && `${number(passed)} to clients that -x names`],
+    ["lost", `${number(responses.lost)} responses`],
+    [
+      "flows",
+      `${number(flows.learned)} learned, ${number(flows.registered)} registered, ${number(flows.active)} now`,
+    ],
+    ["early", released > 0 && `${number(released)} responses waited for the registration of their flow`],
+    ...copies.map((copy, index): [string, string] => [
+      index === 0 ? "copies" : "",
+      `${copy.name}: ${number(copy.packets)} responses (${bytes(copy.bytes)})`,
+    ]),
+    ["cost", `${cpu.user.toFixed(1)} s user, ${cpu.system.toFixed(1)} s system, ${account.rss_mb} MB`],
+  ];
+  const lines = [`caught for ${seconds} s, mode ${account.mode} by ${source}`];
+  for (const [name, text] of rows) if (text) lines.push(`  ${name.padEnd(9)}  ${text}`);
+  const faults = faultsOf(account);
+  if (faults.length > 0) lines.push("what went wrong:");
+  for (const { count, what, advice } of faults) lines.push(`  ${number(count)} ${what}`, `    ${advice}`);
+  return lines.join("\n");
+}

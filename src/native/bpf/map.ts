@@ -1,0 +1,121 @@
+/**
+ * Hash maps of the kernel programs by the system call itself, for threads that hold nothing but a descriptor: many
+ * elements per call, without an allocation. (Linux 5.6; libbpf would have to be opened in each thread.)
+ */
+import { address, ENOENT, strerror } from "../libc.ts";
+import { bpfCall } from "./call.ts";
+
+const BPF_MAP_LOOKUP_ELEM = 1;
+const BPF_MAP_LOOKUP_BATCH = 24;
+const BPF_MAP_UPDATE_BATCH = 26;
+const BPF_MAP_DELETE_BATCH = 27;
+const ATTRIBUTES = 56; // union bpf_attr, batch
+/** Bytes for the kernel's cursor of a look-up; a hash map's takes 4. */
+const CURSOR = 64;
+
+/**
+ * Reads one element of any map; of a per-CPU one `value` has room for every possible CPU. False if the key is not in it.
+ * Throws with errno's text.
+ */
+export function lookUp(fd: number, key: Uint8Array, value: Uint8Array): boolean {
+  const words = new Uint32Array(new ArrayBuffer(ATTRIBUTES));
+  words[0] = fd;
+  writePointer(words, 2, address(key));
+  writePointer(words, 4, address(value));
+  const code = -bpfCall(BPF_MAP_LOOKUP_ELEM, address(words), ATTRIBUTES);
+  if (code !== 0 && code !== ENOENT) throw new Error(`Cannot read a BPF map: ${strerror(code)}`);
+  return code === 0;
+}
+
+/** A hash map with keys of `keyBytes` and values of 4 bytes. Not for use from within calls of its own. */
+export class BpfHashMap {
+  /** Elements that one call takes. */
+  readonly capacity: number;
+  /** `capacity` keys, back to back. Written before, or read after, a call. */
+  readonly keys: Uint8Array;
+  readonly values: Uint32Array;
+  readonly #attributes = new Uint32Array(new ArrayBuffer(ATTRIBUTES));
+  readonly #attributesAt = address(this.#attributes);
+  readonly #cursor = new Uint32Array(new ArrayBuffer(CURSOR));
+  readonly #keyBytes: number;
+  readonly #keysAt: number;
+  readonly #valuesAt: number;
+  readonly #fd: number;
+
+  constructor(fd: number, keyBytes: number, capacity: number) {
+    this.#fd = fd;
+    this.#keyBytes = keyBytes;
+    this.capacity = capacity;
+    this.keys = new Uint8Array(new ArrayBuffer(capacity * keyBytes));
+    this.values = new Uint32Array(new ArrayBuffer(capacity * 4));
+    this.#keysAt = address(this.keys);
+    this.#valuesAt = address(this.values);
+  }
+
+  /** Puts the first `count` keys with their values into the map, in place of what they had. Throws with errno's text. */
+  update(count: number): void {
+    if (count === 0) return;
+    const code = this.#call(BPF_MAP_UPDATE_BATCH, 0, count);
+    if (code !== 0) throw new Error(`Cannot update a BPF map: ${strerror(code)}`);
+  }
+
+  /** Takes the first `count` keys out of the map, as far as they are in it. Throws with errno's text. */
+  delete(count: number): void {
+    for (let done = 0; done < count; ) {
+      const code = this.#call(BPF_MAP_DELETE_BATCH, done, count - done);
+      if (code !== 0 && code !== ENOENT) throw new Error(`Cannot delete from a BPF map: ${strerror(code)}`);
+      // The call ends at a key that is not there.
+      done += this.#attributes[8]! + 1;
+    }
+  }
+
+  /** Whether the first of `keys` is in the map. Throws with errno's text. */
+  has(): boolean {
+    const words = this.#attributes;
+    words.fill(0);
+    words[0] = this.#fd;
+    writePointer(words, 2, this.#keysAt);
+    writePointer(words, 4, this.#valuesAt);
+    const code = -bpfCall(BPF_MAP_LOOKUP_ELEM, this.#attributesAt, ATTRIBUTES);
+    if (code !== 0 && code !== ENOENT) throw new Error(`Cannot read a BPF map: ${strerror(code)}`);
+    return code === 0;
+  }
+
+  /**
+   * How many elements there are; those that come or go meanwhile may be counted or not. `enough`: it need not count on
+   * from there. Throws with errno's text.
+   */
+  count(enough = Infinity): number {
+    let count = 0;
+    for (let first = true; count < enough; first = false) {
+      const code = this.#call(BPF_MAP_LOOKUP_BATCH, 0, this.capacity, first);
+      if (code !== 0 && code !== ENOENT) {
+        throw new Error(`Cannot read a BPF map: ${strerror(code)}`);
+      }
+      count += this.#attributes[8]!;
+      if (code === ENOENT) break;
+    }
+    return count;
+  }
+
+  /** 0 or errno, positive; how many elements were done is in the attributes then. */
+  #call(command: number, from: number, count: number, isFirst = false): number {
+    const words = this.#attributes;
+    words.fill(0);
+    if (command === BPF_MAP_LOOKUP_BATCH) {
+      const cursorAt = address(this.#cursor);
+      if (!isFirst) writePointer(words, 0, cursorAt);
+      writePointer(words, 2, cursorAt);
+    }
+    writePointer(words, 4, this.#keysAt + from * this.#keyBytes);
+    writePointer(words, 6, this.#valuesAt + from * 4);
+    words[8] = count;
+    words[9] = this.#fd;
+    return -bpfCall(command, this.#attributesAt, ATTRIBUTES);
+  }
+}
+
+function writePointer(words: Uint32Array, index: number, pointer: number): void {
+  words[index] = pointer;
+  words[index + 1] = pointer / 4294967296;
+}

@@ -1,0 +1,262 @@
+/** Carries the plan of a record out: attaches, writes until it is told to end or has enough, gives account. */
+import { cpus, release, type as systemName } from "node:os";
+import { Control } from "../capture/control.ts";
+import { possibleCpus, WHOLE_PACKETS } from "../capture/maps.ts";
+import type { KernelService } from "../capture/services.ts";
+import { renderVersion } from "../command-line/help.ts";
+import { ringBytes } from "../copy/load.ts";
+import { carriedLibraries } from "../host/carried-libraries.ts";
+import { recordPrograms } from "../host/carried-programs.ts";
+import { removeLeftovers } from "../host/leftovers.ts";
+import { createLog, type Log } from "../host/log.ts";
+import { requirePrivileges } from "../host/privileges.ts";
+import { listenForStop, type StopRequests } from "../host/signals.ts";
+import { createStatus, type Status } from "../host/status.ts";
+import type { CarriedLibrary } from "../native/carried.ts";
+import { Failure } from "../native/failure.ts";
+import { monotonicMicroseconds } from "../native/libc.ts";
+import { openZstd } from "../native/zstd.ts";
+import { report } from "../runtime/report.ts";
+import { FileError, type OpenFile, openFile, STANDARD_OUTPUT } from "./files.ts";
+import { loadRecordKernel, type RecordKernel } from "./kernel.ts";
+import type { RecordOptions } from "./options.ts";
+import { type RecordPlan, whatIsRecorded } from "./plan.ts";
+import { createRecordShared, viewRecordShared } from "./shared.ts";
+import { type RecordEvent, type RecordPlane, type RecordPlaneConfig, startRecordPlane } from "./start.ts";
+import {
+  type RecordEnd,
+  type RecordFacts,
+  renderRecordStatus,
+  renderRecordSummary,
+  takeRecordAccount,
+} from "./summary.ts";
+
+/** Bytes that a ring has at least, whatever -B says for all of them. */
+const RING_LEAST = 1 << 20;
+/** ms that writing what is in them may take at the end. */
+const PATIENCE = 10_000;
+/** ms that what is at hand may take when it is to end at once. */
+const AT_ONCE = 1000;
+/** ms between two signs of life of this thread, beside those of the one that writes: a slow disk is no reason to stop. */
+const HEARTBEAT_INTERVAL = 500;
+
+interface Console {
+  status: Status;
+  log: Log;
+  stop: StopRequests;
+}
+
+function kernelServices({ services }: RecordPlan): KernelService[] {
+  return services.flatMap(({ address, port }, index): KernelService[] =>
+    address
+      ? [{ address: address.bytes, family: address.family, port, index }]
+      : ([4, 6] as const).map((family) => ({ address: null, family, port, index })),
+  );
+}
+
+function eachRing({ bufferBytes }: RecordOptions): number {
+  return ringBytes({ total: bufferBytes, least: RING_LEAST }, possibleCpus());
+}
+
+function loadKernel(plan: RecordPlan, options: RecordOptions, libraries: CarriedLibrary[]): RecordKernel {
+  const { requestObject, outgoingObject } = recordPrograms();
+  return loadRecordKernel({
+    requestObject,
+    outgoingObject: options.both ? outgoingObject : null,
+    services: kernelServices(plan),
+    mark: options.mark,
+    keepsAcks: options.acks,
+    snaplen: options.snaplen ?? WHOLE_PACKETS,
+    ringBytes: eachRing(options),
+    hook: options.hook,
+    libraries,
+  });
+}
+
+/** Throws a Failure (exit code 2) where the first file cannot be made. */
+function openFirst({ files }: RecordPlan): OpenFile {
+  try {
+    return openFile(files, new Date(), null);
+  } catch (error) {
+    if (!(error instanceof FileError)) throw error;
+    const isTaken = error.code === "EEXIST";
+    throw new Failure(
+      `Cannot use -w "${files.path}": ${isTaken ? `"${error.path}" is there already` : error.message}`,
+      isTaken
+        ? "Name another file, or replace it with --overwrite."
+        : "Name a file in a directory that is there and can be written.",
+      2,
+    );
+  }
+}
+
+function planeConfig(
+  plan: RecordPlan,
+  options: RecordOptions,
+  kernel: RecordKernel,
+  first: OpenFile,
+): RecordPlaneConfig {
+  return {
+    rings: kernel.rings,
+    ringBytes: eachRing(options),
+    controlMap: kernel.controlMap,
+    countersMap: kernel.countersMap,
+    lostMap: kernel.lostMap,
+    sample: options.sample,
+    files: plan.files,
+    first,
+    recorder: {
+      description: {
+        hardware: cpus()[0]?.model ?? process.arch,
+        os: `${systemName()} ${release()}`,
+        application: renderVersion(),
+        comments: plan.comments,
+        filter: plan.filter,
+        snaplen: options.snaplen ?? 0,
+      },
+      interfaces: plan.interfaces.map(({ ifindex, name }) => ({ ifindex, name })),
+      saysDirection: options.both,
+      rotateBytes: options.rotateSize ?? Number.POSITIVE_INFINITY,
+      rotateTime: (options.rotateTime ?? Number.POSITIVE_INFINITY) * 1e6,
+      mostPackets: options.count ?? Number.POSITIVE_INFINITY,
+      mostBytes: options.limitBytes ?? Number.POSITIVE_INFINITY,
+    },
+    shared: createRecordShared(),
+  };
+}
+
+/** Says what happens, and notes what belongs into the account. */
+function listener(plan: RecordPlan, facts: RecordFacts, log: Log): (event: RecordEvent) => void {
+  return (event) => {
+    if (event.kind === "opened") facts.last = event.path;
+    else if (event.kind === "enough") facts.ended = event.end;
+    else if (event.kind === "clock") {
+      const seconds = (event.step / 1e6).toFixed(1);
+      log.warn(`The time of day was set by ${seconds} s: times in the files jump by as much.`);
+    } else {
+      facts.ended = "error";
+      const fix =
+        plan.files.path === STANDARD_OUTPUT
+          ? "Keep the program that reads it running, or name a file with -w."
+          : "What was written before is whole and can be read. Make room there, or name another file.";
+      log.error(`Cannot write "${event.path}": ${event.cause}\n${fix}`);
+    }
+  };
+}
+
+/** Until a signal, the end of the time, or of the data plane; from then on what is in the rings. */
+async function recordUntilStopped(
+  kernel: RecordKernel,
+  plane: RecordPlane,
+  stop: StopRequests,
+  duration: number | null,
+  facts: RecordFacts,
+): Promise<void> {
+  const time = duration === null ? [] : [Bun.sleep(duration * 1000).then((): RecordEnd => "duration")];
+  const why = await Promise.race([
+    stop.first.then((): RecordEnd => "signal"),
+    plane.ended.then(() => null),
+    ...time,
+  ]);
+  kernel.detach();
+  if (why === null) {
+    if (facts.ended === null) throw new Error("it ended without being told to");
+    return;
+  }
+  plane.drain();
+  const isLate = Bun.sleep(PATIENCE).then(() => "late" as const);
+  const how = await Promise.race([plane.ended, stop.second.then(() => "at once" as const), isLate]);
+  if (how === "at once") {
+    plane.stop();
+    if ((await Promise.race([plane.ended, Bun.sleep(AT_ONCE).then(() => "late")])) !== "late") {
+      facts.ended ??= why;
+      return;
+    }
+  }
+  if (how === undefined) {
+    facts.ended ??= why;
+    return;
+  }
+  facts.ended = "error";
+  throw new Failure(
+    `Cannot write "${facts.last}": it takes too long`,
+    "See what keeps the disk, or the program that reads.",
+    1,
+  );
+}
+
+/** With the programs loaded: records, and gives account. Returns the exit code. */
+async function record(
+  plan: RecordPlan,
+  options: RecordOptions,
+  kernel: RecordKernel,
+  { status, log, stop }: Console,
+): Promise<number> {
+  const first = openFirst(plan);
+  const facts: RecordFacts = { source: kernel.hook, first: first.path, last: first.path, ended: null };
+  const config = planeConfig(plan, options, kernel, first);
+  const shared = viewRecordShared(config.shared);
+  const plane = startRecordPlane(config, listener(plan, facts, log));
+  await plane.ready;
+  const control = new Control(kernel.controlMap);
+  const heartbeat = setInterval(() => control.heartbeat(monotonicMicroseconds() / 1000), HEARTBEAT_INTERVAL);
+  try {
+    kernel.attach(plan.interfaces.map(({ ifindex }) => ifindex));
+    facts.source = kernel.hook;
+    const interfaces = plan.interfaces.map(({ name }) => name).join(", ");
+    const what = whatIsRecorded(plan.services, options);
+    log.info(`recording ${what} to ${first.path}, captured by ${kernel.hook} on ${interfaces}`);
+    const start = performance.now();
+    const take = () => {
+      const use = { ...process.cpuUsage(), rss: process.memoryUsage.rss() };
+      return takeRecordAccount((performance.now() - start) / 1000, shared, kernel.stats(), use, facts);
+    };
+    const endReport = report(options, status, take, renderRecordStatus);
+    try {
+      await recordUntilStopped(kernel, plane, stop, options.duration, facts);
+    } catch (error) {
+      facts.ended = "error";
+      if (error instanceof Failure) log.error(`${error.message}\n${error.fix}`);
+      else {
+        const cause = error instanceof Error ? (error.stack ?? error.message) : String(error);
+        log.error(
+          `Cannot go on: the data plane died: ${cause}\nThis is a bug in ${renderVersion()}: please report it.`,
+        );
+      }
+    }
+    endReport();
+    const account = take();
+    log.info(renderRecordSummary(account));
+    if (options.json) console.log(JSON.stringify(account));
+    return facts.ended === "error" ? 1 : 0;
+  } finally {
+    clearInterval(heartbeat);
+    plane.stop();
+    // It reads the kernel's counters for the end of the file, which are closed next.
+    await Promise.race([plane.ended.catch(() => {}), Bun.sleep(AT_ONCE)]);
+  }
+}
+
+/** Carries out a plan. Returns the exit code; a Failure on the way is logged and gives its own. */
+export async function runRecord(options: RecordOptions, plan: RecordPlan): Promise<number> {
+  const stop = listenForStop();
+  const status = createStatus(process.stderr);
+  const log = createLog(status.print, options.log);
+  let kernel: RecordKernel | undefined;
+  try {
+    for (const warning of plan.warnings) log.warn(warning);
+    requirePrivileges("capture packets");
+    const libraries = await carriedLibraries();
+    for (const what of removeLeftovers(libraries))
+      log.info(`removed ${what}, left by an xcopy that was killed`);
+    if (plan.files.compressed) openZstd(libraries);
+    kernel = loadKernel(plan, options, libraries);
+    return await record(plan, options, kernel, { status, log, stop });
+  } catch (error) {
+    if (!(error instanceof Failure)) throw error;
+    log.error(`${error.message}\n${error.fix}`);
+    return error.exitCode;
+  } finally {
+    kernel?.close();
+  }
+}

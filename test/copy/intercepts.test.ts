@@ -1,0 +1,135 @@
+/** What the data plane makes of an intercept, over a real connection whose other end is in this thread: it does what it is let do. */
+import { afterEach, expect, test } from "bun:test";
+import type { Peer } from "../../src/channel/contract.ts";
+import { ChannelServer } from "../../src/channel/server.ts";
+import { accept, close, flush, isLater, listen, localEndpoint, receive } from "../../src/channel/socket.ts";
+import type { PathConfig } from "../../src/copy/data-plane/config.ts";
+import { Intercepts } from "../../src/copy/data-plane/intercepts.ts";
+import type { Engine } from "../../src/engine/engine.ts";
+import { monotonicMicroseconds } from "../../src/native/libc.ts";
+
+const LOCAL = Uint8Array.of(127, 0, 0, 1);
+const open: (() => void)[] = [];
+afterEach(() => {
+  for (const end of open.splice(0)) end();
+});
+
+/** An intercept on the target, in this thread: it reads and answers when `serve` is called. */
+function startServer() {
+  const [listener] = listen([{ address: LOCAL, port: 0 }]) as [number];
+  open.push(() => close(listener));
+  const server = new ChannelServer({ key: null });
+  const bytes = new Uint8Array(new ArrayBuffer(65536));
+  let fd = -1;
+  let peer: Peer;
+  const told = { flows: 0, syncs: 0 };
+  const serve = (): void => {
+    const now = monotonicMicroseconds();
+    if (fd < 0) {
+      const socket = accept(listener);
+      if (typeof socket === "number") return;
+      ({ fd } = socket);
+      open.push(() => close(fd));
+      peer = server.accept(
+        LOCAL,
+        {
+          admit: () => ({
+            mode: "target",
+            slot: 0,
+            cookie: "00".repeat(8),
+            services: [{ address: null, port: 8080 }],
+            version: "1",
+          }),
+          onRegister: (_flows, _at, count) => {
+            told.flows += count;
+          },
+          onRanges: () => {},
+          onAsk: ({ id }) => {
+            told.syncs++;
+            peer.facts({ id });
+          },
+          onClosed: () => {},
+        },
+        now,
+      );
+    }
+    const count = receive(fd, bytes, 0, bytes.length);
+    if (count > 0) peer.feed(bytes, 0, count, now);
+    else if (!isLater(count)) throw new Error("the copy has closed");
+    peer.advance(now);
+    flush(fd, peer.outgoing);
+  };
+  return { port: localEndpoint(listener).port, told, serve };
+}
+
+/** A copy's side with one path, and what its engine is told. */
+function setUp() {
+  const server = startServer();
+  const said: string[] = [];
+  /** What is said of the intercept: whether it is there. */
+  const heard: boolean[] = [];
+  const engine = {
+    hold: () => said.push("hold"),
+    resume: () => said.push("resume"),
+    setCookie: () => {},
+    forEachFlow: () => {},
+  };
+  const path = { family: 4, local: null, target: Uint8Array.of(10, 0, 0, 2), targetPort: 8080, egress: 0 };
+  const config = {
+    intercepts: [{ label: "here", address: LOCAL, port: server.port }],
+    connections: 1,
+    key: null,
+    compat: false,
+    readsPayload: false,
+    probeFrom: [LOCAL],
+  };
+  const intercepts = new Intercepts(
+    config,
+    [path as PathConfig],
+    engine as unknown as Engine,
+    new Uint8Array(8),
+    false,
+    ({ up }) => heard.push(up),
+    monotonicMicroseconds(),
+  );
+  open.push(() => intercepts.close("over"));
+  const round = () => {
+    intercepts.run(() => {}, monotonicMicroseconds());
+    intercepts.flush();
+  };
+  /** Rounds of both sides until it is so. */
+  const until = (condition: () => boolean) => {
+    while (!condition()) {
+      round();
+      server.serve();
+    }
+  };
+  return { ...server, intercepts, said, heard, round, until };
+}
+
+test("flows that an intercept has no time to read of hold their path until it has, and then what was not sent is due", () => {
+  const { intercepts, said, told, round, until } = setUp();
+  until(() => intercepts.isOpen(0));
+  intercepts.registerAll();
+  intercepts.openFlow(0, 40_000, Int32Array.of(0, 0, 0, 0x0a010002), 0);
+  // The other side is this thread: it cannot read meanwhile.
+  expect(intercepts.settle(() => {})).toBe(false);
+  expect([told.flows, intercepts.isOpen(0), said]).toEqual([0, false, ["hold", "resume", "hold"]]);
+  round();
+  expect(intercepts.isOpen(0)).toBe(false);
+  until(() => intercepts.isOpen(0));
+  expect([told.flows, told.syncs, said.at(-1)]).toEqual([1, 1, "resume"]);
+  // It has read of all of them: nothing is left to wait for.
+  expect(intercepts.settle(() => {})).toBe(true);
+  expect(told.syncs).toBe(1);
+});
+
+test("an intercept that is silent for a moment holds its paths; it is lost when that is said", () => {
+  const { intercepts, heard, round, until } = setUp();
+  until(() => intercepts.isOpen(0));
+  while (intercepts.isOpen(0)) round();
+  expect([heard, intercepts.losses]).toEqual([[true], 0]);
+  until(() => intercepts.isOpen(0));
+  while (heard.length === 1) round();
+  expect([heard, intercepts.losses]).toEqual([[true, false], 1]);
+});

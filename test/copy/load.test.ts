@@ -1,0 +1,110 @@
+/** What the data plane is told for each option. */
+import { expect, test } from "bun:test";
+import type { KernelCapture } from "../../src/capture/kernel.ts";
+import type { SourceConfig } from "../../src/capture/source.ts";
+import { parseArguments } from "../../src/command-line/arguments.ts";
+import { COPY } from "../../src/command-line/copy.ts";
+import { dataPlaneConfig } from "../../src/copy/load.ts";
+import { parseCopy } from "../../src/copy/options.ts";
+import type { Plan } from "../../src/copy/plan.ts";
+
+const KERNEL = {
+  responseRings: [4],
+  responseRingBytes: 8192,
+  controlMap: 5,
+  flowsMap: 6,
+} as unknown as KernelCapture;
+
+const SOURCE: SourceConfig = { kind: "rings", rings: [3], ringBytes: 4096 };
+
+const address = { family: 4 as const, bytes: Uint8Array.of(10, 0, 0, 2) };
+const target = (weight: number, ...paths: number[]) => ({ address, port: 80, weight, paths });
+const PLAN: Plan = {
+  services: [
+    {
+      address: null,
+      port: 80,
+      routes: [
+        { label: "80-a|b*2", targets: [target(1, 0, 1), target(2, 2)] },
+        { label: "80-c", targets: [target(1, 3)] },
+      ],
+    },
+    { address, port: 81, routes: [{ label: "81-c:80", targets: [target(1, 3)] }] },
+  ],
+  paths: [],
+  egresses: [],
+  ports: [[1024, 2047]],
+  workers: { count: 1, cpus: [null], note: "" },
+  intercepts: [],
+  probeFrom: [],
+  keepsClientPorts: false,
+  interfaces: [],
+  followsAll: true,
+  files: [],
+  warnings: [],
+};
+
+const config = (words: string) =>
+  dataPlaneConfig(
+    PLAN,
+    parseCopy(parseArguments(COPY, `-x 80-10.0.0.2 ${words}`.trim().split(" "))),
+    KERNEL,
+    SOURCE,
+  );
+
+test("services go along their routes, to the targets by weight", () => {
+  expect(config("").services).toEqual([
+    {
+      label: "80-a|b*2, 80-c",
+      routes: [
+        [
+          { weight: 1, paths: [0, 1] },
+          { weight: 2, paths: [2] },
+        ],
+        [{ weight: 1, paths: [3] }],
+      ],
+      protocol: null,
+    },
+    { label: "81-c:80", routes: [[{ weight: 1, paths: [3] }]], protocol: null },
+  ]);
+});
+
+test("without options every session is copied once, whole, at the client's pace", () => {
+  expect(config("")).toMatchObject({
+    source: SOURCE,
+    responseRings: [4],
+    controlMap: 5,
+    ports: [[1024, 2047]],
+    sessionTimeout: 600e6,
+    idleTimeout: 720e6,
+    sample: 1,
+    ramp: 0,
+    replicas: 1,
+    jitter: 0,
+    waitsForAnswers: true,
+    keepsThinkTime: true,
+    turnTimeout: 5e6,
+    quiet: 0,
+    takesMidstream: true,
+    turnLimit: 0,
+    proxyProtocol: 0,
+    probe: true,
+  });
+});
+
+test.each([
+  ["-t 60", { sessionTimeout: 60e6, idleTimeout: 180e6 }],
+  ["-k 30", { sessionTimeout: 600e6, idleTimeout: 30e6 }],
+  ["-r 0.5 -g 10", { sample: 0.005, ramp: 10e6 }],
+  ["-n 3 --jitter 0.25", { replicas: 3, jitter: 250 }],
+  ["-W", { waitsForAnswers: false, keepsThinkTime: true }],
+  ["--pace fast", { waitsForAnswers: true, keepsThinkTime: false }],
+  ["--turn-timeout 0.1", { turnTimeout: 100_000 }],
+  ["-R 1.5", { quiet: 1500 }],
+  ["-O", { takesMidstream: false }],
+  ["--limit 500/s", { turnLimit: 500 }],
+  ["--proxy-protocol v2", { proxyProtocol: 2 as const }],
+  ["--force", { probe: false }],
+])("%s", (words, fields) => {
+  expect(config(words)).toMatchObject(fields);
+});

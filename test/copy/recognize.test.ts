@@ -1,0 +1,116 @@
+/** Which services are read as MySQL, by what their targets on this host say first. */
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { createServer, type Server } from "node:net";
+import { parseArguments } from "../../src/command-line/arguments.ts";
+import { COPY } from "../../src/command-line/copy.ts";
+import { lookAtGreeting } from "../../src/copy/greeting.ts";
+import { parseCopy } from "../../src/copy/options.ts";
+import type { Plan } from "../../src/copy/plan.ts";
+import { recognizeProtocols } from "../../src/copy/recognize.ts";
+import { greeting } from "../protocol/server.ts";
+
+const servers: Server[] = [];
+const ports = { mysql: 0, mail: 0, mute: 0, closed: 0 };
+
+function serve(words: Uint8Array | string): Promise<number> {
+  const server = createServer((socket) => {
+    socket.on("error", () => {});
+    socket.write(words);
+  });
+  servers.push(server);
+  return new Promise((resolve) => {
+    server.listen(0, "127.0.0.1", () => resolve((server.address() as { port: number }).port));
+  });
+}
+
+beforeAll(async () => {
+  ports.mysql = await serve(greeting("mysql_native_password"));
+  ports.mail = await serve("220 ready\r\n");
+  ports.mute = await serve("");
+  ports.closed = await serve("");
+  await new Promise((done) => servers.pop()!.close(done));
+});
+afterAll(() => {
+  for (const server of servers) server.close();
+});
+
+const address = { family: 4 as const, bytes: Uint8Array.of(127, 0, 0, 1) };
+
+/** Services at these ports, each with one target on this host. */
+async function recognize(words: string, services: [port: number, target: keyof typeof ports][]) {
+  const plan = {
+    services: services.map(([port, target]) => ({
+      address: null,
+      port,
+      routes: [{ label: "", targets: [{ address, port: ports[target], weight: 1, paths: [0] }] }],
+    })),
+  } as Partial<Plan> as Plan;
+  const options = parseCopy(parseArguments(COPY, `-x 80-10.0.0.2 ${words}`.trim().split(" ")));
+  const said: string[] = [];
+  const protocols = await recognizeProtocols(
+    plan,
+    options,
+    (line) => said.push(line),
+    (line) => said.push(`warning: ${line}`),
+  );
+  return { ports: protocols.map(({ port, name }) => `${port}=${name}`), said };
+}
+
+test("a greeting tells, at any port where an option speaks for MySQL, else at 3306", async () => {
+  const all: Parameters<typeof recognize>[1] = [
+    [80, "mysql"],
+    [81, "mail"],
+    [3306, "mysql"],
+  ];
+  expect((await recognize("-u a@b", all)).ports).toEqual(["80=mysql", "3306=mysql"]);
+  const { ports: byPort, said } = await recognize("", all);
+  expect(byPort).toEqual(["3306=mysql"]);
+  expect(said).toEqual([
+    `127.0.0.1:${ports.mysql} greets as MySQL does: connections to port 3306 are read as mysql`,
+  ]);
+});
+
+test("at port 3306 another service is told, and taken for MySQL only where it cannot be asked", async () => {
+  const other = await recognize("", [[3306, "mail"]]);
+  expect(other.ports).toEqual([]);
+  expect(other.said).toEqual([expect.stringContaining("does not greet as MySQL does")]);
+  expect(await recognize("", [[3306, "closed"]])).toEqual({ ports: ["3306=mysql"], said: [] });
+});
+
+test("at port 3306 one that says nothing is not said to have said something else", async () => {
+  const { ports: none, said } = await recognize("", [[3306, "mute"]]);
+  expect(none).toEqual([]);
+  expect(said).toEqual([
+    expect.stringMatching(/^warning: \S+ has not greeted: connections to port 3306 are copied/),
+  ]);
+});
+
+test("a greeting that comes while this process has no time to look at it is one", async () => {
+  const looked = lookAtGreeting("127.0.0.1", ports.mysql, 20);
+  const until = performance.now() + 100;
+  while (performance.now() < until);
+  expect(await looked).toBe("mysql");
+});
+
+test("options that turn out to be for nothing are told", async () => {
+  const { ports: none, said } = await recognize("-u a@b", [
+    [80, "mute"],
+    [81, "mail"],
+  ]);
+  expect(none).toEqual([]);
+  expect(said).toEqual([expect.stringMatching(/^warning: the options about MySQL are for nothing/)]);
+});
+
+test("of a target that is down nothing is claimed; who starts all the same is told how to name it", async () => {
+  expect(await recognize("-u a@b", [[81, "closed"]])).toEqual({ ports: [], said: [] });
+  const { ports: none, said } = await recognize("-u a@b --force", [[81, "closed"]]);
+  expect(none).toEqual([]);
+  expect(said).toEqual([
+    `warning: no connection to 127.0.0.1:${ports.closed} tells what it speaks: connections to port 81 are copied byte by byte. If it is MySQL, say so: --protocol 81=mysql`,
+  ]);
+});
+
+test("what is named is not asked for", async () => {
+  const named = await recognize("--protocol none", [[3306, "mysql"]]);
+  expect(named).toEqual({ ports: ["null=null"], said: [] });
+});

@@ -1,0 +1,308 @@
+/** The account: which counter goes where, and what a person reads. */
+import { describe, expect, test } from "bun:test";
+import { type CaptureCounts, duration, renderSummary, takeAccount } from "../../src/copy/account/summary.ts";
+import {
+  type Counter,
+  createCounters,
+  createShared,
+  INDEX,
+  publish,
+  viewShared,
+} from "../../src/copy/data-plane/shared.ts";
+import { DROP_REASONS, type DropReason } from "../../src/engine/sessions/counters.ts";
+import { renderStatus } from "../../src/host/status.ts";
+import { KINDS, REASONS, type Reason } from "../../src/protocol/mysql/account.ts";
+import { record } from "../../src/runtime/histogram.ts";
+
+const NOTHING: CaptureCounts = {
+  source: "tcx",
+  packets: 0,
+  bytes: 0,
+  lost: 0,
+  responsesLost: 0,
+  pureAcks: 0,
+  duplicates: 0,
+  fragments: 0,
+  oversize: 0,
+  inert: 0,
+  unsampled: 0,
+};
+const USE = { user: 1.5e6, system: 2.5e6, rss: 80e6 };
+
+function account(
+  counters: Partial<Record<Counter, number>> = {},
+  capture: Partial<CaptureCounts> = {},
+  lag: number[] = [],
+  copies = 1,
+) {
+  const shared = viewShared(createShared());
+  const counted = createCounters();
+  for (const [name, value] of Object.entries(counters)) counted[INDEX[name as Counter]] = value;
+  publish(shared, counted);
+  for (const us of lag) record(shared.lag, us);
+  return takeAccount(10.04, [{ shared, isDead: false }], { ...NOTHING, ...capture }, USE, copies);
+}
+
+test("every counter has its field", () => {
+  const counters = Object.fromEntries(Object.keys(INDEX).map((name, index) => [name, index + 1]));
+  const of = (name: Counter) => counters[name]!;
+  const capture: CaptureCounts = {
+    source: "clsact",
+    packets: 101,
+    bytes: 102,
+    lost: 103,
+    responsesLost: 104,
+    pureAcks: 105,
+    duplicates: 106,
+    fragments: 107,
+    oversize: 108,
+    inert: 109,
+    unsampled: 110,
+    abandoned: 111,
+    unread: 112,
+  };
+  expect(account(counters, capture)).toEqual({
+    mode: "direct",
+    seconds: 10,
+    capture: {
+      source: "clsact",
+      packets: 101,
+      bytes: 102,
+      lost: 103,
+      abandoned: 111,
+      unread: 112,
+      pure_acks: 105,
+      duplicates: 106,
+      fragments: 107,
+      oversize: 108,
+      inert: 109,
+      unsampled: 110,
+      repeated: of("repeated"),
+      stray: of("stray"),
+      urgent: of("urgent"),
+    },
+    sessions: {
+      opened: of("opened"),
+      midstream: of("midstream"),
+      established: of("established"),
+      active: of("active"),
+      closed: of("closed"),
+      reset: of("resetSessions"),
+      failed: of("failed"),
+      reconnected: of("reconnected"),
+      shed: of("shed"),
+    },
+    turns: {
+      captured: of("turnsCaptured"),
+      sent: of("turnsSent"),
+      answered: of("turnsAnswered"),
+      dropped: of("turnsDropped"),
+      pending: of("turnsPending"),
+    },
+    overdue: of("turnsOverdue"),
+    protocol_failures: of("protocolFailures"),
+    mysql: {
+      sessions: of("mysql.sessions"),
+      logins: of("mysql.logins"),
+      refused: of("mysql.loginsRefused"),
+      reconnected: of("mysql.reconnected"),
+      tls: of("mysql.tls"),
+      no_password: of("mysql.noPassword"),
+      not_understood: of("mysql.notUnderstood"),
+      restored: {
+        statements: of("mysql.restoredStatements"),
+        variables: of("mysql.restoredVariables"),
+        failed: of("mysql.notRestored"),
+      },
+      sent: Object.fromEntries(KINDS.map((kind) => [kind, of(`mysql.sent.${kind}`)])),
+      answered: Object.fromEntries(KINDS.map((kind) => [kind, of(`mysql.answered.${kind}`)])),
+      left_out: Object.fromEntries(
+        REASONS.map((reason) => [reason, of(`mysql.leftOut.${reason}`)]),
+      ) as Record<Reason, number>,
+      errors: {
+        target: of("mysql.errorsAtTarget"),
+        production: of("mysql.errorsInProduction"),
+        only_target: of("mysql.errorsOnlyAtTarget"),
+        only_production: of("mysql.errorsOnlyInProduction"),
+        compared: of("mysql.compared"),
+      },
+      latency_us: { production: { p50: 0, p99: 0 }, target: { p50: 0, p99: 0 } },
+    },
+    dropped: Object.fromEntries(
+      (Object.keys(DROP_REASONS) as DropReason[]).map((reason) => [reason, of(`dropped.${reason}`)]),
+    ) as Record<DropReason, number>,
+    sent: {
+      packets: of("sentPackets"),
+      bytes: of("sentBytes"),
+      retransmitted: of("retransmitted"),
+      errors: of("sendErrors"),
+    },
+    responses: {
+      packets: of("responsePackets"),
+      bytes: of("responseBytes"),
+      lost: 104,
+      stray: of("strayResponses"),
+    },
+    lag_us: { p50: 0, p99: 0, max: of("lagMax") },
+    memory_bytes: of("memory"),
+    cpu: { user: 1.5, system: 2.5 },
+    rss_mb: 80,
+  });
+});
+
+test("copies are said where there are several", () => {
+  expect(account({}, {}, [], 6)).toHaveProperty("copies", 6);
+  expect(account({}, {}, [], 1)).not.toHaveProperty("copies");
+});
+
+test("lag is what half and 99 % of the packets do not exceed", () => {
+  const lags = [...Array(98).fill(10), 20, 30];
+  expect(account({ lagMax: 30 }, {}, lags).lag_us).toEqual({ p50: 10, p99: 20, max: 30 });
+});
+
+describe("for a person", () => {
+  test("without a loss", () => {
+    const counters = {
+      turnsCaptured: 50_000,
+      turnsSent: 50_000,
+      turnsAnswered: 49_999,
+      opened: 64,
+      midstream: 2,
+      sentPackets: 100_100,
+      sentBytes: 12_345_678,
+      retransmitted: 3,
+      lagMax: 2500,
+    };
+    expect(renderSummary(account(counters, { packets: 50_200, bytes: 9_999 }, [12]))).toBe(
+      `copied for 10 s, captured by tcx
+  requests  50,000 captured, 50,000 sent, 49,999 answered
+  lost      0 requests (0 %), 0 packets
+  sessions  64 opened, 2 began before, 0 failed
+  packets   50,200 captured (10.0 kB), 100,100 sent (12.3 MB), 3 of them again
+  lag       p50 12 us, p99 12 us, max 2.5 ms
+  cost      1.5 s user, 2.5 s system, 80 us a request, 80 MB`,
+    );
+  });
+
+  test("every loss is said in words, with what to do about it", () => {
+    const text = renderSummary(
+      account({ turnsCaptured: 1000, turnsDropped: 12, "dropped.refused": 12 }, { lost: 3 }),
+    );
+    expect(text).toContain("lost      12 requests (1.2 %), 3 packets");
+    expect(text.split("\n").slice(7)).toEqual([
+      "what was not copied:",
+      "  3 packets found no room in the rings",
+      "    a larger -B for bursts; where it never keeps up, more CPU (see --workers and --cpu-limit)",
+      "  12 requests: target refused the connection",
+      "    start the service on the target, or correct the port in -x",
+    ]);
+  });
+
+  test("what the options ask for is said apart from losses", () => {
+    const counters = {
+      turnsCaptured: 3000,
+      turnsSent: 2300,
+      turnsDropped: 700,
+      "dropped.limit": 700,
+      turnsOverdue: 12,
+      urgent: 3,
+    };
+    const lines = renderSummary(account(counters, { unsampled: 4500 }, [], 3)).split("\n");
+    expect(lines.slice(1, 7)).toEqual([
+      "  copies    3 of each connection; every copy of a request counts",
+      "  requests  3,000 captured, 2,300 sent, 0 answered",
+      "  lost      0 requests (0 %), 0 packets",
+      "  left out  700 requests (--limit), 4,500 packets (-r, -g)",
+      "  overdue   12 requests sent without an answer to the one before",
+      "  urgent    3 packets with urgent data, sent in line",
+    ]);
+    expect(lines).toHaveLength(11);
+  });
+
+  test.each([
+    [{ "dropped.limit": 7, turnsDropped: 7 }, {}, "7 requests (--limit)"],
+    [{}, { unsampled: 9 }, "9 packets (-r, -g)"],
+  ])("of %j and %j left out is %s", (counters, capture, text) => {
+    expect(renderSummary(account(counters, capture)).split("\n")).toContain(`  left out  ${text}`);
+  });
+
+  const losses = Object.entries(DROP_REASONS).filter(([reason]) => reason !== "limit");
+  test.each(losses)("the reason %s has its words and its advice", (reason, words) => {
+    const lines = renderSummary(account({ turnsCaptured: 9, [`dropped.${reason}`]: 7 })).split("\n");
+    const at = lines.indexOf(`  7 requests: ${words}`);
+    expect(at).toBeGreaterThan(0);
+    expect(lines[at + 1]).toMatch(/^ {4}\S.{10}/);
+  });
+
+  test.each([
+    ["lost", "found no room in the rings"],
+    ["inert", "passed while xcopy was stopped"],
+    ["oversize", "were larger than 64 KiB"],
+    ["fragments", "were not looked at"],
+    ["responsesLost", "packets of answers found no room"],
+  ] as const)("%s is said", (field, words) => {
+    expect(renderSummary(account({}, { [field]: 5 }))).toContain(words);
+    expect(renderSummary(account())).not.toContain(words);
+  });
+
+  test.each([
+    [0, 0, "0 %"],
+    [0, 5, "0 %"],
+    [1, 1_000_000, "less than 0.01 %"],
+    [1, 3, "33.33 %"],
+    [999_999, 1_000_000, "more than 99.99 %"],
+    [5, 5, "100 %"],
+  ])("%d of %d lost is %s", (dropped, captured, percent) => {
+    const text = renderSummary(account({ turnsCaptured: captured, turnsDropped: dropped }));
+    expect(text).toContain(`requests (${percent}), 0 packets`);
+  });
+});
+
+test.each([
+  [0, "0 us"],
+  [999, "999 us"],
+  [1000, "1.0 ms"],
+  [1_500_000, "1.5 s"],
+])("%d us is %s", (us, text) => {
+  expect(duration(us)).toBe(text);
+});
+
+test("the status line counts requests, and as lost all that is not copied", () => {
+  const counters = { turnsCaptured: 1200, turnsSent: 1190, turnsAnswered: 1100, turnsDropped: 10 };
+  expect(renderStatus(account(counters, { lost: 2, inert: 1 }, [300]))).toBe(
+    "captured 1,200  sent 1,190  answered 1,100  lost 13  lag 303 us",
+  );
+});
+
+test("the status line says what a limit left out, not as lost", () => {
+  const counters = { turnsCaptured: 1200, turnsSent: 600, turnsDropped: 600, "dropped.limit": 590 };
+  expect(renderStatus(account(counters))).toBe(
+    "captured 1,200  sent 600  answered 0  lost 10  left out 590  lag 0 us",
+  );
+});
+
+test("the account of MySQL is told where there was a session", () => {
+  const told = renderSummary(
+    account({
+      "mysql.sessions": 3,
+      "mysql.logins": 4,
+      "mysql.reconnected": 1,
+      "mysql.sent.query": 10,
+      "mysql.answered.query": 9,
+      "mysql.leftOut.write": 2,
+      "mysql.leftOut.unknown_statement": 1,
+      "mysql.errorsAtTarget": 1,
+      "mysql.compared": 9,
+      "mysql.errorsOnlyAtTarget": 1,
+    }),
+  );
+  expect(told).toContain(
+    "  mysql     3 sessions, 4 logins (1 again), 0 refused, 0 without a known password, 0 by TLS\n",
+  );
+  expect(told).toContain("  commands  10 sent, 9 answered\n");
+  expect(told).toContain(
+    "  omitted   commands 2 that may write (--read-only), 1 of prepared statements that began before xcopy\n",
+  );
+  expect(told).toContain("of 9 compared 1 at the target only, 0 in production only\n");
+  expect(renderSummary(account())).not.toContain("mysql");
+});
