@@ -1,7 +1,5 @@
-/** How the copying goes, on stderr: a line kept up to date on a terminal, else a line now and then. */
+/** How a run goes, on stderr: a line kept up to date on a terminal, else a line now and then. */
 import { createLogUpdate } from "log-update";
-import type { DatagramAccount } from "../copy/account/datagrams.ts";
-import { type Account, duration, lost } from "../copy/account/summary.ts";
 
 /** ms between two updates of the line on a terminal. */
 const LIVE_INTERVAL = 500;
@@ -15,54 +13,6 @@ export interface Status {
   start(render: () => string, interval: number): void;
   /** Stops and, on a terminal, removes the line. */
   stop(): void;
-}
-
-/**
- * `captured 1,200  sent 1,200  answered 1,199  lost 0  lag 0.3 ms`: counts of requests, the lag of 99 %. Behind `lost`
- * stands what --limit left out, where that is anything.
- */
-export function renderStatus(account: Account): string {
-  const { turns, dropped, lag_us, udp, workers = [] } = account;
-  if (udp && turns.captured === 0) return [...progress(account), renderDatagrams(udp)].join("  ");
-  const counts: [string, number][] = [
-    ["captured", turns.captured],
-    ["sent", turns.sent],
-    ["answered", turns.answered],
-    ["lost", lost(account)],
-  ];
-  if (dropped.limit > 0) counts.push(["left out", dropped.limit]);
-  const words = counts.map(([name, count]) => `${name} ${count.toLocaleString("en-US")}`);
-  const died = workers.filter((worker) => worker.died).length;
-  if (died > 0) words.push(`workers ${workers.length - died} of ${workers.length}`);
-  const lag = `lag ${duration(lag_us.p99)}`;
-  return [...progress(account), ...words, lag, ...(udp ? [renderDatagrams(udp)] : [])].join("  ");
-}
-
-/** `udp captured 1,200  sent 1,200  answered 1,199  lost 0  lag 0.3 ms`. */
-function renderDatagrams({ datagrams, dropped, lag_us }: DatagramAccount): string {
-  const counts: [string, number][] = [
-    ["udp captured", datagrams.captured],
-    ["sent", datagrams.sent],
-    ["answered", datagrams.answered],
-    ["lost", datagrams.dropped - dropped.limit],
-  ];
-  const words = counts.map(([name, count]) => `${name} ${count.toLocaleString("en-US")}`);
-  return [...words, `lag ${duration(lag_us.p99)}`].join("  ");
-}
-
-/** `42 % of 1 file  3 m left`, as far as it can be told. */
-function progress({ trace, seconds }: Account): string[] {
-  if (!trace || trace.bytes_total === 0) return [];
-  const share = Math.min(1, trace.bytes / trace.bytes_total);
-  const percent = `read ${Math.floor(share * 100)} %`;
-  if (share === 0 || share === 1 || seconds < 1) return [percent];
-  return [percent, `${time((seconds * (1 - share)) / share)} left`];
-}
-
-/** `45 s`, `12 min`, `3.5 h`. */
-function time(seconds: number): string {
-  if (seconds < 90) return `${Math.round(seconds)} s`;
-  return seconds < 5400 ? `${Math.round(seconds / 60)} min` : `${(seconds / 3600).toFixed(1)} h`;
 }
 
 /** The status of one run on process.stderr. */

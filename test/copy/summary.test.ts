@@ -1,6 +1,7 @@
 /** The account: which counter goes where, and what a person reads. */
 import { describe, expect, test } from "bun:test";
-import { type CaptureCounts, duration, renderSummary, takeAccount } from "../../src/copy/account/summary.ts";
+import { renderStatus } from "../../src/copy/account/status.ts";
+import { type CaptureCounts, renderSummary, takeAccount } from "../../src/copy/account/summary.ts";
 import {
   type Counter,
   createCounters,
@@ -10,8 +11,8 @@ import {
   viewShared,
 } from "../../src/copy/data-plane/shared.ts";
 import { DROP_REASONS, type DropReason } from "../../src/engine/sessions/counters.ts";
-import { renderStatus } from "../../src/host/status.ts";
 import { KINDS, REASONS, type Reason } from "../../src/protocol/mysql/account.ts";
+import { duration } from "../../src/runtime/figures.ts";
 import { record } from "../../src/runtime/histogram.ts";
 
 const NOTHING: CaptureCounts = {

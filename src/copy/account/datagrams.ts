@@ -5,10 +5,10 @@ import {
   type DatagramCounter,
   type DatagramDropReason,
 } from "../../datagram/counters.ts";
+import { bytes, duration, type Loss, number, percent } from "../../runtime/figures.ts";
 import { percentile } from "../../runtime/histogram.ts";
 import type { DatagramShared } from "../data-plane/datagram-shared.ts";
 import { takeCounters } from "../data-plane/shared.ts";
-import { bytes, duration, type Loss, number, percent } from "./summary.ts";
 
 export type DatagramAccount = ReturnType<typeof accountOfDatagrams>;
 

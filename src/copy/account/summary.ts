@@ -1,6 +1,7 @@
 /** The account of a run: the JSON object of design section 8, and what a person wants to know of it. */
 import type { TraceCounter } from "../../capture/trace/counters.ts";
 import { DROP_REASONS, type DropReason } from "../../engine/sessions/counters.ts";
+import { bytes, duration, type Loss, number, type ProcessUse, percent } from "../../runtime/figures.ts";
 import { percentile } from "../../runtime/histogram.ts";
 import type { DatagramShared } from "../data-plane/datagram-shared.ts";
 import { type Counter, INDEX } from "../data-plane/shared.ts";
@@ -35,13 +36,6 @@ export interface CaptureCounts {
   unsampled: number;
   /** Of recorded traffic: what became of its packets and files. */
   trace?: Record<TraceCounter, number>;
-}
-
-/** CPU in us, as process.cpuUsage() gives it, and resident memory in bytes, as process.memoryUsage.rss() does. */
-export interface ProcessUse {
-  user: number;
-  system: number;
-  rss: number;
 }
 
 /** How answers come back: `direct`, or by intercepts. */
@@ -175,38 +169,6 @@ const ADVICE: Record<LossReason, string> = {
   ended: "raise --drain",
   worker: "report this: no worker should ever die",
 };
-
-export function number(value: number): string {
-  return value.toLocaleString("en-US");
-}
-
-/** `3.4 MB`. */
-export function bytes(value: number): string {
-  const units = ["B", "kB", "MB", "GB", "TB"];
-  let unit = 0;
-  for (; value >= 1000 && unit < units.length - 1; unit++) value /= 1000;
-  return `${unit === 0 || value >= 100 ? Math.round(value) : value.toFixed(1)} ${units[unit]}`;
-}
-
-/** `340 us`, `1.2 ms`, `3.0 s`. */
-export function duration(us: number): string {
-  if (us < 1000) return `${Math.round(us)} us`;
-  return us < 1e6 ? `${(us / 1000).toFixed(1)} ms` : `${(us / 1e6).toFixed(1)} s`;
-}
-
-/** A share in percent, never `0 %` or `100 %` where that is not the whole truth. */
-export function percent(part: number, whole: number): string {
-  if (part === 0 || whole === 0) return "0 %";
-  const share = (100 * part) / whole;
-  if (share < 0.01) return "less than 0.01 %";
-  return part < whole && share > 99.99 ? "more than 99.99 %" : `${Number(share.toFixed(2))} %`;
-}
-
-export interface Loss {
-  count: number;
-  what: string;
-  advice: string;
-}
 
 /** Every kind of loss there was. */
 function lossesOf(account: Account): Loss[] {

@@ -1,5 +1,5 @@
 /** How a run tells what it does while it does it. */
-import { PLAIN_INTERVAL, type Status } from "../host/status.ts";
+import { PLAIN_INTERVAL, type Status } from "./status.ts";
 
 /**
  * Shows lines of `render` on stderr and, where `json` and an interval (s, null: not given) ask for it, prints what `take`

@@ -1,0 +1,42 @@
+/** How figures are written for a person, and what every account tells. */
+
+/** `1,200`. */
+export function number(value: number): string {
+  return value.toLocaleString("en-US");
+}
+
+/** `3.4 MB`. */
+export function bytes(value: number): string {
+  const units = ["B", "kB", "MB", "GB", "TB"];
+  let unit = 0;
+  for (; value >= 1000 && unit < units.length - 1; unit++) value /= 1000;
+  return `${unit === 0 || value >= 100 ? Math.round(value) : value.toFixed(1)} ${units[unit]}`;
+}
+
+/** `340 us`, `1.2 ms`, `3.0 s`. */
+export function duration(us: number): string {
+  if (us < 1000) return `${Math.round(us)} us`;
+  return us < 1e6 ? `${(us / 1000).toFixed(1)} ms` : `${(us / 1e6).toFixed(1)} s`;
+}
+
+/** A share in percent, never `0 %` or `100 %` where that is not the whole truth. */
+export function percent(part: number, whole: number): string {
+  if (part === 0 || whole === 0) return "0 %";
+  const share = (100 * part) / whole;
+  if (share < 0.01) return "less than 0.01 %";
+  return part < whole && share > 99.99 ? "more than 99.99 %" : `${Number(share.toFixed(2))} %`;
+}
+
+/** A kind of loss, how often it came, and what to do about it. */
+export interface Loss {
+  count: number;
+  what: string;
+  advice: string;
+}
+
+/** CPU in us, as process.cpuUsage() gives it, and resident memory in bytes, as process.memoryUsage.rss() does. */
+export interface ProcessUse {
+  user: number;
+  system: number;
+  rss: number;
+}
