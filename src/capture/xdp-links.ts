@@ -7,6 +7,10 @@ import { EBUSY, EINVAL, ENODEV, EPERM, libc, sleepMicroseconds } from "../native
 /** `native`: in the driver; `generic`: behind it, on a copy of each packet. */
 export type XdpMode = "native" | "generic";
 
+/** What a user of XDP should know. */
+export const XDP_COSTS =
+  "by XDP: sees packets before GRO has joined them, so more of them; has the card's LRO turned off, and some drivers take the link down for a moment; generic, each packet is copied first";
+
 /** ms that a link that was given up may take to go. */
 const PATIENCE = 1000;
 

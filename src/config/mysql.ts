@@ -1,7 +1,7 @@
 /** The options about MySQL: users and their passwords, and what is left out. */
 import type { Arguments } from "../command-line/arguments.ts";
-import type { MysqlConfig, MysqlUser } from "../copy/data-plane/config.ts";
 import { Failure } from "../native/failure.ts";
+import type { MysqlConfig, MysqlUser } from "../protocol/mysql/config.ts";
 import { readSecret } from "./secret.ts";
 
 /** Options that mean something for MySQL only. */

@@ -1,6 +1,7 @@
 /** `--protocol`: which protocol module reads the sessions of a service. */
-import type { ProtocolName } from "../copy/data-plane/config.ts";
+
 import { Failure } from "../native/failure.ts";
+import type { ProtocolName } from "../protocol/names.ts";
 import { isWhole } from "./number.ts";
 
 /** As written; `none` leaves sessions as they are. */

@@ -2,6 +2,7 @@
 import type { KernelCounter } from "../capture/counters.ts";
 import type { KernelCapture } from "../capture/kernel.ts";
 import type { SourceConfig } from "../capture/source.ts";
+import { XDP_COSTS } from "../capture/xdp-links.ts";
 import type { BackEnd } from "../config/capture.ts";
 import type { CarriedLibrary } from "../native/carried.ts";
 import { Failure } from "../native/failure.ts";
@@ -58,10 +59,6 @@ export interface OpenCapture {
   /** Why it is not the best: a line for each back end before it. */
   reasons: string[];
 }
-
-/** What a user of XDP should know. */
-export const XDP_COSTS =
-  "by XDP: sees packets before GRO has joined them, so more of them; has the card's LRO turned off, and some drivers take the link down for a moment; generic, each packet is copied first";
 
 type Open = (name: BackEnd) => OpenCapture;
 

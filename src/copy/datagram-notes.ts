@@ -1,8 +1,8 @@
 /** What a user should know who copies UDP: options that mean nothing for it, and QUIC, which cannot be replayed. */
 import { DATAGRAM } from "../datagram/counters.ts";
 import type { Log } from "../host/log.ts";
+import { takeCounters } from "../runtime/shared.ts";
 import type { DatagramShared } from "./data-plane/datagram-shared.ts";
-import { takeCounters } from "./data-plane/shared.ts";
 import type { CopyOptions } from "./options.ts";
 
 /** ms between two looks. */

@@ -4,7 +4,7 @@ import { formatMac } from "../config/injection.ts";
 import { formatPorts } from "../config/ports.ts";
 import { protocolFor } from "../config/protocol.ts";
 import { compileFilter, linkLayerOf, renderFilter } from "../filter/compile.ts";
-import type { EgressConfig, PathConfig } from "./data-plane/config.ts";
+import type { EgressConfig, PathConfig } from "../inject/path.ts";
 import type { CopyOptions } from "./options.ts";
 import type { Plan } from "./plan.ts";
 import { servicesByGreeting } from "./recognize.ts";

@@ -6,6 +6,7 @@ import {
   type RequestHook,
 } from "../capture/kernel.ts";
 import { possibleCpus } from "../capture/maps.ts";
+import { ringBytes } from "../capture/ring-bytes.ts";
 import type { KernelService } from "../capture/services.ts";
 import type { ResponseSocketConfig } from "../capture/socket/response-source.ts";
 import type { SourceConfig } from "../capture/source.ts";
@@ -27,11 +28,6 @@ const RESPONSE_RINGS = { total: 4 << 20, least: 256 << 10 };
 const READ_RESPONSE_RINGS = { total: 32 << 20, least: 1 << 20 };
 /** The least where several workers share the traffic, each with rings of its own. */
 const RESPONSE_RING_OF_SEVERAL = 64 << 10;
-
-/** Bytes of one of `rings` rings, a power of two: together at most `total`, unless that were below `least` each. */
-export function ringBytes({ total, least }: { total: number; least: number }, rings: number): number {
-  return Math.max(least, 2 ** Math.floor(Math.log2(total / rings)));
-}
 
 /** The families of the clients of a service: where it is sent from their addresses, only that of the targets. */
 function familiesOf({ services, paths }: Plan, index: number): (4 | 6)[] {

@@ -14,7 +14,7 @@ import { parseRate, parseTrace, TRACE_OPTIONS, type TraceOptions } from "../conf
 import { parseTransfers, type Transfer } from "../config/transfer.ts";
 import { parseWorkers, type WorkerOptions } from "../config/workers.ts";
 import { Failure } from "../native/failure.ts";
-import type { MysqlConfig } from "./data-plane/config.ts";
+import type { MysqlConfig } from "../protocol/mysql/config.ts";
 
 /** When the next turn goes, once the answer is there: after the client's think time, or at once. */
 export type Pace = "client" | "fast";

@@ -19,10 +19,10 @@ import {
 import { localTest } from "../host/local-addresses.ts";
 import { requirePrivileges } from "../host/privileges.ts";
 import { type ResolvedEgress, resolveEgress, sameEgress, type Way } from "../inject/egress.ts";
+import type { EgressConfig, PathConfig } from "../inject/path.ts";
 import { Failure } from "../native/failure.ts";
 import { links } from "../native/netlink.ts";
 import { usableCpus } from "../native/scheduling.ts";
-import type { EgressConfig, PathConfig } from "./data-plane/config.ts";
 import { datagramNotes } from "./datagram-notes.ts";
 import type { CopyOptions } from "./options.ts";
 import { planWorkers, type WorkerPlan } from "./worker-plan.ts";

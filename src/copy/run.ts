@@ -294,7 +294,7 @@ export async function runCopy(given: CopyOptions, plan: Plan): Promise<number> {
   try {
     for (const warning of plan.warnings) log.warn(warning);
     if (plan.workers.note) log.info(plan.workers.note);
-    applyScheduling(options);
+    applyScheduling(options.scheduling);
     const recorded = plan.files.length > 0 ? await readRecorded(plan, options, { status, log, stop }) : null;
     options = await withProtocols(plan, options, { status, log, stop });
     if (stop.count() > 0) {

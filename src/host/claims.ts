@@ -6,8 +6,15 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, w
 import { currentNamespace, startTimeOf } from "../capture/clsact.ts";
 import { formatAddress, formatEndpoint } from "../config/address.ts";
 import { formatPorts, type PortRange, sharedPorts } from "../config/ports.ts";
-import type { PathConfig } from "../copy/data-plane/config.ts";
 import { Failure } from "../native/failure.ts";
+
+/** A way to a target; addresses as raw bytes, `local` null where connections come from the clients' own. */
+export interface ClaimedPath {
+  local: Uint8Array | null;
+  target: Uint8Array;
+  targetPort: number;
+  transport?: "udp";
+}
 
 interface Claim {
   pid: number;
@@ -64,7 +71,7 @@ export function removeStaleClaims(directory = DIRECTORY): string[] {
  * Claims the ports for connections along these paths in this network namespace; returns what gives them back. Throws a
  * Failure (exit code 3) if a running process has claimed them.
  */
-export function claimPorts(paths: PathConfig[], ports: PortRange[], directory = DIRECTORY): () => void {
+export function claimPorts(paths: ClaimedPath[], ports: PortRange[], directory = DIRECTORY): () => void {
   const mine: Claim = {
     pid: process.pid,
     startTime: startTimeOf(process.pid),

@@ -1,12 +1,11 @@
 /** Applies --cpus and --nice to this process. */
-import { formatCpus } from "../config/workers.ts";
-import type { CopyOptions } from "../copy/options.ts";
+import { formatCpus, type WorkerOptions } from "../config/workers.ts";
 import { Failure } from "../native/failure.ts";
 import { EPERM, strerror } from "../native/libc.ts";
 import { pinProcess, setIdle, setNice } from "../native/scheduling.ts";
 
 /** Threads that are made later are like the one that makes them. Throws a Failure (exit code 1 or 4). */
-export function applyScheduling({ scheduling: { cpus, nice } }: CopyOptions): void {
+export function applyScheduling({ cpus, nice }: Pick<WorkerOptions, "cpus" | "nice">): void {
   const check = (code: number, option: string, value: string) => {
     if (code === 0) return;
     const fix =

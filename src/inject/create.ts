@@ -1,7 +1,7 @@
-import type { EgressConfig } from "../copy/data-plane/config.ts";
 import type { PacketBatch } from "../wire/batch.ts";
 import type { Injector } from "./injector.ts";
 import { createPacketInjector } from "./packet.ts";
+import type { EgressConfig } from "./path.ts";
 import { createRawInjector } from "./raw.ts";
 
 /**

@@ -1,7 +1,6 @@
 /** Which way packets to a target leave this host. */
 import { formatAddress, sameAddress } from "../config/address.ts";
 import type { Injection } from "../config/injection.ts";
-import type { EgressConfig } from "../copy/data-plane/config.ts";
 import { Failure } from "../native/failure.ts";
 import { EACCES, EHOSTUNREACH, EINVAL, ENETUNREACH, EPERM, strerror } from "../native/libc.ts";
 import {
@@ -15,6 +14,7 @@ import {
   useNeighbour,
 } from "../native/netlink.ts";
 import { MAX_PACKET } from "../wire/batch.ts";
+import type { EgressConfig } from "./path.ts";
 
 const ARPHRD_ETHER = 1;
 /** ms. */

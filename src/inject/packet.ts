@@ -3,7 +3,7 @@
  * virtio_net_hdr (linux/virtio_net.h) in front, by which the NIC, or the kernel where the NIC cannot, finishes the TCP
  * checksum and cuts large segments.
  */
-import type { EgressConfig } from "../copy/data-plane/config.ts";
+
 import {
   AF_PACKET,
   address,
@@ -19,6 +19,7 @@ import type { PacketBatch } from "../wire/batch.ts";
 import { IPPROTO_TCP } from "../wire/ip.ts";
 import { deliver, PATIENCE } from "./deliver.ts";
 import type { Injector } from "./injector.ts";
+import type { EgressConfig } from "./path.ts";
 import { failure, openSocket, setOption } from "./socket.ts";
 
 const VIRTIO_HEADER = 10;

@@ -2,7 +2,7 @@
  * Sends IP packets through a raw socket: the kernel routes them. For loopback and for tunnels without a MAC header. The
  * TCP checksum is computed and large segments are cut here, as a raw socket offers neither.
  */
-import type { EgressConfig } from "../copy/data-plane/config.ts";
+
 import { AF_INET, AF_INET6, address, IPPROTO_IP, IPPROTO_IPV6, IPPROTO_RAW, libc } from "../native/libc.ts";
 import { Messages } from "../native/messages.ts";
 import type { PacketBatch } from "../wire/batch.ts";
@@ -10,6 +10,7 @@ import { finishTcpChecksum, wordsOf } from "../wire/checksum.ts";
 import { IPPROTO_TCP } from "../wire/ip.ts";
 import { deliver, PATIENCE } from "./deliver.ts";
 import type { Injector } from "./injector.ts";
+import type { EgressConfig } from "./path.ts";
 import { writeSegmentHeaders } from "./segment.ts";
 import { bindToInterface, failure, openSocket, setOption } from "./socket.ts";
 

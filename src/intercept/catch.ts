@@ -1,9 +1,9 @@
 /** What catches responses in each mode: loaded, attached, counted, taken away. */
 import { InterfaceFilters } from "../capture/interface-filters.ts";
 import { possibleCpus } from "../capture/maps.ts";
+import { ringBytes } from "../capture/ring-bytes.ts";
 import type { XdpMode } from "../capture/xdp-links.ts";
-import { XDP_COSTS } from "../copy/capture.ts";
-import { ringBytes } from "../copy/load.ts";
+import { XDP_COSTS } from "../capture/xdp-links.ts";
 import { interceptProgram } from "../host/carried-programs.ts";
 import { endLingeringGuards } from "../host/guard.ts";
 import type { CarriedLibrary } from "../native/carried.ts";
@@ -14,7 +14,7 @@ import { openQueue } from "../native/nfqueue.ts";
 import { readStatistics } from "../native/nfqueue-status.ts";
 import { makeRule, type Rule } from "../netfilter/rule.ts";
 import type { InterceptPlaneConfig } from "./data-plane/config.ts";
-import { Learned } from "./flow-maps.ts";
+import { Learned } from "./data-plane/flow-maps.ts";
 import { type Filter, type HookChoice, type InterceptService, loadIntercept } from "./kernel.ts";
 import type { InterceptOptions } from "./options.ts";
 import type { InterceptPlan } from "./plan.ts";

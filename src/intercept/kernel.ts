@@ -8,7 +8,7 @@ import { BpfObject, fillArrayOfMaps, openLibbpf, updateMap } from "../native/bpf
 import type { CarriedLibrary } from "../native/carried.ts";
 import { Failure } from "../native/failure.ts";
 import { libc } from "../native/libc.ts";
-import { Learned } from "./flow-maps.ts";
+import { Learned } from "./data-plane/flow-maps.ts";
 
 /** `target`: at the target's own egress; `assistant`: at the ingress of a host that the target's answers are routed to. */
 export type InterceptMode = "target" | "assistant";

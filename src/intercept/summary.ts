@@ -1,7 +1,7 @@
 /** The account of an intercept: the JSON object of design section 8, and what a person wants to know of it. */
 import { CLOSE_CODES, type CloseCode } from "../channel/close.ts";
-import { takeCounters } from "../copy/data-plane/shared.ts";
 import { bytes, number, type ProcessUse } from "../runtime/figures.ts";
+import { takeCounters } from "../runtime/shared.ts";
 import { SLOTS } from "./data-plane/copies.ts";
 import {
   COPY_COLUMNS,

@@ -4,9 +4,9 @@
  */
 import { Control } from "../capture/control.ts";
 import { RingSet } from "../capture/ring-set.ts";
-import { DRAIN, publish, STOP } from "../copy/data-plane/shared.ts";
 import { monotonicMicroseconds, realtimeMicroseconds } from "../native/libc.ts";
 import { Pause } from "../runtime/pause.ts";
+import { DRAIN, publish, STOP } from "../runtime/shared.ts";
 import type { Packet } from "../wire/packet.ts";
 import { WallClock } from "./clock.ts";
 import { FileError, Files } from "./files.ts";

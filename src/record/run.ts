@@ -2,9 +2,9 @@
 import { cpus, release, type as systemName } from "node:os";
 import { Control } from "../capture/control.ts";
 import { possibleCpus, WHOLE_PACKETS } from "../capture/maps.ts";
+import { ringBytes } from "../capture/ring-bytes.ts";
 import type { KernelService } from "../capture/services.ts";
 import { renderVersion } from "../command-line/help.ts";
-import { ringBytes } from "../copy/load.ts";
 import { carriedLibraries } from "../host/carried-libraries.ts";
 import { recordPrograms } from "../host/carried-programs.ts";
 import { removeLeftovers } from "../host/leftovers.ts";

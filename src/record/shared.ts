@@ -1,5 +1,5 @@
 /** The memory that the main thread of `xcopy record` and its data plane share: as shared.ts, with other counters. */
-import type { Published } from "../copy/data-plane/shared.ts";
+import type { Published } from "../runtime/shared.ts";
 
 const COUNTERS = [
   /** Packets and their bytes that were taken from the rings, and how many of them services sent. */

@@ -1,6 +1,7 @@
 /** The main thread's side of the data plane of `xcopy record`. */
-import { DRAIN, STOP } from "../copy/data-plane/shared.ts";
+
 import { entryOf } from "../runtime/entries.ts";
+import { DRAIN, STOP } from "../runtime/shared.ts";
 import { startThread } from "../runtime/thread.ts";
 import type { FilesOptions, OpenFile } from "./files.ts";
 import type { End, RecorderOptions } from "./recorder.ts";

@@ -1,7 +1,7 @@
 /** The account of a record: a JSON object like that of copy, and what a person wants to know of it. */
 import type { KernelStats } from "../capture/counters.ts";
-import { takeCounters } from "../copy/data-plane/shared.ts";
 import { bytes, number, type ProcessUse, percent } from "../runtime/figures.ts";
+import { takeCounters } from "../runtime/shared.ts";
 import { RECORD_INDEX, type RecordCounter, type RecordShared } from "./shared.ts";
 
 /** How a record ends: by a signal, by -c, --duration or --limit-bytes, or because it cannot go on. */

@@ -1,5 +1,5 @@
 /** Notices workers that stand still: each publishes its counters at least twice a second. */
-import type { WorkerView } from "../copy/account/totals.ts";
+import type { Published } from "./shared.ts";
 
 /** Looks in a row at which nothing has moved. */
 const PATIENCE = 4;
@@ -14,7 +14,7 @@ export class Stalls {
   private readonly versions: number[];
   private readonly still: number[];
 
-  constructor(private readonly views: readonly WorkerView[]) {
+  constructor(private readonly views: readonly { shared: Pick<Published, "version">; isDead: boolean }[]) {
     this.versions = views.map(() => -1);
     this.still = views.map(() => 0);
   }

@@ -3,9 +3,9 @@ import { afterEach, expect, test } from "bun:test";
 import type { Peer } from "../../src/channel/contract.ts";
 import { ChannelServer } from "../../src/channel/server.ts";
 import { accept, close, flush, isLater, listen, localEndpoint, receive } from "../../src/channel/socket.ts";
-import type { PathConfig } from "../../src/copy/data-plane/config.ts";
 import { Intercepts } from "../../src/copy/data-plane/intercepts.ts";
 import type { Engine } from "../../src/engine/engine.ts";
+import type { PathConfig } from "../../src/inject/path.ts";
 import { monotonicMicroseconds } from "../../src/native/libc.ts";
 
 const LOCAL = Uint8Array.of(127, 0, 0, 1);

@@ -1,10 +1,10 @@
 /** From options to paths, egresses and ports, on hosts that only exist here. */
 import { describe, expect, test } from "bun:test";
 import { countCpus } from "../../src/capture/maps.ts";
+import { ringBytes } from "../../src/capture/ring-bytes.ts";
 import { parseArguments } from "../../src/command-line/arguments.ts";
 import { COPY } from "../../src/command-line/copy.ts";
 import { formatAddress, formatEndpoint, parseAddress } from "../../src/config/address.ts";
-import { ringBytes } from "../../src/copy/load.ts";
 import { parseCopy } from "../../src/copy/options.ts";
 import { copiesOf, type Host, makePlan, type Plan } from "../../src/copy/plan.ts";
 import { missingCapabilities } from "../../src/host/privileges.ts";

@@ -7,13 +7,13 @@ import {
   createCounters,
   createShared,
   INDEX,
-  publish,
   viewShared,
 } from "../../src/copy/data-plane/shared.ts";
 import { DROP_REASONS, type DropReason } from "../../src/engine/sessions/counters.ts";
 import { KINDS, REASONS, type Reason } from "../../src/protocol/mysql/account.ts";
 import { duration } from "../../src/runtime/figures.ts";
 import { record } from "../../src/runtime/histogram.ts";
+import { publish } from "../../src/runtime/shared.ts";
 
 const NOTHING: CaptureCounts = {
   source: "tcx",

@@ -4,14 +4,9 @@ import { countersOf, lagOf, totalOf } from "../../src/copy/account/totals.ts";
 import type { InterceptState } from "../../src/copy/data-plane/intercepts.ts";
 import type { Findings } from "../../src/copy/data-plane/preflight.ts";
 import { haveOwnPorts, shareOut, type WholeConfig } from "../../src/copy/data-plane/share-out.ts";
-import {
-  createCounters,
-  createShared,
-  INDEX,
-  publish,
-  viewShared,
-} from "../../src/copy/data-plane/shared.ts";
+import { createCounters, createShared, INDEX, viewShared } from "../../src/copy/data-plane/shared.ts";
 import { InterceptStories, mergeFindings } from "../../src/copy/data-plane/workers.ts";
+import { publish } from "../../src/runtime/shared.ts";
 
 const state = (up: boolean, text = ""): InterceptState => ({
   index: 0,

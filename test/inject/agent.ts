@@ -2,10 +2,11 @@
  * A process inside a network namespace that does there what a test asks for: netlink, injection, capture, a TCP
  * server. Started by `startAgent`; ends when its parent goes.
  */
-import type { EgressConfig } from "../../src/copy/data-plane/config.ts";
+
 import { createInjector } from "../../src/inject/create.ts";
 import { resolveEgress } from "../../src/inject/egress.ts";
 import type { Injector } from "../../src/inject/injector.ts";
+import type { EgressConfig } from "../../src/inject/path.ts";
 import { Failure } from "../../src/native/failure.ts";
 import { AF_PACKET, address, libc, MSG_DONTWAIT, SOCK_CLOEXEC, SOCK_RAW } from "../../src/native/libc.ts";
 import * as netlink from "../../src/native/netlink.ts";

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import type { EgressConfig } from "../../src/copy/data-plane/config.ts";
 import { ip, type Network, TARGET, TARGET6 } from "../../src/demo/network.ts";
 import { sameEgress } from "../../src/inject/egress.ts";
+import type { EgressConfig } from "../../src/inject/path.ts";
 import { bytesOf } from "./packets.ts";
 import { createSettledNetwork } from "./settled-network.ts";
 import { type Agent, startAgent } from "./start-agent.ts";

@@ -1,7 +1,7 @@
 /** One conformance test for all injectors: what they send must arrive, right to the last bit, at a real kernel. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import type { EgressConfig } from "../../src/copy/data-plane/config.ts";
 import { createNetwork, ip, type Network, TARGET, TARGET6 } from "../../src/demo/network.ts";
+import type { EgressConfig } from "../../src/inject/path.ts";
 import { EMSGSIZE, ENOBUFS } from "../../src/native/libc.ts";
 import { ACK, FIN, PSH, SYN } from "../../src/wire/tcp.ts";
 import { run } from "../support/process.ts";

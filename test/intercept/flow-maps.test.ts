@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, test } from "bun:test";
-import { FLOW_BYTES, MAX_COOKIES } from "../../src/intercept/flow-maps.ts";
+import { FLOW_BYTES, MAX_COOKIES } from "../../src/intercept/data-plane/flow-maps.ts";
 import { testRun } from "../../src/native/bpf/libbpf.ts";
 import { build } from "../bpf/build.ts";
 import { answerTo, flowOf, loadForTest, type TestIntercept } from "./load.ts";
@@ -82,7 +82,7 @@ test("the number of cookies is bounded, and the error says so", () => {
 
 test("another thread needs nothing but the descriptor", async () => {
   const script = `
-    import { Learned } from "${import.meta.dir}/../../src/intercept/flow-maps.ts";
+    import { Learned } from "${import.meta.dir}/../../src/intercept/data-plane/flow-maps.ts";
     onmessage = ({ data: { map, flows } }) => {
       const learned = new Learned(map);
       learned.add(flows, 7);

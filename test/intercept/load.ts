@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { Control } from "../../src/capture/control.ts";
 import { RingSet } from "../../src/capture/ring-set.ts";
-import { Cookies, Learned } from "../../src/intercept/flow-maps.ts";
+import { Cookies, Learned } from "../../src/intercept/data-plane/flow-maps.ts";
 import { type InterceptKernel, type InterceptOptions, loadIntercept } from "../../src/intercept/kernel.ts";
 import { monotonicMicroseconds } from "../../src/native/libc.ts";
 import { bytesOf, type Frame } from "../bpf/build.ts";

@@ -1,6 +1,5 @@
 /** What an intercept says of itself: while it runs, and at the end. */
 import { expect, test } from "bun:test";
-import { publish } from "../../src/copy/data-plane/shared.ts";
 import {
   createInterceptCounters,
   createInterceptShared,
@@ -13,6 +12,7 @@ import {
   renderInterceptSummary,
   takeInterceptAccount,
 } from "../../src/intercept/summary.ts";
+import { publish } from "../../src/runtime/shared.ts";
 
 const CAUGHT = {
   source: "tcx",

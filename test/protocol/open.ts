@@ -1,6 +1,7 @@
 /** Sessions of the module mysql, with a server that the test plays. */
-import type { MysqlConfig } from "../../src/copy/data-plane/config.ts";
+
 import { Account, type MysqlCounter } from "../../src/protocol/mysql/account.ts";
+import type { MysqlConfig } from "../../src/protocol/mysql/config.ts";
 import { createMysql } from "../../src/protocol/mysql/mysql.ts";
 import { Host } from "./host.ts";
 import { CAPABILITIES, command, greeting, login, ok } from "./server.ts";

@@ -1,7 +1,6 @@
 /** The account of a record, and what a person reads of it. */
 import { expect, test } from "bun:test";
 import { KERNEL_COUNTERS, type KernelStats } from "../../src/capture/counters.ts";
-import { publish } from "../../src/copy/data-plane/shared.ts";
 import {
   createRecordCounters,
   createRecordShared,
@@ -15,6 +14,7 @@ import {
   renderRecordSummary,
   takeRecordAccount,
 } from "../../src/record/summary.ts";
+import { publish } from "../../src/runtime/shared.ts";
 
 const FACTS: RecordFacts = {
   source: "tcx",

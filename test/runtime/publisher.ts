@@ -1,5 +1,6 @@
 /** Publishes rounds in which all counters have the same value, as fast as it can. */
-import { createCounters, publish, viewShared } from "../../src/copy/data-plane/shared.ts";
+import { createCounters, viewShared } from "../../src/copy/data-plane/shared.ts";
+import { publish } from "../../src/runtime/shared.ts";
 
 declare const self: Worker;
 

@@ -1,12 +1,6 @@
 import { expect, test } from "bun:test";
-import {
-  createCounters,
-  createShared,
-  INDEX,
-  publish,
-  takeCounters,
-  viewShared,
-} from "../../src/copy/data-plane/shared.ts";
+import { createCounters, createShared, INDEX, viewShared } from "../../src/copy/data-plane/shared.ts";
+import { publish, takeCounters } from "../../src/runtime/shared.ts";
 
 test("counters become visible together, when they are published", () => {
   const memory = createShared();

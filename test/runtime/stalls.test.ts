@@ -1,6 +1,7 @@
 /** Workers that stand still are noticed, and that they go on. */
 import { expect, test } from "bun:test";
-import { createCounters, createShared, publish, viewShared } from "../../src/copy/data-plane/shared.ts";
+import { createCounters, createShared, viewShared } from "../../src/copy/data-plane/shared.ts";
+import { publish } from "../../src/runtime/shared.ts";
 import { Stalls } from "../../src/runtime/stalls.ts";
 
 test("one that stands still is mentioned once, and again when it goes on", () => {

@@ -7,8 +7,8 @@ import {
 } from "../../datagram/counters.ts";
 import { bytes, duration, type Loss, number, percent } from "../../runtime/figures.ts";
 import { percentile } from "../../runtime/histogram.ts";
+import { takeCounters } from "../../runtime/shared.ts";
 import type { DatagramShared } from "../data-plane/datagram-shared.ts";
-import { takeCounters } from "../data-plane/shared.ts";
 
 export type DatagramAccount = ReturnType<typeof accountOfDatagrams>;
 

@@ -1,5 +1,7 @@
 /** What all workers of a run have counted together. */
-import { createCounters, INDEX, type Shared, takeCounters } from "../data-plane/shared.ts";
+
+import { takeCounters } from "../../runtime/shared.ts";
+import { createCounters, INDEX, type Shared } from "../data-plane/shared.ts";
 
 /** A worker as the main thread sees it. */
 export interface WorkerView {

@@ -5,38 +5,9 @@
 import type { KernelService } from "../../capture/services.ts";
 import type { ResponseSocketConfig } from "../../capture/socket/response-source.ts";
 import type { SourceConfig } from "../../capture/source.ts";
-
-/** One way out: everything with the same interface and next hop shares one. */
-export interface EgressConfig {
-  /** `packet`: frames with a MAC header on an interface; `raw`: IP packets, the kernel routes (loopback, tunnels). */
-  kind: "packet" | "raw";
-  interface: string;
-  ifindex: number;
-  family: 4 | 6;
-  /** Address the next hop is resolved for: the gateway, or the target itself on the same link. */
-  nextHop: Uint8Array;
-  /** 6 bytes each; empty for `raw`. */
-  sourceMac: Uint8Array;
-  nextHopMac: Uint8Array;
-  /** Largest IP packet. */
-  mtu: number;
-  /** Whether the user named the interface, which routes do not change then; and the MAC address of the next hop. */
-  isBound?: boolean;
-  hasFixedMac?: boolean;
-}
-
-/** A target as seen from one local address: the flows between the two are told apart by our port alone. */
-export interface PathConfig {
-  family: 4 | 6;
-  /** Null: each connection comes from the address of its client. */
-  local: Uint8Array | null;
-  target: Uint8Array;
-  targetPort: number;
-  /** Absent: TCP. */
-  transport?: "udp";
-  /** Index into `egresses`. */
-  egress: number;
-}
+import type { EgressConfig, PathConfig } from "../../inject/path.ts";
+import type { MysqlConfig } from "../../protocol/mysql/config.ts";
+import type { ProtocolName } from "../../protocol/names.ts";
 
 /** An intercept, by which answers come back. */
 export interface InterceptConfig {
@@ -91,28 +62,6 @@ export interface ServiceConfig {
   routes: TargetConfig[][];
   /** The protocol module of its sessions; null: none. */
   protocol: ProtocolName | null;
-}
-
-export type ProtocolName = "http" | "mysql";
-
-/** A user of production, and as whom it logs in at the target. */
-export interface MysqlUser {
-  name: string;
-  target: string;
-  password: string;
-}
-
-/** What the module mysql is told. */
-export interface MysqlConfig {
-  users: MysqlUser[];
-  /** The target takes any login (--skip-grant-tables). */
-  skipGrant: boolean;
-  /** Of sessions whose login was not seen; "": none. */
-  database: string;
-  /** Only statements that cannot write are sent; none that define data; those about accounts and the server too. */
-  readOnly: boolean;
-  skipDdl: boolean;
-  accounts: boolean;
 }
 
 /** What only the copying of datagrams needs. */

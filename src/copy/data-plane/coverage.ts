@@ -1,7 +1,7 @@
 /** Which intercept is for which paths. */
 import type { AddressRange, Welcome } from "../../channel/messages.ts";
 import { formatAddress } from "../../config/address.ts";
-import type { PathConfig } from "./config.ts";
+import type { PathConfig } from "../../inject/path.ts";
 
 /** Whether an intercept catches what the target of a path answers; one of tcpcopy does not say what it catches. */
 export function covers({ services }: Welcome, { target, targetPort }: PathConfig): boolean {

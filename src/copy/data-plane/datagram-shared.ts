@@ -1,7 +1,7 @@
 /** The memory that the main thread and one data plane share about datagrams; as shared.ts. */
 import { DATAGRAM_COUNTERS } from "../../datagram/counters.ts";
 import { HISTOGRAM_WORDS } from "../../runtime/histogram.ts";
-import type { Published } from "./shared.ts";
+import type { Published } from "../../runtime/shared.ts";
 
 /** Counters in the order of DATAGRAM_COUNTERS. */
 export interface DatagramShared extends Published {

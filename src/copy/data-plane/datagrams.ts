@@ -7,8 +7,10 @@ import { DATAGRAM, DATAGRAM_COUNTERS } from "../../datagram/counters.ts";
 import { type DatagramPath, DatagramReplay } from "../../datagram/replay.ts";
 import { createInjector } from "../../inject/create.ts";
 import type { Injector } from "../../inject/injector.ts";
+import type { PathConfig } from "../../inject/path.ts";
 import { EMSGSIZE, monotonicMicroseconds } from "../../native/libc.ts";
 import { record } from "../../runtime/histogram.ts";
+import { publish } from "../../runtime/shared.ts";
 import { PacketBatch } from "../../wire/batch.ts";
 import { Fragments } from "../../wire/fragments.ts";
 import { ipPair } from "../../wire/ip.ts";
@@ -16,9 +18,8 @@ import { IP_OK, IpHeader, parseIp } from "../../wire/ip-header.ts";
 import { Packet } from "../../wire/packet.ts";
 import { IPPROTO_UDP, UDP_HEADER } from "../../wire/udp.ts";
 import { currentMtu } from "./chores.ts";
-import type { DatagramsConfig, DataPlaneConfig, PathConfig } from "./config.ts";
+import type { DatagramsConfig, DataPlaneConfig } from "./config.ts";
 import { type DatagramShared, viewDatagramShared } from "./datagram-shared.ts";
-import { publish } from "./shared.ts";
 
 /** The service where QUIC is to be expected. */
 const HTTPS = 443;

@@ -16,6 +16,7 @@ import { pinThread } from "../../native/scheduling.ts";
 import { CpuLimit } from "../../runtime/cpu-limit.ts";
 import { record } from "../../runtime/histogram.ts";
 import { Pause } from "../../runtime/pause.ts";
+import { DRAIN, publish, STOP } from "../../runtime/shared.ts";
 import { PacketBatch } from "../../wire/batch.ts";
 import { ipPair } from "../../wire/ip.ts";
 import type { Packet } from "../../wire/packet.ts";
@@ -28,7 +29,7 @@ import { createModules, describe } from "./modules.ts";
 import { Player } from "./player.ts";
 import { type Findings, Preflight } from "./preflight.ts";
 import { createSource } from "./request-source.ts";
-import { createCounters, DRAIN, INDEX, publish, type Shared, STOP, viewShared } from "./shared.ts";
+import { createCounters, INDEX, type Shared, viewShared } from "./shared.ts";
 
 /** Records of each kind per round: what is due is sent before more is read. */
 const ROUND = 256;

@@ -1,7 +1,8 @@
 /** From the ends of a response to the path that it came back on, for responses that an intercept caught. */
+
+import type { PathConfig } from "../../inject/path.ts";
 import type { Packet } from "../../wire/packet.ts";
 import { UDP_HEADER } from "../../wire/udp.ts";
-import type { PathConfig } from "./config.ts";
 
 const NONE = -1;
 

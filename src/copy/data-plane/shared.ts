@@ -5,13 +5,7 @@
 import { ENGINE_COUNTERS, type EngineCounter } from "../../engine/sessions/counters.ts";
 import { MYSQL_COUNTERS, type MysqlCounter } from "../../protocol/mysql/account.ts";
 import { HISTOGRAM_WORDS } from "../../runtime/histogram.ts";
-
-/** What the main thread asks for, in `Shared.command`. */
-export const RUN = 0;
-/** Take no new turns, finish what is in flight until the deadline of the drain, then end. */
-export const DRAIN = 1;
-/** End at once. */
-export const STOP = 2;
+import type { Published } from "../../runtime/shared.ts";
 
 const OWN_COUNTERS = [
   "sentPackets",
@@ -28,13 +22,6 @@ const OWN_COUNTERS = [
 const COUNTERS = [...ENGINE_COUNTERS, ...OWN_COUNTERS, ...MYSQL_COUNTERS] as const;
 
 export type Counter = EngineCounter | (typeof OWN_COUNTERS)[number] | MysqlCounter;
-
-/** Counters of a worker, as of the end of a round. */
-export interface Published {
-  /** [0]: publications so far; even and odd ones have counters of their own. */
-  version: Int32Array;
-  counters: [even: Float64Array, odd: Float64Array];
-}
 
 /** The engine's counters come first, in the order of ENGINE_COUNTERS, then the data plane's own. */
 export interface Shared extends Published {
@@ -82,21 +69,4 @@ export const INDEX = Object.fromEntries(COUNTERS.map((name, index) => [name, ind
 /** A place for the worker to count in between two rounds. */
 export function createCounters(): Float64Array {
   return new Float64Array(COUNTERS.length);
-}
-
-/** Makes counters that add up visible to the main thread, all at once; for the worker, between two rounds. */
-export function publish({ version, counters }: Published, counted: Float64Array): void {
-  const next = version[0]! + 1;
-  counters[next & 1 ? 1 : 0].set(counted);
-  Atomics.add(version, 0, 1);
-}
-
-/** All counters of one moment; for the main thread. It never waits for a worker that is stopped in the middle. */
-export function takeCounters({ version, counters }: Published): Float64Array {
-  for (;;) {
-    const before = Atomics.load(version, 0);
-    const taken = counters[before & 1 ? 1 : 0].slice();
-    // An addition of nothing is a fence: the copy is made before. What was copied is written again only after the next.
-    if (Atomics.add(version, 0, 0) === before) return taken;
-  }
 }

@@ -1,10 +1,11 @@
 /** The main thread's side of the data plane. */
 import { entryOf } from "../../runtime/entries.ts";
+import { DRAIN, STOP } from "../../runtime/shared.ts";
 import { startThread } from "../../runtime/thread.ts";
 import type { DataPlaneConfig } from "./config.ts";
 import type { InterceptState } from "./intercepts.ts";
 import type { Findings } from "./preflight.ts";
-import { DRAIN, STOP, viewShared } from "./shared.ts";
+import { viewShared } from "./shared.ts";
 
 export interface DataPlane {
   /** Resolves when the loop runs and every path was tried (within seconds); rejects if it could not start. */

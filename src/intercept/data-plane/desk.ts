@@ -2,12 +2,12 @@
 import type { Candidate, PeerHandlers } from "../../channel/contract.ts";
 import type { Ask, AddressRange as RangeTexts, Welcome } from "../../channel/messages.ts";
 import { parseAddress } from "../../config/address.ts";
-import type { Cookies, Learned } from "../flow-maps.ts";
-import { FLOW_BYTES, WITH_PAYLOAD } from "../flow-maps.ts";
 import type { InterceptPlaneConfig } from "./config.ts";
 import type { Connection, Host } from "./connections.ts";
 import { type Copies, SLOTS } from "./copies.ts";
 import { answer, type Questions, watch } from "./facts.ts";
+import type { Cookies, Learned } from "./flow-maps.ts";
+import { FLOW_BYTES, WITH_PAYLOAD } from "./flow-maps.ts";
 import type { AddressRange } from "./ranges.ts";
 import type { Router } from "./router.ts";
 import type { InterceptEvent } from "./start.ts";

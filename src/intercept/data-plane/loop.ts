@@ -5,16 +5,16 @@
  */
 import { CLOSE_CODES } from "../../channel/close.ts";
 import { ChannelServer } from "../../channel/server.ts";
-import { publish, STOP } from "../../copy/data-plane/shared.ts";
 import { Epoll } from "../../native/epoll.ts";
 import { EPOLLIN, monotonicMicroseconds } from "../../native/libc.ts";
+import { publish, STOP } from "../../runtime/shared.ts";
 import type { Packet } from "../../wire/packet.ts";
-import { Cookies, Learned } from "../flow-maps.ts";
 import type { InterceptPlaneConfig } from "./config.ts";
 import { type Connection, Connections } from "./connections.ts";
 import { Copies } from "./copies.ts";
 import { Desk, SINGLE } from "./desk.ts";
 import { Questions } from "./facts.ts";
+import { Cookies, Learned } from "./flow-maps.ts";
 import { Router } from "./router.ts";
 import { createInterceptCounters, INTERCEPT_INDEX as INDEX, viewInterceptShared } from "./shared.ts";
 import { openSource } from "./source.ts";

@@ -1,6 +1,6 @@
 /** The memory that the main thread of `xcopy intercept` and its data plane share: as shared.ts, with other counters. */
 import { CLOSE_CODES } from "../../channel/close.ts";
-import type { Published } from "../../copy/data-plane/shared.ts";
+import type { Published } from "../../runtime/shared.ts";
 import { SLOTS } from "./copies.ts";
 
 const COUNTERS = [

@@ -1,6 +1,7 @@
 /** The main thread's side of the data plane of `xcopy intercept`. */
-import { STOP } from "../../copy/data-plane/shared.ts";
+
 import { entryOf } from "../../runtime/entries.ts";
+import { STOP } from "../../runtime/shared.ts";
 import { startThread } from "../../runtime/thread.ts";
 import type { InterceptPlaneConfig } from "./config.ts";
 import { viewInterceptShared } from "./shared.ts";

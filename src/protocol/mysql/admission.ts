@@ -1,6 +1,7 @@
 /** Whether a command of the client is for the target, and which statement it is about. */
-import type { MysqlConfig } from "../../copy/data-plane/config.ts";
+
 import type { Reason } from "./account.ts";
+import type { MysqlConfig } from "./config.ts";
 import {
   COM_BINLOG_DUMP,
   COM_BINLOG_DUMP_GTID,

@@ -1,7 +1,8 @@
 /** The protocol module for MySQL and MariaDB: what all its sessions share. */
-import type { MysqlConfig } from "../../copy/data-plane/config.ts";
+
 import type { Outlet, ProtocolModule, ProtocolSession } from "../module.ts";
 import type { Account } from "./account.ts";
+import type { MysqlConfig } from "./config.ts";
 import type { Login } from "./packets/login.ts";
 import { MysqlSession } from "./session.ts";
 import { Texts } from "./statements.ts";

@@ -5,11 +5,11 @@
  */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import type { EgressConfig } from "../../../src/copy/data-plane/config.ts";
 import { Engine } from "../../../src/engine/engine.ts";
 import { COUNTER, type EngineCounter } from "../../../src/engine/sessions/counters.ts";
 import { createInjector } from "../../../src/inject/create.ts";
 import { resolveEgress } from "../../../src/inject/egress.ts";
+import type { EgressConfig } from "../../../src/inject/path.ts";
 import {
   AF_PACKET,
   address,

@@ -2,8 +2,8 @@
  * The maps by which user space tells the kernel programs about copies and their flows, for any thread that has their
  * descriptors. A slot is a number of a copy's own, 0 to 2^31 - 1: it comes back as `index` of the records.
  */
-import { BpfHashMap } from "../native/bpf/map.ts";
-import { copyBytes } from "../wire/copy.ts";
+import { BpfHashMap } from "../../native/bpf/map.ts";
+import { copyBytes } from "../../wire/copy.ts";
 
 /** Bytes of a flow: client and server address (16 each; IPv4 as 4 and zeros), their ports (network order). */
 export const FLOW_BYTES = 36;

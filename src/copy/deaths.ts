@@ -1,12 +1,12 @@
 /** What workers leave behind: those that died while others go on, and what nobody had read when all had ended. */
-import { Control } from "../../capture/control.ts";
-import type { RequestSource } from "../../capture/source.ts";
-import { releaseSessions } from "../../engine/sessions/share.ts";
-import { monotonicMicroseconds } from "../../native/libc.ts";
-import type { WorkerView } from "../account/totals.ts";
-import type { DataPlaneConfig } from "./config.ts";
-import { createSource } from "./request-source.ts";
-import { viewShared } from "./shared.ts";
+import { Control } from "../capture/control.ts";
+import type { RequestSource } from "../capture/source.ts";
+import { releaseSessions } from "../engine/sessions/share.ts";
+import { monotonicMicroseconds } from "../native/libc.ts";
+import type { WorkerView } from "./account/totals.ts";
+import type { DataPlaneConfig } from "./data-plane/config.ts";
+import { createSource } from "./data-plane/request-source.ts";
+import { viewShared } from "./data-plane/shared.ts";
 
 /** Records per look at what nobody else reads. */
 const ROUND = 65536;

@@ -1,0 +1,2 @@
+/** The protocol modules there are. */
+export type ProtocolName = "http" | "mysql";
