@@ -1,7 +1,7 @@
 /** Capture by programs in the kernel: tcx, clsact and XDP. */
 import { type FilterTarget, InterfaceFilters } from "../capture/interface-filters.ts";
 import type { KernelCapture } from "../capture/kernel.ts";
-import { type Capture, countsOf } from "./capture.ts";
+import { type Capture, countsOf } from "./back-end.ts";
 import type { CopyOptions } from "./options.ts";
 
 /** The programs are loaded already; with -F a filter is put in front of them. */

@@ -9,7 +9,7 @@ import {
 } from "../capture/socket/sockets.ts";
 import { compileFilter, linkLayerOf } from "../filter/compile.ts";
 import { Failure } from "../native/failure.ts";
-import { type Capture, countsOf } from "./capture.ts";
+import { type Capture, countsOf } from "./back-end.ts";
 import { kernelServices } from "./load.ts";
 import type { CopyOptions } from "./options.ts";
 import type { Plan } from "./plan.ts";

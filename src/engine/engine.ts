@@ -61,6 +61,7 @@ import { PathMtu } from "./tcp/path-mtu.ts";
 import { takeResponse } from "./tcp/receiver.ts";
 import { transmit } from "./tcp/sender.ts";
 import { dropAllTurns } from "./turns/drop.ts";
+import { SessionProtocols } from "./turns/protocols.ts";
 import { takeHandshake } from "./turns/stream.ts";
 
 export type { EngineConfig, Path, Route, Target } from "./sessions/context.ts";
@@ -85,6 +86,8 @@ export class Engine {
   /** `batches`: one per egress; whoever sends a batch clears it. `now`: us. */
   constructor(config: EngineConfig, batches: PacketBatch[], now: number) {
     this.c = new Context(config, now);
+    const { modules } = config;
+    if (modules?.some((module) => module !== null)) this.c.protocols = new SessionProtocols(this.c, modules);
     this.c.batches = batches;
     this.pathMtu = new PathMtu(this.c);
     this.probeResults = config.paths.map(() => "silent");

@@ -3,10 +3,10 @@ import type { ProtocolModule } from "../../protocol/module.ts";
 import type { PacketBatch } from "../../wire/batch.ts";
 import type { IpPair } from "../../wire/ip.ts";
 import { emptyOptions } from "../../wire/tcp.ts";
-import { Protocols } from "../turns/protocols.ts";
 import { COUNTER, type DropReason } from "./counters.ts";
 import { ClientFlows, FLOW_WORDS, OwnFlows } from "./flows.ts";
 import { Ports } from "./ports.ts";
+import type { Protocols } from "./protocols.ts";
 import { Segments } from "./segments.ts";
 import { alone, capacityOf, SessionBudget, type Share, TurnLimit } from "./share.ts";
 import { FLAGS, READY, ROW, SessionTable } from "./table.ts";
@@ -111,8 +111,8 @@ export class Context {
   readonly address = new Int32Array(4);
   /** Who may have a connection; null: everybody. */
   readonly users: Users | null;
-  /** The sessions with a protocol module; null: there can be none. */
-  readonly protocols: Protocols | null;
+  /** The sessions with a protocol module, set by the engine before its first packet; null: there can be none. */
+  protocols: Protocols | null = null;
   /** By path: nothing may be sent. */
   readonly held: boolean[];
   /** By path: when it was held last, us. */
@@ -155,9 +155,6 @@ export class Context {
       config.paths.map(({ fromClient }) => fromClient === true),
     );
     this.users = config.users ? new Users(capacity, config.users) : null;
-    this.protocols = config.modules?.some((module) => module !== null)
-      ? new Protocols(this, config.modules)
-      : null;
     this.held = config.paths.map(() => false);
     this.heldSince = config.paths.map(() => 0);
     this.ports = new Ports(config.ports, config.random, config.paths.map(ownEnd), share);

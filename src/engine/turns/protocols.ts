@@ -8,6 +8,7 @@ import type { Packet } from "../../wire/packet.ts";
 import { distance } from "../../wire/tcp.ts";
 import type { Context } from "../sessions/context.ts";
 import { COUNTER } from "../sessions/counters.ts";
+import type { Protocols } from "../sessions/protocols.ts";
 import {
   ASKED,
   BEGUN,
@@ -44,7 +45,7 @@ import { Attached, enqueue } from "./attached.ts";
 import { countTurn } from "./stream.ts";
 
 /** All sessions with a module. What a module throws ends the copying of its session and nothing else. */
-export class Protocols {
+export class SessionProtocols implements Protocols {
   private readonly attached: (Attached | undefined)[] = [];
 
   /** `modules`: by service. */
@@ -53,12 +54,10 @@ export class Protocols {
     private readonly modules: readonly (ProtocolModule | null)[],
   ) {}
 
-  /** Sequence number of the next byte of the session's queue; undefined if it has no module yet. */
   endOf(s: number): number | undefined {
     return this.attached[s]?.end;
   }
 
-  /** Whether a module decides about the session: it has one that is neither off nor done. */
   owns(s: number): boolean {
     const one = this.attached[s];
     return one?.isOn === true;
@@ -75,7 +74,6 @@ export class Protocols {
     return made;
   }
 
-  /** Takes the next segment in order of the client's stream, to keep or release it; false if there is no module for it. */
   take(s: number, segment: number, ack: number): boolean {
     const one = this.of(s);
     if (one === undefined) return false;
@@ -106,12 +104,10 @@ export class Protocols {
     return true;
   }
 
-  /** Whether the session is not copied any more, for its module said so. */
   isRefused(s: number): boolean {
     return this.attached[s]?.isRefused === true;
   }
 
-  /** Whether the module has given the connection up since it was last asked. */
   takesBack(s: number): boolean {
     const one = this.attached[s];
     if (!one?.givesUp) return false;
@@ -119,7 +115,6 @@ export class Protocols {
     return true;
   }
 
-  /** Whether there was no memory for what the module wrote since it was last asked. */
   hasOverflowed(s: number): boolean {
     const one = this.attached[s];
     if (!one?.overflowed) return false;
@@ -127,13 +122,11 @@ export class Protocols {
     return true;
   }
 
-  /** Bytes of the client are missing, or were dropped: what comes next begins a request. */
   loseSync(s: number): void {
     const one = this.attached[s];
     if (one !== undefined) one.isFresh = true;
   }
 
-  /** Takes bytes of the target that are next in order, all of the packet's payload but the first `skip`. */
   response(s: number, packet: Packet, skip: number): void {
     const one = this.attached[s];
     if (!one?.isOn) return;
@@ -146,7 +139,6 @@ export class Protocols {
     }
   }
 
-  /** Takes the beginning of a segment that production's server has sent. */
   production(s: number, packet: Packet): void {
     const one = this.attached[s];
     if (!one?.isOn || !one.session.production) return;
@@ -159,7 +151,6 @@ export class Protocols {
     }
   }
 
-  /** Whether the request that begins with this segment may follow what was sent. */
   mayBegin(s: number, segment: number): boolean {
     const one = this.attached[s]!;
     if (one.inserts.length > 0) return false;
@@ -171,19 +162,16 @@ export class Protocols {
     }
   }
 
-  /** Whether requests of the session may wait for ever. */
   waitsForever(s: number): boolean {
     return this.attached[s]!.module.waitsForever;
   }
 
-  /** us without any packet after which the session is forgotten. */
   idleTimeout(s: number): number {
     const { idleTimeout } = this.c.config;
     const one = this.attached[s];
     return one?.isOn ? Math.max(idleTimeout, one.module.keptFor) : idleTimeout;
   }
 
-  /** What is to become of the request that begins with this segment, the one at the cursor; it may be another afterwards. */
   begin(s: number, segment: number): Verdict {
     const one = this.attached[s]!;
     const { segments, now } = this.c;
@@ -202,7 +190,6 @@ export class Protocols {
     return verdict;
   }
 
-  /** More of the request that was begun is about to be sent, the segment at the cursor; it may be another afterwards. */
   more(s: number, segment: number): void {
     const one = this.attached[s];
     const { segments } = this.c;
@@ -218,7 +205,6 @@ export class Protocols {
     }
   }
 
-  /** A segment of the queue is about to be forgotten: a request that was not sent, if it begins one. */
   forget(s: number, segment: number): void {
     const one = this.attached[s];
     if (!one?.isOn) return;
@@ -235,7 +221,6 @@ export class Protocols {
     }
   }
 
-  /** Whether all that was sent is answered. */
   isAnswered(s: number): boolean {
     const one = this.attached[s]!;
     if (one.inserts.length > 0) return false;
@@ -269,7 +254,6 @@ export class Protocols {
     }
   }
 
-  /** The session is over. */
   close(s: number): void {
     const one = this.attached[s];
     this.attached[s] = undefined;
@@ -280,10 +264,6 @@ export class Protocols {
     }
   }
 
-  /**
-   * Puts what the module has to say before the requests that have not begun, once all that was sent is acknowledged. False
-   * if there is no memory for it.
-   */
   place(s: number): boolean {
     const one = this.attached[s];
     if (one === undefined || one.inserts.length === 0) return true;

@@ -2,8 +2,8 @@
 import type { Outlet } from "../module.ts";
 import type { Reason } from "./account.ts";
 import { type Admission, admit, LongAdmission } from "./admission.ts";
+import type { Common } from "./common.ts";
 import type { Comparison } from "./comparison.ts";
-import type { Mysql } from "./mysql.ts";
 import { ClientPackets, type ClientSink } from "./packets/client-packets.ts";
 import { type Algorithm, algorithmOf, Inflater, recognizeFrames } from "./packets/compression.ts";
 import { COM_QUERY, isKnown, LOCAL_DATA } from "./packets/constants.ts";
@@ -48,7 +48,7 @@ export class Intake implements ClientSink {
 
   /** `onUser`: it is known now as whom the session logs in. */
   constructor(
-    private readonly mysql: Mysql,
+    private readonly common: Common,
     private readonly outlet: Outlet,
     private readonly state: SessionState,
     private readonly comparison: Comparison,
@@ -130,7 +130,7 @@ export class Intake implements ClientSink {
   rest(bytes: Uint8Array, from: number, to: number, payload: number, isEnd: boolean): void {
     this.long?.take(bytes, payload, to);
     if (this.isSending) this.outlet.write(bytes, from, to);
-    if (isEnd && this.long) this.endText(this.long.end(this.state, this.mysql.config));
+    if (isEnd && this.long) this.endText(this.long.end(this.state, this.common.config));
   }
 
   /** Nothing more comes of a text that was being judged. */
@@ -146,7 +146,7 @@ export class Intake implements ClientSink {
   private lose(): void {
     this.isLost = true;
     this.isSending = false;
-    this.mysql.account.count("notUnderstood");
+    this.common.account.count("notUnderstood");
     this.outlet.leaveOut();
   }
 
@@ -168,14 +168,14 @@ export class Intake implements ClientSink {
     this.isSending = false;
     this.state.database = login.database;
     this.state.captureDatabase(login.database);
-    this.mysql.lastLogin = login;
+    this.common.lastLogin = login;
     this.algorithm = algorithmOf(login.capabilities);
     this.onUser();
   }
 
   private refuseTls(): void {
-    this.mysql.account.count("tls");
-    this.mysql.account.note(
+    this.common.account.count("tls");
+    this.common.account.note(
       "tls",
       "a MySQL client asks for TLS: what follows cannot be read, and sessions like this are not copied. Let clients connect without TLS, or capture where there is none (behind a proxy).",
     );
@@ -212,7 +212,7 @@ export class Intake implements ClientSink {
     this.isSending = reason === null;
     if (reason !== null) {
       this.production.expect(command, -1, prepared, this.time);
-      this.mysql.account.leftOut(reason);
+      this.common.account.leftOut(reason);
       this.outlet.leaveOut();
       return;
     }
@@ -229,7 +229,7 @@ export class Intake implements ClientSink {
   /** As `admit`; null for a command that is none. */
   private admit(bytes: Uint8Array, from: number, to: number, whole: boolean): Admission | null {
     try {
-      return admit(this.state, this.mysql.config, bytes, from, to, whole);
+      return admit(this.state, this.common.config, bytes, from, to, whole);
     } catch (error) {
       if (!(error instanceof Malformed)) throw error;
       return null;
@@ -238,8 +238,8 @@ export class Intake implements ClientSink {
 
   /** The session began before we did: it logs in with what is known. */
   private beginInTheMiddle(): void {
-    const { users, database } = this.mysql.config;
-    const last = this.mysql.lastLogin;
+    const { users, database } = this.common.config;
+    const last = this.common.lastLogin;
     const user = last?.user ?? users[0]?.name ?? "";
     const own = database === "" ? (last?.database ?? new Uint8Array(0)) : new TextEncoder().encode(database);
     this.state.beginInTheMiddle(user, own);

@@ -1,6 +1,6 @@
 /** Makes commands of a client ones for the target: its numbers of statements, its login. */
 import type { Reason } from "./account.ts";
-import type { Mysql } from "./mysql.ts";
+import type { Common } from "./common.ts";
 import {
   CLIENT_QUERY_ATTRIBUTES,
   COM_CHANGE_USER,
@@ -26,7 +26,7 @@ export type Rewritten = Reason | Uint8Array | null;
 
 export class Rewriting {
   constructor(
-    private readonly mysql: Mysql,
+    private readonly common: Common,
     private readonly state: SessionState,
     private readonly target: TargetConnection,
   ) {}
@@ -120,11 +120,11 @@ export class Rewriting {
   }
 
   private changeUser(bytes: Uint8Array, from: number, to: number): Rewritten {
-    const { state, target, mysql } = this;
+    const { state, target, common } = this;
     const change = readChangeUser(bytes, from + HEADER, to, state.login!.capabilities);
-    const credentials = mysql.credentials(change.user, change.hasNoPassword);
+    const credentials = common.credentials(change.user, change.hasNoPassword);
     if (!credentials) return "no_password";
-    const exchange = target.changeUser(credentials.password, mysql.config.skipGrant);
+    const exchange = target.changeUser(credentials.password, common.config.skipGrant);
     const first = exchange.first();
     return writeChangeUser(change, target.capabilities, credentials.target, exchange.plugin, first);
   }

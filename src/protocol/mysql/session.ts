@@ -3,9 +3,9 @@
  * with the target's numbers of prepared statements in them.
  */
 import { DROP, GO, type Outlet, type ProtocolSession, type Verdict } from "../module.ts";
+import type { Common } from "./common.ts";
 import { Comparison } from "./comparison.ts";
 import { Intake } from "./intake.ts";
-import type { Mysql } from "./mysql.ts";
 import { type Algorithm, frame, unframe } from "./packets/compression.ts";
 import { COM_STMT_PREPARE, hasNoAnswer, LOCAL_DATA } from "./packets/constants.ts";
 import { HEADER } from "./packets/packets.ts";
@@ -41,16 +41,16 @@ export class MysqlSession implements ProtocolSession, TargetHandlers {
   private nextFrame = 0;
 
   constructor(
-    private readonly mysql: Mysql,
+    private readonly common: Common,
     private readonly outlet: Outlet,
   ) {
-    this.target = new TargetConnection(mysql.account, this);
-    this.state = new SessionState(mysql.texts);
-    this.rewriting = new Rewriting(mysql, this.state, this.target);
-    this.comparison = new Comparison(mysql.account);
-    this.online = new Production(mysql.account, this.comparison, this.state.statements);
-    this.intake = new Intake(mysql, outlet, this.state, this.comparison, this.online, () => this.logIn());
-    mysql.account.count("sessions");
+    this.target = new TargetConnection(common.account, this);
+    this.state = new SessionState(common.texts);
+    this.rewriting = new Rewriting(common, this.state, this.target);
+    this.comparison = new Comparison(common.account);
+    this.online = new Production(common.account, this.comparison, this.state.statements);
+    this.intake = new Intake(common, outlet, this.state, this.comparison, this.online, () => this.logIn());
+    common.account.count("sessions");
   }
 
   request(
@@ -82,8 +82,8 @@ export class MysqlSession implements ProtocolSession, TargetHandlers {
   private logIn(): void {
     const { login, database } = this.state;
     if (this.target.state !== GREETED || login === null) return;
-    const { config } = this.mysql;
-    const credentials = this.mysql.credentials(login.user, login.hasNoPassword);
+    const { config } = this.common;
+    const credentials = this.common.credentials(login.user, login.hasNoPassword);
     if (!credentials) {
       this.outlet.refuse();
       return;
@@ -107,8 +107,8 @@ export class MysqlSession implements ProtocolSession, TargetHandlers {
 
   response(bytes: Uint8Array, from: number, to: number, missing: number, time: number): void {
     if (this.target.take(bytes, from, to, missing, time)) return;
-    this.mysql.account.count("notUnderstood");
-    this.mysql.account.note(
+    this.common.account.count("notUnderstood");
+    this.common.account.note(
       "incomplete",
       "what a MySQL target answers does not come whole: its sessions are not copied. Run xcopy intercept of this version, or leave -s out.",
     );
@@ -124,12 +124,12 @@ export class MysqlSession implements ProtocolSession, TargetHandlers {
   }
 
   onLogin(): void {
-    this.mysql.account.count("logins");
-    if (this.logins++ > 0) this.mysql.account.count("reconnected");
+    this.common.account.count("logins");
+    if (this.logins++ > 0) this.common.account.count("reconnected");
   }
 
   onRefused(text: string, code: number, isLogin: boolean): void {
-    const { account } = this.mysql;
+    const { account } = this.common;
     const user = isLogin ? this.state.login?.user : "";
     account.count("loginsRefused");
     const who = isLogin ? `the login of the MySQL user "${user}"` : "a MySQL connection";
@@ -143,16 +143,16 @@ export class MysqlSession implements ProtocolSession, TargetHandlers {
   }
 
   onAnswer(time: number): void {
-    this.mysql.account.latency("target", time - this.sentAt);
+    this.common.account.latency("target", time - this.sentAt);
   }
 
   onProgress(): void {
     const { answer } = this.target;
     if (!answer.isOpen) {
-      this.mysql.account.answered(answer.command);
+      this.common.account.answered(answer.command);
       if (this.comparison.answeredAtTarget(this.openNumber, answer.isError)) {
         const { code } = answer;
-        this.mysql.account.note(
+        this.common.account.note(
           `error ${code}`,
           `the target answers commands with the MySQL error ${code} that production answers without one`,
         );
@@ -192,7 +192,7 @@ export class MysqlSession implements ProtocolSession, TargetHandlers {
     const number = again ? this.openNumber : this.comparison.begin();
     const refusal = this.intake.refusalOf(number);
     if (refusal !== null) {
-      this.mysql.account.leftOut(refusal);
+      this.common.account.leftOut(refusal);
       return DROP;
     }
     const { compression } = this.target;
@@ -204,7 +204,7 @@ export class MysqlSession implements ProtocolSession, TargetHandlers {
     if (command === COM_STMT_PREPARE) this.openStatement = this.state.statements.at(slot);
     const rewritten = this.rewriting.rewrite(command, slot, bytes, from, to, again);
     if (typeof rewritten === "string") {
-      if (!again) this.mysql.account.leftOut(rewritten);
+      if (!again) this.common.account.leftOut(rewritten);
       // What follows must not be done as the user before.
       if (rewritten === "no_password") this.outlet.refuse();
       return DROP;
@@ -217,7 +217,7 @@ export class MysqlSession implements ProtocolSession, TargetHandlers {
       if (!goesOn) this.nextFrame = number + 1;
     } else if (rewritten || framed) this.outlet.replace(packet);
     this.framedBy = compression;
-    if (!again) this.mysql.account.sent(command);
+    if (!again) this.common.account.sent(command);
     this.sentAt = now;
     if (hasNoAnswer(command)) return GO;
     this.openNumber = number;
