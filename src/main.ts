@@ -1,4 +1,5 @@
 #!/usr/bin/env bun
+/** The program: its commands, each loaded when it is asked for. */
 import { defineCommand } from "citty";
 import { runTree } from "./commands/tree.ts";
 

@@ -1,191 +1,220 @@
-/** The layout shows the data's way: imports go one way, pointers stay in one place, the engine has no world. */
+/** The rooms of the house: what each may import, how many files it has; where pointers are; what has no world. */
 import { expect, test } from "bun:test";
 import { readdirSync, readFileSync } from "node:fs";
 import { dirname, join, relative } from "node:path";
 
 const SRC = join(import.meta.dir, "../src");
 
-/** What each directory may import besides itself; the directory "" is src/main.ts. */
-const MAY_IMPORT: Record<string, string[]> = {
-  "": ["commands"],
-  capture: ["filter", "native", "native/bpf", "wire"],
-  "capture/socket": ["capture", "filter", "native", "wire"],
-  "capture/trace": ["capture", "native", "wire"],
-  channel: ["config", "native", "wire"],
-  "command-line": ["native"],
-  commands: [
-    "channel",
-    "command-line",
-    "copy",
-    "demo",
-    "filter",
-    "host",
-    "intercept",
-    "native",
-    "netfilter",
-    "record",
-  ],
-  config: ["command-line", "copy/data-plane", "native"],
-  copy: [
-    "capture",
-    "capture/socket",
-    "capture/trace",
-    "channel",
-    "command-line",
-    "config",
-    "copy/account",
-    "copy/data-plane",
-    "datagram",
-    "filter",
-    "host",
-    "inject",
-    "native",
-    "netfilter",
-    "protocol/mysql/packets",
-    "runtime",
-  ],
-  "copy/account": [
-    "capture/trace",
-    "copy/data-plane",
-    "datagram",
-    "engine/sessions",
-    "protocol/mysql",
-    "runtime",
-  ],
-  "copy/data-plane": [
-    "capture",
-    "capture/socket",
-    "capture/trace",
-    "channel",
-    "config",
-    "copy/account",
-    "datagram",
-    "engine",
-    "engine/sessions",
-    "inject",
-    "native",
-    "protocol",
-    "protocol/http",
-    "protocol/mysql",
-    "runtime",
-    "wire",
-  ],
-  datagram: ["wire"],
-  demo: ["native"],
-  engine: ["engine/sessions", "engine/tcp", "engine/turns", "wire"],
-  "engine/sessions": ["engine/turns", "protocol", "wire"],
-  "engine/tcp": ["engine/sessions", "engine/turns", "protocol", "wire"],
-  "engine/turns": ["engine/sessions", "protocol", "wire"],
-  filter: ["native", "native/bpf"],
-  host: ["capture", "config", "copy", "copy/account", "copy/data-plane", "native", "native/bpf"],
-  inject: ["config", "copy/data-plane", "native", "wire"],
-  intercept: [
-    "capture",
-    "channel",
-    "command-line",
-    "config",
-    "copy",
-    "copy/account",
-    "copy/data-plane",
-    "host",
-    "intercept/data-plane",
-    "native",
-    "native/bpf",
-    "netfilter",
-    "runtime",
-    "wire",
-  ],
-  "intercept/data-plane": [
-    "capture",
-    "channel",
-    "config",
-    "copy/data-plane",
-    "intercept",
-    "native",
-    "runtime",
-    "wire",
-  ],
-  native: [],
-  "native/bpf": ["native"],
-  netfilter: ["capture", "config", "native"],
-  protocol: [],
-  "protocol/http": ["protocol"],
-  "protocol/mysql": ["copy/data-plane", "protocol", "protocol/mysql/packets"],
-  "protocol/mysql/packets": [],
-  record: [
-    "capture",
-    "command-line",
-    "config",
-    "copy",
-    "copy/account",
-    "copy/data-plane",
-    "host",
-    "native",
-    "native/bpf",
-    "runtime",
-    "wire",
-  ],
-  runtime: ["capture", "copy/account", "host", "native"],
-  wire: [],
-};
+/** At most so many files in a room, so that a look at it shows what there is. */
+const MOST_FILES = 20;
 
-/** Plain data that is agreed upon between the parts: its types may be imported from below. */
-const CONTRACTS = ["copy/data-plane/config.ts"];
+/**
+ * The rooms, each with those that it may import: only such as stand below it here, so that nothing leads back. "" is
+ * src/main.ts.
+ */
+const ROOMS: [room: string, mayImport: string[]][] = [
+  ["", ["commands"]],
+  [
+    "commands",
+    [
+      "copy",
+      "intercept",
+      "record",
+      "demo",
+      "host",
+      "netfilter",
+      "channel",
+      "filter",
+      "command-line",
+      "native",
+    ],
+  ],
+  [
+    "copy",
+    [
+      "copy/account",
+      "copy/data-plane",
+      "runtime",
+      "host",
+      "netfilter",
+      "inject",
+      "capture/trace",
+      "capture/socket",
+      "capture",
+      "channel",
+      "engine/sessions",
+      "datagram",
+      "config",
+      "filter",
+      "command-line",
+      "protocol/mysql",
+      "protocol/mysql/packets",
+      "native",
+    ],
+  ],
+  [
+    "copy/account",
+    ["copy/data-plane", "runtime", "capture/trace", "engine/sessions", "datagram", "protocol/mysql"],
+  ],
+  [
+    "copy/data-plane",
+    [
+      "runtime",
+      "inject",
+      "capture/trace",
+      "capture/socket",
+      "capture",
+      "channel",
+      "engine",
+      "engine/sessions",
+      "datagram",
+      "config",
+      "protocol/http",
+      "protocol/mysql",
+      "protocol",
+      "wire",
+      "native",
+    ],
+  ],
+  [
+    "intercept",
+    [
+      "intercept/data-plane",
+      "runtime",
+      "host",
+      "netfilter",
+      "capture",
+      "channel",
+      "config",
+      "command-line",
+      "native",
+      "native/bpf",
+    ],
+  ],
+  ["intercept/data-plane", ["runtime", "capture", "channel", "config", "wire", "native", "native/bpf"]],
+  ["record", ["runtime", "host", "capture", "config", "command-line", "wire", "native", "native/bpf"]],
+  ["demo", ["native"]],
+  ["runtime", ["capture", "native"]],
+  ["host", ["capture", "config", "native", "native/bpf"]],
+  ["netfilter", ["capture", "config", "native"]],
+  ["inject", ["config", "wire", "native"]],
+  ["capture/trace", ["capture", "wire", "native"]],
+  ["capture/socket", ["capture", "filter", "wire", "native"]],
+  ["capture", ["filter", "wire", "native", "native/bpf"]],
+  ["channel", ["config", "wire", "native"]],
+  ["engine", ["engine/tcp", "engine/turns", "engine/sessions", "wire"]],
+  ["engine/tcp", ["engine/turns", "engine/sessions", "protocol", "wire"]],
+  ["engine/turns", ["engine/sessions", "protocol", "wire"]],
+  ["engine/sessions", ["protocol", "wire"]],
+  ["datagram", ["wire"]],
+  ["config", ["command-line", "protocol/mysql", "protocol", "native"]],
+  ["filter", ["native", "native/bpf"]],
+  ["command-line", ["native"]],
+  ["protocol/http", ["protocol"]],
+  ["protocol/mysql", ["protocol/mysql/packets", "protocol"]],
+  ["protocol/mysql/packets", []],
+  ["protocol", []],
+  ["wire", []],
+  ["native/bpf", ["native"]],
+  ["native", []],
+];
 
 interface Import {
   /** Paths below src. */
   from: string;
   to: string;
-  typeOnly: boolean;
 }
 
 const files = readdirSync(SRC, { recursive: true, encoding: "utf8" }).filter((path) => path.endsWith(".ts"));
 const text = (path: string) => readFileSync(join(SRC, path), "utf8");
 /** The room that a file is in; "" is src itself. */
-const directoryOf = (path: string) => (path.includes("/") ? dirname(path) : "");
+const roomOf = (path: string) => (path.includes("/") ? dirname(path) : "");
 
 /** The room with all rooms below it. */
 const areaOf = (path: string) => path.split("/")[0]!;
 
-/** Module names after `from` or in `import(...)`, and whether only types come from there. */
-function modulesOf(path: string): { module: string; typeOnly: boolean }[] {
+/** Module names after `from` or in `import(...)`, of types too. */
+function modulesOf(path: string): string[] {
   const statements = text(path).matchAll(
-    /^(?:import|export)\s+(?<type>type\s)?[^;"]*?from\s+"(?<static>[^"]+)"|^import\s+"(?<bare>[^"]+)"|\bimport\(\s*"(?<dynamic>[^"]+)"/gm,
+    /^(?:import|export)\s+[^;"]*?from\s+"(?<static>[^"]+)"|^import\s+"(?<bare>[^"]+)"|\bimport\(\s*"(?<dynamic>[^"]+)"/gm,
   );
-  return [...statements].map(({ groups }) => ({
-    module: (groups!.static ?? groups!.bare ?? groups!.dynamic)!,
-    typeOnly: groups!.type !== undefined,
-  }));
+  return [...statements].map(({ groups }) => (groups!.static ?? groups!.bare ?? groups!.dynamic)!);
 }
 
 const imports: Import[] = files.flatMap((from) =>
   modulesOf(from)
-    .filter(({ module }) => module.startsWith("."))
-    .map(({ module, typeOnly }) => ({ from, to: relative(SRC, join(SRC, dirname(from), module)), typeOnly }))
+    .filter((module) => module.startsWith("."))
+    .map((module) => ({ from, to: relative(SRC, join(SRC, dirname(from), module)) }))
     // The kernel programs, the libraries and package.json.
     .filter(({ to }) => !to.startsWith("..")),
 );
 
+/** The files that an import, or imports of imports, lead back to; each circle by its files. */
+function circlesIn(imports: Import[]): string[][] {
+  const below = new Map<string, string[]>();
+  for (const { from, to } of imports) below.set(from, [...(below.get(from) ?? []), to]);
+  const reached = (from: string) => {
+    const seen = new Set<string>();
+    const open = [...(below.get(from) ?? [])];
+    for (let next = open.pop(); next !== undefined; next = open.pop()) {
+      if (seen.has(next)) continue;
+      seen.add(next);
+      open.push(...(below.get(next) ?? []));
+    }
+    return seen;
+  };
+  const all = new Map([...below.keys()].map((file) => [file, reached(file)]));
+  const inCircles = [...all.keys()].filter((file) => all.get(file)!.has(file)).sort();
+  const circleOf = (file: string) =>
+    inCircles.filter((other) => all.get(file)!.has(other) && all.get(other)?.has(file));
+  return Object.values(Object.fromEntries(inCircles.map((file) => [circleOf(file).join(), circleOf(file)])));
+}
+
 test("the imports are found", () => {
-  expect(imports).toContainEqual({ from: "main.ts", to: "commands/copy.ts", typeOnly: false });
-  expect(imports).toContainEqual({
-    from: "inject/create.ts",
-    to: "copy/data-plane/config.ts",
-    typeOnly: true,
-  });
+  expect(imports).toContainEqual({ from: "main.ts", to: "commands/copy.ts" });
+  // Only types.
+  expect(imports).toContainEqual({ from: "inject/create.ts", to: "inject/path.ts" });
   expect(imports.filter(({ to }) => !files.includes(to))).toEqual([]);
 });
 
-test("imports go one way", () => {
-  const wrong = imports.filter(({ from, to, typeOnly }) => {
-    const [here, there] = [directoryOf(from), directoryOf(to)];
-    return here !== there && !MAY_IMPORT[here]?.includes(there) && !(typeOnly && CONTRACTS.includes(to));
+test("every room is in the plan, and has no more files than one can look over", () => {
+  const rooms = Map.groupBy(files, roomOf);
+  expect([...rooms.keys()].sort()).toEqual(ROOMS.map(([room]) => room).sort());
+  const full = [...rooms].filter(([, inside]) => inside.length > MOST_FILES);
+  expect(full.map(([room, inside]) => `${room}: ${inside.length}`)).toEqual([]);
+});
+
+test("the plan leads one way", () => {
+  const order = ROOMS.map(([room]) => room);
+  const back = ROOMS.flatMap(([room, mayImport]) =>
+    mayImport.filter((other) => order.indexOf(other) <= order.indexOf(room)).map((other) => [room, other]),
+  );
+  expect(back).toEqual([]);
+});
+
+test("imports go the way of the plan, of types too", () => {
+  const plan = new Map(ROOMS);
+  const wrong = imports.filter(({ from, to }) => {
+    const [here, there] = [roomOf(from), roomOf(to)];
+    return here !== there && !plan.get(here)?.includes(there);
   });
   expect(wrong).toEqual([]);
 });
 
+test("what the plan allows is used", () => {
+  const used = new Set(imports.map(({ from, to }) => `${roomOf(from)} > ${roomOf(to)}`));
+  const unused = ROOMS.flatMap(([room, mayImport]) => mayImport.map((other) => `${room} > ${other}`));
+  expect(unused.filter((pair) => !used.has(pair))).toEqual([]);
+});
+
+test("no imports go in circles, of types neither", () => {
+  expect(circlesIn(imports)).toEqual([]);
+  const circle = ["a", "b", "c"].map((from, index) => ({ from, to: "abc"[(index + 1) % 3]! }));
+  expect(circlesIn([...circle, { from: "d", to: "a" }, { from: "c", to: "e" }])).toEqual([["a", "b", "c"]]);
+});
+
 test("pointers stay in src/native", () => {
-  const users = files.filter((path) => modulesOf(path).some(({ module }) => module === "bun:ffi"));
+  const users = files.filter((path) => modulesOf(path).some((module) => module === "bun:ffi"));
   expect(users.length).toBeGreaterThan(0);
   expect(users.filter((path) => areaOf(path) !== "native")).toEqual([]);
 });
@@ -200,7 +229,7 @@ test("protocol modules have no clock, no input, no output", () => {
   const pure = files.filter((path) => areaOf(path) === "protocol");
   const code = (path: string) => text(path).replaceAll(/\/\*[\s\S]*?\*\/|\/\/.*/g, "");
   expect(pure.filter((path) => world.test(code(path)))).toEqual([]);
-  const modules = pure.flatMap((path) => modulesOf(path).map(({ module }) => module));
+  const modules = pure.flatMap((path) => modulesOf(path));
   expect([...new Set(modules.filter((module) => !module.startsWith(".")))].sort()).toEqual([
     "node:crypto",
     "node:zlib",
@@ -213,7 +242,7 @@ test("wire and the engine have no clock, no input, no output", () => {
   expect(pure.length).toBeGreaterThan(0);
   const code = (path: string) => text(path).replaceAll(/\/\*[\s\S]*?\*\/|\/\/.*/g, "");
   expect(pure.filter((path) => world.test(code(path)))).toEqual([]);
-  const modules = pure.flatMap((path) => modulesOf(path).map(({ module }) => module));
+  const modules = pure.flatMap((path) => modulesOf(path));
   expect(modules.filter((module) => !module.startsWith("."))).toEqual([]);
 });
 
@@ -225,13 +254,18 @@ test("the channel has one file for sockets and one for its key, the rest has no 
   expect(core.length).toBeGreaterThan(0);
   const code = (path: string) => text(path).replaceAll(/\/\*[\s\S]*?\*\/|\/\/.*/g, "");
   expect(core.filter((path) => world.test(code(path)))).toEqual([]);
-  const modules = core.flatMap((path) => modulesOf(path).map(({ module }) => module));
+  const modules = core.flatMap((path) => modulesOf(path));
   const outside = modules.filter((module) => /^(?!\.\/|\.\.\/wire\/)/.test(module));
   expect([...new Set(outside)].sort()).toEqual(["../native/failure.ts", "node:crypto"]);
 });
 
 test("the same source can be built and run as it is: imports name their files", () => {
-  const modules = files.flatMap((path) => modulesOf(path).map(({ module }) => module));
+  const modules = files.flatMap((path) => modulesOf(path));
   const vague = modules.filter((module) => module.startsWith(".") && !/\.(ts|json|o|so\.1)$/.test(module));
   expect(vague).toEqual([]);
+});
+
+test("the first line of every file says what it is", () => {
+  const silent = files.filter((path) => !/^(#!.*\n)?\/\*\*\s*(\*\s)?\S/.test(text(path)));
+  expect(silent).toEqual([]);
 });

@@ -1,3 +1,5 @@
+/** When a connection that was lost, or never made, is tried again. */
+
 const FIRST = 100_000;
 const LONGEST = 5_000_000;
 

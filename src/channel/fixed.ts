@@ -1,3 +1,4 @@
+/** Messages of fixed sizes in a stream of bytes: the framing of tcpcopy 1.x, which says no lengths. */
 import { copyBytes } from "../wire/copy.ts";
 
 /** Takes a message of the size that was asked for, at `at` in `bytes` during the call. False if no more is wanted. */

@@ -1,3 +1,4 @@
+/** `xcopy cleanup`. */
 import { strictCommand } from "../command-line/arguments.ts";
 
 export default strictCommand(

@@ -1,3 +1,4 @@
+/** `xcopy copy`. */
 import { strictCommand } from "../command-line/arguments.ts";
 import { COPY } from "../command-line/copy.ts";
 import { parseCopy } from "../copy/options.ts";

@@ -1,3 +1,4 @@
+/** `xcopy demo`, and the processes that it starts. */
 import { strictCommand } from "../command-line/arguments.ts";
 import type { ClientOptions } from "../demo/client.ts";
 

@@ -1,3 +1,4 @@
+/** `xcopy intercept`. */
 import { strictCommand } from "../command-line/arguments.ts";
 import { INTERCEPT } from "../command-line/intercept.ts";
 import { parseIntercept } from "../intercept/options.ts";

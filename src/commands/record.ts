@@ -1,3 +1,4 @@
+/** `xcopy record`. */
 import { strictCommand } from "../command-line/arguments.ts";
 import { RECORD } from "../command-line/record.ts";
 import { parseRecord } from "../record/options.ts";

@@ -1,3 +1,4 @@
+/** What a process costs: CPU and memory. */
 import { readFileSync } from "node:fs";
 
 export interface Usage {

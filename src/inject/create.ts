@@ -1,3 +1,4 @@
+/** Which injector an egress gets. */
 import type { PacketBatch } from "../wire/batch.ts";
 import type { Injector } from "./injector.ts";
 import { createPacketInjector } from "./packet.ts";

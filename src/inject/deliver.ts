@@ -1,3 +1,4 @@
+/** sendmmsg(2) as injectors use it: what the kernel refuses is counted, what it has no room for is tried again. */
 import { EAGAIN, EINTR, ENOBUFS, sleepMicroseconds } from "../native/libc.ts";
 import type { Messages } from "../native/messages.ts";
 

@@ -1,3 +1,4 @@
+/** What every injector offers: by packet socket (packet.ts) and by raw socket (raw.ts). */
 import type { PacketBatch } from "../wire/batch.ts";
 
 /**

@@ -1,3 +1,4 @@
+/** The sockets of injectors: opened, bound, marked, with room for large batches. */
 import { Failure } from "../native/failure.ts";
 import {
   address,

@@ -1,3 +1,5 @@
+/** Copying bytes on the hot path. */
+
 const copy = Buffer.prototype.copy;
 
 /**

@@ -1,3 +1,4 @@
+/** Where live requests come from: the data plane's half of each back end of the capture. */
 import type { Control } from "../../capture/control.ts";
 import { RingSet } from "../../capture/ring-set.ts";
 import { PacketSource } from "../../capture/socket/packet-source.ts";
