@@ -1,5 +1,6 @@
 /** `xcopy copy` as it describes itself: examples, options, and the options of tcpcopy that it refuses. */
 import type { CommandSpec } from "./command.ts";
+import { REPORTING } from "./common.ts";
 
 /** SO_MARK where the user does not say: `xcpy`. */
 export const MARK = "0x78637079";
@@ -294,15 +295,7 @@ export const COPY: CommandSpec = {
         help: "use at most so much CPU, 100 is one CPU, all workers together; what is too much for that is not copied (default: as much as it takes)",
       },
     ],
-    "What is reported": [
-      { name: "json", help: "print the account as one JSON object, the last line of standard output" },
-      {
-        name: "stats-interval",
-        value: "SECONDS",
-        help: "report this often as well, 0.1 to 86400: with --json a JSON object per line, else a line of text (default: 10, and on a terminal a line that is kept up to date)",
-      },
-      { name: "log", short: "l", value: "FILE", help: "append messages to this file as well, with the time" },
-    ],
+    "What is reported": REPORTING,
     "How it is done": [
       { name: "dry-run", help: "say what would be captured, sent and dropped, and touch nothing" },
       { name: "force", help: "start even if a target does not answer" },

@@ -1,5 +1,6 @@
 /** `xcopy intercept` as it describes itself: examples and options. */
 import type { CommandSpec } from "./command.ts";
+import { REPORTING } from "./common.ts";
 
 /** TCP port of the channel, that of tcpcopy/intercept 1.x. */
 export const CHANNEL_PORT = 36524;
@@ -121,15 +122,7 @@ export const INTERCEPT: CommandSpec = {
         help: "with --single: refuse another tcpcopy while one is connected (default: it takes its place)",
       },
     ],
-    "What is reported": [
-      { name: "json", help: "print the account as one JSON object, the last line of standard output" },
-      {
-        name: "stats-interval",
-        value: "SECONDS",
-        help: "report this often as well, 0.1 to 86400: with --json a JSON object per line, else a line of text (default: 10, and on a terminal a line that is kept up to date)",
-      },
-      { name: "log", short: "l", value: "FILE", help: "append messages to this file as well, with the time" },
-    ],
+    "What is reported": REPORTING,
     "How it is done": [
       { name: "dry-run", help: "say what would be attached, caught and dropped, and touch nothing" },
       {

@@ -1,5 +1,6 @@
 /** `xcopy record` as it describes itself: examples and options. */
 import type { CommandSpec } from "./command.ts";
+import { REPORTING } from "./common.ts";
 import { MARK } from "./copy.ts";
 
 export const RECORD: CommandSpec = {
@@ -82,15 +83,7 @@ export const RECORD: CommandSpec = {
         help: "before the files have more bytes than this together, from 10k on",
       },
     ],
-    "What is reported": [
-      { name: "json", help: "print the account as one JSON object, the last line of standard output" },
-      {
-        name: "stats-interval",
-        value: "SECONDS",
-        help: "report this often as well, 0.1 to 86400: with --json a JSON object per line, else a line of text (default: 10, and on a terminal a line that is kept up to date)",
-      },
-      { name: "log", short: "l", value: "FILE", help: "append messages to this file as well, with the time" },
-    ],
+    "What is reported": REPORTING,
     "How it is done": [
       { name: "dry-run", help: "say what would be captured and written, and touch nothing" },
       {

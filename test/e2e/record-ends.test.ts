@@ -1,35 +1,19 @@
 /** How `xcopy record` ends, and whom it writes to: nothing is lost without a word, and every file is whole. */
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import { existsSync, mkdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { ONLINE } from "../../src/demo/network.ts";
 import { kernelObjects, stillThere } from "../support/kernel-objects.ts";
-import { createLab, type Lab } from "../support/lab.ts";
-import { startNginx } from "../support/nginx.ts";
 import { readPcapng } from "../support/pcapng.ts";
 import { run } from "../support/process.ts";
-import { capinfos, recordedFiles, startRecord } from "../support/record.ts";
+import { capinfos, recordedFiles, startRecord, useRecordLab } from "../support/record.ts";
 import { until } from "../support/until.ts";
 import { type Load, load, startLoad } from "../support/wrk.ts";
 import { hostState, XCOPY } from "../support/xcopy.ts";
 
-let lab: Lab;
-let directory: string;
-let runs = 0;
-
-beforeAll(() => {
-  lab = createLab();
-});
-beforeEach(async () => {
-  directory = join(lab.directory, `record-${runs++}`);
-  mkdirSync(directory);
-  await startNginx(lab, lab.online, 80);
-});
-afterEach(() => lab.stopAll());
-afterAll(() => lab.remove());
-
+const scene = useRecordLab();
+const { file } = scene;
 const URL = `http://${ONLINE}`;
-const file = (name = "cap.pcapng") => join(directory, name);
 
 /** Ends a load whose result nobody wants. */
 async function stopLoad({ running, result }: Load): Promise<void> {
@@ -38,8 +22,8 @@ async function stopLoad({ running, result }: Load): Promise<void> {
 }
 
 test("who reads along sees packets while it records", async () => {
-  const record = await startRecord(lab, ["-x", "80", "-w", file()]);
-  await load(lab, { url: URL, rate: 100, count: 20, connections: 5 });
+  const record = await startRecord(scene.lab, ["-x", "80", "-w", file()]);
+  await load(scene.lab, { url: URL, rate: 100, count: 20, connections: 5 });
   const seen = await until("the file has the requests", () => {
     const { packets, rest } = readPcapng(file());
     expect(rest).toBe(0);
@@ -51,9 +35,9 @@ test("who reads along sees packets while it records", async () => {
 
 test("standard output has packets and nothing else", async () => {
   const command = '"$1" record -x 80 -w - -c 100 >"$2"';
-  const shell = lab.start(lab.online, ["sh", "-c", command, "sh", XCOPY, file()]);
+  const shell = scene.lab.start(scene.lab.online, ["sh", "-c", command, "sh", XCOPY, file()]);
   await shell.line(/^recording /);
-  await load(lab, { url: URL, rate: 500, count: 200, connections: 10 });
+  await load(scene.lab, { url: URL, rate: 500, count: 200, connections: 10 });
   expect(await shell.exited).toBe(0);
   expect(readPcapng(file())).toMatchObject({ rest: 0 });
   expect(capinfos(file()).get("Number of packets")?.[0]).toBe("100");
@@ -61,9 +45,9 @@ test("standard output has packets and nothing else", async () => {
 
 test("a reader that goes away ends it, with a reason", async () => {
   const command = '"$1" record -x 80 -w - | head -c 3000 >"$2"; echo "code $PIPESTATUS" >&2';
-  const shell = lab.start(lab.online, ["bash", "-c", command, "bash", XCOPY, file()]);
+  const shell = scene.lab.start(scene.lab.online, ["bash", "-c", command, "bash", XCOPY, file()]);
   await shell.line(/^recording /);
-  const client = startLoad(lab, { url: URL, rate: 500, count: 5000, connections: 10 });
+  const client = startLoad(scene.lab, { url: URL, rate: 500, count: 5000, connections: 10 });
   await shell.exited;
   await stopLoad(client);
   expect(shell.errors).toContain('Cannot write "standard output": broken pipe');
@@ -72,8 +56,8 @@ test("a reader that goes away ends it, with a reason", async () => {
 
 describe("ends by itself", () => {
   test("after -c packets", async () => {
-    const record = await startRecord(lab, ["-x", "80", "-w", file(), "-c", "777"]);
-    const client = startLoad(lab, { url: URL, rate: 2000, count: 10_000 });
+    const record = await startRecord(scene.lab, ["-x", "80", "-w", file(), "-c", "777"]);
+    const client = startLoad(scene.lab, { url: URL, rate: 2000, count: 10_000 });
     const { code, account } = await record.ended();
     await stopLoad(client);
     expect(code).toBe(0);
@@ -83,19 +67,19 @@ describe("ends by itself", () => {
 
   test("before --limit-bytes", async () => {
     const args = ["--limit-bytes", "300k", "--rotate-size", "100k"];
-    const record = await startRecord(lab, ["-x", "80", "-w", file(), ...args]);
-    const client = startLoad(lab, { url: URL, rate: 2000, count: 10_000 });
+    const record = await startRecord(scene.lab, ["-x", "80", "-w", file(), ...args]);
+    const client = startLoad(scene.lab, { url: URL, rate: 2000, count: 10_000 });
     const { code, account } = await record.ended();
     await stopLoad(client);
     expect(code).toBe(0);
     expect(account.ended).toBe("limit");
-    const bytes = recordedFiles(directory, "cap").reduce((sum, path) => sum + statSync(path).size, 0);
+    const bytes = recordedFiles(scene.directory, "cap").reduce((sum, path) => sum + statSync(path).size, 0);
     expect(bytes).toBe(account.written.bytes);
     expect(bytes).toBeLessThanOrEqual(300_000);
   });
 
   test("after --duration", async () => {
-    const record = await startRecord(lab, ["-x", "80", "-w", file(), "--duration", "1s"]);
+    const record = await startRecord(scene.lab, ["-x", "80", "-w", file(), "--duration", "1s"]);
     const { code, account } = await record.ended();
     expect(code).toBe(0);
     expect(account.ended).toBe("duration");
@@ -109,8 +93,8 @@ test("a full disk ends it with a whole file, and production goes on", async () =
   // The file system is seen by this process only: what is on it is copied before it goes.
   const script = 'mount -t tmpfs -o size=1m none "$0" && "$@"; code=$?; cp -r "$0" "$0.out"; exit $code';
   const prefix = ["unshare", "-m", "sh", "-c", script, small];
-  const record = await startRecord(lab, ["-x", "80", "-w", join(small, "cap.pcapng")], prefix);
-  const result = await load(lab, { url: URL, rate: 5000, count: 20_000 });
+  const record = await startRecord(scene.lab, ["-x", "80", "-w", join(small, "cap.pcapng")], prefix);
+  const result = await load(scene.lab, { url: URL, rate: 5000, count: 20_000 });
   const { code, account } = await record.ended();
 
   expect(result).toMatchObject({ requests: 20_000, errors: 0 });
@@ -130,11 +114,11 @@ test("a full disk ends it with a whole file, and production goes on", async () =
 });
 
 test("killed, it leaves a file that can be read, and no program", async () => {
-  const before = hostState(lab.online);
-  const record = await startRecord(lab, ["-x", "80", "--both", "-w", file()]);
+  const before = hostState(scene.lab.online);
+  const record = await startRecord(scene.lab, ["-x", "80", "--both", "-w", file()]);
   const objects = kernelObjects(record.running.pid);
   expect(objects.filter(({ kind }) => kind === "link").length).toBe(6);
-  const client = startLoad(lab, { url: URL, rate: 5000, count: 15_000 });
+  const client = startLoad(scene.lab, { url: URL, rate: 5000, count: 15_000 });
   await until("something is written", () => statSync(file()).size > 1_000_000);
   await record.running.stop("SIGKILL");
   expect(await client.result).toMatchObject({ requests: 15_000, errors: 0 });
@@ -146,16 +130,28 @@ test("killed, it leaves a file that can be read, and no program", async () => {
   expect(shown.stdout.toString().trim().split("\n").length).toBe(packets.length);
   expect(shown.stderr.toString().includes("cut short")).toBe(rest > 0);
   expect(await until("the programs are gone", () => stillThere(objects).length === 0)).toBe(true);
-  expect(hostState(lab.online)).toBe(before);
+  expect(hostState(scene.lab.online)).toBe(before);
 });
 
 test("what no ring had room for is in the account and in the file", async () => {
-  const sink = lab.start(lab.online, [process.execPath, join(import.meta.dir, "../support/sink.ts"), "81"]);
+  const sink = scene.lab.start(scene.lab.online, [
+    process.execPath,
+    join(import.meta.dir, "../support/sink.ts"),
+    "81",
+  ]);
   await sink.line(/^listening/);
-  const record = await startRecord(lab, ["-x", "81", "-w", file()]);
+  const record = await startRecord(scene.lab, ["-x", "81", "-w", file()]);
   process.kill(record.running.pid, "SIGSTOP");
   const pour = join(import.meta.dir, "../support/pour.ts");
-  const client = lab.start(lab.client, [process.execPath, pour, ONLINE, "81", "80000000", "0", "2"]);
+  const client = scene.lab.start(scene.lab.client, [
+    process.execPath,
+    pour,
+    ONLINE,
+    "81",
+    "80000000",
+    "0",
+    "2",
+  ]);
   expect([await client.exited, client.errors]).toEqual([0, []]);
   process.kill(record.running.pid, "SIGCONT");
   const { account } = await record.stop();
@@ -169,20 +165,35 @@ test("what no ring had room for is in the account and in the file", async () => 
 });
 
 test("makes nothing where it cannot record", async () => {
-  const refused = lab.start(lab.online, [XCOPY, "record", "-x", "80", "-w", join(directory, "none", "cap")]);
+  const refused = scene.lab.start(scene.lab.online, [
+    XCOPY,
+    "record",
+    "-x",
+    "80",
+    "-w",
+    join(scene.directory, "none", "cap"),
+  ]);
   expect(await refused.exited).toBe(2);
   expect(refused.errors).toEqual([
-    `Cannot use -w "${join(directory, "none", "cap")}": no such file or directory`,
+    `Cannot use -w "${join(scene.directory, "none", "cap")}": no such file or directory`,
     "Name a file in a directory that is there and can be written.",
   ]);
-  run(lab.online, "touch", file());
-  const taken = lab.start(lab.online, [XCOPY, "record", "-x", "80", "-w", file()]);
+  run(scene.lab.online, "touch", file());
+  const taken = scene.lab.start(scene.lab.online, [XCOPY, "record", "-x", "80", "-w", file()]);
   expect(await taken.exited).toBe(2);
   expect(taken.errors).toEqual([
     `Cannot use -w "${file()}": "${file()}" is there already`,
     "Name another file, or replace it with --overwrite.",
   ]);
-  const dry = lab.start(lab.online, [XCOPY, "record", "-x", "80", "-w", file("dry"), "--dry-run"]);
+  const dry = scene.lab.start(scene.lab.online, [
+    XCOPY,
+    "record",
+    "-x",
+    "80",
+    "-w",
+    file("dry"),
+    "--dry-run",
+  ]);
   expect(await dry.exited).toBe(0);
   expect(dry.output.join("\n")).toContain("capture   requests to port 80; they pass unchanged\n");
   expect(existsSync(file("dry"))).toBe(false);
@@ -190,13 +201,13 @@ test("makes nothing where it cannot record", async () => {
 
 test("a reader that pauses for a while costs nothing", async () => {
   const pipe = file("pipe");
-  run(lab.online, "mkfifo", pipe);
+  run(scene.lab.online, "mkfifo", pipe);
   const script = 'exec 3<"$1"; echo open; read -r _ <"$2"; exec cat <&3 >"$3"';
   const go = file("go");
-  run(lab.online, "mkfifo", go);
-  const reader = lab.start(lab.online, ["bash", "-c", `(${script})`, "bash", pipe, go, file()]);
+  run(scene.lab.online, "mkfifo", go);
+  const reader = scene.lab.start(scene.lab.online, ["bash", "-c", `(${script})`, "bash", pipe, go, file()]);
   // Both wait for each other: the pipe opens when xcopy does.
-  const writer = lab.start(lab.online, [
+  const writer = scene.lab.start(scene.lab.online, [
     "bash",
     "-c",
     'exec "$1" record -x 80 -w - >"$2"',
@@ -207,8 +218,8 @@ test("a reader that pauses for a while costs nothing", async () => {
   await reader.line(/^open$/);
   await writer.line(/^recording /);
   // Longer than the 2 s after which the programs take xcopy for stalled, more than the pipe holds.
-  await load(lab, { url: URL, rate: 2000, count: 6000 });
-  run(lab.online, "sh", "-c", `echo >${go}`);
+  await load(scene.lab, { url: URL, rate: 2000, count: 6000 });
+  run(scene.lab.online, "sh", "-c", `echo >${go}`);
   expect(await writer.stop()).toBe(0);
   expect(await reader.exited).toBe(0);
   expect(writer.errors.join("\n")).toContain("  lost       0 packets (0 %)");
@@ -220,15 +231,15 @@ test("a reader that pauses for a while costs nothing", async () => {
 
 test("a reader that never comes back does not hold it", async () => {
   const pipe = file("pipe");
-  run(lab.online, "mkfifo", pipe);
-  const reader = lab.start(lab.online, [
+  run(scene.lab.online, "mkfifo", pipe);
+  const reader = scene.lab.start(scene.lab.online, [
     "bash",
     "-c",
     'exec 3<"$1"; echo open; exec sleep 1000',
     "bash",
     pipe,
   ]);
-  const writer = lab.start(lab.online, [
+  const writer = scene.lab.start(scene.lab.online, [
     "bash",
     "-c",
     'exec "$1" record -x 80 -w - >"$2"',
@@ -238,7 +249,7 @@ test("a reader that never comes back does not hold it", async () => {
   ]);
   await reader.line(/^open$/);
   await writer.line(/^recording /);
-  await load(lab, { url: URL, rate: 2000, count: 2000 });
+  await load(scene.lab, { url: URL, rate: 2000, count: 2000 });
   process.kill(writer.pid, "SIGTERM");
   process.kill(writer.pid, "SIGINT");
   expect(await writer.exited).toBe(1);

@@ -1,33 +1,17 @@
 /** What `xcopy record` writes: all of it, as tcpdump and Wireshark see it. */
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
-import { mkdirSync, statSync } from "node:fs";
+import { describe, expect, test } from "bun:test";
+import { statSync } from "node:fs";
 import { join } from "node:path";
 import { ONLINE, ONLINE6 } from "../../src/demo/network.ts";
 import { startTcpdump } from "../support/capture.ts";
-import { createLab, type Lab } from "../support/lab.ts";
-import { startNginx } from "../support/nginx.ts";
 import { readPcapng } from "../support/pcapng.ts";
-import { capinfos, readAll, recordedFiles, startRecord, tshark } from "../support/record.ts";
+import { capinfos, readAll, recordedFiles, startRecord, tshark, useRecordLab } from "../support/record.ts";
 import { load } from "../support/wrk.ts";
 import { hostState } from "../support/xcopy.ts";
 
-let lab: Lab;
-let directory: string;
-let runs = 0;
-
-beforeAll(() => {
-  lab = createLab();
-});
-beforeEach(async () => {
-  directory = join(lab.directory, `record-${runs++}`);
-  mkdirSync(directory);
-  await startNginx(lab, lab.online, 80);
-});
-afterEach(() => lab.stopAll());
-afterAll(() => lab.remove());
-
+const scene = useRecordLab();
+const { file } = scene;
 const URL = `http://${ONLINE}`;
-const file = (name = "cap.pcapng") => join(directory, name);
 
 /** What a packet with data is, wherever it was captured. */
 const CONTENT = ["ip.src", "ipv6.src", "tcp.srcport", "tcp.seq", "tcp.ack", "tcp.len", "tcp.payload"];
@@ -43,7 +27,7 @@ function contentsOf(path: string): { requests: string[]; syns: string[] } {
 async function recordBeside(): Promise<{ path: string; stop(): Promise<void> }> {
   const path = file("tcpdump.pcap");
   const options = ["-i", "front", "-Q", "in", "-s", "0", "-B", "65536", "-U", "-Z", "root", "-w", path];
-  const tcpdump = await startTcpdump(lab, lab.online, [...options, "tcp dst port 80"]);
+  const tcpdump = await startTcpdump(scene.lab, scene.lab.online, [...options, "tcp dst port 80"]);
   return {
     path,
     async stop() {
@@ -58,8 +42,8 @@ for (const { name, url } of [
 ]) {
   test(`has every request that tcpdump has, byte for byte (${name})`, async () => {
     const tcpdump = await recordBeside();
-    const record = await startRecord(lab, ["-x", "80", "-w", file()]);
-    expect(await load(lab, { url, rate: 5000, count: 10_000 })).toMatchObject({ errors: 0 });
+    const record = await startRecord(scene.lab, ["-x", "80", "-w", file()]);
+    expect(await load(scene.lab, { url, rate: 5000, count: 10_000 })).toMatchObject({ errors: 0 });
     const { code, account } = await record.stop();
     expect(code).toBe(0);
     await tcpdump.stop();
@@ -77,8 +61,8 @@ for (const { name, url } of [
 }
 
 test("says in the file what it is, and Wireshark's programs take it", async () => {
-  const record = await startRecord(lab, ["-x", `${ONLINE}:80-10.9.9.9`, "-r", "50", "-w", file()]);
-  await load(lab, { url: URL, rate: 2000, count: 2000, close: true });
+  const record = await startRecord(scene.lab, ["-x", `${ONLINE}:80-10.9.9.9`, "-r", "50", "-w", file()]);
+  await load(scene.lab, { url: URL, rate: 2000, count: 2000, close: true });
   const { account } = await record.stop();
   const { packets } = account.written;
 
@@ -114,8 +98,8 @@ test("says in the file what it is, and Wireshark's programs take it", async () =
 });
 
 test("has both directions, and pure ACKs, on request", async () => {
-  const record = await startRecord(lab, ["-x", "80", "--both", "--acks", "-w", file()]);
-  await load(lab, { url: URL, rate: 2000, count: 4000 });
+  const record = await startRecord(scene.lab, ["-x", "80", "--both", "--acks", "-w", file()]);
+  await load(scene.lab, { url: URL, rate: 2000, count: 4000 });
   const { account } = await record.stop();
 
   expect(account.responses.packets).toBeGreaterThanOrEqual(4000);
@@ -136,12 +120,24 @@ test("has both directions, and pure ACKs, on request", async () => {
 });
 
 test("keeps what offloads put together: packets of up to 64 KB", async () => {
-  const sink = lab.start(lab.online, [process.execPath, join(import.meta.dir, "../support/sink.ts"), "81"]);
+  const sink = scene.lab.start(scene.lab.online, [
+    process.execPath,
+    join(import.meta.dir, "../support/sink.ts"),
+    "81",
+  ]);
   await sink.line(/^listening/);
-  const record = await startRecord(lab, ["-x", "81", "-w", file()]);
+  const record = await startRecord(scene.lab, ["-x", "81", "-w", file()]);
   const pour = join(import.meta.dir, "../support/pour.ts");
   // 20 MB a second, of which the rings hold most of a second.
-  const client = lab.start(lab.client, [process.execPath, pour, ONLINE, "81", "20000000", "10000000", "2"]);
+  const client = scene.lab.start(scene.lab.client, [
+    process.execPath,
+    pour,
+    ONLINE,
+    "81",
+    "20000000",
+    "10000000",
+    "2",
+  ]);
   expect(await client.exited).toBe(0);
   const { account } = await record.stop();
 
@@ -156,8 +152,8 @@ test("keeps what offloads put together: packets of up to 64 KB", async () => {
 });
 
 test("cuts packets to --snaplen", async () => {
-  const record = await startRecord(lab, ["-x", "80", "--snaplen", "80", "-w", file()]);
-  await load(lab, { url: URL, rate: 1000, count: 500 });
+  const record = await startRecord(scene.lab, ["-x", "80", "--snaplen", "80", "-w", file()]);
+  await load(scene.lab, { url: URL, rate: 1000, count: 500 });
   await record.stop();
   const { packets, interfaces } = readPcapng(file());
   expect(interfaces[0]!.snaplen).toBe(80);
@@ -179,11 +175,11 @@ describe("rotation", () => {
     },
   ]) {
     test(`${name} loses nothing between two files`, async () => {
-      const record = await startRecord(lab, ["-x", "80", "-w", file(), ...args]);
-      await load(lab, { url: URL, rate: 5000, count: 15_000 });
+      const record = await startRecord(scene.lab, ["-x", "80", "-w", file(), ...args]);
+      await load(scene.lab, { url: URL, rate: 5000, count: 15_000 });
       const { code, account } = await record.stop();
       expect(code).toBe(0);
-      const paths = recordedFiles(directory, "cap");
+      const paths = recordedFiles(scene.directory, "cap");
       expect(paths.length).toBeGreaterThan(2);
       expect(numbers(paths)).toEqual(paths.map((_, index) => index + 1));
       expect(account.written).toMatchObject({ files: paths.length, first: paths[0], last: paths.at(-1)! });
@@ -204,23 +200,23 @@ describe("rotation", () => {
 
   test("keeps the last files only", async () => {
     const args = ["--rotate-size", "100k", "--keep", "3"];
-    const record = await startRecord(lab, ["-x", "80", "-w", file(), ...args]);
-    await load(lab, { url: URL, rate: 5000, count: 5000 });
+    const record = await startRecord(scene.lab, ["-x", "80", "-w", file(), ...args]);
+    await load(scene.lab, { url: URL, rate: 5000, count: 5000 });
     const { account } = await record.stop();
     const { files } = account.written;
     expect(files).toBeGreaterThan(4);
-    expect(numbers(recordedFiles(directory, "cap"))).toEqual([files - 2, files - 1, files]);
+    expect(numbers(recordedFiles(scene.directory, "cap"))).toEqual([files - 2, files - 1, files]);
   });
 });
 
 test("by clsact filters it records the same, and leaves none", async () => {
-  const before = hostState(lab.online);
-  const record = await startRecord(lab, ["-x", "80", "--both", "--capture", "clsact", "-w", file()]);
-  await load(lab, { url: URL, rate: 1000, count: 1000 });
+  const before = hostState(scene.lab.online);
+  const record = await startRecord(scene.lab, ["-x", "80", "--both", "--capture", "clsact", "-w", file()]);
+  await load(scene.lab, { url: URL, rate: 1000, count: 1000 });
   const { code, account } = await record.stop();
   expect(code).toBe(0);
   expect(account.capture.source).toBe("clsact");
   expect(tshark(file(), "http.request", ["frame.number"]).length).toBeGreaterThanOrEqual(1000);
   expect(tshark(file(), "http.response", ["frame.number"]).length).toBeGreaterThanOrEqual(1000);
-  expect(hostState(lab.online)).toBe(before);
+  expect(hostState(scene.lab.online)).toBe(before);
 });

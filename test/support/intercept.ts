@@ -1,7 +1,5 @@
-/** dist/xcopy as an intercept, and copies without an engine. */
-import { join } from "node:path";
+/** dist/xcopy as an intercept. */
 import type { InterceptAccount } from "../../src/intercept/summary.ts";
-import type { FakeOptions } from "./fake-copy.ts";
 import type { Lab } from "./lab.ts";
 import type { Running } from "./process.ts";
 import { until } from "./until.ts";
@@ -54,58 +52,6 @@ export async function startIntercept(
     async stop(signal = "SIGTERM") {
       const code = await running.stop(signal);
       return { code, account: accounts().at(-1)! };
-    },
-  };
-}
-
-export interface FakeReport {
-  kind: "report";
-  started: number;
-  ok: number;
-  failed: number;
-  resets: number;
-  responses: number;
-  /** Bytes of payload that came with them. */
-  payload: number;
-}
-
-export interface FakeCopy {
-  running: Running;
-  /** Everything it said, the latest last. */
-  events(): ({ kind: string } & Record<string, unknown>)[];
-  /** Resolves with the first event of a kind that fulfils the condition. */
-  event<T = Record<string, unknown>>(
-    kind: string,
-    condition?: (event: T) => boolean,
-    ms?: number,
-  ): Promise<T>;
-  /** Resolves when so many sessions are done; throws if one failed. */
-  done(sessions: number, ms?: number): Promise<FakeReport>;
-}
-
-export function startFakeCopy(lab: Lab, namespace: string, options: FakeOptions): FakeCopy {
-  const script = join(import.meta.dir, "fake-copy.ts");
-  const running = lab.start(namespace, [process.execPath, script, JSON.stringify(options)]);
-  const parsed: ({ kind: string } & Record<string, unknown>)[] = [];
-  const events = () => {
-    for (const line of running.output.slice(parsed.length)) parsed.push(JSON.parse(line));
-    return parsed;
-  };
-  const event = async <T>(kind: string, condition: (event: T) => boolean = () => true, ms = 20_000) =>
-    (await until(
-      () =>
-        `the copy says ${kind}; it said:\n${[...running.output, ...running.errors].slice(-20).join("\n")}`,
-      () => events().find((one) => one.kind === kind && condition(one as T)),
-      ms,
-    )) as T;
-  return {
-    running,
-    events,
-    event,
-    async done(sessions, ms) {
-      const report = await event<FakeReport>("report", ({ ok, failed }) => ok + failed >= sessions, ms);
-      if (report.failed > 0) throw new Error(`${report.failed} sessions failed: ${JSON.stringify(report)}`);
-      return report;
     },
   };
 }

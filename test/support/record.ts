@@ -1,8 +1,10 @@
 /** `xcopy record` on the online host, and other programs' view of what it wrote. */
-import { readdirSync } from "node:fs";
+import { afterAll, afterEach, beforeAll, beforeEach } from "bun:test";
+import { mkdirSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import type { RecordAccount } from "../../src/record/summary.ts";
-import type { Lab } from "./lab.ts";
+import { createLab, type Lab } from "./lab.ts";
+import { startNginx } from "./nginx.ts";
 import { type PcapngFile, readPcapng } from "./pcapng.ts";
 import type { Running } from "./process.ts";
 import { XCOPY } from "./xcopy.ts";
@@ -13,6 +15,44 @@ export interface Record {
   stop(signal?: NodeJS.Signals): Promise<{ code: number; account: RecordAccount }>;
   /** The same for one that ends by itself. */
   ended(): Promise<{ code: number; account: RecordAccount }>;
+}
+
+/** What a test of records has. */
+export interface RecordLab {
+  readonly lab: Lab;
+  /** Of the test that runs. */
+  readonly directory: string;
+  /** A path in it. */
+  file(name?: string): string;
+}
+
+/**
+ * A lab for the tests of a file, made before the first of them and gone after the last; for each test an nginx on the online
+ * host and a directory for what it records.
+ */
+export function useRecordLab(): RecordLab {
+  let lab: Lab;
+  let directory: string;
+  let tests = 0;
+  beforeAll(() => {
+    lab = createLab();
+  });
+  beforeEach(async () => {
+    directory = join(lab.directory, `record-${tests++}`);
+    mkdirSync(directory);
+    await startNginx(lab, lab.online, 80);
+  });
+  afterEach(() => lab.stopAll());
+  afterAll(() => lab.remove());
+  return {
+    get lab() {
+      return lab;
+    },
+    get directory() {
+      return directory;
+    },
+    file: (name = "cap.pcapng") => join(directory, name),
+  };
 }
 
 /** Starts it with `--json` and these arguments, and resolves when it records. `prefix`: a command that runs it. */
