@@ -1,4 +1,4 @@
-/** The block that a worker of user space writes and the programs read: `struct control` in bpf/common/record.h. */
+/** The block that a worker of user space writes and the programs read: `struct control` in bpf/record/record.h. */
 import { mapShared, PROT_READ, PROT_WRITE } from "../native/libc.ts";
 import { PAGE_SIZE } from "../native/page.ts";
 

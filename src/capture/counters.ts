@@ -2,7 +2,7 @@
 import { lookUp } from "../native/bpf/map.ts";
 import { possibleCpus, words } from "./maps.ts";
 
-/** In the order of bpf/common/counters.h. */
+/** In the order of bpf/record/counters.h. */
 export const KERNEL_COUNTERS = [
   "requestsCaptured",
   "requestBytes",

@@ -1,5 +1,5 @@
 /**
- * What clients have sent lately, in tables of fixed size: the rules of bpf/requests/request.bpf.c, so that the engine sees of a socket or
+ * What clients have sent lately, in tables of fixed size: the rules of bpf/request/request.bpf.c, so that the engine sees of a socket or
  * a trace what it would have seen of a ring. A slot belongs to whoever used it last.
  */
 import type { Packet } from "../wire/packet.ts";
@@ -128,7 +128,7 @@ export class History {
   }
 }
 
-/** The flow's hash over 0 to 2^32: the same for all packets of a client's connection, and as bpf/requests/request.bpf.c has it. */
+/** The flow's hash over 0 to 2^32: the same for all packets of a client's connection, and as bpf/request/request.bpf.c has it. */
 export function flowHash(packet: Packet): number {
   const { view, tcp } = packet;
   // The kernel program reads the words of the network's order as its own, which is the other one.

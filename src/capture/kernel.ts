@@ -104,7 +104,7 @@ export interface KernelCapture {
 /** ARPHRD_ETHER; loopback has another type. */
 const ETHERNET = 1;
 const FLOW_WORDS_PER_PATH = 65536 / 64;
-/** As bpf/responses/response.bpf.c has it. */
+/** As bpf/response/response.bpf.c has it. */
 const WITH_PAYLOAD = 2 ** 31;
 /** Maps of the request program that the one for what goes out uses; its records come in the same rings. */
 const OUTGOING_SHARED = ["control", "counters", "rings", "packets", "lost"];
@@ -240,7 +240,7 @@ function loadResponse(response: BpfObject, paths: KernelPath[], rings: number[])
   fillPaths(response, paths);
 }
 
-/** bpf/requests/to-interface.h: a MAC address and two zeros. */
+/** bpf/request/to-interface.h: a MAC address and two zeros. */
 function fillMacs(request: BpfObject, present: Link[]): void {
   for (const { ifindex, mac } of present) {
     const value = new Uint8Array(new ArrayBuffer(8));

@@ -39,13 +39,13 @@ export interface Settings {
   takesDatagrams?: boolean;
 }
 
-/** The constants of bpf/requests/settings.h. */
+/** The constants of bpf/record/settings.h. */
 export function settings(options: Settings): Uint8Array {
   const { mark, keepsAcks, snaplen = WHOLE_PACKETS, isOutgoing, takesDatagrams } = options;
   return words(mark, keepsAcks ? 1 : 0, snaplen, isOutgoing ? 1 : 0, takesDatagrams ? 1 : 0);
 }
 
-/** Tells an object that is not loaded yet how many workers there are (bpf/common/worker.h). Throws a Failure. */
+/** Tells an object that is not loaded yet how many workers there are (bpf/packet/worker.h). Throws a Failure. */
 export function setWorkers(object: BpfObject, workers: number): void {
   object.setConstants(words(workers), ".rodata.workers");
   object.setMaxEntries("control", workers);
@@ -72,7 +72,7 @@ export function createRings(object: BpfObject, bytes: number, made: number[], wo
   return own;
 }
 
-/** Writes a bitmap of ports, given as first and last ones, to an index of a map `ports` (bpf/common/glance.h). Throws a Failure. */
+/** Writes a bitmap of ports, given as first and last ones, to an index of a map `ports` (bpf/packet/glance.h). Throws a Failure. */
 export function fillPorts(
   portsMap: number,
   index: number,

@@ -1,4 +1,4 @@
-/** What `index` of a record of a UDP datagram says beside its service, as bpf/common/record.h has it. */
+/** What `index` of a record of a UDP datagram says beside its service, as bpf/record/record.h has it. */
 
 /** Added to the index where the datagram was sent to a group or to all. */
 export const NOT_UNICAST = 0x40000000;

@@ -1,5 +1,5 @@
 /**
- * BPF ring buffers (kernel/bpf/ringbuf.c), read in place from their mmap'd pages: records as bpf/common/record.h has them.
+ * BPF ring buffers (kernel/bpf/ringbuf.c), read in place from their mmap'd pages: records as bpf/record/record.h has them.
  *
  * The producer's page and the data are mapped read-only. They are read with plain loads, because a JIT-compiled
  * Atomics.load writes to its location. The consumer's page is writable, and an Atomics operation on it is the fence
@@ -19,7 +19,7 @@ const BUSY = 0x80000000;
 const DISCARDED = 0x40000000;
 const LENGTH = 0x3fffffff;
 
-/** struct record of bpf/common/record.h. */
+/** struct record of bpf/record/record.h. */
 const RECORD_BYTES = 32;
 const TIME_LOW = 0;
 const TIME_HIGH = 1;
@@ -30,7 +30,7 @@ const OFFSETS = 5;
 const INDEX = 6;
 const IFINDEX = 7;
 const THINK_UNKNOWN = 0xffffffff;
-/** The largest bucket of bpf/requests/request.bpf.c and the headers, rounded up to a page. */
+/** The largest bucket of bpf/request/request.bpf.c and the headers, rounded up to a page. */
 const LARGEST_RECORD = 65536 + 4096;
 
 /** One ring buffer; only one reader may exist. */

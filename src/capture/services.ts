@@ -1,4 +1,4 @@
-/** The services that requests go to, and which of them a packet is a request of, as bpf/requests/request.bpf.c finds it. */
+/** The services that requests go to, and which of them a packet is a request of, as bpf/request/request.bpf.c finds it. */
 import type { IpHeader } from "../wire/ip-header.ts";
 
 /** Whom requests are captured for. */

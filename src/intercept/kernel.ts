@@ -233,7 +233,7 @@ function byAddress(services: InterceptService[]): Map<string, AddressPorts> {
   return found;
 }
 
-/** `struct service` of bpf/responses/intercept.bpf.c; index 0 of the ports is for all of them. */
+/** `struct service` of bpf/intercept/intercept.bpf.c; index 0 of the ports is for all of them. */
 function fillServices(object: BpfObject, services: Map<string, AddressPorts>): void {
   const all = [...services.values()];
   const portsMap = object.mapFd("ports");

@@ -13,7 +13,7 @@ const CLOCK_INTERVAL = 1_000_000;
 /** Bytes that the statistics at the end of a file take: at most, and for each interface. */
 const STATISTICS_BYTES = 2048;
 const STATISTICS_EACH = 96;
-/** Set in a packet's index where a service sent it: OUTGOING of bpf/common/record.h. */
+/** Set in a packet's index where a service sent it: OUTGOING of bpf/record/record.h. */
 const OUTGOING = 0x80000000;
 
 /** What is said about the capture in each file. */

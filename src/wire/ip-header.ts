@@ -5,7 +5,7 @@ const ROUTING = 43;
 const FRAGMENT = 44;
 const AUTHENTICATION = 51;
 const DESTINATION_OPTIONS = 60;
-/** Some more than bpf/common/parse.h walks; each has at least 8 bytes. */
+/** Some more than bpf/packet/parse.h walks; each has at least 8 bytes. */
 const MAX_EXTENSION_HEADERS = 8;
 const OPTION_JUMBO = 0xc2;
 

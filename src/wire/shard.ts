@@ -1,4 +1,4 @@
-/** Which worker a client's connection belongs to: what bpf/common/worker.h says, for whoever must agree with the kernel. */
+/** Which worker a client's connection belongs to: what bpf/packet/worker.h says, for whoever must agree with the kernel. */
 import { MAPPED } from "./address-words.ts";
 
 /**

@@ -108,7 +108,7 @@ export function writeSynOptions(
 
 /** Shared by experiments, which tell themselves apart by the two bytes that follow (RFC 6994). */
 const OPTION_EXPERIMENT = 253;
-/** "xc"; bpf/responses/intercept.bpf.c knows it too. */
+/** "xc"; bpf/intercept/intercept.bpf.c knows it too. */
 const EXPERIMENT_ID = 0x7863;
 /** Of the cookie that tells whose SYN it is. */
 export const COOKIE_BYTES = 8;

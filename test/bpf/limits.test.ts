@@ -123,7 +123,7 @@ test("a record wakes who waits, once", () => {
 });
 
 test("the counters have the kernel's order", () => {
-  const header = readFileSync(`${import.meta.dir}/../../bpf/common/counters.h`, "utf8");
+  const header = readFileSync(`${import.meta.dir}/../../bpf/record/counters.h`, "utf8");
   const names = header.match(/^ {4}[A-Z_]+(?=,)/gm)!.map((name) => name.trim().toLowerCase());
   const camel = names.map((name) => name.replace(/_(.)/g, (_, letter) => letter.toUpperCase()));
   expect(camel.slice(0, -1)).toEqual([...KERNEL_COUNTERS]);

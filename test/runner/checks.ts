@@ -12,7 +12,10 @@ export function checksOf(top: string): Check[] {
   const shell = filesIn(top, ["bin", ".ci", "test/runner", "."], (path) =>
     /^#!.*[ /](ba)?sh\n/.test(readFileSync(path, "utf8")),
   );
-  const c = filesIn(top, ["bpf/common", "bpf/requests", "bpf/responses", "test/support"], (path) =>
+  const programs = readdirSync(join(top, "bpf"), { withFileTypes: true })
+    .filter((entry) => entry.isDirectory())
+    .map(({ name }) => `bpf/${name}`);
+  const c = filesIn(top, [...programs, "test/support"], (path) =>
     /\.[ch]$/.test(path),
   );
   const biome = ["check", "--diagnostic-level=warn", "--error-on-warnings", "--colors=off", "."];

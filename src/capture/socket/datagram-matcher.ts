@@ -1,4 +1,4 @@
-/** Which datagrams and fragments that a socket let in are requests: the rules of bpf/requests/datagram-request.h. */
+/** Which datagrams and fragments that a socket let in are requests: the rules of bpf/request/datagram-request.h. */
 import type { IpHeader } from "../../wire/ip-header.ts";
 import type { Packet } from "../../wire/packet.ts";
 import { UDP_HEADER } from "../../wire/udp.ts";

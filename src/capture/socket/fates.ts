@@ -1,4 +1,4 @@
-/** What becomes of later fragments, which have no ports: what their first one told. As bpf/common/datagram.h. */
+/** What becomes of later fragments, which have no ports: what their first one told. As bpf/packet/datagram.h. */
 import type { IpHeader } from "../../wire/ip-header.ts";
 import type { Packet } from "../../wire/packet.ts";
 

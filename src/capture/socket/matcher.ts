@@ -1,4 +1,4 @@
-/** Which packets that a socket let in are requests: the rules of bpf/requests/request.bpf.c, with the same counters. */
+/** Which packets that a socket let in are requests: the rules of bpf/request/request.bpf.c, with the same counters. */
 import { IPPROTO_TCP } from "../../wire/ip.ts";
 import { IP_OK, IpHeader, parseIp } from "../../wire/ip-header.ts";
 import type { Packet } from "../../wire/packet.ts";

@@ -1,5 +1,5 @@
 /**
- * Answers of the targets from a packet socket, for hosts where no kernel program catches them: what bpf/responses/response.bpf.c takes,
+ * Answers of the targets from a packet socket, for hosts where no kernel program catches them: what bpf/response/response.bpf.c takes,
  * but copied only. That this host's TCP does not see them takes a rule of netfilter, which comes behind packet sockets.
  */
 import { ReceivedPackets, socketDrops } from "../../native/raw-socket.ts";

@@ -36,7 +36,7 @@ export const RECORD = {
 } as const;
 export const RECORD_BYTES = 48;
 
-/** Bytes of the IP packet in one record, as in bpf/requests/request.bpf.c; a larger one becomes several. */
+/** Bytes of the IP packet in one record, as in bpf/request/request.bpf.c; a larger one becomes several. */
 export const MAX_CAPTURE = 65_535;
 /** Room for some of the largest records. */
 export const SMALLEST_RING = 1 << 19;

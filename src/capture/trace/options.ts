@@ -16,7 +16,7 @@ export interface TraceOptions {
   /** Packets before and after are skipped; null: none. */
   start: Moment | null;
   end: Moment | null;
-  /** Flows whose hash (0 to 2^32) is below are left out, as in bpf/common/record.h; 0: none. */
+  /** Flows whose hash (0 to 2^32) is below are left out, as in bpf/record/record.h; 0: none. */
   leftOut: number;
   /** Bytes of the ring: a power of two, at least 2^19; 16 MB unless told. */
   ringBytes?: number;

@@ -36,7 +36,7 @@ const ROUND = 256;
 /** us between two looks: in the end, and at any time. */
 const DRAIN_LOOK = 10_000;
 const LONGEST_WAIT = 500_000;
-/** Set in the index of what a service sent (bpf/common/record.h). */
+/** Set in the index of what a service sent (bpf/record/record.h). */
 const OUTGOING = 2 ** 31;
 /** A session may keep this share of the memory bound of all workers, and this share of its own worker's. */
 const SESSION_SHARE = 1 / 8;
@@ -128,7 +128,7 @@ function run(config: DataPlaneConfig, wake: number, handlers: LoopHandlers, clos
   };
   const onResponse = (packet: Packet): void => {
     if (datagrams?.takeResponse(packet, now)) return;
-    // Without a TCP header it is an ICMP message: see bpf/common/record.h.
+    // Without a TCP header it is an ICMP message: see bpf/record/record.h.
     if (packet.tcp === packet.ip) engine.tooBig(packet, now);
     else engine.response(packet, now);
   };

@@ -12,7 +12,7 @@ export const COOKIE_BYTES = 8;
 export const MAX_COOKIES = 1024;
 
 const BATCH = 1024;
-/** Of bpf/responses/intercept.bpf.c: no SYN takes such a flow away. */
+/** Of bpf/intercept/intercept.bpf.c: no SYN takes such a flow away. */
 const REGISTERED = 0x80000000;
 /** Added to a slot: its responses are captured with their payload. */
 export const WITH_PAYLOAD = 0x40000000;

@@ -7,7 +7,7 @@
 
 #include <bpf/bpf_helpers.h>
 
-#include "../common/parse.h"
+#include "../packet/parse.h"
 
 #define DUPLICATE_SLOTS 4096
 #define DUPLICATE_WINDOW_US 1000000

@@ -7,11 +7,11 @@
 
 #include <bpf/bpf_helpers.h>
 
-#include "../common/hook.h"
-#include "../common/parse.h"
-#include "../common/record.h"
-#include "../common/ring.h"
-#include "../common/state.h"
+#include "../packet/hook.h"
+#include "../packet/parse.h"
+#include "record.h"
+#include "ring.h"
+#include "state.h"
 
 #define MAX_HEADERS 128
 

@@ -7,11 +7,11 @@
 
 #include <bpf/bpf_helpers.h>
 
-#include "../requests/settings.h"
-#include "hook.h"
-#include "parse.h"
+#include "../packet/hook.h"
+#include "../packet/parse.h"
 #include "record.h"
 #include "ring.h"
+#include "settings.h"
 
 #define MAX_CAPTURE 65535
 #define THINK_UNKNOWN 0xffffffff

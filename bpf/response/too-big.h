@@ -3,7 +3,7 @@
 #ifndef XCOPY_TOO_BIG_H
 #define XCOPY_TOO_BIG_H
 
-#include "quoted.h"
+#include "../packet/quoted.h"
 
 #define FRAGMENTATION_NEEDED 4
 #define PACKET_TOO_BIG 2

@@ -8,13 +8,13 @@
 
 #include <bpf/bpf_helpers.h>
 
-#include "../common/datagram.h"
-#include "../common/ring.h"
-#include "../common/state.h"
-#include "../common/worker.h"
-#include "headers.h"
+#include "../packet/datagram.h"
+#include "../packet/quoted.h"
+#include "../packet/worker.h"
+#include "../record/headers.h"
+#include "../record/ring.h"
+#include "../record/state.h"
 #include "path.h"
-#include "quoted.h"
 
 struct {
     __uint(type, BPF_MAP_TYPE_HASH);

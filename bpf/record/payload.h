@@ -5,9 +5,9 @@
 
 #include <linux/bpf.h>
 
-#include "../common/hook.h"
-#include "../common/whole.h"
+#include "../packet/hook.h"
 #include "headers.h"
+#include "whole.h"
 
 static __always_inline void capture_whole(void *packet, enum hook hook,
                                           const struct segment *segment, __u32 index, __u64 now_us,

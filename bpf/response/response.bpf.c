@@ -9,15 +9,15 @@
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
-#include "../common/glance.h"
-#include "../common/parse.h"
-#include "../common/record.h"
-#include "../common/ring.h"
-#include "../common/state.h"
+#include "../packet/glance.h"
+#include "../packet/parse.h"
+#include "../record/headers.h"
+#include "../record/payload.h"
+#include "../record/record.h"
+#include "../record/ring.h"
+#include "../record/state.h"
 #include "datagram-response.h"
-#include "headers.h"
 #include "path.h"
-#include "payload.h"
 #include "too-big.h"
 
 /* Set in the index of a path whose responses are captured with their payload. */

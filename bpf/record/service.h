@@ -7,7 +7,7 @@
 
 #include <bpf/bpf_helpers.h>
 
-#include "../common/parse.h"
+#include "../packet/parse.h"
 
 struct service {
     __u8 address[16]; /* zero: any address of this host; of requests that leave it: any at all */

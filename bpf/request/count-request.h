@@ -5,8 +5,8 @@
 
 #include <linux/bpf.h>
 
-#include "../common/parse.h"
-#include "../common/state.h"
+#include "../packet/parse.h"
+#include "../record/state.h"
 
 /* Counts what `put_whole` made of a request. */
 static __always_inline void count_request(int result, const struct segment *segment) {

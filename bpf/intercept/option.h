@@ -9,7 +9,7 @@
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
-#include "../common/parse.h"
+#include "../packet/parse.h"
 
 #define OPTION_END 0
 #define OPTION_NOTHING 1

@@ -8,8 +8,8 @@
 
 #include <bpf/bpf_helpers.h>
 
-#include "../common/frame.h"
-#include "../common/whole.h"
+#include "../packet/frame.h"
+#include "../record/whole.h"
 
 /* The MAC address of each interface with XDP: what it takes for itself has it as destination. */
 struct {

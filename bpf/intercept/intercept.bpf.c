@@ -12,15 +12,15 @@
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
-#include "../common/datagram.h"
-#include "../common/frame.h"
-#include "../common/glance.h"
-#include "../common/parse.h"
-#include "../common/state.h"
-#include "headers.h"
+#include "../packet/datagram.h"
+#include "../packet/frame.h"
+#include "../packet/glance.h"
+#include "../packet/parse.h"
+#include "../packet/quoted.h"
+#include "../record/headers.h"
+#include "../record/payload.h"
+#include "../record/state.h"
 #include "option.h"
-#include "payload.h"
-#include "quoted.h"
 
 /* Index of records that belong to no flow that the kernel knows. */
 #define NO_SLOT 0xffffffff

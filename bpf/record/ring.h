@@ -7,10 +7,10 @@
 
 #include <bpf/bpf_helpers.h>
 
-#include "hook.h"
+#include "../packet/hook.h"
+#include "../packet/worker.h"
 #include "record.h"
 #include "state.h"
-#include "worker.h"
 
 /*
  * One ring buffer per possible CPU and worker, those of a CPU in a row, made at load time by user

@@ -10,16 +10,16 @@
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
-#include "../common/frame.h"
-#include "../common/glance.h"
-#include "../common/parse.h"
-#include "../common/state.h"
-#include "../common/whole.h"
+#include "../packet/frame.h"
+#include "../packet/glance.h"
+#include "../packet/parse.h"
+#include "../record/duplicate.h"
+#include "../record/service.h"
+#include "../record/settings.h"
+#include "../record/state.h"
+#include "../record/whole.h"
 #include "count-request.h"
 #include "datagram-request.h"
-#include "duplicate.h"
-#include "service.h"
-#include "settings.h"
 #include "to-interface.h"
 
 #define ACK_SLOTS 65536

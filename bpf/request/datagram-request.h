@@ -8,16 +8,16 @@
 
 #include <bpf/bpf_helpers.h>
 
-#include "../common/datagram.h"
-#include "../common/frame.h"
-#include "../common/parse.h"
-#include "../common/state.h"
-#include "../common/whole.h"
-#include "../common/worker.h"
+#include "../packet/datagram.h"
+#include "../packet/frame.h"
+#include "../packet/parse.h"
+#include "../packet/worker.h"
+#include "../record/duplicate.h"
+#include "../record/service.h"
+#include "../record/settings.h"
+#include "../record/state.h"
+#include "../record/whole.h"
 #include "count-request.h"
-#include "duplicate.h"
-#include "service.h"
-#include "settings.h"
 #include "to-interface.h"
 
 struct {

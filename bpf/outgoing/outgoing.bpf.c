@@ -9,13 +9,13 @@
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
-#include "../common/glance.h"
-#include "../common/parse.h"
-#include "../common/state.h"
-#include "../common/whole.h"
-#include "duplicate.h"
-#include "service.h"
-#include "settings.h"
+#include "../packet/glance.h"
+#include "../packet/parse.h"
+#include "../record/duplicate.h"
+#include "../record/service.h"
+#include "../record/settings.h"
+#include "../record/state.h"
+#include "../record/whole.h"
 
 /* The segment and the addresses as those of a request of the same client. */
 static __always_inline void turn_around(struct segment *segment, struct addresses *addresses) {

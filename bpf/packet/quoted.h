@@ -12,7 +12,7 @@
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
-#include "../common/parse.h"
+#include "parse.h"
 
 /* linux/icmp.h needs a C library's headers, which the BPF target has not. */
 #define DESTINATION_UNREACHABLE 3
