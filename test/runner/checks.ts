@@ -15,9 +15,7 @@ export function checksOf(top: string): Check[] {
   const programs = readdirSync(join(top, "bpf"), { withFileTypes: true })
     .filter((entry) => entry.isDirectory())
     .map(({ name }) => `bpf/${name}`);
-  const c = filesIn(top, [...programs, "test/support"], (path) =>
-    /\.[ch]$/.test(path),
-  );
+  const c = filesIn(top, [...programs, "test/support"], (path) => /\.[ch]$/.test(path));
   const biome = ["check", "--diagnostic-level=warn", "--error-on-warnings", "--colors=off", "."];
   return [
     { name: "biome: format and lint", command: ["node_modules/.bin/biome", ...biome] },

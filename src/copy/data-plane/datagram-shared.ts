@@ -1,7 +1,7 @@
-/** The memory that the main thread and one data plane share about datagrams; as shared.ts. */
+/** The memory that the main thread and one data plane share about datagrams; see src/runtime/shared.ts. */
 import { DATAGRAM_COUNTERS } from "../../datagram/counters.ts";
 import { HISTOGRAM_WORDS } from "../../runtime/histogram.ts";
-import type { Published } from "../../runtime/shared.ts";
+import { commandedBytes, type Published, viewCommanded } from "../../runtime/shared.ts";
 
 /** Counters in the order of DATAGRAM_COUNTERS. */
 export interface DatagramShared extends Published {
@@ -10,23 +10,16 @@ export interface DatagramShared extends Published {
   latency: Uint32Array;
 }
 
-const VERSION_BYTES = 8;
-const COUNTER_BYTES = DATAGRAM_COUNTERS.length * 8;
-const HISTOGRAM_BYTES = HISTOGRAM_WORDS * 4;
+const HISTOGRAMS = commandedBytes(DATAGRAM_COUNTERS.length);
 
 export function createDatagramShared(): SharedArrayBuffer {
-  return new SharedArrayBuffer(VERSION_BYTES + 2 * COUNTER_BYTES + 2 * HISTOGRAM_BYTES);
+  return new SharedArrayBuffer(HISTOGRAMS + 2 * HISTOGRAM_WORDS * 4);
 }
 
 export function viewDatagramShared(memory: SharedArrayBuffer): DatagramShared {
-  const histograms = VERSION_BYTES + 2 * COUNTER_BYTES;
   return {
-    version: new Int32Array(memory, 0, 1),
-    counters: [
-      new Float64Array(memory, VERSION_BYTES, DATAGRAM_COUNTERS.length),
-      new Float64Array(memory, VERSION_BYTES + COUNTER_BYTES, DATAGRAM_COUNTERS.length),
-    ],
-    lag: new Uint32Array(memory, histograms, HISTOGRAM_WORDS),
-    latency: new Uint32Array(memory, histograms + HISTOGRAM_BYTES, HISTOGRAM_WORDS),
+    ...viewCommanded(memory, DATAGRAM_COUNTERS.length),
+    lag: new Uint32Array(memory, HISTOGRAMS, HISTOGRAM_WORDS),
+    latency: new Uint32Array(memory, HISTOGRAMS + HISTOGRAM_WORDS * 4, HISTOGRAM_WORDS),
   };
 }

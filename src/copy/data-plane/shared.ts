@@ -5,7 +5,7 @@
 import { ENGINE_COUNTERS, type EngineCounter } from "../../engine/sessions/counters.ts";
 import { MYSQL_COUNTERS, type MysqlCounter } from "../../protocol/mysql/account.ts";
 import { HISTOGRAM_WORDS } from "../../runtime/histogram.ts";
-import type { Published } from "../../runtime/shared.ts";
+import { type Commanded, commandedBytes, indexesOf, viewCommanded } from "../../runtime/shared.ts";
 
 const OWN_COUNTERS = [
   "sentPackets",
@@ -24,47 +24,33 @@ const COUNTERS = [...ENGINE_COUNTERS, ...OWN_COUNTERS, ...MYSQL_COUNTERS] as con
 export type Counter = EngineCounter | (typeof OWN_COUNTERS)[number] | MysqlCounter;
 
 /** The engine's counters come first, in the order of ENGINE_COUNTERS, then the data plane's own. */
-export interface Shared extends Published {
-  /** [0]: RUN, DRAIN or STOP; [1]: milliseconds that a drain may take. */
-  command: Int32Array;
+export interface Shared extends Commanded {
   /** us from capture to the hand-over to the kernel; see histogram.ts. */
   lag: Uint32Array;
   /** us from a request to its answer, where a protocol module sees both; see histogram.ts. */
   latency: { production: Uint32Array; target: Uint32Array };
 }
 
-const COMMAND_BYTES = 8;
-const VERSION_BYTES = 8;
-const COUNTER_BYTES = COUNTERS.length * 8;
+const HISTOGRAMS = commandedBytes(COUNTERS.length);
 const HISTOGRAM_BYTES = HISTOGRAM_WORDS * 4;
 
 export function createShared(): SharedArrayBuffer {
-  return new SharedArrayBuffer(COMMAND_BYTES + VERSION_BYTES + 2 * COUNTER_BYTES + 3 * HISTOGRAM_BYTES);
+  return new SharedArrayBuffer(HISTOGRAMS + 3 * HISTOGRAM_BYTES);
 }
 
 export function viewShared(memory: SharedArrayBuffer): Shared {
-  const counters = COMMAND_BYTES + VERSION_BYTES;
-  const histograms = counters + 2 * COUNTER_BYTES;
   return {
-    command: new Int32Array(memory, 0, 2),
-    version: new Int32Array(memory, COMMAND_BYTES, 1),
-    counters: [
-      new Float64Array(memory, counters, COUNTERS.length),
-      new Float64Array(memory, counters + COUNTER_BYTES, COUNTERS.length),
-    ],
-    lag: new Uint32Array(memory, histograms, HISTOGRAM_WORDS),
+    ...viewCommanded(memory, COUNTERS.length),
+    lag: new Uint32Array(memory, HISTOGRAMS, HISTOGRAM_WORDS),
     latency: {
-      production: new Uint32Array(memory, histograms + HISTOGRAM_BYTES, HISTOGRAM_WORDS),
-      target: new Uint32Array(memory, histograms + 2 * HISTOGRAM_BYTES, HISTOGRAM_WORDS),
+      production: new Uint32Array(memory, HISTOGRAMS + HISTOGRAM_BYTES, HISTOGRAM_WORDS),
+      target: new Uint32Array(memory, HISTOGRAMS + 2 * HISTOGRAM_BYTES, HISTOGRAM_WORDS),
     },
   };
 }
 
 /** Index of a counter in `Shared.counters`. */
-export const INDEX = Object.fromEntries(COUNTERS.map((name, index) => [name, index])) as Record<
-  Counter,
-  number
->;
+export const INDEX = indexesOf(COUNTERS);
 
 /** A place for the worker to count in between two rounds. */
 export function createCounters(): Float64Array {

@@ -1,6 +1,6 @@
-/** The memory that the main thread of `xcopy intercept` and its data plane share: as shared.ts, with other counters. */
+/** The memory that the main thread of `xcopy intercept` and its data plane share; see src/runtime/shared.ts. */
 import { CLOSE_CODES } from "../../channel/close.ts";
-import type { Published } from "../../runtime/shared.ts";
+import { type Commanded, commandedBytes, indexesOf, viewCommanded } from "../../runtime/shared.ts";
 import { SLOTS } from "./copies.ts";
 
 const COUNTERS = [
@@ -24,34 +24,26 @@ const COUNTERS = [
 ] as const;
 export type InterceptCounter = (typeof COUNTERS)[number];
 
-export const INTERCEPT_INDEX = Object.fromEntries(COUNTERS.map((name, index) => [name, index])) as Record<
-  InterceptCounter,
-  number
->;
+export const INTERCEPT_INDEX = indexesOf(COUNTERS);
 
 /** Columns per slot of `InterceptShared.copies`. */
 export const COPY_COLUMNS = ["connections", "packets", "bytes", "discarded"] as const;
 
-export interface InterceptShared extends Published {
-  /** [0]: RUN or STOP. */
-  command: Int32Array;
+export interface InterceptShared extends Commanded {
   /** COPY_COLUMNS per slot. */
   copies: Float64Array;
 }
 
+const COPIES = commandedBytes(COUNTERS.length);
+
 export function createInterceptShared(): SharedArrayBuffer {
-  return new SharedArrayBuffer(16 + (2 * COUNTERS.length + SLOTS * COPY_COLUMNS.length) * 8);
+  return new SharedArrayBuffer(COPIES + SLOTS * COPY_COLUMNS.length * 8);
 }
 
 export function viewInterceptShared(memory: SharedArrayBuffer): InterceptShared {
   return {
-    command: new Int32Array(memory, 0, 2),
-    version: new Int32Array(memory, 8, 1),
-    counters: [
-      new Float64Array(memory, 16, COUNTERS.length),
-      new Float64Array(memory, 16 + COUNTERS.length * 8, COUNTERS.length),
-    ],
-    copies: new Float64Array(memory, 16 + 2 * COUNTERS.length * 8, SLOTS * COPY_COLUMNS.length),
+    ...viewCommanded(memory, COUNTERS.length),
+    copies: new Float64Array(memory, COPIES, SLOTS * COPY_COLUMNS.length),
   };
 }
 
