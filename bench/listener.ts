@@ -5,7 +5,7 @@
 import { randomBytes } from "node:crypto";
 import { parseAddress } from "../src/config/address.ts";
 import { INTERCEPT_PORT } from "../src/config/intercepts.ts";
-import { Link, waitForAny } from "../src/copy/data-plane/link.ts";
+import { Link, waitForAny } from "../src/copy/data-plane/intercept-link.ts";
 import { monotonicMicroseconds } from "../src/native/libc.ts";
 import { clientOf } from "./flow.ts";
 

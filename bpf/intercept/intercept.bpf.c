@@ -14,7 +14,7 @@
 
 #include "../packet/datagram.h"
 #include "../packet/frame.h"
-#include "../packet/glance.h"
+#include "../packet/prefilter.h"
 #include "../packet/parse.h"
 #include "../packet/quoted.h"
 #include "../record/headers.h"

@@ -10,7 +10,7 @@
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
-#include "glance.h"
+#include "prefilter.h"
 #include "parse.h"
 
 #define UDP_HEADER 8

@@ -11,7 +11,7 @@
 #include <bpf/bpf_helpers.h>
 
 #include "../packet/frame.h"
-#include "../packet/glance.h"
+#include "../packet/prefilter.h"
 #include "../packet/parse.h"
 #include "../record/duplicate.h"
 #include "../record/service.h"

@@ -9,7 +9,7 @@
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
-#include "../packet/glance.h"
+#include "../packet/prefilter.h"
 #include "../packet/parse.h"
 #include "../record/headers.h"
 #include "../record/payload.h"

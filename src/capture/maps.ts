@@ -72,7 +72,7 @@ export function createRings(object: BpfObject, bytes: number, made: number[], wo
   return own;
 }
 
-/** Writes a bitmap of ports, given as first and last ones, to an index of a map `ports` (bpf/packet/glance.h). Throws a Failure. */
+/** Writes a bitmap of ports, given as first and last ones, to an index of a map `ports` (bpf/packet/prefilter.h). Throws a Failure. */
 export function fillPorts(
   portsMap: number,
   index: number,

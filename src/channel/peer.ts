@@ -13,6 +13,7 @@ import {
   writeRefusal,
 } from "./close.ts";
 import { FLOW_BYTES, type Peer, type PeerHandlers, type State } from "./contract.ts";
+import type { Gate } from "./failed-handshakes.ts";
 import {
   ASK,
   BYE,
@@ -30,7 +31,6 @@ import {
   writeFrame,
   writeWhole,
 } from "./frame.ts";
-import type { Gate } from "./gate.ts";
 import {
   HAS_KEY,
   type Hello,

@@ -2,7 +2,7 @@
 import { CLOSE_CODES, type CloseCode } from "./close.ts";
 import { CompatPeer } from "./compat-peer.ts";
 import type { Peer, PeerHandlers } from "./contract.ts";
-import { Gate } from "./gate.ts";
+import { Gate } from "./failed-handshakes.ts";
 import { ChannelPeer, type PeerOptions } from "./peer.ts";
 
 export interface ServerOptions {

@@ -3,7 +3,7 @@ import { renderVersion } from "../command-line/help.ts";
 import type { Log } from "../host/log.ts";
 import { Stalls } from "../runtime/stalls.ts";
 import type { DataPlaneConfig } from "./data-plane/config.ts";
-import { Deaths } from "./deaths.ts";
+import { Deaths } from "./dead-workers.ts";
 
 /** ms between two looks for workers that stand still. */
 const INTERVAL = 1000;

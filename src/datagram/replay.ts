@@ -11,11 +11,11 @@ import type { Packet } from "../wire/packet.ts";
 import { DatagramHeader, hasRoomFor, packetsOf, pushDatagram, UDP_HEADER } from "../wire/udp.ts";
 import { isToGroup, readFlow, readIp } from "./captured.ts";
 import { DATAGRAM, type DatagramDropReason } from "./counters.ts";
-import { Later } from "./later.ts";
+import { Later } from "./held-datagrams.ts";
 import { DatagramPorts } from "./ports.ts";
 import { isQuic } from "./quic.ts";
 import { CLIENT_PORTS, COPY, FlowTable, KEY_WORDS, NONE, PATH, PORT, ROW, SERVICE } from "./table.ts";
-import { Waiting } from "./waiting.ts";
+import { Waiting } from "./unanswered.ts";
 
 /** A target as seen from one source address. */
 export interface DatagramPath {

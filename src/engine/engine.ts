@@ -22,7 +22,7 @@ import {
   takeData,
   takeEnd,
   takeSyn,
-} from "./clients.ts";
+} from "./session-lifecycle.ts";
 import { Context, type EngineConfig } from "./sessions/context.ts";
 import { COUNTER, type DropReason } from "./sessions/counters.ts";
 import { fillFlowKey, fillOutgoingFlowKey } from "./sessions/flow-key.ts";

@@ -1,7 +1,7 @@
 /** Live capture by the host's libpcap, one handle for each interface. */
 import { CString, dlopen, FFIType, type Pointer, read } from "bun:ffi";
+import { handOverAfter } from "./block-timeout.ts";
 import { Failure } from "./failure.ts";
-import { handOverAfter } from "./hand-over.ts";
 import { address, libc } from "./libc.ts";
 import { LIBPCAP_NAMES } from "./libpcap.ts";
 

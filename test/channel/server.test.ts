@@ -3,7 +3,7 @@ import { expect, test } from "bun:test";
 import { Backoff } from "../../src/channel/backoff.ts";
 import { ChannelClient } from "../../src/channel/client.ts";
 import type { Peer } from "../../src/channel/contract.ts";
-import { Gate } from "../../src/channel/gate.ts";
+import { Gate } from "../../src/channel/failed-handshakes.ts";
 import { ChannelServer } from "../../src/channel/server.ts";
 import { ADDRESS, type Events, INSTANCE, makeKey, recordClient, recordPeer, settle } from "./ends.ts";
 import { fc } from "./seed.ts";

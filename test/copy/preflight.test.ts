@@ -3,7 +3,7 @@ import { expect, test } from "bun:test";
 import type { DataPlaneConfig } from "../../src/copy/data-plane/config.ts";
 import type { InterceptState, Intercepts } from "../../src/copy/data-plane/intercepts.ts";
 import { Preflight } from "../../src/copy/data-plane/preflight.ts";
-import { judgeFindings } from "../../src/copy/judge.ts";
+import { judgeFindings } from "../../src/copy/diagnosis.ts";
 import type { Plan } from "../../src/copy/plan.ts";
 import type { Engine } from "../../src/engine/engine.ts";
 

@@ -17,9 +17,9 @@ import { ipPair } from "../../wire/ip.ts";
 import { IP_OK, IpHeader, parseIp } from "../../wire/ip-header.ts";
 import { Packet } from "../../wire/packet.ts";
 import { IPPROTO_UDP, UDP_HEADER } from "../../wire/udp.ts";
-import { currentMtu } from "./chores.ts";
 import type { DatagramsConfig, DataPlaneConfig } from "./config.ts";
 import { type DatagramShared, viewDatagramShared } from "./datagram-shared.ts";
+import { currentMtu } from "./housekeeping.ts";
 
 /** The service where QUIC is to be expected. */
 const HTTPS = 443;

@@ -12,7 +12,7 @@ import { monotonicMicroseconds } from "../../native/libc.ts";
 import type { Packet } from "../../wire/packet.ts";
 import type { ChannelConfig } from "./config.ts";
 import { covers, rangesOf } from "./coverage.ts";
-import { Link, waitForAny } from "./link.ts";
+import { Link, waitForAny } from "./intercept-link.ts";
 import { PathIndex } from "./path-index.ts";
 
 /** us without a sign of life after which nothing more is sent that an intercept would have to catch. */

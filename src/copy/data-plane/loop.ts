@@ -21,15 +21,15 @@ import { PacketBatch } from "../../wire/batch.ts";
 import { ipPair } from "../../wire/ip.ts";
 import type { Packet } from "../../wire/packet.ts";
 import { COOKIE_BYTES } from "../../wire/tcp.ts";
-import { Chores } from "./chores.ts";
 import type { ChannelConfig, DataPlaneConfig } from "./config.ts";
 import { Datagrams } from "./datagrams.ts";
+import { Chores } from "./housekeeping.ts";
 import { type InterceptState, Intercepts } from "./intercepts.ts";
 import { createModules, describe } from "./modules.ts";
-import { Player } from "./player.ts";
 import { type Findings, Preflight } from "./preflight.ts";
 import { createSource } from "./request-source.ts";
 import { createCounters, INDEX, type Shared, viewShared } from "./shared.ts";
+import { Player } from "./trace-player.ts";
 
 /** Records of each kind per round: what is due is sent before more is read. */
 const ROUND = 256;

@@ -3,9 +3,9 @@
  * with the target's numbers of prepared statements in them.
  */
 import { DROP, GO, type Outlet, type ProtocolSession, type Verdict } from "../module.ts";
+import { Intake } from "./client-commands.ts";
 import type { Common } from "./common.ts";
 import { Comparison } from "./comparison.ts";
-import { Intake } from "./intake.ts";
 import { type Algorithm, frame, unframe } from "./packets/compression.ts";
 import { COM_STMT_PREPARE, hasNoAnswer, LOCAL_DATA } from "./packets/constants.ts";
 import { HEADER } from "./packets/packets.ts";

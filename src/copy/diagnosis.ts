@@ -4,7 +4,7 @@ import { formatAddress, formatEndpoint } from "../config/address.ts";
 import { Failure } from "../native/failure.ts";
 import type { InterceptState } from "./data-plane/intercepts.ts";
 import { type Findings, type ProbeResult, worstOf } from "./data-plane/preflight.ts";
-import type { PlainResult } from "./plain-try.ts";
+import type { PlainResult } from "./ordinary-connection.ts";
 import type { Plan } from "./plan.ts";
 
 const FORCE = "or start all the same with --force.";

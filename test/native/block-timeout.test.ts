@@ -1,6 +1,6 @@
 /** Rings of blocks hold what comes while their reader is held up. */
 import { expect, test } from "bun:test";
-import { handOverAfter } from "../../src/native/hand-over.ts";
+import { handOverAfter } from "../../src/native/block-timeout.ts";
 
 test.each([
   [4096, 2],

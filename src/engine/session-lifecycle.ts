@@ -1,7 +1,7 @@
 /** The beginning and the end of a session, as its client makes them: SYN, first data, FIN, RST. */
 import type { Packet } from "../wire/packet.ts";
 import { ACK, distance, parseOptions } from "../wire/tcp.ts";
-import { relieve } from "./relief.ts";
+import { relieve } from "./eviction.ts";
 import type { Context } from "./sessions/context.ts";
 import { COUNTER } from "./sessions/counters.ts";
 import {
