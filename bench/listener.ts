@@ -5,7 +5,7 @@
 import { randomBytes } from "node:crypto";
 import { parseAddress } from "../src/config/address.ts";
 import { INTERCEPT_PORT } from "../src/config/intercepts.ts";
-import { Link, waitForAny } from "../src/copy/data-plane/intercept-link.ts";
+import { InterceptLink, waitForAny } from "../src/copy/data-plane/intercept-link.ts";
 import { monotonicMicroseconds } from "../src/native/libc.ts";
 import { clientOf } from "./flow.ts";
 
@@ -29,7 +29,7 @@ const config = {
   compat: false,
   probeFrom: [],
 };
-const link = new Link(intercept, config, randomBytes(8), {
+const link = new InterceptLink(intercept, config, randomBytes(8), {
   onWelcome() {},
   onResponse() {
     responses++;

@@ -14,8 +14,8 @@
 
 #include "../packet/datagram.h"
 #include "../packet/frame.h"
-#include "../packet/prefilter.h"
 #include "../packet/parse.h"
+#include "../packet/prefilter.h"
 #include "../packet/quoted.h"
 #include "../record/headers.h"
 #include "../record/payload.h"
@@ -169,14 +169,14 @@ static __attribute__((noinline)) int catch_datagram(struct __sk_buff *skb) {
         return PASS;
     __u64 now_us = bpf_ktime_get_ns() / 1000;
     if (kind == LATER_FRAGMENT)
-        return recall_fate(&addresses, &piece, now_us, 0) ? drop_silently() : PASS;
+        return recall_first_fragment(&addresses, &piece, now_us, 0) ? drop_silently() : PASS;
     struct flow flow = flow_of(addresses.destination, addresses.source, segment.destination_port,
                                segment.source_port);
     __u32 *slot = bpf_map_lookup_elem(&datagram_flows, &flow);
     if (!slot)
         return PASS;
     if (kind == FIRST_FRAGMENT)
-        remember_fate(&addresses, &piece, 1, now_us);
+        remember_first_fragment(&addresses, &piece, 1, now_us);
     if (alive(now_us, ONLY_WORKER))
         capture_headers(skb, AT_TC, &segment, *slot & ~REGISTERED, now_us, ONLY_WORKER);
     else

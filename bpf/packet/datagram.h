@@ -10,8 +10,8 @@
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
-#include "prefilter.h"
 #include "parse.h"
+#include "prefilter.h"
 
 #define UDP_HEADER 8
 /* Datagrams in fragments that are remembered, and for how long: fragments follow each other
@@ -47,7 +47,7 @@ struct fragmented {
     __u32 id;
 };
 
-struct fate {
+struct first_fragment {
     __u32 time_us;
     __u32 is_ours;
 };
@@ -56,7 +56,7 @@ struct {
     __uint(type, BPF_MAP_TYPE_LRU_HASH);
     __uint(max_entries, FRAGMENTED);
     __type(key, struct fragmented);
-    __type(value, struct fate);
+    __type(value, struct first_fragment);
 } fragmented SEC(".maps");
 
 static __always_inline int datagram_port_matches(__be16 port) {
@@ -159,19 +159,21 @@ static __always_inline struct fragmented fragmented_key(const struct addresses *
 }
 
 /* Remembers with a first fragment what becomes of those that follow. */
-static __always_inline void remember_fate(const struct addresses *addresses,
-                                          const struct piece *piece, int is_ours, __u32 now_us) {
+static __always_inline void remember_first_fragment(const struct addresses *addresses,
+                                                    const struct piece *piece, int is_ours,
+                                                    __u32 now_us) {
     struct fragmented key = fragmented_key(addresses, piece);
-    struct fate fate = {.time_us = now_us, .is_ours = is_ours};
-    bpf_map_update_elem(&fragmented, &key, &fate, BPF_ANY);
+    struct first_fragment first = {.time_us = now_us, .is_ours = is_ours};
+    bpf_map_update_elem(&fragmented, &key, &first, BPF_ANY);
 }
 
 /* Whether a later fragment is ours, as its first one told; `otherwise` if that has not come. */
-static __always_inline int recall_fate(const struct addresses *addresses, const struct piece *piece,
-                                       __u32 now_us, int otherwise) {
+static __always_inline int recall_first_fragment(const struct addresses *addresses,
+                                                 const struct piece *piece, __u32 now_us,
+                                                 int otherwise) {
     struct fragmented key = fragmented_key(addresses, piece);
-    struct fate *fate = bpf_map_lookup_elem(&fragmented, &key);
-    return fate && now_us - fate->time_us < FRAGMENTED_WINDOW_US ? fate->is_ours : otherwise;
+    struct first_fragment *first = bpf_map_lookup_elem(&fragmented, &key);
+    return first && now_us - first->time_us < FRAGMENTED_WINDOW_US ? first->is_ours : otherwise;
 }
 
 #endif

@@ -4,8 +4,8 @@
  * frames without calls. It never decides that a packet is ours; what it does not understand is
  * parsed.
  */
-#ifndef XCOPY_GLANCE_H
-#define XCOPY_GLANCE_H
+#ifndef XCOPY_PREFILTER_H
+#define XCOPY_PREFILTER_H
 
 #include <linux/bpf.h>
 #include <linux/if_ether.h>

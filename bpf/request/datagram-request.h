@@ -43,11 +43,12 @@ static __always_inline __u32 datagram_index(enum datagram kind, const struct seg
                                             const struct piece *piece, __u32 type, __u32 now_us) {
     int is_to_host = requests_leave || type <= PACKET_MULTICAST;
     if (kind == LATER_FRAGMENT)
-        return recall_fate(addresses, piece, now_us, is_to_host) ? FRAGMENT_INDEX : NO_REQUEST;
+        return recall_first_fragment(addresses, piece, now_us, is_to_host) ? FRAGMENT_INDEX
+                                                                           : NO_REQUEST;
     struct service key = {.port = segment->destination_port, .family = segment->family};
     __u32 *index = find_datagram_service(&key, addresses->destination, is_to_host);
     if (kind == FIRST_FRAGMENT) {
-        remember_fate(addresses, piece, index != 0, now_us);
+        remember_first_fragment(addresses, piece, index != 0, now_us);
         return index ? FRAGMENT_INDEX : NO_REQUEST;
     }
     if (!index)

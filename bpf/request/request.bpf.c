@@ -11,8 +11,8 @@
 #include <bpf/bpf_helpers.h>
 
 #include "../packet/frame.h"
-#include "../packet/prefilter.h"
 #include "../packet/parse.h"
+#include "../packet/prefilter.h"
 #include "../record/duplicate.h"
 #include "../record/service.h"
 #include "../record/settings.h"

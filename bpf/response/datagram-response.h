@@ -68,7 +68,7 @@ static __attribute__((noinline)) int take_datagram_response(struct __sk_buff *sk
     __u64 now_us = bpf_ktime_get_ns() / 1000;
     /* Those that overtake the first one are left to this host, which gives them up by itself. */
     if (kind == LATER_FRAGMENT)
-        return recall_fate(&addresses, &piece, now_us, 0) ? DROP : PASS;
+        return recall_first_fragment(&addresses, &piece, now_us, 0) ? DROP : PASS;
     struct path key = {.target_port = segment.source_port, .family = segment.family};
     __builtin_memcpy(key.target, addresses.source, sizeof(key.target));
     __builtin_memcpy(key.local, addresses.destination, sizeof(key.local));
@@ -82,7 +82,7 @@ static __attribute__((noinline)) int take_datagram_response(struct __sk_buff *sk
         return PASS;
     }
     if (kind == FIRST_FRAGMENT)
-        remember_fate(&addresses, &piece, 1, now_us);
+        remember_first_fragment(&addresses, &piece, 1, now_us);
     void *ring = ring_of_this_cpu(worker);
     if (!ring || segment.payload_offset > MAX_HEADERS)
         return DROP;

@@ -9,8 +9,8 @@
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
-#include "../packet/prefilter.h"
 #include "../packet/parse.h"
+#include "../packet/prefilter.h"
 #include "../record/headers.h"
 #include "../record/payload.h"
 #include "../record/record.h"

@@ -122,7 +122,7 @@ export class CompatPeer implements Peer {
 
   /** Closes without a word, and remembers the address. */
   #fail(code: CloseCode, text: string, now: number): void {
-    this.#options.gate.fail(this.#address, now);
+    this.#options.failedHandshakes.add(this.#address, now);
     this.#close(code, text);
   }
 

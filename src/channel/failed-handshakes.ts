@@ -12,17 +12,17 @@ interface Failures {
   since: number;
 }
 
-export class Gate {
+export class FailedHandshakes {
   /** The address that failed first comes first. */
   readonly #failures = new Map<string, Failures>();
 
   /** Whether so many handshakes of this address (4 or 16 bytes) failed in the last minute that it gets no more. */
-  isClosed(address: Uint8Array, now: number): boolean {
+  areTooMany(address: Uint8Array, now: number): boolean {
     const failures = this.#failures.get(nameOf(address));
     return failures !== undefined && failures.count >= MOST_FAILURES && now - failures.since < SPAN;
   }
 
-  fail(address: Uint8Array, now: number): void {
+  add(address: Uint8Array, now: number): void {
     const name = nameOf(address);
     const failures = this.#failures.get(name);
     if (failures !== undefined && now - failures.since < SPAN) {

@@ -13,7 +13,7 @@ import {
   writeRefusal,
 } from "./close.ts";
 import { FLOW_BYTES, type Peer, type PeerHandlers, type State } from "./contract.ts";
-import type { Gate } from "./failed-handshakes.ts";
+import type { FailedHandshakes } from "./failed-handshakes.ts";
 import {
   ASK,
   BYE,
@@ -52,7 +52,7 @@ export interface PeerOptions {
   key: Uint8Array | null;
   /** Bytes of responses that may wait for a slow reader. */
   outgoingBytes: number;
-  gate: Gate;
+  failedHandshakes: FailedHandshakes;
   /** 32 bytes, new with each call. */
   nonce?: () => Uint8Array;
 }
@@ -168,7 +168,7 @@ export class ChannelPeer implements Peer {
 
   /** Closes without a word, and remembers the address. */
   #fail(code: CloseCode, text: string, now: number): void {
-    this.#options.gate.fail(this.#address, now);
+    this.#options.failedHandshakes.add(this.#address, now);
     this.#close(code, text);
   }
 
@@ -190,14 +190,14 @@ export class ChannelPeer implements Peer {
   }
 
   #takeHello(type: number, bytes: Uint8Array, view: DataView, from: number, to: number): void {
-    const { key, gate, nonce } = this.#options;
+    const { key, failedHandshakes, nonce } = this.#options;
     const hello = type === COPY_HELLO ? parseHello(view, from, to) : null;
     if (hello === null) {
       this.#fail("stranger", "what has called is no copy of xcopy", this.#now);
       return;
     }
     const hasKey = (hello.features & HAS_KEY) !== 0;
-    if (gate.isClosed(this.#address, this.#now)) {
+    if (failedHandshakes.areTooMany(this.#address, this.#now)) {
       this.#refuse("limited", TEXTS.limited);
     } else if (hello.version !== PROTOCOL_VERSION) {
       this.#refuse("version", versionText(hello.version, PROTOCOL_VERSION));
@@ -221,7 +221,7 @@ export class ChannelPeer implements Peer {
       return;
     }
     if (!isProof(makeProof(key, "copy", this.#copyHello, this.#hello), view, from, to)) {
-      this.#options.gate.fail(this.#address, this.#now);
+      this.#options.failedHandshakes.add(this.#address, this.#now);
       this.#refuse("wrong key", TEXTS["wrong key"]);
       return;
     }

@@ -2,7 +2,7 @@
 import { CLOSE_CODES, type CloseCode } from "./close.ts";
 import { CompatPeer } from "./compat-peer.ts";
 import type { Peer, PeerHandlers } from "./contract.ts";
-import { Gate } from "./failed-handshakes.ts";
+import { FailedHandshakes } from "./failed-handshakes.ts";
 import { ChannelPeer, type PeerOptions } from "./peer.ts";
 
 export interface ServerOptions {
@@ -34,7 +34,12 @@ export class ChannelServer {
   constructor(options: ServerOptions) {
     const { key, compat = null, outgoingBytes = 4 << 20, unfinished = 64, nonce } = options;
     this.#options = { compat, unfinished };
-    this.#peerOptions = { key, outgoingBytes, gate: new Gate(), ...(nonce ? { nonce } : {}) };
+    this.#peerOptions = {
+      key,
+      outgoingBytes,
+      failedHandshakes: new FailedHandshakes(),
+      ...(nonce ? { nonce } : {}),
+    };
     this.closed = Object.fromEntries(CLOSE_CODES.map((code) => [code, 0])) as Record<CloseCode, number>;
   }
 

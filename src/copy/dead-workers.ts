@@ -11,7 +11,7 @@ import { viewShared } from "./data-plane/shared.ts";
 /** Records per look at what nobody else reads. */
 const ROUND = 65536;
 
-export class Deaths {
+export class DeadWorkers {
   /** Of all workers, by index. */
   readonly views: WorkerView[];
   /** Captured packets that nobody had read when the worker had ended as it should. */

@@ -4,7 +4,7 @@ import { formatAddress, formatEndpoint } from "../config/address.ts";
 import { Failure } from "../native/failure.ts";
 import type { InterceptState } from "./data-plane/intercepts.ts";
 import { type Findings, type ProbeResult, worstOf } from "./data-plane/preflight.ts";
-import type { PlainResult } from "./ordinary-connection.ts";
+import type { OrdinaryResult } from "./ordinary-connection.ts";
 import type { Plan } from "./plan.ts";
 
 const FORCE = "or start all the same with --force.";
@@ -20,7 +20,7 @@ interface Try {
   /** Whether it could be asked what it saw. */
   tells: boolean;
   /** What came of an ordinary connection of this host; undefined: it was not tried. */
-  plain: PlainResult | undefined;
+  plain: OrdinaryResult | undefined;
 }
 
 /** What an intercept answers about a connection that was tried: see src/intercept/data-plane/facts.ts. */
@@ -34,7 +34,7 @@ interface Seen {
 }
 
 /** How the target treats an ordinary connection of this host, as part of a sentence. */
-const PLAINLY: Record<PlainResult, string> = {
+const PLAINLY: Record<OrdinaryResult, string> = {
   answered: ", though an ordinary connection from this host is",
   refused: "; an ordinary connection from this host is refused",
   silent: ", and neither is an ordinary connection from this host",
@@ -184,10 +184,10 @@ function judgeUntried(endpoint: string, label: string): Failure {
  * Throws a Failure (exit code 3) for the worst thing for which nothing can be copied. `plain`: by endpoint, what the
  * targets that did not answer say to this host.
  */
-export function judgeFindings(
+export function diagnose(
   { probes, intercepts }: Findings,
   plan: Plan,
-  plain: ReadonlyMap<string, PlainResult>,
+  plain: ReadonlyMap<string, OrdinaryResult>,
 ): void {
   const missing = intercepts.find(({ up }) => !up);
   if (missing) throw judgeIntercept(missing, plan);

@@ -8,13 +8,13 @@ import type { Plan } from "./plan.ts";
 /** ms: as long as for a try by way of an intercept, so that a SYN that is lost is repeated. */
 const PATIENCE = 3000;
 
-export type PlainResult = "answered" | "refused" | "silent";
+export type OrdinaryResult = "answered" | "refused" | "silent";
 
 /** Opens and closes a connection from this host's own address. */
-function tryPlainly(address: string, port: number): Promise<PlainResult> {
+function connectOnce(address: string, port: number): Promise<OrdinaryResult> {
   return new Promise((resolve) => {
     const socket = createConnection({ host: address, port });
-    const end = (result: PlainResult) => {
+    const end = (result: OrdinaryResult) => {
       callOff();
       socket.destroy();
       resolve(result);
@@ -31,11 +31,11 @@ function tryPlainly(address: string, port: number): Promise<PlainResult> {
  * By endpoint of a target that answered no try by way of an intercept: what it answers this host. Empty where an
  * intercept catches that too.
  */
-export async function tryOthersPlainly(
+export async function connectOrdinarily(
   { probes, intercepts }: Findings,
   plan: Plan,
-): Promise<Map<string, PlainResult>> {
-  const results = new Map<string, PlainResult>();
+): Promise<Map<string, OrdinaryResult>> {
+  const results = new Map<string, OrdinaryResult>();
   for (const { path, result } of probes) {
     const { target, targetPort } = plan.paths[path]!;
     const endpoint = formatEndpoint(target, targetPort);
@@ -44,7 +44,7 @@ export async function tryOthersPlainly(
       ({ welcome }) => welcome?.mode === "target" || welcome?.mode === "assistant",
     );
     if (result !== "silent" || catching.length === 0 || !isOpen || results.has(endpoint)) continue;
-    results.set(endpoint, await tryPlainly(formatAddress(target), targetPort));
+    results.set(endpoint, await connectOnce(formatAddress(target), targetPort));
     // One is enough to say where it ends.
     break;
   }

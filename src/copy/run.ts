@@ -23,11 +23,11 @@ import { shareOut } from "./data-plane/share-out.ts";
 import type { DataPlane } from "./data-plane/start.ts";
 import { startWorkers } from "./data-plane/workers.ts";
 import { watchQuic } from "./datagram-notes.ts";
-import { judgeFindings } from "./diagnosis.ts";
+import { diagnose } from "./diagnosis.ts";
 import { liveInput, type RequestInput, recordedInput } from "./input.ts";
 import { dataPlaneConfig, loadForAnswers, pathsRead } from "./load.ts";
 import type { CopyOptions } from "./options.ts";
-import { tryOthersPlainly } from "./ordinary-connection.ts";
+import { connectOrdinarily } from "./ordinary-connection.ts";
 import { copiesOf, type Plan } from "./plan.ts";
 import { recognizeProtocols } from "./recognize.ts";
 import { causeOf, watchWorkers } from "./watch-workers.ts";
@@ -124,7 +124,7 @@ async function begin(
 ) {
   const results = await Promise.race([plane.ready, stop.first]);
   if (!results) return false;
-  if (!options.force) judgeFindings(results, plan, await tryOthersPlainly(results, plan));
+  if (!options.force) diagnose(results, plan, await connectOrdinarily(results, plan));
   if (results.registersAll) log.warn(MARK_LOST);
   source.begin();
   return true;
@@ -209,7 +209,7 @@ async function copy(
   const whole = dataPlaneConfig(plan, options, kernel, source.source, source.trace, answers.socket);
   const configs = shareOut(whole, plan.workers.cpus, options.scheduling.cpuLimit);
   const watch = watchWorkers(configs, log);
-  const { deaths } = watch;
+  const { deadWorkers } = watch;
   const datagrams = configs.flatMap((config) =>
     config.datagrams ? [viewDatagramShared(config.datagrams.shared)] : [],
   );
@@ -230,10 +230,10 @@ async function copy(
   const take = () => {
     const use = { ...process.cpuUsage(), rss: process.memoryUsage.rss() };
     const counts = source.counts();
-    const abandoned = (counts.abandoned ?? 0) + deaths.countAbandoned();
-    const capture = { ...counts, abandoned, unread: deaths.unread, responsesLost: answers.lost() };
+    const abandoned = (counts.abandoned ?? 0) + deadWorkers.countAbandoned();
+    const capture = { ...counts, abandoned, unread: deadWorkers.unread, responsesLost: answers.lost() };
     const seconds = (performance.now() - start) / 1000;
-    return takeAccount(seconds, deaths.views, capture, use, copies, path, datagrams);
+    return takeAccount(seconds, deadWorkers.views, capture, use, copies, path, datagrams);
   };
   watch.start();
   const endQuic = watchQuic(datagrams, log);
@@ -253,8 +253,8 @@ async function copy(
     exitCode = 1;
   }
   watch.stop();
-  if (deaths.any) exitCode = 1;
-  if (hasEnded) deaths.finish();
+  if (deadWorkers.any) exitCode = 1;
+  if (hasEnded) deadWorkers.finish();
   endReport();
   endQuic();
   const account = take();

@@ -3,7 +3,7 @@ import { renderVersion } from "../command-line/help.ts";
 import type { Log } from "../host/log.ts";
 import { Stalls } from "../runtime/stalls.ts";
 import type { DataPlaneConfig } from "./data-plane/config.ts";
-import { Deaths } from "./dead-workers.ts";
+import { DeadWorkers } from "./dead-workers.ts";
 
 /** ms between two looks for workers that stand still. */
 const INTERVAL = 1000;
@@ -13,7 +13,7 @@ export function causeOf(error: unknown): string {
 }
 
 export interface WorkersWatch {
-  deaths: Deaths;
+  deadWorkers: DeadWorkers;
   /** As WorkersHandlers has it. */
   onDeath(worker: number, error: Error, othersGoOn: boolean): void;
   /** Looks for workers that stand still, until `stop`. */
@@ -22,9 +22,9 @@ export interface WorkersWatch {
 }
 
 export function watchWorkers(configs: readonly DataPlaneConfig[], log: Log): WorkersWatch {
-  const deaths = new Deaths(configs);
+  const deadWorkers = new DeadWorkers(configs);
   const nameOf = (worker: number) => `worker ${worker + 1} of ${configs.length}`;
-  const stalls = new Stalls(deaths.views);
+  const stalls = new Stalls(deadWorkers.views);
   const look = () => {
     for (const { worker, stands } of stalls.look()) {
       if (stands)
@@ -34,9 +34,9 @@ export function watchWorkers(configs: readonly DataPlaneConfig[], log: Log): Wor
   };
   let timer: Timer | undefined;
   return {
-    deaths,
+    deadWorkers,
     onDeath(worker, error, othersGoOn) {
-      deaths.add(worker);
+      deadWorkers.add(worker);
       if (!othersGoOn) return;
       log.error(
         `Cannot go on with ${nameOf(worker)}: it died: ${causeOf(error)}\n` +

@@ -6,24 +6,24 @@ const MOST_BYTES = 8 << 20;
 /** us; an intercept that is restarted is back before. */
 const SPAN = 3_000_000;
 
-interface Waiting {
+interface HeldDatagram {
   packet: Packet;
   service: number;
   since: number;
 }
 
-export class Later {
-  private readonly waiting: Waiting[] = [];
+export class HeldDatagrams {
+  private readonly held: HeldDatagram[] = [];
   private bytes = 0;
 
   get isEmpty(): boolean {
-    return this.waiting.length === 0;
+    return this.held.length === 0;
   }
 
   /** Keeps a copy; false if there is no room for it. */
   add(packet: Packet, service: number, now: number): boolean {
     const size = packet.end - packet.ip;
-    if (this.waiting.length === MOST || this.bytes + size > MOST_BYTES) return false;
+    if (this.held.length === MOST || this.bytes + size > MOST_BYTES) return false;
     const copy = new Packet(packet.bytes.slice(packet.ip, packet.end));
     copy.tcp = packet.tcp - packet.ip;
     copy.payload = packet.payload - packet.ip;
@@ -31,7 +31,7 @@ export class Later {
     copy.length = packet.length;
     copy.time = packet.time;
     copy.think = packet.think;
-    this.waiting.push({ packet: copy, service, since: now });
+    this.held.push({ packet: copy, service, since: now });
     this.bytes += size;
     return true;
   }
@@ -42,10 +42,10 @@ export class Later {
     now: number,
     sink: (packet: Packet, service: number) => void,
   ) {
-    while (this.waiting.length > 0) {
-      const { packet, service, since } = this.waiting[0]!;
+    while (this.held.length > 0) {
+      const { packet, service, since } = this.held[0]!;
       if (isHeld(service) && now - since < SPAN) return;
-      this.waiting.shift();
+      this.held.shift();
       this.bytes -= packet.end;
       sink(packet, service);
     }

@@ -9,13 +9,13 @@ import { type Words, wordsOf } from "../wire/checksum.ts";
 import { type IpPair, setSource } from "../wire/ip.ts";
 import type { Packet } from "../wire/packet.ts";
 import { DatagramHeader, hasRoomFor, packetsOf, pushDatagram, UDP_HEADER } from "../wire/udp.ts";
+import { AwaitingAnswers } from "./awaiting-answers.ts";
 import { isToGroup, readFlow, readIp } from "./captured.ts";
 import { DATAGRAM, type DatagramDropReason } from "./counters.ts";
-import { Later } from "./held-datagrams.ts";
+import { HeldDatagrams } from "./held-datagrams.ts";
 import { DatagramPorts } from "./ports.ts";
 import { isQuic } from "./quic.ts";
 import { CLIENT_PORTS, COPY, FlowTable, KEY_WORDS, NONE, PATH, PORT, ROW, SERVICE } from "./table.ts";
-import { Waiting } from "./unanswered.ts";
 
 /** A target as seen from one source address. */
 export interface DatagramPath {
@@ -76,13 +76,13 @@ const MAX_WAITING = 262_144;
 /** us for which a flow keeps its port at least when another one needs it. */
 const LEAST_IDLE = 1_000_000;
 /** us between two looks whether what waits may go. */
-const LATER_LOOK = 10_000;
+const HELD_LOOK = 10_000;
 /** Ports that are tried before an address counts as having none left. */
 const PORT_TRIES = 256;
 
 export class DatagramReplay {
   private readonly table: FlowTable;
-  private readonly waiting: Waiting;
+  private readonly awaiting: AwaitingAnswers;
   private readonly ports: DatagramPorts;
   private readonly words: Words[];
   private readonly key = new Int32Array(KEY_WORDS);
@@ -91,9 +91,9 @@ export class DatagramReplay {
   /** Per service, route and target: what it is owed in flows, and whose path is next. */
   private readonly credit: number[][][];
   private readonly rotation: number[][][];
-  private readonly later = new Later();
+  private readonly held = new HeldDatagrams();
   private readonly isServiceHeldNow = (service: number): boolean => this.isServiceHeld(service);
-  private readonly takeLater = (packet: Packet, service: number): void =>
+  private readonly takeHeld = (packet: Packet, service: number): void =>
     this.take(packet, service, true, packet.time);
   private id: number;
   private generation = 0;
@@ -108,7 +108,7 @@ export class DatagramReplay {
       maxFlows,
       paths.map((path) => path?.fromClient === true),
     );
-    this.waiting = new Waiting(this.table, MAX_WAITING);
+    this.awaiting = new AwaitingAnswers(this.table, MAX_WAITING);
     this.ports = new DatagramPorts(config.ports, random, config.worker, config.workers);
     this.words = batches.map(({ bytes }) => wordsOf(bytes));
     const zeros = () => services.map((service) => (service?.routes ?? []).map((route) => route.map(() => 0)));
@@ -124,8 +124,8 @@ export class DatagramReplay {
    */
   request(packet: Packet, service: number, isUnicast: boolean, now: number): void {
     this.release(now);
-    const mustWait = !this.later.isEmpty || this.isServiceHeld(service);
-    if (mustWait && isUnicast && this.later.add(packet, service, now)) return;
+    const mustWait = !this.held.isEmpty || this.isServiceHeld(service);
+    if (mustWait && isUnicast && this.held.add(packet, service, now)) return;
     this.take(packet, service, isUnicast, now);
   }
 
@@ -177,7 +177,7 @@ export class DatagramReplay {
       return;
     }
     for (let i = 0; i < count; i++) {
-      const sentAt = this.waiting.settle(s);
+      const sentAt = this.awaiting.settle(s);
       if (sentAt < 0) break;
       counters[DATAGRAM.answered]!++;
       const latency = Math.max(0, packet.time - sentAt);
@@ -192,8 +192,8 @@ export class DatagramReplay {
   advance(now: number): void {
     this.release(now);
     const { timeout, idleTimeout, counters } = this.config;
-    while (now - this.waiting.oldest >= timeout) {
-      this.waiting.settleOldest();
+    while (now - this.awaiting.oldest >= timeout) {
+      this.awaiting.settleOldest();
       counters[DATAGRAM.unanswered]!++;
     }
     for (let s = this.table.leastRecent; s !== NONE; s = this.table.leastRecent) {
@@ -211,16 +211,16 @@ export class DatagramReplay {
 
   /** us until `advance` has something to do, at most `limit`. */
   wait(now: number, limit: number): number {
-    if (!this.later.isEmpty) return Math.min(limit, LATER_LOOK);
+    if (!this.held.isEmpty) return Math.min(limit, HELD_LOOK);
     const { timeout, idleTimeout } = this.config;
     const s = this.table.leastRecent;
     const idle = s === NONE ? Number.POSITIVE_INFINITY : this.table.usedAt[s]! + idleTimeout;
-    return Math.max(0, Math.min(limit, this.waiting.oldest + timeout - now, idle - now));
+    return Math.max(0, Math.min(limit, this.awaiting.oldest + timeout - now, idle - now));
   }
 
   /** Datagrams without an answer yet. */
   get unsettled(): number {
-    return this.waiting.count;
+    return this.awaiting.count;
   }
 
   /** Calls `each` for every flow on a path: see src/engine/sessions/hold.ts. */
@@ -238,7 +238,7 @@ export class DatagramReplay {
   }
 
   private release(now: number): void {
-    if (!this.later.isEmpty) this.later.release(this.isServiceHeldNow, now, this.takeLater);
+    if (!this.held.isEmpty) this.held.release(this.isServiceHeldNow, now, this.takeHeld);
   }
 
   private isServiceHeld(service: number): boolean {
@@ -297,12 +297,12 @@ export class DatagramReplay {
     );
     counters[DATAGRAM.sent]!++;
     if (packets > 1) counters[DATAGRAM.fragmented]!++;
-    if (this.waiting.isFull) {
-      this.waiting.settleOldest();
+    if (this.awaiting.isFull) {
+      this.awaiting.settleOldest();
       counters[DATAGRAM.unanswered]!++;
     }
-    this.waiting.add(s, now);
-    counters[DATAGRAM.waiting] = this.waiting.count;
+    this.awaiting.add(s, now);
+    counters[DATAGRAM.waiting] = this.awaiting.count;
   }
 
   /** A flow of ours for the client's flow in `key`, or NONE. */
@@ -337,7 +337,7 @@ export class DatagramReplay {
 
   private forget(s: number): void {
     const { table, config } = this;
-    while (this.waiting.settle(s) >= 0) config.counters[DATAGRAM.unanswered]!++;
+    while (this.awaiting.settle(s) >= 0) config.counters[DATAGRAM.unanswered]!++;
     const path = table.words[s * ROW + PATH]!;
     if (!config.paths[path]!.fromClient) this.ports.give(path, table.words[s * ROW + PORT]!);
     table.remove(s);
@@ -383,7 +383,7 @@ export class DatagramReplay {
 
   private publish(): void {
     const { counters } = this.config;
-    counters[DATAGRAM.waiting] = this.waiting.count;
+    counters[DATAGRAM.waiting] = this.awaiting.count;
     counters[DATAGRAM.flowsActive] = this.table.count;
   }
 }

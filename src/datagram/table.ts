@@ -16,7 +16,7 @@ export const KEY_WORDS = 11;
 /** Our own flow. */
 export const PATH = 11;
 export const PORT = 12;
-/** Datagrams without an answer yet, the oldest first: places in `Waiting`. */
+/** Datagrams without an answer yet, the oldest first: places in `AwaitingAnswers`. */
 export const FIRST_WAITING = 13;
 export const LAST_WAITING = 14;
 const CLIENT_CHAIN = 15;

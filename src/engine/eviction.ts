@@ -6,10 +6,10 @@ import { reset } from "./tcp/expiry.ts";
 import { dropAllTurns } from "./turns/drop.ts";
 
 /** The share of it that is freed at a time when it has run out: looking for backlogs is not for every packet. */
-const RELIEF_SHARE = 1 / 16;
+const EVICTED_SHARE = 1 / 16;
 
 /** One session keeps too much, or memory has run out: then the sessions with the longest backlogs go. */
-export function relieve(c: Context, s: number): void {
+export function evict(c: Context, s: number): void {
   const w = c.words;
   // The packet that found no room is lost to its own session in any case.
   const isOverOwnBound = w[s * ROW + QUEUED]! > c.config.sessionBytes / 2;
@@ -20,7 +20,7 @@ export function relieve(c: Context, s: number): void {
     if (w[i * ROW + STATE] !== FREE) longest = Math.max(longest, w[i * ROW + QUEUED]!);
   }
   let freed = 0;
-  for (let i = 0; i < c.table.end && freed < c.config.memory * RELIEF_SHARE; i++) {
+  for (let i = 0; i < c.table.end && freed < c.config.memory * EVICTED_SHARE; i++) {
     const queued = w[i * ROW + QUEUED]!;
     if (w[i * ROW + STATE] === FREE || queued === 0 || queued * 2 < longest) continue;
     freed += queued;

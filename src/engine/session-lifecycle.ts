@@ -1,7 +1,7 @@
 /** The beginning and the end of a session, as its client makes them: SYN, first data, FIN, RST. */
 import type { Packet } from "../wire/packet.ts";
 import { ACK, distance, parseOptions } from "../wire/tcp.ts";
-import { relieve } from "./eviction.ts";
+import { evict } from "./eviction.ts";
 import type { Context } from "./sessions/context.ts";
 import { COUNTER } from "./sessions/counters.ts";
 import {
@@ -212,5 +212,5 @@ export function takeData(c: Context, s: number, packet: Packet, first: number): 
   const taken = takePayload(c, s, packet, first);
   if (taken === "repeated") c.counters[COUNTER.repeated]!++;
   else if (taken === "stray") c.counters[COUNTER.stray]!++;
-  else if (taken === "no memory") relieve(c, s);
+  else if (taken === "no memory") evict(c, s);
 }

@@ -1,6 +1,6 @@
 /** Live capture by the host's libpcap, one handle for each interface. */
 import { CString, dlopen, FFIType, type Pointer, read } from "bun:ffi";
-import { handOverAfter } from "./block-timeout.ts";
+import { blockTimeout } from "./block-timeout.ts";
 import { Failure } from "./failure.ts";
 import { address, libc } from "./libc.ts";
 import { LIBPCAP_NAMES } from "./libpcap.ts";
@@ -77,7 +77,7 @@ export function openPcap(
   const handle = Number(pcap.pcap_create(text, error)) as Pointer;
   if (!handle) throw failure(name, 0, new CString(address(error) as Pointer).toString());
   pcap.pcap_set_snaplen(handle, snaplen);
-  pcap.pcap_set_timeout(handle, handOverAfter(Math.floor(bufferBytes / BLOCK)));
+  pcap.pcap_set_timeout(handle, blockTimeout(Math.floor(bufferBytes / BLOCK)));
   pcap.pcap_set_buffer_size(handle, Math.min(bufferBytes, 0x7fffffff));
   const code = pcap.pcap_activate(handle);
   // Positive ones are warnings, as that promiscuous mode is not there, which is not asked for.

@@ -3,7 +3,7 @@ import { expect, test } from "bun:test";
 import { Backoff } from "../../src/channel/backoff.ts";
 import { ChannelClient } from "../../src/channel/client.ts";
 import type { Peer } from "../../src/channel/contract.ts";
-import { Gate } from "../../src/channel/failed-handshakes.ts";
+import { FailedHandshakes } from "../../src/channel/failed-handshakes.ts";
 import { ChannelServer } from "../../src/channel/server.ts";
 import { ADDRESS, type Events, INSTANCE, makeKey, recordClient, recordPeer, settle } from "./ends.ts";
 import { fc } from "./seed.ts";
@@ -66,25 +66,25 @@ test("garbage counts as failures, mistakes of configuration and ended connection
 });
 
 test("an IPv6 network of 64 bits is one address", () => {
-  const gate = new Gate();
+  const failedHandshakes = new FailedHandshakes();
   const address = (network: number, host: number) => {
     const bytes = new Uint8Array(16).fill(network, 0, 8);
     bytes[15] = host;
     return bytes;
   };
-  for (let host = 0; host < 10; host++) gate.fail(address(1, host), 0);
-  expect(gate.isClosed(address(1, 99), 0)).toBe(true);
-  expect(gate.isClosed(address(2, 99), 0)).toBe(false);
+  for (let host = 0; host < 10; host++) failedHandshakes.add(address(1, host), 0);
+  expect(failedHandshakes.areTooMany(address(1, 99), 0)).toBe(true);
+  expect(failedHandshakes.areTooMany(address(2, 99), 0)).toBe(false);
 });
 
 test("failures of more addresses than are remembered push the oldest out", () => {
-  const gate = new Gate();
+  const failedHandshakes = new FailedHandshakes();
   const address = (number: number) => Uint8Array.of(10, 0, number >> 8, number & 255);
-  for (let i = 0; i < 10; i++) gate.fail(address(0), 0);
-  for (let number = 1; number < 1024; number++) gate.fail(address(number), 1);
-  expect(gate.isClosed(address(0), 2)).toBe(true);
-  gate.fail(address(1024), 2);
-  expect(gate.isClosed(address(0), 2)).toBe(false);
+  for (let i = 0; i < 10; i++) failedHandshakes.add(address(0), 0);
+  for (let number = 1; number < 1024; number++) failedHandshakes.add(address(number), 1);
+  expect(failedHandshakes.areTooMany(address(0), 2)).toBe(true);
+  failedHandshakes.add(address(1024), 2);
+  expect(failedHandshakes.areTooMany(address(0), 2)).toBe(false);
 });
 
 test("a copy that cannot connect waits longer each time, from 100 ms to 5 s, never all at the same moment", () => {

@@ -3,7 +3,7 @@ import { expect, test } from "bun:test";
 import type { DataPlaneConfig } from "../../src/copy/data-plane/config.ts";
 import type { InterceptState, Intercepts } from "../../src/copy/data-plane/intercepts.ts";
 import { Preflight } from "../../src/copy/data-plane/preflight.ts";
-import { judgeFindings } from "../../src/copy/diagnosis.ts";
+import { diagnose } from "../../src/copy/diagnosis.ts";
 import type { Plan } from "../../src/copy/plan.ts";
 import type { Engine } from "../../src/engine/engine.ts";
 
@@ -85,7 +85,7 @@ function setUp({ paths = [{}] as { transport?: "udp" }[], uncaught = [] as numbe
     /** What is said of it; "" if it is copied. */
     said(): string {
       try {
-        judgeFindings(preflight.findings, plan, new Map([["10.0.0.2:8080", "answered"]]));
+        diagnose(preflight.findings, plan, new Map([["10.0.0.2:8080", "answered"]]));
         return "";
       } catch (error) {
         return (error as Error).message;

@@ -5,7 +5,7 @@ import type { InterceptState } from "../../src/copy/data-plane/intercepts.ts";
 import type { Findings } from "../../src/copy/data-plane/preflight.ts";
 import { haveOwnPorts, shareOut, type WholeConfig } from "../../src/copy/data-plane/share-out.ts";
 import { createCounters, createShared, INDEX, viewShared } from "../../src/copy/data-plane/shared.ts";
-import { InterceptStories, mergeFindings } from "../../src/copy/data-plane/workers.ts";
+import { InterceptReports, mergeFindings } from "../../src/copy/data-plane/workers.ts";
 import { publish } from "../../src/runtime/shared.ts";
 
 const state = (up: boolean, text = ""): InterceptState => ({
@@ -20,31 +20,31 @@ const state = (up: boolean, text = ""): InterceptState => ({
 describe("an intercept, by several workers", () => {
   const tell = (workers: number) => {
     const told: string[] = [];
-    const stories = new InterceptStories(workers, ({ up, text }) => told.push(up ? "up" : text));
-    return { told, stories };
+    const reports = new InterceptReports(workers, ({ up, text }) => told.push(up ? "up" : text));
+    return { told, reports };
   };
 
   test("is there when all have it, is lost when one has lost it, each said once", () => {
-    const { told, stories } = tell(3);
-    for (const worker of [1, 0, 2]) stories.take(worker, state(true));
+    const { told, reports } = tell(3);
+    for (const worker of [1, 0, 2]) reports.take(worker, state(true));
     expect(told).toEqual(["up"]);
-    for (const worker of [2, 0, 1]) stories.take(worker, state(false, `by ${worker}`));
+    for (const worker of [2, 0, 1]) reports.take(worker, state(false, `by ${worker}`));
     expect(told).toEqual(["up", "by 2"]);
-    stories.take(2, state(false, "still"));
-    stories.take(1, state(false, "hm"));
-    for (const worker of [2, 1]) stories.take(worker, state(true));
+    reports.take(2, state(false, "still"));
+    reports.take(1, state(false, "hm"));
+    for (const worker of [2, 1]) reports.take(worker, state(true));
     expect(told).toEqual(["up", "by 2", "still"]);
-    stories.take(0, state(true));
+    reports.take(0, state(true));
     expect(told).toEqual(["up", "by 2", "still", "up"]);
   });
 
   test("is not waited for by a worker that died", () => {
-    const { told, stories } = tell(2);
-    for (const worker of [0, 1]) stories.take(worker, state(true));
-    stories.take(0, state(false, "gone"));
-    stories.forget(0);
-    stories.take(1, state(false, "gone, too"));
-    stories.take(1, state(true));
+    const { told, reports } = tell(2);
+    for (const worker of [0, 1]) reports.take(worker, state(true));
+    reports.take(0, state(false, "gone"));
+    reports.forget(0);
+    reports.take(1, state(false, "gone, too"));
+    reports.take(1, state(true));
     expect(told).toEqual(["up", "gone", "gone, too", "up"]);
   });
 });

@@ -6,7 +6,7 @@ import type { InterceptPlaneConfig } from "../../src/intercept/data-plane/config
 import { Connection } from "../../src/intercept/data-plane/connections.ts";
 import { Copies } from "../../src/intercept/data-plane/copies.ts";
 import { Questions } from "../../src/intercept/data-plane/facts.ts";
-import { Desk } from "../../src/intercept/data-plane/registration.ts";
+import { Registration } from "../../src/intercept/data-plane/registration.ts";
 import { Router } from "../../src/intercept/data-plane/router.ts";
 import { createInterceptShared } from "../../src/intercept/data-plane/shared.ts";
 import { responseOf } from "./response.ts";
@@ -39,7 +39,7 @@ function setUp() {
   const router = new Router({ ...CONFIG, single: -1, holds: true, passesDatagrams: false, seed: 1 }, copies);
   const said: boolean[] = [];
   const questions = new Questions(CONFIG, () => false);
-  const desk = new Desk(
+  const registration = new Registration(
     CONFIG,
     copies,
     router,
@@ -53,10 +53,12 @@ function setUp() {
     const connection = new Connection(fd++, Uint8Array.of(10, 0, 0, 1), `10.0.0.1:${fd}`, []);
     connection.peer = { outgoing: { discarded: 0 } } as Peer;
     const copy: Candidate = { instance: new Uint8Array(8).fill(name), authenticated: false, version: 1 };
-    const welcome = desk.handlersFor(connection).admit(readsPayload ? { ...copy, readsPayload } : copy);
-    return { connection, welcome, leave: () => desk.onGone(connection, 1) };
+    const welcome = registration
+      .handlersFor(connection)
+      .admit(readsPayload ? { ...copy, readsPayload } : copy);
+    return { connection, welcome, leave: () => registration.onGone(connection, 1) };
   };
-  return { said, join, desk, questions };
+  return { said, join, registration, questions };
 }
 
 test("a copy that reads payload is told that it comes, another is not", () => {
@@ -86,19 +88,19 @@ test("it is captured until the last of them is gone, with the last of its connec
 });
 
 test("what it saw is said when all that was caught by then has been handed on, and of the time since it was asked", () => {
-  const { join, desk, questions } = setUp();
+  const { join, registration, questions } = setUp();
   const { connection } = join(1, false);
   const told: Facts[] = [];
   connection.peer.facts = (facts) => told.push(facts) > 0;
   const flow = { client: "192.0.2.1", clientPort: 40_000, server: "127.0.0.1", serverPort: 8080 };
-  const { onAsk } = desk.handlersFor(connection);
+  const { onAsk } = registration.handlersFor(connection);
   onAsk({ id: 1, what: "probe", ...flow });
   onAsk({ id: 2, what: "sync" });
   expect(told).toEqual([{ id: 2 }]);
   // It was in the ring already when the question was read.
   questions.see(responseOf(flow), true);
-  desk.answerQuestions();
+  registration.answerQuestions();
   expect(told[1]).toMatchObject({ id: 1, caught: 1, sent: 1, synAck: true });
-  desk.answerQuestions();
+  registration.answerQuestions();
   expect(told.length).toBe(2);
 });

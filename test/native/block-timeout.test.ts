@@ -1,6 +1,6 @@
 /** Rings of blocks hold what comes while their reader is held up. */
 import { expect, test } from "bun:test";
-import { handOverAfter } from "../../src/native/block-timeout.ts";
+import { blockTimeout } from "../../src/native/block-timeout.ts";
 
 test.each([
   [4096, 2],
@@ -11,11 +11,11 @@ test.each([
   [25, 10],
   [8, 10],
 ])("a ring of %d blocks hands one over after %d ms", (blocks, ms) => {
-  expect(handOverAfter(blocks)).toBe(ms);
+  expect(blockTimeout(blocks)).toBe(ms);
 });
 
 test("where there are enough of them, all are used up after a quarter of a second", () => {
   for (let blocks = 25; blocks <= 4096; blocks++) {
-    expect(blocks * handOverAfter(blocks)).toBeGreaterThanOrEqual(250);
+    expect(blocks * blockTimeout(blocks)).toBeGreaterThanOrEqual(250);
   }
 });

@@ -5,7 +5,7 @@ import { UDP_HEADER } from "../../wire/udp.ts";
 import { flowHash, type History } from "../history.ts";
 import { FRAGMENT_INDEX, NOT_UNICAST } from "../record-index.ts";
 import { type KernelService, Services } from "../services.ts";
-import { Fates } from "./later-fragments.ts";
+import { LaterFragments } from "./later-fragments.ts";
 
 /** Whom a packet was sent to, as the interface has it. */
 export const TO_HOST = 0;
@@ -17,7 +17,7 @@ const NONE = -1;
 
 export class DatagramMatcher {
   readonly #services: Services;
-  readonly #fates = new Fates();
+  readonly #fates = new LaterFragments();
 
   constructor(
     services: KernelService[],

@@ -6,7 +6,7 @@ import type { Packet } from "../../wire/packet.ts";
 const MOST = 4096;
 const WINDOW = 1_000_000;
 
-export class Fates {
+export class LaterFragments {
   /** By addresses and identification; the oldest first. */
   readonly #fates = new Map<string, { time: number; isOurs: boolean }>();
 
@@ -20,8 +20,8 @@ export class Fates {
 
   /** Whether a later fragment is ours; `otherwise` if its first one has not come. */
   recall(packet: Packet, header: IpHeader, otherwise: boolean): boolean {
-    const fate = this.#fates.get(keyOf(packet, header));
-    return fate && packet.time - fate.time < WINDOW ? fate.isOurs : otherwise;
+    const first = this.#fates.get(keyOf(packet, header));
+    return first && packet.time - first.time < WINDOW ? first.isOurs : otherwise;
   }
 }
 

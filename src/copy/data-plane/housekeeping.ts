@@ -12,7 +12,7 @@ const HEARTBEAT_INTERVAL = 500_000;
 const REFRESH_INTERVAL = 1_000_000;
 const RAMP_INTERVAL = 100_000;
 
-export class Chores {
+export class Housekeeping {
   private heartbeatAt = 0;
   private refreshAt: number;
   private rampAt = Number.POSITIVE_INFINITY;

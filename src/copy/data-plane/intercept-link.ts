@@ -21,14 +21,14 @@ const CONNECT_LOOK = 5000;
 const SYNC = 0x80000000;
 
 export interface LinkHandlers {
-  onWelcome(welcome: Welcome, link: Link): void;
+  onWelcome(welcome: Welcome, link: InterceptLink): void;
   onResponse(packet: Packet): void;
   onFacts(facts: Facts): void;
   /** It could not be made, or is lost, for this reason; it is tried again. `code`: of a channel that ended. */
   onLost(text: string, code: CloseCode | null): void;
 }
 
-export class Link {
+export class InterceptLink {
   readonly client: Client;
   /** Readable when something has come. */
   readonly epoll = libc.epoll_create1(0);
@@ -178,7 +178,7 @@ export class Link {
 }
 
 /** Waits until one of the links has something to read, ms. */
-export function waitForAny(links: readonly Link[], ms: number): void {
+export function waitForAny(links: readonly InterceptLink[], ms: number): void {
   const events = new Int32Array(new ArrayBuffer(8 * links.length));
   for (const [index, { epoll }] of links.entries()) events.set([epoll, POLLIN], 2 * index);
   libc.poll(address(events), links.length, ms);

@@ -12,7 +12,7 @@ import { monotonicMicroseconds } from "../../native/libc.ts";
 import type { Packet } from "../../wire/packet.ts";
 import type { ChannelConfig } from "./config.ts";
 import { covers, rangesOf } from "./coverage.ts";
-import { Link, waitForAny } from "./intercept-link.ts";
+import { InterceptLink, waitForAny } from "./intercept-link.ts";
 import { PathIndex } from "./path-index.ts";
 
 /** us without a sign of life after which nothing more is sent that an intercept would have to catch. */
@@ -39,7 +39,7 @@ export interface InterceptState {
 }
 
 interface Intercept {
-  links: Link[];
+  links: InterceptLink[];
   state: InterceptState;
   covers: boolean[];
   /** Whether what it has to catch may be sent; `state.up` follows with what people are told. */
@@ -225,8 +225,8 @@ export class Intercepts {
     }
   }
 
-  private makeLink(index: number, intercept: Intercept): Link {
-    return new Link(this.config.intercepts[index]!, this.config, this.instance, {
+  private makeLink(index: number, intercept: Intercept): InterceptLink {
+    return new InterceptLink(this.config.intercepts[index]!, this.config, this.instance, {
       onWelcome: (welcome, link) => this.welcome(intercept, welcome, link),
       onResponse: (packet) => this.take(packet),
       onFacts: (facts) => {
@@ -256,7 +256,7 @@ export class Intercepts {
     this.sink(packet);
   }
 
-  private welcome(intercept: Intercept, welcome: Welcome, link: Link): void {
+  private welcome(intercept: Intercept, welcome: Welcome, link: InterceptLink): void {
     const isAgain = intercept.state.welcome !== null;
     intercept.state.welcome = welcome;
     intercept.covers = this.paths.map((path) => covers(welcome, path));

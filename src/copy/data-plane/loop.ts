@@ -23,13 +23,13 @@ import type { Packet } from "../../wire/packet.ts";
 import { COOKIE_BYTES } from "../../wire/tcp.ts";
 import type { ChannelConfig, DataPlaneConfig } from "./config.ts";
 import { Datagrams } from "./datagrams.ts";
-import { Chores } from "./housekeeping.ts";
+import { Housekeeping } from "./housekeeping.ts";
 import { type InterceptState, Intercepts } from "./intercepts.ts";
 import { createModules, describe } from "./modules.ts";
 import { type Findings, Preflight } from "./preflight.ts";
 import { createSource } from "./request-source.ts";
 import { createCounters, INDEX, type Shared, viewShared } from "./shared.ts";
-import { Player } from "./trace-player.ts";
+import { TracePlayer } from "./trace-player.ts";
 
 /** Records of each kind per round: what is due is sent before more is read. */
 const ROUND = 256;
@@ -98,7 +98,8 @@ function run(config: DataPlaneConfig, wake: number, handlers: LoopHandlers, clos
   if (intercepts && datagrams)
     intercepts.forEachDatagramFlow = (path, each) => datagrams.replay.forEachFlow(path, each);
   const player =
-    config.trace && new Player(config.trace, config.memory, config.turnTimeout, engine, counters, datagrams);
+    config.trace &&
+    new TracePlayer(config.trace, config.memory, config.turnTimeout, engine, counters, datagrams);
   const preflight = new Preflight(config, engine, intercepts, now);
   closers.push(() => requests?.close());
   closers.push(() => intercepts?.close("it ended"));
@@ -113,7 +114,7 @@ function run(config: DataPlaneConfig, wake: number, handlers: LoopHandlers, clos
   ];
   const pause = new Pause(control, descriptors, config.trace !== null);
   closers.push(() => pause.close());
-  const chores = new Chores(config, control, [requests, responses], engine, injectors, now);
+  const housekeeping = new Housekeeping(config, control, [requests, responses], engine, injectors, now);
 
   const onRequest = (packet: Packet): void => {
     if (packet.index >= OUTGOING) {
@@ -148,7 +149,7 @@ function run(config: DataPlaneConfig, wake: number, handlers: LoopHandlers, clos
       if (Atomics.load(shared.command, 0) !== told || (drainUntil > 0 && now >= drainUntil)) return;
       sleepMicroseconds(Math.min(span, REST));
       now = monotonicMicroseconds();
-      chores.run(now);
+      housekeeping.run(now);
     }
   };
 
@@ -158,7 +159,7 @@ function run(config: DataPlaneConfig, wake: number, handlers: LoopHandlers, clos
 
   for (;;) {
     now = monotonicMicroseconds();
-    chores.run(now);
+    housekeeping.run(now);
     const caught = intercepts?.run(onResponse, now) ?? responses.drain(onResponse, ROUND, now);
     const taken =
       (player ? isReady && player.drain(onRequest, ROUND, now) : requests?.drain(onRequest, ROUND, now)) || 0;
@@ -167,12 +168,12 @@ function run(config: DataPlaneConfig, wake: number, handlers: LoopHandlers, clos
     while (!engine.dispatch(now)) send();
     send();
     datagrams?.advance(now);
-    chores.adaptMtu(now);
+    housekeeping.adaptMtu(now);
 
     if (!isReady && preflight.run(now)) {
       isReady = true;
       if (worker.cpuLimit > 0) cpuLimit = new CpuLimit(worker.cpuLimit, now, cpuMicroseconds());
-      chores.begin(now);
+      housekeeping.begin(now);
       handlers.onReady(preflight.findings);
     }
     if (intercepts) {
@@ -188,7 +189,7 @@ function run(config: DataPlaneConfig, wake: number, handlers: LoopHandlers, clos
     if (cpuLimit) rest(cpuLimit);
     if (records >= ROUND) continue;
     const longest = Math.min(
-      chores.wait(now),
+      housekeeping.wait(now),
       drainUntil > 0 ? DRAIN_LOOK : LONGEST_WAIT,
       preflight.wait(now),
       datagrams?.wait(now, LONGEST_WAIT) ?? LONGEST_WAIT,

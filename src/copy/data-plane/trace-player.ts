@@ -25,7 +25,7 @@ const PROGRESS_LOOK = 1000;
 /** us without a packet of a target after which what is still open is left: all was answered; something was not. */
 const LAST_LOOK = 500_000;
 
-export class Player {
+export class TracePlayer {
   private readonly ring: TraceRing;
   private readonly packet = new Packet(new Uint8Array(0));
   private readonly drained = new Uint8Array(new ArrayBuffer(8));

@@ -37,7 +37,7 @@ export function mergeFindings(all: Findings[]): Findings {
 }
 
 /** Makes one story of what several workers tell of the intercepts; `notify` is told it. */
-export class InterceptStories {
+export class InterceptReports {
   /** By intercept and worker. */
   private readonly states: InterceptState[][] = [];
   /** By intercept: the worker that said that it is away, or none. */
@@ -83,7 +83,7 @@ export function startWorkers(
   configs: readonly DataPlaneConfig[],
   { onIntercept, onDeath, onNote }: WorkersHandlers,
 ): DataPlane {
-  const stories = new InterceptStories(configs.length, onIntercept);
+  const reports = new InterceptReports(configs.length, onIntercept);
   // What one worker has told the others need not tell.
   const told = new Set<string>();
   const tell = (text: string): void => {
@@ -91,7 +91,7 @@ export function startWorkers(
     told.add(text);
   };
   const planes = configs.map((config, worker) =>
-    startDataPlane(config, (state) => stories.take(worker, state), tell),
+    startDataPlane(config, (state) => reports.take(worker, state), tell),
   );
   let isReady = false;
   let alive = planes.length;
@@ -104,7 +104,7 @@ export function startWorkers(
         for (const other of planes) other.stop();
         throw error;
       }
-      stories.forget(worker);
+      reports.forget(worker);
       onDeath(worker, error as Error, alive > 0);
       if (alive === 0) throw error;
     }

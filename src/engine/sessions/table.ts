@@ -118,7 +118,7 @@ export const OUT_OF_ORDER_MAX = 4;
 /** Challenge ACKs since CHALLENGE_AT. */
 export const CHALLENGES = 72;
 /** Of a connection that is MULTIPLEXED (see multiplexed.ts): bytes that production had sent and the target will not. */
-export const FORGIVEN = 73;
+export const EXCUSED = 73;
 /** Bytes that may be missing without more patience than elsewhere. */
 export const TOLERATED = 74;
 /** The longest that the target took for an answer, us. */
@@ -216,7 +216,7 @@ export const HANDSHAKEN = 1 << 26;
 /** The turn before went on without an answer. */
 export const OVERDUE = 1 << 27;
 /** The connection was opened for a turn that is already taken off the limit of turns. */
-export const PREPAID = 1 << 31;
+export const TURN_ADMITTED = 1 << 31;
 /** DUPLICATE_ACKS is not 0. */
 export const HAS_DUPLICATES = 1 << 30;
 /** The open turn was counted as answered already. */

@@ -19,10 +19,10 @@ import {
   CURSOR,
   CWND,
   DUPLICATE_ACKS,
+  EXCUSED,
   FIN_SENT,
   FIRST_ACK,
   FLAGS,
-  FORGIVEN,
   FREE,
   HALF_CLOSE,
   HAS_DUPLICATES,
@@ -187,7 +187,7 @@ export function connect(c: Context, s: number, path: number, port: number): void
   const first = nextToSend(c, s);
   if (w[row + CONNECTIONS]! > 0 && cursor !== NONE) {
     w[row + FIRST_ACK] = c.segments.words[cursor * SEGMENT + ACK_NUMBER]!;
-    w[row + FORGIVEN] = 0;
+    w[row + EXCUSED] = 0;
   }
   const header = ipHeaderLength(c.paths[path]!.pair.family) + 20;
   w[row + STATE] = SYN_SENT;

@@ -22,7 +22,6 @@ import {
   NONE,
   OPEN_AT_ONCE,
   PATH,
-  PREPAID,
   PROGRESS_AT,
   RETRANSMIT,
   ROW,
@@ -41,6 +40,7 @@ import {
   SYN_SENT,
   TIME_WAIT,
   TIMES,
+  TURN_ADMITTED,
   TURN_OPEN,
   WINDOW_PROBE,
 } from "../sessions/table.ts";
@@ -112,7 +112,7 @@ function wantsConnection(c: Context, s: number): boolean {
   const segment = w[row + CURSOR]!;
   if (segment === NONE || (delay > 0 && !hasCome(c, s, c.segments.times[segment]! + delay))) return false;
   while (w[row + CURSOR] !== NONE && !c.allowTurn()) dropTurn(c, s, "limit");
-  w[row + FLAGS]! |= PREPAID;
+  w[row + FLAGS]! |= TURN_ADMITTED;
   return w[row + CURSOR] !== NONE;
 }
 
@@ -141,11 +141,11 @@ function sendData(c: Context, s: number): Sent {
         return w[row + HEAD] === segment ? reopen(c, s) : "done";
       }
       if (w[row + HEAD] === segment && w[row + SND_NXT] === w[row + SND_MAX]) {
-        if (!(w[row + FLAGS]! & PREPAID) && !c.allowTurn()) {
+        if (!(w[row + FLAGS]! & TURN_ADMITTED) && !c.allowTurn()) {
           dropTurn(c, s, "limit");
           continue;
         }
-        w[row + FLAGS]! &= ~PREPAID;
+        w[row + FLAGS]! &= ~TURN_ADMITTED;
         // Turns may have been left out: the next one follows what was sent.
         w[row + SEQ_DELTA] = (w[row + SND_NXT]! - g[at + SEQ]!) | 0;
       }

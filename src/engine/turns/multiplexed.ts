@@ -9,10 +9,10 @@ import { distance } from "../../wire/tcp.ts";
 import type { Context } from "../sessions/context.ts";
 import { LENGTH, SEGMENT } from "../sessions/segments.ts";
 import {
+  EXCUSED,
   FIRST_ACK,
   FIRST_RCV,
   FLAGS,
-  FORGIVEN,
   MULTIPLEXED,
   PROGRESS_AT,
   RCV_NXT,
@@ -65,11 +65,11 @@ export function patienceEnds(c: Context, s: number): number {
  * The target will not send what is missing: it is not waited for again. `isShorter`: its answers are shorter than
  * production's, so that as much may be missing from now on without such patience.
  */
-export function forgive(c: Context, s: number, nextAck: number, isShorter: boolean): void {
+export function excuse(c: Context, s: number, nextAck: number, isShorter: boolean): void {
   const row = s * ROW;
   const missing = deficit(c, s, nextAck);
   if (missing <= 0) return;
-  c.words[row + FORGIVEN]! += missing;
+  c.words[row + EXCUSED]! += missing;
   if (isShorter && 2 * missing > c.words[row + TOLERATED]!) c.words[row + TOLERATED] = 2 * missing;
 }
 
@@ -77,5 +77,5 @@ function deficit(c: Context, s: number, nextAck: number): number {
   const w = c.words;
   const row = s * ROW;
   const production = distance(nextAck, w[row + FIRST_ACK]!);
-  return production - distance(w[row + RCV_NXT]!, w[row + FIRST_RCV]!) - w[row + FORGIVEN]!;
+  return production - distance(w[row + RCV_NXT]!, w[row + FIRST_RCV]!) - w[row + EXCUSED]!;
 }

@@ -36,7 +36,7 @@ import {
   TURN_SEQ,
   TURNS,
 } from "../sessions/table.ts";
-import { forgive, isBehind, patienceEnds } from "./multiplexed.ts";
+import { excuse, isBehind, patienceEnds } from "./multiplexed.ts";
 
 /** A shorter answer than production's is complete after this much silence (us), or two round trips. */
 const LEAST_QUIET = 1000;
@@ -70,7 +70,7 @@ export function isAnswered(c: Context, s: number, nextAck: number): boolean {
     at = c.times[s * TIMES + PROGRESS_AT]! + c.config.turnTimeout;
   }
   if (!hasCome(c, s, at)) return false;
-  if (isMultiplexed) forgive(c, s, nextAck, isShort && received > 0);
+  if (isMultiplexed) excuse(c, s, nextAck, isShort && received > 0);
   if (received <= 0 && (isShort || !isMultiplexed)) {
     c.counters[COUNTER.turnsOverdue]!++;
     // A second one in a row: nobody answers what this session sends.

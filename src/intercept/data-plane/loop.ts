@@ -14,7 +14,7 @@ import { type Connection, Connections } from "./connections.ts";
 import { Copies } from "./copies.ts";
 import { Questions } from "./facts.ts";
 import { Cookies, Learned } from "./flow-maps.ts";
-import { Desk, SINGLE } from "./registration.ts";
+import { Registration, SINGLE } from "./registration.ts";
 import { Router } from "./router.ts";
 import { createInterceptCounters, INTERCEPT_INDEX as INDEX, viewInterceptShared } from "./shared.ts";
 import { openSource } from "./source.ts";
@@ -70,7 +70,7 @@ export function runInterceptLoop(
   const questions = new Questions(config, (key) =>
     kernel ? kernel.learned.has(key.bytes) : router.flows.find(key.words) >= 0,
   );
-  const desk = new Desk(config, copies, router, kernel, questions, onEvent, (isRead) =>
+  const registration = new Registration(config, copies, router, kernel, questions, onEvent, (isRead) =>
     source.setRead(isRead),
   );
   const server = new ChannelServer({ key: config.key });
@@ -79,7 +79,7 @@ export function runInterceptLoop(
     : null;
   const epoll = new Epoll();
   for (const fd of [...source.descriptors, wake]) epoll.add(fd, EPOLLIN);
-  const connections = new Connections(epoll, config.listeners, server, compatServer, desk);
+  const connections = new Connections(epoll, config.listeners, server, compatServer, registration);
 
   let now = monotonicMicroseconds();
   const onResponse = (packet: Packet): boolean => {
@@ -99,8 +99,8 @@ export function runInterceptLoop(
   let isReady = false;
 
   const tell = () => {
-    count(counters, router, desk, copies, connections);
-    counters[INDEX.discarded] = desk.publish(shared.copies);
+    count(counters, router, registration, copies, connections);
+    counters[INDEX.discarded] = registration.publish(shared.copies);
     publish(shared, counters);
   };
 
@@ -111,7 +111,7 @@ export function runInterceptLoop(
       source.heartbeat(now / 1000);
       heartbeatAt = now + HEARTBEAT_INTERVAL;
     }
-    desk.advance(now);
+    registration.advance(now);
     // Copies first: a flow is to be known before its first response.
     for (let index = 0; index < events; index++)
       connections.handle(epoll.fdOf(index), epoll.eventsOf(index), now);
@@ -124,7 +124,7 @@ export function runInterceptLoop(
     connections.flush(now);
     if (records < ROUND) {
       // Behind all responses that they speak of, whichever connection these go by.
-      desk.answerQuestions();
+      registration.answerQuestions();
       connections.flush(now);
     }
     if (now >= publishAt) {
@@ -170,7 +170,7 @@ export function runInterceptLoop(
 function count(
   counters: Float64Array,
   router: Router<Connection>,
-  desk: Desk,
+  registration: Registration,
   copies: Copies<Connection>,
   connections: Connections,
 ): void {
@@ -184,7 +184,7 @@ function count(
   counters[INDEX.cut] = copies.cut;
   counters[INDEX.active] = router.flows.count;
   counters[INDEX.evicted] = router.flows.evicted;
-  counters[INDEX.registered] = desk.registered;
+  counters[INDEX.registered] = registration.registered;
   counters[INDEX.clients] = copies.count;
   counters[INDEX.connections] = connections.count;
   counters[INDEX.unfinished] = connections.unfinished;

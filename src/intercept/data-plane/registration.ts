@@ -1,4 +1,4 @@
-/** Who the copies are: takes them in, and keeps the registry, the router and the kernel's maps true. */
+/** Registrations of copies: takes copies in, and keeps the registry, the router and the kernel maps true. */
 import type { Candidate, PeerHandlers } from "../../channel/contract.ts";
 import type { Ask, AddressRange as RangeTexts, Welcome } from "../../channel/messages.ts";
 import { parseAddress } from "../../config/address.ts";
@@ -22,7 +22,7 @@ const MOST_QUESTIONS = 1024;
 export const SINGLE = 0;
 const SINGLE_ID = "single";
 
-export class Desk implements Host {
+export class Registration implements Host {
   /** Flows that were registered, each time they were. */
   registered = 0;
   readonly #discarded = new Float64Array(SLOTS);

@@ -19,7 +19,7 @@ const TLS_MAJOR = 3;
 
 const NOTHING: Uint8Array = new Uint8Array(0);
 
-export class Intake implements ClientSink {
+export class ClientCommands implements ClientSink {
   private readonly client = new ClientPackets(this);
   /** Null: the client does not compress, or its login is not over. */
   private inflater: Inflater | null = null;

@@ -3,7 +3,7 @@
  * with the target's numbers of prepared statements in them.
  */
 import { DROP, GO, type Outlet, type ProtocolSession, type Verdict } from "../module.ts";
-import { Intake } from "./client-commands.ts";
+import { ClientCommands } from "./client-commands.ts";
 import type { Common } from "./common.ts";
 import { Comparison } from "./comparison.ts";
 import { type Algorithm, frame, unframe } from "./packets/compression.ts";
@@ -27,7 +27,7 @@ import {
 export class MysqlSession implements ProtocolSession, TargetHandlers {
   private readonly target: TargetConnection;
   private readonly state: SessionState;
-  private readonly intake: Intake;
+  private readonly commands: ClientCommands;
   private readonly rewriting: Rewriting;
   private readonly comparison: Comparison;
   private readonly online: Production;
@@ -49,7 +49,9 @@ export class MysqlSession implements ProtocolSession, TargetHandlers {
     this.rewriting = new Rewriting(common, this.state, this.target);
     this.comparison = new Comparison(common.account);
     this.online = new Production(common.account, this.comparison, this.state.statements);
-    this.intake = new Intake(common, outlet, this.state, this.comparison, this.online, () => this.logIn());
+    this.commands = new ClientCommands(common, outlet, this.state, this.comparison, this.online, () =>
+      this.logIn(),
+    );
     common.account.count("sessions");
   }
 
@@ -61,7 +63,7 @@ export class MysqlSession implements ProtocolSession, TargetHandlers {
     isTurn: boolean,
     time: number,
   ): void {
-    this.intake.take(bytes, from, to, isFresh, isTurn, time);
+    this.commands.take(bytes, from, to, isFresh, isTurn, time);
   }
 
   production(
@@ -73,7 +75,7 @@ export class MysqlSession implements ProtocolSession, TargetHandlers {
     _ack: number,
     time: number,
   ): void {
-    const { answerNumber, compression } = this.intake;
+    const { answerNumber, compression } = this.commands;
     this.online.take(bytes, from, to, answerNumber, compression, time);
   }
 
@@ -171,7 +173,7 @@ export class MysqlSession implements ProtocolSession, TargetHandlers {
 
   mayBegin(tag: number): boolean {
     if (this.target.state !== READY) return false;
-    if (this.intake.isJudging && this.comparison.waiting === 1) return false;
+    if (this.commands.isJudging && this.comparison.waiting === 1) return false;
     const { answer } = this.target;
     if (!answer.isOpen) return true;
     if (!answer.wantsData) return false;
@@ -190,7 +192,7 @@ export class MysqlSession implements ProtocolSession, TargetHandlers {
   begin(tag: number, bytes: Uint8Array, from: number, to: number, again: boolean, now: number): Verdict {
     const [command, slot] = [tag & 0xff, tag >>> 8];
     const number = again ? this.openNumber : this.comparison.begin();
-    const refusal = this.intake.refusalOf(number);
+    const refusal = this.commands.refusalOf(number);
     if (refusal !== null) {
       this.common.account.leftOut(refusal);
       return DROP;
@@ -233,7 +235,7 @@ export class MysqlSession implements ProtocolSession, TargetHandlers {
 
   skipped(tag: number, bytes: Uint8Array, from: number, to: number, again: boolean): void {
     if (again) return;
-    this.intake.refusalOf(this.comparison.begin());
+    this.commands.refusalOf(this.comparison.begin());
     this.state.follow(tag & 0xff, tag >>> 8, bytes, from, to);
   }
 

@@ -4,7 +4,7 @@
  */
 import { FIRST_WAITING, type FlowTable, LAST_WAITING, NONE, ROW } from "./table.ts";
 
-export class Waiting {
+export class AwaitingAnswers {
   private readonly flow: Int32Array;
   private readonly next: Int32Array;
   private readonly sentAt: Float64Array;
