@@ -1,6 +1,6 @@
 /** The rooms of the house: what each may import, how many files it has; where pointers are; what has no world. */
 import { expect, test } from "bun:test";
-import { readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join, relative } from "node:path";
 
 const SRC = join(import.meta.dir, "../src");
@@ -265,7 +265,35 @@ test("the same source can be built and run as it is: imports name their files", 
   expect(vague).toEqual([]);
 });
 
+const ROOT = join(SRC, "..");
+const PAGES = /^(src|test|bench|bpf|bin|docs)\/.*\.(ts|c|h|md|sh)$|^README\.md$/;
+
+/** What a person reads: a document whole, of code the comments. */
+function proseOf(page: string): string {
+  const whole = readFileSync(join(ROOT, page), "utf8");
+  return page.endsWith(".md") ? whole : (whole.match(/\/\*[\s\S]*?\*\/|(?:\/\/|^#).*/gm) ?? []).join("\n");
+}
+
+const pages = readdirSync(ROOT, { recursive: true, encoding: "utf8" }).filter((path) => PAGES.test(path));
+
 test("the first line of every file says what it is", () => {
-  const silent = files.filter((path) => !/^(#!.*\n)?\/\*\*\s*(\*\s)?\S/.test(text(path)));
-  expect(silent).toEqual([]);
+  const code = pages.filter((path) => /\.(ts|c|h)$/.test(path));
+  expect(code.length).toBeGreaterThan(400);
+  const begins = /^(#!.*\n|\/\* SPDX.*\n)?\/\*\*?\s*(\*\s)?(?!SPDX)\S/;
+  expect(code.filter((path) => !begins.test(readFileSync(join(ROOT, path), "utf8")))).toEqual([]);
+});
+
+test("the paths that documents and comments name are there", () => {
+  const gone = pages.flatMap((page) => {
+    const paths = proseOf(page).matchAll(/(?<![\w./<-])(?:src|test|bench|bpf|bin|docs)\/[\w./-]*\w/g);
+    const missing = [...paths].filter(([path]) => !path.includes("NAME") && !existsSync(join(ROOT, path)));
+    return missing.map(([path]) => `${page}: ${path}`);
+  });
+  expect(gone).toEqual([]);
+});
+
+test("the map for contributors has every room", () => {
+  const map = readFileSync(join(ROOT, "docs/contributing.md"), "utf8");
+  const rooms = ROOMS.filter(([room]) => room !== "").map(([room]) => `**src/${room}**`);
+  expect(rooms.filter((room) => !map.includes(room))).toEqual([]);
 });

@@ -1,5 +1,5 @@
 /**
- * The wire format between tcpcopy 1.x and intercept 1.x (their src/communication/tc_msg.h), in network order, no framing
+ * The wire format between tcpcopy 1.x and intercept 1.x (their tc_msg.h), in network order, no framing
  * but fixed sizes. IPv4 only, no key, no sign of life.
  *
  * Copy to intercept, 14 bytes each: client address 4, client port 2, type 2, target address 4, target port 2. The first

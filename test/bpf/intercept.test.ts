@@ -1,3 +1,4 @@
+/** The programs of the intercept, by test runs in the kernel: what is learned, caught and swallowed. */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
 import { testRun } from "../../src/native/bpf/libbpf.ts";
 import {

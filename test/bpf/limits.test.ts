@@ -1,3 +1,4 @@
+/** What the kernel programs do at their limits: full rings, no heartbeat, counters. */
 import { afterEach, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { KERNEL_COUNTERS } from "../../src/capture/kernel.ts";

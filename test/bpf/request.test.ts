@@ -1,3 +1,4 @@
+/** The request program, by test runs in the kernel: which packets are captured, and as what. */
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:test";
 import { type TestContext, testRun } from "../../src/native/bpf/libbpf.ts";
 import {

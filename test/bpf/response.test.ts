@@ -1,3 +1,4 @@
+/** The response program, by test runs in the kernel: which packets are dropped, and what is captured of them. */
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:test";
 import { testRun } from "../../src/native/bpf/libbpf.ts";
 import { ACK, build, FIN, type Frame, HOP_BY_HOP, RST, SYN } from "./build.ts";

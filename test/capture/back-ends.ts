@@ -5,6 +5,7 @@ import type { KernelService } from "../../src/capture/services.ts";
 import { openPcapCapture } from "../../src/capture/socket/pcap-capture.ts";
 import { openPacketCapture, openRawCapture, type SocketCapture } from "../../src/capture/socket/sockets.ts";
 import type { RequestSource } from "../../src/capture/source.ts";
+import type { BackEnd as BackEndName } from "../../src/config/capture.ts";
 import { createSource } from "../../src/copy/data-plane/request-source.ts";
 import { compileFilter } from "../../src/filter/compile.ts";
 import { type FilterProgram, loadFilterProgram } from "../../src/filter/program.ts";
@@ -143,7 +144,7 @@ const EVERYTHING: Traits = { seesLink: true, seesLeaving: true, seesJoined: true
 type Open = (host: Namespace, ifindexes: number[], options: BackEndOptions) => BackEnd;
 
 /** Each opens and captures on these interfaces of a namespace. */
-export const BACK_ENDS: Record<string, { open: Open; traits: Traits }> = {
+export const BACK_ENDS: Record<BackEndName, { open: Open; traits: Traits }> = {
   tcx: { open: byHook("tcx"), traits: EVERYTHING },
   clsact: { open: byHook("clsact"), traits: EVERYTHING },
   packet: { open: bySockets(openPacketCapture), traits: EVERYTHING },

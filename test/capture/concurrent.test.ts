@@ -1,3 +1,4 @@
+/** A BPF ring that is read while the kernel writes to it. */
 import { expect, test } from "bun:test";
 import type { Packet } from "../../src/wire/packet.ts";
 import { build } from "../bpf/build.ts";

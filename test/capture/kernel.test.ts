@@ -1,3 +1,4 @@
+/** Loading and attaching the capture's programs: errors, and that nothing stays behind. */
 import { beforeAll, describe, expect, test } from "bun:test";
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { Failure } from "../../src/native/failure.ts";

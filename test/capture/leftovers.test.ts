@@ -1,3 +1,4 @@
+/** What a killed copy leaves in the kernel, and that the next start removes it. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { removeLeftovers } from "../../src/host/leftovers.ts";

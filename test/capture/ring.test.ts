@@ -1,3 +1,4 @@
+/** BPF rings, one and several merged, over memory written as the kernel writes it. */
 import { afterEach, describe, expect, test } from "bun:test";
 import { Ring } from "../../src/capture/ring.ts";
 import { RingSet } from "../../src/capture/ring-set.ts";

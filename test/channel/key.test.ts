@@ -1,3 +1,4 @@
+/** The shared key of a channel: where it is read from, and what is refused. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -1,3 +1,4 @@
+/** Command lines: what is an option, and what is refused. */
 import { expect, test } from "bun:test";
 import { parseArguments } from "../../src/command-line/arguments.ts";
 import type { CommandSpec } from "../../src/command-line/command.ts";

@@ -1,3 +1,4 @@
+/** "Did you mean": the nearest of a few known words. */
 import { expect, test } from "bun:test";
 import { suggest } from "../../src/command-line/suggest.ts";
 

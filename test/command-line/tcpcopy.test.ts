@@ -1,3 +1,4 @@
+/** Command lines of tcpcopy 1.x. */
 import { expect, test } from "bun:test";
 import { parseArguments } from "../../src/command-line/arguments.ts";
 import { COPY } from "../../src/command-line/copy.ts";

@@ -1,3 +1,4 @@
+/** IP addresses, read and printed. */
 import { describe, expect, test } from "bun:test";
 import {
   formatAddress,

@@ -1,3 +1,4 @@
+/** The values of `-i`: which interfaces they name. */
 import { expect, test } from "bun:test";
 import { chooseInterfaces } from "../../src/config/interfaces.ts";
 import { failing } from "./failing.ts";

@@ -1,3 +1,4 @@
+/** Numbers as users write them. */
 import { expect, test } from "bun:test";
 import { parseDecimal, parseMark, parseWhole } from "../../src/config/number.ts";
 import { failing, returnsOrFails } from "./failing.ts";

@@ -1,3 +1,4 @@
+/** The values of `-c`: which source addresses they name. */
 import { describe, expect, test } from "bun:test";
 import { formatAddress, parseAddress } from "../../src/config/address.ts";
 import { parsePool, poolFor } from "../../src/config/pool.ts";

@@ -1,3 +1,4 @@
+/** Source ports: ranges, free ones, and how workers share them. */
 import { expect, test } from "bun:test";
 import {
   countPorts,

@@ -1,3 +1,4 @@
+/** The values of `-x`: services, targets, weights. */
 import { describe, expect, test } from "bun:test";
 import { formatAddress, parseAddress } from "../../src/config/address.ts";
 import {

@@ -1,3 +1,4 @@
+/** The options of `xcopy copy`: defaults, values, errors. */
 import { describe, expect, test } from "bun:test";
 import { parseArguments } from "../../src/command-line/arguments.ts";
 import { COPY } from "../../src/command-line/copy.ts";

@@ -1,3 +1,4 @@
+/** What the demo shows, and when it calls a run good. */
 import { expect, test } from "bun:test";
 import { judge, type Picture, renderLine, renderScreen } from "../../src/demo/screen.ts";
 

@@ -1,3 +1,4 @@
+/** Sessions from SYN to close against a simulated target, in virtual time. */
 import { describe, expect, test } from "bun:test";
 import { type Conditions, client, Simulation, texts } from "./simulation.ts";
 

@@ -1,3 +1,4 @@
+/** A filter on a packet socket. */
 import { expect, test } from "bun:test";
 import { compileFilter } from "../../src/filter/compile.ts";
 import { attachSocketFilter } from "../../src/filter/socket.ts";

@@ -1,3 +1,4 @@
+/** The way to a target: route, interface, next hop. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { ip, type Network, TARGET, TARGET6 } from "../../src/demo/network.ts";
 import { sameEgress } from "../../src/inject/egress.ts";

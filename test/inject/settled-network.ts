@@ -1,3 +1,4 @@
+/** The network of the demo, once its addresses can be used. */
 import { createNetwork, ip, type Network } from "../../src/demo/network.ts";
 import { until } from "../support/until.ts";
 

@@ -1,3 +1,4 @@
+/** Starts an agent in a namespace and calls it. */
 import { join } from "node:path";
 import { inNamespace } from "../../src/demo/network.ts";
 import type { Answer, Calls, Question } from "./agent.ts";

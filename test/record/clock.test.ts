@@ -1,3 +1,4 @@
+/** From the kernel's times to times of day. */
 import { expect, test } from "bun:test";
 import { monotonicMicroseconds, realtimeMicroseconds } from "../../src/native/libc.ts";
 import { WallClock } from "../../src/record/clock.ts";

@@ -1,3 +1,4 @@
+/** The names of the files that a record is made of. */
 import { describe, expect, test } from "bun:test";
 import { nameOf, textOf, unknownConversion } from "../../src/record/names.ts";
 

@@ -1,3 +1,4 @@
+/** The options of `xcopy record`: values and errors. */
 import { describe, expect, test } from "bun:test";
 import { parseArguments } from "../../src/command-line/arguments.ts";
 import { RECORD } from "../../src/command-line/record.ts";

@@ -1,3 +1,4 @@
+/** Counters that a worker publishes and the main thread reads. */
 import { expect, test } from "bun:test";
 import { createCounters, createShared, INDEX, viewShared } from "../../src/copy/data-plane/shared.ts";
 import { publish, takeCounters } from "../../src/runtime/shared.ts";

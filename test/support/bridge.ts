@@ -1,3 +1,4 @@
+/** A bridge in front of the online host. */
 import { addAddress, ip } from "../../src/demo/network.ts";
 import type { Lab } from "./lab.ts";
 

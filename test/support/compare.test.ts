@@ -1,3 +1,4 @@
+/** The comparison of what two services were asked. */
 import { expect, test } from "bun:test";
 import { compareContents, EXACTLY_ONCE } from "./compare.ts";
 

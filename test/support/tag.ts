@@ -1,3 +1,4 @@
+/** VLAN tags between client and online. */
 import { join } from "node:path";
 import type { Lab } from "./lab.ts";
 import { run } from "./process.ts";

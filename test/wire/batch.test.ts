@@ -1,3 +1,4 @@
+/** The batch of packets that the engine writes and an injector sends. */
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { HEADROOM, MAX_PACKET, PacketBatch } from "../../src/wire/batch.ts";

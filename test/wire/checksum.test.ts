@@ -1,3 +1,4 @@
+/** The Internet checksum (RFC 1071). */
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { finishTcpChecksum, fold, sum, wordsOf, writeChecksum } from "../../src/wire/checksum.ts";

@@ -1,3 +1,4 @@
+/** IP fragments, put together again. */
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { Fragments } from "../../src/wire/fragments.ts";

@@ -1,3 +1,4 @@
+/** ICMP messages that say that a packet was too big. */
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { readTooBig } from "../../src/wire/icmp.ts";

@@ -1,3 +1,4 @@
+/** IP headers of the packets that are sent. */
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { ipHeaderLength, ipPair, pseudoChecksum, writeIpHeader } from "../../src/wire/ip.ts";

@@ -1,3 +1,4 @@
+/** From a captured frame to the IP packet in it. */
 import { describe, expect, test } from "bun:test";
 import { isKnownLink, networkLayer } from "../../src/wire/link.ts";
 import { innerIp } from "../../src/wire/tunnel.ts";

@@ -1,3 +1,4 @@
+/** The fields of a captured packet. */
 import { expect, test } from "bun:test";
 import { Packet } from "../../src/wire/packet.ts";
 

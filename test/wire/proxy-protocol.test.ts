@@ -1,3 +1,4 @@
+/** The PROXY protocol header, versions 1 and 2. */
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { parseAddress } from "../../src/config/address.ts";

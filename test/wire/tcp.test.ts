@@ -1,3 +1,4 @@
+/** TCP flags, sequence arithmetic and options. */
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { Packet } from "../../src/wire/packet.ts";

@@ -1,3 +1,4 @@
+/** From a frame of a trace to the request in it. */
 import { describe, expect, test } from "bun:test";
 import { type KernelService, Services } from "../../../src/capture/services.ts";
 import {

@@ -1,3 +1,4 @@
+/** The formats of traces: pcap and pcapng, compressed or not. */
 import { afterAll, describe, expect, test } from "bun:test";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -1,3 +1,4 @@
+/** The ring between the reader of traces and the data plane. */
 import { describe, expect, test } from "bun:test";
 import { createTraceMemory, SMALLEST_RING, viewTraceMemory } from "../../../src/capture/trace/memory.ts";
 import { RingWriter } from "../../../src/capture/trace/ring-writer.ts";
