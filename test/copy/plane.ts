@@ -20,7 +20,7 @@ const ended =
 Bun.plugin({
   name: "pretended data plane",
   setup(build) {
-    build.onLoad({ filter: /src\/worker\/start\.ts$/ }, () => ({
+    build.onLoad({ filter: /src\/copy\/data-plane\/start\.ts$/ }, () => ({
       loader: "ts",
       contents: `
         export function startDataPlane() {
