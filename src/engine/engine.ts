@@ -1,11 +1,11 @@
 /**
- * The engine: captured requests and the target's responses come in, packets for the target go out. It touches no
- * clock, socket or log: time comes with every call (us, one monotonic clock), packets go into the batches it was given,
- * and `wait` says when it wants to be called again.
+ * The engine: takes captured requests and the target's responses, makes the packets for the target. It uses no clock,
+ * socket or log: time comes with every call (us, one monotonic clock), packets go into the batches it was given, and
+ * `wait` says when it must be called again.
  *
  *   request(packet)   a client's packet        -> stream, turns
  *   response(packet)  a packet of the target   -> acknowledgements, answers
- *   advance()         time has passed          -> retransmission, delayed ACK, give-up
+ *   advance()         time has passed          -> retransmissions, delayed ACKs, timeouts
  *   dispatch()        fills the batches with all that is due, once per session
  */
 import { DESTINATION, mapAddress, readAddress } from "../wire/address-words.ts";
@@ -66,14 +66,14 @@ import { takeHandshake } from "./turns/stream.ts";
 
 export type { EngineConfig, Path, Route, Target } from "./sessions/context.ts";
 
-/** For how long a held-up turn is worth a hurry, us. */
+/** us after a turn was held up in which `isHeldUp` is true. */
 const HELD_UP_SPAN = 3000;
 
-/** What trying a path came to. */
+/** The result of probing a path. */
 export type ProbeResult = "silent" | "answered" | "refused";
 
 export class Engine {
-  /** By path; meaningful for the paths that `probe` was called for. */
+  /** By path: "silent" until the target answers a call of `probe`. */
   readonly probeResults: ProbeResult[];
   private readonly c: Context;
   private readonly pathMtu: PathMtu;
@@ -83,7 +83,7 @@ export class Engine {
     this.probeResults[path] = result;
   };
 
-  /** `batches`: one per egress; whoever sends a batch clears it. `now`: us. */
+  /** `batches`: one per egress; the caller sends and clears them. `now`: us. */
   constructor(config: EngineConfig, batches: PacketBatch[], now: number) {
     this.c = new Context(config, now);
     const { modules } = config;
@@ -94,8 +94,9 @@ export class Engine {
   }
 
   /**
-   * Opens and resets a connection on a path, to see whether the target answers: see `probeResults`. `from`: the address
-   * (4 or 16 bytes) to come from on a path that sends from the clients' addresses. Returns its port.
+   * Opens and resets a connection on a path, to see whether the target answers: see `probeResults`. `from`: the source
+   * address (4 or 16 bytes) on a path that sends from the clients' addresses. Returns the source port, or NONE if there is
+   * no free row or port.
    */
   probe(path: number, now: number, from: Uint8Array | null = null): number {
     const c = this.c;
@@ -116,19 +117,19 @@ export class Engine {
     return port;
   }
 
-  /** Nothing is sent on a path from now on, and no time passes for its sessions; what clients send is still taken. */
+  /** Sends nothing on a path until `resume`, and stops the timers of its sessions; what clients send is still taken. */
   hold(path: number, now: number): void {
     this.c.now = now;
     holdPath(this.c, path);
   }
 
-  /** Sends on the path again; what waited goes first. `now`: us. */
+  /** Ends `hold`: what was not acknowledged is sent again at once. `now`: us. */
   resume(path: number, now: number): void {
     this.c.now = now;
     resumePath(this.c, path);
   }
 
-  /** Marks all SYNs from now on with these 8 bytes, or with none. */
+  /** From now on every SYN carries these 8 bytes in an option; null: no option. */
   setCookie(cookie: Uint8Array | null): void {
     this.c.cookie = cookie;
   }
@@ -138,7 +139,7 @@ export class Engine {
     forEachFlow(this.c, path, each);
   }
 
-  /** Takes a captured packet of a client, for each copy of its session. */
+  /** Takes a captured packet of a client, for every copy of its session. `now`: us. */
   request(packet: Packet, now: number): void {
     const c = this.c;
     c.now = now;
@@ -151,7 +152,7 @@ export class Engine {
     }
   }
 
-  /** Takes the beginning of a packet that production's server sent to a client; `packet.index` is the service. */
+  /** Takes a packet (at least its first bytes) that production's server sent to a client; `packet.index` is the service. */
   production(packet: Packet, now: number): void {
     const c = this.c;
     c.now = now;
@@ -206,7 +207,7 @@ export class Engine {
     if (c.paths[packet.index]!.fromClient) readAddress(packet, DESTINATION, c.address, 0);
     const s = c.ownFlows.find(packet.index, packet.destinationPort, c.address, 0);
     if (s === NONE) {
-      answerStranger(c, packet);
+      resetUnknown(c, packet);
       return;
     }
     c.times[s * TIMES + ACTIVE_AT] = now;
@@ -214,13 +215,13 @@ export class Engine {
   }
 
   /**
-   * Takes an ICMP message that a packet of ours was too big; `packet.index` is its path. It is believed if it quotes what
-   * is in flight (RFC 5927 section 4.1).
+   * Takes an ICMP message that a packet of ours was too big; `packet.index` is its path. It is ignored unless the sequence
+   * number that it quotes is in flight (RFC 5927 section 4.1).
    */
   tooBig(packet: Packet, now: number): void {
     const c = this.c;
     c.now = now;
-    // Those about a client's address go to the client.
+    // A message about a packet from a client's address is routed to that client, not to us.
     if (c.paths[packet.index]!.fromClient || !readTooBig(packet, this.message)) return;
     const s = c.ownFlows.find(packet.index, this.message.sourcePort, c.address, 0);
     if (s === NONE) return;
@@ -231,16 +232,13 @@ export class Engine {
     if (isInFlight) this.lowerMtu(packet.index, this.message.mtu, now);
   }
 
-  /**
-   * Packets to the target of a path may have at most `mtu` bytes for some time, and what is in flight is cut anew: see
-   * PathMtu.
-   */
+  /** Lowers the MTU (bytes) to the target of a path, and sends what is in flight again in smaller segments: see PathMtu. */
   lowerMtu(pathIndex: number, mtu: number, now: number): void {
     this.c.now = now;
     this.pathMtu.lower(pathIndex, mtu);
   }
 
-  /** All clients are gone, and those that come now with the addresses and ports of one are others. */
+  /** All client connections have ended: a packet with the same addresses and ports belongs to a new connection. */
   endClients(now: number): void {
     this.c.now = now;
     supersedeAll(this.c);
@@ -258,7 +256,7 @@ export class Engine {
     return this.c.nextReady() !== NONE ? 0 : this.c.wheel.wait(now, limit);
   }
 
-  /** Fills the batches with what is due. False when a batch was full: send them, clear them, and call again. */
+  /** Fills the batches with what is due. False when a batch was full: send the batches, clear them, and call again. */
   dispatch(now: number): boolean {
     const c = this.c;
     c.now = now;
@@ -286,14 +284,14 @@ export class Engine {
     return true;
   }
 
-  /** Those whose turn has come may connect. */
+  /** Makes the sessions ready that may have a connection now, under the limit of users. */
   private invite(): void {
     const { users } = this.c;
     if (users === null) return;
     for (let s = users.invite(); s !== NONE; s = users.invite()) this.c.makeReady(s);
   }
 
-  /** No connection for what the session has: the next turn is to try again, if the client has not closed. */
+  /** No connection could be opened: drops the session's turns. The next turn tries again, if the client has not closed. */
   private giveUpOpening(s: number, reason: DropReason): void {
     dropAllTurns(this.c, s, reason);
     this.c.users?.leave(s);
@@ -301,30 +299,30 @@ export class Engine {
     this.c.makeReady(s);
   }
 
-  /** Whether a turn was held up just now by an answer that has not been seen: look again soon. */
+  /** Whether a turn was held up within the last 3 ms because its predecessor has no answer yet: poll for responses soon. */
   isHeldUp(now: number): boolean {
     return now - this.c.heldUpAt < HELD_UP_SPAN;
   }
 
-  /** Whether one more request of another protocol may be sent now, by the limit of turns per second; takes it off. */
+  /** Takes one request of UDP off the limit of turns per second; false if the limit is used up. */
   allowRequest(now: number): boolean {
     this.c.now = now;
     return this.c.allowTurn();
   }
 
-  /** Turns that wait for something, over all sessions. */
+  /** Turns captured and neither sent nor dropped, over all sessions. */
   get pending(): number {
     return this.c.counters[COUNTER.turnsPending]!;
   }
 
-  /** Captured segments that wait for missing bytes before them, over all sessions. */
+  /** Captured segments beyond a gap, over all sessions. */
   get segmentsHeld(): number {
     return this.c.segmentsHeld;
   }
 
   /**
-   * Ends every session: what was not delivered is dropped as "ended", connections that are open get a RST. False when
-   * a batch was full: send them, clear them, and call again.
+   * Ends every session: turns that were not delivered are dropped as "ended", open connections get a RST. False when a
+   * batch was full: send the batches, clear them, and call again.
    */
   end(now: number): boolean {
     const c = this.c;
@@ -342,8 +340,8 @@ export class Engine {
   }
 }
 
-/** A segment for none of our connections is answered with a RST (RFC 9293 section 3.10.7.1). */
-function answerStranger(c: Context, packet: Packet): void {
+/** Answers a segment that belongs to none of our connections with a RST (RFC 9293 section 3.10.7.1). */
+function resetUnknown(c: Context, packet: Packet): void {
   const flags = packet.flags;
   if (flags & RST) return;
   if (flags & ACK) {

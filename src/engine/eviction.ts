@@ -1,17 +1,20 @@
-/** What happens when memory runs out: the sessions with the longest backlogs go (design section 4.8). */
+/** Freeing memory when it is full: the sessions with the most kept bytes are given up. */
 import type { Context } from "./sessions/context.ts";
 import { FLAGS, FREE, QUEUED, ROW, SHED, STATE } from "./sessions/table.ts";
 import { loseConnection } from "./tcp/connection.ts";
 import { reset } from "./tcp/expiry.ts";
 import { dropAllTurns } from "./turns/drop.ts";
 
-/** The share of it that is freed at a time when it has run out: looking for backlogs is not for every packet. */
+/** The share of all memory that one eviction frees: it walks all sessions, which is too much work for every packet. */
 const EVICTED_SHARE = 1 / 16;
 
-/** One session keeps too much, or memory has run out: then the sessions with the longest backlogs go. */
+/**
+ * Session `s` has no room for a captured packet: it is given up. If it keeps less than half of its own bound, memory as a
+ * whole is full: the sessions that keep at least half as much as the largest one are given up too.
+ */
 export function evict(c: Context, s: number): void {
   const w = c.words;
-  // The packet that found no room is lost to its own session in any case.
+  // Read first: `shed` releases what the session keeps.
   const isOverOwnBound = w[s * ROW + QUEUED]! > c.config.sessionBytes / 2;
   shed(c, s);
   if (isOverOwnBound) return;
@@ -28,7 +31,7 @@ export function evict(c: Context, s: number): void {
   }
 }
 
-/** Gives a session up for memory; its turns are counted on. */
+/** Gives a session up for lack of memory: resets its connection and drops its turns. Later turns are still counted. */
 function shed(c: Context, s: number): void {
   const row = s * ROW;
   if (c.words[row + STATE] === FREE || c.words[row + FLAGS]! & SHED) return;

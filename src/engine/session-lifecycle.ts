@@ -1,4 +1,4 @@
-/** The beginning and the end of a session, as its client makes them: SYN, first data, FIN, RST. */
+/** How a client's packets begin and end a session: SYN, first data, FIN, RST. */
 import type { Packet } from "../wire/packet.ts";
 import { ACK, distance, parseOptions } from "../wire/tcp.ts";
 import { evict } from "./eviction.ts";
@@ -52,13 +52,13 @@ import { endSession } from "./tcp/connection.ts";
 import { arm } from "./tcp/expiry.ts";
 import { awaitMissing, giveUpMissing, takePayload } from "./turns/reassembly.ts";
 
-/** Offered where the client's own SYN was not seen. */
+/** The window scale and MSS that our SYN offers where the client's own SYN was not captured. */
 export const OWN_WSCALE = 7;
 export const OWN_MSS = 65495;
-/** Above this share of the memory bound no new session is taken. */
+/** Sessions that begin while more than this share of the memory bound is in use are SHED: their turns are counted and dropped. */
 const FULL_SHARE = 0.9;
 
-/** A row for a session that has nothing yet, or NONE if all are in use. */
+/** A row for a new session without a connection, or NONE if all rows are in use. */
 export function newRow(c: Context): number {
   const s = c.table.allocate();
   if (s === NONE) return NONE;
@@ -74,7 +74,7 @@ export function newRow(c: Context): number {
   return s;
 }
 
-/** A session for the flow in `flowKey`, or NONE where a bound forbids it. */
+/** Opens a session for the flow in `flowKey`; `flags`: its first FLAGS. NONE if the bound of sessions is reached. */
 export function openSession(c: Context, packet: Packet, flags: number): number {
   const s = newRow(c);
   if (s === NONE) {
@@ -115,7 +115,7 @@ function chooseTarget(c: Context, s: number): void {
   c.words[row + TARGET] = nextTarget(route, c.credit[c.words[row + SERVICE]!]![index]!);
 }
 
-/** Takes a client's SYN; `known` is the session that has its flow so far, or NONE. */
+/** Takes a client's SYN; `known` is the session of its flow, or NONE. */
 export function takeSyn(c: Context, known: number, packet: Packet): void {
   const w = c.words;
   if (packet.flags & ACK) {
@@ -144,18 +144,18 @@ export function takeSyn(c: Context, known: number, packet: Packet): void {
   if (!options.sackPermitted) w[row + OFFERS]! &= ~OFFER_SACK;
   if (!options.hasTimestamps) w[row + OFFERS]! &= ~OFFER_TIMESTAMPS;
   if (packet.length > 0) {
-    // TCP Fast Open (RFC 7413). Where the server's bytes begin is told by a later packet.
+    // TCP Fast Open (RFC 7413): a later packet tells the server's first sequence number.
     takeData(c, s, packet, isn + 1);
     w[row + FLAGS]! |= HANDSHAKEN;
   }
   if (w[row + FLAGS]! & SHED) return;
   c.times[s * TIMES + SYN_AT] = packet.time;
-  // Under a limit a connection is worth opening only for a turn that may go.
+  // Under a limit of turns a connection is opened only for a turn that may be sent.
   if (c.config.turnLimit === 0) w[row + FLAGS]! |= OPEN_AT_ONCE;
   c.makeReady(s);
 }
 
-/** All clients are gone: what they have sent is still delivered; whoever comes with the same flow is another one. */
+/** Ends all client connections: what was captured of them is still delivered. The same flow begins a new session. */
 export function supersedeAll(c: Context): void {
   for (let s = 0; s < c.table.end; s++) {
     const row = s * ROW;
@@ -164,7 +164,7 @@ export function supersedeAll(c: Context): void {
   }
 }
 
-/** A new connection uses the flow of session `s`: what it has is still delivered, then it ends. */
+/** A new connection uses the flow of session `s`: what `s` has captured is still delivered, then it ends. */
 function supersede(c: Context, s: number): void {
   const row = s * ROW;
   c.clientFlows.remove(s);
@@ -184,7 +184,7 @@ export function takeEnd(c: Context, s: number, packet: Packet, kind: number): vo
   const row = s * ROW;
   const flags = w[row + FLAGS]!;
   const at = (packet.seq + packet.length) | 0;
-  // Of a connection before this one, or long past: not ours.
+  // A FIN or RST before the end of the captured data: of an earlier connection, or delayed.
   if (!(flags & MIDSTREAM) && distance(at, w[row + STREAM_END]!) < 0) {
     c.counters[COUNTER.stray]!++;
     return;
@@ -200,14 +200,15 @@ export function takeEnd(c: Context, s: number, packet: Packet, kind: number): vo
   w[row + FLAGS]! |= kind;
   w[row + CLIENT_END] = at;
   w[row + CLIENT_END_ACK] = packet.flags & ACK ? packet.ack | 0 : w[row + LAST_ACK]!;
-  // No answer was seen by the client before it closed: the close does not wait for one either.
-  const isFirst = (flags & (HAS_DATA | HANDSHAKEN)) !== 0 && w[row + CLIENT_END_ACK] === w[row + LAST_ACK];
-  if (kind === CLIENT_FIN && isFirst) w[row + FLAGS]! |= HALF_CLOSE;
+  // The client closed without acknowledging an answer: our FIN does not wait for an answer either.
+  const hasNoAnswer =
+    (flags & (HAS_DATA | HANDSHAKEN)) !== 0 && w[row + CLIENT_END_ACK] === w[row + LAST_ACK];
+  if (kind === CLIENT_FIN && hasNoAnswer) w[row + FLAGS]! |= HALF_CLOSE;
   awaitMissing(c, s);
   c.makeReady(s);
 }
 
-/** Takes a packet's payload, and makes room where there is none; `first` is the sequence number of its first byte. */
+/** Takes a packet's payload, and evicts sessions if memory is full; `first` is the sequence number of its first byte. */
 export function takeData(c: Context, s: number, packet: Packet, first: number): void {
   const taken = takePayload(c, s, packet, first);
   if (taken === "repeated") c.counters[COUNTER.repeated]!++;

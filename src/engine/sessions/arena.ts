@@ -1,8 +1,8 @@
 /**
- * Storage of captured payload: contiguous chunks in size classes of a power of two, 64 bytes to 64 KiB, carved from
- * pages of 256 KiB. No allocation per chunk; a page whose chunks are all free serves any class again.
+ * Memory for captured payload: chunks in size classes, the powers of two from 64 bytes to 64 KiB, in pages of 256 KiB.
+ * A chunk needs no allocation of its own; a page whose chunks are all free may serve another class.
  *
- * A chunk is named by a number: its page and its place in it in units of 64 bytes.
+ * A chunk's number is its page, and its place in the page in units of 64 bytes.
  */
 const PAGE = 256 * 1024;
 const UNIT_LOG2 = 6;
@@ -11,28 +11,28 @@ const UNIT_MASK = (1 << UNITS_LOG2) - 1;
 const CLASSES = 11;
 const NONE = -1;
 
-/** Most bytes one chunk holds. */
+/** Bytes of the largest chunk. */
 export const MAX_CHUNK = 1 << (UNIT_LOG2 + CLASSES - 1);
 
 export class Arena {
-  /** Bytes of all pages in use. */
+  /** Bytes of all pages with a chunk in use. */
   used = 0;
   private readonly limit: number;
   private readonly pages: Uint8Array[] = [];
   private readonly words: Int32Array[] = [];
   private readonly classOf: Int32Array;
   private readonly chunksUsed: Int32Array;
-  /** First free chunk of a page (its unit), chained through the chunks' first words. */
+  /** By page: the first chunk that was used and is free again (its unit); linked by the chunks' first words. */
   private readonly freeChunk: Int32Array;
-  /** Where chunks never used yet begin, in units. */
+  /** By page: the first unit that was never used. */
   private readonly fresh: Int32Array;
   private readonly next: Int32Array;
   private readonly previous: Int32Array;
-  /** Pages with room, per class. */
+  /** By class: the first page with a free chunk; linked by `next` and `previous`. */
   private readonly withRoom = new Int32Array(CLASSES).fill(NONE);
   private readonly freePages: number[] = [];
 
-  /** `limit`: bytes, rounded down to pages, at least one page. */
+  /** `limit`: bytes, rounded down to whole pages, at least one. */
   constructor(limit: number) {
     const pages = Math.max(1, Math.floor(limit / PAGE));
     this.limit = pages * PAGE;
@@ -80,7 +80,7 @@ export class Arena {
     }
   }
 
-  /** The page a chunk lies in; it begins at `offset(chunk)`. */
+  /** The page of a chunk, which begins in it at `offset(chunk)`. */
   memory(chunk: number): Uint8Array {
     return this.pages[chunk >>> UNITS_LOG2]!;
   }

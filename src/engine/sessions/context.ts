@@ -1,4 +1,4 @@
-/** What the parts of the engine share: tables, storage, timers, counters, and the way out. */
+/** The state that all parts of the engine share: configuration, tables, segments, timers, counters, batches. */
 import type { ProtocolModule } from "../../protocol/module.ts";
 import type { PacketBatch } from "../../wire/batch.ts";
 import type { IpPair } from "../../wire/ip.ts";
@@ -22,71 +22,72 @@ export interface Path {
   egress: number;
   /** Largest IP packet, bytes. */
   mtu: number;
-  /** Each connection comes from the address of its client: the source of `pair` is set anew for each packet. */
+  /** Each connection has its client's address as source: the source of `pair` is set for each packet. */
   fromClient?: boolean;
 }
 
 /** One of the targets of a route. */
 export interface Target {
-  /** Its share of the sessions is this over the sum of the route's. */
+  /** Its share of the sessions is this divided by the sum of the weights of the route. */
   weight: number;
-  /** Path indexes, one per source address; connections take them in rotation. */
+  /** Path indexes, one per source address; connections use them in rotation. */
   paths: number[];
 }
 
-/** Where a copy of a session goes: to one of these, chosen when the session begins. */
+/** Where a copy of a session goes: to one of these targets, chosen when the session begins. */
 export type Route = Target[];
 
 export interface EngineConfig {
-  /** For each service its routes: every session is copied along each of them, `replicas` times. */
+  /** By service, its routes: every session is copied to each route, `replicas` times. */
   services: Route[][];
   paths: Path[];
   replicas: number;
-  /** us over which the replicas after the first are spread at random. */
+  /** Each replica after the first is delayed by a random time below this, us. */
   jitter: number;
   /** Whether a turn waits for the answer of the turn before. */
   waitsForAnswers: boolean;
-  /** Whether a turn keeps the client's think time. */
+  /** Whether a turn is sent only after the client's think time. */
   keepsThinkTime: boolean;
-  /** us after which a turn goes on without the answer of the turn before. */
+  /** us after which a turn is sent without the answer to the turn before. */
   turnTimeout: number;
-  /** us of silence that end an answer shorter than production's; 0: measured (two round trips). */
+  /** us of silence after which an answer shorter than production's counts as complete; 0: two round trips, as measured. */
   quiet: number;
-  /** Whether sessions are picked up whose SYN was not captured. */
+  /** Whether sessions whose SYN was not captured are copied. */
   takesMidstream: boolean;
-  /** Most turns per second, 0 for no limit; of all engines together. */
+  /** Most turns per second, over all engines; 0: no limit. */
   turnLimit: number;
   /** 1 or 2: a PROXY protocol header of that version opens each connection; 0: none. */
   proxyProtocol: 0 | 1 | 2;
-  /** Most sessions that have connections at a time, the others wait for their turn in order; 0 or absent: no limit. */
+  /** Most sessions with a connection at a time, the others wait in order; 0 or absent: no limit. */
   users?: number;
-  /** Source ports, ranges [first, last], and most sessions; of all engines together. */
+  /** Source ports of all engines together: ranges [first, last]. */
   ports: [number, number][];
+  /** Most sessions of all engines together. */
   maxSessions: number;
-  /** What this engine has of that; absent: all. */
+  /** The part of the limit of turns, the ports and the sessions that is this engine's; absent: all of them. */
   share?: Share;
-  /** Bytes of kept payload and descriptors. */
+  /** Most bytes of captured payload and descriptors. */
   memory: number;
-  /** Bytes one session may keep. */
+  /** Most bytes of payload that one session may keep. */
   sessionBytes: number;
-  /** us without an answer after which a turn is given up. */
+  /** us in which the target neither acknowledges nor answers, after which its turns are given up. */
   sessionTimeout: number;
-  /** us without a sign of life after which an idle session is forgotten. */
+  /** us without a packet after which a session with no pending turn is ended. */
   idleTimeout: number;
-  /** Where COUNTER's values go; longer is fine. */
+  /** The counters, at the indexes of COUNTER; may be longer. */
   counters: Float64Array;
-  /** Whether paths that send from the clients' addresses use the clients' ports too, where they are free. */
+  /** Whether connections from a client's address use the client's port too, if it is free. */
   keepsClientPorts?: boolean;
   /**
-   * Told before the first packet of a flow: responses to this port are ours from now on. The client's address is in
-   * `words` at `at`, four words (IPv4-mapped where it is IPv4).
+   * Called before the first packet of a flow: responses to this port are ours from now on. The client's address is in
+   * `words` at `at`, four words (IPv4 as IPv4-mapped IPv6).
    */
   openFlow: (path: number, port: number, words: Int32Array, at: number) => void;
-  /** 0 to 1. */
+  /** At least 0, less than 1. */
   random: () => number;
-  /** For each service the protocol module of its sessions; absent: none has one. */
+  /** By service, the protocol module of its sessions or null; absent: no service has one. */
   modules?: (ProtocolModule | null)[];
-  /** Told what a module has thrown. */
+  /** Called with the error that a module has thrown. */
   onProtocolFailure?: (module: string, error: unknown) => void;
 }
 
@@ -103,34 +104,35 @@ export class Context {
   readonly ownFlows: OwnFlows;
   readonly ports: Ports;
   readonly counters: Float64Array;
-  /** By egress; replaced by every dispatch. */
+  /** By egress; set by the constructor of the engine. */
   batches: PacketBatch[] = [];
-  /** Reused by whoever looks a flow up. */
+  /** Reused by every lookup in `clientFlows`. */
   readonly flowKey = new Int32Array(FLOW_WORDS);
-  /** Reused by whoever looks an own flow up: the address that a response is sent to. */
+  /** Reused by every lookup in `ownFlows`: the address that a response was sent to. */
   readonly address = new Int32Array(4);
-  /** Who may have a connection; null: everybody. */
+  /** Which sessions may have a connection; null: all. */
   readonly users: Users | null;
-  /** The sessions with a protocol module, set by the engine before its first packet; null: there can be none. */
+  /** The sessions with a protocol module, set by the engine before its first packet; null: no service has one. */
   protocols: Protocols | null = null;
-  /** By path: nothing may be sent. */
+  /** By path: whether it is held, so that nothing may be sent. */
   readonly held: boolean[];
   /** By path: when it was held last, us. */
   readonly heldSince: number[];
   /** 8 bytes that every SYN carries (see wire/tcp.ts), or null. */
   cookie: Uint8Array | null = null;
-  /** Reused by whoever parses options. */
+  /** Reused by every call of `parseOptions`. */
   readonly options = emptyOptions();
-  /** us. */
+  /** The time of the current call of the engine, us. */
   now: number;
-  /** When a turn was last held up because the turn before it had no answer yet. */
+  /** When a turn was last held up because the turn before it had no answer yet, us. */
   heldUpAt = 0;
   /** Segments beyond a gap, over all sessions. */
   segmentsHeld = 0;
   /** IPv4 identification of the next packet. */
   packetId = 1;
-  /** Per service, route and target: what it is owed in sessions, and whose path is next. */
+  /** By service, route and target: its credit (see weights.ts). */
   readonly credit: number[][][];
+  /** By service, route and target: index of the path that its next connection takes. */
   readonly pathRotation: number[][][];
   readonly turnLimit: TurnLimit;
   private readonly queue: Int32Array;
@@ -157,20 +159,20 @@ export class Context {
     this.users = config.users ? new Users(capacity, config.users) : null;
     this.held = config.paths.map(() => false);
     this.heldSince = config.paths.map(() => 0);
-    this.ports = new Ports(config.ports, config.random, config.paths.map(ownEnd), share);
+    this.ports = new Ports(config.ports, config.random, config.paths.map(unusablePort), share);
     this.counters = config.counters;
     this.now = now;
-    // Each engine begins with another target, so that few sessions are spread as they would be by one.
+    // Each engine begins with a different target, so that also few sessions are spread over all targets.
     this.credit = config.services.map((routes) => routes.map((route) => creditAfter(route, share.worker)));
     this.pathRotation = config.services.map((routes) =>
       routes.map((route) => route.map(({ paths }) => share.worker % Math.max(1, paths.length))),
     );
     this.turnLimit = new TurnLimit(share, config.turnLimit);
-    // Rows that were released while queued leave a stale entry each: room for those of one round.
+    // A row that is released while it is queued leaves a stale entry: there is room for those of one round.
     this.queue = new Int32Array(2 ** Math.ceil(Math.log2(capacity + 65536)));
   }
 
-  /** Asks for the session to be looked at by the next dispatch, once. */
+  /** Queues the session for the next dispatch, unless it is queued already. */
   makeReady(s: number): void {
     const at = s * ROW + FLAGS;
     const flags = this.words[at]!;
@@ -180,7 +182,7 @@ export class Context {
     this.queueTail = (this.queueTail + 1) | 0;
   }
 
-  /** The session to look at next, or -1; it stays in the queue until `removeReady`. */
+  /** The first session of the queue, or -1; it stays in the queue until `removeReady`. */
   nextReady(): number {
     if (this.queueHead === this.queueTail) return -1;
     return this.queue[this.queueHead & (this.queue.length - 1)]!;
@@ -190,12 +192,12 @@ export class Context {
     this.queueHead = (this.queueHead + 1) | 0;
   }
 
-  /** Takes one turn off what `turnLimit` allows; false if that is used up. */
+  /** Takes one turn off the limit of turns per second; false if the limit is used up. */
   allowTurn(): boolean {
     return this.turnLimit.take(this.now);
   }
 
-  /** Counts turns that end undelivered; the caller has taken them off its own books. */
+  /** Counts `count` pending turns as dropped; the caller adjusts TURNS of the session. */
   dropTurns(count: number, reason: DropReason): void {
     if (count === 0) return;
     this.counters[COUNTER.turnsPending]! -= count;
@@ -204,7 +206,7 @@ export class Context {
   }
 }
 
-/** The port from which a target on this host would connect to itself, 0 where the target is another host. */
-function ownEnd({ pair, targetPort }: Path): number {
+/** A source port equal to the target's would connect a target on this host to itself; 0 where the target is another host. */
+function unusablePort({ pair, targetPort }: Path): number {
   return pair.source.join() === pair.destination.join() ? targetPort : 0;
 }

@@ -1,9 +1,9 @@
-/** Why a captured turn was not delivered whole. Each has a counter of its own; the text is for people. */
+/** Why a captured turn was not delivered whole: each reason has a counter. The texts are for the report. */
 export const DROP_REASONS = {
-  midstream: "began before xcopy, first turn of unknown start",
+  midstream: "the first turn of a session that began before xcopy: its start is unknown",
   refused: "target refused the connection",
   unreachable: "no answer to the connection attempt",
-  reset: "target closed the connection in the middle",
+  reset: "target reset the connection before it had taken the whole turn",
   unanswered: "target did not answer within -t",
   gap: "bytes of the client are missing in the capture",
   memory: "over the memory bound",
@@ -18,15 +18,15 @@ export const DROP_REASONS = {
 export type DropReason = keyof typeof DROP_REASONS;
 
 /**
- * Everything the engine counts. A counter only grows, but for `active`, `pending` and, when more bytes of a
- * turn come that was counted already, `sent`.
+ * Everything the engine counts. A counter only grows, except `active`, `turnsPending` and `memory`; `turnsSent` and
+ * `turnsAnswered` become smaller when a turn that was counted turns out to be longer or not delivered.
  */
 export const ENGINE_COUNTERS = [
-  /** Captured packets that carried what was known already (retransmissions, keep-alives, a second interface). */
+  /** Captured packets with nothing new (retransmissions, keep-alives, the same packet on a second interface). */
   "repeated",
-  /** Captured packets that belong to no session (FIN, RST or ACK of a connection never seen). */
+  /** Captured packets that belong to no session (FIN, RST or ACK of an unknown connection). */
   "stray",
-  /** Captured packets with urgent data; it is sent in line. */
+  /** Captured packets with urgent data, which is sent as ordinary data. */
   "urgent",
   "opened",
   "midstream",
@@ -42,14 +42,14 @@ export const ENGINE_COUNTERS = [
   "turnsAnswered",
   "turnsDropped",
   "turnsPending",
-  /** Turns that went on although the turn before had no answer yet (--turn-timeout). */
+  /** Turns without an answer within --turn-timeout: the next turn is sent without it. */
   "turnsOverdue",
   /** Sessions whose protocol module failed: a bug in it. */
   "protocolFailures",
   "retransmitted",
   "responsePackets",
   "responseBytes",
-  /** Bytes of arena and descriptors in use. */
+  /** Bytes in use now: pages of payload and descriptors. */
   "memory",
   ...(Object.keys(DROP_REASONS).map((reason) => `dropped.${reason}`) as `dropped.${DropReason}`[]),
 ] as const;

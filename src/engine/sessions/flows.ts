@@ -1,4 +1,4 @@
-/** From a flow to its session: hash tables chained through the session rows, with fixed heads, so never a rehash. */
+/** Finding the session of a flow: hash tables of fixed size, chained through the session rows, that never rehash. */
 import {
   CLIENT_ADDRESS,
   CLIENT_CHAIN,
@@ -98,7 +98,7 @@ export class ClientFlows {
   }
 }
 
-/** Sessions by our own flow to the target: path, source port, and the client's address where the path sends from it. */
+/** Sessions by our own flow to the target: path, source port, and the client's address if the path sends from it. */
 export class OwnFlows {
   private readonly words: Int32Array;
   private readonly buckets: Buckets;

@@ -1,4 +1,4 @@
-/** Paths that are held, because responses would not come back to us (the intercept is away): time stands still on them. */
+/** Paths that are held while responses would not come back to us (the intercept is away): nothing is sent, timers stop. */
 import type { Context } from "./context.ts";
 import {
   ACTIVE_AT,
@@ -19,23 +19,23 @@ import {
   TIMES,
 } from "./table.ts";
 
-/** Told of an open connection: its port, and its client's address in `words` at `at`, as `openFlow` of EngineConfig. */
+/** Called for an open connection: its port, and its client's address in `words` at `at`, as `openFlow` of EngineConfig. */
 export type EachFlow = (port: number, words: Int32Array, at: number) => void;
 
-/** Nothing is sent on a path from now on, and no time passes for its sessions. */
+/** Sends nothing on a path until `resumePath`, and stops the timers of its sessions. */
 export function holdPath(c: Context, path: number): void {
   if (c.held[path]) return;
   c.held[path] = true;
   c.heldSince[path] = c.now;
 }
 
-/** Sends on the path again; what waited goes first. */
+/** Ends `holdPath`: moves the timers of its sessions by the time that it was held. */
 export function resumePath(c: Context, path: number): void {
   if (!c.held[path]) return;
   c.held[path] = false;
   for (let s = 0; s < c.table.end; s++) {
     if (c.words[s * ROW + STATE] === FREE) continue;
-    if (c.words[s * ROW + PATH] === path) passOver(c, s, c.now - c.heldSince[path]!);
+    if (c.words[s * ROW + PATH] === path) shiftTimes(c, s, c.now - c.heldSince[path]!);
     c.makeReady(s);
     c.wheel.arm(s, c.now + 1);
   }
@@ -56,8 +56,8 @@ export function forEachFlow(c: Context, path: number, each: EachFlow): void {
   }
 }
 
-/** For this session the last `span` us did not happen; what the target did not acknowledge is due again at once. */
-function passOver(c: Context, s: number, span: number): void {
+/** Moves the session's times by `span` us; what the target did not acknowledge is due for retransmission at once. */
+function shiftTimes(c: Context, s: number, span: number): void {
   const t = c.times;
   const time = s * TIMES;
   for (const past of [RESPONSE_AT, PROGRESS_AT, ACTIVE_AT, SINCE]) {

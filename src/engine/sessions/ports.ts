@@ -1,16 +1,16 @@
 /**
- * Source ports per path: a port that comes free is used again last, so that the target's TIME_WAIT has the longest
- * time to pass. The first one is chosen at random: after a restart the target may still hold the old ones.
+ * Source ports per path: a port that is given back is used again after all others, so that the target's TIME_WAIT has the
+ * longest time to end. The first port is random: after a restart the target may still have connections of the old ports.
  */
 import { alone, ownsPort, type Share } from "./share.ts";
 import { NONE } from "./table.ts";
 
 /** The ports of one path. */
 interface Queue {
-  /** Ports not used yet: from this index of `all` on, around its end. */
+  /** Ports never used: `unused` of them, from this index of `all` on, continued at its start. */
   next: number;
   unused: number;
-  /** Ports that came free, a ring that grows: only as much memory as ports were in use at a time. */
+  /** Ports that were given back: `count` of them from `head` on, in a ring that grows when it is full. */
   free: Uint16Array;
   head: number;
   count: number;
@@ -24,8 +24,8 @@ export class Ports {
   private readonly random: () => number;
 
   /**
-   * `ranges`: [first, last] of each; `random`: 0 to 1, for the first port of each path; `unusable`: by path a port that it
-   * must not use, 0 for none; `share`: whose ports are taken.
+   * `ranges`: [first, last] of each; `random`: 0 to 1, chooses the first port of each path; `unusable`: by path, a port
+   * that must not be used, 0 for none; `share`: the engine whose ports are taken.
    */
   constructor(
     ranges: [number, number][],
@@ -61,7 +61,7 @@ export class Ports {
     return port;
   }
 
-  /** Any of the ports, used or not, whosever it is. */
+  /** A random port of the ranges, in use or not, of any engine. */
   any(): number {
     return this.all[Math.floor(this.random() * this.all.length)]!;
   }

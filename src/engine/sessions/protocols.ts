@@ -1,49 +1,52 @@
-/** What the engine asks of the protocol module of a session `s`, a row of the table; src/engine/turns/protocols.ts answers. */
+/** The interface by which the engine calls the protocol module of a session `s`; src/engine/turns/protocols.ts has it. */
 import type { Verdict } from "../../protocol/module.ts";
 import type { Packet } from "../../wire/packet.ts";
 
 export interface Protocols {
   /** Sequence number of the next byte of the session's queue; undefined if it has no module yet. */
   endOf(s: number): number | undefined;
-  /** Whether a module decides about the session: it has one that is neither off nor done. */
+  /** Whether the session has a module that has neither handed it over nor refused it. */
   owns(s: number): boolean;
-  /** Takes the next segment in order of the client's stream, to keep or release it; false if there is no module for it. */
+  /**
+   * Takes the next segment in order of the client's stream, and queues or releases it; false if the session has no module.
+   * `ack`: the segment's acknowledgement number.
+   */
   take(s: number, segment: number, ack: number): boolean;
-  /** Whether the session is not copied any more, for its module said so. */
+  /** Whether the module has refused the session: it is not copied any more. */
   isRefused(s: number): boolean;
-  /** Whether the module has given the connection up since it was last asked. */
+  /** Whether the module has given the connection up, since this was last asked. */
   takesBack(s: number): boolean;
-  /** Whether there was no memory for what the module wrote since it was last asked. */
+  /** Whether memory was missing for what the module wrote, since this was last asked. */
   hasOverflowed(s: number): boolean;
-  /** Bytes of the client are missing, or were dropped: what comes next begins a request. */
+  /** Bytes of the client are missing or were dropped: the module is told that the next bytes begin a request. */
   loseSync(s: number): void;
-  /** Takes bytes of the target that are next in order, all of the packet's payload but the first `skip`. */
+  /** Takes bytes of the target that are next in order: the payload of the packet without its first `skip` bytes. */
   response(s: number, packet: Packet, skip: number): void;
-  /** Takes the beginning of a segment that production's server has sent. */
+  /** Takes the first bytes of a segment that production's server has sent. */
   production(s: number, packet: Packet): void;
   /** Whether the request that begins with this segment may follow what was sent. */
   mayBegin(s: number, segment: number): boolean;
-  /** Whether requests of the session may wait for ever. */
+  /** Whether requests of the session wait without the turn timeout. */
   waitsForever(s: number): boolean;
-  /** us without any packet after which the session is forgotten. */
+  /** us without a packet after which the session is ended. */
   idleTimeout(s: number): number;
-  /** What is to become of the request that begins with this segment, the one at the cursor; it may be another afterwards. */
+  /** What to do with the request that begins with this segment, the one at CURSOR. May put another segment at CURSOR. */
   begin(s: number, segment: number): Verdict;
-  /** More of the request that was begun is about to be sent, the segment at the cursor; it may be another afterwards. */
+  /** This segment at CURSOR, a later one of the begun request, is about to be sent. May put another segment at CURSOR. */
   more(s: number, segment: number): void;
-  /** A segment of the queue is about to be forgotten: a request that was not sent, if it begins one. */
+  /** A segment of the queue is about to be released: if it begins a request that was not sent, the module is told. */
   forget(s: number, segment: number): void;
   /** Whether all that was sent is answered. */
   isAnswered(s: number): boolean;
-  /** The connection to the target stands. */
+  /** The connection to the target is established. */
   connected(s: number): void;
   /** The connection to the target is gone; the session may get another. */
   disconnected(s: number): void;
   /** The session is over. */
   close(s: number): void;
   /**
-   * Puts what the module has to say before the requests that have not begun, once all that was sent is acknowledged. False
-   * if there is no memory for it.
+   * Queues what the module has inserted before the requests that have not begun, once all that was sent is acknowledged.
+   * False if there is no memory for it.
    */
   place(s: number): boolean;
 }

@@ -1,6 +1,6 @@
 /**
- * The captured segments of all sessions: descriptors in a typed-array pool, payload in the arena. Each keeps its
- * boundaries, capture time and acknowledgement number; sessions chain them.
+ * The captured segments of all sessions: descriptors in typed arrays, payload in the arena. A segment keeps its
+ * boundaries, capture time and acknowledgement number; the sessions link segments by NEXT.
  */
 import { copyBytes } from "../../wire/copy.ts";
 import type { Packet } from "../../wire/packet.ts";
@@ -15,7 +15,7 @@ export const SEQ = 1;
 export const LENGTH = 2;
 export const ACK_NUMBER = 3;
 const CHUNK = 4;
-/** Bytes of the chunk before the first one that counts (overlap cut off). */
+/** Bytes at the start of the chunk that do not count any more (an overlap that was cut off). */
 const SKIP = 5;
 /** us, -1 if not known: see Packet.think. */
 export const THINK = 6;
@@ -23,18 +23,18 @@ export const MARKS = 7;
 
 /** MARKS: first of a turn that waits for the answer of the turn before. */
 export const TURN_START = 1;
-/** MARKS: the client pushed here. */
+/** MARKS: its last byte is sent with PSH. */
 export const PUSH = 2;
-/** MARKS: not the client's, goes before its first byte (PROXY protocol). */
+/** MARKS: bytes of our own before the client's (a PROXY protocol header, what a protocol module inserts). */
 export const PREFIX = 4;
-/** MARKS: the first of a turn that has begun to be sent. */
+/** MARKS: the first segment of a turn that has begun to be sent. */
 export const BEGUN = 8;
-/** MARKS: a protocol module was asked to begin it. */
+/** MARKS: the protocol module was asked about this segment (`begin` or `more`). */
 export const ASKED = 16;
-/** MARKS: from this bit on the tag that a protocol module has given it. */
+/** MARKS: the bits from this one on are the tag that the protocol module has given the request. */
 export const TAG_SHIFT = 8;
 
-/** Kept payload is charged with its descriptor. */
+/** Bytes that each segment takes besides its payload: the descriptor and the time. */
 const DESCRIPTOR_BYTES = SEGMENT * 4 + 8;
 
 export class Segments {
@@ -60,7 +60,7 @@ export class Segments {
     return this.arena.used + this.count * DESCRIPTOR_BYTES;
   }
 
-  /** Copies `length` payload bytes from `from` (offset in the packet's bytes); NONE if there is no memory. */
+  /** Stores a copy of `length` payload bytes at `from` (an offset into the packet's bytes); NONE if there is no memory. */
   add(packet: Packet, from: number, length: number, seq: number, marks: number): number {
     const g = this.store(packet.bytes, from, length, seq, marks);
     if (g === NONE) return NONE;
@@ -70,7 +70,7 @@ export class Segments {
     return g;
   }
 
-  /** Copies bytes that were not captured. */
+  /** Stores a copy of bytes that were not captured; NONE if there is no memory. */
   store(bytes: Uint8Array, from: number, length: number, seq: number, marks: number): number {
     if (this.free === NONE && this.fresh === this.capacity) return NONE;
     const chunk = this.arena.allocate(length);
@@ -95,7 +95,7 @@ export class Segments {
     return g;
   }
 
-  /** Forgets the first `bytes` bytes (fewer than LENGTH). */
+  /** Removes the first `bytes` bytes of a segment (fewer than LENGTH). */
   trimFront(g: number, bytes: number): void {
     const row = g * SEGMENT;
     this.words[row + SEQ] = (this.words[row + SEQ]! + bytes) | 0;
@@ -110,7 +110,7 @@ export class Segments {
     copyBytes(this.arena.memory(chunk), offset, length, to, at);
   }
 
-  /** The memory that the bytes of a segment lie in; they begin at `offset(g)`. Valid until it is released. */
+  /** The memory that holds the bytes of a segment, from `offset(g)` on. Valid until the segment is released. */
   memory(g: number): Uint8Array {
     return this.arena.memory(this.words[g * SEGMENT + CHUNK]!);
   }

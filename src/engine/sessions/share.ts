@@ -1,21 +1,21 @@
 /**
- * What several engines have of a whole, each with the clients that are its own: the bounds that they keep together, and
- * the ports that are only its own. They share a few words of memory, and whatever they do there is atomic.
+ * Limits that the engines of several workers keep together (sessions, turns per second), and which clients and ports belong
+ * to which engine. The engines share a few words of memory, which they only change atomically.
  */
 import { workerOfClient, workerOfPort } from "../../wire/shard.ts";
 
-/** One engine of several. */
+/** The part of one engine. */
 export interface Share {
   /** Its index, and how many there are. */
   worker: number;
   workers: number;
-  /** Memory of all of them, `shareWords` long, zero at the start. */
+  /** Memory that all engines share: `shareWords` words, zero at the start. */
   words: Int32Array;
-  /** When the first of them began, us: the same for all. */
+  /** When the run began, us: the same for all engines. */
   since: number;
 }
 
-/** Words of memory that so many engines share: turns, sessions, and the sessions of each. */
+/** Words of memory that the engines share: turns taken, sessions of all engines, sessions of each. */
 export function shareWords(workers: number): number {
   return OWN_SESSIONS + workers;
 }
@@ -24,26 +24,26 @@ const TURNS = 0;
 const SESSIONS = 1;
 const OWN_SESSIONS = 2;
 
-/** An engine that shares with nobody. `now`: us. */
+/** The share of an engine that is the only one. `now`: us. */
 export function alone(now: number): Share {
   return { worker: 0, workers: 1, words: new Int32Array(shareWords(1)), since: now };
 }
 
-/** Sessions that one of several engines may have: more than its part, because clients are never spread quite evenly. */
+/** Most sessions of one engine: more than its equal part, because clients are never spread evenly. */
 export function capacityOf({ workers }: Share, maxSessions: number): number {
   if (workers === 1) return maxSessions;
   const part = Math.ceil(maxSessions / workers);
   return Math.min(maxSessions, part + Math.max(1024, part >>> 2));
 }
 
-/** Sessions that there are at a time, over all engines. */
+/** The bound of sessions at a time, over all engines. */
 export class SessionBudget {
   constructor(
     private readonly share: Share,
     private readonly most: number,
   ) {}
 
-  /** Whether there may be one more; it is counted then. */
+  /** Counts one more session; false if the bound is reached. */
   take(): boolean {
     const { words, worker } = this.share;
     if (Atomics.add(words, SESSIONS, 1) >= this.most) {
@@ -61,12 +61,12 @@ export class SessionBudget {
   }
 }
 
-/** Lets the others have the sessions of an engine that is gone. */
+/** Gives the sessions of an engine whose worker has died back to the bound. */
 export function releaseSessions(words: Int32Array, worker: number): void {
   Atomics.sub(words, SESSIONS, Atomics.exchange(words, OWN_SESSIONS + worker, 0));
 }
 
-/** Turns per second, over all engines: a token bucket, which holds the turns of 50 ms. */
+/** The limit of turns per second, over all engines: a token bucket that holds the turns of 50 ms, at least one. */
 export class TurnLimit {
   private readonly burst: number;
 
@@ -78,7 +78,7 @@ export class TurnLimit {
     this.burst = Math.max(1, Math.floor(rate / 20));
   }
 
-  /** Takes one turn; false if there is none left. `now`: us. */
+  /** Takes one turn; false if the bucket is empty. `now`: us. */
   take(now: number): boolean {
     if (this.rate === 0) return true;
     for (;;) {
@@ -89,7 +89,7 @@ export class TurnLimit {
     }
   }
 
-  /** Lets go what nobody has taken in time; often enough that 32 bits tell before from after. */
+  /** Discards what is beyond the bucket's size. Must be called often enough that the difference of counts fits 31 bits. */
   settle(now: number): void {
     if (this.rate === 0) return;
     const used = Atomics.load(this.share.words, TURNS);
@@ -97,7 +97,7 @@ export class TurnLimit {
     if (left > this.burst) this.replace(used, used + left - this.burst);
   }
 
-  /** Turns that were earned since the start, the first burst included, and not taken. Counts wrap. */
+  /** Turns earned since the start (the first burst included) and not taken. Both counts wrap at 32 bits. */
   private left(now: number, used: number): number {
     const earned = this.burst + Math.floor(((now - this.share.since) * this.rate) / 1e6);
     return ((earned | 0) - used) | 0;
@@ -108,12 +108,12 @@ export class TurnLimit {
   }
 }
 
-/** Whether connections from a port of this host's own are this engine's to open. */
+/** Whether connections from this port of an address of this host belong to this engine. */
 export function ownsPort({ worker, workers }: Share, port: number): boolean {
   return workerOfPort(port, workers) === worker;
 }
 
-/** Whether those from a client's address are, four words in `words` at `at`. */
+/** Whether connections from this port of a client's address belong to this engine. The address: four `words` at `at`. */
 export function ownsClient({ worker, workers }: Share, words: Int32Array, at: number, port: number): boolean {
   return workerOfClient(words, at, port, workers) === worker;
 }

@@ -1,6 +1,6 @@
 /**
- * The session table: one row of 32-bit words and one of times (us) per session, so that 100,000 sessions cost the
- * garbage collector nothing. A field of session `s` is `words[s * ROW + FIELD]`, a time `times[s * TIMES + FIELD]`.
+ * The session table: one row of 32-bit words and one of times (us) per session, in typed arrays so that 100,000 sessions
+ * cost the garbage collector nothing. A field of session `s` is `words[s * ROW + FIELD]`, a time `times[s * TIMES + FIELD]`.
  *
  * Sequence numbers are kept as signed 32-bit values; compare them with `distance`, or for equality after `| 0`.
  */
@@ -13,7 +13,7 @@ export const TIMES = 16;
 /** "No row, no segment, no port". */
 export const NONE = -1;
 
-// Who: the client's connection, its addresses as IPv4-mapped IPv6, four words each.
+// The client's connection. Addresses are four words each, IPv4 as IPv4-mapped IPv6.
 export const CLIENT_ADDRESS = 0;
 export const ONLINE_ADDRESS = 4;
 /** Client port << 16 | online port. */
@@ -24,9 +24,9 @@ export const COPY = 9;
 export const CLIENT_CHAIN = 10;
 export const OWN_CHAIN = 11;
 export const SERVICE = 48;
-/** Index of the target among those of the copy's route; a session keeps it. */
+/** Index of the target in the copy's route; it does not change during the session. */
 export const TARGET = 49;
-/** Our side: path and source port, NONE while there is no connection. */
+/** Path and source port of our connection, NONE while there is none. */
 export const PATH = 12;
 export const PORT = 13;
 
@@ -44,20 +44,20 @@ export const TAIL = 18;
 export const HELD = 19;
 /** The segment that holds the next byte to send, NONE if all are sent. */
 export const CURSOR = 20;
-/** Acknowledgement number of the last data: a later one begins a new turn. */
+/** Acknowledgement number of the client's last data: data with a later one begins a new turn. */
 export const LAST_ACK = 21;
 /** Sequence and acknowledgement number of the client's FIN or RST. */
 export const CLIENT_END = 51;
 export const CLIENT_END_ACK = 52;
-/** Bytes kept. */
+/** Payload bytes kept, in order and beyond a gap. */
 export const QUEUED = 22;
 /** Turns captured and neither sent nor dropped. */
 export const TURNS = 23;
-/** Acknowledgement number of the turn that was sent last. */
+/** Of the turn that was sent last (the open turn): the acknowledgement number of its first segment. */
 export const TURN_ACK = 24;
-/** Client sequence number at which it began. */
+/** Client sequence number at which the open turn begins. */
 export const TURN_SEQ = 25;
-/** Value of RCV_NXT when it was sent. */
+/** RCV_NXT when the open turn was begun. */
 export const TURN_RCV = 26;
 
 // The connection to the target (names of RFC 9293 section 3.3.1), in its sequence numbers.
@@ -68,15 +68,15 @@ export const SND_UNA = 28;
 export const SND_NXT = 29;
 /** Highest sequence number sent. */
 export const SND_MAX = 30;
-/** Peer's window, scaled. */
+/** The target's window, bytes (scaled). */
 export const SND_WND = 33;
 export const SND_WL1 = 34;
 export const SND_WL2 = 35;
-/** The largest window that the peer has offered (MAX.SND.WND of RFC 5961, Max(SND.WND) of RFC 9293 section 3.8.6.2.1). */
+/** The largest window the target has offered (MAX.SND.WND of RFC 5961, Max(SND.WND) of RFC 9293 section 3.8.6.2.1). */
 export const MAX_SND_WND = 53;
-/** Probes sent since the window closed or since the last one was taken. */
+/** Window probes sent since the window closed, or since one of them was acknowledged. */
 export const PROBES = 63;
-/** Shift of the peer's window. */
+/** Window scale of the target (Snd.Wind.Shift of RFC 7323). */
 export const SND_WSCALE = 36;
 export const CWND = 37;
 export const SSTHRESH = 38;
@@ -93,20 +93,21 @@ export const RTTVAR = 41;
 export const RTO = 42;
 /** Retransmissions in a row. */
 export const RETRIES = 43;
-/** Acknowledgement that ends the running measurement of the round trip. */
+/** The acknowledgement number that ends the running measurement of the round trip. */
 export const RTT_SEQ = 44;
-/** Payload bytes per segment, options subtracted, as the handshake allows; the path may allow less. */
+/** Most payload bytes per segment by the handshake, options subtracted; the path may allow less (`segmentSize`). */
 export const MSS = 45;
-/** What the SYN offers, from the client's SYN. */
+/** What our SYN offers, as the client's SYN did: flags of OFFERS, MSS, window scale (-1: no option). */
 export const OFFERS = 76;
 export const OFFER_MSS = 57;
 export const OFFER_WSCALE = 46;
 /** Connections opened for this session so far. */
 export const CONNECTIONS = 58;
-/** The time of a gap has run out so many times, but a turn before it may still be answered. */
+/** How often the gap has been given more time because the turn before it may still be answered. */
 export const GAP_WAITS = 59;
-/** Where production's and the target's bytes of this connection begin: an acknowledgement number, a value of RCV_NXT. */
+/** The client's first acknowledgement number on this connection: where production's answers begin. */
 export const FIRST_ACK = 61;
+/** RCV_NXT after the handshake: where the target's answers begin. */
 export const FIRST_RCV = 62;
 /** Index of the out-of-order interval that grew last. */
 export const LAST_INTERVAL = 60;
@@ -117,18 +118,20 @@ export const OUT_OF_ORDER_MAX = 4;
 // 64 to 71 are the intervals.
 /** Challenge ACKs since CHALLENGE_AT. */
 export const CHALLENGES = 72;
-/** Of a connection that is MULTIPLEXED (see multiplexed.ts): bytes that production had sent and the target will not. */
+// Of a connection that is MULTIPLEXED: see multiplexed.ts.
+/** Bytes that production had sent and the target is no longer expected to send. */
 export const EXCUSED = 73;
-/** Bytes that may be missing without more patience than elsewhere. */
+/** Bytes by which the target may be behind production without a longer wait. */
 export const TOLERATED = 74;
-/** The longest that the target took for an answer, us. */
+/** The longest time that the target took to answer, us. */
 export const RESPONSE_TIME = 75;
 
 // Times.
 /** The retransmission timer; while nothing is in flight, the persist timer. */
 export const RTO_AT = 0;
+/** The delayed ACK timer. */
 export const ACK_AT = 1;
-/** When the next turn may go, if nothing else decides before. */
+/** When the session must be looked at again, because its next turn (or FIN) waits for time to pass. */
 export const TURN_AT = 2;
 /** When the last of the target's data came. */
 export const RESPONSE_AT = 3;
@@ -138,25 +141,25 @@ export const ACTIVE_AT = 4;
 export const RTT_AT = 5;
 /** When the state was entered (TIME_WAIT, CLOSE_WAIT). */
 export const SINCE = 8;
-/** When what the target sent, or a timer, last made something due: waits are no lag. */
+/** When a packet of the target or a timer last made something due: the lag of bytes that waited for it begins then. */
 export const DUE_AT = 6;
 /** By when the gap must be filled, while there is one (HELD). */
 export const GAP_AT = 9;
-/** When the open turn was last sent more of, or more of it acknowledged: the wait for its answer begins then. */
+/** When bytes of the open turn were last sent or acknowledged: the wait for its answer begins then. */
 export const PROGRESS_AT = 7;
-/** us by which this copy follows the client (jitter). */
+/** us by which this copy is delayed behind the client (jitter). */
 export const DELAY = 10;
 /** When the SYN was captured. */
 export const SYN_AT = 11;
 /** When the first of CHALLENGES was due. */
 export const CHALLENGE_AT = 12;
-/** When the answer to the open turn was as long as production's; 0: it is not, as far as anybody has asked. */
+/** RESPONSE_AT when the answer to the open turn was found to be as long as production's and pushed; 0: not found yet. */
 export const ANSWERED_AT = 13;
 
 // STATE: the connection to the target, as in RFC 9293 section 3.3.2.
 /** Not in use. */
 export const FREE = 0;
-/** No connection: not yet, or not any more; the next turn opens one. */
+/** No connection: none was opened yet, or it is gone. The next turn opens one. */
 export const CLOSED = 1;
 export const SYN_SENT = 2;
 export const ESTABLISHED = 3;
@@ -175,11 +178,11 @@ export const CLIENT_FIN = 1 << 3;
 export const CLIENT_RST = 1 << 4;
 /** The client closed before it heard an answer: the FIN does not wait for one either. */
 export const HALF_CLOSE = 1 << 5;
-/** Seen from the middle: no turn boundary known yet, nothing is sent. */
+/** Its SYN was not captured (or a gap hides where turns begin), and no turn boundary is known yet: nothing is sent. */
 export const MIDSTREAM = 1 << 6;
-/** A turn was sent and no answer has come that ends it. */
+/** There is an open turn: the one begun last on this connection, answered or not, or the wait for the target's greeting. */
 export const TURN_OPEN = 1 << 7;
-/** The open turn was counted as sent already. */
+/** The open turn is counted as sent. */
 export const TURN_COUNTED = 1 << 8;
 export const IN_RECOVERY = 1 << 9;
 /** The client speaks HTTP/2 with prior knowledge: see multiplexed.ts. */
@@ -187,41 +190,41 @@ export const MULTIPLEXED = 1 << 10;
 export const TIMESTAMPS = 1 << 12;
 export const SACK = 1 << 13;
 export const FIN_SENT = 1 << 14;
-/** A connection without a client: the try of a path, or one that only has to be closed. */
+/** A connection without a client: a probe of a path, or one that only has to be closed. */
 export const CLIENTLESS = 1 << 15;
 /** Was established at least once. */
 export const WAS_ESTABLISHED = 1 << 16;
-/** No longer found by its client flow: a new connection uses it. */
+/** No longer found by its client flow, which a new connection uses. */
 export const SUPERSEDED = 1 << 17;
 /** Over a bound: its turns are counted and dropped. */
 export const SHED = 1 << 18;
 export const RETRANSMIT = 1 << 19;
-/** The next segment goes out as far as it fits the window, one byte of it in any case (RFC 9293 section 3.8.6.1). */
+/** The next segment is sent as far as the window allows, and at least one byte of it (RFC 9293 section 3.8.6.1). */
 export const WINDOW_PROBE = 1 << 20;
 /** The turn being captured was dropped: its further bytes are ignored. */
 export const SKIP_TURN = 1 << 21;
-/** The target's bytes before RCV_NXT ended with PSH. */
+/** The target's last segment in order had PSH, or its FIN came. */
 export const LAST_PUSH = 1 << 22;
 /** The open turn is being sent a second time, on a new connection. */
 export const TURN_RETRIED = 1 << 23;
-/** The SYN is to be sent without waiting for data. */
+/** The connection is opened without waiting for data of the client. */
 export const OPEN_AT_ONCE = 1 << 24;
-/** Turns do not wait for answers: -W, or a session in which they did not come. */
+/** Turns do not wait for answers: by -W, or because the target did not answer this session in time twice in a row. */
 export const STREAMING = 1 << 25;
 /**
- * Without HAS_DATA: LAST_ACK is that of the client's handshake. With it: the data came with the SYN, LAST_ACK is not known
- * yet.
+ * Without HAS_DATA: LAST_ACK is the acknowledgement number of the client's handshake. With HAS_DATA: the data came with the
+ * SYN, and LAST_ACK is not known yet.
  */
 export const HANDSHAKEN = 1 << 26;
-/** The turn before went on without an answer. */
+/** The turn before got no answer in time. */
 export const OVERDUE = 1 << 27;
-/** The connection was opened for a turn that is already taken off the limit of turns. */
+/** The next turn is taken off the limit of turns already: the connection was opened for it. */
 export const TURN_ADMITTED = 1 << 31;
 /** DUPLICATE_ACKS is not 0. */
 export const HAS_DUPLICATES = 1 << 30;
-/** The open turn was counted as answered already. */
+/** The open turn is counted as answered. */
 export const TURN_ANSWERED = 1 << 28;
-/** Data of the client was captured: LAST_ACK is that of the last. */
+/** Data of the client was captured: LAST_ACK is its acknowledgement number. */
 export const HAS_DATA = 1 << 29;
 
 // OFFERS.
@@ -235,7 +238,7 @@ export class SessionTable {
   private fresh = 0;
   private free = NONE;
 
-  /** `budget`: who else has sessions of the same bound; null: nobody. */
+  /** `capacity`: most rows. `budget`: the bound of sessions that engines share; null: this is the only engine. */
   constructor(
     capacity: number,
     private readonly budget: SessionBudget | null = null,
@@ -265,7 +268,7 @@ export class SessionTable {
     this.free = s;
   }
 
-  /** Rows that were ever in use are below this. */
+  /** All rows that were ever in use are below this index. */
   get end(): number {
     return this.fresh;
   }

@@ -1,12 +1,12 @@
 /**
- * Sessions as the users of a load test: only so many have connections at a time, the others wait in the order in which they
- * came. A session is a user until both sides have closed its connection.
+ * The limit of users of a load test: at most `limit` sessions have a connection at a time, the others wait in the order in
+ * which they asked. A session is a user until both sides have closed its connection.
  */
 import { NONE } from "./table.ts";
 
 const IDLE = 0;
 const WAITING = 1;
-/** Its turn has come, and a place is kept for it. */
+/** It may connect: it is counted as a user already. */
 const INVITED = 2;
 const USER = 3;
 
@@ -16,7 +16,7 @@ export class Users {
   /** By session. */
   private readonly states: Uint8Array;
   private readonly queue: Int32Array;
-  /** By session: its place in the queue, where it waits. */
+  /** By session: its place in the queue, if it waits. */
   private readonly places: Int32Array;
   private head = 0;
   private tail = 0;
@@ -32,7 +32,7 @@ export class Users {
     this.queue = new Int32Array(2 ** Math.ceil(Math.log2(2 * capacity)));
   }
 
-  /** Whether the session may open a connection; if not it waits for `invite`. */
+  /** Whether the session may open a connection; if not, it is queued for `invite`. */
   admit(s: number): boolean {
     const state = this.states[s]!;
     if (state === USER) return true;
@@ -51,7 +51,7 @@ export class Users {
     return false;
   }
 
-  /** The next session whose turn it is, or NONE. */
+  /** The next waiting session that may connect now, or NONE. */
   invite(): number {
     while (this.count < this.limit && this.head !== this.tail) {
       const place = this.head++;
@@ -72,7 +72,7 @@ export class Users {
     this.states[s] = IDLE;
   }
 
-  /** Makes room in a full queue, half of which at least is stale. */
+  /** Makes room in a full queue by removing stale entries, which are at least half of it. */
   private forgetStale(): void {
     const mask = this.queue.length - 1;
     const { head, tail } = this;

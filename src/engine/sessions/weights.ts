@@ -1,6 +1,6 @@
-/** Targets take sessions in turns, by weight and evenly mixed (nginx's smooth weighted round-robin). */
+/** Sharing sessions out to the targets of a route by weight, evenly mixed (nginx's smooth weighted round-robin). */
 
-/** The index of the target whose turn it is. `credit`: what each is owed, zeros at the start. */
+/** The index of the next target. `credit`: one number for each target, zeros at the start; changed by each call. */
 export function nextTarget(route: readonly { weight: number }[], credit: number[]): number {
   let total = 0;
   let best = 0;
@@ -13,9 +13,9 @@ export function nextTarget(route: readonly { weight: number }[], credit: number[
   return best;
 }
 
-/** Credits as after so many turns. */
-export function creditAfter(route: readonly { weight: number }[], turns: number): number[] {
+/** The credits after `count` calls of `nextTarget`. */
+export function creditAfter(route: readonly { weight: number }[], count: number): number[] {
   const credit = route.map(() => 0);
-  for (let turn = 0; turn < turns; turn++) nextTarget(route, credit);
+  for (let i = 0; i < count; i++) nextTarget(route, credit);
   return credit;
 }

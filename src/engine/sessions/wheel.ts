@@ -1,15 +1,15 @@
 /**
- * A timing wheel for rows of a table: one deadline per row, arming and disarming in constant time, no allocation.
+ * A timing wheel for the rows of a table: one deadline per row, arming and disarming in constant time without allocation.
  *
- * Deadlines up to 8 s ahead live in slots of 1 ms, later ones in slots of 1 s and come up to 1 s late, so that
- * thousands of idle sessions cost no wake-ups. Arming is lazy: a row that is armed for an earlier time stays
- * there and is asked again then, which makes pushing a deadline back free.
+ * Deadlines up to 8 s ahead are in slots of 1 ms. Later ones are in slots of 1 s and expire up to 1 s late, so that
+ * thousands of idle sessions cause no wake-ups. Arming a row for a later time than before does nothing: the row expires at
+ * the earlier time, and the owner arms it again. So moving a deadline back costs nothing.
  */
 const FINE_SLOTS = 8192;
 const FINE_TICK = 1000;
 const COARSE_SLOTS = 4096;
 const COARSE_TICK = 1_000_000;
-/** Fine deadlines must not wrap onto the slot that is being read. */
+/** The longest time ahead, us, that does not wrap onto the slot that is being read. */
 const FINE_SPAN = (FINE_SLOTS - 2) * FINE_TICK;
 const NONE = -1;
 
@@ -18,7 +18,7 @@ const NEXT = 0;
 const PREVIOUS = 1;
 /** Slot + 1 of an armed row (coarse ones from FINE_SLOTS up), 0 if it is not armed. */
 const SLOT = 2;
-/** The tick it is armed for, low 32 bits. */
+/** The fine tick that the row is armed for, low 32 bits. */
 const TICK = 3;
 
 export class Wheel {
@@ -37,7 +37,7 @@ export class Wheel {
     this.coarseTick = Math.floor(now / COARSE_TICK);
   }
 
-  /** Sees to it that `row` expires at `at` (us) or before. */
+  /** Makes `row` expire at `at` (us), or earlier if it is armed for an earlier time. */
   arm(row: number, at: number): void {
     const tick = Math.max(Math.ceil(at / FINE_TICK), this.fineTick + 1);
     if (this.links[row * LINK + SLOT] !== 0) {
@@ -80,7 +80,7 @@ export class Wheel {
     for (let i = 0; i < count; i++) expire(this.due[i]!);
   }
 
-  /** us until the next slot of 1 ms that holds anything, at most `limit`. */
+  /** us until the next slot of 1 ms that is not empty, at most `limit`. */
   wait(now: number, limit: number): number {
     const last = Math.min(Math.floor((now + limit) / FINE_TICK), this.fineTick + FINE_SLOTS - 1);
     for (let tick = this.fineTick + 1; tick <= last; tick++) {

@@ -1,4 +1,4 @@
-/** What the target's acknowledgements and windows do to what was sent. */
+/** Processing the acknowledgement number and the window of the target's segments. */
 import type { Packet } from "../../wire/packet.ts";
 import { distance } from "../../wire/tcp.ts";
 import type { Context } from "../sessions/context.ts";
@@ -29,8 +29,8 @@ import { armRetransmission } from "./retransmission.ts";
 
 /**
  * Takes the acknowledgement and window of a segment of the target (RFC 9293 section 3.10.7.4, fifth check). False if it
- * acknowledges what was never sent, or is older than any segment on its way can be (RFC 5961 section 5.2). `payload` is
- * the segment's data and FIN.
+ * acknowledges data that was never sent, or is older than MAX.SND.WND allows (RFC 5961 section 5.2). `payload`: sequence
+ * numbers of the segment's data and FIN.
  */
 export function takeAcknowledgement(c: Context, s: number, packet: Packet, payload: number): boolean {
   const w = c.words;
@@ -68,11 +68,11 @@ export function takeAcknowledgement(c: Context, s: number, packet: Packet, paylo
   return true;
 }
 
-/** Forgets what is acknowledged; the cursor never stays behind SND_NXT. */
+/** Releases the segments that are acknowledged; CURSOR moves on with them. */
 function releaseAcknowledged(c: Context, s: number): void {
   const w = c.words;
   const row = s * ROW;
-  // What follows our FIN in the client's stream was not sent.
+  // Our FIN took the sequence number of the next byte of the client's stream, which was not sent.
   const end = distance(w[row + SND_UNA]!, dataEnd(c, s)) > 0 ? dataEnd(c, s) : w[row + SND_UNA]!;
   const una = (end - w[row + SEQ_DELTA]!) | 0;
   for (let head = w[row + HEAD]!; head !== NONE; head = w[row + HEAD]!) {

@@ -1,4 +1,4 @@
-/** The close of the connection to the target, from either side (RFC 9293 section 3.6): FINs, TIME_WAIT, and when ours is due. */
+/** Closing the connection to the target, from either side (RFC 9293 section 3.6): when our FIN is due, FINs, TIME_WAIT. */
 import { ACK, distance, FIN } from "../../wire/tcp.ts";
 import type { Context } from "../sessions/context.ts";
 import { COUNTER } from "../sessions/counters.ts";
@@ -45,20 +45,20 @@ import { armRetransmission } from "./retransmission.ts";
 
 /** us of silence after which a connection may be closed although the target has sent less than production. */
 const CLOSING_QUIET = 500_000;
-/** How long a connection that the target closed is left open for the client to close it too. */
+/** us for which a connection stays in CLOSE_WAIT so that the client may close it too. */
 export const LINGER = 1_000_000;
-/** How long the row of a finished connection answers a repeated FIN. The port itself rests far longer (ports.ts). */
+/** us for which a row stays in TIME_WAIT to answer a repeated FIN. Its port is used again after all others (ports.ts). */
 const TIME_WAIT_SPAN = 1_000_000;
 
 /**
- * Whether our FIN (or the client's RST) is due: the client's stream is done, sent, and answered; or the target closed and
- * the client did not follow.
+ * Whether our FIN (or the client's RST) is due: the client's stream is complete, sent, and answered; or the target closed
+ * and the client did not close within LINGER.
  */
 export function isFinDue(c: Context, s: number): boolean {
   const w = c.words;
   const row = s * ROW;
   const flags = w[row + FLAGS]!;
-  // Sent before, lost, and all before it sent again.
+  // It was sent and is not acknowledged, and all data before it was sent again.
   if (flags & FIN_SENT) return w[row + SND_NXT] === dataEnd(c, s) && w[row + SND_NXT] !== w[row + SND_MAX];
   if (w[row + CURSOR] !== NONE) return false;
   if (w[row + STATE] === CLOSE_WAIT) {
@@ -75,8 +75,8 @@ export function isFinDue(c: Context, s: number): boolean {
 }
 
 /**
- * Whether the target may be still at answers that overlap (HTTP/2): it has sent less on this connection than production had
- * when the client closed, and was not silent for long.
+ * Whether the target may still be sending answers that overlap (HTTP/2): it has sent less on this connection than production
+ * had when the client closed, and was not silent for CLOSING_QUIET yet.
  */
 function isStillAnswering(c: Context, s: number): boolean {
   const w = c.words;
@@ -102,7 +102,7 @@ export function sendFin(c: Context, s: number): void {
   if (c.times[s * TIMES + RTO_AT] === 0) armRetransmission(c, s);
 }
 
-/** Our FIN may have been acknowledged; true if that ended the session. */
+/** Changes the state if our FIN was acknowledged; true if the connection is closed on both sides. */
 export function advanceClose(c: Context, s: number): boolean {
   const w = c.words;
   const row = s * ROW;
@@ -122,7 +122,7 @@ export function advanceClose(c: Context, s: number): boolean {
   }
 }
 
-/** Takes the target's FIN, which is next in order. */
+/** Takes the target's FIN, whose sequence number is RCV_NXT. */
 export function takeFin(c: Context, s: number): void {
   const w = c.words;
   const row = s * ROW;
@@ -131,7 +131,7 @@ export function takeFin(c: Context, s: number): void {
       w[row + RCV_NXT] = (w[row + RCV_NXT]! + 1) | 0;
       w[row + FLAGS]! |= LAST_PUSH;
       enterTimed(c, s, CLOSE_WAIT);
-      // The ACK waits for the client's own FIN, to go with it.
+      // The ACK is delayed to be sent with the client's own FIN.
       delayAck(c, s);
       c.wheel.arm(s, c.now + LINGER);
       break;
@@ -162,7 +162,7 @@ export function timeWaitIsOver(c: Context, s: number): boolean {
   return c.times[s * TIMES + SINCE]! + TIME_WAIT_SPAN <= c.now;
 }
 
-/** Both sides are closed: the session ends with its client, or waits for the client's next turn. */
+/** Both sides have closed: the session ends if its client has closed, else it waits for the client's next turn. */
 export function finish(c: Context, s: number): void {
   if (c.words[s * ROW + FLAGS]! & (CLIENT_FIN | CLIENT_RST)) {
     endSession(c, s);

@@ -1,4 +1,4 @@
-/** Round trips, the congestion window and the recovery from loss (RFC 6298, 5681, 6582). */
+/** Round-trip measurement, congestion window and loss recovery (RFC 6298, 5681, 6582). */
 import { distance } from "../../wire/tcp.ts";
 import type { Context } from "../sessions/context.ts";
 import {
@@ -23,19 +23,21 @@ import {
 } from "../sessions/table.ts";
 import { segmentSize } from "./emit.ts";
 
-/** RFC 6298 allows less than its 1 s where the clock is fine; Linux's TCP_RTO_MIN. */
+/** us; Linux's TCP_RTO_MIN. RFC 6298 section 2.4 recommends 1 s, for coarse clocks. */
 const LEAST_RTO = 200_000;
+/** Bytes. */
 const MOST_CWND = 8 << 20;
+/** us. */
 export const MOST_RTO = 60_000_000;
 /** Segments (RFC 6928). */
 const INITIAL_WINDOW = 10;
 
-/** The congestion window of a connection whose segments have `mss` payload bytes, before it knows the path. */
+/** The initial congestion window, bytes, of a connection with segments of `mss` payload bytes. */
 export function initialWindow(mss: number): number {
   return INITIAL_WINDOW * mss;
 }
 
-/** What a connection learnt of the path is old when it has sent nothing for longer than the RTO (RFC 5681 section 4.1). */
+/** Reduces the congestion window of a connection that has sent nothing for longer than the RTO (RFC 5681 section 4.1). */
 export function restartAfterIdle(c: Context, s: number): void {
   const w = c.words;
   const row = s * ROW;
@@ -43,7 +45,10 @@ export function restartAfterIdle(c: Context, s: number): void {
   w[row + CWND] = Math.min(w[row + CWND]!, initialWindow(segmentSize(c, s)));
 }
 
-/** RFC 6298, Karn's rule kept by the caller; the clock is that of the capture. */
+/**
+ * Updates SRTT, RTTVAR and RTO if `ack` ends the running measurement (RFC 6298). `time`: when the segment was captured, us.
+ * Every retransmission stops the measurement (Karn's algorithm).
+ */
 export function measureRoundTrip(c: Context, s: number, ack: number, time: number): void {
   const w = c.words;
   const row = s * ROW;
@@ -62,7 +67,7 @@ export function measureRoundTrip(c: Context, s: number, ack: number, time: numbe
   w[row + RTO] = Math.min(MOST_RTO, Math.max(LEAST_RTO, w[row + SRTT]! + 4 * w[row + RTTVAR]!));
 }
 
-/** Opens the congestion window for `acked` bytes newly acknowledged (RFC 5681), or goes on with a recovery (RFC 6582). */
+/** Opens the congestion window for `acked` bytes newly acknowledged (RFC 5681), or continues a recovery (RFC 6582). */
 export function openCongestionWindow(c: Context, s: number, acked: number): void {
   const w = c.words;
   const row = s * ROW;
@@ -73,7 +78,7 @@ export function openCongestionWindow(c: Context, s: number, acked: number): void
       w[row + FLAGS]! &= ~IN_RECOVERY;
       w[row + CWND] = w[row + SSTHRESH]!;
     } else {
-      // Partial acknowledgement: the next hole (RFC 6582 section 3.2, step 3).
+      // Partial acknowledgement: the next lost segment is sent again (RFC 6582 section 3.2, step 3).
       w[row + CWND] = Math.max(mss, w[row + CWND]! - acked + mss);
       w[row + FLAGS]! |= RETRANSMIT;
     }
@@ -84,7 +89,7 @@ export function openCongestionWindow(c: Context, s: number, acked: number): void
   w[row + CWND] = Math.min(MOST_CWND, cwnd + growth);
 }
 
-/** New data was acknowledged: the count of duplicates begins anew. */
+/** Sets the count of duplicate acknowledgements to 0. */
 export function clearDuplicates(c: Context, s: number): void {
   c.words[s * ROW + DUPLICATE_ACKS] = 0;
   c.words[s * ROW + FLAGS]! &= ~HAS_DUPLICATES;

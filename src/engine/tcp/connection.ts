@@ -1,4 +1,4 @@
-/** The connection to the target: opened with a 4-tuple of ours, closed, lost, and the end of the session. */
+/** Opening, leaving and losing the connection to the target, and ending the session. */
 import { ipHeaderLength, setSource } from "../../wire/ip.ts";
 import type { Context } from "../sessions/context.ts";
 import { COUNTER, type DropReason } from "../sessions/counters.ts";
@@ -87,13 +87,13 @@ import { putProxyHeader, removePrefix } from "../turns/prefix.ts";
 import { nextToSend } from "../turns/stream.ts";
 import { settleTurn } from "../turns/turns.ts";
 
-/** RFC 6298 section 2.1. */
+/** us (RFC 6298 section 2.1). */
 const INITIAL_RTO = 1_000_000;
 const NO_THRESHOLD = 0x3fffffff;
 
 /**
- * An initial sequence number that grows with time for the same flow, also across a restart (RFC 6528, with no secret:
- * the target's TIME_WAIT takes a SYN that is later than its predecessor).
+ * An initial sequence number that grows with time for the same flow, also across a restart (RFC 6528, but without a secret):
+ * a target in TIME_WAIT accepts a SYN with a higher sequence number.
  */
 function initialSequence(c: Context, path: number, port: number): number {
   const { pair, targetPort } = c.paths[path]!;
@@ -101,12 +101,12 @@ function initialSequence(c: Context, path: number, port: number): number {
   return (Math.floor(c.now / 4) + hash) | 0;
 }
 
-/** What opening a connection came to. */
+/** The result of `openConnection`. */
 export type Opened = "opened" | "no port" | "no memory";
 
 /**
- * Gives the session a 4-tuple of ours and asks for its SYN; what is sent first is the segment at the cursor, behind a PROXY
- * protocol header where one is wanted.
+ * Gives the session a path and a source port, and asks for a SYN. The first data is the segment at CURSOR, after a PROXY
+ * protocol header if one is configured.
  */
 export function openConnection(c: Context, s: number): Opened {
   const w = c.words;
@@ -134,7 +134,7 @@ export function openConnection(c: Context, s: number): Opened {
   return "opened";
 }
 
-/** The path that the session's next connection would take first. */
+/** The first path of the session's target. */
 export function nextPath(c: Context, s: number): number {
   const w = c.words;
   const row = s * ROW;
@@ -142,10 +142,10 @@ export function nextPath(c: Context, s: number): number {
   return routes[w[row + COPY]! % routes.length]![w[row + TARGET]!]!.paths[0]!;
 }
 
-/** Ports that are tried before an address counts as having none left. */
+/** Random ports that are tried, for each worker, before an address counts as having no free port. */
 const PORT_TRIES = 256;
 
-/** A port of the client's address that no other connection to this target has: the client's own for the first copy. */
+/** A free port of the client's address on this path, or NONE; for the first replica the client's own port, if it may be used. */
 function portOfClient(c: Context, s: number, path: number): number {
   const w = c.words;
   const row = s * ROW;
@@ -162,7 +162,7 @@ function portOfClient(c: Context, s: number, path: number): number {
   return NONE;
 }
 
-/** A port to try a path from, from the client's address in the session's row. */
+/** A source port for a probe from the client's address in the session's row. */
 export function probePort(c: Context, s: number): number {
   let port = c.ports.any();
   const tries = PORT_TRIES * c.share.workers;
@@ -172,7 +172,7 @@ export function probePort(c: Context, s: number): number {
   return port;
 }
 
-/** Opens a connection on a path whose port is given. */
+/** Opens a connection on a path from a port: sets the row to SYN_SENT. */
 export function connect(c: Context, s: number, path: number, port: number): void {
   const w = c.words;
   const t = c.times;
@@ -236,14 +236,14 @@ export function connect(c: Context, s: number, path: number, port: number): void
   if (w[row + CONNECTIONS]!++ > 0) c.counters[COUNTER.reconnected]!++;
 }
 
-/** Gives the 4-tuple up; the session stays. The open turn, if there is one, has been settled. */
+/** Gives path and port up; the session stays. The caller has settled the open turn, if there is one. */
 export function leaveConnection(c: Context, s: number): void {
   const w = c.words;
   const row = s * ROW;
   if (w[row + STATE] === CLOSED) return;
   removePrefix(c, s);
   c.protocols?.disconnected(s);
-  // What still comes of the turn that this connection took part of cannot go to another one.
+  // A part of the turn was delivered on this connection: the rest of it cannot be sent on another one.
   if (w[row + HEAD] === NONE) w[row + FLAGS]! |= SKIP_TURN;
   if (w[row + PORT] !== NONE) {
     c.ownFlows.remove(s);
@@ -259,8 +259,8 @@ export function leaveConnection(c: Context, s: number): void {
 }
 
 /**
- * Leaves the connection, which the target has closed, to a row of its own that only sends our FIN and sees it
- * acknowledged; where there is no row it is just left.
+ * Moves the connection, which the target has closed, to a row of its own that only sends our FIN until it is acknowledged.
+ * If there is no free row, the connection is abandoned.
  */
 export function leaveToClose(c: Context, s: number): void {
   const w = c.words;
@@ -283,8 +283,8 @@ export function leaveToClose(c: Context, s: number): void {
 }
 
 /**
- * The connection is gone (reset, refused, given up, or closed by the target): what was answered counts, a turn that
- * the target took nothing of is sent again once on a new connection, one it took a part of is dropped.
+ * The connection is gone (reset, refused, or given up). In SYN_SENT all turns are dropped. Else delivered turns count as
+ * sent, and the first begun turn that was not delivered is sent again on a new connection or dropped: see `loseTurns`.
  */
 export function loseConnection(c: Context, s: number, reason: DropReason): void {
   const w = c.words;
@@ -304,7 +304,7 @@ export function loseConnection(c: Context, s: number, reason: DropReason): void 
   c.makeReady(s);
 }
 
-/** Whether client and session have nothing left to do once the connection is gone. */
+/** Whether a session without a connection has ended: its client has closed, and nothing is left to be sent. */
 export function isOver(c: Context, s: number): boolean {
   const row = s * ROW;
   if (c.words[row + CURSOR] !== NONE || c.words[row + HELD] !== NONE) return false;
@@ -312,8 +312,8 @@ export function isOver(c: Context, s: number): boolean {
 }
 
 /**
- * The end of a session, in exactly one counter; what is left of its turns is dropped for `reason`, or counted as sent
- * where it was delivered.
+ * Ends a session and counts it in exactly one counter. Its pending turns are counted as sent if they were delivered, else
+ * dropped for `reason`.
  */
 export function endSession(c: Context, s: number, reason: DropReason = "ended", wasReset = false): void {
   const w = c.words;
@@ -338,7 +338,7 @@ export function endSession(c: Context, s: number, reason: DropReason = "ended", 
   c.table.release(s);
 }
 
-/** When a state that ends by time was entered. */
+/** Enters a state that has a time limit, and notes the time in SINCE. */
 export function enterTimed(c: Context, s: number, state: number): void {
   c.words[s * ROW + STATE] = state;
   c.times[s * TIMES + SINCE] = c.now;

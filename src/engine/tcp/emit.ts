@@ -1,4 +1,4 @@
-/** Writes one segment of a session into the batch of its egress. */
+/** Writing segments of a session into the batch of its egress. */
 import { MAX_PACKET } from "../../wire/batch.ts";
 import { ipHeaderLength, pseudoChecksum, setSource, writeIpHeader } from "../../wire/ip.ts";
 import {
@@ -45,18 +45,18 @@ import {
   TS_RECENT,
 } from "../sessions/table.ts";
 
-/** What we advertise, before the scale of our SYN: nothing is kept of what the target sends. */
+/** The window field of every segment, unscaled; always the largest, because the target's data is not kept. */
 const WINDOW = 65535;
 
-/** Most payload bytes of one row. */
+/** Most payload bytes of one row: what is left after the IPv6 header (40) and the longest TCP header (60). */
 export const MAX_PAYLOAD = MAX_PACKET - 40 - 60;
 
-/** Our timestamp clock: ms of a clock that outlives the process, so that a port used again goes on growing. */
+/** The value of our timestamps, ms: it grows across restarts of xcopy, as a target in TIME_WAIT expects of a port used again. */
 export function timestamp(now: number): number {
   return Math.floor(now / 1000) | 0;
 }
 
-/** Payload bytes of one segment: what the handshake allows, or less where the path has shrunk since. */
+/** Most payload bytes of one segment: what the handshake allows, or less if the path MTU has become smaller since. */
 export function segmentSize(c: Context, s: number): number {
   const w = c.words;
   const row = s * ROW;
@@ -65,16 +65,16 @@ export function segmentSize(c: Context, s: number): number {
   return Math.min(w[row + MSS]!, mtu - ipHeaderLength(pair.family) - 20 - options);
 }
 
-/** Whether the egress of the session has room for a packet, and its path may be sent on. */
+/** Whether the batch of the session's egress has room for a packet, and its path is not held. */
 export function hasRoom(c: Context, s: number): boolean {
   const path = c.words[s * ROW + PATH]!;
   return !c.held[path] && c.batches[c.paths[path]!.egress]!.hasRoom;
 }
 
 /**
- * Writes a segment; the caller has checked `hasRoom`. `segment` and `from` name the payload in the segment store,
- * `length` may exceed one MSS: the row is then marked for segmentation by `mss`. `since`: when it became due
- * (us), 0 if it is no first transmission of captured bytes.
+ * Writes a segment; the caller has checked `hasRoom`. The payload: `length` bytes of the kept `segment`, from its offset
+ * `from` on. If `length` exceeds `mss`, the row is marked to be cut into segments of `mss` payload bytes. `since`: when it
+ * became due (us), 0 if it is not the first transmission of captured bytes.
  */
 export function emit(
   c: Context,
@@ -140,27 +140,27 @@ export function emit(
 }
 
 /**
- * Writes a segment that takes up no sequence numbers, an ACK or RST; the caller has checked `hasRoom`. It is behind all that
- * was sent, or the target would not take it, and not beyond a window that has shrunk (Linux's tcp_acceptable_seq).
+ * Writes a segment without data, an ACK or RST; the caller has checked `hasRoom`. Its sequence number is SND_MAX, or the
+ * right edge of the window if the window has shrunk: the target accepts no other (Linux's tcp_acceptable_seq).
  */
 export function emitControl(c: Context, s: number, flags: number): void {
   const w = c.words;
   const row = s * ROW;
   const window = w[row + SND_WND]!;
   const edge = (w[row + SND_UNA]! + window) | 0;
-  // Less than that is the rounding of a scaled window.
+  // A smaller difference comes from the rounding of a scaled window.
   const shrunk = window > 0 ? 1 << w[row + SND_WSCALE]! : 1;
   const seq = distance(w[row + SND_MAX]!, edge) >= shrunk ? edge : w[row + SND_MAX]!;
   emit(c, s, flags, seq, NONE, 0, 0, 1, 0);
 }
 
-/** The sequence number behind the last byte that was ever sent: that of our FIN, if it was sent. */
+/** The sequence number after the last byte that was ever sent: that of our FIN, if it was sent. */
 export function dataEnd(c: Context, s: number): number {
   const row = s * ROW;
   return c.words[row + FLAGS]! & FIN_SENT ? (c.words[row + SND_MAX]! - 1) | 0 : c.words[row + SND_MAX]!;
 }
 
-/** The interval that grew last comes first (RFC 2018 section 4). */
+/** Writes the SACK option and returns its bytes. The interval that grew last comes first (RFC 2018 section 4). */
 function writeSack(c: Context, s: number, view: DataView, at: number): number {
   const row = s * ROW;
   const w = c.words;
@@ -178,8 +178,8 @@ function writeSack(c: Context, s: number, view: DataView, at: number): number {
 }
 
 /**
- * Answers a segment that belongs to no session, if its egress has room. `address` holds the client's address at `at`,
- * four words, for a path that sends from it.
+ * Sends a RST from `port` on a path, if its egress has room and it is not held. `address` has the client's address at `at`
+ * (four words), which is the source on a path that sends from the clients' addresses.
  */
 export function emitReset(
   c: Context,

@@ -1,4 +1,4 @@
-/** What time does to a session: acknowledgements, retransmissions, turns that come due, and giving up. */
+/** The timers of a session: delayed ACK, retransmission, turns that become due, time limits. */
 import { ACK, RST } from "../../wire/tcp.ts";
 import type { Context } from "../sessions/context.ts";
 import type { DropReason } from "../sessions/counters.ts";
@@ -45,33 +45,34 @@ import { emitControl, hasRoom } from "./emit.ts";
 import { awaitsWindow, probeWindow } from "./persist.ts";
 import { retransmitAfterTimeout } from "./retransmission.ts";
 
-/** SYN retransmissions before the target counts as unreachable: 1 + 2 + 4 + 8 s. */
+/** SYN retransmissions before the target counts as unreachable, after 1 + 2 + 4 + 8 s. */
 const SYN_RETRIES = 3;
 /** Data retransmissions before the connection is given up. */
 const DATA_RETRIES = 8;
-/** us between two looks at the turns before a gap, and how often the last of them is looked for: it may end in the gap. */
-const GAP_LOOK = 50_000;
-const GAP_LOOKS = 20;
-/** Linux's tcp_fin_timeout. */
+/** us between two checks whether the turns before a gap are done. */
+const GAP_CHECK = 50_000;
+/** Most checks for the last turn before a gap, which may never be done: it may end in the gap. */
+const GAP_CHECKS = 20;
+/** us; Linux's tcp_fin_timeout. */
 const FIN_WAIT_2_SPAN = 60_000_000;
 
-/** us between two looks at a session whose path is held. */
-const HELD_LOOK = 100_000;
+/** us between two checks of a session whose path is held. */
+const HELD_CHECK = 100_000;
 
-/** Tells the target that the connection is gone, where there is one. */
+/** Sends a RST if the session has a connection and its egress has room. */
 export function reset(c: Context, s: number): void {
   const row = s * ROW;
   if (c.words[row + PORT] === NONE || !hasRoom(c, s)) return;
   emitControl(c, s, RST | ACK);
 }
 
-/** Resets the connection, and drops or keeps its turns. */
+/** Resets the connection; what becomes of its turns: see `loseConnection`. */
 function giveUp(c: Context, s: number, reason: DropReason): void {
   reset(c, s);
   loseConnection(c, s, reason);
 }
 
-/** Does what has come due for a session. */
+/** Runs the timers of a session that have expired, and arms the next. */
 export function expire(c: Context, s: number): void {
   const w = c.words;
   const t = c.times;
@@ -79,8 +80,7 @@ export function expire(c: Context, s: number): void {
   const time = s * TIMES;
   if (w[row + STATE] === FREE) return;
   if (isHeld(c, s)) {
-    // Time stands still for it.
-    c.wheel.arm(s, c.now + HELD_LOOK);
+    c.wheel.arm(s, c.now + HELD_CHECK);
     return;
   }
   if (t[time + ACK_AT]! > 0 && t[time + ACK_AT]! <= c.now) {
@@ -109,7 +109,7 @@ export function expire(c: Context, s: number): void {
   arm(c, s);
 }
 
-/** Time limits of states, gaps, answers and idle sessions; true if the session is gone. */
+/** The time limits of states, gaps, answers and idle sessions; true if the session has ended. */
 function expireState(c: Context, s: number): boolean {
   const w = c.words;
   const t = c.times;
@@ -130,7 +130,7 @@ function expireState(c: Context, s: number): boolean {
     closeAtGap(c, s);
     if (w[row + STATE] === FREE) return true;
   }
-  if (isOwed(c, s) && answerDeadline(c, s) <= c.now) {
+  if (awaitsTarget(c, s) && answerDeadline(c, s) <= c.now) {
     giveUp(c, s, "unanswered");
   } else if (w[row + TURNS] === 0 && t[time + ACTIVE_AT]! + idleTimeout(c, s) <= c.now) {
     reset(c, s);
@@ -144,8 +144,8 @@ function idleTimeout(c: Context, s: number): number {
   return c.protocols?.idleTimeout(s) ?? c.config.idleTimeout;
 }
 
-/** Whether the target owes an answer, or has to take what waits for it. */
-function isOwed(c: Context, s: number): boolean {
+/** Whether something is expected of the target: an acknowledgement, a larger window, or the answer to the open turn. */
+function awaitsTarget(c: Context, s: number): boolean {
   const row = s * ROW;
   const state = c.words[row + STATE]!;
   if (state < ESTABLISHED || state === TIME_WAIT) return false;
@@ -153,7 +153,7 @@ function isOwed(c: Context, s: number): boolean {
   return (c.words[row + FLAGS]! & (TURN_OPEN | TURN_COUNTED)) === TURN_OPEN;
 }
 
-/** When that is no longer awaited. */
+/** The time, us, at which `awaitsTarget` has lasted for the session timeout. */
 function answerDeadline(c: Context, s: number): number {
   const time = s * TIMES;
   const last = Math.max(c.times[time + RESPONSE_AT]!, c.times[time + PROGRESS_AT]!);
@@ -161,42 +161,42 @@ function answerDeadline(c: Context, s: number): number {
 }
 
 /**
- * Bytes of the client are missing for good: once the turns before them are done the connection ends, and the stream goes
- * on with the first turn behind them whose beginning is known.
+ * Bytes of the client are lost. Once the turns before the gap are done, the connection is reset, and the stream continues
+ * with the first turn after the gap whose beginning is known.
  */
 function closeAtGap(c: Context, s: number): void {
   const w = c.words;
   const row = s * ROW;
   const turns = w[row + TURNS]!;
   if (w[row + STATE] === SYN_SENT) {
-    c.times[s * TIMES + GAP_AT] = c.now + GAP_LOOK;
+    c.times[s * TIMES + GAP_AT] = c.now + GAP_CHECK;
     return;
   }
-  if (turns > 1 || (turns === 1 && w[row + GAP_WAITS]! < GAP_LOOKS)) {
+  if (turns > 1 || (turns === 1 && w[row + GAP_WAITS]! < GAP_CHECKS)) {
     if (turns === 1) w[row + GAP_WAITS]!++;
-    c.times[s * TIMES + GAP_AT] = c.now + GAP_LOOK;
+    c.times[s * TIMES + GAP_AT] = c.now + GAP_CHECK;
     return;
   }
   reset(c, s);
   dropStream(c, s, "gap");
   c.protocols?.loseSync(s);
-  const goesOn = skipGap(c, s);
+  const isContinued = skipGap(c, s);
   leaveConnection(c, s);
   c.makeReady(s);
   w[row + GAP_WAITS] = 0;
-  if (goesOn) return;
+  if (isContinued) return;
   if (w[row + FLAGS]! & (CLIENT_FIN | CLIENT_RST)) endSession(c, s, "gap");
   else w[row + FLAGS]! |= MIDSTREAM;
 }
 
-/** Arms the wheel for the earliest thing that may have to happen. */
+/** Arms the wheel for the earliest timer or time limit of the session. */
 export function arm(c: Context, s: number): void {
   const t = c.times;
   const w = c.words;
   const row = s * ROW;
   const time = s * TIMES;
   if (w[row + STATE] === FREE) return;
-  // A session that owes something is not forgotten, only looked at again.
+  // A session with pending turns does not become idle: it is only checked again.
   const idleSince = w[row + TURNS] === 0 ? t[time + ACTIVE_AT]! : c.now;
   let at = idleSince + idleTimeout(c, s);
   at = earlier(at, t[time + ACK_AT]!);
@@ -208,11 +208,11 @@ export function arm(c: Context, s: number): void {
     const linger = t[time + SINCE]! + LINGER;
     if (state === TIME_WAIT || linger > c.now) at = Math.min(at, linger);
   } else if (state === FIN_WAIT_2) at = Math.min(at, t[time + SINCE]! + FIN_WAIT_2_SPAN);
-  if (isOwed(c, s)) at = Math.min(at, answerDeadline(c, s));
+  if (awaitsTarget(c, s)) at = Math.min(at, answerDeadline(c, s));
   c.wheel.arm(s, Math.max(at, c.now + 1));
 }
 
-/** The earlier of a time and a timer, which is 0 while it is off. */
+/** The earlier of a time and a timer; the timer is 0 while it is off. */
 function earlier(at: number, timer: number): number {
   return timer > 0 && timer < at ? timer : at;
 }

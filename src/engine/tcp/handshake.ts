@@ -1,4 +1,4 @@
-/** The handshake of the connection to the target (RFC 9293 section 3.5): our SYN and what the target answers to it. */
+/** The handshake of the connection to the target (RFC 9293 section 3.5): our SYN and the target's answer. */
 import type { Packet } from "../../wire/packet.ts";
 import { ACK, parseOptions, RST, SYN } from "../../wire/tcp.ts";
 import type { Context } from "../sessions/context.ts";
@@ -50,16 +50,16 @@ import { endSession, loseConnection } from "./connection.ts";
 import { emit, emitReset } from "./emit.ts";
 import { armRetransmission } from "./retransmission.ts";
 
-/** The handshake's ACK waits this long for the client's first data, to go with it. */
+/** us for which the ACK of the handshake waits for the client's first data, to be sent with it. */
 const HANDSHAKE_ACK = 20_000;
-/** Of a peer that does not say (RFC 9293 section 3.7.1). */
+/** The MSS of a peer that sends no MSS option (RFC 9293 section 3.7.1). */
 export const DEFAULT_MSS = 536;
-/** RFC 6298 section 5.7. */
+/** The RTO, us, once a SYN had to be sent again (RFC 6298 section 5.7). */
 const RTO_AFTER_SYN_LOSS = 3_000_000;
-/** Least MSS we cut to, whatever the peer says (Linux's TCP_MIN_SND_MSS). */
+/** The smallest MSS that is accepted from a peer (Linux's TCP_MIN_SND_MSS). */
 const LEAST_MSS = 48;
 
-/** What the try of a path came to: see Engine.probeResults. */
+/** Called with the result of probing a path: see Engine.probeResults. */
 export type ProbeOutcome = (path: number, result: "answered" | "refused") => void;
 
 /** Sends our SYN, or sends it again; the caller has checked `hasRoom`. */
@@ -81,14 +81,14 @@ export function sendSyn(c: Context, s: number): void {
   armRetransmission(c, s);
 }
 
-/** A RST that tells no acknowledgement (RFC 9293 section 3.10.7.3). */
+/** Sends a RST without ACK (RFC 9293 section 3.10.7.3). */
 function resetUnsynchronized(c: Context, s: number, seq: number): void {
   const row = s * ROW;
   const { words } = c;
   emitReset(c, words[row + PATH]!, words, row + CLIENT_ADDRESS, words[row + PORT]!, seq, 0, RST);
 }
 
-/** Takes a segment of the target that comes while our SYN is unanswered (RFC 9293 section 3.10.7.3). */
+/** Takes a segment of the target in SYN_SENT (RFC 9293 section 3.10.7.3). */
 export function takeSynAck(c: Context, s: number, packet: Packet, probed: ProbeOutcome): void {
   const w = c.words;
   const t = c.times;
@@ -97,7 +97,7 @@ export function takeSynAck(c: Context, s: number, packet: Packet, probed: ProbeO
   const expected = (w[row + ISS]! + 1) | 0;
   if (!(flags & ACK)) return;
   if ((packet.ack | 0) !== expected) {
-    // The target still holds an older connection of this port: end it, then begin again (RFC 9293 section 3.5.1).
+    // The target still has an older connection of this port: reset it, then send the SYN again (RFC 9293 section 3.5.1).
     if (flags & RST) return;
     resetUnsynchronized(c, s, packet.ack);
     w[row + FLAGS]! |= SEND_SYN;
@@ -115,7 +115,7 @@ export function takeSynAck(c: Context, s: number, packet: Packet, probed: ProbeO
   w[row + SND_UNA] = expected;
   w[row + RCV_NXT] = (packet.seq + 1) | 0;
   w[row + FIRST_RCV] = w[row + RCV_NXT]!;
-  w[row + TURN_RCV] = w[row + RCV_NXT]!; // of the greeting, if there is one
+  w[row + TURN_RCV] = w[row + RCV_NXT]!; // for the wait for a greeting
   w[row + RCV_ACKED] = packet.seq | 0;
   w[row + SND_WL1] = packet.seq | 0;
   w[row + SND_WL2] = expected;
@@ -149,11 +149,11 @@ export function takeSynAck(c: Context, s: number, packet: Packet, probed: ProbeO
   c.makeReady(s);
 }
 
-/** The acknowledgement of our SYN ends its retransmission and is the first measurement of the round trip. */
+/** Takes the acknowledgement of our SYN: it stops the retransmission timer and is the first measurement of the round trip. */
 function takeAcknowledgedSyn(c: Context, s: number, packet: Packet): void {
   c.words[s * ROW + SND_UNA] = c.words[s * ROW + ISS]!;
   takeAcknowledgement(c, s, packet, 1);
-  // Never scaled in a SYN (RFC 7323 section 2.2).
+  // The window in a SYN is never scaled (RFC 7323 section 2.2).
   c.words[s * ROW + SND_WND] = packet.window;
   c.words[s * ROW + MAX_SND_WND] = packet.window;
 }

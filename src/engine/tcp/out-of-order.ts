@@ -1,4 +1,4 @@
-/** What came of the target's data beyond a hole, as intervals; they are told in SACK blocks (RFC 2018). */
+/** The target's data beyond RCV_NXT, as intervals of sequence numbers; SACK blocks report them (RFC 2018). */
 import { distance } from "../../wire/tcp.ts";
 import type { Context } from "../sessions/context.ts";
 import {
@@ -10,13 +10,13 @@ import {
   ROW,
 } from "../sessions/table.ts";
 
-/** Adds [left, right) to the ordered intervals; one that does not fit is forgotten: the target sends it again. */
+/** Adds [left, right) to the ordered intervals; if there is no room it is dropped, and the target sends the data again. */
 export function holdInterval(c: Context, s: number, left: number, right: number): void {
   const w = c.words;
   const row = s * ROW;
   const base = row + OUT_OF_ORDER;
   let count = w[row + OUT_OF_ORDER_COUNT]!;
-  // Swallow every interval it touches, then put the union at its place.
+  // Remove every interval that it touches, then insert the union.
   for (let i = 0; i < count; ) {
     const at = base + 2 * i;
     if (distance(w[at]!, right) > 0 || distance(left, w[at + 1]!) > 0) {
@@ -40,7 +40,7 @@ export function holdInterval(c: Context, s: number, left: number, right: number)
   w[row + OUT_OF_ORDER_COUNT] = count;
 }
 
-/** RCV_NXT moves over the intervals it has reached. */
+/** Moves RCV_NXT to the end of the intervals it has reached, and removes them. */
 export function takeIntervals(c: Context, s: number): void {
   const w = c.words;
   const row = s * ROW;

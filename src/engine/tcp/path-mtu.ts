@@ -1,18 +1,20 @@
-/** The largest packets that the ways to the targets take: less than their interfaces where a way turns out to be narrower. */
+/** The path MTUs to the targets: lowered by ICMP messages, and after some time back to what they were at the start. */
 import type { Context } from "../sessions/context.ts";
 import { ESTABLISHED, PATH, ROW, STATE } from "../sessions/table.ts";
 import { resendSmaller } from "./retransmission.ts";
 
-/** Least MTU believed of an IPv4 and an IPv6 path (Linux's min_pmtu; RFC 8200). */
+/** The smallest MTU that is accepted for an IPv4 and an IPv6 path, bytes (Linux's min_pmtu; RFC 8200). */
 const LEAST_IPV4 = 552;
 const LEAST_IPV6 = 1280;
-/** us until a way that was narrower is tried with large packets again (RFC 8201 section 4; Linux's mtu_expires). */
+/** us until a path with a lowered MTU is tried with large packets again (RFC 8201 section 4; Linux's mtu_expires). */
 const EXPIRY = 600_000_000;
 
 export class PathMtu {
-  /** By path: bytes at the start, and when a smaller MTU is forgotten. */
+  /** By path: the MTU at the start, bytes. */
   private readonly first: number[];
+  /** By path: when a lowered MTU expires, us; Infinity if it is not lowered. */
   private readonly until: Float64Array;
+  /** The smallest of `until`. */
   private next = Number.POSITIVE_INFINITY;
 
   constructor(private readonly c: Context) {
@@ -21,8 +23,8 @@ export class PathMtu {
   }
 
   /**
-   * Packets to the target of a path may have at most `mtu` bytes from now on, and what is in flight is cut anew. Less than
-   * every path must take is not believed.
+   * Lowers the MTU of all paths to the same target to `mtu` bytes, and sends what is in flight again in smaller segments.
+   * An MTU that is too small for any path is ignored.
    */
   lower(pathIndex: number, mtu: number): void {
     const { c } = this;
@@ -43,7 +45,7 @@ export class PathMtu {
     }
   }
 
-  /** Forgets what was told too long ago: who sends learns at once whether it still holds. */
+  /** Ends the lowered MTUs that have expired: if the path is still as narrow, the next large packet lowers it again. */
   advance(): void {
     const { c, until } = this;
     if (c.now < this.next) return;

@@ -1,6 +1,6 @@
 /**
- * The receiving side of the connection to the target (RFC 9293 section 3.10.7): data, which is counted and acknowledged and not
- * kept, and resets.
+ * The receiving side of the connection to the target (RFC 9293 section 3.10.7): data, which is acknowledged but not kept, and
+ * resets.
  */
 import type { Packet } from "../../wire/packet.ts";
 import { ACK, distance, FIN, PSH, parseOptions, RST, SYN } from "../../wire/tcp.ts";
@@ -51,7 +51,7 @@ export function takeResponse(c: Context, s: number, packet: Packet, probed: Prob
   const ahead = distance(seq, w[row + RCV_NXT]!);
   if (!isAcceptable(c, s, packet, ahead)) return;
   if (flags & RST) {
-    // RFC 5961 section 3.2: exact, elsewhere in the window a challenge, before it nothing.
+    // RFC 5961 section 3.2: a RST at RCV_NXT is taken, elsewhere in the window it is challenged, before it ignored.
     if (ahead === 0) takeReset(c, s);
     else if (ahead > 0) challenge(c, s);
     return;
@@ -74,7 +74,10 @@ export function takeResponse(c: Context, s: number, packet: Packet, probed: Prob
   c.makeReady(s);
 }
 
-/** PAWS (RFC 7323 section 5.3) and the window (RFC 9293 section 3.10.7.4, first check). */
+/**
+ * Whether a segment passes PAWS (RFC 7323 section 5.3) and is in the window (RFC 9293 section 3.10.7.4, first check).
+ * `ahead`: its sequence number minus RCV_NXT.
+ */
 function isAcceptable(c: Context, s: number, packet: Packet, ahead: number): boolean {
   const w = c.words;
   const row = s * ROW;
@@ -89,7 +92,7 @@ function isAcceptable(c: Context, s: number, packet: Packet, ahead: number): boo
       if (distance(packet.seq, w[row + RCV_ACKED]!) <= 0) w[row + TS_RECENT] = c.options.tsval;
     }
   }
-  // Nothing new and not even at the edge: a keep-alive, or old (RFC 9293 sections 3.8.4 and 3.10.7.4).
+  // It ends before what we have acknowledged: a keep-alive, or old (RFC 9293 sections 3.8.4 and 3.10.7.4).
   const end = packet.seq + packet.length + (packet.flags & FIN ? 1 : 0);
   if (distance(end, w[row + RCV_ACKED]!) < 0 && !(packet.flags & RST)) {
     acknowledge(c, s);
@@ -123,7 +126,7 @@ function takeReset(c: Context, s: number): void {
   loseConnection(c, s, "reset");
 }
 
-/** Payload in [seq, seq + length): in order it moves RCV_NXT, beyond a hole it is remembered as an interval. */
+/** Takes payload at `seq`: in order it moves RCV_NXT, out of order it is noted as an interval. `push`: it had PSH. */
 function takeData(c: Context, s: number, packet: Packet, seq: number, push: boolean): void {
   const w = c.words;
   const t = c.times;
@@ -132,7 +135,7 @@ function takeData(c: Context, s: number, packet: Packet, seq: number, push: bool
   const ahead = distance(seq, w[row + RCV_NXT]!);
   const isRead = c.protocols?.owns(s) === true;
   if (ahead > 0) {
-    // Nothing is kept for a module that is to have it in order: the target sends it again.
+    // A module reads the data in order, and data is not kept: it is not reported by SACK, so the target sends it again.
     if (!isRead) holdInterval(c, s, seq, (seq + length) | 0);
     w[row + FLAGS]! |= ACK_NOW;
     return;

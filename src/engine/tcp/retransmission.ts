@@ -1,4 +1,4 @@
-/** What is sent again: the retransmission timer and what follows when it runs out (RFC 6298, 5681). */
+/** Retransmission: the timer (RFC 6298), what its expiry does to the connection (RFC 5681), and fast retransmit. */
 import { ACK, distance, PSH } from "../../wire/tcp.ts";
 import type { Context } from "../sessions/context.ts";
 import { COUNTER } from "../sessions/counters.ts";
@@ -32,7 +32,7 @@ import {
 import { clearDuplicates, MOST_RTO } from "./congestion.ts";
 import { dataEnd, emit, segmentSize } from "./emit.ts";
 
-/** After so many retransmissions in a row segments are cut to what every path takes. */
+/** Retransmissions in a row after which segments become so small (payload bytes) that every path takes them. */
 const BLACK_HOLE_RETRIES = 3;
 const BLACK_HOLE_MSS = 524;
 
@@ -41,18 +41,18 @@ export function armRetransmission(c: Context, s: number): void {
   armTimer(c, s, backoff(c, s, c.words[s * ROW + RETRIES]!));
 }
 
-/** us to wait after so many times in vain (RFC 6298 section 5.5, RFC 9293 section 3.8.6.1). */
+/** The RTO after `times` retransmissions or window probes without success, us (RFC 6298 section 5.5). */
 export function backoff(c: Context, s: number, times: number): number {
   return Math.min(MOST_RTO, c.words[s * ROW + RTO]! * 2 ** times);
 }
 
-/** Starts the timer of RTO_AT: of the two that there are, only one is ever needed. `span`: us. */
+/** Starts the timer of RTO_AT, which is the retransmission timer or the persist timer. `span`: us. */
 export function armTimer(c: Context, s: number, span: number): void {
   c.times[s * TIMES + RTO_AT] = c.now + span;
   c.wheel.arm(s, c.now + span);
 }
 
-/** The retransmission timer ran out: everything from SND_UNA again, from one segment on (RFC 5681 section 3.1). */
+/** The retransmission timer expired: sends from SND_UNA again, with a window of one segment (RFC 5681 section 3.1). */
 export function retransmitAfterTimeout(c: Context, s: number): void {
   const w = c.words;
   const row = s * ROW;
@@ -62,7 +62,7 @@ export function retransmitAfterTimeout(c: Context, s: number): void {
   if (w[row + STATE] === SYN_SENT) {
     w[row + FLAGS]! |= SEND_SYN;
   } else {
-    // Large segments that never arrive: a path that drops them and does not say so (RFC 4821).
+    // A path may drop large packets without an ICMP message: a black hole (RFC 4821).
     if (w[row + RETRIES]! >= BLACK_HOLE_RETRIES) w[row + MSS] = Math.min(w[row + MSS]!, BLACK_HOLE_MSS);
     const mss = segmentSize(c, s);
     const inFlight = distance(w[row + SND_MAX]!, w[row + SND_UNA]!);
@@ -73,13 +73,13 @@ export function retransmitAfterTimeout(c: Context, s: number): void {
     w[row + RECOVER] = w[row + SND_MAX]!;
     w[row + FLAGS]! &= ~(IN_RECOVERY | RETRANSMIT);
     clearDuplicates(c, s);
-    // A window that shrank meanwhile must not stop the first segment.
+    // A window that has shrunk must not stop the first segment.
     if (w[row + HEAD] !== NONE) w[row + FLAGS]! |= WINDOW_PROBE;
   }
   c.makeReady(s);
 }
 
-/** The path takes smaller packets only: what is in flight is cut anew. */
+/** The path MTU became smaller: sends what is in flight again in smaller segments. */
 export function resendSmaller(c: Context, s: number): void {
   const w = c.words;
   const row = s * ROW;
@@ -91,7 +91,7 @@ export function resendSmaller(c: Context, s: number): void {
   c.makeReady(s);
 }
 
-/** The one segment at SND_UNA again (fast retransmit, partial acknowledgement). */
+/** Sends the segment at SND_UNA again (fast retransmit, partial acknowledgement). */
 export function sendHead(c: Context, s: number): void {
   const w = c.words;
   const row = s * ROW;

@@ -1,4 +1,4 @@
-/** The sending side of the connection to the target (RFC 9293, 6298, 5681): what goes out next. */
+/** The sending side of the connection to the target (RFC 9293, 6298, 5681): what is sent next. */
 import { DROP, HOLD } from "../../protocol/module.ts";
 import { ACK, distance, PSH, RST } from "../../wire/tcp.ts";
 import type { Context } from "../sessions/context.ts";
@@ -55,7 +55,7 @@ import { sendSyn } from "./handshake.ts";
 import { awaitWindow, sendProbe } from "./persist.ts";
 import { armRetransmission, sendHead } from "./retransmission.ts";
 
-/** What a look at a session came to. */
+/** The result of `transmit`; "over": the caller must end the session. */
 export type Sent = "done" | "batch full" | "no port" | "no memory" | "over";
 
 /** Sends all that may be sent now. */
@@ -101,7 +101,7 @@ export function transmit(c: Context, s: number): Sent {
   return "done";
 }
 
-/** Whether there is something to connect for, and its time has come. */
+/** Whether the session needs a connection now. Drops the turns that are over the limit of turns. */
 function wantsConnection(c: Context, s: number): boolean {
   const w = c.words;
   const row = s * ROW;
@@ -127,7 +127,7 @@ function sendData(c: Context, s: number): Sent {
   if (w[row + SND_UNA] === w[row + SND_NXT] && w[row + CURSOR] !== NONE) restartAfterIdle(c, s);
   for (let segment = w[row + CURSOR]!; segment !== NONE; segment = w[row + CURSOR]!) {
     if (w[row + FLAGS]! & FIN_SENT && distance(w[row + SND_NXT]!, dataEnd(c, s)) >= 0) {
-      // Nothing goes behind our FIN; one that only followed the target's makes room for the client's next turn.
+      // Nothing is sent after our FIN. If it only answered the target's FIN, the client's next turn gets a new connection.
       return state === LAST_ACK_STATE ? reopen(c, s) : "done";
     }
     if (!hasRoom(c, s)) return "batch full";
@@ -146,7 +146,7 @@ function sendData(c: Context, s: number): Sent {
           continue;
         }
         w[row + FLAGS]! &= ~TURN_ADMITTED;
-        // Turns may have been left out: the next one follows what was sent.
+        // Turns before this one may have been dropped: it takes the next sequence number all the same.
         w[row + SEQ_DELTA] = (w[row + SND_NXT]! - g[at + SEQ]!) | 0;
       }
       if (c.protocols?.owns(s)) {
@@ -158,7 +158,7 @@ function sendData(c: Context, s: number): Sent {
           continue;
         }
         if (w[row + CURSOR] !== segment) {
-          // It was replaced.
+          // The module has replaced it.
           beginTurn(c, s, w[row + CURSOR]!);
           continue;
         }
@@ -174,7 +174,7 @@ function sendData(c: Context, s: number): Sent {
     let length = Math.min(rest, MAX_PAYLOAD);
     const inFlight = distance(next, w[row + SND_UNA]!);
     const room = Math.min(w[row + SND_WND]!, w[row + CWND]!) - inFlight;
-    // Whole segments only, but for the last of what was captured together (RFC 9293 section 3.8.6.2.1).
+    // Only full-sized segments, except for the end of a captured segment (RFC 9293 section 3.8.6.2.1).
     if (length > room) length = room;
     if (length < rest) length -= length % mss;
     if (length <= 0) {
@@ -205,13 +205,13 @@ function sendData(c: Context, s: number): Sent {
       }
     }
     if (isLast) w[row + CURSOR] = g[at + NEXT]!;
-    // With nothing in flight it was the persist timer that ran, if any.
+    // If nothing was in flight, a running timer is the persist timer.
     if (inFlight === 0 || c.times[s * TIMES + RTO_AT] === 0) armRetransmission(c, s);
   }
   return "done";
 }
 
-/** The target has closed its side, the client goes on: a new connection for the next turn. */
+/** The target has closed and the client has not: opens a new connection for the next turn. */
 function reopen(c: Context, s: number): Sent {
   settleTurn(c, s);
   leaveToClose(c, s);

@@ -1,4 +1,4 @@
-/** One session and its protocol module: what the module may do to the session's queue. */
+/** A session with a protocol module: carries out what the module asks for by its Outlet, on the session's queue. */
 import type { Outlet, ProtocolModule, ProtocolSession } from "../../protocol/module.ts";
 import type { Context } from "../sessions/context.ts";
 import { COUNTER } from "../sessions/counters.ts";
@@ -37,23 +37,24 @@ export class Attached implements Outlet {
   readonly session: ProtocolSession;
   /** Sequence number of the next byte of the queue. */
   end: number;
-  /** What comes next begins a request, whatever came before. */
+  /** Bytes before the next ones are missing: the next ones begin a request. */
   isFresh = true;
-  /** Its bytes go on as they come. */
+  /** Handed over: the client's bytes are sent as they were captured. */
   isPlain = false;
-  /** Nothing is sent any more. */
+  /** Refused: nothing is sent any more. */
   isRefused = false;
-  /** The connection is to be reset, and what waits dropped. */
+  /** The connection is to be reset, and the requests that wait are to be dropped. */
   givesUp = false;
   /** There was no memory for what the module wrote. */
   overflowed = false;
-  /** The module's own bytes that wait to be sent. */
+  /** The module's own bytes that wait to be queued, in the order in which they will be sent. */
   readonly inserts: Uint8Array[] = [];
+  /** The next bytes written are the first of a request. */
   private begins = false;
   private tag = 0;
   /** The captured segment that the module reads. */
   private source = NONE;
-  /** The first request in it has the client's think time. */
+  /** No request of `source` was written yet: the first one gets the segment's think time. */
   private thinks = false;
 
   constructor(
@@ -65,12 +66,12 @@ export class Attached implements Outlet {
     this.session = module.open(this);
   }
 
-  /** Whether the module decides about the session. */
+  /** Whether the module decides about the session: it has neither handed it over nor refused it. */
   get isOn(): boolean {
     return !this.isPlain && !this.isRefused;
   }
 
-  /** Hands a captured segment to the module. */
+  /** Passes a captured segment to the module. */
   read(segment: number, isTurn: boolean): void {
     const { segments } = this.c;
     const from = segments.offset(segment);
@@ -153,7 +154,7 @@ export class Attached implements Outlet {
     let put = NONE;
     let last = NONE;
     for (let from = 0; from < bytes.length; from += MOST_BYTES) {
-      // Of what takes more than one segment the first alone begins a request; the module has had its say about all.
+      // Only the first segment begins a request, and the module is not asked about the others again.
       const marks = from === 0 ? g[at + MARKS]! : PUSH | ASKED;
       const seq = (g[at + SEQ]! + from) | 0;
       const stored = segments.store(bytes, from, Math.min(MOST_BYTES, bytes.length - from), seq, marks);
@@ -211,7 +212,7 @@ export class Attached implements Outlet {
   }
 }
 
-/** Adds a segment at the end of a session's queue. */
+/** Appends a segment to a session's queue. */
 export function enqueue(c: Context, s: number, segment: number): void {
   const w = c.words;
   const row = s * ROW;

@@ -1,4 +1,4 @@
-/** Turns that will not be delivered: which, and what becomes of those behind them. */
+/** Dropping turns that cannot be delivered, and making turns whose connection is gone unsent again. */
 import { distance } from "../../wire/tcp.ts";
 import type { Context } from "../sessions/context.ts";
 import { COUNTER, type DropReason } from "../sessions/counters.ts";
@@ -24,13 +24,13 @@ import { releaseHeld } from "./reassembly.ts";
 import { releaseHead } from "./stream.ts";
 import { settleTurn } from "./turns.ts";
 
-/** Drops every turn that was captured and not counted, and what is kept of them. */
+/** Drops every turn that was captured and not counted as sent, and releases all segments, also those beyond a gap. */
 export function dropAllTurns(c: Context, s: number, reason: DropReason): void {
   releaseHeld(c, s);
   dropStream(c, s, reason);
 }
 
-/** Drops every turn before a gap. */
+/** Drops every turn that was captured and not counted as sent, and releases the segments in order. */
 export function dropStream(c: Context, s: number, reason: DropReason): void {
   const w = c.words;
   const row = s * ROW;
@@ -41,7 +41,7 @@ export function dropStream(c: Context, s: number, reason: DropReason): void {
   w[row + FLAGS] = (w[row + FLAGS]! | SKIP_TURN) & ~(TURN_OPEN | TURN_COUNTED | TURN_ANSWERED);
 }
 
-/** Drops the turn that begins with the head of the stream, which is unsent. */
+/** Drops the turn that begins at HEAD, which was not sent. */
 export function dropTurn(c: Context, s: number, reason: DropReason): void {
   const w = c.words;
   const row = s * ROW;
@@ -56,8 +56,8 @@ export function dropTurn(c: Context, s: number, reason: DropReason): void {
 }
 
 /**
- * Turns that were begun and not wholly acknowledged are captured and unsent once more, but for the first: it is sent again
- * if nothing of it was acknowledged, the target said so by a reset, and it is the first time; else it is dropped.
+ * The connection is gone: makes the begun turns that were not wholly acknowledged unsent again. The first of them is only
+ * sent again if nothing of it was acknowledged, the reason is "reset", and it was not sent again before; else it is dropped.
  */
 export function loseTurns(c: Context, s: number, reason: DropReason): void {
   const w = c.words;
@@ -90,7 +90,7 @@ export function loseTurns(c: Context, s: number, reason: DropReason): void {
     return;
   }
   if (flags & TURN_COUNTED || isOpenKept) {
-    // A turn that did not wait for its acknowledgement, and got one for its beginning only.
+    // The turn was counted as sent before it was acknowledged, and only its beginning was.
     w[row + TURNS]!++;
     c.counters[COUNTER.turnsSent]!--;
     c.counters[COUNTER.turnsPending]!++;
@@ -100,9 +100,8 @@ export function loseTurns(c: Context, s: number, reason: DropReason): void {
 }
 
 /**
- * Makes the turn at the head of the stream, which was begun and kept back by the target's window, one to be begun: the
- * target has closed, and a new connection takes it, as often as one that was reset, which is once. False if it has had that,
- * or more of it was sent than a probe that the target did not take.
+ * Makes the begun turn at HEAD, which the target's window held back, unsent: the target has closed, and a new connection takes
+ * the turn, but only once. False if that was done before, or if more of it was sent than a window probe.
  */
 export function takeBackTurn(c: Context, s: number): boolean {
   const w = c.words;
@@ -120,8 +119,8 @@ export function takeBackTurn(c: Context, s: number): boolean {
 }
 
 /**
- * Makes every begun turn whose first segment is still kept an unsent one, and takes back those that were counted as sent.
- * True if the open turn is among them. The cursor stays.
+ * Makes every begun turn whose first segment is still kept unsent, and undoes the count of those that were counted as sent.
+ * True if the open turn is among them. CURSOR stays.
  */
 function rewindTurns(c: Context, s: number): boolean {
   const w = c.words;

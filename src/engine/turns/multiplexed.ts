@@ -1,9 +1,9 @@
 /**
- * Connections that carry many streams at once (HTTP/2): when the target has got as far with its answers as production had.
+ * Connections that carry several streams at once (HTTP/2): whether the target has sent as much as production had.
  *
- * The answers to several turns overlap, and what a client sends too early is no longer a request that waits its turn: it is
- * beyond a window or a number of streams, and the target ends the connection (RFC 9113 sections 5.1.2 and 6.9.1). So bytes
- * are compared over the whole connection, and a silence is believed late.
+ * The answers to several turns overlap. What is sent too early may exceed a flow-control window or the limit of streams, and
+ * the target ends the connection (RFC 9113 sections 5.1.2 and 6.9.1). So bytes are compared over the whole connection, and
+ * a target that is behind production is waited for longer.
  */
 import { distance } from "../../wire/tcp.ts";
 import type { Context } from "../sessions/context.ts";
@@ -23,16 +23,16 @@ import {
   TOLERATED,
 } from "../sessions/table.ts";
 
-/** What begins a client's HTTP/2 connection (RFC 9113 section 3.4); the method PRI is reserved for it. */
+/** The start of the client's HTTP/2 connection preface (RFC 9113 section 3.4). */
 const PREFACE = new TextEncoder().encode("PRI * HTTP/2.0");
 const beginning = new Uint8Array(PREFACE.length);
 
-/** us of silence after which the target counts as having less to say, at least. */
+/** The shortest silence, us, after which a target that is behind counts as having answered. */
 const LEAST_PATIENCE = 500_000;
-/** Or so many times the longest that it took to begin an answer. */
+/** The silence in multiples of the longest time that the target took to answer. */
 const PATIENCE_FACTOR = 4;
 
-/** Looks for the preface in `segment`, the first of the client's stream. */
+/** Sets MULTIPLEXED if `segment`, the first of the client's stream, begins with the preface. */
 export function recognize(c: Context, s: number, segment: number): void {
   if (c.segments.words[segment * SEGMENT + LENGTH]! < PREFACE.length) return;
   c.segments.read(segment, 0, PREFACE.length, beginning, 0);
@@ -41,8 +41,8 @@ export function recognize(c: Context, s: number, segment: number): void {
 }
 
 /**
- * Whether the target has sent less on this connection, beyond what is put down to shorter answers, than production had when
- * the client had acknowledged up to `nextAck`. Takes note of how long the target takes for its answers.
+ * Whether the target has sent less on this connection than production had when the client had acknowledged up to `nextAck`,
+ * by more than TOLERATED bytes (EXCUSED bytes do not count). Updates RESPONSE_TIME.
  */
 export function isBehind(c: Context, s: number, nextAck: number): boolean {
   const row = s * ROW;
@@ -53,7 +53,7 @@ export function isBehind(c: Context, s: number, nextAck: number): boolean {
   return deficit(c, s, nextAck) > c.words[row + TOLERATED]!;
 }
 
-/** When a target that has begun to answer the open turn, and is behind, has been silent for long enough, us. */
+/** When a target that is behind will have been silent for long enough to count as having answered the open turn, us. */
 export function patienceEnds(c: Context, s: number): number {
   const time = s * TIMES;
   const measured = PATIENCE_FACTOR * c.words[s * ROW + RESPONSE_TIME]!;
@@ -62,8 +62,8 @@ export function patienceEnds(c: Context, s: number): number {
 }
 
 /**
- * The target will not send what is missing: it is not waited for again. `isShorter`: its answers are shorter than
- * production's, so that as much may be missing from now on without such patience.
+ * Adds the bytes that the target is behind to EXCUSED: they are not waited for again. `isShorter`: its answers are shorter
+ * than production's, so that later turns tolerate twice as many missing bytes.
  */
 export function excuse(c: Context, s: number, nextAck: number, isShorter: boolean): void {
   const row = s * ROW;
@@ -73,6 +73,7 @@ export function excuse(c: Context, s: number, nextAck: number, isShorter: boolea
   if (isShorter && 2 * missing > c.words[row + TOLERATED]!) c.words[row + TOLERATED] = 2 * missing;
 }
 
+/** Bytes by which the target is behind production on this connection, without EXCUSED. */
 function deficit(c: Context, s: number, nextAck: number): number {
   const w = c.words;
   const row = s * ROW;

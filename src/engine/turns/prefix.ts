@@ -1,4 +1,4 @@
-/** What a connection begins with that is not the client's: a PROXY protocol header. */
+/** The PROXY protocol header at the start of a connection, before the client's bytes. */
 import { MAX_PROXY_HEADER, writeProxyHeader } from "../../wire/proxy-protocol.ts";
 import type { Context } from "../sessions/context.ts";
 import { ACK_NUMBER, MARKS, NEXT, PREFIX, PUSH, SEGMENT } from "../sessions/segments.ts";
@@ -46,11 +46,10 @@ export function putProxyHeader(c: Context, s: number, version: 1 | 2): boolean {
   return true;
 }
 
-/** What a connection that is gone began with is of no use to the next one. */
+/** Removes the bytes of our own at the start of the queue: they belong to the connection that is gone. */
 export function removePrefix(c: Context, s: number): void {
   for (let head = c.words[s * ROW + HEAD]!; head !== NONE; head = c.words[s * ROW + HEAD]!) {
     if (!(c.segments.words[head * SEGMENT + MARKS]! & PREFIX)) return;
-    // Behind it the cursor may be, but what it names was not sent.
     releaseHead(c, s);
   }
 }

@@ -1,7 +1,7 @@
 /**
  * Sessions with a protocol module (src/protocol/module.ts). The module reads the client's stream and writes the queue of
- * requests that the sender takes from: segments with sequence numbers of their own, because a request may become longer,
- * shorter or none. An engine without modules knows of this by `Context.protocols` alone, which is null then.
+ * requests that the sender takes from. The queue has sequence numbers of its own, because a request may become longer or
+ * shorter, or be left out. Without modules `Context.protocols` is null, and nothing of this is used.
  */
 import { HOLD, type ProtocolModule, type Verdict } from "../../protocol/module.ts";
 import type { Packet } from "../../wire/packet.ts";
@@ -63,7 +63,7 @@ export class SessionProtocols implements Protocols {
     return one?.isOn === true;
   }
 
-  /** The session's module, made when it is first needed. */
+  /** The session's module, made on first use; undefined if its service has none. */
   private of(s: number): Attached | undefined {
     const one = this.attached[s];
     if (one !== undefined) return one;

@@ -1,6 +1,6 @@
 /**
- * How captured segments become one ordered stream per session: repeated, overlapping, out of order, with gaps, or from the
- * middle of a connection on.
+ * Reassembly of captured segments into one ordered stream per session. They may be repeated, overlapping, out of order, have
+ * gaps, or begin in the middle of a connection.
  */
 import type { Packet } from "../../wire/packet.ts";
 import { distance, PSH, SYN } from "../../wire/tcp.ts";
@@ -29,14 +29,14 @@ import {
 } from "../sessions/table.ts";
 import { append, countTurn, isIgnored, segmentEnd } from "./stream.ts";
 
-/** Further ahead than any window: not data of this connection. */
+/** Bytes; data further ahead than any window cannot be of this connection. */
 const MOST_AHEAD = 1 << 30;
-/** us until a hole in the captured stream counts as lost: the client's own retransmissions may still fill it. */
+/** us until the bytes of a gap count as lost: the client's retransmissions may still fill it. */
 const GAP_SPAN = 3_000_000;
-/** us until it counts as lost when the client has gone on behind it: packets may be captured out of order. */
+/** us until they count as lost if the client will not send them again: packets may be captured out of order. */
 const REORDERING_SPAN = 100_000;
 
-/** What became of captured payload. */
+/** The result of `takePayload`. */
 export type Taken = "taken" | "repeated" | "stray" | "no memory";
 
 /** Takes the payload of a captured packet (at least one byte); `first` is the sequence number of its first byte. */
@@ -66,7 +66,7 @@ export function takePayload(c: Context, s: number, packet: Packet, first: number
       : c.segments.add(packet, packet.payload + skip, length - skip, seq, marks);
   if (segment === NONE) {
     if (ahead <= 0) {
-      // The caller drops the turn; what comes of it from here on is its rest, not behind a gap.
+      // The caller drops the turn: what follows of it is the rest of a dropped turn, not data beyond a gap.
       countTurn(c, s, packet.ack);
       w[row + STREAM_END] = (seq + length - skip) | 0;
     }
@@ -83,8 +83,8 @@ export function takePayload(c: Context, s: number, packet: Packet, first: number
 }
 
 /**
- * A session seen from its middle: its stream begins with the first data that surely begins a turn, because the client
- * has acknowledged something since its last data. What comes before is one turn, dropped.
+ * For a session that is MIDSTREAM: whether this packet certainly begins a turn, because the client has acknowledged something
+ * since its last data. Then the stream begins with it. Data before it counts as one dropped turn.
  */
 function findTurn(c: Context, s: number, packet: Packet): boolean {
   const w = c.words;
@@ -94,7 +94,7 @@ function findTurn(c: Context, s: number, packet: Packet): boolean {
   const acknowledged = known && distance(ack, w[row + LAST_ACK]!) > 0;
   const follows = !known || distance(packet.seq, w[row + STREAM_END]!) >= 0;
   if (follows && (acknowledged || packet.think >= 0)) {
-    // Its first turn is counted as one, whatever acknowledgement number it has.
+    // Without HAS_DATA the packet counts as a new turn whatever its acknowledgement number is.
     w[row + FLAGS]! &= ~(MIDSTREAM | HAS_DATA);
     w[row + CLIENT_ISN] = (packet.seq - 1) | 0;
     w[row + STREAM_END] = packet.seq | 0;
@@ -114,8 +114,8 @@ function findTurn(c: Context, s: number, packet: Packet): boolean {
 }
 
 /**
- * Notes a packet that the capture has cut. Nothing of it is sent: half a request would make the target answer what nobody
- * asked. An empty segment at its end keeps its place, so that all of it counts as a gap.
+ * Notes a packet that the capture has cut. Nothing of it is sent: the target would answer half a request. An empty segment
+ * with the sequence number of its end is held, so that the whole packet counts as a gap.
  */
 function holdCut(c: Context, s: number, packet: Packet, first: number): Taken {
   const segment = c.segments.add(packet, packet.payload, 0, (first + packet.length) | 0, 0);
@@ -125,7 +125,7 @@ function holdCut(c: Context, s: number, packet: Packet, first: number): Taken {
   return "taken";
 }
 
-/** Keeps a segment beyond a gap, ordered by sequence number; overlaps are cut when it is taken. */
+/** Holds a segment beyond a gap, ordered by sequence number; overlaps are cut off by `takeHeld`. */
 function hold(c: Context, s: number, segment: number): void {
   const w = c.words;
   const row = s * ROW;
@@ -149,8 +149,8 @@ function hold(c: Context, s: number, segment: number): void {
 }
 
 /**
- * Whether nobody will send again what is missing before two held segments: one of them was cut by the capture, or the
- * client has got an answer to the first before it sent the second, so that the server has all before it.
+ * Whether the client will not send the bytes before two held segments again: one of them was cut by the capture, or the
+ * client had an answer to the first before it sent the second, so that the server has received all bytes before it.
  */
 function isFinal(c: Context, first: number, second: number): boolean {
   const g = c.segments.words;
@@ -159,7 +159,7 @@ function isFinal(c: Context, first: number, second: number): boolean {
   return first !== NONE && distance(g[second * SEGMENT + ACK_NUMBER]!, g[first * SEGMENT + ACK_NUMBER]!) > 0;
 }
 
-/** Says when the gap before what is held counts as lost. */
+/** Sets the time at which the bytes of the next gap count as lost. */
 function awaitRest(c: Context, s: number): void {
   const row = s * ROW;
   const first = c.words[row + HELD]!;
@@ -170,14 +170,14 @@ function awaitRest(c: Context, s: number): void {
   c.times[s * TIMES + GAP_AT] = c.now + span;
 }
 
-/** The client is gone: what is missing is lost for good. */
+/** The client's connection has ended: missing bytes count as lost now. */
 export function giveUpMissing(c: Context, s: number): void {
   if (!hasGap(c, s)) return;
   c.times[s * TIMES + GAP_AT] = c.now;
   c.wheel.arm(s, c.now + 1);
 }
 
-/** Begins to wait for bytes that are missing before the client's FIN or RST, when nothing else is held. */
+/** Starts the wait for bytes that are missing before the client's FIN or RST, if no segment is held. */
 export function awaitMissing(c: Context, s: number): void {
   const row = s * ROW;
   if (c.words[row + HELD] !== NONE || !hasGap(c, s)) return;
@@ -185,7 +185,7 @@ export function awaitMissing(c: Context, s: number): void {
   c.wheel.arm(s, c.now + GAP_SPAN);
 }
 
-/** Whether something behind bytes that are missing was captured. */
+/** Whether bytes are missing before a held segment, or before the client's FIN or RST. */
 export function hasGap(c: Context, s: number): boolean {
   const row = s * ROW;
   if (c.words[row + HELD] !== NONE) return true;
@@ -193,7 +193,7 @@ export function hasGap(c: Context, s: number): boolean {
   return isEnded && distance(c.words[row + CLIENT_END]!, c.words[row + STREAM_END]!) > 0;
 }
 
-/** Moves what is no longer beyond a gap into the stream. */
+/** Moves held segments that are no longer beyond a gap into the stream. */
 function takeHeld(c: Context, s: number): void {
   const w = c.words;
   const row = s * ROW;
@@ -229,8 +229,8 @@ function takeHeld(c: Context, s: number): void {
 }
 
 /**
- * Gives the missing bytes up: what is held goes into the stream from the first segment on that surely begins a turn,
- * what comes before is counted and forgotten. The caller has dropped the turns before the gap. False if there is none.
+ * Gives the missing bytes up: the stream continues with the first held segment that certainly begins a turn, and the turns
+ * before it are counted and dropped. The caller has dropped the turns before the gap. False if no segment begins a turn.
  */
 export function skipGap(c: Context, s: number): boolean {
   const w = c.words;
@@ -250,15 +250,15 @@ export function skipGap(c: Context, s: number): boolean {
   w[row + HELD] = segment;
   if (segment === NONE) return false;
   w[row + STREAM_END] = g[segment * SEGMENT + SEQ]!;
-  // Its first turn may be among what is missing: what comes now follows no greeting, but an answer.
+  // The first turn may be among the missing bytes: what follows waits for an answer, not for a greeting.
   if (w[row + FLAGS]! & HANDSHAKEN) w[row + FLAGS] = (w[row + FLAGS]! | HAS_DATA) & ~HANDSHAKEN;
   takeHeld(c, s);
   return true;
 }
 
 /**
- * Whether a held segment, behind the held segment `before` or a gap (NONE), is the first of a turn: the client had
- * acknowledged something new at this place of its stream, alone or with this segment.
+ * Whether a held segment is certainly the first of a turn: at its start the client has acknowledged something new, with an
+ * ACK of its own or with this segment. `before`: the held segment before it, NONE if there is a gap.
  */
 function surelyBeginsTurn(c: Context, before: number, segment: number): boolean {
   const g = c.segments.words;
@@ -268,7 +268,7 @@ function surelyBeginsTurn(c: Context, before: number, segment: number): boolean 
   return distance(g[segment * SEGMENT + ACK_NUMBER]!, g[before * SEGMENT + ACK_NUMBER]!) > 0;
 }
 
-/** Counts the turns that lie beyond the gap and forgets their data; the stream goes on behind them. */
+/** Counts the turns of the held segments and releases them; STREAM_END becomes the end of the last one. */
 export function releaseHeld(c: Context, s: number): void {
   const w = c.words;
   const row = s * ROW;

@@ -35,9 +35,10 @@ import {
 } from "../sessions/table.ts";
 import { recognize } from "./multiplexed.ts";
 
-/** A session that was given up for memory goes on with its next turn once so little is in use. */
+/** A session that was given up for lack of memory continues with its next turn when less than this share is in use. */
 const RECOVERED_SHARE = 0.5;
 
+/** Whether data with this acknowledgement number begins a turn. */
 function beginsTurn(c: Context, s: number, ack: number): boolean {
   const w = c.words;
   const row = s * ROW;
@@ -46,7 +47,7 @@ function beginsTurn(c: Context, s: number, ack: number): boolean {
   return !(flags & HANDSHAKEN) && distance(ack, w[row + LAST_ACK]!) > 0;
 }
 
-/** Counts the turn that data with this acknowledgement number begins, if it begins one; says whether it does. */
+/** Counts the turn that data with this acknowledgement number begins; false if it begins none. */
 export function countTurn(c: Context, s: number, ack: number): boolean {
   const w = c.words;
   const row = s * ROW;
@@ -66,7 +67,7 @@ export function countTurn(c: Context, s: number, ack: number): boolean {
   return false;
 }
 
-/** There is more of the turn that was captured last: if it looked complete and answered, it is neither. */
+/** More of the last captured turn has come: if the turn was counted as sent and answered, that is undone. */
 export function reviseTurn(c: Context, s: number): void {
   const w = c.words;
   const row = s * ROW;
@@ -78,12 +79,12 @@ export function reviseTurn(c: Context, s: number): void {
   c.counters[COUNTER.turnsPending]!++;
 }
 
-/** Whether data that is next in order is not to be kept: the rest of a dropped turn, or a session over a bound. */
+/** Whether data that is next in order is not kept: the rest of a dropped turn, or a session that is SHED or refused. */
 export function isIgnored(c: Context, s: number, ack: number): boolean {
   const flags = c.words[s * ROW + FLAGS]!;
   if (c.protocols !== null) {
     if (c.protocols.isRefused(s)) return ignoreTurn(c, s, ack, "protocol");
-    // A module is to see all bytes: it says itself what of a dropped turn they are.
+    // A module sees all bytes, also those of a dropped turn: it finds the next request in them.
     if (c.protocols.owns(s) && !(flags & SHED)) return false;
   }
   if (!(flags & (SKIP_TURN | SHED))) return false;
@@ -97,7 +98,7 @@ export function isIgnored(c: Context, s: number, ack: number): boolean {
   return !beginsTurn(c, s, ack);
 }
 
-/** Counts and drops the turn that data begins, if it begins one. */
+/** Counts the turn that data begins, if it begins one, as captured and dropped. */
 function ignoreTurn(c: Context, s: number, ack: number, reason: DropReason): true {
   if (countTurn(c, s, ack)) {
     c.words[s * ROW + TURNS]!--;
@@ -106,7 +107,7 @@ function ignoreTurn(c: Context, s: number, ack: number, reason: DropReason): tru
   return true;
 }
 
-/** Adds a segment that is next in order to the stream, and counts the turn that it begins, if it begins one. */
+/** Appends a segment that is next in order to the stream, or gives it to the module; counts the turn that it begins. */
 export function append(c: Context, s: number, segment: number): void {
   const w = c.words;
   const row = s * ROW;
@@ -136,8 +137,8 @@ export function append(c: Context, s: number, segment: number): void {
 }
 
 /**
- * The client had acknowledged something of the server's before it sent anything: its first turn waits for the target's
- * greeting as for an answer. `handshake`: the acknowledgement number of the client's handshake.
+ * The client had acknowledged data of the server before it sent anything: its first turn waits for the target's greeting as
+ * for an answer. `handshake`: the acknowledgement number of the client's handshake.
  */
 function awaitGreeting(c: Context, s: number, handshake: number): void {
   const row = s * ROW;
@@ -146,7 +147,7 @@ function awaitGreeting(c: Context, s: number, handshake: number): void {
   c.times[s * TIMES + PROGRESS_AT] = c.now;
 }
 
-/** Takes the client's pure ACK that ends its handshake: the server's first byte has the next number. */
+/** Takes the client's ACK that ends its handshake: its acknowledgement number is that of the server's first byte. */
 export function takeHandshake(c: Context, s: number, packet: Packet): void {
   const row = s * ROW;
   const known = c.words[row + FLAGS]! & (HAS_DATA | HANDSHAKEN | MIDSTREAM);
@@ -155,7 +156,7 @@ export function takeHandshake(c: Context, s: number, packet: Packet): void {
   c.words[row + FLAGS]! ^= HANDSHAKEN;
 }
 
-/** Forgets the first segment in order; the cursor moves on with it. */
+/** Releases the segment at HEAD; CURSOR moves on if it was there. */
 export function releaseHead(c: Context, s: number): void {
   const w = c.words;
   const row = s * ROW;
@@ -170,8 +171,8 @@ export function releaseHead(c: Context, s: number): void {
 }
 
 /**
- * Sequence number of what a new connection begins with: that at the cursor, or behind all that is queued. A module may have
- * read more of the client's stream than it has queued.
+ * The client's sequence number of the first byte that a new connection sends: that of the segment at CURSOR, or the end of
+ * the queue. With a module the queue has sequence numbers of its own.
  */
 export function nextToSend(c: Context, s: number): number {
   const row = s * ROW;
@@ -180,7 +181,7 @@ export function nextToSend(c: Context, s: number): number {
   return c.protocols?.endOf(s) ?? c.words[row + STREAM_END]!;
 }
 
-/** The client's sequence number behind a segment. */
+/** The client's sequence number after a segment. */
 export function segmentEnd(c: Context, segment: number): number {
   const g = c.segments.words;
   return (g[segment * SEGMENT + SEQ]! + g[segment * SEGMENT + LENGTH]!) | 0;

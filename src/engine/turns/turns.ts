@@ -1,6 +1,6 @@
 /**
- * When the next turn may go: after the target has answered the turn before, and not sooner after that answer than the
- * client took to think.
+ * When the next turn may be sent: after the target has answered the turn before, and the client's think time has passed
+ * since that answer.
  */
 import { distance } from "../../wire/tcp.ts";
 import type { Context } from "../sessions/context.ts";
@@ -38,18 +38,18 @@ import {
 } from "../sessions/table.ts";
 import { excuse, isBehind, patienceEnds } from "./multiplexed.ts";
 
-/** A shorter answer than production's is complete after this much silence (us), or two round trips. */
+/** Bounds, us, of the silence (two round trips) after which an answer shorter than production's counts as complete. */
 const LEAST_QUIET = 1000;
 const MOST_QUIET = 20_000;
-/** Without a PSH at its end, after this many times as much. */
+/** The silence is this many times longer if the target's last segment had no PSH. */
 const QUIET_WITHOUT_PUSH = 10;
 
 /**
- * Whether the client's next step may follow the open turn, when the client took it after it had acknowledged up to
- * `nextAck`. Production's answer had as many bytes as that acknowledgement number advanced: as many from the target,
- * ended by PSH, are an answer at once; fewer are one after a silence; after the turn timeout it goes on without. Where
- * answers overlap, no more may be missing on the whole connection either (multiplexed.ts). Sets TURN_AT where only time is
- * missing.
+ * Whether the open turn is answered, so that the client's next turn (or FIN), whose acknowledgement number is `nextAck`, may
+ * follow. The length of production's answer is the difference of the acknowledgement numbers. The target's answer is
+ * complete at once if it is as long and ends with PSH; after a silence if it is shorter; without an answer the turn ends
+ * after the turn timeout. Where answers overlap, the bytes of the whole connection are compared too (multiplexed.ts). If
+ * only time is missing, sets TURN_AT.
  */
 export function isAnswered(c: Context, s: number, nextAck: number): boolean {
   const w = c.words;
@@ -73,7 +73,7 @@ export function isAnswered(c: Context, s: number, nextAck: number): boolean {
   if (isMultiplexed) excuse(c, s, nextAck, isShort && received > 0);
   if (received <= 0 && (isShort || !isMultiplexed)) {
     c.counters[COUNTER.turnsOverdue]!++;
-    // A second one in a row: nobody answers what this session sends.
+    // The second turn in a row without an answer: later turns do not wait for one.
     w[row + FLAGS]! |= flags & OVERDUE ? STREAMING : OVERDUE;
     settleTurn(c, s);
     w[row + FLAGS]! &= ~TURN_OPEN;
@@ -81,12 +81,12 @@ export function isAnswered(c: Context, s: number, nextAck: number): boolean {
   return true;
 }
 
-/** When the answer to the open turn counts as complete, of which `received` bytes have come: 0 is at once. */
+/** When the answer to the open turn, of which `received` bytes have come, counts as complete, us; 0: now. */
 function silenceEnds(c: Context, s: number, received: number, expected: number): number {
   const row = s * ROW;
   const answered = s * TIMES + ANSWERED_AT;
   const pushed = (c.words[row + FLAGS]! & LAST_PUSH) !== 0;
-  // What follows a whole answer, as of a service that pushes, belongs to none.
+  // Data after a complete answer (of a service that sends on its own) does not delay the next turn.
   if (c.times[answered]! > 0) return 0;
   if (pushed && received >= expected) {
     c.times[answered] = c.times[s * TIMES + RESPONSE_AT]!;
@@ -97,7 +97,7 @@ function silenceEnds(c: Context, s: number, received: number, expected: number):
   return c.times[s * TIMES + RESPONSE_AT]! + (pushed ? quiet : quiet * QUIET_WITHOUT_PUSH);
 }
 
-/** Whether `at` has come; else TURN_AT is set to it. */
+/** Whether the time `at` (us) has come; if not, sets TURN_AT to it. */
 export function hasCome(c: Context, s: number, at: number): boolean {
   if (at <= c.now) return true;
   c.times[s * TIMES + TURN_AT] = at;
@@ -105,7 +105,7 @@ export function hasCome(c: Context, s: number, at: number): boolean {
   return false;
 }
 
-/** Whether the turn that begins with `segment` may be sent now; else TURN_AT is set, or an answer is awaited. */
+/** Whether the turn that begins with `segment` may be sent now; if not, TURN_AT is set or an answer is awaited. */
 export function mayBegin(c: Context, s: number, segment: number): boolean {
   const g = c.segments.words;
   const at = segment * SEGMENT;
@@ -125,7 +125,7 @@ export function mayBegin(c: Context, s: number, segment: number): boolean {
   return hasCome(c, s, (c.times[s * TIMES + ANSWERED_AT]! || c.times[s * TIMES + RESPONSE_AT]!) + think);
 }
 
-/** As `mayBegin`, for a session whose module knows. */
+/** The same for a session whose protocol module decides, limited by the turn timeout. */
 function moduleAllows(c: Context, s: number, segment: number): boolean {
   const w = c.words;
   const row = s * ROW;
@@ -157,7 +157,7 @@ export function beginTurn(c: Context, s: number, segment: number): void {
   c.times[s * TIMES + PROGRESS_AT] = c.now;
 }
 
-/** Whether all captured bytes of the open turn were sent and acknowledged: nothing of it is kept any more. */
+/** Whether all captured bytes of the open turn were sent and acknowledged, so that no segment of it is kept. */
 function isDelivered(c: Context, s: number): boolean {
   const row = s * ROW;
   const head = c.words[row + HEAD]!;
@@ -165,7 +165,7 @@ function isDelivered(c: Context, s: number): boolean {
   return head === NONE || (c.segments.words[head * SEGMENT + MARKS]! & (TURN_START | PREFIX)) !== 0;
 }
 
-/** Counts the open turn as sent and answered once it is delivered and a response has begun. */
+/** Counts the open turn as sent and answered, if it is delivered and the target has sent data since it was begun. */
 export function countAnswered(c: Context, s: number): void {
   const w = c.words;
   const row = s * ROW;
@@ -184,14 +184,14 @@ function countSent(c: Context, s: number): void {
   c.counters[COUNTER.turnsPending]!--;
 }
 
-/** Closes the books of the open turn: if it was delivered it counts as sent, answered or not. */
+/** Counts the open turn as sent if it was delivered, also without an answer. */
 export function settleTurn(c: Context, s: number): void {
   countAnswered(c, s);
   const flags = c.words[s * ROW + FLAGS]!;
   if ((flags & (TURN_OPEN | TURN_COUNTED)) === TURN_OPEN && isDelivered(c, s)) countSent(c, s);
 }
 
-/** When a byte that is next to be sent became due: captured, or freed by the target or a timer. */
+/** When the next byte to be sent became due, us: `captured`, or later, when the target or a timer made it due. */
 export function dueSince(c: Context, s: number, captured: number): number {
   return Math.max(captured, c.times[s * TIMES + DUE_AT]!);
 }
