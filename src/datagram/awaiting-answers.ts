@@ -1,6 +1,6 @@
 /**
  * Datagrams that were sent and have no answer yet, in the order in which they were sent; those of a flow are linked. UDP does
- * not say which question an answer is to: the oldest of its flow is taken.
+ * not tell which datagram an answer is for: the oldest of the flow is taken.
  */
 import { FIRST_WAITING, type FlowTable, LAST_WAITING, NONE, ROW } from "./table.ts";
 
@@ -10,10 +10,10 @@ export class AwaitingAnswers {
   private readonly sentAt: Float64Array;
   private head = 0;
   private size = 0;
-  /** Of these, those that are not settled. */
+  /** Entries that are not settled. */
   count = 0;
 
-  /** `capacity`: how many are remembered; the oldest is given up for one more. */
+  /** `capacity`: most entries; when it is full, the caller must settle the oldest before it adds another. */
   constructor(
     private readonly table: FlowTable,
     private readonly capacity: number,
@@ -23,7 +23,7 @@ export class AwaitingAnswers {
     this.sentAt = new Float64Array(capacity);
   }
 
-  /** When the oldest was sent, us; Infinity if there is none. */
+  /** When the oldest unanswered datagram was sent, us; Infinity if there is none. */
   get oldest(): number {
     this.skipSettled();
     return this.size === 0 ? Number.POSITIVE_INFINITY : this.sentAt[this.head]!;
@@ -34,7 +34,7 @@ export class AwaitingAnswers {
     return this.size === this.capacity;
   }
 
-  /** One was sent on a flow; there must be room. */
+  /** Adds a datagram that was sent on flow `s` at `now` (us); there must be room. */
   add(s: number, now: number): void {
     const { words } = this.table;
     const place = (this.head + this.size++) % this.capacity;
@@ -48,7 +48,7 @@ export class AwaitingAnswers {
     this.count++;
   }
 
-  /** Settles the oldest of a flow: when it was sent, us; -1 if there is none. */
+  /** Settles the oldest datagram of a flow and returns when it was sent, us; -1 if there is none. */
   settle(s: number): number {
     const { words } = this.table;
     const place = words[s * ROW + FIRST_WAITING]!;

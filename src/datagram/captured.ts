@@ -1,10 +1,10 @@
-/** What is read of a captured datagram: the client's flow, and what its copies keep of the headers. */
+/** Reading a captured datagram: the client's flow, and the header fields that its copies keep. */
 import { DESTINATION, readAddress, SOURCE } from "../wire/address-words.ts";
 import type { Packet } from "../wire/packet.ts";
 import type { DatagramHeader } from "../wire/udp.ts";
 import { CLIENT_ADDRESS, CLIENT_PORTS, ONLINE_ADDRESS, SERVICE } from "./table.ts";
 
-/** Writes the flow of a client's datagram into `key`; its COPY stays. */
+/** Writes the flow of a client's datagram into `key`, except COPY. */
 export function readFlow(packet: Packet, key: Int32Array, service: number): void {
   readAddress(packet, SOURCE, key, CLIENT_ADDRESS);
   readAddress(packet, DESTINATION, key, ONLINE_ADDRESS);
@@ -19,7 +19,7 @@ export function isToGroup({ bytes, ip, family }: Packet): boolean {
   return first >> 4 === 0xe || (first === 255 && bytes[ip + 19] === 255);
 }
 
-/** Reads what a copy keeps: time to live, DSCP and ECN, and whether there is a checksum. */
+/** Reads what a copy keeps: TTL or hop limit, DSCP and ECN, and whether there is a UDP checksum. */
 export function readIp({ bytes, view, ip, tcp }: Packet, header: DatagramHeader): void {
   if (bytes[ip]! >> 4 === 4) {
     header.trafficClass = bytes[ip + 1]!;

@@ -1,46 +1,46 @@
-/** Why a captured datagram was not sent. Each has a counter of its own; the text is for people. */
+/** Why a captured datagram was not sent: each reason has a counter. The texts are for the report. */
 export const DATAGRAM_DROP_REASONS = {
-  group: "to a broadcast or multicast address, which have no one client",
+  group: "sent to a broadcast or multicast address",
   malformed: "lengths that contradict each other",
   cut: "cut by the capture",
   oversize: "larger than a packet to the target may be",
   ports: "no free source port",
   flows: "over the bound of flows",
   limit: "over --limit",
-  held: "nobody would have caught the answer",
+  held: "no intercept would have caught the answer",
 } as const;
 
 export type DatagramDropReason = keyof typeof DATAGRAM_DROP_REASONS;
 
 /**
- * Everything that is counted about datagrams. A counter only grows, but for `active` and `waiting`. Each copy counts:
- * captured is sent + the sum of dropped, sent is answered + unanswered + waiting.
+ * Everything that is counted about datagrams. A counter only grows, except `flowsActive` and `waiting`. Each copy counts:
+ * captured = sent + the sum of dropped, sent = answered + unanswered + waiting.
  */
 export const DATAGRAM_COUNTERS = [
   "captured",
   "sent",
-  /** In more than one packet. */
+  /** Sent in more than one packet. */
   "fragmented",
   "answered",
   "unanswered",
   "waiting",
   "flowsOpened",
   "flowsActive",
-  /** Given up for others, before their time. */
+  /** Flows removed before they were idle for long enough, because another flow needed the row or the port. */
   "flowsEvicted",
   "responses",
   "responseBytes",
-  /** Responses to no flow that is known. */
+  /** Responses that belong to no flow. */
   "strayResponses",
-  /** The target said that nothing listens there. */
+  /** ICMP messages of a target that nothing listens on the port. */
   "refused",
-  /** Long headers of QUIC (RFC 8999), which cannot be replayed. */
+  /** Captured packets with a QUIC long header (RFC 8999): QUIC cannot be replayed. */
   "quic",
-  /** Fragments that were captured, and what became of datagrams that were not put together. */
+  /** Captured fragments; datagrams given up because fragments were missing, or overlapped. */
   "fragments",
   "fragmentsIncomplete",
   "fragmentsOverlapping",
-  /** Datagrams of -r and -g, that were put together first. */
+  /** Reassembled datagrams that -r or -g leaves out. */
   "unsampled",
   "sentPackets",
   "sentBytes",

@@ -1,9 +1,9 @@
-/** Datagrams that wait, with a copy of their bytes, for a moment in which nothing may be sent to be over: bounded in number, bytes and time. */
+/** Datagrams that are kept, with a copy of their bytes, while a path is held: bounded in number, bytes and time. */
 import { Packet } from "../wire/packet.ts";
 
 const MOST = 4096;
 const MOST_BYTES = 8 << 20;
-/** us; an intercept that is restarted is back before. */
+/** Longest wait, us; a restarted intercept is back earlier. */
 const SPAN = 3_000_000;
 
 interface HeldDatagram {
@@ -20,7 +20,7 @@ export class HeldDatagrams {
     return this.held.length === 0;
   }
 
-  /** Keeps a copy; false if there is no room for it. */
+  /** Keeps a copy of a datagram; false if a bound is reached. */
   add(packet: Packet, service: number, now: number): boolean {
     const size = packet.end - packet.ip;
     if (this.held.length === MOST || this.bytes + size > MOST_BYTES) return false;
@@ -36,7 +36,7 @@ export class HeldDatagrams {
     return true;
   }
 
-  /** Hands out those that may go, and those that have waited for too long, the oldest first. */
+  /** Passes datagrams to `sink` in order, up to the first whose service is held and which has not waited for SPAN yet. */
   release(
     isHeld: (service: number) => boolean,
     now: number,

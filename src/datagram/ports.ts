@@ -1,4 +1,4 @@
-/** Source ports of each path; the one that has been free for the longest time is used next. */
+/** Source ports of each path; the port that has been free for the longest time is used next. */
 import { workerOfPort } from "../wire/shard.ts";
 import { NONE } from "./table.ts";
 
@@ -14,8 +14,8 @@ export class DatagramPorts {
   private readonly queues: (Queue | undefined)[] = [];
 
   /**
-   * `ranges`: [first, last] of each, of which the worker uses its own; `random`: 0 to 1, for the first port of each path: a
-   * target may remember those of the run before.
+   * `ranges`: [first, last] of each, of which the worker uses its part; `random`: 0 to 1, chooses the first port of each path,
+   * because a target may still know the flows of the last run.
    */
   constructor(
     ranges: readonly [number, number][],
@@ -44,7 +44,7 @@ export class DatagramPorts {
     return port;
   }
 
-  /** Any of the ports, used or not. */
+  /** A random port of this worker, in use or not. */
   any(): number {
     return this.all[Math.floor(this.random() * this.all.length)]!;
   }

@@ -1,4 +1,4 @@
-/** Telling QUIC by the long header of its handshake (RFC 8999 section 5.1, RFC 9000 section 17.2). */
+/** Recognizing QUIC by the long header of its handshake (RFC 8999 section 5.1, RFC 9000 section 17.2). */
 
 const LONG_HEADER = 0x80;
 const FIXED_BIT = 0x40;

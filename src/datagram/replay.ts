@@ -1,6 +1,6 @@
 /**
- * Replays datagrams: what a client sent goes out on a flow of ours, one for each of the client's, at once and in order; what
- * comes back is counted and timed. It touches no clock, socket or log: time comes with every call (us, one monotonic clock),
+ * Replay of UDP datagrams: each flow of a client has a flow of ours, on which its datagrams are sent at once and in order. The
+ * answers are counted and timed. It uses no clock, socket or log: time comes with every call (us, one monotonic clock),
  * packets go into the batches it was given.
  */
 import { DESTINATION, readAddress } from "../wire/address-words.ts";
@@ -25,14 +25,14 @@ export interface DatagramPath {
   egress: number;
   /** Largest IP packet, bytes. */
   mtu: number;
-  /** Each flow comes from the address of its client: the source of `pair` is set anew for each packet. */
+  /** Each flow has its client's address as source: the source of `pair` is set for each packet. */
   fromClient: boolean;
 }
 
 export interface DatagramService {
-  /** Each flow is copied along each of these, to one of the targets there. */
+  /** Each flow is copied to each route: to one of its targets, by weight, on one of the target's paths. */
   routes: { weight: number; paths: number[] }[][];
-  /** Whether QUIC is looked for. */
+  /** Whether QUIC packets are counted. */
   mayBeQuic: boolean;
 }
 
@@ -41,43 +41,44 @@ export interface DatagramConfig {
   services: (DatagramService | undefined)[];
   paths: (DatagramPath | undefined)[];
   replicas: number;
-  /** Which of how many workers this is: each has ports of its own. */
+  /** Index of this worker; each worker has ports of its own. */
   worker: number;
+  /** How many workers there are. */
   workers: number;
   /** Source ports, ranges [first, last]. */
   ports: [number, number][];
-  /** Whether flows from clients' addresses use the clients' ports too, where they are free. */
+  /** Whether flows from a client's address use the client's port too, if it is free. */
   keepsClientPorts: boolean;
   maxFlows: number;
   /** us without an answer after which a datagram counts as unanswered. */
   timeout: number;
   /** us without a datagram after which a flow is forgotten. */
   idleTimeout: number;
-  /** Datagrams that do not fit into one packet are left out, and routers may not fragment the others. */
+  /** Whether datagrams that do not fit into one packet are dropped, and the others have the don't-fragment flag (IPv4). */
   noFragment: boolean;
-  /** Where DATAGRAM's values go. */
+  /** The counters, at the indexes of DATAGRAM. */
   counters: Float64Array;
   /** Whether one more request may be sent now (--limit). */
   allow: (now: number) => boolean;
-  /** Told before the first packet of a flow; `words`: four at `at`, the client's address (IPv4-mapped where it is IPv4). */
+  /** Called before the first packet of a flow; the client's address is in `words` at `at`, four words (IPv4-mapped). */
   openFlow: (path: number, port: number, words: Int32Array, at: number) => void;
   /** Whether nothing may be sent on a path now. */
   isHeld: (path: number) => boolean;
-  /** A batch is full: send it and clear it. */
+  /** Called when a batch is full: must send and clear it. */
   flush: (egress: number) => void;
-  /** An answer came so long (us) after its question. */
+  /** Called with the time from a datagram to its answer, us. */
   onLatency: (us: number) => void;
-  /** 0 to 1. */
+  /** At least 0, less than 1. */
   random: () => number;
 }
 
-/** Datagrams that wait for an answer at a time, at most. */
+/** Most datagrams that wait for an answer at a time. */
 const MAX_WAITING = 262_144;
-/** us for which a flow keeps its port at least when another one needs it. */
+/** us without a datagram before a flow may be evicted for another one. */
 const LEAST_IDLE = 1_000_000;
-/** us between two looks whether what waits may go. */
-const HELD_LOOK = 10_000;
-/** Ports that are tried before an address counts as having none left. */
+/** us between two checks whether held datagrams may be sent. */
+const HELD_CHECK = 10_000;
+/** Random ports that are tried before an address counts as having no free port. */
 const PORT_TRIES = 256;
 
 export class DatagramReplay {
@@ -88,14 +89,17 @@ export class DatagramReplay {
   private readonly key = new Int32Array(KEY_WORDS);
   private readonly address = new Int32Array(4);
   private readonly header = new DatagramHeader();
-  /** Per service, route and target: what it is owed in flows, and whose path is next. */
+  /** By service, route and target: its credit (see `choosePath`). */
   private readonly credit: number[][][];
+  /** By service, route and target: index of the path that its next flow takes. */
   private readonly rotation: number[][][];
   private readonly held = new HeldDatagrams();
   private readonly isServiceHeldNow = (service: number): boolean => this.isServiceHeld(service);
   private readonly takeHeld = (packet: Packet, service: number): void =>
     this.take(packet, service, true, packet.time);
+  /** IP identification of the datagram sent last. */
   private id: number;
+  /** Incremented by `endClients`; part of the key of a client's flow. */
   private generation = 0;
 
   /** `batches`: one per egress. */
@@ -119,8 +123,8 @@ export class DatagramReplay {
   }
 
   /**
-   * Takes what was captured of a client, `packet.think` the payload bytes of each where it is several datagrams in one,
-   * below 0 where it is one. `service`: which it is a request of; `isUnicast`: whether it was sent to one host.
+   * Takes a captured packet of a client. `packet.think`: if it holds several datagrams (UDP GSO or GRO), the payload bytes of
+   * each; -1 if it is one datagram. `service`: index of the service; `isUnicast`: whether the frame was sent to one host.
    */
   request(packet: Packet, service: number, isUnicast: boolean, now: number): void {
     this.release(now);
@@ -162,7 +166,7 @@ export class DatagramReplay {
     }
   }
 
-  /** Takes an answer; `packet.index` is the path it came back on, `packet.think` as in a request. */
+  /** Takes a packet of a target; `packet.index` is the path it came back on, `packet.think` as in a request. */
   response(packet: Packet, now: number): void {
     const { config, table } = this;
     const { counters } = config;
@@ -188,7 +192,7 @@ export class DatagramReplay {
     this.publish();
   }
 
-  /** Gives up what has waited for too long. */
+  /** Counts datagrams without an answer as unanswered after the timeout, and removes idle flows. */
   advance(now: number): void {
     this.release(now);
     const { timeout, idleTimeout, counters } = this.config;
@@ -203,7 +207,7 @@ export class DatagramReplay {
     this.publish();
   }
 
-  /** At the end: what still waits to be sent is dropped, or sent. */
+  /** The end of the run: sends the held datagrams, or drops them if their path is still held. */
   end(): void {
     this.release(Number.POSITIVE_INFINITY);
     this.publish();
@@ -211,7 +215,7 @@ export class DatagramReplay {
 
   /** us until `advance` has something to do, at most `limit`. */
   wait(now: number, limit: number): number {
-    if (!this.held.isEmpty) return Math.min(limit, HELD_LOOK);
+    if (!this.held.isEmpty) return Math.min(limit, HELD_CHECK);
     const { timeout, idleTimeout } = this.config;
     const s = this.table.leastRecent;
     const idle = s === NONE ? Number.POSITIVE_INFINITY : this.table.usedAt[s]! + idleTimeout;
@@ -232,7 +236,7 @@ export class DatagramReplay {
     }
   }
 
-  /** All clients are gone: those that come now with the addresses and ports of one are others. */
+  /** All clients are gone: a datagram with the same addresses and ports begins a new flow. */
   endClients(): void {
     this.generation = (this.generation + 1) & 0x7fff;
   }
@@ -305,7 +309,7 @@ export class DatagramReplay {
     counters[DATAGRAM.waiting] = this.awaiting.count;
   }
 
-  /** A flow of ours for the client's flow in `key`, or NONE. */
+  /** Opens a flow of ours for the client's flow in `key`; NONE (and the datagram is dropped) if there is no room or port. */
   private open(now: number): number {
     const { config, table, key } = this;
     if (table.count === table.capacity && !this.evict(now)) {
@@ -326,7 +330,7 @@ export class DatagramReplay {
     return s;
   }
 
-  /** Forgets the flow that was not used for the longest time, if it is long enough. */
+  /** Removes the least recently used flow; false if it was used within LEAST_IDLE. */
   private evict(now: number): boolean {
     const s = this.table.leastRecent;
     if (s === NONE || now - this.table.usedAt[s]! < LEAST_IDLE) return false;
@@ -343,7 +347,7 @@ export class DatagramReplay {
     table.remove(s);
   }
 
-  /** Targets of a route take flows in turns, by weight and evenly mixed (nginx's smooth weighted round-robin). */
+  /** Chooses target and path for the flow of `key`: by weight, evenly mixed (nginx's smooth weighted round-robin). */
   private choosePath(): number {
     const service = this.key[SERVICE]! & 0xffff;
     const { routes } = this.config.services[service]!;

@@ -1,27 +1,27 @@
 /**
- * The flows of datagrams: rows of fixed size in typed arrays, found by the client's flow and by our own, in the order of
- * their last use.
+ * The table of UDP flows: rows of fixed size in typed arrays, found by the client's flow or by our own, and linked in the
+ * order of their last use.
  */
 export const NONE = -1;
 
-/** Words of a row. The first ones are the client's flow as captured (IPv4 as IPv4-mapped IPv6), and which copy it is. */
+// Words of a row. The first ones are the client's flow as captured (IPv4 as IPv4-mapped IPv6), and the number of the copy.
 export const CLIENT_ADDRESS = 0;
 export const ONLINE_ADDRESS = 4;
 export const CLIENT_PORTS = 8;
-/** Index of the service, and in the upper half which clients these are: see DatagramReplay.endClients. */
+/** Index of the service; in the upper half the generation of clients: see DatagramReplay.endClients. */
 export const SERVICE = 9;
 export const COPY = 10;
 /** Words of the key by which a client's flow is found. */
 export const KEY_WORDS = 11;
-/** Our own flow. */
+/** Path and source port of our own flow. */
 export const PATH = 11;
 export const PORT = 12;
-/** Datagrams without an answer yet, the oldest first: places in `AwaitingAnswers`. */
+/** First and last entry of the flow in `AwaitingAnswers`. */
 export const FIRST_WAITING = 13;
 export const LAST_WAITING = 14;
 const CLIENT_CHAIN = 15;
 const OWN_CHAIN = 16;
-/** Rows used just before and just after. */
+/** The rows used before and after this one. */
 const OLDER = 17;
 const NEWER = 18;
 export const ROW = 20;
@@ -66,7 +66,7 @@ export class FlowTable {
     return this.oldest;
   }
 
-  /** The row that was used next after another one, or NONE. */
+  /** The next more recently used row after `s`, or NONE. */
   after(s: number): number {
     return this.words[s * ROW + NEWER]!;
   }
@@ -98,7 +98,7 @@ export class FlowTable {
     return NONE;
   }
 
-  /** A row for a client's flow with one of ours, as just used; NONE if all are in use. */
+  /** Adds a row for a client's flow (`key`) and our flow, as the last used one; NONE if all rows are in use. */
   add(key: Int32Array, path: number, port: number, now: number): number {
     let s = this.free;
     if (s !== NONE) this.free = this.words[s * ROW + NEWER]!;
@@ -122,7 +122,7 @@ export class FlowTable {
     return s;
   }
 
-  /** Makes a row the one that was used last. */
+  /** Makes a row the last used one. */
   touch(s: number, now: number): void {
     if (this.newest === s) {
       this.usedAt[s] = now;
@@ -179,7 +179,7 @@ export class FlowTable {
   }
 }
 
-/** Takes a row out of a chain. */
+/** Removes a row from a hash chain. */
 function unchain(words: Int32Array, heads: Int32Array, bucket: number, chain: number, s: number): void {
   const next = words[s * ROW + chain]!;
   let at = heads[bucket]!;

@@ -1,4 +1,4 @@
-/** Addresses as tables of flows keep them: four words each in network order, IPv4 as IPv4-mapped IPv6 (RFC 4291 section 2.5.5.2). */
+/** Addresses as four 32-bit words, as flow tables keep them; IPv4 as IPv4-mapped IPv6 (RFC 4291 section 2.5.5.2). */
 import type { Packet } from "./packet.ts";
 
 export const SOURCE = 0;
@@ -6,7 +6,7 @@ export const DESTINATION = 1;
 /** Third word of an IPv4-mapped IPv6 address. */
 export const MAPPED = 0xffff;
 
-/** Writes an address of the packet's IP header into `into` at `at`. */
+/** Writes the source or destination address of the packet's IP header into `into` at `at`. */
 export function readAddress(packet: Packet, which: 0 | 1, into: Int32Array, at: number): void {
   const { view, ip } = packet;
   if (packet.family === 4) {

@@ -1,16 +1,16 @@
 /** Bytes kept free before each IP packet of a batch, for a virtio-net and an Ethernet header. */
 export const HEADROOM = 32;
 
-/** Most bytes of one IP packet in a batch: a segment the kernel or the NIC cuts further (GSO). */
+/** Most bytes of one IP packet in a batch, which the kernel or the NIC may cut into segments (GSO). */
 export const MAX_PACKET = 65535;
 
 /**
- * Packets on their way out through one egress: the engine writes IP packets into it, an injector sends it.
+ * IP packets to be sent through one egress: the engine or the datagram replay writes them, an injector sends them.
  *
- * Each row is a whole IP packet with a finished IP header. One of UDP is finished. The TCP checksum field holds the folded,
- * uncomplemented pseudo-header sum (Linux's CHECKSUM_PARTIAL): the injector, the kernel or the NIC finishes
- * it. A row with `segmentSize` > 0 has more payload than fits the MTU and is to be cut into TCP segments of
- * that many payload bytes. The memory never moves, so that an injector may keep its address.
+ * Each row is a whole IP packet with a finished IP header. A UDP packet is complete. In a TCP packet the checksum field holds
+ * the folded, uncomplemented pseudo-header sum (Linux's CHECKSUM_PARTIAL): the injector, the kernel or the NIC finishes it.
+ * A row with `segmentSize` > 0 has more payload than fits the MTU and must be cut into TCP segments of that many payload
+ * bytes. The memory never moves, so that an injector may keep its address.
  */
 export class PacketBatch {
   readonly bytes: Uint8Array;
@@ -19,16 +19,16 @@ export class PacketBatch {
   readonly offset: Uint32Array;
   /** Bytes of each row's IP packet. */
   readonly length: Uint32Array;
-  /** Payload bytes per segment, 0 where the row is one segment. */
+  /** Payload bytes per segment, 0 if the row is one segment. */
   readonly segmentSize: Uint32Array;
-  /** When each row became due (us, CLOCK_MONOTONIC), for the lag; 0 if it replays nothing for the first time. */
+  /** When each row became due (us, CLOCK_MONOTONIC), for the lag; 0 if it is not the first transmission of captured bytes. */
   readonly since: Float64Array;
   count = 0;
   /** Offset of the next row's IP header. */
   next = HEADROOM;
 
   constructor(rows = 256, bytes = 1 << 20) {
-    // Made as an ArrayBuffer first: Bun moves the storage of a typed array whose `.buffer` is touched later.
+    // An ArrayBuffer first: Bun moves the storage of a typed array when its `.buffer` is read later.
     const memory = new ArrayBuffer(bytes);
     this.bytes = new Uint8Array(memory);
     this.view = new DataView(memory);
@@ -43,7 +43,7 @@ export class PacketBatch {
     return this.count < this.offset.length && this.next + MAX_PACKET <= this.bytes.length;
   }
 
-  /** Ends the row that was written at `next`. */
+  /** Adds the packet of `length` bytes that was written at `next` as a row. */
   push(length: number, segmentSize: number, since = 0): void {
     const row = this.count++;
     this.offset[row] = this.next;

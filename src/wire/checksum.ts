@@ -1,11 +1,11 @@
 /**
  * The Internet checksum (RFC 1071).
  *
- * Sums are taken over 16-bit words in the machine's byte order (little-endian on x86-64 and arm64) and stored the same
- * way: a one's complement sum is the same in either order but for the order of its own two bytes.
+ * Sums are taken over 16-bit words in the machine's byte order (little-endian on x86-64 and arm64) and stored in the same
+ * order: with the bytes of all words swapped, the bytes of the one's complement sum are swapped too, and nothing else.
  */
 
-/** Memory to sum, with the views that make it fast; made once per buffer. */
+/** Memory to be summed, with a view of its 16-bit words; made once per buffer. */
 export interface Words {
   bytes: Uint8Array;
   halves: Uint16Array;
@@ -26,17 +26,17 @@ function swap(half: number): number {
   return ((half & 0xff) << 8) | (half >>> 8);
 }
 
-/** The folded sum of the `length` (at most 65,536) bytes at `at`, both of any parity; a missing last byte is 0. */
+/** The folded sum of the `length` bytes (at most 65,536) at `at`; both may be odd. A missing last byte counts as 0. */
 export function sum(words: Words, at: number, length: number): number {
   const { bytes, halves } = words;
   if (length <= 0) return 0;
-  // A first byte at an odd address is the low half of its word: the rest is summed one byte off and swapped back.
+  // At an odd address: the first byte is the low half of its word, the rest is summed from an even address and swapped.
   if (at & 1) return fold(bytes[at]! + swap(sum(words, at + 1, length - 1)));
   const end = (at + length) >> 1;
   let i = at >> 1;
   let a = 0;
   let b = 0;
-  // 32,768 words of at most 65,535 stay below 2^31. Two sums keep two adders busy: twice as fast as one.
+  // 32,768 words of at most 65,535 stay below 2^31. Two independent sums are twice as fast as one.
   for (const last = end - 8; i <= last; i += 8) {
     a = (a + halves[i]! + halves[i + 1]! + halves[i + 2]! + halves[i + 3]!) | 0;
     b = (b + halves[i + 4]! + halves[i + 5]! + halves[i + 6]! + halves[i + 7]!) | 0;
@@ -46,7 +46,7 @@ export function sum(words: Words, at: number, length: number): number {
   return fold(a + b);
 }
 
-/** Writes the checksum that `total`, a folded sum, stands for at `at`. */
+/** Writes the checksum at `at`: the complement of `total`, a folded sum. */
 export function writeChecksum(bytes: Uint8Array, at: number, total: number): void {
   bytes[at] = ~total & 0xff;
   bytes[at + 1] = (~total >>> 8) & 0xff;

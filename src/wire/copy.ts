@@ -1,4 +1,4 @@
-/** Copying bytes on the hot path. */
+/** Copying bytes quickly, without allocation. */
 
 const copy = Buffer.prototype.copy;
 

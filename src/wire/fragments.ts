@@ -1,26 +1,25 @@
 /**
- * Puts IP fragments together again (RFC 791, RFC 8200 section 4.5), in bounded memory and time.
+ * Reassembly of IP fragments (RFC 791, RFC 8200 section 4.5), in bounded memory and time.
  *
- * A datagram whose fragments overlap is given up: in IPv6 always (RFC 5722), in IPv4 if the two disagree about a byte.
- * A repeated fragment is no overlap. Of fragments that the capture has cut, the datagram has the bytes up to the first
- * that is missing.
+ * A datagram whose fragments overlap is given up: in IPv6 always (RFC 5722), in IPv4 if they differ in a byte. A repeated
+ * fragment is not an overlap. If the capture has cut fragments, the datagram ends before the first missing byte.
  */
 import { copyBytes } from "./copy.ts";
 import type { IpHeader } from "./ip-header.ts";
 
-/** Before the datagram in each buffer: room for its IP header and extension headers. */
+/** Bytes before the datagram in each buffer, for its IP header and extension headers. */
 const HEADER_SPACE = 256;
 const MAX_DATAGRAM = 65535;
-/** Units of 8 bytes that a datagram can have, a bit each. */
+/** Units of 8 bytes in the largest datagram. */
 const UNITS = 8192;
 /** us; Linux's net.ipv4.ipfrag_time. */
 const TIMEOUT = 30_000_000;
 
-/** One datagram that is put together. */
+/** One datagram that is being reassembled. */
 class Assembly {
   readonly bytes = new Uint8Array(new ArrayBuffer(HEADER_SPACE + MAX_DATAGRAM + 1));
   readonly view = new DataView(this.bytes.buffer);
-  /** Which units are there, and with which of them a fragment begins. */
+  /** By unit, 1 if it is there, and 1 if a fragment begins with it. */
   readonly filled = new Uint8Array(UNITS);
   readonly starts = new Uint8Array(UNITS);
   hash = 0;
@@ -29,15 +28,15 @@ class Assembly {
   id = 0;
   readonly addresses = new Uint8Array(32);
   since = 0;
-  /** Whether its fragments overlapped: nothing comes of it, those that follow belong to it. */
+  /** Its fragments overlapped: it is given up, but kept so that its later fragments are recognized. */
   isDead = false;
-  /** Units that are there; bytes of the whole, 0 while the last fragment is missing. */
+  /** Units that are there; bytes of the whole datagram, 0 while the last fragment is missing. */
   units = 0;
   total = 0;
-  /** Bytes up to the end of the furthest fragment, and up to the first byte that the capture cut. */
+  /** Bytes up to the end of the furthest fragment; bytes up to the first that the capture cut. */
   reach = 0;
   cutAt = Infinity;
-  /** Bytes in front of the datagram, 0 while the first fragment is missing. */
+  /** Bytes of the headers before the datagram, 0 while the first fragment is missing. */
   header = 0;
 
   begin(hash: number, header: IpHeader, time: number): void {
@@ -62,7 +61,7 @@ export class Fragments {
   bytes: Uint8Array = new Uint8Array(0);
   view: DataView = new DataView(new ArrayBuffer(0));
   ip = 0;
-  /** Offset behind the last byte there is, and behind the last byte on the wire. */
+  /** Offset after the last captured byte, and after the last byte on the wire. */
   end = 0;
   wireEnd = 0;
   /** Datagrams given up because a fragment did not come in time, or because there were too many. */
@@ -70,23 +69,23 @@ export class Fragments {
   /** Datagrams given up because their fragments overlapped. */
   overlapping = 0;
 
-  /** Datagrams under way, the oldest first, and buffers that wait for one. */
+  /** Datagrams that are being reassembled, the oldest first, and unused buffers. */
   readonly #active: Assembly[] = [];
   readonly #free: Assembly[] = [];
-  /** The one that was finished last: a fragment that is added next may be in its buffer, if it came in a tunnel. */
+  /** The datagram finished last. Its buffer is not reused yet: the next fragment may be in it, if the datagram is a tunnel's. */
   #finished: Assembly | null = null;
 
-  /** `limit`: how many datagrams may be under way, of about 80 KB each. */
+  /** `limit`: most datagrams that are being reassembled at a time, about 80 KB each. */
   constructor(readonly limit = 256) {}
 
-  /** Datagrams under way. */
+  /** Datagrams that are being reassembled. */
   get pending(): number {
     return this.#active.length;
   }
 
   /**
    * Takes a fragment, whose header `parseIp` has read from `bytes`, at `time` (us). True if it completes a datagram.
-   * A fragment with impossible lengths is left out.
+   * A fragment with impossible lengths is ignored.
    */
   add(bytes: Uint8Array, view: DataView, header: IpHeader, time: number): boolean {
     this.#expire(time);
@@ -96,7 +95,7 @@ export class Fragments {
     // The length field of IPv6 does not count the header itself.
     const counted = header.family === 4 ? headerBytes : headerBytes - 40;
     if (size <= 0 || headerBytes > HEADER_SPACE || counted + from + size > MAX_DATAGRAM) return false;
-    // Only the last one may have any length (RFC 791, RFC 8200).
+    // All fragments except the last must have a multiple of 8 bytes (RFC 791, RFC 8200).
     if (header.moreFragments && size % 8 !== 0) return false;
 
     const assembly = this.#find(bytes, view, header, time);
@@ -116,7 +115,7 @@ export class Fragments {
     return true;
   }
 
-  /** Gives up all that is under way; counted as incomplete. */
+  /** Gives up all datagrams that are being reassembled, and counts them as incomplete. */
   clear(): void {
     for (const assembly of this.#active) {
       if (!assembly.isDead) this.incomplete++;
@@ -125,7 +124,7 @@ export class Fragments {
     this.#active.length = 0;
   }
 
-  /** Gives up what waits for too long; a time that jumped back counts as long. */
+  /** Gives up datagrams after TIMEOUT, and also if the time has jumped back by as much. */
   #expire(time: number): void {
     while (this.#active.length > 0 && Math.abs(time - this.#active[0]!.since) > TIMEOUT) this.#dropOldest();
   }
@@ -146,7 +145,7 @@ export class Fragments {
         assembly.hash === hash &&
         assembly.family === header.family &&
         assembly.id === header.id &&
-        // The next header of an IPv6 fragment other than the first does not count (RFC 8200 section 4.5).
+        // In IPv6 only the Next Header field of the first fragment counts (RFC 8200 section 4.5).
         (header.family === 6 || assembly.protocol === header.protocol) &&
         areSame(assembly.addresses, 0, bytes, at, size)
       ) {
@@ -192,7 +191,7 @@ export class Fragments {
     return PLACED;
   }
 
-  /** Whether the bytes that both have are the same. Behind a cut nothing is known. */
+  /** Whether the bytes that fragment and datagram both have are the same. Bytes after a cut are not known. */
   #agrees(assembly: Assembly, bytes: Uint8Array, at: number, from: number, captured: number): boolean {
     const known = Math.min(captured, assembly.reach - from, assembly.cutAt - from);
     for (let i = 0; i < known; i++) {
@@ -231,7 +230,7 @@ const PLACED = 0;
 const REPEATED = 1;
 const OVERLAP = 2;
 
-/** Whether a fragment of exactly these units is there. */
+/** Whether one fragment of exactly these units was taken before. */
 function isRepeated({ filled, starts }: Assembly, first: number, last: number): boolean {
   for (let unit = first; unit < last; unit++) if (!filled[unit]) return false;
   if (!starts[first] || (filled[last] && !starts[last])) return false;

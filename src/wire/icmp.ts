@@ -1,16 +1,17 @@
-/** ICMP messages that say that a packet of ours was too big (RFC 792, 1191, 4443). */
+/** Reading the ICMP messages "fragmentation needed" and "packet too big" (RFC 792, 1191, 4443). */
 import type { Packet } from "./packet.ts";
 
-/** What such a message tells. Reused: filled by `readTooBig`. */
+/** The content of such a message. Reused: filled by `readTooBig`. */
 export interface TooBig {
-  /** Largest IP packet that the next link takes; 0 from routers that do not say (RFC 1191 section 4). */
+  /** MTU of the next link, bytes; 0 from old routers (RFC 1191 section 4). */
   mtu: number;
-  /** Of the packet that was too big. */
+  /** Source port of the packet that was too big. */
   sourcePort: number;
+  /** Sequence number of the packet that was too big. */
   seq: number;
 }
 
-/** Reads the message in `packet` (its IP header at `packet.ip`); false if it is cut or none. */
+/** Reads the message in `packet` (its IP header is at `packet.ip`); false if the captured bytes are too few. */
 export function readTooBig(packet: Packet, into: TooBig): boolean {
   const { bytes, view, ip, end } = packet;
   const isIpv4 = packet.family === 4;

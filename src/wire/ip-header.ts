@@ -5,11 +5,11 @@ const ROUTING = 43;
 const FRAGMENT = 44;
 const AUTHENTICATION = 51;
 const DESTINATION_OPTIONS = 60;
-/** Some more than bpf/packet/parse.h walks; each has at least 8 bytes. */
+/** More than bpf/packet/parse.h reads; each has at least 8 bytes. */
 const MAX_EXTENSION_HEADERS = 8;
 const OPTION_JUMBO = 0xc2;
 
-/** The largest packet that Linux makes (GSO_MAX_SIZE, 8 * 65535) and its headers; a longer one is malformed. */
+/** The largest packet that Linux makes (GSO_MAX_SIZE, 8 * 65535) with its headers, bytes; a longer one is malformed. */
 export const MAX_IP_LENGTH = 524_280 + 512;
 
 export const IP_OK = 0;
@@ -18,34 +18,34 @@ export const IP_MALFORMED = 1;
 /** The capture ends within the headers. */
 export const IP_CUT = 2;
 
-/** What `parseIp` finds; reused. Offsets are into the view that was parsed. */
+/** The result of `parseIp`; reused. Offsets are into the view that was parsed. */
 export class IpHeader {
   family: 4 | 6 = 4;
-  /** Of what is behind the IP header and the extension headers, in a fragment: of the whole datagram. */
+  /** The protocol number after the IP header and the extension headers; in a fragment, that of the whole datagram. */
   protocol = 0;
   ip = 0;
-  /** Offset behind the IP header and the extension headers; in a fragment: where its piece of the datagram begins. */
+  /** Offset after the IP header and the extension headers; in a fragment, that of the fragment's data. */
   transport = 0;
   /** Bytes of the IP packet on the wire, header included. */
   length = 0;
-  /** Offset behind the last captured byte, without what pads the frame. */
+  /** Offset after the last captured byte of the IP packet, without the padding of the frame. */
   end = 0;
   isFragment = false;
-  /** Where the piece belongs in the datagram, bytes. */
+  /** Offset of the fragment's data in the datagram, bytes. */
   fragmentOffset = 0;
   moreFragments = false;
   /** Identification; 16 bits in IPv4, 32 bits in IPv6. */
   id = 0;
-  /** Offset of the IPv6 fragment header and of the byte that announces it; 0 without one. */
+  /** Offset of the IPv6 fragment header, and of the Next Header field that names it; 0 if there is none. */
   fragmentHeader = 0;
   fragmentNext = 0;
 }
 
 /**
- * Reads the IP header at `ip` into `into`. The bytes were captured up to `end`; on the wire the frame went on to
- * `wireEnd`, which counts where the header has no length: in what a sender's TSO or BIG TCP hands to its interface
- * the IPv4 total length (or the IPv6 payload length) is 0 (include/net/ip.h, iph_totlen). Returns IP_OK, IP_MALFORMED or
- * IP_CUT; `into` counts only for the first.
+ * Reads the IP header at `ip` into `into`. The bytes were captured up to `end`; on the wire the frame ended at `wireEnd`,
+ * which is used if the header has no length: with TSO or BIG TCP the IPv4 total length (or the IPv6 payload length) of what a
+ * host gives to its interface may be 0 (include/net/ip.h, iph_totlen). Returns IP_OK, IP_MALFORMED or IP_CUT; `into` is valid
+ * for IP_OK only.
  */
 export function parseIp(view: DataView, ip: number, end: number, wireEnd: number, into: IpHeader): number {
   if (ip >= end) return IP_CUT;
@@ -91,7 +91,7 @@ function parseIp6(view: DataView, ip: number, end: number, wireEnd: number, into
       into.moreFragments = (fragment & 1) !== 0;
       into.fragmentOffset = fragment & 0xfff8;
       into.id = view.getUint32(at + 4);
-      // One that is the whole datagram is read as if it had no fragment header (RFC 6946).
+      // An atomic fragment, which is the whole datagram, is read as if it had no fragment header (RFC 6946).
       into.isFragment = (fragment & 0xfff9) !== 0;
       into.fragmentHeader = at;
       into.fragmentNext = nextAt;
@@ -110,7 +110,7 @@ function parseIp6(view: DataView, ip: number, end: number, wireEnd: number, into
     const size = next === FRAGMENT ? 8 : next === AUTHENTICATION ? (units + 2) * 4 : (units + 1) * 8;
     next = view.getUint8(at);
     at += size;
-    // What is behind the fragment header belongs to the datagram, and is only there in the first.
+    // The headers after the fragment header are part of the datagram: only its first fragment has them.
     if (into.isFragment) break;
   }
   if (length < at - ip || length > MAX_IP_LENGTH) return IP_MALFORMED;
@@ -123,7 +123,7 @@ function parseIp6(view: DataView, ip: number, end: number, wireEnd: number, into
   return IP_OK;
 }
 
-/** Bytes of the IPv6 packet that a jumbo payload option (RFC 2675) in the options header at `at` tells; 0 without one. */
+/** Bytes of the IPv6 packet by the jumbo payload option (RFC 2675) in the hop-by-hop header at `at`; 0 without the option. */
 function jumboLength(view: DataView, at: number, size: number, end: number): number {
   const last = Math.min(end, at + size);
   let option = at + 2;

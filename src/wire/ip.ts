@@ -1,16 +1,16 @@
-/** IP headers of the packets we send (RFC 791, RFC 8200). */
+/** Writing the IP headers of the packets that we send (RFC 791, RFC 8200). */
 
 export const IPPROTO_TCP = 6;
 
-/** Bytes of IP header we write for a family. */
+/** Bytes of the IP header that we write for a family. */
 export function ipHeaderLength(family: 4 | 6): number {
   return family === 4 ? 20 : 40;
 }
 
-/** The constant part of every packet from one address to another. */
+/** Source and destination address of packets, with what their headers have in common. */
 export interface IpPair {
   family: 4 | 6;
-  /** Both addresses as 32-bit words in host numbers: 1 each for IPv4, 4 each for IPv6. */
+  /** Both addresses as 32-bit words in host byte order: 1 word for IPv4, 4 for IPv6. */
   source: Uint32Array;
   destination: Uint32Array;
   /** Unfolded sum of the pseudo header without the length (RFC 9293 section 3.1). */
@@ -41,8 +41,8 @@ export function ipPair(source: Uint8Array, destination: Uint8Array): IpPair {
 }
 
 /**
- * Makes another address the source of a pair; `words` holds it at `at` as four 32-bit words, an IPv4 address as
- * IPv4-mapped IPv6, and must be of the pair's family.
+ * Sets the source address of a pair: four 32-bit words in `words` at `at`, IPv4 as IPv4-mapped IPv6. It must be of the
+ * pair's family.
  */
 export function setSource(pair: IpPair, words: Int32Array, at: number): void {
   const { source } = pair;
@@ -61,7 +61,7 @@ function fold(sum: number): number {
   return (sum & 0xffff) + (sum >>> 16);
 }
 
-/** What stands in the TCP checksum field until somebody finishes it: the folded pseudo-header sum. */
+/** The value of the TCP checksum field before it is finished (CHECKSUM_PARTIAL): the folded pseudo-header sum. */
 export function pseudoChecksum(pair: IpPair, tcpLength: number): number {
   return fold(pair.pseudoSum + tcpLength);
 }
@@ -71,8 +71,8 @@ const DONT_FRAGMENT = 0x4000;
 const TTL = 64;
 
 /**
- * Writes the IP header at `at`, finished: version, lengths, don't-fragment, TTL 64, checksum. `id` is the 16-bit
- * identification of IPv4. `payloadLength` counts everything behind the header.
+ * Writes a complete IP header for TCP at `at`: with don't-fragment flag, TTL 64 and checksum. `id`: the 16-bit identification
+ * of IPv4. `payloadLength`: all bytes after the IP header.
  */
 export function writeIpHeader(
   view: DataView,

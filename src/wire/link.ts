@@ -1,12 +1,12 @@
 /**
- * From a captured frame to the IP packet in it, by the link types of pcap (https://www.tcpdump.org/linktypes.html) and
- * by EtherType. Nothing here throws: what is not IP, or not understood, or cut, has no IP packet.
+ * Finding the IP packet in a captured frame, by pcap's link type (https://www.tcpdump.org/linktypes.html) and EtherType.
+ * Nothing here throws: a frame that is not IP, is unknown, or is cut, has no IP packet.
  */
 
 export const LINK_NULL = 0;
 export const LINK_ETHERNET = 1;
 const LINK_PPP = 9;
-/** DLT_RAW of OpenBSD and of the others; in files mostly LINK_RAW. */
+/** The values of DLT_RAW on most systems and on OpenBSD; files usually have LINK_RAW. */
 const DLT_RAW = 12;
 const DLT_RAW_OPENBSD = 14;
 const LINK_PPP_HDLC = 50;
@@ -40,10 +40,10 @@ const SLL_HEADER = 16;
 const SLL2_HEADER = 20;
 const PPPOE_HEADER = 6;
 
-/** AF_INET6 of Linux, the BSDs and macOS; AF_INET is 2 on all. */
+/** AF_INET6 of Linux, the BSDs and macOS; AF_INET is 2 on all of them. */
 const FAMILIES_IPV6 = [10, 24, 28, 30];
 
-/** Whether frames of this link type can have an IP packet that we find. */
+/** Whether `networkLayer` can read frames of this link type. */
 export function isKnownLink(linkType: number): boolean {
   switch (linkType) {
     case LINK_NULL:
@@ -106,9 +106,9 @@ export function ethernet(view: DataView, at: number, end: number): number {
   return byEtherType(view, view.getUint16(at + 12), at + ETHERNET_HEADER, end);
 }
 
-/** The offset of the IP header in what an EtherType of `type` announces at `at`; -1 if there is none. */
+/** The offset of the IP header in the payload at `at` of EtherType `type`; -1 if there is none. */
 export function byEtherType(view: DataView, type: number, at: number, end: number): number {
-  // Any number of tags: each takes 4 bytes of the frame.
+  // Any number of VLAN tags, 4 bytes each.
   while (type === ETHERTYPE_VLAN || type === ETHERTYPE_QINQ || type === ETHERTYPE_QINQ_OLD) {
     if (at + 4 > end) return -1;
     type = view.getUint16(at + 2);
@@ -131,7 +131,7 @@ export function byEtherType(view: DataView, type: number, at: number, end: numbe
   }
 }
 
-/** `at` if an IP header of this version begins there, of either without one. */
+/** `at` if an IP header of this version begins there (0: of version 4 or 6), else -1. */
 function ip(view: DataView, at: number, end: number, version = 0): number {
   if (at >= end) return -1;
   const found = view.getUint8(at) >> 4;
@@ -139,7 +139,7 @@ function ip(view: DataView, at: number, end: number, version = 0): number {
   return -1;
 }
 
-/** The address family in the byte order of whoever captured (NULL) or of the network (LOOP); both are taken for both. */
+/** The header is an address family in the byte order of the capturing host (NULL) or in network order (LOOP): accepts both. */
 function loopback(view: DataView, at: number, end: number): number {
   if (at + 4 > end) return -1;
   const word = view.getUint32(at);
@@ -148,7 +148,7 @@ function loopback(view: DataView, at: number, end: number): number {
   return FAMILIES_IPV6.includes(family) ? ip(view, at + 4, end, 6) : -1;
 }
 
-/** PPP with or without address and control, or Cisco's HDLC, which has an EtherType. */
+/** PPP with or without address and control field, or Cisco HDLC, which has an EtherType. */
 function hdlc(view: DataView, at: number, end: number): number {
   if (at + 4 > end) return -1;
   const first = view.getUint16(at);
@@ -157,13 +157,13 @@ function hdlc(view: DataView, at: number, end: number): number {
   return ppp(view, at, end);
 }
 
-/** RFC 2516 section 4: version and type 1, code 0 for a session. */
+/** PPPoE (RFC 2516 section 4): version and type 1, code 0 in a session. */
 function pppoe(view: DataView, at: number, end: number): number {
   if (at + PPPOE_HEADER > end || view.getUint16(at) !== 0x1100) return -1;
   return ppp(view, at + PPPOE_HEADER, end);
 }
 
-/** The protocol has two bytes, or one if that is odd (RFC 1661 section 6.5). */
+/** The protocol field has two bytes, or one byte if the first byte is odd (RFC 1661 section 6.5). */
 function ppp(view: DataView, at: number, end: number): number {
   if (at + 2 > end) return -1;
   const isShort = view.getUint8(at) & 1;
@@ -174,7 +174,7 @@ function ppp(view: DataView, at: number, end: number): number {
   return protocol === PPP_MPLS ? mpls(view, at, end) : -1;
 }
 
-/** Over all labels of the stack (RFC 3032); what follows has no type, so it is told by its first bits. */
+/** Skips the label stack (RFC 3032). The payload has no type field: the IP version in its first bits decides. */
 function mpls(view: DataView, at: number, end: number): number {
   for (; at + 4 <= end; at += 4) {
     if (view.getUint8(at + 2) & 1) return ip(view, at + 4, end);

@@ -1,30 +1,33 @@
 /**
- * A cursor over one captured IPv4 or IPv6 packet that carries TCP.
+ * A view of one captured IPv4 or IPv6 packet with TCP or UDP. Sequence numbers, flags and window are those of TCP.
  *
- * It points into memory it does not own (a ring, a file buffer) and is reused: it is valid only during the
- * call it is passed to. All multi-byte header fields are read in network order and returned as unsigned
- * host numbers. `ip`, `tcp`, `payload` and `end` are offsets into `bytes`.
+ * It points into memory that it does not own (a ring, a file buffer) and is reused: it is valid only during the call that
+ * gets it. All header fields are read in network order and returned as unsigned numbers. `ip`, `tcp`, `payload` and `end`
+ * are offsets into `bytes`.
  */
 export class Packet {
   bytes: Uint8Array;
   view: DataView;
   /** Offset of the IP header. */
   ip = 0;
-  /** Offset of the TCP header. */
+  /** Offset of the TCP or UDP header. */
   tcp = 0;
   /** Offset of the first payload byte. */
   payload = 0;
-  /** Offset behind the last captured byte. */
+  /** Offset after the last captured byte. */
   end = 0;
-  /** Bytes of TCP payload on the wire; more than `end - payload` where the capture cut the packet. */
+  /** Payload bytes on the wire; more than `end - payload` if the capture cut the packet. */
   length = 0;
   /** Capture time, CLOCK_MONOTONIC, in us. */
   time = 0;
-  /** us since the client acknowledged the response before, with nothing sent in between; -1 if not known. */
+  /**
+   * TCP request: us since the client acknowledged the response before, with nothing sent in between; -1 if not known.
+   * UDP: payload bytes of each datagram if the packet holds several (GSO, GRO); -1 if it is one.
+   */
   think = -1;
   /** Request: index of the service it matched. Response: index of the path it came back on. */
   index = 0;
-  /** Of the interface that it crossed; 0 where nobody knows. */
+  /** Index of the interface on which it was captured; 0 if not known. */
   ifindex = 0;
 
   constructor(bytes: Uint8Array) {

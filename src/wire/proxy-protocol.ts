@@ -1,6 +1,6 @@
-/** The PROXY protocol header, versions 1 and 2 (haproxy's doc/proxy-protocol.txt): who the client really is. */
+/** Writing PROXY protocol headers, versions 1 and 2 (haproxy's doc/proxy-protocol.txt): the client's address and port. */
 
-/** Most bytes of a header: version 1 with two long IPv6 addresses, its longest line. */
+/** Bytes of the longest header: a line of version 1. */
 export const MAX_PROXY_HEADER = 107;
 
 const SIGNATURE = [0x0d, 0x0a, 0x0d, 0x0a, 0x00, 0x0d, 0x0a, 0x51, 0x55, 0x49, 0x54, 0x0a];

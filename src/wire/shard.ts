@@ -1,14 +1,14 @@
-/** Which worker a client's connection belongs to: what bpf/packet/worker.h says, for whoever must agree with the kernel. */
+/** Which worker a client's connection belongs to; must agree with bpf/packet/worker.h. */
 import { MAPPED } from "./address-words.ts";
 
 /**
- * The index of the worker, of so many, that has the connection of a client at an address and port. The address is in
- * `words` at `at`: four words as network order has them, IPv4 as IPv4-mapped IPv6.
+ * The index, below `workers`, of the worker for connections from a client's address and port. The address: four words in
+ * `words` at `at`, as in address-words.ts.
  */
 export function workerOfClient(words: Int32Array, at: number, port: number, workers: number): number {
   if (workers === 1) return 0;
   let hash = words[at]! ^ words[at + 1]! ^ words[at + 2]! ^ words[at + 3]!;
-  // The kernel has an IPv4 address as it is.
+  // The kernel hashes an IPv4 address as one word, without the prefix of the mapping.
   if (words[at] === 0 && words[at + 1] === 0 && words[at + 2] === MAPPED) hash ^= MAPPED;
   hash ^= Math.imul(port, 0x9e3779b1);
   // The finalizer of MurmurHash3.
@@ -18,7 +18,7 @@ export function workerOfClient(words: Int32Array, at: number, port: number, work
   return Math.floor(((hash >>> 0) * workers) / 2 ** 32);
 }
 
-/** The index of the worker, of so many, that opens connections from this port of this host's own. */
+/** The index, below `workers`, of the worker that opens connections from this port of an address of this host. */
 export function workerOfPort(port: number, workers: number): number {
   return port % workers;
 }

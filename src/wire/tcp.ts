@@ -8,7 +8,7 @@ export const PSH = 0x08;
 export const ACK = 0x10;
 export const URG = 0x20;
 
-/** a - b as a signed distance in sequence space: negative if a is before b (RFC 9293 section 3.4). */
+/** a - b modulo 2^32, as a signed number: negative if a is before b in sequence space (RFC 9293 section 3.4). */
 export function distance(a: number, b: number): number {
   return (a - b) | 0;
 }
@@ -37,7 +37,7 @@ export function emptyOptions(): TcpOptions {
   return { mss: 0, windowScale: -1, sackPermitted: false, hasTimestamps: false, tsval: 0, tsecr: 0 };
 }
 
-/** Reads the options of `packet` into `into`. Malformed ones end the reading, as in Linux's tcp_parse_options. */
+/** Reads the options of `packet` into `into`. A malformed option ends the reading, as in Linux's tcp_parse_options. */
 export function parseOptions(packet: Packet, into: TcpOptions): void {
   into.mss = 0;
   into.windowScale = -1;
@@ -106,14 +106,14 @@ export function writeSynOptions(
   return at - start;
 }
 
-/** Shared by experiments, which tell themselves apart by the two bytes that follow (RFC 6994). */
+/** The kind of experimental options; the next two bytes are the experiment identifier, ExID (RFC 6994). */
 const OPTION_EXPERIMENT = 253;
-/** "xc"; bpf/intercept/intercept.bpf.c knows it too. */
+/** Our ExID, "xc", as in bpf/intercept/intercept.bpf.c. */
 const EXPERIMENT_ID = 0x7863;
-/** Of the cookie that tells whose SYN it is. */
+/** Bytes of the cookie in the option, by which an intercept finds the copy that a SYN belongs to. */
 export const COOKIE_BYTES = 8;
 
-/** Writes the option by which an intercept knows our SYNs at `at`, and returns its bytes. `cookie`: COOKIE_BYTES. */
+/** Writes the option that marks our SYNs for an intercept at `at` and returns its bytes. `cookie`: COOKIE_BYTES bytes. */
 export function writeCookie(view: DataView, at: number, cookie: Uint8Array): number {
   const length = 4 + COOKIE_BYTES;
   view.setUint32(at, (OPTION_EXPERIMENT << 24) | (length << 16) | EXPERIMENT_ID);
@@ -124,6 +124,7 @@ export function writeCookie(view: DataView, at: number, cookie: Uint8Array): num
 /** Bytes of the timestamps option with its padding. */
 export const TIMESTAMPS_LENGTH = 12;
 
+/** Writes the timestamps option with its padding at `at`. */
 export function writeTimestamps(view: DataView, at: number, tsval: number, tsecr: number): void {
   view.setUint32(at, (OPTION_NOP << 24) | (OPTION_NOP << 16) | (OPTION_TIMESTAMPS << 8) | 10);
   view.setUint32(at + 4, tsval);
@@ -135,7 +136,7 @@ export function sackLength(blocks: number): number {
   return blocks === 0 ? 0 : 4 + blocks * 8;
 }
 
-/** Writes the head of a SACK option; the blocks (left and right edge, 4 bytes each) follow at `at + 4`. */
+/** Writes the first 4 bytes of a SACK option; the caller writes the blocks (left and right edge, 4 bytes each) at `at + 4`. */
 export function writeSackHead(view: DataView, at: number, blocks: number): void {
   view.setUint32(at, (OPTION_NOP << 24) | (OPTION_NOP << 16) | (OPTION_SACK << 8) | (2 + blocks * 8));
 }

@@ -1,4 +1,4 @@
-/** UDP datagrams (RFC 768) on their way out: headers, checksums, fragments. */
+/** Writing UDP datagrams (RFC 768) into a batch: headers, checksums, IP fragments. */
 import type { PacketBatch } from "./batch.ts";
 import { fold, sum, type Words } from "./checksum.ts";
 import { copyBytes } from "./copy.ts";
@@ -7,37 +7,37 @@ import type { Packet } from "./packet.ts";
 
 export const IPPROTO_UDP = 17;
 export const UDP_HEADER = 8;
-/** Before each piece of an IPv6 datagram that is fragmented (RFC 8200 section 4.5). */
+/** Bytes of the IPv6 fragment header (RFC 8200 section 4.5). */
 const FRAGMENT_HEADER = 8;
 const IPPROTO_FRAGMENT = 44;
 const MORE_FRAGMENTS = 0x2000;
 const DONT_FRAGMENT = 0x4000;
 const MAX_IP = 65535;
-/** Bytes in front of each packet of a batch, and those that align it. */
+/** Bytes of a batch that each packet takes besides itself: HEADROOM, and the alignment to 8. */
 const ROW_OVERHEAD = 40;
 
-/** Whether a packet is a datagram: what is in place of its TCP header is shorter than any. */
+/** Whether a packet is UDP: its transport header is shorter than any TCP header. */
 export function isDatagram({ tcp, payload }: Packet): boolean {
   return payload - tcp === UDP_HEADER;
 }
 
-/** What a datagram is to look like; reused. */
+/** The header fields of a datagram to be written; reused. */
 export class DatagramHeader {
   sourcePort = 0;
   targetPort = 0;
-  /** Time to live or hop limit. */
+  /** TTL or hop limit. */
   ttl = 64;
   /** Type of service or traffic class: DSCP and ECN. */
   trafficClass = 0;
-  /** Whether the sender gave it a checksum; without one it has none over IPv4 (RFC 768), and one over IPv6 all the same. */
+  /** Whether it has a checksum; false counts for IPv4 only (RFC 768): over IPv6 it always has one. */
   hasChecksum = true;
-  /** Whether routers may not fragment it. */
+  /** The don't-fragment flag of IPv4. */
   dontFragment = false;
   /** Identification: 16 bits in IPv4, 32 in IPv6. */
   id = 0;
 }
 
-/** Packets that a datagram with `length` bytes of payload becomes where packets have at most `mtu` bytes; 0: it is too long for IP. */
+/** The number of packets for a datagram of `length` payload bytes at an MTU of `mtu` bytes; 0 if it is too long for IP. */
 export function packetsOf(family: 4 | 6, length: number, mtu: number): number {
   const header = ipHeaderLength(family);
   const size = UDP_HEADER + length;
@@ -45,22 +45,22 @@ export function packetsOf(family: 4 | 6, length: number, mtu: number): number {
   return header + size <= mtu ? 1 : Math.ceil(size / pieceOf(family, mtu));
 }
 
-/** Bytes of a datagram in each fragment but the last. */
+/** Bytes of the datagram in each fragment except the last. */
 function pieceOf(family: 4 | 6, mtu: number): number {
   const header = ipHeaderLength(family) + (family === 4 ? 0 : FRAGMENT_HEADER);
   return Math.max(8, (mtu - header) & ~7);
 }
 
-/** Whether a batch has room for a datagram with `length` bytes of payload in `packets` packets. */
+/** Whether a batch has room for a datagram of `length` payload bytes in `packets` packets. */
 export function hasRoomFor(batch: PacketBatch, length: number, packets: number): boolean {
   const bytes = length + packets * (ROW_OVERHEAD + 48 + UDP_HEADER);
   return batch.count + packets <= batch.offset.length && batch.next + bytes <= batch.bytes.length;
 }
 
 /**
- * Adds a datagram to a batch that has room for it, in fragments where it does not fit into `mtu` bytes. The payload are
- * `length` bytes of `from` at `at`. `words` are those of the batch. All checksums are finished. `since`: when it became due,
- * us, for the lag; the last fragment has it.
+ * Adds a datagram to a batch that has room for it, in fragments if it does not fit into `mtu` bytes. The payload is `length`
+ * bytes of `from` at `at`. `words`: of the memory of the batch. All checksums are finished. `since`: when it became due, us;
+ * only the last fragment gets it, so that the lag is counted once.
  */
 export function pushDatagram(
   batch: PacketBatch,
@@ -92,7 +92,7 @@ export function pushDatagram(
     } else {
       copyBytes(from, at + offset - UDP_HEADER, part, bytes, transport);
     }
-    // All but the last have an even length, so that their sums add up.
+    // All pieces except the last have an even length, so that their sums can be added.
     total = fold(total + sum(words, transport, part));
     writeIp(view, ip, pair, header, front - ipHeaderLength(family) + part, isWhole, offset, isLast);
     batch.push(front + part, 0, isLast ? since : 0);
@@ -100,7 +100,7 @@ export function pushDatagram(
   finishChecksum(bytes, udp + 6, total, header.hasChecksum || family === 6);
 }
 
-/** With the folded pseudo-header sum (RFC 768, RFC 8200 section 8.1) in the field of the checksum. */
+/** Writes the UDP header, with the folded pseudo-header sum (RFC 768, RFC 8200 section 8.1) in the checksum field. */
 function writeUdpHeader(
   view: DataView,
   at: number,
@@ -113,7 +113,7 @@ function writeUdpHeader(
   view.setUint32(at + 4, (length << 16) | pseudo);
 }
 
-/** A checksum that is 0 is sent as its other form, all ones: 0 says that there is none. */
+/** Writes the checksum. A checksum of 0 is sent as all ones, because 0 means that there is none (RFC 768). */
 function finishChecksum(bytes: Uint8Array, at: number, total: number, isWanted: boolean): void {
   const checksum = isWanted ? ~total & 0xffff || 0xffff : 0;
   bytes[at] = checksum & 0xff;
