@@ -1,23 +1,23 @@
-/** The body of an HTTP/1.1 message, walked over: by length, in chunks, or until the connection closes. */
+/** Finds the end of an HTTP/1.1 body: by its length, by its last chunk, or when the connection closes. */
 const LF = 10;
 
-/** Where in a chunked body (RFC 9112 section 7.1). */
+/** The part of a chunked body that comes next (RFC 9112 section 7.1). */
 const SIZE = 0;
 const DATA = 1;
 const TRAILER = 2;
 
-/** A chunk's size line longer than this is none. */
+/** Most characters of a chunk's size line; a longer one is malformed. */
 const LONGEST_SIZE_LINE = 4096;
 
 export class Body {
-  /** Bytes to go in a body or chunk; Infinity: until the connection closes. */
+  /** Bytes left in the body or chunk; Infinity: until the connection closes. */
   private rest = 0;
   private isChunked = false;
   private place = SIZE;
   private line = "";
   isOver = true;
 
-  /** `length`: bytes, -1 in chunks, Infinity until the connection closes. */
+  /** `length`: bytes; -1: in chunks; Infinity: until the connection closes. */
   begin(length: number): void {
     this.isChunked = length < 0;
     this.rest = this.isChunked ? 0 : length;
@@ -26,7 +26,7 @@ export class Body {
     this.isOver = length === 0;
   }
 
-  /** Takes what belongs to the body and returns where it ends, `to` if that is further on. Throws on a malformed chunk. */
+  /** Takes the bytes that belong to the body and returns the index after them, at most `to`. Throws on a malformed chunk. */
   take(bytes: Uint8Array, from: number, to: number): number {
     if (!this.isChunked) {
       const taken = Math.min(this.rest, to - from);
@@ -41,7 +41,7 @@ export class Body {
     return from;
   }
 
-  /** Steps over bytes that were not captured; false if there is more in them than body. */
+  /** Skips `count` bytes that were not captured; false if not all of them are data of the body or chunk. */
   skip(count: number): boolean {
     if (this.isOver || (this.isChunked && this.place !== DATA) || count > this.rest) return count === 0;
     this.takeData(0, count);
@@ -52,7 +52,7 @@ export class Body {
   private takeData(from: number, to: number): number {
     const taken = Math.min(this.rest, to - from);
     this.rest -= taken;
-    // The line end behind a chunk is read as an empty size line.
+    // The line end after a chunk is read as an empty size line.
     if (this.rest === 0) this.place = SIZE;
     return from + taken;
   }

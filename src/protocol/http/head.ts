@@ -1,12 +1,12 @@
-/** Heads of HTTP/1.1 messages: where they end, and what they say of the body (RFC 9112 sections 2, 6). */
+/** Heads of HTTP/1.1 messages: where they end, and how long the body is (RFC 9112 sections 2, 6). */
 
-/** A head longer than this is none that we know, bytes. */
+/** Most bytes of a head; what is longer is not taken for HTTP/1.1. */
 export const LONGEST_HEAD = 65536;
 
 const LF = 10;
 const CR = 13;
 
-/** Index behind the empty line that ends the head which begins at `from`, or -1 if it is not there yet. */
+/** Index after the empty line that ends the head that begins at `from`; -1 if it is not complete. */
 export function endOfHead(bytes: Uint8Array, from: number, to: number): number {
   for (let at = bytes.indexOf(LF, from); at >= 0 && at < to; at = bytes.indexOf(LF, at + 1)) {
     if (at + 1 < to && bytes[at + 1] === LF) return at + 2;
@@ -17,7 +17,7 @@ export function endOfHead(bytes: Uint8Array, from: number, to: number): number {
 
 /** What follows the head of a message. */
 export interface Framing {
-  /** Bytes of the body, 0 if there is none, -1 if it is in chunks, -2 if nothing tells (RFC 9112 section 6.3). */
+  /** Bytes of the body; -1: in chunks; -2: no field says it (RFC 9112 section 6.3). */
   length: number;
   /** Whether there is an `Upgrade` field. */
   upgrades: boolean;
@@ -25,7 +25,7 @@ export interface Framing {
 
 const decoder = new TextDecoder("latin1");
 
-/** The first line and the fields of a head, from `from` to `to`; null if its first line does not match `first`. */
+/** Reads the head from `from` to `to`: its first line and framing; null if the first line does not match `first`. */
 export function readHead(
   bytes: Uint8Array,
   from: number,
@@ -33,7 +33,7 @@ export function readHead(
   first: RegExp,
 ): { line: RegExpExecArray; framing: Framing } | null {
   const lines = decoder.decode(bytes.subarray(from, to)).split(/\r?\n/);
-  // An empty line before a request is to be ignored (RFC 9112 section 2.2).
+  // Empty lines before a request must be ignored (RFC 9112 section 2.2).
   while (lines[0] === "") lines.shift();
   const line = first.exec(lines[0] ?? "");
   if (!line) return null;
@@ -47,7 +47,7 @@ export function readHead(
         framing.length = -1;
         break;
       case "content-length":
-        // A chunked body is chunked, whatever length is given (RFC 9112 section 6.3).
+        // Transfer-Encoding overrides Content-Length (RFC 9112 section 6.3).
         if (framing.length !== -1 && /^[0-9]{1,15}$/.test(value)) framing.length = Number(value);
         break;
       case "upgrade":

@@ -1,6 +1,6 @@
 /**
- * HTTP/1.1: a request may follow when the answer to the one before has ended, by its length or its last chunk, and not
- * when the target seems to be silent. After an Upgrade that the target takes, the session is a plain stream.
+ * The protocol module for HTTP/1.1: a request may follow when the answer to the one before has ended, by its length or its
+ * last chunk, not after a silence. After an Upgrade that the target accepts, the session is copied as a plain stream.
  */
 import { DROP, GO, type Outlet, type ProtocolModule, type ProtocolSession, type Verdict } from "../module.ts";
 import { Body } from "./body.ts";
@@ -12,13 +12,13 @@ const IS_CONNECT = 2;
 /** The client did not wait for the answer to the request before. */
 const IS_PIPELINED = 4;
 const UPGRADES = 8;
-/** Bytes behind an Upgrade, of whatever language. */
+/** Bytes after an Upgrade, of any protocol. */
 const IS_RAW = 16;
 
 const REQUEST_LINE = /^([!#$%&'*+.^_`|~0-9A-Za-z-]+) \S.* HTTP\/1\.[01]$/;
 const STATUS_LINE = /^HTTP\/1\.[01] ([1-5][0-9][0-9])(?: |$)/;
 
-/** Puts a head together that comes in pieces. */
+/** The pieces of a head that is not complete yet. */
 class Head {
   private pieces: Uint8Array = new Uint8Array(0);
 
@@ -30,7 +30,7 @@ class Head {
     this.pieces = new Uint8Array(0);
   }
 
-  /** The pieces so far with these bytes behind them. */
+  /** The pieces so far with these bytes appended. */
   with(bytes: Uint8Array, from: number, to: number): Uint8Array {
     const joined = new Uint8Array(this.pieces.length + to - from);
     joined.set(this.pieces);
@@ -44,18 +44,19 @@ class Head {
 }
 
 class HttpSession implements ProtocolSession {
-  /** Of the client: the head that is read, or else the body. */
+  /** What is being read of the client: a head, or a body. */
   private readonly requestHead = new Head();
   private readonly requestBody = new Body();
-  /** A request with an Upgrade was seen: what follows may be any language. */
+  /** A request with an Upgrade (or CONNECT) was captured: what follows may be of any protocol. */
   private mayUpgrade = false;
+  /** The client's bytes are no longer HTTP/1.1. */
   private isRaw = false;
-  /** The client had heard from the server before what is being read. */
+  /** The client had acknowledged new data of the server before the next request. */
   private isTurn = false;
-  /** Of the target. */
+  /** What is being read of the target: a head, or a body. */
   private readonly responseHead = new Head();
   private readonly responseBody = new Body();
-  /** Tags of requests that were sent and not answered. */
+  /** Tags of the requests that were sent and are not answered. */
   private readonly open: number[] = [];
 
   constructor(private readonly outlet: Outlet) {}
@@ -110,7 +111,7 @@ class HttpSession implements ProtocolSession {
     this.outlet.begin(tag);
   }
 
-  /** No HTTP/1: what an Upgrade has led to, or another protocol from the beginning. */
+  /** Takes bytes that are not HTTP/1.1: of the protocol after an Upgrade, or of another protocol from the start. */
   private takeForeign(bytes: Uint8Array, from: number, to: number): void {
     this.outlet.begin(IS_RAW);
     this.outlet.write(bytes, from, to);
@@ -148,7 +149,7 @@ class HttpSession implements ProtocolSession {
     else if (this.responseBody.isOver) this.endAnswer();
   }
 
-  /** False where the session is handed over or given up. */
+  /** Takes the head of an answer; false if the session is handed over or refused. */
   private beginAnswer(status: number, length: number): boolean {
     const request = this.open[0] ?? 0;
     const isOpened = status === 101 || (request & IS_CONNECT && status >= 200 && status < 300);
@@ -157,7 +158,7 @@ class HttpSession implements ProtocolSession {
       return false;
     }
     if (this.isRaw && request & (UPGRADES | IS_CONNECT)) {
-      // Production took the Upgrade, the target did not: what follows is nothing that it could read.
+      // Production accepted the Upgrade, the target did not: it cannot read what follows.
       this.outlet.refuse();
       return false;
     }
@@ -200,7 +201,7 @@ class HttpSession implements ProtocolSession {
   close(): void {}
 }
 
-/** Whether these bytes may be the beginning of a request: nothing in the first of them says otherwise. */
+/** Whether these bytes may be the start of a request, by the first 16 of them. */
 function looksLikeRequest(bytes: Uint8Array, from: number, to: number): boolean {
   const last = Math.min(to, from + 16);
   for (let at = from; at < last; at++) {

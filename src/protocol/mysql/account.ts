@@ -1,4 +1,4 @@
-/** What is counted of MySQL sessions. */
+/** The counters of MySQL sessions. */
 import {
   COM_CHANGE_USER,
   COM_INIT_DB,
@@ -102,13 +102,13 @@ const ANSWERED = Array.from(
   (_, command) => `mysql.answered.${KIND_OF[command] ?? "other"}` as const,
 );
 
-/** Different lines for the log, at most: the counters tell the rest. */
+/** Most different lines in the log. */
 const MOST_NOTES = 20;
 
 export class Account {
   private readonly noted = new Set<string>();
 
-  /** `count` adds one to a counter, `latency` takes us of an answer, `write` a line for the log. */
+  /** `add` adds one to a counter, `latency` takes the us until an answer, `line` writes a line to the log. */
   constructor(
     private readonly add: (counter: MysqlCounter) => void,
     readonly latency: (side: "production" | "target", us: number) => void,
@@ -131,7 +131,7 @@ export class Account {
     this.add(`mysql.leftOut.${reason}`);
   }
 
-  /** Says something to the user, once for each `key`. */
+  /** Logs a line for the user, once for each `key`. */
   note(key: string, text: string): void {
     if (this.noted.has(key) || this.noted.size === MOST_NOTES) return;
     this.noted.add(key);

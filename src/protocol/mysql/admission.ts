@@ -1,4 +1,4 @@
-/** Whether a command of the client is for the target, and which statement it is about. */
+/** Decides whether a command of the client is sent to the target, and finds the statement that it is about. */
 
 import type { Reason } from "./account.ts";
 import type { MysqlConfig } from "./config.ts";
@@ -32,15 +32,18 @@ import { ACCOUNTS, ADMINISTERS, DEFINES, WRITES } from "./sql-statement.ts";
 import { SETS_VARIABLES, type SessionState, USES_DATABASE } from "./state.ts";
 import type { Statement } from "./statements.ts";
 
-/** What is known of a command. */
+/** The result of `admit`. */
 export interface Admission {
-  /** Why it is left out; null: it is to be sent. */
+  /** Why the command is left out; null: it is sent. */
   reason: Reason | null;
-  /** Of a COM_QUERY what it does to the session, of COM_CHANGE_USER and COM_RESET_CONNECTION the era, else of its statement. */
+  /**
+   * COM_QUERY: what it does to the session (SETS_VARIABLES, USES_DATABASE). COM_CHANGE_USER, COM_RESET_CONNECTION: the era that
+   * begins, low 16 bits. Else: the slot of its statement, or 0.
+   */
   slot: number;
-  /** What it prepares. */
+  /** The statement that it prepares. */
   prepared: Statement | undefined;
-  /** Where its text begins; -1 if it has none. */
+  /** Offset of its SQL text; -1 if it has none. */
   text: number;
 }
 
@@ -48,7 +51,7 @@ export interface Admission {
 const admission: Admission = { reason: null, slot: 0, prepared: undefined, text: -1 };
 
 /**
- * Judges a command: the payload of its packet is `bytes` from `from` to `to`, or more than that if it is not `whole`. The
+ * Judges a command: `bytes` from `from` to `to` are the payload of its packet, or only its beginning if it is not `whole`. The
  * result is reused. Throws Malformed.
  */
 export function admit(
@@ -143,16 +146,16 @@ function judgeText(
   if (whole) {
     admission.slot = (setsVariables ? SETS_VARIABLES : 0) | (usesDatabase ? USES_DATABASE : 0);
   }
-  // Of one that is judged to its end they are counted there.
+  // If the rest of the text is judged too, LongAdmission counts them.
   if (whole || reason !== null) state.statements.countOther(prepares);
   return reason;
 }
 
-/** A text that is longer than what is put together of it: it is for the target unless what follows says otherwise. */
+/** Judges a text that is longer than MOST_JUDGED, as it comes: it is sent unless its rest gives a reason against it. */
 export class LongAdmission {
   private readonly text = new LongText();
 
-  /** `number`: of the command among those for the target. `prepared`: the statement that it prepares. */
+  /** `number`: of the command (`Comparison.capture`). `prepared`: the statement that it prepares. */
   constructor(
     readonly number: number,
     private readonly prepared: Statement | undefined,
@@ -162,7 +165,7 @@ export class LongAdmission {
     this.text.take(bytes, from, to);
   }
 
-  /** Why it is left out, with all of it known; or null. */
+  /** The text has ended: why it is left out, or null. */
   end(state: SessionState, config: MysqlConfig): Reason | null {
     const { effects, prepares, usesSystem } = this.text.end();
     state.statements.countOther(prepares);
@@ -173,11 +176,12 @@ export class LongAdmission {
   }
 }
 
-/** What is written in the database that accounts are kept in changes accounts, as far as the text tells. */
+/** A statement that writes in the database `mysql` may change accounts. */
 function withAccounts({ isInSystem }: SessionState, effects: number): number {
   return isInSystem && effects & (WRITES | DEFINES) ? effects | ACCOUNTS : effects;
 }
 
+/** Why a text or command with these effects is left out by the configuration, or null. */
 function judgeEffects({ accounts, skipDdl, readOnly }: MysqlConfig, effects: number): Reason | null {
   if (!accounts && effects & ACCOUNTS) return "account";
   if (!accounts && effects & ADMINISTERS) return "administration";

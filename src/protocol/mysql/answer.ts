@@ -1,4 +1,4 @@
-/** The server's answer to one command, read packet by packet to its end. */
+/** Follows the server's answer to one command, packet by packet, to its end. */
 import {
   COM_CHANGE_USER,
   COM_FIELD_LIST,
@@ -15,7 +15,7 @@ import {
 } from "./packets/constants.ts";
 import { Reader } from "./packets/reader.ts";
 
-/** Bytes of each packet's payload that are looked at; a length-encoded integer has at most 9. */
+/** Bytes of each packet's payload that are read; a length-encoded integer has at most 9. */
 export const LOOK = 64;
 
 const NOTHING = 0;
@@ -27,25 +27,25 @@ const ROWS = 4;
 /** PREPARE: definitions of parameters, and of columns. */
 const PARAMETERS = 5;
 const PREPARED_COLUMNS = 6;
-/** The client's file comes next. */
+/** The client's file is expected. */
 const DATA = 7;
 
-/** What came of a packet. */
+/** What the answer needs after a packet. */
 export type Progress = "more" | "data wanted" | "done";
 
 export class Answer {
   command = 0;
   isError = false;
-  /** Of an error. */
+  /** The error code, if the answer is an error. */
   code = 0;
-  /** Of COM_STMT_PREPARE. */
+  /** For COM_STMT_PREPARE: the statement's number, and how many parameters it has. */
   statement = 0;
   parameters = 0;
   private state = NOTHING;
   private definitions = 0;
   private columnsToCome = 0;
 
-  /** Whether a command is without its answer, or the end of it. */
+  /** Whether a command waits for its answer, or for the end of it. */
   get isOpen(): boolean {
     return this.state !== NOTHING;
   }
@@ -54,7 +54,7 @@ export class Answer {
     return this.state === DATA;
   }
 
-  /** A command is sent, to which there is an answer. */
+  /** A command that has an answer is sent. */
   begin(command: number): void {
     this.command = command;
     this.isError = false;
@@ -64,7 +64,7 @@ export class Answer {
     if (command === COM_FIELD_LIST) this.state = ROWS;
   }
 
-  /** The client's file was sent, to its end. */
+  /** The client's file was sent; the answer goes on. */
   endData(): void {
     this.state = FIRST;
   }
@@ -74,8 +74,8 @@ export class Answer {
   }
 
   /**
-   * Takes a packet: `bytes` from `from` to `to` are the beginning of its payload of `length` bytes. `hasEofs`: the server
-   * ends lists with packets of their own (no CLIENT_DEPRECATE_EOF). `cachesMetadata`: MariaDB may leave definitions out.
+   * Takes a packet: `bytes` from `from` to `to` are the beginning of its payload of `length` bytes. `hasEofs`: the server ends
+   * lists with EOF packets (no CLIENT_DEPRECATE_EOF). `cachesMetadata`: MariaDB may leave column definitions out.
    */
   take(
     bytes: Uint8Array,
@@ -131,7 +131,7 @@ export class Answer {
     }
     const reader = new Reader(bytes, from, to);
     this.definitions = reader.lengthEncoded();
-    // What follows is 1 where the definitions are there.
+    // The next byte is 1 if the column definitions follow.
     const isLeftOut = cachesMetadata && reader.left > 0 && reader.integer(1) === 0;
     this.state = COLUMNS;
     if (isLeftOut) this.state = hasEofs ? COLUMNS_END : ROWS;
@@ -150,7 +150,7 @@ export class Answer {
   }
 
   private nextDefinitions(count: number, hasEofs: boolean): Progress {
-    // Behind each list there is an EOF where there are any.
+    // With EOFs each list that is not empty ends with one.
     this.definitions = count === 0 ? 0 : count + (hasEofs ? 1 : 0);
     if (this.definitions > 0) return "more";
     if (this.state === PREPARED_COLUMNS) return this.end();

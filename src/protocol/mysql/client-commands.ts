@@ -1,4 +1,4 @@
-/** What the client sends, taken apart into its login and commands; those that are for the target are queued. */
+/** Splits what the client sends into its login and commands, and queues the commands that are for the target. */
 import type { Outlet } from "../module.ts";
 import type { Reason } from "./account.ts";
 import { type Admission, admit, LongAdmission } from "./admission.ts";
@@ -13,7 +13,7 @@ import { Malformed } from "./packets/reader.ts";
 import type { Production } from "./production.ts";
 import type { SessionState } from "./state.ts";
 
-/** TLS records of data and their versions, where a session is seen from its middle. */
+/** Content type and major version of a TLS data record, by which TLS is recognized in a session older than xcopy. */
 const TLS_DATA = 0x17;
 const TLS_MAJOR = 3;
 
@@ -21,32 +21,32 @@ const NOTHING: Uint8Array = new Uint8Array(0);
 
 export class ClientCommands implements ClientSink {
   private readonly client = new ClientPackets(this);
-  /** Null: the client does not compress, or its login is not over. */
+  /** Decompresses what the client sends; null: it does not compress, or its login is not over. */
   private inflater: Inflater | null = null;
-  /** What the client compresses with behind its login. */
+  /** The client's compression after its login; null: none. */
   private algorithm: Algorithm | null = null;
-  /** The first bytes of a packet of which it is not known yet whether it is compressed. */
+  /** The first bytes of a packet or frame, too few to know which of them it is. */
   private opening = NOTHING;
   /** Sequence number of the next packet of the client's file, where it is compressed. */
   private fileNumber = 0;
-  /** The first packet of the session is still to come. */
+  /** Neither a login nor a command was captured yet. */
   private isNew = true;
-  /** Something before the next packet is missing. */
+  /** The next packet is the first of the session, or bytes before it are missing. */
   private isAtStart = true;
-  /** What the client sends is not understood until it has heard from the server again. */
+  /** The client's bytes were not understood: they are ignored until the next turn. */
   private isLost = false;
-  /** The rest of the packet belongs to a command that is sent. */
+  /** The rest of the current packet is queued. */
   private isSending = false;
   /** The client's file is being captured. */
   private isInData = false;
   private lastCommand = 0;
   private time = 0;
-  /** The command that is being captured, whose text is judged to its end. */
+  /** The command that is being captured, if its text is too long to be judged at once. */
   private long: LongAdmission | null = null;
-  /** Commands of the queue, by their numbers, whose ends have shown that they are not for the target. */
+  /** By number: commands of the queue that are left out because of the end of their text. */
   private readonly refused = new Map<number, Reason>();
 
-  /** `onUser`: it is known now as whom the session logs in. */
+  /** `onUser`: called when it is known as which user the session logs in. */
   constructor(
     private readonly common: Common,
     private readonly outlet: Outlet,
@@ -56,22 +56,22 @@ export class ClientCommands implements ClientSink {
     private readonly onUser: () => void,
   ) {}
 
-  /** What client and production compress with now. */
+  /** The compression between client and production now; null: none. */
   get compression(): Algorithm | null {
     return this.inflater?.algorithm ?? null;
   }
 
-  /** The number that the first packet of production's next answer has, or its first frame. */
+  /** The sequence number of the first packet of production's next answer, or of its first frame. */
   get answerNumber(): number {
     return ((this.inflater ?? this.client).number + 1) & 0xff;
   }
 
-  /** Whether the command that was captured last may not be sent yet, because all of its text tells what it is. */
+  /** Whether the command captured last must wait, because its text is not judged to its end yet. */
   get isJudging(): boolean {
     return this.long !== null;
   }
 
-  /** Why a command of the queue is left out after all, or null. It is forgotten then. */
+  /** Why a command of the queue is left out because of the end of its text, or null. The reason is removed. */
   refusalOf(number: number): Reason | null {
     const reason = this.refused.get(number) ?? null;
     if (reason !== null) this.refused.delete(number);
@@ -97,14 +97,14 @@ export class ClientCommands implements ClientSink {
       this.opening = bytes.length < HEADER ? bytes : NOTHING;
       if (bytes.length < HEADER) return;
       [from, to] = [0, bytes.length];
-      // Compression begins with the first command: what belongs to the login has other numbers.
+      // Compression begins with the first command, whose number is 0; packets of the login have other numbers.
       if (bytes[3] === 0) this.inflater = new Inflater(this.algorithm);
     }
     if (this.inflater) this.inflater.take(bytes, from, to, (part) => this.client.take(part, 0, part.length));
     else this.client.take(bytes, from, to);
   }
 
-  /** The session is older than xcopy: that its client compresses is seen from what it sends. */
+  /** The session is older than xcopy: its compression is recognized from the client's bytes. */
   private recognizeFrames(bytes: Uint8Array, from: number, to: number): void {
     this.algorithm = recognizeFrames(bytes, from, to);
     if (this.algorithm) this.inflater = new Inflater(this.algorithm);
@@ -124,7 +124,7 @@ export class ClientCommands implements ClientSink {
     } else if (this.lastCommand === COM_QUERY) {
       this.takeData(bytes, at, known, length);
     }
-    // All else is what the client answers to production's challenge.
+    // Other packets are the client's answers to production's authentication challenges.
   }
 
   rest(bytes: Uint8Array, from: number, to: number, payload: number, isEnd: boolean): void {
@@ -133,16 +133,17 @@ export class ClientCommands implements ClientSink {
     if (isEnd && this.long) this.endText(this.long.end(this.state, this.common.config));
   }
 
-  /** Nothing more comes of a text that was being judged. */
+  /** A long text has ended; `reason`: why it is left out, or null. */
   private endText(reason: Reason | null): void {
     const { long } = this;
     if (long === null) return;
     this.long = null;
-    // It may have been dropped for another reason.
+    // The command may have been dropped for another reason before.
     if (reason !== null && this.comparison.waiting > 0) this.refused.set(long.number, reason);
     this.outlet.wake();
   }
 
+  /** The client's bytes cannot be understood. */
   private lose(): void {
     this.isLost = true;
     this.isSending = false;
@@ -226,7 +227,7 @@ export class ClientCommands implements ClientSink {
     this.outlet.write(bytes, at, to);
   }
 
-  /** As `admit`; null for a command that is none. */
+  /** As `admit`; null if the command is malformed. */
   private admit(bytes: Uint8Array, from: number, to: number, whole: boolean): Admission | null {
     try {
       return admit(this.state, this.common.config, bytes, from, to, whole);
@@ -236,7 +237,7 @@ export class ClientCommands implements ClientSink {
     }
   }
 
-  /** The session began before we did: it logs in with what is known. */
+  /** The session is older than xcopy: it logs in as the user of the last captured login, else as the first configured user. */
   private beginInTheMiddle(): void {
     const { users, database } = this.common.config;
     const last = this.common.lastLogin;
@@ -246,12 +247,12 @@ export class ClientCommands implements ClientSink {
     this.onUser();
   }
 
-  /** What the client sends for LOAD DATA LOCAL INFILE; an empty packet is its end. */
+  /** Takes a packet of the client's file for LOAD DATA LOCAL INFILE; an empty packet is its end. */
   private takeData(bytes: Uint8Array, at: number, known: number, length: number): void {
     if (!this.isInData) {
       this.isInData = true;
       this.isSending = true;
-      // Behind the command and what the server said to it.
+      // 0 was the command, 1 the server's answer.
       this.fileNumber = 2;
       this.production.expect(LOCAL_DATA, this.comparison.capture(), undefined, this.time);
       this.outlet.begin(LOCAL_DATA);

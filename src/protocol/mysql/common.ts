@@ -1,10 +1,10 @@
-/** What all sessions of the module share: what it is told, its account, and what was seen of other sessions. */
+/** What all sessions of the module share: configuration, account, texts of prepared statements, the last login. */
 import type { Account } from "./account.ts";
 import type { MysqlConfig } from "./config.ts";
 import type { Login } from "./packets/login.ts";
 import { Texts } from "./statements.ts";
 
-/** As whom a user of production logs in at the target. */
+/** The user and password with which a user of production logs in at the target. */
 export interface Credentials {
   target: string;
   password: string;
@@ -12,7 +12,7 @@ export interface Credentials {
 
 export class Common {
   readonly texts = new Texts();
-  /** The login that was seen last, for sessions whose own was not. */
+  /** The login that was captured last, for sessions whose own login was not captured. */
   lastLogin: Login | null = null;
 
   constructor(
@@ -20,7 +20,10 @@ export class Common {
     readonly account: Account,
   ) {}
 
-  /** Undefined if no password is known, which is counted and told; one that has none in production has none at the target. */
+  /**
+   * Undefined if no password is known: this is counted and logged. A user without a password in production has none at the
+   * target either.
+   */
   credentials(user: string, hasNoPassword: boolean): Credentials | undefined {
     const known = this.config.users.find(({ name }) => name === user);
     if (known) return known;

@@ -1,11 +1,11 @@
-/** Whether production and target have answered the same commands with OK or with an error; whichever answers first. */
+/** Compares whether production and target answered the same command with OK or with an error, in either order. */
 import type { Account } from "./account.ts";
 
-/** Commands that may wait for one of their answers, powers of two; those beyond are not compared. */
+/** Commands that may wait for one of their answers, at first and at most (powers of two); older ones are not compared. */
 const FIRST_WINDOW = 32;
 const MOST = 16384;
 
-// What is known of a command; of both sides.
+// What is known of a command, from both sides.
 const ONLINE_OK = 1;
 const ONLINE_ERROR = 2;
 const TARGET_OK = 4;
@@ -13,25 +13,25 @@ const TARGET_ERROR = 8;
 
 export class Comparison {
   private known = new Uint8Array(FIRST_WINDOW);
-  /** The next command to be captured, and the next whose turn comes. */
+  /** Number of the next command to be captured, and of the next to be sent. */
   private end = 0;
   private next = 0;
 
   constructor(private readonly account: Account) {}
 
-  /** A command was captured that is for the target; returns its number, one more than that of the last. */
+  /** A command that is not left out was captured; returns its number, one more than that of the last. */
   capture(): number {
     if (this.end - this.next + 1 >= this.known.length && this.known.length < MOST) this.grow();
     this.known[this.end % this.known.length] = 0;
     return this.end++;
   }
 
-  /** How many of them have not had their turn. */
+  /** Commands that were captured and neither sent nor skipped. */
   get waiting(): number {
     return this.end - this.next;
   }
 
-  /** The turn of the next of them has come; returns its number. */
+  /** The next command is sent or skipped; returns its number. */
   begin(): number {
     return this.next++;
   }
@@ -41,7 +41,7 @@ export class Comparison {
     this.take(number, isError ? ONLINE_ERROR : ONLINE_OK, ONLINE_OK | ONLINE_ERROR);
   }
 
-  /** Returns whether it is an error that production did not have, as far as that is known. */
+  /** True if it is an error, and production is known to have answered OK. */
   answeredAtTarget(number: number, isError: boolean): boolean {
     if (isError) this.account.count("errorsAtTarget");
     return this.take(number, isError ? TARGET_ERROR : TARGET_OK, TARGET_OK | TARGET_ERROR);
@@ -55,7 +55,7 @@ export class Comparison {
     this.known = grown;
   }
 
-  /** Returns whether the target alone has an error. */
+  /** Notes an answer; true if both answers are known now, and only the target's is an error. */
   private take(number: number, what: number, side: number): boolean {
     if (number < 0 || number >= this.end || number < this.end - this.known.length) return false;
     const at = number % this.known.length;

@@ -1,6 +1,6 @@
-/** What the module mysql is told. Plain data. */
+/** The configuration of the module mysql. Plain data. */
 
-/** A user of production, and as whom it logs in at the target. */
+/** A user of production, and the user and password for the target. */
 export interface MysqlUser {
   name: string;
   target: string;
@@ -9,12 +9,14 @@ export interface MysqlUser {
 
 export interface MysqlConfig {
   users: MysqlUser[];
-  /** The target takes any login (--skip-grant-tables). */
+  /** The target accepts any login (--skip-grant-tables). */
   skipGrant: boolean;
-  /** Of sessions whose login was not seen; "": none. */
+  /** Database of sessions whose login was not captured; "": none. */
   database: string;
-  /** Only statements that cannot write are sent; none that define data; those about accounts and the server too. */
+  /** Only statements that cannot write are sent. */
   readOnly: boolean;
+  /** Statements that define data are left out. */
   skipDdl: boolean;
+  /** Statements about accounts and the server are sent too. */
   accounts: boolean;
 }

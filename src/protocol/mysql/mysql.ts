@@ -9,9 +9,9 @@ export function createMysql(config: MysqlConfig, account: Account): ProtocolModu
   const common = new Common(config, account);
   return {
     name: "mysql",
-    // The target reads no command before it has answered the one before.
+    // The server reads no command before it has answered the one before.
     waitsForever: true,
-    // Connections of pools are idle for hours, and their logins and statements are not seen again.
+    // Connections of a pool are idle for hours, and their login and PREPAREs are not sent again.
     keptFor: 24 * 3600e6,
     open: (outlet) => new MysqlSession(common, outlet),
   };

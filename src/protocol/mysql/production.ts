@@ -1,6 +1,5 @@
 /**
- * What production's server answers to a session, where it is captured: its numbers of prepared statements, errors, and how long
- * it took.
+ * The captured answers of production's server to one session: numbers of prepared statements, errors, and latency.
  */
 import type { Account } from "./account.ts";
 import type { Comparison } from "./comparison.ts";
@@ -11,12 +10,12 @@ import { integer32 } from "./packets/reader.ts";
 import type { Statement, Statements } from "./statements.ts";
 
 export class Production {
-  /** The command without an answer: what it is (0: there is none), and its number, -1 if it was left out. */
+  /** The command that waits for its answer (0: none), and its number, -1 if it was left out. */
   private command = 0;
   private number = -1;
   private statement: Statement | undefined;
   private capturedAt = 0;
-  /** Reports of its progress, each of which has a number. */
+  /** Progress reports before the answer; each has a sequence number. */
   private reports = 0;
 
   constructor(
@@ -25,7 +24,7 @@ export class Production {
     private readonly statements: Statements,
   ) {}
 
-  /** The client has sent a command at `time`; `number`: among those that are for the target, else -1. */
+  /** The client has sent a command at `time` (us); `number`: of the command (`Comparison.capture`), -1 if it is left out. */
   expect(command: number, number: number, statement: Statement | undefined, time: number): void {
     if (hasNoAnswer(command)) return;
     this.command = command;
@@ -36,8 +35,8 @@ export class Production {
   }
 
   /**
-   * Takes the beginning of a segment. `number`: that the answer's first packet has, or its first frame. `algorithm`: what the
-   * session compresses with, or null.
+   * Takes the first bytes of a segment. `number`: the sequence number of the answer's first packet, or of its first frame.
+   * `algorithm`: the compression of the session, or null.
    */
   take(
     bytes: Uint8Array,
@@ -48,9 +47,9 @@ export class Production {
     time: number,
   ): void {
     const { command } = this;
-    // Other CPUs may be behind with what they have captured.
+    // A segment from before the command: captures of other CPUs may come late.
     if (command === 0 || time < this.capturedAt || to - from <= HEADER) return;
-    // What a plugin goes on with has numbers of its own.
+    // The answers to COM_CHANGE_USER have later numbers, if the exchange takes several packets.
     if (bytes[from + 3] !== ((number + this.reports) & 0xff) && command !== COM_CHANGE_USER) return;
     if (algorithm) {
       const content = beginningOf(algorithm, bytes, from, to);

@@ -1,4 +1,4 @@
-/** Makes commands of a client ones for the target: its numbers of statements, its login. */
+/** Rewrites the client's commands for the target: statement numbers, query attributes, COM_CHANGE_USER. */
 import type { Reason } from "./account.ts";
 import type { Common } from "./common.ts";
 import {
@@ -21,7 +21,7 @@ import type { SessionState } from "./state.ts";
 import type { Statement } from "./statements.ts";
 import type { TargetConnection } from "./target.ts";
 
-/** Why the command cannot be one for the target; or what is to be sent: the packet itself (null), changed in place or not, or another. */
+/** Why the command is left out; or the packet to be sent instead; null: the packet itself, which may be changed in place. */
 export type Rewritten = Reason | Uint8Array | null;
 
 export class Rewriting {
@@ -32,8 +32,8 @@ export class Rewriting {
   ) {}
 
   /**
-   * `bytes` from `from` to `to`: the packet, or its beginning. `again`: it was asked about before, and may have been changed
-   * for a connection that is gone.
+   * `bytes` from `from` to `to`: the packet, or its beginning. `again`: it was rewritten before, and may have been changed for
+   * a connection that is gone.
    */
   rewrite(
     command: number,
@@ -62,7 +62,7 @@ export class Rewriting {
     }
   }
 
-  /** The target may be older than production: it does not know that a query can have attributes. */
+  /** Removes the query attributes if the target does not support them (it is older than production). */
   private dropAttributes(bytes: Uint8Array, from: number, to: number): Uint8Array | null {
     const count = this.state.attributesOf(bytes, from + HEADER, to);
     if (count === 0 || this.target.capabilities & CLIENT_QUERY_ATTRIBUTES) return null;
@@ -73,7 +73,7 @@ export class Rewriting {
       .packet(0);
   }
 
-  /** Puts the target's number of a statement into a command. */
+  /** Replaces production's number of a statement by the target's. */
   private numberStatement(
     command: number,
     slot: number,
@@ -94,8 +94,8 @@ export class Rewriting {
   }
 
   /**
-   * Types of parameters are sent with the first execution only: they are kept, and put into an execution that has none where
-   * the target has prepared the statement anew.
+   * Clients send the types of the parameters with the first execution only. They are kept, and inserted into a later execution
+   * if the target has prepared the statement again since.
    */
   private bind(statement: Statement, bytes: Uint8Array, from: number, to: number): Rewritten {
     if (this.state.login!.capabilities & CLIENT_QUERY_ATTRIBUTES) return null;

@@ -1,6 +1,6 @@
 /**
- * One MySQL session: the client's commands are judged and queued as they come, and sent to the target one after the other,
- * with the target's numbers of prepared statements in them.
+ * One MySQL session: the client's commands are judged and queued as they are captured, and sent to the target one after the
+ * other, with the target's numbers of prepared statements.
  */
 import { DROP, GO, type Outlet, type ProtocolSession, type Verdict } from "../module.ts";
 import { ClientCommands } from "./client-commands.ts";
@@ -33,10 +33,10 @@ export class MysqlSession implements ProtocolSession, TargetHandlers {
   private readonly online: Production;
   private logins = 0;
   private sentAt = 0;
-  /** The command whose answer the target owes. */
+  /** Number of the command that waits for the target's answer, and the statement that it prepares. */
   private openNumber = -1;
   private openStatement: Statement | undefined;
-  /** What commands that were begun are compressed with in the queue, and the number of the next frame of the last. */
+  /** The compression of the begun commands in the queue, and the number of the next frame of the last one. */
   private framedBy: Algorithm | null = null;
   private nextFrame = 0;
 
@@ -103,7 +103,7 @@ export class MysqlSession implements ProtocolSession, TargetHandlers {
     const { state } = this.target;
     this.target.disconnected();
     this.state.statements.lose();
-    // What cannot log in would try for ever.
+    // A session that cannot log in would open connections without end.
     if (state !== AWAY && state !== READY) this.outlet.giveUp();
   }
 
@@ -112,7 +112,7 @@ export class MysqlSession implements ProtocolSession, TargetHandlers {
     this.common.account.count("notUnderstood");
     this.common.account.note(
       "incomplete",
-      "what a MySQL target answers does not come whole: its sessions are not copied. Run xcopy intercept of this version, or leave -s out.",
+      "the answers of the MySQL target arrive incomplete: its sessions are not copied. Run xcopy intercept of this version, or leave -s out.",
     );
     this.outlet.refuse();
   }
@@ -169,7 +169,7 @@ export class MysqlSession implements ProtocolSession, TargetHandlers {
     this.outlet.wake();
   }
 
-  // What the target is sent.
+  // The requests.
 
   mayBegin(tag: number): boolean {
     if (this.target.state !== READY) return false;
@@ -178,7 +178,7 @@ export class MysqlSession implements ProtocolSession, TargetHandlers {
     if (!answer.isOpen) return true;
     if (!answer.wantsData) return false;
     if ((tag & 0xff) === LOCAL_DATA) return true;
-    // Production's server did not want the client's file: here it is empty.
+    // The target asks for a file that production's server did not ask for: it gets an empty one.
     this.target.endData();
     return false;
   }
@@ -201,13 +201,13 @@ export class MysqlSession implements ProtocolSession, TargetHandlers {
     const framed = again && this.framedBy ? unframe(this.framedBy, bytes, from, to) : null;
     if (framed) [bytes, from, to] = [framed, 0, framed.length];
     const goesOn = again && from + HEADER + integer24(bytes, from) > to;
-    // The rest of it in the queue is for a connection of the other kind.
+    // The rest of the command in the queue is framed for the compression of the connection before.
     if (goesOn && compression !== this.framedBy) return DROP;
     if (command === COM_STMT_PREPARE) this.openStatement = this.state.statements.at(slot);
     const rewritten = this.rewriting.rewrite(command, slot, bytes, from, to, again);
     if (typeof rewritten === "string") {
       if (!again) this.common.account.leftOut(rewritten);
-      // What follows must not be done as the user before.
+      // Later commands must not be executed as the user before.
       if (rewritten === "no_password") this.outlet.refuse();
       return DROP;
     }

@@ -1,6 +1,6 @@
-/** What one statement of SQL would do, by the words it has and where. */
+/** Judges what one SQL statement would do, by its keywords and their places. */
 
-// What a text does; several may be.
+// The effects of a text; it may have several.
 export const WRITES = 1;
 export const DEFINES = 2;
 /** Users, roles, privileges, passwords. */
@@ -8,17 +8,17 @@ export const ACCOUNTS = 4;
 /** The server itself: KILL, SHUTDOWN, replication, plugins. */
 export const ADMINISTERS = 8;
 
-/** What is known of a text. */
+/** The judgement of a text. */
 export interface Judgement {
-  /** WRITES and so on. */
+  /** WRITES, DEFINES, ACCOUNTS, ADMINISTERS. */
   effects: number;
-  /** It is one SET whose effect lasts as long as the session. */
+  /** It is a single SET whose effect lasts as long as the session. */
   setsVariables: boolean;
-  /** It is one USE. */
+  /** It is a single USE. */
   usesDatabase: boolean;
-  /** Whether its last USE is of the database that accounts are kept in; null: it has none. */
+  /** Whether its last USE names the database `mysql`, in which accounts are kept; null: it has no USE. */
   usesSystem: boolean | null;
-  /** The server counts that many prepared statements more (PREPARE, EXECUTE IMMEDIATE). */
+  /** Prepared statements that the server counts for it (PREPARE, EXECUTE IMMEDIATE). */
   prepares: number;
 }
 
@@ -32,13 +32,13 @@ const KEYWORDS = [
 ]
   .join(" ")
   .split(" ");
-/** A keyword's place among them, from 1; 0 is any other word. */
+/** A keyword's index in KEYWORDS + 1; 0 is any other word. */
 type Word = number;
 
-/** FNV-1a over letters in upper case: whatever collides with a keyword is taken for it, which is the safe side. */
+/** FNV-1a over the upper-case letters. A word whose hash collides with a keyword's is taken for the keyword. */
 export const HASH_START = 0x811c9dc5 | 0;
 
-/** The hash of a word with another letter, or digit. */
+/** The hash of a word with one more character. */
 export function hashOn(hash: number, letter: number): number {
   return Math.imul(hash ^ letter, 0x01000193);
 }
@@ -58,7 +58,7 @@ export function wordOf(hash: number): Word {
   return WORDS.get(hash) ?? 0;
 }
 
-/** The name of the database that accounts and privileges are kept in. */
+/** The name of the database in which accounts and privileges are kept. */
 export const SYSTEM_DATABASE: Word = W.MYSQL!;
 
 const READS = is(
@@ -103,10 +103,10 @@ const ADMINISTRATION = is(
   "BINLOG",
 );
 const SEQUENCES = is("NEXTVAL", "SETVAL");
-/** Of one SET these are not of the session, or not for long. */
+/** Keywords of a SET whose effect is not limited to the session. */
 const BEYOND_SESSION = is("GLOBAL", "PERSIST", "PERSIST_ONLY");
 
-/** What is collected of one statement of the text. */
+/** What was read of one statement of a text. */
 export class SqlStatement {
   count = 0;
   private readonly first = new Uint8Array(8);
@@ -118,6 +118,7 @@ export class SqlStatement {
   private hasRole = false;
   private hasPassword = false;
   private namesSystem = false;
+  /** The word before; 0: not a keyword. */
   private before = 0;
 
   begin(): void {
@@ -134,14 +135,14 @@ export class SqlStatement {
     this.before = 0;
   }
 
-  /** Goes on from where another one is. */
+  /** Takes the state of another one. */
   copy(other: SqlStatement): void {
     const { first } = this;
     first.set(other.first);
     Object.assign(this, other, { first });
   }
 
-  /** Takes a word: a keyword, or 0 for any other. */
+  /** Takes the next word: a keyword, or 0 for any other. */
   add(word: Word): void {
     if (this.count < this.first.length) this.first[this.count] = word;
     this.count++;
@@ -161,12 +162,13 @@ export class SqlStatement {
     this.before = word;
   }
 
-  /** Whether the text that it runs is in a string: PREPARE, EXECUTE IMMEDIATE. */
+  /** Whether the SQL that it prepares or executes is in a string: PREPARE, EXECUTE IMMEDIATE. */
   get isDynamic(): boolean {
     const first = this.first[0];
     return first === W.PREPARE || (first === W.EXECUTE && this.first[1] === W.IMMEDIATE);
   }
 
+  /** Adds the judgement of the statement to that of the text. */
   judge(into: Judgement): void {
     if (this.count === 0) return;
     const first = this.first[0]!;

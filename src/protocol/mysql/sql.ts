@@ -1,7 +1,6 @@
 /**
- * What a text of SQL would do, as far as its words tell: a lexer of MySQL's and MariaDB's language (comments, executable
- * comments, hints, strings, quoted names), and a judgement that is on the safe side. A stored function that writes cannot be
- * seen from outside.
+ * Judges what a SQL text would do, by its words: a lexer for MySQL and MariaDB (comments, executable comments, hints, strings,
+ * quoted names). If in doubt, a text counts as writing. A stored function that writes cannot be recognized.
  */
 import {
   HASH_START,
@@ -23,13 +22,13 @@ const STAR = 0x2a;
 const BANG = 0x21;
 const CAPITAL_M = 0x4d;
 
-// What a byte is outside of quotes and comments.
+// Kinds of bytes outside of quotes and comments.
 const OTHER = 0;
 const SEMICOLON = 1;
 const QUOTE = 2;
 /** A comment may begin with it. */
 const OPENING = 3;
-// Words are of these.
+// Words consist of these two.
 const DIGIT = 4;
 const LETTER = 5;
 const KINDS = new Uint8Array(256).map((_, byte) => kindOf(String.fromCharCode(byte)));
@@ -44,18 +43,18 @@ function kindOf(character: string): number {
 
 const SYSTEM_NAME = new TextEncoder().encode("`mysql`");
 
-/** Longer words are none that we know. */
+/** A longer word is not a keyword. */
 const LONGEST_WORD = 64;
-/** Bytes by which the beginning of a comment is told from anything else, with its version. */
+/** Bytes that are enough to recognize the start of a comment, with its version. */
 const LONGEST_OPENING = 16;
 
-// What goes on beyond the bytes that are there; or a quote.
+// What the next byte is inside of; or the quote of a string or name.
 const NOTHING = 0;
 const WORD = 1;
 const LINE = 2;
 const COMMENT = 3;
 
-/** One reading of a text, which may come in pieces. `escapes`: whether a backslash takes the next character its meaning. */
+/** One reading of a text, which may come in pieces. `escapes`: whether a backslash escapes the next character. */
 class Reading {
   readonly result: Judgement = {
     effects: 0,
@@ -69,7 +68,7 @@ class Reading {
   private readonly statement = new SqlStatement();
   private statements = 0;
   private inside = NOTHING;
-  /** The quote that ends the text of a PREPARE; NOTHING: the bytes are in none. */
+  /** The quote that ends the string of a PREPARE, if the bytes are inside of one, else NOTHING. */
   private dynamic = NOTHING;
   private isLast = true;
 
@@ -89,7 +88,7 @@ class Reading {
     this.statement.begin();
   }
 
-  /** Goes on from where another one is. */
+  /** Takes the state of another reading. */
   copy(other: Reading): void {
     this.hasEscapes = other.hasEscapes;
     this.statements = other.statements;
@@ -100,8 +99,8 @@ class Reading {
   }
 
   /**
-   * Reads a piece, `bytes` from `from` to `to`; returns up to where, if it is not the last: what is behind cannot be told without
-   * what follows, and comes again with it.
+   * Reads a piece, `bytes` from `from` to `to`, and returns the index up to which it was read. If it is not the last piece, the
+   * rest cannot be read without the next bytes: the caller passes it again with them.
    */
   take(bytes: Uint8Array, from: number, to: number, isLast: boolean): number {
     this.isLast = isLast;
@@ -136,7 +135,7 @@ class Reading {
       case LETTER:
         return this.readWord(bytes, at, to);
       case DIGIT:
-        // No keyword begins with one.
+        // No keyword begins with a digit.
         this.statement.add(0);
         return this.endWord(bytes, at, to);
       case QUOTE:
@@ -153,7 +152,7 @@ class Reading {
   /** `word`: the keyword that is in the quotes, or 0. */
   private readQuote(quote: number, word: number): void {
     if (quote === this.dynamic || (quote !== BACKTICK && this.statement.isDynamic)) {
-      // What is in it is a statement as well, and what follows it none.
+      // The string is a statement of its own, which ends with the quote.
       this.endStatement();
       this.dynamic = quote === this.dynamic ? NOTHING : quote;
     } else {
@@ -169,7 +168,7 @@ class Reading {
       let byte = bytes[at]!;
       if (KINDS[byte]! < DIGIT) break;
       if (byte >= 0x61 && byte <= 0x7a) byte -= 0x20;
-      // Variables: @@GLOBAL.x is GLOBAL.
+      // A variable: @@GLOBAL.x is read as GLOBAL.
       if (byte === 0x40) continue;
       hash = hashOn(hash, byte);
     }
@@ -179,14 +178,14 @@ class Reading {
     return isCut ? this.endWord(bytes, at, to) : at;
   }
 
-  /** Behind a word that is none that we know; what follows the bytes may belong to it. */
+  /** Skips the rest of a word that is not a keyword; it may continue in the next piece. */
   private endWord(bytes: Uint8Array, at: number, to: number): number {
     while (at < to && KINDS[bytes[at]!]! >= DIGIT) at++;
     this.inside = at < to ? NOTHING : WORD;
     return at;
   }
 
-  /** Behind the beginning of a comment, or one byte. What is in an executable comment is read. */
+  /** Skips the start of a comment, or one byte. The content of an executable comment is read as SQL. */
   private open(bytes: Uint8Array, at: number, to: number): number {
     const byte = bytes[at]!;
     const next = at + 1 < to ? bytes[at + 1]! : 0;
@@ -196,14 +195,14 @@ class Reading {
     }
     if (byte !== SLASH || next !== STAR) return at + 1;
     const third = at + 2 < to ? bytes[at + 2]! : 0;
-    // "/*!" and "/*M!", with a version or without; their "*/" is two bytes like others.
+    // "/*!" and "/*M!", with a version or without. Their "*/" is skipped like other bytes.
     if (third === BANG) return skipVersion(bytes, at + 3, to);
     if (third === CAPITAL_M && bytes[at + 3] === BANG) return skipVersion(bytes, at + 4, to);
     this.inside = COMMENT;
     return at + 2;
   }
 
-  /** Goes on with what the bytes are inside of. */
+  /** Skips a comment or quoted bytes, up to the end or as far as they are there. */
   private skip(bytes: Uint8Array, at: number, to: number): number {
     if (this.inside === LINE) {
       const end = bytes.indexOf(LF, at);
@@ -214,14 +213,14 @@ class Reading {
     return this.isLast ? to : at;
   }
 
-  /** Behind the quote that ends what the bytes are inside of; a doubled one does not. */
+  /** Skips quoted bytes and the quote that ends them; a doubled quote does not end them. */
   private skipQuoted(bytes: Uint8Array, at: number, to: number): number {
     const quote = this.inside;
     for (; at < to; at++) {
       const byte = bytes[at]!;
       const isEscape = byte === BACKSLASH && quote !== BACKTICK;
       if (!isEscape && byte !== quote) continue;
-      // Which it is, the next byte tells.
+      // The next byte decides: a doubled quote, or an escaped character.
       if (at + 1 === to && !this.isLast) return at;
       if (isEscape) {
         this.hasEscapes = true;
@@ -240,7 +239,7 @@ class Reading {
   }
 }
 
-// Whether a backslash escapes is for sql_mode and the character set to say: the worse of both readings counts.
+// Whether a backslash escapes depends on sql_mode and the character set: both readings are made, and their effects united.
 const withEscapes = new Reading(true);
 const withoutEscapes = new Reading(false);
 
@@ -256,6 +255,7 @@ export function judge(bytes: Uint8Array, from: number, to: number): Judgement {
   return worse(withoutEscapes.result, withEscapes.result);
 }
 
+/** Adds the effects of another judgement of the same text. */
 function worse(into: Judgement, other: Judgement): Judgement {
   into.effects |= other.effects;
   if (other.usesSystem !== null) into.usesSystem = into.usesSystem === true || other.usesSystem;
@@ -263,13 +263,13 @@ function worse(into: Judgement, other: Judgement): Judgement {
   return into;
 }
 
-/** A text that is judged while it comes, in pieces; of it is kept what may belong to a word or the beginning of a comment. */
+/** Judges a text that comes in pieces; only bytes that cannot be read without the next piece are kept. */
 export class LongText {
   private readonly withEscapes = new Piecewise(true);
   private readonly withoutEscapes = new Piecewise(false);
 
   take(bytes: Uint8Array, from: number, to: number): void {
-    // Up to the first backslash both read the same.
+    // Up to the first backslash both readings are the same.
     if (!this.withEscapes.reading.hasEscapes) this.withoutEscapes.copy(this.withEscapes);
     this.withEscapes.take(bytes, from, to);
     if (this.withEscapes.reading.hasEscapes) this.withoutEscapes.take(bytes, from, to);
@@ -281,7 +281,7 @@ export class LongText {
   }
 }
 
-/** A reading of pieces. */
+/** A reading of pieces, with the rest of the last piece. */
 class Piecewise {
   readonly reading: Reading;
   private left: Uint8Array = new Uint8Array(0);
@@ -312,7 +312,7 @@ class Piecewise {
   }
 }
 
-/** Whether a quoted name is that of the database in which accounts are kept, in letters of any case. */
+/** Whether the quoted name at `at` is `mysql`, the database in which accounts are kept, in upper or lower case. */
 function isSystemName(bytes: Uint8Array, at: number, to: number): boolean {
   return (
     to - at >= SYSTEM_NAME.length &&

@@ -1,4 +1,4 @@
-/** What a session is beyond its connection: what has to be said again on another one. */
+/** The state of a session that outlives a connection to the target: login, database, variables, prepared statements. */
 import {
   CLIENT_MULTI_STATEMENTS,
   CLIENT_QUERY_ATTRIBUTES,
@@ -17,17 +17,18 @@ import { Statements, type Texts } from "./statements.ts";
 import type { Restored } from "./target.ts";
 import { Variables } from "./variables.ts";
 
-// What a COM_QUERY does to the session: its slot in a tag, where another command has that of its statement.
+// What a COM_QUERY does to the session; in its tag instead of a statement's slot.
 export const SETS_VARIABLES = 1;
 export const USES_DATABASE = 2;
 
 export class SessionState {
-  /** The client's, or our own; null: none was seen yet. */
+  /** The client's login, or one of our own; null: none is known yet. */
   login: Login | null = null;
-  /** Ours: the session began before we did. */
+  /** The login is our own, because the session is older than xcopy. */
   hasOwnLogin = false;
+  /** The session's database, as of the last command sent or skipped; empty: none. */
   database: Uint8Array = new Uint8Array(0);
-  /** Whether what was captured last is about the database in which accounts are kept, where it names none. */
+  /** Whether the session's database, as of the last captured command, is `mysql`, in which accounts are kept. */
   isInSystem = false;
   readonly statements: Statements;
   private readonly variables = new Variables();
@@ -36,7 +37,7 @@ export class SessionState {
     this.statements = new Statements(texts);
   }
 
-  /** The session began before we did: it logs in with what is known. */
+  /** The session is older than xcopy: it gets a login of our own. */
   beginInTheMiddle(user: string, database: Uint8Array): void {
     this.login = ownLogin(user, database);
     this.hasOwnLogin = true;
@@ -45,24 +46,24 @@ export class SessionState {
     this.statements.beginInTheMiddle();
   }
 
-  /** The client has named another database, as captured. */
+  /** A captured login or command has named another database. */
   captureDatabase(name: Uint8Array): void {
     this.isInSystem = text(name).toLowerCase() === "mysql";
   }
 
-  /** What a new connection has to be told behind the login. */
+  /** What a new connection must send after the login. */
   restores(): Restored[] {
     return [...this.variables.texts(), ...this.statements.prepared()];
   }
 
-  /** Bytes of attributes before the text of a COM_QUERY (of MySQL since 8.0.23), where there are none of them. */
+  /** Bytes of the empty list of query attributes (MySQL 8.0.23 and later) before the text of a COM_QUERY; 0 without a list. */
   attributesOf(bytes: Uint8Array, from: number, to: number): number {
     const isOwn = this.login === null || this.hasOwnLogin;
     const mayHave = isOwn || (this.login!.capabilities & CLIENT_QUERY_ATTRIBUTES) !== 0;
     return mayHave && to - from > 3 && bytes[from + 1] === 0 && bytes[from + 2] === 1 ? 2 : 0;
   }
 
-  /** Remembers what a command (a packet, `bytes` from `from` to `to`) does to the session, whether or not it was sent. */
+  /** Notes what a command (the packet `bytes` from `from` to `to`) does to the session, whether it was sent or skipped. */
   follow(command: number, slot: number, bytes: Uint8Array, from: number, to: number): void {
     const { statements, variables } = this;
     switch (command) {
@@ -106,7 +107,7 @@ export class SessionState {
     this.variables.forgetDatabase();
   }
 
-  /** The session is as it was behind its login; `slot`: the era that begins. */
+  /** The session is reset to its state after the login; `slot`: the era that begins, low 16 bits. */
   private reset(slot: number): void {
     const { statements } = this;
     this.variables.clear();

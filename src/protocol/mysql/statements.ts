@@ -1,27 +1,31 @@
 /**
- * Prepared statements of a session: those that production's server has numbered, and their numbers at the target. They are
- * kept until the client closes them, to be prepared again on another connection.
+ * The prepared statements of a session: production's number and the target's number of each. They are kept until the client
+ * closes them, to be prepared again on another connection.
  */
 import type { Reason } from "./account.ts";
 
 export class Statement {
   /** Production's number; -1 until it is known. */
   online = -1;
-  /** The target's; 0 while it has none. */
+  /** The target's number; 0 while it has none. */
   target = 0;
+  /** Number of parameters, as the target says. */
   parameters = 0;
-  /** Types of the parameters, as an execution has sent them last. */
+  /** Types of the parameters, as the last execution that had them. */
   types: Uint8Array | null = null;
-  /** The target has not got the types since it prepared the statement. */
+  /** The target prepared the statement again, and has not received the types since. */
   needsTypes = false;
-  /** PREPARE was sent, or would have been. */
+  /** Its PREPARE was sent, or skipped by the engine: a new connection prepares it. */
   isPrepared = false;
   /** The whole text is known. */
   isWhole = true;
-  /** Why it is not for the target. */
+  /** Why it is not sent to the target; null: it is sent. */
   leftOut: Reason | null = null;
 
-  /** `text`: shared with all statements of the same text. `era`: see `Statements.era`; `ordinal`: of the session's. */
+  /**
+   * `slot`: its index in `Statements`. `era`: see `Statements.era`. `ordinal`: how many the server had counted in this session,
+   * with this one. `text`: shared by all statements with the same text.
+   */
   constructor(
     readonly slot: number,
     readonly era: number,
@@ -30,22 +34,22 @@ export class Statement {
   ) {}
 }
 
-/** A text that several statements have. */
+/** The text of one or more statements. */
 interface Text {
   readonly bytes: Uint8Array;
   readonly key: string;
   users: number;
 }
 
-/** Bytes of all texts that are kept. */
+/** Most bytes of all texts together. */
 const MOST_BYTES = 64 << 20;
 
-/** Texts of prepared statements: those of an application are the same in all its connections. */
+/** The texts of prepared statements, each kept once: an application uses the same texts on all its connections. */
 export class Texts {
   private readonly known = new Map<string, Text>();
   private bytes = 0;
 
-  /** Null if there is no room for another. */
+  /** Keeps a text, or counts one more user of it; null if there is no room. */
   hold(bytes: Uint8Array, from: number, to: number): Text | null {
     const own = Buffer.from(bytes.subarray(from, to));
     const key = own.toString("latin1");
@@ -67,9 +71,9 @@ export class Texts {
   }
 }
 
-/** Slots fit into a tag; more statements than that are none that we know. */
+/** Most statements of a session: a slot must fit into a tag. */
 const MOST = 0xffff;
-/** MariaDB: the statement that was prepared last. */
+/** MariaDB's number for the statement that was prepared last. */
 const LAST = 0xffffffff;
 
 export class Statements {
@@ -79,23 +83,23 @@ export class Statements {
   /** How often the client has given up all its statements at once (COM_RESET_CONNECTION, COM_CHANGE_USER). */
   era = 0;
   private last: Statement | undefined;
-  /** Statements that production's server has counted since the session is seen. */
+  /** Statements that production's server has counted since the first captured packet of the session. */
   private count = 0;
   /**
-   * What it had counted before: servers may go on where another session ended (MariaDB's thread cache). NaN until it is
-   * known, from an answer of production's or from a session that has prepared one statement only and executes one.
+   * What the server had counted before: it may continue the count of another session (MariaDB's thread cache). NaN until it is
+   * known: from a captured answer, or when a session that has prepared only one statement executes one.
    */
   private base = Number.NaN;
   private isWhole = true;
 
   constructor(private readonly texts: Texts) {}
 
-  /** The session began before we did: it may execute statements that we have not seen. */
+  /** The session is older than xcopy: it may execute statements whose PREPARE was not captured. */
   beginInTheMiddle(): void {
     this.isWhole = false;
   }
 
-  /** The client prepares a text. Undefined if there are too many. */
+  /** The client prepares a text. Undefined if there are too many statements, or no room for the text. */
   add(bytes: Uint8Array, from: number, to: number): Statement | undefined {
     this.count++;
     const slot = this.free.pop() ?? this.slots.length;
@@ -111,7 +115,7 @@ export class Statements {
     return statement;
   }
 
-  /** The server counts one that is not in the protocol (PREPARE in SQL). */
+  /** The server counts statements that were not prepared by COM_STMT_PREPARE (PREPARE in SQL). */
   countOther(count: number): void {
     this.count += count;
   }
@@ -144,7 +148,7 @@ export class Statements {
     return this.slots[slot];
   }
 
-  /** The client has closed it: the number is free, the statement is kept until the target is told. */
+  /** The client has closed the statement: its number is free. The statement is kept until the target has closed it too. */
   closed(statement: Statement): void {
     if (this.byOnline.get(statement.online) === statement) this.byOnline.delete(statement.online);
   }
@@ -156,7 +160,7 @@ export class Statements {
     this.last = undefined;
   }
 
-  /** The target has been told so: those from before `era` are forgotten. */
+  /** The target has given them up too: removes the statements from before `era`. */
   forgetBefore(era: number): void {
     for (const statement of this.slots) if (statement && statement.era < era) this.forget(statement);
   }
@@ -175,7 +179,7 @@ export class Statements {
     this.forgetBefore(this.era);
   }
 
-  /** The connection to the target is gone, and all that was prepared on it. */
+  /** The connection to the target is gone: no statement is prepared there any more. */
   lose(): void {
     for (const statement of this.slots) {
       if (!statement) continue;
@@ -184,7 +188,7 @@ export class Statements {
     }
   }
 
-  /** Those that are to be prepared again. */
+  /** The statements that a new connection must prepare again. */
   *prepared(): Iterable<Statement> {
     for (const statement of this.slots) if (statement?.isPrepared && statement.isWhole) yield statement;
   }

@@ -1,6 +1,6 @@
 /**
- * The connection to the target: greeting, login, what is to be restored, then the answers to commands. It knows nothing of
- * the client.
+ * The connection to the target: greeting, login, restoring the session's state, then the answers to commands. It knows
+ * nothing of the client.
  */
 import type { Account } from "./account.ts";
 import { Answer, LOOK } from "./answer.ts";
@@ -21,18 +21,18 @@ import { Malformed, Reader } from "./packets/reader.ts";
 import { Writer } from "./packets/writer.ts";
 import type { Statement } from "./statements.ts";
 
-/** Of a packet before the login is done. */
+/** Most payload bytes of a packet before the login is done; of longer ones only the beginning is read. */
 const LONGEST_HANDSHAKE = 4096;
 
 export const AWAY = 0;
 export const AWAITS_GREETING = 1;
-/** It has greeted, and waits for the client to log in. */
+/** The target has greeted; the client's login is not known yet. */
 export const GREETED = 2;
 export const LOGGING_IN = 3;
 export const RESTORING = 4;
 export const READY = 5;
 
-/** Something to be sent before the session can go on: a text as COM_QUERY, or a statement to be prepared. */
+/** What a new connection must restore before the next command: a text for COM_QUERY, or a statement to be prepared. */
 export type Restored = Uint8Array | Statement;
 
 export interface TargetHandlers {
@@ -44,7 +44,7 @@ export interface TargetHandlers {
   onReady(): void;
   /** The answer to a command has begun. */
   onAnswer(time: number): void;
-  /** It has ended, or wants the client's data. */
+  /** The answer has ended, or asks for the client's file. */
   onProgress(): void;
 }
 
@@ -53,14 +53,14 @@ export class TargetConnection {
   greeting: Greeting | null = null;
   capabilities = 0;
   readonly answer = new Answer();
-  /** Sequence number of the packet that came last. */
+  /** Sequence number of the target's last packet. */
   sequence = 0;
   private hasEofs = true;
   private cachesMetadata = false;
-  /** What both sides compress with, once the login is over. */
+  /** Decompresses what the target sends after the login; null: no compression. */
   private inflater: Inflater | null = null;
   private exchange: Exchange | null = null;
-  /** The challenge that COM_CHANGE_USER answers at first: the last one of a plugin that has it from the connection. */
+  /** The challenge that COM_CHANGE_USER answers: the last one of the connection, except those of ed25519. */
   private scramble: Uint8Array = new Uint8Array(0);
   private isChangingUser = false;
   private restores: Restored[] = [];
@@ -112,7 +112,7 @@ export class TargetConnection {
     this.handlers.send(writeLogin(login, greeting, user, database, plugin, first, this.sequence + 1));
   }
 
-  /** A new exchange, for COM_CHANGE_USER, which the caller sends. */
+  /** Begins the authentication exchange of a COM_CHANGE_USER, which the caller sends. */
   changeUser(password: string, anyPassword: boolean): Exchange {
     this.exchange = new Exchange(this.greeting!.plugin, this.scramble, password, anyPassword);
     this.isChangingUser = true;
@@ -120,36 +120,36 @@ export class TargetConnection {
     return this.exchange;
   }
 
-  /** What commands are compressed with on this connection; null: nothing. */
+  /** The compression of this connection; null: none. */
   get compression(): Algorithm | null {
     return this.inflater?.algorithm ?? null;
   }
 
-  /** The number of a frame that is said to what the target has sent last. */
+  /** The number of a frame that answers the target's last frame. */
   get answerNumber(): number {
     return (this.inflater?.number ?? 0) + 1;
   }
 
-  /** Sends a packet of our own: a command, or what is said to what the target has sent last. */
-  private say(packet: Uint8Array, isCommand: boolean): void {
+  /** Sends a packet of our own: a command, or an answer to the target's last packet. */
+  private sendOwn(packet: Uint8Array, isCommand: boolean): void {
     const { compression } = this;
     const number = isCommand ? 0 : this.answerNumber;
     this.handlers.send(compression ? frame(compression, packet, 0, packet.length, number) : packet);
   }
 
-  /** The target wants a file that there is none of: it gets an empty one. */
+  /** Sends an empty file: the target asks for one that the client has not sent. */
   endData(): void {
     this.answer.endData();
-    this.say(new Writer().packet(this.sequence + 1), false);
+    this.sendOwn(new Writer().packet(this.sequence + 1), false);
   }
 
-  /** A command was sent that has an answer. */
+  /** A command that has an answer is sent. */
   begin(command: number): void {
     this.answer.begin(command);
     this.hasBegun = false;
   }
 
-  /** Takes what the target sends; false if it cannot be followed. */
+  /** Takes bytes of the target; false if `missing` bytes after them make it impossible to find the next packet. */
   take(bytes: Uint8Array, from: number, to: number, missing: number, time: number): boolean {
     this.time = time;
     if (this.inflater) {
@@ -172,7 +172,7 @@ export class TargetConnection {
       case RESTORING:
       case READY:
         if (!this.answer.isOpen) {
-          // Nobody asked: the target says why it closes (a time-out, a shutdown).
+          // An error without a command: why the target closes the connection (a time-out, a shutdown).
           if (length > 0 && bytes[from] === ERR) this.account.count("errorsAtTarget");
           return;
         }
@@ -191,7 +191,7 @@ export class TargetConnection {
       this.greeting = readGreeting(bytes, from, to);
     } catch (error) {
       if (!(error instanceof Malformed)) throw error;
-      this.handlers.onRefused("it does not greet as MySQL does", 0, false);
+      this.handlers.onRefused("its first packet is not a MySQL greeting", 0, false);
       return;
     }
     this.scramble = this.greeting.scramble;
@@ -216,7 +216,7 @@ export class TargetConnection {
       return true;
     }
     if ("send" in step) {
-      this.say(step.send, false);
+      this.sendOwn(step.send, false);
       return false;
     }
     this.handlers.onRefused(step.refused, step.code, true);
@@ -256,7 +256,7 @@ export class TargetConnection {
     const [command, text] =
       next instanceof Uint8Array ? [COM_QUERY, next] : [COM_STMT_PREPARE, next.text.bytes];
     this.begin(command);
-    this.say(new Writer().integer(command, 1).put(text).packet(0), true);
+    this.sendOwn(new Writer().integer(command, 1).put(text).packet(0), true);
   }
 
   private endRestore(): void {

@@ -1,6 +1,6 @@
-/** What a session has set (SET, USE), as the texts that have set it: they are said again on another connection. */
+/** The texts of a session's SET and USE statements, which are sent again on another connection. */
 
-/** Texts and bytes of them that are kept; the oldest go. */
+/** Most texts, and most bytes of texts, that are kept; the oldest ones are dropped. */
 const MOST_TEXTS = 64;
 const MOST_BYTES = 16384;
 
@@ -31,7 +31,7 @@ export class Variables {
     this.database = null;
   }
 
-  /** The variables have their defaults again; the database stays. */
+  /** The variables have been reset to their defaults; the database stays. */
   clear(): void {
     this.kept = [];
     this.bytes = 0;

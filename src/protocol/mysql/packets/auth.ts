@@ -1,4 +1,4 @@
-/** What authentication plugins answer to a server's challenge. */
+/** The answers of authentication plugins to a server's challenge. */
 import { constants, createHash, createPublicKey, publicEncrypt } from "node:crypto";
 import { sign } from "./ed25519.ts";
 
@@ -6,9 +6,8 @@ export const NATIVE = "mysql_native_password";
 export const CACHING_SHA2 = "caching_sha2_password";
 export const SHA256 = "sha256_password";
 export const ED25519 = "client_ed25519";
-/** MariaDB's name of the same on the server. */
 const SUPPORTED = new Set([NATIVE, CACHING_SHA2, SHA256, ED25519]);
-/** Bytes of the challenge of all but ed25519. */
+/** Bytes of the challenge of all plugins except ed25519. */
 const SCRAMBLE_BYTES = 20;
 
 export function isSupported(plugin: string): boolean {
@@ -39,7 +38,7 @@ export function cachingSha2Response(password: Uint8Array, scramble: Uint8Array):
   return xor(once, digest("sha256", digest("sha256", once), scramble.subarray(0, SCRAMBLE_BYTES)));
 }
 
-/** The password for a server whose public key (PEM) is known; it is decrypted there (PKCS #1, OAEP). */
+/** The password, encrypted with the server's public `key` (PEM; PKCS #1, OAEP). */
 export function encryptedPassword(password: Uint8Array, scramble: Uint8Array, key: string): Uint8Array {
   const terminated = new Uint8Array(password.length + 1);
   terminated.set(password);
@@ -49,7 +48,7 @@ export function encryptedPassword(password: Uint8Array, scramble: Uint8Array, ke
   );
 }
 
-/** What a client says first, for a plugin that is supported. `password` is in the character set of the client. */
+/** The client's first authentication response, for a supported plugin. `password`: in the character set of the client. */
 export function firstResponse(plugin: string, password: Uint8Array, scramble: Uint8Array): Uint8Array {
   switch (plugin) {
     case CACHING_SHA2:

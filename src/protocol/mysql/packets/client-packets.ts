@@ -1,23 +1,23 @@
 /**
- * The client's packets: of each the beginning is put together, so that it can be judged, and the rest is handed on as it
- * comes.
+ * Splits the client's stream into packets. The beginning of each packet is collected, so that it can be judged; the rest is
+ * passed on as it comes.
  */
 import { MOST_PAYLOAD } from "./constants.ts";
 import { HEADER } from "./packets.ts";
 import { integer24 } from "./reader.ts";
 
-/** Bytes of a payload that are put together: whatever is to be judged or rewritten fits, and a segment of the engine's holds it. */
+/** Most payload bytes that are collected: enough to judge or rewrite a command, and few enough for one segment of the engine. */
 export const MOST_JUDGED = 65000;
 
 export interface ClientSink {
   /**
-   * A packet begins: its header is at `at` in `bytes`, behind it `known` bytes of its payload of `length` bytes. What is not
-   * known follows by `rest`.
+   * A packet begins: its header is at `at` in `bytes`, followed by the first `known` bytes of its payload of `length` bytes. The
+   * others come by `rest`.
    */
   packet(bytes: Uint8Array, at: number, known: number, length: number, sequence: number): void;
   /**
-   * More of the packet, or a packet that goes on with it: with its header, behind which its payload begins at `payload`. `isEnd`:
-   * nothing follows.
+   * More bytes of the packet, or of a packet that continues it. In the second case they begin with its header. `payload`: offset
+   * of the first payload byte. `isEnd`: nothing follows.
    */
   rest(bytes: Uint8Array, from: number, to: number, payload: number, isEnd: boolean): void;
 }
@@ -31,12 +31,12 @@ export class ClientPackets {
 
   constructor(private readonly sink: ClientSink) {}
 
-  /** Whether a packet begins with the next byte. */
+  /** Whether the next byte begins a packet. */
   get isBetween(): boolean {
     return this.pieces === null && this.left === 0;
   }
 
-  /** A packet begins with the next byte. */
+  /** Drops an incomplete packet: the next byte begins a packet. */
   reset(): void {
     this.pieces = null;
     this.left = 0;
@@ -75,7 +75,7 @@ export class ClientPackets {
     }
   }
 
-  /** Hands a packet on whose beginning is there, and returns how many bytes that is; 0 if it is not. */
+  /** If the beginning of a packet is complete, passes it on and returns its bytes; else returns 0. */
   private begin(bytes: Uint8Array, from: number, to: number): number {
     if (to - from < HEADER) return 0;
     const length = integer24(bytes, from);
@@ -85,7 +85,7 @@ export class ClientPackets {
     this.continues = length === MOST_PAYLOAD;
     this.left = length - known;
     this.number = isContinuation ? (this.number + 1) & 0xff : bytes[from + 3]!;
-    // In what was compressed clients number them as they like.
+    // In compressed frames, clients number continuing packets in different ways.
     if (this.number !== bytes[from + 3]) bytes[from + 3] = this.number;
     const end = from + HEADER + known;
     if (isContinuation) this.sink.rest(bytes, from, end, from + HEADER, this.left === 0 && !this.continues);

@@ -1,7 +1,7 @@
 /**
- * The compressed protocol (Protocol::CompressedPacket), which follows a login: frames of 3 bytes of length, a number, 3 bytes
- * of the length in full (0: as it is), with any part of the stream of packets in them. Both sides count the frames of a command
- * and its answer together.
+ * The compressed protocol (Protocol::CompressedPacket), which begins after the login. A frame has 3 bytes of length, a
+ * sequence number, 3 bytes of the uncompressed length (0: not compressed), and then any part of the stream of packets. The
+ * sequence numbers run through the frames of a command and its answer.
  */
 import { constants, deflateSync, inflateSync, zstdCompressSync, zstdDecompressSync } from "node:zlib";
 import { CLIENT_COMPRESS, CLIENT_ZSTD } from "./constants.ts";
@@ -10,18 +10,18 @@ import { integer24, Malformed } from "./reader.ts";
 export type Algorithm = "zlib" | "zstd";
 
 export const FRAME_HEADER = 7;
-/** Shorter ones are not worth it (MIN_COMPRESS_LENGTH of both servers). */
+/** Fewer bytes are not compressed (MIN_COMPRESS_LENGTH of both servers). */
 const LEAST = 50;
-/** Bytes of memory that are kept for a frame that comes in pieces. */
+/** Most bytes of memory that are kept between frames. */
 const KEPT = 65536;
 
-/** What sides with these capabilities compress with; null: nothing. Where both are known, servers take zlib. */
+/** The compression of a connection with these capabilities; null: none. With both, servers use zlib. */
 export function algorithmOf(capabilities: number): Algorithm | null {
   if (capabilities & CLIENT_COMPRESS) return "zlib";
   return capabilities & CLIENT_ZSTD ? "zstd" : null;
 }
 
-/** A frame with this number around bytes, at most 16 MiB of them, compressed where that makes it shorter. */
+/** A frame with this sequence number and at most 16 MiB of content, compressed if that makes it shorter. */
 export function frame(
   algorithm: Algorithm,
   bytes: Uint8Array,
@@ -48,7 +48,7 @@ export function frame(
   return made;
 }
 
-/** What is in the one frame that `bytes` from `from` to `to` are; null if they are none. Throws Malformed. */
+/** The content of the frame that `bytes` from `from` to `to` are; null if they are not exactly one frame. Throws Malformed. */
 export function unframe(
   algorithm: Algorithm,
   bytes: Uint8Array,
@@ -59,14 +59,15 @@ export function unframe(
   return length >= 0 && integer24(bytes, from) === length ? contentOf(algorithm, bytes, from, to) : null;
 }
 
-/** What a stream of zstd begins with, and the second bytes of one of zlib (RFC 1950) that clients write. */
+/** The first bytes of a zstd stream. */
 const ZSTD_MAGIC = [0x28, 0xb5, 0x2f, 0xfd];
+/** The first byte of a zlib stream, and the second ones that clients write (RFC 1950). */
 const ZLIB = 0x78;
 const ZLIB_LEVELS = [0x01, 0x5e, 0x9c, 0xda];
 
 /**
- * Whether what a client says first, of a session that is older than xcopy, is compressed, and with what; a first frame that is not
- * says zlib, which all servers have. Null: it is a packet.
+ * The compression of a session that is older than xcopy, by the first bytes captured of its client. If the first frame is not
+ * compressed, zlib is assumed, which all servers support. Null: the bytes are a packet, not a frame.
  */
 export function recognizeFrames(bytes: Uint8Array, from: number, to: number): Algorithm | null {
   if (to - from <= FRAME_HEADER + 4 || bytes[from + 3] !== 0) return null;
@@ -78,11 +79,11 @@ export function recognizeFrames(bytes: Uint8Array, from: number, to: number): Al
   }
   if (ZSTD_MAGIC.every((byte, index) => bytes[content + index] === byte)) return "zstd";
   if (bytes[content] !== ZLIB || !ZLIB_LEVELS.includes(bytes[content + 1]!)) return null;
-  // "x^" may stand in a text.
+  // "x^" may be the start of a text.
   return isWhole || bytes[content + 1] !== ZLIB_LEVELS[1] ? "zlib" : null;
 }
 
-/** As much as can be had of what is in a frame, of which there is the beginning. A view, or new. */
+/** As much as possible of the content of a frame of which the first bytes are there; a view or a new array. Null: nothing. */
 export function beginningOf(
   algorithm: Algorithm,
   bytes: Uint8Array,
@@ -104,12 +105,12 @@ export function beginningOf(
   }
 }
 
-/** The same bytes, of which a slice is a copy. */
+/** The same bytes as a Uint8Array: `slice` of a Buffer makes no copy. */
 function plain({ buffer, byteOffset, length }: Uint8Array): Uint8Array {
   return new Uint8Array(buffer, byteOffset, length);
 }
 
-/** The fastest level: production's host pays for it. */
+/** Compresses at the fastest level, because it costs time on the production host. */
 function deflate(algorithm: Algorithm, content: Uint8Array): Uint8Array {
   return algorithm === "zstd"
     ? zstdCompressSync(content, { params: { [constants.ZSTD_c_compressionLevel]: 1 } })
@@ -124,26 +125,26 @@ function contentOf(algorithm: Algorithm, bytes: Uint8Array, from: number, to: nu
     const bounds = { maxOutputLength: whole };
     return plain(algorithm === "zstd" ? zstdDecompressSync(content, bounds) : inflateSync(content, bounds));
   } catch {
-    throw new Malformed("a compressed packet that is none");
+    throw new Malformed("a frame that cannot be decompressed");
   }
 }
 
-/** Takes a stream of frames apart, whatever pieces it comes in. */
+/** Splits a stream of frames, which comes in any pieces, and decompresses their contents. */
 export class Inflater {
-  /** Of the frame that came last. */
+  /** Sequence number of the last frame. */
   number = 0;
-  /** What is not a whole frame yet: the first `length` bytes. */
+  /** A frame that is not complete yet: the first `length` bytes. */
   private pieces: Uint8Array = new Uint8Array(0);
   private length = 0;
 
   constructor(readonly algorithm: Algorithm) {}
 
-  /** A frame begins with the next byte. */
+  /** Drops an incomplete frame: the next byte begins a frame. */
   reset(): void {
     this.length = 0;
   }
 
-  /** Hands what is in the frames on, frame by frame; it may be changed. Throws Malformed. */
+  /** Passes the contents of the complete frames to `sink`, which may change them in place. Throws Malformed. */
   take(bytes: Uint8Array, from: number, to: number, sink: (bytes: Uint8Array) => void): void {
     const end = this.length + to - from;
     if (end > this.pieces.length) {

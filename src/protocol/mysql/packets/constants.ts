@@ -1,4 +1,4 @@
-/** Numbers of the MySQL client/server protocol (MySQL source: my_command.h, mysql_com.h; MariaDB knowledge base, "protocol"). */
+/** Constants of the MySQL client/server protocol (MySQL: my_command.h, mysql_com.h; MariaDB knowledge base, "protocol"). */
 
 // Commands.
 export const COM_QUIT = 0x01;
@@ -30,10 +30,10 @@ export const COM_RESET_CONNECTION = 0x1f;
 /** MariaDB: executes a prepared statement for several rows of parameters. */
 export const COM_STMT_BULK_EXECUTE = 0xfa;
 
-/** Not a command of the protocol: what a client sends for LOAD DATA LOCAL INFILE. */
+/** Not a command of the protocol: the file that a client sends for LOAD DATA LOCAL INFILE. */
 export const LOCAL_DATA = 0xff;
 
-/** Commands whose answer the client does not wait for, because there is none. */
+/** Whether the server does not answer this command. */
 export function hasNoAnswer(command: number): boolean {
   return command === COM_QUIT || command === COM_STMT_CLOSE || command === COM_STMT_SEND_LONG_DATA;
 }
@@ -63,7 +63,7 @@ export const CLIENT_DEPRECATE_EOF = 1 << 24;
 export const CLIENT_OPTIONAL_METADATA = 1 << 25;
 export const CLIENT_ZSTD = 1 << 26;
 export const CLIENT_QUERY_ATTRIBUTES = 1 << 27;
-/** MySQL 8.0.32 and later ask for another factor of authentication; we have one. */
+/** Several factors of authentication (MySQL 8.0.27 and later); xcopy supports one. */
 export const CLIENT_MULTI_FACTOR = 1 << 28;
 
 // The upper half of MariaDB's capabilities (its servers do not set CLIENT_LONG_PASSWORD).
@@ -81,8 +81,8 @@ export const LOCAL_INFILE = 0xfb;
 export const EOF = 0xfe;
 export const ERR = 0xff;
 
-/** The code of what MariaDB sends instead of an error while a long command goes on (CLIENT_PROGRESS). */
+/** Error code of MariaDB's progress reports, sent while a long command runs (CLIENT_PROGRESS). */
 export const PROGRESS = 0xffff;
 
-/** Payload bytes of a packet that is followed by more of the same. */
+/** Payload bytes of a packet that is continued by the next packet. */
 export const MOST_PAYLOAD = 0xffffff;

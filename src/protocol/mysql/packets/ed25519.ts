@@ -1,6 +1,6 @@
 /**
- * Ed25519 signatures (RFC 8032 section 5.1) with a key that is derived from a password of any length, as MariaDB's plugin
- * client_ed25519 has it; node:crypto takes seeds of 32 bytes only.
+ * Ed25519 signatures (RFC 8032 section 5.1) with a key that is derived from a password of any length, as in MariaDB's plugin
+ * client_ed25519; node:crypto accepts only seeds of 32 bytes.
  */
 import { createHash } from "node:crypto";
 
@@ -44,7 +44,7 @@ function add([x1, y1, z1, t1]: Point, [x2, y2, z2, t2]: Point): Point {
   return [mod(e * f), mod(g * h), mod(f * g), mod(e * h)];
 }
 
-/** The base point, doubled 0 to 255 times: made when it is first needed. */
+/** The base point, doubled 0 to 255 times: computed on first use. */
 let doubled: Point[] | undefined;
 
 function timesBase(scalar: bigint): Point {
@@ -83,7 +83,7 @@ function sha512(...parts: Uint8Array[]): Uint8Array {
   return hash.digest();
 }
 
-/** The signature of `message` (64 bytes); `secret` is a seed, or a password. */
+/** The signature (64 bytes) of `message`; `secret` is a seed, or a password. */
 export function sign(secret: Uint8Array, message: Uint8Array): Uint8Array {
   const expanded = sha512(secret);
   const low = expanded.slice(0, 32);

@@ -1,4 +1,4 @@
-/** The exchange that a login or COM_CHANGE_USER begins, until the server says OK or ERR. */
+/** The authentication exchange of a login or COM_CHANGE_USER, until the server sends OK or ERR. */
 import {
   CACHING_SHA2,
   ED25519,
@@ -12,24 +12,25 @@ import { EOF, ERR, MORE_DATA, OK } from "./constants.ts";
 import { Reader, text } from "./reader.ts";
 import { Writer } from "./writer.ts";
 
-/** caching_sha2_password: what the server says to the first response, and how its public key is asked for. */
+/** caching_sha2_password: the server's answers to the first response, and the request for its public key. */
 const FAST_OK = 3;
 const FULL = 4;
 const ASK_KEY = 2;
+/** "-", the first byte of a public key in PEM format. */
 const PEM = 0x2d;
-/** Of the challenge of client_ed25519. */
+/** Bytes of the challenge of client_ed25519. */
 const NONCE_BYTES = 32;
 
-/** What came of a packet: go on, or the end, with the server's words or ours. */
+/** What follows a packet of the server; `refused`: the server's error message, or our own. */
 export type Step = { send: Uint8Array } | "wait" | "ok" | { refused: string; code: number };
 
 export class Exchange {
   plugin: string;
-  /** The server's challenge that was answered last. */
+  /** The server's last challenge. */
   scramble: Uint8Array;
   private readonly password: Uint8Array;
 
-  /** `plugin`, `scramble`: of the greeting. `anyPassword`: the server does not look at it (--skip-grant-tables). */
+  /** `plugin`, `scramble`: of the greeting. `anyPassword`: the server does not check passwords (--skip-grant-tables). */
   constructor(
     plugin: string,
     scramble: Uint8Array,
@@ -41,7 +42,7 @@ export class Exchange {
     this.password = new TextEncoder().encode(password);
   }
 
-  /** What goes with the login. */
+  /** The authentication response that is part of the login. */
   first(): Uint8Array {
     if (this.anyPassword) return new Uint8Array(0);
     return firstResponse(this.plugin, this.password, this.scramble);
@@ -60,24 +61,24 @@ export class Exchange {
       case MORE_DATA:
         return this.more(reader, sequence);
       default:
-        return { refused: "it wants something unknown", code: 0 };
+        return { refused: "it sent an unknown packet during authentication", code: 0 };
     }
   }
 
-  /** AuthSwitchRequest; without a plugin that of before MySQL 4.1, which is no protection. */
+  /** AuthSwitchRequest. Without a plugin's name it asks for the insecure authentication from before MySQL 4.1. */
   private switchTo(reader: Reader, sequence: number): Step {
     const plugin = reader.left === 0 ? "mysql_old_password" : text(reader.terminated());
     if (!isSupported(plugin)) {
-      return { refused: `it wants the authentication plugin ${plugin}, which xcopy does not have`, code: 0 };
+      return { refused: `it requires the authentication plugin ${plugin}, unknown to xcopy`, code: 0 };
     }
     this.plugin = plugin;
-    // That of ed25519 is any 32 bytes, which may end with a 0; of the others a 0 is the end.
+    // The challenge of ed25519 is any 32 bytes, also with a 0 at the end; the others have a terminating 0.
     const scramble = reader.rest().slice(0, plugin === ED25519 ? NONCE_BYTES : undefined);
     this.scramble = plugin !== ED25519 && scramble.at(-1) === 0 ? scramble.slice(0, -1) : scramble;
     return { send: packet(this.first(), sequence) };
   }
 
-  /** AuthMoreData: of the plugins that cannot do without the password itself. */
+  /** AuthMoreData: caching_sha2_password and sha256_password may ask for the password itself, encrypted. */
   private more(reader: Reader, sequence: number): Step {
     const data = reader.rest();
     if (this.plugin === CACHING_SHA2 && data.length === 1) {
@@ -87,7 +88,7 @@ export class Exchange {
     if ((this.plugin === CACHING_SHA2 || this.plugin === SHA256) && data[0] === PEM) {
       return { send: packet(encryptedPassword(this.password, this.scramble, text(data)), sequence) };
     }
-    return { refused: `${this.plugin} goes on in a way that xcopy does not know`, code: 0 };
+    return { refused: `it sent a step of ${this.plugin} that xcopy does not know`, code: 0 };
   }
 }
 
@@ -95,11 +96,11 @@ function packet(payload: Uint8Array, sequence: number): Uint8Array {
   return new Writer().put(payload).packet(sequence + 1);
 }
 
-/** An ERR packet, behind its first byte. */
+/** Reads an ERR packet after its first byte. */
 export function refusal(reader: Reader): { refused: string; code: number } {
   const code = reader.integer(2);
   let message = text(reader.rest());
-  // #, then five characters of SQLSTATE.
+  // "#" and five characters of SQLSTATE.
   if (message.startsWith("#")) message = message.slice(6);
   return { refused: message, code };
 }

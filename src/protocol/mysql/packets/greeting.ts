@@ -1,4 +1,4 @@
-/** The server's first packet (Protocol::HandshakeV10). */
+/** Recognizing and reading the server's greeting (Protocol::HandshakeV10). */
 import { CLIENT_LONG_PASSWORD, CLIENT_PLUGIN_AUTH, CLIENT_SECURE_CONNECTION, ERR } from "./constants.ts";
 import { HEADER } from "./packets.ts";
 import { Malformed, Reader, text } from "./reader.ts";
@@ -6,25 +6,25 @@ import { Malformed, Reader, text } from "./reader.ts";
 export interface Greeting {
   version: string;
   capabilities: number;
-  /** MariaDB's upper half; 0 of others. */
+  /** The upper half of MariaDB's capabilities; 0 for other servers. */
   mariadb: number;
   charset: number;
-  /** 20 bytes, or more for MariaDB's ed25519. */
+  /** The challenge for the password: 20 bytes, or more for MariaDB's ed25519. */
   scramble: Uint8Array;
   plugin: string;
 }
 
 const VERSION_10 = 10;
-/** Of the errors that a server may greet with: ER_CON_COUNT_ERROR, ER_HOST_IS_BLOCKED and so on are from here. */
+/** The lowest error code; a server may greet with ER_CON_COUNT_ERROR, ER_HOST_IS_BLOCKED and others. */
 const FIRST_ERROR = 1000;
 
 /**
- * Whether what a server says first is MySQL: a greeting, or an error in its place (a host that is blocked, too many
- * connections). Null: it takes more bytes to tell.
+ * Whether the server's first bytes are MySQL: a greeting, or an error in its place (blocked host, too many connections).
+ * Null: more bytes are needed.
  */
 export function isFirstPacket(bytes: Uint8Array): boolean | null {
   const { length } = bytes;
-  // The length of the packet, below 64 KiB, its number 0, and what it begins with: other protocols differ early.
+  // A length below 64 KiB, sequence number 0, and the first payload byte: other protocols differ in one of them.
   if (length > 2 && bytes[2] !== 0) return false;
   if (length > 3 && bytes[3] !== 0) return false;
   if (length > HEADER && bytes[HEADER] !== VERSION_10 && bytes[HEADER] !== ERR) return false;
@@ -40,10 +40,10 @@ export function isFirstPacket(bytes: Uint8Array): boolean | null {
   }
 }
 
-/** Reads a payload; throws Malformed. */
+/** Reads the payload of a greeting; throws Malformed. */
 export function readGreeting(bytes: Uint8Array, from: number, to: number): Greeting {
   const reader = new Reader(bytes, from, to);
-  if (reader.integer(1) !== VERSION_10) throw new Malformed("no greeting of MySQL");
+  if (reader.integer(1) !== VERSION_10) throw new Malformed("not a MySQL greeting");
   const version = text(reader.terminated());
   reader.integer(4);
   const first = reader.view(8);
@@ -60,7 +60,7 @@ export function readGreeting(bytes: Uint8Array, from: number, to: number): Greet
   const upper = reader.integer(4);
   let second = new Uint8Array(0);
   if (capabilities & CLIENT_SECURE_CONNECTION) {
-    // At least 13 bytes, the last of which ends the string.
+    // At least 13 bytes, of which the last is a terminating 0.
     second = Uint8Array.from(reader.view(Math.min(reader.left, Math.max(13, scrambleLength - 8))));
     if (second.at(-1) === 0) second = second.slice(0, -1);
   }

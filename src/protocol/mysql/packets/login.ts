@@ -1,4 +1,4 @@
-/** The client's login (Protocol::HandshakeResponse41) and COM_CHANGE_USER. */
+/** Reading and writing the client's login (Protocol::HandshakeResponse41) and COM_CHANGE_USER. */
 import {
   CLIENT_COMPRESS,
   CLIENT_CONNECT_ATTRS,
@@ -28,24 +28,25 @@ import { Writer } from "./writer.ts";
 
 export interface Login {
   capabilities: number;
-  /** MariaDB's upper half. */
+  /** The upper half of MariaDB's capabilities; 0 for other clients. */
   mariadb: number;
+  /** max_packet_size, bytes. */
   mostPacket: number;
   charset: number;
   user: string;
-  /** Whether the client has shown no password, which means that it has none. */
+  /** Whether the authentication response is that of an empty password. */
   hasNoPassword: boolean;
   /** In the character set of the client; empty: none. */
   database: Uint8Array;
-  /** Connection attributes as the client has written them, with their length; empty: none. */
+  /** Connection attributes as the client has sent them, with their length; empty: none. */
   attributes: Uint8Array;
-  /** Of zstd, by which the server is to compress; 0: none was named. */
+  /** The level with which the server should compress by zstd; 0: none was given. */
   level: number;
 }
 
-/** Bytes of the payload of a request for TLS, which is the beginning of a login. */
+/** Payload bytes of Protocol::SSLRequest, which is the first part of a login. */
 const TLS_REQUEST_BYTES = 32;
-/** We cannot go on like that, or have no use for it. */
+/** Capabilities that we do not support or do not use. */
 const NOT_OURS = CLIENT_SSL | CLIENT_MULTI_FACTOR | CLIENT_OPTIONAL_METADATA | CLIENT_CONNECT_WITH_DB;
 const ALWAYS = CLIENT_PROTOCOL_41 | CLIENT_SECURE_CONNECTION;
 const DEFAULT_CAPABILITIES =
@@ -61,14 +62,14 @@ const DEFAULT_CAPABILITIES =
   CLIENT_PLUGIN_AUTH |
   CLIENT_DEPRECATE_EOF;
 const UTF8MB4 = 45;
-/** Of MySQL's clients. */
+/** The default of MySQL's clients. */
 const DEFAULT_ZSTD_LEVEL = 3;
 
 export function asksForTls(bytes: Uint8Array, from: number, to: number): boolean {
   return to - from === TLS_REQUEST_BYTES && (new Reader(bytes, from, to).integer(4) & CLIENT_SSL) !== 0;
 }
 
-/** Reads a payload; throws Malformed. */
+/** Reads the payload of a login; throws Malformed. */
 export function readLogin(bytes: Uint8Array, from: number, to: number): Login {
   const reader = new Reader(bytes, from, to);
   const capabilities = reader.integer(4);
@@ -99,13 +100,13 @@ export function readLogin(bytes: Uint8Array, from: number, to: number): Login {
   };
 }
 
-/** Whether the authentication response is that of an empty password. */
+/** Skips the authentication response; returns whether it is that of an empty password. */
 function skipResponse(reader: Reader, capabilities: number): boolean {
   let response: Uint8Array;
   if (capabilities & CLIENT_PLUGIN_AUTH_LENENC) response = reader.view(reader.lengthEncoded());
   else if (capabilities & CLIENT_SECURE_CONNECTION) response = reader.view(reader.integer(1));
   else response = reader.terminated();
-  // sha256_password says so by a zero.
+  // sha256_password sends a 0 for an empty password.
   return response.length === 0 || (response.length === 1 && response[0] === 0);
 }
 
@@ -118,7 +119,7 @@ function readAttributes(reader: Reader, capabilities: number): Uint8Array {
   return reader.view(bytes).slice();
 }
 
-/** The login of a session whose own was not seen. */
+/** A login for a session whose own was not captured. */
 export function ownLogin(user: string, database: Uint8Array): Login {
   return {
     capabilities: DEFAULT_CAPABILITIES,
@@ -133,11 +134,11 @@ export function ownLogin(user: string, database: Uint8Array): Login {
   };
 }
 
-/** What client and target both know. */
+/** The capabilities for the target: those that client and target both have, and those that we always need. */
 export function agree(login: Login, greeting: Greeting): number {
   let both = login.capabilities & greeting.capabilities & ~NOT_OURS;
   if (both & CLIENT_COMPRESS) both &= ~CLIENT_ZSTD;
-  // Where one of them is a MariaDB, the lowest bit has another meaning.
+  // The lowest bit tells MySQL (CLIENT_LONG_PASSWORD) from MariaDB: it must be the target's.
   return (
     ((both & ~CLIENT_LONG_PASSWORD) |
       ALWAYS |
@@ -146,14 +147,12 @@ export function agree(login: Login, greeting: Greeting): number {
   );
 }
 
-/** The upper half of the same. */
+/** The upper half of MariaDB's capabilities for the target. */
 export function agreeMariadb(login: Login, greeting: Greeting): number {
   return login.mariadb & greeting.mariadb & ~MARIADB_PROGRESS;
 }
 
-/**
- * A login at the target. `database`: empty for none. `response`: what the plugin answers to the target's scramble.
- */
+/** The packet of a login at the target. `database`: empty for none. `response`: the plugin's answer to the target's challenge. */
 export function writeLogin(
   login: Login,
   greeting: Greeting,
@@ -192,7 +191,7 @@ export interface ChangeUser {
   attributes: Uint8Array;
 }
 
-/** Reads the payload of COM_CHANGE_USER (with the command); throws Malformed. `capabilities`: of the client. */
+/** Reads the payload of COM_CHANGE_USER (with the command byte); throws Malformed. `capabilities`: of the client. */
 export function readChangeUser(
   bytes: Uint8Array,
   from: number,
@@ -210,7 +209,7 @@ export function readChangeUser(
   return { user, hasNoPassword: response.length === 0, database, charset, attributes };
 }
 
-/** The same for the target. `capabilities`: those agreed with it. */
+/** The packet of COM_CHANGE_USER for the target. `capabilities`: those agreed with it. */
 export function writeChangeUser(
   change: ChangeUser,
   capabilities: number,

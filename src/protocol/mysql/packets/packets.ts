@@ -1,13 +1,13 @@
 /**
- * A stream of packets (3 bytes of length, a sequence number, the payload) walked over, whatever pieces it comes in. Of each
- * packet the beginning is put together, the rest is stepped over.
+ * Splits a stream, which comes in any pieces, into packets (3 bytes of length, a sequence number, the payload). The beginning
+ * of each packet is collected, the rest is skipped.
  */
 import { MOST_PAYLOAD } from "./constants.ts";
 
-/** Bytes before a payload: its length, and a sequence number. */
+/** Bytes of a packet's header: the length of its payload, and a sequence number. */
 export const HEADER = 4;
 
-/** Takes a packet: `bytes` from `from` to `to` are the beginning of its payload, `length` its bytes, all of them. */
+/** Takes a packet: `bytes` from `from` to `to` are the beginning of its payload of `length` bytes. */
 export type PacketSink = (
   bytes: Uint8Array,
   from: number,
@@ -19,30 +19,30 @@ export type PacketSink = (
 export class PacketStream {
   private kept = new Uint8Array(64);
   private keptLength = 0;
-  /** Bytes of the packet that are still to be stepped over. */
+  /** Bytes of the packet that are still to be skipped. */
   private skip = 0;
-  /** The packet before was as long as one can be: the next goes on with it. */
+  /** The packet before had the maximum length: the next one continues it. */
   private continues = false;
 
-  /** `most`: bytes of each payload that the sink gets at most; may be changed between packets. */
+  /** `most`: most bytes of each payload that the sink gets; may be changed between packets. */
   constructor(
     public most: number,
     private readonly sink: PacketSink,
   ) {}
 
-  /** Whether a packet begins with the next byte. */
+  /** Whether the next byte begins a packet. */
   get isBetween(): boolean {
     return this.keptLength === 0 && this.skip === 0;
   }
 
-  /** Forgets what has come: a packet begins with the next byte. */
+  /** Drops an incomplete packet: the next byte begins a packet. */
   reset(): void {
     this.keptLength = 0;
     this.skip = 0;
     this.continues = false;
   }
 
-  /** Takes bytes. The sink is called for each packet whose beginning is complete; packets that go on with another are left out. */
+  /** Takes bytes, and calls the sink for each packet whose beginning is complete, but not for packets that continue another. */
   take(bytes: Uint8Array, from: number, to: number): void {
     while (from < to) {
       if (this.skip > 0) {
@@ -64,7 +64,7 @@ export class PacketStream {
     }
   }
 
-  /** Steps over bytes that are not known; false if the beginning of a packet may be among them. */
+  /** Skips `count` bytes that were not captured; false if a packet begins among them. */
   pass(count: number): boolean {
     if (count > this.skip) return count === 0;
     this.skip -= count;

@@ -1,8 +1,8 @@
-/** Reads the fields of a packet's payload (MySQL internals manual, "Protocol::Types"). What is beyond its end throws. */
+/** Reads the fields of a packet's payload (MySQL internals manual, "Protocol::Types"). Reading beyond its end throws. */
 
 export class Malformed extends Error {}
 
-/** Names and texts of which we only look at ASCII. */
+/** For names and texts of which only the ASCII characters matter. */
 const latin1 = new TextDecoder("latin1");
 
 export class Reader {
@@ -28,26 +28,26 @@ export class Reader {
     return value;
   }
 
-  /** Length-encoded integer; NULL (0xfb) and errors (0xff) are none. */
+  /** Length-encoded integer; throws on NULL (0xfb) and error (0xff) markers. */
   lengthEncoded(): number {
     const first = this.integer(1);
     if (first < 0xfb) return first;
     if (first === 0xfc) return this.integer(2);
     if (first === 0xfd) return this.integer(3);
-    if (first !== 0xfe) throw new Malformed("not a length");
+    if (first !== 0xfe) throw new Malformed("not a length-encoded integer");
     const low = this.integer(4);
     const high = this.integer(4);
-    if (high > 0x1fffff) throw new Malformed("a length beyond all bounds");
+    if (high > 0x1fffff) throw new Malformed("a length of 2^53 or more");
     return high * 2 ** 32 + low;
   }
 
-  /** A view. */
+  /** The next `length` bytes, as a view. */
   view(length: number): Uint8Array {
     const from = this.take(length);
     return this.bytes.subarray(from, from + length);
   }
 
-  /** A view of what stands before the next 0, or of all that is left where there is none. */
+  /** The bytes before the next 0, or all that are left if there is none, as a view. */
   terminated(): Uint8Array {
     let to = this.at;
     while (to < this.end && this.bytes[to] !== 0) to++;
@@ -68,12 +68,12 @@ export class Reader {
   }
 }
 
-/** Little-endian, at a place that is known to be there. */
+/** Little-endian integer of 4 bytes; the caller knows that they are there. */
 export function integer32(bytes: Uint8Array, at: number): number {
   return (bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 24)) >>> 0;
 }
 
-/** Length of the payload of a packet whose header is at a place that is known to be there. */
+/** Little-endian integer of 3 bytes, as the length in a packet's header; the caller knows that they are there. */
 export function integer24(bytes: Uint8Array, at: number): number {
   return bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16);
 }

@@ -34,7 +34,7 @@ export class Writer {
     return this;
   }
 
-  /** The payload so far as a packet with this sequence number; shorter than 16 MiB. */
+  /** The payload so far, which must be shorter than 16 MiB, as a packet with this sequence number. */
   packet(sequence: number): Uint8Array {
     const packet = new Uint8Array(4 + this.length);
     packet.set([this.length & 0xff, (this.length >> 8) & 0xff, this.length >> 16, sequence & 0xff]);
