@@ -165,7 +165,7 @@ beforeEach(() => {
 });
 
 describe("flows", () => {
-  test("a client's address and port keep to one port of ours, in order", () => {
+  test("a client's flow has one source port of ours, and its datagrams stay in order", () => {
     const { ask, sent } = create();
     for (const [client, port] of [
       [1, 1],
@@ -186,7 +186,7 @@ describe("flows", () => {
     expect(opened).toEqual(["0 20000", "0 20001", "0 20002"]);
   });
 
-  test("time to live and traffic class are those of the client, from either family", () => {
+  test("TTL and traffic class are those of the client, for IPv4 and IPv6", () => {
     const { ask, sent } = create();
     ask({ ttl: 7, trafficClass: 0xb8 });
     ask({ family: 6, ttl: 9, trafficClass: 0x2e });
@@ -196,7 +196,7 @@ describe("flows", () => {
     ]);
   });
 
-  test("when no port is free the flow that was used least recently goes, if it has rested a second", () => {
+  test("when no port is free the least recently used flow is evicted, if it was idle for a second", () => {
     const { ask, sent, count } = create();
     for (let port = 1; port <= 4; port++) ask({ port, time: port });
     ask({ port: 1, time: 5 });
@@ -207,7 +207,7 @@ describe("flows", () => {
     expect([count("flowsEvicted"), count("unanswered"), count("flowsActive")]).toEqual([1, 1, 4]);
   });
 
-  test("a flow without datagrams is forgotten, its port used last", () => {
+  test("an idle flow is removed, and its port is used again after all others", () => {
     const { ask, replay, sent, count } = create();
     ask({ port: 1 });
     replay.advance(119 * SECOND);
@@ -219,13 +219,13 @@ describe("flows", () => {
     expect(sent.map(({ port }) => port)).toEqual([20_000, 20_001]);
   });
 
-  test("more flows than there may be are dropped", () => {
+  test("datagrams of flows over the bound are dropped", () => {
     const { ask, count } = create({ maxFlows: 2 });
     for (let port = 1; port <= 3; port++) ask({ port });
     expect([count("sent"), count("dropped.flows")]).toEqual([2, 1]);
   });
 
-  test("clients of another recording are others", () => {
+  test("after endClients the same client begins a new flow", () => {
     const { ask, replay, sent } = create();
     ask({});
     replay.endClients();
@@ -242,7 +242,7 @@ describe("flows", () => {
 });
 
 describe("copies", () => {
-  test("each flow goes along each route as often as replicas say, each copy on a flow of its own", () => {
+  test("each flow is copied to each route as often as there are replicas, each copy on its own flow", () => {
     const { ask, sent, count } = create({
       services: [{ routes: [[{ weight: 1, paths: [0] }], [{ weight: 1, paths: [1] }]], mayBeQuic: false }],
       paths: [target(2, 1), target(3, 2)],
@@ -257,7 +257,7 @@ describe("copies", () => {
     expect([count("captured"), count("sent")]).toEqual([8, 8]);
   });
 
-  test("the targets of a group share the flows by weight", () => {
+  test("the targets of a route share the flows by weight", () => {
     const { ask, sent } = create({
       services: [
         {
@@ -276,7 +276,7 @@ describe("copies", () => {
     expect(sent.map(({ targetPort }) => targetPort).toSorted()).toEqual([1, 2, 2, 2]);
   });
 
-  test("clients' own addresses and ports are kept, and copies get other ports", () => {
+  test("the first copy keeps the client's address and port, other copies get other ports", () => {
     const { ask, sent } = create({
       paths: [target(2, 53, true)],
       keepsClientPorts: true,
@@ -289,7 +289,7 @@ describe("copies", () => {
 });
 
 describe("answers", () => {
-  test("settle the oldest question of their flow, with its time", () => {
+  test("are counted for the oldest datagram of their flow, with the time since it", () => {
     const { ask, replay, count } = create();
     ask({ port: 1, time: 100 });
     ask({ port: 2, time: 200 });
@@ -304,7 +304,7 @@ describe("answers", () => {
     ]);
   });
 
-  test("that do not come in time are counted, also when late ones come", () => {
+  test("that do not come in time are counted as unanswered, also if they come later", () => {
     const { ask, replay, count } = create();
     ask({ time: SECOND });
     expect(replay.wait(SECOND, 10 * SECOND)).toBe(5 * SECOND);
@@ -313,7 +313,7 @@ describe("answers", () => {
     expect([count("unanswered"), count("answered"), count("waiting")]).toEqual([1, 0, 0]);
   });
 
-  test("several in one packet count as so many", () => {
+  test("are all counted when several come in one packet", () => {
     const { ask, replay, count } = create();
     for (let i = 0; i < 3; i++) ask({});
     const packet = answer(0, 20_000, 5);
@@ -324,15 +324,15 @@ describe("answers", () => {
   });
 });
 
-describe("what is captured", () => {
-  test("several datagrams in one packet go out one by one", () => {
+describe("captured packets", () => {
+  test("several datagrams in one packet are sent one by one", () => {
     const { ask, sent, count } = create();
     ask({ payload: Uint8Array.of(1, 2, 3, 4, 5), segment: 2 });
     expect(sent.map(({ payload }) => payload)).toEqual([[1, 2], [3, 4], [5]]);
     expect(count("captured")).toBe(3);
   });
 
-  test("an empty datagram is one", () => {
+  test("an empty datagram is sent", () => {
     const { ask, sent } = create();
     ask({ payload: new Uint8Array(0) });
     expect(sent.map(({ payload }) => payload)).toEqual([[]]);
@@ -340,19 +340,19 @@ describe("what is captured", () => {
 
   const cases: [name: string, q: Question, counter: DatagramCounter][] = [
     ["to a multicast address", { destination: "224.0.0.251" }, "dropped.group"],
-    ["to everybody", { destination: "255.255.255.255" }, "dropped.group"],
+    ["to the broadcast address", { destination: "255.255.255.255" }, "dropped.group"],
     ["to an IPv6 multicast address", { family: 6, destination: "ff02::fb" }, "dropped.group"],
     ["cut by the capture", { captured: 29 }, "dropped.cut"],
-    ["shorter than it says", { udpLength: 100 }, "dropped.malformed"],
-    ["with a length below its header's", { udpLength: 7 }, "dropped.malformed"],
+    ["shorter than its length field", { udpLength: 100 }, "dropped.malformed"],
+    ["with a length field below its header's", { udpLength: 7 }, "dropped.malformed"],
   ];
-  test.each(cases)("%s is dropped for that", (_, q, counter) => {
+  test.each(cases)("a datagram %s is dropped and counted for it", (_, q, counter) => {
     const { ask, sent, count } = create();
     ask(q);
     expect([count("captured"), count(counter), sent.length]).toEqual([1, 1, 0]);
   });
 
-  test("what the interface took for everybody is dropped, as are those over the limit", () => {
+  test("datagrams in broadcast frames and over the limit are dropped", () => {
     let allowed = 1;
     const { ask, count } = create({ allow: () => allowed-- > 0 });
     ask({}, 0, false);
@@ -362,7 +362,7 @@ describe("what is captured", () => {
     expect(reasons.map(count)).toEqual([1, 1, 1]);
   });
 
-  test("on a held path it waits, in order, for at most three seconds", () => {
+  test("on a held path datagrams wait in order, for at most three seconds", () => {
     let isHeld = true;
     const { ask, replay, sent, count, faults } = create({ isHeld: () => isHeld });
     ask({ payload: Uint8Array.of(1), time: 1 });
@@ -379,14 +379,14 @@ describe("what is captured", () => {
     expect(faults()).toEqual([0, 0]);
   });
 
-  test("--no-fragment drops what does not fit, and forbids fragments on the way", () => {
+  test("--no-fragment drops what does not fit into one packet", () => {
     const { ask, count } = create({ noFragment: true });
     ask({ payload: new Uint8Array(1473) });
     ask({ payload: new Uint8Array(1472) });
     expect([count("dropped.oversize"), count("sent")]).toEqual([1, 1]);
   });
 
-  test("QUIC is noticed by its long header, where it may be expected", () => {
+  test("QUIC is counted by its long header, if the service may be QUIC", () => {
     const initial = Uint8Array.of(0xc3, 0, 0, 0, 1, 8, 1, 2, 3, 4, 5, 6, 7, 8, 0);
     const routes = [[{ weight: 1, paths: [0] }]];
     for (const [mayBeQuic, payload, expected] of [
@@ -402,7 +402,7 @@ describe("what is captured", () => {
   });
 });
 
-test("whatever comes, the account adds up and each flow keeps its port", () => {
+test("with any input the counters add up, and all ports are of the range", () => {
   const step = fc.record({
     kind: fc.constantFrom("ask", "answer", "wait"),
     client: fc.integer({ min: 1, max: 3 }),

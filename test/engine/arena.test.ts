@@ -20,7 +20,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 2, arbitrary: fc.record({ kind: fc.constant("release" as const), which: fc.nat() }) },
 );
 
-test("chunks never overlap, stay within the limit, and leave nothing behind", () => {
+test("chunks never overlap, stay within the limit, and all memory is free after their release", () => {
   fc.assert(
     fc.property(fc.integer({ min: 1, max: 4 }), fc.array(step, { maxLength: 150 }), (pages, steps) => {
       const limit = pages * PAGE;

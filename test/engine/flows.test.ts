@@ -19,7 +19,7 @@ const step = fc.record({
   drop: fc.boolean(),
 });
 
-test("sessions are found by the client's flow, by ours, and no longer once they are removed", () => {
+test("sessions are found by the client's flow and by our own, until they are removed", () => {
   fc.assert(
     fc.property(fc.array(step, { maxLength: 120 }), (steps) => {
       const table = new SessionTable(CAPACITY);
@@ -62,7 +62,7 @@ test("sessions are found by the client's flow, by ours, and no longer once they 
   );
 });
 
-test("a full table gives no row, a released one comes back cleared", () => {
+test("a full table gives no row, a released row is given again, cleared", () => {
   const table = new SessionTable(2);
   const first = table.allocate();
   table.words[first * ROW + PORT] = 77;

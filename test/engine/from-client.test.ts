@@ -104,7 +104,7 @@ class Lab {
 
 const ends = (segments: Sent[]) => segments.map(({ source, sourcePort }) => `${source}:${sourcePort}`);
 
-test("each connection comes from its client's address and port, and gets the answers to those", () => {
+test("each connection has its client's address and port as source, and gets the answers sent to them", () => {
   const lab = new Lab();
   lab.request("192.168.0.7", 40000);
   lab.request("192.168.0.8", 40000);
@@ -117,7 +117,7 @@ test("each connection comes from its client's address and port, and gets the ans
   expect(lab.counters[COUNTER.established]).toBe(1);
 });
 
-test("the pseudo header of the checksum is that of the client's address", () => {
+test("the pseudo-header checksum includes the client's address", () => {
   const sums = ["192.168.0.7", "10.255.1.2"].map((source) => {
     const lab = new Lab();
     lab.request("1.2.3.4", 1234);
@@ -136,7 +136,7 @@ test("the pseudo header of the checksum is that of the client's address", () => 
   for (const [written, computed] of sums) expect(written).toBe(computed!);
 });
 
-test("copies after the first use other ports of the client's address, each its own", () => {
+test("the copies after the first use different other ports of the client's address", () => {
   const lab = new Lab({ replicas: 4 });
   lab.request("192.168.0.7", 40000);
   const syns = lab.sent();
@@ -147,21 +147,21 @@ test("copies after the first use other ports of the client's address, each its o
   for (const port of ports.slice(1)) expect(port >= 20000 && port <= 20009).toBe(true);
 });
 
-test("where all ports of an address are taken, that is counted", () => {
+test("a turn is dropped and counted when all ports of its client's address are in use", () => {
   const lab = new Lab({ replicas: 12 });
   lab.request("192.168.0.7", 40000);
   expect(lab.sent().length).toBe(11);
   expect(lab.counters[COUNTER["dropped.ports"]]).toBe(1);
 });
 
-test("without the clients' ports they come from the range", () => {
+test("source ports come from the configured range if the clients' ports are not kept", () => {
   const lab = new Lab({ keepsClientPorts: false });
   lab.request("192.168.0.7", 20001);
   const [syn] = lab.sent();
   expect(syn!.sourcePort >= 20000 && syn!.sourcePort <= 20009).toBe(true);
 });
 
-test("the same client's port goes to two targets at once", () => {
+test("a client's port is used for connections to two targets at once", () => {
   const lab = new Lab({ targets: [TARGET, "10.0.1.3"] });
   lab.request("192.168.0.7", 40000);
   const syns = lab.sent();
@@ -169,7 +169,7 @@ test("the same client's port goes to two targets at once", () => {
   expect(syns.map(({ destination }) => destination)).toEqual([TARGET, "10.0.1.3"]);
 });
 
-test("every flow is told before its SYN, and listed while it is open", () => {
+test("openFlow is called before the SYN of a flow, and forEachFlow lists the flow while it is open", () => {
   const lab = new Lab();
   lab.request("192.168.0.7", 40000);
   lab.sent();
@@ -179,7 +179,7 @@ test("every flow is told before its SYN, and listed while it is open", () => {
   expect(listed).toEqual([40000]);
 });
 
-test("SYNs carry the cookie, nothing else does", () => {
+test("SYNs carry the cookie, other segments do not", () => {
   const lab = new Lab();
   lab.engine.setCookie(COOKIE);
   lab.request("192.168.0.7", 40000);
@@ -190,7 +190,7 @@ test("SYNs carry the cookie, nothing else does", () => {
   for (const { optionBytes } of lab.sent()) expect([...optionBytes]).not.toContain(253);
 });
 
-test("while a path is held nothing is sent and no time passes; then everything goes on", () => {
+test("while a path is held nothing is sent and timers stop; afterwards its sessions continue", () => {
   const lab = new Lab();
   lab.request("192.168.0.7", 40000);
   const [syn] = lab.sent();
@@ -214,7 +214,7 @@ test("while a path is held nothing is sent and no time passes; then everything g
   expect(lab.counters[COUNTER.turnsDropped]).toBe(0);
 });
 
-test("what belongs to no connection is reset from the address that it was sent to", () => {
+test("a segment of no connection is answered with a RST from the address that it was sent to", () => {
   const lab = new Lab();
   lab.request("192.168.0.7", 40000);
   const [syn] = lab.sent();
@@ -224,7 +224,7 @@ test("what belongs to no connection is reset from the address that it was sent t
   expect([reset!.flags, reset!.seq]).toEqual([RST, 77]);
 });
 
-test("a path is tried from the address that is given", () => {
+test("a path is probed from the given address", () => {
   const lab = new Lab();
   const port = lab.engine.probe(0, lab.now, Uint8Array.of(192, 0, 2, 1));
   const [syn] = lab.sent();

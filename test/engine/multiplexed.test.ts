@@ -44,7 +44,7 @@ function expectDelivered(net: Simulation, text: string): void {
   expect(faultOfBooks(net.counters)).toBe("");
 }
 
-test("a turn waits for all that production had sent before it, however long the target pauses", () => {
+test("a turn waits for all bytes that production had sent before it, also if the target pauses", () => {
   const { net, sent } = simulate(PAIRS, { time: (line) => (line === "b" ? 400_000 : 200) });
   net.run(10_000_000);
   expect(sent("c\n")).toBeGreaterThan(400_000);
@@ -52,14 +52,14 @@ test("a turn waits for all that production had sent before it, however long the 
   expectDelivered(net, PREFACE + PAIRS.join(""));
 });
 
-test("elsewhere a pause ends a shorter answer", () => {
+test("without multiplexing, a pause ends a shorter answer", () => {
   const { net, sent } = simulate(PAIRS, { preface: "", time: (line) => (line === "b" ? 400_000 : 200) });
   net.run(10_000_000);
   expect(sent("c\n")).toBeLessThan(50_000);
   expectDelivered(net, PAIRS.join(""));
 });
 
-test("what came of an earlier answer does not count for a later one", () => {
+test("bytes of an earlier answer do not count for a later one", () => {
   // Production had answered to a and b by the time of c, and to c by the time of d; b's answer comes after c's.
   const turns = ["a\nb\n", "c\n", "d\n"];
   const { net, sent } = simulate(turns, {
@@ -83,7 +83,7 @@ test("a target whose answers are shorter is waited for once", () => {
   expectDelivered(net, PREFACE + turns.join(""));
 });
 
-test("a turn whose answer is part of a later one is not waited for", () => {
+test("a turn does not wait for an answer that the target sent earlier than production", () => {
   // Production had said something before each turn, the target says it all at once at first.
   const turns = ["a\n", "b\n", "c\n", "d\n", "e\n"];
   const { net, sent } = simulate(turns, { production: 100, answer: (line) => (line === "a" ? 500 : 0) });
@@ -93,7 +93,7 @@ test("a turn whose answer is part of a later one is not waited for", () => {
   expectDelivered(net, PREFACE + turns.join(""));
 });
 
-test("a target that pauses long now and then is waited for longer", () => {
+test("a target with long pauses is waited for longer", () => {
   const time = (line: string) => (line === "b" || line === "d" ? 450_000 : line === "f" ? 1_200_000 : 200);
   const { net, sent } = simulate(PAIRS, { time });
   net.run(10_000_000);
@@ -109,7 +109,7 @@ test("a target that answers nothing is waited for until the turn timeout", () =>
   expectDelivered(net, PREFACE + PAIRS.join(""));
 });
 
-test("the connection is closed only when as much has come as production had sent", () => {
+test("the connection is closed when the target has sent as many bytes as production", () => {
   const { net } = simulate(["a\nb\n"], { time: (line) => (line === "b" ? 450_000 : 200) });
   net.run(10_000_000);
   const fin = net.sent.find(({ segment }) => segment.flags & 1)!;

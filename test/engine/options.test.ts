@@ -31,7 +31,7 @@ describe("pace", () => {
     expect(second! - first!).toBeLessThan(68_000);
   });
 
-  test("without think time the next turn goes with the answer", () => {
+  test("without think time the next turn is sent when the answer has come", () => {
     const net = new Simulation({ seed: 1, serviceTime: 50_000, config: { keepsThinkTime: false } });
     const start = net.now;
     const payload = (text: string) => new TextEncoder().encode(text);
@@ -44,7 +44,7 @@ describe("pace", () => {
     expect(second! - first!).toBeLessThan(52_000);
   });
 
-  test("no-wait sends as captured", () => {
+  test("without waiting for answers, turns are sent as captured", () => {
     const net = new Simulation({ seed: 1, serviceTime: 500_000, config: { waitsForAnswers: false } });
     const start = net.now;
     client(net, { port: 40000, requests: lines(3), pace: 1000 });
@@ -56,7 +56,7 @@ describe("pace", () => {
     expectBooksToBalance(net);
   });
 
-  test("a turn without an answer holds the next one until the turn timeout, two such make the session a stream", () => {
+  test("a turn without an answer holds the next one until the turn timeout; after two in a row turns do not wait", () => {
     const net = new Simulation({ seed: 1, config: { turnTimeout: 100_000 } });
     net.answer = () => 0;
     const start = net.now;
@@ -70,7 +70,7 @@ describe("pace", () => {
     expectBooksToBalance(net);
   });
 
-  test("a no-wait session that is reset takes back what was not acknowledged", () => {
+  test("after a reset, turns that did not wait and were not acknowledged are sent again", () => {
     const net = new Simulation({ seed: 1, delay: 50_000, config: { waitsForAnswers: false } });
     client(net, { port: 40000, requests: lines(3), pace: 1000, end: "none" });
     net.run(149_000); // the handshake took 100 ms: all turns are on their way
@@ -109,7 +109,7 @@ describe("server-first protocols", () => {
 });
 
 describe("copies", () => {
-  test("every session is replayed n times, spread by the jitter", () => {
+  test("every session is replayed n times, each replica delayed by the jitter", () => {
     const net = new Simulation({ seed: 1, config: { replicas: 3, jitter: 200_000 } });
     client(net, { port: 40000, requests: lines(4) });
     net.run(5_000_000);
@@ -121,7 +121,7 @@ describe("copies", () => {
     expectBooksToBalance(net);
   });
 
-  test("two routes get every session each", () => {
+  test("every session is copied to both routes", () => {
     const net = new Simulation({
       seed: 1,
       targets: 2,
@@ -133,7 +133,7 @@ describe("copies", () => {
     expect(texts(net)).toEqual([lines(4).join(""), lines(4).join("")]);
   });
 
-  test("targets of one route share the sessions by weight, and keep them when they reconnect", () => {
+  test("the targets of a route share the sessions by weight, and a session keeps its target when it reconnects", () => {
     const net = new Simulation({
       seed: 1,
       targets: 2,
@@ -157,8 +157,8 @@ describe("copies", () => {
   });
 });
 
-describe("leaving out", () => {
-  test("a limit of turns per second drops the others, whole", () => {
+describe("what is left out", () => {
+  test("turns over the limit of turns per second are dropped whole", () => {
     const net = new Simulation({ seed: 1, config: { turnLimit: 100 } });
     for (let i = 0; i < 10; i++) client(net, { port: 40000 + i, requests: lines(100), pace: 10_000 });
     net.run(5_000_000);
@@ -170,7 +170,7 @@ describe("leaving out", () => {
     expectBooksToBalance(net);
   });
 
-  test("sessions whose SYN was not captured can be left alone", () => {
+  test("sessions whose SYN was not captured are not copied if so configured", () => {
     const net = new Simulation({ seed: 1, config: { takesMidstream: false } });
     client(net, { port: 40000, requests: lines(4), syn: false });
     client(net, { port: 40001, requests: lines(4) });
@@ -181,7 +181,7 @@ describe("leaving out", () => {
 });
 
 describe("PROXY protocol", () => {
-  test("without memory for the header there is no connection, and the turns are dropped", () => {
+  test("without memory for the header no connection is opened, and the turns are dropped", () => {
     // Under a limit connections are opened for data only; all memory is one page, for pieces of one size.
     const net = new Simulation({ seed: 1, memory: 1 << 19, config: { proxyProtocol: 1, turnLimit: 1000 } });
     const large = Array.from({ length: 2 }, () => `${"x".repeat(999)}\n`);
@@ -197,7 +197,7 @@ describe("PROXY protocol", () => {
     expect(faultOfBooks(net.counters)).toBe("");
   });
 
-  test.each([1, 2] as const)("version %d opens each connection", (version) => {
+  test.each([1, 2] as const)("each connection begins with a header of version %d", (version) => {
     const net = new Simulation({ seed: 1, config: { proxyProtocol: version } });
     net.closeAfter = 1;
     net.answer = (request) => (request.includes("request") ? 100 : 0);
@@ -222,10 +222,10 @@ describe("PROXY protocol", () => {
   });
 });
 
-describe("the path", () => {
+describe("path MTU", () => {
   const large = "x".repeat(20_000) + "\n";
 
-  test("a smaller MTU that is told cuts what is in flight anew", () => {
+  test("after lowerMtu, what is in flight is sent again in smaller segments", () => {
     const net = new Simulation({ seed: 1 });
     client(net, { port: 40000, requests: [large], segment: 21_000 });
     net.mtu = 1300;
@@ -234,7 +234,7 @@ describe("the path", () => {
     expect(texts(net)).toEqual([large]);
   });
 
-  test("ten minutes later it is tried with large packets again", () => {
+  test("ten minutes later large packets are tried again", () => {
     const net = new Simulation({ seed: 1 });
     const largest = () => Math.max(...net.sent.splice(0).map(({ segment }) => segment.payload.length));
     net.engine.lowerMtu(0, 1300, net.now);
@@ -247,7 +247,7 @@ describe("the path", () => {
     expect(largest()).toBe(1448);
   });
 
-  test("a black hole for large packets is found by retransmission", () => {
+  test("a path that drops large packets without ICMP is found by retransmissions", () => {
     const net = new Simulation({ seed: 1 });
     net.mtu = 1300;
     client(net, { port: 40000, requests: [large], segment: 21_000 });
@@ -255,7 +255,7 @@ describe("the path", () => {
     expect(texts(net)).toEqual([large]);
   });
 
-  test("an MTU that no path has is not believed", () => {
+  test("an MTU that is too small for any path is ignored", () => {
     const net = new Simulation({ seed: 1 });
     net.engine.lowerMtu(0, 68, net.now);
     client(net, { port: 40000, requests: [large], segment: 21_000 });
@@ -264,11 +264,11 @@ describe("the path", () => {
   });
 });
 
-describe("holes in the capture", () => {
+describe("gaps in the capture", () => {
   const payload = (text: string) => new TextEncoder().encode(text);
   const base = { sourcePort: 40000, destinationPort: 80 };
 
-  test("the first turn behind the hole whose beginning is known goes on in a new connection", () => {
+  test("after a gap, a new connection begins with the first turn whose beginning is known", () => {
     const net = new Simulation({ seed: 1 });
     net.capture({ ...base, seq: 999, flags: 2 });
     net.capture({ ...base, seq: 1000, ack: 1, flags: 0x18, payload: payload("one\n") });
@@ -285,7 +285,7 @@ describe("holes in the capture", () => {
     expectBooksToBalance(net);
   });
 
-  test("a late packet fills the hole", () => {
+  test("a late packet fills the gap", () => {
     const net = new Simulation({ seed: 1 });
     net.capture({ ...base, seq: 999, flags: 2 });
     net.capture({ ...base, seq: 1004, ack: 1, flags: 0x18, payload: payload("line\n") });

@@ -25,7 +25,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 2, arbitrary: fc.record({ kind: fc.constant("give" as const), path, which: fc.nat() }) },
 );
 
-test("a port is in use once per path, and comes again after all others", () => {
+test("a port is in use once per path, and is used again after all others", () => {
   const first = fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true });
   fc.assert(
     fc.property(ranges, first, fc.array(step, { maxLength: 300 }), (all, random, steps) => {

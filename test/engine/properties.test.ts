@@ -93,7 +93,7 @@ function capture(net: Simulation, port: number, stream: Stream): void {
 }
 
 describe("a client's stream", () => {
-  test("arrives whole, once and in order, however it was cut, repeated and mixed", () => {
+  test("arrives whole, once and in order, with any segmentation, repetition and reordering", () => {
     fc.assert(
       fc.property(fc.array(streams, { minLength: 1, maxLength: 3 }), fc.boolean(), (all, waits) => {
         const net = new Simulation({ seed: 1, config: { waitsForAnswers: waits } });
@@ -116,7 +116,7 @@ describe("a client's stream", () => {
     );
   });
 
-  test("goes on in new connections when the target closes, each turn once and in order", () => {
+  test("continues on new connections when the target closes, with each turn once and in order", () => {
     fc.assert(
       fc.property(
         streams,
@@ -267,7 +267,7 @@ const config: fc.Arbitrary<FuzzConfig> = fc.record(
 );
 
 describe("arbitrary packets", () => {
-  test("never break the engine or its books, and leave nothing behind", () => {
+  test("never make the engine throw or its counters contradict each other, and all memory is freed", () => {
     fc.assert(
       fc.property(
         config,

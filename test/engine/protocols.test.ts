@@ -131,7 +131,7 @@ function expectBooksToBalance(net: Simulation): void {
 const lines = (n: number) => Array.from({ length: n }, (_, i) => `request ${i}\n`);
 
 describe("on a network that loses nothing", () => {
-  test("the module's own bytes come first, requests as it writes them", () => {
+  test("the module's own bytes are sent first, then the requests as it writes them", () => {
     const net = simulation({ seed: 1 });
     client(net, {
       port: 40000,
@@ -144,7 +144,7 @@ describe("on a network that loses nothing", () => {
     expectBooksToBalance(net);
   });
 
-  test("more of a request may be changed as it goes, and become longer than a segment holds", () => {
+  test("later segments of a request may be changed when they are sent, and become longer than a segment", () => {
     const net = simulation({ seed: 6 });
     client(net, { port: 40000, requests: ["aa wrap\n", "bb huge\n", "cc wrap\n", "dd\n"] });
     net.run(20_000_000);
@@ -153,7 +153,7 @@ describe("on a network that loses nothing", () => {
     expectBooksToBalance(net);
   });
 
-  test("one that throws ends the copying of its session, and no other", () => {
+  test("a module that throws ends the copying of its session only", () => {
     const net = simulation({ seed: 2 });
     client(net, { port: 40000, requests: ["one\n", "throw\n", "two\n"] });
     client(net, { port: 40001, requests: lines(3) });
@@ -165,7 +165,7 @@ describe("on a network that loses nothing", () => {
     expectBooksToBalance(net);
   });
 
-  test("a session that is older begins on its own with the module's bytes", () => {
+  test("a session older than xcopy begins with the module's own bytes", () => {
     const net = simulation({ seed: 3 });
     client(net, { port: 40000, requests: lines(4), syn: false });
     net.run(5_000_000);
@@ -173,7 +173,7 @@ describe("on a network that loses nothing", () => {
     expectBooksToBalance(net);
   });
 
-  test("nothing is lost of a session whose path was held while it logged in", () => {
+  test("no request is lost if the path was held during the login", () => {
     const net = simulation({ seed: 6, delay: 2000 });
     net.engine.hold(0, net.now);
     client(net, { port: 40000, requests: ["login with a long name\n", "aaa\n", "bb\n"], pace: 1000 });
@@ -192,7 +192,7 @@ describe("on a network that loses nothing", () => {
     expect(net.count("midstream")).toBe(0);
   });
 
-  test("each new connection begins with them, and every request arrives once", () => {
+  test("each new connection begins with the module's own bytes, and every request arrives once", () => {
     const net = simulation({ seed: 4 });
     net.closeAfter = 3;
     client(net, { port: 40000, requests: lines(10), pace: 50_000 });

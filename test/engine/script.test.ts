@@ -62,12 +62,12 @@ describe("options", () => {
     expect(decodeOptions(bytes, 2 ** 32 - 50)).toBe(text);
   });
 
-  test("malformed ones are seen", () => {
+  test("malformed options are decoded as bad", () => {
     expect(decodeOptions(Uint8Array.of(1, 1, 8, 1), 0)).toBe("nop,nop,bad");
     expect(decodeOptions(Uint8Array.of(1, 1, 8, 10), 0)).toBe("nop,nop,bad");
   });
 
-  test("match with any number for *, and anything for ...", () => {
+  test("* matches any number, and ... anything", () => {
     expect(optionsMatch("nop, nop, TS val * ecr 5", "nop,nop,TS val 9 ecr 5")).toBe(true);
     expect(optionsMatch("nop,nop,TS val * ecr 5", "nop,nop,TS val 9 ecr 6")).toBe(false);
     expect(optionsMatch("nop,nop", "nop,nop,TS val 9 ecr 6")).toBe(false);
@@ -76,20 +76,20 @@ describe("options", () => {
     expect(optionsMatch("...", "nop")).toBe(true);
   });
 
-  test("unpadded and unknown ones are errors", () => {
+  test("options without padding and unknown options are errors", () => {
     expect(() => encodeOptions("wscale 7", 0)).toThrow("options of 3 bytes lack padding: <wscale 7>");
     expect(() => encodeOptions("bogus", 0)).toThrow('unknown option "bogus"');
   });
 });
 
-test("flags have packetdrill's letters", () => {
+test("flags are written with packetdrill's letters", () => {
   expect([0x02, 0x12, 0x19, 0xc2, 0x30, 0].map(flagLetters)).toEqual(["S", "S.", "FP.", "SEW", ".U", "-"]);
 });
 
 describe("playScript", () => {
   const REQUEST = "+0 c> P. 1:101(100) ack 1";
 
-  test("says nothing when the engine keeps to the script", () => {
+  test("returns no fault when the engine follows the script", () => {
     expect(play(REQUEST, "+0 > P. 1:101(100) ack 1", "+0 = turnsCaptured 1")).toBe("");
   });
 

@@ -78,7 +78,7 @@ test("segments keep their bytes, numbers and times", () => {
   );
 });
 
-test("the bound holds for payload and for descriptors", () => {
+test("the memory bound limits payload and descriptors", () => {
   for (const length of [1, 100, 60_000]) {
     const segments = new Segments(SMALL);
     const bytes = new Uint8Array(length);

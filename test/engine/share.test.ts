@@ -39,7 +39,7 @@ test("every client belongs to one engine", () => {
   );
 });
 
-test("the ports of a path are all in use, each by one engine", () => {
+test("all ports of a path can be in use, each by one engine", () => {
   const range = fc
     .tuple(fc.integer({ min: 1, max: 900 }), fc.nat(60))
     .map(([first, more]) => [first, first + more]);
@@ -58,7 +58,7 @@ test("the ports of a path are all in use, each by one engine", () => {
 });
 
 describe("sessions", () => {
-  test("there are never more than the bound, and as many as it, however they are spread", () => {
+  test("the bound is reached and never exceeded, with any distribution over the engines", () => {
     const most = 10;
     const [one, other] = shares(2).map(
       (share) => new SessionTable(capacityOf(share, most), new SessionBudget(share, most)),
@@ -72,7 +72,7 @@ describe("sessions", () => {
     expect(other.allocate()).toBe(NONE);
   });
 
-  test("those of an engine that is gone are free for the others", () => {
+  test("the sessions of an engine that is gone are given back to the others", () => {
     const all = shares(3);
     const [gone, other] = all.map((share) => new SessionBudget(share, 5)) as [SessionBudget, SessionBudget];
     for (let i = 0; i < 4; i++) gone.take();
@@ -81,7 +81,7 @@ describe("sessions", () => {
     expect(Array.from({ length: 5 }, () => other.take())).toEqual([true, true, true, true, false]);
   });
 
-  test("one engine alone has all, several have more than their parts", () => {
+  test("a single engine may have all sessions, one of several more than its equal part", () => {
     expect(capacityOf(alone(0), 1000)).toBe(1000);
     const [share] = shares(4);
     expect(capacityOf(share!, 1000)).toBe(1000);
@@ -100,19 +100,19 @@ describe("turns per second", () => {
     return taken;
   };
 
-  test.each([1, 2, 7])("%d engines get together what one would", (count) => {
+  test.each([1, 2, 7])("%d engines together get as many turns as a single one", (count) => {
     const limits = shares(count, 5000).map((share) => new TurnLimit(share, 300));
     const taken = takeAll(limits, 5000, 10);
     expect(taken).toBeGreaterThan(2990);
     expect(taken).toBeLessThanOrEqual(3015);
   });
 
-  test("one gets all if the others want nothing", () => {
+  test("one engine gets all turns if the others take none", () => {
     const [limit] = shares(4).map((share) => new TurnLimit(share, 300));
     expect(takeAll([limit!], 0, 10)).toBeGreaterThan(2990);
   });
 
-  test("what was not taken in 50 ms is gone, also after as many turns as 32 bits can count", () => {
+  test("turns that are not taken within 50 ms expire, also when the 32-bit count has wrapped", () => {
     const [share] = shares(2);
     const limit = new TurnLimit(share!, 10_000_000);
     const end = 1000 * SECOND;
@@ -122,13 +122,13 @@ describe("turns per second", () => {
     expect(burst).toBe(500_000);
   });
 
-  test("less than one a second", () => {
+  test("a limit below one turn per second", () => {
     const limits = shares(2).map((share) => new TurnLimit(share, 0.1));
     expect(takeAll(limits, 0, 31)).toBe(4);
   });
 });
 
-test("engines begin one target further each, so that few sessions are spread as by one", () => {
+test("each engine begins with the next target, so that few sessions are shared out as by one engine", () => {
   const route = [{ weight: 1 }, { weight: 2 }, { weight: 1 }];
   const single = creditAfter(route, 0);
   const byOne = Array.from({ length: 8 }, () => nextTarget(route, single));

@@ -93,7 +93,7 @@ describe("life cycle", () => {
     expectBooksToBalance(net);
   });
 
-  test("a target that closes after each answer gets a new connection for each turn", () => {
+  test("a target that closes after each answer gets each turn on a new connection", () => {
     const net = new Simulation({ seed: 1 });
     net.closeAfter = 1;
     const lines = requests(3);
@@ -105,7 +105,7 @@ describe("life cycle", () => {
     expectBooksToBalance(net);
   });
 
-  test("a refusing target drops each turn, and gets the later ones when it is back", () => {
+  test("while the target refuses connections turns are dropped; later ones are sent when it is back", () => {
     const net = new Simulation({ seed: 1 });
     net.mode = "refuse";
     client(net, { port: 40000, requests: requests(4), pace: 100_000 });
@@ -118,7 +118,7 @@ describe("life cycle", () => {
     expectBooksToBalance(net);
   });
 
-  test("a silent target is given up after its SYN was repeated", () => {
+  test("a target that does not answer the SYN is given up after SYN retransmissions", () => {
     const net = new Simulation({ seed: 1 });
     net.mode = "silent";
     client(net, { port: 40000, requests: requests(2) });
@@ -140,7 +140,7 @@ describe("life cycle", () => {
     expectBooksToBalance(net);
   });
 
-  test("bytes that the capture lost end the connection; a later turn begins a new one", () => {
+  test("bytes lost by the capture end the connection; a later turn begins a new one", () => {
     const net = new Simulation({ seed: 1 });
     const base = { sourcePort: 40000, destinationPort: 80 };
     const payload = (text: string) => new TextEncoder().encode(text);
@@ -157,7 +157,7 @@ describe("life cycle", () => {
     expectBooksToBalance(net);
   });
 
-  test("over the memory bound the longest backlog goes, and the books balance", () => {
+  test("over the memory bound the session with the most kept bytes is given up, and the counters add up", () => {
     const net = new Simulation({ seed: 1, memory: 2 << 20, serviceTime: 10_000_000 });
     for (let i = 0; i < 20; i++) {
       client(net, { port: 40000 + i, requests: requests(40, 8000), pace: 1000, end: "none" });

@@ -7,7 +7,7 @@ import { seeded } from "../support/seed.ts";
 
 const CAPACITY = 12;
 
-test("never more users than the limit, and everybody's turn comes in order", () => {
+test("there are never more users than the limit, and waiting sessions are invited in order", () => {
   const step = fc.record({ s: fc.nat(CAPACITY - 1), what: fc.constantFrom("admit", "leave", "invite") });
   fc.assert(
     fc.property(fc.integer({ min: 1, max: 4 }), fc.array(step, { maxLength: 200 }), (limit, steps) => {

@@ -66,7 +66,7 @@ test("every row expires once, not before its earliest deadline and not long afte
   );
 });
 
-test("wait names a time until which nothing of the next seconds is due, and at which the first is", () => {
+test("wait returns the time until the first deadline of the next seconds", () => {
   const deadlines = fc.array(fc.nat(6_000_000), { minLength: 1, maxLength: ROWS });
   fc.assert(
     fc.property(fc.nat(2 ** 40), deadlines, fc.nat(7_000_000), (now, spans, limit) => {

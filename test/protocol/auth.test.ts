@@ -46,14 +46,14 @@ test("caching_sha2_password", () => {
   );
 });
 
-test("an empty password is answered by nothing, by sha256_password with a zero", () => {
+test("the answer for an empty password is empty, for sha256_password a zero", () => {
   for (const plugin of ["mysql_native_password", "caching_sha2_password"]) {
     expect(firstResponse(plugin, text(""), SCRAMBLE)).toEqual(new Uint8Array(0));
   }
   expect(firstResponse("sha256_password", text(""), SCRAMBLE)).toEqual(Uint8Array.of(0));
 });
 
-test("mysql_native_password is what the server checks", () => {
+test("the answer of mysql_native_password passes the server's check", () => {
   const sha1 = (...parts: Uint8Array[]) => {
     const hash = new Bun.CryptoHasher("sha1");
     for (const part of parts) hash.update(part);
@@ -84,7 +84,7 @@ test("ed25519: RFC 8032 section 7.1, tests 1 and 2", () => {
   }
 });
 
-test("ed25519: any seed and message as node:crypto signs them", () => {
+test("ed25519: signatures of any seed and message are those of node:crypto", () => {
   const bytes = fc.uint8Array({ minLength: 32, maxLength: 32 });
   fc.assert(
     fc.property(bytes, fc.uint8Array({ maxLength: 40 }), (seed, message) => {
@@ -96,7 +96,7 @@ test("ed25519: any seed and message as node:crypto signs them", () => {
   );
 });
 
-test("the password that goes to a public key can be read by its owner, and by him only with the challenge", () => {
+test("an encrypted password can be decrypted with the private key and the challenge only", () => {
   const { publicKey, privateKey } = generateKeyPairSync("rsa", { modulusLength: 2048 });
   const pem = publicKey.export({ type: "spki", format: "pem" }) as string;
   const plain = privateDecrypt(

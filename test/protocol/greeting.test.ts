@@ -6,7 +6,7 @@ import { error, greeting } from "./server.ts";
 
 const text = (words: string) => Uint8Array.from(Buffer.from(words));
 
-test("a greeting, or an error in its place, is known by its last byte and no sooner", () => {
+test("a greeting, or an error in its place, is recognized when its last byte has come", () => {
   for (const packet of [
     greeting("mysql_native_password"),
     greeting("caching_sha2_password", { version: "5.5.5-10.11.19-MariaDB" }),
@@ -20,7 +20,7 @@ test("a greeting, or an error in its place, is known by its last byte and no soo
   }
 });
 
-test("what other servers say first is not taken for it", () => {
+test("the first bytes of other servers are not taken for a greeting", () => {
   for (const words of [
     "SSH-2.0-OpenSSH_9.2\r\n",
     "220 mail ESMTP\r\n",
@@ -37,7 +37,7 @@ test("what other servers say first is not taken for it", () => {
   expect(isFirstPacket(text("+O"))).toBe(null);
 });
 
-test("any bytes", () => {
+test("any bytes are judged without an error", () => {
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 100 }), (bytes) => {
       isFirstPacket(bytes);

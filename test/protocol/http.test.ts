@@ -17,20 +17,20 @@ function play(requests: string[], answer: string, size: number): [before: number
   return [before, host.sent.length];
 }
 
-describe("the next request goes when the answer has ended", () => {
+describe("the next request is sent when the answer has ended", () => {
   const cases: [name: string, request: string, answer: string, ends: boolean][] = [
     ["a length", GET, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nabcde", true],
-    ["a length, not all of it", GET, "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nabcde", false],
+    ["a length, incomplete", GET, "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nabcde", false],
     ["no body", GET, "HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n", true],
     ["no content", GET, "HTTP/1.1 204 No Content\r\n\r\n", true],
     ["chunks", GET, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n", true],
     [
-      "chunks with more said",
+      "chunks with extension and trailer",
       GET,
       "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3;x=y\r\nabc\r\n0\r\nA: b\r\n\r\n",
       true,
     ],
-    ["chunks, not all", GET, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n", false],
+    ["chunks, incomplete", GET, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n", false],
     [
       "an interim answer first",
       GET,
@@ -38,8 +38,8 @@ describe("the next request goes when the answer has ended", () => {
       true,
     ],
     ["an interim answer only", GET, "HTTP/1.1 100 Continue\r\n\r\n", false],
-    ["the head of one", "HEAD / HTTP/1.1\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n", true],
-    ["until it closes", GET, "HTTP/1.0 200 OK\r\n\r\nabc", false],
+    ["a HEAD request", "HEAD / HTTP/1.1\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n", true],
+    ["a body until the connection closes", GET, "HTTP/1.0 200 OK\r\n\r\nabc", false],
   ];
   for (const [name, request, answer, ends] of cases) {
     test(name, () => {
@@ -50,7 +50,7 @@ describe("the next request goes when the answer has ended", () => {
   }
 });
 
-test("what is sent is what was captured, whatever the pieces, bodies and pipelining", () => {
+test("what is sent is what was captured, with any pieces, bodies and pipelining", () => {
   const stream = [
     GET,
     "POST /a HTTP/1.1\r\nContent-Length: 10\r\n\r\n0123456789",
@@ -68,7 +68,7 @@ test("what is sent is what was captured, whatever the pieces, bodies and pipelin
 
 const UPGRADE = "GET /chat HTTP/1.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n";
 
-test("an Upgrade that is taken makes a stream; frames that came before the answer follow it", () => {
+test("after an accepted Upgrade the session is a stream; frames captured before the answer are sent after it", () => {
   const host = new Host(HTTP);
   host.connect();
   host.request(bytes(UPGRADE));
@@ -79,7 +79,7 @@ test("an Upgrade that is taken makes a stream; frames that came before the answe
   expect(host.sent.length).toBe(2);
 });
 
-test("an Upgrade that only production takes ends the session", () => {
+test("an Upgrade that only production accepts ends the session", () => {
   const host = new Host(HTTP);
   host.connect();
   host.request(bytes(UPGRADE));
@@ -97,7 +97,7 @@ test("what is not HTTP/1 is handed over", () => {
   }
 });
 
-test("no bytes make it throw but those of a broken chunk", () => {
+test("only malformed chunks throw, other bytes never do", () => {
   fc.assert(
     fc.property(
       fc.array(fc.uint8Array({ maxLength: 60 }), { maxLength: 6 }),

@@ -51,7 +51,7 @@ function sent(host: Host, algorithm: Algorithm): { bytes: Uint8Array; numbers: n
   return { bytes: joined(...parts), numbers };
 }
 
-describe("a target that does not compress gets what was compressed as it was", () => {
+describe("a target without compression gets the client's commands uncompressed", () => {
   for (const algorithm of ALGORITHMS) {
     for (const size of SIZES) {
       test(`${algorithm}, in pieces of ${size}`, () => {
@@ -67,7 +67,7 @@ describe("a target that does not compress gets what was compressed as it was", (
     }
   }
 
-  test("with the numbers that packets over 16 MiB and files have without compression", () => {
+  test("with the sequence numbers of uncompressed packets, for packets over 16 MiB and files", () => {
     const { host } = compressed("zlib", null);
     const most = 0xffffff;
     const large = new Uint8Array(4 + most + 4 + 10).fill(0x78);
@@ -96,7 +96,7 @@ describe("logins", () => {
     return { bits: Buffer.from(bytes).readUInt32LE(4) & (BITS.zlib | BITS.zstd), last: bytes.at(-1)! };
   };
 
-  test("ask for what client and target both know, and of two for zlib", () => {
+  test("ask for the compression that client and target both support, with both for zlib", () => {
     expect(answered(BITS.zlib, BITS.zlib).bits).toBe(BITS.zlib);
     expect(answered(BITS.zlib, 0).bits).toBe(0);
     expect(answered(0, BITS.zlib).bits).toBe(0);
@@ -109,7 +109,7 @@ describe("logins", () => {
 for (const algorithm of ALGORITHMS) {
   describe(`a target that offers ${algorithm}`, () => {
     for (const size of SIZES) {
-      test(`gets it, and is understood in pieces of ${size}`, () => {
+      test(`gets compressed commands, and its answers are read in pieces of ${size}`, () => {
         const { host, count } = compressed(algorithm);
         host.request(framed(algorithm, long), true, size);
         expect(sent(host, algorithm)).toEqual({ bytes: long, numbers: [0] });
@@ -129,7 +129,7 @@ for (const algorithm of ALGORITHMS) {
       });
     }
 
-    test("switches plugins with the numbers of frames", () => {
+    test("switches authentication plugins with the sequence numbers of frames", () => {
       const { host, count } = compressed(algorithm);
       const rest = Buffer.from(
         "shop\0\x14" + "x".repeat(20) + "db2\0\x2d\0mysql_native_password\0\0",
@@ -144,7 +144,7 @@ for (const algorithm of ALGORITHMS) {
       expect(count("mysql.answered.change_user")).toBe(1);
     });
 
-    test("is told what was, by frames, and gets the command again that was on its way", () => {
+    test("gets the session's state in frames on a new connection, and the command that was not answered again", () => {
       const { host, count } = compressed(algorithm);
       host.request(framed(algorithm, query("SET NAMES utf8")));
       host.response(framed(algorithm, ok(1), 1));
@@ -170,7 +170,7 @@ for (const algorithm of ALGORITHMS) {
       expect(count("mysql.restoredStatements")).toBe(2);
     });
 
-    test("gets a file, and an empty one where production wanted none", () => {
+    test("gets the client's file, or an empty one if production asked for none", () => {
       const { host } = compressed(algorithm);
       const load = query("LOAD DATA LOCAL INFILE 'a' INTO TABLE t");
       const wanted = framed(algorithm, Uint8Array.of(2, 0, 0, 1, 0xfb, 97), 1);
@@ -193,7 +193,7 @@ for (const algorithm of ALGORITHMS) {
       });
     });
 
-    test("gets what is longer than a segment frame by frame, counted on", () => {
+    test("gets a command longer than a segment in frames with increasing numbers", () => {
       const { host } = compressed(algorithm);
       const bytes = new Uint8Array(300_000);
       // What cannot be made shorter goes as it is.
@@ -212,14 +212,14 @@ for (const algorithm of ALGORITHMS) {
       expect(numbers.length).toBeGreaterThan(4);
     });
 
-    test("is refused where its answers do not come whole", () => {
+    test("has its session refused if its answers are incomplete", () => {
       const { host } = compressed(algorithm);
       host.request(framed(algorithm, long));
       host.session.response(framed(algorithm, ok(1), 1), 0, 10, 5, 0);
       expect(host.isRefused).toBe(true);
     });
 
-    test("and production's compressed answers are read", () => {
+    test("is compared with production, whose compressed answers are read", () => {
       const { host, count } = compressed(algorithm);
       host.request(framed(algorithm, command(0x16, "SELECT ?")));
       const answer = framed(algorithm, joined(prepared(9, 1, true), new Uint8Array(100)), 1);
@@ -239,7 +239,7 @@ for (const algorithm of ALGORITHMS) {
 
 describe("sessions that are older than xcopy", () => {
   for (const algorithm of ALGORITHMS) {
-    test(`are understood where they compress with ${algorithm}`, () => {
+    test(`are understood if they compress with ${algorithm}`, () => {
       const { host, count } = open({ database: "shop" });
       host.request(framed(algorithm, long), true, 10_000, true);
       host.connect();
@@ -253,7 +253,7 @@ describe("sessions that are older than xcopy", () => {
     });
   }
 
-  test("are understood where their first command is too short to be compressed", () => {
+  test("are understood if their first command is too short to be compressed", () => {
     const { host } = open({ database: "shop" });
     host.request(framed("zlib", query("SELECT 1")), true, 10_000, true);
     host.request(framed("zlib", long));
@@ -264,7 +264,7 @@ describe("sessions that are older than xcopy", () => {
     expect(host.sent.slice(1)).toEqual([query("SELECT 1"), long]);
   });
 
-  test("are not taken for compressed where they are not", () => {
+  test("are not taken for compressed if they are not", () => {
     fc.assert(
       fc.property(fc.constantFrom(1, 2, 3, 0x16, 0x17, 0x18, 0x19, 0xfa), fc.string(), (code, text) => {
         const packet = command(code, text);
@@ -274,7 +274,7 @@ describe("sessions that are older than xcopy", () => {
   });
 });
 
-test("a switch of plugins in pieces of one byte is not taken for what is compressed", () => {
+test("a switch of plugins in pieces of one byte is not taken for a frame", () => {
   const { host } = ready({}, { capabilities: CLIENT | BITS.zlib });
   host.request(Uint8Array.of(20, 0, 0, 3, ...new Uint8Array(20)), true, 1);
   host.request(framed("zlib", long), true, 1);
@@ -283,7 +283,7 @@ test("a switch of plugins in pieces of one byte is not taken for what is compres
 
 describe("frames", () => {
   for (const algorithm of ALGORITHMS) {
-    test(`of ${algorithm} come apart as they were put together`, () => {
+    test(`of ${algorithm} have the content from which they were made`, () => {
       fc.assert(
         fc.property(fc.uint8Array({ maxLength: 500 }), fc.boolean(), (bytes, repeats) => {
           const content = repeats ? joined(bytes, bytes, bytes) : bytes;
@@ -295,7 +295,7 @@ describe("frames", () => {
       );
     });
 
-    test(`of any bytes are malformed at worst, ${algorithm}`, () => {
+    test(`of any bytes throw nothing but Malformed, ${algorithm}`, () => {
       fc.assert(
         fc.property(fc.array(fc.uint8Array({ maxLength: 60 }), { maxLength: 6 }), (pieces) => {
           const { host } = compressed(algorithm);

@@ -39,7 +39,7 @@ describe("logins, in pieces of every size", () => {
       expect(count("mysql.logins")).toBe(1);
     });
 
-    test(`caching_sha2_password, known to the server, ${size}`, () => {
+    test(`caching_sha2_password, cached by the server, ${size}`, () => {
       const { host, count } = open();
       host.request(login("shop"), true, size);
       host.connect();
@@ -52,7 +52,7 @@ describe("logins, in pieces of every size", () => {
     });
 
     for (const plugin of ["caching_sha2_password", "sha256_password"]) {
-      test(`${plugin} by the server's key, ${size}`, () => {
+      test(`${plugin} with the server's public key, ${size}`, () => {
         const { publicKey, privateKey } = generateKeyPairSync("rsa", { modulusLength: 1024 });
         const pem = Buffer.from(publicKey.export({ type: "spki", format: "pem" }) as string);
         const { host, count } = open();
@@ -138,7 +138,7 @@ describe("logins, in pieces of every size", () => {
     }
   }
 
-  test("a greeting of MySQL 5.5 as it was without plugins, and of 4.1 without what came later", () => {
+  test("greetings of MySQL 5.5 without plugins, and of 4.1 without later fields", () => {
     const full = greeting("", { capabilities: 0x807f_f7df & ~0x0008_0800, version: "5.5.8" });
     const short = Uint8Array.from(full.subarray(0, 4 + 1 + "5.5.8".length + 1 + 4 + 8 + 1 + 2));
     short[0] = short.length - 4;
@@ -155,7 +155,7 @@ describe("logins, in pieces of every size", () => {
     }
   });
 
-  test("what is older than MySQL 4.1 is refused, and what is unknown", () => {
+  test("authentication from before MySQL 4.1 and unknown plugins are refused", () => {
     for (const [packet, said] of [
       [Uint8Array.of(1, 0, 0, 2, 0xfe), "mysql_old_password"],
       [switchTo(2, "authentication_ldap_sasl"), "authentication_ldap_sasl"],
@@ -171,7 +171,7 @@ describe("logins, in pieces of every size", () => {
     }
   });
 
-  test("the server's refusal is told with its words", () => {
+  test("the server's error message for a refused login is logged", () => {
     const { host, notes } = open();
     host.request(login("shop"));
     host.connect();
@@ -182,7 +182,7 @@ describe("logins, in pieces of every size", () => {
     expect(notes.join()).not.toContain("secret");
   });
 
-  test("a server that is full is tried again with the next command", () => {
+  test("after 'too many connections' the next command tries again", () => {
     const { host, count } = open();
     host.request(login("shop"));
     host.connect();
@@ -190,7 +190,7 @@ describe("logins, in pieces of every size", () => {
     expect([host.isRefused, host.hasGivenUp, count("mysql.loginsRefused")]).toEqual([false, true, 1]);
   });
 
-  test("TLS is refused in one line", () => {
+  test("TLS is refused, with one line in the log", () => {
     const { host, notes, count } = open();
     host.connect();
     host.response(greeting("mysql_native_password"));
@@ -198,7 +198,7 @@ describe("logins, in pieces of every size", () => {
     expect([host.isRefused, count("mysql.tls"), notes.length]).toEqual([true, 1, 1]);
   });
 
-  test("a user of production without a password has none at the target; of one with a password it must be known", () => {
+  test("a user without a password in production has none at the target; other passwords must be configured", () => {
     const empty = open();
     empty.host.connect();
     empty.host.response(greeting("mysql_native_password"));
@@ -216,7 +216,7 @@ describe("commands, in pieces of every size", () => {
   for (const hasEofs of [true, false]) {
     const capabilities = hasEofs ? { capabilities: 0x00bf_a28d & ~0x0800 } : {};
     for (const size of SIZES) {
-      test(`the next goes when the answer has ended, ${size}, ${hasEofs ? "with" : "without"} EOFs`, () => {
+      test(`the next command is sent when the answer has ended, ${size}, ${hasEofs ? "with" : "without"} EOFs`, () => {
         const { host, count } = ready({}, capabilities);
         const commands = Array.from({ length: 6 }, (_, index) => query(`SELECT ${index}`));
         for (const one of commands) host.request(one, true, size);
@@ -257,7 +257,7 @@ describe("commands, in pieces of every size", () => {
     }
   }
 
-  test("production's own numbers count where they are seen", () => {
+  test("production's statement numbers are taken from its answers if these are captured", () => {
     const { host, count } = ready();
     host.request(command(0x16, "SELECT 1"));
     const answer = prepared(9, 0, false);
@@ -269,7 +269,7 @@ describe("commands, in pieces of every size", () => {
     expect(count("mysql.leftOut.unknown_statement")).toBe(1);
   });
 
-  test("numbers that nobody has seen are told from one statement, and not from several", () => {
+  test("uncaptured statement numbers are derived from a single statement, but not from several", () => {
     const one = ready();
     one.host.request(command(0x16, "SELECT 1"));
     one.host.response(prepared(5, 0, false));
@@ -286,7 +286,7 @@ describe("commands, in pieces of every size", () => {
     expect(two.count("mysql.leftOut.unknown_statement")).toBe(1);
   });
 
-  test("another connection gets the database, variables and statements, and types that were sent before", () => {
+  test("a new connection gets the database, variables, statements, and parameter types sent before", () => {
     const { host } = ready();
     const head = [Uint8Array.of(0), number32(1)];
     host.request(command(2, "other"));
@@ -312,7 +312,7 @@ describe("commands, in pieces of every size", () => {
     );
   });
 
-  test("COM_CHANGE_USER is answered for the target, and forgets what was", () => {
+  test("COM_CHANGE_USER gets the target's credentials, and resets the session's state", () => {
     const { host } = ready();
     host.request(query("SET NAMES utf8"));
     host.response(ok(1));
@@ -340,7 +340,7 @@ describe("commands, in pieces of every size", () => {
     expect(host.sent[1]).toEqual(query("SELECT 2"));
   });
 
-  test("COM_CHANGE_USER answers the challenge that came last on the connection, if its plugin has it from there", () => {
+  test("COM_CHANGE_USER answers the last challenge of the connection, except those of ed25519", () => {
     const change = command(
       0x11,
       Buffer.from("shop\0\x14" + "x".repeat(20) + "\0\x2d\0mysql_native_password\0\0", "latin1"),
@@ -366,7 +366,7 @@ describe("commands, in pieces of every size", () => {
     }
   });
 
-  test("what COM_RESET_CONNECTION leaves, and COM_SET_OPTION sets, is there on another connection", () => {
+  test("a new connection gets what COM_RESET_CONNECTION keeps and COM_SET_OPTION sets", () => {
     const { host } = ready();
     const says = (...all: Uint8Array[]) => {
       for (const one of all) {
@@ -384,7 +384,7 @@ describe("commands, in pieces of every size", () => {
     expect(host.sent.slice(1)).toEqual([query("USE other")]);
   });
 
-  test("a session that becomes a user without a known password is not copied on", () => {
+  test("after a COM_CHANGE_USER to a user without a known password the session is not copied", () => {
     const { host, count, notes } = ready();
     const rest = Buffer.from("root\0\x14" + "x".repeat(20) + "\0\x2d\0mysql_native_password\0\0", "latin1");
     host.request(command(0x11, rest));
@@ -392,7 +392,7 @@ describe("commands, in pieces of every size", () => {
     expect(notes).toEqual([expect.stringContaining('"root"')]);
   });
 
-  test("a user that it becomes while the target is away is the one that logs in", () => {
+  test("after a COM_CHANGE_USER while the target is away, the new user logs in", () => {
     const { host } = ready();
     const bytes = command(0x11, Buffer.from("open\0\0db2\0\x2d\0mysql_native_password\0\0", "latin1"));
     host.disconnect();
@@ -402,7 +402,7 @@ describe("commands, in pieces of every size", () => {
     expect(Buffer.from(host.sent[0]!).toString("latin1")).toMatch(/open\0.*db2\0/);
   });
 
-  test("an error that only the target has is told by its number, once", () => {
+  test("an error that only the target has is logged once, with its code", () => {
     const { host, notes, count } = ready();
     for (let time = 100; time < 102; time++) {
       host.request(query("SELECT 1"));
@@ -413,7 +413,7 @@ describe("commands, in pieces of every size", () => {
     expect(notes).toEqual([expect.stringContaining("MySQL error 1146 that production answers without one")]);
   });
 
-  test("a file follows when the target asks for it, and is left out where it does not", () => {
+  test("the client's file is sent if the target asks for it, else left out", () => {
     const data = [Uint8Array.of(3, 0, 0, 2, 97, 98, 99), Uint8Array.of(0, 0, 0, 3)];
     const { host, count } = ready();
     host.request(query("LOAD DATA LOCAL INFILE 'a' INTO TABLE t"));
@@ -440,7 +440,7 @@ describe("commands, in pieces of every size", () => {
     expect(host.sent.at(-1)).toEqual(query("SELECT 1"));
   });
 
-  test("a session that is older begins with its next command, as the user that is known", () => {
+  test("a session older than xcopy begins with its next command, as the configured user", () => {
     const { host, count } = open({ database: "shop" });
     host.request(query("SELECT 1"), true, 1000, true);
     host.connect();
@@ -454,7 +454,7 @@ describe("commands, in pieces of every size", () => {
 });
 
 describe("what must not be sent", () => {
-  test("statements about accounts and the server, replication, and by name what writes", () => {
+  test("statements about accounts and the server, replication, and with readOnly what writes", () => {
     const { host, count } = ready({ readOnly: true });
     for (const one of [query("GRANT ALL ON *.* TO a"), command(0x12), command(8), command(0x0c, number32(1))])
       host.request(one);
@@ -478,7 +478,7 @@ describe("what must not be sent", () => {
     ["USE among others", [query("USE shop; USE mysql; SELECT 1")]],
     ["COM_INIT_DB", [command(2, "mysql")]],
     ["COM_CHANGE_USER", [command(0x11, changeUser)]],
-  ] as const)("what is written in the database of accounts, entered by %s", (_, commands) => {
+  ] as const)("writes in the database mysql, selected by %s", (_, commands) => {
     const { host, count } = ready();
     for (const one of commands) host.request(one);
     host.request(query("UPDATE user SET password = ''"));
@@ -490,7 +490,7 @@ describe("what must not be sent", () => {
     expect(count("mysql.leftOut.account")).toBe(2);
   });
 
-  test("a COM_CHANGE_USER that is cut is not understood", () => {
+  test("an incomplete COM_CHANGE_USER is not understood", () => {
     const { host, count } = ready();
     host.request(command(0x11, changeUser.subarray(0, 12)));
     expect([count("mysql.notUnderstood"), host.sent.length]).toEqual([1, 0]);
@@ -498,7 +498,7 @@ describe("what must not be sent", () => {
     expect(host.sent).toEqual([query("SELECT 1")]);
   });
 
-  describe("texts longer than what is put together of them are judged to their ends", () => {
+  describe("long texts are judged to their end", () => {
     const filler = `'${"x".repeat(70_000)}'`;
     const cases: [config: Parameters<typeof ready>[0], text: string, reason: Reason | null][] = [
       [{}, `INSERT INTO t VALUES (${filler})`, null],
@@ -534,14 +534,14 @@ describe("what must not be sent", () => {
       }
     }
 
-    test("and executions of one that was left out are as well", () => {
+    test("executions of a statement that was left out are left out too", () => {
       const { host, count } = ready({ readOnly: true });
       host.request(command(0x16, `SELECT ${filler} FROM t FOR UPDATE`), true, 1000);
       host.request(command(0x17, number32(1), new Uint8Array(5)));
       expect([host.sent.length, count("mysql.leftOut.write")]).toEqual([0, 2]);
     });
 
-    test("and one whose end is lost is left out", () => {
+    test("a text whose end is lost is left out", () => {
       const { host, count } = ready();
       host.request(command(3, `INSERT INTO t VALUES (${filler})`).subarray(0, 68_000), true, 1000);
       host.request(query("SELECT 1"), true, 1000, true);
@@ -549,7 +549,7 @@ describe("what must not be sent", () => {
       expect(count("mysql.leftOut.not_judged")).toBe(1);
     });
 
-    test("packets that go on are read without their headers", () => {
+    test("a text over several packets is read without their headers", () => {
       const { host, count } = ready();
       const most = 0xffffff;
       const text = Buffer.alloc(most + 40, 0x20);

@@ -156,7 +156,7 @@ for (const [expected, texts] of CASES) {
   });
 }
 
-test("what a session keeps is known: one SET of its own, one USE", () => {
+test("a single SET of session variables and a single USE are recognized", () => {
   const kept = (text: string) => {
     const bytes = Buffer.from(text);
     const { setsVariables, usesDatabase, prepares } = judge(bytes, 0, bytes.length);
@@ -172,7 +172,7 @@ test("what a session keeps is known: one SET of its own, one USE", () => {
   expect(kept("PREPARE s FROM 'SELECT 1'")).toEqual([false, false, 1]);
 });
 
-test("any bytes are judged, in pieces as at once", () => {
+test("any text is judged the same in pieces and at once", () => {
   const word = fc.constantFrom(..."SELECT INTO ; ' \" ` /* */ /*! -- # \\ ( ) SET GRANT x \n".split(" "));
   fc.assert(
     fc.property(
@@ -186,7 +186,7 @@ test("any bytes are judged, in pieces as at once", () => {
   );
 });
 
-test("a write behind anything that is closed is found", () => {
+test("a write after complete statements is found", () => {
   const closed = fc.constantFrom(
     "SELECT 1",
     "SELECT 'a''b'",

@@ -5,7 +5,7 @@ import { HEADROOM, MAX_PACKET, PacketBatch } from "../../src/wire/batch.ts";
 import { seeded } from "../support/seed.ts";
 
 describe("PacketBatch", () => {
-  test("rows keep to themselves, with their headroom, at multiples of 8", () => {
+  test("rows and their headroom do not overlap, and begin at multiples of 8", () => {
     const rows = fc.array(fc.integer({ min: 40, max: MAX_PACKET }), { maxLength: 400 });
     fc.assert(
       fc.property(rows, fc.integer({ min: 1, max: 64 }), (lengths, most) => {
@@ -34,7 +34,7 @@ describe("PacketBatch", () => {
     );
   });
 
-  test("has room for the largest packet as long as it says so, and again once it is cleared", () => {
+  test("has room for the largest packet while hasRoom is true, and again after clear", () => {
     const batch = new PacketBatch(256, 1 << 20);
     let count = 0;
     const hasRoom = (): boolean => batch.hasRoom;

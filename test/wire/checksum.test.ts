@@ -27,14 +27,14 @@ describe("sum", () => {
     );
   });
 
-  test.each([0, 1])("holds the largest packet of only ones without overflow, from offset %d", (at) => {
+  test.each([0, 1])("does not overflow for the largest packet of all ones, at offset %d", (at) => {
     const bytes = new Uint8Array(65_537 + at).fill(0xff);
     for (const length of [65_534, 65_535, 65_536]) {
       expect(checksum(bytes, at, length)).toBe(naiveChecksum(bytes.subarray(at, at + length)));
     }
   });
 
-  test("is over a part of larger memory, and adds up over parts that begin at even places", () => {
+  test("is that of a part of larger memory, and sums of parts at even offsets can be added", () => {
     const whole = fc.uint8Array({ minLength: 2, maxLength: 200, size: "max" });
     fc.assert(
       fc.property(whole, fc.nat(100), (bytes, half) => {

@@ -87,7 +87,7 @@ describe.each([4, 6] as const)("IPv%d", (family) => {
     expect(fragments).toMatchObject({ pending: 0, incomplete: 0, overlapping: 0 });
   });
 
-  test("datagrams under way do not mix", () => {
+  test("fragments of different datagrams do not mix", () => {
     const fragments = new Fragments();
     const ids = [1, 2, 3];
     for (const piece of pieces.slice(0, 2)) {
@@ -103,14 +103,14 @@ describe.each([4, 6] as const)("IPv%d", (family) => {
     expect(fragments.pending).toBe(0);
   });
 
-  test("repeated fragments are no overlap", () => {
+  test("repeated fragments are not an overlap", () => {
     const fragments = new Fragments();
     const order = [0, 0, 1, 1, 0, 2];
     expect(order.map((place) => add(fragments, pieces[place]!)).at(-1)?.data).toEqual(content);
     expect(fragments.overlapping).toBe(0);
   });
 
-  test("overlap that disagrees gives up the datagram, and what comes later of it", () => {
+  test("an overlap with different bytes gives up the datagram, with its later fragments", () => {
     const fragments = new Fragments();
     add(fragments, pieces[0]!);
     expect(add(fragments, { family, offset: 1472, more: true, data: new Uint8Array(1488) })).toBeNull();
@@ -119,14 +119,14 @@ describe.each([4, 6] as const)("IPv%d", (family) => {
     expect(fragments).toMatchObject({ overlapping: 1, incomplete: 0 });
   });
 
-  test("a repeated fragment with another content gives up the datagram", () => {
+  test("a repeated fragment with different bytes gives up the datagram", () => {
     const fragments = new Fragments();
     add(fragments, pieces[0]!);
     add(fragments, { ...pieces[0]!, data: new Uint8Array(1480) });
     expect(fragments.overlapping).toBe(1);
   });
 
-  test(`overlap that agrees is ${family === 4 ? "taken" : "not taken (RFC 5722)"}`, () => {
+  test(`an overlap with the same bytes is ${family === 4 ? "accepted" : "not accepted (RFC 5722)"}`, () => {
     const fragments = new Fragments();
     add(fragments, pieces[0]!);
     add(fragments, { family, offset: 1472, more: true, data: content.slice(1472, 2960) });
@@ -134,14 +134,14 @@ describe.each([4, 6] as const)("IPv%d", (family) => {
     expect(fragments.overlapping).toBe(family === 4 ? 0 : 1);
   });
 
-  test("a fragment behind the last one gives up the datagram", () => {
+  test("a fragment after the last one gives up the datagram", () => {
     const fragments = new Fragments();
     add(fragments, pieces[2]!);
     add(fragments, { family, offset: 3000, more: true, data: content.slice(0, 80) });
     expect(fragments.overlapping).toBe(1);
   });
 
-  test("what is not whole after 30 s is given up", () => {
+  test("a datagram that is not complete after 30 s is given up", () => {
     const fragments = new Fragments();
     add(fragments, pieces[0]!);
     add(fragments, { ...pieces[1]!, id: 8, time: 20e6 });
@@ -150,7 +150,7 @@ describe.each([4, 6] as const)("IPv%d", (family) => {
     expect(add(fragments, { ...pieces[2]!, time: 31e6 })).toBeNull();
   });
 
-  test("of too many, the oldest is given up", () => {
+  test("over the limit of datagrams the oldest is given up", () => {
     const fragments = new Fragments(4);
     for (let id = 0; id < 6; id++) add(fragments, { ...pieces[0]!, id });
     expect(fragments).toMatchObject({ pending: 4, incomplete: 2 });
@@ -158,7 +158,7 @@ describe.each([4, 6] as const)("IPv%d", (family) => {
     expect(fragments).toMatchObject({ pending: 0, incomplete: 6 });
   });
 
-  test("a cut fragment ends what is known of the datagram", () => {
+  test("a fragment cut by the capture ends the known bytes of the datagram", () => {
     const fragments = new Fragments();
     add(fragments, pieces[0]!);
     add(fragments, { ...pieces[1]!, captured: 20 });
@@ -166,17 +166,20 @@ describe.each([4, 6] as const)("IPv%d", (family) => {
   });
 
   test.each([
-    ["a middle one of no multiple of 8 bytes", { offset: 0, more: true, data: content.slice(0, 13) }],
-    ["one that ends behind 65,535", { offset: 65_528, more: false, data: content.slice(0, 100) }],
-    ["an empty one", { offset: 8, more: true, data: new Uint8Array(0) }],
-  ])("%s is left out", (_, piece) => {
+    [
+      "a fragment before the last that is no multiple of 8 bytes",
+      { offset: 0, more: true, data: content.slice(0, 13) },
+    ],
+    ["a fragment that ends after byte 65,535", { offset: 65_528, more: false, data: content.slice(0, 100) }],
+    ["an empty fragment", { offset: 8, more: true, data: new Uint8Array(0) }],
+  ])("%s is ignored", (_, piece) => {
     const fragments = new Fragments();
     expect(add(fragments, { family, ...piece })).toBeNull();
     expect(fragments.pending).toBe(0);
   });
 });
 
-test("any cutting in any order with repetitions gives the datagram, once", () => {
+test("any fragments in any order with repetitions give the datagram, once", () => {
   const ends = fc
     .uniqueArray(fc.integer({ min: 1, max: 374 }), { maxLength: 12 })
     .map((units) => [...units.sort((a, b) => a - b).map((unit) => unit * 8), content.length]);

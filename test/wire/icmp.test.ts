@@ -29,25 +29,28 @@ function read(bytes: Uint8Array, at = 0) {
 }
 
 describe("readTooBig", () => {
-  test.each([4, 6] as const)("IPv%d: the MTU, and what the quoted packet was", (family) => {
-    const mtu = family === 4 ? 1400 : 70_000;
-    expect(read(message(family, mtu, 65_535, 0xfffffffe))).toEqual({
-      mtu,
-      sourcePort: 65_535,
-      seq: 0xfffffffe,
-    });
-  });
+  test.each([4, 6] as const)(
+    "IPv%d: the MTU, source port and sequence number of the quoted packet",
+    (family) => {
+      const mtu = family === 4 ? 1400 : 70_000;
+      expect(read(message(family, mtu, 65_535, 0xfffffffe))).toEqual({
+        mtu,
+        sourcePort: 65_535,
+        seq: 0xfffffffe,
+      });
+    },
+  );
 
-  test("IP options in the quoted header are passed over", () => {
+  test("IP options in the quoted header are skipped", () => {
     expect(read(message(4, 1400, 1234, 5, 12))).toEqual({ mtu: 1400, sourcePort: 1234, seq: 5 });
   });
 
-  test("behind other bytes", () => {
+  test("a message after other bytes is read", () => {
     const bytes = Uint8Array.from([9, 9, 9, ...message(4, 1400, 1234, 5)]);
     expect(read(bytes, 3)).toEqual({ mtu: 1400, sourcePort: 1234, seq: 5 });
   });
 
-  test.each([4, 6] as const)("IPv%d: a message that is cut anywhere is none", (family) => {
+  test.each([4, 6] as const)("IPv%d: an incomplete message is not read", (family) => {
     const whole = message(family, 1400, 1234, 5);
     for (let length = 1; length < whole.length; length++) expect(read(whole.slice(0, length))).toBeNull();
   });

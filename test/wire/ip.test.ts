@@ -16,7 +16,7 @@ function sumOf(bytes: number[]): number {
   return 0xffff - naiveChecksum(Uint8Array.from(bytes));
 }
 
-test("the pseudo-header sum is that of its bytes (RFC 9293 section 3.1, RFC 8200 section 8.1)", () => {
+test("the pseudo-header sum is the sum of the pseudo-header's bytes (RFC 9293 section 3.1, RFC 8200 section 8.1)", () => {
   fc.assert(
     fc.property(pairs, fc.nat(65_535), ([source, destination], length) => {
       const tail = [length >> 8, length & 255];

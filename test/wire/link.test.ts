@@ -76,13 +76,13 @@ test.each([
   ["PPPoE discovery", 1, `${MACS} 8864 1109 0000 0016 0021`],
   ["PPP's LCP", 9, "ff03 c021"],
   ["a loopback family that is not IP", 0, "07000000"],
-  ["a link type that is not known", 105, ""],
+  ["an unknown link type", 105, ""],
 ])("%s is not IP", (_, linkType, header) => {
   const { view, at, end } = placed(header, IP4);
   expect(networkLayer(view, at, end, linkType)).toBe(-1);
 });
 
-test("a link type that is not known is told", () => {
+test("isKnownLink is false for an unknown link type", () => {
   expect(isKnownLink(105)).toBe(false);
 });
 
@@ -131,7 +131,7 @@ describe("tunnels", () => {
     ["VXLAN without an identifier", UDP, `d000 12b5 003a 0000 00000000 00002a00 ${ETHERNET}`],
     ["UDP to another port", UDP, `d000 0035 003a 0000 08000000 00002a00 ${ETHERNET}`],
     ["TCP", 6, "0000 0800"],
-  ])("%s is no tunnel", (_, protocol, header) => {
+  ])("%s is not a known tunnel", (_, protocol, header) => {
     const { view, at, end } = placed(header, IP4);
     expect(innerIp(view, protocol, at, end)).toBe(-1);
   });

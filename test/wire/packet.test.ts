@@ -2,7 +2,7 @@
 import { expect, test } from "bun:test";
 import { Packet } from "../../src/wire/packet.ts";
 
-test("fields are read in network order, without a sign, at the offsets that were set", () => {
+test("fields are read in network order, unsigned, at the offsets that were set", () => {
   const bytes = new Uint8Array(100);
   const memory = bytes.subarray(10);
   const packet = new Packet(memory);

@@ -32,7 +32,7 @@ describe("version 1", () => {
     expect(line.toString()).toBe("PROXY TCP4 10.0.0.1 255.254.253.252 65535 80\r\n");
   });
 
-  test("has addresses that mean the same, for any of them", () => {
+  test("has the text form of any addresses", () => {
     const pairs = fc.oneof(fc.tuple(ipv4, ipv4), fc.tuple(ipv6, ipv6));
     fc.assert(
       fc.property(pairs, port, port, ([source, destination], from, to) => {

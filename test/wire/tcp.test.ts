@@ -46,7 +46,7 @@ test("flags are those of RFC 9293 section 3.1", () => {
 });
 
 describe("distance", () => {
-  test("is the signed way from b to a, around the end of the sequence space", () => {
+  test("is a - b as a signed number, also around the end of the sequence space", () => {
     fc.assert(
       fc.property(word, fc.integer({ min: -(2 ** 31), max: 2 ** 31 - 1 }), (b, way) => {
         expect(distance((b + way) >>> 0, b)).toBe(way);
@@ -117,19 +117,19 @@ describe("options of other segments", () => {
     );
   });
 
-  test.each([1, 2, 3, 4])("the head of a SACK option with %d blocks tells its length", (blocks) => {
+  test.each([1, 2, 3, 4])("the first bytes of a SACK option with %d blocks have its length", (blocks) => {
     const view = new DataView(new ArrayBuffer(40));
     writeSackHead(view, 0, blocks);
     expect(Buffer.from(view.buffer, 0, 4)).toEqual(Buffer.from([1, 1, 5, 2 + 8 * blocks]));
     expect(sackLength(blocks)).toBe(2 + 2 + 8 * blocks);
   });
 
-  test("no blocks, no option", () => {
+  test("a SACK option without blocks has no bytes", () => {
     expect(sackLength(0)).toBe(0);
   });
 });
 
-describe("options that others sent", () => {
+describe("options of other senders", () => {
   const absent = emptyOptions();
 
   test.each<[string, number[], Partial<TcpOptions>]>([
@@ -150,12 +150,12 @@ describe("options that others sent", () => {
     expect(parsed(options)).toEqual({ ...absent, ...expected });
   });
 
-  test("a header that claims more than was captured is read as far as it goes", () => {
+  test("a header that is longer than the captured bytes is read up to their end", () => {
     expect(parsed([2, 4, 5, 0xb4], 60)).toEqual({ ...absent, mss: 1460 });
     expect(parsed([2, 4, 5, 0xb4, 8, 10, 0, 0], 60)).toEqual({ ...absent, mss: 1460 });
   });
 
-  test("any bytes are read without an error and without a look behind the header", () => {
+  test("any bytes are read without an error and not beyond the header", () => {
     const anything = fc.uint8Array({ maxLength: 44, size: "max" }).filter((bytes) => bytes.length % 4 === 0);
     fc.assert(
       fc.property(anything, fc.nat(10), (bytes, words) => {

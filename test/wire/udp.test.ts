@@ -102,7 +102,7 @@ test("a checksum that comes to 0 is sent as all ones", () => {
   expect(checksumOf([pseudoHeader(4, packets[0]!, other), other])).toBe(0);
 });
 
-test("what had no checksum has none over IPv4, and one over IPv6", () => {
+test("a datagram captured without a checksum has none over IPv4, and one over IPv6", () => {
   const [ip4, ip6] = ([4, 6] as const).map((family) =>
     send(family, bytesOf("1.2.3.4"), 1500, { hasChecksum: false }),
   );
@@ -110,7 +110,7 @@ test("what had no checksum has none over IPv4, and one over IPv6", () => {
   expect(checksumOf([pseudoHeader(6, ip6!.packets[0]!, ip6!.udp), ip6!.udp])).toBe(0);
 });
 
-test("time to live, traffic class and the don't-fragment flag are as wanted", () => {
+test("TTL, traffic class and the don't-fragment flag are those of the header", () => {
   const header = { ttl: 3, trafficClass: 0xb9 };
   const [ip4] = send(4, new Uint8Array(10), 1500, header).packets;
   expect([ip4![1], ip4![8], ip4![6]! >> 5]).toEqual([0xb9, 3, 0]);
