@@ -1,3 +1,5 @@
+/** The counters of the datagram replay. */
+
 /** Why a captured datagram was not sent: each reason has a counter. The texts are for the report. */
 export const DATAGRAM_DROP_REASONS = {
   group: "sent to a broadcast or multicast address",

@@ -1,2 +1,2 @@
-/** The protocol modules there are. */
+/** The names of the protocol modules. */
 export type ProtocolName = "http" | "mysql";

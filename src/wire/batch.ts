@@ -1,3 +1,5 @@
+/** Batches of IP packets for an injector. */
+
 /** Bytes kept free before each IP packet of a batch, for a virtio-net and an Ethernet header. */
 export const HEADROOM = 32;
 

@@ -1,3 +1,5 @@
+/** The counters of the engine. */
+
 /** Why a captured turn was not delivered whole: each reason has a counter. The texts are for the report. */
 export const DROP_REASONS = {
   midstream: "the first turn of a session that began before xcopy: its start is unknown",

@@ -139,11 +139,11 @@ export const RESPONSE_AT = 3;
 export const ACTIVE_AT = 4;
 /** When the round trip being measured began. */
 export const RTT_AT = 5;
-/** When the state was entered (TIME_WAIT, CLOSE_WAIT). */
+/** When a state with a time limit was entered (FIN_WAIT_2, TIME_WAIT, CLOSE_WAIT). */
 export const SINCE = 8;
 /** When a packet of the target or a timer last made something due: the lag of bytes that waited for it begins then. */
 export const DUE_AT = 6;
-/** By when the gap must be filled, while there is one (HELD). */
+/** When the bytes of the gap count as lost, while there is a gap (`hasGap`). */
 export const GAP_AT = 9;
 /** When bytes of the open turn were last sent or acknowledged: the wait for its answer begins then. */
 export const PROGRESS_AT = 7;
@@ -151,7 +151,7 @@ export const PROGRESS_AT = 7;
 export const DELAY = 10;
 /** When the SYN was captured. */
 export const SYN_AT = 11;
-/** When the first of CHALLENGES was due. */
+/** When the first of CHALLENGES was sent. */
 export const CHALLENGE_AT = 12;
 /** RESPONSE_AT when the answer to the open turn was found to be as long as production's and pushed; 0: not found yet. */
 export const ANSWERED_AT = 13;
@@ -176,7 +176,7 @@ export const ACK_NOW = 1 << 1;
 export const SEND_SYN = 1 << 2;
 export const CLIENT_FIN = 1 << 3;
 export const CLIENT_RST = 1 << 4;
-/** The client closed before it heard an answer: the FIN does not wait for one either. */
+/** The client closed without acknowledging an answer: our FIN does not wait for an answer either. */
 export const HALF_CLOSE = 1 << 5;
 /** Its SYN was not captured (or a gap hides where turns begin), and no turn boundary is known yet: nothing is sent. */
 export const MIDSTREAM = 1 << 6;
@@ -192,11 +192,11 @@ export const SACK = 1 << 13;
 export const FIN_SENT = 1 << 14;
 /** A connection without a client: a probe of a path, or one that only has to be closed. */
 export const CLIENTLESS = 1 << 15;
-/** Was established at least once. */
+/** A connection of the session was established, now or before. */
 export const WAS_ESTABLISHED = 1 << 16;
 /** No longer found by its client flow, which a new connection uses. */
 export const SUPERSEDED = 1 << 17;
-/** Over a bound: its turns are counted and dropped. */
+/** Given up for lack of memory: its turns are counted and dropped. */
 export const SHED = 1 << 18;
 export const RETRANSMIT = 1 << 19;
 /** The next segment is sent as far as the window allows, and at least one byte of it (RFC 9293 section 3.8.6.1). */

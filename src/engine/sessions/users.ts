@@ -1,6 +1,7 @@
 /**
  * The limit of users of a load test: at most `limit` sessions have a connection at a time, the others wait in the order in
- * which they asked. A session is a user until both sides have closed its connection.
+ * which they asked. A session is a user from its first connection until TIME_WAIT or its end, also while it has no connection
+ * in between.
  */
 import { NONE } from "./table.ts";
 
@@ -13,7 +14,7 @@ const USER = 3;
 export class Users {
   private count = 0;
   private waiting = 0;
-  /** By session. */
+  /** By session: IDLE, WAITING, INVITED or USER. */
   private readonly states: Uint8Array;
   private readonly queue: Int32Array;
   /** By session: its place in the queue, if it waits. */

@@ -1,4 +1,4 @@
-/** When the target's segments are acknowledged: at once, delayed, or not too often (RFC 1122 section 4.2.3.2, RFC 5961). */
+/** Acknowledging the target's segments: at once, delayed (RFC 1122 section 4.2.3.2), or as challenge ACK (RFC 5961). */
 import type { Context } from "../sessions/context.ts";
 import { ACK_AT, ACK_NOW, CHALLENGE_AT, CHALLENGES, FLAGS, ROW, TIMES } from "../sessions/table.ts";
 

@@ -150,7 +150,7 @@ export class Attached implements Outlet {
     const g = segments.words;
     const old = w[row + CURSOR]!;
     const at = old * SEGMENT;
-    const behind = g[at + NEXT]!;
+    const after = g[at + NEXT]!;
     let put = NONE;
     let last = NONE;
     for (let from = 0; from < bytes.length; from += MOST_BYTES) {
@@ -159,7 +159,7 @@ export class Attached implements Outlet {
       const seq = (g[at + SEQ]! + from) | 0;
       const stored = segments.store(bytes, from, Math.min(MOST_BYTES, bytes.length - from), seq, marks);
       if (stored === NONE) {
-        for (let one = put; one !== NONE && one !== behind; ) {
+        for (let one = put; one !== NONE && one !== after; ) {
           const next = g[one * SEGMENT + NEXT]!;
           segments.release(one);
           one = next;
@@ -168,13 +168,13 @@ export class Attached implements Outlet {
       }
       for (const field of [ACK_NUMBER, THINK]) g[stored * SEGMENT + field] = g[at + field]!;
       segments.times[stored] = segments.times[old]!;
-      g[stored * SEGMENT + NEXT] = behind;
+      g[stored * SEGMENT + NEXT] = after;
       if (put === NONE) put = stored;
       else g[last * SEGMENT + NEXT] = stored;
       last = stored;
     }
     const more = bytes.length - g[at + LENGTH]!;
-    for (let next = behind; next !== NONE; next = g[next * SEGMENT + NEXT]!) {
+    for (let next = after; next !== NONE; next = g[next * SEGMENT + NEXT]!) {
       g[next * SEGMENT + SEQ] = (g[next * SEGMENT + SEQ]! + more) | 0;
     }
     this.end = (this.end + more) | 0;

@@ -27,7 +27,7 @@ import {
 const PREFACE = new TextEncoder().encode("PRI * HTTP/2.0");
 const beginning = new Uint8Array(PREFACE.length);
 
-/** The shortest silence, us, after which a target that is behind counts as having answered. */
+/** The shortest silence, us, after which a target that is behind production counts as having answered. */
 const LEAST_PATIENCE = 500_000;
 /** The silence in multiples of the longest time that the target took to answer. */
 const PATIENCE_FACTOR = 4;
@@ -53,7 +53,7 @@ export function isBehind(c: Context, s: number, nextAck: number): boolean {
   return deficit(c, s, nextAck) > c.words[row + TOLERATED]!;
 }
 
-/** When a target that is behind will have been silent for long enough to count as having answered the open turn, us. */
+/** When the silence of a target that is behind production ends its answer to the open turn, us. */
 export function patienceEnds(c: Context, s: number): number {
   const time = s * TIMES;
   const measured = PATIENCE_FACTOR * c.words[s * ROW + RESPONSE_TIME]!;

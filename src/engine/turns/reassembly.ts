@@ -202,16 +202,16 @@ function takeHeld(c: Context, s: number): void {
   if (segment === NONE) return;
   while (segment !== NONE) {
     const at = segment * SEGMENT;
-    const behind = -distance(g[at + SEQ]!, w[row + STREAM_END]!);
-    if (behind < 0) break;
+    const overlap = -distance(g[at + SEQ]!, w[row + STREAM_END]!);
+    if (overlap < 0) break;
     const next = g[at + NEXT]!;
-    if (behind >= g[at + LENGTH]!) {
+    if (overlap >= g[at + LENGTH]!) {
       w[row + QUEUED]! -= g[at + LENGTH]!;
       c.segments.release(segment);
     } else {
-      if (behind > 0) {
-        w[row + QUEUED]! -= behind;
-        c.segments.trimFront(segment, behind);
+      if (overlap > 0) {
+        w[row + QUEUED]! -= overlap;
+        c.segments.trimFront(segment, overlap);
       }
       if (isIgnored(c, s, g[at + ACK_NUMBER]!)) {
         w[row + STREAM_END] = (g[at + SEQ]! + g[at + LENGTH]!) | 0;

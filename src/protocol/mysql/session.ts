@@ -200,9 +200,9 @@ export class MysqlSession implements ProtocolSession, TargetHandlers {
     const { compression } = this.target;
     const framed = again && this.framedBy ? unframe(this.framedBy, bytes, from, to) : null;
     if (framed) [bytes, from, to] = [framed, 0, framed.length];
-    const goesOn = again && from + HEADER + integer24(bytes, from) > to;
+    const isPartialAgain = again && from + HEADER + integer24(bytes, from) > to;
     // The rest of the command in the queue is framed for the compression of the connection before.
-    if (goesOn && compression !== this.framedBy) return DROP;
+    if (isPartialAgain && compression !== this.framedBy) return DROP;
     if (command === COM_STMT_PREPARE) this.openStatement = this.state.statements.at(slot);
     const rewritten = this.rewriting.rewrite(command, slot, bytes, from, to, again);
     if (typeof rewritten === "string") {
@@ -216,7 +216,7 @@ export class MysqlSession implements ProtocolSession, TargetHandlers {
     if (compression) {
       const number = command === LOCAL_DATA ? this.target.answerNumber : 0;
       this.outlet.replace(frame(compression, packet, 0, packet.length, number));
-      if (!goesOn) this.nextFrame = number + 1;
+      if (!isPartialAgain) this.nextFrame = number + 1;
     } else if (rewritten || framed) this.outlet.replace(packet);
     this.framedBy = compression;
     if (!again) this.common.account.sent(command);

@@ -252,11 +252,11 @@ export function judge(bytes: Uint8Array, from: number, to: number): Judgement {
   withoutEscapes.begin();
   withoutEscapes.take(bytes, from, to, true);
   withoutEscapes.end();
-  return worse(withoutEscapes.result, withEscapes.result);
+  return unite(withoutEscapes.result, withEscapes.result);
 }
 
 /** Adds the effects of another judgement of the same text. */
-function worse(into: Judgement, other: Judgement): Judgement {
+function unite(into: Judgement, other: Judgement): Judgement {
   into.effects |= other.effects;
   if (other.usesSystem !== null) into.usesSystem = into.usesSystem === true || other.usesSystem;
   into.prepares = Math.max(into.prepares, other.prepares);
@@ -277,7 +277,7 @@ export class LongText {
 
   end(): Judgement {
     if (!this.withEscapes.reading.hasEscapes) this.withoutEscapes.copy(this.withEscapes);
-    return worse(this.withoutEscapes.end(), this.withEscapes.end());
+    return unite(this.withoutEscapes.end(), this.withEscapes.end());
   }
 }
 

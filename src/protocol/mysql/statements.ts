@@ -165,7 +165,7 @@ export class Statements {
     for (const statement of this.slots) if (statement && statement.era < era) this.forget(statement);
   }
 
-  /** Nobody asks for it any more. */
+  /** Removes a statement: its slot is free again. */
   forget(statement: Statement): void {
     if (this.slots[statement.slot] !== statement) return;
     this.slots[statement.slot] = undefined;

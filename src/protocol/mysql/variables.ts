@@ -26,7 +26,7 @@ export class Variables {
     }
   }
 
-  /** COM_INIT_DB or a login was later than any USE. */
+  /** COM_INIT_DB or COM_CHANGE_USER has set the database: an earlier USE does not count any more. */
   forgetDatabase(): void {
     this.database = null;
   }

@@ -6,6 +6,7 @@ export const NATIVE = "mysql_native_password";
 export const CACHING_SHA2 = "caching_sha2_password";
 export const SHA256 = "sha256_password";
 export const ED25519 = "client_ed25519";
+/** Plugins for which `firstResponse` has an answer. */
 const SUPPORTED = new Set([NATIVE, CACHING_SHA2, SHA256, ED25519]);
 /** Bytes of the challenge of all plugins except ed25519. */
 const SCRAMBLE_BYTES = 20;
