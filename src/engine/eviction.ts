@@ -9,7 +9,7 @@ import { dropAllTurns } from "./turns/drop.ts";
 const EVICTED_SHARE = 1 / 16;
 
 /**
- * Session `s` has no room for a captured packet: it is given up. If it keeps less than half of its own bound, memory as a
+ * Session `s` has no room for a captured packet: it is given up. If it keeps at most half of its own bound, memory as a
  * whole is full: the sessions that keep at least half as much as the largest one are given up too.
  */
 export function evict(c: Context, s: number): void {
