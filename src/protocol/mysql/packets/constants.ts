@@ -63,7 +63,7 @@ export const CLIENT_DEPRECATE_EOF = 1 << 24;
 export const CLIENT_OPTIONAL_METADATA = 1 << 25;
 export const CLIENT_ZSTD = 1 << 26;
 export const CLIENT_QUERY_ATTRIBUTES = 1 << 27;
-/** Several factors of authentication (MySQL 8.0.27 and later); xcopy supports one. */
+/** Several factors of authentication (since MySQL 8.0); xcopy supports one. */
 export const CLIENT_MULTI_FACTOR = 1 << 28;
 
 // The upper half of MariaDB's capabilities (its servers do not set CLIENT_LONG_PASSWORD).
