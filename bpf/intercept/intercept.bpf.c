@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-3-Clause */
 /*
- * The programs of `xcopy intercept`. On the target: `learn` at ingress finds out which flows are
- * forged, by the cookie on their SYN, and `catch` at egress takes what the target answers to them
- * off the wire, its headers to the rings. On an assistant `swallow` takes all that a filter hands
- * to it. Nothing else is touched. What a copy reads goes to the rings with its payload.
+ * The programs of `xcopy intercept`. On the target, `learn` at ingress finds out which flows are
+ * copied, by the cookie on their SYN, and `catch` at egress drops what the target answers to them
+ * and puts its headers into the rings. On an assistant, `swallow` does the same with all packets
+ * that a filter passes to it. Nothing else is touched. Where a copy reads payload, the rings get it
+ * too.
  *
- * A stalled or dead user space makes nothing pass: no real client may ever see these packets.
+ * All these packets are dropped even while user space is stalled or dead: no real client may ever
+ * see them.
  */
 #include <linux/bpf.h>
 
@@ -22,12 +24,11 @@
 #include "../record/state.h"
 #include "option.h"
 
-/* Index of records that belong to no flow that the kernel knows. */
+/* `index` of records whose flow the kernel does not know. */
 #define NO_SLOT 0xffffffff
-/* Set in the value of flows that user space registered, which no SYN takes away. */
+/* Set in the value of flows that user space registered: no SYN removes them. */
 #define REGISTERED 0x80000000
-/* Set in the slot of a copy that reads what the target answers, and so in the value of its flows.
- */
+/* Set in the slot of a copy that reads payload, and so in the value of its flows. */
 #define WITH_PAYLOAD 0x40000000
 
 struct service {
@@ -36,7 +37,7 @@ struct service {
     __u16 family;
 };
 
-/* To the index of the service's ports in `ports`. */
+/* From a service to the index of its ports in `ports`. */
 struct {
     __uint(type, BPF_MAP_TYPE_HASH);
     __uint(max_entries, 1);
@@ -44,7 +45,7 @@ struct {
     __type(value, __u32);
 } services SEC(".maps");
 
-/* Cookie as it stands on the wire, to the slot of the copy that has it. */
+/* From a cookie, as it is on the wire, to the slot of its copy. */
 struct {
     __uint(type, BPF_MAP_TYPE_HASH);
     __uint(max_entries, 1024);
@@ -60,7 +61,7 @@ struct flow {
     __be16 server_port;
 };
 
-/* The forged flows, to the slot of the copy that sends them. */
+/* From a copied TCP flow to the slot of the copy that sends it. */
 struct {
     __uint(type, BPF_MAP_TYPE_LRU_HASH);
     __uint(max_entries, 1);
@@ -68,7 +69,7 @@ struct {
     __type(value, __u32);
 } learned SEC(".maps");
 
-/* Those of UDP, which has no SYN to learn them from: all are registered. */
+/* The same for UDP, which has no SYN to learn from: user space registers all flows. */
 struct {
     __uint(type, BPF_MAP_TYPE_LRU_HASH);
     __uint(max_entries, 1);
@@ -95,8 +96,8 @@ static __always_inline struct flow flow_of(const __u8 *client, const __u8 *serve
 }
 
 /*
- * A SYN without our option is a real client's: if a forged flow had its addresses and ports before,
- * that one is over.
+ * A SYN without our option is a real client's: if a copied flow had its addresses and ports before,
+ * that flow is over.
  */
 static __always_inline void forget(const struct flow *flow) {
     __u32 *slot = bpf_map_lookup_elem(&learned, flow);
@@ -137,15 +138,16 @@ int xcopy_learn(struct __sk_buff *skb) {
 }
 
 /*
- * Drops a packet at egress. The sender must not hear of it: TCP takes a verdict of DROP for a full
- * queue, and sends the same bytes again without ever having counted them as sent, so that an
- * acknowledgement of them would be one of nothing (tcp_transmit_skb, NET_XMIT_DROP). A redirect to
- * an interface that does not exist (no interface has index 0) frees the packet and tells TCP that
- * it was sent.
+ * Drops a packet at egress, and its sender must not notice. TCP takes a verdict of DROP for a full
+ * queue (NET_XMIT_DROP in tcp_transmit_skb): it sends the bytes again and does not count them as
+ * sent before, so that an ACK from the copy would acknowledge what was never sent. A redirect to an
+ * interface that does not exist (no interface has index 0) frees the packet and tells TCP that it
+ * was sent.
  */
 static __always_inline int drop_silently(void) { return bpf_redirect(0, 0); }
 
-/* Such messages go to the client, who sent nothing. */
+/* Whether a packet is an ICMP error about a copied flow: it would reach a client who sent nothing.
+ */
 static __always_inline int is_error_to_client(struct __sk_buff *skb) {
     struct quoted quoted;
     if (read_quoted(skb, &quoted))
@@ -157,7 +159,7 @@ static __always_inline int is_error_to_client(struct __sk_buff *skb) {
     return bpf_map_lookup_elem(&learned, &flow) != 0;
 }
 
-/* What a target answers by UDP to a flow that was registered is caught, with all its fragments. */
+/* Catches what a target answers to a registered UDP flow, with all fragments. */
 static __attribute__((noinline)) int catch_datagram(struct __sk_buff *skb) {
     struct segment segment;
     struct addresses addresses;
@@ -220,8 +222,8 @@ int xcopy_catch(struct __sk_buff *skb) {
 }
 
 /*
- * Whether a segment is captured with its payload: nobody knows here whose it is, so that all are as
- * long as there is a copy that reads any. Of one that no record can hold there are the headers.
+ * Whether a swallowed segment is captured with its payload. Its copy is not known here, so all are
+ * while any copy reads payload. One that is too large for a record is captured as headers.
  */
 static __always_inline int is_read(const struct segment *segment) {
     __u32 worker = ONLY_WORKER;
@@ -229,7 +231,7 @@ static __always_inline int is_read(const struct segment *segment) {
     return shared && shared->is_read && segment->length <= MAX_CAPTURE;
 }
 
-/* Whether a packet that a filter chose has headers for user space; counts why not. */
+/* Whether the headers of a swallowed packet go to user space; counts why not. */
 static __always_inline int is_readable(enum parsed parsed, __u64 now_us) {
     if (parsed == SEGMENT && alive(now_us, ONLY_WORKER))
         return 1;
@@ -238,8 +240,8 @@ static __always_inline int is_readable(enum parsed parsed, __u64 now_us) {
 }
 
 /*
- * Whether it was a datagram, or an ICMP error about something; nothing is missed with what follows
- * the first fragment of a datagram.
+ * Captures a datagram, or counts an ICMP error; returns whether it was one of them. The later
+ * fragments of a datagram have no headers to capture.
  */
 static __attribute__((noinline)) int swallow_datagram(struct __sk_buff *skb) {
     struct segment segment;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-3-Clause */
-/* The TCP option by which copy marks a replayed SYN: an experiment of RFC 6994, with a cookie. */
+/* The TCP option that marks the SYN of a copied flow: experimental (RFC 6994), with a cookie. */
 #ifndef XCOPY_OPTION_H
 #define XCOPY_OPTION_H
 
@@ -16,10 +16,10 @@
 #define OPTION_EXPERIMENT 253
 #define OPTION_BYTES 12
 #define EXPERIMENT 0x7863 /* "xc" */
-/* Each takes a byte at least. */
+/* Options that a header can have: 40 bytes, and each option takes at least one. */
 #define MAX_OPTIONS 40
 
-/* Whether a segment has the option; its cookie as it stands on the wire. */
+/* Whether a segment has the option; then sets `cookie`, as it is on the wire. */
 static __always_inline int read_cookie(struct __sk_buff *skb, const struct segment *segment,
                                        __u64 *cookie) {
     __u32 at = segment->ip + segment->tcp_offset + sizeof(struct tcphdr);

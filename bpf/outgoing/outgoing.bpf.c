@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-3-Clause */
 /*
- * On the egress of every interface of the online host: copies what the services send to clients
- * into the rings of the request program, whose maps it shares. Never drops and never changes a
- * packet.
+ * The outgoing program, at egress of the interfaces of the production host: copies what the
+ * services send to clients into the rings of the request program, whose maps it shares. Never drops
+ * and never changes a packet.
  */
 #include <linux/bpf.h>
 
@@ -17,7 +17,7 @@
 #include "../record/state.h"
 #include "../record/whole.h"
 
-/* The segment and the addresses as those of a request of the same client. */
+/* Swaps source and destination, so that they are those of a request of the same client. */
 static __always_inline void turn_around(struct segment *segment, struct addresses *addresses) {
     struct addresses turned;
     __builtin_memcpy(turned.source, addresses->destination, sizeof(turned.source));

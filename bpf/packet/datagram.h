@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-3-Clause */
-/* From an skb to a UDP datagram, or to a fragment of one. */
+/* Parses UDP datagrams and their fragments, and remembers which fragmented ones are ours. */
 #ifndef XCOPY_DATAGRAM_H
 #define XCOPY_DATAGRAM_H
 
@@ -14,7 +14,7 @@
 #include "prefilter.h"
 
 #define UDP_HEADER 8
-/* Datagrams in fragments that are remembered, and for how long: fragments follow each other
+/* How many fragmented datagrams are remembered, and for how long: fragments follow each other
  * closely. */
 #define FRAGMENTED 4096
 #define FRAGMENTED_WINDOW_US 1000000
@@ -31,7 +31,7 @@ enum datagram {
     NO_DATAGRAM,
     WHOLE,
     FIRST_FRAGMENT, /* has the UDP header */
-    LATER_FRAGMENT, /* has not: its ports are 0 */
+    LATER_FRAGMENT, /* does not: its ports are 0 */
 };
 
 struct {
@@ -41,7 +41,7 @@ struct {
     __type(value, struct ports);
 } datagram_ports SEC(".maps");
 
-/* The datagrams in fragments whose first one has come, by what all fragments have. */
+/* What all fragments of a datagram have in common. */
 struct fragmented {
     struct addresses addresses;
     __u32 id;
@@ -52,6 +52,7 @@ struct first_fragment {
     __u32 is_ours;
 };
 
+/* The fragmented datagrams whose first fragment has come. */
 struct {
     __uint(type, BPF_MAP_TYPE_LRU_HASH);
     __uint(max_entries, FRAGMENTED);
@@ -66,7 +67,7 @@ static __always_inline int datagram_port_matches(__be16 port) {
     return known && known->bits[number >> 3] & 1 << (number & 7);
 }
 
-/* As is_certainly_not_ours. */
+/* As is_certainly_not_ours, for UDP. */
 static __always_inline int is_certainly_no_datagram(struct __sk_buff *skb, enum side side) {
     const __u8 *frame = (const void *)(long)skb->data;
     const void *end = (const void *)(long)skb->data_end;
@@ -95,8 +96,9 @@ static __always_inline int is_certainly_no_datagram(struct __sk_buff *skb, enum 
 }
 
 /*
- * The fields of `segment` mean for a datagram what they mean for a segment; `seq` and `ack` are
- * what tells it from others of its flow, to which the caller adds the beginning of the payload.
+ * Parses a UDP datagram into `segment`; `tcp_offset` is then that of the UDP header. `seq` and
+ * `ack` tell it from others of its flow: of a fragment identification and offset, else 0 and UDP
+ * length with checksum. The caller may put the first bytes of the payload into `seq`.
  */
 static __always_inline enum parsed parse_udp(struct bytes bytes, __u32 ip, __be16 protocol,
                                              struct segment *segment, struct piece *piece) {
@@ -131,7 +133,7 @@ static __always_inline enum datagram datagram_of(enum parsed parsed, const struc
     return piece->fragment ? FIRST_FRAGMENT : WHOLE;
 }
 
-/* As `parse`. */
+/* As `parse`, for UDP. */
 static __always_inline enum datagram parse_datagram(struct __sk_buff *skb, struct segment *segment,
                                                     struct piece *piece) {
     enum parsed result = OTHER;
@@ -144,7 +146,7 @@ static __always_inline enum datagram parse_datagram(struct __sk_buff *skb, struc
     return datagram_of(result, piece);
 }
 
-/* The same of a frame at XDP. */
+/* The same for a frame at XDP. */
 static __always_inline enum datagram
 parse_datagram_frame(struct xdp_md *frame, struct segment *segment, struct piece *piece) {
     struct bytes bytes = bytes_of(frame);
@@ -158,7 +160,7 @@ static __always_inline struct fragmented fragmented_key(const struct addresses *
     return key;
 }
 
-/* Remembers with a first fragment what becomes of those that follow. */
+/* When the first fragment comes: remembers whether the later ones are ours. */
 static __always_inline void remember_first_fragment(const struct addresses *addresses,
                                                     const struct piece *piece, int is_ours,
                                                     __u32 now_us) {
@@ -167,7 +169,7 @@ static __always_inline void remember_first_fragment(const struct addresses *addr
     bpf_map_update_elem(&fragmented, &key, &first, BPF_ANY);
 }
 
-/* Whether a later fragment is ours, as its first one told; `otherwise` if that has not come. */
+/* Whether a later fragment is ours, as its first one was; `otherwise` if that has not come. */
 static __always_inline int recall_first_fragment(const struct addresses *addresses,
                                                  const struct piece *piece, __u32 now_us,
                                                  int otherwise) {

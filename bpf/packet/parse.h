@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-3-Clause */
-/* From a packet, an skb at tc or a frame at XDP, to a TCP segment. */
+/* Parses a packet, an skb at tc or a frame at XDP, as a TCP segment. */
 #ifndef XCOPY_PARSE_H
 #define XCOPY_PARSE_H
 
@@ -17,9 +17,9 @@
 #define AF_INET6 10
 #define MAX_VLAN_TAGS 2
 #define MAX_EXTENSION_HEADERS 4
-/* More than all headers of a packet that can be parsed normally take. */
+/* Bytes that are made linear for parsing: more than the headers of a packet normally take. */
 #define HEADER_BYTES 512
-/* No header that is looked at begins behind it: the verifier wants a bound. */
+/* Largest offset of a header: the verifier needs a bound. */
 #define MAX_OFFSET 4095
 
 #define FLAG_FIN 0x01
@@ -27,7 +27,7 @@
 #define FLAG_RST 0x04
 #define FLAG_ACK 0x10
 
-/* Offsets are from the IP header, which itself is `ip` bytes behind the beginning of the packet. */
+/* A parsed packet. Offsets are from the IP header, which is `ip` bytes from the packet's start. */
 struct segment {
     __be16 source_port;
     __be16 destination_port;
@@ -46,22 +46,22 @@ enum parsed {
     SEGMENT,
     OTHER,    /* not TCP, or malformed */
     FRAGMENT, /* TCP, but not the fragment with the header */
-    CUT,      /* headers are not among the bytes that can be looked at */
+    CUT,      /* a header is outside the bytes that can be read directly */
 };
 
-/* What can be looked at without a call: the linear part of an skb, or a frame. */
+/* The bytes that a program may read directly: the linear part of an skb or a frame. */
 struct bytes {
     const void *start;
     const void *end;
 };
 
-/* Of a struct __sk_buff or a struct xdp_md; anew after a call that may change the packet. */
+/* For a struct __sk_buff or a struct xdp_md. Must be read again after bpf_skb_pull_data. */
 #define bytes_of(packet)                                                                           \
     ((struct bytes){(const void *)(long)(packet)->data, (const void *)(long)(packet)->data_end})
 
-/* `size` bytes from an offset of the packet, or null where it is shorter. */
+/* Pointer to `size` bytes at an offset of the packet; null if the packet does not have them. */
 static __always_inline const void *look(struct bytes bytes, __u32 offset, __u32 size) {
-    /* 64 bits and a barrier: what the compiler checks must be the register that it uses. */
+    /* 64 bits and a barrier, so that the register that is checked is also the one that is used. */
     __u64 at = offset;
     barrier_var(at);
     if (at > MAX_OFFSET)
@@ -72,8 +72,8 @@ static __always_inline const void *look(struct bytes bytes, __u32 offset, __u32 
 
 /*
  * Offset of the network header from skb->data: 14 on Ethernet, 0 where packets come without a MAC
- * header (tun, ipip). The context does not tell. What does not begin like an IP header has a MAC
- * header; else it is where the first bytes of the network header are found.
+ * header (tun, ipip). The context does not say which. Data that does not begin like an IP header
+ * has a MAC header. Otherwise the bytes at 14 are compared with those of the network header.
  */
 static __always_inline __u32 network_offset(struct __sk_buff *skb) {
     struct bytes bytes = bytes_of(skb);
@@ -88,16 +88,16 @@ static __always_inline __u32 network_offset(struct __sk_buff *skb) {
     return header[0] == data[0] && header[1] == data[1] ? ETH_HLEN : 0;
 }
 
-/* What is behind the MAC addresses of a frame; 0 where nothing is. */
+/* EtherType of a frame (network order); 0 if the frame is too short. */
 static __always_inline __be16 frame_type(struct bytes bytes) {
     const __be16 *type = look(bytes, ETH_HLEN - 2, sizeof(*type));
     return type ? *type : 0;
 }
 
-/* As the IP header has it, or a Fragment header; all 0 where there is none. */
+/* From the IPv4 header, or from the IPv6 Fragment header; all 0 where there is none. */
 struct piece {
     __u32 id;
-    __u32 fragment; /* bytes in front of it, and 1 if more follow; 0: the packet is whole */
+    __u32 fragment; /* offset in bytes, plus 1 if more fragments follow; 0: not a fragment */
 };
 
 static __always_inline enum parsed parse_ip4(struct bytes bytes, struct segment *segment,
@@ -118,8 +118,8 @@ static __always_inline enum parsed parse_ip4(struct bytes bytes, struct segment 
 }
 
 /*
- * 0, which the verifier does not know: to it an offset is then any, and not each of those that
- * extension headers can add up to, one after the other.
+ * Always 0, which the verifier does not know. Where it is added to an offset, the verifier takes
+ * that for any value, and does not check each possible sum of extension headers by itself.
  */
 volatile __u32 nothing;
 
@@ -154,7 +154,7 @@ static __always_inline enum parsed parse_ip6(struct bytes bytes, struct segment 
             return OTHER;
         offset = (offset + nothing) & MAX_OFFSET;
         next = extension[0];
-        /* Behind its header a later fragment has data only. */
+        /* A later fragment has only data after its Fragment header. */
         if (piece->fragment >> 3)
             break;
     }
@@ -163,9 +163,10 @@ static __always_inline enum parsed parse_ip6(struct bytes bytes, struct segment 
 }
 
 /*
- * From the network header at `ip`, behind VLAN tags, to the header of `transport`: `segment` has
- * what IP says, the rest is 0. Also for a fragment that is not the first, where no such header is.
- * A `length` of 0 is that of a jumbogram, which the header does not tell.
+ * Parses VLAN tags and the IP header, from offset `ip` on, where `protocol` is the EtherType, up to
+ * the header of `transport`. Sets what IP says in `segment`, and the rest to 0. Accepts later
+ * fragments, which have no such header. `length` is 0 where the IP header does not have it (BIG
+ * TCP, jumbograms).
  */
 static __always_inline enum parsed parse_ip(struct bytes bytes, __u32 ip, __be16 protocol,
                                             struct segment *segment, __u8 transport,
@@ -212,12 +213,13 @@ static __always_inline enum parsed parse_tcp(struct bytes bytes, __u32 ip, __be1
     return SEGMENT;
 }
 
-/* Pulls headers in that a driver has left outside of the linear part of the skb. 0 on success. */
+/* Makes headers linear that a driver has left outside the skb's linear part. 0 on success. */
 static __always_inline long pull_headers(struct __sk_buff *skb) {
     __u32 length = skb->len;
     return bpf_skb_pull_data(skb, length < HEADER_BYTES ? length : HEADER_BYTES);
 }
 
+/* Parses a TCP segment. Only SEGMENT says that all of `segment` is set. */
 static __always_inline enum parsed parse(struct __sk_buff *skb, struct segment *segment) {
     enum parsed result = OTHER;
 #pragma nounroll
@@ -231,13 +233,13 @@ static __always_inline enum parsed parse(struct __sk_buff *skb, struct segment *
     return result;
 }
 
-/* IPv4: the first 4 bytes, the rest 0. */
+/* In network order. IPv4: the first 4 bytes, the rest 0. */
 struct addresses {
     __u8 source[16];
     __u8 destination[16];
 };
 
-/* Apart from parsing, because most packets are told by their ports. Returns 0, or -1 on failure. */
+/* Not part of parsing, because most packets need only a look at the port. 0, or -1 on failure. */
 static __always_inline int read_addresses(struct bytes bytes, const struct segment *segment,
                                           struct addresses *addresses) {
     if (segment->family == AF_INET6) {

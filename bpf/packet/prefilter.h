@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-3-Clause */
 /*
- * The cheap way out for packets that are none of ours, which are most: a look at plain Ethernet
- * frames without calls. It never decides that a packet is ours; what it does not understand is
+ * Rejects most packets that are not ours at low cost: it reads protocol and port at fixed offsets
+ * of plain Ethernet frames. It never decides that a packet is ours; what it does not recognise is
  * parsed.
  */
 #ifndef XCOPY_PREFILTER_H
@@ -14,7 +14,7 @@
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
-/* Bit per port, in host order. */
+/* A bit per port (host order). */
 struct ports {
     __u8 bits[65536 / 8];
 };
@@ -32,10 +32,10 @@ static __always_inline int port_is_in(__u32 index, __be16 port) {
     return known && known->bits[number >> 3] & 1 << (number & 7);
 }
 
-/* The first bitmap has all ports of interest. */
+/* Bitmap 0 has all ports of interest. */
 static __always_inline int port_matches(__be16 port) { return port_is_in(0, port); }
 
-/* Which port of a TCP header is looked up. */
+/* Which port of a TCP or UDP header is looked up: its offset in the header. */
 enum side { SOURCE_PORT = 0, DESTINATION_PORT = 2 };
 
 #define IP4_WITHOUT_OPTIONS 0x45

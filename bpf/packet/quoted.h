@@ -14,7 +14,7 @@
 
 #include "parse.h"
 
-/* linux/icmp.h needs a C library's headers, which the BPF target has not. */
+/* linux/icmp.h needs a C library's headers, which the BPF target does not have. */
 #define DESTINATION_UNREACHABLE 3
 #define UNREACHABLE6 1
 #define SOURCE_QUENCH 4
@@ -30,7 +30,7 @@ struct icmp_header {
     __be32 rest;
 };
 
-/* The message, and the flow of the packet that it quotes. */
+/* An ICMP error, and the flow of the packet that it quotes. */
 struct quoted {
     struct addresses addresses;
     struct {
@@ -97,7 +97,7 @@ static __always_inline int read_quoted6(struct __sk_buff *skb, struct quoted *qu
     return load(skb, offset + sizeof(inner), &quoted->ports, sizeof(quoted->ports));
 }
 
-/* Reads an ICMP error about a TCP or UDP packet; -1 if the packet is none. */
+/* Reads an ICMP error that quotes a TCP or UDP packet. 0, or -1 if the packet is none. */
 static __always_inline int read_quoted(struct __sk_buff *skb, struct quoted *quoted) {
     if (skb->protocol == bpf_htons(ETH_P_IP))
         return read_quoted4(skb, quoted);

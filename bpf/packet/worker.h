@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-3-Clause */
-/* Which worker of user space a flow belongs to: both of its directions, in every program. */
+/* Which worker of user space a flow belongs to: the same in both directions, in every program. */
 #ifndef XCOPY_WORKER_H
 #define XCOPY_WORKER_H
 
@@ -11,18 +11,18 @@
 #include "parse.h"
 
 /*
- * How many there are, set by user space before the program is loaded. In a section of its own, so
- * that it is nobody's business where else constants are; a constant, so that the verifier takes out
- * what is only for several.
+ * How many there are, set by user space before the program is loaded. In a section of its own,
+ * so that user space can set it without the constants of record/settings.h. A constant, so that the
+ * verifier removes the code for several workers where there is one.
  */
 const volatile __u32 workers SEC(".rodata.workers") = 1;
 
-/* The worker of programs that never have another. */
+/* The worker of programs that always have exactly one. */
 #define ONLY_WORKER 0
 
 /*
- * The worker of a client's connection, by the client's address and port alone: a copy that has the
- * client's own address and port meets no copy of another worker. As src/wire/shard.ts.
+ * The worker of a client's connection. It depends only on the client's address and port: where
+ * copies use these as their own source, two workers never use the same. As src/wire/shard.ts.
  */
 static __always_inline __u32 worker_of_client(const struct addresses *addresses, __be16 port) {
     if (workers == 1)
@@ -37,7 +37,7 @@ static __always_inline __u32 worker_of_client(const struct addresses *addresses,
     return (__u64)hash * workers >> 32;
 }
 
-/* The worker that opened a connection from this port of this host's own. */
+/* The worker that opened a connection from this local port. */
 static __always_inline __u32 worker_of_port(__be16 port) {
     return workers == 1 ? ONLY_WORKER : bpf_ntohs(port) % workers;
 }

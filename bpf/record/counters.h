@@ -7,21 +7,21 @@ enum counter {
     REQUESTS_CAPTURED,
     REQUEST_BYTES,
     REQUEST_RING_FULL,
-    PURE_ACKS,  /* stayed in the kernel */
+    PURE_ACKS,  /* not captured */
     DUPLICATES, /* seen on another interface before */
     FRAGMENTS,  /* TCP fragments without a TCP header */
-    OVERSIZE,   /* requests above 65535 bytes, responses with more than 128 bytes of headers */
+    OVERSIZE,   /* IP packets above 65535 bytes, or headers above 128 if only these are taken */
     OWN_MARK,
     RESPONSES_CAPTURED,
     RESPONSE_BYTES,
     RESPONSE_RING_FULL,
     INERT,           /* would have been captured, but user space stalled */
     UNSAMPLED,       /* of flows that are left out */
-    UNREADABLE,      /* without a record: cut short, malformed or not TCP */
+    UNREADABLE,      /* could not be captured: cut short, malformed or not TCP */
     LEARNED,         /* SYNs with a cookie of ours */
-    FORGOTTEN,       /* learned flows that somebody else uses now */
+    FORGOTTEN,       /* learned flows whose addresses and ports a real client uses now */
     UNKNOWN_COOKIES, /* SYNs with our option and a cookie that is none of ours */
-    ICMP_ERRORS,     /* dropped, about flows of ours */
+    ICMP_ERRORS,     /* dropped by an intercept */
     ABANDONED,       /* requests whose worker has died */
     COUNTERS,
 };

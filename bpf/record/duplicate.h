@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-3-Clause */
-/* Packets that cross several interfaces are captured once. */
+/* Recognises a packet that crosses several interfaces, so that it is captured once. */
 #ifndef XCOPY_DUPLICATE_H
 #define XCOPY_DUPLICATE_H
 
@@ -12,7 +12,7 @@
 #define DUPLICATE_SLOTS 4096
 #define DUPLICATE_WINDOW_US 1000000
 
-/* A packet as it was captured, to know it again on the next interface that it crosses. */
+/* What a captured packet is recognised by on the next interface that it crosses. */
 struct packet_seen {
     __u32 hash;
     __u32 seq;
@@ -30,7 +30,7 @@ struct {
     __type(value, struct packet_seen);
 } packets SEC(".maps");
 
-/* Whether another interface showed the same packet within the last second; remembers it if not. */
+/* Whether the same packet crossed another interface within the last second; if not, notes it. */
 static __always_inline int is_duplicate(const struct segment *segment, __u32 hash, __u32 ifindex,
                                         __u32 now_us) {
     __u32 id_and_flags = (__u32)segment->id << 16 | segment->flags;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-3-Clause */
-/* From a response to a record with its headers in a ring of its worker, or to a count. */
+/* Captures the headers of a response: a record in a ring of its worker, or a count why not. */
 #ifndef XCOPY_HEADERS_H
 #define XCOPY_HEADERS_H
 
@@ -29,7 +29,7 @@ static __always_inline struct record response_record(const struct segment *segme
     };
 }
 
-/* Counts what `put` made of a response. */
+/* `result`: what `put` returned. */
 static __always_inline void count_response(int result, const struct segment *segment) {
     if (result < 0) {
         add(RESPONSE_RING_FULL, 1);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-3-Clause */
-/* From a response to a record with its headers and payload, for a protocol module of user space. */
+/* Captures a response with its payload, for a protocol module of user space. */
 #ifndef XCOPY_PAYLOAD_H
 #define XCOPY_PAYLOAD_H
 

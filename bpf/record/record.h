@@ -7,33 +7,33 @@
 struct record {
     __u64 time_us;        /* CLOCK_MONOTONIC */
     __u32 think_us;       /* since the client's pure ACK with this seq and ack; ~0: none was seen.
-                             UDP: payload bytes of each of several datagrams in one; ~0: it is one */
+                             UDP: payload bytes of each datagram, if the packet is several; or ~0 */
     __u32 length;         /* bytes of the IP packet on the wire */
     __u32 captured;       /* bytes of it that follow this header */
-    __u16 tcp_offset;     /* of the TCP header, from the IP header; 0: an ICMP "packet too big" */
-    __u16 payload_offset; /* of the TCP payload, from the IP header */
-    __u32 index;          /* request: the service it matched; response: the path it came back on */
+    __u16 tcp_offset;     /* of the TCP or UDP header, from the IP header; 0: an ICMP error */
+    __u16 payload_offset; /* of the TCP or UDP payload, from the IP header */
+    __u32 index;          /* request: its service; response: its path; intercept: slot of a copy */
     __u32 ifindex;
 };
 
 /* One mmap'd element per worker, in a cache line of its own, written by user space. */
 struct control {
     __u32 heartbeat_ms; /* CLOCK_MONOTONIC / 1e6 ns, low 32 bits; older than HEARTBEAT_LIMIT_MS:
-                           programs are inert */
-    __u32 waiting;  /* 1: wake user space at the next record; the program that does so clears it */
+                           nothing is captured */
+    __u32 waiting;  /* 1: wake user space at the next record; the program that wakes it clears it */
     __u32 left_out; /* client flows whose hash is below this are not captured; 0: all are */
-    __u32 is_dead;  /* 1: the worker has died, and with it its heartbeat */
-    __u32 is_read;  /* 1: an assistant captures segments with their payload: a copy reads it */
+    __u32 is_dead;  /* 1: the worker has died, and its heartbeat will not come back */
+    __u32 is_read;  /* 1: an assistant captures segments with payload, which some copy reads */
     __u32 unused[11];
 };
 
-/* Set in `index` of what a service sent to a client, recorded on its way out. */
+/* Set in `index` of what a service sent to a client (the outgoing program). */
 #define OUTGOING 0x80000000
 /* Set in `index` of a UDP datagram to a broadcast or multicast address. */
 #define NOT_UNICAST 0x40000000
-/* `index` of a fragment of a UDP datagram: which service it is for, the whole tells. */
+/* `index` of a fragment of a UDP datagram: its service is known after reassembly. */
 #define FRAGMENT_INDEX 0x20000000
-/* No index at all. */
+/* In place of an index: the packet is no request. */
 #define NO_REQUEST 0xffffffff
 
 #define HEARTBEAT_LIMIT_MS 2000

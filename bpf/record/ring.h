@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-3-Clause */
-/* From a packet to a record in the ring that this CPU has for a worker. */
+/* Puts a record and bytes of a packet into the ring that this CPU has for a worker. */
 #ifndef XCOPY_RING_H
 #define XCOPY_RING_H
 
@@ -13,8 +13,8 @@
 #include "state.h"
 
 /*
- * One ring buffer per possible CPU and worker, those of a CPU in a row, made at load time by user
- * space, which chooses their size.
+ * One ring buffer per possible CPU and worker, those of a CPU next to each other. User space
+ * creates them when it loads the program, and chooses their size.
  */
 struct {
     __uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
@@ -29,9 +29,9 @@ static __always_inline void *ring_of_this_cpu(__u32 worker) {
 }
 
 /*
- * Wakes a worker if it waits. Must come after the record's submit, which is a full barrier:
- * either user space, which looks at the rings once more after it has set `waiting`, finds the
- * record, or we find `waiting`. Submitted records cannot wake any more then, so an empty one does.
+ * Wakes a worker if it waits. Must come after the record's submit, which is a full barrier. User
+ * space looks at the rings once more after it has set `waiting`: so either it finds the record, or
+ * we find `waiting`. The record was submitted without a wakeup, so an empty one does that.
  */
 static __always_inline void wake(void *ring, __u32 worker) {
     volatile struct control *shared = bpf_map_lookup_elem(&control, &worker);
@@ -45,9 +45,9 @@ static __always_inline void wake(void *ring, __u32 worker) {
 }
 
 /*
- * Puts the record and `captured` bytes of the packet from `offset` (from its data) into a ring of
- * the worker; `space` is a constant, as the verifier wants it. Returns 0, or -1 if the ring is
- * full, or 1 if the packet is shorter than it says.
+ * Puts the record and its `captured` bytes, from `offset` of the packet on, into a ring of the
+ * worker. `space`: bytes to reserve for them, a constant, as the verifier requires. Returns 0, or
+ * -1 if the ring is full, or 1 if the packet is shorter than its headers say.
  */
 static __always_inline int put(void *packet, enum hook hook, void *ring, __u32 worker,
                                const struct record *header, __u32 offset, const __u32 space) {
@@ -55,7 +55,7 @@ static __always_inline int put(void *packet, enum hook hook, void *ring, __u32 w
     if (!record)
         return -1;
     __builtin_memcpy(record, header, sizeof(*record));
-    /* 64 bits and barriers: what the compiler checks must be the register that it uses. */
+    /* 64 bits and barriers, so that the register that is checked is also the one that is used. */
     __u64 captured = header->captured;
     barrier_var(captured);
     if (captured > space)

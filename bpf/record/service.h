@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-3-Clause */
-/* The services whose clients are captured, and the flows of these clients. */
+/* The services whose requests are captured, and the hash of a client's flow. */
 #ifndef XCOPY_SERVICE_H
 #define XCOPY_SERVICE_H
 
@@ -10,7 +10,7 @@
 #include "../packet/parse.h"
 
 struct service {
-    __u8 address[16]; /* zero: any address of this host; of requests that leave it: any at all */
+    __u8 address[16]; /* zero: any address of this host; of requests that leave it: any address */
     __be16 port;
     __u16 family;
 };
@@ -32,7 +32,7 @@ static __always_inline __u32 *look_up_service(struct service *key, const __u8 *a
     return bpf_map_lookup_elem(&services, key);
 }
 
-/* Of a request: its source is the client. */
+/* Hash of the flow of a request, whose source is the client. */
 static __always_inline __u32 flow_hash(const struct segment *segment,
                                        const struct addresses *addresses) {
     const __u32 *words = (const __u32 *)addresses;

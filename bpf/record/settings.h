@@ -7,11 +7,11 @@
 
 /* SO_MARK of all that xcopy sends; 0: none. */
 const volatile __u32 own_mark = 0;
-/* 1: segments without data, SYN, FIN and RST are captured, too. */
+/* 1: pure ACKs (without data, SYN, FIN and RST) are captured, too. */
 const volatile __u32 keep_acks = 0;
-/* Bytes of a packet that are captured at most. */
+/* Most bytes that are captured of a packet, from its IP header on. */
 const volatile __u32 snaplen = 65535;
-/* 1: requests leave this host, to services that are anywhere. */
+/* 1: requests leave this host, and services may have any address. */
 const volatile __u32 requests_leave = 0;
 /* 1: there are UDP services. */
 const volatile __u32 takes_datagrams = 0;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-3-Clause */
-/* The maps that the programs share, and what hangs on them: counting and the heartbeat. */
+/* The maps that all programs have: `control` with heartbeat and sampling, and the counters. */
 #ifndef XCOPY_STATE_H
 #define XCOPY_STATE_H
 
@@ -10,11 +10,11 @@
 #include "counters.h"
 #include "record.h"
 
-/* Both values serve tcx (TCX_NEXT, TCX_DROP) and a clsact filter in direct-action mode. */
+/* Verdicts, the same for tcx (TCX_NEXT, TCX_DROP) and for clsact in direct-action mode. */
 #define PASS (-1)
 #define DROP 2
 
-/* A heartbeat from just after our own clock reading must not look 49 days old. */
+/* A heartbeat may be newer than the time that we read before it. It must not look 49 days old. */
 #define HEARTBEAT_SLACK_MS 1000
 
 struct {
@@ -39,13 +39,13 @@ static __always_inline void add(enum counter counter, __u64 amount) {
         values->at[counter] += amount;
 }
 
-/* Whether the client flow with this hash is among those that are left out. */
+/* Whether the client flow with this hash is left out by sampling. */
 static __always_inline int is_left_out(__u32 hash, __u32 worker) {
     volatile struct control *shared = bpf_map_lookup_elem(&control, &worker);
     return shared && hash < shared->left_out;
 }
 
-/* Whether a worker showed a sign of life lately; if not, its packets pass and are not captured. */
+/* Whether a worker's heartbeat is recent; if not, nothing is captured for it. */
 static __always_inline int alive(__u64 now_us, __u32 worker) {
     volatile struct control *shared = bpf_map_lookup_elem(&control, &worker);
     if (!shared)
@@ -54,7 +54,7 @@ static __always_inline int alive(__u64 now_us, __u32 worker) {
     return age_ms <= HEARTBEAT_LIMIT_MS + HEARTBEAT_SLACK_MS;
 }
 
-/* Whether a worker that is not alive never will be again. */
+/* Whether a worker that is not alive has died, and is not only stalled. */
 static __always_inline int is_dead(__u32 worker) {
     volatile struct control *shared = bpf_map_lookup_elem(&control, &worker);
     return shared && shared->is_dead;

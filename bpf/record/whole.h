@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-3-Clause */
-/* From a packet to a record with all of it, or as much as is wanted, in a ring of its worker. */
+/* Captures a packet from its IP header on, at most snaplen bytes, in a ring of its worker. */
 #ifndef XCOPY_WHOLE_H
 #define XCOPY_WHOLE_H
 
@@ -17,7 +17,7 @@
 #define THINK_UNKNOWN 0xffffffff
 #define MAX_INTERFACES 4096
 
-/* Packets that no ring had room for, by the interface that they crossed. */
+/* Packets that a full ring had no room for, by interface index. */
 struct {
     __uint(type, BPF_MAP_TYPE_HASH);
     __uint(map_flags, BPF_F_NO_PREALLOC);
@@ -37,6 +37,7 @@ static __always_inline void count_lost(__u32 ifindex) {
         __sync_fetch_and_add(count, 1);
 }
 
+/* As `put`, with the smallest of some constant sizes that is enough. */
 static __always_inline int put_sized(void *packet, enum hook hook, void *ring, __u32 worker,
                                      const struct record *header, __u32 offset) {
     __u32 bytes = header->captured;
@@ -72,7 +73,7 @@ static __always_inline struct record whole_record(const struct segment *segment,
     };
 }
 
-/* As `put`. */
+/* As `put`; 1 also where there is no ring. */
 static __always_inline int put_whole(void *packet, enum hook hook, const struct record *header,
                                      const struct segment *segment, __u32 worker) {
     void *ring = ring_of_this_cpu(worker);

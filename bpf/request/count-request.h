@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-3-Clause */
-/* What became of the record of a request, in numbers. */
+/* Counts whether the record of a request got into its ring. */
 #ifndef XCOPY_COUNT_REQUEST_H
 #define XCOPY_COUNT_REQUEST_H
 
@@ -8,7 +8,7 @@
 #include "../packet/parse.h"
 #include "../record/state.h"
 
-/* Counts what `put_whole` made of a request. */
+/* `result`: what `put_whole` returned. */
 static __always_inline void count_request(int result, const struct segment *segment) {
     if (result < 0) {
         add(REQUEST_RING_FULL, 1);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-3-Clause */
-/* The part of the request program for UDP: copies the datagrams of clients into the rings. */
+/* The UDP part of the request programs: copies the datagrams of clients into the rings. */
 #ifndef XCOPY_DATAGRAM_REQUEST_H
 #define XCOPY_DATAGRAM_REQUEST_H
 
@@ -37,7 +37,7 @@ static __always_inline __u32 *find_datagram_service(struct service *key, const _
     return bpf_map_lookup_elem(&datagram_services, key);
 }
 
-/* The `index` of the record of a datagram; NO_REQUEST if it is none. `type`: as skb->pkt_type. */
+/* `index` for the record of a datagram, NO_REQUEST if it is no request. `type`: skb->pkt_type. */
 static __always_inline __u32 datagram_index(enum datagram kind, const struct segment *segment,
                                             const struct addresses *addresses,
                                             const struct piece *piece, __u32 type, __u32 now_us) {
@@ -57,7 +57,7 @@ static __always_inline __u32 datagram_index(enum datagram kind, const struct seg
     return is_unicast ? *index : *index | NOT_UNICAST;
 }
 
-/* Whether a datagram is a request to capture, the record of it and whose; counts why not. */
+/* Whether a datagram is a request to capture; then sets `header` and `worker`. Counts why not. */
 static __always_inline int is_datagram_wanted(enum datagram kind, const struct segment *segment,
                                               const struct addresses *addresses,
                                               const struct piece *piece, __u32 type, __u32 ifindex,
@@ -66,14 +66,14 @@ static __always_inline int is_datagram_wanted(enum datagram kind, const struct s
     __u32 index = datagram_index(kind, segment, addresses, piece, type, now_us);
     if (index == NO_REQUEST)
         return 0;
-    /* By the address alone: fragments have no port, and a flow has one worker. */
+    /* By the address alone: later fragments have no port, and need the same worker. */
     *worker = worker_of_client(addresses, 0);
     if (!alive(now_us, *worker)) {
         add(is_dead(*worker) ? ABANDONED : INERT, 1);
         return 0;
     }
     __u32 hash = flow_hash(segment, addresses);
-    /* Of fragments user space decides, when it has the whole. */
+    /* About fragments user space decides, after reassembly. */
     if (kind == WHOLE && is_left_out(hash, *worker)) {
         add(UNSAMPLED, 1);
         return 0;
@@ -86,7 +86,7 @@ static __always_inline int is_datagram_wanted(enum datagram kind, const struct s
     return 1;
 }
 
-/* A function of its own: the verifier looks at it once, and it costs TCP nothing. */
+/* Not inlined: the code that TCP runs through stays small. */
 static __attribute__((noinline)) int take_datagram(struct __sk_buff *skb) {
     struct segment segment;
     struct addresses addresses;
@@ -102,8 +102,7 @@ static __attribute__((noinline)) int take_datagram(struct __sk_buff *skb) {
         (kind == WHOLE && !datagram_port_matches(segment.destination_port)) ||
         read_addresses(bytes_of(skb), &segment, &addresses))
         return PASS;
-    /* Need not be in the linear part. Where there are less than 4 bytes the checksum tells enough.
-     */
+    /* The payload need not be linear. Of less than 4 bytes the checksum is enough. */
     if (kind == WHOLE)
         bpf_skb_load_bytes(skb, segment.ip + segment.payload_offset, &segment.seq,
                            sizeof(segment.seq));
@@ -112,14 +111,14 @@ static __attribute__((noinline)) int take_datagram(struct __sk_buff *skb) {
     if (!is_datagram_wanted(kind, &segment, &addresses, &piece, skb->pkt_type, skb->ifindex,
                             &header, &worker))
         return PASS;
-    /* Several datagrams of this size in one packet (UDP_SEGMENT, UDP_GRO: linux/udp.h). */
+    /* The packet is several datagrams with so much payload (UDP_SEGMENT, UDP_GRO: linux/udp.h). */
     if (kind == WHOLE && skb->gso_size)
         header.think_us = skb->gso_size;
     count_request(put_whole(skb, AT_TC, &header, &segment, worker), &segment);
     return PASS;
 }
 
-/* The same of a frame at XDP. */
+/* The same for a frame at XDP. */
 static __attribute__((noinline)) int take_datagram_frame(struct xdp_md *frame) {
     struct segment segment;
     struct addresses addresses;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-3-Clause */
 /*
- * On the ingress of every interface of the online host (or on the egress of a client's): copies
- * what clients send to the services into the rings. Never drops and never changes a packet. One
- * program for tc, and one for XDP.
+ * The request programs, one for tc and one for XDP. At ingress of the interfaces of the production
+ * host (or at egress of those of a client's host) they copy what clients send to the services into
+ * the rings. They never drop and never change a packet.
  */
 #include <linux/bpf.h>
 #include <linux/if_packet.h>
@@ -25,9 +25,8 @@
 #define ACK_SLOTS 65536
 
 /*
- * The last pure ACK of a flow: the client has read the response, what follows is its think time. Or
- * its SYN: the pure ACK that comes next ends the handshake and tells where the server's bytes
- * begin.
+ * The last pure ACK of a flow: the client has the response, and its think time begins. Or the SYN
+ * of the flow: the next pure ACK ends the handshake, and shows where the server's bytes begin.
  */
 struct ack_seen {
     __u32 hash;
@@ -44,7 +43,7 @@ struct {
     __type(value, struct ack_seen);
 } acks SEC(".maps");
 
-/* Remembers a pure ACK, or a SYN. Whether the ACK is the one that ends a handshake. */
+/* Remembers a pure ACK or a SYN. Returns whether it is the ACK that ends a handshake. */
 static __always_inline int remember_ack(const struct segment *segment, __u32 hash, __u32 now_us) {
     __u32 slot = hash % ACK_SLOTS;
     struct ack_seen *seen = bpf_map_lookup_elem(&acks, &slot);
@@ -53,7 +52,7 @@ static __always_inline int remember_ack(const struct segment *segment, __u32 has
     int is_syn = segment->flags & FLAG_SYN;
     int ends_handshake = !is_syn && seen->is_syn && seen->hash == hash && seen->seq == segment->seq;
     seen->hash = hash;
-    /* Behind the SYN, and the data that it may carry (TCP Fast Open). */
+    /* Of a SYN the number after it, and after the data that it may carry (TCP Fast Open). */
     __u32 data = segment->length - segment->payload_offset;
     seen->seq = is_syn ? segment->seq + 1 + data : segment->seq;
     seen->ack = segment->ack;
@@ -62,6 +61,7 @@ static __always_inline int remember_ack(const struct segment *segment, __u32 has
     return ends_handshake;
 }
 
+/* us since the flow's pure ACK with this seq and ack; THINK_UNKNOWN if that was not the last. */
 static __always_inline __u32 think_time(const struct segment *segment, __u32 hash, __u32 now_us) {
     __u32 slot = hash % ACK_SLOTS;
     struct ack_seen *seen = bpf_map_lookup_elem(&acks, &slot);
@@ -71,7 +71,7 @@ static __always_inline __u32 think_time(const struct segment *segment, __u32 has
     return now_us - seen->time_us;
 }
 
-/* Whether a segment is a request to capture, and the record of it; counts why not. */
+/* Whether a segment is a request to capture; then fills `header`. Counts why not. */
 static __always_inline int is_wanted(const struct segment *segment,
                                      const struct addresses *addresses, int is_to_host,
                                      __u32 ifindex, __u32 worker, struct record *header) {
@@ -140,7 +140,7 @@ int xcopy_request(struct __sk_buff *skb) {
     return PASS;
 }
 
-/* In front of everything else, before GRO: packets as the wire has them, and without a mark. */
+/* Runs before GRO: packets are as they were on the wire, and have no mark. */
 SEC("xdp.frags")
 int xcopy_request_xdp(struct xdp_md *frame) {
     struct segment segment;

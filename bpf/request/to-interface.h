@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-3-Clause */
-/* Whether a frame at XDP is for the interface that it came in by. */
+/* Whether a frame at XDP is addressed to the interface that received it. */
 #ifndef XCOPY_TO_INTERFACE_H
 #define XCOPY_TO_INTERFACE_H
 
@@ -11,7 +11,7 @@
 #include "../packet/frame.h"
 #include "../record/whole.h"
 
-/* The MAC address of each interface with XDP: what it takes for itself has it as destination. */
+/* MAC address of each Ethernet interface, by its index: 6 bytes and two zeros. */
 struct {
     __uint(type, BPF_MAP_TYPE_HASH);
     __uint(map_flags, BPF_F_NO_PREALLOC);
@@ -20,7 +20,7 @@ struct {
     __type(value, __u64);
 } macs SEC(".maps");
 
-/* What tc finds as PACKET_HOST in the skb, which is not there yet. */
+/* The same as PACKET_HOST in skb->pkt_type at tc; at XDP there is no skb yet. */
 static __always_inline int is_to_interface(struct xdp_md *frame) {
     __u32 ifindex = frame->ingress_ifindex;
     __u64 *own = bpf_map_lookup_elem(&macs, &ifindex);

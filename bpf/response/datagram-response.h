@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-3-Clause */
-/* The part of the response program for UDP: what targets answer to flows of ours is taken and
- * dropped, or this host would answer that the port is unreachable. */
+/* The UDP part of the response program: captures and drops what targets answer to flows of ours.
+ * This host would answer with ICMP "port unreachable". */
 #ifndef XCOPY_DATAGRAM_RESPONSE_H
 #define XCOPY_DATAGRAM_RESPONSE_H
 
@@ -23,8 +23,8 @@ struct {
     __type(value, __u32);
 } datagram_paths SEC(".maps");
 
-/* What says that nothing listens at a target (RFC 792, RFC 4443), about a flow of ours, is counted
- * by user space and dropped: nobody else here asked. */
+/* Takes an ICMP "destination unreachable" (RFC 792, RFC 4443) about a UDP flow of ours: user space
+ * counts it. It is dropped, because no socket of this host sent the datagram. */
 static __attribute__((noinline)) int take_refusal(struct __sk_buff *skb) {
     struct quoted quoted;
     if (read_quoted(skb, &quoted) || quoted.protocol != IPPROTO_UDP ||
@@ -66,7 +66,7 @@ static __attribute__((noinline)) int take_datagram_response(struct __sk_buff *sk
         read_addresses(bytes_of(skb), &segment, &addresses))
         return PASS;
     __u64 now_us = bpf_ktime_get_ns() / 1000;
-    /* Those that overtake the first one are left to this host, which gives them up by itself. */
+    /* One that comes before the first passes: this host cannot reassemble it, and drops it. */
     if (kind == LATER_FRAGMENT)
         return recall_first_fragment(&addresses, &piece, now_us, 0) ? DROP : PASS;
     struct path key = {.target_port = segment.source_port, .family = segment.family};

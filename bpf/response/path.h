@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-3-Clause */
-/* Which flows to the targets are ours, where they come from this host's own addresses. */
+/* Which flows to the targets are ours, where copies are sent from this host's own addresses. */
 #ifndef XCOPY_PATH_H
 #define XCOPY_PATH_H
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-3-Clause */
 /*
- * On the ingress of the interfaces that lead to the targets: responses to flows of ours go to the
- * rings as headers and are dropped, because this host knows nothing of these flows and would
- * reset them. Everything else passes.
+ * The response program, at ingress of the interfaces that lead to the targets. Responses to flows
+ * of ours go to the rings, as headers or whole, and are dropped: this host's TCP does not know
+ * these flows and would reset them. Everything else passes.
  */
 #include <linux/bpf.h>
 
@@ -38,8 +38,8 @@ static __always_inline __u32 *find_path(const __u8 *target, const __u8 *local, _
     return bpf_map_lookup_elem(&paths, &key);
 }
 
-/* User space learns the path's MTU from a message about a flow of ours; this host's TCP ignores it.
- */
+/* Captures an ICMP "packet too big" about a flow of ours: user space learns the path's MTU from it.
+ * The message passes; this host's TCP ignores it. */
 static __always_inline void capture_too_big(struct __sk_buff *skb) {
     struct quoted quoted;
     if (read_too_big(skb, &quoted))

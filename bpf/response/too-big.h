@@ -8,7 +8,7 @@
 #define FRAGMENTATION_NEEDED 4
 #define PACKET_TOO_BIG 2
 
-/* Reads the flow that such a message is about; -1 if the packet is none. */
+/* Reads such a message about a TCP packet. 0, or -1 if the packet is none. */
 static __always_inline int read_too_big(struct __sk_buff *skb, struct quoted *quoted) {
     if (read_quoted(skb, quoted) || quoted->protocol != IPPROTO_TCP)
         return -1;
