@@ -1,4 +1,4 @@
-/** Where the programs of one process hang: tcx links, or classifiers on kernels without them. */
+/** The tc programs that one process has attached to interfaces: by tcx links, or by clsact on kernels without tcx. */
 import { bpfFailure, createTcxLink } from "../native/bpf/libbpf.ts";
 import { Failure } from "../native/failure.ts";
 import { interfaceName } from "../native/filters.ts";
@@ -19,15 +19,15 @@ export class Attachments {
     this.#hook = wanted === "clsact" ? "clsact" : "tcx";
   }
 
-  /** What is used; with `auto` it is certain after the first `attach`. */
+  /** The hook in use; with `auto` final after the first `attach`. */
   get hook(): Hook {
     return this.#hook;
   }
 
   /**
-   * Attaches a program in front of all that are there; requests behind the responses of this process. Throws a Failure:
-   * 2 for an interface that is not there, 4 without privilege, 5 where the kernel cannot. Returns the descriptor of the
-   * link, -1 for a classifier.
+   * Attaches a program in front of all others on the interface, but a request program right after the response program of
+   * this process. Throws a Failure: 2 for an interface that does not exist, 4 without privilege, 5 where the kernel cannot.
+   * Returns the descriptor of the tcx link, which this object closes, or -1 with clsact.
    */
   attach(kind: Kind, programFd: number, ifindex: number): number {
     const name = interfaceName(ifindex);
@@ -60,7 +60,7 @@ export class Attachments {
     return -1;
   }
 
-  /** Takes the request programs off all interfaces. */
+  /** Detaches the request programs from all interfaces. */
   detachRequests(): void {
     for (const link of this.#links.splice(0)) {
       if (isRequest(link.kind)) libc.close(link.fd);
@@ -69,7 +69,7 @@ export class Attachments {
     this.#filters?.detachRequests();
   }
 
-  /** Closes the links to an interface that is gone. Its classifiers went with it. */
+  /** Closes the links of an interface that is gone. Its clsact filters are gone with it. */
   forget(ifindex: number): void {
     for (const link of this.#links.splice(0)) {
       if (link.ifindex === ifindex) libc.close(link.fd);
@@ -77,13 +77,13 @@ export class Attachments {
     }
   }
 
-  /** Takes all programs off. */
+  /** Detaches all programs. */
   detach(): void {
     this.closeLinks();
     this.#filters?.detach();
   }
 
-  /** Gives up the links, which end where nobody else holds them; the classifiers stay, and stay written down. */
+  /** Closes the links; one ends unless another process holds it too. clsact filters and their record stay. */
   closeLinks(): void {
     for (const { fd } of this.#links.splice(0)) libc.close(fd);
   }

@@ -1,6 +1,6 @@
 /**
- * Classifiers on clsact qdiscs: what tcx links replace on newer kernels. They outlive their process, so each is written
- * down under /run/xcopy before it is attached.
+ * tc filters on clsact qdiscs, for kernels without tcx (before 6.6). They outlive their process, so each is noted in
+ * /run/xcopy before it is attached.
  */
 import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import {
@@ -20,10 +20,10 @@ import { EEXIST, EINVAL } from "../native/libc.ts";
 export const DIRECTORY = "/run/xcopy";
 const PRIORITIES = 64;
 
-/** What a program is for. */
+/** What a program does; `leaving`: the request program at egress. */
 export type Kind = "request" | "leaving" | "response" | "learn" | "catch" | "swallow" | "outgoing";
 
-/** Whether a program captures requests, whichever way they go, or what production answers to them. */
+/** Whether a program captures requests, in either direction, or what production's services answer. */
 export function isRequest(kind: Kind): boolean {
   return kind === "request" || kind === "leaving" || kind === "outgoing";
 }
@@ -40,13 +40,13 @@ export const DIRECTIONS: Record<Kind, Direction> = {
 
 export interface Filter extends FilterPlace {
   interface: string;
-  /** Id of its program: proves that the filter at this place is the one that was attached. */
+  /** Id of its program. The same id in the kernel proves that the filter is the one that we attached. */
   programId: number;
-  /** Whether the qdisc was not there before. */
+  /** Whether we created the qdisc. */
   madeQdisc: boolean;
 }
 
-/** What one process attached, as it is in /run/xcopy/PID.json. */
+/** The content of /run/xcopy/PID.json: what one process attached. */
 export interface Attached {
   pid: number;
   /** In clock ticks since boot: a later process with the same pid has another. */
@@ -56,11 +56,11 @@ export interface Attached {
   filters: Filter[];
 }
 
-/** Clock ticks since boot at which a process started; null if none runs with this pid: a zombie holds nothing any more. */
+/** Start time of a process in clock ticks since boot; null if none runs with this pid (a zombie does not count). */
 export function startTimeOf(pid: number): number | null {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
-    // The name, in parentheses, may hold anything; the state follows, the start time is the 20th field behind the name.
+    // The name is in parentheses and may contain any character. After it, the first field is the state, the 20th the start time.
     const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
     return fields[0] === "Z" || fields[0] === "X" ? null : Number(fields[19]);
   } catch {
@@ -88,7 +88,7 @@ function write(record: Attached): void {
   renameSync(draft, fileOf(record.pid));
 }
 
-/** What all processes wrote down; unreadable files are left out. */
+/** The records of all processes; unreadable files are left out. */
 export function readRecords(): Attached[] {
   let names: string[];
   try {
@@ -107,11 +107,11 @@ export function readRecords(): Attached[] {
     });
 }
 
-/** Takes filters of a record off their interfaces, and the record with them; says what it removed. */
+/** Removes the filters of a record, the qdiscs that are empty then, and the record's file. Returns what it removed. */
 export function removeFilters(record: Attached): string[] {
   const removed: string[] = [];
   for (const filter of record.filters) {
-    // The interface may be gone, or its index now that of another one.
+    // The interface may be gone, and its index may be in use by another one.
     if (interfaceName(filter.ifindex) !== filter.interface) continue;
     if (queryFilter(filter) === filter.programId && detachFilter(filter) === 0) {
       const direction = filter.direction === "egress" ? "egress " : "";
@@ -137,8 +137,8 @@ export class ClsactFilters {
   }
 
   /**
-   * Attaches a program to an interface, in front of those of other xcopies; all others run before all request programs,
-   * by their priorities: lower ones run first, request programs have even ones.
+   * Attaches a program to an interface. Filters with a lower priority number run first: `request` starts at 2 and takes even
+   * numbers, all other kinds start at 1 and take odd ones, so that a response program normally runs before. Throws a Failure.
    */
   attach(kind: Kind, programFd: number, ifindex: number): void {
     const name = interfaceName(ifindex)!;
@@ -156,7 +156,7 @@ export class ClsactFilters {
     this.#record.filters.push(filter);
     let result = -EEXIST;
     const first = kind === "request" ? 2 : 1;
-    // Others may sit at a priority with another kind of classifier, which admits none of ours beside it.
+    // A priority may be in use by another kind of classifier; then the kernel allows no BPF filter there.
     for (filter.priority = first; filter.priority <= PRIORITIES; filter.priority += 2) {
       write(this.#record);
       result = attachFilter(filter, programFd);
@@ -169,7 +169,7 @@ export class ClsactFilters {
     throw bpfFailure(`attach a classifier to "${name}"`, -result);
   }
 
-  /** Takes the request programs off. They stay written down until `detach`, which removes the qdiscs. */
+  /** Removes the filters of kind `request`. The record keeps them until `detach`, which also removes the qdiscs. */
   detachRequests(): void {
     for (const filter of this.#record.filters) {
       if (filter.priority % 2 === 0 && queryFilter(filter) === filter.programId) detachFilter(filter);
@@ -181,7 +181,7 @@ export class ClsactFilters {
   }
 }
 
-/** The kernel says it beside the descriptor. */
+/** The id of a program, from its descriptor's fdinfo. */
 function programIdOf(programFd: number): number {
   const id = /^prog_id:\s*(\d+)$/m.exec(readFileSync(`/proc/self/fdinfo/${programFd}`, "utf8"))?.[1];
   if (id === undefined) throw new Failure("Cannot find out the id of a BPF program", "Mount /proc", 1);

@@ -1,4 +1,4 @@
-/** The block that a worker of user space writes and the programs read: `struct control` in bpf/record/record.h. */
+/** The control block that a worker writes and the kernel programs read: `struct control` in bpf/record/record.h. */
 import { mapShared, PROT_READ, PROT_WRITE } from "../native/libc.ts";
 import { PAGE_SIZE } from "../native/page.ts";
 
@@ -8,21 +8,22 @@ const LEFT_OUT = 2;
 const IS_DEAD = 3;
 const IS_READ = 4;
 const BYTES = 64;
-/** ms: a heartbeat that is as good as none. */
+/** ms: the age of a heartbeat that counts as none. */
 const LONG_AGO = 3_600_000;
 
-/** Workers there may be: their blocks are one page. */
+/** Most workers: their blocks fill one page of 4 KiB. */
 export const MOST_WORKERS = 64;
 
 /**
- * The programs do nothing for a worker until its first heartbeat, and again 2 s after the last one.
+ * The control block of one worker. The programs capture nothing for it before its first heartbeat, and when the last one is
+ * older than 2 s.
  */
 export class Control {
   readonly #words: Int32Array;
 
   /**
-   * `map` is the descriptor of the map `control`, `worker` the index of the worker; -1: there are no programs, and sockets
-   * alone ask here.
+   * `map` is the descriptor of the map `control`, or -1 where no kernel program is loaded and only sockets capture;
+   * `worker` is the index of the worker.
    */
   constructor(map: number, worker = 0) {
     const memory =
@@ -37,28 +38,28 @@ export class Control {
     this.#words[HEARTBEAT] = Math.floor(ms) | 0;
   }
 
-  /** The worker has died: its packets are counted as abandoned from now on. `ms`: as for `heartbeat`. */
+  /** Says that the worker has died: from now on its requests are counted as abandoned. `ms`: as for `heartbeat`. */
   close(ms: number): void {
     this.#words[IS_DEAD] = 1;
     this.heartbeat(ms - LONG_AGO);
   }
 
   /**
-   * Whether the next record is to wake us through the ring descriptors; the programs set it back. A full fence: who sets
-   * it, then finds all rings empty, may sleep.
+   * Whether the next record shall wake us through the ring descriptors; a program that wakes us resets it. A full fence: a
+   * worker that sets it and then finds all rings empty may sleep.
    */
   setWaiting(waiting: boolean): void {
     Atomics.store(this.#words, WAITING, waiting ? 1 : 0);
   }
 
-  /** Whether an assistant's responses are captured with their payload: some copy reads it. */
+  /** Whether an assistant captures responses with payload, because some copy reads it. */
   setRead(isRead: boolean): void {
     this.#words[IS_READ] = isRead ? 1 : 0;
   }
 
-  /** Which share of the clients' flows is captured, 0 to 1; the same flows at the same share, more at a larger one. */
+  /** Sets the share of client flows to capture, 0 to 1. A larger share has all flows of a smaller one, and more. */
   setSample(share: number): void {
-    // 2^32 does not fit: of a share of 0 one flow in four thousand million is captured.
+    // 2^32 does not fit: with a share of 0 one flow in 2^32 is still captured.
     this.#words[LEFT_OUT] = Math.min(0xffffffff, Math.round((1 - share) * 2 ** 32)) | 0;
   }
 

@@ -27,13 +27,13 @@ export const KERNEL_COUNTERS = [
 
 export type KernelCounter = (typeof KERNEL_COUNTERS)[number];
 
-/** Sums over all CPUs, and what each CPU's rings could not take. */
+/** Sums over all CPUs, and for each CPU the packets that its rings had no room for. */
 export type KernelStats = Record<KernelCounter, number> & {
   requestRingFullByCpu: number[];
   responseRingFullByCpu: number[];
 };
 
-/** Reads the map `counters`; any thread may. Throws with errno's text. */
+/** Reads the map `counters`, from any thread. Throws with errno's text. */
 export function readStats(countersMap: number): KernelStats {
   const cpus = possibleCpus();
   const values = new BigUint64Array(new ArrayBuffer(cpus * KERNEL_COUNTERS.length * 8));

@@ -1,4 +1,4 @@
-/** Which flows are ours, in the map that the response program reads: a bit per path and local port. */
+/** The flows that are ours, in the map `flows` that the response program reads: a bit per path and local port. */
 import { mapShared, PROT_READ, PROT_WRITE } from "../native/libc.ts";
 
 const WORDS_PER_PATH = 65536 / 32;
@@ -6,7 +6,7 @@ const WORDS_PER_PATH = 65536 / 32;
 export class Flows {
   readonly #words: Int32Array;
 
-  /** `map` is the descriptor of the map `flows`, made for `paths` paths; -1: nobody reads it. */
+  /** `map` is the descriptor of the map `flows`, made for `paths` paths; -1: there is no response program. */
   constructor(map: number, paths: number) {
     const words = Math.max(1, paths) * WORDS_PER_PATH;
     const memory =
@@ -19,7 +19,7 @@ export class Flows {
     Atomics.or(this.#words, path * WORDS_PER_PATH + (port >>> 5), 1 << (port & 31));
   }
 
-  /** From now on they pass to this host's TCP. */
+  /** From now on responses to this local port pass to this host's TCP. */
   remove(path: number, port: number): void {
     Atomics.and(this.#words, path * WORDS_PER_PATH + (port >>> 5), ~(1 << (port & 31)));
   }

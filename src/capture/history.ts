@@ -1,20 +1,20 @@
 /**
- * What clients have sent lately, in tables of fixed size: the rules of bpf/request/request.bpf.c, so that the engine sees of a socket or
- * a trace what it would have seen of a ring. A slot belongs to whoever used it last.
+ * Recent packets of clients, in tables of fixed size, to find pure ACKs, duplicates and think times by the same rules as the
+ * kernel programs (bpf/request/request.bpf.c, bpf/record/duplicate.h). A slot has the flow or packet that used it last.
  */
 import type { Packet } from "../wire/packet.ts";
 import { FIN, RST, SYN } from "../wire/tcp.ts";
 
 const ACK_SLOTS = 65_536;
 const DUPLICATE_SLOTS = 4096;
-/** us in which another interface may show the same packet. */
+/** us within which the same packet on another interface is a duplicate. */
 const DUPLICATE_WINDOW = 1_000_000;
 const GOLDEN = 0x9e3779b1;
 
 export const CAPTURED = 0;
 /** A pure ACK that nobody needs. */
 export const PURE_ACK = 1;
-/** Seen on another interface before. */
+/** The same packet was seen on another interface before. */
 export const DUPLICATE = 2;
 
 export class History {
@@ -35,15 +35,15 @@ export class History {
     this.clear();
   }
 
-  /** Forgets all clients. */
+  /** Forgets everything. */
   clear(): void {
     this.#ackTime.fill(-Infinity);
     this.#time.fill(-Infinity);
   }
 
   /**
-   * Looks at a TCP segment of a client and notes it: CAPTURED, PURE_ACK or DUPLICATE. Of one that is captured it sets
-   * `packet.think`. `interfaceId` tells interfaces apart.
+   * Classifies a TCP segment of a client, and remembers it: CAPTURED, PURE_ACK or DUPLICATE. Sets `packet.think` (us, -1:
+   * not known) of one that is CAPTURED. `interfaceId` tells interfaces apart.
    */
   look(packet: Packet, hash: number, interfaceId: number): number {
     const { flags, time } = packet;
@@ -63,19 +63,19 @@ export class History {
     return CAPTURED;
   }
 
-  /** Whether another interface has shown the same UDP datagram; notes it. */
+  /** Whether the same UDP datagram was seen on another interface; if not, remembers it. */
   isRepeatedDatagram(packet: Packet, hash: number, interfaceId: number): boolean {
     const { view, tcp, payload, end } = packet;
     const first = payload + 4 <= end ? view.getUint32(payload) : 0;
     return this.#isDuplicate(packet, hash, interfaceId, first, view.getUint32(tcp + 4), 0);
   }
 
-  /** The same of a fragment of one, by its identification and its place in the datagram. */
+  /** The same for a fragment, which is recognised by its identification and its offset in bytes. */
   isRepeatedFragment(packet: Packet, id: number, offset: number, interfaceId: number): boolean {
     return this.#isDuplicate(packet, addressHash(packet, 0), interfaceId, id, offset, 0);
   }
 
-  /** Notes a pure ACK, or a SYN. Whether the ACK is the one that ends a handshake. */
+  /** Remembers a pure ACK or a SYN. Returns whether it is the ACK that ends a handshake. */
   #remember(packet: Packet, slot: number, hash: number): boolean {
     const { seq } = packet;
     const isSyn = (packet.flags & SYN) !== 0;
@@ -86,7 +86,7 @@ export class History {
       this.#ackHash[slot] === hash &&
       this.#ackSeq[slot] === seq;
     this.#ackHash[slot] = hash;
-    // Behind the SYN, and the data that it may carry (TCP Fast Open).
+    // Of a SYN the number after it, and after the data that it may carry (TCP Fast Open).
     this.#ackSeq[slot] = isSyn ? seq + 1 + packet.length : seq;
     this.#ackAck[slot] = packet.ack;
     this.#ackTime[slot] = packet.time;
@@ -128,10 +128,10 @@ export class History {
   }
 }
 
-/** The flow's hash over 0 to 2^32: the same for all packets of a client's connection, and as bpf/request/request.bpf.c has it. */
+/** Hash of a client's flow, 0 to 2^32 - 1: the same as `flow_hash` in bpf/record/service.h. */
 export function flowHash(packet: Packet): number {
   const { view, tcp } = packet;
-  // The kernel program reads the words of the network's order as its own, which is the other one.
+  // The kernel program reads words in network order as if they were in host order.
   return addressHash(packet, ((view.getUint16(tcp, true) << 16) | view.getUint16(tcp + 2, true)) >>> 0);
 }
 

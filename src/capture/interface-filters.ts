@@ -1,11 +1,11 @@
-/** -F: a filter on interfaces, in front of the program that takes what it chooses. */
+/** -F on interfaces: a filter program in front of the program that gets the packets that match. */
 import { compileFilter, type LinkLayer, linkLayerOf } from "../filter/compile.ts";
 import { type FilterProgram, loadFilterProgram } from "../filter/program.ts";
 import type { ProgramKind } from "../filter/translate.ts";
 import { Failure } from "../native/failure.ts";
 import { links } from "../native/netlink.ts";
 
-/** What a filter runs for a match, and on what kind of hook. */
+/** The program that a filter runs for a match, and the kind of hook. */
 export interface FilterTarget {
   kind: ProgramKind;
   /** Descriptor of the program. */
@@ -14,7 +14,7 @@ export interface FilterTarget {
   frags?: boolean;
 }
 
-/** Loads filters as interfaces need them: those with and without a link layer see different packets. */
+/** Loads one filter per link layer and kind of hook, when the first interface needs it. */
 export class InterfaceFilters {
   readonly #loaded = new Map<string, FilterProgram>();
 
@@ -33,7 +33,7 @@ export class InterfaceFilters {
       const layer = linkLayerOf(link?.hardwareType ?? 1);
       if (layer === null) {
         throw new Failure(
-          `Cannot use -F on interface "${link!.name}": packets there have a header that no filter is made for`,
+          `Cannot use -F on interface "${link!.name}": xcopy does not know the link layer of its packets`,
           "Name other interfaces with -i.",
           2,
         );

@@ -1,4 +1,4 @@
-/** The kernel side of the capture: loads the BPF programs, attaches them, reads what they count. */
+/** Capture by the kernel programs: loads and attaches them, and reads their counters. */
 import { BpfObject, fillArrayOfMaps, openLibbpf, updateMap } from "../native/bpf/libbpf.ts";
 import type { CarriedLibrary } from "../native/carried.ts";
 import { libc } from "../native/libc.ts";
@@ -25,8 +25,8 @@ export interface KernelPath {
 }
 
 /**
- * Where requests are captured: tcx and clsact behind GRO, the others in front of it, on Ethernet interfaces; on others tcx or
- * clsact take their place.
+ * Where requests are captured: by tcx and clsact after GRO, by XDP before it. XDP is for Ethernet interfaces; on others tcx or
+ * clsact is used in its place.
  */
 export type RequestHook = Hook | "xdp" | "xdp-generic";
 
@@ -34,26 +34,26 @@ export interface KernelCaptureOptions {
   /** The bytes of request.bpf.o and response.bpf.o. */
   requestObject: Uint8Array;
   responseObject: Uint8Array;
-  /** Of outgoing.bpf.o, where the beginnings of what services send to their clients are captured too. */
+  /** The bytes of outgoing.bpf.o, where the first bytes of what services send to clients are captured too. */
   outgoingObject?: Uint8Array | undefined;
-  /** Whose beginnings. */
+  /** The services that `outgoingObject` is for. */
   outgoingServices?: KernelService[];
-  /** Null: no requests are captured, at least not here. */
+  /** Null: no requests are captured by kernel programs. */
   services: KernelService[] | null;
   /** The index of a path is its place in here. Null: responses come another way. */
   paths: KernelPath[] | null;
-  /** SO_MARK of all that we send; 0: none. */
+  /** SO_MARK of all packets that we send; 0: none. */
   mark: number;
-  /** Most bytes of a packet that are captured, at most and by default WHOLE_PACKETS. */
+  /** Most bytes that are captured of a packet: up to WHOLE_PACKETS, which is the default. */
   snaplen?: number;
-  /** Whether requests leave this host: captured at egress, and services without address are anywhere. Default false. */
+  /** Whether requests leave this host: they are captured at egress, to any address for a service without one. Default false. */
   isOutgoing?: boolean;
   /** How many workers share the flows; by default 1. */
   workers?: number;
-  /** Bytes of each ring: powers of two, at least 4096. Requests of up to 64 KiB need at least 131072. */
+  /** Bytes of each ring: a power of two, a multiple of the page size. Requests of up to 64 KiB need at least 131072. */
   requestRingBytes: number;
   responseRingBytes: number;
-  /** `auto`: tcx where the kernel has it. Responses never come by XDP. */
+  /** `auto`: tcx where the kernel has it. Responses are never captured by XDP. */
   hook: "auto" | RequestHook;
   /** What to load where the host has no libbpf: see `openLibbpf`. */
   libraries?: CarriedLibrary[];
@@ -61,43 +61,43 @@ export interface KernelCaptureOptions {
 
 export interface KernelCapture {
   /**
-   * Descriptors of the ring buffers, one per possible CPU and worker, those of a CPU in a row (see `ofWorker`); empty for
-   * what was left out.
+   * Descriptors of the ring buffers, one per possible CPU and worker, those of a CPU next to each other (see `ofWorker`);
+   * empty where the program is not loaded.
    */
   readonly requestRings: number[];
   readonly responseRings: number[];
-  /** Bytes of each. */
+  /** Bytes of each ring. */
   readonly requestRingBytes: number;
   readonly responseRingBytes: number;
-  /** Descriptors of the mmap'able maps: see control.ts and flows.ts; -1 for what was left out. */
+  /** Descriptors of the maps to mmap: see control.ts and flows.ts; -1 where the program is not loaded. */
   readonly controlMap: number;
   readonly flowsMap: number;
-  /** Descriptors of the programs, -1 for what was left out. */
+  /** Descriptors of the programs, -1 where one is not loaded. */
   readonly requestProgram: number;
   readonly requestXdpProgram: number;
   readonly responseProgram: number;
-  /** What is or will be attached: tcx and XDP links end with the process, clsact filters are removed by `detach`. */
+  /** How tc programs are or will be attached. tcx and XDP links end with the process, clsact filters only by `detach`. */
   readonly hook: Hook;
   /** Whether requests on an interface are captured by XDP. */
   usesXdp(ifindex: number): boolean;
-  /** In what mode, once it is attached. */
+  /** The XDP mode on an interface; undefined before it is attached. */
   xdpModeOn(ifindex: number): XdpMode | undefined;
-  /** XDP has to know which MAC addresses interfaces have now: those that it is attached to. */
+  /** Tells the XDP program the present MAC addresses of this host's Ethernet interfaces. */
   learnMacs(): void;
   /**
-   * Attach to the ingress of these interfaces of the network namespace of the calling thread. On an interface that has
-   * both, responses come first, in whatever order these are called. Both throw a Failure: 2 for an interface that is not
-   * there, 3 where somebody else's XDP program is, 4 without privilege, 5 where the kernel cannot. `program` is a filter in
-   * front of `requestProgram` or `requestXdpProgram`, as `usesXdp` says.
+   * Attach to these interfaces of the network namespace of the calling thread. On an interface that has both, the response
+   * program runs first, in whichever order these are called. Both throw a Failure: 2 for an interface that does not exist, 3
+   * where another XDP program is attached, 4 without privilege, 5 where the kernel cannot. `program` is the descriptor of a
+   * filter in front of `requestProgram` (or `requestXdpProgram`, where `usesXdp` is true).
    */
   attachRequests(ifindexes: number[], program?: number): void;
   attachResponses(ifindexes: number[]): void;
-  /** Takes the request program off all interfaces: nothing more is captured, responses still are. */
+  /** Detaches the request programs from all interfaces; responses are still captured. */
   detachRequests(): void;
-  /** Gives up what was attached to an interface that is gone. */
+  /** Closes the links of an interface that is gone. */
   forget(ifindex: number): void;
   stats(): KernelStats;
-  /** Takes the programs off all interfaces and closes every descriptor; nothing else here may be used then. */
+  /** Detaches all programs and closes every descriptor; nothing else here may be used afterwards. */
   detach(): void;
 }
 
@@ -106,14 +106,14 @@ const ETHERNET = 1;
 const FLOW_WORDS_PER_PATH = 65536 / 64;
 /** As bpf/response/response.bpf.c has it. */
 const WITH_PAYLOAD = 2 ** 31;
-/** Maps of the request program that the one for what goes out uses; its records come in the same rings. */
+/** Maps that the outgoing program shares with the request program; its records come in the same rings. */
 const OUTGOING_SHARED = ["control", "counters", "rings", "packets", "lost"];
-/** Bytes of a packet that goes out: headers, and what a module reads of an answer's beginning. */
+/** Bytes captured of an outgoing packet: headers, and as much of an answer as a protocol module reads. */
 const OUTGOING_BYTES = 384;
 
 /**
- * Loads the programs without attaching them, at least one. Throws a Failure: 4 without privilege, 5 where the kernel or the host
- * cannot (before Linux 5.8; no libbpf; `tcx` asked for before 6.6 is found at the first attach).
+ * Loads the programs, at least one, without attaching them. Throws a Failure: 4 without privilege, 5 where the kernel or the
+ * host cannot (before Linux 5.8, or without libbpf). That `tcx` needs Linux 6.6 shows only at the first attach.
  */
 export function loadKernelCapture(options: KernelCaptureOptions): KernelCapture {
   openLibbpf(options.libraries);
@@ -146,7 +146,7 @@ export function loadKernelCapture(options: KernelCaptureOptions): KernelCapture 
     const requestRings = request ? createRings(request, options.requestRingBytes, rings, workers) : [];
     const responseRings = response ? createRings(response, options.responseRingBytes, rings, workers) : [];
     if (request && services) loadRequest(request, services, requestRings, options);
-    // What both have is that of the one that was loaded first.
+    // The maps that both have are those of the request program, which is loaded first.
     if (request && response) {
       for (const shared of ["control", "counters"]) response.reuse(shared, request.mapFd(shared));
     }
@@ -240,7 +240,7 @@ function loadResponse(response: BpfObject, paths: KernelPath[], rings: number[])
   fillPaths(response, paths);
 }
 
-/** bpf/request/to-interface.h: a MAC address and two zeros. */
+/** Fills the map of bpf/request/to-interface.h: 6 bytes of MAC address and two zeros. */
 function fillMacs(request: BpfObject, present: Link[]): void {
   for (const { ifindex, mac } of present) {
     const value = new Uint8Array(new ArrayBuffer(8));
@@ -249,7 +249,7 @@ function fillMacs(request: BpfObject, present: Link[]): void {
   }
 }
 
-/** Tells a request program whose requests it is to capture. */
+/** Fills the maps of a request or outgoing program with its services. */
 export function fillServices(object: BpfObject, services: KernelService[]): void {
   for (const { address, port, family, transport, index } of services) {
     const map = object.mapFd(transport === "udp" ? "datagram_services" : "services");
@@ -270,7 +270,7 @@ function fillPaths(object: BpfObject, paths: KernelPath[]): void {
   );
 }
 
-/** Tells an object by which ports packets of interest are known, of TCP and of UDP; the one for what goes out knows TCP only. */
+/** Fills the port bitmaps of an object for TCP and for UDP; the outgoing program has only that for TCP. */
 function fillPortsOfBoth(object: BpfObject, ports: Pick<KernelService, "port" | "transport">[]): void {
   const of = (isUdp: boolean) =>
     ports.flatMap(({ port, transport }) => ((transport === "udp") === isUdp ? [[port, port] as const] : []));

@@ -1,29 +1,29 @@
-/** What goes into the maps of the kernel programs, as bpf/ has it. */
+/** What user space writes into the maps and constants of the kernel programs, in the layout of bpf/. */
 import { readFileSync } from "node:fs";
 import { type BpfObject, createRing, updateMap } from "../native/bpf/libbpf.ts";
 import { AF_INET, AF_INET6 } from "../native/libc.ts";
 
 const PORTS_BYTES = 65536 / 8;
 
-/** The highest number of a list in the kernel's notation, plus one: "0-3" is 4, "0,2-7" is 8. */
+/** The highest CPU number of a list in the kernel's notation, plus one: 4 for "0-3", 8 for "0,2-7". */
 export function countCpus(list: string): number {
   return Math.max(...list.split(/[-,]/).map(Number)) + 1;
 }
 
 let cpus = 0;
 
-/** Possible CPUs of this host, those that are off included: each has its ring. It never changes while the host runs. */
+/** Number of possible CPUs of this host, offline ones included: each has a ring. It does not change while the host runs. */
 export function possibleCpus(): number {
   cpus ||= countCpus(readFileSync("/sys/devices/system/cpu/possible", "utf8"));
   return cpus;
 }
 
-/** u32 in the kernel's byte order, which is little on all that xcopy runs on. */
+/** u32 values in the host's byte order, which is little-endian on all hosts that xcopy runs on. */
 export function words(...values: number[]): Uint8Array {
   return new Uint8Array(new Uint32Array(values).buffer);
 }
 
-/** Bytes of a packet that a ring takes at most. */
+/** Most bytes of a packet that fit a record. */
 export const WHOLE_PACKETS = 65535;
 
 export interface Settings {
@@ -31,7 +31,7 @@ export interface Settings {
   mark: number;
   /** Whether pure ACKs are captured. Default false. */
   keepsAcks?: boolean;
-  /** Bytes of a packet that are captured at most; default WHOLE_PACKETS. */
+  /** Most bytes that are captured of a packet; default WHOLE_PACKETS. */
   snaplen?: number;
   /** Whether requests leave this host. Default false. */
   isOutgoing?: boolean;
@@ -51,15 +51,15 @@ export function setWorkers(object: BpfObject, workers: number): void {
   object.setMaxEntries("control", workers);
 }
 
-/** Of something that there is for each CPU and worker, as the rings are made, that of one worker. */
+/** Picks the elements of one worker from a list in the order of the rings: per CPU, and per worker within a CPU. */
 export function ofWorker<T>(all: readonly T[], worker: number, workers: number): T[] {
   return all.filter((_, index) => index % workers === worker);
 }
 
 /**
- * Makes the rings of an object that is not loaded yet, one of `bytes` per CPU and worker; each is added to `made` at once,
- * for who has to close them after a failure. `fillArrayOfMaps` puts them into the map `rings` once it is loaded. Throws a
- * Failure.
+ * Creates the rings of an object that is not loaded yet, one of `bytes` per CPU and worker. Each is added to `made` at once,
+ * so that the caller can close them after a failure. Once the object is loaded, `fillArrayOfMaps` must put them into the map
+ * `rings`. Throws a Failure.
  */
 export function createRings(object: BpfObject, bytes: number, made: number[], workers = 1): number[] {
   const own = Array.from({ length: possibleCpus() * workers }, () => {
@@ -72,7 +72,7 @@ export function createRings(object: BpfObject, bytes: number, made: number[], wo
   return own;
 }
 
-/** Writes a bitmap of ports, given as first and last ones, to an index of a map `ports` (bpf/packet/prefilter.h). Throws a Failure. */
+/** Writes a bitmap of port ranges (first, last) to an index of a map `ports` (bpf/packet/prefilter.h). Throws a Failure. */
 export function fillPorts(
   portsMap: number,
   index: number,
@@ -85,7 +85,7 @@ export function fillPorts(
   updateMap(portsMap, words(index), bits);
 }
 
-/** Addresses of 16 bytes each (IPv4: 4 and zeros), then port (network order) and family (host order). */
+/** A map key: addresses of 16 bytes each (IPv4: 4 and zeros; null: zeros), port (network order), family (host order). */
 export function addressKey(addresses: (Uint8Array | null)[], port: number, family: 4 | 6): Uint8Array {
   const key = new DataView(new ArrayBuffer(addresses.length * 16 + 4));
   const bytes = new Uint8Array(key.buffer);

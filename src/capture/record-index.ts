@@ -1,6 +1,6 @@
-/** What `index` of a record of a UDP datagram says beside its service, as bpf/record/record.h has it. */
+/** Values of `index` in the record of a UDP datagram besides its service, as in bpf/record/record.h. */
 
-/** Added to the index where the datagram was sent to a group or to all. */
+/** Set in the index where the datagram was sent to a multicast or broadcast address. */
 export const NOT_UNICAST = 0x40000000;
-/** In place of the index: a fragment, of which only the whole tells the service. */
+/** In place of the index: a fragment, whose service is known after reassembly. */
 export const FRAGMENT_INDEX = 0x20000000;

@@ -3,7 +3,7 @@ import { Packet } from "../wire/packet.ts";
 import { Ring } from "./ring.ts";
 import type { RequestSource } from "./source.ts";
 
-/** A ring that fills up by this share from one look to the next is not left alone for long. */
+/** A ring of which more than this share filled up between two drains sets `isFilling`. */
 const FILLING = 1 / 4;
 
 export class RingSet implements RequestSource {
@@ -23,7 +23,7 @@ export class RingSet implements RequestSource {
     this.#times = new Float64Array(descriptors.length);
   }
 
-  /** Whether no record waits. After Control.setWaiting(true) this decides whether one may sleep. */
+  /** Whether no record waits. After Control.setWaiting(true) this decides whether the worker may sleep. */
   get isEmpty(): boolean {
     for (const ring of this.#rings) {
       ring.refresh();
@@ -34,10 +34,10 @@ export class RingSet implements RequestSource {
   }
 
   /**
-   * Hands up to `limit` records that were there at the call to `sink`, in order of capture time as far as the CPUs had
+   * Passes up to `limit` records that were there at the call to `sink`, in order of capture time as far as the CPUs had
    * finished them, and returns how many. The packet is the same object each time and points into the ring: it is valid
-   * only during the call. Records captured after `before` (us) stay for the next call: when it is a time before the call,
-   * a flow that moves to another CPU is never seen there before what it sent from the first one.
+   * only during the call of `sink`. Records captured after `before` (us) stay for the next call. If `before` is earlier than
+   * the call, the records of a flow that moves from one CPU to another stay in order.
    */
   drain(sink: (packet: Packet) => void, limit: number, before = Infinity): number {
     let count = this.#findActive(before);
@@ -45,7 +45,7 @@ export class RingSet implements RequestSource {
     while (count > 0 && done < limit) {
       const first = this.#earliest(count);
       const ring = this.#active[first]!;
-      // The earliest ring may go on until another one has an earlier record: mostly there is no other.
+      // Reads on from this ring until another one has an earlier record: mostly there is no other.
       const until = this.#earliestBut(first, count);
       let time = this.#times[first]!;
       while (time <= until && time !== Infinity && done < limit) {
@@ -71,7 +71,7 @@ export class RingSet implements RequestSource {
     return done;
   }
 
-  /** The programs count by themselves. */
+  /** Nothing to do: the kernel programs count. */
   count(): void {}
 
   /** The memory stays mapped until the process ends. */
@@ -96,7 +96,7 @@ export class RingSet implements RequestSource {
     return best;
   }
 
-  /** The earliest time of all but one. */
+  /** The earliest time of all active rings but the one at index `but`. */
   #earliestBut(but: number, count: number): number {
     let best = Infinity;
     for (let index = 0; index < count; index++) {
@@ -106,7 +106,7 @@ export class RingSet implements RequestSource {
   }
 }
 
-/** A capture time, or Infinity, as for no record, where it is later than `before`. */
+/** `time`, or Infinity (no record) where it is later than `before`. */
 function notAfter(before: number, time: number): number {
   return time > before ? Infinity : time;
 }

@@ -2,8 +2,8 @@
  * BPF ring buffers (kernel/bpf/ringbuf.c), read in place from their mmap'd pages: records as bpf/record/record.h has them.
  *
  * The producer's page and the data are mapped read-only. They are read with plain loads, because a JIT-compiled
- * Atomics.load writes to its location. The consumer's page is writable, and an Atomics operation on it is the fence
- * that arm64 needs between looking at a record's header and at its data; x86-64 does not reorder loads.
+ * Atomics.load writes to its location. The consumer's page is writable: an Atomics operation on it is the fence that
+ * arm64 needs between reading a record's header and reading its data. x86-64 does not reorder loads.
  */
 import { mapShared, PROT_READ, PROT_WRITE } from "../native/libc.ts";
 import { PAGE_SIZE } from "../native/page.ts";
@@ -13,7 +13,7 @@ import type { Packet } from "../wire/packet.ts";
 const WORD = 2 ** 32;
 const WEAKLY_ORDERED = process.arch !== "x64";
 
-/** The kernel's header of a record: length and two bits, then 4 bytes of its own. */
+/** The kernel's header of a record: 4 bytes with the length and two flags, then 4 bytes that only the kernel uses. */
 const HEADER_BYTES = 8;
 const BUSY = 0x80000000;
 const DISCARDED = 0x40000000;
@@ -30,41 +30,41 @@ const OFFSETS = 5;
 const INDEX = 6;
 const IFINDEX = 7;
 const THINK_UNKNOWN = 0xffffffff;
-/** The largest bucket of bpf/request/request.bpf.c and the headers, rounded up to a page. */
+/** The largest size of `put_sized` (bpf/record/whole.h) and the headers, rounded up to a page. */
 const LARGEST_RECORD = 65536 + 4096;
 
-/** One ring buffer; only one reader may exist. */
+/** Reads one ring buffer; a ring must have only one reader. */
 export class Ring {
   readonly #bytes: Uint8Array;
   readonly #view: DataView;
   readonly #words: Uint32Array;
-  /** A record that the end of the ring cuts is put together here. */
+  /** A record that wraps around the end of the ring is copied here in one piece. */
   readonly #whole: Uint8Array;
   readonly #wholeView: DataView;
   readonly #wholeWords: Uint32Array;
   readonly #mask: number;
   readonly #producer: Uint32Array;
   readonly #consumer: BigInt64Array;
-  /** Its low and its high half. */
+  /** The low and the high half of `#consumer`. */
   readonly #halves: Int32Array;
   /** Bytes read since the ring was made; exact up to 2^53. */
   #position: number;
-  /** How much of that the kernel knows. */
+  /** `#position` as it was last released to the kernel. */
   #released: number;
-  /** How much of it was read before the last look. */
+  /** `#position` at the last `refresh`. */
   #before: number;
-  /** Low 32 bits of where the kernel's records end, as last looked at. */
+  /** Low 32 bits of the kernel's producer position at the last `refresh`. */
   #end: number;
-  /** Record under the cursor: bytes with header, 0 while none is known. */
+  /** Bytes of the record at `#position`, with header; 0 while none has been found. */
   #size = 0;
 
-  /** `fd` is the map's descriptor, `bytes` the size that it was made with. */
+  /** `fd` is the map's descriptor, `capacity` its size in bytes, a power of two. */
   constructor(
     fd: number,
     readonly capacity: number,
   ) {
     const consumer = mapShared(fd, PAGE_SIZE, PROT_READ | PROT_WRITE);
-    // The kernel would map the data twice in a row, and count it twice as resident: once is enough.
+    // The kernel can map the data twice in a row, which counts twice as resident memory. We map it once.
     const rest = mapShared(fd, PAGE_SIZE + capacity, PROT_READ, PAGE_SIZE).buffer;
     this.#consumer = new BigInt64Array(consumer.buffer, 0, 1);
     this.#halves = new Int32Array(consumer.buffer, 0, 2);
@@ -83,7 +83,7 @@ export class Ring {
     this.#end = this.#position >>> 0;
   }
 
-  /** Looks at what the kernel has added; without it `peekTime` and `next` end where they ended before. */
+  /** Reads how far the kernel has written. `peekTime` and `next` see no later record before the next call. */
   refresh(): void {
     this.#before = this.#position;
     this.#end = this.#producer[0]!;
@@ -97,7 +97,7 @@ export class Ring {
     return this.#words[at + TIME_LOW]! + this.#words[at + TIME_HIGH]! * WORD;
   }
 
-  /** Points `packet` at the next record and steps over it; valid until `release`. False if there is none. */
+  /** Points `packet` at the next record, until `release`, and moves on to the one after it. False if there is none. */
   next(packet: Packet): boolean {
     if (this.#size === 0 && !this.#find()) return false;
     const first = (this.#position >>> 0) & this.#mask;
@@ -126,7 +126,7 @@ export class Ring {
     return true;
   }
 
-  /** Bytes that were read since the last look. */
+  /** Bytes that were read since the last `refresh`. */
   get taken(): number {
     return this.#position - this.#before;
   }
@@ -136,10 +136,10 @@ export class Ring {
     return this.#position - this.#released;
   }
 
-  /** Gives the memory of all records that were read back to the kernel. */
+  /** Frees the memory of all records that were read, for the kernel to write. */
   release(): void {
     if (this.#position === this.#released) return;
-    // The low half is enough, and allocates nothing, until the high one changes: the kernel must never see one without the other.
+    // Storing the low half is enough, and allocates nothing, until the high one changes: both must then change at once.
     if (Math.floor(this.#position / WORD) === Math.floor(this.#released / WORD)) {
       Atomics.store(this.#halves, 0, this.#position | 0);
     } else Atomics.store(this.#consumer, 0, BigInt(this.#position));
@@ -152,7 +152,7 @@ export class Ring {
     copyBytes(this.#bytes, 0, this.#size - before, this.#whole, before);
   }
 
-  /** Moves to the next record that is finished, over those that were given up. */
+  /** Moves to the next finished record, and skips discarded ones. */
   #find(): boolean {
     while (this.#position >>> 0 !== this.#end) {
       const header = this.#words[((this.#position >>> 0) & this.#mask) >>> 2]!;

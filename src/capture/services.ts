@@ -1,7 +1,7 @@
-/** The services that requests go to, and which of them a packet is a request of, as bpf/request/request.bpf.c finds it. */
+/** The services whose requests are captured, and which of them a packet goes to: as `look_up_service` in bpf/record/service.h. */
 import type { IpHeader } from "../wire/ip-header.ts";
 
-/** Whom requests are captured for. */
+/** A service whose requests are captured. */
 export interface KernelService {
   /** 4 or 16 bytes in network order; null: every address of this host. */
   address: Uint8Array | null;
@@ -9,7 +9,7 @@ export interface KernelService {
   port: number;
   /** Default `tcp`. */
   transport?: "tcp" | "udp";
-  /** What its records carry as `index`. */
+  /** `index` of its records. */
   index: number;
 }
 
@@ -21,13 +21,13 @@ export function portsOf(services: KernelService[]): { ports: number[]; datagramP
 }
 
 export class Services {
-  /** Per port: 1 + the place of its first service in `#services`, which has all of a port in a row; 0: none. */
+  /** Per port: 1 + the position of its first service in `#services`, which is sorted by port; 0: none. */
   readonly #first = new Uint16Array(65536);
   readonly #services: KernelService[];
 
-  /** A service without address has the port of every destination that `find` may take, those that are named excepted. */
+  /** A service without address is found by port, where no service with that address and port is. */
   constructor(services: KernelService[]) {
-    // Those with an address come first: they win.
+    // Of each port those with an address come first.
     this.#services = services.toSorted(
       (one, other) => one.port - other.port || Number(one.address === null) - Number(other.address === null),
     );
@@ -37,8 +37,8 @@ export class Services {
   }
 
   /**
-   * The `index` of the service that a packet with this header and destination port goes to; -1 if to none.
-   * `toAny`: whether it can be one of a service without address (a trace has no "this host", so always there).
+   * The `index` of the service that a packet with this header and destination port goes to; -1 if there is none.
+   * `toAny`: whether services without address count (in a trace always: it does not say which addresses are this host's).
    */
   find(view: DataView, header: IpHeader, port: number, toAny = true): number {
     let place = this.#first[port]!;

@@ -1,56 +1,56 @@
-/** What every back end of the capture offers to the data plane, and what the data plane is told to make one. */
+/** The interface of every capture back end to the data plane, and the configuration that a back end is created from. */
 import type { Packet } from "../wire/packet.ts";
 import type { KernelService } from "./services.ts";
 
 /**
- * Captured requests. The same packets give the same records whatever the back end: packets without data that nobody needs
- * and packets that were seen on another interface before are left out, and counted.
+ * Captured requests. The same packets give the same records with every back end: pure ACKs that nobody needs and packets
+ * that were seen on another interface before are left out, and counted.
  */
 export interface RequestSource {
   /**
-   * Readable when there may be a record, once Control.setWaiting(true) was called and `isEmpty` was true after it.
+   * To wait on: readable when there may be a record. Before waiting, call Control.setWaiting(true), then check `isEmpty`.
    */
   readonly descriptors: readonly number[];
   /** Whether no record waits. */
   readonly isEmpty: boolean;
   /**
-   * Hands up to `limit` records to `sink`, those of a flow in the order of their capture, and returns how many packets
-   * it looked at: fewer than `limit` when none is left. The packet is the same object each time and points into memory of
-   * the source: it is valid only during the call. Records captured after `before` (us) stay for the next call.
+   * Passes records to `sink`, those of a flow in the order of their capture, and returns how many packets it read: at most
+   * `limit`, and fewer when none is left. The packet is the same object each time and points into memory of the source: it is
+   * valid only during the call of `sink`. Records captured after `before` (us, CLOCK_MONOTONIC) stay for the next call.
    */
   drain(sink: (packet: Packet) => void, limit: number, before?: number): number;
-  /** Whether the last drain found so much that there may be no room for what comes until a look as late as that one. */
+  /** Whether the buffer was so full at the last drain that after the same interval it may overflow. */
   readonly isFilling?: boolean;
   /** Counts what only the kernel knows, such as drops; called about twice a second and at the end. */
   count(): void;
   close(): void;
 }
 
-/** How sockets tell a request from other packets; plain data, as all of SourceConfig: it crosses a postMessage. */
+/** By what sockets recognise requests. Plain data, as all of SourceConfig: it crosses a postMessage. */
 export interface MatchConfig {
   services: KernelService[];
   /** Whether requests leave this host instead of coming in. */
   isOutgoing: boolean;
   /** Most bytes of a packet that are captured, from its IP header on. */
   snaplen: number;
-  /** What every worker has counted, in the order of KERNEL_COUNTERS, as Float64Array; shared with the main thread. */
+  /** The counters of each worker as Float64Array, in the order of KERNEL_COUNTERS; shared with the main thread. */
   counters: SharedArrayBuffer;
-  /** The one that counts here. */
+  /** Index of the worker that uses this config: which counters are its own. */
   worker: number;
 }
 
-/** A raw IP socket, and what it receives. */
+/** A raw IP socket, and which packets it receives. */
 export interface RawSocket {
   fd: number;
   family: 4 | 6;
-  /** TCP or UDP. */
+  /** IPPROTO_TCP or IPPROTO_UDP. */
   protocol: number;
 }
 
 export type SourceConfig =
   /** BPF ring buffers, one per CPU, of `ringBytes` each. */
   | { kind: "rings"; rings: number[]; ringBytes: number }
-  /** Packet sockets with a ring each (PACKET_RX_RING, TPACKET_V3) of `blocks` blocks; for several workers one each. */
+  /** Packet sockets with a ring each (PACKET_RX_RING, TPACKET_V3) of `blocks` blocks; with several workers one socket each. */
   | { kind: "packet"; sockets: number[]; blocks: number; blockBytes: number; match: MatchConfig }
   /** Raw IP sockets. */
   | { kind: "raw"; sockets: RawSocket[]; match: MatchConfig }

@@ -1,25 +1,25 @@
-/** XDP programs on interfaces, by links. */
+/** XDP programs attached to interfaces by BPF links. */
 import { bpfFailure, createXdpLink } from "../native/bpf/libbpf.ts";
 import { Failure } from "../native/failure.ts";
 import { interfaceName } from "../native/filters.ts";
 import { EBUSY, EINVAL, ENODEV, EPERM, libc, sleepMicroseconds } from "../native/libc.ts";
 
-/** `native`: in the driver; `generic`: behind it, on a copy of each packet. */
+/** `native`: in the driver; `generic`: in the network stack after it, on a copy of each packet. */
 export type XdpMode = "native" | "generic";
 
-/** What a user of XDP should know. */
+/** What a user should know about XDP, for the dry run and the log. */
 export const XDP_COSTS =
-  "by XDP: sees packets before GRO has joined them, so more of them; has the card's LRO turned off, and some drivers take the link down for a moment; generic, each packet is copied first";
+  "by XDP: sees packets before GRO joins them, so more of them; turns the card's LRO off, and some drivers take the link down for a moment; in generic mode each packet is copied first";
 
-/** ms that a link that was given up may take to go. */
-const PATIENCE = 1000;
+/** ms to wait until a link that was given up has ended. */
+const LINK_END_TIMEOUT = 1000;
 
 export class XdpLinks {
   readonly #links: { ifindex: number; fd: number; mode: XdpMode }[] = [];
 
   /**
-   * `modes`: those that are tried, the first that the driver takes. `makeRoom` is asked where another program is attached:
-   * whether it gave one of ours up that was.
+   * `modes` are tried in order until the driver takes one. `makeRoom` is called where another program is attached: it gives
+   * up a program that an earlier xcopy left there, and returns whether there was one.
    */
   constructor(
     private readonly modes: readonly XdpMode[] = ["native", "generic"],
@@ -27,8 +27,8 @@ export class XdpLinks {
   ) {}
 
   /**
-   * Attaches a program. There is place for one only. Throws a Failure: 2 for an interface that is not there, 3 where somebody
-   * else's program is, 4 without privilege, 5 where the kernel cannot.
+   * Attaches a program; an interface takes only one. Throws a Failure: 2 for an interface that does not exist, 3 where another
+   * program is attached, 4 without privilege, 5 where the kernel cannot.
    */
   attach(programFd: number, ifindex: number): { fd: number; mode: XdpMode } {
     const name = interfaceName(ifindex);
@@ -38,7 +38,7 @@ export class XdpLinks {
     const tryIt = () => tryModes(this.modes, programFd, ifindex);
     let link = tryIt();
     if (link.fd === -EBUSY && this.makeRoom()) {
-      for (let ms = 0; ms < PATIENCE && link.fd === -EBUSY; ms++) {
+      for (let ms = 0; ms < LINK_END_TIMEOUT && link.fd === -EBUSY; ms++) {
         sleepMicroseconds(1000);
         link = tryIt();
       }
@@ -62,7 +62,7 @@ export class XdpLinks {
     return link;
   }
 
-  /** How the program is attached to an interface; undefined: it is not. */
+  /** The mode in which the program is attached to an interface; undefined if it is not attached. */
   modeOn(ifindex: number): XdpMode | undefined {
     return this.#links.find((link) => link.ifindex === ifindex)?.mode;
   }
@@ -75,13 +75,13 @@ export class XdpLinks {
     }
   }
 
-  /** Gives the links up, which end where nobody else holds them. */
+  /** Closes the links; one ends unless another process holds it too. */
   close(): void {
     for (const { fd } of this.#links.splice(0)) libc.close(fd);
   }
 }
 
-/** Descriptor or negative errno, as of the last mode that was tried. */
+/** Tries the modes in order. `fd`: descriptor, or negative errno of the last mode that was tried. */
 function tryModes(
   modes: readonly XdpMode[],
   programFd: number,
@@ -90,7 +90,7 @@ function tryModes(
   let tried = { fd: -ENODEV, mode: modes[0]! };
   for (const mode of modes) {
     tried = { fd: createXdpLink(programFd, ifindex, mode), mode };
-    // Drivers refuse with various errors: no support, too large an MTU, too few queues.
+    // Other errors are those of drivers, which vary: no support, MTU too large, too few queues.
     if (tried.fd >= 0 || [EBUSY, ENODEV, EPERM].includes(-tried.fd)) break;
   }
   return tried;

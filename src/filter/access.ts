@@ -1,4 +1,4 @@
-/** How a filter program gets at the bytes of a packet. R6 is the context, X the index; R0 to R5 are lost. */
+/** Emits the loads of a filter program from the packet. R6 is the context, X the index; R0 to R5 are overwritten. */
 import {
   ADD,
   ALU,
@@ -29,26 +29,26 @@ import {
 /** The index register of classic BPF. */
 export const X = 8;
 
-/** All of these reject the packet if it does not have the bytes, as bpf_filter() of libpcap does. */
+/** Loads reject the packet if it does not have the bytes, as bpf_filter() of libpcap does. */
 export interface PacketAccess {
-  /** `to` = the number in network order at byte `offset`, of 32 bits. */
+  /** `to` = the number of `size` bytes in network order at `offset` (32 bits). */
   absolute(to: number, offset: number, size: Size): void;
-  /** `to` = the number in network order at byte X + `offset`, without overflow. */
+  /** `to` = the number of `size` bytes in network order at X + `offset`, where the sum does not overflow. */
   indexed(to: number, offset: number, size: Size): void;
-  /** `to` = bytes of the packet. */
+  /** `to` = length of the packet in bytes. */
   length(to: number): void;
 }
 
 export interface Access extends PacketAccess {
-  /** Emits what is off the usual way; once, behind everything else. */
+  /** Emits the code for rare cases; to call once, after everything else. */
   finish(): void;
 }
 
-/** Stack below the 16 words of classic BPF's memory. */
+/** Stack offset below the 16 words of classic BPF's memory. */
 const SCRATCH = -68;
-/** What an instruction can have as offset. */
+/** Largest offset in an instruction. */
 const MAX_OFFSET = 0x7fff;
-/** Bytes of an IPv4 header without options: what X is nearly always. */
+/** Bytes of an IPv4 header without options: the value of X in most cases. */
 const USUAL_IP_HEADER = 20;
 
 /** Helpers of the kernel (uapi/linux/bpf.h). */
@@ -61,18 +61,18 @@ const SKB = { length: 0, vlanPresent: 20, vlanTci: 24, vlanProto: 28, data: 76, 
 const XDP = { data: 0, dataEnd: 4 };
 
 /**
- * Loads at constant offsets read the packet itself. Of an skb only a part may be there (TCP that a local program sends has
- * nothing but its headers); the rest, and what has a computed offset, is loaded by a helper of the kernel, which takes ten
- * times as long: a packet pointer plus a variable would need CAP_PERFMON. The most usual X is taken as a constant.
+ * Loads at constant offsets read the packet directly. Of an skb they reach only the linear part (of TCP that a local program
+ * sends these are only the headers). The rest, and what has a computed offset, is loaded by a helper of the kernel, which takes
+ * ten times as long: a packet pointer plus a variable would need CAP_PERFMON. The most common X is treated as a constant.
  *
- * The packet pointers are loaded anew for each load: the verifier then knows nothing that depends on the way here, and
- * looks at each instruction once.
+ * The packet pointers are loaded again for each load: so the verifier's state does not depend on the path to a load, and it
+ * checks each instruction once.
  */
 export function packetAccess(assembler: Assembler, kind: "tc" | "xdp", reject: Label): Access {
   const late: (() => void)[] = [];
   const context = kind === "tc" ? SKB : XDP;
 
-  /** `to` = `size` bytes at packet offset R2, of 64 bits. */
+  /** `to` = `size` bytes at packet offset R2 (64 bits). */
   function loadByHelper(to: number, size: Size): void {
     assembler.jumpImmediate(JMP | JGT, R2, 0x7fffffff, reject);
     assembler.register(ALU64 | MOV, R1, R6);
@@ -93,7 +93,7 @@ export function packetAccess(assembler: Assembler, kind: "tc" | "xdp", reject: L
     assembler.load(size, to, R2, offset);
   }
 
-  /** For what is outside of the linear part of an skb: loads it out of line and comes back. */
+  /** A label for bytes outside the linear part of an skb: code at the end loads them by the helper and jumps to `back`. */
   function elsewhere(to: number, offset: number, size: Size, back: Label): Label {
     const label = assembler.label();
     late.push(() => {
@@ -152,12 +152,12 @@ export function packetAccess(assembler: Assembler, kind: "tc" | "xdp", reject: L
   };
 }
 
-/** Where IEEE 802.1Q has the tag: behind the addresses; two bytes of type, two of priority and VLAN. */
+/** Offset of an IEEE 802.1Q tag: after the MAC addresses. It has two bytes of type, and two of priority and VLAN. */
 const TAG = 12;
 const TAG_BYTES = 4;
 const TAG_END = TAG + TAG_BYTES;
 
-/** Goes to `untagged` unless the kernel keeps a VLAN tag of the packet; else R9 is the tag for `taggedAccess`. */
+/** Jumps to `untagged` unless the kernel has removed a VLAN tag from the packet; else R9 = the tag, for `taggedAccess`. */
 export function takeTag(assembler: Assembler, untagged: Label): void {
   assembler.load(4, R1, R6, SKB.vlanPresent);
   assembler.jumpImmediate(JMP | JEQ, R1, 0, untagged);
@@ -168,7 +168,7 @@ export function takeTag(assembler: Assembler, untagged: Label): void {
   assembler.register(ALU | OR, R9, R1);
 }
 
-/** The packet as it was on the wire: with the tag of R9 put back in its place. */
+/** Access to the packet as it was on the wire: with the tag in R9 at its place. */
 export function taggedAccess(assembler: Assembler, skb: PacketAccess): PacketAccess {
   function absolute(to: number, offset: number, size: Size): void {
     if (offset + size <= TAG) skb.absolute(to, offset, size);

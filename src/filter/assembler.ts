@@ -1,4 +1,4 @@
-/** eBPF instructions with labels (kernel Documentation/bpf/standardization/instruction-set.rst). */
+/** Assembles eBPF instructions with labels (kernel Documentation/bpf/standardization/instruction-set.rst). */
 import { Failure } from "../native/failure.ts";
 
 export const R0 = 0;
@@ -13,7 +13,7 @@ export const R8 = 8;
 export const R9 = 9;
 export const R10 = 10;
 
-/** Classes, and operations that go with them. */
+/** Instruction classes; the operations below are combined with them. */
 export const ALU = 0x04;
 export const JMP = 0x05;
 export const JMP32 = 0x06;
@@ -47,7 +47,7 @@ const PSEUDO_MAP_FD = 1;
 const INSTRUCTION_BYTES = 8;
 const MAX_JUMP = 0x7fff;
 
-/** Bits of an instruction's code for the bytes it moves. */
+/** Bits of an instruction's code for the number of bytes that it loads or stores. */
 const SIZE: Record<Size, number> = { 4: 0x00, 2: 0x08, 1: 0x10 };
 
 /** Bytes. */
@@ -58,7 +58,7 @@ export type Label = number;
 /** Registers are 0 to 10; `immediate` is 32 bits, which 64-bit operations sign-extend. */
 export class Assembler {
   readonly #instructions: { code: number; registers: number; offset: number; immediate: number }[] = [];
-  /** Where each label is; undefined as long as it has no place. */
+  /** Index of the instruction after each label; undefined until the label is placed. */
   readonly #places: (number | undefined)[] = [];
   readonly #jumps: { at: number; label: Label }[] = [];
 
@@ -66,7 +66,7 @@ export class Assembler {
     return this.#places.push(undefined) - 1;
   }
 
-  /** Puts a label in front of the next instruction. */
+  /** Places a label in front of the next instruction. */
   place(label: Label): void {
     this.#places[label] = this.#instructions.length;
   }
@@ -109,7 +109,7 @@ export class Assembler {
     this.#emit(STX_MEM | SIZE[size], base, from, offset, 0);
   }
 
-  /** Turns `size` bytes of network order into a number. */
+  /** Converts `size` bytes from network to host order. */
   fromNetworkOrder(size: Size, register: number): void {
     if (size > 1) this.#emit(TO_BIG_ENDIAN, register, 0, 0, size * 8);
   }
@@ -120,7 +120,7 @@ export class Assembler {
     this.#emit(0, 0, 0, 0, 0);
   }
 
-  /** Calls a helper of the kernel (uapi/linux/bpf.h, ___BPF_FUNC_MAPPER); loses R1 to R5. */
+  /** Calls a helper of the kernel (uapi/linux/bpf.h, ___BPF_FUNC_MAPPER), which overwrites R0 to R5. */
   call(helper: number): void {
     this.#emit(CALL, 0, 0, 0, helper);
   }

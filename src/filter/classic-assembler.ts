@@ -1,4 +1,4 @@
-/** Classic BPF instructions with labels, for programs that no expression gives (linux/bpf_common.h). */
+/** Assembles classic BPF with labels (linux/bpf_common.h), for programs that are not compiled from an expression. */
 import { decode, JUMP_ALWAYS } from "./classic.ts";
 
 export const LOAD_WORD = 0x20;
@@ -6,13 +6,13 @@ export const LOAD_HALF = 0x28;
 export const LOAD_BYTE = 0x30;
 /** At X + k. */
 export const LOAD_HALF_INDEXED = 0x48;
-/** X = 4 * (the low half of a byte): bytes of an IPv4 header. */
+/** X = 4 * (the low 4 bits of a byte): bytes of an IPv4 header. */
 export const LOAD_X_HEADER = 0xb1;
 /** Words of the program's own memory, 0 to 15. */
 export const LOAD_MEMORY = 0x60;
 export const STORE_MEMORY = 0x02;
 
-/** On A with k, or (WITH_X) with X. XOR is Linux's own. */
+/** Operations on A with k, or with WITH_X on A with X. XOR is an extension of Linux. */
 export const ADD = 0x04;
 export const MULTIPLY = 0x24;
 export const AND = 0x54;
@@ -30,7 +30,7 @@ export const HAS_BITS = 0x40;
 
 export type Label = number;
 
-/** Jumps go forward only: a label is placed behind all jumps to it. */
+/** Jumps go forward only: a label must be placed after all jumps to it. */
 export class ClassicAssembler {
   readonly #instructions: { code: number; whenTrue: number; whenFalse: number; k: number; to?: Label }[] = [];
   readonly #places: number[] = [];
@@ -52,7 +52,7 @@ export class ClassicAssembler {
     this.emit(COPY_TO_X);
   }
 
-  /** Jumps if A is equal to (has a bit of) `k`; by two instructions, as a conditional jump reaches 255 only. */
+  /** Jumps if A equals `k` (EQUAL) or has a bit of it (HAS_BITS). Two instructions: a conditional jump reaches only 255. */
   jumpIf(condition: number, k: number, to: Label): void {
     this.#instructions.push({ code: JUMP | condition, whenTrue: 0, whenFalse: 1, k });
     this.jump(to);
@@ -62,17 +62,17 @@ export class ClassicAssembler {
     this.#instructions.push({ code: JUMP | JUMP_ALWAYS, whenTrue: 0, whenFalse: 0, k: 0, to });
   }
 
-  /** Ends with a number of bytes to take, 0 for none. */
+  /** Returns the number of bytes to accept, 0 to reject. */
   return(bytes: number): void {
     this.emit(RETURN, bytes);
   }
 
-  /** Ends with what A has. */
+  /** Returns A. */
   returnA(): void {
     this.emit(RETURN_A);
   }
 
-  /** Puts a whole program in, which goes on at one of two places where it would have ended. */
+  /** Inserts a whole program, whose returns must be constants: it jumps to `match` instead of them, to `reject` for 0. */
   embed(program: Uint8Array, match: Label, reject: Label): void {
     for (const { kind, code, whenTrue, whenFalse, k } of decode(program)) {
       if (kind === "ret") this.jump(k === 0 ? reject : match);

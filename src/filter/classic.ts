@@ -1,9 +1,9 @@
-/** Classic BPF instructions (linux/bpf_common.h), and what the kernel would not run. */
+/** Decodes classic BPF instructions (linux/bpf_common.h), and finds what the kernel would refuse. */
 
 export interface Instruction {
   kind: (typeof KINDS)[number];
   code: number;
-  /** How many instructions a conditional jump leaves out. */
+  /** How many instructions a conditional jump skips. */
   whenTrue: number;
   whenFalse: number;
   /** 32 bits, unsigned. */
@@ -15,10 +15,10 @@ const SIZES: Record<number, 1 | 2 | 4> = { 0: 4, 8: 2, 16: 1 };
 const MODES = ["imm", "abs", "ind", "mem", "len", "msh"] as const;
 const INSTRUCTION_BYTES = 8;
 
-/** The condition of a jump that has none. */
+/** Operation of an unconditional jump. */
 export const JUMP_ALWAYS = 0x00;
 
-/** From struct bpf_insn (pcap/bpf.h), 8 bytes each in host order. */
+/** Decodes struct bpf_insn (pcap/bpf.h), 8 bytes each in host order. */
 export function decode(instructions: Uint8Array): Instruction[] {
   const view = new DataView(instructions.buffer, instructions.byteOffset, instructions.length);
   return Array.from({ length: instructions.length / INSTRUCTION_BYTES }, (_, index) => {
@@ -34,24 +34,24 @@ export function decode(instructions: Uint8Array): Instruction[] {
   });
 }
 
-/** What a load loads from. */
+/** The addressing mode of a load. */
 export function modeOf(code: number): (typeof MODES)[number] | undefined {
   return MODES[(code & 0xe0) >> 5];
 }
 
-/** How many bytes a load of the packet takes. */
+/** How many bytes of the packet a load reads. */
 export function sizeOf(code: number): 1 | 2 | 4 | undefined {
   return SIZES[code & 0x18];
 }
 
-/** Where the instruction at `index` goes on; jumps go forward only. */
+/** Indexes of the instructions that may follow the one at `index`; jumps go forward only. */
 function successors({ kind, code, whenTrue, whenFalse, k }: Instruction, index: number): number[] {
   if (kind === "ret") return [];
   if (kind !== "jmp") return [index + 1];
   return (code & 0xf0) === JUMP_ALWAYS ? [index + 1 + k] : [index + 1 + whenTrue, index + 1 + whenFalse];
 }
 
-/** The instructions that something leads to. */
+/** Indexes of the reachable instructions. */
 export function reachable(program: Instruction[]): Set<number> {
   const reached = new Set([0]);
   for (const [index, instruction] of program.entries()) {
@@ -61,7 +61,7 @@ export function reachable(program: Instruction[]): Set<number> {
   return reached;
 }
 
-/** Loads from here on are of what Linux knows about a packet: SKF_AD_OFF of linux/filter.h, as 32 bits. */
+/** Loads from this offset on read what Linux knows about a packet: SKF_AD_OFF of linux/filter.h, as 32 bits. */
 const NOT_IN_PACKET = 0xfffff000;
 
 /** Why a filter cannot run in front of a program, and what to do about it. */
@@ -71,11 +71,12 @@ export interface Fault {
 }
 
 /**
- * What bpf_check_classic() of net/core/filter.c would not take (libpcap makes loops for `protochain`, and reads memory
- * without a value where geneve is only one of several ways on), and loads of what only packet sockets know; null: nothing.
+ * What bpf_check_classic() of net/core/filter.c would refuse, or a load of what is known only to packet sockets; null if there
+ * is neither. libpcap makes loops for `protochain`, and reads memory that was not written where geneve is only one of several
+ * alternatives.
  */
 export function faultOf(program: Instruction[]): Fault | null {
-  /** The words of memory that are written on every way to an instruction, as bits. */
+  /** By instruction: the words of memory that are written on every path to it, as bits. */
   const written = new Map([[0, 0]]);
   for (const [index, instruction] of program.entries()) {
     let words = written.get(index);
@@ -85,27 +86,27 @@ export function faultOf(program: Instruction[]): Fault | null {
     if (kind === "st" || kind === "stx") words |= 1 << k;
     if (mode === "mem" && (words & (1 << k)) === 0) {
       return {
-        cause: "libpcap reads memory in it that has no value on some way there",
-        fix: "Write geneve first, and behind it, with and, what is sought in it",
+        cause: "as compiled by libpcap, one of its branches reads memory before writing it",
+        fix: "Write geneve first, then what to match inside it, joined by and",
       };
     }
     if (mode === "abs" && k >= NOT_IN_PACKET) {
       return {
-        cause: "it asks for what is not in the packet",
+        cause: "it tests something that is not in the packet",
         fix: "Leave out inbound, outbound and ifindex: the interfaces are chosen with -i",
       };
     }
     for (const next of successors(instruction, index)) {
-      // A jump back is one by 2^32 less.
+      // A backward jump has an offset near 2^32.
       if (next >= program.length)
-        return { cause: "libpcap makes a loop of it", fix: "Write proto in place of protochain" };
+        return { cause: "libpcap compiles it to a loop", fix: "Write proto in place of protochain" };
       written.set(next, words & (written.get(next) ?? words));
     }
   }
   return null;
 }
 
-/** The program for packets that it finds `offset` bytes further on: SKF_NET_OFF (as 32 bits) makes that the IP header. */
+/** The program with `offset` added to all its loads from the packet; SKF_NET_OFF (as 32 bits): relative to the IP header. */
 export function behind(instructions: Uint8Array, offset: number): Uint8Array {
   const moved = new Uint8Array(new ArrayBuffer(instructions.length));
   moved.set(instructions);

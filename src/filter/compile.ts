@@ -1,47 +1,47 @@
-/** The pcap-filter language, as in `-F 'tcp and src port 8080'`, by the host's libpcap. */
+/** Compiles the pcap-filter language, as in `-F 'tcp and src port 8080'`, by the host's libpcap. */
 import { Failure } from "../native/failure.ts";
 import { compileExpression, DLT_EN10MB, DLT_RAW, disassemble } from "../native/libpcap.ts";
 import { decode, faultOf } from "./classic.ts";
 
-/** What byte 0 of a packet is: that of the Ethernet header, or that of the IP header. */
+/** What packets begin with: an Ethernet header, or the IP header. */
 export type LinkLayer = "ethernet" | "raw";
 
 /** A compiled filter. */
 export interface Filter {
   readonly expression: string;
   readonly linkLayer: LinkLayer;
-  /** Classic BPF: struct bpf_insn, 8 bytes each, host order; a match returns anything but 0. */
+  /** Classic BPF: struct bpf_insn, 8 bytes each, host order; a match returns not 0. */
   readonly instructions: Uint8Array;
   /**
-   * Whether the filter must see the VLAN tag that the kernel or the network card took out of a packet. True where the
-   * expression has the keyword `vlan`: libpcap then looks for the tag in the packet, and for all that follows behind it.
-   * Without it such a packet is taken as an untagged one, as tcpdump does on a live interface.
+   * Whether the filter must see the VLAN tag that the kernel or the network card has removed from a packet. True where the
+   * expression has the keyword `vlan`: libpcap then expects the tag in the packet, and all headers after it. Without the
+   * keyword such a packet counts as untagged, as in tcpdump on a live interface.
    */
   readonly wantsTag: boolean;
 }
 
-/** What `tcpdump -d` has in its `ret`. */
+/** What a match returns; the same as in `tcpdump -d`. */
 const SNAPSHOT_BYTES = 262144;
 const LINK_TYPES: Record<LinkLayer, number> = { ethernet: DLT_EN10MB, raw: DLT_RAW };
 
 /**
- * Types of interfaces (ARPHRD_* of linux/if_arp.h) by what their packets begin with: ETHER and LOOPBACK; PPP, RAWIP,
- * TUNNEL, TUNNEL6, SIT and NONE (tun, WireGuard).
+ * Interface types (ARPHRD_* of linux/if_arp.h) by what their packets begin with. Ethernet: ETHER, LOOPBACK; raw: PPP, RAWIP,
+ * TUNNEL, TUNNEL6, SIT, NONE (tun, WireGuard).
  */
 export const HARDWARE_TYPES: Record<LinkLayer, readonly number[]> = {
   ethernet: [1, 772],
   raw: [512, 519, 768, 769, 776, 65534],
 };
 
-/** How packets look at the hooks of an interface of this ARPHRD type (linux/if_arp.h); null: not known to xcopy. */
+/** The link layer of an interface of this ARPHRD type (linux/if_arp.h); null: not known to xcopy. */
 export function linkLayerOf(hardwareType: number): LinkLayer | null {
   if (HARDWARE_TYPES.ethernet.includes(hardwareType)) return "ethernet";
   return HARDWARE_TYPES.raw.includes(hardwareType) ? "raw" : null;
 }
 
 /**
- * Compiles an expression; names of hosts are looked up, which may take seconds. Throws a Failure: 2 with libpcap's words
- * where it refuses the expression, 2 where the kernel cannot run what it makes of it, 5 where the host has no libpcap.
+ * Compiles an expression; host names are looked up, which may take seconds. Throws a Failure: 2 with libpcap's message
+ * where it refuses the expression, 2 where the kernel cannot run the compiled filter, 5 where the host has no libpcap.
  */
 export function compileFilter(expression: string, linkLayer: LinkLayer): Filter {
   const compiled = compileExpression(expression, LINK_TYPES[linkLayer], SNAPSHOT_BYTES);
@@ -60,7 +60,7 @@ export function compileFilter(expression: string, linkLayer: LinkLayer): Filter 
   return { expression, linkLayer, instructions: compiled, wantsTag: /\bvlan\b/.test(expression) };
 }
 
-/** The filter as `tcpdump -d` prints it, without a last newline. */
+/** The filter as `tcpdump -d` prints it, without the last newline. */
 export function renderFilter(filter: Filter): string {
   return disassemble(filter.instructions).join("\n");
 }

@@ -1,17 +1,17 @@
-/** A filter in front of another BPF program, in the kernel. */
+/** Loads a filter in front of another BPF program: a program that runs that one for the packets that match. */
 import { bpfFailure, createProgramArray, loadProgram, openLibbpf, setProgram } from "../native/bpf/libbpf.ts";
 import { EINVAL, libc } from "../native/libc.ts";
 import { type ProgramKind, translate } from "./translate.ts";
 
 export interface FilterProgramOptions {
   kind: ProgramKind;
-  /** As in Filter; `{ kind, target, ...filter }` will do. */
+  /** As in Filter: `{ kind, target, ...filter }` are valid options. */
   instructions: Uint8Array;
   /** As in Filter; default false. */
   wantsTag?: boolean;
   /** XDP: whether the target takes packets in several buffers (SEC("xdp.frags")); default false. */
   frags?: boolean;
-  /** Descriptor of the program that runs for a match; not needed any more when this has returned. */
+  /** Descriptor of the program that runs for a match; the caller may close it after `loadFilterProgram`. */
   target: number;
 }
 
@@ -19,8 +19,9 @@ export interface FilterProgram {
   /** Descriptor of the program to attach. */
   readonly fd: number;
   /**
-   * All descriptors that must stay open, here or in another process, for as long as the program is to run the target: when
-   * the last one of the array between them is closed the kernel empties it, and everything passes. Close-on-exec.
+   * All descriptors that must stay open, here or in another process, as long as the filter is attached. One is that of the
+   * program array with the target: when the last descriptor of it is closed, the kernel empties the array, and everything
+   * passes. Close-on-exec.
    */
   readonly descriptors: readonly number[];
   /** Closes them; a program that is attached then passes everything. */
@@ -28,14 +29,14 @@ export interface FilterProgram {
 }
 
 /**
- * Loads a program that runs `target` for the packets that match, which decides about them, and returns TCX_NEXT (tc) or
- * XDP_PASS (XDP) for the others. Throws a Failure: 2 for a filter that is too long, 4 without privilege, 5 where the kernel
- * cannot: an XDP filter that loads from computed offsets, as those with ports do, or has `len`, needs Linux 5.18.
+ * Loads a program that runs `target` for the packets that match, and returns TCX_NEXT (tc) or XDP_PASS (XDP) for the others.
+ * For a match the verdict is that of `target`. Throws a Failure: 2 for a filter that is too long, 4 without privilege, 5 where
+ * the kernel cannot. An XDP filter that loads from computed offsets, as those with ports do, or has `len`, needs Linux 5.18.
  */
 export function loadFilterProgram(options: FilterProgramOptions): FilterProgram {
   const { kind, instructions, wantsTag = false, frags = false, target } = options;
   openLibbpf();
-  // Linux 6.18 has a program call only those of its own attach type, and does not tell what that is.
+  // Since Linux 6.18 a program can call only programs of its own attach type. That of `target` cannot be read, so both are tried.
   const attachTypes = kind === "xdp" ? (["xdp", "none"] as const) : (["none"] as const);
   let code = 0;
   for (const attachType of attachTypes) {

@@ -1,4 +1,4 @@
-/** A filter on a socket of this process (SO_ATTACH_FILTER of socket(7)). */
+/** Attaches a filter to a socket of this process (SO_ATTACH_FILTER of socket(7)). */
 import { Failure } from "../native/failure.ts";
 import { address, errno, libc, SOL_SOCKET, strerror } from "../native/libc.ts";
 
@@ -6,11 +6,10 @@ const SO_ATTACH_FILTER = 26;
 const MAX_INSTRUCTIONS = 4096;
 
 /**
- * Lets only packets that match into the queue of a socket from now on; what is in it already stays. For a packet socket,
- * SOCK_RAW with a filter of the interface's link layer, SOCK_DGRAM with a "raw" one; VLAN tags that are not in the packet
- * are not seen, not even by `vlan`. Beyond libpcap's interpreter Linux lets X + k overflow here, and takes loads from
- * 0xfffff000 on as its own. `instructions` are those of a Filter. Throws a Failure: 2 for a filter that is too long, 1 for
- * what else the kernel refuses.
+ * From now on only packets that match come into the queue of a socket; what is in it already stays. `instructions` are those of
+ * a Filter: on a packet socket SOCK_RAW needs that for the interface's link layer, SOCK_DGRAM the "raw" one. VLAN tags that are
+ * not in the packet are not seen, not even by `vlan`. Unlike libpcap's interpreter, Linux lets X + k overflow here, and loads
+ * from 0xfffff000 on are its extensions. Throws a Failure: 2 for a filter that is too long, 1 for what else the kernel refuses.
  */
 export function attachSocketFilter(socket: number, instructions: Uint8Array): void {
   const count = instructions.length / 8;

@@ -1,9 +1,9 @@
 /**
- * Classic BPF to eBPF: a program that runs another one for the packets that match, and lets the others pass.
+ * Translates classic BPF to an eBPF program that runs another one for the packets that match, and passes the others.
  *
  * The meaning is that of bpf_filter() in libpcap (bpf_filter.c): a load outside of the packet, and a division by 0, end
- * the filter without a match; X + k does not overflow; a shift by more than 31 gives 0. A and X are zero at the start. What
- * Linux has beyond it (SKF_AD_*: negative offsets) compileFilter refuses.
+ * the filter without a match; X + k does not overflow; a shift by more than 31 gives 0. A and X are zero at the start. Linux's
+ * extensions (SKF_AD_*: negative offsets) are refused by compileFilter.
  */
 import { Failure } from "../native/failure.ts";
 import { type PacketAccess, packetAccess, taggedAccess, takeTag, X } from "./access.ts";
@@ -39,7 +39,7 @@ export interface Translation {
   kind: ProgramKind;
   /** As in Filter. */
   instructions: Uint8Array;
-  /** See Filter. In XDP only tags that are in the packet exist. */
+  /** See Filter. Of no effect for XDP, where a tag is always in the packet. */
   wantsTag: boolean;
   /** Descriptor of the program array whose element 0 runs for a match. */
   programs: number;
@@ -53,7 +53,7 @@ const TAIL_CALL = 12;
 /** The accumulator; X is in access.ts. */
 const A = 7;
 
-/** Operand is X and not k. */
+/** Flag of an instruction's code: the operand is X, not k. */
 const FROM_X = 0x08;
 const RETURN_A = 0x10;
 const TXA = 0x80;
@@ -66,8 +66,10 @@ const NEGATE = 0x80;
 const CONDITIONS = [JEQ, JGT, JGE, JSET];
 const OPPOSITE: Record<number, number> = { [JEQ]: JNE, [JGT]: JLE, [JGE]: JLT };
 
-/** The eBPF program, struct bpf_insn of 8 bytes each. Throws a Failure (2) for a filter that is too long. The instructions
- * must be those of compileFilter, which refuses what cannot be translated. */
+/**
+ * Returns the eBPF program, struct bpf_insn of 8 bytes each. The instructions must be those of compileFilter, which refuses
+ * what cannot be translated. Throws a Failure (2) for a filter that is too long.
+ */
 export function translate({ kind, instructions, wantsTag, programs }: Translation): Uint8Array {
   const program = decode(instructions);
   const assembler = new Assembler();
@@ -83,13 +85,13 @@ export function translate({ kind, instructions, wantsTag, programs }: Translatio
   }
   body(assembler, program, access, match, reject);
   access.finish();
-  // The verifier takes no instruction that nothing leads to.
+  // The verifier refuses unreachable instructions.
   if (assembler.isUsed(match)) {
     assembler.place(match);
     assembler.register(ALU64 | MOV, R1, R6);
     assembler.map(R2, programs);
     assembler.immediate(ALU64 | MOV, R3, 0);
-    assembler.call(TAIL_CALL); // comes back only where the array is empty
+    assembler.call(TAIL_CALL); // returns only if the array is empty
   }
   assembler.place(reject);
   assembler.immediate(ALU64 | MOV, R0, PASS[kind]);
@@ -166,7 +168,7 @@ function calculate(assembler: Assembler, instruction: Instruction, reject: Label
   } else if (SHIFTS.includes(operation)) {
     const shift = assembler.label();
     if (fromX) assembler.jumpImmediate(JMP32 | JLE, X, 31, shift);
-    // 0 shifted by whatever the processor makes of X is 0.
+    // Whichever part of X the processor shifts by, 0 stays 0.
     if (fromX || k > 31) assembler.immediate(ALU | MOV, A, 0);
     assembler.place(shift);
     if (fromX || k <= 31) apply();

@@ -125,7 +125,7 @@ describe.each([
     expect((await caught()).map(({ length }) => length)).toEqual([60_000]);
   });
 
-  test("others are left alone", async () => {
+  test("other packets are not captured", async () => {
     const others: Frame[] = [
       { ...OURS, source: "10.0.0.8", payload: 3 },
       { ...OURS, destination: "10.0.0.3", payload: 3 },
@@ -139,7 +139,7 @@ describe.each([
     expect(await caught()).toEqual([]);
   });
 
-  test("a packet of ours was too big", async () => {
+  test('ICMP "packet too big" about a packet of ours', async () => {
     const sent: Frame = { sourcePort: PORT, destinationPort: 8080, flags: ACK, seq: 77 };
     const messages = [
       tooBig({ ...sent, source: "10.0.0.2", destination: "10.0.0.9" }, 1300),

@@ -62,7 +62,7 @@ async function settled(one: BackEnd): Promise<Captured[]> {
 /** What the last packets count as. */
 const LAST_COUNTS = { requestsCaptured: LAST_PORTS.length, requestBytes: LAST_PORTS.length * 44 };
 
-test("the last packets go by all rings", () => {
+test("the last packets of a test go through all rings", () => {
   const client = new Int32Array(4);
   mapAddress(bytesOf("10.0.0.1"), client, 0);
   for (const rings of [1, 2, 3, 4]) {
@@ -92,7 +92,7 @@ describe.each(Object.entries(BACK_ENDS))("%s", (_, { open, traits }) => {
   });
   afterEach(() => one?.close());
 
-  test("captures requests, whatever their form, and counts the rest", async () => {
+  test("captures requests of all forms, and counts the rest", async () => {
     const requests: [frame: Frame, index: number][] = [
       [{ flags: SYN, seq: 999, tcpOptions: 20 }, 1],
       [{ payload: "GET / HTTP/1.1\r\n\r\n" }, 1],
@@ -133,7 +133,7 @@ describe.each(Object.entries(BACK_ENDS))("%s", (_, { open, traits }) => {
     });
   });
 
-  test("captures the acknowledgement that ends a handshake, and no other; knows how long a client thought", async () => {
+  test("captures the ACK that ends a handshake, and no other pure ACK; measures think time", async () => {
     const client = { sourcePort: 50010 };
     const conversation: Frame[] = [
       { flags: SYN, seq: 99, ack: 0 },
@@ -228,7 +228,7 @@ describe.each(Object.entries(BACK_ENDS))("%s", (_, { open, traits }) => {
     expect(records.map(({ index }) => index)).toEqual([1, 3, 2, 1]);
   });
 
-  test("knows a packet again that came over another interface", async () => {
+  test("recognises a packet that came over another interface before", async () => {
     const { bytes, ip } = frame({ sourcePort: 54000, payload: 900 });
     link.send(bytes);
     expect(await settled(one)).toHaveLength(1);
@@ -259,7 +259,7 @@ describe.each(Object.entries(BACK_ENDS))("%s", (_, { open, traits }) => {
     expect(ports).toEqual(sampled);
   });
 
-  test("never captures what we send: by its mark, which lo keeps", async () => {
+  test("never captures what xcopy sends: it has a mark, which lo keeps", async () => {
     one.close();
     one = open(link.host, [link.host.ifindex("lo"), link.ifindex], {});
     const lo = link.host.ifindex("lo");
@@ -274,7 +274,7 @@ describe.each(Object.entries(BACK_ENDS))("%s", (_, { open, traits }) => {
     expect(one.counted()).toMatchObject({ ownMark: 1, requestsCaptured: 1 + LAST_COUNTS.requestsCaptured });
   });
 
-  test("captures datagrams, whatever their form, and fragments of those that are requests", async () => {
+  test("captures datagrams of all forms, and fragments of those that are requests", async () => {
     one.close();
     one = openOne({ services: [...OPTIONS.services, ...DATAGRAM_SERVICES] });
     const requests: [frame: Frame, index: number][] = [
@@ -308,7 +308,7 @@ describe.each(Object.entries(BACK_ENDS))("%s", (_, { open, traits }) => {
     expect(one.counted().requestsCaptured).toBe(seen.length + LAST_COUNTS.requestsCaptured);
   });
 
-  test("captures so many bytes of a packet as it was told", async () => {
+  test("captures at most snaplen bytes of a packet", async () => {
     one.close();
     one = openOne({ snaplen: 200 });
     const frames = [
@@ -376,7 +376,7 @@ describe.each(Object.entries(BACK_ENDS))("%s", (_, { open, traits }) => {
     },
   );
 
-  test("counts what finds no room", async () => {
+  test("counts packets that find no room", async () => {
     const sent = 6000;
     const before = link.dropped();
     const beat = () => one.control.heartbeat(monotonicMicroseconds() / 1000);
@@ -400,7 +400,7 @@ describe.each(Object.entries(BACK_ENDS))("%s", (_, { open, traits }) => {
     expect(captured).toBeGreaterThan(0);
   });
 
-  test("goes on when an interface was down", async () => {
+  test("goes on after an interface was down", async () => {
     link.host.ip("link", "set", "xcb", "down");
     link.host.ip("link", "set", "xcb", "up");
     link.host.ip("addr", "replace", "fd00::2/64", "dev", "xcb", "nodad");

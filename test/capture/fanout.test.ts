@@ -53,7 +53,7 @@ function expected({ source = "10.0.0.1", sourcePort = 0, protocol }: Frame): num
   return workerOfClient(words, 0, protocol === 17 ? 0 : sourcePort, WORKERS);
 }
 
-test("each client's packets come to the worker that the programs would choose", async () => {
+test("each client's packets come to the worker that the kernel programs would choose", async () => {
   const { capture, whole } = openFor(WORKERS);
   const sources: RequestSource[] = whole.sockets.map((socket, worker) =>
     createSource({ ...whole, sockets: [socket], match: { ...whole.match, worker } }, new Control(-1)),
@@ -102,7 +102,7 @@ test("each client's packets come to the worker that the programs would choose", 
   }
 });
 
-test("who comes second to a ring goes on where the first one stopped", async () => {
+test("a second reader of a ring goes on where the first one stopped", async () => {
   const { capture, whole } = openFor(2);
   const open = () => createSource(whole, new Control(-1));
   const takeAll = async (source: RequestSource, from: number, to: number) => {

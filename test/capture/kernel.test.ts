@@ -39,7 +39,7 @@ describe("loading", () => {
     });
   });
 
-  test("says what the kernel's verifier said", () => {
+  test("an error has the verifier's message", () => {
     const object = new Uint8Array(readFileSync(`${import.meta.dir}/../../dist/bpf/request.bpf.o`));
     const code = sectionOf(object, "tc");
     // The first instruction becomes r0 = r9, a register that was never written.

@@ -110,7 +110,7 @@ describe("clsact", () => {
     expect(cleanUp()).toEqual([]);
   });
 
-  test("an end in order leaves nothing", async () => {
+  test("an orderly end leaves nothing", async () => {
     const child = await start("clsact");
     expect(hasClsact()).toBe(true);
     await child.end("SIGTERM");
@@ -119,7 +119,7 @@ describe("clsact", () => {
     await freed(child.programs);
   });
 
-  test("what runs is left alone", async () => {
+  test("what a running process attached stays", async () => {
     const killed = await start("clsact");
     const running = await start("clsact");
     await killed.end("SIGKILL");
@@ -193,7 +193,7 @@ describe("clsact", () => {
     expect(filters()).toContain("xcopy_request");
   });
 
-  test("an interface that is gone costs nothing", async () => {
+  test("an interface that is gone is no error", async () => {
     const child = await start("clsact");
     await child.end("SIGKILL");
     link.host.ip("link", "del", link.interface);

@@ -51,7 +51,7 @@ describe.each(["tcx", "clsact"] as Hook[])("%s", (hook) => {
     return build({ destinationMac: HOST_MAC, ...fields });
   }
 
-  test("says its name", () => {
+  test("reports its name", () => {
     expect(capture.kernel.hook).toBe(hook);
   });
 
@@ -81,7 +81,7 @@ describe.each(["tcx", "clsact"] as Hook[])("%s", (hook) => {
   test.each([
     ["responses first", ["attachResponses", "attachRequests"]],
     ["requests first", ["attachRequests", "attachResponses"]],
-  ] as const)("asks whether a packet is a response before anything else, attached %s", async (_, order) => {
+  ] as const)("runs the response program first, attached %s", async (_, order) => {
     const both = { address: bytesOf("10.0.0.2"), family: 4 as const, port: FLOW_PORT, index: 9 };
     const other = loadForTest({ hook, services: [both] });
     try {

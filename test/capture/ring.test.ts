@@ -60,7 +60,7 @@ describe("one ring", () => {
     expect(packet.think).toBe(-1);
   });
 
-  test("ends where it was at the last refresh", () => {
+  test("ends where the kernel was at the last refresh", () => {
     const ring = fake();
     const reader = readerOf(ring);
     ring.add(1, bytes(1));
@@ -101,7 +101,7 @@ describe("one ring", () => {
     expect(packet.time).toBe(3);
   });
 
-  test("skips records that were given up", () => {
+  test("skips discarded records", () => {
     const ring = fake();
     const reader = readerOf(ring);
     const packet = new Packet(new Uint8Array(0));
@@ -118,7 +118,7 @@ describe("one ring", () => {
   });
 
   // Records of changing sizes cross the end of the ring at every alignment; positions cross 2^32 and more.
-  test.each([0n, 2n ** 32n - 4096n, 2n ** 33n - 40n, 2n ** 50n])("goes round from position %d", (start) => {
+  test.each([0n, 2n ** 32n - 4096n, 2n ** 33n - 40n, 2n ** 50n])("wraps around from position %d", (start) => {
     const ring = fake(start);
     const reader = readerOf(ring);
     const packet = new Packet(new Uint8Array(0));
@@ -188,7 +188,7 @@ describe("the rings of all CPUs", () => {
     expect(times(set, 9)).toEqual([5, 6, 7]);
   });
 
-  test("do not wait for a CPU that is at work", () => {
+  test("do not wait for a CPU that is writing a record", () => {
     const sources = [fake(), fake()];
     const set = setOf(sources);
     const busy = sources[0]!.add(1, bytes(9), { busy: true });
@@ -200,7 +200,7 @@ describe("the rings of all CPUs", () => {
     expect(times(set)).toEqual([1]);
   });
 
-  test("are empty with nothing but given up records, which are gone then", () => {
+  test("are empty with only discarded records, whose memory is released then", () => {
     const sources = [fake(), fake()];
     const set = setOf(sources);
     expect(set.isEmpty).toBe(true);

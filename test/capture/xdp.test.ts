@@ -25,7 +25,7 @@ function load(hook: "xdp" | "xdp-generic" = "xdp"): TestCapture {
   return capture;
 }
 
-test("goes into the driver where it can, else behind it, and to tc where there is no Ethernet", () => {
+test("uses native mode where the driver can, else generic mode, and tc where there is no Ethernet", () => {
   link.host.ip("link", "add", "xcd", "type", "bridge");
   const [veth, bridge, lo] = ["xcb", "xcd", "lo"].map((name) => link.host.ifindex(name)) as [
     number,
@@ -49,7 +49,7 @@ test("goes into the driver where it can, else behind it, and to tc where there i
   expect(other.xdpModeOn(veth)).toBe("generic");
 });
 
-test("a program of somebody else stays, and is an error", () => {
+test("another program on the interface stays, and is an error", () => {
   const [first, second] = [load().kernel, load().kernel];
   link.host.enter(() => {
     first.attachRequests([link.ifindex]);
@@ -68,7 +68,7 @@ test("a program of somebody else stays, and is an error", () => {
   });
 });
 
-test("a MAC address that changes is learned: what is for it is for this host", async () => {
+test("a changed MAC address is learned: frames to it are for this host", async () => {
   const capture = load();
   const { kernel } = capture;
   link.host.enter(() => kernel.attachRequests([link.ifindex]));
@@ -98,7 +98,7 @@ test("a MAC address that changes is learned: what is for it is for this host", a
   expect(seen).toEqual([1002, 1004]);
 });
 
-test("an interface that is gone takes nothing else with it", async () => {
+test("an interface that is gone does not affect the others", async () => {
   const capture = load();
   const { kernel } = capture;
   link.host.ip("link", "add", "xcd", "type", "bridge");

@@ -91,7 +91,7 @@ test("a file that is cut off is replayed up to there, and an error names the pla
   const { code, report, errors } = await replay(lab, ["-i", cut, "-a", "max"]);
   const arrived = await contentsOf(target);
   expect(code).toBe(1);
-  expect(errors.join("\n")).toMatch(/Cannot read ".*cut\.pcap" on: .*[0-9]{5}/);
+  expect(errors.join("\n")).toMatch(/Cannot read ".*cut\.pcap" to its end: .*[0-9]{5}/);
   expect(report.trace?.failures).toBe(1);
   expect(arrived.length).toBeGreaterThan(400);
   expect(compareContents(sent, arrived)).toMatchObject({ doubled: [], foreign: [] });

@@ -136,7 +136,7 @@ test("with a VLAN tag that is not in the packet any more: seen by filters with `
   );
 });
 
-test("every place around a VLAN tag that is not in the packet any more", () => {
+test("loads at every offset around a VLAN tag that is not in the packet any more", () => {
   const { type, tci } = TAGS[1]!;
   const frame = inBuffer(Uint8Array.from({ length: 64 }, (_, index) => index * 37 + 1));
   const view = new DataView(withTag(frame, type, tci).buffer);

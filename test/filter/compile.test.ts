@@ -14,7 +14,7 @@ function failure(text: string, linkLayer: LinkLayer = "ethernet"): Failure {
   throw new Error(`"${text}" was compiled`);
 }
 
-describe("what libpcap refuses is quoted, with its words", () => {
+describe("what libpcap refuses is an error with libpcap's message", () => {
   for (const [text, words] of [
     ["tcp and src port", "syntax error"],
     ["tcp and src prt 8080", "prt"],
@@ -39,7 +39,7 @@ describe("what libpcap refuses is quoted, with its words", () => {
   });
 });
 
-describe("what the kernel would not run is refused", () => {
+describe("what the kernel would refuse is an error", () => {
   for (const [text, words] of [
     ["ip protochain 6", "a loop"],
     ["tcp and inbound", "not in the packet"],

@@ -32,7 +32,7 @@ describe("the target decides about a match", () => {
   }
 });
 
-test("all passes when the descriptors are closed, while the program is still attached", async () => {
+test("everything passes when the descriptors are closed, while the program is still attached", async () => {
   const program = inFrontOfDrop("tc", FROM_8080);
   expect(program.descriptors).toContain(program.fd);
   expect(matches("tc", program, response)).toBe(true);

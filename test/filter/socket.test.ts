@@ -14,7 +14,7 @@ function datagram(socket: number, port: number): void {
   expect(Number(libc.sendto(socket, payload, payload.length, 0, to, to.length))).toBe(4);
 }
 
-test("a packet socket gets what matches", () => {
+test("a packet socket gets the packets that match", () => {
   const namespace = new Namespace();
   const [packets, sender] = namespace.enter(() => [
     libc.socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, ((ETH_P_ALL & 0xff) << 8) | (ETH_P_ALL >> 8)),
@@ -35,7 +35,7 @@ test("a packet socket gets what matches", () => {
   }
 });
 
-test("what is no packet filter is refused", () => {
+test("a bad descriptor and a filter that is too long are refused", () => {
   expect(() => attachSocketFilter(0xffff, compileFilter("tcp", "ethernet").instructions)).toThrow(
     "Cannot attach the filter to a socket: Bad file descriptor",
   );

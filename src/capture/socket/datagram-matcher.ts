@@ -1,4 +1,4 @@
-/** Which datagrams and fragments that a socket let in are requests: the rules of bpf/request/datagram-request.h. */
+/** Which datagrams and fragments of a capturing socket are requests: the rules of bpf/request/datagram-request.h. */
 import type { IpHeader } from "../../wire/ip-header.ts";
 import type { Packet } from "../../wire/packet.ts";
 import { UDP_HEADER } from "../../wire/udp.ts";
@@ -7,7 +7,7 @@ import { FRAGMENT_INDEX, NOT_UNICAST } from "../record-index.ts";
 import { type KernelService, Services } from "../services.ts";
 import { LaterFragments } from "./later-fragments.ts";
 
-/** Whom a packet was sent to, as the interface has it. */
+/** Whom a packet was sent to at the link layer: this host, a group or everybody, another host. */
 export const TO_HOST = 0;
 export const TO_GROUP = 1;
 export const TO_OTHER = 2;
@@ -17,7 +17,7 @@ const NONE = -1;
 
 export class DatagramMatcher {
   readonly #services: Services;
-  readonly #fates = new LaterFragments();
+  readonly #laterFragments = new LaterFragments();
 
   constructor(
     services: KernelService[],
@@ -28,8 +28,8 @@ export class DatagramMatcher {
   }
 
   /**
-   * Whether the packet can be a request; sets its offsets, its length and its index. `header` is of it; it was captured up
-   * to `end`.
+   * Whether the packet goes to one of the services; sets its offsets, length and index. `header` is its parsed IP header; it
+   * was captured up to `end`.
    */
   find(packet: Packet, header: IpHeader, end: number, sentTo: SentTo): boolean {
     const { ip, transport, length, isFragment, fragmentOffset } = header;
@@ -42,14 +42,14 @@ export class DatagramMatcher {
       packet.payload = transport;
       packet.length = ip + length - transport;
       packet.index = FRAGMENT_INDEX;
-      return this.#fates.recall(packet, header, toAny);
+      return this.#laterFragments.recall(packet, header, toAny);
     }
     packet.payload = transport + UDP_HEADER;
     packet.length = ip + length - packet.payload;
     if (packet.payload > end || packet.length < 0) return false;
     const service = this.#services.find(packet.view, header, packet.destinationPort, toAny);
     if (isFragment) {
-      this.#fates.remember(packet, header, service !== NONE);
+      this.#laterFragments.remember(packet, header, service !== NONE);
       packet.index = FRAGMENT_INDEX;
     } else {
       packet.index = sentTo === TO_GROUP && !this.isOutgoing ? service | NOT_UNICAST : service;
@@ -57,7 +57,7 @@ export class DatagramMatcher {
     return service !== NONE;
   }
 
-  /** Whether a packet that was found was seen on another interface before; notes it. */
+  /** Whether the packet of the last `find` was seen on another interface before; if not, remembers it. */
   isDuplicate(packet: Packet, { isFragment, fragmentOffset, id }: IpHeader, ifindex: number): boolean {
     if (!isFragment) return this.history.isRepeatedDatagram(packet, flowHash(packet), ifindex);
     return this.history.isRepeatedFragment(packet, id, fragmentOffset, ifindex);

@@ -1,4 +1,4 @@
-/** Which worker's socket gets a packet: `workerOfClient` of wire/shard.ts in classic BPF, for PACKET_FANOUT_CBPF. */
+/** Chooses the socket for a packet: `workerOfClient` of wire/shard.ts in classic BPF, for PACKET_FANOUT_CBPF. */
 import {
   ADD,
   AND,
@@ -25,7 +25,7 @@ const FRAGMENT = 44;
 const ADDRESS = 0;
 const HASH = 1;
 
-/** A program that ends with the index of the worker, of so many, that the client of a packet belongs to. */
+/** A program that returns the index of the worker, of so many, to which the client of a packet belongs. */
 export function workerProgram(workers: number): Uint8Array {
   const program = new ClassicAssembler();
   const [isIp4, hasPort, hasNone] = [program.label(), program.label(), program.label()];
@@ -59,7 +59,7 @@ export function workerProgram(workers: number): Uint8Array {
   program.emit(LOAD_X_HEADER, NETWORK);
   program.emit(LOAD_HALF_INDEXED, NETWORK);
   program.jump(hasPort);
-  // By the address alone: fragments have no port, and a flow has one worker.
+  // By the address alone: later fragments have no port, and need the same worker.
   program.place(hasNone);
   program.emit(AND, 0);
   program.place(hasPort);
@@ -79,7 +79,7 @@ export function workerProgram(workers: number): Uint8Array {
     program.emit(MULTIPLY, factor);
   }
 
-  // hash * workers / 2^32, in halves.
+  // hash * workers / 2^32, computed from the 16-bit halves of the hash.
   keep(HASH);
   program.emit(AND, 0xffff);
   program.emit(MULTIPLY, workers);

@@ -1,6 +1,6 @@
 /**
- * What the kernel lets into the queue of a capturing socket: everything that can be a request, and little else. Whether it
- * is one the matcher decides.
+ * The classic BPF filter of a capturing socket. It accepts everything that can be a request, and little else; the matcher then
+ * decides what is one.
  */
 import { behind } from "../../filter/classic.ts";
 import {
@@ -16,8 +16,8 @@ import {
 import { HARDWARE_TYPES } from "../../filter/compile.ts";
 
 /**
- * Loads relative to the IP header, and of what Linux knows about a packet: SKF_NET_OFF, SKF_AD_OFF of linux/filter.h as 32
- * bits. The former see only the linear part of a packet before Linux 6.16, so they are the last resort.
+ * SKF_NET_OFF and SKF_AD_OFF of linux/filter.h, as 32 bits: loads relative to the IP header, and loads of what Linux knows
+ * about a packet. The former see only the linear part of a packet before Linux 6.16, so they are used only where necessary.
  */
 export const NETWORK = 0xfff00000;
 const KNOWN = 0xfffff000;
@@ -35,42 +35,45 @@ const TCP = 6;
 const UDP = 17;
 const ICMP = 1;
 const ICMP6 = 58;
-/** IPv6 headers behind which TCP may be: options, routing, fragment, authentication. */
+/** IPv6 extension headers that TCP or UDP may follow: options, routing, fragment, authentication. */
 const EXTENSIONS = [0, 43, 44, 51, 60];
-/** Bits of the IPv4 header's fragment field: an offset, or that and "more fragments". */
+/** Bits of the IPv4 header's fragment field: the offset, and the offset with "more fragments". */
 const LATER_FRAGMENT = 0x1fff;
 const ANY_FRAGMENT = 0x3fff;
-/** Of a frame. */
+/** Bytes. */
 const ETHERNET_HEADER = 14;
 
-/** Bytes that are taken of a packet of our own, so that it can be counted: fewer than any header has. */
+/** Bytes that are taken of a packet that we sent, so that it can be counted: fewer than any header has. */
 export const OWN_PACKET_BYTES = 1;
-/** Link layer headers in front of the bytes that -S counts. */
+/** Room for link layer headers in front of the bytes that -S counts. */
 export const LINK_BYTES = 64;
 
 /**
- * What a socket sees first: a packet socket the MAC header, or (SOCK_DGRAM) what is behind it; a raw one the IP header, one of
- * IPv6 the TCP header.
+ * What a socket's packets begin with. Packet socket: the MAC header ("packet"), or with SOCK_DGRAM the network header
+ * ("network"). Raw socket: the IPv4 header ("ip4"), or of IPv6 the TCP or UDP header ("ip6").
  */
 export type SocketKind = "packet" | "network" | "ip4" | "ip6";
 
 export interface SocketFilterOptions {
   kind: SocketKind;
-  /** Null: every one. */
+  /** Interface indexes; null: all. */
   interfaces: readonly number[] | null;
   /** Whether requests leave this host. */
   isOutgoing: boolean;
-  /** Destination ports of TCP; of answers, source ports. */
+  /** TCP ports: of requests the destination port, of answers the source port. */
   ports: readonly number[];
-  /** Those of UDP. Default: none. */
+  /** UDP ports. Default: none. */
   datagramPorts?: readonly number[];
   /** SO_MARK of our own packets; 0: none. */
   mark: number;
   /** Most bytes of an IP packet that are captured. */
   snaplen: number;
-  /** -F, compiled for packets with an Ethernet header and for those without; null: it cannot be, and none match. */
+  /**
+   * -F, compiled for packets with an Ethernet header and for those without; null in one of them: it cannot be compiled for
+   * these, and none of them match. Null: no -F.
+   */
   front: { ethernet: Uint8Array | null; raw: Uint8Array | null } | null;
-  /** Answers are taken instead of requests, and ICMP, which may be about them. Default false. */
+  /** Whether answers are taken instead of requests, and ICMP errors, which may be about them. Default false. */
   takesAnswers?: boolean;
 }
 
@@ -100,7 +103,7 @@ export function socketFilter(options: SocketFilterOptions): Uint8Array {
   program.jump(isOutgoing ? reject : isRight);
   program.place(isRight);
 
-  /** With the IP header at an offset of the packet, and -F as a program that is made for that. */
+  /** Matches packets with the IP header at offset `network`; `filter` is -F compiled for such packets. */
   const match = (network: number, filter: Uint8Array | null) => {
     const isWanted = program.label();
     if (filter) program.embed(filter, isWanted, reject);
@@ -139,8 +142,8 @@ export function socketFilter(options: SocketFilterOptions): Uint8Array {
 }
 
 /**
- * Accepts TCP and UDP to one of the ports, and what only the matcher can tell: fragments, tagged frames, extension headers.
- * `network`: where the IP header is.
+ * Accepts TCP and UDP to one of the ports, and what only the matcher can decide about: fragments, tagged frames, extension
+ * headers. `network`: offset of the IP header.
  */
 function matchPorts(
   program: ClassicAssembler,
@@ -151,7 +154,7 @@ function matchPorts(
 ): void {
   const isIp4 = program.label();
   const isIp6 = program.label();
-  /** Each transport, its ports, and which of their fragments are accepted. */
+  /** Each transport, its ports, and the bits of the fragment field of which any makes a packet accepted. */
   const transports = [
     { protocol: TCP, ports, fragments: LATER_FRAGMENT },
     { protocol: UDP, ports: datagramPorts, fragments: ANY_FRAGMENT },

@@ -1,26 +1,26 @@
-/** What becomes of later fragments, which have no ports: what their first one told. As bpf/packet/datagram.h. */
+/** Whether later fragments are ours, which have no ports: as their first fragment was. The rules of bpf/packet/datagram.h. */
 import type { IpHeader } from "../../wire/ip-header.ts";
 import type { Packet } from "../../wire/packet.ts";
 
-/** Datagrams that are remembered, and for how long (us): fragments follow each other closely. */
+/** How many fragmented datagrams are remembered, and for how long (us): fragments follow each other closely. */
 const MOST = 4096;
 const WINDOW = 1_000_000;
 
 export class LaterFragments {
   /** By addresses and identification; the oldest first. */
-  readonly #fates = new Map<string, { time: number; isOurs: boolean }>();
+  readonly #entries = new Map<string, { time: number; isOurs: boolean }>();
 
-  /** Remembers with a first fragment whether those that follow are ours. */
+  /** When the first fragment comes: remembers whether the later ones are ours. */
   remember(packet: Packet, header: IpHeader, isOurs: boolean): void {
     const key = keyOf(packet, header);
-    this.#fates.delete(key);
-    if (this.#fates.size === MOST) this.#fates.delete(this.#fates.keys().next().value!);
-    this.#fates.set(key, { time: packet.time, isOurs });
+    this.#entries.delete(key);
+    if (this.#entries.size === MOST) this.#entries.delete(this.#entries.keys().next().value!);
+    this.#entries.set(key, { time: packet.time, isOurs });
   }
 
   /** Whether a later fragment is ours; `otherwise` if its first one has not come. */
   recall(packet: Packet, header: IpHeader, otherwise: boolean): boolean {
-    const first = this.#fates.get(keyOf(packet, header));
+    const first = this.#entries.get(keyOf(packet, header));
     return first && packet.time - first.time < WINDOW ? first.isOurs : otherwise;
   }
 }

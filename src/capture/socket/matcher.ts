@@ -1,4 +1,4 @@
-/** Which packets that a socket let in are requests: the rules of bpf/request/request.bpf.c, with the same counters. */
+/** Which packets of a capturing socket are requests: the rules of bpf/request/request.bpf.c, with the same counters. */
 import { IPPROTO_TCP } from "../../wire/ip.ts";
 import { IP_OK, IpHeader, parseIp } from "../../wire/ip-header.ts";
 import type { Packet } from "../../wire/packet.ts";
@@ -47,8 +47,9 @@ export class Matcher {
   }
 
   /**
-   * Whether the packet is a request; counts why not. `packet` has `bytes`, `view` and `time` and gets the rest. `at`:
-   * offset of what the EtherType `protocol` announces, captured up to `end`; on the wire it went on to `wireEnd`.
+   * Whether a packet is a request to capture; counts why not. `packet` has `bytes`, `view` and `time`; this sets the rest.
+   * `at` is the offset of the header that the EtherType `protocol` announces. The packet was captured up to `end`; on the
+   * wire it went on to `wireEnd`.
    */
   match(
     packet: Packet,
@@ -100,7 +101,7 @@ export class Matcher {
     const end = Math.min(header.end, header.ip + this.config.snaplen);
     if (!this.#datagrams.find(packet, header, end, sentTo)) return false;
     packet.ifindex = ifindex;
-    // Of fragments user space decides, when it has the whole.
+    // Of fragments the data plane decides, after reassembly.
     if (!header.isFragment && flowHash(packet) < this.control.leftOut) this.count("unsampled", 1);
     else if (this.#datagrams.isDuplicate(packet, header, ifindex)) this.count("duplicates", 1);
     else {

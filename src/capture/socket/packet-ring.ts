@@ -1,9 +1,9 @@
 /**
- * The ring of a packet socket, TPACKET_V3 (linux/if_packet.h, Documentation/networking/packet_mmap.rst), read in place:
- * blocks of packets, each of which is the kernel's or ours.
+ * Reads the ring of a packet socket in place: TPACKET_V3 (linux/if_packet.h, Documentation/networking/packet_mmap.rst). It has
+ * blocks of packets, each owned by the kernel or by us.
  *
- * The kernel hands a block over when it is full or some ms old. The memory is writable for both, so that the status may be
- * read and written with Atomics, which also are the fences that arm64 needs.
+ * The kernel hands a block over when it is full or some ms old. The memory is mapped writable, so that Atomics can read and
+ * write a block's status. They are also the fences that arm64 needs.
  */
 import { mapShared, PROT_READ, PROT_WRITE } from "../../native/libc.ts";
 
@@ -32,11 +32,11 @@ export class PacketRing {
   readonly #words: Int32Array;
   readonly #blockWords: number;
   #block = 0;
-  /** Packets of the block that are left, and the offset of the next. */
+  /** Packets of the block that are not read yet, and the offset of the next one. */
   #left = 0;
   #at = 0;
 
-  /** Only one reader of a socket may exist. */
+  /** `socket` has a ring of `blocks` blocks of `blockBytes`. It must have only one reader. */
   constructor(
     socket: number,
     private readonly blocks: number,
@@ -50,7 +50,7 @@ export class PacketRing {
     this.#block = this.#findOldest();
   }
 
-  /** The block to begin with: the oldest that is ours, or else the youngest, which the kernel fills. */
+  /** The block to begin with: the oldest that is ours, or else the youngest, which the kernel is filling. */
   #findOldest(): number {
     let [oldest, youngest] = [-1, 0];
     const numberOf = (block: number) => this.#words[block * this.#blockWords + BLOCK_NUMBER]!;
@@ -62,7 +62,7 @@ export class PacketRing {
     return oldest < 0 ? youngest : oldest;
   }
 
-  /** Whether there is a packet; what is told below is of it. */
+  /** Whether there is a packet; the getters below are about it. */
   get hasPacket(): boolean {
     while (this.#left === 0) {
       const block = this.#block * this.#blockWords;
@@ -87,7 +87,7 @@ export class PacketRing {
   get length(): number {
     return this.#words[(this.#at >>> 2) + LENGTH]!;
   }
-  /** Offsets of the MAC header (if there is one) and of what is behind it. */
+  /** Offsets in `bytes` of the MAC header (if there is one) and of the network header. */
   get link(): number {
     return this.#at + (this.#words[(this.#at >>> 2) + OFFSETS]! & 0xffff);
   }
@@ -106,7 +106,7 @@ export class PacketRing {
     return this.bytes[this.#at + PACKET_TYPE]!;
   }
 
-  /** Steps over the packet, whose memory may be the kernel's again then. */
+  /** Moves to the next packet. The memory of the last one may then belong to the kernel. */
   next(): void {
     this.#at += this.#words[(this.#at >>> 2) + NEXT]!;
     if (--this.#left === 0) this.#release();

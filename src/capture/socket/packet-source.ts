@@ -12,7 +12,7 @@ import { PacketRing } from "./packet-ring.ts";
 /** linux/if_packet.h: PACKET_HOST, PACKET_BROADCAST, PACKET_MULTICAST. */
 const SENT_TO: SentTo[] = [TO_HOST, TO_GROUP, TO_GROUP];
 
-/** Each flow has one ring (fanout.ts), so the rings need no common order. */
+/** All packets of a flow come by one ring (fanout.ts), so the rings need no common order. */
 export class PacketSource implements RequestSource {
   readonly descriptors: readonly number[];
   readonly #rings: PacketRing[];
@@ -57,7 +57,7 @@ export class PacketSource implements RequestSource {
     for (const socket of this.descriptors) this.#matcher.count("requestRingFull", packetDrops(socket));
   }
 
-  /** The sockets are closed by who opened them; the memory stays mapped until the process ends. */
+  /** Nothing to do: the main thread closes the sockets, and the memory stays mapped until the process ends. */
   close(): void {}
 
   #take(ring: PacketRing, time: number): boolean {

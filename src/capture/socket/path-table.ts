@@ -1,4 +1,4 @@
-/** The paths that answers come back on, as the map `paths` of bpf/response/response.bpf.c. */
+/** A hash table of the paths that answers come back on, like the map `paths` of bpf/response/response.bpf.c. */
 
 /** A target as seen from one local address; addresses are 4 or 16 bytes in network order. */
 export interface AnsweredPath {

@@ -12,14 +12,14 @@ import { PcapTable } from "./pcap-table.ts";
 import { createCounts, type SocketCapture, type SocketCaptureOptions } from "./sockets.ts";
 
 /**
- * Bytes of the buffer of one interface, of all together unless that were below this: libpcap makes blocks of 256 KiB of it,
- * and a block is used up after some ms, however little is in it.
+ * Least bytes of the buffer of one interface. libpcap divides it into blocks of 256 KiB, and a block is handed over after some
+ * ms, however little is in it.
  */
 const LEAST_BUFFER = 8 << 20;
 
 /**
- * Prepares the capture by libpcap. Interfaces are opened by `start`, which throws a Failure: 2 for one that is not there
- * or down, 4 without privilege, 5 where libpcap cannot. Throws a Failure (5) where the host has no libpcap.
+ * Prepares the capture by libpcap. Interfaces are opened by `start`, which throws a Failure: 2 for one that does not exist or
+ * is down, 4 without privilege, 5 where libpcap cannot. Throws a Failure (5) where the host has no libpcap.
  */
 export function openPcapCapture(options: SocketCaptureOptions): SocketCapture {
   requireLibpcap();
@@ -30,10 +30,10 @@ export function openPcapCapture(options: SocketCaptureOptions): SocketCapture {
   const watched = new Epoll();
   const ports = portsOf(services);
 
-  /** A packet that a host sends to itself leaves by loopback and comes in there: libpcap shows the latter alone. */
+  /** Whether to capture what leaves: not on loopback, where libpcap shows a packet only as it comes in. */
   const leaves = ({ loopback }: Link) => isOutgoing && !loopback;
 
-  function letIn(link: Link, descriptor: number): void {
+  function setFilter(link: Link, descriptor: number): void {
     const rules = { kind: "packet" as const, interfaces: null, isOutgoing: leaves(link) };
     attachSocketFilter(descriptor, socketFilter({ ...rules, ...ports, mark, snaplen, front }));
   }
@@ -50,10 +50,10 @@ export function openPcapCapture(options: SocketCaptureOptions): SocketCapture {
         5,
       );
     }
-    letIn(link, opened.descriptor);
+    setFilter(link, opened.descriptor);
     if (!table.add(opened.handle, opened.descriptor, opened.linkType, ifindex, mac)) {
       closePcap(opened.handle);
-      throw new Failure(`Cannot capture on "${name}" as well: there are too many`, "Name some with -i.", 1);
+      throw new Failure(`Cannot capture on "${name}": too many interfaces`, "Name some with -i.", 1);
     }
     watched.add(opened.descriptor, EPOLLIN);
   }
@@ -73,7 +73,7 @@ export function openPcapCapture(options: SocketCaptureOptions): SocketCapture {
       const present = links().filter(({ ifindex }) => interfaces?.includes(ifindex) ?? true);
       for (const slot of slots()) {
         const link = present.find(({ ifindex }) => ifindex === table.ifindex(slot));
-        if (link) letIn(link, table.descriptor(slot));
+        if (link) setFilter(link, table.descriptor(slot));
         else table.end(slot);
       }
       const known = slots().map((slot) => table.ifindex(slot));

@@ -20,7 +20,7 @@ export class PcapSource implements RequestSource {
   readonly #matcher: Matcher;
   readonly #reader: PcapReader;
   readonly #packet: Packet;
-  /** Of each interface. */
+  /** By slot of the table. */
   readonly #clocks: PacketClock[] = [];
   readonly #drops: number[] = [];
 
@@ -35,12 +35,12 @@ export class PcapSource implements RequestSource {
     this.#packet = new Packet(this.#reader.bytes);
   }
 
-  /** The handles themselves wake whoever waits. */
+  /** Always: the handles' descriptors themselves are readable while packets wait. */
   get isEmpty(): boolean {
     return true;
   }
 
-  /** Packets that were not handed over yet are later than any `before` of a caller who passes now. */
+  /** Needs no `before`: what libpcap has not handed over is later than the time of the call. */
   drain(sink: (packet: Packet) => void, limit: number): number {
     let done = 0;
     const { count } = this.#table;
@@ -60,7 +60,7 @@ export class PcapSource implements RequestSource {
     }
   }
 
-  /** The handles are closed by who opened them. */
+  /** Nothing to do: the main thread closes the handles. */
   close(): void {}
 
   #drainOne(slot: number, sink: (packet: Packet) => void, limit: number): number {
@@ -79,13 +79,13 @@ export class PcapSource implements RequestSource {
     return done;
   }
 
-  /** By the frame's destination, whose first bit says that it is a group. */
+  /** Whom a frame was sent to, by its destination MAC, which has the group bit for multicast and broadcast. */
   #sentTo(slot: number, view: DataView): SentTo {
     if (this.#table.takes(slot, view, 0)) return TO_HOST;
     return view.getUint8(0) & 1 ? TO_GROUP : TO_OTHER;
   }
 
-  /** One that went down comes back by itself; that of an interface that is gone would wake us again and again. */
+  /** Stops reading from an interface that is gone, whose descriptor would stay readable. One that is down works again later. */
   #lose(slot: number): void {
     if (interfaceName(this.#table.ifindex(slot)) !== null) return;
     this.#table.end(slot);

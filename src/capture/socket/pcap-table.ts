@@ -1,11 +1,11 @@
-/** The interfaces that libpcap captures on, as the main thread opens them and the data plane reads them. */
+/** The interfaces that libpcap captures on, in shared memory: the main thread opens them, the data plane reads from them. */
 
 const SLOTS = 256;
 const FIELDS = 6;
 const OPEN = 1;
 const GONE = 2;
 
-/** Slots are filled one after the other and never used again; a slot counts as soon as its state is written. */
+/** Slots are filled in order and never reused; a slot is valid as soon as its state is written. */
 export class PcapTable {
   readonly #values: Float64Array;
   readonly #states: Int32Array;
@@ -28,8 +28,8 @@ export class PcapTable {
   }
 
   /**
-   * Fills the next slot; false if there is none left. `mac`: 6 bytes, what the interface takes for itself; on one without
-   * a link layer none, and everything.
+   * Fills the next slot; false if there is none left. `mac`: the interface's own address of 6 bytes, empty without a link
+   * layer.
    */
   add(handle: number, descriptor: number, linkType: number, ifindex: number, mac: Uint8Array): boolean {
     const slot = this.count;
@@ -39,7 +39,7 @@ export class PcapTable {
     return true;
   }
 
-  /** Nothing more comes from it. */
+  /** Marks a slot whose interface is gone: nothing more is read from it. */
   end(slot: number): void {
     Atomics.store(this.#states, slot, GONE);
   }
@@ -59,7 +59,7 @@ export class PcapTable {
   ifindex(slot: number): number {
     return this.#values[slot * FIELDS + 3]!;
   }
-  /** Whether the Ethernet frame at an offset is for the interface itself. */
+  /** Whether the Ethernet frame at offset `at` is addressed to the interface. */
   takes(slot: number, view: DataView, at: number): boolean {
     const own = slot * FIELDS + 4;
     return view.getUint32(at) === this.#values[own]! && view.getUint16(at + 4) === this.#values[own + 1]!;

@@ -8,7 +8,7 @@ import { TO_HOST } from "./datagram-matcher.ts";
 import { OWN_PACKET_BYTES } from "./filter.ts";
 import { ETHERTYPE_IP, ETHERTYPE_IPV6, Matcher } from "./matcher.ts";
 
-/** Packets per call of the kernel. */
+/** Packets per recvmmsg, and bytes for each. */
 const BATCH = 32;
 const ROOM = 65_536;
 const IP6_HEADER = 40;
@@ -17,7 +17,7 @@ export class RawSource implements RequestSource {
   readonly descriptors: readonly number[];
   readonly #received = new ReceivedPackets(BATCH, ROOM, IP6_HEADER);
   readonly #matcher: Matcher;
-  /** Of each socket: they have no common order. */
+  /** One for each socket: packets of different sockets have no common order. */
   readonly #clocks: PacketClock[];
   readonly #packet: Packet;
   readonly #drops: number[];
@@ -33,12 +33,12 @@ export class RawSource implements RequestSource {
     this.#packet = new Packet(this.#received.bytes);
   }
 
-  /** The sockets themselves wake whoever waits. */
+  /** Always: the sockets themselves are readable while packets wait. */
   get isEmpty(): boolean {
     return true;
   }
 
-  /** Packets that the kernel has not handed over yet are later than any `before` of a caller who passes now. */
+  /** Needs no `before`: what the kernel has not handed over is later than the time of the call. */
   drain(sink: (packet: Packet) => void, limit: number): number {
     let done = 0;
     for (let index = 0; index < this.descriptors.length; index++) {
@@ -61,7 +61,7 @@ export class RawSource implements RequestSource {
     }
   }
 
-  /** The sockets are closed by who opened them. */
+  /** Nothing to do: the main thread closes the sockets. */
   close(): void {}
 
   #take(index: number, socket: number): boolean {

@@ -8,7 +8,7 @@ import type { AnsweredPath } from "./path-table.ts";
 import { RESPONSE_BYTES, type ResponseSocketConfig } from "./response-source.ts";
 import { createCounts, type SocketCapture } from "./sockets.ts";
 
-/** Bytes for answers that wait to be read, as the kernel counts them: with all of a packet that is shared. */
+/** Bytes of the receive buffer. The kernel charges a packet with all the memory that it occupies. */
 const BUFFER = 16 << 20;
 
 export interface ResponseSocket extends Pick<SocketCapture, "stats" | "close"> {
@@ -18,8 +18,8 @@ export interface ResponseSocket extends Pick<SocketCapture, "stats" | "close"> {
 }
 
 /**
- * Opens the socket for answers on these paths, which come by these interfaces, as headers or `whole`. Throws a Failure: 4
- * without privilege, 5.
+ * Opens the socket for answers on these paths, received by these interfaces (indexes): headers, or with `whole` all bytes.
+ * Throws a Failure: 4 without privilege, 5 where the kernel cannot.
  */
 export function openResponseSocket(
   paths: readonly AnsweredPath[],

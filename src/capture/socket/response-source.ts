@@ -1,6 +1,7 @@
 /**
- * Answers of the targets from a packet socket, for hosts where no kernel program catches them: what bpf/response/response.bpf.c takes,
- * but copied only. That this host's TCP does not see them takes a rule of netfilter, which comes behind packet sockets.
+ * Answers of the targets from a packet socket, for hosts without eBPF: the TCP packets that bpf/response/response.bpf.c takes,
+ * but the socket cannot drop them. A netfilter rule (src/netfilter) must keep them from this host's TCP; netfilter comes after
+ * packet sockets.
  */
 import { ReceivedPackets, socketDrops } from "../../native/raw-socket.ts";
 import { IPPROTO_TCP } from "../../wire/ip.ts";
@@ -20,7 +21,7 @@ export interface ResponseSocketConfig {
   packetBytes: number;
 }
 
-/** Packets per call of the kernel, and bytes of each: all headers, and what an ICMP error quotes. */
+/** Packets per recvmmsg, and bytes of each: all headers, and what an ICMP error quotes. */
 const BATCH = 64;
 export const RESPONSE_BYTES = 256;
 const TCP_HEADER = 20;
@@ -51,7 +52,7 @@ export class ResponseSource implements RequestSource {
     this.#drops = socketDrops(socket);
   }
 
-  /** The socket itself wakes whoever waits. */
+  /** Always: the socket itself is readable while packets wait. */
   get isEmpty(): boolean {
     return true;
   }
@@ -74,7 +75,7 @@ export class ResponseSource implements RequestSource {
     this.#drops = drops;
   }
 
-  /** The socket is closed by who opened it. */
+  /** Nothing to do: the main thread closes the socket. */
   close(): void {}
 
   #add(counter: KernelCounter, amount: number): void {
@@ -123,7 +124,7 @@ export class ResponseSource implements RequestSource {
     if (!isTooBig) return false;
     const quoted = this.#quoted;
     const at = transport + ICMP_HEADER;
-    // It quotes as much as it likes of a packet that had more.
+    // The message may quote only the first bytes of the packet.
     if (parseIp(view, at, end, end, quoted) !== IP_OK || quoted.protocol !== IPPROTO_TCP) return false;
     if (quoted.transport + 4 > end) return false;
     const path = this.#find(quoted, quoted.transport, false);
@@ -135,7 +136,7 @@ export class ResponseSource implements RequestSource {
     return path >= 0;
   }
 
-  /** `fromTarget`: whether the target sent the packet, or is to get it. */
+  /** Index of the path of a packet, -1 if there is none. `fromTarget`: whether the packet is from the target, else to it. */
   #find({ ip, family }: IpHeader, transport: number, fromTarget: boolean): number {
     const { bytes, view } = this.#received;
     const length = family === 4 ? 4 : 16;

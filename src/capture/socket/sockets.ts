@@ -1,4 +1,4 @@
-/** The main thread's half of the back ends that capture by sockets: opens them, says what they let in, counts. */
+/** The main thread's half of the back ends that capture by sockets: opens the sockets, sets their filters, reads counters. */
 import { attachSocketFilter } from "../../filter/socket.ts";
 import { libc } from "../../native/libc.ts";
 import { openPacketSocket, startPacketSockets } from "../../native/packet-socket.ts";
@@ -17,29 +17,33 @@ export interface SocketCaptureOptions {
   isOutgoing: boolean;
   /** Most bytes of a packet that are captured, at most WHOLE_PACKETS. */
   snaplen: number;
-  /** SO_MARK of all that we send; 0: none. */
+  /** SO_MARK of all packets that we send; 0: none. */
   mark: number;
-  /** Bytes for all that waits to be read. */
+  /** Bytes of all receive buffers or rings together. */
   bufferBytes: number;
+  /** -F: see SocketFilterOptions. */
   front: SocketFilterOptions["front"];
-  /** Workers that read; more than one only of packet sockets. Default 1. */
+  /** Workers that read; more than one only with packet sockets. Default 1. */
   workers?: number;
 }
 
 export interface SocketCapture {
   readonly source: SourceConfig;
-  /** Captures on these interfaces, and no others, of the network namespace of the calling thread; null: on every one. */
+  /**
+   * From now on captures on these interfaces only, of the network namespace of the calling thread; null: on all. May be called
+   * again with others.
+   */
   start(ifindexes: readonly number[] | null): void;
-  /** Lets nothing more in. */
+  /** From now on nothing more is captured. */
   stop(): void;
   stats(): Record<KernelCounter, number>;
-  /** After the data plane has ended. */
+  /** To call after the data plane has ended. */
   close(): void;
 }
 
-/** A packet of 64 KiB and its header fit. */
+/** Bytes of a ring's block: a packet of 64 KiB and its header fit. */
 const BLOCK_BYTES = 128 << 10;
-/** Rings, each for a part of the flows: one CPU does not wait for another to put a packet in. */
+/** Most rings with one worker. Each has a part of the flows, so that CPUs seldom wait for each other to write a packet. */
 const MOST_RINGS = 4;
 const LEAST_BLOCKS = 8;
 
@@ -62,8 +66,8 @@ export function openPacketCapture(options: SocketCaptureOptions): SocketCapture 
 }
 
 /**
- * Opens raw IP sockets, one for each address family and protocol, as tcpcopy does: they see what this host takes for itself, behind its
- * firewall, with fragments put together; none that leave. Throws a Failure: 4 without privilege.
+ * Opens raw IP sockets, one for each address family and protocol, as tcpcopy does. They receive packets for this host, after
+ * its firewall and reassembled, and none that leave. Throws a Failure: 4 without privilege, else 5.
  */
 export function openRawCapture(options: SocketCaptureOptions): SocketCapture {
   const { services, bufferBytes } = options;
@@ -89,7 +93,7 @@ export function openRawCapture(options: SocketCaptureOptions): SocketCapture {
     options,
     sockets.map(({ fd, family }) => ({ fd, kind: family === 4 ? "ip4" : "ip6" })),
     (match) => ({ kind: "raw", sockets, match }),
-    // They receive from the beginning.
+    // Raw sockets receive as soon as they are open: discards what came before the filter.
     () => {
       for (const { fd } of sockets) emptySocket(fd);
     },
@@ -107,7 +111,7 @@ function openAll(opens: (() => number)[]): number[] {
   }
 }
 
-/** Memory for what a source counts, and what reads it. */
+/** Creates the shared counters of a source, and the function that sums them over all workers. */
 export function createCounts(workers = 1): { counters: SharedArrayBuffer; stats: SocketCapture["stats"] } {
   const { length } = KERNEL_COUNTERS;
   const counters = new SharedArrayBuffer(workers * length * 8);
@@ -121,7 +125,7 @@ export function createCounts(workers = 1): { counters: SharedArrayBuffer; stats:
   return { counters, stats: () => Object.fromEntries(entries()) as Record<KernelCounter, number> };
 }
 
-/** `begin`: makes the sockets receive. */
+/** `begin` is called once, at the first `start`, with filters that reject everything: it makes the sockets receive. */
 function captureBySockets(
   { services, isOutgoing, snaplen, mark, front, workers = 1 }: SocketCaptureOptions,
   sockets: readonly { fd: number; kind: SocketKind }[],
@@ -130,12 +134,12 @@ function captureBySockets(
 ): SocketCapture {
   const { counters, stats } = createCounts(workers);
   const ports = portsOf(services);
-  const letIn = (interfaces: readonly number[] | null) => {
+  const setFilters = (interfaces: readonly number[] | null) => {
     for (const { fd, kind } of sockets) {
       attachSocketFilter(fd, socketFilter({ kind, interfaces, isOutgoing, ...ports, mark, snaplen, front }));
     }
   };
-  const shut = () => {
+  const rejectEverything = () => {
     for (const { fd } of sockets) attachSocketFilter(fd, rejectAll());
   };
   let isBegun = false;
@@ -143,14 +147,14 @@ function captureBySockets(
     source: config({ services, isOutgoing, snaplen, counters, worker: 0 }),
     start(interfaces) {
       if (!isBegun) {
-        // Until all share the flows, each would get every packet.
-        shut();
+        // Until all sockets have joined the fanout group, each of them would get every packet.
+        rejectEverything();
         begin();
         isBegun = true;
       }
-      letIn(interfaces);
+      setFilters(interfaces);
     },
-    stop: shut,
+    stop: rejectEverything,
     stats,
     close() {
       for (const { fd } of sockets) libc.close(fd);

@@ -1,12 +1,12 @@
 /**
- * What the reader counts, in the memory that it shares. Each packet ends in exactly one of those from `requests` to
- * `fragments`; what stands behind them is told besides.
+ * The counters of the reader, in the memory that it shares. Each packet counts in exactly one of those from `requests` to
+ * `fragments`; those after these are additional.
  */
 export const TRACE_COUNTERS = [
-  /** Trace files that were opened, those that are read to their end; each loop counts anew. */
+  /** Trace files to read, and those that are finished; each loop adds to both. */
   "files",
   "filesDone",
-  /** Bytes taken of them as they are stored, and how many there are in all loops; 0 if that is not known (a pipe). */
+  /** Bytes read of the files as stored (compressed), and their total in all loops; 0 if that is not known (a pipe). */
   "bytes",
   "bytesTotal",
   "packets",
@@ -19,21 +19,21 @@ export const TRACE_COUNTERS = [
   "notWanted",
   /** Before `start` or after `end`. */
   "outside",
-  /** Cut by the capture within their headers: nothing can be told of them. */
+  /** Cut by the capture within their headers. */
   "headersCut",
   "malformed",
-  /** Taken by a datagram that they do not complete. */
+  /** Fragments that do not complete their IP packet. */
   "fragments",
-  /** Bytes of IP packets, of requests, on the wire. */
+  /** Bytes of the IP packets of requests, on the wire. */
   "requestBytes",
   /** Requests of which bytes at the end are missing. */
   "snapped",
-  /** Datagrams that were never whole, and those whose fragments overlapped. */
+  /** Fragmented IP packets that were never complete, and those whose fragments overlapped. */
   "fragmentsIncomplete",
   "fragmentsOverlapping",
-  /** Packets of a link type that is not known; they are counted as `notIp` as well. */
+  /** Packets of an unknown link type; `notIp` counts them, too. */
   "unknownLink",
-  /** Packets with a time before that of the packet before them. */
+  /** Packets with an earlier time than the packet before them. */
   "unordered",
   /** Files that could not be read to their end. */
   "failures",

@@ -1,6 +1,6 @@
 /**
- * From a frame to the request in it: through the link layer, tunnels and fragments to the first IP packet that goes to
- * one of the services.
+ * Finds the request in a frame: parses the link layer, tunnels and fragments up to the first IP packet that goes to one of
+ * the services.
  */
 import { Fragments } from "../../wire/fragments.ts";
 import { IPPROTO_TCP } from "../../wire/ip.ts";
@@ -11,37 +11,37 @@ import { IPPROTO_UDP } from "../../wire/udp.ts";
 import type { Services } from "../services.ts";
 import type { Frame } from "./frame.ts";
 
-/** Why a frame is no request. */
+/** Reasons why a frame is no request. */
 export const NOT_IP = -1;
-/** An IP packet, but not of this protocol to one of the services. */
+/** An IP packet, but not of a wanted protocol to one of the services. */
 export const NOT_WANTED = -2;
-/** The capture cut it within the headers. */
+/** The capture cut the packet within its headers. */
 export const HEADERS_CUT = -3;
 export const MALFORMED = -4;
-/** A fragment of a datagram that is not complete. */
+/** A fragment of an IP packet that is not complete yet. */
 export const FRAGMENT = -5;
 
-/** IP packets within each other that are looked at. */
+/** Most IP headers within each other that are parsed. */
 const MAX_DEPTH = 5;
 const TCP_HEADER = 20;
 const UDP_HEADER = 8;
 
 export class Dissector {
-  /** What was found last: `bytes` and offsets into it, valid as long as the frame is. */
+  /** The packet that was found last: `bytes` and offsets into it, valid as long as the frame is. */
   bytes: Uint8Array = new Uint8Array(0);
   view: DataView = new DataView(new ArrayBuffer(0));
   readonly header = new IpHeader();
   payload = 0;
   readonly fragments = new Fragments();
 
-  /** `protocol`: of the IP header, IPPROTO_TCP or IPPROTO_UDP; `datagrams`: services of UDP beside those. */
+  /** `protocol`: that of `services`, IPPROTO_TCP or IPPROTO_UDP; `datagrams`: UDP services besides them. */
   constructor(
     private readonly services: Services,
     private readonly protocol: number,
     private readonly datagrams: Services | null = null,
   ) {}
 
-  /** The index of the service that the frame is a request of, or one of the negative reasons above. */
+  /** Parses a frame. Returns the index of the service that it is a request to, or one of the negative reasons above. */
   read(frame: Frame): number {
     const { header, fragments } = this;
     this.bytes = frame.bytes;
@@ -75,7 +75,7 @@ export class Dissector {
     return NOT_WANTED;
   }
 
-  /** What the link layer tells about the interface, beyond what the file does; 0 if nothing. */
+  /** The interface of a frame: from its link-layer header (LINUX_SLL2), else the number that the file has. */
   interfaceOf(frame: Frame): number {
     if (frame.linkType !== LINK_LINUX_SLL2 || frame.start + 8 > frame.end) return frame.interface;
     return frame.view.getUint32(frame.start + 4);
@@ -106,7 +106,7 @@ export class Dissector {
     return this.payload > end ? this.#tooShort(size) : index;
   }
 
-  /** A packet ends before its transport header of so many bytes does. */
+  /** Why a transport header of so many bytes is not complete. */
   #tooShort(size: number): number {
     const { ip, length, transport } = this.header;
     return transport + size > ip + length ? MALFORMED : HEADERS_CUT;

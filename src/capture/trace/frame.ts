@@ -1,26 +1,26 @@
-/** What the parsers of trace files have in common. */
+/** What the parsers of trace files share: the frame, the error and size limits. */
 
-/** A cursor over one frame of a trace: into the window it was read from, valid until the next one is read. */
+/** One frame of a trace; it points into the window that it was read from, and is valid until the next one is read. */
 export class Frame {
   bytes: Uint8Array = new Uint8Array(0);
   view: DataView = new DataView(new ArrayBuffer(0));
-  /** Offsets of the first byte and behind the last captured byte. */
+  /** Offsets of the first captured byte, and of the byte after the last one. */
   start = 0;
   end = 0;
-  /** Bytes on the wire: more than `end - start` where the capture cut it. */
+  /** Bytes on the wire: more than `end - start` where the capture cut the packet. */
   length = 0;
   /** us since 1970, with a fraction where the file has nanoseconds. */
   time = 0;
   /** LINKTYPE_ value: see wire/link.ts. */
   linkType = 0;
-  /** Tells the interfaces of one file apart; 0 where the file does not. */
+  /** Number of the interface within the file; 0 where the file does not tell interfaces apart. */
   interface = 0;
 }
 
-/** A trace that cannot be read on; what came before was delivered. */
+/** A trace cannot be read any further; the packets before were delivered. */
 export class TraceError extends Error {
   constructor(
-    /** Of the stream of bytes, which is that of the file where it is not compressed. */
+    /** Offset in bytes, after decompression. */
     readonly offset: number,
     readonly reason: string,
   ) {
@@ -32,5 +32,5 @@ export class TraceError extends Error {
 /** A block or packet of more bytes is malformed: the same bound as libpcap's (sf-pcapng.c, MAX_BLOCKSIZE). */
 export const MAX_BLOCK = 16 * 1024 * 1024;
 
-/** What any capture may have taken of one packet: libpcap's MAXIMUM_SNAPLEN. */
+/** Most bytes that a capture takes of one packet: libpcap's MAXIMUM_SNAPLEN. */
 export const MAX_SNAPLEN = 262_144;

@@ -1,14 +1,15 @@
-/** One trace as the merge sees it: its next packet, and a file that is open only while it is needed. */
+/** One trace as the merge reads it: its next packet, and a file that is open only while it is needed. */
 import { Frame, MAX_SNAPLEN, TraceError } from "./frame.ts";
 import { TraceParser } from "./parser.ts";
 import { isOfFile, isStream, openSource, reasonOf, type Source } from "./source.ts";
 import type { Window } from "./window.ts";
 
-/** Bytes read ahead of one file: less when there are many, but so much that a packet fits. */
+/** Bytes of the windows of all files together, and bounds for that of one, which holds what is read ahead. */
 const MEMORY = 32 << 20;
 const SMALLEST_WINDOW = 65_536;
 const LARGEST_WINDOW = 2 * MAX_SNAPLEN;
 
+/** Bytes of the window of each of so many files. */
 export function windowFor(files: number): number {
   return Math.min(LARGEST_WINDOW, Math.max(SMALLEST_WINDOW, Math.floor(MEMORY / files)));
 }
@@ -17,14 +18,14 @@ export class Input {
   readonly frame = new Frame();
   /** Time of the first packet (us since 1970), Infinity if there is none. Known once `peek` has resolved. */
   firstTime = Infinity;
-  /** Of the packet in `frame`; before `open`: that of the first. */
+  /** Time of the packet in `frame`, Infinity after the last one; `firstTime` before `open`. */
   time = Infinity;
   #source: Source | null = null;
   #parser: TraceParser | null = null;
-  /** Bytes of the source that `countBytes` has told. */
+  /** Bytes of the source that `countBytes` has returned. */
   #counted = 0;
 
-  /** `number` tells the inputs apart, `size` is the window's in bytes. */
+  /** `number` tells the inputs apart, `size` is the bytes of the window. */
   constructor(
     readonly path: string,
     readonly number: number,
@@ -35,7 +36,7 @@ export class Input {
     return this.#source !== null;
   }
 
-  /** Bytes taken since the last call, as they are stored. */
+  /** Bytes read since the last call, as stored (compressed). */
   countBytes(): number {
     const taken = this.#source?.taken ?? 0;
     const more = taken - this.#counted;
@@ -44,8 +45,8 @@ export class Input {
   }
 
   /**
-   * Opens it and finds its first packet. Throws what `openSource` and the parser throw, when there is no such file or it
-   * is no trace; what else is wrong with it comes when it is read.
+   * Finds the first packet, and closes the file again unless it is a stream. Throws what `openSource` and the parser throw if
+   * there is no such file or it is not a trace. Later errors in it are thrown when it is read.
    */
   async peek(): Promise<void> {
     try {
@@ -68,8 +69,8 @@ export class Input {
   }
 
   /**
-   * Moves to the next packet. True if it is there at once; else a promise of whether there is one. Throws, or rejects
-   * with, what is wrong with the file.
+   * Moves to the next packet. Returns true if it is in the window; else reads, and returns a promise of whether there is one.
+   * Throws or rejects with what is wrong with the file.
    */
   advance(): true | Promise<boolean> {
     if (this.#parser!.next(this.frame)) {
@@ -82,7 +83,7 @@ export class Input {
   async #readOn(): Promise<boolean> {
     const parser = this.#parser!;
     do {
-      // What is left is less than a packet: it moves to the front, and the whole rest can be read into.
+      // What is left is less than a packet: it moves to the front, so that the rest of the window is free for reading.
       parser.window.reserve(Math.max(parser.wanted, parser.window.bytes.length));
       const count = await this.#read(parser.window);
       if (count === 0) {
@@ -95,7 +96,7 @@ export class Input {
     return true;
   }
 
-  /** What goes wrong below, as an error of this place in the trace. */
+  /** Reads from the source. Rejects with a TraceError at this position where the file is at fault. */
   async #read(window: Window): Promise<number> {
     try {
       return await this.#source!.read(window);
@@ -104,7 +105,7 @@ export class Input {
     }
   }
 
-  /** As before `open`. */
+  /** Closes the file; the input is then as before `open`. */
   close(): void {
     this.#source?.close();
     this.#source = null;

@@ -1,26 +1,26 @@
 /**
  * The memory that the reader of traces and the data plane share: a ring of records with one producer and one consumer,
- * and counters. A record is whole: one that does not fit before the ring's end begins at its start.
+ * and counters. A record never wraps: one that does not fit before the ring's end is written at its start.
  */
 import { TRACE_COUNTERS } from "./counters.ts";
 
-/** Words, on cache lines by who writes them. Positions count bytes, modulo 2^32. */
+/** Indexes of words, grouped in cache lines by the thread that writes them. Positions count bytes, modulo 2^32. */
 export const PRODUCED = 0;
 /** 1 when all records are in. */
 export const ENDED = 1;
 export const CONSUMED = 16;
-/** 1 while the producer waits for room; whoever finds it wakes it. */
+/** 1 while the producer waits for room; the consumer then wakes it. */
 export const PRODUCER_WAITS = 32;
 /** 1: write to the eventfd at the next record; the producer that does so clears it. */
 export const CONSUMER_WAITS = 33;
-/** 1: read no more. */
+/** 1: stop reading. */
 export const STOP = 34;
 const WORDS = 48;
 
 /** Layout of a record, offsets in bytes; the IP packet follows. Sizes are multiples of 8. */
 export const RECORD = {
   size: 0,
-  /** 0: a record; 1: nothing, up to the end of the ring. */
+  /** 0: a record; 1: padding up to the end of the ring. */
   isPadding: 4,
   time: 8,
   /** us; -1: not known. */
@@ -36,9 +36,9 @@ export const RECORD = {
 } as const;
 export const RECORD_BYTES = 48;
 
-/** Bytes of the IP packet in one record, as in bpf/request/request.bpf.c; a larger one becomes several. */
+/** Most bytes of an IP packet in one record, as in bpf/record/whole.h; a larger packet becomes several records. */
 export const MAX_CAPTURE = 65_535;
-/** Room for some of the largest records. */
+/** Bytes: room for several of the largest records. */
 export const SMALLEST_RING = 1 << 19;
 
 const COUNTERS_AT = WORDS * 4;

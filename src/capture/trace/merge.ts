@@ -1,26 +1,26 @@
-/** Several traces as one, in the order of time: each one's next packet is known, the earliest goes first. */
+/** Merges several traces by time: the next packet of each is known, and the earliest is taken first. */
 import type { Frame } from "./frame.ts";
 import type { Input } from "./input.ts";
 
 export interface MergeEvents {
   /** Takes the packet; false ends the merge. */
   onFrame(frame: Frame, input: Input): boolean;
-  /** Bytes were read, or are about to be waited for. */
+  /** Before more bytes of an input are awaited, and at its end. */
   onRead(input: Input): void;
-  /** It is read to its end, or as far as it could be: then there is an error. */
+  /** The input was read to its end, or up to `error`. */
   onEnd(input: Input, error: unknown): void;
 }
 
 /**
- * Reads all inputs once, from their beginning. Each is opened when its first packet's turn comes and closed at its end,
- * so that those that follow each other in time are not all open at once.
+ * Reads all inputs once, from their beginning. Each is opened when its first packet is the earliest and closed at its end,
+ * so that files that follow each other in time are not all open at once.
  */
 export async function merge(inputs: Input[], events: MergeEvents): Promise<void> {
   const heap = new Heap(inputs);
   for (let input = heap.first; input; input = heap.first) {
     try {
       if (!input.isOpen) await input.open();
-      // On with it while it is the earliest.
+      // Reads on from this input while it has the earliest packet.
       const until = heap.secondTime;
       while (input.time <= until && input.time !== Infinity) {
         if (!events.onFrame(input.frame, input)) return;
@@ -47,7 +47,7 @@ export async function merge(inputs: Input[], events: MergeEvents): Promise<void>
   }
 }
 
-/** Inputs by their time; of those with the same one, the one named first comes first. */
+/** A binary heap of inputs by time; at the same time the input with the lower number comes first. */
 class Heap {
   readonly #inputs: Input[];
 

@@ -1,30 +1,30 @@
-/** What the reader of traces is told at start, and what it says. Plain data: it crosses a postMessage. */
+/** The options and the messages of the thread that reads traces. Plain data: they cross a postMessage. */
 import type { KernelService } from "../services.ts";
 
-/** A moment of the traces: us since 1970, or us after the first packet of all. */
+/** A time in the traces: us since 1970, or us after the first packet of all. */
 export type Moment = { at: number } | { after: number };
 
 export interface TraceOptions {
   /** Files, directories, or "-" for standard input. */
   paths: string[];
-  /** Whose requests are read; without an address it is the port of every destination. */
+  /** The services whose requests are read; one without address stands for its port at every destination. */
   services: KernelService[];
-  /** Of the IP header: IPPROTO_TCP. */
+  /** Protocol of the services without `transport: "udp"`: IPPROTO_TCP. */
   protocol: number;
-  /** How often all is read, at least once. */
+  /** How often the traces are read, at least once. */
   loops: number;
-  /** Packets before and after are skipped; null: none. */
+  /** Packets before `start` and after `end` are skipped; null: no bound. */
   start: Moment | null;
   end: Moment | null;
-  /** Flows whose hash (0 to 2^32) is below are left out, as in bpf/record/record.h; 0: none. */
+  /** Flows whose hash (0 to 2^32 - 1) is below this are left out, as in bpf/record/record.h; 0: none. */
   leftOut: number;
-  /** Bytes of the ring: a power of two, at least 2^19; 16 MB unless told. */
+  /** Bytes of the ring: a power of two, at least 2^19; default 16 MiB. */
   ringBytes?: number;
   /** An eventfd that is written to when the consumer asks to be woken; -1: it never does. */
   wake: number;
 }
 
-/** What is known before anything is read. */
+/** What is known before the packets are read. */
 export interface TraceSummary {
   files: { path: string; bytes: number }[];
   /** Time of the first packet of all (us since 1970); Infinity if there is none. */
@@ -38,14 +38,14 @@ export interface TraceFailure {
   exitCode: number;
 }
 
-/** What the worker says. */
+/** The messages of the thread. */
 export type FromTraceWorker =
   | { kind: "warning"; text: string }
   | { kind: "ready"; summary: TraceSummary }
   /** A file could not be read to its end; the others are read on. */
   | { kind: "broken"; failure: TraceFailure }
   | { kind: "ended" }
-  /** It could not begin. */
+  /** Reading could not begin. */
   | { kind: "refused"; failure: TraceFailure }
-  /** A mistake of ours. */
+  /** A bug of xcopy. */
   | { kind: "failed"; message: string };

@@ -1,4 +1,4 @@
-/** A trace of either format, sans-IO: bytes go into the window, packets come out. */
+/** Parses a trace in pcap or pcapng format, without I/O: the caller puts bytes into the window. */
 import { type Frame, TraceError } from "./frame.ts";
 import { isPcapMagic, PcapParser } from "./pcap.ts";
 import { isPcapngMagic, PcapngParser } from "./pcapng.ts";
@@ -16,7 +16,7 @@ export class TraceParser {
 
   constructor(readonly window: Window) {}
 
-  /** Bytes from the window's start that the next step needs: reserve them before reading on. */
+  /** Bytes that must be in the window, from its start, for the next step: reserve them before reading. */
   get wanted(): number {
     return this.#format?.wanted ?? MAGIC_BYTES;
   }
@@ -30,7 +30,7 @@ export class TraceParser {
     return this.#format?.next(frame) ?? false;
   }
 
-  /** Says that no more bytes come, when `next` has returned false. Throws a TraceError if a packet is cut off. */
+  /** To call at the end of the bytes, when `next` has returned false. Throws a TraceError if a packet is cut off. */
   finish(): void {
     const { position, available } = this.window;
     if (this.#format === null && position + available === 0) throw new TraceError(0, "it is empty");

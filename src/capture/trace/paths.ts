@@ -1,4 +1,4 @@
-/** From what the user names to the traces that are read. */
+/** Which trace files the paths stand for that the user named. */
 import { closeSync, openSync, readdirSync, readSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { isTraceMagic } from "./parser.ts";
@@ -7,13 +7,13 @@ import { isZstdMagic } from "./zstd-frames.ts";
 
 export interface TracePath {
   path: string;
-  /** Whether the user named it, not its directory: then it must be a trace. */
+  /** Whether the user named this path, not its directory: then it must be a trace. */
   isNamed: boolean;
 }
 
 /**
- * The files behind `paths`: a directory stands for every trace in it (by the first bytes, compressed ones taken at their
- * word), sorted by name; what else is in it is named to `warn`. Throws the error of stat or readdir, with its path.
+ * The files of `paths`: a directory stands for all traces in it, sorted by name. Traces are recognised by their first bytes;
+ * a compressed file counts as one. `warn` gets a line for everything else in it. Throws the error of stat or readdir.
  */
 export function findTraces(paths: string[], warn: (text: string) => void): TracePath[] {
   return paths.flatMap((path): TracePath[] => {
@@ -34,7 +34,7 @@ function whyNoTrace(path: string): string | null {
   try {
     const stat = statSync(path);
     if (stat.isDirectory()) return "it is a directory";
-    if (!stat.isFile()) return "it is no file";
+    if (!stat.isFile()) return "it is not a regular file";
     const fd = openSync(path, "r");
     try {
       const bytes = new Uint8Array(4);

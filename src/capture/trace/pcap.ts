@@ -1,10 +1,10 @@
-/** pcap files (draft-ietf-opsawg-pcap): after the file's header, packets with a header of 16 bytes each, or 24. */
+/** Parses pcap files (draft-ietf-opsawg-pcap): a file header, then packets, each with a header of 16 or 24 bytes. */
 import { type Frame, MAX_BLOCK, MAX_SNAPLEN, TraceError } from "./frame.ts";
 import type { Window } from "./window.ts";
 
 const MICROSECONDS = 0xa1b2c3d4;
 const NANOSECONDS = 0xa1b23c4d;
-/** Alexey Kuznetzov's: interface, protocol and packet type in every header (libpcap's sf-pcap.c). */
+/** Alexey Kuznetzov's format: interface, protocol and packet type in every packet header (libpcap's sf-pcap.c). */
 const MODIFIED = 0xa1b2cd34;
 
 const FILE_HEADER = 24;
@@ -25,11 +25,11 @@ function swap(word: number): number {
 }
 
 export class PcapParser {
-  /** Bytes from the window's start that the next step needs; fewer mean that `next` has to wait. */
+  /** Bytes that must be in the window, from its start, for the next step. */
   wanted = FILE_HEADER;
   #isStarted = false;
   #isLittle = false;
-  /** What divides the second word of a time into us. */
+  /** Divisor that makes us of the second word of a timestamp. */
   #divisor = 1;
   #linkType = 0;
   #limit = 0;
@@ -37,7 +37,7 @@ export class PcapParser {
 
   constructor(private readonly window: Window) {}
 
-  /** Moves `frame` to the next packet; false if the window has not all of it. Throws a TraceError. */
+  /** Moves `frame` to the next packet; false if the window does not have all of it. Throws a TraceError. */
   next(frame: Frame): boolean {
     const { window } = this;
     if (!this.#isStarted) {
@@ -84,9 +84,9 @@ export class PcapParser {
     const snaplen = view.getUint32(start + 16, this.#isLittle);
     this.#divisor = magic === NANOSECONDS ? 1000 : 1;
     this.#header = magic === MODIFIED ? MODIFIED_PACKET_HEADER : PACKET_HEADER;
-    // There are files with packets above their snapshot length, or without one.
+    // Some files have packets above their snapshot length, or a snapshot length of 0.
     this.#limit = Math.min(Math.max(snaplen, MAX_SNAPLEN), MAX_BLOCK);
-    // The high bits tell of a frame check sequence.
+    // The high bits describe the frame check sequence.
     this.#linkType = view.getUint32(start + 20, this.#isLittle) & 0xffff;
     window.skip(FILE_HEADER);
     this.#isStarted = true;

@@ -1,4 +1,4 @@
-/** pcapng files (draft-ietf-opsawg-pcapng): sections of blocks, each section in a byte order of its own. */
+/** Parses pcapng files (draft-ietf-opsawg-pcapng): sections of blocks, each section with its own byte order. */
 import { type Frame, MAX_BLOCK, TraceError } from "./frame.ts";
 import type { Window } from "./window.ts";
 
@@ -12,7 +12,7 @@ const ENHANCED_PACKET = 6;
 const BYTE_ORDER_MAGIC = 0x1a2b3c4d;
 const WORD = 2 ** 32;
 
-/** Bytes of a block that is nothing but type and lengths, and of the smallest ones that we read. */
+/** Bytes of a block without content (type and two lengths), and of the smallest blocks of each kind that we read. */
 const EMPTY = 12;
 const SMALLEST_SECTION = 28;
 const SMALLEST_INTERFACE = 20;
@@ -29,29 +29,29 @@ export function isPcapngMagic(magic: number): boolean {
   return magic === SECTION_HEADER;
 }
 
-/** An interface of a section, as far as its packets need it. */
+/** What is needed of an interface of a section to read its packets. */
 interface Interface {
   linkType: number;
   /** Bytes; 0: no limit. */
   snaplen: number;
-  /** The exponent, and whether of 2 instead of 10: so many ticks make a second. */
+  /** 10 ** exponent ticks of a timestamp are a second; with `isBinary` 2 ** exponent. */
   exponent: number;
   isBinary: boolean;
-  /** us that are added to every time. */
+  /** us to add to every timestamp. */
   offset: number;
 }
 
 export class PcapngParser {
-  /** Bytes from the window's start that the next step needs; fewer mean that `next` has to wait. */
+  /** Bytes that must be in the window, from its start, for the next step. */
   wanted = EMPTY;
   #isLittle = false;
   #interfaces: Interface[] = [];
-  /** Of the packet before: a simple packet has none. */
+  /** Time of the last packet that had one: a Simple Packet Block has none, and gets this one. */
   #time = 0;
 
   constructor(private readonly window: Window) {}
 
-  /** Moves `frame` to the next packet; false if the window has not all of it. Throws a TraceError. */
+  /** Moves `frame` to the next packet; false if the window does not have all of it. Throws a TraceError. */
   next(frame: Frame): boolean {
     const { window } = this;
     for (;;) {
@@ -89,7 +89,7 @@ export class PcapngParser {
     }
   }
 
-  /** Whether the block is a packet, which `frame` then shows. Others are noted or skipped. */
+  /** Reads a block, or skips one of another type. Returns whether it is a packet, which `frame` then has. */
   #read(type: number, start: number, size: number, frame: Frame): boolean {
     switch (type) {
       case ENHANCED_PACKET:
@@ -201,7 +201,7 @@ export class PcapngParser {
   }
 }
 
-/** us since 1970 of a number of ticks in two words. */
+/** us since 1970 of a timestamp: ticks in two 32-bit words. */
 function timeOf({ exponent, isBinary, offset }: Interface, high: number, low: number): number {
   if (isBinary) return offset + (high * WORD * 1e6) / 2 ** exponent + (low * 1e6) / 2 ** exponent;
   if (exponent <= 6) return offset + (high * WORD + low) * 10 ** (6 - exponent);

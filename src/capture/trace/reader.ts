@@ -1,4 +1,4 @@
-/** Reads and merges all traces and puts the requests in them into the ring: what the worker does. */
+/** Reads all traces, merges them by time, and puts the requests in them into the ring: the work of the reader's thread. */
 import { Failure } from "../../native/failure.ts";
 import { IPPROTO_TCP } from "../../wire/ip.ts";
 import { isKnownLink } from "../../wire/link.ts";
@@ -17,21 +17,21 @@ import { RingWriter } from "./ring-writer.ts";
 import { isOfFile, isStream, reasonOf, STANDARD_INPUT, sizeOf } from "./source.ts";
 
 const NOT_A_TRACE_FIX = 'It takes pcap and pcapng files, also gzip or zstd, as of "tcpdump -w FILE".';
-const BROKEN_FIX = 'What comes before was taken. "editcap FILE NEW" saves what else can be read.';
+const BROKEN_FIX = 'The packets before were read. "editcap FILE NEW" saves what else can be read.';
 
 export interface ReaderEvents {
-  /** Something the user should know. */
+  /** Something that the user should know. */
   onWarning(text: string): void;
-  /** All files are there and recognised; reading begins. */
+  /** All files exist and are traces; reading begins. */
   onReady(summary: TraceSummary): void;
   /** A file could not be read to its end. */
   onBroken(failure: Failure): void;
 }
 
 /**
- * Reads until the end of the last loop, or until it is told to stop (in the shared memory, and by `stopped` for when
- * it waits for bytes), and marks the end in the ring. Rejects with a
- * Failure if it cannot begin: 2 where a path is no trace, 4 where it must not be read.
+ * Reads until the end of the last loop, or until it is told to stop: by STOP in the shared memory, and by `stopped` in case it
+ * waits for bytes. Then marks the end in the ring. Rejects with a Failure if it cannot begin: 2 where a path is not a trace, 4
+ * where it may not be read.
  */
 export async function readTraces(
   options: TraceOptions,
@@ -41,7 +41,7 @@ export async function readTraces(
 ): Promise<void> {
   const reader = new Reader(options, memory, events);
   try {
-    // A pipe may be silent for ever.
+    // A read from a pipe may never return.
     await Promise.race([reader.run(), stopped]);
   } finally {
     reader.end();
@@ -105,11 +105,11 @@ class Reader {
           if (error === undefined || this.isStopped) return;
           if (!isOfFile(error)) throw error;
           this.count("failures", 1);
-          // Once, not in every loop.
+          // Reported once, not in every loop.
           if (broken.has(input)) return;
           broken.add(input);
           this.events.onBroken(
-            new Failure(`Cannot read "${input.path}" on: ${reasonOf(error)}`, BROKEN_FIX, 1),
+            new Failure(`Cannot read "${input.path}" to its end: ${reasonOf(error)}`, BROKEN_FIX, 1),
           );
         },
       });
@@ -120,13 +120,13 @@ class Reader {
   }
 
   end(): void {
-    // What still runs must not write any more.
+    // After STOP, `run` may still be waiting for bytes: it must not write any more.
     this.isStopped = true;
     for (const input of this.inputs) input.close();
     this.writer.end();
   }
 
-  /** Opens each trace once to see that it is one, and when it begins. */
+  /** Opens each file once to check that it is a trace, and to learn when it begins. */
   private async findInputs(): Promise<{ path: string; bytes: number }[]> {
     const { paths, loops } = this.options;
     const found = tryPaths(paths, this.events.onWarning);
@@ -153,7 +153,7 @@ class Reader {
     return files;
   }
 
-  /** False if it was told to stop. */
+  /** Counts a packet, and writes it to the ring if it is a request. False if the reader was told to stop. */
   private take(frame: Frame, input: Input): boolean {
     const { time } = frame;
     if (this.isStopped) return false;
@@ -213,7 +213,7 @@ class Reader {
   }
 }
 
-/** By the negative of the dissector's reason. */
+/** The counter for each reason of the dissector, by the negative of it. */
 const REASONS: Record<number, TraceCounter> = {
   [-NOT_IP]: "notIp",
   [-NOT_WANTED]: "notWanted",
@@ -241,13 +241,13 @@ function nameOf(path: string): string {
 
 function readTwice(path: string, loops: number): Failure {
   return new Failure(
-    `Cannot read ${nameOf(path)} ${loops} times: it is gone after the first`,
-    "Save it to a file, and name that.",
+    `Cannot read ${nameOf(path)} ${loops} times: it can be read only once`,
+    "Save it to a file, and name that file.",
     2,
   );
 }
 
-/** A named path that cannot be read at all. */
+/** The Failure for a named path that is not a trace or cannot be read at all. */
 function refusal(path: string, error: unknown): Failure {
   const name = nameOf(path);
   const reason = error instanceof TraceError && error.offset === 0 ? error.reason : reasonOf(error);

@@ -1,4 +1,4 @@
-/** The producer's side of the ring: see memory.ts. For the reader's thread, which may block. */
+/** The producer's side of the ring of memory.ts, for the thread that reads traces. It blocks while the ring is full. */
 import { address, libc } from "../../native/libc.ts";
 import { copyBytes } from "../../wire/copy.ts";
 import type { Packet } from "../../wire/packet.ts";
@@ -16,10 +16,10 @@ import {
   type TraceMemory,
 } from "./memory.ts";
 
-/** Bytes after which the consumer gets to see what was written. */
+/** Bytes after which written records are published to the consumer. */
 const BATCH = 32_768;
-/** ms after which a waiting producer looks by itself. */
-const LOOK = 100;
+/** ms after which a waiting producer checks for room without being woken. */
+const RECHECK_INTERVAL = 100;
 
 export class RingWriter {
   readonly #words: Int32Array;
@@ -46,8 +46,8 @@ export class RingWriter {
   }
 
   /**
-   * Puts in a request of pass number `loop`, and waits while there is no room. A TCP packet above 64 KiB (BIG TCP)
-   * becomes several. False if it was told to stop.
+   * Writes a request of pass number `loop`, and waits while there is no room. A TCP packet above 64 KiB (BIG TCP)
+   * becomes several records. False if the reader was told to stop.
    */
   write(packet: Packet, loop: number): boolean {
     const header = packet.payload - packet.ip;
@@ -64,7 +64,7 @@ export class RingWriter {
     return true;
   }
 
-  /** Shows the consumer all that was written, and wakes it if it waits for that. */
+  /** Publishes all written records to the consumer, and wakes it if it waits. */
   publish(): void {
     if (this.#position === this.#published) return;
     Atomics.store(this.#words, PRODUCED, this.#position | 0);
@@ -72,14 +72,14 @@ export class RingWriter {
     this.#wakeConsumer();
   }
 
-  /** Says that no more comes. */
+  /** Marks the end: no more records come. */
   end(): void {
     this.publish();
     Atomics.store(this.#words, ENDED, 1);
     this.#wakeConsumer();
   }
 
-  /** Writes a record with `length` bytes of the payload from `offset` on; returns where its IP packet is, -1 if stopped. */
+  /** Writes a record with `length` bytes of payload from `offset` on. Returns the offset of its IP packet, -1 if stopped. */
   #write(
     packet: Packet,
     header: number,
@@ -114,7 +114,7 @@ export class RingWriter {
     return ip;
   }
 
-  /** Makes the copied header that of a part of the segment: its sequence number, the flags of the first or last only. */
+  /** Adapts the copied TCP header to a part of the segment: sequence number, SYN in the first part, FIN and PSH in the last. */
   #cut(tcp: number, packet: Packet, offset: number, isMore: boolean): void {
     const { flags } = packet;
     const isSyn = flags & SYN ? 1 : 0;
@@ -123,7 +123,7 @@ export class RingWriter {
     this.#bytes[tcp + 13] = flags & ~without;
   }
 
-  /** Where `size` bytes in a row are free, after padding if need be; -1 if it was told to stop before there were. */
+  /** Waits for `size` contiguous bytes, and pads to the end of the ring if necessary. Returns their offset, -1 if stopped. */
   #reserve(size: number): number {
     const capacity = this.#bytes.length;
     const start = this.#position & (capacity - 1);
@@ -142,7 +142,7 @@ export class RingWriter {
     while (!this.#hasRoom(size)) {
       this.publish();
       Atomics.store(words, PRODUCER_WAITS, 1);
-      if (!this.#hasRoom(size) && !this.isStopped) Atomics.wait(words, PRODUCER_WAITS, 1, LOOK);
+      if (!this.#hasRoom(size) && !this.isStopped) Atomics.wait(words, PRODUCER_WAITS, 1, RECHECK_INTERVAL);
       Atomics.store(words, PRODUCER_WAITS, 0);
       if (this.isStopped) return false;
     }

@@ -1,4 +1,4 @@
-/** The bytes of a trace: of a file or of standard input, decompressed where they are gzip or zstd. */
+/** The bytes of a trace, from a file or standard input; gzip and zstd are decompressed. */
 import { closeSync, fstatSync, openSync, read, readSync, statSync } from "node:fs";
 import { createGunzip, createZstdDecompress, type Gunzip, type ZstdDecompress } from "node:zlib";
 import { TraceError } from "./frame.ts";
@@ -9,25 +9,25 @@ import { isZstdMagic, ZstdFrames } from "./zstd-frames.ts";
 export const STANDARD_INPUT = "-";
 
 const GZIP_MAGIC = 0x1f8b;
-/** Compressed bytes, or headers and blocks of zstd, that are decompressed at a time: at most 16 MB and 1 MB of output. */
+/** Compressed bytes (gzip), or headers and blocks (zstd), that are decompressed at a time: at most 16 MB and 1 MB of output. */
 const GZIP_PIECE = 16_384;
 const ZSTD_BLOCKS = 8;
-/** Bytes of one chunk of output: when the data is corrupt, so much of what came before may be lost. */
+/** Bytes of one chunk of output: so much of the output before corrupt data may be lost. */
 const CHUNK = 65_536;
 const COMPRESSED_WINDOW = 262_144;
-/** ms between two tries to read from a descriptor that does not block. */
+/** ms between two reads of a non-blocking descriptor that had no data. */
 const RETRY = 5;
 
-/** Where bytes come from. */
+/** Where the bytes of a trace come from. */
 export interface Source {
-  /** Adds some to the window, as many as it has room for at most; 0: there are no more. */
+  /** Adds bytes to the window; returns how many, 0 at the end. */
   read(window: Window): number | Promise<number>;
-  /** Bytes taken so far, as they are stored. */
+  /** Bytes read so far, as stored (compressed). */
   readonly taken: number;
   close(): void;
 }
 
-/** Bytes as they are stored. */
+/** Bytes as they are in the file. */
 class FileSource implements Source {
   taken = 0;
   readonly #fd: number;
@@ -38,7 +38,7 @@ class FileSource implements Source {
     this.#isRegular = fstatSync(this.#fd).isFile();
   }
 
-  /** From a file at once; from a pipe later, so that the thread can be told to stop. */
+  /** Synchronous for a file; asynchronous for a pipe, so that the thread can be told to stop meanwhile. */
   read(window: Window): number | Promise<number> {
     if (!this.#isRegular) return this.#readLater(window);
     return this.#took(
@@ -70,7 +70,7 @@ class FileSource implements Source {
   }
 }
 
-/** Decompressed bytes; the compressed ones are in `input`, and more come from `source`. */
+/** Decompresses what is in `input`, which is filled from `source`. `frames` is null for gzip. */
 class DecompressingSource implements Source {
   readonly #output: Uint8Array[] = [];
   readonly #decoder: Gunzip | ZstdDecompress;
@@ -85,7 +85,7 @@ class DecompressingSource implements Source {
   ) {
     const decoder = frames ? createZstdDecompress({ chunkSize: CHUNK }) : createGunzip({ chunkSize: CHUNK });
     this.#decoder = decoder;
-    // Never paused: what a paused stream holds back is lost when it fails. It is fed little at a time instead.
+    // The decoder is never paused: a paused stream loses its output when it fails. It gets little input at a time instead.
     decoder.on("data", (chunk: Uint8Array) => this.#output.push(chunk));
     decoder.on("error", (error: Error) => {
       this.#error = error;
@@ -114,7 +114,7 @@ class DecompressingSource implements Source {
 
   close(): void {
     this.source.close();
-    // Without an error of its own, which nobody would wait for.
+    // An error at the end has no reader any more.
     this.#decoder.on("error", () => {}).destroy();
   }
 
@@ -146,7 +146,7 @@ class DecompressingSource implements Source {
     await this.#wait(() => this.#decoder.end());
   }
 
-  /** Until the decoder has done what it was given, or failed, or found the end of the data before. */
+  /** Resolves when the decoder has processed its input, has failed, or has found the end of the data. */
   #wait(start: (done: () => void) => void): Promise<void> {
     if (this.#error || this.#isEnded) return Promise.resolve();
     return new Promise((resolve) => {
@@ -156,20 +156,20 @@ class DecompressingSource implements Source {
   }
 }
 
-/** Bytes of what is stored there, 0 if that is not known. Throws the error of stat. */
+/** Bytes of the file, 0 if that is not known (a pipe). Throws the error of stat. */
 export function sizeOf(path: string): number {
   const stat = path === STANDARD_INPUT ? fstatSync(0) : statSync(path);
   return stat.isFile() ? stat.size : 0;
 }
 
-/** Whether it can be read only once: standard input, or a pipe. Throws the error of stat. */
+/** Whether the path can be read only once: standard input, or a pipe. Throws the error of stat. */
 export function isStream(path: string): boolean {
   return path === STANDARD_INPUT || !statSync(path).isFile();
 }
 
 /**
- * Opens a trace, of which the first bytes are in the window then (all, if they are few); the window has at least `size`
- * bytes. Throws the error of open, or of the first read.
+ * Opens a trace. The window that it returns has `size` bytes, and may already contain the first ones of the trace. Throws the
+ * error of open, or of the first read.
  */
 export async function openSource(path: string, size: number): Promise<{ source: Source; window: Window }> {
   const source = new FileSource(path);
@@ -188,12 +188,12 @@ export async function openSource(path: string, size: number): Promise<{ source: 
   }
 }
 
-/** Whether an error tells of the file, not of a mistake of ours. */
+/** Whether an error is one of the file, and not a bug of xcopy. */
 export function isOfFile(error: unknown): boolean {
   return error instanceof TraceError || (error as NodeJS.ErrnoException).code !== undefined;
 }
 
-/** What went wrong, in words: of the parser, of the system, or of the decompressor. */
+/** The text of an error of the parser, of a system call or of the decompressor. */
 export function reasonOf(error: unknown): string {
   if (error instanceof TraceError) return error.message;
   const { code, message } = error as NodeJS.ErrnoException;

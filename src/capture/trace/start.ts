@@ -1,4 +1,4 @@
-/** The main thread's side of the reader of traces. */
+/** Starts the thread that reads traces; the main thread's side of it. */
 import { Failure } from "../../native/failure.ts";
 import { TRACE_COUNTERS, type TraceCounter } from "./counters.ts";
 import { createTraceMemory, PRODUCER_WAITS, STOP, viewTraceMemory } from "./memory.ts";
@@ -7,22 +7,22 @@ import type { FromTraceWorker, TraceFailure, TraceOptions, TraceSummary } from "
 export interface TraceReader {
   /** For the data plane: `new TraceRing(memory)`. */
   memory: SharedArrayBuffer;
-  /** Resolves when every path was found to be a trace, and reading begins; rejects with a Failure if one is none. */
+  /** Resolves when all paths are found to be traces, and reading begins; rejects with a Failure otherwise. */
   ready: Promise<TraceSummary>;
   /**
    * Resolves when all is read, or after `stop`, with a Failure for each file that could not be read to its end. Rejects
-   * as `ready` does, and when the worker died. The ring is marked as ended in every case but the last.
+   * as `ready` does, and when the thread died. In all cases but the last the ring is marked as ended.
    */
   ended: Promise<Failure[]>;
-  /** As of now: only at the end do they add up. */
+  /** The counters as they are now; only at the end do they add up. */
   counters(): Record<TraceCounter, number>;
-  /** Reads no more. */
+  /** Stops reading; `ended` tells when it has stopped. */
   stop(): void;
 }
 
 /**
- * Starts the worker. `warn` gets what the user should know, a line each. `entry` is the URL of
- * thread.ts, which lies elsewhere in the one executable.
+ * Starts the thread. `warn` is called with each line that the user should know. `entry` is the URL of thread.ts, which is
+ * another one in the executable.
  */
 export function startTraceReader(
   options: TraceOptions,
@@ -33,7 +33,7 @@ export function startTraceReader(
   const { words, counters } = viewTraceMemory(memory);
   const ready = Promise.withResolvers<TraceSummary>();
   const ended = Promise.withResolvers<Failure[]>();
-  // Whoever waits for one of the two only must not die of the other.
+  // A caller may wait for only one of the two: the other must not be an unhandled rejection.
   ready.promise.catch(() => {});
   ended.promise.catch(() => {});
   const broken: Failure[] = [];

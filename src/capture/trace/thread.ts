@@ -1,4 +1,4 @@
-/** The reader's thread: waits for its options, reads, says how it ended. */
+/** The thread that reads traces: receives its options, reads, and reports how it ended. */
 import { Failure } from "../../native/failure.ts";
 import type { FromTraceWorker, TraceFailure, TraceOptions, TraceSummary } from "./options.ts";
 import { readTraces } from "./reader.ts";

@@ -1,4 +1,4 @@
-/** The consumer's side of the ring: see memory.ts. It never blocks, and may be used without an event loop. */
+/** The consumer's side of the ring of memory.ts. It never blocks, and needs no event loop. */
 import { Packet } from "../../wire/packet.ts";
 import {
   CONSUMED,
@@ -13,19 +13,19 @@ import {
 } from "./memory.ts";
 
 export class TraceRing {
-  /** The pass over the files, from 0, that the record read last belongs to. */
+  /** The pass over the files, from 0, of the record that was read last. */
   loop = 0;
   readonly #words: Int32Array;
   readonly #bytes: Uint8Array;
   readonly #view: DataView;
   readonly #mask: number;
   readonly #packet: Packet;
-  /** Bytes read, of these given back, and written as far as looked at; all modulo 2^32. */
+  /** Bytes read, released, and written by the producer as last seen; all modulo 2^32. */
   #position = 0;
   #released = 0;
   #end = 0;
 
-  /** `memory`: of `createTraceMemory`. Only one consumer may exist. */
+  /** `memory`: from `createTraceMemory`. It must have only one consumer. */
   constructor(memory: SharedArrayBuffer) {
     const { words, bytes, view }: TraceMemory = viewTraceMemory(memory);
     this.#words = words;
@@ -43,9 +43,9 @@ export class TraceRing {
     return true;
   }
 
-  /** Whether all records were read and no more come. */
+  /** Whether all records were read and no more will come. */
   get isEnd(): boolean {
-    // In this order: what was written before the end is seen.
+    // In this order: records that were written before ENDED are then seen.
     return Atomics.load(this.#words, ENDED) === 1 && this.isEmpty;
   }
 
@@ -55,13 +55,13 @@ export class TraceRing {
     return at < 0 ? Infinity : this.#view.getFloat64(at + RECORD.time, true);
   }
 
-  /** The pass over the files that the next record belongs to, -1 if there is none yet. */
+  /** The pass over the files of the next record, -1 if there is none yet. */
   peekLoop(): number {
     const at = this.#find();
     return at < 0 ? -1 : this.#view.getUint32(at + RECORD.loop, true);
   }
 
-  /** Points `packet` at the next record and steps over it; valid until `release`. False if there is none yet. */
+  /** Points `packet` at the next record, until `release`, and moves on to the one after it. False if there is none yet. */
   next(packet: Packet): boolean {
     const at = this.#find();
     if (at < 0) return false;
@@ -83,7 +83,7 @@ export class TraceRing {
     return true;
   }
 
-  /** Gives the memory of all records that were read back to the reader. */
+  /** Frees the memory of all records that were read, for the producer to write. */
   release(): void {
     if (this.#position !== this.#released) {
       Atomics.store(this.#words, CONSUMED, this.#position | 0);
@@ -93,9 +93,9 @@ export class TraceRing {
   }
 
   /**
-   * Hands up to `limit` records to `sink` in the order of the trace, and returns how many. The packet is the same object
-   * each time and points into the ring: it is valid only during the call. It ends before a record captured after
-   * `before` (us since 1970), and before one of another pass over the files than the first record's.
+   * Passes up to `limit` records to `sink` in the order of the trace, and returns how many. The packet is the same object
+   * each time and points into the ring: it is valid only during the call of `sink`. Stops before a record captured after
+   * `before` (us since 1970), and before one of another pass over the files than the first.
    */
   drain(sink: (packet: Packet) => void, limit: number, before = Infinity): number {
     const loop = this.peekLoop();
@@ -111,14 +111,14 @@ export class TraceRing {
   }
 
   /**
-   * Asks to be woken, by the eventfd that the reader was started with, at the next record or at the end; or no more. One
-   * may sleep if then the ring is empty and not at its end.
+   * Whether to wake the consumer at the next record or at the end, by the eventfd that the reader was started with. After
+   * setting it, the consumer may sleep if the ring is empty and not at its end.
    */
   setWaiting(isWaiting: boolean): void {
     Atomics.store(this.#words, CONSUMER_WAITS, isWaiting ? 1 : 0);
   }
 
-  /** Not for each record: when half of the ring is free, the producer has something to do. */
+  /** Wakes the producer once half of the ring is free, not for each record. */
   #wakeProducer(): void {
     const used = (Atomics.load(this.#words, PRODUCED) - this.#released) >>> 0;
     if (used > this.#bytes.length >>> 1) return;

@@ -1,16 +1,16 @@
-/** The part of a stream of bytes that is in memory: added to at the end, taken from the front. */
+/** The part of a byte stream that is in memory: bytes are added at the end and taken from the front. */
 import { copyBytes } from "../../wire/copy.ts";
 
 export class Window {
   bytes: Uint8Array;
   view: DataView;
-  /** What is there: offsets into `bytes`. */
+  /** Where the unread bytes are: offsets into `bytes`. */
   start = 0;
   end = 0;
   /** Bytes of the stream before `start`. */
   position = 0;
 
-  /** `size`: bytes, at least what `reserve` will be asked for most of the time. */
+  /** `size`: bytes; it grows if `reserve` asks for more. */
   constructor(size: number) {
     const memory = new ArrayBuffer(size);
     this.bytes = new Uint8Array(memory);
@@ -21,7 +21,7 @@ export class Window {
     return this.end - this.start;
   }
 
-  /** Makes room for `bytes` bytes from `start` on, and for at least one more than there are. What was read moves. */
+  /** Makes room for `bytes` bytes from `start` on, and for at least one more than are available. May move the unread bytes. */
   reserve(bytes: number): void {
     const needed = Math.max(bytes, this.available + 1);
     if (this.start + needed <= this.bytes.length) return;
@@ -44,7 +44,7 @@ export class Window {
     this.end += chunk.length;
   }
 
-  /** Steps over `bytes` bytes that are there. */
+  /** Skips `bytes` of the available bytes. */
   skip(bytes: number): void {
     this.start += bytes;
     this.position += bytes;

@@ -128,11 +128,11 @@ describe("lengths", () => {
     expect(lengthsOf(build({ payload: 2, padding: 6 }).bytes)).toEqual({ length: 2, captured: 2 });
   });
 
-  test("a packet that the capture has cut keeps its length", () => {
+  test("a packet that the capture has cut has its length on the wire", () => {
     expect(lengthsOf(build({ payload: 1000 }).bytes, { cut: 900 })).toEqual({ length: 1000, captured: 100 });
   });
 
-  test("a total length of 0 is that of the frame (TSO)", () => {
+  test("a total length of 0 means the length of the frame (TSO)", () => {
     expect(lengthsOf(build({ payload: 5000, totalLength: 0 }).bytes)).toEqual({
       length: 5000,
       captured: 5000,
@@ -141,11 +141,11 @@ describe("lengths", () => {
     expect(lengthsOf(large, { cut: 99_000 })).toEqual({ length: 100_000, captured: 1000 });
   });
 
-  test("IPv6: an empty payload length is that of the frame", () => {
+  test("IPv6: a payload length of 0 means the length of the frame", () => {
     expect(lengthsOf(build({ ...six, payload: 90_000, totalLength: 0 }).bytes).length).toBe(90_000);
   });
 
-  test("IPv6: a jumbo payload option tells it", () => {
+  test("IPv6: a jumbo payload option has the length", () => {
     const { bytes } = build({
       ...six,
       payload: 90_000,
@@ -159,7 +159,7 @@ describe("lengths", () => {
     expect(lengthsOf(bytes)).toEqual({ length: 90_000, captured: 90_000 });
   });
 
-  test("IPv6: extension headers are stepped over", () => {
+  test("IPv6: extension headers are skipped", () => {
     const { bytes } = build({ ...six, payload: 30, extensions: [HOP_BY_HOP, [ROUTING, 24], 51, 60] });
     expect(lengthsOf(bytes)).toEqual({ length: 30, captured: 30 });
   });
@@ -184,7 +184,7 @@ describe("tunnels", () => {
     expect(new TextDecoder().decode(bytes.subarray(payload, header.end))).toBe("GET / HTTP/1.1\r\n\r\n");
   });
 
-  test("are not unwrapped without bound", () => {
+  test("are unwrapped up to a bound", () => {
     let data = inner;
     for (let depth = 0; depth < 10; depth++) data = ip4(47, gre(data));
     expect(dissectorOf().read(frameOf(data))).toBe(NOT_WANTED);
@@ -196,7 +196,7 @@ describe("tunnels", () => {
     expect(dissector.payload - dissector.header.ip).toBe(28);
   });
 
-  test("something else in one is not wanted", () => {
+  test("other packets in a tunnel are not wanted", () => {
     expect(dissectorOf().read(frameOf(ip4(UDP, vxlan(build({ destinationPort: 22 }).bytes))))).toBe(
       NOT_WANTED,
     );
@@ -244,7 +244,7 @@ describe("fragments", () => {
     }
   });
 
-  test("fragments of what nobody wants take no memory", () => {
+  test("fragments of unwanted packets take no memory", () => {
     const dissector = dissectorOf();
     expect(dissector.read(frameOf(ip4(1, new Uint8Array(80), 100, 0x2000)))).toBe(NOT_WANTED);
     expect(dissector.fragments.pending).toBe(0);

@@ -58,11 +58,11 @@ describe("pcap", () => {
     expect(parse(file).packets[0]!.time).toBe(1_000_000.25);
   });
 
-  test("the bits above the link type tell of a frame check sequence", () => {
+  test("the bits above the link type (frame check sequence) are ignored", () => {
     expect(parse(pcap([{ data: bytes(1) }], { linkType: 0x24000001 })).packets[0]!.linkType).toBe(1);
   });
 
-  test("takes packets above a snapshot length that is too small, or none", () => {
+  test("reads packets above the snapshot length, or with a snapshot length of 0", () => {
     for (const snaplen of [0, 96]) {
       expect(parse(pcap([{ data: bytes(200) }], { snaplen })).packets).toHaveLength(1);
     }
@@ -198,7 +198,7 @@ describe("pcapng", () => {
   });
 });
 
-describe("other programs write what we read", () => {
+describe("reads what other programs write", () => {
   const packets = Array.from({ length: 20 }, (_, index) => ({
     time: NOW + index * 1000,
     data: build({ payload: 100 + index, seq: index }).bytes,
@@ -237,7 +237,7 @@ describe("other programs write what we read", () => {
     expect(parse(readFileSync(cut)).packets[3]!.data).toHaveLength(60);
   });
 
-  test("tshark counts as many packets in what the tests lay", () => {
+  test("tshark finds as many packets in the files that the tests write", () => {
     const path = join(scratch, "laid.pcapng");
     const file = concat(
       section(false),

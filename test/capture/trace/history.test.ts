@@ -37,13 +37,13 @@ test("the ACK that ends a handshake is captured, others are not", () => {
   ).toEqual([-1, 0, "pure ACK", "pure ACK"]);
 });
 
-test("behind a SYN with data (TCP Fast Open) it is where the data ends", () => {
+test("after a SYN with data (TCP Fast Open) that ACK has the sequence number after the data", () => {
   expect(
     look({ seq: 99, flags: SYN, payload: data, time: 1 }, { seq: 103, ack: 7, flags: ACK, time: 2 }),
   ).toEqual([-1, 0]);
 });
 
-test("think time is that since the last pure ACK with the same numbers", () => {
+test("think time is the time since the last pure ACK with the same numbers", () => {
   expect(
     look(
       { seq: 100, ack: 7, flags: ACK, time: 1000 },
@@ -57,7 +57,7 @@ test("think time is that since the last pure ACK with the same numbers", () => {
   ).toEqual(["pure ACK", 5000, -1, "pure ACK", -1, "pure ACK", 500]);
 });
 
-test("of another client nothing is known", () => {
+test("a pure ACK of another client gives no think time", () => {
   expect(
     look(
       { seq: 100, ack: 7, flags: ACK, time: 1000 },
@@ -81,7 +81,7 @@ test("the same packet on another interface is a duplicate, for a second", () => 
   ).toEqual([-1, "duplicate", -1, "duplicate", -1, -1, "duplicate"]);
 });
 
-test("the hash is that of the flow, and spreads", () => {
+test("the hash is the same within a flow, and different between flows", () => {
   const hashes = new Set<number>();
   for (let port = 1; port <= 1000; port++) {
     const one = flowHash(packet({ ...CLIENT, sourcePort: port, seq: 1, flags: SYN }));

@@ -56,7 +56,7 @@ function expectToAddUp({ counters }: Pick<Read, "counters">): void {
   expect(ONE_OF_EACH.reduce((sum, name) => sum + counters[name], 0)).toBe(counters.packets);
 }
 
-test("requests come in order, the rest is counted", async () => {
+test("requests come in order, other packets are counted", async () => {
   const path = file(
     pcap([
       { time: NOW, data: build({ seq: 9, flags: SYN }).bytes },
@@ -107,7 +107,7 @@ describe("several files", () => {
     expect((await readAll(parts)).seqs).toEqual(numbers(3000));
   });
 
-  test("that follow each other, in any order, many of them", async () => {
+  test("can be many, and named in any order", async () => {
     const packets = requests(600);
     const parts = numbers(300).map((part) => file(pcap(packets.slice(part * 2, part * 2 + 2))));
     const read = await readAll(parts.toReversed());
@@ -123,14 +123,16 @@ describe("several files", () => {
     expectToAddUp(read);
   });
 
-  test("a broken one ends, the others do not", async () => {
+  test("are read on when one of them is broken", async () => {
     const packets = requests(100);
     const broken = file(concat(pcap(packets.slice(0, 10)), new Uint8Array(50).fill(0xff)));
     const size = pcap(packets.slice(0, 10)).length;
     const read = await readAll([broken, file(pcap(packets.slice(10)))]);
     expect(read.seqs).toEqual(numbers(100));
     expect(read.failures).toHaveLength(1);
-    expect(read.failures[0]!.message).toStartWith(`Cannot read "${broken}" on: at byte ${size}: a packet of`);
+    expect(read.failures[0]!.message).toStartWith(
+      `Cannot read "${broken}" to its end: at byte ${size}: a packet of`,
+    );
     expect(read.counters.failures).toBe(1);
   });
 });
@@ -182,7 +184,9 @@ describe("compressed", () => {
     expect(cut.seqs.length).toBeGreaterThan(500);
     expect(cut.seqs).toEqual(numbers(cut.seqs.length));
     expect(cut.failures).toHaveLength(1);
-    expect(cut.failures[0]!.message).toMatch(/ on: at byte [0-9]{6,}: the compressed data is cut off$/);
+    expect(cut.failures[0]!.message).toMatch(
+      / to its end: at byte [0-9]{6,}: the compressed data is cut off$/,
+    );
   });
 
   test("zstd: skippable frames, a checksum, no content size, frames of one small block each", async () => {
@@ -197,12 +201,12 @@ describe("compressed", () => {
     expect((await readAll([file(concat(...small))])).seqs).toEqual(numbers(5000));
   });
 
-  test("zstd: what is no frame behind the last is an error, zeros behind gzip are not", async () => {
+  test("zstd: data after the last frame that is not a frame is an error; zeros after gzip are not", async () => {
     const garbage = await readAll([
       file(concat(zstdCompressSync(whole), new TextEncoder().encode("garbage"))),
     ]);
     expect(garbage.seqs).toEqual(numbers(5000));
-    expect(garbage.failures[0]!.message).toContain("no zstd frame");
+    expect(garbage.failures[0]!.message).toContain("not a zstd frame");
     const zeros = await readAll([file(concat(gzipSync(whole), new Uint8Array(5000)))]);
     expect(zeros.seqs).toEqual(numbers(5000));
     expect(zeros.failures).toEqual([]);
@@ -211,7 +215,7 @@ describe("compressed", () => {
   test.each<[string, (bytes: Uint8Array) => Uint8Array]>([
     ["gzip", (bytes) => gzipSync(bytes)],
     ["zstd", (bytes) => zstdCompressSync(bytes)],
-  ])("%s: corrupt data ends it, and gives nothing wrong before", async (_, compress) => {
+  ])("%s: corrupt data ends the reading, and the packets before it are right", async (_, compress) => {
     // Of what cannot be compressed, so that the corrupt part is that of the content.
     const noise = (seq: number) => crypto.getRandomValues(new Uint8Array(1000)).fill(seq, 0, 1);
     const large = pcap(
@@ -253,7 +257,7 @@ test("compressed data that is corrupt or cut anywhere ends the reading", async (
   );
 });
 
-test("all is read as often as it is asked for, and each record tells its pass", async () => {
+test("all files are read as often as requested, and each record has the number of its pass", async () => {
   const paths = [
     file(pcap(requests(20))),
     file(gzipSync(pcap(requests(20).map(({ data }) => ({ data, time: NOW + 5e6 }))))),
@@ -312,7 +316,7 @@ describe("refused", () => {
   });
 });
 
-test("a trace without packets is none", async () => {
+test("a trace without packets is no error", async () => {
   const read = await readAll([file(pcap([])), file(section())]);
   expect(read).toMatchObject({ seqs: [], failures: [], summary: { firstTime: Infinity } });
 });
@@ -342,7 +346,7 @@ describe("standard input", () => {
     expect(lines.map(Number)).toEqual(numbers(300));
   });
 
-  test("what has come is given at once, and a silent one can be stopped", async () => {
+  test("what has arrived is delivered at once, and a silent input can be stopped", async () => {
     const child = run("stop");
     child.stdin.write(pcap(requests(3)));
     await child.stdin.flush();
@@ -354,7 +358,7 @@ describe("standard input", () => {
   });
 });
 
-describe("a pipe with a name", () => {
+describe("a named pipe", () => {
   const pipe = join(scratch, "pipe");
 
   test("is read once, and merged", async () => {
@@ -369,7 +373,7 @@ describe("a pipe with a name", () => {
 
   test("is not read twice", async () => {
     const failure = await readAll([pipe], { loops: 2 }).catch((error) => error);
-    expect(failure).toMatchObject({ exitCode: 2, message: expect.stringContaining("gone after the first") });
+    expect(failure).toMatchObject({ exitCode: 2, message: expect.stringContaining("can be read only once") });
   });
 });
 
@@ -431,7 +435,7 @@ describe("a large file", () => {
     }
   });
 
-  test("is read no further than there is room, and can be stopped then", async () => {
+  test("is read only as far as there is room, and can be stopped then", async () => {
     const reader = startTraceReader(optionsFor([path]), () => {});
     await reader.ready;
     await until("the ring to be full", () => reader.counters().requests > 300);
@@ -444,7 +448,7 @@ describe("a large file", () => {
   });
 });
 
-test("whatever the packets are, each is counted once and the reader ends", async () => {
+test("of any packets each is counted once, and the reader ends", async () => {
   const good = fc.record({
     payload: fc.integer({ min: 0, max: 40 }),
     seq: fc.nat(1000),

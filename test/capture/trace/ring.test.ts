@@ -51,7 +51,7 @@ test("gives a record's fields", () => {
   expect(ring.isEnd).toBe(true);
 });
 
-test("goes round with records of all sizes", () => {
+test("wraps around with records of all sizes", () => {
   const { writer, ring } = pair();
   const read = new Packet(new Uint8Array(0));
   let written = 0;
@@ -120,7 +120,7 @@ describe("a segment above 64 KiB", () => {
     ]);
   });
 
-  test("that the capture has cut keeps its length", () => {
+  test("that the capture has cut has its length on the wire", () => {
     const { writer, ring } = pair();
     const large = packet({ ...BASE, payload: content(1000) });
     large.length = 200_000;
