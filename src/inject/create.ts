@@ -1,4 +1,4 @@
-/** Which injector an egress gets. */
+/** Creates the injector for an egress. */
 import type { PacketBatch } from "../wire/batch.ts";
 import type { Injector } from "./injector.ts";
 import { createPacketInjector } from "./packet.ts";
@@ -6,9 +6,8 @@ import type { EgressConfig } from "./path.ts";
 import { createRawInjector } from "./raw.ts";
 
 /**
- * The injector for an egress. It sends from the memory of `batch`, the only batch it is ever given: `send` writes into
- * the rows' headroom and checksum fields. `mark` is the SO_MARK of all it sends. Throws a Failure if no socket can be
- * opened.
+ * The injector for an egress. It sends from the memory of `batch`, the only batch that `send` may get: it writes into the
+ * rows' headroom and checksum fields. `mark` is the SO_MARK of all packets. Throws a Failure if no socket can be opened.
  */
 export function createInjector(egress: EgressConfig, batch: PacketBatch, mark: number): Injector {
   return egress.kind === "packet"

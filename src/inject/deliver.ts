@@ -1,8 +1,8 @@
-/** sendmmsg(2) as injectors use it: what the kernel refuses is counted, what it has no room for is tried again. */
+/** sendmmsg(2) for injectors: packets that the kernel refuses are counted, those that it has no room for are tried again. */
 import { EAGAIN, EINTR, ENOBUFS, sleepMicroseconds } from "../native/libc.ts";
 import type { Messages } from "../native/messages.ts";
 
-/** What an injector has counted, and how long (us) it may still wait for room in the kernel during this `send`. */
+/** Counters of an injector; `patience`: us that it may still wait for room in the kernel during this `send`. */
 export interface Tally {
   packets: number;
   bytes: number;
@@ -11,14 +11,14 @@ export interface Tally {
   patience: number;
 }
 
-/** us that one `send` waits at most in all. The data plane captures nothing meanwhile: its rings hold far more. */
+/** us that one `send` waits at most. The data plane reads no records meanwhile: its rings have room for far more. */
 export const PATIENCE = 5000;
 const FIRST_PAUSE = 50;
 const MOST_RETRIES = 8;
 
 /**
- * Hands the first `count` messages to the kernel. A refused one is counted and left out; where the kernel only lacks
- * room (a full socket buffer or device queue) it is tried again after pauses that double, as long as patience lasts.
+ * Sends the first `count` messages. One that the kernel refuses is counted and skipped. Where it has no room (a full socket
+ * buffer or device queue), the message is tried again after pauses that double, until `tally.patience` is used up.
  * `lengths`: IP bytes of each message.
  */
 export function deliver(

@@ -1,4 +1,4 @@
-/** Which way packets to a target leave this host. */
+/** Finds how packets to a target leave this host: interface, next hop, MAC addresses and MTU. */
 import { formatAddress, sameAddress } from "../config/address.ts";
 import type { Injection } from "../config/injection.ts";
 import { Failure } from "../native/failure.ts";
@@ -17,7 +17,7 @@ import { MAX_PACKET } from "../wire/batch.ts";
 import type { EgressConfig } from "./path.ts";
 
 const ARPHRD_ETHER = 1;
-/** ms. */
+/** ms to wait for the MAC address of the next hop, and between two looks at the neighbour table. */
 const RESOLUTION_TIMEOUT = 1500;
 const POLL_INTERVAL = 5;
 
@@ -27,7 +27,7 @@ export interface ResolvedEgress {
   source: Uint8Array;
 }
 
-/** What the user says about the way. */
+/** What the user has chosen about the way to a target. */
 export interface Way {
   /** Default `auto`. */
   inject?: Injection;
@@ -38,7 +38,7 @@ export interface Way {
   sourceMac?: Uint8Array;
 }
 
-/** Whether packets of both can leave through one injector. */
+/** Whether one injector can send the packets of both. */
 export function sameEgress(one: EgressConfig, other: EgressConfig): boolean {
   return (
     one.kind === other.kind &&
@@ -52,16 +52,16 @@ export function sameEgress(one: EgressConfig, other: EgressConfig): boolean {
   );
 }
 
-/** What tells next hops apart. */
+/** What next hops are compared by. */
 function hopOf({ hasFixedMac, nextHop, nextHopMac }: EgressConfig): Uint8Array {
   return hasFixedMac ? nextHopMac : nextHop;
 }
 
 /**
- * The way to a target (4 or 16 bytes in network order), as the kernel's routes have it for packets with `mark`. On
- * Ethernet the next hop's MAC is resolved, which takes up to 1.5 s; without `wait` it is the one that the kernel knows,
- * empty if it knows none, and nothing is sent or changed. Throws a Failure with exit code 3 where there is no way, 4
- * without CAP_NET_ADMIN (which is not needed without `wait`), 2 or 5 where the interface cannot do what `way` says.
+ * The way to a target (4 or 16 bytes in network order), by the kernel's routes for packets with `mark`. On Ethernet the next
+ * hop's MAC address is resolved, which takes up to 1.5 s. Without `wait` it is the one in the neighbour table, or empty, and
+ * nothing is sent or changed. Throws a Failure with exit code 3 where there is no way, 4 without CAP_NET_ADMIN (which is not
+ * needed without `wait`), 2 or 5 where the interface cannot do what the user has chosen.
  */
 export async function resolveEgress(
   target: Uint8Array,
@@ -110,7 +110,7 @@ export async function resolveEgress(
   return { egress, source: found.source };
 }
 
-/** The interface packets leave on: for this host's own addresses, whatever interface they are on, loopback. */
+/** The interface that packets leave on; to this host's own addresses that is always loopback. */
 function linkOf(found: Route): Link | undefined {
   const isLocal = found.type === "local";
   return links().find((link) => (isLocal ? link.loopback : link.ifindex === found.ifindex));

@@ -1,13 +1,13 @@
-/** What every injector offers: by packet socket (packet.ts) and by raw socket (raw.ts). */
+/** The interface of all injectors: by packet socket (packet.ts) and by raw socket (raw.ts). */
 import type { PacketBatch } from "../wire/batch.ts";
 
 /**
- * Hands packets to the kernel. One instance belongs to one egress (interface and next hop) and one worker.
+ * Sends packets. One instance belongs to one egress (interface and next hop) and one worker.
  * A send error never throws and never stops the rest of the batch: it is counted, and TCP retransmits.
  */
 export interface Injector {
   readonly name: "packet" | "raw";
-  /** Packets the kernel took, their IP bytes, and packets it refused, since the start. */
+  /** Packets that the kernel accepted, their IP bytes, and packets that it refused, since the start. */
   packets: number;
   bytes: number;
   errors: number;
@@ -15,7 +15,7 @@ export interface Injector {
   lastError: number;
   /** Sends every row in order. Does not clear the batch. */
   send(batch: PacketBatch): void;
-  /** Looks the next hop up again and keeps its neighbour entry alive. Cheap; called about once a second. */
+  /** Looks up the next hop again and keeps its neighbour entry valid. Takes little time; called about once a second. */
   refresh(): void;
   close(): void;
 }

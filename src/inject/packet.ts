@@ -1,7 +1,7 @@
 /**
- * Sends frames through a packet socket, past the kernel's routing, netfilter and TCP. Each frame carries a struct
- * virtio_net_hdr (linux/virtio_net.h) in front, by which the NIC, or the kernel where the NIC cannot, finishes the TCP
- * checksum and cuts large segments.
+ * Sends frames through a packet socket, without the kernel's routing, netfilter and TCP. Each frame has a struct virtio_net_hdr
+ * (linux/virtio_net.h) in front: by it the NIC, or the kernel where the NIC cannot, completes the TCP checksum (checksum
+ * offload) and segments large packets (GSO).
  */
 
 import {
@@ -32,7 +32,7 @@ const GSO_TCPV6 = 4;
 const CHECKSUM_OFFSET = 16;
 const ETHERTYPE_IPV4 = 0x0800;
 const ETHERTYPE_IPV6 = 0x86dd;
-/** us between two confirmations of the next hop's neighbour entry; the kernel calls it stale after some 30 s. */
+/** us between two confirmations of the next hop's neighbour entry; the kernel makes it stale after some 30 s. */
 const CONFIRM_INTERVAL = 10e6;
 
 /** Opens the socket; throws a Failure if it cannot. See `createInjector`. */
@@ -51,7 +51,7 @@ export function createPacketInjector(egress: EgressConfig, batch: PacketBatch, m
   let confirmAt = 0;
   setMac(egress.nextHopMac);
 
-  /** The Ethernet header, behind the last two bytes of the virtio-net header: the words 2 to 5 of each frame. */
+  /** Prepares words 2 to 5 of each frame: the last two bytes of the virtio-net header, and the Ethernet header. */
   function setMac(nextHopMac: Uint8Array): void {
     const bytes = new Uint8Array(macs.buffer);
     bytes[0] = CHECKSUM_OFFSET;
@@ -66,7 +66,7 @@ export function createPacketInjector(egress: EgressConfig, batch: PacketBatch, m
     const { bytes } = batch;
     const word = (ip - FRONT) >> 2;
     if (bytes[ip + protocolAt] !== IPPROTO_TCP) {
-      // A datagram is finished already.
+      // A datagram is complete already.
       words[word] = 0;
       words[word + 1] = 0;
       writeMacs(word);
@@ -81,7 +81,7 @@ export function createPacketInjector(egress: EgressConfig, batch: PacketBatch, m
     writeMacs(word);
   }
 
-  /** The Ethernet header and the bytes in front of it, which are those of CHECKSUM_OFFSET. */
+  /** Writes the Ethernet header, and the two bytes in front of it (CHECKSUM_OFFSET). */
   function writeMacs(word: number): void {
     words[word + 2] = macs[0]!;
     words[word + 3] = macs[1]!;
@@ -89,7 +89,7 @@ export function createPacketInjector(egress: EgressConfig, batch: PacketBatch, m
     words[word + 5] = macs[3]!;
   }
 
-  /** The kernel's present next hop towards the destination of the last packet, as long as it is on our interface. */
+  /** The kernel's present next hop for the destination of the last packet; the known one if that is not on our interface. */
   function presentNextHop(): Uint8Array {
     if (injector.packets === 0) return nextHop;
     const found = route(destination, mark, egress.isBound ? ifindex : 0);
@@ -117,7 +117,7 @@ export function createPacketInjector(egress: EgressConfig, batch: PacketBatch, m
     },
     refresh(): void {
       if (egress.hasFixedMac) return;
-      // Whatever netlink says, we go on with the MAC we have: TCP retransmits, and the next refresh is near.
+      // After an error of netlink the MAC address stays: TCP retransmits, and the next refresh comes soon.
       try {
         const hop = presentNextHop();
         const entry = neighbour(ifindex, hop);
@@ -141,7 +141,7 @@ export function createPacketInjector(egress: EgressConfig, batch: PacketBatch, m
 
 function openPacketSocket(egress: EgressConfig, mark: number): number {
   const purpose = `send packets on "${egress.interface}"`;
-  // Protocol 0: nothing is ever received.
+  // Protocol 0: the socket receives nothing.
   const fd = openSocket(AF_PACKET, 0, mark, purpose);
   const link = new Uint8Array(20);
   const view = new DataView(link.buffer);

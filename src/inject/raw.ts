@@ -1,6 +1,6 @@
 /**
- * Sends IP packets through a raw socket: the kernel routes them. For loopback and for tunnels without a MAC header. The
- * TCP checksum is computed and large segments are cut here, as a raw socket offers neither.
+ * Sends IP packets through a raw socket: the kernel routes them. For loopback and for tunnels without a MAC header. This file
+ * computes the TCP checksum and segments large packets, because a raw socket does neither.
  */
 
 import { AF_INET, AF_INET6, address, IPPROTO_IP, IPPROTO_IPV6, IPPROTO_RAW, libc } from "../native/libc.ts";
@@ -49,7 +49,7 @@ export function createRawInjector(egress: EgressConfig, batch: PacketBatch, mark
     filled = 0;
   }
 
-  /** Takes the next free message for a packet of `length` bytes to the destination of the packet at `ip`. */
+  /** Reserves the next free message for `length` bytes to the destination of the packet at `ip`; returns its index. */
   function take(ip: number, length: number): number {
     if (filled === capacity) flush();
     const message = filled++;
@@ -60,7 +60,7 @@ export function createRawInjector(egress: EgressConfig, batch: PacketBatch, mark
   }
 
   function add(ip: number, length: number, tcp: number): void {
-    // A datagram is finished already.
+    // A datagram is complete already.
     if (batch.bytes[ip + protocolAt] === IPPROTO_TCP) finishTcpChecksum(words, ip + tcp, length - tcp);
     messages.setOne(take(ip, length), base + ip, length);
   }
@@ -110,7 +110,7 @@ function openRawSocket({ family, interface: name, isBound }: EgressConfig, mark:
   const level = family === 4 ? IPPROTO_IP : IPPROTO_IPV6;
   const code =
     setOption(fd, level, family === 4 ? IP_HDRINCL : IPV6_HDRINCL, 1) ||
-    // Without it the kernel hides that a full device queue dropped a packet (ip(7)).
+    // Without it the kernel does not report that a full device queue dropped a packet (ip(7)).
     setOption(fd, level, family === 4 ? IP_RECVERR : IPV6_RECVERR, 1) ||
     (isBound ? bindToInterface(fd, name) : 0);
   if (code === 0) return fd;

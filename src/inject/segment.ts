@@ -1,14 +1,14 @@
-/** Cuts a large TCP segment into ones that fit the MTU, as the kernel's tcp_gso_segment does. */
+/** Segments a large TCP packet into ones that fit the MTU, as the kernel's tcp_gso_segment does. */
 import { fold, sum, type Words, writeChecksum } from "../wire/checksum.ts";
 import { FIN, PSH } from "../wire/tcp.ts";
 
 const CWR = 0x80;
 
 /**
- * Writes the headers of one segment of the packet at `ip` in `from` to `at` in `to` (an even offset): lengths, IPv4
- * identification (one more for each segment), sequence number and both checksums are its own; only the last segment
- * has FIN and PSH, only the first CWR. `start` and `payload` are the segment's bytes within the packet's payload.
- * Returns the length of the headers.
+ * Writes the headers of one segment of the packet at `ip` in `from` (`length` bytes) to `at` in `to` (an even offset). Each
+ * segment has its own lengths, IPv4 identification (one more for each), sequence number and checksums; only the last one has
+ * FIN and PSH, only the first CWR. The segment has `payload` bytes from `start` of the packet's payload, and is number
+ * `index`, from 0. Returns the bytes of the headers.
  */
 export function writeSegmentHeaders(
   from: Words,
@@ -43,7 +43,7 @@ export function writeSegmentHeaders(
   const isLast = headers + start + payload === length;
   if (!isLast) bytes[tcp + 13]! &= ~(FIN | PSH);
   if (index > 0) bytes[tcp + 13]! &= ~CWR;
-  // The pseudo-header sum in the field counts the length of the whole: take that out, put the segment's in.
+  // The field has the sum of the pseudo-header with the length of the whole packet: replace that by the segment's.
   const whole = length - ipLength;
   const own = headers - ipLength + payload;
   writeU16(bytes, tcp + 16, fold(readU16(bytes, tcp + 16) + (~whole & 0xffff) + own));

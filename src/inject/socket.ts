@@ -1,4 +1,4 @@
-/** The sockets of injectors: opened, bound, marked, with room for large batches. */
+/** Opens the sockets of injectors: marked, with a large send buffer. */
 import { Failure } from "../native/failure.ts";
 import {
   address,
@@ -15,7 +15,7 @@ import {
 } from "../native/libc.ts";
 
 const SO_BINDTODEVICE = 25;
-/** Room for some ten of the largest batches: only a device that is slower than us for long fills it. */
+/** Bytes: room for some ten of the largest batches. Only a device that is slower than us for long fills it. */
 const SEND_BUFFER = 8 << 20;
 
 const value = new Int32Array(new ArrayBuffer(4));
@@ -27,7 +27,7 @@ export function setOption(fd: number, level: number, option: number, to: number)
   return libc.setsockopt(fd, level, option, valueAddress, 4) === 0 ? 0 : errno();
 }
 
-/** Sends over this interface alone: 0, or the errno. */
+/** Binds a socket to an interface (SO_BINDTODEVICE): 0, or the errno. */
 export function bindToInterface(fd: number, name: string): number {
   const text = new Uint8Array(new TextEncoder().encode(`${name}\0`).buffer);
   return libc.setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, address(text), text.length) === 0 ? 0 : errno();
@@ -45,7 +45,7 @@ export function openSocket(family: number, protocol: number, mark: number, purpo
     libc.close(fd);
     throw failure(purpose, code);
   }
-  // The second one is bounded by net.core.wmem_max; without CAP_NET_ADMIN it is better than nothing.
+  // SO_SNDBUF, which needs no CAP_NET_ADMIN, is limited by net.core.wmem_max.
   if (setOption(fd, SOL_SOCKET, SO_SNDBUFFORCE, SEND_BUFFER) !== 0) {
     setOption(fd, SOL_SOCKET, SO_SNDBUF, SEND_BUFFER);
   }

@@ -1,12 +1,12 @@
-/** When the kernel hands over blocks of packets that are not full (TPACKET_V3, tp_retire_blk_tov). */
+/** The time after which the kernel hands over a block that is not full (TPACKET_V3, tp_retire_blk_tov). */
 
-/** ms that who reads may be held up at least, before a ring is full of blocks with little in them. */
-const SPAN = 250;
-/** ms. */
-const SOONEST = 2;
-const LATEST = 10;
+/** ms that a reader may be delayed before the ring is full, if every block is handed over nearly empty. */
+const READER_DELAY = 250;
+/** ms: bounds of the timeout. With fewer than 25 blocks the upper one allows less than READER_DELAY. */
+const SHORTEST = 2;
+const LONGEST = 10;
 
-/** ms after which a ring of so many blocks hands one over: a block is used up then, however little has come. */
+/** The timeout in ms for a ring of so many blocks. A longer one delays packets, a shorter one wastes blocks. */
 export function blockTimeout(blocks: number): number {
-  return Math.min(LATEST, Math.max(SOONEST, Math.ceil(SPAN / blocks)));
+  return Math.min(LONGEST, Math.max(SHORTEST, Math.ceil(READER_DELAY / blocks)));
 }

@@ -1,4 +1,4 @@
-/** Shared libraries that the executable carries for hosts without them. */
+/** Loads shared libraries that the executable carries, for hosts without them. */
 import { dlopen } from "bun:ffi";
 import { Failure } from "./failure.ts";
 import { address, errno, libc, strerror } from "./libc.ts";
@@ -8,16 +8,16 @@ const MFD_CLOEXEC = 1;
 /** A shared library inside the executable. */
 export interface CarriedLibrary {
   name: string;
-  /** Any function in it: Bun opens no library without one. */
+  /** Any function in it: Bun opens a library only with one. */
   symbol: string;
   bytes: Uint8Array;
 }
 
 /**
- * Loads libraries, in the order in which they need each other, and calls `open` with the path of the last. A library that is
- * loaded already satisfies those that name its soname, wherever it came from, in every thread.
+ * Loads libraries, each after those that it needs, and calls `open` with the path of the last. A library that is already loaded
+ * is used by all later ones that need its soname, in every thread, whichever path it was loaded from.
  *
- * Throws a Failure (5) where a file in memory is not allowed, with `fix` in it, and (1) where there is no room for one.
+ * Throws a Failure: 5, with `fix` in it, where memfd_create is not allowed; 1 where there is no memory.
  */
 export function openCarried<T>(carried: CarriedLibrary[], fix: string, open: (path: string) => T): T {
   const files = carried.map(({ name, bytes }) => fileInMemory(name, bytes, fix));

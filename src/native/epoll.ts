@@ -14,7 +14,7 @@ const EVENT_BYTES = process.arch === "x64" ? 12 : 16;
 const DATA = EVENT_BYTES - 8;
 const MOST_EVENTS = 64;
 
-/** Takes `fd` off the epoll instance `watching`, which may be another thread's. */
+/** Removes `fd` from the epoll instance `watching`, which may be another thread's. */
 export function stopWatching(watching: number, fd: number): void {
   libc.epoll_ctl(watching, EPOLL_CTL_DEL, fd, null);
 }
@@ -25,7 +25,7 @@ export class Epoll {
   readonly #at = address(this.#events);
   readonly #one = new DataView(new ArrayBuffer(EVENT_BYTES));
   readonly #oneAt = address(this.#one);
-  /** struct pollfd of our own descriptor, and struct timespec. */
+  /** struct pollfd of the epoll descriptor itself, and struct timespec. */
   readonly #poll = new DataView(new ArrayBuffer(8));
   readonly #pollAt = address(this.#poll);
   readonly #timespec = new Uint32Array(new ArrayBuffer(16));
@@ -51,12 +51,12 @@ export class Epoll {
     stopWatching(this.#fd, fd);
   }
 
-  /** Of this one: readable when there is an event. */
+  /** Descriptor of this epoll instance: readable when there is an event. */
   get descriptor(): number {
     return this.#fd;
   }
 
-  /** Waits for at most `ms` (0: not at all; -1: for ever) and returns how many events there are: `fdOf`, `eventsOf`. */
+  /** Waits for at most `ms` (0: not at all; -1: for ever) and returns how many events there are for `fdOf` and `eventsOf`. */
   wait(ms: number): number {
     return Math.max(0, libc.epoll_wait(this.#fd, this.#at, MOST_EVENTS, ms) as number);
   }

@@ -1,4 +1,4 @@
-/** What is asked about an interface and its classifiers beside libbpf, in the network namespace of the calling thread. */
+/** The name of an interface, and whether it has tc filters, in the network namespace of the calling thread; without libbpf. */
 import { dlopen, FFIType } from "bun:ffi";
 import { AF_NETLINK, errno, libc, SOCK_CLOEXEC, SOCK_RAW, strerror } from "./libc.ts";
 
@@ -11,7 +11,7 @@ const NLM_F_REQUEST = 0x01;
 const NLM_F_DUMP = 0x300;
 const RTM_NEWTFILTER = 44;
 const RTM_GETTFILTER = 46;
-/** Of clsact: TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_INGRESS) and ..._EGRESS. */
+/** Parents of filters on clsact: TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_INGRESS), and the same for egress. */
 const CLSACT_PARENTS = [0xfffffff2, 0xfffffff3];
 const HEADER_BYTES = 16;
 const REQUEST_BYTES = HEADER_BYTES + 20;
@@ -22,7 +22,7 @@ export function interfaceName(ifindex: number): string | null {
   return if_indextoname(ifindex, name) ? new TextDecoder().decode(name.subarray(0, name.indexOf(0))) : null;
 }
 
-/** Whether any classifier of anybody hangs on the clsact qdisc of an interface, ingress or egress. Throws on errors. */
+/** Whether the clsact qdisc of an interface has any filter, at ingress or egress, of any program. Throws on errors. */
 export function hasFilters(ifindex: number): boolean {
   return CLSACT_PARENTS.some((parent) => dumpHasFilters(ifindex, parent));
 }
@@ -43,7 +43,7 @@ function dumpHasFilters(ifindex: number, parent: number): boolean {
     if (Number(libc.sendto(fd, bytes, bytes.length, 0, kernel, kernel.length)) < 0) {
       throw new Error(`Cannot list the classifiers: ${strerror(errno())}`);
     }
-    // The first message answers the question: a classifier, or else the end of the list.
+    // The first message is enough: a filter, or the end of the list.
     const answer = new DataView(new ArrayBuffer(65536));
     if (Number(libc.recv(fd, new Uint8Array(answer.buffer), answer.byteLength, 0)) < HEADER_BYTES) {
       throw new Error(`Cannot list the classifiers: ${strerror(errno())}`);

@@ -1,5 +1,5 @@
 /**
- * libc, as far as xcopy calls it, and the few constants that go with it (x86-64 and arm64 agree on all of them).
+ * The functions of libc that xcopy calls, and their constants (the same on x86-64 and arm64).
  *
  * Functions that fail return -1 (or MAP_FAILED); `errno()` must be the very next call. Pointers are numbers.
  */
@@ -118,27 +118,27 @@ export const EADDRINUSE = 98;
 export const EADDRNOTAVAIL = 99;
 export const EINPROGRESS = 115;
 
-/** errno of the call just made. */
+/** errno of the last call. */
 export function errno(): number {
   return read.i32(libc.__errno_location() as Pointer, 0);
 }
 
-/** "No such device" for 19. */
+/** The text of an errno: "No such device" for 19. */
 export function strerror(code: number): string {
   return new CString(libc.strerror(code) as Pointer).toString();
 }
 
-/** The address of a typed array's bytes. Stays true only for memory made as an ArrayBuffer or mmap'd. */
+/** The address of a typed array's bytes. It stays the same only for memory created as an ArrayBuffer, or mmap'd. */
 export function address(view: ArrayBufferView): number {
   return ptr(view as Uint8Array) as number;
 }
 
-/** By the memory of a struct, and the offset in it: what its pointers point to. */
+/** Keeps what the pointers in a struct point to: by the struct's memory, and the pointer's offset in it. */
 const targets = new WeakMap<ArrayBufferLike, Map<number, ArrayBufferView>>();
 
 /**
- * Writes the address of `target`, memory made as an ArrayBuffer, into a struct. It lives as long as the struct does, or until the
- * pointer is written anew: of a bare number the garbage collector knows nothing, and could free it before the call that reads it.
+ * Writes the address of `target`, memory created as an ArrayBuffer, into a struct. `target` then lives as long as the struct, or
+ * until the pointer is written again. The garbage collector does not know a bare number as a reference, and could free it early.
  */
 export function pointerTo(struct: DataView, offset: number, target: ArrayBufferView): void {
   struct.setBigUint64(offset, BigInt(address(target)), true);
@@ -146,7 +146,7 @@ export function pointerTo(struct: DataView, offset: number, target: ArrayBufferV
   targets.set(struct.buffer, known.set(struct.byteOffset + offset, target));
 }
 
-/** mmap of a file descriptor as a Uint8Array that nobody frees; throws with errno's text. */
+/** Maps `length` bytes of a file descriptor; the mapping lasts until the process ends. Throws with errno's text. */
 export function mapShared(fd: number, length: number, protection: number, offset = 0): Uint8Array {
   const at = libc.mmap(0, length, protection, MAP_SHARED, fd, offset) as unknown as number;
   const code = errno();
@@ -163,12 +163,12 @@ export function monotonicMicroseconds(): number {
   return microseconds(CLOCK_MONOTONIC);
 }
 
-/** us since 1970 (CLOCK_REALTIME), which whoever sets the clock makes jump. */
+/** us since 1970 (CLOCK_REALTIME); jumps when the clock is set. */
 export function realtimeMicroseconds(): number {
   return microseconds(CLOCK_REALTIME);
 }
 
-/** us of CPU that all threads of this process have used, in user space and in the kernel. */
+/** CPU time in us that all threads of this process have used, in user space and in the kernel. */
 export function cpuMicroseconds(): number {
   return microseconds(CLOCK_PROCESS_CPUTIME_ID);
 }
@@ -181,7 +181,7 @@ function microseconds(clock: number): number {
 const sleepWords = new Uint32Array(new ArrayBuffer(16));
 const sleepAddress = ptr(sleepWords);
 
-/** Blocks the thread; `us` below one second. */
+/** Blocks the thread for `us`, which must be below one second. */
 export function sleepMicroseconds(us: number): void {
   sleepWords[0] = 0;
   sleepWords[2] = us * 1000;

@@ -22,7 +22,7 @@ const SYMBOLS = {
   pcap_close: { args: [pointer], returns: FFIType.void },
 } as const;
 
-/** Bytes of the blocks that libpcap makes of a buffer. */
+/** Bytes of the blocks into which libpcap divides a buffer. */
 const BLOCK = 256 << 10;
 const PCAP_D_IN = 1;
 const PCAP_D_OUT = 2;
@@ -52,7 +52,7 @@ export function requireLibpcap(): void {
   libpcap();
 }
 
-/** A handle (pcap_t) as a number, which any one thread at a time may use. */
+/** An open handle (pcap_t, as a number). Only one thread at a time may use it. */
 export interface PcapHandle {
   handle: number;
   /** Readable when there may be packets. */
@@ -62,8 +62,8 @@ export interface PcapHandle {
 }
 
 /**
- * Opens an interface: packets that come in, or leave. Throws a Failure: 2 for one that is not there or down, 4 without
- * privilege, 5 for what else libpcap has against it.
+ * Opens an interface, for packets that come in, or for those that leave. Throws a Failure: 2 if it does not exist or is down,
+ * 4 without privilege, 5 for other errors of libpcap.
  */
 export function openPcap(
   name: string,
@@ -80,7 +80,7 @@ export function openPcap(
   pcap.pcap_set_timeout(handle, blockTimeout(Math.floor(bufferBytes / BLOCK)));
   pcap.pcap_set_buffer_size(handle, Math.min(bufferBytes, 0x7fffffff));
   const code = pcap.pcap_activate(handle);
-  // Positive ones are warnings, as that promiscuous mode is not there, which is not asked for.
+  // Positive codes are warnings.
   if (code >= 0 && pcap.pcap_setnonblock(handle, 1, error) === 0) {
     pcap.pcap_setdirection(handle, direction === "in" ? PCAP_D_IN : PCAP_D_OUT);
     const descriptor = pcap.pcap_get_selectable_fd(handle);
@@ -110,11 +110,11 @@ export function closePcap(handle: number): void {
   libpcap().pcap_close(handle as Pointer);
 }
 
-/** Reads packets of handles, one at a time, into memory of its own: behind libpcap's they would be an object each. */
+/** Reads packets of handles, one at a time, into its own memory: a view of libpcap's memory would be an object per packet. */
 export class PcapReader {
   readonly bytes: Uint8Array;
   readonly view: DataView;
-  /** Of the packet that `next` found: CLOCK_REALTIME, and bytes captured and on the wire from its link layer header on. */
+  /** Of the packet of the last `next`: CLOCK_REALTIME, and bytes captured and on the wire, link layer header included. */
   seconds = 0;
   microseconds = 0;
   captured = 0;
@@ -125,7 +125,7 @@ export class PcapReader {
   readonly #foundAt = address(this.#found);
   readonly #statistics = new Uint32Array(new ArrayBuffer(16));
 
-  /** `room`: bytes of a packet that are copied at most. */
+  /** `room`: most bytes that are copied of a packet. */
   constructor(private readonly room: number) {
     this.bytes = new Uint8Array(new ArrayBuffer(room));
     this.view = new DataView(this.bytes.buffer);
@@ -147,7 +147,7 @@ export class PcapReader {
     return 1;
   }
 
-  /** Packets that a handle had no room for, since it was opened. */
+  /** Packets that a handle's buffer had no room for, since it was opened. */
   drops(handle: number): number {
     const result = libpcap().pcap_stats(handle as Pointer, this.#statistics);
     return result === 0 ? this.#statistics[1]! : 0; // struct pcap_stat: ps_recv, ps_drop, ps_ifdrop

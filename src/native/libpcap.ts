@@ -1,6 +1,6 @@
 /**
- * libpcap, as far as xcopy calls it: the compiler of the pcap-filter language and what belongs to it. The host's; xcopy
- * carries none.
+ * The compiler of the pcap-filter language in libpcap, and what belongs to it. libpcap is the host's: the executable does not
+ * carry it.
  *
  * A classic BPF program is a Uint8Array of struct bpf_insn (pcap/bpf.h), 8 bytes each in host order: u16 code, u8 jt,
  * u8 jf, u32 k.
@@ -22,7 +22,7 @@ const SYMBOLS = {
   bpf_filter: { args: [FFIType.ptr, FFIType.ptr, FFIType.u32, FFIType.u32], returns: FFIType.u32 },
 } as const;
 
-/** Debian keeps the name of 1998; everybody else has libpcap.so.1. */
+/** Debian's soname, and that of other distributions. */
 export const LIBPCAP_NAMES = ["libpcap.so.0.8", "libpcap.so.1"];
 const PCAP_NETMASK_UNKNOWN = 0xffffffff;
 const INSTRUCTION_BYTES = 8;
@@ -51,9 +51,9 @@ function libpcap() {
 }
 
 /**
- * Compiles an expression of pcap-filter(7), optimized. Matches return `snapshotBytes`, all else 0. Returns the program, or
- * what libpcap has against the expression. Names of hosts are looked up, which may take seconds. Throws a Failure (5)
- * where there is no libpcap.
+ * Compiles an expression of pcap-filter(7), optimized. The program returns `snapshotBytes` for a match, else 0. Returns the
+ * program, or libpcap's error message. Host names are looked up, which may take seconds. Throws a Failure (5) where there is no
+ * libpcap.
  */
 export function compileExpression(
   expression: string,
@@ -79,7 +79,7 @@ export function compileExpression(
   }
 }
 
-/** The program in the notation of `tcpdump -d`, a line per instruction. Throws a Failure (5) without libpcap. */
+/** The program as `tcpdump -d` prints it, a line per instruction. Throws a Failure (5) without libpcap. */
 export function disassemble(instructions: Uint8Array): string[] {
   const at = address(instructions);
   return Array.from({ length: instructions.length / INSTRUCTION_BYTES }, (_, index) => {
@@ -89,7 +89,7 @@ export function disassemble(instructions: Uint8Array): string[] {
 }
 
 /**
- * What libpcap's own interpreter makes of a packet that was captured whole: 0 is no match. Both must be memory made as an
+ * Runs a program on a whole packet in libpcap's own interpreter; 0 is no match. Both arguments must be memory created as an
  * ArrayBuffer. For tests. Throws a Failure (5) without libpcap.
  */
 export function interpret(instructions: Uint8Array, packet: Uint8Array): number {

@@ -9,7 +9,7 @@ const libc = dlopen("libc.so.6", {
 
 const RLIMIT_NOFILE = 7;
 
-/** Raises the number of descriptors that may be open to `wanted`, as far as this process may; returns what it is now. */
+/** Raises the limit of open descriptors to at least `wanted`, as far as this process may; returns the limit, 0 on failure. */
 export function raiseDescriptors(wanted: number): number {
   const limit = new BigUint64Array(new ArrayBuffer(16));
   const at = address(limit);

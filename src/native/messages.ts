@@ -1,6 +1,6 @@
 /**
- * An array of `struct mmsghdr` for sendmmsg(2) and recvmmsg(2), laid out once and reused: each message has one or two
- * parts and, where `nameLength` is not 0, a destination of its own in `names`.
+ * An array of `struct mmsghdr` for sendmmsg(2) and recvmmsg(2), allocated once and reused. Each message has one or two parts
+ * and, where `nameLength` is not 0, its own destination in `names`.
  */
 import { address, errno, libc, MSG_DONTWAIT } from "./libc.ts";
 
@@ -38,13 +38,13 @@ export class Messages {
     }
   }
 
-  /** A message of the `length` bytes at the address `at`. */
+  /** Sets a message of `length` bytes at the address `at`. */
   setOne(message: number, at: number, length: number): void {
     this.words[message * MESSAGE_WORDS + 6] = 1;
     this.setPart(message * PARTS, at, length);
   }
 
-  /** A message of two pieces, one behind the other. */
+  /** Sets a message of two parts: `length` bytes at `at`, then `thenLength` bytes at `thenAt`. */
   setTwo(message: number, at: number, length: number, thenAt: number, thenLength: number): void {
     this.words[message * MESSAGE_WORDS + 6] = 2;
     this.setPart(message * PARTS, at, length);
@@ -56,13 +56,13 @@ export class Messages {
     this.parts[part * PART_WORDS + 2] = length;
   }
 
-  /** Sends messages `from` to `to` (not included) without waiting: how many the kernel took, or -errno for the first. */
+  /** Sends messages `from` to `to` (excluded) without waiting. Returns how many the kernel accepted, or -errno of the first. */
   send(fd: number, from: number, to: number): number {
     const sent = libc.sendmmsg(fd, this.at + from * MESSAGE, to - from, MSG_DONTWAIT) as number;
     return sent < 0 ? -errno() : sent;
   }
 
-  /** Receives into the first `count` messages without waiting: how many were filled, or -errno. */
+  /** Receives into the first `count` messages without waiting. Returns how many were filled, or -errno. */
   receive(fd: number, count: number): number {
     const filled = libc.recvmmsg(fd, this.at, count, MSG_DONTWAIT, null) as number;
     return filled < 0 ? -errno() : filled;

@@ -2,7 +2,7 @@
  * The kernel's routing and neighbour tables, over rtnetlink (linux/rtnetlink.h, linux/neighbour.h).
  *
  * All calls are synchronous and take some 10 us: the kernel answers a netlink request before the send returns. Each
- * thread has one socket of its own, opened at the first call. Addresses are raw bytes in network order (4 or 16).
+ * thread has its own socket, opened at the first call. Addresses are 4 or 16 bytes in network order.
  */
 import {
   AF_INET,
@@ -35,6 +35,7 @@ export interface Link {
   name: string;
   /** Bytes of the largest IP packet. */
   mtu: number;
+  /** Whether it is set up (IFF_UP), also where it has no carrier. */
   up: boolean;
   loopback: boolean;
   /** ARPHRD_*: 1 is Ethernet. */
@@ -60,7 +61,7 @@ export interface Route {
   gateway: Uint8Array | null;
   /** The address this host sends from; null where the kernel has none. */
   source: Uint8Array | null;
-  /** Bytes, as a route or path MTU discovery set it; 0 if neither did. */
+  /** Bytes, as set by the route or by path MTU discovery; 0 if by neither. */
   mtu: number;
 }
 
@@ -150,7 +151,7 @@ let sequence = 0;
 function openSocket(): number {
   const fd = Number(libc.socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE));
   if (fd < 0) throw new NetlinkError("open a socket", errno());
-  // The kernel has answered by the time we read. Should it ever not, an error is better than a thread that hangs.
+  // The kernel has answered before we read. If it ever has not, an error after 2 s is better than a thread that hangs.
   const timeout = new BigInt64Array([2n, 0n]);
   libc.setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, timeout, 16);
   return fd;
@@ -234,7 +235,7 @@ function readPart(what: string, length: number, onMessage: OnMessage, interrupte
   return false;
 }
 
-/** Sends one request and hands over every message of the answer; true if a dump was not interrupted. */
+/** Sends one request and calls `onMessage` for each message of the answer; true unless a dump was interrupted. */
 function transact(what: string, request: Request, onMessage: OnMessage): boolean {
   if (socket < 0) socket = openSocket();
   sequence = (sequence + 1) >>> 0;
@@ -255,7 +256,7 @@ function transact(what: string, request: Request, onMessage: OnMessage): boolean
   }
 }
 
-/** Lists a whole table; again, a few times, if it changed meanwhile. */
+/** Lists a whole table; if it changed meanwhile, lists it again, up to 5 times in all. */
 function dump<T>(
   what: string,
   type: number,
@@ -275,7 +276,7 @@ function dump<T>(
   return entries;
 }
 
-/** The attributes behind a body's fixed header, by type without its flag bits; a malformed rest is left out. */
+/** The attributes of a body from offset `from` on, by type without its flag bits; stops at a malformed one. */
 function attributesOf(body: Uint8Array, from: number): Map<number, Uint8Array> {
   const found = new Map<number, Uint8Array>();
   const view = new DataView(body.buffer, body.byteOffset, body.length);
@@ -309,7 +310,7 @@ function addressFamily(bytes: Uint8Array): number {
   throw new Error(`Cannot use an address of ${bytes.length} bytes: 4 (IPv4) or 16 (IPv6) are needed`);
 }
 
-/** Every network interface of the network namespace that the thread is in now. */
+/** Every network interface of the network namespace that the thread is in now: opens a new socket there. */
 export function links(): Link[] {
   closeSocket();
   return dump("list the interfaces", RTM_GETLINK, new Uint8Array(IFINFOMSG), (type, body) => {
@@ -350,9 +351,9 @@ export function localAddresses(): LocalAddress[] {
 }
 
 /**
- * How the kernel would send to `destination`, for packets with the given mark (SO_MARK), over the interface `over` (0: any).
+ * The route of packets to `destination` with the given mark (SO_MARK), over the interface with index `over` (0: any).
  *
- * Throws a NetlinkError where it would not: ENETUNREACH without a route, and for routes that say so EHOSTUNREACH
+ * Throws a NetlinkError if there is none: ENETUNREACH without a route, or by the type of the route EHOSTUNREACH
  * (unreachable), EACCES (prohibit) or EINVAL (blackhole).
  */
 export function route(destination: Uint8Array, mark = 0, over = 0): Route {
@@ -415,8 +416,8 @@ export function neighbour(ifindex: number, of: Uint8Array): Neighbour | null {
 }
 
 /**
- * Tells the kernel that we send to a neighbour without it seeing so (NTF_USE): it resolves an unknown entry and
- * confirms a stale one, as if it had sent a packet. Returns before there is an answer. Needs CAP_NET_ADMIN.
+ * Tells the kernel that a neighbour entry is in use (NTF_USE), because it does not see our packets: it resolves an unknown entry
+ * and confirms a stale one, as if it had sent a packet. Returns before there is an answer. Needs CAP_NET_ADMIN.
  */
 export function useNeighbour(ifindex: number, of: Uint8Array): void {
   const request = {

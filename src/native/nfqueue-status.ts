@@ -1,11 +1,11 @@
-/** What /proc says about netfilter queues (net/netfilter/nfnetlink_queue.c, seq_show) and who reads them. */
+/** Statistics of netfilter queues from /proc (net/netfilter/nfnetlink_queue.c, seq_show), and which process reads them. */
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 
 export const NETLINK_NETFILTER = 12;
 
-/** One queue as the kernel counts; packets. */
+/** The kernel's counters of one queue, in packets. */
 export interface QueueStatistics {
-  /** Netlink port of its reader: often, but not surely, the process id. */
+  /** Netlink port of its reader: often, but not always, the process id. */
   portId: number;
   /** Waiting for a verdict. */
   waiting: number;
@@ -15,7 +15,7 @@ export interface QueueStatistics {
   lost: number;
 }
 
-/** The counters of a queue of this thread's network namespace; null where nobody reads it. Not for each packet. */
+/** The counters of a queue in this thread's network namespace; null if it has no reader. Too slow to call for each packet. */
 export function readStatistics(queue: number): QueueStatistics | null {
   for (const line of readLines("/proc/thread-self/net/netfilter/nfnetlink_queue")) {
     // Queue, port, waiting, copy mode, copy range, dropped, dropped in user space, last id, 1.
@@ -25,7 +25,7 @@ export function readStatistics(queue: number): QueueStatistics | null {
   return null;
 }
 
-/** Who reads a queue, for messages: its port leads to a socket, and that to whoever has it open. */
+/** The process that reads a queue, for messages; null if not found. The netlink port gives the socket, and that the process. */
 export function holderOf(queue: number): string | null {
   const portId = readStatistics(queue)?.portId;
   // Socket, protocol, port, ..., inode.

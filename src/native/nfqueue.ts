@@ -1,8 +1,8 @@
 /**
- * A netfilter queue: packets that a rule sends to NFQUEUE number N wait in the kernel until somebody says whether they
- * pass (linux/netfilter/nfnetlink_queue.h, net/netfilter/nfnetlink_queue.c), over netlink of family NETLINK_NETFILTER.
+ * Reads a netfilter queue: packets that a rule sends to NFQUEUE number N wait in the kernel until its reader gives a verdict
+ * (linux/netfilter/nfnetlink_queue.h, net/netfilter/nfnetlink_queue.c), over netlink of family NETLINK_NETFILTER.
  *
- * `openQueue` makes the socket, in any thread. A `QueueSocket` reads it and gives the verdicts: no allocation per packet.
+ * `openQueue` opens the socket, in any thread. A `QueueSocket` reads packets and gives verdicts, without allocation per packet.
  */
 import { Failure } from "./failure.ts";
 import {
@@ -58,50 +58,49 @@ const GENERIC = 4;
 const ATTRIBUTE = 4;
 /** A verdict message: the headers, and one attribute of two words (verdict, packet id). */
 const VERDICT = HEADER + GENERIC + ATTRIBUTE + 8;
-/** The attribute that says how much of each packet is wanted: struct nfqnl_msg_config_params, packed, and its padding. */
+/** The attribute with the copy range: struct nfqnl_msg_config_params, packed, and its padding. */
 const PARAMETERS = ATTRIBUTE + 8;
 
 export const DROP = 0;
 export const ACCEPT = 1;
 
-/** Bytes of each packet that come to user space: the largest headers of IP and TCP, with room for those of IPv6. */
+/** Copy range for headers: bytes of each packet that come to user space. The largest IPv4 and TCP headers, or those of IPv6. */
 export const HEADERS = 192;
-/** The same where payload is wanted: all that one attribute of a message can hold (nfqnl_recv_config). */
+/** Copy range where payload is wanted: the most that an attribute of a message can hold (nfqnl_recv_config). */
 export const WHOLE = 65531;
 /** Packets that wait for a verdict at most: more than a second of a busy service. */
 export const QUEUE_LENGTH = 16384;
 
 /**
- * What the kernel charges a socket for a waiting packet beside its payload: the message's buffer and its struct sk_buff,
- * at most. With that much room the queue is full before the socket is, and what is lost is lost in one place; a queue full
- * of the largest packets is beyond the bound, and what finds no room is counted as lost (nfqueue-status.ts).
+ * Most bytes that the kernel charges the socket for a waiting packet besides its payload: the message's buffer and its struct
+ * sk_buff. With that much room the queue is full before the socket is. Only a queue full of the largest packets needs more than
+ * LARGEST_BUFFER; packets that find no room are counted as `lost` (nfqueue-status.ts).
  */
 const CHARGED = 2048;
 const LARGEST_BUFFER = 1 << 28;
-/** What the kernel may say about a packet beside its bytes: about 200 today. */
+/** Bytes that the kernel may send about a packet besides its own: about 200 today. */
 const MESSAGE_ROOM = 384;
-/** Bytes that a message may have. Memory that no message has touched yet is none. */
+/** Bytes reserved for a message. Pages that no message has reached yet use no memory. */
 const SLOT = (WHOLE + MESSAGE_ROOM + 63) & ~63;
-/** Messages that `QueueSocket.receive` returns at most. */
+/** Most messages that `QueueSocket.receive` returns. */
 export const BATCH = 64;
-/** Tries, 1 ms apart, to hand over a message while the kernel has no memory. */
-const PATIENCE = 1000;
+/** Most tries, 1 ms apart, to send a message while the kernel has no memory. */
+const MOST_TRIES = 1000;
 
 export interface QueueOptions {
-  /** Packets that wait at most; further ones are dropped by the kernel. */
+  /** Most packets that wait for a verdict; the kernel drops further ones. */
   length?: number;
-  /** Bytes of the socket's receive buffer, before the kernel doubles them. Fits `length` whole packets if absent. */
+  /** Bytes of the receive buffer, before the kernel doubles them. Default: enough for `length` whole packets, but bounded. */
   receiveBuffer?: number;
 }
 
 /**
- * Makes this process the reader of netfilter queue `queue` (0 to 65535) of the calling thread's network namespace and
- * returns the socket: non-blocking reads, close() gives the queue back (the kernel drops what waits). Packets come as
- * headers until a `QueueSocket` wants more.
+ * Makes this process the reader of netfilter queue `queue` (0 to 65535) of the calling thread's network namespace, and
+ * returns the socket. Closing it gives up the queue, and the kernel drops the packets that wait. Packets come as headers
+ * until `QueueSocket.setCopyRange` asks for more.
  *
- * Large packets are not split on their way into the queue (NFQA_CFG_F_GSO). A full queue drops: it does not fail open,
- * as a response that was to be caught would then reach a client that never asked for it, while a client that did ask
- * gets a lost response again.
+ * Large packets are not split on their way into the queue (NFQA_CFG_F_GSO). A full queue drops, it does not fail open: else
+ * a response to be caught would reach a client that never asked for it. A response to a real client that is lost is sent again.
  *
  * Throws a Failure: queue taken (3), not allowed (4), kernel without NFQUEUE (5).
  */
@@ -124,12 +123,12 @@ export function openQueue(queue: number, options: QueueOptions = {}): number {
 function setReceiveBuffer(fd: number, bytes: number): void {
   const value = new Int32Array(new ArrayBuffer(4));
   value[0] = bytes;
-  // Beyond net.core.rmem_max for those who may (they may read queues as well, but not so in a user namespace).
+  // SO_RCVBUFFORCE may exceed net.core.rmem_max, but not in a user namespace, where queues can be read as well.
   if (libc.setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, value, 4) !== 0)
     libc.setsockopt(fd, SOL_SOCKET, SO_RCVBUF, value, 4);
 }
 
-/** One message: bind, what to copy, how many may wait, flags. Returns the errno of the kernel's answer, 0 if it agreed. */
+/** Sends one message: bind, copy range, queue length, flags. Returns the errno of the kernel's answer, 0 on success. */
 function configure(fd: number, queue: number, length: number): number {
   const message = new DataView(new ArrayBuffer(HEADER + GENERIC + PARAMETERS + 8 + 8 + 8 + 8));
   writeHeaders(message, 0, message.byteLength, NFQNL_MSG_CONFIG, NLM_F_REQUEST | NLM_F_ACK, queue);
@@ -148,7 +147,7 @@ function configure(fd: number, queue: number, length: number): number {
   message.setUint32(attribute(NFQA_CFG_FLAGS, 4), NFQA_CFG_F_GSO);
   const bytes = new Uint8Array(message.buffer);
   if (Number(libc.sendto(fd, bytes, bytes.length, 0, null, 0)) < 0) return errno();
-  // The kernel has answered by now; packets may have come after the answer, never before it.
+  // The kernel has already answered; packets may come after the answer, never before it.
   const answer = new DataView(new ArrayBuffer(4096));
   const received = Number(libc.recv(fd, new Uint8Array(answer.buffer), answer.byteLength, 0));
   if (received < 0) return errno();
@@ -156,7 +155,7 @@ function configure(fd: number, queue: number, length: number): number {
   return -answer.getInt32(HEADER, true);
 }
 
-/** PARAMETERS bytes at `at`: `range` bytes of each packet, from its IP header on. */
+/** Writes the attribute with the copy range at `at`: `range` bytes of each packet, from its IP header on. */
 function writeCopyRange(view: DataView, at: number, range: number): void {
   view.setUint16(at, ATTRIBUTE + 5, true);
   view.setUint16(at + 2, NFQA_CFG_PARAMS, true);
@@ -180,7 +179,7 @@ function writeHeaders(
 
 function queueFailure(queue: number, code: number): Failure {
   const what = `Cannot read netfilter queue "${queue}"`;
-  // The kernel refuses another reader's queue with EPERM, as it does those who may not read any.
+  // The kernel says EPERM both where another process reads the queue and where this one may not read any.
   if ((code === EPERM || code === EBUSY) && readStatistics(queue) !== null) {
     return new Failure(
       `${what}: ${holderOf(queue) ?? "another process"} reads it`,
@@ -190,7 +189,7 @@ function queueFailure(queue: number, code: number): Failure {
   }
   if (code === EPERM)
     return new Failure(`${what}: not allowed`, "Run it as root, or with the capability CAP_NET_ADMIN.", 4);
-  // Without the subsystem nfnetlink says EINVAL (nfnetlink_rcv_msg).
+  // Without the queue subsystem nfnetlink answers EINVAL (nfnetlink_rcv_msg).
   if (code === EINVAL || code === EPROTONOSUPPORT)
     return new Failure(
       `${what}: the kernel has no NFQUEUE (module nfnetlink_queue)`,
@@ -205,13 +204,13 @@ function queueFailure(queue: number, code: number): Failure {
  * of the messages, then `flush`.
  */
 export class QueueSocket {
-  /** All messages; the packets lie in it. Never moves. */
+  /** All messages, with the packets in them. Always the same memory. */
   readonly bytes: Uint8Array;
-  /** Times the kernel found the receive buffer full (ENOBUFS); how many packets that cost: `readStatistics` (nfqueue-status.ts). */
+  /** How often the receive buffer was full (ENOBUFS). `readStatistics` (nfqueue-status.ts) says how many packets were lost. */
   overruns = 0;
-  /** Verdicts that came too late: the packets were gone, as when their interface goes down. */
+  /** Messages to the kernel that it refused: mostly verdicts that came too late, when an interface had gone down. */
   refused = 0;
-  /** Of the message read last: id, offset of the IP header in `bytes`, bytes captured, bytes of the whole IP packet. */
+  /** Of the message of the last `read`: id, offset of the IP header in `bytes`, bytes captured, bytes of the whole IP packet. */
   id = 0;
   ip = 0;
   captured = 0;
@@ -223,12 +222,12 @@ export class QueueSocket {
   readonly #messages = new Messages(BATCH, 0);
   readonly #verdicts = new DataView(new ArrayBuffer(BATCH * VERDICT));
   readonly #verdictsAt: number;
-  /** Verdict messages finished so far. The one behind them is the run that goes on, if `#run` is a verdict. */
+  /** Verdict messages that are complete. The next one is for the current run of equal verdicts, unless `#run` is -1. */
   #finished = 0;
   #run = -1;
   #runId = 0;
 
-  /** `fd` and `queue` as with `openQueue`; nobody else reads from `fd`. */
+  /** `fd` and `queue` as with `openQueue`; nothing else may read from `fd`. */
   constructor(fd: number, queue: number) {
     this.#fd = fd;
     this.#queue = queue;
@@ -247,8 +246,8 @@ export class QueueSocket {
   }
 
   /**
-   * From now on packets come with so many of their bytes: HEADERS or WHOLE. Not those that wait already. Throws if the
-   * kernel has no memory for the message for a second; if it refuses it, that counts as `refused`.
+   * Sets how many bytes of each packet come to user space: HEADERS or WHOLE. Packets that wait already are not affected. Throws
+   * if the kernel has no memory for the message for a second; if it refuses the message, `refused` counts that.
    */
   setCopyRange(range: number): void {
     const message = new DataView(new ArrayBuffer(HEADER + GENERIC + PARAMETERS));
@@ -257,7 +256,7 @@ export class QueueSocket {
     this.#send(address(message), message.byteLength, "change what comes of");
   }
 
-  /** Receives up to `limit` messages (BATCH at most) without waiting: how many there are to `read`. Throws on errors. */
+  /** Receives up to `limit` messages (BATCH at most) without waiting; returns how many to `read`. Throws on errors. */
   receive(limit: number): number {
     for (;;) {
       const count = this.#messages.receive(this.#fd, Math.min(limit, BATCH));
@@ -269,15 +268,15 @@ export class QueueSocket {
   }
 
   /**
-   * Reads one of the messages just received into the fields here. False if it is no packet. `captured` is 0 where the
-   * message holds an id, but no bytes of the packet: that one needs a verdict all the same.
+   * Reads one of the messages just received into the fields of this object. False if it is not a packet. `captured` is 0 where
+   * the message has an id, but no bytes of the packet: it needs a verdict all the same.
    */
   read(message: number): boolean {
     const view = this.#view;
     const start = message * SLOT;
     const end = start + this.#messages.received(message);
     if (end - start < HEADER + GENERIC || view.getUint16(start + 4, true) !== NFQNL_MSG_PACKET) {
-      // Verdicts ask for no answer: one means that the kernel could not carry it out.
+      // Verdicts request no answer: an answer means that the kernel could not carry one out.
       if (end - start >= HEADER + 4 && view.getUint16(start + 4, true) === NLMSG_ERROR) this.refused++;
       return false;
     }
@@ -300,15 +299,15 @@ export class QueueSocket {
       }
       at += (size + 3) & ~3;
     }
-    // The kernel says how long it was only where it cut it.
+    // The kernel gives the whole length only where it has cut the packet.
     this.length = Math.max(whole, this.captured);
     return isPacket;
   }
 
   /**
-   * DROP or ACCEPT for packet `id`. Ids come in the order of the queue and every packet gets its verdict in that order.
-   * So one message with the last id (NFQNL_MSG_VERDICT_BATCH: all that wait up to this id) speaks for a run of equal
-   * verdicts, and none of an earlier run waits any more when it is carried out.
+   * DROP or ACCEPT for packet `id`. Ids come in the order of the queue, and every packet must get its verdict in that order.
+   * So a run of equal verdicts needs one message, with the last id (NFQNL_MSG_VERDICT_BATCH: all waiting packets up to this
+   * id): when the kernel carries it out, no packet of an earlier run waits any more.
    */
   verdict(id: number, verdict: number): void {
     if (verdict !== this.#run) {
@@ -327,7 +326,7 @@ export class QueueSocket {
     this.#run = -1;
   }
 
-  /** Hands the verdicts to the kernel, all in one call: they are carried out, one after the other, before it returns. */
+  /** Sends the verdicts to the kernel in one call, which carries them out one after the other before it returns. */
   flush(): void {
     this.#finishRun();
     if (this.#finished === 0) return;
@@ -336,13 +335,13 @@ export class QueueSocket {
     this.#finished = 0;
   }
 
-  /** The kernel has carried the message out when this returns. */
+  /** Sends a message, which the kernel carries out before this returns. */
   #send(at: number, length: number, what: string): void {
     for (let tries = 0; ; tries++) {
       if ((libc.sendto(this.#fd, at, length, 0, null, 0) as unknown as number) >= 0) return;
       const code = errno();
-      const isPassing = code === EINTR || code === ENOBUFS || code === ENOMEM || code === EAGAIN;
-      if (!isPassing || tries === PATIENCE)
+      const isTemporary = code === EINTR || code === ENOBUFS || code === ENOMEM || code === EAGAIN;
+      if (!isTemporary || tries === MOST_TRIES)
         throw new Error(`Cannot ${what} a netfilter queue: ${strerror(code)}`);
       if (code !== EINTR) sleepMicroseconds(1000);
     }

@@ -1,4 +1,4 @@
-/** Packet sockets that capture: packet(7), with a ring of TPACKET_V3 blocks. */
+/** Opens packet sockets for capture (packet(7)), with or without a ring of TPACKET_V3 blocks. */
 import { Failure } from "./failure.ts";
 import {
   AF_PACKET,
@@ -28,8 +28,8 @@ const FANOUT_FLAG_UNIQUE_ID = 0x2000;
 const FANOUT_FLAG_IGNORE_OUTGOING = 0x4000;
 const ETH_P_ALL = 3;
 
-/** ms after which the kernel hands a block over that is not full. */
-const RETIRE = 2;
+/** ms after which the kernel hands over a block that is not full (tp_retire_blk_tov). */
+const BLOCK_TIMEOUT = 2;
 
 const statistics = new Uint32Array(new ArrayBuffer(12));
 const statisticsLength = new Uint32Array(new ArrayBuffer(4));
@@ -49,15 +49,15 @@ function option(socket: number, name: number, ...values: number[]): number {
 }
 
 /**
- * A packet socket that receives nothing until it is bound, with a ring for `blocks` blocks of `blockBytes` (a multiple of
- * the page size). Packets that leave this host are left out with `ignoresOutgoing`, where the kernel can (Linux 4.20).
+ * A packet socket that receives nothing until it is bound, with a ring of `blocks` blocks of `blockBytes` (a multiple of
+ * the page size). With `ignoresOutgoing`, packets that leave this host are left out, where the kernel can (Linux 4.20).
  * Throws a Failure: 4 without privilege, 5 where the kernel cannot.
  */
 export function openPacketSocket(blocks: number, blockBytes: number, ignoresOutgoing: boolean): number {
   const socket = Number(libc.socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0));
   if (socket < 0) throw failure(errno());
-  // struct tpacket_req3. Frames have any size here, but must divide a block.
-  const request = [blockBytes, blocks, blockBytes, blocks, RETIRE, 0, 0];
+  // struct tpacket_req3. TPACKET_V3 ignores the frame size, but it must divide the block size.
+  const request = [blockBytes, blocks, blockBytes, blocks, BLOCK_TIMEOUT, 0, 0];
   const code = option(socket, PACKET_VERSION, TPACKET_V3) || option(socket, PACKET_RX_RING, ...request);
   if (code !== 0) {
     libc.close(socket);
@@ -68,8 +68,9 @@ export function openPacketSocket(blocks: number, blockBytes: number, ignoresOutg
 }
 
 /**
- * A packet socket without a ring, for recvmmsg(2), that receives nothing until it is bound: packets from their network header
- * on, with their time. Throws a Failure: 4 without privilege, 5 where the kernel cannot.
+ * A packet socket without a ring, for recvmmsg(2), that receives nothing until it is bound. Packets begin with their network
+ * header and have a timestamp; those that leave this host are left out. `bufferBytes`: of its receive buffer. Throws a Failure:
+ * 4 without privilege, 5 where the kernel cannot.
  */
 export function openPlainPacketSocket(bufferBytes: number): number {
   const socket = Number(libc.socket(AF_PACKET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
@@ -81,15 +82,15 @@ export function openPlainPacketSocket(bufferBytes: number): number {
 }
 
 /**
- * From now on the sockets receive what every interface receives and sends, each by the one whose index
- * `chooser` ends with (classic BPF, struct sock_filter), which a single socket needs not. Throws a Failure (5).
+ * From now on the sockets receive the packets of all interfaces, those that leave only without `ignoresOutgoing`. With several
+ * sockets `chooser` (classic BPF, struct sock_filter) returns the index of the one that gets a packet. Throws a Failure (5).
  */
 export function startPacketSockets(
   sockets: readonly number[],
   ignoresOutgoing: boolean,
   chooser: Uint8Array | null = null,
 ): void {
-  const link = new DataView(new ArrayBuffer(20)); // struct sockaddr_ll, of no interface
+  const link = new DataView(new ArrayBuffer(20)); // struct sockaddr_ll; interface 0: all
   link.setUint16(0, AF_PACKET, true);
   link.setUint16(2, ETH_P_ALL);
   let group = 0;
@@ -100,7 +101,7 @@ export function startPacketSockets(
       const join = (flags: number) =>
         option(socket, PACKET_FANOUT, group | (((FANOUT_CBPF | flags) << 16) >>> 0));
       const unique = index === 0 ? FANOUT_FLAG_UNIQUE_ID : 0;
-      // Kernels before 5.14 know no such flag; the filter of the socket does the same at a higher price.
+      // Kernels before 5.14 do not know the flag; the socket's filter then does the same, with more CPU time.
       code = join(unique | ignore) && join(unique);
       if (index === 0) {
         group = groupOf(socket);
@@ -111,7 +112,7 @@ export function startPacketSockets(
   }
 }
 
-/** Gives the group of a socket the program that chooses. Returns an errno, or 0. */
+/** Sets the program by which the fanout group of a socket chooses. Returns an errno, or 0. */
 function setChooser(socket: number, instructions: Uint8Array): number {
   const program = new DataView(new ArrayBuffer(16)); // struct sock_fprog
   program.setUint16(0, instructions.length / 8, true);
@@ -122,7 +123,7 @@ function setChooser(socket: number, instructions: Uint8Array): number {
     : errno();
 }
 
-/** The id that the kernel gave the group of a socket. */
+/** The id that the kernel gave to the fanout group of a socket. */
 function groupOf(socket: number): number {
   const value = new Uint32Array(new ArrayBuffer(4));
   const length = new Uint32Array(new ArrayBuffer(4)).fill(4);
@@ -130,7 +131,7 @@ function groupOf(socket: number): number {
   return value[0]! & 0xffff;
 }
 
-/** Packets that matched and found no room in the ring since the last call. One caller only. */
+/** Packets that matched and found no room in the ring since the last call. Only one thread may call it for a socket. */
 export function packetDrops(socket: number): number {
   statisticsLength[0] = statistics.byteLength;
   const result = libc.getsockopt(

@@ -1,4 +1,4 @@
-/** The size of a memory page, which rings are laid out by. */
+/** The size of a memory page; the layout of rings depends on it. */
 import { dlopen, FFIType } from "bun:ffi";
 
 /** Bytes of a memory page: 4096 on x86-64, up to 65536 on arm64. */

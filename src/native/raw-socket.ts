@@ -24,7 +24,7 @@ const SO_MEMINFO = 55;
 const IP_PKTINFO = 8;
 const IPV6_RECVPKTINFO = 49;
 const IPV6_PKTINFO = 50;
-/** Index of the drops in what SO_MEMINFO gives (SK_MEMINFO_DROPS). */
+/** Index of the drops in the result of SO_MEMINFO (SK_MEMINFO_DROPS). */
 const DROPS = 8;
 const MEMORY_WORDS = 9;
 
@@ -34,8 +34,8 @@ function setOption(socket: number, level: number, option: number, value: number)
 }
 
 /**
- * A socket for packets of a family and protocol (TCP or UDP, whose fragments are put together) that this host takes for
- * itself. Throws a Failure: 4 without privilege, else 5.
+ * A raw socket for packets of a family and protocol (IPPROTO_TCP or IPPROTO_UDP) to this host, after reassembly. `bufferBytes`:
+ * of its receive buffer. Throws a Failure: 4 without privilege, else 5.
  */
 export function openRawSocket(family: 4 | 6, protocol: number, bufferBytes: number): number {
   const socket = Number(libc.socket(family === 4 ? AF_INET : AF_INET6, SOCK_RAW | SOCK_CLOEXEC, protocol));
@@ -57,26 +57,26 @@ function prepare(socket: number, family: 4 | 6, bufferBytes: number): number {
   return information || setTimestamps(socket);
 }
 
-/** Room for what waits to be read. */
+/** Sets the size of the receive buffer. */
 export function setReceiveBuffer(socket: number, bytes: number): void {
-  // The second one is bounded by net.core.rmem_max; without CAP_NET_ADMIN it is better than nothing.
+  // SO_RCVBUF, which needs no CAP_NET_ADMIN, is limited by net.core.rmem_max.
   if (setOption(socket, SOL_SOCKET, SO_RCVBUFFORCE, bytes) !== 0) {
     setOption(socket, SOL_SOCKET, SO_RCVBUF, bytes);
   }
 }
 
-/** Packets come with the time when they were received. Returns 0, or errno. */
+/** Has the kernel give the time of reception with each packet (SO_TIMESTAMPNS). Returns 0, or errno. */
 export function setTimestamps(socket: number): number {
   return setOption(socket, SOL_SOCKET, SO_TIMESTAMPNS, 1);
 }
 
-/** Throws away what a socket has received. */
+/** Discards what a socket has received. */
 export function emptySocket(socket: number): void {
   const byte = new Uint8Array(new ArrayBuffer(1));
   while (Number(libc.recv(socket, address(byte), 1, MSG_DONTWAIT)) >= 0);
 }
 
-/** Packets that a socket had no room for, since it was opened. */
+/** Packets that a socket's receive buffer had no room for, since it was opened. */
 export function socketDrops(socket: number): number {
   const words = new Uint32Array(new ArrayBuffer(MEMORY_WORDS * 4));
   const length = new Uint32Array(new ArrayBuffer(4)).fill(words.byteLength);
@@ -84,16 +84,16 @@ export function socketDrops(socket: number): number {
   return result === 0 ? words[DROPS]! : 0;
 }
 
-/** Bytes of struct mmsghdr, struct sockaddr_in6 (the longest name), and of the control messages that were ordered. */
+/** Bytes of struct mmsghdr, of struct sockaddr_in6 (the longest name), and of the control messages of a packet. */
 const MESSAGE = 64;
 const NAME = 28;
 const CONTROL = 96;
 
-/** Packets received by recvmmsg(2), laid out once and reused; offsets of a packet are into `bytes`. */
+/** Receives packets by recvmmsg(2) into buffers that are allocated once and reused; offsets of a packet are into `bytes`. */
 export class ReceivedPackets {
   readonly bytes: Uint8Array;
   readonly view: DataView;
-  /** Of the packet that `read` was called for: when it was received (CLOCK_REALTIME), and over which interface. */
+  /** Of the packet of the last `read`: when it was received (CLOCK_REALTIME), and by which interface. */
   seconds = 0;
   nanoseconds = 0;
   ifindex = 0;
@@ -104,7 +104,7 @@ export class ReceivedPackets {
   readonly #controlBytes: Uint8Array;
   readonly #parts: BigUint64Array;
 
-  /** `room` bytes for each packet, behind `headroom` bytes. */
+  /** Room for `count` packets of `room` bytes each, with `headroom` bytes in front of each. */
   constructor(
     private readonly count: number,
     private readonly room: number,
@@ -131,12 +131,12 @@ export class ReceivedPackets {
     }
   }
 
-  /** Where a packet begins. */
+  /** Offset of a packet's first byte. */
   offset(index: number): number {
     return index * (this.room + this.headroom) + this.headroom;
   }
 
-  /** Bytes that were received of a packet, and those it had. */
+  /** Bytes that were received of a packet, and bytes that it had. */
   captured(index: number): number {
     return Math.min(this.room, this.length(index));
   }
@@ -148,7 +148,7 @@ export class ReceivedPackets {
   receive(socket: number, limit: number): number {
     const most = Math.min(limit, this.count);
     for (let index = 0; index < most; index++) {
-      // The kernel wrote there how much of both it used.
+      // The kernel has overwritten both lengths with what it used.
       this.#messages.setUint32(index * MESSAGE + 8, NAME, true);
       this.#messages.setUint32(index * MESSAGE + 40, CONTROL, true);
     }
@@ -181,8 +181,8 @@ export class ReceivedPackets {
   #destination = 0;
 
   /**
-   * Puts the IPv6 header that such sockets leave out into the headroom of a packet that `read` was called for, with what
-   * is known of it: lengths and addresses.
+   * Writes the IPv6 header that raw sockets leave out into the headroom of the packet of the last `read`, with what is known of
+   * it: length, `protocol` and addresses. Returns its offset.
    */
   writeIp6Header(index: number, protocol: number): number {
     const ip = this.offset(index) - 40;

@@ -1,4 +1,4 @@
-/** On which CPUs and with which priority the kernel runs the threads of this process. */
+/** CPU affinity and priority of the threads of this process. */
 import { dlopen, FFIType } from "bun:ffi";
 import { readdirSync, readFileSync } from "node:fs";
 import { address, errno } from "./libc.ts";
@@ -14,15 +14,15 @@ const lib = dlopen("libc.so.6", {
 
 const PRIO_PROCESS = 0;
 const SCHED_IDLE = 5;
-/** CPUs that a mask has room for. */
+/** Number of CPUs that a mask has room for. */
 export const MOST_CPUS = 8192;
 
-/** Threads of this process; those that one of them makes later are as it is. */
+/** Ids of the threads of this process. A thread that is created later inherits from the one that creates it. */
 function threads(): number[] {
   return readdirSync("/proc/self/task").map(Number);
 }
 
-/** Calls for each thread; 0, or errno of the first that failed. A thread that has just ended does not matter. */
+/** Calls `call` for each thread; 0, or errno of the first failure. A thread that has just ended is no failure. */
 function forEachThread(call: (thread: number) => number): number {
   const ESRCH = 3;
   for (const thread of threads()) {
@@ -39,24 +39,24 @@ function maskOf(cpus: readonly number[]): Uint8Array {
   return mask;
 }
 
-/** Lets the calling thread run only on this CPU. Returns 0 or errno. */
+/** Binds the calling thread to this CPU. Returns 0 or errno. */
 export function pinThread(cpu: number): number {
   const mask = maskOf([cpu]);
   return lib.sched_setaffinity(0, mask.length, address(mask)) === 0 ? 0 : errno();
 }
 
-/** Lets this process run only on these CPUs. Returns 0 or errno. */
+/** Binds all threads of this process to these CPUs. Returns 0 or errno. */
 export function pinProcess(cpus: readonly number[]): number {
   const mask = maskOf(cpus);
   return forEachThread((thread) => lib.sched_setaffinity(thread, mask.length, address(mask)));
 }
 
-/** Gives this process a nice value, -20 to 19 (setpriority(2): each thread has its own). Returns 0 or errno. */
+/** Sets the nice value of all threads of this process, -20 to 19 (setpriority(2)). Returns 0 or errno. */
 export function setNice(nice: number): number {
   return forEachThread((thread) => lib.setpriority(PRIO_PROCESS, thread, nice));
 }
 
-/** Lets this process run only where nothing else wants to (SCHED_IDLE of sched(7)). Returns 0 or errno. */
+/** Lets this process run only while no other program wants to (SCHED_IDLE of sched(7)). Returns 0 or errno. */
 export function setIdle(): number {
   const parameters = new Int32Array(new ArrayBuffer(4));
   return forEachThread((thread) => lib.sched_setscheduler(thread, SCHED_IDLE, address(parameters)));
@@ -70,7 +70,7 @@ export function usableCpus(): number[] {
   return allowed.filter((cpu) => online.has(cpu));
 }
 
-/** `0-3,8` as the kernel writes it. */
+/** Parses a list like `0-3,8`, as the kernel writes it. */
 function parseCpuList(text: string): number[] {
   return text.split(",").flatMap((part) => {
     const [first, last = first] = part.split("-").map(Number) as [number, number?];

@@ -1,18 +1,18 @@
-/** Keeps what was given on the command line, and what the process knows, from those who look at processes. */
+/** Keeps secrets from other users of the host: overwrites command-line arguments, and forbids core dumps. */
 import { type Pointer, toArrayBuffer } from "bun:ffi";
 import { readFileSync } from "node:fs";
 import { address, libc } from "./libc.ts";
 
-/** Field of /proc/PID/stat (proc(5)), counted from the one behind the name. */
+/** Index of the field in /proc/PID/stat (proc(5)), counted from 0 at the first one after the name. */
 const ARG_START = 45;
 const HIDDEN = 0x78; // x
 const RLIMIT_CORE = 4;
 
-/** Overwrites these texts in the process's arguments, which every user of the host can read. */
+/** Overwrites these texts in the arguments of this process, which every user of the host can read. */
 export function hideArguments(texts: readonly string[]): void {
   const stat = readFileSync("/proc/self/stat", "latin1");
   const start = Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[ARG_START]);
-  // 0 where the kernel does not tell.
+  // 0 where the kernel does not say.
   if (!start) return;
   const shown = readFileSync("/proc/self/cmdline");
   const memory = new Uint8Array(toArrayBuffer(start as Pointer, 0, shown.length));
@@ -26,8 +26,8 @@ export function hideArguments(texts: readonly string[]): void {
 }
 
 /**
- * No memory of this process is written to a file or handed to a program when it crashes: a limit of 1 is what the kernel
- * takes for both (fs/coredump.c).
+ * Forbids core dumps of this process, to a file and to a program: the kernel takes a limit of 1 as "none" for both
+ * (fs/coredump.c).
  */
 export function forbidCores(): void {
   const limits = new BigUint64Array(new ArrayBuffer(16));

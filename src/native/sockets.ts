@@ -1,10 +1,10 @@
-/** The sockets of a network namespace, as /proc/net/tcp and its like list them. */
+/** The sockets of a network namespace, as /proc/net/tcp, tcp6, udp and udp6 list them. */
 import { readFileSync } from "node:fs";
 
-/** Where `tcp6` and `udp6` are, IPv4 may be taken as well: by a wildcard, or in mapped addresses. */
+/** Sockets of `tcp6` and `udp6` may receive IPv4 as well: with a wildcard address, or with IPv4-mapped addresses. */
 export type SocketTable = "tcp" | "tcp6" | "udp" | "udp6";
 
-/** Kernel's names of states (include/net/tcp_states.h); a UDP socket without a peer is CLOSE. */
+/** States (include/net/tcp_states.h); a UDP socket without a peer is in CLOSE. */
 export const ESTABLISHED = 1;
 export const CLOSE = 7;
 export const LISTEN = 10;
@@ -16,7 +16,7 @@ export interface OpenSocket {
   state: number;
 }
 
-/** All sockets of a table in the network namespace of a process; none where the kernel has no such table, or no such process. */
+/** All sockets of a table in the network namespace of a process; none if the kernel has no such table, or no such process. */
 export function openSockets(table: SocketTable, pid: number | "self" = "self"): OpenSocket[] {
   let text: string;
   try {
@@ -27,7 +27,7 @@ export function openSockets(table: SocketTable, pid: number | "self" = "self"): 
   return parseSockets(text);
 }
 
-/** Reads a table: a heading, then a line for each socket: number, local address, remote address, state, ... */
+/** Parses a table: a heading, then a line for each socket with number, local address, remote address, state, ... */
 export function parseSockets(text: string): OpenSocket[] {
   return text
     .split("\n")
@@ -46,7 +46,7 @@ export function parseSockets(text: string): OpenSocket[] {
     });
 }
 
-/** Words of 32 bits as the host, which is little-endian, reads them from memory in network order. */
+/** Parses an address: 32-bit words in network order, printed by a little-endian host, so that the bytes of each are reversed. */
 function parseWords(hex: string): Uint8Array {
   const bytes = Uint8Array.fromHex(hex);
   for (let at = 0; at < bytes.length; at += 4) bytes.subarray(at, at + 4).reverse();

@@ -1,6 +1,6 @@
 /**
- * libzstd, as far as xcopy calls it: one frame that grows by flushes. Bun compresses at once only, a frame per call, and
- * tshark 4.0 reads no file of several frames.
+ * The functions of libzstd that xcopy calls, to write one frame piece by piece. Bun's own functions make a frame per call, and
+ * tshark 4.0 cannot read a file of several frames.
  */
 import { dlopen, FFIType, type Pointer } from "bun:ffi";
 import { type CarriedLibrary, openCarried } from "./carried.ts";
@@ -24,12 +24,12 @@ const FIX = "Install libzstd (Debian: libzstd1), or leave out --compress";
 const ZSTD_c_compressionLevel = 100;
 const ZSTD_reset_session_only = 1;
 const ZSTD_e_flush = 1;
-/** Room for the frame's header and a flush's empty block. */
+/** Bytes: room for the frame's header and the empty block of a flush. */
 const OVERHEAD = 64;
 
 /**
- * What ends a frame behind a flush: an empty raw block with the mark of the last (RFC 8878 section 3.1.1.2); without a
- * checksum nothing follows it.
+ * The bytes that end a frame after a flush: an empty raw block with the flag of the last block (RFC 8878 section 3.1.1.2).
+ * Nothing follows it, because our frames have no checksum.
  */
 export const END_OF_FRAME = Uint8Array.of(1, 0, 0);
 
@@ -40,8 +40,8 @@ function open(path: string) {
 }
 
 /**
- * Loads libzstd: the host's, else what is carried of it. A worker that calls it after the main thread needs to carry none.
- * Throws a Failure (5) if there is none.
+ * Loads libzstd: the host's, else the carried one. A worker that calls this after the main thread needs no `carried`. Throws a
+ * Failure (5) if there is none.
  */
 export function openZstd(carried: CarriedLibrary[] = []): ReturnType<typeof open> {
   try {
@@ -54,7 +54,7 @@ export function openZstd(carried: CarriedLibrary[] = []): ReturnType<typeof open
   return lib;
 }
 
-/** A zstd frame in the making, and the next ones; there is no end of it but the process's. */
+/** Writes zstd frames, one after the other. Its memory is never freed. */
 export class ZstdFrame {
   readonly #zstd = openZstd();
   readonly #context = this.#zstd.ZSTD_createCCtx();
@@ -67,7 +67,7 @@ export class ZstdFrame {
     this.#zstd.ZSTD_CCtx_setParameter(this.#context, ZSTD_c_compressionLevel, level);
   }
 
-  /** The next bytes of the frame, from which all of `bytes` can be read: a view that is good until the next call. */
+  /** Compresses and flushes `bytes`; returns the next bytes of the frame, a view that is valid until the next call. */
   append(bytes: Uint8Array): Uint8Array {
     const bound = Number(this.#zstd.ZSTD_compressBound(bytes.length)) + OVERHEAD;
     if (this.#output.length < bound) this.#output = new Uint8Array(new ArrayBuffer(bound));
@@ -75,12 +75,12 @@ export class ZstdFrame {
     this.#buffers.set([BigInt(address(bytes)), BigInt(bytes.length), 0n], 3);
     const at = address(this.#buffers) as Pointer;
     const left = this.#zstd.ZSTD_compressStream2(this.#context, at, (at + 24) as Pointer, ZSTD_e_flush);
-    // Errors are numbers at the top of the range.
+    // 0: all is flushed. Errors are numbers near 2^64.
     if (Number(left) !== 0) throw new Error(`ZSTD_compressStream2 returned ${left}`);
     return this.#output.subarray(0, Number(this.#buffers[2]));
   }
 
-  /** What is appended next begins a new frame. */
+  /** The next `append` begins a new frame. The caller writes END_OF_FRAME to end the old one. */
   restart(): void {
     this.#zstd.ZSTD_CCtx_reset(this.#context, ZSTD_reset_session_only);
   }

@@ -1,7 +1,7 @@
 /**
- * The text of the netfilter rules that keep answers of the targets from this host's TCP, which knows nothing of the connections
- * and would reset them: for hosts where no kernel program can. They drop before connection tracking, what comes from a target to
- * a port that xcopy sends from, and nothing else.
+ * The text of the netfilter rules that keep answers of the targets from this host's TCP, which does not know the connections
+ * and would reset them: for hosts without eBPF. They drop what a target sends to a port that xcopy sends from, before connection
+ * tracking, and nothing else.
  */
 import { formatAddress } from "../config/address.ts";
 import { formatPorts, type PortRange } from "../config/ports.ts";
@@ -15,7 +15,7 @@ export interface DroppedPath {
   local: Uint8Array;
 }
 
-/** The rules for these paths, which all send from these ports. */
+/** The rules for these paths; `ports` are the local ports that xcopy sends from on all of them. */
 export function dropRuleset(paths: readonly DroppedPath[], ports: readonly PortRange[]): Ruleset {
   const name = `xcopy-${process.pid}-d`;
   return {
@@ -27,7 +27,7 @@ export function dropRuleset(paths: readonly DroppedPath[], ports: readonly PortR
   };
 }
 
-/** The paths of each target and port together: our addresses there. */
+/** Groups the paths by target and port: one path of each, and the local addresses of all. */
 function byTarget(paths: readonly DroppedPath[]): { path: DroppedPath; locals: string[] }[] {
   const groups = Map.groupBy(paths, ({ target, targetPort }) => `${formatAddress(target)} ${targetPort}`);
   return [...groups.values()].map((those) => ({
@@ -36,7 +36,7 @@ function byTarget(paths: readonly DroppedPath[]): { path: DroppedPath; locals: s
   }));
 }
 
-/** The whole table, for `nft -f`; it takes the place of one with the same name. */
+/** The whole table, for `nft -f`; it replaces a table with the same name. */
 export function nftDrops(name: string, paths: readonly DroppedPath[], ports: readonly PortRange[]): string {
   const ours = ports.map((range) => formatPorts([range])).join(", ");
   const rules = byTarget(paths).map(({ path: { family, target, targetPort }, locals }) => {
@@ -44,13 +44,13 @@ export function nftDrops(name: string, paths: readonly DroppedPath[], ports: rea
     const ends = `${ip} saddr ${formatAddress(target)} ${ip} daddr { ${locals.join(", ")} }`;
     return `    ${ends} tcp sport ${targetPort} tcp dport { ${ours} } counter drop comment "xcopy"`;
   });
-  // In front of connection tracking (-200), as the table raw of iptables.
+  // Before connection tracking (-200), with the priority of the iptables table raw.
   const head = "  chain prerouting {\n    type filter hook prerouting priority -300; policy accept;";
   const table = `table inet ${name}`;
   return `${table}\ndelete ${table}\n${table} {\n${[head, ...rules].join("\n")}\n  }\n}\n`;
 }
 
-/** What iptables-restore is to add to the table `raw`. Null where the family has no paths. */
+/** The input of iptables-restore that adds the rules to the table `raw`. Null where the family has no paths. */
 export function iptablesDrops(
   name: string,
   paths: readonly DroppedPath[],

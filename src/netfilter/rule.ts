@@ -1,13 +1,13 @@
 /**
- * The netfilter rules of a process: made by nft where the kernel lets nft do it, else by iptables and ip6tables. Which of them
- * works is found out by trying.
+ * Makes and removes the netfilter rules of a process: by nft where that works, else by iptables and ip6tables. The tools are
+ * tried in this order.
  *
- * The one that sends the responses of the services to a queue comes after connection tracking and the mangle rules of others, and before the filter rules. Source NAT of forwarded
- * responses (published ports of containers) comes later: there the address and the port are those of the container. What
- * a bridge forwards without routing it does not come by at all.
+ * The rule that sends the responses of the services to a queue runs after connection tracking and the mangle rules of others,
+ * and before the filter rules. It runs before source NAT of forwarded responses (published ports of containers): it sees the
+ * address and port of the container. Packets that a bridge forwards without routing do not pass it.
  *
- * It always has the queue bypass: when nobody reads the queue, responses pass. It is named after its process and written
- * down under /run/xcopy before it is made.
+ * It always has the queue bypass: while no process reads the queue, responses pass. It is named after its process, and noted
+ * in /run/xcopy before it is made.
  */
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { currentNamespace, startTimeOf } from "../capture/clsact.ts";
@@ -26,25 +26,25 @@ import {
 
 export interface Rule {
   tool: Tool;
-  /** Of the nft table; the iptables chains are NAME-output and NAME-forward. */
+  /** Name of the nft table; the iptables chains are NAME-HOOK, for example NAME-output. */
   name: string;
-  /** Takes the rule away again. Throws a Failure if it cannot. */
+  /** Removes the rule. Throws a Failure if it cannot. */
   remove(): void;
 }
 
 type Tool = "nft" | "iptables" | "iptables-legacy";
 
-/** What /run/xcopy/rules-PID.json holds. */
+/** The content of /run/xcopy/rules-PID.json. */
 interface Written {
   pid: number;
-  /** Of the process, in clock ticks since boot: process ids are used again. */
+  /** Start time of the process in clock ticks since boot: process ids are reused. */
   startTime: number | null;
   /** Inode of the network namespace. */
   namespace: number;
   tool: Tool;
   name: string;
   hooks: Hook[];
-  /** Of iptables; absent: mangle. */
+  /** The table of iptables; absent: mangle. */
   table?: Ruleset["table"];
 }
 
@@ -52,9 +52,9 @@ const DIRECTORY = "/run/xcopy";
 const TOOLS: Tool[] = ["nft", "iptables", "iptables-legacy"];
 
 /**
- * Makes the rule that queues responses in the network namespace of this thread, after removing what processes that are gone left
- * there. The queue should have its reader before. Throws a Failure: not allowed (4), neither nft nor iptables there, or the
- * kernel has no such rules (5).
+ * Makes the rule that queues responses in the network namespace of this thread, and removes rules there of processes that have
+ * ended. The queue should already have its reader. Throws a Failure: 4 if not permitted, 5 if there is neither nft nor iptables,
+ * or if the kernel has no such rules.
  */
 export function makeRule(options: RuleOptions): Rule {
   const fix =
@@ -62,7 +62,7 @@ export function makeRule(options: RuleOptions): Rule {
   return makeRules(queueRuleset(options, isLocal), "make the rule that queues responses", fix);
 }
 
-/** As `makeRule`, any rules; a process makes one set. `fix`: what helps where neither tool works. */
+/** As `makeRule`, for any ruleset; a process makes one. `what` completes "Cannot ..."; `fix` is for when no tool works. */
 export function makeRules(ruleset: Ruleset, what: string, fix: string): Rule {
   removeStaleRules();
   const { name, hooks, table } = ruleset;
@@ -82,7 +82,7 @@ export function makeRules(ruleset: Ruleset, what: string, fix: string): Rule {
     const cause = tryTool(written, ruleset);
     if (cause === null) return { tool: written.tool, name, remove: () => void takeAway(written) };
     causes.push(`${written.tool}: ${cause}`);
-    // nft does all of it or nothing; the others go family by family.
+    // nft makes all rules or none; the others make those of one family after the other.
     if (written.tool === "nft" || isRefusal(cause)) rmSync(fileOf(written), { force: true });
     else takeAway(written);
     if (isRefusal(cause)) break;
@@ -95,14 +95,14 @@ export function describeRule(options: RuleOptions): string {
   return queueRuleset(options, isLocal).nft;
 }
 
-/** Null if the rules are there, else why not. */
+/** Makes the rules with one tool. Returns null on success, else the reason. */
 function tryTool(written: Written, ruleset: Ruleset): string | null {
   const { tool } = written;
   if (tool === "nft") return execute("nft", ["-f", "-"], ruleset.nft);
   for (const family of families()) {
     const rules = ruleset.iptables(family);
     if (rules === null) continue;
-    // A chain with this name can be of a container that had its own process ids and /run: two jumps would lead to it.
+    // A chain with this name may be left from a container with its own process ids and /run: a second jump would lead to it.
     removeChains(written, family);
     const cause = execute(`${commandOf(tool, family)}-restore`, ["--noflush", "-w", "5"], rules);
     if (cause !== null) return cause;
@@ -110,7 +110,7 @@ function tryTool(written: Written, ruleset: Ruleset): string | null {
   return null;
 }
 
-/** Removes the rules of processes that are gone, in this network namespace; says what it removed. */
+/** Removes the rules of processes that have ended, in this network namespace. Returns what it removed, one string each. */
 export function removeStaleRules(): string[] {
   const namespace = currentNamespace();
   const removed: string[] = [];
@@ -121,7 +121,7 @@ export function removeStaleRules(): string[] {
   return removed;
 }
 
-/** Removes a rule, and then its file; false if there was nothing of it any more. Throws a Failure if it cannot. */
+/** Removes a rule, and then its file. Returns false if the rule was already gone. Throws a Failure if it cannot. */
 function takeAway(written: Written): boolean {
   const { tool, name } = written;
   let results: (string | null)[];
@@ -144,7 +144,7 @@ function removeChains({ tool, name, hooks, table = "mangle" }: Written, family: 
   });
 }
 
-/** Whether a tool says that what it should remove is not there. */
+/** Whether a tool says that the rule or chain to remove does not exist. */
 function isAbsence(cause: string): boolean {
   return /No such file or directory|No chain\/target\/match|does not exist/.test(cause);
 }
@@ -161,12 +161,12 @@ function commandOf(tool: Tool, family: Family): string {
   return family === 4 ? tool : tool.replace("ip", "ip6");
 }
 
-/** The path of a command, also where PATH lacks the directories of the administrator. */
+/** The path of a command, also in /usr/sbin and /sbin where PATH does not have them; null if there is none. */
 function find(command: string): string | null {
   return Bun.which(command, { PATH: `${process.env.PATH ?? ""}:/usr/sbin:/sbin` });
 }
 
-/** Runs a command to its end: null if it succeeded, else the first thing it said. */
+/** Runs a command to its end. Returns null if it succeeded, else its first line on stderr. */
 function execute(command: string, args: string[], input = ""): string | null {
   const path = find(command);
   if (path === null) return `no command "${command}"`;
@@ -196,7 +196,7 @@ function ruleFailure(
   return new Failure(message, fix, 5);
 }
 
-/** Whether packets to this address end on this host. */
+/** Whether the address is one of this host. */
 function isLocal({ bytes }: Address): boolean {
   try {
     return route(bytes).type === "local";
@@ -222,7 +222,7 @@ function write(written: Written): void {
   }
 }
 
-/** What all processes wrote down; files that cannot be read are left out. */
+/** The records of all processes; unreadable files are left out. */
 function readWritten(): Written[] {
   const names = existsSync(DIRECTORY) ? readdirSync(DIRECTORY) : [];
   return names

@@ -24,15 +24,15 @@ export type HookedServices = Record<QueueHook, QueuedService[]>;
 
 /** Rules of one process, as each tool reads them. */
 export interface Ruleset {
-  /** Of the nft table; the iptables chains are NAME-HOOK. */
+  /** Name of the nft table; the iptables chains are NAME-HOOK. */
   name: string;
-  /** Of iptables. */
+  /** The table of iptables. */
   table: "mangle" | "raw";
-  /** Where there are rules. */
+  /** The hooks that have rules. */
   hooks: Hook[];
-  /** For `nft -f`. */
+  /** Input for `nft -f`. */
   nft: string;
-  /** For iptables-restore (family 4) or ip6tables-restore; null where there is nothing for a family. */
+  /** Input for iptables-restore (family 4) or ip6tables-restore; null where a family has no rules. */
   iptables(family: Family): string | null;
 }
 
@@ -40,7 +40,7 @@ const PROTOCOLS = ["tcp", "udp"];
 export const HOOKS: QueueHook[] = ["output", "forward"];
 export const COMMENT = ["-m", "comment", "--comment", "xcopy"];
 
-/** The rules that queue responses, in the name of this process. */
+/** The rules that queue responses, named after this process. */
 export function queueRuleset(options: RuleOptions, isLocal: (address: Address) => boolean): Ruleset {
   const name = `xcopy-${process.pid}-${options.queue}`;
   const services = hookedServices(options.services, isLocal);
@@ -54,8 +54,8 @@ export function queueRuleset(options: RuleOptions, isLocal: (address: Address) =
 }
 
 /**
- * Which hook sees the responses of which services. Those of this host begin in `output`: services without an address, and
- * on one for which `isLocal` is true. Those on other addresses, such as containers behind a bridge, come by `forward`.
+ * The services by the hook that their responses pass. Services without an address, and those on an address for which `isLocal`
+ * is true, are on this host: `output`. Those on other addresses, such as containers behind a bridge: `forward`.
  */
 export function hookedServices(
   services: QueuedService[],
@@ -69,10 +69,10 @@ export function hookedServices(
   return hooked;
 }
 
-/** The whole table, for `nft -f`; it takes the place of one with the same name. */
+/** The whole table, for `nft -f`; it replaces a table with the same name. */
 export function nftRuleset(name: string, { queue, pass }: RuleOptions, services: HookedServices): string {
   const chains = HOOKS.filter((hook) => services[hook].length > 0).map((hook) => {
-    // One behind the mangle rules of others (-150).
+    // Right after the mangle rules of others (-150).
     const head = `  chain ${hook} {\n    type filter hook ${hook} priority -149; policy accept;`;
     const passed = pass.map((client) => `${nftAddress("daddr", client)} return comment "xcopy"`);
     const toQueue = `queue num ${queue} bypass comment "xcopy"`;
@@ -93,9 +93,9 @@ function nftAddress(field: "saddr" | "daddr", { family, bytes }: Address): strin
 }
 
 /**
- * What iptables-restore (family 4) or ip6tables-restore is to add to the table `mangle`, all of it or nothing: chains of
- * our own behind the rules of others, so that a packet that is accepted from the queue has missed none of them. Null
- * where the family has no services.
+ * The input of iptables-restore (family 4) or ip6tables-restore that adds the rules to the table `mangle`, all or none: our own
+ * chains, after the rules of others, so that a packet that is accepted from the queue has passed all of them. Null where the
+ * family has no services.
  */
 export function iptablesRuleset(
   name: string,
@@ -132,9 +132,9 @@ export function chainOf(name: string, hook: Hook): string {
   return `${name}-${hook}`;
 }
 
-/** Leads from the chain of the hook to ours: what is behind -A or -D. */
+/** The rule that jumps from the chain of the hook to ours: the arguments after -A or -D. */
 export function jump(name: string, hook: Hook): string[] {
-  // What a queue is for has several protocols; what is dropped before routing is TCP.
+  // The rules at prerouting are for TCP only, those at the other hooks for several protocols.
   const only = hook === "prerouting" ? ["-p", "tcp"] : [];
   return [hook.toUpperCase(), ...only, ...COMMENT, "-j", chainOf(name, hook)];
 }

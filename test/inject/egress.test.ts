@@ -44,7 +44,7 @@ afterAll(async () => {
 });
 
 describe("resolveEgress", () => {
-  test("over the interface that is named, whatever the route", async () => {
+  test("over the interface that the user named, regardless of the route", async () => {
     const found = (await agent.call("links")).filter((link) => ["front", "back"].includes(link.name));
     const [front, back] = ["front", "back"].map((name) => found.find((link) => link.name === name)!);
     const over = (ifindex: number) =>
@@ -59,7 +59,7 @@ describe("resolveEgress", () => {
     expect(other.source).not.toEqual(bytesOf(OWN));
   });
 
-  test("by MAC addresses that are given: nobody is asked", async () => {
+  test("with MAC addresses that the user gave, without resolving", async () => {
     const nextHopMac = Uint8Array.of(2, 0, 0, 0, 0, 0x55);
     const sourceMac = Uint8Array.of(2, 0, 0, 0, 0, 0x66);
     // Nobody has this address: without the MAC address it takes 1.5 s to fail.
@@ -75,7 +75,7 @@ describe("resolveEgress", () => {
     });
   });
 
-  test("by packet or raw, as it is told", async () => {
+  test("by packet or raw socket, as the user chose", async () => {
     const inject = (target: string, how: "packet" | "raw") =>
       agent.call("resolveEgress", bytesOf(target), 4, 0, false, { inject: how });
     expect((await inject(TARGET, "packet")).egress).toMatchObject({ kind: "packet" });
@@ -143,7 +143,7 @@ describe("resolveEgress", () => {
     expect(error.exitCode).toBe(3);
   });
 
-  test("without waiting it names the way and leaves the neighbour table alone", async () => {
+  test("without waiting it returns the way and does not change the neighbour table", async () => {
     const silent = bytesOf("10.0.0.96");
     const { egress } = await agent.call("resolveEgress", silent, 4, 0, false);
     expect(egress).toMatchObject({ kind: "packet", interface: "back", nextHop: silent });
@@ -154,7 +154,7 @@ describe("resolveEgress", () => {
     expect(known.egress.nextHopMac).toEqual(macOf(network.target, "net0"));
   });
 
-  test("takes the event loop no more than it must: other work goes on while a next hop is silent", async () => {
+  test("does not block the event loop while a next hop does not answer", async () => {
     const silent = agent.error("resolveEgress", bytesOf("10.0.0.97"), 4);
     const order: string[] = [];
     await Promise.all([
@@ -165,7 +165,7 @@ describe("resolveEgress", () => {
   });
 });
 
-test("sameEgress: an injector is shared by what leaves through one interface to one next hop", async () => {
+test("sameEgress: one injector for the same interface and next hop", async () => {
   const egressTo = async (target: string, family: 4 | 6) =>
     (await agent.call("resolveEgress", bytesOf(target), family)).egress;
   const direct = await egressTo(TARGET, 4);

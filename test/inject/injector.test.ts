@@ -94,7 +94,7 @@ describe.each([
     return (await receiver.call("frames", port, count)).map((frame) => tcpOf(frame)!);
   }
 
-  test("a batch arrives in order, byte for byte, with right checksums", async () => {
+  test("a batch arrives in order, byte for byte, with correct checksums", async () => {
     withoutOffloads();
     const egress = await open();
     const payloads = [0, 1, 2, 3, 63, 64, 65, 999, 1400].map(noise);
@@ -120,7 +120,7 @@ describe.each([
     withOffloads();
   });
 
-  test("a large row is cut into right segments: lengths, sequence, identification, flags, checksums", async () => {
+  test("a large row is segmented correctly: lengths, sequence numbers, identification, flags, checksums", async () => {
     withoutOffloads();
     await open();
     const segmentSize = 1500 - HEADERS[family] - OPTIONS.length;
@@ -205,7 +205,7 @@ describe.each([
     expect((await arrived(4)).map((frame) => frame.seq)).toEqual([0, 1, 2, 3]);
   });
 
-  test("waits for a full device queue within bounds, and counts what finds no room", async () => {
+  test("waits for a full device queue within bounds, and counts packets that find no room", async () => {
     await open();
     const queue = [
       "qdisc",
@@ -238,7 +238,7 @@ describe.each([
     }
   });
 
-  test("an interface that goes down costs errors, and works again when it is up", async () => {
+  test("an interface that goes down causes errors, and works again when it is up", async () => {
     await open();
     ip("-n", network.online, "link", "set", "back", "down");
     const down = await sender.call("send", [{ packet: packet({}) }, { packet: packet({}) }]);
@@ -314,7 +314,7 @@ describe("packet injector", () => {
     expect(await macOfNext(port, 2)).toBe(gateways["10.0.0.3"]);
   });
 
-  test("a MAC address that was given stays", async () => {
+  test("a MAC address that the user gave stays", async () => {
     const port = nextPort++;
     const [nextHopMac, sourceMac] = [Uint8Array.of(2, 0, 0, 0, 0, 0x55), Uint8Array.of(2, 0, 0, 0, 0, 0x66)];
     const way = { nextHopMac, sourceMac };
@@ -383,7 +383,7 @@ test.each([
 });
 
 test.each(["packet", "raw"] as const)(
-  "%s injector: sends over the interface that was named",
+  "%s injector: sends over the interface that the user named",
   async (inject) => {
     const port = nextPort++;
     const links = await sender.call("links");
@@ -407,7 +407,7 @@ test.each(["packet", "raw"] as const)(
 
 // The last: it takes the network apart.
 test.each(["packet", "raw"] as const)(
-  "%s injector: an interface deleted while it sends costs errors only",
+  "%s injector: an interface that is deleted while it sends causes only errors",
   async (kind) => {
     const own = createNetwork();
     const agent = startAgent(own.online);

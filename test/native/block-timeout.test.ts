@@ -1,4 +1,4 @@
-/** Rings of blocks hold what comes while their reader is held up. */
+/** A ring of blocks has room for the packets that arrive while its reader is delayed. */
 import { expect, test } from "bun:test";
 import { blockTimeout } from "../../src/native/block-timeout.ts";
 
@@ -10,11 +10,11 @@ test.each([
   [32, 8],
   [25, 10],
   [8, 10],
-])("a ring of %d blocks hands one over after %d ms", (blocks, ms) => {
+])("a ring of %d blocks hands over a block after %d ms", (blocks, ms) => {
   expect(blockTimeout(blocks)).toBe(ms);
 });
 
-test("where there are enough of them, all are used up after a quarter of a second", () => {
+test("with 25 blocks or more, the ring is not full before 250 ms", () => {
   for (let blocks = 25; blocks <= 4096; blocks++) {
     expect(blocks * blockTimeout(blocks)).toBeGreaterThanOrEqual(250);
   }

@@ -72,7 +72,7 @@ test("links: index, name, MTU, flags, hardware type, MAC and kind", async () => 
   }
 });
 
-test("links: a table that does not fit one message comes whole", async () => {
+test("links: a table that does not fit one message is read completely", async () => {
   const own = createNetwork();
   const other = startAgent(own.target);
   try {
@@ -156,7 +156,7 @@ describe("route", () => {
     expect((await agent.call("route", bytesOf(TARGET))).gateway).toBeNull();
   });
 
-  test("an address of no family is refused", async () => {
+  test("an address of neither 4 nor 16 bytes is refused", async () => {
     const { message } = await agent.error("route", new Uint8Array(5));
     expect(message).toBe("Cannot use an address of 5 bytes: 4 (IPv4) or 16 (IPv6) are needed");
   });
@@ -187,7 +187,7 @@ describe("neighbours", () => {
     },
   );
 
-  test("one that does not answer has no MAC", async () => {
+  test("a neighbour that does not answer has no MAC address", async () => {
     const ifindex = await back();
     const silent = bytesOf("10.0.0.99");
     run(network.online, "sysctl", "-qw", "net.ipv4.neigh.back.retrans_time_ms=20");

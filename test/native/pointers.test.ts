@@ -20,7 +20,7 @@ function structOf(name: string): DataView {
   return struct;
 }
 
-test("what a struct points to is freed with it, and not before", async () => {
+test("what a struct points to is freed with the struct, and not before", async () => {
   const kept = structOf("kept");
   // Many: the collector is conservative, and may take a word on the stack for a reference to one of them.
   for (let index = 0; index < 100; index++) structOf("gone");

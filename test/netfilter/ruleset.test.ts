@@ -33,7 +33,7 @@ const OPTIONS: RuleOptions = {
 };
 const HOOKED = hookedServices(OPTIONS.services, isLocal);
 
-test("services of this host begin in output, those of other hosts come by forward", () => {
+test("responses of services on this host pass output, those of other hosts forward", () => {
   expect(HOOKED.output).toEqual(OPTIONS.services.slice(0, 3));
   expect(HOOKED.forward).toEqual(OPTIONS.services.slice(3));
 });
@@ -109,7 +109,7 @@ test("the longest name fits iptables", () => {
   for (const hook of HOOKS) expect(chainOf("xcopy-4194304-65535", hook).length).toBeLessThanOrEqual(28);
 });
 
-describe("what the tools make of it", () => {
+describe("the tools accept the rulesets", () => {
   let lab: Lab;
   beforeAll(() => {
     lab = createLab({ manyClients: false });
@@ -122,7 +122,7 @@ describe("what the tools make of it", () => {
     return { code: done.exitCode, errors: done.stderr.toString() };
   }
 
-  test("nft reads it; where the kernel cannot queue for nft, that is its only complaint", () => {
+  test("nft; its only error may be that the kernel cannot queue for nft", () => {
     const ruleset = nftRuleset("xcopy-1-65535", OPTIONS, HOOKED);
     const complaints = feed(["nft", "-f", "-"], ruleset).errors.match(/Error: .*/g) ?? [];
     for (const complaint of complaints)
@@ -135,7 +135,7 @@ describe("what the tools make of it", () => {
     run(lab.target, "nft", "delete", "table", "inet", "xcopy-1-65535");
   });
 
-  test.each(["iptables", "iptables-legacy"])("%s makes it", (tool) => {
+  test.each(["iptables", "iptables-legacy"])("%s", (tool) => {
     const ruleset = iptablesRuleset("xcopy-4194304-65535", OPTIONS, HOOKED, 4)!;
     expect(feed([`${tool}-restore`, "--noflush"], ruleset)).toEqual({ code: 0, errors: "" });
     expect(run(lab.target, tool, "-t", "mangle", "-S", "xcopy-4194304-65535-output")).toContain(

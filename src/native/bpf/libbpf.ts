@@ -1,8 +1,8 @@
 /**
- * libbpf, as far as xcopy calls it: the host's `libbpf.so.1`, else the copy carried in the executable.
+ * The functions of libbpf that xcopy calls: from the host's `libbpf.so.1`, else from the copy that the executable carries.
  *
- * libbpf prints nothing; what the kernel's verifier says about a failed load goes into the error. Calls that
- * return a number return a negative errno where they fail.
+ * libbpf prints nothing; the verifier's message about a failed load is in the error. Functions that return a number return a
+ * negative errno on failure.
  */
 import { dlopen, FFIType, type Pointer } from "bun:ffi";
 import { type CarriedLibrary, openCarried } from "../carried.ts";
@@ -73,8 +73,8 @@ const VERIFIER_LOG_BYTES = 1 << 22;
 let lib: ReturnType<typeof open>;
 
 /**
- * Opens libbpf; must come before everything else here, and does nothing when called again. `carried` is what to load
- * where the host has no usable `libbpf.so.1`: the libraries in the order in which they need each other, libbpf last.
+ * Opens libbpf; must be called before everything else here, and does nothing when called again. `carried` are the libraries to
+ * load where the host has no usable `libbpf.so.1`: each after those that it needs, libbpf last.
  *
  * Throws a Failure (5) if there is none.
  */
@@ -103,7 +103,7 @@ function memory(bytes: number): DataView {
   return new DataView(new ArrayBuffer(bytes));
 }
 
-/** The Failure for errno `code` of a bpf call: no privilege is 4, all else means that the kernel cannot. */
+/** The Failure for errno `code` of a bpf call: exit code 4 without privilege, else 5 (the kernel cannot). */
 export function bpfFailure(what: string, code: number, detail = ""): Failure {
   const message = `Cannot ${what}: ${strerror(code)}${detail}`;
   if (code === EPERM) {
@@ -149,12 +149,12 @@ export class BpfObject {
     this.#check(lib.bpf_map__reuse_fd(this.#map(map), fd), `share the map "${map}"`);
   }
 
-  /** Says what the maps in a map of maps look like; `fd` is needed until `load` has returned. */
+  /** Sets the type of the maps in a map of maps, by an example; `fd` must stay open until `load` has returned. */
   setInnerMap(map: string, fd: number): void {
     this.#check(lib.bpf_map__set_inner_map_fd(this.#map(map), fd), `set the inner map of "${map}"`);
   }
 
-  /** Sets the program's constants, those of a section of their own. */
+  /** Sets all constants in a section of the object; `value` must have the size of the section. */
   setConstants(value: Uint8Array, section = ".rodata"): void {
     const result = lib.bpf_map__set_initial_value(this.#map(section), value, value.length);
     this.#check(result, "set the constants");
@@ -170,7 +170,7 @@ export class BpfObject {
     return lib.bpf_map__fd(this.#map(map));
   }
 
-  /** Leaves a program out of `load`: the kernel may not take it, or it is not needed. */
+  /** Leaves a program out of `load`, where the kernel may refuse it or it is not needed. */
   leaveOut(program: string): void {
     this.#check(lib.bpf_program__set_autoload(this.#program(program), false), `leave out "${program}"`);
   }
@@ -179,7 +179,7 @@ export class BpfObject {
     return lib.bpf_program__fd(this.#program(program));
   }
 
-  /** Closes all descriptors of it; programs that are attached stay loaded. */
+  /** Closes all descriptors of the object; programs that are attached stay loaded. */
   close(): void {
     lib.bpf_object__close(this.#object);
   }
@@ -206,7 +206,7 @@ export class BpfObject {
   }
 }
 
-/** The end of what the verifier said: the reason comes last. */
+/** The last lines of the verifier's log, where the reason is. */
 function endOf(log: Uint8Array): string {
   const end = log.indexOf(0);
   if (end <= 0) return "";
@@ -215,10 +215,9 @@ function endOf(log: Uint8Array): string {
 }
 
 /**
- * Loads a program given as eBPF instructions (struct bpf_insn, 8 bytes each). An XDP program can be loaded with the attach
- * type that libbpf gives to SEC("xdp"), and without one, and `frags` as one for packets in several buffers (Linux 5.18), as
- * SEC("xdp.frags"). Returns its descriptor. Throws a Failure: 4 without privilege, 5
- * where the verifier refuses it.
+ * Loads a program given as eBPF instructions (struct bpf_insn, 8 bytes each) and returns its descriptor. For XDP, `attachType`
+ * "xdp" is that of SEC("xdp") in libbpf, and `frags` makes a program for packets in several buffers (Linux 5.18), as
+ * SEC("xdp.frags"). Throws a Failure: 4 without privilege, 5 where the verifier refuses it.
  */
 export function loadProgram(
   kind: "tc" | "xdp",
@@ -247,8 +246,8 @@ export function loadProgram(
 }
 
 /**
- * An array of programs with one place, for a tail call. The kernel empties it when its last descriptor is closed, even
- * while a program uses it. Returns its descriptor. Throws a Failure.
+ * Creates a program array with one element, for a tail call, and returns its descriptor. The kernel empties the array when its
+ * last descriptor is closed, even while a program uses it. Throws a Failure.
  */
 export function createProgramArray(): number {
   const fd = lib.bpf_map_create(BPF_MAP_TYPE_PROG_ARRAY, text("xcopy_programs"), 4, 4, 1, null);
@@ -256,27 +255,27 @@ export function createProgramArray(): number {
   return fd;
 }
 
-/** Puts a program into the array. Returns 0, or a negative errno: -EINVAL for a program that is not like its caller. */
+/** Puts a program into the array. Returns 0, or a negative errno: -EINVAL if its type is not that of the calling program. */
 export function setProgram(array: number, programFd: number): number {
   return lib.bpf_map_update_elem(array, Uint32Array.of(0), Uint32Array.of(programFd), 0);
 }
 
-/** A BPF ring buffer of `bytes` (a power of two and a multiple of the page size). Throws a Failure. */
+/** Creates a BPF ring buffer of `bytes` (a power of two and a multiple of the page size); its descriptor. Throws a Failure. */
 export function createRing(bytes: number): number {
   const fd = lib.bpf_map_create(BPF_MAP_TYPE_RINGBUF, text("xcopy_ring"), 0, 0, bytes, null);
   if (fd < 0) throw bpfFailure(`create a BPF ring buffer of ${bytes} bytes`, -fd);
   return fd;
 }
 
-/** Throws a Failure. */
+/** Sets the value of a key in a map. Throws a Failure. */
 export function updateMap(fd: number, key: Uint8Array, value: Uint8Array): void {
   const result = lib.bpf_map_update_elem(fd, key, value, 0);
   if (result < 0) throw bpfFailure("update a BPF map", -result);
 }
 
 /**
- * Puts maps into an array of maps, from index 0 on. In one call, because the kernel waits some 10 ms for running programs
- * at the end of each; kernels that know no such call take one per map. Throws a Failure.
+ * Puts maps into an array of maps, from index 0 on. In one system call, because at its end the kernel waits some 10 ms for
+ * running programs; on kernels without this call, one call per map. Throws a Failure.
  */
 export function fillArrayOfMaps(fd: number, maps: number[]): void {
   const keys = Uint32Array.from(maps, (_, index) => index);
@@ -292,24 +291,27 @@ export function fillArrayOfMaps(fd: number, maps: number[]): void {
   }
 }
 
-/** From the network to this host, or the other way. */
+/** Direction of packets on an interface: received (ingress) or sent (egress). */
 export type Direction = "ingress" | "egress";
 
-/** BPF_LINK_CREATE, as libbpf 1.1 cannot order tcx links: the descriptor, or a negative errno. `behind` and `flags` are what the kind of link has there. */
-function createLink(programFd: number, ifindex: number, type: number, flags: number, behind = 0): number {
+/**
+ * BPF_LINK_CREATE itself, because libbpf 1.1 cannot set the order of tcx links. `flags` and `relative` are those of tcx or XDP
+ * links. Returns the descriptor, or a negative errno.
+ */
+function createLink(programFd: number, ifindex: number, type: number, flags: number, relative = 0): number {
   const attributes = memory(32); // union bpf_attr, link_create
   attributes.setUint32(0, programFd, true);
   attributes.setUint32(4, ifindex, true);
   attributes.setUint32(8, type, true);
   attributes.setUint32(12, flags, true);
-  attributes.setUint32(16, behind, true);
+  attributes.setUint32(16, relative, true);
   return bpfCall(BPF_LINK_CREATE, address(attributes), 32);
 }
 
 /**
- * Attaches a program to an interface by a tcx link, which ends with its descriptor: in front of all others, or right
- * behind the link `after`. Returns the descriptor, or a negative errno; EINVAL where the kernel has no tcx (before 6.6),
- * ENODEV where there is no such interface.
+ * Attaches a program to an interface by a tcx link, which ends when its descriptor is closed: before all others, or right after
+ * the link `after`. Returns the descriptor, or a negative errno: EINVAL where the kernel has no tcx (before 6.6), ENODEV where
+ * there is no such interface.
  */
 export function createTcxLink(
   programFd: number,
@@ -323,15 +325,15 @@ export function createTcxLink(
 }
 
 /**
- * Attaches an XDP program to an interface by a link, which ends with its descriptor (Linux 5.9): in the driver
- * (`native`) or behind it. Returns the descriptor, or a negative errno; EBUSY where another one is attached, EOPNOTSUPP
- * (and others) where the driver cannot.
+ * Attaches an XDP program to an interface by a link (Linux 5.9), which ends when its descriptor is closed: in the driver
+ * (`native`) or in the network stack (`generic`). Returns the descriptor, or a negative errno: EBUSY where another one is
+ * attached, EOPNOTSUPP (and others) where the driver cannot.
  */
 export function createXdpLink(programFd: number, ifindex: number, mode: "native" | "generic"): number {
   return createLink(programFd, ifindex, BPF_XDP, mode === "native" ? XDP_FLAGS_DRV_MODE : XDP_FLAGS_SKB_MODE);
 }
 
-/** Where a classifier hangs on an interface. */
+/** The place of a tc filter on an interface. */
 export interface FilterPlace {
   ifindex: number;
   /** Ingress if absent. */
@@ -361,7 +363,7 @@ function filterOptions(place: FilterPlace, programFd: number): DataView {
   return options;
 }
 
-/** Makes the clsact qdisc of an interface. Returns 0, or -EEXIST where it (or `ingress`) is there, or another negative errno. */
+/** Creates the clsact qdisc of an interface. Returns 0 or a negative errno: -EEXIST if it (or an `ingress` qdisc) exists. */
 export function createClsact(ifindex: number): number {
   return lib.bpf_tc_hook_create(hook(ifindex, BPF_TC_INGRESS));
 }
@@ -371,17 +373,17 @@ export function destroyClsact(ifindex: number): number {
   return lib.bpf_tc_hook_destroy(hook(ifindex, BPF_TC_INGRESS | BPF_TC_EGRESS));
 }
 
-/** Adds a direct-action classifier. Returns 0 or a negative errno: -EEXIST or -EINVAL where the place is taken. */
+/** Adds a BPF filter in direct-action mode. Returns 0 or a negative errno: -EEXIST or -EINVAL where the place is in use. */
 export function attachFilter(place: FilterPlace, programFd: number): number {
   return lib.bpf_tc_attach(hookOf(place), new Uint8Array(filterOptions(place, programFd).buffer));
 }
 
-/** Removes a classifier. Returns 0 or a negative errno: -ENOENT or -EINVAL where it is gone. */
+/** Removes a BPF filter. Returns 0 or a negative errno: -ENOENT or -EINVAL where there is none. */
 export function detachFilter(place: FilterPlace): number {
   return lib.bpf_tc_detach(hookOf(place), new Uint8Array(filterOptions(place, 0).buffer));
 }
 
-/** Id of the program that a classifier runs, or a negative errno. */
+/** Id of the program of a BPF filter, or a negative errno. */
 export function queryFilter(place: FilterPlace): number {
   const options = filterOptions(place, 0);
   const result = lib.bpf_tc_query(hookOf(place), new Uint8Array(options.buffer));
@@ -392,7 +394,7 @@ export function queryFilter(place: FilterPlace): number {
 export interface TestContext {
   mark?: number;
   ifindex?: number;
-  /** Bytes of payload of each of several packets in one. */
+  /** Bytes of payload of each segment of a GSO packet. */
   gsoSize?: number;
 }
 
@@ -404,8 +406,8 @@ export interface TestRun {
 }
 
 /**
- * Runs a classifier, or with `context` null an XDP program, `repeat` times over an Ethernet frame in the kernel. For
- * tests. Throws a Failure.
+ * Runs a tc program, or with `context` null an XDP program, `repeat` times on an Ethernet frame in the kernel. For tests.
+ * Throws a Failure.
  */
 export function testRun(
   programFd: number,

@@ -1,6 +1,6 @@
 /**
- * Hash maps of the kernel programs by the system call itself, for threads that hold nothing but a descriptor: many
- * elements per call, without an allocation. (Linux 5.6; libbpf would have to be opened in each thread.)
+ * Reads and writes maps of the kernel programs by bpf(2), for threads that have only a descriptor and not libbpf: many elements
+ * per call (Linux 5.6), without allocations.
  */
 import { address, ENOENT, strerror } from "../libc.ts";
 import { bpfCall } from "./call.ts";
@@ -10,12 +10,12 @@ const BPF_MAP_LOOKUP_BATCH = 24;
 const BPF_MAP_UPDATE_BATCH = 26;
 const BPF_MAP_DELETE_BATCH = 27;
 const ATTRIBUTES = 56; // union bpf_attr, batch
-/** Bytes for the kernel's cursor of a look-up; a hash map's takes 4. */
+/** Bytes for the cursor of a batch look-up; that of a hash map takes 4. */
 const CURSOR = 64;
 
 /**
- * Reads one element of any map; of a per-CPU one `value` has room for every possible CPU. False if the key is not in it.
- * Throws with errno's text.
+ * Reads one element of any map into `value`, which of a per-CPU map has room for every possible CPU. False if the key is not
+ * in the map. Throws with errno's text.
  */
 export function lookUp(fd: number, key: Uint8Array, value: Uint8Array): boolean {
   const words = new Uint32Array(new ArrayBuffer(ATTRIBUTES));
@@ -27,11 +27,11 @@ export function lookUp(fd: number, key: Uint8Array, value: Uint8Array): boolean 
   return code === 0;
 }
 
-/** A hash map with keys of `keyBytes` and values of 4 bytes. Not for use from within calls of its own. */
+/** A hash map with keys of `keyBytes` and values of 4 bytes. */
 export class BpfHashMap {
-  /** Elements that one call takes. */
+  /** Most elements of one call. */
   readonly capacity: number;
-  /** `capacity` keys, back to back. Written before, or read after, a call. */
+  /** `capacity` keys, contiguous. The caller writes them before a call, with the `values`. */
   readonly keys: Uint8Array;
   readonly values: Uint32Array;
   readonly #attributes = new Uint32Array(new ArrayBuffer(ATTRIBUTES));
@@ -52,19 +52,19 @@ export class BpfHashMap {
     this.#valuesAt = address(this.values);
   }
 
-  /** Puts the first `count` keys with their values into the map, in place of what they had. Throws with errno's text. */
+  /** Sets the first `count` keys in the map to their values. Throws with errno's text. */
   update(count: number): void {
     if (count === 0) return;
     const code = this.#call(BPF_MAP_UPDATE_BATCH, 0, count);
     if (code !== 0) throw new Error(`Cannot update a BPF map: ${strerror(code)}`);
   }
 
-  /** Takes the first `count` keys out of the map, as far as they are in it. Throws with errno's text. */
+  /** Removes the first `count` keys from the map; those that are not in it are skipped. Throws with errno's text. */
   delete(count: number): void {
     for (let done = 0; done < count; ) {
       const code = this.#call(BPF_MAP_DELETE_BATCH, done, count - done);
       if (code !== 0 && code !== ENOENT) throw new Error(`Cannot delete from a BPF map: ${strerror(code)}`);
-      // The call ends at a key that is not there.
+      // The kernel stops at a key that is not in the map.
       done += this.#attributes[8]! + 1;
     }
   }
@@ -82,8 +82,8 @@ export class BpfHashMap {
   }
 
   /**
-   * How many elements there are; those that come or go meanwhile may be counted or not. `enough`: it need not count on
-   * from there. Throws with errno's text.
+   * How many elements the map has; those that are added or removed meanwhile may be counted or not. Stops counting at `enough`.
+   * Overwrites `keys` and `values`. Throws with errno's text.
    */
   count(enough = Infinity): number {
     let count = 0;
@@ -98,7 +98,7 @@ export class BpfHashMap {
     return count;
   }
 
-  /** 0 or errno, positive; how many elements were done is in the attributes then. */
+  /** One batch command. Returns 0 or a positive errno; word 8 of the attributes is then the number of elements done. */
   #call(command: number, from: number, count: number, isFirst = false): number {
     const words = this.#attributes;
     words.fill(0);
