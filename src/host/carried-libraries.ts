@@ -1,11 +1,11 @@
 /**
- * libbpf and what it needs, carried in the executable for hosts without a libbpf. `bin/build` puts the libraries of the
- * architecture it builds for under dist/lib; run from source, where they may be missing, the host's are used.
+ * libbpf and the libraries that it needs, carried in the executable for hosts without libbpf. `bin/build` puts those of the
+ * target architecture into dist/lib. A run from source, where they may be missing, uses the host's.
  */
 import { readFileSync } from "node:fs";
 import type { CarriedLibrary } from "../native/carried.ts";
 
-/** The paths inside the executable; `process.arch` is a constant there, so that only one side gets in. */
+/** The paths inside the executable; `process.arch` is a constant in the build, so that only one of the two sets is included. */
 function paths(): Promise<{ default: string }[]> {
   return process.arch === "arm64"
     ? Promise.all([
@@ -22,7 +22,7 @@ function paths(): Promise<{ default: string }[]> {
       ]);
 }
 
-/** Libraries that others need come first; each with one of its functions. */
+/** Each library after those that it needs, with one of its functions. */
 const LIBRARIES: [name: string, symbol: string][] = [
   ["libz.so.1", "zlibVersion"],
   ["libzstd.so.1", "ZSTD_versionNumber"],
@@ -30,7 +30,7 @@ const LIBRARIES: [name: string, symbol: string][] = [
   ["libbpf.so.1", "libbpf_major_version"],
 ];
 
-/** Read anew at each call; empty where there are none. */
+/** Reads the libraries, at each call again; empty where there are none. */
 export async function carriedLibraries(): Promise<CarriedLibrary[]> {
   const found = await paths().catch(() => []);
   return found.map(({ default: path }, index) => {

@@ -1,4 +1,4 @@
-/** The kernel programs, carried in the executable; bin/bpf makes them. */
+/** The objects of the kernel programs, carried in the executable; bin/bpf compiles them. */
 import { readFileSync } from "node:fs";
 import intercept from "../../dist/bpf/intercept.bpf.o" with { type: "file" };
 import outgoing from "../../dist/bpf/outgoing.bpf.o" with { type: "file" };
@@ -15,7 +15,7 @@ export function kernelPrograms(): { requestObject: Uint8Array; responseObject: U
   return { requestObject: readFileSync(request), responseObject: readFileSync(response) };
 }
 
-/** The ELF object of `xcopy copy` for what the services send. */
+/** The ELF object of `xcopy copy` that captures what the services send. */
 export function outgoingProgram(): Uint8Array {
   return readFileSync(outgoing);
 }

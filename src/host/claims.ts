@@ -1,6 +1,6 @@
 /**
- * Two xcopies on one host must not use the same connections to a target: each would see the other's answers as
- * those to its own, or not at all. Each leaves a file under /run/xcopy that says which it uses.
+ * Claims of source ports. Two xcopies on one host must not use the same addresses and ports towards a target: they would take
+ * each other's answers. Each process writes those that it uses to a file in /run/xcopy.
  */
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { currentNamespace, startTimeOf } from "../capture/clsact.ts";
@@ -8,7 +8,7 @@ import { formatAddress, formatEndpoint } from "../config/address.ts";
 import { formatPorts, type PortRange, sharedPorts } from "../config/ports.ts";
 import { Failure } from "../native/failure.ts";
 
-/** A way to a target; addresses as raw bytes, `local` null where connections come from the clients' own. */
+/** A path to a target; addresses are bytes in network order. `local` is null where connections come from clients' addresses. */
 export interface ClaimedPath {
   local: Uint8Array | null;
   target: Uint8Array;
@@ -18,18 +18,18 @@ export interface ClaimedPath {
 
 interface Claim {
   pid: number;
-  /** Of the process, in clock ticks since boot: process ids are used again. */
+  /** Start time of the process in clock ticks since boot: process ids are reused. */
   startTime: number | null;
   /** Inode of the network namespace. */
   namespace: number;
-  /** `10.0.0.1 10.0.0.2:8080`: from where to where; `clients` for their own addresses. */
+  /** Source and target, as `10.0.0.1 10.0.0.2:8080`; the source is `clients` for the clients' addresses. */
   paths: string[];
   ports: PortRange[];
 }
 
 const DIRECTORY = "/run/xcopy";
 
-/** The claims of running processes, and the files of others. */
+/** The claims of running processes, and the files of processes that have ended or that cannot be read. */
 function readClaims(directory: string): { live: Claim[]; stale: string[] } {
   const live: Claim[] = [];
   const stale: string[] = [];
@@ -42,7 +42,7 @@ function readClaims(directory: string): { live: Claim[]; stale: string[] } {
       if (startTimeOf(Number(pid)) === claim.startTime) live.push(claim);
       else stale.push(file);
     } catch (error) {
-      // Without a file it has just been given back; what else cannot be read is of no use to anybody.
+      // A missing file was just removed by its process; any other unreadable file is useless.
       if ((error as NodeJS.ErrnoException).code !== "ENOENT") stale.push(file);
     }
   }
@@ -60,7 +60,7 @@ function refuseConflict(mine: Claim, other: Claim): void {
   );
 }
 
-/** Removes the claims of processes that are gone; says what it removed. */
+/** Removes the claims of processes that have ended; returns the files that it removed. */
 export function removeStaleClaims(directory = DIRECTORY): string[] {
   const { stale } = readClaims(directory);
   for (const file of stale) rmSync(file, { force: true });
@@ -68,8 +68,8 @@ export function removeStaleClaims(directory = DIRECTORY): string[] {
 }
 
 /**
- * Claims the ports for connections along these paths in this network namespace; returns what gives them back. Throws a
- * Failure (exit code 3) if a running process has claimed them.
+ * Claims the ports for connections on these paths in this network namespace; returns the function that releases them. Throws a
+ * Failure (exit code 3) if a running process has claimed any of them.
  */
 export function claimPorts(paths: ClaimedPath[], ports: PortRange[], directory = DIRECTORY): () => void {
   const mine: Claim = {
@@ -86,7 +86,7 @@ export function claimPorts(paths: ClaimedPath[], ports: PortRange[], directory =
   removeStaleClaims(directory);
   const own = `${directory}/ports-${mine.pid}.json`;
   const release = () => rmSync(own, { force: true });
-  // Written first, looked around then: of two that start at the same time at least one sees the other.
+  // Writes its own claim before it reads the others: of two that start at the same time, at least one sees the other.
   writeFileSync(`${own}.new`, JSON.stringify(mine), { mode: 0o600 });
   renameSync(`${own}.new`, own);
   try {

@@ -1,23 +1,23 @@
-/** `-d`: the program starts itself anew in a session of its own, and ends when that works or has failed. */
+/** `-d`: the program starts itself again in a new session, and ends when that process is at work or has failed. */
 import { closeSync, openSync, readdirSync, readlinkSync } from "node:fs";
 import { libc } from "../native/libc.ts";
 
-/** Tells the process that it is the one in the background. */
+/** Environment variable that marks the process in the background. */
 const DAEMON = "XCOPY_DAEMON";
 
 export function isDaemon(): boolean {
   return process.env[DAEMON] !== undefined;
 }
 
-/** Compiled, the program is the executable; else it is a file that bun runs. */
+/** The command line of this process: the executable's, or from source that of bun with the file. */
 function ownCommand(): string[] {
   const [, file, ...words] = process.argv;
   return file!.startsWith("/$bunfs/") ? [process.execPath, ...words] : [process.execPath, file!, ...words];
 }
 
 /**
- * Starts the program again with the same words; until it works, it says what it has to say where we do. Resolves with 0
- * when it has called `becomeDaemon`, else with its exit code.
+ * Starts the program again with the same arguments. It uses our stdout and stderr until it calls `becomeDaemon`. Resolves with
+ * 0 when it has called that, else with its exit code.
  */
 export async function startDaemon(): Promise<number> {
   const works = Promise.withResolvers<number>();
@@ -33,7 +33,7 @@ export async function startDaemon(): Promise<number> {
   return code;
 }
 
-/** What a descriptor stands for; "" if it is closed. */
+/** The file that a descriptor refers to; "" if it is closed. */
 function target(fd: number): string {
   try {
     return readlinkSync(`/proc/self/fd/${fd}`);
@@ -42,12 +42,12 @@ function target(fd: number): string {
   }
 }
 
-/** In the background: says that it works, and lets go of the terminal. */
+/** In the background process: reports that it is at work, and closes its standard streams. Else does nothing. */
 export function becomeDaemon(): void {
   if (!isDaemon()) return;
   const old = [0, 1, 2].map(target);
   const nothing = openSync("/dev/null", "r+");
-  // Bun has copies of its standard streams: whoever waits for their end would wait for ours.
+  // Bun has duplicates of its standard streams. They must be closed as well, or a reader of a pipe would never see its end.
   for (const name of readdirSync("/proc/self/fd")) {
     const fd = Number(name);
     if (fd !== nothing && (fd < 3 || (target(fd) !== "" && old.includes(target(fd))))) libc.dup2(nothing, fd);

@@ -1,17 +1,17 @@
 /**
- * What keeps dropping after the intercept has ended, even by kill -9: the target goes on answering for a while, and no
- * real client may see it. A guard is a small shell that holds the links of the programs. Its standard input is a pipe
- * whose other end only the intercept has: at its end of file the guard stays for the time to linger, then it ends, and
- * with it the links.
+ * The guard: a process that keeps the programs dropping after the intercept has ended, even by kill -9. The target goes on
+ * answering for a while, and no real client may see these answers. A guard is a small shell that holds the links of the
+ * programs. Its standard input is a pipe whose other end only the intercept has. After end of file it stays for the linger
+ * time; then it ends, and the links with it.
  *
- * Each guard is written down under /run/xcopy: `xcopy cleanup` ends those whose intercept is gone.
+ * Each guard is noted in /run/xcopy: `xcopy cleanup` ends those whose intercept has ended.
  */
 import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { currentNamespace, DIRECTORY, startTimeOf } from "../capture/clsact.ts";
 import { Failure } from "../native/failure.ts";
 import { errno, libc, O_CLOEXEC, sleepMicroseconds, strerror } from "../native/libc.ts";
 
-/** What a guard does; its name is for `ps`. It has a session of its own, so what ends a terminal does not end it. */
+/** The shell script of a guard; it sets its name for `ps`. A guard has its own session: closing a terminal does not end it. */
 const SCRIPT = [
   "trap '' HUP INT QUIT TERM",
   "printf xcopy-guard >/proc/$$/comm",
@@ -20,17 +20,17 @@ const SCRIPT = [
   'rm -f "$2/guard-$$.json"',
 ].join("\n");
 
-/** For the end of a process that was killed, in ms. */
-const PATIENCE = 1000;
+/** ms to wait for the end of a process that was killed. */
+const KILL_TIMEOUT = 1000;
 
-/** As it is in /run/xcopy/guard-PID.json. */
+/** The content of /run/xcopy/guard-PID.json. */
 export interface GuardRecord {
   pid: number;
-  /** In clock ticks since boot: a later process with the same pid has another. */
+  /** In clock ticks since boot: a later process with the same pid has another one. */
   startTime: number | null;
   /** Inode of the network namespace that the links are in. */
   namespace: number;
-  /** The intercept that it belongs to. */
+  /** The intercept that the guard belongs to. */
   intercept: { pid: number; startTime: number | null };
 }
 
@@ -38,25 +38,25 @@ function fileOf(pid: number): string {
   return `${DIRECTORY}/guard-${pid}.json`;
 }
 
-/** Kills a guard with the `sleep` it may have started, and waits until both hold nothing any more. */
+/** Kills a guard with the `sleep` that it may have started, waits until the guard has ended, and removes its file. */
 function kill({ pid, startTime }: Pick<GuardRecord, "pid" | "startTime">): void {
   try {
     process.kill(-pid, "SIGKILL");
   } catch {
-    // It has just ended by itself.
+    // The guard has just ended by itself.
   }
-  for (let ms = 0; ms < PATIENCE && startTimeOf(pid) === startTime; ms++) sleepMicroseconds(1000);
+  for (let ms = 0; ms < KILL_TIMEOUT && startTimeOf(pid) === startTime; ms++) sleepMicroseconds(1000);
   rmSync(fileOf(pid), { force: true });
 }
 
 export class Guard {
   readonly #process: { pid: number; startTime: number | null };
-  /** The end of the pipe whose closing makes the guard linger. */
+  /** The write end of the pipe: when it is closed, the guard's linger time begins. */
   readonly #pipe: number;
 
   /**
-   * Starts one that holds these descriptors and lingers for so many seconds (a whole number, 1 at least). Throws a
-   * Failure (1) where there is no shell to run it, or no place to write it down.
+   * Starts a guard that holds these descriptors and lingers for so many seconds (an integer, at least 1). Throws a Failure (1)
+   * where there is no shell, or where its file cannot be written.
    */
   constructor(descriptors: number[], seconds: number) {
     const ends = new Int32Array(new ArrayBuffer(8));
@@ -90,12 +90,12 @@ export class Guard {
     return this.#process.pid;
   }
 
-  /** Lets it linger. */
+  /** Starts the linger time: the guard goes on alone. */
   leave(): void {
     libc.close(this.#pipe);
   }
 
-  /** Ends it at once, and with it what it held. */
+  /** Ends the guard at once, and with it the links that only it holds. */
   end(): void {
     kill(this.#process);
     libc.close(this.#pipe);
@@ -116,13 +116,13 @@ export class Guard {
 
 function failure(cause: string): Failure {
   return new Failure(
-    `Cannot start the guard that goes on dropping after an end of xcopy: ${cause}`,
+    `Cannot start the guard that goes on dropping after xcopy has ended: ${cause}`,
     "It needs /bin/sh, sleep and a writable /run/xcopy. To do without it: --linger 0",
     1,
   );
 }
 
-/** The guards that run in this network namespace. Takes away what is written of those that have ended. */
+/** The guards that run in this network namespace. Removes the files of guards that have ended. */
 export function readGuards(): GuardRecord[] {
   let names: string[];
   try {
@@ -167,8 +167,8 @@ function holdsXdp({ pid }: GuardRecord): boolean {
 }
 
 /**
- * Ends the guards in this network namespace whose intercept has ended, and with them the links that they held; says
- * what it ended, one string each. `xdpOnly`: just those that hold XDP programs, which come before all others.
+ * Ends the guards in this network namespace whose intercept has ended, and with them the links that they held. Returns what it
+ * ended, one string each. `xdpOnly`: only guards that hold XDP programs, of which an interface can have only one.
  */
 export function endLingeringGuards(xdpOnly = false): string[] {
   return readGuards()
@@ -179,7 +179,7 @@ export function endLingeringGuards(xdpOnly = false): string[] {
     });
 }
 
-/** Processes whose filters a guard in this network namespace still stands for. */
+/** The intercepts, by process id, that have a guard in this network namespace. */
 export function guardedProcesses(): number[] {
   return readGuards().map(({ intercept }) => intercept.pid);
 }

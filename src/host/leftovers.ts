@@ -1,14 +1,13 @@
-/** What an xcopy that was killed left behind: `xcopy cleanup` and every start remove it. */
+/** Removes what an xcopy that was killed has left; called by `xcopy cleanup` and at every start. */
 import { currentNamespace, readRecords, removeFilters, startTimeOf } from "../capture/clsact.ts";
 import { openLibbpf } from "../native/bpf/libbpf.ts";
 import type { CarriedLibrary } from "../native/carried.ts";
 import { guardedProcesses } from "./guard.ts";
 
 /**
- * Removes the classifiers and qdiscs of processes that are dead, on the interfaces of this network namespace, and says
- * what it removed, one string each. What a running xcopy attached is left alone, so is what a guard stands for (see
- * `endLingeringGuards`), and so is all that xcopy did not attach. Throws a Failure where there is something to remove,
- * but no libbpf (5).
+ * Removes the clsact filters and qdiscs of processes that have ended, on the interfaces of this network namespace. Returns what
+ * it removed, one string each. It leaves alone what a running xcopy attached, what a guard still needs (see
+ * `endLingeringGuards`), and what xcopy did not attach. Throws a Failure (5) where there is something to remove, but no libbpf.
  */
 export function removeLeftovers(carried: CarriedLibrary[] = []): string[] {
   const namespace = currentNamespace();

@@ -4,7 +4,7 @@ import { localAddresses } from "../native/netlink.ts";
 
 const LOOPBACK6 = Uint8Array.from({ length: 16 }, (_, index) => (index === 15 ? 1 : 0));
 
-/** Tells of an address (4 or 16 bytes) whether it is one of this host's now; those of loopback are. */
+/** Returns a test of whether an address (4 or 16 bytes) is one of those that this host has now; loopback addresses are. */
 export function localTest(): (bytes: Uint8Array) => boolean {
   const addresses = localAddresses().map(({ bytes }) => bytes);
   const isLoopback = (bytes: Uint8Array) =>

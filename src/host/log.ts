@@ -1,11 +1,11 @@
-/** What xcopy says while it works: to stderr, and with the time to the file of `-l`. */
+/** The log: messages go to stderr, and with the time to the file of `-l`. */
 import { appendFileSync } from "node:fs";
 import { type ConsolaInstance, createConsola } from "consola/core";
 import { Failure } from "../native/failure.ts";
 
 export type Log = ConsolaInstance;
 
-/** Appends to a file; the first failure is said on stderr, and the file is left alone from then on. */
+/** Returns a function that appends to a file. After the first failure, which it prints, it writes no more. */
 function appendTo(path: string, print: (line: string) => void): (line: string) => void {
   let usable = true;
   return (line) => {
@@ -20,9 +20,9 @@ function appendTo(path: string, print: (line: string) => void): (line: string) =
 }
 
 /**
- * The log of one run. Lines go to `print` (without line end, warnings with that word in front) and, each with the time
- * in UTC and its level, to `file` where one is named. Throws a Failure (exit code 2) where that cannot be written;
- * a file that fails later (a full disk) costs log lines, nothing else.
+ * The log of one run. Messages go to `print`, without a line end, and with "warning: " in front where they are warnings. Each
+ * line also goes to `file`, if that is not null, with the time in UTC and its level. Throws a Failure (exit code 2) if `file`
+ * cannot be written; if it fails later (a full disk), only log lines are lost.
  */
 export function createLog(print: (line: string) => void, file: string | null): Log {
   if (file !== null) {

@@ -1,8 +1,8 @@
-/** What the kernel must let us do. */
+/** Checks the capabilities of this process. */
 import { readFileSync } from "node:fs";
 import { Failure } from "../native/failure.ts";
 
-/** Bits of linux/capability.h. CAP_SYS_ADMIN includes CAP_BPF, which is younger. */
+/** Bits of linux/capability.h. CAP_SYS_ADMIN includes CAP_BPF, which is newer. */
 const NET_ADMIN = 12n;
 const NET_RAW = 13n;
 const SYS_ADMIN = 21n;
@@ -20,8 +20,8 @@ export function missingCapabilities(status: string): string[] {
 }
 
 /**
- * Throws a Failure (exit code 4) that names the capabilities this process lacks to do `what`. Without `needsBpf` it will do
- * without that for eBPF.
+ * Throws a Failure (exit code 4) that names the capabilities that this process lacks for `what`. Without `needsBpf`, CAP_BPF
+ * may be missing.
  */
 export function requirePrivileges(what = "capture and send packets", needsBpf = true): void {
   const missing = missingCapabilities(readFileSync("/proc/self/status", "utf8"));

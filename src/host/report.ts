@@ -1,9 +1,9 @@
-/** How a run tells what it does while it does it. */
+/** The reports of a run while it runs: the status on stderr, and JSON on stdout. */
 import { PLAIN_INTERVAL, type Status } from "./status.ts";
 
 /**
- * Shows lines of `render` on stderr and, where `json` and an interval (s, null: not given) ask for it, prints what `take`
- * returns on stdout, one JSON object per line. Returns what ends it.
+ * Shows the line that `render` makes of `take()` by `status`. If `json` is set and `statsInterval` (s) is not null, also prints
+ * `take()` on stdout at each interval, one JSON object per line. Returns the function that ends both.
  */
 export function report<T>(
   { json, statsInterval }: { json: boolean; statsInterval: number | null },

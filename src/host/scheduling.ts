@@ -4,7 +4,7 @@ import { Failure } from "../native/failure.ts";
 import { EPERM, strerror } from "../native/libc.ts";
 import { pinProcess, setIdle, setNice } from "../native/scheduling.ts";
 
-/** Threads that are made later are like the one that makes them. Throws a Failure (exit code 1 or 4). */
+/** Later threads inherit these settings from the thread that creates them. Throws a Failure (exit code 1 or 4). */
 export function applyScheduling({ cpus, nice }: Pick<WorkerOptions, "cpus" | "nice">): void {
   const check = (code: number, option: string, value: string) => {
     if (code === 0) return;

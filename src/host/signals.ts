@@ -1,4 +1,4 @@
-/** SIGINT, SIGTERM and SIGHUP: the first asks for an orderly end, the second for the end at once. */
+/** SIGINT, SIGTERM and SIGHUP: the first one requests an orderly end, the second one an immediate end. */
 
 export interface StopRequests {
   /** Resolves at the first signal. */
@@ -9,7 +9,7 @@ export interface StopRequests {
   count(): number;
 }
 
-/** Listens from now on until the end of the process. */
+/** Listens until the process ends. */
 export function listenForStop(): StopRequests {
   const first = Promise.withResolvers<void>();
   const second = Promise.withResolvers<void>();

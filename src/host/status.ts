@@ -1,26 +1,26 @@
-/** How a run goes, on stderr: a line kept up to date on a terminal, else a line now and then. */
+/** The status of a run on stderr: on a terminal one line that is kept up to date, else a line at each interval. */
 import { createLogUpdate } from "log-update";
 
 /** ms between two updates of the line on a terminal. */
 const LIVE_INTERVAL = 500;
-/** ms between two lines elsewhere, where the user did not say. */
+/** ms between two lines where stderr is not a terminal, unless the user gives an interval. */
 export const PLAIN_INTERVAL = 10_000;
 
 export interface Status {
-  /** Prints a line of talk; the live line stays below it. */
+  /** Prints a message; on a terminal the status line stays below it. */
   print(line: string): void;
-  /** Starts showing the line that `render` returns: every `interval` ms, on a terminal more often. */
+  /** Starts to show the line that `render` returns: every `interval` ms, on a terminal every LIVE_INTERVAL. */
   start(render: () => string, interval: number): void;
   /** Stops and, on a terminal, removes the line. */
   stop(): void;
 }
 
-/** The status of one run on process.stderr. */
+/** The status of one run on `stream`. */
 export function createStatus(stream: NodeJS.WriteStream): Status {
   const live = stream.isTTY && process.env.TERM !== "dumb" ? createLogUpdate(stream) : null;
   let timer: Timer | undefined;
   let line = "";
-  // Bun's console writes at once, so that nothing is lost at the end; on a terminal it would paint the text red.
+  // Bun's console.error writes synchronously, so that nothing is lost at the end; on a terminal it would print in red.
   const write = (text: string) => (stream.isTTY ? stream.write(`${text}\n`) : console.error(text));
   const show = (text: string) => {
     line = text;

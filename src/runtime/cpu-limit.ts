@@ -1,16 +1,15 @@
 /**
- * Keeps xcopy below a share of the CPU, by pauses of the workers: whatever needs no leave of the host's (a cgroup does)
- * always works. The CPU time of the whole process counts, so that several workers together keep the limit, and so does
- * what the kernel does on their behalf.
+ * Keeps xcopy below a share of the CPU by pauses of the workers. Unlike a cgroup this needs no privilege. It counts the CPU time
+ * of the whole process, in user space and in the kernel, so that all workers together keep the limit.
  */
 
-/** us that may be saved up: after an idle time so much, times the share, is used at once. */
+/** us of idle time for which unused CPU time is saved: at most so much, times the share, can be used at once. */
 const SAVED = 100_000;
 
 export class CpuLimit {
   private credit: number;
 
-  /** `share`: CPUs that may be used, 0.5 for half of one. `now` and `used`, here and below: us, the CPU time so far. */
+  /** `share`: CPUs that may be used, 0.5 for half of one. In us: `at`, the time now; `used`, CPU time of the process so far. */
   constructor(
     private readonly share: number,
     private at: number,
@@ -19,7 +18,7 @@ export class CpuLimit {
     this.credit = share * SAVED;
   }
 
-  /** us to do nothing for, 0 for none. */
+  /** us to pause, 0 for none; `now` and `used` are in us as in the constructor. */
   wait(now: number, used: number): number {
     this.credit += (now - this.at) * this.share - (used - this.used);
     this.credit = Math.min(this.credit, this.share * SAVED);

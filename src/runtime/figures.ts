@@ -1,4 +1,4 @@
-/** How figures are written for a person, and what every account tells. */
+/** Formats figures for a person, and the types that all accounts share. */
 
 /** `1,200`. */
 export function number(value: number): string {
@@ -19,7 +19,7 @@ export function duration(us: number): string {
   return us < 1e6 ? `${(us / 1000).toFixed(1)} ms` : `${(us / 1e6).toFixed(1)} s`;
 }
 
-/** A share in percent, never `0 %` or `100 %` where that is not the whole truth. */
+/** A share in percent; never `0 %` or `100 %` unless that is exact. */
 export function percent(part: number, whole: number): string {
   if (part === 0 || whole === 0) return "0 %";
   const share = (100 * part) / whole;
@@ -27,14 +27,14 @@ export function percent(part: number, whole: number): string {
   return part < whole && share > 99.99 ? "more than 99.99 %" : `${Number(share.toFixed(2))} %`;
 }
 
-/** A kind of loss, how often it came, and what to do about it. */
+/** A kind of loss, how often it happened, and what to do about it. */
 export interface Loss {
   count: number;
   what: string;
   advice: string;
 }
 
-/** CPU in us, as process.cpuUsage() gives it, and resident memory in bytes, as process.memoryUsage.rss() does. */
+/** CPU time in us, from process.cpuUsage(), and resident memory in bytes, from process.memoryUsage.rss(). */
 export interface ProcessUse {
   user: number;
   system: number;

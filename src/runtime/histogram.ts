@@ -25,7 +25,7 @@ export function record(words: Uint32Array, us: number): void {
   words[bucketOf(Math.min(Math.max(us, 0), 0xffffffff))]!++;
 }
 
-/** The smallest bound that at least `share` (0 to 1) of the values do not exceed; 0 if there are none. */
+/** The smallest upper bound of a bucket, in us, that at least `share` (0 to 1) of the values do not exceed; 0 without values. */
 export function percentile(words: Uint32Array, share: number): number {
   let total = 0;
   for (const count of words) total += count;

@@ -1,11 +1,11 @@
-/** Waiting for others with the event loop, which may itself be kept waiting. */
+/** A timeout for the answers of others that takes into account that our own event loop may be delayed. */
 
-/** Parts of a wait: so often at least is looked at what has come before it counts as nothing. */
+/** A wait consists of so many timers: in between, the event loop handles what has arrived. */
 const PARTS = 20;
 
 /**
- * Calls `end` after `ms`, and later where this process had no time to look at what came meanwhile: an answer that waits in a
- * socket is taken first. Returns what calls it off.
+ * Calls `end` after `ms`, or later if the event loop was delayed: answers that have arrived by then are handled first. Returns
+ * the function that cancels it.
  */
 export function afterPatience(ms: number, end: () => void): () => void {
   let left = PARTS;

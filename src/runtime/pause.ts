@@ -1,32 +1,32 @@
 /**
- * How the data plane waits. While traffic flows it sleeps a fixed, short time between two looks at the rings, and the
- * kernel wakes nobody; after some looks in vain it lets the kernel wake it at the next record.
+ * How the data plane waits. While traffic flows it polls the rings: it sleeps a fixed, short time between two polls, and the
+ * kernel need not wake it. After some polls that found nothing it sleeps until the kernel wakes it at the next record.
  */
 import type { Control } from "../capture/control.ts";
 import { address, EPOLL_CTL_ADD, EPOLLIN, errno, libc, sleepMicroseconds, strerror } from "../native/libc.ts";
 
-/** us between two looks where nobody says: records gather, a wake-up serves many. */
-const GATHER = 2000;
-/** us between two looks while a turn waits for an answer that another turn waits for, or a ring fills up. */
-const HURRY = 100;
-/** Looks in vain before the kernel is asked to wake us. */
-const PATIENCE = 2;
+/** Default us between two polls: each then handles many records. */
+const POLL_INTERVAL = 2000;
+/** us between two polls while a turn is held up by an answer that has not been read yet, or a ring fills up. */
+const SHORT_INTERVAL = 100;
+/** Polls in a row without a record after which the kernel is asked to wake us. */
+const EMPTY_POLLS = 2;
 
 export class Pause {
   private readonly epoll: number;
   private readonly events = new Uint8Array(new ArrayBuffer(12 * 8));
-  private vain = 0;
+  private emptyPolls = 0;
   private readonly control: Control;
 
   /**
-   * `descriptors`: readable when there is something to do (rings, the main thread's eventfd); `isPunctual`: what is due
-   * between two looks does not wait for the next; `gather`: us between two looks while traffic flows.
+   * `descriptors`: readable when there is something to do (rings, the main thread's eventfd); `isPunctual`: the sleep between
+   * two polls ends early when the engine's timer is due; `interval`: us between two polls while traffic flows.
    */
   constructor(
     control: Control,
     descriptors: number[],
     private readonly isPunctual = false,
-    private readonly gather = GATHER,
+    private readonly interval = POLL_INTERVAL,
   ) {
     this.control = control;
     this.epoll = libc.epoll_create1(0);
@@ -41,15 +41,16 @@ export class Pause {
   }
 
   /**
-   * Waits for the next look. `records`: what the last one found; `hurry`: a turn is held up by an answer that may be
-   * there already, or there may soon be no room for more records; `timer`: us until the engine wants to be called; `isEmpty`: whether all rings are.
+   * Waits for the next poll. `records`: how many the last one found; `hurry`: a turn is held up by an answer that may have
+   * arrived already, or the rings may soon be full; `timer`: us until the engine must be called; `isEmpty`: whether all rings
+   * are empty.
    */
   wait(records: number, hurry: boolean, timer: number, isEmpty: () => boolean): void {
-    this.vain = records > 0 ? 0 : this.vain + 1;
+    this.emptyPolls = records > 0 ? 0 : this.emptyPolls + 1;
     if (timer <= 0) return;
-    if (this.vain <= PATIENCE) {
-      const look = hurry ? HURRY : this.gather;
-      sleepMicroseconds(this.isPunctual ? Math.min(timer, look) : look);
+    if (this.emptyPolls <= EMPTY_POLLS) {
+      const interval = hurry ? SHORT_INTERVAL : this.interval;
+      sleepMicroseconds(this.isPunctual ? Math.min(timer, interval) : interval);
       return;
     }
     this.control.setWaiting(true);

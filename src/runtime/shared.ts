@@ -1,31 +1,31 @@
-/** What every data plane shares with the main thread: what it is asked for, and its counters of one moment. */
+/** The memory that every data plane shares with the main thread: a command, and counters that are published together. */
 
-/** What the main thread asks for, in `Commanded.command`. */
+/** Commands of the main thread, in `Commanded.command`. RUN: go on. */
 export const RUN = 0;
 /** Take no new turns, finish what is in flight until the deadline of the drain, then end. */
 export const DRAIN = 1;
 /** End at once. */
 export const STOP = 2;
 
-/** Counters of a worker, as of the end of a round. */
+/** Counters of a worker, as they were at the end of a round of its loop. */
 export interface Published {
-  /** [0]: publications so far; even and odd ones have counters of their own. */
+  /** [0]: number of publications so far; even and odd ones have separate counters. */
   version: Int32Array;
   counters: [even: Float64Array, odd: Float64Array];
 }
 
-/** Counters, and what the main thread asks for. */
+/** Counters, and the command of the main thread. */
 export interface Commanded extends Published {
-  /** [0]: RUN, DRAIN or STOP; [1]: milliseconds that a drain may take. The only word that the main thread writes. */
+  /** [0]: RUN, DRAIN or STOP; [1]: ms that a drain may take. The only words that the main thread writes. */
   command: Int32Array;
 }
 
-/** Bytes of shared memory that `viewCommanded` takes for so many counters; other things go behind them. */
+/** Bytes of shared memory that `viewCommanded` uses for so many counters; other data may follow them. */
 export function commandedBytes(counters: number): number {
   return 16 + 2 * counters * 8;
 }
 
-/** The beginning of memory that a data plane and the main thread share. */
+/** Views of the beginning of the memory that a data plane and the main thread share. */
 export function viewCommanded(memory: SharedArrayBuffer, counters: number): Commanded {
   return {
     command: new Int32Array(memory, 0, 2),
@@ -34,24 +34,24 @@ export function viewCommanded(memory: SharedArrayBuffer, counters: number): Comm
   };
 }
 
-/** Where each counter is among all. */
+/** The index of each counter. */
 export function indexesOf<C extends string>(counters: readonly C[]): Record<C, number> {
   return Object.fromEntries(counters.map((name, index) => [name, index])) as Record<C, number>;
 }
 
-/** Makes counters that add up visible to the main thread, all at once; for the worker, between two rounds. */
+/** Publishes the counters to the main thread, all at once. The worker calls it between two rounds, when they add up. */
 export function publish({ version, counters }: Published, counted: Float64Array): void {
   const next = version[0]! + 1;
   counters[next & 1 ? 1 : 0].set(counted);
   Atomics.add(version, 0, 1);
 }
 
-/** All counters of one moment; for the main thread. It never waits for a worker that is stopped in the middle. */
+/** All counters of one publication, for the main thread. Never waits for a worker that is stopped within a publication. */
 export function takeCounters({ version, counters }: Published): Float64Array {
   for (;;) {
     const before = Atomics.load(version, 0);
     const taken = counters[before & 1 ? 1 : 0].slice();
-    // An addition of nothing is a fence: the copy is made before. What was copied is written again only after the next.
+    // Adding 0 is a fence: the copy comes before it. What was copied is overwritten only after the next publication.
     if (Atomics.add(version, 0, 0) === before) return taken;
   }
 }

@@ -1,12 +1,12 @@
-/** Notices workers that stand still: each publishes its counters at least twice a second. */
+/** Detects stalled workers by their counters, which each publishes at least twice a second. */
 import type { Published } from "./shared.ts";
 
-/** Looks in a row at which nothing has moved. */
-const PATIENCE = 4;
+/** Calls of `look` in a row without a new publication after which a worker is stalled. */
+const STALLED_LOOKS = 4;
 
 export interface Standstill {
   worker: number;
-  /** Whether it has begun to stand still, or goes on. */
+  /** true: it has stalled; false: it runs again. */
   stands: boolean;
 }
 
@@ -19,7 +19,7 @@ export class Stalls {
     this.still = views.map(() => 0);
   }
 
-  /** What has changed since the last look; called about once a second. */
+  /** The workers that have stalled, or run again, since the last call. To call about once a second. */
   look(): Standstill[] {
     return this.views.flatMap(({ shared, isDead }, worker): Standstill[] => {
       const version = Atomics.load(shared.version, 0);
@@ -27,8 +27,8 @@ export class Stalls {
       this.versions[worker] = version;
       const before = this.still[worker]!;
       this.still[worker] = moves ? 0 : before + 1;
-      if (!moves) return before + 1 === PATIENCE ? [{ worker, stands: true }] : [];
-      return before >= PATIENCE && !isDead ? [{ worker, stands: false }] : [];
+      if (!moves) return before + 1 === STALLED_LOOKS ? [{ worker, stands: true }] : [];
+      return before >= STALLED_LOOKS && !isDead ? [{ worker, stands: false }] : [];
     });
   }
 }

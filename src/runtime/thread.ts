@@ -1,7 +1,7 @@
-/** The main thread's side of a worker that runs a blocking loop: how it is told to end, and what it says. */
+/** Starts a worker thread that runs a blocking loop, and serves it: the commands to it, and its messages. */
 import { address, EFD_CLOEXEC, EFD_NONBLOCK, libc } from "../native/libc.ts";
 
-/** What a worker says. `R`: once, when its loop runs; `E`: at any time. */
+/** Messages of a worker. `R`: value of "ready", sent once when its loop runs; `E`: value of "event", sent at any time. */
 export type FromThread<R, E = never> =
   | { kind: "ready"; value: R }
   | { kind: "event"; value: E }
@@ -13,11 +13,11 @@ export interface Thread<R> {
   ready: Promise<R>;
   /** Resolves when the loop has ended, rejects with the error if the worker died. */
   ended: Promise<void>;
-  /** Writes a command where the worker looks for it, and wakes it. */
+  /** Sends a command to the worker (see shared.ts), and wakes it. */
   ask(command: number): void;
 }
 
-/** Hands `config`, with `wake`, an eventfd, to a worker that was just made; `command[0]` is what `ask` writes. */
+/** Sends `config` and an eventfd `wake` to a worker that was just created. `ask` writes its command into `command[0]`. */
 export function startThread<R, E>(
   worker: Worker,
   config: object,
@@ -27,7 +27,7 @@ export function startThread<R, E>(
   const wake = libc.eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
   const ready = Promise.withResolvers<R>();
   const ended = Promise.withResolvers<void>();
-  // Whoever waits for one of the two only must not die of the other.
+  // A caller may wait for only one of the two: the other must not be an unhandled rejection.
   ready.promise.catch(() => {});
   ended.promise.catch(() => {});
   const fail = (message: string): void => {
@@ -36,7 +36,7 @@ export function startThread<R, E>(
     ended.reject(error);
     worker.terminate();
   };
-  // A thread that is gone without a word; after one that has ended this changes nothing.
+  // The thread has ended without a message. After "ended" this has no effect.
   worker.addEventListener("close", () => fail("its thread ended"));
   worker.onerror = (event) => fail(event.message);
   worker.onmessage = (event: MessageEvent<FromThread<R, E>>) => {
@@ -60,7 +60,7 @@ export function startThread<R, E>(
   };
 }
 
-/** In the worker: runs `loop` with what it is handed, and says how it ended. */
+/** To call in the worker: runs `loop` with the config that it receives, and reports how it ended. */
 export function serveThread<C, R, E>(
   scope: Worker,
   loop: (config: C & { wake: number }, onReady: (value: R) => void, onEvent: (event: E) => void) => void,

@@ -85,16 +85,16 @@ describe("a datagram is captured", () => {
     expect(record).toMatchObject({ index, tcp: udp, payload: udp + 8, length: 22, think: -1 });
   });
 
-  test("of which several are one packet, with their size", () => {
+  test("that is one of several in a packet (GSO), with their size", () => {
     const [record] = captured({ payload: 300 }, { gsoSize: 100 });
     expect(record!.think).toBe(100);
   });
 
-  test("beside TCP to the same port", () => {
+  test("while TCP to the same port goes to its own service", () => {
     expect(captured({ protocol: 6, destinationPort: 80 }).map(({ index }) => index)).toEqual([1]);
   });
 
-  test("again from the same interface, and not from another", () => {
+  test("again on the same interface, but not on another one", () => {
     const [first, second] = interfaces.map((ifindex) => ({ ifindex }));
     // Only of a service with an address: the MAC address is none of these interfaces'.
     const frame = { destinationPort: 80 };
@@ -107,12 +107,12 @@ describe("a datagram is captured", () => {
   });
 });
 
-describe("what passes by", () => {
+describe("what is not captured", () => {
   const cases: [name: string, frame: Frame, context: TestContext, counters: Record<string, number>][] = [
     ["another port", { destinationPort: 54 }, {}, {}],
     ["TCP to a port of UDP", { protocol: 6 }, {}, {}],
-    ["what is for another host", { destinationMac: OTHER_HOST }, {}, {}],
-    ["what we sent", {}, { mark: MARK }, { ownMark: 1 }],
+    ["a datagram to another host", { destinationMac: OTHER_HOST }, {}, {}],
+    ["what xcopy sent, by its mark", {}, { mark: MARK }, { ownMark: 1 }],
     ["another protocol", { protocol: 47 }, {}, {}],
   ];
   test.each(cases)("%s", (_, frame, context, counters) => {
@@ -120,7 +120,7 @@ describe("what passes by", () => {
     expect(capture.counted()).toEqual(counters);
   });
 
-  test("everything, when user space has stalled", () => {
+  test("everything, while user space is stalled", () => {
     capture.control.heartbeat(0);
     expect(captured({})).toEqual([]);
     expect(capture.counted()).toEqual({ inert: 1 });
@@ -137,7 +137,7 @@ describe.each([
   // In IPv6 the identification is always the same here.
   const from = (source: number) => ({ source: name === "IPv4" ? `10.1.1.${source}` : `fd00::${source}` });
 
-  test("of a datagram of ours are captured, whoever's they may be", () => {
+  test("of a datagram to a service are captured", () => {
     expect(captured({ ...first, ...from(11) })).toMatchObject([{ index: FRAGMENT_INDEX }]);
     expect(captured({ ...later, ...from(11) })).toMatchObject([{ index: FRAGMENT_INDEX }]);
   });
@@ -147,7 +147,7 @@ describe.each([
     expect(captured({ ...later, ...from(13), destinationMac: OTHER_HOST })).toHaveLength(0);
   });
 
-  test("of another datagram are not", () => {
+  test("of other datagrams are not captured", () => {
     expect(captured({ ...firstOfOthers, ...from(14) })).toHaveLength(0);
     expect(captured({ ...later, ...from(14) })).toHaveLength(0);
   });
@@ -178,7 +178,7 @@ describe("an answer", () => {
     expect(records[0]!.bytes.length).toBe(udp + 8);
   });
 
-  test("of which several are one packet tells their size", () => {
+  test("that is one of several in a packet (GSO) has their size", () => {
     expect(answered({ ...ANSWER, payload: 500 }, { gsoSize: 128 }).records[0]!.think).toBe(128);
   });
 
@@ -201,7 +201,7 @@ describe("an answer", () => {
     expect(answered(frame)).toEqual({ verdict: PASS, records: [] });
   });
 
-  test("passes when user space has stalled", () => {
+  test("passes while user space is stalled", () => {
     capture.control.heartbeat(0);
     expect(answered(ANSWER).verdict).toBe(PASS);
   });

@@ -146,7 +146,7 @@ describe("target", () => {
     });
   });
 
-  test("a cookie is known from set to remove, and each has its slot", () => {
+  test("a cookie is valid from set to remove, and each has its slot", () => {
     const other = Uint8Array.of(1, 2, 3, 4, 5, 6, 7, 8);
     const frame = { ...FORGED, options: cookieOption(other) };
     intercept.cookies.set(other, 1023);
@@ -161,7 +161,7 @@ describe("target", () => {
     expect(send(answerTo(frame))).toBe(GONE);
   });
 
-  test("a real client that comes from a forged flow's address and port gets its answers", () => {
+  test("a real client with the address and port of an earlier copied flow gets its answers", () => {
     learn(FORGED);
     expect(send(answerTo(FORGED))).toBe(GONE);
     learn({ ...FORGED, options: Array(20).fill(1) });
@@ -225,7 +225,7 @@ describe("target", () => {
     });
   });
 
-  test("a dead user space, a full ring and long headers cost the record, and nothing passes", () => {
+  test("with a dead user space, a full ring or long headers the record is lost, and nothing passes", () => {
     learn(FORGED);
     learn(FORGED6);
     intercept.counted();
@@ -359,14 +359,14 @@ describe.each(["tcx", "xdp"] as const)("assistant, %s", (hook) => {
       expect(intercept.take()).toMatchObject([{ payload: 28, bytes: { length: 28 } }]);
     });
 
-    test("and as headers again when it is gone", () => {
+    test("and segments as headers again when the copy is gone", () => {
       intercept.setRead(false);
       swallow({ ...answer, payload: 500 });
       expect(intercept.take()).toMatchObject([{ length: 500, bytes: { length: 40 } }]);
     });
   });
 
-  describe("so are datagrams", () => {
+  describe("datagrams are dropped, and headers are captured", () => {
     const cases: [name: string, frame: Frame, headers: number][] = [
       ["IPv4", { ...answer, protocol: 17, payload: 100 }, 28],
       ["IPv4 with options and a tag", { ...answer, protocol: 17, ipOptions: 12, tags: [0x8100] }, 40],
@@ -385,14 +385,14 @@ describe.each(["tcx", "xdp"] as const)("assistant, %s", (hook) => {
   });
 
   if (hook === "tcx") {
-    test("errors to the clients are dropped and counted", () => {
+    test("ICMP errors to the clients are dropped and counted", () => {
       const bytes = icmp({ ...FORGED, protocol: 17 }, 3, 3);
       expect(testRun(intercept.kernel.swallowProgram, bytes, {}).verdict).toBe(PASSED_ON);
       expect(intercept.counted()).toEqual({ icmpErrors: 1 });
     });
   }
 
-  describe("what has no headers for us is dropped and counted", () => {
+  describe("what has no headers to capture is dropped and counted", () => {
     const cases: [name: string, frame: Frame, counted: Record<string, number>][] = [
       ["a later fragment", { ...answer, fragmentOffset: 10, payload: 80 }, { fragments: 1 }],
       ["a later fragment of a datagram", { ...answer, protocol: 17, fragmentOffset: 10, payload: 80 }, {}],
@@ -407,7 +407,7 @@ describe.each(["tcx", "xdp"] as const)("assistant, %s", (hook) => {
     });
   });
 
-  test("a dead user space makes nothing pass", () => {
+  test("nothing passes while user space is dead", () => {
     const silent = loadForTest({ mode: "assistant", services: [], hook });
     const context = hook === "tcx" ? {} : null;
     const { verdict } = testRun(silent.kernel.swallowProgram, build(answer).bytes, context);

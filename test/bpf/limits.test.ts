@@ -26,7 +26,7 @@ function response(): number {
   return testRun(capture.kernel.responseProgram, build(RESPONSE).bytes).verdict;
 }
 
-test("a full request ring costs the copy, and the packet passes", () => {
+test("with a full request ring the record is lost, and the packet passes", () => {
   capture = loadForTest({ requestRingBytes: 4096 });
   capture.beat();
   for (let seq = 0; seq < 20; seq++) expect(request(seq)).toBe(PASS);
@@ -44,7 +44,7 @@ test("a full request ring costs the copy, and the packet passes", () => {
   expect(capture.takeRequests()).toHaveLength(1);
 });
 
-test("a full response ring costs the record, and the packet is dropped all the same", () => {
+test("with a full response ring the record is lost, and the packet is dropped all the same", () => {
   capture = loadForTest({ responseRingBytes: 4096 });
   capture.beat();
   capture.flows.add(0, RESPONSE.destinationPort);
@@ -79,7 +79,7 @@ test("without a heartbeat both programs are inert", () => {
   }
 });
 
-test("a record wakes who waits, once", () => {
+test("a record wakes a waiting reader, once", () => {
   capture = loadForTest();
   capture.beat();
   capture.flows.add(0, RESPONSE.destinationPort);
@@ -123,7 +123,7 @@ test("a record wakes who waits, once", () => {
   }
 });
 
-test("the counters have the kernel's order", () => {
+test("the counters have the order of bpf/record/counters.h", () => {
   const header = readFileSync(`${import.meta.dir}/../../bpf/record/counters.h`, "utf8");
   const names = header.match(/^ {4}[A-Z_]+(?=,)/gm)!.map((name) => name.trim().toLowerCase());
   const camel = names.map((name) => name.replace(/_(.)/g, (_, letter) => letter.toUpperCase()));

@@ -154,17 +154,17 @@ describe("what is captured", () => {
   });
 });
 
-describe("what passes by", () => {
+describe("what is not captured", () => {
   const cases: [name: string, frame: Frame, counters: Record<string, number>][] = [
     ["another port", { destinationPort: 81, payload: 5 }, {}],
     ["the port of a service at another address", { destination: "10.0.0.3", payload: 5 }, {}],
     [
-      "the IPv4 bytes of a service as IPv6 address",
+      "an IPv6 address that begins with the bytes of an IPv4 service",
       { source: "fd00::1", destination: "a00:2::", payload: 5 },
       {},
     ],
     [
-      "any address, but of another host",
+      "a packet to another host, for a service at any address",
       { destinationMac: OTHER_HOST, destinationPort: 8080, payload: 5 },
       {},
     ],
@@ -189,7 +189,7 @@ describe("what passes by", () => {
     passedBy(frame, counters);
   });
 
-  test("what we sent", () => {
+  test("what xcopy sent, by its mark", () => {
     passedBy({ payload: 5 }, { ownMark: 1 }, { mark: MARK });
     captured({ payload: 5 }, 1, { mark: MARK + 1 });
   });
@@ -254,7 +254,7 @@ describe("a packet on a second interface", () => {
     passedBy(data, { duplicates: 1 }, { ifindex: interfaces[1]! });
   });
 
-  test("is captured again on the same one: a retransmission", () => {
+  test("is captured again on the same interface: a retransmission", () => {
     captured(data, 1, { ifindex: interfaces[0]! });
     captured(data, 1, { ifindex: interfaces[0]! });
   });
@@ -271,7 +271,7 @@ describe("a packet on a second interface", () => {
     captured({ ...data, ...difference }, 1, { ifindex: interfaces[1]! });
   });
 
-  test("is known among many others", () => {
+  test("is recognised among many others", () => {
     for (let seq = 0; seq < 50; seq++) captured({ seq, payload: 1 }, 1, { ifindex: interfaces[0]! });
     for (let seq = 0; seq < 50; seq++) {
       passedBy({ seq, payload: 1 }, { duplicates: 1 }, { ifindex: interfaces[1]! });

@@ -83,7 +83,7 @@ describe("what passes", () => {
   });
 });
 
-test("headers that do not fit a record are dropped without one", () => {
+test("a response whose headers do not fit a record is dropped without one", () => {
   expect(run({ ...OURS6, extensions: [[HOP_BY_HOP, 64]], tcpOptions: 12, payload: 3 })).toBe(DROP);
   expect(capture.takeResponses()).toEqual([]);
   expect(capture.counted()).toEqual({ oversize: 1 });
@@ -113,7 +113,7 @@ test("every port has a bit of its own", () => {
   }
 });
 
-describe("where a protocol module reads them", () => {
+describe("where a protocol module reads responses", () => {
   let whole: TestCapture;
   beforeAll(() => {
     const paths = OPTIONS.paths.map((path, index) => ({ ...path, payload: index === 0 }));
@@ -134,7 +134,7 @@ describe("where a protocol module reads them", () => {
     expect([record!.index, record!.length]).toEqual([0, payload]);
   });
 
-  test("those of another path are headers", () => {
+  test("of responses on another path only headers are captured", () => {
     const { bytes } = build({ ...OURS6, payload: 100 });
     expect(testRun(whole.kernel.responseProgram, bytes).verdict).toBe(DROP);
     const [record] = whole.takeResponses();

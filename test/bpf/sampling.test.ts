@@ -38,7 +38,7 @@ describe("the pure ACK that ends a handshake", () => {
     expect(capture.counted()).toMatchObject({ requestsCaptured: 2, pureAcks: 1 });
   });
 
-  test("is told from an ACK with another sequence number", () => {
+  test("is distinguished from an ACK with another sequence number", () => {
     const client: Frame = { sourcePort: 31001 };
     run({ ...client, flags: SYN, seq: 999 });
     run({ ...client, flags: ACK, seq: 1001, ack: 5000 });

@@ -40,7 +40,7 @@ beforeEach(() => {
 
 const run = (frame: Uint8Array): number => testRun(capture.kernel.responseProgram, frame).verdict;
 
-describe("a packet of ours was too big", () => {
+describe('ICMP "packet too big" about a packet of ours is captured', () => {
   const cases: [string, Uint8Array, number][] = [
     ["IPv4", quoting(OURS, 3, 4, [0, 0, 1300 >> 8, 1300 & 255]), 0],
     ["IPv6", quoting(OURS6, 2, 0, [0, 0, 1300 >> 8, 1300 & 255]), 1],
@@ -59,7 +59,7 @@ describe("a packet of ours was too big", () => {
   });
 });
 
-describe("what is left alone", () => {
+describe("other messages are not captured", () => {
   const cases: [string, Uint8Array][] = [
     ["another flow of this host", quoting({ ...OURS, sourcePort: PORT + 1 }, 3, 4, [0, 0, 5, 0])],
     ["another target", quoting({ ...OURS, destination: "10.0.0.8" }, 3, 4, [0, 0, 5, 0])],

@@ -57,7 +57,7 @@ describe.each([
     sourcePort: 1024 + flow * 131,
   });
 
-  test("all packets of a connection go to one worker, the one that the engine reckons, and all have their share", () => {
+  test("all packets of a connection go to the worker that user space computes, and every worker gets a share", () => {
     const shares = Array(WORKERS).fill(0);
     for (let flow = 0; flow < FLOWS; flow++) {
       capture.beat();
@@ -79,7 +79,7 @@ describe.each([
     for (const share of shares) expect(share).toBeGreaterThan(FLOWS / WORKERS / 2);
   });
 
-  test("the service that it goes to makes no difference", () => {
+  test("the worker does not depend on the service", () => {
     for (let flow = 0; flow < 20; flow++) {
       capture.beat();
       for (const destinationPort of [80, 8080]) {
@@ -107,7 +107,7 @@ describe.each([
     }
   });
 
-  test("and so do messages that a packet from it was too big", () => {
+  test('and so do ICMP "packet too big" messages about it', () => {
     for (let port = 34000; port < 34010; port++) {
       capture.flows.add(path, port);
       const ours: Frame = {
@@ -124,7 +124,7 @@ describe.each([
   });
 });
 
-test("-r takes the same flows whatever the number of workers, and spreads them over all", () => {
+test("-r captures the same flows for any number of workers, and spreads them over all", () => {
   const sampled = (own: TestCapture): { ports: number[]; perWorker: number[] } => {
     own.beat();
     for (const { control } of own.workers) control.setSample(0.3);
@@ -168,7 +168,7 @@ describe("a worker that", () => {
     expect(capture.counted()).toMatchObject({ requestsCaptured: 2, inert: 1 });
   });
 
-  test("has no room loses its own packets, which are counted, and the others none", () => {
+  test("has a full ring loses only its own packets, which are counted", () => {
     const { bytes } = build({ ...requestOf(1, 2), payload: 1400 });
     testRun(capture.kernel.requestProgram, bytes, {}, 3000);
     testRun(capture.kernel.requestProgram, build(requestOf(2, 2)).bytes);
@@ -182,7 +182,7 @@ describe("a worker that", () => {
     );
   });
 
-  test("is paused by -r or -g leaves out only its own", () => {
+  test("leaves out flows by -r or -g leaves out only its own", () => {
     capture.workers[0]!.control.setSample(0);
     for (let worker = 0; worker < WORKERS; worker++) {
       testRun(capture.kernel.requestProgram, build(requestOf(worker, 3)).bytes);

@@ -18,7 +18,7 @@ function work(limit: CpuLimit, costs: number[], seconds: number): number {
   return used;
 }
 
-test("whatever the rounds cost, it gets its share and no more", () => {
+test("a process gets its share and no more, however long its rounds are", () => {
   const share = fc.integer({ min: 1, max: 90 }).map((percent) => percent / 100);
   const costs = fc.array(fc.integer({ min: 20, max: 20_000 }), { minLength: 1, maxLength: 20 });
   fc.assert(
@@ -32,7 +32,7 @@ test("whatever the rounds cost, it gets its share and no more", () => {
   );
 });
 
-test("who uses less than its share never waits, and saves up no more than that of 100 ms", () => {
+test("a process below its share never waits, and saves at most the share of 100 ms", () => {
   const limit = new CpuLimit(0.5, 0, 0);
   for (let now = 1000; now <= SECOND; now += 1000) expect(limit.wait(now, now / 4)).toBe(0);
   const used = SECOND / 4;
@@ -40,7 +40,7 @@ test("who uses less than its share never waits, and saves up no more than that o
   expect(limit.wait(SECOND, used + 51_000)).toBeCloseTo(2000, 0);
 });
 
-test("several workers keep it together: all of them wait for what one has used", () => {
+test("several workers keep the limit together: all wait for the time that one has used", () => {
   const limits = [new CpuLimit(0.5, 0, 0), new CpuLimit(0.5, 0, 0)];
   expect(limits.map((limit) => limit.wait(10_000, 100_000))).toEqual([90_000, 90_000]);
 });

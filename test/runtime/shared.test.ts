@@ -19,7 +19,7 @@ test("counters become visible together, when they are published", () => {
   expect(taken[INDEX.turnsSent]).toBe(2);
 });
 
-test("a reader never sees half of a round", async () => {
+test("a reader never sees a part of a round", async () => {
   const memory = createShared();
   const main = viewShared(memory);
   const worker = new Worker(new URL("./publisher.ts", import.meta.url).href);

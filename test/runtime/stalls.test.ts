@@ -4,7 +4,7 @@ import { createCounters, createShared, viewShared } from "../../src/copy/data-pl
 import { publish } from "../../src/runtime/shared.ts";
 import { Stalls } from "../../src/runtime/stalls.ts";
 
-test("one that stands still is mentioned once, and again when it goes on", () => {
+test("a stalled worker is reported once, and again when it runs again", () => {
   const views = [0, 1].map(() => ({ shared: viewShared(createShared()), isDead: false }));
   const stalls = new Stalls(views);
   const look = (...moving: number[]) => {
@@ -20,7 +20,7 @@ test("one that stands still is mentioned once, and again when it goes on", () =>
   expect(look(0, 1)).toEqual([]);
 });
 
-test("one that has died stands still for good, and is not mentioned here", () => {
+test("a worker that has died is not reported", () => {
   const views = [{ shared: viewShared(createShared()), isDead: true }];
   const stalls = new Stalls(views);
   for (let time = 0; time < 10; time++) expect(stalls.look()).toEqual([]);
