@@ -18,8 +18,8 @@ export class XdpLinks {
   readonly #links: { ifindex: number; fd: number; mode: XdpMode }[] = [];
 
   /**
-   * `modes` are tried in order until the driver takes one. `makeRoom` is called where another program is attached: it gives
-   * up a program that an earlier xcopy left there, and returns whether there was one.
+   * `modes` are tried in order until the driver takes one. `makeRoom` is called where another program is attached: it ends
+   * what an earlier xcopy may have left there, and returns whether there was anything.
    */
   constructor(
     private readonly modes: readonly XdpMode[] = ["native", "generic"],

@@ -1,4 +1,4 @@
-/** `-d`: the program starts itself again in a new session, and ends when that process is at work or has failed. */
+/** `-d`: the program starts itself again in a new session, and ends when that process runs in the background or has failed. */
 import { closeSync, openSync, readdirSync, readlinkSync } from "node:fs";
 import { libc } from "../native/libc.ts";
 
@@ -42,7 +42,7 @@ function target(fd: number): string {
   }
 }
 
-/** In the background process: reports that it is at work, and closes its standard streams. Else does nothing. */
+/** In the background process: reports that start-up has succeeded, and closes the standard streams. Else does nothing. */
 export function becomeDaemon(): void {
   if (!isDaemon()) return;
   const old = [0, 1, 2].map(target);

@@ -18,7 +18,7 @@ const MOST_RETRIES = 8;
 
 /**
  * Sends the first `count` messages. One that the kernel refuses is counted and skipped. Where it has no room (a full socket
- * buffer or device queue), the message is tried again after pauses that double, until `tally.patience` is used up.
+ * buffer or device queue), the message is tried again after pauses that double, a few times and within `tally.patience`.
  * `lengths`: IP bytes of each message.
  */
 export function deliver(

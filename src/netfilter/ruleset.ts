@@ -132,7 +132,7 @@ export function chainOf(name: string, hook: Hook): string {
   return `${name}-${hook}`;
 }
 
-/** The rule that jumps from the chain of the hook to ours: the arguments after -A or -D. */
+/** The iptables rule that jumps from the chain of the hook to ours: the arguments after -A or -D. */
 export function jump(name: string, hook: Hook): string[] {
   // The rules at prerouting are for TCP only, those at the other hooks for several protocols.
   const only = hook === "prerouting" ? ["-p", "tcp"] : [];

@@ -1,4 +1,4 @@
-/** Which trace files the paths stand for that the user named. */
+/** Finds the trace files of the paths that the user named. */
 import { closeSync, openSync, readdirSync, readSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { isTraceMagic } from "./parser.ts";
