@@ -1,5 +1,5 @@
 #!/usr/bin/env bun
-/** The program: its commands, each loaded when it is asked for. */
+/** The executable's entry: the tree of commands, each loaded only when it is called. */
 import { defineCommand } from "citty";
 import { runTree } from "./commands/tree.ts";
 

@@ -1,5 +1,5 @@
 /**
- * Command lines, read strictly. citty (and the parser of Node below it) takes unknown options for switches, forgets all
+ * Reads command lines strictly. citty (and Node's parser, which it uses) takes unknown options for switches, forgets all
  * but the last of repeated options and reads `-x -c` as a value; here each of these is an error that names the option.
  */
 import { parseArgs } from "node:util";
@@ -72,7 +72,7 @@ export function parseArguments(spec: CommandSpec, args: readonly string[]): Argu
     if (token.kind === "positional") {
       throw new Failure(
         `Cannot use "${token.value}": it belongs to no option`,
-        `Put values behind their options; "xcopy ${spec.name} --help" shows how.`,
+        `Write each value after its option; "xcopy ${spec.name} --help" shows how.`,
         2,
       );
     }

@@ -1,9 +1,9 @@
-/** What a command says about itself: the parser and the help text are made from it. */
+/** The description of a command, from which its parser and its help text are made. */
 
 export interface Option {
   /** The long name, without dashes. */
   name: string;
-  /** The letter, without a dash, where there is one: that of tcpcopy for the same meaning. */
+  /** The letter, without a dash, if there is one: that of tcpcopy or intercept 1.x for the same meaning. */
   short?: string;
   /** What stands for the value in the help; a switch has none. */
   value?: string;

@@ -1,13 +1,13 @@
-/** What commands have in common. */
+/** Options that several commands have. */
 import type { Option } from "./command.ts";
 
-/** How a run tells what it does: "What is reported". */
+/** The group "What is reported". */
 export const REPORTING: Option[] = [
   { name: "json", help: "print the account as one JSON object, the last line of standard output" },
   {
     name: "stats-interval",
     value: "SECONDS",
-    help: "report this often as well, 0.1 to 86400: with --json a JSON object per line, else a line of text (default: 10, and on a terminal a line that is kept up to date)",
+    help: "also report after every interval of this length, 0.1 to 86400: with --json a JSON object per line, else a line of text (default: 10; on a terminal a line that is kept up to date)",
   },
   { name: "log", short: "l", value: "FILE", help: "append messages to this file as well, with the time" },
 ];

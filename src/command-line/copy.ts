@@ -1,8 +1,8 @@
-/** `xcopy copy` as it describes itself: examples, options, and the options of tcpcopy that it refuses. */
+/** The command line of `xcopy copy` as data: examples, options, and the options of tcpcopy that it refuses. */
 import type { CommandSpec } from "./command.ts";
 import { REPORTING } from "./common.ts";
 
-/** SO_MARK where the user does not say: `xcpy`. */
+/** SO_MARK of our packets without --mark: `xcpy` in ASCII. */
 export const MARK = "0x78637079";
 
 export const COPY: CommandSpec = {
@@ -13,10 +13,16 @@ export const COPY: CommandSpec = {
     ["xcopy copy -x 80-10.0.0.2 -x 443-10.0.0.3", "two services, each to the same port of its target"],
     ["xcopy copy -x udp:53-10.0.0.2:5353", "a UDP service; tcp: and udp: may stand side by side"],
     ["xcopy copy -x 80-10.0.0.2,80-10.0.0.3", "one service to two targets, each gets all of it"],
-    ["xcopy copy -x '80-10.0.0.2|10.0.0.3*2'", "one service shared by two targets, one part and two"],
+    [
+      "xcopy copy -x '80-10.0.0.2|10.0.0.3*2'",
+      "each connection to one of two targets, to the second twice as many",
+    ],
     ["xcopy copy -x 80-10.0.0.2 -r 10 -g 60", "a tenth of the connections, reached in 60 s"],
-    ["xcopy copy -x 80-10.0.0.2 -s 10.0.0.2", "from the clients' addresses; xcopy intercept runs there"],
-    ["xcopy copy -i online.pcap -x 80-10.0.0.2", "what was recorded instead of what comes in now"],
+    [
+      "xcopy copy -x 80-10.0.0.2 -s 10.0.0.2",
+      "from the clients' addresses; xcopy intercept runs on 10.0.0.2",
+    ],
+    ["xcopy copy -i online.pcap -x 80-10.0.0.2", "replay a recording instead of live traffic"],
     ["xcopy copy -x 3306-10.0.0.2 -u app@secret", "MySQL, with the passwords of the target"],
     ["xcopy copy -x 80-10.0.0.2 --dry-run", "say what would be done, do nothing"],
   ],
@@ -27,7 +33,7 @@ export const COPY: CommandSpec = {
         short: "x",
         value: "LIST",
         multiple: true,
-        help: "[udp:][address:]port-target[:port] with commas between several, IPv6 addresses in brackets: requests to this port (of this address only) go to the target (without a port, to the same); to all targets where the same port is given several times; with | between targets each connection goes to one of them, to target*3 three times as many (weights 1 to 1000); target:port@MAC names the next hop instead of looking it up, port@MAC- what frames are sent from",
+        help: "[udp:][address:]port-target[:port] with commas between several, IPv6 addresses in brackets: requests to this port (of this address only) go to the target (without a port, to the same); to all targets where the same port is given several times; with | between targets each connection goes to one of them, to target*3 three times as many (weights 1 to 1000); target:port@MAC gives the MAC address of the next hop, which is looked up otherwise, port@MAC-target the source MAC address of the frames",
       },
       {
         name: "input",
@@ -40,7 +46,7 @@ export const COPY: CommandSpec = {
         name: "filter",
         short: "F",
         value: "FILTER",
-        help: "of the requests that -x names take only those that match this filter, as for tcpdump: man 7 pcap-filter; it runs in the kernel",
+        help: "of the requests that -x names copy only those that match this filter, written as for tcpdump (man 7 pcap-filter); it runs in the kernel",
       },
       {
         name: "direction",
@@ -52,18 +58,18 @@ export const COPY: CommandSpec = {
         short: "c",
         value: "LIST",
         multiple: true,
-        help: "send from these addresses, which the target must answer by way of this host: addresses, a.b.c.x (1 to 254), first-last or network/length, at most 4096 (default: this host's own address)",
+        help: "send from these addresses, to which the target must have a route through this host: single addresses, a.b.c.x (1 to 254), first-last or network/length, at most 4096 in all (default: this host's own address)",
       },
       {
         name: "ports",
         value: "FIRST-LAST",
-        help: "send from these ports (default: all from 1024 that this host does not use for its own connections)",
+        help: "send from these ports (default: all from 1024 up that this host does not use for its own connections)",
       },
       {
         name: "shift",
         short: "f",
         value: "K[/N]",
-        help: "send from part K of N equal parts of these ports, K from 0 to 1023: xcopies with the same N use different ports and can run side by side (without N it is 16, for a K from 16 on the next power of two above K; default: all ports)",
+        help: "send from part K of N equal parts of these ports, K from 0 to 1023: xcopy processes with the same N and different K use different ports and can run side by side (without N: 16 parts, for K of 16 or more the next power of two above K; default: all ports)",
       },
       {
         name: "proxy-protocol",
@@ -76,14 +82,14 @@ export const COPY: CommandSpec = {
         name: "protocol",
         value: "[PORT=]NAME",
         multiple: true,
-        help: "read the connections of all transfers, or of the service at this port only, as mysql, http or none: an answer ends where it does and not where the target is silent, and mysql sessions log in, prepare and reconnect as the target wants it (default: mysql where the target greets so, which it is asked where a port is 3306 or one of the next options is given; else none)",
+        help: "read the connections of all transfers, or of the service at this port only, as mysql, http or none: the exact end of each answer is then known, without waiting for silence, and mysql sessions log in, prepare and reconnect as the target needs it (default: mysql if the target greets as a MySQL server does, which is tried where a port is 3306 or an option about MySQL is given; else none)",
       },
       {
         name: "user",
         short: "u",
         value: "LIST",
         multiple: true,
-        help: "passwords of MySQL users at the target, user@password with commas between several; user>other@password logs in as the other",
+        help: "passwords of MySQL users at the target, user@password with commas between several; user>other@password logs in as other instead of user",
       },
       {
         name: "mysql-users",
@@ -97,7 +103,7 @@ export const COPY: CommandSpec = {
       {
         name: "mysql-database",
         value: "NAME",
-        help: "the database of MySQL connections that were open before xcopy was (default: that of the logins seen since, else none)",
+        help: "the database of MySQL connections that were open before xcopy started (default: that of the logins seen since then, else none)",
       },
       { name: "read-only", help: "send only MySQL statements that cannot write" },
       { name: "skip-ddl", help: "send no MySQL statements that define data (CREATE, ALTER, DROP, ...)" },
@@ -128,7 +134,7 @@ export const COPY: CommandSpec = {
       {
         name: "probe-from",
         value: "LIST",
-        help: "addresses that try the way to each target and back by its intercept before the first request: one of a network that the clients are in and nobody uses (default: the first of -c, else 192.0.2.1 and 2001:db8::1)",
+        help: "source addresses of the connection that tries the way to each target and back by its intercept before the first request: an unused address of a network of the clients, at most one IPv4 and one IPv6 (with -c: always its addresses; default: 192.0.2.1 and 2001:db8::1)",
       },
       {
         name: "connections",
@@ -140,7 +146,7 @@ export const COPY: CommandSpec = {
       {
         name: "lonely",
         short: "L",
-        help: "accepted for tcpcopy's sake: xcopy always waits for intercepts that are gone to come back",
+        help: "for compatibility with tcpcopy, without effect: xcopy always waits for lost intercepts to come back",
       },
     ],
     "How much, how often": [
@@ -154,12 +160,12 @@ export const COPY: CommandSpec = {
         name: "gradual",
         short: "g",
         value: "SECONDS",
-        help: "let the share grow from 0 to that within this time, 1 to 86400 (called as tcpcopy, -g alone is 100)",
+        help: "raise the share of connections from 0 to that of -r over this time, 1 to 86400 (called as tcpcopy, -g without a value means 100)",
       },
       {
         name: "limit",
         value: "RATE/s",
-        help: "send at most this many requests a second, every copy counted, 0.1 to 10000000, and leave the others out",
+        help: "send at most this many requests a second, each copy of a request counted, 0.1 to 10000000; the others are not sent",
       },
       {
         name: "replicas",
@@ -175,7 +181,7 @@ export const COPY: CommandSpec = {
       {
         name: "full-sessions",
         short: "O",
-        help: "leave connections alone that were open before xcopy was (default: they are copied from their next request on)",
+        help: "do not copy connections that were open before xcopy started (default: they are copied from their next request on)",
       },
     ],
     "How fast": [
@@ -206,31 +212,31 @@ export const COPY: CommandSpec = {
         name: "speed",
         short: "a",
         value: "FACTOR|max",
-        help: "replay so many times as fast as it was, 0.1 to 1000, or as fast as the targets answer (default: 1; with --users max)",
+        help: "replay at this multiple of the recorded speed, 0.1 to 1000, or max: as fast as the targets answer (default: 1; with --users max)",
       },
       {
         name: "longest-gap",
         short: "I",
         value: "MS",
-        help: "cut longer gaps between packets to this, 0 to 86400000 (default: 0, none is cut)",
+        help: "shorten gaps between packets that are longer than this to this length, 0 to 86400000 (default: 0, no gap is shortened)",
       },
       {
         name: "loops",
         short: "T",
         value: "COUNT",
-        help: "replay everything this often, 1 to 1000000 (default: 1)",
+        help: "replay everything this many times, 1 to 1000000 (default: 1)",
       },
       {
         name: "start",
         value: "TIME",
-        help: "leave out what is before: seconds after the first packet, or a time such as 2026-01-31T22:00:00Z",
+        help: "skip all packets before this time: seconds after the first packet, or a time such as 2026-01-31T22:00:00Z",
       },
-      { name: "end", value: "TIME", help: "leave out what is after, as --start" },
-      { name: "rate", value: "RATE/s", help: "begin at most this many requests a second, the others later" },
+      { name: "end", value: "TIME", help: "skip all packets after this time, written as for --start" },
+      { name: "rate", value: "RATE/s", help: "start at most this many requests a second; the others wait" },
       {
         name: "users",
         value: "COUNT",
-        help: "replay the connections by this many users, each one after the other (default: as recorded)",
+        help: "replay at most this many connections at a time, the next one when one has ended (default: as recorded)",
       },
     ],
     Limits: [
@@ -249,23 +255,23 @@ export const COPY: CommandSpec = {
         name: "mtu",
         short: "M",
         value: "BYTES",
-        help: "largest packet to send, 576 to 65535 (default: what interface and route take)",
+        help: "largest packet to send, 576 to 65535 (default: the MTU of interface and route)",
       },
       {
         name: "no-fragment",
-        help: "leave UDP datagrams out that do not fit into one packet (default: they go in fragments)",
+        help: "do not copy UDP datagrams that do not fit into one packet (default: they are sent in fragments)",
       },
       {
         name: "timeout",
         short: "t",
         value: "SECONDS",
-        help: "give a connection up when the target owes an answer for this long, 1 to 86400 (default: 600; a UDP datagram is unanswered after 5)",
+        help: "give a connection up when the target has not sent an expected answer for this long, 1 to 86400 (default: 600; UDP: a datagram counts as unanswered after 5)",
       },
       {
         name: "keepalive",
         short: "k",
         value: "SECONDS",
-        help: "forget a connection without any packet for this long, 1 to 864000 (default: -t and 120 more; UDP: 120)",
+        help: "forget a connection without any packet for this long, 1 to 864000 (default: 120 more than -t; UDP: 120)",
       },
       {
         name: "drain",
@@ -277,7 +283,7 @@ export const COPY: CommandSpec = {
       {
         name: "workers",
         value: "COUNT|auto",
-        help: "share the connections among so many threads, 1 to 64, or auto for half of the CPUs and at most 8; limits are those of all together (default: 1, with --cpus one for each CPU)",
+        help: "share the connections among this many threads, 1 to 64, or auto for half of the CPUs and at most 8; limits hold for all of them together (default: 1, with --cpus one for each CPU)",
       },
       {
         name: "cpus",
@@ -292,7 +298,7 @@ export const COPY: CommandSpec = {
       {
         name: "cpu-limit",
         value: "PERCENT",
-        help: "use at most so much CPU, 100 is one CPU, all workers together; what is too much for that is not copied (default: as much as it takes)",
+        help: "use at most this much CPU for all workers together, 100 is one CPU; requests for which that is not enough are not copied (default: no limit)",
       },
     ],
     "What is reported": REPORTING,
@@ -302,7 +308,7 @@ export const COPY: CommandSpec = {
       {
         name: "capture",
         value: "HOW",
-        help: "capture by tcx or clsact (eBPF programs), packet (a packet socket), raw (raw IP sockets, as tcpcopy does), pcap (libpcap), xdp or xdp-generic (eBPF in front of everything else: packets one by one, as the wire has them; in the driver where it can, or never) (default: auto, the first of tcx, clsact, packet and raw that works)",
+        help: "capture by tcx or clsact (eBPF programs), packet (a packet socket), raw (raw IP sockets, as tcpcopy does), pcap (libpcap), xdp (eBPF before the network stack: single packets, as they came from the wire; in the driver if it can) or xdp-generic (the same, never in the driver) (default: auto, the first of tcx, clsact, packet and raw that works)",
       },
       {
         name: "inject",
@@ -313,7 +319,7 @@ export const COPY: CommandSpec = {
         name: "output",
         short: "o",
         value: "INTERFACE",
-        help: "send over this interface, by the next hop that it has for the target (default: the interface of the route)",
+        help: "send over this interface, to the next hop of its route to the target (default: the interface that the routing table chooses)",
       },
       {
         name: "buffer",
@@ -325,12 +331,12 @@ export const COPY: CommandSpec = {
         name: "snaplen",
         short: "S",
         value: "BYTES",
-        help: "capture so many bytes of each packet at most, 128 to 65535; requests that are longer are not copied (default: 65535)",
+        help: "capture at most this many bytes of each packet, 128 to 65535; requests that are longer are not copied (default: 65535)",
       },
       {
         name: "mark",
         value: "NUMBER",
-        help: `the mark (SO_MARK) of packets of ours, which are never captured (default: ${MARK})`,
+        help: `the mark (SO_MARK) of packets that xcopy sends, which are never captured (default: ${MARK})`,
       },
     ],
   },

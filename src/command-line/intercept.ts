@@ -1,4 +1,4 @@
-/** `xcopy intercept` as it describes itself: examples and options. */
+/** The command line of `xcopy intercept` as data: examples and options. */
 import type { CommandSpec } from "./command.ts";
 import { REPORTING } from "./common.ts";
 
@@ -9,10 +9,19 @@ export const INTERCEPT: CommandSpec = {
   name: "intercept",
   summary: "catches the responses of a target and sends their headers to the copies",
   examples: [
-    ["xcopy intercept -o :8080", "on the target: responses to copied requests never leave port 8080"],
+    [
+      "xcopy intercept -o :8080",
+      "on the target: port 8080's responses to copied requests do not leave the host",
+    ],
     ["xcopy intercept -o 10.0.0.2:80,[2001:db8::2]:80", "two services of this host"],
-    ["xcopy intercept -i eth0 -F 'tcp and src port 8080'", "on a third host that the target routes by"],
-    ["xcopy intercept --mode nfqueue -o :8080 -x 10.0.0.9", "without eBPF; 10.0.0.9 is served as before"],
+    [
+      "xcopy intercept -i eth0 -F 'tcp and src port 8080'",
+      "on a third host that the target routes its responses to",
+    ],
+    [
+      "xcopy intercept --mode nfqueue -o :8080 -x 10.0.0.9",
+      "without eBPF; the client 10.0.0.9 still gets its responses",
+    ],
     ["xcopy intercept -o :8080 --compat", "for tcpcopy 1.x"],
     ["xcopy intercept -o :8080 --dry-run", "say what would be done, do nothing"],
   ],
@@ -23,7 +32,7 @@ export const INTERCEPT: CommandSpec = {
         short: "o",
         value: "LIST",
         multiple: true,
-        help: "[address]:port or [address]:first-last with commas between several, IPv6 addresses in brackets: catch what these ports of this host (of this address only) answer to copied requests",
+        help: "[address]:port or [address]:first-last with commas between several, IPv6 addresses in brackets: catch the responses to copied requests from these ports of this host (of this address only)",
       },
       {
         name: "filter",
@@ -48,38 +57,38 @@ export const INTERCEPT: CommandSpec = {
         short: "x",
         value: "LIST",
         multiple: true,
-        help: "mode nfqueue: let responses to these clients (addresses, with commas between them) pass; to all others none does",
+        help: "mode nfqueue: let responses to these clients (addresses, with commas between them) pass; responses to all other clients are dropped",
       },
       {
         name: "queue-length",
         short: "q",
         value: "PACKETS",
-        help: "mode nfqueue: most packets that wait, 1 to 1048576; up to 1024 means the default (default: 16384)",
+        help: "mode nfqueue: most packets that wait in the queue, 1 to 1048576; values up to 1024 mean the default (default: 16384)",
       },
       {
         name: "queue",
         value: "NUMBER",
-        help: "mode nfqueue: the queue, 0 to 65535; without -o no rule is made and this one is read (default: 0)",
+        help: "mode nfqueue: number of the netfilter queue, 0 to 65535; without -o xcopy makes no rule and only reads this queue (default: 0)",
       },
       {
         name: "translate",
         short: "D",
         value: "A-B",
         multiple: true,
-        help: "take responses to address A as if they went to B, for clients that the target sees as A (containers); commas between several pairs",
+        help: "handle responses to address A as responses to B, for clients at B that the target sees as A (containers); commas between several pairs",
       },
       {
         name: "dnat",
-        help: "find the copy by the client's address and the ports alone: the target answers from another address than it was sent to",
+        help: "find the copy by the client's address and the ports alone, for a target that answers from another address than requests are sent to",
       },
     ],
-    "Whom it is sent to": [
+    "Which copies may connect": [
       {
         name: "bind",
         short: "b",
         value: "LIST",
         multiple: true,
-        help: "listen for copies on these addresses (default: with a key on all; without one on the address that -o names, else on the one this host uses towards others)",
+        help: "listen for copies on these addresses (default: with a key on all; without one on the address that -o names, else on the address that the default route sends from)",
       },
       {
         name: "port",
@@ -90,17 +99,17 @@ export const INTERCEPT: CommandSpec = {
       {
         name: "key-file",
         value: "FILE",
-        help: "take copies that know the secret in this file only, at least 16 bytes (default: XCOPY_KEY)",
+        help: "accept only copies that have the key in this file, at least 16 bytes (default: XCOPY_KEY)",
       },
       {
         name: "flows",
         short: "s",
         value: "COUNT",
-        help: "most flows that are known at a time, 1024 to 16777216; the longest idle one makes way (default: 1048576, in mode target 262144)",
+        help: "most flows that are known at a time, 1024 to 16777216; beyond that the flow that was idle longest is forgotten (default: 1048576, in mode target 262144)",
       },
       {
         name: "compat",
-        help: "take tcpcopy 1.x as well, which proves nothing and sees IPv4 only (called as intercept: always)",
+        help: "accept tcpcopy 1.x as well, which has no key and handles IPv4 only (called as intercept: always)",
       },
       {
         name: "combine",
@@ -110,16 +119,16 @@ export const INTERCEPT: CommandSpec = {
       },
       {
         name: "disable-combined",
-        help: "with --compat: send each alone, for a tcpcopy that was built so",
+        help: "with --compat: send each response alone, for a tcpcopy built with --disable-combined",
       },
       {
         name: "single",
-        help: "with --compat: for a tcpcopy that was built so and registers nothing; it gets all responses",
+        help: "with --compat: for a tcpcopy built with --single, which registers no connections; it gets all responses",
       },
       {
         name: "protected",
         short: "c",
-        help: "with --single: refuse another tcpcopy while one is connected (default: it takes its place)",
+        help: "with --single: refuse another tcpcopy while one is connected (default: the new one replaces it)",
       },
     ],
     "What is reported": REPORTING,
@@ -128,12 +137,12 @@ export const INTERCEPT: CommandSpec = {
       {
         name: "hook",
         value: "HOOK",
-        help: "where programs are attached: auto, tcx, clsact or, in mode assistant, xdp (default: auto, which is tcx where the kernel has it, and XDP where the interfaces of -i serve nothing else and their drivers are known to be good at it)",
+        help: "where programs are attached: auto, tcx, clsact or, in mode assistant, xdp (default: auto, which is tcx where the kernel has it, and XDP where the interfaces of -i serve nothing else and their drivers are known to support it well)",
       },
       {
         name: "linger",
         value: "SECONDS",
-        help: "when it ends or is killed, go on dropping what the target still answers for this long, 0 to 3600 (default: 120; none in mode nfqueue)",
+        help: "after the intercept ends or is killed, go on dropping responses to copied requests for this long, 0 to 3600 (default: 120; none in mode nfqueue)",
       },
       {
         name: "daemon",

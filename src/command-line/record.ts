@@ -1,4 +1,4 @@
-/** `xcopy record` as it describes itself: examples and options. */
+/** The command line of `xcopy record` as data: examples and options. */
 import type { CommandSpec } from "./command.ts";
 import { REPORTING } from "./common.ts";
 import { MARK } from "./copy.ts";
@@ -20,7 +20,7 @@ export const RECORD: CommandSpec = {
         short: "x",
         value: "LIST",
         multiple: true,
-        help: "[address:]port with commas between several, IPv6 addresses in brackets: requests to this port (of this address only); a target behind it, as xcopy copy takes it, is not looked at",
+        help: "[address:]port with commas between several, IPv6 addresses in brackets: requests to this port (of this address only); a target after it, as in xcopy copy, is ignored",
       },
       {
         name: "interface",
@@ -59,28 +59,32 @@ export const RECORD: CommandSpec = {
       {
         name: "rotate-size",
         value: "SIZE",
-        help: "begin another file before one gets larger than this, from 10k on (100M): FILE-0001.pcapng, FILE-0002.pcapng, ...; numbers that are taken are skipped",
+        help: "begin a new file before the current one gets larger than this, at least 10k (100M): FILE-0001.pcapng, FILE-0002.pcapng, ...; numbers of existing files are skipped",
       },
       {
         name: "rotate-time",
         value: "TIME",
-        help: "begin another file after this time, from 1s on (5m, 1h), unless there is no packet in it",
+        help: "begin a new file after this time, at least 1s (5m, 1h), unless the current one has no packet yet",
       },
-      { name: "keep", value: "COUNT", help: "of these files keep the last, 1 to 100000 (default: all)" },
+      {
+        name: "keep",
+        value: "COUNT",
+        help: "keep only this many of these files, the newest, 1 to 100000 (default: all)",
+      },
       {
         name: "compress",
         value: "zstd",
-        help: "compress the files, which then end in .zst; sizes are those of the compressed files, about",
+        help: "compress the files, which then end in .zst; limits of size then hold for the compressed files, roughly",
       },
-      { name: "overwrite", help: "replace files that are there already" },
+      { name: "overwrite", help: "replace existing files" },
     ],
     "When it ends": [
-      { name: "count", short: "c", value: "COUNT", help: "after this many packets, from 1 on" },
-      { name: "duration", value: "TIME", help: "after this time, from 1s on" },
+      { name: "count", short: "c", value: "COUNT", help: "after this many packets, at least 1" },
+      { name: "duration", value: "TIME", help: "after this time, at least 1s" },
       {
         name: "limit-bytes",
         value: "SIZE",
-        help: "before the files have more bytes than this together, from 10k on",
+        help: "before all files together get larger than this, at least 10k",
       },
     ],
     "What is reported": REPORTING,

@@ -1,4 +1,4 @@
-/** "Did you mean": the nearest of a few known words. */
+/** Finds the known word to suggest for a mistyped one ("Did you mean"). */
 
 /** Edits (insert, delete, replace, swap of neighbours) that turn one word into the other. */
 function distance(one: string, other: string): number {

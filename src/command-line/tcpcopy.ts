@@ -1,7 +1,7 @@
-/** Command lines of tcpcopy 1.x where they differ from ours. */
+/** Translates command lines of tcpcopy and intercept 1.x into those of xcopy. */
 import { type CommandSpec, groupsOf } from "./command.ts";
 
-/** Its -g takes no value and always means this many seconds. */
+/** tcpcopy's -g takes no value and always means this many seconds. */
 const GRADUAL_SECONDS = "100";
 
 /**
@@ -18,7 +18,7 @@ export function fromTcpcopy(spec: CommandSpec, words: readonly string[]): string
   );
 }
 
-/** The words of an intercept command line as words of ours: whoever calls it so has a tcpcopy on the other side. */
+/** The words of an intercept 1.x command line as words of ours: with --compat, as the other side is a tcpcopy. */
 export function fromIntercept(words: readonly string[]): string[] {
   return words.includes("--compat") ? [...words] : ["--compat", ...words];
 }

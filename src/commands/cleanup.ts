@@ -1,4 +1,4 @@
-/** `xcopy cleanup`. */
+/** `xcopy cleanup`: removes what a killed xcopy left on this host. */
 import { strictCommand } from "../command-line/arguments.ts";
 
 export default strictCommand(

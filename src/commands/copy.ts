@@ -1,9 +1,9 @@
-/** `xcopy copy`. */
+/** `xcopy copy`: reads the options, makes the plan, prints it (--dry-run) or runs it. */
 import { strictCommand } from "../command-line/arguments.ts";
 import { COPY } from "../command-line/copy.ts";
 import { parseCopy } from "../copy/options.ts";
 
-/** The passwords in the values of -u, with what stands before them. */
+/** The parts of the values of -u that hold passwords: of each user all from the first @ on. */
 function secretsOf(values: readonly string[]): string[] {
   return values.flatMap((value) => value.split(",").map((user) => user.slice(user.indexOf("@"))));
 }
@@ -15,7 +15,7 @@ export default strictCommand(COPY, async (args) => {
     hideArguments(args.has("user") ? secretsOf(args.get("user")!) : []);
     forbidCores();
   }
-  // Loaded only now: help and mistakes on the command line are answered without the rest of the program.
+  // Imported only here, so that help and errors of the command line do not load the rest of the program.
   const { makePlan, thisHost } = await import("../copy/plan.ts");
   if (options.dryRun) {
     const { renderPlan } = await import("../copy/dry-run.ts");

@@ -1,8 +1,8 @@
-/** `xcopy demo`, and the processes that it starts. */
+/** `xcopy demo`: runs the demo, or one of the processes that the demo starts (service, client). */
 import { strictCommand } from "../command-line/arguments.ts";
 import type { ClientOptions } from "../demo/client.ts";
 
-/** What a process that the demo started is to do. */
+/** What a process that the demo started has to do: the JSON in the environment variable ROLE. */
 interface Role {
   service?: number;
   client?: ClientOptions;
@@ -11,7 +11,7 @@ interface Role {
 async function playRole({ service, client }: Role): Promise<void> {
   if (service !== undefined) (await import("../demo/service.ts")).runService(service);
   if (client) await (await import("../demo/client.ts")).runClient(client);
-  // The service ends the process by itself.
+  // The service ends this process itself.
   await new Promise(() => {});
 }
 

@@ -1,11 +1,11 @@
-/** `xcopy intercept`. */
+/** `xcopy intercept`: reads the options, makes the plan, prints it (--dry-run), goes to the background, or runs it. */
 import { strictCommand } from "../command-line/arguments.ts";
 import { INTERCEPT } from "../command-line/intercept.ts";
 import { parseIntercept } from "../intercept/options.ts";
 
 export default strictCommand(INTERCEPT, async (args) => {
   const options = parseIntercept(args);
-  // Loaded only now: help and mistakes on the command line are answered without the rest of the program.
+  // Imported only here, so that help and errors of the command line do not load the rest of the program.
   const { readKey } = await import("../channel/key.ts");
   const key = readKey(options.keyFile, process.env);
   if (options.filter !== null) {

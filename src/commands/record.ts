@@ -1,11 +1,11 @@
-/** `xcopy record`. */
+/** `xcopy record`: reads the options, makes the plan, prints it (--dry-run) or runs it. */
 import { strictCommand } from "../command-line/arguments.ts";
 import { RECORD } from "../command-line/record.ts";
 import { parseRecord } from "../record/options.ts";
 
 export default strictCommand(RECORD, async (args) => {
   const options = parseRecord(args);
-  // Loaded only now: help and mistakes on the command line are answered without the rest of the program.
+  // Imported only here, so that help and errors of the command line do not load the rest of the program.
   const { makeRecordPlan, thisRecordHost } = await import("../record/plan.ts");
   const plan = await makeRecordPlan(options, thisRecordHost());
   if (options.dryRun) {

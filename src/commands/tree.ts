@@ -1,4 +1,4 @@
-/** Finds the command that was asked for, runs it, and turns what it throws into words and an exit code. */
+/** Finds the command that was called, runs it, and turns an error into a message and an exit code. */
 import { basename } from "node:path";
 import { type CommandDef, runCommand } from "citty";
 import { HELP, VERSION } from "../command-line/command.ts";
@@ -15,13 +15,13 @@ const EXAMPLE: [line: string, effect: string] = [
   "what reaches port 80 of this host also goes to 10.0.0.2:8080",
 ];
 
-/** What the command lines of tcpcopy and intercept 1.x are in ours, by the program's name. */
+/** By the name that the executable is called as: translates a command line of tcpcopy or intercept 1.x into ours. */
 const CALLED_AS: Record<string, (words: string[]) => string[]> = {
   tcpcopy: (words) => ["copy", ...fromTcpcopy(COPY, words)],
   intercept: (words) => ["intercept", ...fromIntercept(words)],
 };
 
-/** Commands of the plan that do not exist yet, so that nobody looks for a typing mistake. */
+/** Planned commands that do not exist yet: the error says so, instead of suggesting a similar command. */
 const PLANNED = ["doctor", "top", "status", "compare"];
 
 function isOption(word: string | undefined, { name, short }: { name: string; short?: string }): boolean {
@@ -62,7 +62,7 @@ async function dispatch(tree: CommandDef, words: string[]): Promise<void> {
   await runCommand(tree, { rawArgs: words });
 }
 
-/** What a user made is told in two lines; anything else is a mistake of ours and comes with its stack. */
+/** A Failure is printed in two lines, cause and fix; any other error is a bug and is printed with its stack. */
 function explain(error: unknown): string {
   if (error instanceof Failure) return `${error.message}\n${error.fix}`;
   const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);

@@ -1,4 +1,4 @@
-/** `--capture` and what goes with it: by what requests are captured, which of them, and how much of each. */
+/** `--capture` and the options that go with it: how requests are captured, which ones, and how much of each packet. */
 import type { Arguments } from "../command-line/arguments.ts";
 import { Failure } from "../native/failure.ts";
 import { parseWhole } from "./number.ts";
@@ -7,7 +7,7 @@ import { parseWhole } from "./number.ts";
 export const BACK_ENDS = ["tcx", "clsact", "packet", "raw", "pcap", "xdp", "xdp-generic"] as const;
 export type BackEnd = (typeof BACK_ENDS)[number];
 
-/** Whether nothing but eBPF will do. */
+/** Whether the user asked for a back end that needs eBPF; `auto` does not. */
 export function needsBpf({ backEnd }: CaptureOptions): boolean {
   return ["tcx", "clsact", "xdp", "xdp-generic"].includes(backEnd);
 }
@@ -26,7 +26,7 @@ export interface CaptureOptions {
   snaplen: number;
 }
 
-/** What is given about the capture of live traffic, by the names of its options. */
+/** Long names of the options that apply to live traffic only. */
 export const CAPTURE_OPTIONS = ["capture", "direction", "filter", "buffer", "snaplen"];
 
 const MEGABYTE = 1 << 20;

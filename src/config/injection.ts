@@ -1,4 +1,4 @@
-/** `--inject` and `-o`: by what packets are sent, and over which interface. */
+/** `--inject`: how packets are sent; and MAC addresses as users write them. */
 import { Failure } from "../native/failure.ts";
 
 /** `packet`: frames with a MAC header; `raw`: IP packets that the kernel routes; `auto`: frames where there is Ethernet. */

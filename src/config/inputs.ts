@@ -2,14 +2,14 @@
 import { Failure } from "../native/failure.ts";
 import { ANY, chooseInterfaces, type Interface } from "./interfaces.ts";
 
-/** One of the two is empty. */
+/** Either `interfaces` or `files` is empty. */
 export interface Inputs {
   interfaces: Interface[];
   /** Paths, or "-" for standard input. */
   files: string[];
 }
 
-/** What is meant as a file although there is none of that name. */
+/** Names that are taken for files even where no such file exists. */
 const LOOKS_LIKE_FILE = /^-$|\/|\.(pcap|pcapng|cap|dmp|gz|zst)[0-9]*$/;
 
 /**

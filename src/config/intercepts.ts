@@ -1,4 +1,4 @@
-/** `-s`: the intercepts that catch what the targets answer. */
+/** `-s`: the intercepts that catch the answers of the targets. */
 import { Failure } from "../native/failure.ts";
 import { type Address, parseAddress, unusable } from "./address.ts";
 import { isWhole } from "./number.ts";
@@ -30,7 +30,7 @@ function refuse(text: string, cause: string, fix = FIX): Failure {
   return new Failure(`Cannot use -s "${text}": ${cause}`, fix, 2);
 }
 
-/** Every value of `-s`, each a comma list; `port` is that of those that name none. Throws a Failure (exit code 2). */
+/** Every value of `-s`, each a comma list; `port` is for intercepts without their own port. Throws a Failure (exit code 2). */
 export function parseIntercepts(values: readonly string[], port: number): Intercept[] {
   const labels = values.flatMap((value) => value.split(",").map((text) => text.trim()));
   return labels.map((label) => {

@@ -1,7 +1,7 @@
 /** `-i`: the network interfaces that requests are captured on. */
 import { Failure } from "../native/failure.ts";
 
-/** What is asked of an interface; `links()` of src/native/netlink.ts gives them. */
+/** What is needed to know of an interface; `links()` of src/native/netlink.ts lists them. */
 export interface Interface {
   name: string;
   ifindex: number;

@@ -1,4 +1,4 @@
-/** The options about MySQL: users and their passwords, and what is left out. */
+/** The options about MySQL: users with their passwords, and which statements are not sent. */
 import type { Arguments } from "../command-line/arguments.ts";
 import { Failure } from "../native/failure.ts";
 import type { MysqlConfig, MysqlUser } from "../protocol/mysql/config.ts";
@@ -18,12 +18,12 @@ export const MYSQL_OPTIONS = [
 /** The credential that a service manager may pass (systemd.exec, LoadCredential=). */
 const CREDENTIAL = "mysql-users";
 
-/** `user@password` or `user>other@password`; the first @ ends the names. `option` is named in errors, the text is not. */
+/** `user@password` or `user>other@password`; the first @ ends the names. Errors name `option`, not the text. */
 function parseUser(option: string, text: string): MysqlUser {
   const at = text.indexOf("@");
   const names = at < 0 ? [] : text.slice(0, at).split(">");
   if (names.length < 1 || names.length > 2 || names.includes("")) {
-    // It may hold a password: it is not shown.
+    // The text is not shown: it may hold a password.
     throw new Failure(
       `Cannot use ${option}: a user in it is not user@password`,
       'Write it as "user@password", without a password as "user@", to log in as another user as "user>other@password".',

@@ -35,7 +35,7 @@ export function isDecimal(text: string, range: Range): boolean {
   return DECIMAL.test(text) && within(Number(text), range);
 }
 
-/** A whole decimal number, the whole text of it, within a range. Throws a Failure that names the option. */
+/** A whole decimal number within a range. Throws a Failure that names the option. */
 export function parseWhole(option: string, text: string, range: Range): number {
   if (!isWhole(text, range)) throw refuse(option, text, "whole number", range);
   return Number(text);
@@ -47,7 +47,7 @@ export function parseDecimal(option: string, text: string, range: Range): number
   return Number(text);
 }
 
-/** A socket mark: 32 bits, decimal or `0x...`, not 0 (the mark of everybody else's packets). */
+/** A socket mark: 32 bits, decimal or `0x...`, not 0, which unmarked packets have. Throws a Failure that names the option. */
 export function parseMark(option: string, text: string): number {
   const value = Number(text);
   if ((WHOLE.test(text) || HEXADECIMAL.test(text)) && within(value, { first: 1, last: 0xffffffff }))

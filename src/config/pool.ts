@@ -45,7 +45,7 @@ function parseRange(part: string): Interval {
   return interval;
 }
 
-/** A network without, for IPv4, the addresses that stand for the network and for everybody in it. */
+/** The addresses of a network; of an IPv4 network larger than /31 without its network and broadcast address. */
 function parseNetwork(part: string): Interval {
   const [text, length, ...rest] = part.split("/");
   const base = parseOne(part, text!);
@@ -94,15 +94,19 @@ export function parsePool(values: readonly string[]): Address[] {
       pool.set(`${family}:${value}`, address);
     }
     if (pool.size > POOL_LIMIT) {
-      throw refuse(part, `with it there are ${pool.size} addresses`, `Name at most ${POOL_LIMIT} addresses.`);
+      throw refuse(
+        part,
+        `with this part there are ${pool.size} addresses`,
+        `Name at most ${POOL_LIMIT} addresses.`,
+      );
     }
   }
   return [...pool.values()];
 }
 
 /**
- * The addresses of a pool that a target can be sent to from: of its family and no target themselves (nobody talks to
- * itself). Throws a Failure (exit code 2) if there are none.
+ * The addresses of a pool that can send to a target: those of its family that are not themselves targets. Throws a Failure
+ * (exit code 2) if there are none.
  */
 export function poolFor(pool: readonly Address[], target: Address, targets: readonly Address[]): Address[] {
   const usable = pool.filter(
@@ -111,8 +115,8 @@ export function poolFor(pool: readonly Address[], target: Address, targets: read
   );
   if (usable.length > 0) return usable;
   throw new Failure(
-    `Cannot use -c for target "${formatAddress(target.bytes)}": no address in it is IPv${target.family} and not a target`,
-    `Add IPv${target.family} addresses to -c that the target answers to by way of this host.`,
+    `Cannot use -c for target "${formatAddress(target.bytes)}": none of its addresses is IPv${target.family} and not itself a target`,
+    `Add IPv${target.family} addresses to -c to which the target has a route through this host.`,
     2,
   );
 }

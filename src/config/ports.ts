@@ -11,7 +11,7 @@ export interface Part {
   count: number;
 }
 
-/** Parts there are where `-f` does not say: for a handful of xcopies, and still many ports each. */
+/** Parts for `-f K` without N: enough for a handful of xcopy processes, and each part still has many ports. */
 const USUAL_PARTS = 16;
 const MOST_PARTS = 1024;
 
@@ -28,8 +28,8 @@ export function parsePorts(text: string): PortRange {
 }
 
 /**
- * `-f K/N`: part K of N. Without N there are 16 parts, or for a K from 16 on as many as the next power of two says: all
- * xcopies with the same N use different ports. Throws a Failure (exit code 2).
+ * `-f K/N`: part K of N. Without N there are 16 parts, for K of 16 or more the next power of two above K. xcopy processes
+ * with the same N and different K use different ports. Throws a Failure (exit code 2).
  */
 export function parsePart(text: string): Part {
   const [first, second, ...rest] = text.split("/");
@@ -43,7 +43,7 @@ export function parsePart(text: string): Part {
     return { index, count: Math.max(USUAL_PARTS, 2 ** (32 - Math.clz32(index))) };
   }
   if (!isWhole(second, { first: 1, last: MOST_PARTS })) throw refuse(`not 1 to ${MOST_PARTS} parts`);
-  if (index >= Number(second)) throw refuse(`the parts count from 0 to ${Number(second) - 1}`);
+  if (index >= Number(second)) throw refuse(`the parts are numbered from 0 to ${Number(second) - 1}`);
   return { index, count: Number(second) };
 }
 
@@ -74,7 +74,7 @@ export function partOf(ranges: readonly PortRange[], { index, count }: Part): Po
 /**
  * The ports that this host does not give to connections of its own: from 1024 up, without `local` (the text of
  * net.ipv4.ip_local_port_range: two numbers) and `reserved` (of ip_local_reserved_ports: a comma list of ports and
- * ranges, kept for services by whoever runs the host).
+ * ranges that the administrator keeps for services).
  */
 export function freePorts(local: string, reserved: string): PortRange[] {
   const taken: PortRange[] = [

@@ -8,7 +8,7 @@ import { isWhole } from "./number.ts";
 const NAMES: Record<string, ProtocolName | null> = { http: "http", mysql: "mysql", none: null };
 export const MYSQL_PORT = 3306;
 
-/** A module or none, and the port of the services that it is for; null: all that no other choice names. */
+/** A module or none, and the port of the services it is for; null: all services that no other choice names. */
 export interface ProtocolChoice {
   port: number | null;
   name: ProtocolName | null;
@@ -60,14 +60,14 @@ export interface ProtocolOptions {
   protocols: readonly ProtocolChoice[];
   /** An option about MySQL is given. */
   speaksMysql: boolean;
-  /** Of an intercept 1.x, and of requests that do not wait for answers: no module can be had. */
+  /** --compat and -W: no module can be used, as an intercept 1.x sends no payload, or no answer is waited for. */
   compat: boolean;
   noWait: boolean;
 }
 
 /**
- * Whether the target's greeting is to say if a service (of TCP) speaks MySQL: nobody has named its protocol, and either
- * its port or an option speaks for MySQL. `targetPorts`: of its targets.
+ * Whether a TCP service is read as MySQL only if its target greets so: no option names its protocol, and its port or an
+ * option about MySQL suggests it. `targetPorts`: the ports of its targets.
  */
 export function isByGreeting(
   { protocols, speaksMysql, compat, noWait }: ProtocolOptions,
@@ -78,7 +78,7 @@ export function isByGreeting(
   return speaksMysql || isMysqlPort(port, targetPorts);
 }
 
-/** Whether MySQL is to be expected by the port of a service, or of one of its targets. */
+/** Whether a service, or one of its targets, has the usual port of MySQL. */
 export function isMysqlPort(port: number, targetPorts: readonly number[]): boolean {
   return port === MYSQL_PORT || targetPorts.includes(MYSQL_PORT);
 }

@@ -1,13 +1,13 @@
-/** Files with secrets: nobody but their owner may read them. */
+/** Reads files with secrets; refuses a file that other users can access, or that its group can change. */
 import { closeSync, fstatSync, openSync, readFileSync } from "node:fs";
 import { Failure } from "../native/failure.ts";
 
-/** Others may do nothing, the group may not write. */
+/** Permissions that are refused: all of others, and write of the group. */
 const FORBIDDEN = 0o027;
 
 /**
- * The text of a file that `option` names; null if it need not be there and is not. Throws a Failure (exit code 2) where it
- * cannot be read, or others may read it.
+ * The text of a file that `option` names; null if it is optional and does not exist. Throws a Failure (exit code 2) if it
+ * cannot be read, or its permissions are among FORBIDDEN.
  */
 export function readSecret(option: string, path: string, isOptional: boolean): string | null {
   let fd: number;
@@ -22,8 +22,8 @@ export function readSecret(option: string, path: string, isOptional: boolean): s
     const mode = fstatSync(fd).mode & 0o777;
     if (mode & FORBIDDEN) {
       throw new Failure(
-        `Cannot use ${option} "${path}": others than its owner may read it (mode ${mode.toString(8)})`,
-        `Keep it to yourself: chmod 600 ${path}`,
+        `Cannot use ${option} "${path}": other users than its owner may read or change it (mode ${mode.toString(8)})`,
+        `Run chmod 600 ${path}, and change the secrets if others may have seen them.`,
         2,
       );
     }

@@ -10,8 +10,8 @@ export function parseSize(option: string, text: string, least: number): number {
   const bytes = match ? Number(match[1]) * SIZES[match[2]!]! : Number.NaN;
   if (bytes >= least && bytes <= 1e15) return Math.floor(bytes);
   throw new Failure(
-    `Cannot use ${option} "${text}": not a size from ${least} bytes on`,
-    'Give bytes, or thousands, millions or thousands of millions of them with k, M or G: "100M".',
+    `Cannot use ${option} "${text}": not a size of at least ${least} bytes`,
+    'Give bytes, or units of 10^3, 10^6 or 10^9 bytes with k, M or G: "100M".',
     2,
   );
 }

@@ -1,4 +1,4 @@
-/** How recorded traffic is replayed: the options that only mean something where `-i` names files. */
+/** How recorded traffic is replayed: the options that apply only where `-i` names files. */
 import type { Arguments } from "../command-line/arguments.ts";
 import { Failure } from "../native/failure.ts";
 import { isDecimal, parseDecimal, parseWhole } from "./number.ts";
@@ -7,9 +7,9 @@ import { isDecimal, parseDecimal, parseWhole } from "./number.ts";
 export type Moment = { at: number } | { after: number };
 
 export interface TraceOptions {
-  /** Times as fast as it was; Infinity: as fast as the targets answer. */
+  /** Multiple of the recorded speed; Infinity: as fast as the targets answer. */
   speed: number;
-  /** ms; longer gaps between packets are cut to this. 0: none is. */
+  /** ms; longer gaps between packets are shortened to this. 0: none is. */
   longestGap: number;
   /** How often all files are replayed. */
   loops: number;
@@ -46,10 +46,10 @@ function parseMoment(option: string, text: string): Moment {
   );
 }
 
-/** The long names of these options. */
+/** Long names of the options about recorded traffic. */
 export const TRACE_OPTIONS = ["speed", "longest-gap", "loops", "start", "end", "rate", "users"];
 
-/** Reads them. Throws a Failure (exit code 2). */
+/** Reads the options about recorded traffic. Throws a Failure (exit code 2). */
 export function parseTrace(args: Arguments): TraceOptions {
   const one = (name: string) => args.get(name)?.[0] ?? null;
   const [gap, loops, start, end, users] = ["longest-gap", "loops", "start", "end", "users"].map(one);

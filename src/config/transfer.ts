@@ -28,7 +28,7 @@ export interface Transfer {
   port: number;
   /** Of the frames that are sent; absent: the interface's own. */
   sourceMac?: Uint8Array;
-  /** Those that share the sessions; the weight of a target is its part of them, `mac` that of the next hop towards it. */
+  /** The targets that share the sessions in proportion to their weights; `mac`: that of the next hop towards the target. */
   targets: { host: Host; port: number; weight: number; mac?: Uint8Array }[];
 }
 
@@ -92,7 +92,7 @@ export function parseHost(label: string, text: string): Host {
     if (cause) throw refuse(label, `"${text}" cannot be one end of a connection, ${cause}`);
     return { address };
   }
-  // What ends in a number is meant as an IPv4 address (so says the URL standard), not as a name.
+  // A host that ends in a number is meant as an IPv4 address, not as a name (as in the URL standard).
   if (bare !== text || /(^|\.)[0-9]+\.?$/.test(bare) || !NAME.test(bare)) {
     throw refuse(label, `"${text}" is neither an address nor a name`);
   }
@@ -127,12 +127,12 @@ function parseTransfer(label: string): Transfer {
   if (!label.includes("-")) throw refuse(label, "there is no target in it");
   const { transport, rest } = TRANSPORT.exec(label)!.groups!;
   const source = SOURCE.exec(rest!)?.groups;
-  if (!source) throw refuse(label, "what stands before the target is not [address:]port");
+  if (!source) throw refuse(label, "the part before the target is not [address:]port");
   const port = parsePort(label, source.port!);
   const targets = source.target!.split("|").map((text) => parseTarget(label, text, port));
   if (targets.length === 1 && source.target!.includes("*")) {
     const fix = "Leave it out; to send every request several times there is -n.";
-    throw refuse(label, "a weight needs another target to be weighed against", fix);
+    throw refuse(label, "a weight needs a second target to share connections with", fix);
   }
   return {
     label,
@@ -147,7 +147,7 @@ function parseTransfer(label: string): Transfer {
 /** Every value of `-x`, each a comma list. Throws a Failure (exit code 2) that names the part at fault. */
 export function parseTransfers(values: readonly string[]): Transfer[] {
   if (values.length === 0) {
-    throw new Failure("Cannot copy anything: no -x says from where to where", FIX, 2);
+    throw new Failure("Cannot copy anything: no -x names a service and its target", FIX, 2);
   }
   return values.flatMap((value) => value.split(",").map((part) => parseTransfer(part.trim())));
 }

@@ -3,7 +3,7 @@ import type { Arguments } from "../command-line/arguments.ts";
 import { Failure } from "../native/failure.ts";
 import { isWhole, parseDecimal } from "./number.ts";
 
-/** Bounds of what may be asked for; the first is what the kernel programs have room for. */
+/** Upper bounds of the options; that of the workers is what the kernel programs have room for. */
 export const MOST_WORKERS = 64;
 const MOST_CPU = 8191;
 const MOST_NICE = 19;
@@ -30,7 +30,7 @@ function parseCount(text: string): number | "auto" {
   );
 }
 
-/** `2,4-7`, without those that are there already. Throws a Failure (exit code 2). */
+/** `2,4-7`, each CPU once. Throws a Failure (exit code 2). */
 export function parseCpus(text: string): number[] {
   const fix = 'Write it as "2", "2,3" or "4-7".';
   const cpus = text.split(",").flatMap((part) => {

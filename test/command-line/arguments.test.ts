@@ -68,12 +68,12 @@ test.each([
   [
     ["--json", "yes"],
     'Cannot use "yes": it belongs to no option',
-    'Put values behind their options; "xcopy thing --help" shows how.',
+    'Write each value after its option; "xcopy thing --help" shows how.',
   ],
   [
     ["-x", "a", "--", "b"],
     'Cannot use "b": it belongs to no option',
-    'Put values behind their options; "xcopy thing --help" shows how.',
+    'Write each value after its option; "xcopy thing --help" shows how.',
   ],
 ])("%j is an error", (args, message, fix) => {
   expect(failing(() => parse(...args))).toEqual({ message, fix, exitCode: 2 });

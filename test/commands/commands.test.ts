@@ -5,7 +5,7 @@ import { mistake, xcopy } from "./run.ts";
 const THERE = 'There are: copy, intercept, record, demo, cleanup. "xcopy --help" says more.';
 const NO_TRANSFER = mistake(
   2,
-  "Cannot copy anything: no -x says from where to where",
+  "Cannot copy anything: no -x names a service and its target",
   'Write it as [address:]port-target[:port], for example "80-10.0.0.2:8080" or "80-[2001:db8::2]:8080".',
 );
 

@@ -9,7 +9,7 @@ const HOW =
 
 describe("usage", () => {
   test.each([
-    [[], "Cannot copy anything: no -x says from where to where", HOW],
+    [[], "Cannot copy anything: no -x names a service and its target", HOW],
     [["-x", "80"], 'Cannot use -x "80": there is no target in it', HOW],
     [
       ["-x", "80-10.0.0.256"],
@@ -55,7 +55,7 @@ describe("usage", () => {
     [["-x", TRANSFER, "-i", "eth77"], 'Cannot use -i "eth77": no such network interface', "There are: lo."],
     [
       ["-x", TRANSFER, "-c", "10.9.9.9"],
-      'Cannot use -c "10.9.9.9": the target 127.0.0.1 is on this host and would answer to the real 10.9.9.9',
+      'Cannot use -c "10.9.9.9": the target 127.0.0.1 is on this host, and would answer to the real host 10.9.9.9',
       "Leave -c out, or name addresses of this host in it.",
     ],
     [
@@ -82,7 +82,7 @@ describe("a loop", () => {
       mistake(
         2,
         `Cannot use -x "${label}": the target ${target} is the service that is copied`,
-        "Name another host or port as the target, or the address of this host that clients use before the port.",
+        "Name another host or port as the target, or write before the port the address of this host that clients use.",
       ),
     );
   });
@@ -126,7 +126,7 @@ test("a host that leaves no source port", () => {
     mistake(
       3,
       "Cannot find source ports: this host uses all from 1024 for its own connections (1024-65535)",
-      "Name some with --ports, and keep this host from them with the sysctl net.ipv4.ip_local_reserved_ports.",
+      "Name some with --ports, and reserve them with the sysctl net.ipv4.ip_local_reserved_ports.",
     ),
   );
 });
@@ -239,10 +239,10 @@ sample    12.5 % of the connections
 ramp      from no connection to all of these within 60 s
 sessions  only connections that are opened from now on
 copies    each connection 3 times
-jitter    copies begin up to 20 ms later, each after a time of its own
-limit     at most 500 requests a second; the others are counted, and left out
+jitter    copies after the first begin up to 20 ms later, each after its own random time
+limit     at most 500 requests a second; the others are counted, but not sent
 pace      the next request goes as soon as one is answered
-quiet     answers shorter than production's are complete after 30 ms
+quiet     answers shorter than production's are complete after 30 ms of silence
 header    PROXY protocol v2 opens each connection
 mark      0x78637079 on every packet sent; such packets are not captured
 `,

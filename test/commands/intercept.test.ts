@@ -65,12 +65,12 @@ describe("a dry run", () => {
         "catch     what these ports send in such connections: headers to the copy, packets dropped; nothing else",
         "attach    at ingress and egress by tcx, or clsact where the kernel has no tcx: lo",
         "listen    on 10.0.0.2:36524, for any copy",
-        "linger    at the end, dropping goes on for 120 s where the target still answers",
+        "linger    after the end, responses are dropped for another 120 s if the target may still answer",
         "",
       ].join("\n"),
     );
     expect(stderr).toBe(
-      "warning: There is no key: whoever can connect to 10.0.0.2:36524 can take the responses (--key-file, on both sides).\n",
+      "warning: There is no key: any host that can connect to 10.0.0.2:36524 can take the responses (--key-file, on both sides).\n",
     );
     expect(code).toBe(0);
   });

@@ -29,8 +29,8 @@ describe("usage", () => {
     ],
     [
       ["-x", "80", "-w", "cap", "--rotate-size", "1Q"],
-      'Cannot use --rotate-size "1Q": not a size from 10000 bytes on',
-      'Give bytes, or thousands, millions or thousands of millions of them with k, M or G: "100M".',
+      'Cannot use --rotate-size "1Q": not a size of at least 10000 bytes',
+      'Give bytes, or units of 10^3, 10^6 or 10^9 bytes with k, M or G: "100M".',
     ],
     [
       ["-x", "nobody.invalid:80", "-w", "cap"],

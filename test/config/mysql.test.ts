@@ -63,7 +63,7 @@ describe("refused", () => {
     writeFileSync(file, "a@b\n");
     chmodSync(file, 0o644);
     expect(failing(() => parse(`--mysql-users ${file}`)).message).toContain(
-      "others than its owner may read it",
+      "other users than its owner may read or change it",
     );
   });
 });

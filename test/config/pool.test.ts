@@ -68,7 +68,7 @@ test.each([
 
 test("all parts together are at most 4096", () => {
   expect(failing(() => parsePool(["10.0.0.0-10.0.15.255,10.1.0.1"])).message).toBe(
-    'Cannot use -c "10.1.0.1": with it there are 4097 addresses',
+    'Cannot use -c "10.1.0.1": with this part there are 4097 addresses',
   );
 });
 
@@ -85,8 +85,9 @@ describe("for a target", () => {
 
   test("an empty rest is an error", () => {
     expect(failing(() => names("2001:db8::1"))).toEqual({
-      message: 'Cannot use -c for target "2001:db8::1": no address in it is IPv6 and not a target',
-      fix: "Add IPv6 addresses to -c that the target answers to by way of this host.",
+      message:
+        'Cannot use -c for target "2001:db8::1": none of its addresses is IPv6 and not itself a target',
+      fix: "Add IPv6 addresses to -c to which the target has a route through this host.",
       exitCode: 2,
     });
   });

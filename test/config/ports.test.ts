@@ -107,7 +107,7 @@ test.each([
   ["0/", "not 1 to 1024 parts"],
   ["0/0", "not 1 to 1024 parts"],
   ["0/1025", "not 1 to 1024 parts"],
-  ["2/2", "the parts count from 0 to 1"],
+  ["2/2", "the parts are numbered from 0 to 1"],
 ])('-f "%s": %s', (text, cause) => {
   expect(failing(() => parsePart(text))).toEqual({
     message: `Cannot use -f "${text}": ${cause}`,

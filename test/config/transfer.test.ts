@@ -120,10 +120,10 @@ describe("what cannot be read", () => {
     ["80", "there is no target in it"],
     ["", "there is no target in it"],
     ["10.0.0.2:80", "there is no target in it"],
-    ["-10.0.0.2:80", "what stands before the target is not [address:]port"],
-    ["http-10.0.0.2:80", "what stands before the target is not [address:]port"],
-    ["80-", "what stands before the target is not [address:]port"],
-    ["2001:db8::1:80-10.0.0.2", "what stands before the target is not [address:]port"],
+    ["-10.0.0.2:80", "the part before the target is not [address:]port"],
+    ["http-10.0.0.2:80", "the part before the target is not [address:]port"],
+    ["80-", "the part before the target is not [address:]port"],
+    ["2001:db8::1:80-10.0.0.2", "the part before the target is not [address:]port"],
     ["80-2001:db8::2", '"2001:db8::2" is not target[:port] (IPv6 addresses go in brackets)'],
     ["80-10.0.0.2:80:81", '"10.0.0.2:80:81" is not target[:port] (IPv6 addresses go in brackets)'],
     ["0-10.0.0.2", '"0" is not a port from 1 to 65535'],
@@ -184,7 +184,7 @@ describe("what cannot be read", () => {
 
   test("a weight where there is nothing to weigh", () => {
     expect(failing(() => parseTransfers(["80-10.0.0.2*2"]))).toEqual({
-      message: 'Cannot use -x "80-10.0.0.2*2": a weight needs another target to be weighed against',
+      message: 'Cannot use -x "80-10.0.0.2*2": a weight needs a second target to share connections with',
       fix: "Leave it out; to send every request several times there is -n.",
       exitCode: 2,
     });
@@ -201,7 +201,7 @@ describe("what cannot be read", () => {
 
   test("nothing at all", () => {
     expect(failing(() => parseTransfers([]))).toEqual({
-      message: "Cannot copy anything: no -x says from where to where",
+      message: "Cannot copy anything: no -x names a service and its target",
       fix: FIX,
       exitCode: 2,
     });

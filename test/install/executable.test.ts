@@ -63,6 +63,6 @@ test("called tcpcopy it is xcopy copy", () => {
   const { exitCode, stderr } = Bun.spawnSync([XCOPY], { argv0: "/usr/local/bin/tcpcopy" });
   expect([exitCode, stderr.toString().split("\n")[0]]).toEqual([
     2,
-    "Cannot copy anything: no -x says from where to where",
+    "Cannot copy anything: no -x names a service and its target",
   ]);
 });

@@ -73,7 +73,7 @@ describe("sizes and times", () => {
     '"%s" is no size',
     (text) => {
       expect(failing(() => parseSize("--rotate-size", text, 10_000))).toMatchObject({
-        message: `Cannot use --rotate-size "${text}": not a size from 10000 bytes on`,
+        message: `Cannot use --rotate-size "${text}": not a size of at least 10000 bytes`,
         exitCode: 2,
       });
     },
