@@ -1,4 +1,4 @@
-/** How answers of the targets to this host's own addresses are caught: by a kernel program, or without one. */
+/** Catches the targets' answers to this host's own addresses: by a kernel program, or by a socket and a netfilter rule. */
 import type { KernelCapture } from "../capture/kernel.ts";
 import { openResponseSocket } from "../capture/socket/response-socket.ts";
 import type { ResponseSocketConfig } from "../capture/socket/response-source.ts";
@@ -9,9 +9,9 @@ import type { Plan } from "./plan.ts";
 export interface Answers {
   /** For the data plane; null: they come by the kernel's rings. */
   readonly socket: ResponseSocketConfig | null;
-  /** From now on they are caught, and this host's TCP does not see them. Throws a Failure (2, 4, 5). */
+  /** From now on answers are caught, and this host's TCP does not see them. Throws a Failure (2, 4, 5). */
   begin(): void;
-  /** Answers that found no room. */
+  /** Packets of answers for which the ring or the socket had no room. */
   lost(): number;
   close(): void;
 }
@@ -20,7 +20,7 @@ const WHAT = "keep answers from this host's TCP";
 const FIX =
   "Install nftables, run where eBPF is allowed (CAP_BPF), or catch the answers at the target: xcopy intercept there, -s here.";
 
-/** `kernel`: what was loaded for them; null where that was not possible, or is not needed. `whole`: with their payload. Throws a Failure (4, 5). */
+/** `kernel`: the programs loaded for answers, null where there are none. `whole`: with payload. Throws a Failure (4, 5). */
 export function openAnswers(plan: Plan, kernel: KernelCapture | null, whole: boolean): Answers {
   const interfaces = [...new Set(plan.egresses.map(({ ifindex }) => ifindex))];
   if (plan.intercepts.length > 0) return { socket: null, begin() {}, lost: () => 0, close() {} };
@@ -38,7 +38,7 @@ export function openAnswers(plan: Plan, kernel: KernelCapture | null, whole: boo
   return {
     socket: opened.source,
     begin() {
-      // The rule first: what comes before the socket listens is lost, and sent again.
+      // The rule comes first: an answer that arrives before the socket listens is lost, and TCP sends it again.
       rule = makeRules(dropRuleset(paths, plan.ports), WHAT, FIX);
       opened.start();
     },

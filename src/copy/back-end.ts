@@ -1,4 +1,4 @@
-/** What a back end of the capture is to a run, whatever captures. */
+/** The interface of a capture back end, as the main thread uses it. */
 import type { KernelCounter } from "../capture/counters.ts";
 import type { SourceConfig } from "../capture/source.ts";
 import type { CaptureCounts } from "./account/summary.ts";
@@ -13,20 +13,20 @@ export interface Capture {
   readonly source: SourceConfig;
   /** Captures on these interfaces; may be called again for those that came later. Throws a Failure (1, 2, 3, 4, 5). */
   attach(ifindexes: number[]): void;
-  /** An interface is gone. */
+  /** Tells it that an interface is gone. */
   forget(ifindex: number): void;
-  /** Goes along with what has changed of interfaces; called about every 2 s. */
+  /** Looks up again what may have changed of interfaces (MAC addresses); called about every 2 s. */
   refresh(): void;
-  /** Nothing more is captured; what was can still be read. */
+  /** Stops capturing; what was captured can still be read. */
   stop(): void;
   counts(): Counts;
-  /** Gives everything back that is not the kernel programs'. */
+  /** Closes everything but the kernel programs. */
   close(): void;
 }
 
 export type Counts = Omit<CaptureCounts, "source" | "responsesLost" | "trace">;
 
-/** What all back ends count alike. */
+/** The counts that all back ends have. */
 export function countsOf(stats: Record<KernelCounter, number>): Counts {
   return {
     packets: stats.requestsCaptured,

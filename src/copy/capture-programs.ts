@@ -4,7 +4,7 @@ import type { KernelCapture } from "../capture/kernel.ts";
 import { type Capture, countsOf } from "./back-end.ts";
 import type { CopyOptions } from "./options.ts";
 
-/** The programs are loaded already; with -F a filter is put in front of them. */
+/** A back end of programs that are loaded already; with -F a filter is put in front of them. */
 export function captureByPrograms(kernel: KernelCapture, { capture }: CopyOptions): Capture {
   const { filter } = capture;
   const isXdp = capture.backEnd === "xdp" || capture.backEnd === "xdp-generic";

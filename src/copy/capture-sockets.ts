@@ -1,4 +1,4 @@
-/** Capture by sockets: what the plan means for them. */
+/** Capture by packet sockets, raw sockets or libpcap: opens what a plan asks for. */
 import type { SocketFilterOptions } from "../capture/socket/filter.ts";
 import { openPcapCapture } from "../capture/socket/pcap-capture.ts";
 import {
@@ -22,12 +22,12 @@ const OPEN: Record<SocketBackEnd, (options: SocketCaptureOptions) => SocketCaptu
   pcap: openPcapCapture,
 };
 
-/** -F for interfaces of both kinds. One of the kind that it cannot be compiled for must not be among those named. */
+/** Compiles -F for interfaces with Ethernet headers and for those without; the latter may fail if the plan has none. */
 function compileFront(expression: string, { interfaces }: Plan): SocketFilterOptions["front"] {
   const ethernet = compileFilter(expression, "ethernet");
   if (ethernet.wantsTag) {
     throw new Failure(
-      `Cannot use -F "${expression}" on a socket: it asks for VLAN tags, which the kernel has taken out there`,
+      `Cannot use -F "${expression}" on a socket: it tests VLAN tags, which the kernel removes before a socket sees a packet`,
       "Use --capture tcx or clsact, or name the VLAN's own interface with -i.",
       2,
     );
@@ -37,7 +37,7 @@ function compileFront(expression: string, { interfaces }: Plan): SocketFilterOpt
   return { ethernet: ethernet.instructions, raw: raw?.instructions ?? null };
 }
 
-/** For interfaces without a link layer that may come later. */
+/** For interfaces without a link layer that may appear later; null if the filter cannot be compiled for them. */
 function compileIfPossible(expression: string) {
   try {
     return compileFilter(expression, "raw");
@@ -59,7 +59,7 @@ export function captureBySockets(name: SocketBackEnd, plan: Plan, options: CopyO
     workers: plan.workers.count,
   });
   const interfaces = new Set<number>();
-  // libpcap has to open each; the others may as well take every one that comes.
+  // libpcap opens each interface by itself; the other back ends capture on all interfaces at once, also on later ones.
   const takesAll = plan.followsAll && name !== "pcap";
   const start = () => capture.start(takesAll ? null : [...interfaces]);
   return {

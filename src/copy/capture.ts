@@ -1,4 +1,4 @@
-/** By what live requests are captured: the back end that was asked for, or the best that works. */
+/** Opens the capture of live requests: by the back end that the user named, or by the best that works. */
 import type { KernelCapture } from "../capture/kernel.ts";
 import { XDP_COSTS } from "../capture/xdp-links.ts";
 import type { BackEnd } from "../config/capture.ts";
@@ -11,17 +11,17 @@ import { loadForAnswers, loadKernel } from "./load.ts";
 import type { CopyOptions } from "./options.ts";
 import type { Plan } from "./plan.ts";
 
-/** What captures requests and what brings answers back; `kernel` is null where no program is needed. */
+/** The capture of requests, and the kernel programs for requests and answers; `kernel` is null where there are none. */
 export interface OpenCapture {
   kernel: KernelCapture | null;
   capture: Capture;
-  /** Why it is not the best: a line for each back end before it. */
+  /** Lines for the log, each continues "capture ": why better back ends do not work, what this one costs. */
   reasons: string[];
 }
 
 type Open = (name: BackEnd) => OpenCapture;
 
-/** Those that `auto` tries, the best first. */
+/** The back ends that `auto` tries, the best first. */
 const AUTOMATIC: BackEnd[] = ["tcx", "packet", "raw"];
 
 /**
@@ -31,7 +31,7 @@ const AUTOMATIC: BackEnd[] = ["tcx", "packet", "raw"];
 export function openCapture(plan: Plan, options: CopyOptions, libraries: CarriedLibrary[]): OpenCapture {
   const open: Open = (name) => openBackEnd(name, plan, options, libraries);
   const { backEnd } = options.capture;
-  // What raw sockets capture is read by one worker, and comes in.
+  // Raw sockets serve one worker only, and see incoming packets only.
   const takesRaw = plan.workers.count === 1 && options.capture.direction === "in";
   const names = takesRaw ? AUTOMATIC : AUTOMATIC.filter((name) => name !== "raw");
   return backEnd === "auto" ? openBest(names, plan, open) : open(backEnd);
@@ -44,9 +44,9 @@ function openBest(names: BackEnd[], plan: Plan, open: Open): OpenCapture {
     let opened: OpenCapture | undefined;
     try {
       opened = open(name);
-      // Some of what can fail does so only there; nothing is captured before the data plane shows a sign of life.
+      // Some errors show only when attaching. Nothing is captured yet: the programs are inert before the first heartbeat.
       if (opened.capture.name === "tcx" || opened.capture.name === "clsact") tryAttach(plan, opened.capture);
-      if (opened.capture.name === "clsact") reasons.push("not by tcx: this kernel has none");
+      if (opened.capture.name === "clsact") reasons.push("not by tcx: this kernel does not have it");
       return { ...opened, reasons: [...reasons, ...opened.reasons] };
     } catch (error) {
       opened?.capture.close();
@@ -71,7 +71,7 @@ function openBackEnd(
   libraries: CarriedLibrary[],
 ): OpenCapture {
   if (name === "tcx" || name === "clsact" || name === "xdp" || name === "xdp-generic") {
-    // Of tcx and clsact `auto` takes what the kernel has.
+    // `auto` takes tcx or clsact, whichever the kernel has.
     const hook = options.capture.backEnd === "auto" ? "auto" : name;
     const kernel = loadKernel(plan, options, libraries, hook)!;
     const reasons = name.startsWith("xdp") ? [XDP_COSTS] : [];

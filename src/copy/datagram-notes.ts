@@ -1,4 +1,4 @@
-/** What a user should know who copies UDP: options that mean nothing for it, and QUIC, which cannot be replayed. */
+/** Notes for users who copy UDP: options without effect on it, and QUIC, which no target can read. */
 import { DATAGRAM } from "../datagram/counters.ts";
 import type { Log } from "../host/log.ts";
 import { takeCounters } from "../runtime/shared.ts";
@@ -8,7 +8,7 @@ import type { CopyOptions } from "./options.ts";
 /** ms between two looks. */
 const LOOK = 1000;
 
-/** A line for each option that was given and says nothing about UDP. */
+/** A line for each option that was given and does not apply to UDP. */
 export function datagramNotes({ fullSessions, noWait, proxyProtocol, jitter, trace }: CopyOptions): string[] {
   const notes: [string, boolean, string][] = [
     ["-O", fullSessions, "a datagram belongs to no connection"],
@@ -23,8 +23,8 @@ export function datagramNotes({ fullSessions, noWait, proxyProtocol, jitter, tra
 }
 
 const QUIC =
-  "QUIC came in: its packets are copied as they are, and no target can read them, because it has not the keys of the connection. " +
-  "Copy TCP to the port instead, or keep HTTP/3 off the service (Alt-Svc).";
+  "QUIC packets were captured: they are copied as they are, but no target can read them without the keys of the connection. " +
+  "Copy TCP of this port instead, or turn HTTP/3 off in the service (Alt-Svc).";
 
 /** Says once that QUIC was captured; returns what ends it. */
 export function watchQuic(workers: readonly DatagramShared[], log: Log): () => void {

@@ -1,4 +1,4 @@
-/** What workers leave behind: those that died while others go on, and what nobody had read when all had ended. */
+/** Counts the captured packets that workers leave unread: those of dead workers, and at the end those of all. */
 import { Control } from "../capture/control.ts";
 import type { RequestSource } from "../capture/source.ts";
 import { releaseSessions } from "../engine/sessions/share.ts";
@@ -8,13 +8,13 @@ import type { DataPlaneConfig } from "./data-plane/config.ts";
 import { createSource } from "./data-plane/request-source.ts";
 import { viewShared } from "./data-plane/shared.ts";
 
-/** Records per look at what nobody else reads. */
+/** Most records per call of `drain`. */
 const ROUND = 65536;
 
 export class DeadWorkers {
   /** Of all workers, by index. */
   readonly views: WorkerView[];
-  /** Captured packets that nobody had read when the worker had ended as it should. */
+  /** Captured packets that workers had not read when they ended in order. */
   unread = 0;
   private readonly left: RequestSource[] = [];
   private abandonedSoFar = 0;
@@ -42,7 +42,7 @@ export class DeadWorkers {
     return this.abandonedSoFar;
   }
 
-  /** All workers have ended, as they should or before: counts what they leave. */
+  /** All workers have ended: counts what those left unread that had not died. */
   finish(): void {
     for (const [worker, { isDead }] of this.views.entries()) {
       if (isDead) continue;
@@ -51,7 +51,7 @@ export class DeadWorkers {
   }
 }
 
-/** What a worker read from and shares with nobody; none where requests come from elsewhere. */
+/** The source that a worker alone read from; none for raw and pcap, which have one worker, and for recordings. */
 function sourcesOf({ source, controlMap, worker }: DataPlaneConfig): RequestSource[] {
   const isOwn = source?.kind === "rings" || source?.kind === "packet";
   return isOwn ? [createSource(source, new Control(controlMap, worker.index))] : [];

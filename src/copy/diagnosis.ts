@@ -1,4 +1,4 @@
-/** What the tries before the first request found, as an error that names the place on the way where it ended. */
+/** Turns what the preflight found into an error that says where on the way to the target and back a connection failed. */
 import { TEXTS } from "../channel/close.ts";
 import { formatAddress, formatEndpoint } from "../config/address.ts";
 import { Failure } from "../native/failure.ts";
@@ -7,9 +7,9 @@ import { type Findings, type ProbeResult, worstOf } from "./data-plane/preflight
 import type { OrdinaryResult } from "./ordinary-connection.ts";
 import type { Plan } from "./plan.ts";
 
-const FORCE = "or start all the same with --force.";
+const FORCE = "or start anyway with --force.";
 
-/** Where the try of a path ended, as far as an intercept could see it, and what to do. */
+/** Where the tried connection failed, as far as an intercept could see it, and what to do. */
 type Verdict = [cause: string, fix: string];
 
 interface Try {
@@ -17,9 +17,9 @@ interface Try {
   port: number;
   source: string;
   intercept: string;
-  /** Whether it could be asked what it saw. */
+  /** Whether the intercept can be asked what it saw (an intercept 1.x cannot). */
   tells: boolean;
-  /** What came of an ordinary connection of this host; undefined: it was not tried. */
+  /** The result of an ordinary connection of this host; undefined: none was tried. */
   plain: OrdinaryResult | undefined;
 }
 
@@ -33,24 +33,24 @@ interface Seen {
   listening?: boolean | null;
 }
 
-/** How the target treats an ordinary connection of this host, as part of a sentence. */
-const PLAINLY: Record<OrdinaryResult, string> = {
+/** What an ordinary connection of this host got from the target, as the end of a sentence. */
+const PLAIN_RESULT: Record<OrdinaryResult, string> = {
   answered: ", though an ordinary connection from this host is",
   refused: "; an ordinary connection from this host is refused",
   silent: ", and neither is an ordinary connection from this host",
 };
 
-function answeredNot({ plain }: Try): string {
-  return `not answered${plain ? PLAINLY[plain] : ""}`;
+function notAnswered({ plain }: Try): string {
+  return `not answered${plain ? PLAIN_RESULT[plain] : ""}`;
 }
 
-/** Where the intercept runs on the target and sees what comes. */
+/** For an intercept on the target, which sees what arrives there. */
 function judgeTarget(seen: Seen, tried: Try): Verdict {
   const { known, caught, sent, route, strict = [], listening } = seen;
   const { target, port, source, intercept, plain } = tried;
   if (caught) {
     return [
-      `the target answered, the intercept caught ${caught} of its packets and sent ${sent}, and none arrived here`,
+      `the target answered, the intercept caught ${caught} of its packets and sent ${sent} of them, but none arrived here`,
       `Check that the target answers from ${target}, the address in -x; behind a NAT give the intercept --dnat.`,
     ];
   }
@@ -80,27 +80,27 @@ function judgeTarget(seen: Seen, tried: Try): Verdict {
   }
   if (plain === "answered" && strict.length > 0) {
     return [
-      `the attempt from ${source} arrived and was ${answeredNot(tried)}: the target drops what comes in on another interface than its way back, ${route?.interface} (rp_filter=1 on ${strict.join(", ")})`,
+      `the attempt from ${source} arrived and was ${notAnswered(tried)}: the target drops what comes in on another interface than its way back, ${route?.interface} (rp_filter=1 on ${strict.join(", ")})`,
       `Allow it on the target: sysctl -w net.ipv4.conf.all.rp_filter=2`,
     ];
   }
   const rule = plain === "answered" ? `for ${source} and the clients' addresses` : "for everybody";
   return [
-    `the attempt from ${source} arrived and was ${answeredNot(tried)}`,
+    `the attempt from ${source} arrived and was ${notAnswered(tried)}`,
     `Let port ${port} through in the target's own firewall, ${rule} ("nft list ruleset" or "iptables -S" shows it), ${FORCE}`,
   ];
 }
 
-/** Where it only sees what passes by. */
+/** For an intercept that sees only what passes it: on a third host, or a netfilter queue. */
 function judgeAssistant({ caught }: Seen, tried: Try): Verdict {
   const { target, port, source, intercept, plain } = tried;
   if (caught) {
     return [
-      `its answer to ${source} was caught at ${intercept}, and did not arrive here`,
+      `the target's answer to ${source} was caught by the intercept at ${intercept}, but did not arrive here`,
       `Check that the target answers from ${target}, the address in -x; behind a NAT give the intercept --dnat.`,
     ];
   }
-  const silence = `no answer to ${source} came by the intercept at ${intercept}`;
+  const silence = `no answer to ${source} reached the intercept at ${intercept}`;
   if (plain === "silent" || plain === "refused") {
     return [
       `${silence}; an ordinary connection from this host is ${plain === "refused" ? "refused" : "not answered either"}`,
@@ -109,7 +109,7 @@ function judgeAssistant({ caught }: Seen, tried: Try): Verdict {
   }
   return [
     `${silence}${plain ? ", though the target answers an ordinary connection from this host" : ""}`,
-    `On the target, route the clients by way of the intercept's host ("ip route add ${source} via ...") and take what they send (sysctl -w net.ipv4.conf.all.rp_filter=2; let them through in its firewall); name one of the addresses that are routed so with --probe-from, ${FORCE}`,
+    `On the target, route the clients' addresses through the intercept's host ("ip route add ${source} via ...") and accept packets from them (sysctl -w net.ipv4.conf.all.rp_filter=2; let them through in its firewall); name one of the addresses that are routed so with --probe-from, ${FORCE}`,
   ];
 }
 
@@ -122,31 +122,31 @@ function judgeSilence({ facts }: ProbeResult, tried: Try): Verdict {
     ];
   }
   if (!fact || fact.error) {
-    const silence = tried.tells ? "did not say what it saw of it" : "says nothing more";
+    const silence = tried.tells ? "did not say what it saw of the attempt" : "cannot be asked for the reason";
     return [
-      `no answer to a connection attempt from ${tried.source} came back by the intercept at ${tried.intercept}, which ${fact ? `says: ${fact.error}` : silence}`,
+      `no answer to a connection attempt from ${tried.source} came back by the intercept at ${tried.intercept}, which ${fact ? `reports: ${fact.error}` : silence}`,
       `Check that answers to ${tried.source} pass there, name another address with --probe-from, ${FORCE}`,
     ];
   }
   return fact.mode === "target" ? judgeTarget(fact as Seen, tried) : judgeAssistant(fact as Seen, tried);
 }
 
-/** What to do about an intercept that could not be reached (`text` says why, "" that it did not answer), or that refuses. */
+/** What to do about an intercept that could not be reached or that refuses; `text`: why, "" if it did not answer. */
 function fixIntercept(text: string, port: number): string {
   if (text === TEXTS["copy without key"])
     return `Give this side the intercept's key, with --key-file or XCOPY_KEY, ${FORCE}`;
   if (text === TEXTS["intercept without key"])
     return `Give the intercept this side's key, with --key-file or XCOPY_KEY, or leave the key out here, ${FORCE}`;
   if (text === TEXTS.limited)
-    return `Wait a minute, and see to it that both have the same key (--key-file or XCOPY_KEY), ${FORCE}`;
+    return `Wait a minute, and give both sides the same key (--key-file or XCOPY_KEY), ${FORCE}`;
   if (text === TEXTS["wrong key"]) return `Give both the same key, with --key-file or XCOPY_KEY, ${FORCE}`;
   if (/--compat/.test(text)) return `Give --compat to both or to neither, ${FORCE}`;
   if (text === "" || /refused|answer|unreachable|route|timed out/i.test(text))
     return `Start it there ("xcopy intercept -o :${port}"), check the firewalls on the way, ${FORCE}`;
-  return `Put that right there or here, ${FORCE}`;
+  return `Correct that on this side or on the other, ${FORCE}`;
 }
 
-/** An intercept that could not be reached, or took us for something else. */
+/** The error for an intercept that could not be reached, or that refused this copy. */
 function judgeIntercept({ index, text }: InterceptState, plan: Plan): Failure {
   const { address, port } = plan.intercepts[index]!;
   const where = formatEndpoint(address.bytes, port);
@@ -154,35 +154,35 @@ function judgeIntercept({ index, text }: InterceptState, plan: Plan): Failure {
   return new Failure(message, fixIntercept(text, plan.services[0]!.routes[0]!.targets[0]!.port), 3);
 }
 
-/** What an intercept catches, as far as it says so. */
+/** What an intercept catches, as far as it has said. */
 function describeCaught({ index, welcome }: InterceptState, plan: Plan): string {
   const services = welcome?.services ?? [];
   const shown = [...new Set(services.map(({ port }) => port))].slice(0, 5).map((port) => `port ${port}`);
   return `${plan.intercepts[index]!.label}${shown.length > 0 ? ` catches ${shown.join(", ")}` : ""}`;
 }
 
-/** Nobody catches what a target answers. */
+/** The error for a target whose answers no intercept catches. */
 function judgeUncaught(endpoint: string, port: number, intercepts: InterceptState[], plan: Plan): Failure {
   const list = intercepts.map((state) => describeCaught(state, plan)).join("; ");
   return new Failure(
-    `Cannot copy to "${endpoint}": none of the intercepts catches what it answers (${list})`,
-    `Start the intercept there with -o :${port}, correct -x, or name the intercept that catches it in -s.`,
+    `Cannot copy to "${endpoint}": none of the intercepts catches its answers (${list})`,
+    `Start the intercept there with -o :${port}, correct -x, or name the intercept that catches them in -s.`,
     3,
   );
 }
 
-/** An intercept is there, and would catch what a target answers, but nothing could be sent there for long enough to see it. */
+/** The error for a path that was held for too long to be tried: its intercept is connected, but silent again and again. */
 function judgeUntried(endpoint: string, label: string): Failure {
   return new Failure(
-    `Cannot try target "${endpoint}": the intercept at ${label} is too busy to catch what it answers`,
-    `Look what keeps that host, this one or the network between them busy, and start again, ${FORCE}`,
+    `Cannot try target "${endpoint}": the intercept at ${label} is too busy to catch its answers`,
+    `Find out what keeps that host, this host or the network between them busy, and start again, ${FORCE}`,
     3,
   );
 }
 
 /**
- * Throws a Failure (exit code 3) for the worst thing for which nothing can be copied. `plain`: by endpoint, what the
- * targets that did not answer say to this host.
+ * Throws a Failure (exit code 3) for the worst finding, if there is one. `plain`: by endpoint, what a target that did not
+ * answer through its intercept answers to this host.
  */
 export function diagnose(
   { probes, intercepts }: Findings,

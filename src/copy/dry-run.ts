@@ -1,4 +1,4 @@
-/** What `--dry-run` prints. */
+/** What `xcopy copy --dry-run` prints. */
 import { formatAddress, formatEndpoint } from "../config/address.ts";
 import { formatMac } from "../config/injection.ts";
 import { formatPorts } from "../config/ports.ts";
@@ -38,7 +38,7 @@ function paceOf({ trace }: CopyOptions): string {
   return parts.filter(Boolean).join(", ");
 }
 
-/** What is not done to every session once and at the client's pace. */
+/** A line for each option that changes which sessions are copied, how often, when, or by which protocol. */
 function departures(plan: Plan, options: CopyOptions): [name: string, text: string][] {
   const { sample, ramp, replicas, jitter, limit, rtt, proxyProtocol } = options;
   const lines: [string, string | false][] = [
@@ -47,11 +47,14 @@ function departures(plan: Plan, options: CopyOptions): [name: string, text: stri
     ["ramp", ramp > 0 && `from no connection to all of these within ${ramp / 1e6} s`],
     ["sessions", options.fullSessions && "only connections that are opened from now on"],
     ["copies", replicas > 1 && `each connection ${replicas} times`],
-    ["jitter", jitter > 0 && `copies begin up to ${jitter} ms later, each after a time of its own`],
-    ["limit", limit > 0 && `at most ${limit} requests a second; the others are counted, and left out`],
+    [
+      "jitter",
+      jitter > 0 && `copies after the first begin up to ${jitter} ms later, each after its own random time`,
+    ],
+    ["limit", limit > 0 && `at most ${limit} requests a second; the others are counted, but not sent`],
     ["pace", options.noWait && "requests go when the client sent them, answered or not"],
     ["pace", options.pace === "fast" && "the next request goes as soon as one is answered"],
-    ["quiet", rtt > 0 && `answers shorter than production's are complete after ${rtt} ms`],
+    ["quiet", rtt > 0 && `answers shorter than production's are complete after ${rtt} ms of silence`],
     ...plan.services.map((service): [string, string | false] => {
       const protocol = protocolFor(options.protocols, service);
       return ["protocol", protocol !== null && `connections to port ${service.port} are read as ${protocol}`];
@@ -73,13 +76,14 @@ function workersOf(
   const { nice, cpuLimit } = scheduling;
   const pinned = cpus.filter((cpu) => cpu !== null);
   const lines: [name: string, text: string | false][] = [
-    ["workers", count > 1 && `${count}, each has its share of the connections`],
+    ["workers", count > 1 && `${count}, each for a part of the connections`],
     ["workers", note],
     ["cpus", pinned.length > 0 && `${pinned.join(", ")}, one for each worker`],
     ["nice", nice !== null && (nice === "idle" ? "only when no other program wants to run" : `${nice}`)],
     [
       "limit",
-      cpuLimit > 0 && `${Number((cpuLimit * 100).toFixed(6))} % of a CPU, or what is captured is left out`,
+      cpuLimit > 0 &&
+        `${Number((cpuLimit * 100).toFixed(6))} % of a CPU; requests for which that is not enough are not copied`,
     ],
   ];
   return lines.flatMap(([name, text]) => (text ? [[name, text]] : []));
@@ -93,7 +97,7 @@ const HOOKS: Record<string, string | undefined> = {
   xdp: "XDP, in the driver where it can, and by tcx where there is no Ethernet",
   "xdp-generic": "generic XDP, and by tcx where there is no Ethernet",
 };
-/** What the other back ends use in their place. */
+/** What the other back ends capture with. */
 const SOCKETS: Record<string, string | undefined> = {
   packet: "a packet socket",
   raw: "raw IP sockets",

@@ -1,17 +1,17 @@
-/** Whether a target speaks first, as a MySQL server does. */
+/** Reads what a target sends first, to see whether it greets as a MySQL server does. */
 import { createConnection } from "node:net";
 import { isFirstPacket } from "../protocol/mysql/packets/greeting.ts";
 import { afterPatience } from "../runtime/patience.ts";
 
-/** `silent`: nothing that tells came in time. `unreachable`: no connection. */
+/** `silent`: connected, but it sent too little to tell before the time was over. `unreachable`: no connection. */
 export type Greets = "mysql" | "other" | "silent" | "unreachable";
 
-/** Bytes that tell; no greeting is longer than 3 bytes of length can say, and none is near that. */
+/** Bytes after which an answer that is still no whole greeting counts as `other`; greetings are far shorter. */
 const MOST_BYTES = 4096;
 
 /**
- * Opens a connection from this host's own address, reads what the target says first, for `patience` ms at most, and closes
- * it. A MySQL server counts that as a connection that ended before its login (Aborted_connects).
+ * Opens a connection from this host's own address, reads what the target sends first, for at most `patience` ms, and closes
+ * the connection. A MySQL server counts that as a connection that ended before its login (Aborted_connects).
  */
 export function lookAtGreeting(host: string, port: number, patience: number): Promise<Greets> {
   return new Promise((resolve) => {

@@ -12,10 +12,10 @@ import { kernelServices } from "./load.ts";
 import type { CopyOptions } from "./options.ts";
 import type { Plan } from "./plan.ts";
 
-/** What was counted of requests. */
+/** The counts of captured requests, without those of answers. */
 export type RequestCounts = Omit<CaptureCounts, "responsesLost">;
 
-/** The input of a run: what the rest of xcopy needs not know the kind of. */
+/** The input of a run, live or recorded, behind one interface. */
 export interface RequestInput {
   /** For the first message: `captured by tcx on lo, eth0`. */
   readonly description: string;
@@ -24,17 +24,16 @@ export interface RequestInput {
   trace: TraceConfig | null;
   /** Requests may come from now on. */
   begin(): void;
-  /** Goes along with interfaces that came and went; returns the names of those that came. Throws a Failure. */
+  /** Attaches to new interfaces and forgets those that are gone; returns the names of the new ones. Throws a Failure. */
   follow(): string[];
-  /** No more of them. */
+  /** No more requests from now on. */
   stop(): void;
-  /** Without the answers, which come another way. */
   counts(): RequestCounts;
-  /** What could not be read to its end; for after the end of the data plane. */
+  /** Errors of recordings that could not be read to their ends; to be called after the end of the data plane. */
   failures(): Promise<Failure[]>;
 }
 
-/** Requests as they come in, by a back end that captures nothing yet. */
+/** Live requests, by a back end that captures nothing yet. */
 export function liveInput(plan: Plan, { capture }: OpenCapture): RequestInput {
   const names = new Set(plan.interfaces.map(({ name }) => name));
   const attached = new Map(plan.interfaces.map(({ ifindex, name }) => [ifindex, name]));
@@ -57,7 +56,7 @@ export function liveInput(plan: Plan, { capture }: OpenCapture): RequestInput {
       const fresh = present.filter(
         ({ up, name, ifindex }) => !attached.has(ifindex) && (plan.followsAll ? up : names.has(name)),
       );
-      // One that cannot be attached to is not tried again and again.
+      // Noted before it is attached: an interface that fails is not tried again at every call.
       for (const { ifindex, name } of fresh) attached.set(ifindex, name);
       capture.refresh();
       if (fresh.length > 0) capture.attach(fresh.map(({ ifindex }) => ifindex));
@@ -70,8 +69,8 @@ export function liveInput(plan: Plan, { capture }: OpenCapture): RequestInput {
 }
 
 /**
- * Recorded requests. Resolves when every file was found to be a recording; rejects with a Failure if one is none. `warn`
- * gets a line for what else the user should know.
+ * Recorded requests. Resolves when every file was found to be a recording; rejects with a Failure if one is not. `warn`
+ * gets lines for the log.
  */
 export async function recordedInput(
   plan: Plan,

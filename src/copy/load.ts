@@ -1,4 +1,4 @@
-/** What a plan means for the kernel programs and for the data plane. */
+/** From a plan: loads the kernel programs, and makes the configuration of the data plane. */
 import {
   type KernelCapture,
   type KernelPath,
@@ -21,21 +21,22 @@ import type { WholeConfig } from "./data-plane/share-out.ts";
 import type { CopyOptions } from "./options.ts";
 import type { Plan } from "./plan.ts";
 
-/** Bytes of all rings of a kind together, as long as each has the least; -B says the total for requests. */
+/** Bytes of a ring for requests, at least; all of them together have the bytes of -B. */
 const REQUEST_RING_LEAST = 256 << 10;
+/** The same for answers, and bytes of all their rings together. */
 const RESPONSE_RINGS = { total: 4 << 20, least: 256 << 10 };
 /** Where responses are captured with their payload. */
 const READ_RESPONSE_RINGS = { total: 32 << 20, least: 1 << 20 };
 /** The least where several workers share the traffic, each with rings of its own. */
 const RESPONSE_RING_OF_SEVERAL = 64 << 10;
 
-/** The families of the clients of a service: where it is sent from their addresses, only that of the targets. */
+/** Address families of a service's clients: where their addresses are sent from, only the family of the targets. */
 function familiesOf({ services, paths }: Plan, index: number): (4 | 6)[] {
   const path = paths[services[index]!.routes[0]!.targets[0]!.paths[0]!]!;
   return path.local === null ? [path.family] : [4, 6];
 }
 
-/** What is captured, or picked from recorded traffic. */
+/** The services whose requests are captured, or picked from recorded traffic. */
 export function kernelServices(plan: Plan): KernelService[] {
   return plan.services.flatMap(({ address, port, transport }, index): KernelService[] => {
     const common = { port, index, ...(transport && { transport }) };
@@ -101,8 +102,8 @@ export function loadKernel(
 }
 
 /**
- * As `loadKernel` without requests, for answers alone. Where the kernel or the host cannot, that is said by `tell`, and null is
- * what remains: they come by a socket then.
+ * As `loadKernel`, for answers alone. Where the host allows no eBPF, `tell` gets the reason and null is returned: answers
+ * then come by a socket.
  */
 export function loadForAnswers(
   plan: Plan,
@@ -114,9 +115,9 @@ export function loadForAnswers(
     return loadKernel(plan, options, libraries, null);
   } catch (error) {
     if (!(error instanceof Failure) || error.exitCode < 4) throw error;
-    // A socket only copies, and what netfilter keeps from this host is TCP's.
+    // A socket only gets copies of packets, and the netfilter rule keeps only TCP from this host.
     if (plan.services.some(({ transport }) => transport === "udp")) throw error;
-    tell(`answers by a packet socket, and kept from this host's TCP by netfilter: ${error.message}`);
+    tell(`of answers by a packet socket, kept from this host's TCP by netfilter: ${error.message}`);
     return null;
   }
 }

@@ -1,4 +1,4 @@
-/** What the options of `xcopy copy` may be, and what each is without being given. */
+/** Reads and checks the options of `xcopy copy`, and gives each its default. */
 import type { Arguments } from "../command-line/arguments.ts";
 import { MARK } from "../command-line/copy.ts";
 import { type Address, parseAddress, unusable } from "../config/address.ts";
@@ -29,18 +29,18 @@ export interface CopyOptions {
   connections: number;
   /** Null: the environment's XCOPY_KEY, or none. */
   keyFile: string | null;
-  /** The addresses that try the ways; at most one of a family, and none of them: see `probeSource`. */
+  /** Source addresses of the preflight's connections, at most one of each family; empty: see `probeSource` (plan.ts). */
   probeFrom: Address[];
   /** Whether the intercepts are those of tcpcopy 1.x. */
   compat: boolean;
   /** Values of -i: interfaces, or files with recorded traffic; empty: every interface that is up. */
   inputs: readonly string[];
-  /** How recorded traffic is replayed, and which of these options were given. */
+  /** How recorded traffic is replayed, and the long names of the options about it that were given. */
   trace: TraceOptions;
   traceOptions: string[];
   /** Bytes. */
   memory: number;
-  /** By what packets are sent, and over which interface; null: that of the route. */
+  /** How packets are sent, and over which interface; null: that of the route. */
   inject: Injection;
   output: string | null;
   /** Largest IP packet to send, null: what the interface and the route take. */
@@ -59,7 +59,7 @@ export interface CopyOptions {
   scheduling: WorkerOptions;
   /** Null: the ports this host does not use itself. */
   ports: PortRange | null;
-  /** Of those ports; null: all. */
+  /** The part of those ports that is used; null: all. */
   part: Part | null;
   /** Share of the sessions that are copied, over 0 to 1, and us in which it grows to that from 0. */
   sample: number;
@@ -90,7 +90,7 @@ export interface CopyOptions {
   dryRun: boolean;
   force: boolean;
   capture: CaptureOptions;
-  /** Which of the options about the capture were given. */
+  /** Long names of the options about live capture that were given. */
   captureOptions: string[];
   mark: number;
   /** Which protocol module reads the sessions of a service. */
@@ -130,7 +130,7 @@ function parseProbeSources(text: string | null): Address[] {
   throw new Failure(`Cannot use --probe-from "${text}": ${cause}`, "Give one of each family.", 2);
 }
 
-/** Options that say opposite things, or one that says nothing without another. */
+/** Refuses options that contradict each other, or that have no effect without another. */
 function refuseContradictions(args: Arguments): void {
   const refuse = (option: string, cause: string, fix: string) => {
     throw new Failure(`Cannot use ${option}: ${cause}`, fix, 2);
@@ -147,7 +147,7 @@ function refuseContradictions(args: Arguments): void {
   if (understood !== undefined && args.has("compat")) {
     const option = understood.startsWith("--") ? understood : `--${understood}`;
     const cause =
-      "the module reads what the target answers, and an intercept 1.x sends the headers of it only";
+      "the protocol module reads the answers of the target, and an intercept 1.x sends only their headers";
     refuse(option, cause, "Run xcopy intercept on the target, or leave -s and --compat out.");
   }
   if (understood !== undefined && args.has("no-wait") && !args.get("protocol")?.includes("http")) {
@@ -161,16 +161,12 @@ function refuseContradictions(args: Arguments): void {
     }
   }
   if (args.has("jitter") && !args.has("replicas")) {
-    const cause = "it spreads the copies of a connection, and there is one of each";
-    refuse(
-      `--jitter "${one("jitter")}"`,
-      cause,
-      "Leave it out, or say with -n how many copies there are to be.",
-    );
+    const cause = "it spreads the copies of a connection, and without -n there is only one";
+    refuse(`--jitter "${one("jitter")}"`, cause, "Leave it out, or give the number of copies with -n.");
   }
 }
 
-/** Reads all options; nothing outside the command line is looked at. Throws a Failure (exit code 2). */
+/** Reads all options, and besides the command line only files of secrets. Throws a Failure (exit code 2). */
 export function parseCopy(args: Arguments): CopyOptions {
   const all = (name: string) => args.get(name) ?? [];
   const one = (name: string) => args.get(name)?.[0] ?? null;

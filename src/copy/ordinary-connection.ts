@@ -1,11 +1,11 @@
-/** An ordinary connection of this host to a target: whether it answers anybody at all. */
+/** Tries an ordinary connection from this host to a target, to see whether the target answers at all. */
 import { createConnection } from "node:net";
 import { formatAddress, formatEndpoint } from "../config/address.ts";
 import { afterPatience } from "../runtime/patience.ts";
 import type { Findings } from "./data-plane/preflight.ts";
 import type { Plan } from "./plan.ts";
 
-/** ms: as long as for a try by way of an intercept, so that a SYN that is lost is repeated. */
+/** ms: as long as for a try by way of an intercept, in which a lost SYN is sent again. */
 const PATIENCE = 3000;
 
 export type OrdinaryResult = "answered" | "refused" | "silent";
@@ -28,8 +28,8 @@ function connectOnce(address: string, port: number): Promise<OrdinaryResult> {
 }
 
 /**
- * By endpoint of a target that answered no try by way of an intercept: what it answers this host. Empty where an
- * intercept catches that too.
+ * For the first target that did not answer through its intercept: what it answers to this host, by its endpoint. Empty if
+ * there is no such target, or an intercept would catch that answer too.
  */
 export async function connectOrdinarily(
   { probes, intercepts }: Findings,
@@ -45,7 +45,7 @@ export async function connectOrdinarily(
     );
     if (result !== "silent" || catching.length === 0 || !isOpen || results.has(endpoint)) continue;
     results.set(endpoint, await connectOnce(formatAddress(target), targetPort));
-    // One is enough to say where it ends.
+    // One result is enough for the diagnosis.
     break;
   }
   return results;

@@ -1,4 +1,4 @@
-/** From options to everything that is about to be done, before any of it is done. */
+/** Makes the plan of `xcopy copy`: all that will be done, from the options and this host, before any of it is done. */
 import { lookup } from "node:dns/promises";
 import { existsSync, readFileSync } from "node:fs";
 import { type Address, formatAddress, formatEndpoint, parseAddress } from "../config/address.ts";
@@ -41,7 +41,7 @@ export interface Plan {
   workers: WorkerPlan;
   /** Where answers are caught; empty: at this host's own address. */
   intercepts: InterceptAddress[];
-  /** By path: the address that tries it, where answers are caught by an intercept. */
+  /** By path: the source address of its preflight connection; empty without intercepts. */
   probeFrom: Uint8Array[];
   /** Whether a copied connection has the port of its client too. */
   keepsClientPorts: boolean;
@@ -51,7 +51,7 @@ export interface Plan {
   followsAll: boolean;
   /** Where recorded requests are read instead: paths, or "-" for standard input. */
   files: string[];
-  /** What may be wrong and is the user's to judge. */
+  /** What may be wrong, for the user to judge. */
   warnings: string[];
 }
 
@@ -60,7 +60,7 @@ export function copiesOf({ services }: Plan, { replicas }: CopyOptions): number 
   return replicas * Math.max(...services.map(({ routes }) => routes.length));
 }
 
-/** What a plan is made from besides the options: this host, or in a test some other. */
+/** What a plan is made from besides the options: this host, or in a test another one. */
 export interface Host {
   lookup: Lookup;
   interfaces: Interface[];
@@ -109,13 +109,13 @@ function refuseLoop(services: Service[], host: Host): void {
     if (!source || !host.isLocal(target.address.bytes)) continue;
     throw new Failure(
       `Cannot use -x "${label}": the target ${formatEndpoint(target.address.bytes, target.port)} is the service that is copied`,
-      "Name another host or port as the target, or the address of this host that clients use before the port.",
+      "Name another host or port as the target, or write before the port the address of this host that clients use.",
       2,
     );
   }
 }
 
-/** Options that mean nothing for live, or for recorded traffic. */
+/** Refuses options about recorded traffic where it is live, and the other way round. */
 function refuseOther({ traceOptions, captureOptions, ramp }: CopyOptions, isLive: boolean): void {
   if (isLive && traceOptions.length > 0) {
     const cause = "it is about recorded traffic, and -i names no file";
@@ -141,7 +141,7 @@ function choosePart(ports: PortRange[], { part }: CopyOptions): PortRange[] {
   const count = countPorts(ports);
   if (part.count <= count) return partOf(ports, part);
   throw new Failure(
-    `Cannot use -f "${part.index}/${part.count}": there are fewer ports, ${count} (${formatPorts(ports)})`,
+    `Cannot use -f "${part.index}/${part.count}": there are only ${count} ports (${formatPorts(ports)})`,
     "Divide them into fewer parts, or name more with --ports, the same for each xcopy.",
     2,
   );
@@ -157,7 +157,7 @@ function choosePorts(options: CopyOptions, host: Host, warnings: string[]): Port
     if (free.length > 0) return choosePart(free, options);
     throw new Failure(
       `Cannot find source ports: this host uses all from 1024 for its own connections (${host.localPorts.trim().replace(/\s+/, "-")})`,
-      "Name some with --ports, and keep this host from them with the sysctl net.ipv4.ip_local_reserved_ports.",
+      "Name some with --ports, and reserve them with the sysctl net.ipv4.ip_local_reserved_ports.",
       3,
     );
   }
@@ -180,7 +180,7 @@ function outputOf({ output }: CopyOptions, host: Host): number {
   throw new Failure(`Cannot use -o "${output}": no such network interface`, `There are: ${known}.`, 2);
 }
 
-/** What the user says about the way to each distinct target, by its address as text. */
+/** What the options say about the way to each distinct target, by its address as text. */
 function waysAsked(services: Service[], options: CopyOptions, host: Host) {
   const { inject } = options;
   const over = outputOf(options, host);
@@ -197,7 +197,11 @@ function waysAsked(services: Service[], options: CopyOptions, host: Host) {
     const agrees = sameMac(known?.way.nextHopMac, nextHopMac) && sameMac(known?.way.sourceMac, sourceMac);
     if (known && !agrees) {
       const cause = `the way to ${text} has other MAC addresses in -x "${known.label}"`;
-      throw new Failure(`Cannot use -x "${label}": ${cause}`, "Give the same, wherever it is named.", 2);
+      throw new Failure(
+        `Cannot use -x "${label}": ${cause}`,
+        "Give the same MAC addresses wherever this target is named.",
+        2,
+      );
     }
     asked.set(text, { label, address, way });
   }
@@ -240,21 +244,21 @@ function sourcesFor(
   const foreign = host.isLocal(target.bytes) && sources.find((bytes) => !host.isLocal(bytes));
   if (!foreign) return sources;
   throw new Failure(
-    `Cannot use -c "${formatAddress(foreign)}": the target ${formatAddress(target.bytes)} is on this host and would answer to the real ${formatAddress(foreign)}`,
+    `Cannot use -c "${formatAddress(foreign)}": the target ${formatAddress(target.bytes)} is on this host, and would answer to the real host ${formatAddress(foreign)}`,
     "Leave -c out, or name addresses of this host in it.",
     2,
   );
 }
 
-/** Who tries the ways where nobody says: addresses for documentation (RFC 5737, RFC 3849), which no host has. */
+/** Default source addresses of the preflight: addresses for documentation (RFC 5737, RFC 3849), which no host has. */
 const PROBE_SOURCES = { 4: parseAddress("192.0.2.1")!.bytes, 6: parseAddress("2001:db8::1")!.bytes };
 
-/** The address that tries a path: the path's own, the user's, or one that no host has. */
+/** The source address of a path's preflight connection: the path's own, that of --probe-from, or the default. */
 function probeSource({ local, family }: PathConfig, { probeFrom }: CopyOptions): Uint8Array {
   return local ?? probeFrom.find((address) => address.family === family)?.bytes ?? PROBE_SOURCES[family];
 }
 
-/** Nobody can be at an IPv4 and an IPv6 address at once. */
+/** Where clients' addresses are sent from, clients and targets of a service must be of one family. */
 function refuseOtherFamilies(services: Service[]): void {
   for (const { address, routes } of services) {
     const families = routes.flatMap(({ targets }) => targets.map((target) => target.address.family));
@@ -262,14 +266,14 @@ function refuseOtherFamilies(services: Service[]): void {
     const route = routes.find(({ targets }) => targets.some((target) => target.address.family !== family));
     if (!route) continue;
     throw new Failure(
-      `Cannot use -x "${route.label}" with -s: clients at IPv${family} addresses cannot be sent from to an IPv${family === 4 ? 6 : 4} target`,
+      `Cannot use -x "${route.label}" with -s: requests cannot be sent from IPv${family} clients' addresses to an IPv${family === 4 ? 6 : 4} target`,
       `Name targets with IPv${family} addresses, give addresses with -c, or leave -s out.`,
       2,
     );
   }
 }
 
-/** Requests of clients that no target of the service could take for its own. */
+/** Warnings about clients of the other address family, whose requests are not copied. */
 function leftOutFamilies(services: Service[]): string[] {
   return services.flatMap(({ address, port, routes }) => {
     if (address) return [];
@@ -294,7 +298,7 @@ function indexIn<T>(list: T[], element: T, same: (one: T, other: T) => boolean):
   return index < 0 ? list.push(element) - 1 : index;
 }
 
-/** Everything that copying with these options means on this host. Throws a Failure if it cannot be done. */
+/** The plan of copying with these options on this host. Throws a Failure if it cannot be done. */
 export async function makePlan(options: CopyOptions, host: Host): Promise<Plan> {
   const services = await resolveTransfers(options.transfers, host.lookup);
   const { interfaces, files } = chooseInputs(options.inputs, host.interfaces, host.exists);
@@ -324,7 +328,7 @@ export async function makePlan(options: CopyOptions, host: Host): Promise<Plan> 
   const ways = await resolveTargets(services, options, host);
   const egresses: EgressConfig[] = [];
   const paths: PathConfig[] = [];
-  /** Whoever copies to the same target shares its paths: the connections must not collide. */
+  /** Services with the same target share its paths, so that their connections do not use the same ports. */
   const pathsTo = new Map<string, number[]>();
   const addPaths = ({ address, port }: Target, transport: "udp" | undefined): number[] => {
     const endpoint = `${transport} ${formatEndpoint(address.bytes, port)}`;

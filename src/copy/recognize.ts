@@ -1,11 +1,11 @@
-/** Which services speak MySQL, where nobody has said so: their targets are asked. */
+/** Finds out which services speak MySQL where --protocol does not say, by the greetings of their targets. */
 import { formatAddress, formatEndpoint } from "../config/address.ts";
 import { isByGreeting, isMysqlPort, type ProtocolChoice } from "../config/protocol.ts";
 import { type Greets, lookAtGreeting } from "./greeting.ts";
 import type { CopyOptions } from "./options.ts";
 import type { Plan } from "./plan.ts";
 
-/** ms: a MySQL server may look up the name of this host before it greets; other services say nothing and keep us waiting. */
+/** ms: a MySQL server may look up this host's name before it greets; other services send nothing, which delays the start. */
 const PATIENCE = { mysqlPort: 3000, other: 500 };
 
 type PlannedService = Plan["services"][number];
@@ -14,7 +14,7 @@ export function targetPortsOf({ routes }: PlannedService): number[] {
   return routes.flatMap(({ targets }) => targets.map(({ port }) => port));
 }
 
-/** The services (of TCP) whose protocol is for their targets' greetings to say. */
+/** The TCP services whose protocol is decided by the greetings of their targets. */
 export function servicesByGreeting({ services }: Plan, options: CopyOptions): PlannedService[] {
   return services.filter(
     (service) => !service.transport && isByGreeting(options, service.port, targetPortsOf(service)),
@@ -22,8 +22,8 @@ export function servicesByGreeting({ services }: Plan, options: CopyOptions): Pl
 }
 
 /**
- * The protocols of all services: those that are named, and mysql for each whose target greets so; where no connection is to be
- * had, the port decides. `tell` and `warn` take lines about what is not obvious.
+ * The protocols of all services: those that are named, and mysql for each service with a target that greets so; where no target
+ * can be connected to, the port decides. `tell` and `warn` take lines for the log.
  */
 export async function recognizeProtocols(
   plan: Plan,
@@ -47,32 +47,32 @@ export async function recognizeProtocols(
     );
     const results = await Promise.all(endpoints.map((endpoint) => looks.get(endpoint)!));
     const { port } = service;
-    const greeter = results.indexOf("mysql");
-    const mute = results.findIndex((result) => result === "other" || result === "silent");
-    if (greeter >= 0) {
-      tell(`${endpoints[greeter]} greets as MySQL does: connections to port ${port} are read as mysql`);
-    } else if (mute >= 0 && isLikely) {
-      // One that closes the connection without a word has not waited for the end of the patience.
-      const said = results[mute] === "silent" ? "has not greeted" : "does not greet as MySQL does";
+    const mysql = results.indexOf("mysql");
+    const other = results.findIndex((result) => result === "other" || result === "silent");
+    if (mysql >= 0) {
+      tell(`${endpoints[mysql]} greets as MySQL does: connections to port ${port} are read as mysql`);
+    } else if (other >= 0 && isLikely) {
+      // No time is named: the target may also have closed the connection before the time was over.
+      const said = results[other] === "silent" ? "has not greeted" : "does not greet as MySQL does";
       warn(
-        `${endpoints[mute]} ${said}: connections to port ${port} are copied byte by byte. If it is one, say so: --protocol ${port}=mysql`,
+        `${endpoints[other]} ${said}: connections to port ${port} are copied byte by byte. If it is a MySQL server, give --protocol ${port}=mysql`,
       );
     }
-    if (greeter < 0 && mute < 0 && !isLikely) {
+    if (mysql < 0 && other < 0 && !isLikely) {
       isUnknown = true;
-      // Without it the unreachable target is all that there is to say, and is said.
+      // Without --force the preflight reports the unreachable target.
       if (options.force) {
         warn(
-          `no connection to ${endpoints[0]} tells what it speaks: connections to port ${port} are copied byte by byte. If it is MySQL, say so: --protocol ${port}=mysql`,
+          `cannot connect to ${endpoints[0]} to see its protocol: connections to port ${port} are copied byte by byte. If it is a MySQL server, give --protocol ${port}=mysql`,
         );
       }
     }
-    return greeter >= 0 || (mute < 0 && isLikely) ? [{ port, name: "mysql" }] : [];
+    return mysql >= 0 || (other < 0 && isLikely) ? [{ port, name: "mysql" }] : [];
   });
   const recognized = (await Promise.all(found)).flat();
   const protocols = [...options.protocols, ...recognized];
   if (options.speaksMysql && !isUnknown && !protocols.some(({ name }) => name === "mysql")) {
-    warn("the options about MySQL are for nothing: no target has greeted as MySQL does");
+    warn("the options about MySQL have no effect: no target greets as MySQL does");
   }
   return protocols;
 }

@@ -1,4 +1,4 @@
-/** Carries a plan out: attaches, copies until it is told to end, drains, detaches, gives account. */
+/** Runs `xcopy copy`: attaches, copies until a signal or the end of the recording, drains, prints the summary, detaches. */
 import type { KernelCapture } from "../capture/kernel.ts";
 import { renderVersion } from "../command-line/help.ts";
 import { formatEndpoint } from "../config/address.ts";
@@ -32,23 +32,23 @@ import { copiesOf, type Plan } from "./plan.ts";
 import { recognizeProtocols } from "./recognize.ts";
 import { causeOf, watchWorkers } from "./watch-workers.ts";
 
-/** ms that the data plane may take, beyond the drain, to end, and between two looks for interfaces that came or went. */
+/** ms that the data plane may take to end after the drain; ms between two looks for interfaces that came or went. */
 const PATIENCE = 1000;
 const FOLLOW_INTERVAL = 2000;
-/** ms that it may take to end at once. */
-const LAST_WORDS = 200;
+/** ms that the data plane may take to end after `stop`. */
+const STOP_PATIENCE = 200;
 
 const MARK_LOST =
-  "The mark on SYNs (TCP option 253) is lost on the way to the target: each connection is announced to the intercept instead, which costs a round trip.";
+  "The mark on SYNs (TCP option 253) is lost on the way to the target: each connection is registered with the intercept instead, which costs a round trip.";
 
-/** What a run talks through, and what it listens to. */
+/** The run's ways to its user: status line, log, stop signals. */
 interface Console {
   status: Status;
   log: Log;
   stop: StopRequests;
 }
 
-/** How answers come back, kept up to date by `watchIntercepts`. */
+/** How answers come back; `watchIntercepts` keeps it up to date. */
 function returnPathOf(plan: Plan): ReturnPath {
   const intercepts = plan.intercepts.map(({ address, port }) => ({
     address: formatEndpoint(address.bytes, port),
@@ -58,15 +58,15 @@ function returnPathOf(plan: Plan): ReturnPath {
   return { mode: intercepts.length > 0 ? "intercept" : "direct", intercepts };
 }
 
-/** Targets with a path that is none of these. */
-function targetsBeyond({ paths }: Plan, covered: number[]): string[] {
-  const beyond = paths.filter((_, path) => !covered.includes(path));
-  return [...new Set(beyond.map(({ target, targetPort }) => formatEndpoint(target, targetPort)))];
+/** The targets of the paths that no intercept covers. */
+function uncoveredTargets({ paths }: Plan, covered: number[]): string[] {
+  const uncovered = paths.filter((_, path) => !covered.includes(path));
+  return [...new Set(uncovered.map(({ target, targetPort }) => formatEndpoint(target, targetPort)))];
 }
 
 /**
- * Keeps the return path up to date, and says that an intercept came or went, and what follows. One that was not there
- * from the start is for the preflight to judge, if there is one.
+ * Keeps the return path up to date, and logs when an intercept connects or is lost, and what that means. `judged`: the
+ * preflight reports intercepts that are missing at the start, so that they are not logged here.
  */
 function watchIntercepts(
   plan: Plan,
@@ -92,11 +92,11 @@ function watchIntercepts(
       away.delete(index);
       covered[index] = covers;
       const isTold = (isAgain || !judged) && known.size === plan.intercepts.length;
-      const held = isTold ? targetsBeyond(plan, covered.flat()) : [];
+      const held = isTold ? uncoveredTargets(plan, covered.flat()) : [];
       if (held.length > 0)
-        log.warn(`no intercept catches what ${held.join(", ")} answers; nothing is sent there`);
+        log.warn(`no intercept catches the answers of ${held.join(", ")}; nothing is sent there`);
     } else if (away.has(index)) {
-      log.warn(`intercept ${label}${mode}: not back: ${text}`);
+      log.warn(`intercept ${label}${mode}: still not connected (${text})`);
     } else if (known.has(index)) {
       away.add(index);
       const targets = covers.map((path) => {
@@ -107,14 +107,16 @@ function watchIntercepts(
       log.warn(`intercept ${label}${mode}: lost (${text}); nothing is sent to ${held} until it is back`);
     } else if (!judged) {
       away.add(index);
-      log.warn(`intercept ${label}: not there (${text}); nothing that it would catch is sent until it is`);
+      log.warn(
+        `intercept ${label}: not connected (${text}); nothing whose answers it would catch is sent until it is`,
+      );
     }
   };
 }
 
 const NOTHING_YET = "ended before the first request";
 
-/** Waits for the data plane and, without --force, judges what it found; then captures. False if a signal came first. */
+/** Waits for the preflight, throws a Failure for what it found (not with --force), then captures. False after a signal. */
 async function begin(
   plan: Plan,
   options: CopyOptions,
@@ -130,7 +132,7 @@ async function begin(
   return true;
 }
 
-/** Captures on interfaces that came. */
+/** Captures on new interfaces too. */
 function follow(source: RequestInput, log: Log): void {
   try {
     const names = source.follow();
@@ -142,8 +144,8 @@ function follow(source: RequestInput, log: Log): void {
 }
 
 /**
- * Until a signal; from then on no new requests, and the drain (seconds), which a second signal cuts short. What is recorded
- * comes to an end by itself, and a signal is that end.
+ * Waits for a signal; then stops the capture and drains for `drain` seconds, which a second signal cuts short. A recording
+ * ends by itself, or at a signal without a drain.
  */
 async function copyUntilStopped(
   source: RequestInput,
@@ -170,8 +172,8 @@ async function copyUntilStopped(
   plane.drain(drain * 1000);
   await Promise.race([plane.ended, stop.second, Bun.sleep(drain * 1000 + PATIENCE)]);
   plane.stop();
-  // What was counted last is told then.
-  await Promise.race([plane.ended, stop.second, Bun.sleep(LAST_WORDS)]);
+  // The data plane publishes its last counts when it ends.
+  await Promise.race([plane.ended, stop.second, Bun.sleep(STOP_PATIENCE)]);
 }
 
 function announce(plan: Plan, { description }: RequestInput): string {
@@ -180,7 +182,7 @@ function announce(plan: Plan, { description }: RequestInput): string {
   return `copying ${plan.services.map(labelOf).join(", ")}, ${description}${workers}`;
 }
 
-/** The recordings, when each was found to be one; null if a signal came first, as a pipe may be silent for long. */
+/** Opens the recordings; null if a signal came first, as a pipe may stay silent for long. */
 function readRecorded(
   plan: Plan,
   options: CopyOptions,
@@ -190,12 +192,12 @@ function readRecorded(
   return Promise.race([found, stop.first.then(() => null)]);
 }
 
-/** What of a recording could not be read; not waited for when it was not to be read to its end. */
+/** Errors of recordings that could not be read to their ends; none after a signal, which ended the reading. */
 async function failuresOf(source: RequestInput, stop: StopRequests): Promise<Failure[]> {
   return stop.count() > 0 ? [] : await source.failures();
 }
 
-/** With the programs loaded: copies, and gives account. Returns the exit code. */
+/** Copies with the programs loaded, and prints the summary. Returns the exit code. */
 async function copy(
   plan: Plan,
   options: CopyOptions,
@@ -281,7 +283,7 @@ function withProtocols(plan: Plan, options: CopyOptions, { log, stop }: Console)
   ]);
 }
 
-/** Carries out a plan until it is told to end. Returns the exit code; a Failure on the way is logged and gives its own. */
+/** Carries out a plan until a signal. Returns the exit code; a Failure on the way is logged and gives its own. */
 export async function runCopy(given: CopyOptions, plan: Plan): Promise<number> {
   let options = given;
   const stop = listenForStop();

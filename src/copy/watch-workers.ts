@@ -1,11 +1,11 @@
-/** Says what happens to workers, and notes what they leave behind. */
+/** Logs workers that die or stall, and counts the packets that they leave unread. */
 import { renderVersion } from "../command-line/help.ts";
 import type { Log } from "../host/log.ts";
 import { Stalls } from "../runtime/stalls.ts";
 import type { DataPlaneConfig } from "./data-plane/config.ts";
 import { DeadWorkers } from "./dead-workers.ts";
 
-/** ms between two looks for workers that stand still. */
+/** ms between two looks for workers that have stalled. */
 const INTERVAL = 1000;
 
 export function causeOf(error: unknown): string {
@@ -14,9 +14,9 @@ export function causeOf(error: unknown): string {
 
 export interface WorkersWatch {
   deadWorkers: DeadWorkers;
-  /** As WorkersHandlers has it. */
+  /** See WorkersHandlers (data-plane/workers.ts). */
   onDeath(worker: number, error: Error, othersGoOn: boolean): void;
-  /** Looks for workers that stand still, until `stop`. */
+  /** Looks for stalled workers, until `stop`. */
   start(): void;
   stop(): void;
 }
@@ -28,8 +28,10 @@ export function watchWorkers(configs: readonly DataPlaneConfig[], log: Log): Wor
   const look = () => {
     for (const { worker, stands } of stalls.look()) {
       if (stands)
-        log.warn(`${nameOf(worker)} stands still: its packets pass, are not copied, and are counted`);
-      else log.info(`${nameOf(worker)} goes on`);
+        log.warn(
+          `${nameOf(worker)} has stalled: its packets are not copied, only counted; production is not affected`,
+        );
+      else log.info(`${nameOf(worker)} runs again`);
     }
   };
   let timer: Timer | undefined;

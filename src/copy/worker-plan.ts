@@ -13,11 +13,11 @@ export interface WorkerPlan {
   note: string;
 }
 
-/** Of the CPUs that nobody has set apart, half are left to the others; each worker has rings for every CPU. */
+/** `auto` leaves half of the CPUs to other programs, and makes few workers, as each has rings for every CPU. */
 const SHARE_OF_CPUS = 1 / 2;
 const MOST_CHOSEN = 8;
 
-/** Why only one worker can do it, or "". */
+/** Why there can be only one worker; "" if there can be several. */
 function reasonForOne(options: CopyOptions, isLive: boolean): string {
   if (!isLive) return "recorded traffic is replayed in the order of its times, by one worker";
   const { backEnd } = options.capture;
@@ -47,8 +47,8 @@ function choose(
 }
 
 /**
- * Decides on the workers; `usable`: the CPUs that there are for this process; `ports`: those to send from. Throws a
- * Failure (exit code 2) where what is asked for cannot be.
+ * Decides how many workers there are and where they run. `usable`: the CPUs that this process may run on; `ports`: those to
+ * send from. Throws a Failure (exit code 2) if that is not possible as asked for.
  */
 export function planWorkers(
   options: CopyOptions,
@@ -73,7 +73,7 @@ export function planWorkers(
   if (!haveOwnPorts(ports, count)) {
     throw new Failure(
       `Cannot use --workers "${count}": there are not enough ports for each to have its own (${formatPorts([...ports])})`,
-      "Have fewer workers, or name more ports with --ports.",
+      "Use fewer workers, or name more ports with --ports.",
       2,
     );
   }

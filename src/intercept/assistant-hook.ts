@@ -1,4 +1,4 @@
-/** Whether an assistant takes XDP by itself: see --hook. */
+/** Decides whether `--hook auto` means XDP on an assistant. */
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { basename } from "node:path";
 import { sameAddress } from "../config/address.ts";
@@ -6,7 +6,7 @@ import type { Interface } from "../config/interfaces.ts";
 import { localAddresses } from "../native/netlink.ts";
 import { CLOSE, ESTABLISHED, LISTEN, type OpenSocket, openSockets } from "../native/sockets.ts";
 
-/** Drivers that run XDP programs themselves, and are known to do it well; the others take tc. */
+/** Drivers whose native XDP is known to work well; with other drivers tc is used. */
 const GOOD_DRIVERS = new Set([
   "bnxt_en",
   "i40e",
@@ -23,7 +23,7 @@ const SSH = 22;
 /** UDP ports of clients that every host runs: DHCP, NTP, DHCPv6, multicast DNS. */
 const EVERYWHERE = [68, 123, 546, 5353];
 
-/** What is asked of the host; in a test it is some other. */
+/** What is needed to know of the host; a test has one of its own. */
 export interface AssistantHost {
   /** Name of the driver of an interface; null for one without hardware. */
   driverOf(name: string): string | null;
@@ -49,12 +49,12 @@ export const thisAssistant: AssistantHost = {
   },
 };
 
-/** Whether a bond, a bridge, a VLAN or their like is made of the interface, whose users nobody here knows. */
+/** Whether a bond, a bridge, a VLAN or the like is on top of the interface: who uses that is not known here. */
 function isBelowAnother(name: string): boolean {
   return readdirSync(`/sys/class/net/${name}`).some((entry) => entry.startsWith("upper_"));
 }
 
-/** Whether this host is a router for what comes in there. */
+/** Whether this host forwards packets that come in there. */
 function forwards(name: string): boolean {
   return ["ipv4", "ipv6"].some((family) => {
     try {
@@ -66,8 +66,8 @@ function forwards(name: string): boolean {
 }
 
 /**
- * Whether the sockets of a host tell that somebody uses its addresses `own`: by a connection, or a service besides SSH, for
- * which most hosts listen everywhere.
+ * Whether the sockets of a host show that its addresses `own` are in use: by a connection, or a service other than SSH, which
+ * most hosts run on all addresses.
  */
 export function isUsedBy(
   tcp: readonly OpenSocket[],
@@ -85,7 +85,7 @@ export function isUsedBy(
   );
 }
 
-/** The IPv4 address that an IPv6 socket has for a client by IPv4 (RFC 4291, section 2.5.5.2). */
+/** The IPv4 address in an IPv4-mapped IPv6 address (RFC 4291, section 2.5.5.2); other addresses as they are. */
 function withoutMapping(address: Uint8Array): Uint8Array {
   const isMapped =
     address.length === 16 &&
@@ -96,8 +96,8 @@ function withoutMapping(address: Uint8Array): Uint8Array {
 }
 
 /**
- * Whether to drop by XDP, before the kernel has made anything of a packet: where all of the interfaces' drivers are good at
- * it, and nobody else is disturbed when they take the link down for a moment to begin.
+ * Whether to drop by XDP, before the kernel allocates anything for a packet: if the drivers of all interfaces do it well, and
+ * nobody else is disturbed when they take the link down for a moment at the start.
  */
 export function prefersXdp(interfaces: readonly Interface[], host: AssistantHost): boolean {
   const areGood = interfaces.every(({ name }) => GOOD_DRIVERS.has(host.driverOf(name) ?? ""));

@@ -1,4 +1,4 @@
-/** What catches responses in each mode: loaded, attached, counted, taken away. */
+/** Opens what catches responses in each mode, kernel programs or a netfilter queue; attaches, counts and removes it. */
 import { InterfaceFilters } from "../capture/interface-filters.ts";
 import { possibleCpus } from "../capture/maps.ts";
 import { ringBytes } from "../capture/ring-bytes.ts";
@@ -20,15 +20,15 @@ import type { InterceptOptions } from "./options.ts";
 import type { InterceptPlan } from "./plan.ts";
 import type { CatchCounts } from "./summary.ts";
 
-/** Bytes of all rings together, as long as each has the least. */
+/** Bytes of all rings together, and of each at least. */
 const RINGS = { total: 4 << 20, least: 256 << 10 };
-/** Flows that are known at a time: of the kernel's map, which takes its memory at once, and of our table. */
+/** Flows that are known at a time, by default: of the kernel's map, whose memory is allocated at once, and of our table. */
 const KERNEL_FLOWS = 262144;
 const TABLE_FLOWS = 1048576;
 /** ms between two counts of the kernel's flows, which reads all of them. */
 const COUNT_INTERVAL = 1000;
 
-/** What is said of an interface. */
+/** How messages name the way in which an interface catches. */
 const WAYS = { native: " (in the driver)", generic: " (generic)", tc: "" };
 
 /** What the data plane reads from. */
@@ -47,15 +47,15 @@ type SourceConfig = Pick<
 
 export interface Catch {
   config: SourceConfig;
-  /** Where packets are caught, and how where that differs: "net0 (in the driver)". */
+  /** The interfaces, with the mode of XDP if that is used: "net0 (in the driver)". */
   places: string[];
-  /** What the user should know about it. */
+  /** Lines for the log that the user should know. */
   notes: string[];
   /** `exact`: with the number of flows as of now, which takes longer to count. */
   counts(exact?: boolean): CatchCounts;
   /** Attaches to interfaces that were not there at the start; returns their names. */
   follow(): string[];
-  /** Takes all away. True: a guard goes on dropping for a while. */
+  /** Detaches and closes everything. True: a guard goes on dropping for the time to linger. */
   end(): boolean;
 }
 
@@ -79,7 +79,7 @@ function kernelServices({ services }: InterceptPlan): InterceptService[] {
   );
 }
 
-/** A count that is taken anew at most every so often. */
+/** Caches a count that is expensive: it is taken anew every COUNT_INTERVAL at most, or if it is to be exact. */
 function slowly(count: () => number): (exact: boolean) => number {
   let at = Number.NEGATIVE_INFINITY;
   let last = 0;
@@ -98,7 +98,7 @@ function openKernel(plan: InterceptPlan, options: InterceptOptions, libraries: C
   } catch (error) {
     if (!(error instanceof Failure)) throw error;
     const caught = openBy("auto", plan, options, libraries);
-    caught.notes.push(`not by XDP: ${error.message}`);
+    caught.notes.push(`XDP is not used: ${error.message}`);
     return caught;
   }
 }
@@ -139,7 +139,7 @@ function openBy(
     };
     const attached = new Set(plan.interfaces.map(({ ifindex }) => ifindex));
     attachTo([...attached]);
-    // What an earlier one dropped by XDP would never get to ours.
+    // Packets that the guard of an earlier intercept drops by XDP would never reach programs at tc.
     if (!isTarget && kernel.hook !== "xdp") endLingeringGuards(true);
     const learned = isTarget ? new Learned(kernel.learnedMap) : null;
     const active = slowly(() => learned?.count() ?? 0);
@@ -190,7 +190,7 @@ function openBy(
   }
 }
 
-/** The reader comes first: until then the rule would let everything pass. */
+/** The queue is opened before the rule is made: the rule lets everything pass while nobody reads the queue. */
 function openQueued(plan: InterceptPlan, options: InterceptOptions): Catch {
   const { queue, queueLength, pass, maxFlows } = options;
   const fd = openQueue(queue, queueLength === null ? {} : { length: queueLength });

@@ -10,7 +10,7 @@ const HOOKS = {
   clsact: "clsact",
   xdp: "XDP, in the driver where it can",
 };
-const PREFERRED = "XDP in the driver, which is known to be good at it, on interfaces that nobody else uses";
+const PREFERRED = "XDP in the driver, which is known to support it well, on interfaces that nothing else uses";
 
 function caught(
   { mode, services, filter }: InterceptPlan,
@@ -31,7 +31,7 @@ function caught(
   const rule: [string, string][] =
     services.length > 0
       ? [["rule", `responses of ${names} go to netfilter queue ${queue}, and pass when nobody reads it`]]
-      : [["rule", `none: responses get to netfilter queue ${queue} by a rule of yours`]];
+      : [["rule", `none: your own rule must send responses to netfilter queue ${queue}`]];
   return [
     ...rule,
     [
@@ -62,7 +62,7 @@ export function renderInterceptPlan(plan: InterceptPlan, options: InterceptOptio
   if (plan.mode !== "nfqueue" && options.linger > 0)
     lines.push([
       "linger",
-      `at the end, dropping goes on for ${options.linger} s where the target still answers`,
+      `after the end, responses are dropped for another ${options.linger} s if the target may still answer`,
     ]);
   return [
     "Nothing is touched. Without --dry-run this would happen:",

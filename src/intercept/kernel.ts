@@ -1,4 +1,4 @@
-/** The kernel side of the intercept: loads the BPF programs, attaches them, and sees to their end. */
+/** The kernel side of the intercept: loads the eBPF programs, attaches and detaches them, starts their guards. */
 import { Attachments, type Hook } from "../capture/attachments.ts";
 import { type KernelStats, readStats } from "../capture/counters.ts";
 import { addressKey, createRings, fillPorts, words } from "../capture/maps.ts";
@@ -36,7 +36,7 @@ export interface InterceptOptions {
   ringBytes: number;
   /** `auto`: tcx where the kernel has it. XDP in mode `assistant` alone; `xdp-native`: in the driver or not at all. */
   hook: HookChoice;
-  /** Whole seconds for which dropping goes on after the end; 0: no guard, the end of the process ends it. */
+  /** Whole seconds for which dropping goes on after the end; 0: no guard, dropping ends with the process. */
   linger: number;
   /** What to load where the host has no libbpf: see `openLibbpf`. */
   libraries?: CarriedLibrary[];
@@ -47,8 +47,8 @@ export interface Filter {
   /** Descriptor of it. */
   readonly fd: number;
   /**
-   * All descriptors without which the call would fail and everything pass: those of its array of programs, which the
-   * kernel empties when the last one is closed. The guard holds them too.
+   * All descriptors without which the tail call would fail and everything pass: those of its array of programs, which the
+   * kernel empties when the last descriptor is closed. The guard holds them too.
    */
   readonly descriptors: readonly number[];
 }
@@ -81,9 +81,8 @@ export interface InterceptKernel {
   /** What the programs counted. */
   stats(): KernelStats;
   /**
-   * The orderly end: closes every descriptor; nothing else here may be used then. If no flow was forged, everything is
-   * gone from the interfaces at once, and it returns false. Else the guard goes on dropping for the time to linger, and
-   * it returns true.
+   * The orderly end: closes every descriptor; nothing else here may be used after it. Returns false if no flow was forged:
+   * everything is then gone from the interfaces at once. Returns true if a guard goes on dropping for the time to linger.
    */
   detach(): boolean;
 }
@@ -98,7 +97,7 @@ function programsFor(mode: InterceptMode, isXdp: boolean): Program[] {
 }
 
 /**
- * Loads the programs without attaching them. Throws a Failure: 2 for a hook that the mode has not, 4 without privilege,
+ * Loads the programs without attaching them. Throws a Failure: 2 for a hook that the mode does not have, 4 without privilege,
  * 5 where the kernel or the host cannot (before Linux 5.8; no libbpf; `tcx` asked for before 6.6 is found at the first
  * attach).
  */
@@ -150,7 +149,7 @@ export function loadIntercept(options: InterceptOptions): InterceptKernel {
     const catchProgram = fdOf("xcopy_catch");
     const swallowProgram = fdOf(isXdp ? "xcopy_swallow_xdp" : "xcopy_swallow");
 
-    /** Whether the target may still be answering to somebody whom we forged. */
+    /** Whether the target may still answer in flows that copies have forged. */
     function isOwed(): boolean {
       if (mode === "target")
         return !new Learned(learnedMap).isEmpty || !new Learned(datagramFlowsMap).isEmpty;
@@ -183,7 +182,7 @@ export function loadIntercept(options: InterceptOptions): InterceptKernel {
             } else if (mode === "assistant") {
               links.push(attachments.attach("swallow", filter.fd, ifindex));
             } else {
-              // What is learned is caught: never the one without the other.
+              // First catch, then learn: a flow that is learned must also be caught.
               links.push(attachments.attach("catch", catchProgram, ifindex));
               links.push(attachments.attach("learn", learnProgram, ifindex));
             }
@@ -233,7 +232,7 @@ function byAddress(services: InterceptService[]): Map<string, AddressPorts> {
   return found;
 }
 
-/** `struct service` of bpf/intercept/intercept.bpf.c; index 0 of the ports is for all of them. */
+/** Writes `struct service` of bpf/intercept/intercept.bpf.c; index 0 of the port maps has the ports of all services. */
 function fillServices(object: BpfObject, services: Map<string, AddressPorts>): void {
   const all = [...services.values()];
   const portsMap = object.mapFd("ports");

@@ -1,4 +1,4 @@
-/** What the options of `xcopy intercept` may be, and what each is without being given. */
+/** Reads and checks the options of `xcopy intercept`, and gives each its default. */
 import type { Arguments } from "../command-line/arguments.ts";
 import { CHANNEL_PORT } from "../command-line/intercept.ts";
 import { type Address, parseAddress, sameAddress, unusable } from "../config/address.ts";
@@ -15,7 +15,7 @@ export interface Translation {
   to: Address;
 }
 
-/** How tcpcopy 1.x is spoken to: what its build options decide there. */
+/** How to talk to a tcpcopy 1.x: with intercept 1.x these are options of the build. */
 export interface CompatOptions {
   /** Most responses in one message; 0: each alone, without a count in front. */
   combined: number;
@@ -26,7 +26,7 @@ export interface CompatOptions {
 }
 
 export interface InterceptOptions {
-  /** Null: to be found out from the services. */
+  /** Null: chosen by the addresses of the services. */
   mode: InterceptMode | null;
   services: CaughtService[];
   filter: string | null;
@@ -35,11 +35,11 @@ export interface InterceptOptions {
   /** Clients whose responses pass. */
   pass: Address[];
   queue: number;
-  /** Packets; null: as many as usual. */
+  /** Packets; null: the default. */
   queueLength: number | null;
   translations: Translation[];
   dnat: boolean;
-  /** Empty: to be found out. */
+  /** Empty: chosen by the plan. */
   bind: Address[];
   port: number;
   keyFile: string | null;
@@ -62,7 +62,7 @@ export interface InterceptOptions {
 const MODES: InterceptMode[] = ["target", "assistant", "nfqueue"];
 const HOOKS: InterceptHook[] = ["auto", "tcx", "clsact", "xdp"];
 
-/** -q up to this is no wish, as in intercept 1.x. */
+/** -q up to this means the default, as in intercept 1.x. */
 const NO_QUEUE_LENGTH = 1024;
 const DAEMON_LOG = "/var/log/xcopy-intercept.log";
 
@@ -116,7 +116,7 @@ function parseTranslations(values: readonly string[]): Translation[] {
   return translations;
 }
 
-/** The mode that the options imply; null where only the services can tell. */
+/** The mode that the options imply; null where it depends on the addresses of the services. */
 function impliedMode(args: Arguments): InterceptMode | null {
   const given = args.get("mode")?.[0];
   if (given !== undefined) return oneOf("--mode", given, "mode", MODES);
@@ -124,8 +124,8 @@ function impliedMode(args: Arguments): InterceptMode | null {
   return args.has("pass") || args.has("queue-length") || args.has("queue") ? "nfqueue" : null;
 }
 
-/** Options that belong to some modes only: those with the letter or name that a user wrote. */
-const BELONGS: [name: string, option: string, modes: InterceptMode[]][] = [
+/** Options that only some modes have: long name, name in errors, modes. */
+const MODES_OF_OPTIONS: [name: string, option: string, modes: InterceptMode[]][] = [
   ["filter", "-F", ["assistant"]],
   ["interface", "-i", ["target", "assistant"]],
   ["pass", "-x", ["nfqueue"]],
@@ -137,9 +137,9 @@ const BELONGS: [name: string, option: string, modes: InterceptMode[]][] = [
   ["linger", "--linger", ["target", "assistant"]],
 ];
 
-/** Throws a Failure (exit code 2) for an option that means nothing in this mode. */
+/** Throws a Failure (exit code 2) for an option that has no effect in this mode. */
 export function refuseForeignOptions(mode: InterceptMode, given: (name: string) => boolean): void {
-  for (const [name, option, modes] of BELONGS) {
+  for (const [name, option, modes] of MODES_OF_OPTIONS) {
     if (!given(name) || modes.includes(mode)) continue;
     throw refuse(
       option,
@@ -191,7 +191,7 @@ export function parseIntercept(args: Arguments): InterceptOptions {
     );
   }
   if (services.length > 0 && filter !== null)
-    throw refuse("-o", "-F says already what is caught", "Leave one of them out.");
+    throw refuse("-o", "-F already says what is caught", "Leave one of them out.");
   if (mode) refuseForeignOptions(mode, (name) => args.has(name));
   refuseLoneOptions(args);
   const hook = oneOf("--hook", one("hook") ?? "auto", "hook", HOOKS);

@@ -1,4 +1,4 @@
-/** From the options of `xcopy intercept` to everything that is about to be done, before any of it is done. */
+/** Makes the plan of `xcopy intercept`: all that will be done, from the options and this host, before any of it is done. */
 import { type Address, formatAddress, formatEndpoint } from "../config/address.ts";
 import { chooseInterfaces, type Interface } from "../config/interfaces.ts";
 import { type CaughtService, formatService } from "../config/service.ts";
@@ -20,15 +20,15 @@ export interface InterceptPlan {
   /** Where copies connect to. */
   listen: Address[];
   port: number;
-  /** What may be wrong and is the user's to judge. */
+  /** What may be wrong, for the user to judge. */
   warnings: string[];
 }
 
-/** What a plan is made from besides the options: this host, or in a test some other. */
+/** What a plan is made from besides the options: this host, or in a test another one. */
 export interface InterceptHost extends AssistantHost {
   interfaces: Interface[];
   isLocal(address: Uint8Array): boolean;
-  /** The address that this host sends from towards others; null where it has no way to them. */
+  /** This host's address towards other hosts; null if it cannot be told. */
   ownAddress(): Address | null;
 }
 
@@ -40,7 +40,7 @@ const EVERY: Address[] = [
 ];
 const SCOPE_GLOBAL = 0;
 
-/** The address that the default route sends from; without one, that of a host which has one address only. */
+/** The address that the default route sends from; without such a route the only address, 127.0.0.1, or null for several. */
 function ownAddress(): Address | null {
   try {
     const { source } = route(ANYWHERE);
@@ -57,7 +57,7 @@ export function thisInterceptHost(): InterceptHost {
   return { ...thisAssistant, interfaces: links(), isLocal: localTest(), ownAddress };
 }
 
-/** Target where the services are this host's, assistant where they are others'. */
+/** Mode target if the services are on this host, assistant if they are on others. */
 function chooseMode({ services, mode }: InterceptOptions, host: InterceptHost): InterceptMode {
   if (mode) return mode;
   const foreign = services.filter(({ address }) => address && !host.isLocal(address.bytes));
@@ -65,8 +65,8 @@ function chooseMode({ services, mode }: InterceptOptions, host: InterceptHost): 
   const own = services.find((service) => !foreign.includes(service));
   if (!own) return "assistant";
   throw new Failure(
-    `Cannot use -o "${foreign[0]!.label}" with -o "${own.label}": one is on another host, one is on this`,
-    "Run one intercept for each, or say with --mode what this host is.",
+    `Cannot use -o "${foreign[0]!.label}" with -o "${own.label}": the first is on another host, the second on this one`,
+    "Run one intercept for each, or choose the mode with --mode.",
     2,
   );
 }
@@ -75,14 +75,14 @@ function isUnspecified({ bytes }: Address): boolean {
   return bytes.every((byte) => byte === 0);
 }
 
-/** Where nobody proves anything the port is open to whoever reaches it: on one address, which is named. */
+/** Where copies connect to. Without a key any host that reaches the port can take responses: then it is one address only. */
 function chooseListen(options: InterceptOptions, hasKey: boolean, host: InterceptHost): Address[] {
   const { bind, services } = options;
   if (hasKey) return bind.length > 0 ? bind : EVERY;
   const open = bind.find(isUnspecified) ?? bind[1];
   if (open) {
     throw new Failure(
-      `Cannot use -b "${formatAddress(open.bytes)}": without a key, and with --compat, copies are taken on one address only, not on ${isUnspecified(open) ? "all" : "several"}`,
+      `Cannot use -b "${formatAddress(open.bytes)}": without a key or with --compat copies may connect to one address only, not to ${isUnspecified(open) ? "all" : "several"}`,
       "Name one address of this host, or leave --compat out and give both sides a key with --key-file.",
       2,
     );
@@ -97,7 +97,7 @@ function chooseListen(options: InterceptOptions, hasKey: boolean, host: Intercep
   );
 }
 
-/** What matches the responses of services on other hosts, and their ICMP errors, which nobody asked for. */
+/** A filter for the responses of services on other hosts, and for ICMP errors about them. */
 function filterFor(services: readonly CaughtService[]): string {
   const responses = services.map(({ address, ports: [first, last] }) => {
     const ports = first === last ? `src port ${first}` : `src portrange ${first}-${last}`;
@@ -111,14 +111,14 @@ function filterFor(services: readonly CaughtService[]): string {
   return [`((tcp or udp) and (${responses.join(" or ")}))`, ...new Set(errors)].join(" or ");
 }
 
-/** What copies send to this intercept is never caught, whatever the filter says. */
+/** The filter without the packets that copies send to this intercept, which must never be caught. */
 function withoutChannel(filter: string, listen: readonly Address[], port: number): string {
   const hosts = listen.filter((address) => !isUnspecified(address));
   const where = hosts.map(({ bytes }) => `dst host ${formatAddress(bytes)}`).join(" or ");
   return `(${filter}) and not (tcp dst port ${port}${where ? ` and (${where})` : ""})`;
 }
 
-/** Everything that catching with these options means on this host. Throws a Failure if it cannot be done. */
+/** The plan of catching with these options on this host. Throws a Failure if it cannot be done. */
 export function makeInterceptPlan(
   options: InterceptOptions,
   hasKey: boolean,
@@ -140,15 +140,15 @@ export function makeInterceptPlan(
       2,
     );
   }
-  // A tcpcopy 1.x proves nothing, whatever key there is.
+  // A tcpcopy 1.x does not prove that it knows the key.
   const listen = chooseListen(options, hasKey && !options.compat, host);
   const where = formatEndpoint(listen[0]!.bytes, port);
   const warnings: string[] = [];
   if (options.compat) {
-    warnings.push(`A tcpcopy 1.x proves nothing: whoever can connect to ${where} can take the responses.`);
+    warnings.push(`A tcpcopy 1.x has no key: any host that can connect to ${where} can take the responses.`);
   } else if (!hasKey) {
     warnings.push(
-      `There is no key: whoever can connect to ${where} can take the responses (--key-file, on both sides).`,
+      `There is no key: any host that can connect to ${where} can take the responses (--key-file, on both sides).`,
     );
   }
   for (const service of services) {
@@ -157,13 +157,13 @@ export function makeInterceptPlan(
   }
   if (mode === "nfqueue" && services.length === 0)
     warnings.push(
-      `Without -o there is no rule: whoever sends packets to queue ${options.queue} decides what is caught.`,
+      `Without -o xcopy makes no rule: your own rules decide which packets go to queue ${options.queue} and are caught.`,
     );
   if (mode === "nfqueue" && options.pass.length === 0)
-    warnings.push("No client gets an answer from these ports any more (-x names those who do).");
+    warnings.push("All responses from these ports are dropped, also those to real clients (-x names clients that still get theirs).");
   if (mode === "target" && options.compat) {
     warnings.push(
-      "A tcpcopy 1.x registers a connection while it opens it: the first answer may have reached the client by then (--mode nfqueue lets none out).",
+      "A tcpcopy 1.x registers a connection only while it opens it: the first response may reach the client before that (not with --mode nfqueue).",
     );
   }
   const filter = options.filter ?? filterFor(services);

@@ -1,4 +1,4 @@
-/** Carries the plan of an intercept out: catches until it is told to end, says goodbye, gives account. */
+/** Runs `xcopy intercept`: catches until a signal, closes the connections of copies, prints the summary. */
 import { rmSync, writeFileSync } from "node:fs";
 import { version } from "../../package.json";
 import type { Key } from "../channel/key.ts";
@@ -31,18 +31,18 @@ import {
   takeInterceptAccount,
 } from "./summary.ts";
 
-/** Descriptors for copies and whoever else knocks. */
+/** Descriptors to allow: for copies, and for others that connect to the port. */
 const DESCRIPTORS = 16384;
 /** Services that WELCOME names at most: a copy that is not told finds out by its probe. */
 const MOST_COVERED = 500;
 /** ms between two looks for interfaces that are new, and that the data plane may take to end. */
 const FOLLOW_INTERVAL = 2000;
 const PATIENCE = 1000;
-/** Messages about copies per 10 s: whoever knocks all the time must not fill the log. */
+/** Messages about copies per 10 s: a host that connects all the time must not fill the log. */
 const MOST_MESSAGES = 100;
 const MESSAGE_SPAN = 10_000;
 
-/** What copies are told: on the target the addresses of this host, so that they know which intercept is for which target. */
+/** Services for WELCOME; on the target with this host's addresses, so that copies know which intercept serves which target. */
 function coveredServices({ mode, services }: InterceptPlan): CoveredService[] {
   const own = localAddresses().map(({ bytes }) => formatAddress(bytes));
   const covered = services.flatMap(({ address, ports: [first, last] }): CoveredService[] => {
@@ -85,7 +85,7 @@ function announce(plan: InterceptPlan, { config, places }: Catch): string {
   return `catching ${what} by ${config.hook}${interfaces ? ` on ${interfaces}` : ""}, mode ${plan.mode}; copies connect to ${where}`;
 }
 
-/** Says what happens to copies, as long as it is not too much; remembers their names. */
+/** Logs what happens to copies, at most MOST_MESSAGES per MESSAGE_SPAN; remembers their names. */
 function listener(log: Log, names: Map<number, string>): (event: InterceptEvent) => void {
   let since = 0;
   let said = 0;
@@ -102,7 +102,7 @@ function listener(log: Log, names: Map<number, string>): (event: InterceptEvent)
   };
 }
 
-/** Until a signal; goes along with interfaces that come later, where none were named. */
+/** Waits for a signal; attaches to interfaces that come later, if -i names none. */
 async function catchUntilStopped(
   caught: Catch,
   plane: ReturnType<typeof startInterceptPlane>,
@@ -128,7 +128,7 @@ async function catchUntilStopped(
   await Promise.race([plane.ended, stop.second, Bun.sleep(PATIENCE)]);
 }
 
-/** With everything attached: serves the copies, and gives account. Returns the exit code. */
+/** Serves the copies with everything attached, and prints the summary. Returns the exit code. */
 async function serve(
   plan: InterceptPlan,
   options: InterceptOptions,
@@ -181,7 +181,7 @@ function writePidFile(path: string): () => void {
   return () => rmSync(path, { force: true });
 }
 
-/** Carries out a plan until it is told to end. Returns the exit code; a Failure on the way is logged and gives its own. */
+/** Carries out a plan until a signal. Returns the exit code; a Failure on the way is logged and gives its own. */
 export async function runIntercept(
   options: InterceptOptions,
   plan: InterceptPlan,
@@ -204,7 +204,7 @@ export async function runIntercept(
     const caught = openCatch(plan, options, libraries);
     for (const note of caught.notes) log.warn(note);
     ends.push(() => {
-      if (caught.end()) log.info(`dropping goes on for ${options.linger} s, where the target still answers`);
+      if (caught.end()) log.info(`responses are dropped for another ${options.linger} s, as the target may still answer`);
     });
     return await serve(plan, options, key, caught, listeners, { status, log, stop });
   } catch (error) {

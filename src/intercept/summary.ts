@@ -1,4 +1,4 @@
-/** The account of an intercept: the JSON object of design section 8, and what a person wants to know of it. */
+/** The account of `xcopy intercept`: the JSON object, the status line, and the summary for people. */
 import { CLOSE_CODES, type CloseCode } from "../channel/close.ts";
 import { bytes, number, type ProcessUse } from "../runtime/figures.ts";
 import { takeCounters } from "../runtime/shared.ts";
@@ -18,7 +18,7 @@ export interface CatchCounts {
   active: number;
   /** Flows learned from SYNs. */
   learned: number;
-  /** Responses that no ring, or not the queue, had room for. */
+  /** Responses for which a ring, or the netfilter queue, had no room. */
   ringFull: number;
   /** Dropped without a record because xcopy stalled. */
   inert: number;
@@ -41,7 +41,7 @@ export interface CopyName {
 
 export type InterceptAccount = ReturnType<typeof takeInterceptAccount>;
 
-/** How connections ended that were no working copy's. */
+/** Reasons for which connections ended other than in order. */
 const FAULTS = CLOSE_CODES.filter((code) => !["bye", "ended", "stopped"].includes(code));
 
 /** Everything counted since the start, `seconds` ago. */
@@ -144,21 +144,21 @@ function faultsOf({ responses, unrouted, flows, connections }: InterceptAccount)
     {
       count: responses.discarded,
       what: "responses were discarded because a copy read too slowly",
-      advice: "see that copy and the path to it: it does not keep up",
+      advice: "check the load of that copy, and the network path to it",
     },
     {
       count: responses.cut,
       what: "responses were captured without all of the payload that a copy reads; the target sends them again",
-      advice: "where they are many turn BIG TCP off: ip link set dev INTERFACE gso_max_size 65536",
+      advice: "if there are many, turn BIG TCP off: ip link set dev INTERFACE gso_max_size 65536",
     },
     {
       count: responses.oversize,
-      what: "responses were dropped that no record can hold; the target sends them again",
+      what: "responses were dropped because they are too large for a record; the target sends them again",
       advice: "turn BIG TCP off: ip link set dev INTERFACE gso_max_size 65536",
     },
     {
       count: responses.unreadable,
-      what: "packets were dropped that have no TCP or UDP header",
+      what: "packets without a TCP or UDP header were dropped",
       advice: "narrow -F to the responses of the target",
     },
     {
@@ -168,7 +168,7 @@ function faultsOf({ responses, unrouted, flows, connections }: InterceptAccount)
     },
     {
       count: flows.evicted,
-      what: "flows made way for others",
+      what: "flows were forgotten to make room for others",
       advice: "raise -s",
     },
     ...failed.map(([code, count]) => ({
@@ -186,7 +186,7 @@ export function renderInterceptSummary(account: InterceptAccount): string {
   const rows: [name: string, text: string | false][] = [
     [
       "responses",
-      `${number(responses.packets)} caught (${bytes(responses.bytes)}), ${number(routed)} routed, ${number(unrouted)} nobody's`,
+      `${number(responses.packets)} caught (${bytes(responses.bytes)}), ${number(routed)} routed, ${number(unrouted)} without a copy`,
     ],
     ["passed", passed > 0 && `${number(passed)} to clients that -x names`],
     ["lost", `${number(responses.lost)} responses`],

@@ -224,8 +224,8 @@ test.each([
   ],
   [
     "--jitter 10",
-    'Cannot use --jitter "10": it spreads the copies of a connection, and there is one of each',
-    "Leave it out, or say with -n how many copies there are to be.",
+    'Cannot use --jitter "10": it spreads the copies of a connection, and without -n there is only one',
+    "Leave it out, or give the number of copies with -n.",
   ],
 ])("%s is a contradiction", (words, message, fix) => {
   expect(failing(() => parse(...words.split(" ")))).toEqual({ message, fix, exitCode: 2 });

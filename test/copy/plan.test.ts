@@ -157,7 +157,7 @@ describe("ports", () => {
 
   test("of -f must be as many as the parts", async () => {
     expect(await rejecting(plan("-x 80-10.0.0.2 --ports 20000-20009 -f 0"))).toEqual({
-      message: 'Cannot use -f "0/16": there are fewer ports, 10 (20000-20009)',
+      message: 'Cannot use -f "0/16": there are only 10 ports (20000-20009)',
       fix: "Divide them into fewer parts, or name more with --ports, the same for each xcopy.",
       exitCode: 2,
     });
@@ -324,7 +324,7 @@ describe("with an intercept", () => {
   ])("%s is refused: clients have one family", async (transfer, label, client, target) => {
     const failure = await rejecting(plan(`-x ${transfer} -s 10.0.0.3`));
     expect(failure.message).toBe(
-      `Cannot use -x "${label}" with -s: clients at IPv${client} addresses cannot be sent from to an IPv${target} target`,
+      `Cannot use -x "${label}" with -s: requests cannot be sent from IPv${client} clients' addresses to an IPv${target} target`,
     );
     expect(failure.exitCode).toBe(2);
   });

@@ -101,7 +101,7 @@ test("a path that nobody catches is said to be, and not tried, nor is any other"
   expect(run()).toBe(true);
   expect(world.probes).toEqual([]);
   expect(result()).toEqual(["untried", "uncaught"]);
-  expect(said()).toMatch(/none of the intercepts catches what it answers \(10\.0\.0\.2 catches port 8080\)/);
+  expect(said()).toMatch(/none of the intercepts catches its answers \(10\.0\.0\.2 catches port 8080\)/);
 });
 
 for (const answer of ["answered", "refused"] as const) {
@@ -245,7 +245,7 @@ test("one that says that it cannot tell is quoted", () => {
   run(3_100_000);
   answer({ error: "too many questions; ask again in a second" });
   expect(run()).toBe(true);
-  expect(said()).toMatch(/by the intercept at 10\.0\.0\.2, which says: too many questions/);
+  expect(said()).toMatch(/by the intercept at 10\.0\.0\.2, which reports: too many questions/);
 });
 
 test("what was seen of the first try is not said of the second", () => {

@@ -98,7 +98,7 @@ test("options that turn out to be for nothing are told", async () => {
     [81, "mail"],
   ]);
   expect(none).toEqual([]);
-  expect(said).toEqual([expect.stringMatching(/^warning: the options about MySQL are for nothing/)]);
+  expect(said).toEqual([expect.stringMatching(/^warning: the options about MySQL have no effect/)]);
 });
 
 test("of a target that is down nothing is claimed; who starts all the same is told how to name it", async () => {
@@ -106,7 +106,7 @@ test("of a target that is down nothing is claimed; who starts all the same is to
   const { ports: none, said } = await recognize("-u a@b --force", [[81, "closed"]]);
   expect(none).toEqual([]);
   expect(said).toEqual([
-    `warning: no connection to 127.0.0.1:${ports.closed} tells what it speaks: connections to port 81 are copied byte by byte. If it is MySQL, say so: --protocol 81=mysql`,
+    `warning: cannot connect to 127.0.0.1:${ports.closed} to see its protocol: connections to port 81 are copied byte by byte. If it is a MySQL server, give --protocol 81=mysql`,
   ]);
 });
 

@@ -150,7 +150,7 @@ test.each([
   expect(await run.ended).toBe(3);
   expect(run.stderr).toEqual([
     `Cannot reach target "127.0.0.1:8080": ${cause}`,
-    "Start the service there, check the firewalls on the way, or start all the same with --force.",
+    "Start the service there, check the firewalls on the way, or start anyway with --force.",
   ]);
   expect(run.stdout).toEqual([]);
 });

@@ -193,7 +193,7 @@ describe("for a person", () => {
     expect(text.split("\n").slice(7)).toEqual([
       "what was not copied:",
       "  3 packets found no room in the rings",
-      "    a larger -B for bursts; where it never keeps up, more CPU (see --workers and --cpu-limit)",
+      "    raise -B if this happens in bursts; else give xcopy more CPU (see --workers and --cpu-limit)",
       "  12 requests: target refused the connection",
       "    start the service on the target, or correct the port in -x",
     ]);

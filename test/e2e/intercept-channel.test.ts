@@ -74,7 +74,7 @@ test("only copies with the key are taken, and the others hear why not", async ()
 
 test("without a key it listens on one address only, and says so", async () => {
   const intercept = await startCatching(lab, lab.target, ["-o", ":8080"]);
-  await intercept.running.line(/^warning: There is no key: whoever can connect to 10\.0\.0\.2:36524/);
+  await intercept.running.line(/^warning: There is no key: any host that can connect to 10\.0\.0\.2:36524/);
   const sockets = run(lab.target, "ss", "-Hltn", "sport = :36524").trim().split("\n");
   expect(sockets).toEqual([expect.stringContaining("10.0.0.2:36524")]);
 });

@@ -134,7 +134,7 @@ for (const { mode, close } of [
       await more(copy, 1000);
     }
     process.kill(intercept.running.pid, "SIGSTOP");
-    await copy.running.line(/^warning: intercept .* lost \(nothing was heard of it for 1 s\)/);
+    await copy.running.line(/^warning: intercept .* lost \(nothing received from it for 1 s\)/);
     await more(copy, 1000);
     process.kill(intercept.running.pid, "SIGCONT");
 

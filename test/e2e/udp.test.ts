@@ -297,7 +297,7 @@ test("with an intercept on the target questions come from the clients' own addre
   const transfers = `udp:53-${TARGET}:5353,udp:54-${TARGET}:5354`;
   const refused = await runXcopy(lab, ["copy", "-s", TARGET, "-x", transfers]);
   expect(refused).toMatchObject({ code: 3, output: "" });
-  expect(refused.errors).toContain("none of the intercepts catches what it answers");
+  expect(refused.errors).toContain("none of the intercepts catches its answers");
 
   const copy = await startCopy(lab, ["-s", TARGET, "-x", `udp:53-${TARGET}:5353`]);
   const strays = await watchStrays();
@@ -370,7 +370,7 @@ test("options mean what they mean for TCP, or say that they mean nothing", async
     `printf '\\xc3\\x00\\x00\\x00\\x01\\x08\\x01\\x02\\x03\\x04\\x05\\x06\\x07\\x08\\x00\\x00' >/dev/udp/${ONLINE}/443`,
   ]);
   expect(await quic.exited).toBe(0);
-  await copy.running.line(/QUIC came in/);
+  await copy.running.line(/QUIC packets were captured/);
   const { report } = await copy.stop();
   expect(report.copies).toBe(2);
   expect(report.udp!.quic).toBe(1);

@@ -98,9 +98,7 @@ for (const { name, args, url, target: targetHost = "target", prefix = LIMITED } 
         expect(said).toContain("capture not by tcx: Cannot");
         expect(said).toContain("captured by packet on");
       }
-      expect(said).toContain(
-        "capture answers by a packet socket, and kept from this host's TCP by netfilter",
-      );
+      expect(said).toContain("capture of answers by a packet socket, kept from this host's TCP by netfilter");
 
       const result = await load(lab, { url, rate: 500, count: 1000, close });
       const { code, report } = await copy.stop();

@@ -317,7 +317,7 @@ test("a worker that stands still is said, its packets are counted, and xcopy can
   );
   copy.kill(0, "hang");
   const standing = copy.reports().at(-1)!;
-  await copy.running.line(/^warning: worker 1 of 2 stands still: /, 20_000);
+  await copy.running.line(/^warning: worker 1 of 2 has stalled: /, 20_000);
   expect(await running.result).toMatchObject({ requests: 4000, errors: 0 });
   const { report } = await copy.stop();
   expect(report.capture.inert).toBeGreaterThan(0);

@@ -1,4 +1,4 @@
-/** The account of UDP: the section `udp` of the JSON object, and what a person wants to know of it. */
+/** The account of UDP: the section `udp` of the JSON object, and its lines of the summary. */
 import {
   DATAGRAM,
   DATAGRAM_DROP_REASONS,
@@ -60,7 +60,7 @@ export function accountOfDatagrams(workers: readonly DatagramShared[]) {
   };
 }
 
-/** Counters of which the largest counts. */
+/** Counters whose total is the largest value of a worker, not the sum. */
 const LARGEST: number[] = [DATAGRAM.lagMax, DATAGRAM.latencyMax];
 
 /** The counters of all workers. */
@@ -84,7 +84,7 @@ export function datagramRows({ datagrams, flows, sent, latency_us, lag_us, dropp
   const rows: [name: string, text: string | false][] = [
     [
       "udp",
-      `${number(datagrams.captured)} captured, ${number(datagrams.sent)} sent, ${number(datagrams.answered)} answered, ${number(unanswered)} not`,
+      `${number(datagrams.captured)} captured, ${number(datagrams.sent)} sent, ${number(datagrams.answered)} answered, ${number(unanswered)} unanswered`,
     ],
     ["udp lost", `${number(lost)} datagrams (${percent(lost, datagrams.captured)})`],
     [
@@ -99,7 +99,7 @@ export function datagramRows({ datagrams, flows, sent, latency_us, lag_us, dropp
   return rows;
 }
 
-/** What to do about a loss; --limit is what somebody wanted. */
+/** What to do about a loss, by reason; --limit is no loss, as the user asked for it. */
 const ADVICE: Record<Exclude<DatagramDropReason, "limit">, string> = {
   group: "none needed: only what is sent to one host is copied",
   malformed: "look at the clients: their packets are broken",
@@ -107,10 +107,10 @@ const ADVICE: Record<Exclude<DatagramDropReason, "limit">, string> = {
   oversize: "leave --no-fragment out, or raise -M",
   ports: "add addresses with -c, ports with --ports, or a larger part of them with -f",
   flows: "raise --max-sessions",
-  held: "see why the intercept was away",
+  held: "find out why the intercept was not connected",
 };
 
-/** Every kind of loss, those too that did not happen. */
+/** Every kind of loss, also those with the count 0. */
 export function datagramLosses(account: DatagramAccount | undefined): Loss[] {
   if (!account) return [];
   const { dropped, fragments, sent } = account;
@@ -122,13 +122,13 @@ export function datagramLosses(account: DatagramAccount | undefined): Loss[] {
     })),
     {
       count: fragments.incomplete,
-      what: "datagrams in fragments were never complete (also such as were for other services)",
+      what: "datagrams in fragments were never complete (also of services that are not copied)",
       advice: "see the packets lost in the capture above",
     },
     {
       count: fragments.overlapping,
       what: "datagrams in fragments that overlap (RFC 5722)",
-      advice: "look at the clients: nobody sends such fragments in good faith",
+      advice: "look at the clients: overlapping fragments come from faulty or hostile hosts",
     },
     {
       count: sent.errors,

@@ -1,4 +1,4 @@
-/** The account of MySQL sessions. */
+/** The account of MySQL sessions: the section `mysql` of the JSON object, and its lines of the summary. */
 import { KINDS, type MysqlCounter, REASONS, type Reason } from "../../protocol/mysql/account.ts";
 import { percentile } from "../../runtime/histogram.ts";
 import type { Shared } from "../data-plane/shared.ts";

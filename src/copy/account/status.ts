@@ -1,11 +1,11 @@
-/** The line that tells how the copying goes. */
+/** The status line of `xcopy copy` while it runs. */
 import { duration } from "../../runtime/figures.ts";
 import type { DatagramAccount } from "./datagrams.ts";
 import { type Account, lost } from "./summary.ts";
 
 /**
- * `captured 1,200  sent 1,200  answered 1,199  lost 0  lag 0.3 ms`: counts of requests, the lag of 99 %. Behind `lost`
- * stands what --limit left out, where that is anything.
+ * `captured 1,200  sent 1,200  answered 1,199  lost 0  lag 0.3 ms`: counts of requests, the lag that 99 % do not exceed.
+ * After `lost` comes what --limit left out, if anything.
  */
 export function renderStatus(account: Account): string {
   const { turns, dropped, lag_us, udp, workers = [] } = account;
@@ -36,7 +36,7 @@ function renderDatagrams({ datagrams, dropped, lag_us }: DatagramAccount): strin
   return [...words, `lag ${duration(lag_us.p99)}`].join("  ");
 }
 
-/** `42 % of 1 file  3 m left`, as far as it can be told. */
+/** `read 42 %` and `3 min left`, as far as they are known; only for recordings. */
 function progress({ trace, seconds }: Account): string[] {
   if (!trace || trace.bytes_total === 0) return [];
   const share = Math.min(1, trace.bytes / trace.bytes_total);

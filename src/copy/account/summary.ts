@@ -1,4 +1,4 @@
-/** The account of a run: the JSON object of design section 8, and what a person wants to know of it. */
+/** The account of a run of `xcopy copy`: the JSON object, and the summary for people. */
 import type { TraceCounter } from "../../capture/trace/counters.ts";
 import { DROP_REASONS, type DropReason } from "../../engine/sessions/counters.ts";
 import { bytes, duration, type Loss, number, type ProcessUse, percent } from "../../runtime/figures.ts";
@@ -10,7 +10,7 @@ import { mysqlRows, takeMysql } from "./mysql.ts";
 import { countersOf, lagOf, latencyOf, totalOf, type WorkerView } from "./totals.ts";
 import { renderWorkers, turnsOf, workerAccount } from "./worker-account.ts";
 
-/** What the kernel programs counted since they were loaded. */
+/** What the capture counted since its start: by kernel programs, sockets or the reader of recordings. */
 export interface CaptureCounts {
   source: string;
   packets: number;
@@ -46,7 +46,7 @@ export interface ReturnPath {
 
 export type Account = ReturnType<typeof takeAccount>;
 
-/** Everything counted since the start, `seconds` ago, by all workers. Each of the `copies` of a request counts as a turn of its own. */
+/** Everything counted since the start, `seconds` ago, by all workers. Each of the `copies` of a request counts as a turn. */
 export function takeAccount(
   seconds: number,
   workers: readonly WorkerView[],
@@ -151,7 +151,7 @@ function accountOf(trace: Record<TraceCounter, number>) {
   };
 }
 
-/** What --limit leaves out is no loss: somebody wanted it so. */
+/** What --limit leaves out is no loss: the user asked for it. */
 type LossReason = Exclude<DropReason, "limit">;
 
 /** What to do about a loss, for each reason. */
@@ -170,14 +170,14 @@ const ADVICE: Record<LossReason, string> = {
   worker: "report this: no worker should ever die",
 };
 
-/** Every kind of loss there was. */
+/** Every kind of loss that occurred. */
 function lossesOf(account: Account): Loss[] {
   const { capture, dropped, sent, responses, udp } = account;
   const losses = [
     {
       count: capture.lost,
       what: `packets found no room in the rings${byCpu(capture.lost_by_cpu)}`,
-      advice: "a larger -B for bursts; where it never keeps up, more CPU (see --workers and --cpu-limit)",
+      advice: "raise -B if this happens in bursts; else give xcopy more CPU (see --workers and --cpu-limit)",
     },
     {
       count: capture.abandoned,
@@ -240,13 +240,13 @@ function lostRequests({ turns, dropped }: Account): number {
   return turns.dropped - dropped.limit;
 }
 
-/** Requests that were captured and not delivered, or not captured for want of room; without what --limit left out. */
+/** Requests that were captured and not delivered (without those of --limit), and packets that the capture lost. */
 export function lost(account: Account): number {
   const { lost, inert, abandoned, unread } = account.capture;
   return lostRequests(account) + lost + inert + abandoned + unread;
 }
 
-/** What was not taken because the user wants less than everything. */
+/** What the options of the user left out. */
 function leftOut({ capture, dropped }: Account): string {
   const parts: [string, number][] = [
     ["requests (--limit)", dropped.limit],
@@ -276,7 +276,7 @@ function timesLost(count: number): string {
   return count === 0 ? "never lost" : `lost ${count === 1 ? "once" : `${number(count)} times`}`;
 }
 
-/** Rows about TCP alone. */
+/** Names of the rows that are about TCP only. */
 const OF_SESSIONS = new Set(["requests", "lost", "sessions", "packets", "lag"]);
 
 /** The account for a person: a few aligned lines, then every kind of loss and what to do about it. */
@@ -319,7 +319,7 @@ export function renderSummary(account: Account): string {
     ["lag", `p50 ${duration(lag_us.p50)}, p99 ${duration(lag_us.p99)}, max ${duration(lag_us.max)}`],
     ["cost", `${cpu.user.toFixed(1)} s user, ${cpu.system.toFixed(1)} s system${per}, ${account.rss_mb} MB`],
   ];
-  // Of a protocol that nothing was captured of there is nothing to say.
+  // Where only UDP was captured, rows about TCP are left out.
   const isShown = !account.udp || turns.captured > 0;
   const lines = [
     `copied for ${seconds} s, ${capture.source === "trace" ? "from recorded traffic" : `captured by ${capture.source}`}`,

@@ -10,10 +10,10 @@ export interface WorkerView {
   isDead: boolean;
 }
 
-/** Counters of which the largest counts: each worker sees the same, or only one can be the largest. */
+/** Counters whose total is the largest value of a worker: maxima, and events that every worker counts. */
 const LARGEST = [INDEX.lagMax, INDEX.interceptsLost];
 
-/** The counters of one worker. What one that died had pending was dropped, its sessions failed. */
+/** The counters of one worker. For a dead one, pending turns count as dropped and active sessions as failed. */
 export function countersOf({ shared, isDead }: WorkerView): Float64Array {
   const counters = takeCounters(shared);
   if (!isDead) return counters;
@@ -39,12 +39,12 @@ export function totalOf(all: readonly Float64Array[]): Float64Array {
   return total;
 }
 
-/** The histogram of all lags. */
+/** The histogram of the lags of all workers. */
 export function lagOf(workers: readonly WorkerView[]): Uint32Array {
   return sumOf(workers.map(({ shared }) => shared.lag));
 }
 
-/** The histograms of all answers' times. */
+/** The histograms of the answer times of all workers. */
 export function latencyOf(workers: readonly WorkerView[]): Shared["latency"] {
   return {
     production: sumOf(workers.map(({ shared }) => shared.latency.production)),

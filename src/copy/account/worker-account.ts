@@ -1,7 +1,7 @@
-/** What each worker had of a run, and how the work was spread. */
+/** The account of each worker, and how the requests were spread over them. */
 import { type Counter, INDEX } from "../data-plane/shared.ts";
 
-/** What a worker had of it all. */
+/** What one worker did. */
 export interface WorkerAccount {
   turns: { captured: number; sent: number; answered: number; dropped: number; pending: number };
   active: number;

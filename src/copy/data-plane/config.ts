@@ -9,7 +9,7 @@ import type { EgressConfig, PathConfig } from "../../inject/path.ts";
 import type { MysqlConfig } from "../../protocol/mysql/config.ts";
 import type { ProtocolName } from "../../protocol/names.ts";
 
-/** An intercept, by which answers come back. */
+/** An intercept that catches answers. */
 export interface InterceptConfig {
   /** As the user wrote it, for messages. */
   label: string;
@@ -28,7 +28,7 @@ export interface ChannelConfig {
   compat: boolean;
   /** Whether a protocol module reads what comes. */
   readsPayload: boolean;
-  /** For each path the address that tries it; of the path's family. */
+  /** By path: the source address of its preflight connection, of the path's family. */
   probeFrom: Uint8Array[];
 }
 
@@ -38,11 +38,11 @@ export interface TraceConfig {
   memory: SharedArrayBuffer;
   /** An eventfd by which the reader wakes the data plane. */
   wake: number;
-  /** Times as fast as recorded; Infinity: as fast as the targets answer. */
+  /** Multiple of the recorded speed; Infinity: as fast as the targets answer. */
   speed: number;
-  /** us; longer gaps are cut to this. 0: none is. */
+  /** us; longer gaps between packets are shortened to this. 0: none is. */
   longestGap: number;
-  /** Most requests per second that are begun; 0: no limit. */
+  /** Most requests that start per second; 0: no limit. */
   rate: number;
 }
 
@@ -122,11 +122,11 @@ export interface DataPlaneConfig {
   ports: [number, number][];
   /** Of all workers together. */
   maxSessions: number;
-  /** Bound of this worker's kept payload and descriptors. */
+  /** Most bytes that this worker's sessions keep: payload and its bookkeeping. */
   memory: number;
   /** A session without a response for this long, while something waits for one, is given up. */
   sessionTimeout: number;
-  /** A session without any sign of life for this long is forgotten. */
+  /** A session without any packet for this long is forgotten. */
   idleTimeout: number;
   /** Share of the sessions that are captured, over 0 to 1, and us since the start in which it grows to that from 0. */
   sample: number;

@@ -1,9 +1,9 @@
-/** Which intercept is for which paths. */
+/** Which intercept catches the answers of which paths, and the paths' own addresses as ranges. */
 import type { AddressRange, Welcome } from "../../channel/messages.ts";
 import { formatAddress } from "../../config/address.ts";
 import type { PathConfig } from "../../inject/path.ts";
 
-/** Whether an intercept catches what the target of a path answers; one of tcpcopy does not say what it catches. */
+/** Whether an intercept catches the answers of a path's target; one that names no services counts as catching all. */
 export function covers({ services }: Welcome, { target, targetPort }: PathConfig): boolean {
   if (services.length === 0) return true;
   const address = formatAddress(target);
@@ -12,7 +12,7 @@ export function covers({ services }: Welcome, { target, targetPort }: PathConfig
   );
 }
 
-/** The addresses that paths have of their own, neighbours together. */
+/** The paths' own source addresses, adjacent ones as one range. */
 export function rangesOf(paths: readonly PathConfig[]): AddressRange[] {
   const known = new Map<string, bigint>();
   for (const { local } of paths) {

@@ -1,4 +1,4 @@
-/** The data plane's half for UDP: fragments are put together, datagrams replayed, and what is due is sent, apart from TCP. */
+/** The UDP part of the data plane: puts fragments together, replays datagrams and sends them, separate from TCP. */
 import type { Control } from "../../capture/control.ts";
 import { flowHash } from "../../capture/history.ts";
 import { FRAGMENT_INDEX, NOT_UNICAST } from "../../capture/record-index.ts";
@@ -21,13 +21,13 @@ import type { DatagramsConfig, DataPlaneConfig } from "./config.ts";
 import { type DatagramShared, viewDatagramShared } from "./datagram-shared.ts";
 import { currentMtu } from "./housekeeping.ts";
 
-/** The service where QUIC is to be expected. */
+/** The port where QUIC is looked for. */
 const HTTPS = 443;
-/** us between two looks at the next hops, and the longest that the end waits for answers. */
+/** us between two looks at the next hops; most us that the end waits for answers after the last send. */
 const REFRESH_INTERVAL = 1_000_000;
 const LAST_ANSWERS = 500_000;
 
-/** What the data plane lends to it. */
+/** What it needs of the data plane. */
 export interface DatagramSurroundings {
   control: Control;
   openFlow: (path: number, port: number, words: Int32Array, at: number) => void;
@@ -35,7 +35,7 @@ export interface DatagramSurroundings {
   allow: (now: number) => boolean;
   /** Whether nothing may be sent on a path now. */
   isHeld: (path: number) => boolean;
-  /** Before packets go out: whether every answer to them would be caught. */
+  /** Called before packets are sent: whether every answer to them would be caught. */
   settle: () => boolean;
 }
 
@@ -51,7 +51,7 @@ export class Datagrams {
   private readonly whole = new Packet(new Uint8Array(0));
   private readonly isDatagram: boolean[];
   private readonly isDatagramPath: boolean[];
-  /** Packets that were not sent, because nobody would have caught the answers. */
+  /** Packets that were not sent, because their answers would not have been caught. */
   private withheld = 0;
   private refreshAt = 0;
   private sentAt = 0;
@@ -127,7 +127,7 @@ export class Datagrams {
     this.replay.endClients();
   }
 
-  /** Datagrams, with their copies, so far: captured, and whatever was done or came back. */
+  /** Datagrams captured so far, each copy counted; and a count that grows whenever one is sent, answered or given up. */
   get captured(): number {
     return this.counters[DATAGRAM.captured]!;
   }
@@ -137,12 +137,12 @@ export class Datagrams {
     );
   }
 
-  /** Those that wait for an answer. */
+  /** Datagrams that wait for an answer. */
   get unsettled(): number {
     return this.replay.unsettled;
   }
 
-  /** The same, where any was ever given. */
+  /** The same; 0 as long as no datagram was ever answered. */
   get owed(): number {
     return this.counters[DATAGRAM.answered]! > 0 ? this.replay.unsettled : 0;
   }
@@ -165,7 +165,7 @@ export class Datagrams {
     return Math.min(this.replay.wait(now, limit), Math.max(0, this.refreshAt - now));
   }
 
-  /** Whether nothing is to be waited for at the end: all is answered, or will hardly be. */
+  /** Whether the end need not wait for answers: there are all, or nothing was sent for LAST_ANSWERS. */
   isQuiet(now: number): boolean {
     return this.replay.unsettled === 0 || now - this.sentAt > LAST_ANSWERS;
   }
@@ -241,7 +241,7 @@ export class Datagrams {
     counters[DATAGRAM.sendErrors] = errors;
   }
 
-  /** An interface takes smaller packets than it did: what follows is cut for it. */
+  /** The MTU of an interface or route has become smaller: later datagrams are cut for it. */
   private lowerMtu(egress: number): void {
     this.injectors[egress]!.lastError = 0;
     const { ifindex, isBound } = this.config.egresses[egress]!;

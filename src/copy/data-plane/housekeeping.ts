@@ -1,4 +1,4 @@
-/** What the data plane does by the clock: signs of life, next hops, the share of flows that is captured, MTUs. */
+/** What the data plane does at intervals: heartbeats, next hops, the share of connections that is captured; and MTUs. */
 import type { Control } from "../../capture/control.ts";
 import type { RequestSource } from "../../capture/source.ts";
 import type { Engine } from "../../engine/engine.ts";
@@ -55,7 +55,7 @@ export class Housekeeping {
     return Math.min(this.heartbeatAt, this.rampAt, this.refreshAt) - now;
   }
 
-  /** After a send: an interface that takes smaller packets than it did lowers the MTU of its paths. */
+  /** After a send: where a packet was too large (EMSGSIZE), the MTU of the interface's paths is lowered. */
   adaptMtu(now: number): void {
     for (let egress = 0; egress < this.injectors.length; egress++) {
       const injector = this.injectors[egress]!;
@@ -78,7 +78,7 @@ export class Housekeeping {
   }
 }
 
-/** What interface and route to a target take now, bytes; 0 while there is no way to it. `over`: as in `route`. */
+/** The current MTU of interface and route to a target; 0 while there is no route. `over`: as in `route`. */
 export function currentMtu(target: Uint8Array, mark: number, over: number): number {
   try {
     const { ifindex, mtu } = route(target, mark, over);

@@ -1,4 +1,4 @@
-/** One TCP connection to an intercept: made, made again when it is lost, read and written without blocking. */
+/** One TCP connection to an intercept: connects, reconnects when it is lost, reads and writes without blocking. */
 import { Backoff } from "../../channel/backoff.ts";
 import { ChannelClient } from "../../channel/client.ts";
 import type { CloseCode } from "../../channel/close.ts";
@@ -13,18 +13,18 @@ import type { ChannelConfig, InterceptConfig } from "./config.ts";
 const READ_BYTES = 256 * 1024;
 /** Reads in a row: other work is not kept waiting by an intercept that sends without end. */
 const READS = 4;
-/** us for a connection to come about. */
+/** us that connecting may take. */
 const CONNECT_SPAN = 2_000_000;
-/** us between two looks at a connection that is being made. */
+/** us between two looks while it connects, or while bytes wait to be written. */
 const CONNECT_LOOK = 5000;
-/** Questions from this number on ask for nothing but an answer. */
+/** Ids of `sync` questions begin here. */
 const SYNC = 0x80000000;
 
 export interface LinkHandlers {
   onWelcome(welcome: Welcome, link: InterceptLink): void;
   onResponse(packet: Packet): void;
   onFacts(facts: Facts): void;
-  /** It could not be made, or is lost, for this reason; it is tried again. `code`: of a channel that ended. */
+  /** It could not be made, or is lost; it is tried again. `text`: why. `code`: why the channel ended, null if there was none. */
   onLost(text: string, code: CloseCode | null): void;
 }
 
@@ -40,7 +40,7 @@ export class InterceptLink {
   private isConnected = false;
   private retryAt = 0;
   private deadline = 0;
-  /** Questions of `sync` on this connection, and answers. */
+  /** Questions of `sync` on this connection, and answers to them. */
   private asked = 0;
   private answered = 0;
 
@@ -78,12 +78,12 @@ export class InterceptLink {
     if (this.isOpen && this.client.ask({ id: SYNC + this.asked, what: "sync" })) this.asked++;
   }
 
-  /** Whether it has said so; of a connection that is not open there is nothing to wait for. */
+  /** Whether every `sync` was answered; also true while the connection is not open. */
   get isSynced(): boolean {
     return !this.isOpen || this.asked === this.answered;
   }
 
-  /** us that it has been connected. */
+  /** us since it was connected. */
   age(now: number): number {
     return now - this.connectedAt;
   }
@@ -102,7 +102,7 @@ export class InterceptLink {
     if (this.client.state === "closed") this.lose(now);
   }
 
-  /** Writes what waits, as far as the socket takes it; `run` notices what fails. */
+  /** Writes what waits, as far as the socket takes it; an error is noticed by `run`. */
   flush(): void {
     if (this.isConnected && this.client.state !== "idle") flush(this.fd, this.client.outgoing);
   }
@@ -114,7 +114,7 @@ export class InterceptLink {
     return this.client.wait(now, limit);
   }
 
-  /** For good. */
+  /** Closes it for good. */
   close(): void {
     if (this.fd >= 0) close(this.fd);
     this.fd = -1;
@@ -177,7 +177,7 @@ export class InterceptLink {
   }
 }
 
-/** Waits until one of the links has something to read, ms. */
+/** Waits until one of the links has something to read, at most `ms`. */
 export function waitForAny(links: readonly InterceptLink[], ms: number): void {
   const events = new Int32Array(new ArrayBuffer(8 * links.length));
   for (const [index, { epoll }] of links.entries()) events.set([epoll, POLLIN], 2 * index);
@@ -187,7 +187,7 @@ export function waitForAny(links: readonly InterceptLink[], ms: number): void {
 const poll = new Int32Array(new ArrayBuffer(8));
 const pollAt = address(poll);
 
-/** Whether connecting has come to an end. */
+/** Whether connecting has ended, in success or failure. */
 function isWritable(fd: number): boolean {
   poll[0] = fd;
   poll[1] = POLLOUT;

@@ -1,6 +1,6 @@
 /**
- * The intercepts of a run, as the data plane sees them: which of them are there, which paths may be sent on because what
- * the target answers will be caught, and which flows they must be told of.
+ * The intercepts of a run, as the data plane sees them: which are connected, on which paths packets may be sent because the
+ * target's answers will be caught, and which flows must be registered with them.
  */
 import { isRefusal } from "../../channel/close.ts";
 import { FLOW_BYTES } from "../../channel/contract.ts";
@@ -17,11 +17,11 @@ import { PathIndex } from "./path-index.ts";
 
 /** us without a sign of life after which nothing more is sent that an intercept would have to catch. */
 const SILENCE = 100_000;
-/** us to wait for an intercept to have read of new flows. */
+/** us to wait until an intercept has read the registrations of new flows. */
 const SETTLE_SPAN = 100_000;
-/** us after which an intercept 1.x, which never says hello, counts as one: what takes us for a stranger hangs up at once. */
+/** us after which a connection counts as one to an intercept 1.x, which sends no hello: other services close it at once. */
 const TRUST = 300_000;
-/** us after which that is worth a word: the other host may just have been busy. */
+/** us of silence after which an intercept is reported as lost: before that its host may just have been busy. */
 const LONG_SILENCE = 1_000_000;
 
 /** What the main thread is told of an intercept. */
@@ -29,10 +29,10 @@ export interface InterceptState {
   /** Its place among those of the configuration. */
   index: number;
   up: boolean;
-  /** Why it is down, or "" before the first try has come to an end. */
+  /** Why it is down; "" before the first try has ended. */
   text: string;
   welcome: Welcome | null;
-  /** Whether it answered, and will not take us as we are. */
+  /** Whether it answered, and refused this copy. */
   isRefused: boolean;
   /** Indexes of the paths whose responses it catches. */
   covers: number[];
@@ -42,22 +42,22 @@ interface Intercept {
   links: InterceptLink[];
   state: InterceptState;
   covers: boolean[];
-  /** Whether what it has to catch may be sent; `state.up` follows with what people are told. */
+  /** Whether packets may be sent whose answers it catches; `state.up` is what was reported to the user. */
   isUp: boolean;
-  /** What it said last when it ended a connection, or took none: said on once, however often it is tried. */
+  /** Its last reason to end or refuse a connection: reported once, however often it comes again. */
   refusal: string;
-  /** Whether it must be told of each flow. */
+  /** Whether each flow must be registered with it. */
   registers: boolean;
-  /** Whether it lets the answers of a flow pass until it has read of it. */
+  /** Whether it lets the answers of a flow pass until it has read the flow's registration. */
   leaks: boolean;
-  /** Whether it is about to read which flows there are: nothing is sent until then. */
+  /** Whether it has not yet read the registrations of all flows: nothing is sent until it has. */
   isReading: boolean;
-  /** Whether flows were registered that it must know before anything is sent in them. */
+  /** Whether flows were registered that it must know before packets are sent in them. */
   isUnsettled: boolean;
 }
 
 export class Intercepts {
-  /** Responses for none of the paths, and how often it was said that an intercept is lost. */
+  /** Responses that belong to no path; how often an intercept was reported as lost. */
   strays = 0;
   losses = 0;
   private readonly intercepts: Intercept[];
@@ -68,12 +68,12 @@ export class Intercepts {
   private readonly facts = new Map<number, (facts: Facts) => void>();
   private nextQuestion = 1;
   private registersAll = false;
-  /** Flows of UDP, for an intercept that is to be told of all anew. */
+  /** Calls `each` for every UDP flow of a path, to register them again. */
   forEachDatagramFlow: (path: number, each: EachFlow) => void = () => {};
   private sink: (packet: Packet) => void = () => {};
   private taken = 0;
 
-  /** `notify` is told of every change. Every path is held until its responses will be caught. */
+  /** `notify` gets every change of an intercept's state. Every path is held until its responses will be caught. */
   constructor(
     private readonly config: ChannelConfig,
     private readonly paths: readonly PathConfig[],
@@ -108,7 +108,7 @@ export class Intercepts {
     return this.intercepts.flatMap(({ links }) => links.map(({ epoll }) => epoll));
   }
 
-  /** Whether the path may be sent on. */
+  /** Whether packets may be sent on the path. */
   isOpen(path: number): boolean {
     return !this.held[path];
   }
@@ -135,9 +135,9 @@ export class Intercepts {
   }
 
   /**
-   * Writes like `flush`, and waits until no answer to the flows that were registered can get by. False if that took too
-   * long: nothing that is about to be sent may be, and the paths are held until it has been read. Responses that come
-   * meanwhile go to `sink`.
+   * Writes like `flush`, and waits until the intercepts have read the registrations of new flows. False if that took too
+   * long: what is about to be sent must not be sent, and the paths are held until they have. Responses that come meanwhile
+   * go to `sink`.
    */
   settle(sink: (packet: Packet) => void): boolean {
     this.flush();
@@ -152,7 +152,7 @@ export class Intercepts {
       waitForAny(links, 1);
       this.run(sink, now);
     }
-    // Of one whose connection is lost by now nobody knows what it has read.
+    // If a connection is lost meanwhile, it is not known what the intercept has read.
     const isSettled = links.every(({ isSynced, isOpen }) => isSynced && isOpen);
     for (const intercept of leaking) {
       intercept.isUnsettled = false;
@@ -178,7 +178,7 @@ export class Intercepts {
     return wait;
   }
 
-  /** Tells those intercepts of a flow that do not see its SYN. As EngineConfig.openFlow. */
+  /** Registers a new flow with the intercepts that do not learn it from its SYN. See EngineConfig.openFlow. */
   openFlow(path: number, port: number, words: Int32Array, at: number): void {
     const isDatagram = this.isDatagram(path);
     for (const intercept of this.intercepts) {
@@ -201,7 +201,7 @@ export class Intercepts {
     }
   }
 
-  /** Asks the intercepts that catch the responses of a path; `take` gets each answer. Returns how many were asked. */
+  /** Sends a question to the intercepts that catch the responses of a path; `take` gets each answer. Returns how many got it. */
   ask(path: number, what: string, details: object, take: (facts: Facts) => void): number {
     let asked = 0;
     for (const { links, covers } of this.intercepts) {
@@ -268,7 +268,7 @@ export class Intercepts {
     const inRange = this.paths.filter((_, path) => intercept.covers[path] && this.isInRange(path));
     const ranges = rangesOf(inRange);
     if (!learns && !intercept.leaks && ranges.length > 0) link.client.ranges(ranges);
-    // It may have forgotten what it knew, or be another one: a flow that nobody knows would reach its client.
+    // It may have been restarted and know no flow: answers in a flow that it does not know would reach the client.
     if (!isAgain) return;
     let flows = 0;
     for (const path of intercept.state.covers) {
@@ -288,7 +288,7 @@ export class Intercepts {
     return this.paths[path]!.transport === "udp";
   }
 
-  /** Whether an intercept that catches everything is told of the addresses of a path instead of each flow. */
+  /** Whether an intercept that catches everything gets a path's address as a range, instead of each flow. */
   private isInRange(path: number): boolean {
     return this.paths[path]!.local !== null && !this.config.compat && !this.sharesAddresses;
   }
@@ -311,7 +311,7 @@ export class Intercepts {
     }
   }
 
-  /** Whether the intercept is there; tells of a change, and holds or frees paths by it. */
+  /** Looks whether the intercept is up; reports a change, and holds or resumes its paths. */
   private look(intercept: Intercept, now: number): void {
     const { links, state } = intercept;
     let silence = Number.POSITIVE_INFINITY;
@@ -326,7 +326,7 @@ export class Intercepts {
     if (isMentioned && isUp !== state.up) {
       const isSilent = silence !== Number.POSITIVE_INFINITY;
       if (!isUp) this.losses++;
-      this.report(intercept, isUp, isUp ? "" : isSilent ? "nothing was heard of it for 1 s" : state.text);
+      this.report(intercept, isUp, isUp ? "" : isSilent ? "nothing received from it for 1 s" : state.text);
     }
     if (isUp === intercept.isUp) return;
     intercept.isUp = isUp;

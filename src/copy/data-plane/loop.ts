@@ -33,20 +33,20 @@ import { TracePlayer } from "./trace-player.ts";
 
 /** Records of each kind per round: what is due is sent before more is read. */
 const ROUND = 256;
-/** us between two looks: in the end, and at any time. */
+/** us: the longest wait of a round, while draining and otherwise. */
 const DRAIN_LOOK = 10_000;
 const LONGEST_WAIT = 500_000;
 /** Set in the index of what a service sent (bpf/record/record.h). */
 const OUTGOING = 2 ** 31;
-/** A session may keep this share of the memory bound of all workers, and this share of its own worker's. */
+/** A session may keep at most this share of the memory bound of all workers, and this share of its own worker's. */
 const SESSION_SHARE = 1 / 8;
 const MOST_OF_WORKER = 1 / 2;
-/** us of rest between two looks at what else there is to do. */
+/** us: the longest sleep for the CPU limit between two looks at commands and heartbeats. */
 const REST = 50_000;
 
 /** What the loop tells the main thread. */
 export interface LoopHandlers {
-  /** Once, when it runs and the ways to the targets were tried. */
+  /** Called once, when the loop runs and the preflight is over. */
   onReady(findings: Findings): void;
   /** An intercept came or went. */
   onIntercept(state: InterceptState): void;
@@ -56,7 +56,7 @@ export interface LoopHandlers {
 
 /** Runs until the main thread asks for the end. `wake` is its eventfd. */
 export function runLoop(config: DataPlaneConfig, wake: number, handlers: LoopHandlers): void {
-  // Descriptors belong to the process, which goes on without a worker that dies: an intercept must see it leave.
+  // Descriptors belong to the process, which outlives a worker that dies: closed here, intercepts see that the copy is gone.
   const closers: (() => void)[] = [];
   try {
     run(config, wake, handlers, closers);
@@ -71,7 +71,7 @@ function run(config: DataPlaneConfig, wake: number, handlers: LoopHandlers, clos
   const shared = viewShared(config.shared);
   const counters = createCounters();
   const control = new Control(config.controlMap, worker.index);
-  // Only where answers come back to this host the kernel has to know them.
+  // The kernel needs to know our flows only where answers come back to this host.
   const flows = config.channel ? null : new Flows(config.flowsMap, config.paths.length);
   const requests = config.source && createSource(config.source, control);
   const responses: RequestSource = config.responseSocket
@@ -136,12 +136,12 @@ function run(config: DataPlaneConfig, wake: number, handlers: LoopHandlers, clos
   const isEmpty = (): boolean =>
     (requests?.isEmpty ?? true) && responses.isEmpty && (player?.isIdle(now) ?? true);
   const send = (): void => {
-    // An intercept must know of a flow before its target answers; what is lost here is sent again.
+    // An intercept must know a flow before its target answers; what is cleared here is retransmitted later.
     if (intercepts && !intercepts.settle(onResponse)) for (const batch of batches) batch.clear();
     sendAll(batches, injectors, counters, shared.lag);
   };
 
-  /** Keeps quiet, but for signs of life, until there is CPU time for the next round. */
+  /** Sleeps, except for heartbeats, until the CPU limit allows the next round. */
   const rest = (limit: CpuLimit): void => {
     const told = Atomics.load(shared.command, 0);
     let span = limit.wait(monotonicMicroseconds(), cpuMicroseconds());
@@ -283,7 +283,7 @@ function isDrained(records: number, isQuiet: boolean, engine: Engine, now: numbe
   return now >= until || (records === 0 && isQuiet && engine.pending === 0);
 }
 
-/** Hands every batch to its injector and counts; the lag of a row ends when the kernel has it. */
+/** Hands every batch to its injector, and counts; the lag of a row ends when the kernel has taken it. */
 function sendAll(
   batches: PacketBatch[],
   injectors: Injector[],

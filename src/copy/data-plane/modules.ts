@@ -1,4 +1,4 @@
-/** The protocol modules that the sessions of this worker have. */
+/** Creates the protocol modules for the sessions of this worker. */
 import { HTTP } from "../../protocol/http/http.ts";
 import type { ProtocolModule } from "../../protocol/module.ts";
 import { Account } from "../../protocol/mysql/account.ts";
@@ -27,7 +27,7 @@ export function createModules(
   return config.services.map(({ protocol }) => (protocol === "http" ? HTTP : protocol && mysql));
 }
 
-/** What a module has thrown, in one line. */
+/** An error of a module in one line. */
 export function describe(error: unknown): string {
   return error instanceof Error
     ? (error.stack ?? error.message).split("\n").slice(0, 3).join(" ")

@@ -1,4 +1,4 @@
-/** From the ends of a response to the path that it came back on, for responses that an intercept caught. */
+/** Finds the path of a response that an intercept caught, by its addresses, its source port and its protocol. */
 
 import type { PathConfig } from "../../inject/path.ts";
 import type { Packet } from "../../wire/packet.ts";

@@ -1,6 +1,6 @@
 /**
- * Before the first request is taken: the intercepts are connected to, a connection to each target is tried, and where
- * nothing comes back the intercepts are asked what they saw.
+ * What happens before the first request is taken: waits for the intercepts, tries a connection on each path, and where no
+ * answer comes asks the intercepts what they saw.
  */
 import type { Facts } from "../../channel/messages.ts";
 import { formatAddress } from "../../config/address.ts";
@@ -12,14 +12,14 @@ import type { InterceptState, Intercepts } from "./intercepts.ts";
 const CONNECT_SPAN = 3_000_000;
 const PROBE_SPAN = 3_000_000;
 const ASK_SPAN = 3_000_000;
-/** us in a row for an intercept that is there to be heard of again: meanwhile nothing is sent, and no try takes place. */
+/** us in a row that a path may be held, as its intercept is silent: meanwhile nothing is sent, and PROBE_SPAN stands still. */
 const HELD_SPAN = 3_000_000;
-/** us that a round counts at most: a longer one says that this host had no time, and nothing about others. */
+/** us that a round counts at most: a longer one means that this host was busy, and says nothing about other hosts. */
 const LONGEST_ROUND = 500_000;
 
 /**
- * What trying a path may find. `untried`: it could not be tried to the end; `uncaught`: no intercept catches what it answers. Of
- * several the one behind is what is said: it is worse, or more is known of it.
+ * What trying a path may find. `untried`: it could not be tried to the end; `uncaught`: no intercept catches its answers. Of
+ * several results that which comes last here is reported: it is worse, or more is known about it.
  */
 const RESULTS = ["answered", "untried", "refused", "silent", "uncaught"] as const;
 
@@ -27,11 +27,11 @@ const RESULTS = ["answered", "untried", "refused", "silent", "uncaught"] as cons
 export interface ProbeResult {
   path: number;
   result: (typeof RESULTS)[number];
-  /** What the intercepts of a silent path know; where flows were registered in the end, `known` is of the try before. */
+  /** What the intercepts of a silent path saw; after a second try with registered flows, `known` is that of the first try. */
   facts: Facts[];
 }
 
-/** The one to be told of, the first where they are alike; undefined where there is none. */
+/** The result to report: the worst, the first of several alike; undefined if there are none. */
 export function worstOf(probes: readonly ProbeResult[]): ProbeResult | undefined {
   const worst = Math.max(...probes.map(({ result }) => RESULTS.indexOf(result)));
   return probes.find(({ result }) => result === RESULTS[worst]);
@@ -49,7 +49,7 @@ type Phase = "connect" | "probe" | "ask" | "done";
 
 export class Preflight {
   private phase: Phase = "connect";
-  /** us for the phase, and for paths that are held in it. */
+  /** us left for the phase, and for paths that are held in it. */
   private left = CONNECT_SPAN;
   private heldLeft = HELD_SPAN;
   private readonly ports: number[] = [];
@@ -74,12 +74,12 @@ export class Preflight {
     if (!config.probe) this.phase = "done";
   }
 
-  /** Whether all is known; called in every round. */
+  /** Goes on with the preflight; true when it is over. Call it in every round. */
   run(now: number): boolean {
     this.pass(Math.min(now - this.now, LONGEST_ROUND));
     this.now = now;
     if (this.phase === "connect") this.runConnect();
-    else if (this.isLeft()) this.phase = "done";
+    else if (this.hasCompatLeft()) this.phase = "done";
     if (this.phase === "probe") this.runProbe();
     if (this.phase === "ask") this.runAsk();
     return this.phase === "done";
@@ -103,7 +103,7 @@ export class Preflight {
     };
   }
 
-  /** Lets time pass: of a try only while what it needs may be sent. */
+  /** Counts the time: while a tried path is held, against `heldLeft` only. */
   private pass(span: number): void {
     if (this.phase !== "connect" && this.isHeld()) this.heldLeft -= span;
     else {
@@ -118,7 +118,7 @@ export class Preflight {
       if (this.config.paths.every((_, path) => this.isCaught(path))) this.probe();
       else this.phase = "done";
     } else if (this.left <= 0 || states.some(({ isRefused }) => isRefused)) {
-      // Of one that refuses another try would only be counted as one more failure there.
+      // An intercept that refuses would only count another try as one more failure.
       this.phase = "done";
     }
   }
@@ -138,12 +138,12 @@ export class Preflight {
     else this.phase = "done";
   }
 
-  /** Whether an intercept 1.x has hung up after all: that it is one is told by nothing but that it did not at first. */
-  private isLeft(): boolean {
+  /** Whether an intercept 1.x has closed the connection: it counts as one only because it did not do so at once. */
+  private hasCompatLeft(): boolean {
     return this.config.channel?.compat === true && this.intercepts!.states.some(({ up }) => !up);
   }
 
-  /** The paths that are held were not tried to the end. */
+  /** Ends the tries; paths that are still held count as untried. */
   private giveUp(): void {
     for (const path of this.silent()) if (!this.intercepts!.isOpen(path)) this.untried[path] = true;
     this.phase = "done";
@@ -183,7 +183,7 @@ export class Preflight {
       this.untried[path] = false;
       const isFromClient = this.config.paths[path]!.local === null;
       this.ports[path] = this.engine.probe(path, this.now, isFromClient ? this.source(path) : null);
-      // From the first question on an intercept counts what it sees of a flow.
+      // An intercept counts what it sees of a flow from the first question about it on.
       this.intercepts?.ask(path, "probe", this.flow(path), () => {});
     }
   }
@@ -197,7 +197,7 @@ export class Preflight {
     this.phase = "ask";
     this.left = ASK_SPAN;
     for (const path of this.silent()) {
-      // What comes later than the next question is none of its answers.
+      // A list of its own for each question: a late answer to the one before does not get into it.
       const facts: Facts[] = [];
       this.facts[path] = facts;
       this.asked[path] = intercepts.ask(path, "probe", this.flow(path), (fact) => facts.push(fact));
@@ -215,7 +215,7 @@ export class Preflight {
     };
   }
 
-  /** Whether a SYN may have come without its mark. */
+  /** Whether a SYN may have arrived without its mark. */
   private isMarkLost(): boolean {
     return (
       !this.registersAll &&

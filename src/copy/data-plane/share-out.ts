@@ -1,4 +1,4 @@
-/** What each worker gets of what all of them are told. */
+/** Divides the configuration of the data plane among the workers. */
 import { ofWorker } from "../../capture/maps.ts";
 import type { SourceConfig } from "../../capture/source.ts";
 import { shareWords } from "../../engine/sessions/share.ts";
@@ -9,7 +9,7 @@ import type { DatagramsConfig, DataPlaneConfig } from "./config.ts";
 import { createDatagramShared } from "./datagram-shared.ts";
 import { createShared } from "./shared.ts";
 
-/** What all workers are told; rings and memory are those of all together. */
+/** The configuration for all workers; rings and memory are those of all together. */
 export type WholeConfig = Omit<DataPlaneConfig, "worker" | "shared" | "datagrams"> & {
   datagrams: Omit<DatagramsConfig, "shared"> | null;
 };
@@ -33,7 +33,7 @@ function sourceOf(source: SourceConfig | null, worker: number, workers: number):
   return { ...source, sockets, match: { ...source.match, worker } };
 }
 
-/** Answers from a socket go to one worker: `--capture auto` may have come to that. */
+/** Answers from a socket go to one worker; this is known only now, as `--capture auto` may have fallen back to sockets. */
 function refuseSharedAnswers({ responseSocket }: WholeConfig, workers: number): void {
   if (responseSocket === null || workers === 1) return;
   throw new Failure(

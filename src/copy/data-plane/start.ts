@@ -1,4 +1,4 @@
-/** The main thread's side of the data plane. */
+/** The main thread's side of the data plane: starts its worker thread, tells it to drain or stop. */
 import { entryOf } from "../../runtime/entries.ts";
 import { DRAIN, STOP } from "../../runtime/shared.ts";
 import { startThread } from "../../runtime/thread.ts";
@@ -8,7 +8,7 @@ import type { Findings } from "./preflight.ts";
 import { viewShared } from "./shared.ts";
 
 export interface DataPlane {
-  /** Resolves when the loop runs and every path was tried (within seconds); rejects if it could not start. */
+  /** Resolves when the loop runs and the preflight is over (within seconds); rejects if it could not start. */
   ready: Promise<Findings>;
   /** Resolves when the loop has ended, rejects with the error if the worker died. */
   ended: Promise<void>;
@@ -19,8 +19,8 @@ export interface DataPlane {
 }
 
 /**
- * Starts the worker. The caller has loaded the kernel side and attached the response program. `onIntercept` is told when
- * an intercept comes or goes, `onNote` is given lines for the log.
+ * Starts the worker. The caller has loaded the kernel side and attached the response program. `onIntercept` is called when
+ * an intercept comes or goes, `onNote` with lines for the log.
  */
 export function startDataPlane(
   config: DataPlaneConfig,

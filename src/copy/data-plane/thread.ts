@@ -1,4 +1,4 @@
-/** The worker's entry: waits for its configuration, runs the loop, says how it ended. */
+/** The entry of a worker thread of `xcopy copy`: waits for its configuration, runs the loop, reports how it ended. */
 import { serveThread } from "../../runtime/thread.ts";
 import type { DataPlaneConfig } from "./config.ts";
 import type { InterceptState } from "./intercepts.ts";

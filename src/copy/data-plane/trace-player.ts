@@ -10,19 +10,19 @@ import type { TraceConfig } from "./config.ts";
 import type { Datagrams } from "./datagrams.ts";
 import { INDEX } from "./shared.ts";
 
-/** Requests that may wait for the targets before reading goes on only as they are sent. */
+/** Requests that may be pending: beyond that, reading goes on only as they are sent. */
 const MOST_PENDING = 4096;
-/** Datagrams that may wait for answers before the same, as fast as the targets answer. */
+/** The same for datagrams without an answer, at speed max. */
 const MOST_OWED = 64;
-/** Bytes of theirs, and share of the memory bound, that may be used before the same: a file is not in a hurry. */
+/** The same for bytes that sessions keep: at most this many, and this share of the memory bound. */
 const MOST_BYTES = 16e6;
 const MEMORY_SHARE = 0.5;
-/** us without any progress after which a little is read all the same: what is missing may stand further on. */
+/** us without any progress after which a few requests are read anyway: what the targets wait for may come later in the file. */
 const STALL = 100_000;
 const STALL_READS = 16;
 /** us between two looks when only the targets' progress lets it go on. */
 const PROGRESS_LOOK = 1000;
-/** us without a packet of a target after which what is still open is left: all was answered; something was not. */
+/** us without any progress after which sessions that are still open are not waited for, if all was answered. */
 const LAST_LOOK = 500_000;
 
 export class TracePlayer {
@@ -37,7 +37,7 @@ export class TracePlayer {
   /** Capture time of the record played last. */
   private last = 0;
   private beganAt = 0;
-  /** What the engine had done when it was last seen to have done something, and when that was. */
+  /** The last seen sum of the counters that show progress, and when it last changed, us. */
   private progress = -1;
   private progressAt = 0;
   private nextAt = 0;
@@ -89,11 +89,11 @@ export class TracePlayer {
     return this.ring.isEmpty ? !this.ring.isEnd || this.nextAt > now : this.nextAt > now;
   }
 
-  /** Whether all was played, and the targets have nothing more to say. */
+  /** Whether everything was played, and nothing more is expected from the targets. */
   isDone(now: number): boolean {
     if (!this.ring.isEnd) return false;
     if (!this.hasEnded) {
-      // Whoever was still connected when the recording ended is gone.
+      // Clients that were still connected when the recording ended are gone.
       this.hasEnded = true;
       this.engine.endClients(now);
     }

@@ -1,4 +1,4 @@
-/** Several data planes as one: they begin together, are told to end together, and go on without one that dies. */
+/** Runs several data planes as one: they start together, are told to end together, and go on without one that dies. */
 import type { DataPlaneConfig } from "./config.ts";
 import type { InterceptState } from "./intercepts.ts";
 import { type Findings, type ProbeResult, worstOf } from "./preflight.ts";
@@ -7,13 +7,13 @@ import { type DataPlane, startDataPlane } from "./start.ts";
 export interface WorkersHandlers {
   /** An intercept came or went; with several workers, as soon as one has lost it, and when all have it again. */
   onIntercept(state: InterceptState): void;
-  /** A worker has died in the middle of it; `othersGoOn`: it was not the last one. */
+  /** A worker has died after the start; `othersGoOn`: it was not the last one. */
   onDeath(worker: number, error: Error, othersGoOn: boolean): void;
   /** Something that the user should know. */
   onNote(text: string): void;
 }
 
-/** Of the same path, by different workers. */
+/** The results of one path, from all workers, as one. */
 function mergeProbes(probes: ProbeResult[]): ProbeResult {
   return { ...worstOf(probes)!, facts: probes.flatMap(({ facts }) => facts) };
 }
@@ -23,7 +23,7 @@ function worstState(states: InterceptState[]): InterceptState {
   return { ...worst, welcome: worst.welcome ?? states.find(({ welcome }) => welcome)?.welcome ?? null };
 }
 
-/** What all have found, as if it were one. */
+/** The findings of all workers as one. */
 export function mergeFindings(all: Findings[]): Findings {
   const [first] = all as [Findings, ...Findings[]];
   if (all.length === 1) return first;
@@ -36,12 +36,12 @@ export function mergeFindings(all: Findings[]): Findings {
   };
 }
 
-/** Makes one story of what several workers tell of the intercepts; `notify` is told it. */
+/** Merges what several workers report of the intercepts, and hands it to `notify`. */
 export class InterceptReports {
   /** By intercept and worker. */
   private readonly states: InterceptState[][] = [];
-  /** By intercept: the worker that said that it is away, or none. */
-  private readonly teller: (number | undefined)[] = [];
+  /** By intercept: the worker that reported it as lost first, while it is lost. */
+  private readonly reporter: (number | undefined)[] = [];
 
   constructor(
     private readonly workers: number,
@@ -54,21 +54,21 @@ export class InterceptReports {
     const states = this.states[index]!;
     states[worker] = state;
     if (!state.up) {
-      this.teller[index] ??= worker;
-      if (this.teller[index] === worker) this.notify(state);
+      this.reporter[index] ??= worker;
+      if (this.reporter[index] === worker) this.notify(state);
       return;
     }
     if (states.filter(({ up }) => up).length < this.workers) return;
-    this.teller[index] = undefined;
+    this.reporter[index] = undefined;
     this.notify(state);
   }
 
-  /** Nothing is heard of this worker any more. */
+  /** This worker has died: what it reported does not count any more. */
   forget(worker: number): void {
     for (const [index, states] of this.states.entries()) {
       if (!states) continue;
       const last = states[worker];
-      if (last && !last.up && this.teller[index] === worker) this.teller[index] = undefined;
+      if (last && !last.up && this.reporter[index] === worker) this.reporter[index] = undefined;
       const other = states.find((state, of) => of !== worker && state);
       if (other) states[worker] = { ...other, up: true };
     }
@@ -84,7 +84,7 @@ export function startWorkers(
   { onIntercept, onDeath, onNote }: WorkersHandlers,
 ): DataPlane {
   const reports = new InterceptReports(configs.length, onIntercept);
-  // What one worker has told the others need not tell.
+  // The same note from several workers is logged once.
   const told = new Set<string>();
   const tell = (text: string): void => {
     if (!told.has(text)) onNote(text);
@@ -110,7 +110,7 @@ export function startWorkers(
     }
   };
   const ended = Promise.all(planes.map(endOf)).then(() => {});
-  // Whoever waits for the other only must not die of it.
+  // A caller that awaits only `ready` must not get an unhandled rejection.
   ended.catch(() => {});
   return {
     ready: Promise.all(planes.map(({ ready }) => ready)).then((all) => {
