@@ -10,7 +10,8 @@ const HOOKS = {
   clsact: "clsact",
   xdp: "XDP, in the driver where it can",
 };
-const PREFERRED = "XDP in the driver, which is known to support it well, on interfaces that nothing else uses";
+const PREFERRED =
+  "XDP in the driver, which is known to support it well, on interfaces that nothing else uses";
 
 function caught(
   { mode, services, filter }: InterceptPlan,

@@ -160,7 +160,9 @@ export function makeInterceptPlan(
       `Without -o xcopy makes no rule: your own rules decide which packets go to queue ${options.queue} and are caught.`,
     );
   if (mode === "nfqueue" && options.pass.length === 0)
-    warnings.push("All responses from these ports are dropped, also those to real clients (-x names clients that still get theirs).");
+    warnings.push(
+      "All responses from these ports are dropped, also those to real clients (-x names clients that still get theirs).",
+    );
   if (mode === "target" && options.compat) {
     warnings.push(
       "A tcpcopy 1.x registers a connection only while it opens it: the first response may reach the client before that (not with --mode nfqueue).",

@@ -204,7 +204,8 @@ export async function runIntercept(
     const caught = openCatch(plan, options, libraries);
     for (const note of caught.notes) log.warn(note);
     ends.push(() => {
-      if (caught.end()) log.info(`responses are dropped for another ${options.linger} s, as the target may still answer`);
+      if (caught.end())
+        log.info(`responses are dropped for another ${options.linger} s, as the target may still answer`);
     });
     return await serve(plan, options, key, caught, listeners, { status, log, stop });
   } catch (error) {

@@ -20,20 +20,20 @@ export interface InterceptPlaneConfig {
   queue: { fd: number; number: number } | null;
   /** Sockets that listen for copies. */
   listeners: number[];
-  /** Null: copies need to prove nothing. */
+  /** The shared key; null: copies need none. */
   key: Uint8Array | null;
-  /** How tcpcopy 1.x is spoken to; null: it is refused. */
+  /** How to talk to a tcpcopy 1.x; null: it is refused. */
   compat: { combined: number; single: boolean; protected: boolean } | null;
-  /** What WELCOME names; empty: whatever. */
+  /** Services that WELCOME names; empty: none are named. */
   services: CoveredService[];
   maxFlows: number;
   translations: AddressPair[];
   dnat: boolean;
   pass: Uint8Array[];
-  /** For those who ask: what catches, and where. */
+  /** For answers to questions of copies: what catches, and on which interfaces. */
   hook: string;
   interfaces: string[];
   version: string;
-  /** Shared with the main thread: see intercept-shared.ts. */
+  /** Shared with the main thread: see shared.ts. */
   shared: SharedArrayBuffer;
 }

@@ -9,15 +9,15 @@ import { EPOLLIN, strerror } from "../../native/libc.ts";
 import type { Packet } from "../../wire/packet.ts";
 import type { Receiver } from "./copies.ts";
 
-/** us between two looks at everybody's clocks, at most. */
+/** us: the longest time between two looks at the deadlines of all connections. */
 const LONGEST_WAIT = 500_000;
 /** Connections that are accepted in one go: there is other work. */
 const ACCEPTS = 64;
-/** us without accepting, where no descriptor is free. */
+/** us for which nothing is accepted, if no descriptor is free. */
 const PAUSE = 100_000;
-/** Bytes that tell one hello from the other. */
+/** Bytes that tell the hello of tcpcopy 1.x from ours. */
 const HELLO_START = 4;
-/** Bytes that are read from one connection in one go. */
+/** Most bytes that are read from a connection in one go. */
 const READ = 65536;
 
 /** One connection. Its copy is known (`slot` >= 0) once the handshake is done. */
@@ -25,7 +25,7 @@ export class Connection implements Receiver {
   peer!: Peer;
   slot = -1;
   readsPayload = false;
-  /** Responses that were handed over while nobody writes. */
+  /** Whether something waits to be written that `flush` will write. */
   isDirty = false;
   waitsToWrite = false;
   hasSpoken = false;
@@ -52,7 +52,7 @@ export class Connection implements Receiver {
   }
 }
 
-/** What is made of a connection's messages. */
+/** Handles the messages and the end of connections. */
 export interface Host {
   handlersFor(connection: Connection): PeerHandlers;
   /** The connection is closed; it was a copy's if its slot says so. */
@@ -66,7 +66,7 @@ export class Connections {
   readonly #buffer = new Uint8Array(new ArrayBuffer(READ));
   #due = 0;
   #isEnding = false;
-  /** us; 0: everybody is accepted. */
+  /** us; 0: connections are accepted. */
   #pausedUntil = 0;
 
   constructor(
@@ -115,7 +115,7 @@ export class Connections {
     this.#dirty.length = 0;
   }
 
-  /** Lets time pass for everybody. `now`: us. */
+  /** Lets time pass for all connections. `now`: us. */
   advance(now: number): void {
     if (now < this.#due) return;
     let wait = LONGEST_WAIT;
@@ -140,7 +140,7 @@ export class Connections {
     return this.#due - now;
   }
 
-  /** Says goodbye to every copy, and accepts no more; they have to close then. */
+  /** Ends the channel of every copy, and accepts no more; the copies then close their connections. */
   bye(text: string, now: number): void {
     this.#isEnding = true;
     for (const fd of this.listeners) this.epoll.remove(fd);
@@ -158,7 +158,7 @@ export class Connections {
     for (let count = 0; count < ACCEPTS; count++) {
       const socket = accept(listener);
       if (typeof socket === "number") {
-        // No descriptor is free: whoever waits goes on waiting.
+        // No descriptor is free: connections stay in the backlog for now.
         if (!isLater(socket)) this.#pause(now);
         return;
       }
@@ -168,12 +168,12 @@ export class Connections {
       const connection = new Connection(fd, address, formatEndpoint(address, port), this.#dirty);
       connection.peer = this.server.accept(address, this.host.handlersFor(connection), now);
       this.#all.set(fd, connection);
-      // Its clock runs, and it may have crowded out another.
+      // It has a deadline now, and may have displaced an older connection.
       this.#due = now;
     }
   }
 
-  /** False, and the connection closed, where the kernel watches no more descriptors for this user. */
+  /** False, with the connection closed, if the kernel watches no more descriptors for this user. */
   #watch(fd: number): boolean {
     try {
       this.epoll.add(fd, EPOLLIN);
@@ -199,7 +199,7 @@ export class Connections {
       if (!connection.hasSpoken) this.#choosePeer(connection, length, now);
       const { peer } = connection;
       peer.feed(this.#buffer, 0, length, now);
-      // It may be open now, and have to give signs of life.
+      // It may be open now, and has to send PINGs then.
       this.#due = Math.min(this.#due, now + peer.wait(now, LONGEST_WAIT));
       this.#write(connection, now);
     } else if (!isLater(length)) {
@@ -208,7 +208,7 @@ export class Connections {
     }
   }
 
-  /** The hello of tcpcopy 1.x begins with zeros, ours with its length. */
+  /** Chooses the protocol by the first bytes: the hello of tcpcopy 1.x begins with zeros, ours with its length. */
   #choosePeer(connection: Connection, length: number, now: number): void {
     connection.hasSpoken = true;
     const isZero = length >= HELLO_START && this.#buffer.subarray(0, HELLO_START).every((byte) => byte === 0);

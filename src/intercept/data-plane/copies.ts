@@ -17,7 +17,7 @@ export interface Receiver {
   response(packet: Packet): boolean;
 }
 
-/** Whether some of a segment's payload was not captured. Of datagrams nobody reads any. */
+/** Whether some of a segment's payload was not captured; false for datagrams, whose payload no copy reads. */
 function isCut(packet: Packet): boolean {
   return packet.end - packet.payload < packet.length && !isDatagram(packet);
 }
@@ -28,7 +28,7 @@ export class Copies<R extends Receiver> {
   readonly bytes = new Float64Array(SLOTS);
   /** Copies that are connected. */
   count = 0;
-  /** Segments of copies that read payload which were not sent, as not all of them was captured: the target sends them again. */
+  /** Segments not sent to copies that read payload, as part of it was not captured: the target sends them again. */
   cut = 0;
   readonly #ids: (string | null)[] = Array(SLOTS).fill(null);
   readonly #connections: R[][] = Array.from({ length: SLOTS }, () => []);
@@ -37,8 +37,8 @@ export class Copies<R extends Receiver> {
   readonly #unusedSince = Float64Array.from({ length: SLOTS }, (_, slot) => slot - SLOTS);
 
   /**
-   * Takes a connection of the copy `id`. Returns its slot, and whose slot that was before (null: nobody's, or its own);
-   * null if every slot has a connected copy.
+   * Takes a connection of the copy `id`. Returns its slot, and the id of the copy that had the slot before (null: none, or
+   * itself); null if every slot has a connected copy.
    */
   join(id: string, connection: R): { slot: number; before: string | null } | null {
     let slot = this.#slots.get(id);
@@ -57,14 +57,14 @@ export class Copies<R extends Receiver> {
     return { slot, before };
   }
 
-  /** Keeps a slot that nobody has had for the copy `id` alone. */
+  /** Reserves a slot that was never used for the copy `id` alone. */
   reserve(id: string, slot: number): void {
     this.#ids[slot] = id;
     this.#slots.set(id, slot);
     this.#unusedSince[slot] = Number.POSITIVE_INFINITY;
   }
 
-  /** Gives a connection up. True if it was the last of its copy. `now`: us. */
+  /** Removes a connection. True if it was the last one of its copy. `now`: us. */
   leave(slot: number, connection: R, now: number): boolean {
     const connections = this.#connections[slot]!;
     const at = connections.indexOf(connection);
@@ -80,14 +80,14 @@ export class Copies<R extends Receiver> {
     return this.#connections[slot]!;
   }
 
-  /** Hands a response to the connection that all of its flow go to. False if it cannot be sent. */
+  /** Hands a response to one of the copy's connections, always the same for a flow. False if it cannot be sent. */
   deliver(slot: number, packet: Packet): boolean {
     const connections = this.#connections[slot];
     const count = connections?.length ?? 0;
     if (count === 0) return false;
     const which = count === 1 ? 0 : (Math.imul(packet.destinationPort, 0x9e3779b1) >>> 16) % count;
     const connection = connections![which]!;
-    // Captured before anybody read payload, or too large for a record: sent again it is neither.
+    // Captured before a copy read payload, or too large for a record: the target's retransmission will be whole.
     if (connection.readsPayload && isCut(packet)) this.cut++;
     else if (!connection.response(packet)) return false;
     this.packets[slot]!++;

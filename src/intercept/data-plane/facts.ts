@@ -1,12 +1,12 @@
 /**
- * What a copy can ask this host, to find out why answers do not come back: ASK of the channel.
+ * Answers what a copy asks this host to find out why answers do not come back: ASK of the channel.
  *
- *     { id, what: "sync" }                                      -> { id }: all that came before has been read
+ *     { id, what: "sync" }                                      -> { id }: all messages before it were read
  *     { id, what: "route", address }                            -> { id, route }
  *     { id, what: "probe", client, clientPort, server, serverPort } -> { id, ...ProbeFacts }
  *
  * The first probe question about a flow also begins to watch it: ask before the SYN, and again after it. An answer comes after
- * all responses that it speaks of.
+ * all responses that it counts.
  */
 import { readFileSync } from "node:fs";
 import type { Ask, Facts } from "../../channel/messages.ts";
@@ -23,7 +23,7 @@ export type RouteFact =
   | { type: string; interface: string; gateway: string | null; source: string | null; mtu: number }
   | { error: string };
 
-/** All that this host knows about one flow and about what may be in its way. */
+/** All that this host knows about one flow, and about what may block it. */
 export interface ProbeFacts {
   mode: string;
   hook: string;
@@ -35,9 +35,9 @@ export interface ProbeFacts {
   sent: number;
   synAck: boolean;
   reset: boolean;
-  /** Back to the client. */
+  /** The route back to the client. */
   route: RouteFact;
-  /** rp_filter of all interfaces and of that of the route; null: not to be found out. */
+  /** rp_filter of `all`, and of the interface of the route; null: not known. */
   rpFilter: { all: number | null; interface: number | null };
   /** Interfaces that take packets of a client only if the route back to it leads out there (rp_filter=1). */
   strict: string[];
@@ -72,12 +72,12 @@ export class Questions {
     readonly knows: (key: FlowKey) => boolean,
   ) {}
 
-  /** Whether any flow is watched: else nobody need call `see`. */
+  /** Whether any flow is watched; if not, `see` need not be called. */
   get isWatching(): boolean {
     return this.#watched.length > 0;
   }
 
-  /** A response was caught; `sent`: and handed to a copy. */
+  /** Counts a response that was caught; `sent`: it was handed to a copy. */
   see(packet: Packet, sent: boolean): void {
     const key = this.#key.ofResponse(packet);
     for (const watched of this.#watched) {
@@ -100,8 +100,8 @@ export class Questions {
     return watched;
   }
 
-  /** Whether there were too many questions in this second. */
-  isTired(now: number): boolean {
+  /** Counts a question; whether there were too many in this second. */
+  areTooMany(now: number): boolean {
     const second = Math.floor(now / 1e6);
     if (second !== this.#second) this.#answers = 0;
     this.#second = second;
@@ -117,7 +117,7 @@ function sysctl(name: string): number | null {
   }
 }
 
-/** The larger of all and its own counts (Documentation/networking/ip-sysctl.rst). */
+/** Whether an interface has rp_filter=1: the larger of its own value and that of `all` applies (ip-sysctl.rst). */
 function isStrict(name: string): boolean {
   const own = sysctl(`ipv4/conf/${name}/rp_filter`) ?? 0;
   return Math.max(own, sysctl("ipv4/conf/all/rp_filter") ?? 0) === 1;
@@ -205,7 +205,7 @@ function probe(questions: Questions, question: Ask): ProbeFacts | { error: strin
   };
 }
 
-/** From now on what is caught of the flow that a question is about is counted. */
+/** Begins to count what is caught of the flow that a question is about. */
 export function watch(questions: Questions, question: Ask): void {
   const key = question.what === "probe" ? keyOf(question) : null;
   if (key) questions.watch(key);
@@ -215,7 +215,7 @@ export function watch(questions: Questions, question: Ask): void {
 export function answer(questions: Questions, question: Ask, now: number): Facts {
   const { id, what } = question;
   if (what === "sync") return { id };
-  if (questions.isTired(now)) return { id, error: "too many questions; ask again in a second" };
+  if (questions.areTooMany(now)) return { id, error: "too many questions; ask again in a second" };
   if (what === "probe") return { id, ...probe(questions, question) };
   const address = typeof question.address === "string" ? parseAddress(question.address) : null;
   if (what === "route" && address) return { id, route: routeTo(address.bytes) };

@@ -12,12 +12,12 @@ export const COOKIE_BYTES = 8;
 export const MAX_COOKIES = 1024;
 
 const BATCH = 1024;
-/** Of bpf/intercept/intercept.bpf.c: no SYN takes such a flow away. */
+/** Set in the slot of a registered flow: no SYN can give it to another copy (bpf/intercept/intercept.bpf.c). */
 const REGISTERED = 0x80000000;
 /** Added to a slot: its responses are captured with their payload. */
 export const WITH_PAYLOAD = 0x40000000;
 
-/** The forged flows. Those that the kernel learns by the cookie of their SYN come by themselves. */
+/** The forged flows: those added here, and those that the kernel learns by the cookie of their SYN. */
 export class Learned {
   readonly #map: BpfHashMap;
 
@@ -40,7 +40,7 @@ export class Learned {
     }
   }
 
-  /** From now on these flows, however they came, are nobody's: what this host sends in them passes. */
+  /** From now on these flows, learned or registered, belong to no copy: what this host sends in them passes. */
   remove(flows: Uint8Array, from = 0, to = flows.length): void {
     for (let at = from; at < to; ) {
       const count = this.#fill(flows, at, to);
@@ -87,7 +87,7 @@ export class Cookies {
     this.#map.update(1);
   }
 
-  /** No SYN is learned by it any more. The flows that were stay: the target goes on answering in them. */
+  /** SYNs with it are no longer learned. Flows that were learned stay, as the target goes on answering in them. */
   remove(cookie: Uint8Array): void {
     this.#map.keys.set(cookie);
     this.#map.delete(1);

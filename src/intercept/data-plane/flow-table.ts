@@ -1,6 +1,6 @@
 /**
  * Which copy a flow belongs to, for flows that were registered over the channel. A bounded hash table in typed arrays;
- * when it is full, the flow that was not heard of for the longest makes way.
+ * when it is full, the flow that was not used for longest is removed.
  */
 import { type FlowMatch, KEY_WORDS } from "./flow-key.ts";
 
@@ -8,7 +8,7 @@ const NONE = -1;
 const FIRST_ROWS = 4096;
 
 export class FlowTable {
-  /** Flows that made way for others. */
+  /** Flows that were removed to make room for others. */
   evicted = 0;
   #count = 0;
   #rows = 0;

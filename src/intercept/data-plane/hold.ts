@@ -1,10 +1,10 @@
 /**
- * Responses that came before their flow was registered: the two go different ways, and the SYN-ACK of a near target can be
- * faster. Headers wait here for a while, in a bounded ring; the oldest makes way for the newest.
+ * Responses that arrived before their flow was registered: both travel by different ways, and the SYN-ACK of a near target
+ * can be faster. Their headers wait here for a while, in a bounded ring; when it is full, the oldest is dropped.
  *
- * No payload is lost by it, not even the greeting of a server that speaks first: a target sends none before its SYN-ACK is
- * acknowledged, which the copy does when it has got it from here. What it sends while an intercept is started anew it sends
- * again.
+ * No payload is lost by that, not even the greeting of a server that speaks first: a target sends none before its SYN-ACK is
+ * acknowledged, which the copy does when it has received it from here. What a target sends while the intercept restarts, it
+ * retransmits.
  */
 import { copyBytes } from "../../wire/copy.ts";
 import { Packet } from "../../wire/packet.ts";
@@ -56,7 +56,7 @@ export class Hold {
     return this.#count;
   }
 
-  /** Keeps a response of the flow `key`, in place of one of the same flow. Returns how many others had to make way. */
+  /** Keeps a response of the flow `key`, in place of one of the same flow. Returns how many were dropped for it, 0 or 1. */
   add(packet: Packet, key: Uint32Array, now: number): number {
     const known = this.#lookUp(key, 0);
     if (known !== NONE) {
@@ -141,7 +141,7 @@ export class Hold {
     while (this.#span > 0 && this.#captured[this.#first] === 0) this.#stepOver();
   }
 
-  /** Forgets the oldest; 1, as that is how many. */
+  /** Forgets the oldest; returns 1, the number of dropped responses. */
   #dropFirst(): number {
     this.#remove(this.#first);
     return 1;

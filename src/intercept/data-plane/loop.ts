@@ -1,7 +1,6 @@
 /**
  * The data plane of `xcopy intercept`: a blocking loop that reads what was caught, finds the copy it belongs to and sends
- * it there. No event loop, no allocation per packet; it shares nothing with the main thread but the memory of
- * intercept-shared.ts.
+ * it there. No event loop, no allocation per packet; it shares nothing with the main thread but the memory of shared.ts.
  */
 import { CLOSE_CODES } from "../../channel/close.ts";
 import { ChannelServer } from "../../channel/server.ts";
@@ -22,7 +21,7 @@ import type { InterceptEvent } from "./start.ts";
 
 /** Responses per round: copies are served in between. */
 const ROUND = 256;
-/** us between two looks while traffic flows, and looks in vain before the kernel is asked to wake us. */
+/** us between two looks while traffic flows; looks that find nothing before the kernel is asked to wake us. */
 const GATHER = 250;
 const PATIENCE = 4;
 /** us; the kernel programs make no records any more after 2 s without a heartbeat. */
@@ -30,7 +29,7 @@ const HEARTBEAT_INTERVAL = 500_000;
 const EXPIRY_INTERVAL = 100_000;
 /** us between two looks at the counters of each copy, which are many. */
 const PUBLISH_INTERVAL = 50_000;
-/** us that the copies have to close after a goodbye. */
+/** us that copies have to close their connections at the end. */
 const GOODBYE = 200_000;
 const LONGEST_WAIT = 500_000;
 
@@ -92,7 +91,7 @@ export function runInterceptLoop(
   let heartbeatAt = 0;
   let expiryAt = 0;
   let publishAt = 0;
-  let vain = 0;
+  let idleRounds = 0;
   let timeout = 0;
   let endAt = Number.POSITIVE_INFINITY;
   let wasBusy = false;
@@ -112,7 +111,7 @@ export function runInterceptLoop(
       heartbeatAt = now + HEARTBEAT_INTERVAL;
     }
     registration.advance(now);
-    // Copies first: a flow is to be known before its first response.
+    // Copies first: a flow must be known before its first response.
     for (let index = 0; index < events; index++)
       connections.handle(epoll.fdOf(index), epoll.eventsOf(index), now);
     const records = source.drain(onResponse, ROUND, now);
@@ -123,7 +122,7 @@ export function runInterceptLoop(
     if (endAt === Number.POSITIVE_INFINITY) connections.advance(now);
     connections.flush(now);
     if (records < ROUND) {
-      // Behind all responses that they speak of, whichever connection these go by.
+      // An answer must come after all responses that it counts, even if those go by another connection.
       registration.answerQuestions();
       connections.flush(now);
     }
@@ -142,18 +141,18 @@ export function runInterceptLoop(
     }
     if (now >= endAt || (endAt < Number.POSITIVE_INFINITY && connections.count === 0)) break;
 
-    vain = records > 0 || events > 0 ? 0 : vain + 1;
-    if (vain === 0) wasBusy = true;
+    idleRounds = records > 0 || events > 0 ? 0 : idleRounds + 1;
+    if (idleRounds === 0) wasBusy = true;
     const due = Math.min(heartbeatAt - now, connections.wait(now), endAt - now, LONGEST_WAIT);
     timeout = 0;
     if (records >= ROUND || due <= 0) continue;
-    if (vain <= PATIENCE) {
-      // What a copy registers cannot wait: the first response is on its way.
+    if (idleRounds <= PATIENCE) {
+      // Registrations end the pause: the first response may already be on its way.
       epoll.pause(Math.min(GATHER, due));
       continue;
     }
     source.wakes(true);
-    // The wait itself is at the head of the next round.
+    // The wait itself is at the start of the next round.
     if (isEmpty()) {
       timeout = Math.ceil(due / 1000);
       if (wasBusy) tell();

@@ -45,12 +45,12 @@ export class QueueSource {
     this.#packet.index = NO_INDEX;
   }
 
-  /** Times the kernel found the receive buffer full; the packets that cost are `lost` in `readStatistics`. */
+  /** Times the kernel found the receive buffer full; the packets lost by that are `lost` of `readStatistics`. */
   get overruns(): number {
     return this.#socket.overruns;
   }
 
-  /** Whether packets come with their payload from now on, as far as a message of the kernel can hold it. At first they do not. */
+  /** Whether packets come with payload from now on, as far as a message of the kernel can hold it. At first they do not. */
   setRead(isRead: boolean): void {
     this.#socket.setCopyRange(isRead ? WHOLE : HEADERS);
   }
@@ -126,7 +126,7 @@ export function locate(packet: Packet, ip: number, captured: number, length: num
   return headers >= least && packet.payload <= end && packet.length >= 0;
 }
 
-/** The same for what an ICMP message at `ip` quotes; false if that is none which says "unreachable". */
+/** The same for the packet that an ICMP message at `ip` quotes; false if that is not "destination unreachable". */
 function locateQuoted(packet: Packet, ip: number, captured: number): boolean {
   const end = ip + captured;
   if (parseIp(packet.view, ip, end, end, header) !== IP_OK) return false;

@@ -1,4 +1,4 @@
-/** Whole pools of client addresses (`-c` of a copy), registered once: every response to one of them is that copy's. */
+/** Pools of client addresses (`-c` of a copy), registered as ranges: every response to one of them belongs to that copy. */
 import type { Packet } from "../../wire/packet.ts";
 
 /** Addresses in network order, 4 or 16 bytes each, both ends included. */
@@ -25,7 +25,7 @@ export class Ranges {
     return this.#ranges.length;
   }
 
-  /** Adds to the ranges of a copy; returns how many could not be taken: it has too many. */
+  /** Adds to the ranges of a copy; returns how many were not added because it has too many. */
   add(slot: number, ranges: readonly AddressRange[]): number {
     const others = this.#ranges.filter((range) => range.slot !== slot);
     const own = this.#ranges.filter((range) => range.slot === slot);

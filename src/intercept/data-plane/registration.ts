@@ -1,4 +1,4 @@
-/** Registrations of copies: takes copies in, and keeps the registry, the router and the kernel maps true. */
+/** Admits copies, and keeps the router and the kernel's maps up to date with what they register. */
 import type { Candidate, PeerHandlers } from "../../channel/contract.ts";
 import type { Ask, AddressRange as RangeTexts, Welcome } from "../../channel/messages.ts";
 import { parseAddress } from "../../config/address.ts";
@@ -12,18 +12,18 @@ import type { AddressRange } from "./ranges.ts";
 import type { Router } from "./router.ts";
 import type { InterceptEvent } from "./start.ts";
 
-/** us after which what a copy that is gone has registered is forgotten; it may be back before. */
+/** us that the registrations of a copy that is gone are kept: it may come back. */
 const MEMORY = 60_000_000;
 /** us within which tcpcopies that register nothing share the responses; a later one replaces them all. */
 const TOGETHER = 3_000_000;
-/** Questions that wait, over all copies. */
+/** Most questions that wait, over all copies. */
 const MOST_QUESTIONS = 1024;
 /** The slot of all tcpcopies that register nothing. */
 export const SINGLE = 0;
 const SINGLE_ID = "single";
 
 export class Registration implements Host {
-  /** Flows that were registered, each time they were. */
+  /** Registrations of flows; a flow that is registered again counts again. */
   registered = 0;
   readonly #discarded = new Float64Array(SLOTS);
   #now = 0;
@@ -37,7 +37,7 @@ export class Registration implements Host {
     private readonly config: InterceptPlaneConfig,
     private readonly copies: Copies<Connection>,
     private readonly router: Router<Connection>,
-    /** Mode target. */
+    /** The kernel's maps, in mode target only. */
     private readonly kernel: { cookies: Cookies; learned: Learned; datagrams: Learned } | null,
     private readonly questions: Questions,
     private readonly say: (event: InterceptEvent) => void,
@@ -78,15 +78,15 @@ export class Registration implements Host {
   }
 
   /**
-   * Answers what was asked, when all that was caught before has been handed to the copies: what is said of it then is true, and
-   * comes after it.
+   * Answers waiting questions. To be called when all that was caught has been handed to the copies, so that answers count it
+   * all and come after it.
    */
   answerQuestions(): void {
     if (this.#questions.length === 0) return;
     for (const { connection, question } of this.#questions.splice(0)) this.#answer(connection, question);
   }
 
-  /** COPY_COLUMNS of every slot; returns responses discarded in all. */
+  /** Writes COPY_COLUMNS of every slot; returns the sum of discarded responses. */
   publish(into: Float64Array): number {
     let all = 0;
     for (let slot = 0; slot < SLOTS; slot++) {
@@ -110,7 +110,7 @@ export class Registration implements Host {
       if (refusal) return refusal;
     }
     const cookie = instance === null ? null : Buffer.from(instance).toString("hex");
-    // A tcpcopy has no name: each of its connections is a copy of its own.
+    // A tcpcopy sends no name: each of its connections counts as a copy.
     const id = cookie ?? (isSingle ? SINGLE_ID : `${connection.name} ${connection.fd} ${this.#now}`);
     const place = this.copies.join(id, connection);
     if (!place) return `${SLOTS} copies are connected, and there is no room for more`;
@@ -144,7 +144,7 @@ export class Registration implements Host {
     if (before > 0 !== this.#readers.size > 0) this.setRead(this.#readers.size > 0);
   }
 
-  /** What the kernel knows a copy by. */
+  /** The value that stands for a copy in the kernel's maps. */
   #valueOf(slot: number): number {
     return this.#readers.has(slot) ? slot + WITH_PAYLOAD : slot;
   }
@@ -183,20 +183,24 @@ export class Registration implements Host {
       const [from, to] = [parseAddress(first), parseAddress(last)];
       if (from && to && from.family === to.family)
         ranges.push({ family: from.family, first: from.bytes, last: to.bytes });
-      else this.say({ kind: "warning", text: `copy ${name} sent a range that is none: ${first} to ${last}` });
+      else
+        this.say({
+          kind: "warning",
+          text: `copy ${name} sent an invalid address range: ${first} to ${last}`,
+        });
     }
     if (this.kernel) return;
     const refused = this.router.addRanges(slot, ranges);
     if (refused > 0)
       this.say({
         kind: "warning",
-        text: `copy ${name} has too many address ranges: ${refused} are left out`,
+        text: `copy ${name} has too many address ranges: ${refused} are ignored`,
       });
   }
 
   #take(connection: Connection, question: Ask): void {
     watch(this.questions, question);
-    // A copy waits for this one with all that it has to send, and it asks for nothing that is caught.
+    // A copy sends nothing until `sync` is answered; and the answer says nothing about responses.
     const isUrgent = question.what === "sync";
     if (isUrgent || this.#questions.length === MOST_QUESTIONS) this.#answer(connection, question);
     else this.#questions.push({ connection, question });

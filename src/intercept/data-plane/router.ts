@@ -1,6 +1,6 @@
 /**
- * Finds the copy that a response belongs to. The kernel has named it (mode target: `packet.index` is its slot), or the
- * flow was registered over the channel, or the client is in a pool that was. Sans-IO; counts every response once.
+ * Finds the copy that a response belongs to: the kernel has named it (mode target: `packet.index` is its slot), its flow was
+ * registered over the channel, or the client's address is in a registered pool. Sans-IO; counts every response once.
  */
 import { copyBytes } from "../../wire/copy.ts";
 import { Packet } from "../../wire/packet.ts";
@@ -28,22 +28,22 @@ export interface AddressPair {
 export interface RouterOptions {
   maxFlows: number;
   translations: readonly AddressPair[];
-  /** Whether the server's address of a response says nothing (it becomes the one that was registered). */
+  /** Whether the server's address of a response is ignored, and replaced by the registered one. */
   dnat: boolean;
-  /** Clients whose responses are left alone; 4 or 16 bytes. */
+  /** Addresses of clients whose responses pass; 4 or 16 bytes. */
   pass: readonly Uint8Array[];
   /** The slot that gets every response whose flow is not known; -1: none. */
   single: number;
   /** Whether a response may come before its registration; a datagram never does. */
   holds: boolean;
-  /** Whether datagrams of flows that nobody registered are left alone: they may be for a real client. */
+  /** Whether datagrams of flows that were not registered pass: they may be for a real client. */
   passesDatagrams: boolean;
   /** 32 bits that nobody outside can guess. */
   seed: number;
 }
 
 export class Router<R extends Receiver> {
-  /** Responses, and what became of each: handed to a copy, nobody's, left alone; the others are held. */
+  /** Responses, and what became of them: handed to a copy, of no copy, passed; the others are held. */
   packets = 0;
   bytes = 0;
   routed = 0;
@@ -57,7 +57,7 @@ export class Router<R extends Receiver> {
   readonly ranges = new Ranges();
   readonly #hold: Hold | null;
   readonly #key = new FlowKey();
-  /** Copies that have got the packet at hand. */
+  /** Slots of the copies that have already received the current packet. */
   readonly #served: number[] = [];
   readonly #own = new Packet(new Uint8Array(new ArrayBuffer(LARGEST)));
 
@@ -76,7 +76,7 @@ export class Router<R extends Receiver> {
     return this.#hold?.count ?? 0;
   }
 
-  /** Takes a response; false if it is to be left alone. `now`: us. */
+  /** Takes a response; false if it is to pass. `now`: us. */
   response(captured: Packet, now: number): boolean {
     this.packets++;
     this.bytes += captured.payload - captured.ip + captured.length;
@@ -158,7 +158,7 @@ export class Router<R extends Receiver> {
     return this.copies.deliver(flows.slotOf(row), own);
   }
 
-  /** True: handed to a copy. False: nobody's. Null: held. */
+  /** True: handed to a copy. False: of no copy. Null: held. */
   #find(packet: Packet, now: number): boolean | null {
     const key = this.#key.ofResponse(packet);
     const row = this.flows.find(key.words);
@@ -216,7 +216,7 @@ export class Router<R extends Receiver> {
     return this.#withAddress(packet, isIp4 ? 12 : 8, keys, row * KEY_BYTES + SERVER, isIp4 ? 4 : 16);
   }
 
-  /** A copy of what was captured with another address in it: what is in a ring cannot be written to. */
+  /** The packet with another address, copied to our own memory: the ring is read-only. */
   #withAddress(packet: Packet, offset: number, address: Uint8Array, at: number, length: number): Packet {
     const own = this.#own;
     const size = Math.min(packet.end - packet.ip, LARGEST);

@@ -8,15 +8,15 @@ import { QueueSource } from "./nfqueue.ts";
 export interface Source {
   /** Readable when there is something to do. */
   readonly descriptors: readonly number[];
-  /** Hands up to `limit` responses to `sink`; where they need a verdict, true is to drop them. Returns how many. */
+  /** Hands up to `limit` responses to `sink`, which returns true to drop one (netfilter queue only). Returns how many. */
   drain(sink: (packet: Packet) => boolean, limit: number, now: number): number;
-  /** A sign of life, ms. */
+  /** Tells the kernel programs that we are alive; `ms`: the monotonic clock. */
   heartbeat(ms: number): void;
-  /** Whether the next response is to make a descriptor readable. False: it may stay silent. */
+  /** Whether the next response has to make a descriptor readable; false: it need not. */
   wakes(on: boolean): void;
   /** Whether responses are to come with their payload, those of all copies. In mode target the kernel knows whose do. */
   setRead(isRead: boolean): void;
-  /** Whether nothing waits; after `wakes(true)` this decides whether one may sleep. */
+  /** Whether no response waits; after `wakes(true)` the loop may sleep only then. */
   isEmpty(): boolean;
 }
 
@@ -41,7 +41,7 @@ function queueSource(fd: number, queue: number, isAboutCopy: (quoted: Packet) =>
     heartbeat: () => {},
     wakes: () => {},
     setRead: (isRead) => source.setRead(isRead),
-    // Its descriptor says so.
+    // Its descriptor is readable while packets wait: epoll sees them.
     isEmpty: () => true,
   };
 }

@@ -1,4 +1,4 @@
-/** The main thread's side of the data plane of `xcopy intercept`. */
+/** The main thread's side of the data plane of `xcopy intercept`: starts its worker thread and tells it to stop. */
 
 import { entryOf } from "../../runtime/entries.ts";
 import { STOP } from "../../runtime/shared.ts";
@@ -6,7 +6,7 @@ import { startThread } from "../../runtime/thread.ts";
 import type { InterceptPlaneConfig } from "./config.ts";
 import { viewInterceptShared } from "./shared.ts";
 
-/** What happened that a person may want to know. */
+/** What happened, for the log. */
 export type InterceptEvent =
   | { kind: "joined"; slot: number; name: string; text: string }
   | { kind: "left"; slot: number; name: string; text: string }
@@ -17,7 +17,7 @@ export interface InterceptPlane {
   ready: Promise<void>;
   /** Resolves when the loop has ended, rejects with the error if the worker died. */
   ended: Promise<void>;
-  /** Says goodbye to the copies and ends, within 200 ms. */
+  /** Ends the channels of the copies and then the loop, within 200 ms. */
   stop(): void;
 }
 

@@ -1,4 +1,4 @@
-/** The worker's entry for `xcopy intercept`: waits for its configuration, runs the loop, says how it ended. */
+/** The entry of the worker thread of `xcopy intercept`: waits for its configuration, runs the loop, reports how it ended. */
 import { serveThread } from "../../runtime/thread.ts";
 import type { InterceptPlaneConfig } from "./config.ts";
 import { runInterceptLoop } from "./loop.ts";
