@@ -1,4 +1,4 @@
-/** The time of day of what the kernel dated by CLOCK_MONOTONIC, which nobody can set and whose zero means nothing. */
+/** Converts times of CLOCK_MONOTONIC, which the kernel gives captured packets, to the time of day. */
 
 /** Both in us. */
 export interface Clocks {
@@ -6,7 +6,7 @@ export interface Clocks {
   realtime(): number;
 }
 
-/** Readings per look: the one that took least time counts. */
+/** Readings per measurement: the one that took least time counts. */
 const READINGS = 3;
 /** us: a smaller difference is the time that reading the clocks takes. */
 const NOISE = 20;

@@ -5,11 +5,11 @@ import { whatIsRecorded } from "./plan.ts";
 
 function rotation({ rotateSize, rotateTime, keep }: RecordOptions): string | false {
   const reasons = [
-    rotateSize !== null && `before it has more than ${rotateSize} bytes`,
+    rotateSize !== null && `before the current one has more than ${rotateSize} bytes`,
     rotateTime !== null && `after ${rotateTime} s`,
   ].filter(Boolean);
   if (reasons.length === 0) return false;
-  return `another file begins ${reasons.join(" or ")}; ${keep === 0 ? "all are kept" : `the last ${keep} are kept`}`;
+  return `a new file begins ${reasons.join(" or ")}; ${keep === 0 ? "all are kept" : `the last ${keep} are kept`}`;
 }
 
 function end({ count, duration, limitBytes }: RecordOptions): string {
@@ -18,7 +18,7 @@ function end({ count, duration, limitBytes }: RecordOptions): string {
     duration !== null && `after ${duration} s`,
     limitBytes !== null && `before the files have more than ${limitBytes} bytes`,
   ].filter(Boolean);
-  return reasons.length > 0 ? reasons.join(" or ") : "when it is told to";
+  return reasons.length > 0 ? reasons.join(" or ") : "at a signal (Ctrl-C)";
 }
 
 /** Where programs would be attached, what they would match, and what would be written where. */

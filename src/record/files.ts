@@ -1,11 +1,11 @@
-/** The files of a record: opened, written, given up the oldest first. */
+/** The files of a record: opens and writes them, and removes the oldest ones (--keep). */
 import { closeSync, constants, ftruncateSync, openSync, rmSync, statSync, writeSync } from "node:fs";
 import { sleepMicroseconds } from "../native/libc.ts";
 import { END_OF_FRAME, ZstdFrame } from "../native/zstd.ts";
 import { type FilePattern, nameOf, textOf } from "./names.ts";
 import type { Blocks } from "./pcapng.ts";
 
-/** What `-w` says for standard output. */
+/** The value of `-w` for standard output. */
 export const STANDARD_OUTPUT = "-";
 /** Only their owner reads requests, which may carry passwords. */
 const MODE = 0o600;
@@ -24,10 +24,10 @@ export interface FilesOptions extends FilePattern {
 export interface OpenFile {
   path: string;
   fd: number;
-  /** The pattern's text of its time, and its place among those with the same. */
+  /** The pattern with its time filled in, and the file's number (from 1) among those with the same text. */
   text: string;
   number: number;
-  /** Whether it can be cut. */
+  /** Whether it is a regular file, which can be truncated. */
   isFile: boolean;
 }
 
@@ -38,7 +38,7 @@ export class FileError extends Error {
     /** `EEXIST`, `ENOSPC`, ... */
     readonly code: string,
     cause: string,
-    /** Bytes of the blocks at hand that got into the file. */
+    /** Bytes of the blocks being written that are in the file. */
     readonly written = 0,
   ) {
     super(cause);
@@ -48,7 +48,7 @@ export class FileError extends Error {
 
 function fileError(path: string, error: unknown, written = 0): FileError {
   const { code = "", message } = error as NodeJS.ErrnoException;
-  // Of "ENOSPC: no space left on device, write" the middle is for people.
+  // Messages for users take only the middle of "ENOSPC: no space left on device, write".
   const words = /^[A-Z0-9]+: (.*?)(, \w+( '.*)?)?$/s.exec(message)?.[1] ?? message;
   return new FileError(path, code, words, written);
 }
@@ -63,7 +63,7 @@ function isRegular(path: string): boolean {
 
 /**
  * Opens the next file of a pattern: the first where there is none before. Without `overwrite` numbers that are taken are
- * skipped. Throws a FileError, with code EEXIST where the one name that there is is taken.
+ * skipped. Throws a FileError, with code EEXIST if the file exists and there are no numbers.
  */
 export function openFile(options: FilesOptions, time: Date, before: OpenFile | null): OpenFile {
   if (options.path === STANDARD_OUTPUT) {
@@ -106,11 +106,11 @@ export class Files {
   total = 0;
   /** Files so far. */
   count = 1;
-  /** Of those that are kept, the oldest first; empty where all are. */
+  /** Paths of the files that are kept, the oldest first; empty if all are kept. */
   readonly #kept: string[] = [];
   readonly #frame: ZstdFrame | null;
   #isInFrame = false;
-  /** Bytes at the end of the file that end its frame, and that the next write replaces. */
+  /** Bytes at the end of the file that end the zstd frame, which the next write replaces. */
   #end = 0;
 
   constructor(
@@ -131,8 +131,8 @@ export class Files {
   }
 
   /**
-   * Appends whole blocks. Compressed, the file is one zstd frame whose end each call writes anew, so that it is whole after
-   * each. Throws a FileError that says how many bytes of the blocks are in the file: it is cut behind the last whole one.
+   * Appends whole blocks. A compressed file is one zstd frame; each call writes its end anew, so that the file is complete
+   * after each. Throws a FileError that says how many bytes of the blocks are in the file: it is cut after the last whole one.
    */
   write(blocks: Blocks): void {
     const bytes = blocks.bytes.subarray(0, blocks.length);
@@ -166,7 +166,7 @@ export class Files {
     this.total += this.#end;
   }
 
-  /** Cuts the file where it was full, `whole` bytes behind `start`; what was the end of its frame is that again. */
+  /** Cuts the file `whole` bytes after `start`, and writes the end of its zstd frame again. */
   #cut(start: number, whole: number): void {
     ftruncateSync(this.#file.fd, start + whole);
     this.total += start + whole - this.bytes;
@@ -185,7 +185,7 @@ export class Files {
     this.#keep();
   }
 
-  /** Closes the file, which on some file systems tells only now that there was no room; throws a FileError. */
+  /** Closes the file; some file systems report only now that there was no room. Throws a FileError. */
   close(): void {
     if (this.#isInFrame && this.#end === 0) this.#endFrame();
     if (this.options.path === STANDARD_OUTPUT) return;
@@ -196,11 +196,11 @@ export class Files {
     }
   }
 
-  /** Removes the oldest file of ours where there are too many. */
+  /** Notes the current file as the newest, and removes the oldest of ours if there are too many. */
   #keep(): void {
     const { keep } = this.options;
     if (keep === 0) return;
-    // A name that comes again, as `%H` does on the next day, is the newest now.
+    // A name that was used before, as with `%H` on the next day, is now the newest file.
     const again = this.#kept.indexOf(this.path);
     if (again >= 0) this.#kept.splice(again, 1);
     this.#kept.push(this.path);

@@ -1,4 +1,4 @@
-/** The kernel side of a record: the request program of copy and, for both directions, one for what goes out. */
+/** The kernel side of `xcopy record`: the request program of copy and, for --both, the program for outgoing packets. */
 import { Attachments, type Hook } from "../capture/attachments.ts";
 import { type KernelStats, readStats } from "../capture/counters.ts";
 import { fillServices } from "../capture/kernel.ts";
@@ -31,13 +31,13 @@ export interface RecordKernel {
   readonly countersMap: number;
   /** By ifindex (4 bytes): packets that no ring had room for (8 bytes). */
   readonly lostMap: number;
-  /** Descriptors of the programs; that for what goes out is -1 where there is none. */
+  /** Descriptors of the programs; that for outgoing packets is -1 without --both. */
   readonly requestProgram: number;
   readonly outgoingProgram: number;
   readonly hook: Hook;
   /** Attaches to these interfaces. Throws a Failure: 2 for one that is not there, 4 without privilege, 5. */
   attach(ifindexes: number[]): void;
-  /** Takes the programs off: nothing more gets into the rings, what is in them stays. */
+  /** Detaches the programs: nothing more gets into the rings, what is in them stays. */
   detach(): void;
   stats(): KernelStats;
   /** Detaches and closes every descriptor. */

@@ -1,6 +1,6 @@
 /**
  * The data plane of `xcopy record`: a blocking loop that reads the rings and writes files. No event loop, no allocation
- * per packet; it shares nothing with the main thread but the memory of record-shared.ts.
+ * per packet; it shares nothing with the main thread but the memory of shared.ts.
  */
 import { Control } from "../capture/control.ts";
 import { RingSet } from "../capture/ring-set.ts";
@@ -17,14 +17,14 @@ import type { RecordEvent, RecordPlaneConfig } from "./start.ts";
 
 /** Records per round. */
 const ROUND = 1024;
-/** us between two looks while traffic flows: nobody waits for a packet, and the rings hold far more. */
+/** us between two looks while traffic flows: no packet is urgent, and the rings hold far more. */
 const GATHER = 5000;
 /** us; the kernel programs go inert after 2 s without a heartbeat. */
 const HEARTBEAT_INTERVAL = 500_000;
-/** us: a time of day that was set by less is not worth a word. */
+/** us: smaller changes of the time of day are not reported. */
 const STEP_WORTH_SAYING = 100_000;
 
-/** Runs until the main thread asks for the end, or it has what was wanted, or a file cannot be written. */
+/** Runs until the main thread asks for the end, a limit (-c, --limit-bytes) is reached, or a file cannot be written. */
 export function runRecordLoop(
   config: RecordPlaneConfig,
   wake: number,

@@ -1,4 +1,4 @@
-/** What the kernel programs count, as the files name it; for the thread that writes them. */
+/** Reads how many packets the kernel programs did not record, by reason, for the comments in the files. */
 import { readStats } from "../capture/counters.ts";
 import { words } from "../capture/maps.ts";
 import { lookUp } from "../native/bpf/map.ts";

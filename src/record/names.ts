@@ -1,12 +1,12 @@
-/** The names of the files that a record is made of. */
+/** The names of the files of a record: conversions of time, and numbers. */
 
-/** Where a record goes: one file, or one after the other. */
+/** Where a record is written: to one file, or to several, one after the other. */
 export interface FilePattern {
   /** As the user wrote it, perhaps with conversions of strftime(3). */
   path: string;
   /** Whether there are several files. */
   rotates: boolean;
-  /** Whether `.zst` is put behind names that do not end in it. */
+  /** Whether `.zst` is appended to names that do not end in it. */
   compressed: boolean;
 }
 
@@ -35,13 +35,13 @@ function dayOfYear(time: Date): number {
   return (day - Date.UTC(time.getFullYear(), 0, 1)) / 86_400_000 + 1;
 }
 
-/** The first conversion of a pattern that there is not, with its `%`; null if there are all. */
+/** The first unknown conversion of a pattern, with its `%`; null if all are known. */
 export function unknownConversion(path: string): string | null {
   const found = [...path.matchAll(/%(.?)/g)].find(([, letter]) => !(letter! in CONVERSIONS));
   return found ? found[0] : null;
 }
 
-/** All conversions that there are. */
+/** All known conversions, for messages. */
 export const KNOWN_CONVERSIONS = Object.keys(CONVERSIONS)
   .map((letter) => `%${letter}`)
   .join(" ");

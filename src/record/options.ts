@@ -1,4 +1,4 @@
-/** What the options of `xcopy record` may be, and what each is without being given. */
+/** Reads and checks the options of `xcopy record`, and gives each its default. */
 import type { Arguments } from "../command-line/arguments.ts";
 import { MARK } from "../command-line/copy.ts";
 import { parseBuffer } from "../config/capture.ts";
@@ -57,7 +57,7 @@ function parseCompression(text: string): true {
   throw new Failure(`Cannot use --compress "${text}": no such compression`, "Give zstd.", 2);
 }
 
-/** Options that say opposite things, or one that says nothing without another. */
+/** Refuses options that contradict each other, or that have no effect without another. */
 function refuseContradictions(options: RecordOptions): void {
   const refuse = (option: string, cause: string, fix: string) => {
     throw new Failure(`Cannot use ${option}: ${cause}`, fix, 2);
@@ -66,8 +66,8 @@ function refuseContradictions(options: RecordOptions): void {
   if (options.keep > 0 && !rotates) {
     refuse(
       `--keep "${options.keep}"`,
-      "there is one file only",
-      "Say with --rotate-size or --rotate-time when another begins.",
+      "without rotation there is one file only",
+      "Leave it out, or say with --rotate-size or --rotate-time when a new file begins.",
     );
   }
   if (options.write !== "-") return;
@@ -92,7 +92,7 @@ export function parseRecord(args: Arguments): RecordOptions {
   const write = one("write");
   if (write === null) {
     throw new Failure(
-      "Cannot record anything: no -w says where to",
+      "Cannot record anything: no -w names a file",
       'Name a file, for example "-w cap.pcapng", or write to standard output with "-w -".',
       2,
     );

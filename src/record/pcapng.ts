@@ -1,5 +1,5 @@
 /**
- * Blocks of a pcapng file (draft-ietf-opsawg-pcapng), written one behind the other into a buffer. All blocks, and all that
+ * Writes blocks of a pcapng file (draft-ietf-opsawg-pcapng) one after the other into a buffer. All blocks, and all that
  * is in them, begin at multiples of 4 bytes; numbers are in the order of this host, little endian on all that xcopy runs
  * on.
  */
@@ -14,7 +14,7 @@ const ENHANCED_PACKET = 6;
 const BYTE_ORDER_MAGIC = 0x1a2b3c4d;
 const VERSION = 1; // major 1, minor 0
 
-/** Packets begin with their IP header, of whichever version. */
+/** Packets begin with their IP header, IPv4 or IPv6. */
 const LINKTYPE_RAW = 101;
 
 const OPTION_END = 0;
@@ -59,7 +59,7 @@ export interface Statistics {
   /** us since 1970. */
   start: number;
   end: number;
-  /** Packets: found, found and not recorded for want of room, recorded. */
+  /** Packets: seen, of these not recorded for lack of room, and recorded. */
   received: number;
   dropped: number;
   delivered: number;
@@ -117,7 +117,7 @@ export class Blocks {
     this.#close(true);
   }
 
-  /** What became of an interface's packets. */
+  /** The counts of an interface's packets. */
   statistics(number: number, { start, end, received, dropped, delivered, comments }: Statistics): void {
     this.#open(INTERFACE_STATISTICS);
     this.#word(number);
@@ -171,7 +171,7 @@ export class Blocks {
     this.#close(direction !== 0);
   }
 
-  /** Bytes of all blocks that end within the first `bytes`: what is left of a write that was cut short. */
+  /** Bytes of all blocks that end within the first `bytes`: the whole ones of a write that was cut short. */
   wholeWithin(bytes: number): number {
     let whole = 0;
     while (whole < this.length) {

@@ -1,4 +1,4 @@
-/** From options to everything that is about to be recorded, before any of it is done. */
+/** Makes the plan of `xcopy record`: all that will be done, from the options and this host, before any of it is done. */
 import { lookup } from "node:dns/promises";
 import { formatAddress } from "../config/address.ts";
 import { chooseInterfaces, type Interface } from "../config/interfaces.ts";
@@ -20,11 +20,11 @@ export interface RecordPlan {
   services: RecordedService[];
   interfaces: Interface[];
   files: FilesOptions;
-  /** Where the first packet is written to, if nothing is there. */
+  /** Name of the first file, if no file has that name yet. */
   firstName: string;
   /** What is captured, in the pcap-filter language. */
   filter: string;
-  /** What the files say about themselves. */
+  /** The comments in the files. */
   comments: string[];
   warnings: string[];
 }
@@ -52,7 +52,7 @@ export function whatIsRecorded(services: RecordedService[], { both }: RecordOpti
   return `requests to ${names}${both ? " and the responses" : ""}`;
 }
 
-/** What a reader of the file cannot see in it. */
+/** The comments that tell a reader of the file how it was recorded. */
 function commentsOn(services: RecordedService[], options: RecordOptions): string[] {
   const { sample, acks, snaplen } = options;
   return [
@@ -81,7 +81,7 @@ function filesOf(options: RecordOptions, { isTerminal }: RecordHost): FilesOptio
   if (unknown !== null) {
     throw new Failure(
       `Cannot use -w "${write}": there is no conversion "${unknown}"`,
-      `There are ${KNOWN_CONVERSIONS}; a % itself is %%.`,
+      `Use ${KNOWN_CONVERSIONS}, where %% stands for a %.`,
       2,
     );
   }
@@ -94,7 +94,7 @@ function filesOf(options: RecordOptions, { isTerminal }: RecordHost): FilesOptio
   };
 }
 
-/** Everything that recording with these options means on this host. Throws a Failure if it cannot be done. */
+/** The plan of recording with these options on this host. Throws a Failure if it cannot be done. */
 export async function makeRecordPlan(options: RecordOptions, host: RecordHost): Promise<RecordPlan> {
   const services = await resolveRecordedServices(options.services, host.lookup);
   const files = filesOf(options, host);

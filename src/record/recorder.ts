@@ -1,4 +1,4 @@
-/** From packets to files: which blocks go into which file, and when they are written. */
+/** Writes packets to files: decides which blocks go into which file, and when they are written. */
 import type { Packet } from "../wire/packet.ts";
 import type { WallClock } from "./clock.ts";
 import { FileError, type Files } from "./files.ts";
@@ -6,17 +6,17 @@ import { Blocks, INBOUND, LARGEST_OTHER, LARGEST_PACKET, OUTBOUND, PACKET_OVERHE
 
 /** Bytes per write. */
 const BUFFER = 1 << 20;
-/** us after which a packet is in the file at the latest. */
+/** us after which a packet is written at the latest. */
 const FLUSH_INTERVAL = 1_000_000;
 /** us between two looks at the time of day. */
 const CLOCK_INTERVAL = 1_000_000;
-/** Bytes that the statistics at the end of a file take: at most, and for each interface. */
+/** Bytes that the statistics at the end of a file take at most: together, and in addition for each interface. */
 const STATISTICS_BYTES = 2048;
 const STATISTICS_EACH = 96;
 /** Set in a packet's index where a service sent it: OUTGOING of bpf/record/record.h. */
 const OUTGOING = 0x80000000;
 
-/** What is said about the capture in each file. */
+/** What each file says about the capture. */
 export interface Description {
   hardware: string;
   os: string;
@@ -30,7 +30,7 @@ export interface Description {
 
 export interface RecorderOptions {
   description: Description;
-  /** All that packets may come from. */
+  /** All interfaces that packets may come from. */
   interfaces: { ifindex: number; name: string }[];
   /** Whether packets say in which direction they went. */
   saysDirection: boolean;
@@ -42,11 +42,11 @@ export interface RecorderOptions {
   mostBytes: number;
 }
 
-/** What the kernel programs count of what is not in the file. */
+/** The kernel programs' counts of packets that are not in the file. */
 export interface LossSource {
   /** Packets of an interface that no ring had room for, since the start. */
   lostOf(ifindex: number): number;
-  /** What was not recorded, by its name in a comment, since the start. */
+  /** Packets that were not recorded since the start, by the reason that a comment names. */
   counts(): Record<string, number>;
 }
 
@@ -60,14 +60,14 @@ export class Recorder {
   bytes = 0;
   /** Packets of `packets` that a service sent. */
   outgoing = 0;
-  /** Set once nothing more is wanted: what comes then is left out. */
+  /** Set when a limit is reached: later packets are not recorded. */
   end: End | null = null;
 
   readonly #blocks = new Blocks(BUFFER);
-  /** Packets in `blocks`, and in the file with those. */
+  /** Packets in `#blocks`; packets in the current file, those included. */
   #waiting = 0;
   #inFile = 0;
-  /** By ifindex: the number in this file; then by this number the packets. */
+  /** By ifindex: the interface's number in this file; by that number: its packets. */
   readonly #numbers = new Map<number, number>();
   readonly #delivered: number[] = [];
   readonly #names: Map<number, string>;
@@ -128,7 +128,7 @@ export class Recorder {
 
   /** Does what is due at `now` (us). Returns by how many us the time of day was set, mostly 0. Throws a FileError. */
   advance(now: number): number {
-    // A file without packets goes on: nobody needs hundreds of them of a quiet night.
+    // A file without packets is not rotated: a quiet night would leave hundreds of them.
     if (now >= this.#rotateAt && this.#inFile > 0) this.#rotate(now);
     if (this.#blocks.length > 0 && this.#flushAt === Number.POSITIVE_INFINITY) {
       this.#flushAt = now + FLUSH_INTERVAL;
@@ -182,7 +182,7 @@ export class Recorder {
     this.#begin(now);
   }
 
-  /** Whether a block of `size` more would be too much; compressed it is known only for what was written. */
+  /** Whether a block of `size` bytes more would exceed `limit`; with compression only what is written already counts. */
   #wouldExceed(limit: number, bytes: number, size: number): boolean {
     if (this.files.isCompressed) return bytes >= limit;
     const statistics = STATISTICS_BYTES + this.#numbers.size * STATISTICS_EACH;

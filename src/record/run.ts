@@ -1,4 +1,4 @@
-/** Carries the plan of a record out: attaches, writes until it is told to end or has enough, gives account. */
+/** Runs `xcopy record`: attaches, writes until a signal or a limit, prints the summary. */
 import { cpus, release, type as systemName } from "node:os";
 import { Control } from "../capture/control.ts";
 import { possibleCpus, WHOLE_PACKETS } from "../capture/maps.ts";
@@ -33,11 +33,11 @@ import {
 
 /** Bytes that a ring has at least, whatever -B says for all of them. */
 const RING_LEAST = 1 << 20;
-/** ms that writing what is in them may take at the end. */
+/** ms that writing what is left in the rings may take at the end. */
 const PATIENCE = 10_000;
-/** ms that what is at hand may take when it is to end at once. */
+/** ms that the data plane may take to end at once (a second signal). */
 const AT_ONCE = 1000;
-/** ms between two signs of life of this thread, beside those of the one that writes: a slow disk is no reason to stop. */
+/** ms between heartbeats of this thread, besides those of the writing thread: a slow disk must not stop the capture. */
 const HEARTBEAT_INTERVAL = 500;
 
 interface Console {
@@ -125,14 +125,14 @@ function planeConfig(
   };
 }
 
-/** Says what happens, and notes what belongs into the account. */
+/** Logs what happens, and notes what belongs into the account. */
 function listener(plan: RecordPlan, facts: RecordFacts, log: Log): (event: RecordEvent) => void {
   return (event) => {
     if (event.kind === "opened") facts.last = event.path;
     else if (event.kind === "enough") facts.ended = event.end;
     else if (event.kind === "clock") {
       const seconds = (event.step / 1e6).toFixed(1);
-      log.warn(`The time of day was set by ${seconds} s: times in the files jump by as much.`);
+      log.warn(`The clock of this host was set by ${seconds} s: the times in the files jump by as much.`);
     } else {
       facts.ended = "error";
       const fix =
@@ -144,7 +144,7 @@ function listener(plan: RecordPlan, facts: RecordFacts, log: Log): (event: Recor
   };
 }
 
-/** Until a signal, the end of the time, or of the data plane; from then on what is in the rings. */
+/** Waits for a signal, the end of --duration, or of the data plane; then writes what is left in the rings. */
 async function recordUntilStopped(
   kernel: RecordKernel,
   plane: RecordPlane,
@@ -180,12 +180,12 @@ async function recordUntilStopped(
   facts.ended = "error";
   throw new Failure(
     `Cannot write "${facts.last}": it takes too long`,
-    "See what keeps the disk, or the program that reads.",
+    "Check the disk, or the program that reads standard output.",
     1,
   );
 }
 
-/** With the programs loaded: records, and gives account. Returns the exit code. */
+/** Records with the programs loaded, and prints the summary. Returns the exit code. */
 async function record(
   plan: RecordPlan,
   options: RecordOptions,
@@ -232,7 +232,7 @@ async function record(
   } finally {
     clearInterval(heartbeat);
     plane.stop();
-    // It reads the kernel's counters for the end of the file, which are closed next.
+    // For the end of the file the data plane reads the kernel's counters, which are closed next.
     await Promise.race([plane.ended.catch(() => {}), Bun.sleep(AT_ONCE)]);
   }
 }

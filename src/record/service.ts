@@ -4,7 +4,7 @@ import { type Host, type Lookup, parseHost, parsePort, refuse, resolveHost } fro
 import { Failure } from "../native/failure.ts";
 
 const FIX = 'Write it as [address:]port, for example "80", "10.0.0.1:80" or "[2001:db8::1]:80".';
-/** With the target of `xcopy copy -x` behind it, which is not looked at: the option can be taken over as it is. */
+/** A target may follow, as in `xcopy copy -x`; it is ignored, so that the same option can be used for both. */
 const SERVICE = /^(?:(?<host>\[[^[\]]*\]|[^[\]:]+):)?(?<port>[0-9]+)(?:-(?<target>.+))?$/;
 
 /** A service as written. */

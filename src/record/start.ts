@@ -1,4 +1,4 @@
-/** The main thread's side of the data plane of `xcopy record`. */
+/** The main thread's side of the data plane of `xcopy record`: starts its worker thread, tells it to drain or stop. */
 
 import { entryOf } from "../runtime/entries.ts";
 import { DRAIN, STOP } from "../runtime/shared.ts";
@@ -7,7 +7,7 @@ import type { FilesOptions, OpenFile } from "./files.ts";
 import type { End, RecorderOptions } from "./recorder.ts";
 import { viewRecordShared } from "./shared.ts";
 
-/** Everything the data plane of `xcopy record` is told; plain data, handed to the worker once. */
+/** The configuration of the data plane of `xcopy record`; plain data, handed to the worker once. */
 export interface RecordPlaneConfig {
   /** Descriptors of the RecordKernel, and bytes of each ring. */
   rings: number[];
@@ -24,10 +24,10 @@ export interface RecordPlaneConfig {
   shared: SharedArrayBuffer;
 }
 
-/** What happened that a person may want to know. */
+/** What happened, for the log and the account. */
 export type RecordEvent =
   | { kind: "opened"; path: string }
-  /** The time of day was set by so many us. */
+  /** The time of day was set by `step` us. */
   | { kind: "clock"; step: number }
   /** It ends by itself. */
   | { kind: "enough"; end: End }
@@ -39,9 +39,9 @@ export interface RecordPlane {
   ready: Promise<void>;
   /** Resolves when the last file is closed, rejects with the error if the worker died. */
   ended: Promise<void>;
-  /** Records what is in the rings, then ends; the programs are to be detached before. */
+  /** Records what is in the rings, then ends; detach the programs before. */
   drain(): void;
-  /** Ends at once, with a whole file. */
+  /** Ends at once, with a complete file. */
   stop(): void;
 }
 

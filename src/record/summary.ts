@@ -1,4 +1,4 @@
-/** The account of a record: a JSON object like that of copy, and what a person wants to know of it. */
+/** The account of `xcopy record`: the JSON object, the status line, and the summary for people. */
 import type { KernelStats } from "../capture/counters.ts";
 import { bytes, number, type ProcessUse, percent } from "../runtime/figures.ts";
 import { takeCounters } from "../runtime/shared.ts";
@@ -58,9 +58,9 @@ export function takeRecordAccount(
       files: count("files"),
       first,
       last,
-      /** Taken from the rings and not in a file: on the way to it, or lost with it. */
+      /** Taken from the rings and not in a file yet; lost if the file could not be written. */
       pending: count("packets") - count("written"),
-      /** In the rings: on the way, or not wanted any more. */
+      /** Still in the rings: to be written, or beyond a limit. */
       left: stats.requestsCaptured + stats.responsesCaptured - count("packets"),
     },
     cpu: { user: use.user / 1e6, system: use.system / 1e6 },
@@ -121,7 +121,7 @@ export function renderRecordSummary(account: RecordAccount): string {
     [
       capture.lost + responses.lost,
       "packets found no room in the rings",
-      "a larger -B for bursts; write to a faster disk, record less (-r, --snaplen), or give xcopy more CPU",
+      "raise -B if this happens in bursts; else write to a faster disk, record less (-r, --snaplen), or give xcopy more CPU",
     ],
     [
       ended === "error" ? written.pending + written.left : 0,

@@ -1,4 +1,4 @@
-/** The worker's entry for `xcopy record`: waits for its configuration, runs the loop, says how it ended. */
+/** The entry of the worker thread of `xcopy record`: waits for its configuration, runs the loop, reports how it ended. */
 import { serveThread } from "../runtime/thread.ts";
 import { runRecordLoop } from "./loop.ts";
 import type { RecordEvent, RecordPlaneConfig } from "./start.ts";

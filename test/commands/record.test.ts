@@ -14,13 +14,13 @@ describe("usage", () => {
     ],
     [
       ["-x", "80"],
-      "Cannot record anything: no -w says where to",
+      "Cannot record anything: no -w names a file",
       'Name a file, for example "-w cap.pcapng", or write to standard output with "-w -".',
     ],
     [
       ["-x", "80", "-w", "cap-%Q"],
       'Cannot use -w "cap-%Q": there is no conversion "%Q"',
-      "There are %Y %m %d %H %M %S %y %j %s %F %T %%; a % itself is %%.",
+      "Use %Y %m %d %H %M %S %y %j %s %F %T %%, where %% stands for a %.",
     ],
     [
       ["-x", "80", "-w", "cap", "-i", "eth77"],
@@ -94,7 +94,7 @@ capture   requests to port 80, 10.9.9.9:443 and the responses; they pass unchang
           packets are cut to 200 bytes
 filter    tcp dst port 80 or tcp src port 80 or (dst host 10.9.9.9 and tcp dst port 443) or (src host 10.9.9.9 and tcp src port 443)
 write     cap-0001.pcapng.zst, pcapng compressed by zstd
-rotate    another file begins before it has more than 1000000 bytes or after 300 s; the last 3 are kept
+rotate    a new file begins before the current one has more than 1000000 bytes or after 300 s; the last 3 are kept
 end       after 100 packets
 attach    at ingress (requests) and egress (responses) by tcx, or clsact where the kernel has no tcx
           lo

@@ -111,9 +111,12 @@ test("what is not given has a value", () => {
 });
 
 test.each([
-  [["-x", "80"], "Cannot record anything: no -w says where to"],
+  [["-x", "80"], "Cannot record anything: no -w names a file"],
   [["-w", "cap"], "Cannot record anything: no -x names a service"],
-  [["-x", "80", "-w", "cap", "--keep", "3"], 'Cannot use --keep "3": there is one file only'],
+  [
+    ["-x", "80", "-w", "cap", "--keep", "3"],
+    'Cannot use --keep "3": without rotation there is one file only',
+  ],
   [["-x", "80", "-w", "cap", "--compress", "gzip"], 'Cannot use --compress "gzip": no such compression'],
   [
     ["-x", "80", "-w", "cap", "--snaplen", "40"],
