@@ -52,14 +52,14 @@ export interface ClientOptions {
   key: Uint8Array | null;
   /** 8 random bytes, the same for all channels of the process. */
   instance: Uint8Array;
-  /** Whether responses are to come with their payload, where the intercept can; absent: no. */
+  /** Whether responses should come with payload, if the intercept can send it; absent: no. */
   readsPayload?: boolean;
   handlers: ClientHandlers;
   /** 32 bytes, new with each call. */
   nonce?: () => Uint8Array;
 }
 
-/** Flows that may wait to be written: some 29,000. */
+/** Bytes that may wait to be written: the registrations of about 29,000 flows. */
 const OUTGOING = 1 << 20;
 
 const EMPTY: Uint8Array = new Uint8Array(0);
@@ -72,7 +72,7 @@ export class ChannelClient implements Client {
   readonly #reader: FrameReader;
   readonly #packet = new Packet(EMPTY);
   #hello = EMPTY;
-  /** The intercept's, once it has said it. */
+  /** The intercept's hello, once it has arrived. */
   #otherHello = EMPTY;
   #isAuthenticated = false;
   #deadline = 0;
@@ -173,11 +173,12 @@ export class ChannelClient implements Client {
   }
 
   #takeBroken(): void {
-    if (this.#otherHello === EMPTY) this.#close("stranger", "what answers there is no intercept of xcopy");
-    else this.#close("malformed", "the intercept sent something that is no frame");
+    if (this.#otherHello === EMPTY)
+      this.#close("stranger", "what answers there is not an intercept of xcopy");
+    else this.#close("malformed", "the intercept sent something that is not a frame");
   }
 
-  /** Takes one frame; whether more are wanted. */
+  /** Takes one frame; returns whether more are wanted. */
   #take(type: number, bytes: Uint8Array, view: DataView, from: number, to: number): boolean {
     if (type === REFUSE) {
       const { code, text } = readRefusal(bytes, view, from, to);
@@ -224,7 +225,7 @@ export class ChannelClient implements Client {
     }
     const welcome = type === WELCOME && (!key || this.#isAuthenticated) ? readWelcome(bytes, from, to) : null;
     if (welcome === null) {
-      this.#close("malformed", "the intercept sent something that does not belong into a handshake");
+      this.#close("malformed", "the intercept sent something that does not belong in a handshake");
       return;
     }
     this.#reader.limit = FRAME_LIMIT;

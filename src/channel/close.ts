@@ -1,8 +1,8 @@
-/** Why a channel ended: the same words on both sides where both can know them. */
+/** The reasons for which channels end, with the same texts on both sides where both know the reason. */
 import { FRAME_HEADER, REFUSE, writeFrame } from "./frame.ts";
 import type { Outgoing } from "./outgoing.ts";
 
-/** By their place in this list the codes of REFUSE frames; only ever append. */
+/** The refusals; the code in a REFUSE frame is the index in this list: only append to it. */
 const REFUSALS = [
   "version",
   "copy without key",
@@ -15,7 +15,7 @@ const REFUSALS = [
 
 export type Refusal = (typeof REFUSALS)[number];
 
-/** Whether the intercept refused, and will again. */
+/** Whether the intercept refused, and will refuse the same copy again. */
 export function isRefusal(code: CloseCode): code is Refusal {
   return (REFUSALS as readonly string[]).includes(code);
 }
@@ -25,10 +25,10 @@ export function isRefusal(code: CloseCode): code is Refusal {
  *   `limited` (too many failures from this address), `full` (the intercept takes no more copies), `other protocol`
  *   (tcpcopy's where xcopy's was expected, or the other way round);
  * - `refused`: for a reason that this version has no name for;
- * - `stranger`: what came is no hello at all;
- * - `late`: the handshake took too long; `crowded`: closed for newer handshakes;
- * - `malformed`: what came after the hello cannot be right;
- * - `bye`: the other side said so; `ended`: the connection ended without a word; `stopped`: we ended it.
+ * - `stranger`: the first bytes were not a hello;
+ * - `late`: the handshake took too long; `crowded`: closed to make room for newer handshakes;
+ * - `malformed`: what came after the hello is invalid;
+ * - `bye`: the other side ended the channel; `ended`: the connection ended without a BYE; `stopped`: we ended it.
  */
 export type CloseCode =
   | Refusal
@@ -63,7 +63,7 @@ export const TEXTS = {
 
 export const LATE_TEXT = "the handshake took longer than 3 s";
 
-/** us from the first byte that could have come to the last of the handshake. */
+/** us that a handshake may take, from the start of the connection. */
 export const HANDSHAKE_SPAN = 3_000_000;
 
 export function versionText(copy: number, intercept: number): string {
@@ -74,7 +74,7 @@ const MOST_TEXT = 300;
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 
-/** A text of the other side, made fit for a log: one line of printable characters, not too long. */
+/** A text of the other side, made safe for a log: one line of printable characters, from at most MOST_TEXT bytes. */
 export function readText(bytes: Uint8Array, from: number, to: number): string {
   const text = decoder.decode(bytes.subarray(from, Math.min(to, from + MOST_TEXT)));
   return text.replaceAll(/[\p{C}\p{Zl}\p{Zp}]/gu, " ").trim();

@@ -18,14 +18,14 @@ import { Outgoing } from "./outgoing.ts";
 const OUTGOING = 1 << 20;
 const HELLO = 1;
 const ADD = 2;
-/** Messages that wait together; so many go or stay together when the intercept reads too slowly. */
+/** Registrations in one block of `outgoing`: if the intercept reads too slowly, a whole block is discarded at a time. */
 const MOST_ADDS = 256;
 const NUMBER = 2;
 
-/** Whether numbers stand between the records: seen from the first byte, which is that of a number or of an IPv4 header. */
+/** Whether counts stand between the records: told by the first byte, which is that of a count or of an IPv4 header. */
 type Format = "unknown" | "combined" | "separate";
 
-/** There is no answer to the hello: the channel is open as soon as it has begun. */
+/** An intercept 1.x does not answer the hello: the channel is open as soon as `begin` has sent it. */
 export class CompatClient implements Client {
   state: State = "idle";
   malformed = 0;
@@ -34,7 +34,7 @@ export class CompatClient implements Client {
   readonly #packet: Packet;
   readonly #reader: FixedReader;
   #format: Format = "unknown";
-  /** Records that are to come before the next number. */
+  /** Records that come before the next count. */
   #left = 0;
   #heardAt = 0;
 
@@ -124,23 +124,23 @@ export class CompatClient implements Client {
     else
       this.#close(
         "stranger",
-        "what answers there is no intercept 1.x; an intercept of xcopy needs no --compat",
+        "what answers there is not an intercept 1.x; an intercept of xcopy needs no --compat",
       );
     return this.#format !== "unknown";
   }
 
-  /** Bytes of the number or record that comes next. */
+  /** Bytes of the count or record that comes next. */
   get #size(): number {
     return this.#format === "combined" && this.#left === 0 ? NUMBER : COMPAT_RECORD;
   }
 
-  /** Takes a number or a record; whether more are wanted. */
+  /** Takes a count or a record; returns whether more are wanted. */
   #take(bytes: Uint8Array, view: DataView, at: number): boolean {
     if (this.#size === NUMBER) {
       this.#left = view.getUint16(at);
       if (this.#left > COMPAT_COMBINED) this.#closeMalformed();
     } else if (bytes[at]! >> 4 !== 4 || bytes[at + 9] !== IPPROTO_TCP) {
-      // Not even a broken header looks like that: the records are not where they should be.
+      // Not an IPv4 header of TCP at all: the records do not begin where they should.
       this.#closeMalformed();
     } else {
       this.#left--;
@@ -161,7 +161,7 @@ export class CompatClient implements Client {
   #closeMalformed(): void {
     this.#close(
       "malformed",
-      "the intercept sent something that is no response; one built with --with-resp-payload cannot be read",
+      "the intercept sent something that is not a response; an intercept built with --with-resp-payload is not supported",
     );
   }
 }

@@ -20,7 +20,7 @@ import type { PeerOptions } from "./peer.ts";
 
 const RESPONSES = 1;
 const NUMBER = 2;
-/** Flows that are handed on at once. */
+/** Most flows that are handed to `onRegister` at once. */
 const BATCH = 128;
 const HANDSHAKE_RING = 1024;
 const HANDSHAKE_FRONT = (MOST_REFUSAL + 7) & ~7;
@@ -120,13 +120,13 @@ export class CompatPeer implements Peer {
     this.#handlers.onClosed(code, text);
   }
 
-  /** Closes without a word, and remembers the address. */
+  /** Closes without a refusal, and counts a failed handshake of the address. */
   #fail(code: CloseCode, text: string, now: number): void {
     this.#options.failedHandshakes.add(this.#address, now);
     this.#close(code, text);
   }
 
-  /** Takes one message; whether more are wanted. */
+  /** Takes one message; returns whether more are wanted. */
   #take(bytes: Uint8Array, view: DataView, at: number): boolean {
     if (this.state === "handshake") this.#takeHello(view, at);
     else this.#takeMessage(bytes, view.getUint16(at + 6), at);
@@ -145,12 +145,12 @@ export class CompatPeer implements Peer {
   #takeHello(view: DataView, at: number): void {
     const version = readCompatHello(view, at);
     if (version === 0) {
-      // The type of our own hello, where the port and the type are in this format.
+      // COPY_HELLO of our own protocol, at the place of port and type of this format.
       if (view.getUint32(at) > 0 && view.getUint32(at + 4) === COPY_HELLO << 24) {
         const text = "this intercept speaks tcpcopy's protocol (--compat), the copy does not";
         writeRefusal(this.outgoing, "other protocol", text);
         this.#close("other protocol", text);
-      } else this.#fail("stranger", "what has called is no tcpcopy 1.x", this.#now);
+      } else this.#fail("stranger", "the other side is not a tcpcopy 1.x", this.#now);
       return;
     }
     const welcome = this.#handlers.admit({ instance: null, version, authenticated: false });
@@ -163,7 +163,7 @@ export class CompatPeer implements Peer {
     this.state = "open";
   }
 
-  /** Hands the flows on that came since. */
+  /** Hands the flows that were collected to `onRegister`. */
   #handOn(): void {
     const count = this.#flowCount;
     this.#flowCount = 0;

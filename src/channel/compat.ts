@@ -1,13 +1,13 @@
 /**
- * The wire format between tcpcopy 1.x and intercept 1.x (their tc_msg.h), in network order, no framing
- * but fixed sizes. IPv4 only, no key, no sign of life.
+ * The wire format between tcpcopy 1.x and intercept 1.x (their tc_msg.h), in network order: messages of fixed sizes
+ * without framing. IPv4 only, no key, no keepalive messages.
  *
  * Copy to intercept, 14 bytes each: client address 4, client port 2, type 2, target address 4, target port 2. The first
  * one is a hello: all zero but for the version in the type.
  *
  * Intercept to copy, 64 bytes each: the first 20 bytes of the IP header, 20 of the TCP header, 24 of TCP options. An
- * intercept 1.x copies the IP header as it is: where it says that it has options they are not there. Combined, which is
- * the default there, up to 16 of them follow a 2-byte number.
+ * intercept 1.x copies the IP header as it is: the options that its length may announce are missing. Combined, which is
+ * the default there, up to 16 records follow a 2-byte count.
  */
 import { Failure } from "../native/failure.ts";
 import { copyBytes } from "../wire/copy.ts";
@@ -98,8 +98,8 @@ function optionsLength(packet: Packet): number {
 }
 
 /**
- * Writes the record of `packet`, for which `isCompatPacket` holds. Its lengths are those of what stands in it: IP options
- * and TCP options that do not fit are as if they had never been there. The checksums are those of the packet.
+ * Writes the record of `packet`, for which `isCompatPacket` holds. Its lengths are those of the record: IP options, and
+ * TCP options that do not fit, are left out of them. The checksums are those of the packet.
  */
 export function writeCompatRecord(packet: Packet, into: Uint8Array, view: DataView, at: number): void {
   const options = optionsLength(packet);

@@ -1,5 +1,5 @@
 /**
- * The two ends of a channel, whatever they speak: xcopy's own protocol (client.ts, peer.ts) or that of tcpcopy and
+ * The interfaces of the two ends of a channel, for xcopy's own protocol (client.ts, peer.ts) and that of tcpcopy and
  * intercept 1.x (compat-client.ts, compat-peer.ts). None of them touches a socket or a clock: bytes and time (us, one
  * monotonic clock) come in with calls; what is to be written waits in `outgoing`.
  *
@@ -19,15 +19,15 @@ export type State = "idle" | "handshake" | "open" | "closed";
 /** What both ends have. */
 interface End {
   readonly state: State;
-  /** Replaced by none, but its memory is when the channel opens: look at `outgoing.bytes` anew for each write. */
+  /** Always the same object, but its memory is replaced when the channel opens: read `outgoing.bytes` anew for each write. */
   readonly outgoing: Outgoing;
   /** Takes `bytes` from `from` to `to`, which came from the other side; they may be used again after the call. */
   feed(bytes: Uint8Array, from: number, to: number, now: number): void;
-  /** The connection is gone; `why` is for people, "" where it just ended. */
+  /** To be called when the connection is gone; `why`: text for messages, "" if it just ended. */
   disconnected(why: string): void;
   /** Ends the channel from here: the other side is told `text`, where the protocol can. */
   bye(text: string): void;
-  /** Lets time pass: deadlines, signs of life. Call it in every round of the loop. */
+  /** Checks deadlines and sends PINGs that are due. Call it in every round of the loop. */
   advance(now: number): void;
   /** us until `advance` has something to do, at most `limit`. */
   wait(now: number, limit: number): number;
@@ -35,7 +35,7 @@ interface End {
 
 /** The copy's end. It is used for one connection after the other. */
 export interface Client extends End {
-  /** A connection is there: says hello. Forgets everything of the connection before. */
+  /** Begins on a new connection: sends the hello, and forgets everything of the connection before. */
   begin(now: number): void;
   /**
    * Asks for the responses of the flow at `at`. False if it cannot: not open, or no such address in this protocol. When
@@ -48,7 +48,7 @@ export interface Client extends End {
   ranges(ranges: AddressRange[]): boolean;
   /** False as above; throws a RangeError if the question is longer than 65,528 bytes of JSON. */
   ask(question: Ask): boolean;
-  /** us since the last sign of life of the other side. An intercept of xcopy gives one every 25 ms. */
+  /** us since something was last received. An intercept of xcopy sends something at least every 25 ms. */
   silentFor(now: number): number;
   /** Records that held no TCP segment, and were left out. */
   readonly malformed: number;
@@ -63,11 +63,11 @@ export interface ClientHandlers {
    */
   onResponse(packet: Packet): void;
   onFacts(facts: Facts): void;
-  /** Once for each `begin`. */
+  /** Called once for each `begin`. */
   onClosed(code: CloseCode, text: string): void;
 }
 
-/** A copy that wants in. */
+/** A copy that asks to be admitted. */
 export interface Candidate {
   /** The copy's random name, 8 bytes, the same when it comes again; null from a tcpcopy. */
   instance: Uint8Array | null;
@@ -87,20 +87,20 @@ export interface Peer extends End {
   response(packet: Packet): boolean;
   /** Answers an ASK. False if it cannot; throws a RangeError if the answer is longer than 65,528 bytes of JSON. */
   facts(answer: Facts): boolean;
-  /** Packets that the protocol cannot carry: IPv6 or more than 65,535 bytes for a tcpcopy, headers that are none. */
+  /** Packets that the protocol cannot carry: IPv6 or more than 65,535 bytes for a tcpcopy, invalid headers. */
   readonly unsupported: number;
 }
 
 export interface PeerHandlers {
-  /** Takes a copy in, or says in a few words why not. */
+  /** Admits a copy, or returns a short reason why not. */
   admit(copy: Candidate): Welcome | string;
   /** `count` flows back to back from `at` on; valid during the call. */
   onRegister(flows: Uint8Array, at: number, count: number): void;
   /** The same for flows of UDP. */
   onRegisterDatagrams?(flows: Uint8Array, at: number, count: number): void;
-  /** More addresses, as the copy wrote them: nobody has looked whether they are any. */
+  /** More address ranges, as the copy wrote them, unchecked. */
   onRanges(ranges: AddressRange[]): void;
   onAsk(question: Ask): void;
-  /** Once. */
+  /** Called once. */
   onClosed(code: CloseCode, text: string): void;
 }

@@ -1,9 +1,9 @@
-/** Counts the failed handshakes of each address, so that nobody can try keys without end. */
+/** Counts the failed handshakes of each address, so that no host can try many keys. */
 
 const SPAN = 60_000_000;
 const MOST_FAILURES = 10;
 const MOST_ADDRESSES = 1024;
-/** Whoever has one IPv6 address has a /64 of them. */
+/** Bytes of an IPv6 address that count: who has one address usually has all of its /64. */
 const IPV6_NETWORK = 8;
 
 interface Failures {

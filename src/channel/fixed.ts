@@ -1,10 +1,10 @@
-/** Messages of fixed sizes in a stream of bytes: the framing of tcpcopy 1.x, which says no lengths. */
+/** Reads messages of fixed sizes from a stream of bytes: the framing of tcpcopy 1.x, which has no lengths. */
 import { copyBytes } from "../wire/copy.ts";
 
 /** Takes a message of the size that was asked for, at `at` in `bytes` during the call. False if no more is wanted. */
 export type TakeMessage = (bytes: Uint8Array, view: DataView, at: number) => boolean;
 
-/** Reads messages of known sizes from a stream: whole ones where they lie, others when all of them is there. */
+/** Hands on messages that are whole in the given bytes in place; collects the others until they are complete. */
 export class FixedReader {
   readonly #part: Uint8Array;
   readonly #partView: DataView;

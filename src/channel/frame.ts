@@ -1,6 +1,6 @@
 /**
  * Frames of xcopy's own protocol: `u32 length | u8 type | 3 bytes zero`, then `length` bytes, all in network order.
- * Whole frames are read where they lie; one that comes in pieces is put together in memory that never exceeds the bound.
+ * Whole frames are read in place; one that comes in pieces is put together in memory that never exceeds the bound.
  */
 import { copyBytes } from "../wire/copy.ts";
 import type { Outgoing } from "./outgoing.ts";
@@ -25,7 +25,7 @@ export const FACTS = 35;
 
 /** Bytes before the body. */
 export const FRAME_HEADER = 8;
-/** Bounds of a body that is read: during the handshake, where nobody is known yet, and after it. */
+/** Bounds of a body that is read: during the handshake, when the other side is not known yet, and after it. */
 export const HANDSHAKE_LIMIT = 1024;
 export const FRAME_LIMIT = 256 * 1024;
 /** Bounds of a body that we write: rows back to back, and JSON. */
@@ -41,7 +41,7 @@ export type TakeFrame = (
   to: number,
 ) => boolean;
 
-/** Takes the two words of a frame header that cannot be right. No more is read after it. */
+/** Called with the two words of an invalid frame header; nothing is read after it. */
 export type TakeBroken = (length: number, type: number) => void;
 
 export class FrameReader {
@@ -92,7 +92,7 @@ export class FrameReader {
     }
   }
 
-  /** Puts bytes to those that are kept; returns where the rest begins, or -1 if no more is wanted. */
+  /** Adds bytes to the frame that is being collected; returns where the rest begins, or -1 if no more is wanted. */
   #keep(bytes: Uint8Array, from: number, to: number): number {
     if (this.#used < FRAME_HEADER) {
       const count = Math.min(FRAME_HEADER - this.#used, to - from);
@@ -123,7 +123,7 @@ export class FrameReader {
     return -1;
   }
 
-  /** Makes room for `needed` bytes of a frame of `end`: doubling, so that a claim alone takes no memory. */
+  /** Makes room for `needed` bytes of a frame of `end`: doubling, so that an announced length alone takes no memory. */
   #reserve(needed: number, end: number): void {
     if (needed <= this.#part.length) return;
     const larger = new Uint8Array(new ArrayBuffer(Math.min(end, Math.max(needed, this.#part.length * 2))));

@@ -1,6 +1,6 @@
 /**
- * How the two sides of xcopy's own protocol get to know each other. The copy says COPY_HELLO, the intercept
- * INTERCEPT_HELLO; where a key is set the copy proves that it knows it, then the intercept does.
+ * The handshake of xcopy's own protocol. The copy sends COPY_HELLO, the intercept INTERCEPT_HELLO; where a key is set, first
+ * the copy and then the intercept prove that they know it.
  *
  * A proof is HMAC-SHA-256 (RFC 2104) under the key over the name of the side and both hellos, headers included. Each hello
  * carries a nonce that is new with every connection: no proof of another connection fits, and none of the other side.
@@ -9,7 +9,7 @@
 import { createHmac, timingSafeEqual } from "node:crypto";
 import { COPY_HELLO, FRAME_HEADER, INTERCEPT_HELLO } from "./frame.ts";
 
-/** Of the protocol: raised when one side could not understand the other; what can be left out is a feature. */
+/** Version of the protocol: raised for changes that the other side could not understand; optional parts are features. */
 export const PROTOCOL_VERSION = 1;
 /** Features, offered by each side: it has a key; the copy reads the payload of responses. */
 export const HAS_KEY = 1;
@@ -56,7 +56,7 @@ export function makeHello(
   return frame;
 }
 
-/** Reads the body of a hello; null if it is none. Of other versions magic and version stand where they stand here. */
+/** Reads the body of a hello; null if it is none. Magic and version have the same place in all versions. */
 export function parseHello(view: DataView, from: number, to: number): Hello | null {
   if (to - from < HELLO_BYTES) return null;
   if (!MAGIC.every((byte, index) => view.getUint8(from + index) === byte)) return null;

@@ -51,7 +51,7 @@ function readKeyFile(path: string, mustExist: boolean): Key | null {
   }
 }
 
-/** The file that is open, not another one that has its name by now. */
+/** Checks and reads the open file, not another one that has taken its name meanwhile. */
 function readOpen(fd: number, path: string): Uint8Array {
   const status = fstatSync(fd);
   if (!status.isFile()) {

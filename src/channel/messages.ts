@@ -1,4 +1,4 @@
-/** The JSON bodies of the channel, and what is believed of those that come. */
+/** The JSON bodies of the channel, and the checks of those that arrive. */
 import { JSON_LIMIT } from "./frame.ts";
 
 /** A service whose responses the intercept catches. */
@@ -16,7 +16,7 @@ export interface Welcome {
   slot: number;
   /** 16 hexadecimal digits: goes into the SYNs that the intercept learns flows from. Null where it does not. */
   cookie: string | null;
-  /** Empty: not known, or too many to list. */
+  /** What it catches; empty: not known, or too many to list. */
   services: CoveredService[];
   /** Of the intercept's xcopy. */
   version: string;
@@ -114,7 +114,7 @@ export function readWelcome(bytes: Uint8Array, from: number, to: number): Welcom
   };
 }
 
-/** Null if the body is no RANGES. Whether the names are addresses is for its reader to see. */
+/** Null if the body is no RANGES. The caller has to check whether the texts are addresses. */
 export function readRanges(bytes: Uint8Array, from: number, to: number): AddressRange[] | null {
   const ranges = decodeJson(bytes, from, to)?.ranges;
   if (!isList(ranges)) return null;

@@ -1,8 +1,8 @@
 /**
  * What waits to be written to one peer: whole frames in a bounded ring. When a slow reader lets it fill up, the oldest
- * frames that are not begun go, and are counted. A frame that is begun is always finished.
+ * frames are discarded and counted, except one whose writing has begun: that is always finished.
  *
- * Frames are opaque here, so that both wire formats can use it. What is being written lies apart from the ring, in one
+ * Frames are opaque here, so that both wire formats can use it. What is being written is apart from the ring, in one
  * piece: `bytes` from `from` to `to`, filled by `fill`.
  */
 import { copyBytes } from "../wire/copy.ts";
@@ -82,8 +82,8 @@ export class Outgoing {
   }
 
   /**
-   * Opens a frame of at most `most` bytes, an empty one, behind all others. `kind` (not 0) tells whoever wants to
-   * continue it whether it is his. A `kept` frame is discarded only if there is no other way.
+   * Opens an empty frame of at most `most` bytes after all others. `kind` (not 0): only a caller with the same kind may
+   * continue it, see `room`. A `kept` frame is discarded only if there is no other way.
    */
   open(kind: number, most: number, kept: boolean): void {
     this.#close();
@@ -135,7 +135,7 @@ export class Outgoing {
     this.#items = 0;
   }
 
-  /** A larger ring, with what waits in the small one; `front` may not be less than that. */
+  /** Replaces the ring by a larger one with the same content; `front` must not be less than what is being written. */
   expand(capacity: number, front = MOST_FRAME): void {
     this.#close();
     const small = { bytes: this.bytes, words: this.#words, from: this.from, to: this.to };
@@ -185,7 +185,7 @@ export class Outgoing {
       this.#wrap = this.#end;
       return true;
     }
-    // Never quite full: the head and the tail would be the same as of an empty ring.
+    // Never quite full: head and tail would be equal, as in an empty ring.
     if (this.#head > this.#tail) return this.#head - this.#tail > need;
     if (this.#end - this.#tail >= need) return true;
     if (this.#head - this.#front <= need) return false;
@@ -194,7 +194,7 @@ export class Outgoing {
     return true;
   }
 
-  /** Puts the oldest frame behind what is being written. */
+  /** Moves the oldest frame to the bytes that are being written. */
   #begin(): void {
     const length = this.#words[this.#head >>> 2]!;
     this.bytes.copyWithin(this.to, this.#head + PREFIX, this.#head + PREFIX + length);

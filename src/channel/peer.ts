@@ -64,7 +64,7 @@ const HANDSHAKE_RING = 2048;
 const HANDSHAKE_FRONT = 1024;
 const EMPTY: Uint8Array = new Uint8Array(0);
 const NO_INSTANCE = new Uint8Array(INSTANCE_BYTES);
-const MALFORMED_HANDSHAKE = "the copy sent something that does not belong into a handshake";
+const MALFORMED_HANDSHAKE = "the copy sent something that does not belong in a handshake";
 
 export class ChannelPeer implements Peer {
   state: State = "handshake";
@@ -74,7 +74,7 @@ export class ChannelPeer implements Peer {
   readonly #address: Uint8Array;
   readonly #handlers: PeerHandlers;
   readonly #reader: FrameReader;
-  /** The copy's, once it has said it. */
+  /** The copy's hello, once it has arrived. */
   #copy: Hello | null = null;
   #copyHello = EMPTY;
   #hello = EMPTY;
@@ -166,22 +166,25 @@ export class ChannelPeer implements Peer {
     this.#close(code, text);
   }
 
-  /** Closes without a word, and remembers the address. */
+  /** Closes without a refusal, and counts a failed handshake of the address. */
   #fail(code: CloseCode, text: string, now: number): void {
     this.#options.failedHandshakes.add(this.#address, now);
     this.#close(code, text);
   }
 
   #takeBroken(length: number, type: number): void {
-    if (this.state === "open") this.#close("malformed", "the copy sent something that is no frame");
+    if (this.state === "open") this.#close("malformed", "the copy sent something that is not a frame");
     else if (this.#copy) this.#fail("malformed", MALFORMED_HANDSHAKE, this.#now);
     // The hello of tcpcopy 1.x: all zero but its version.
     else if (length === 0 && type > 0 && type < 256) {
-      this.#close("other protocol", "a tcpcopy 1.x has called; for it start intercept with --compat");
-    } else this.#fail("stranger", "what has called is no copy of xcopy", this.#now);
+      this.#close(
+        "other protocol",
+        "the other side is a tcpcopy 1.x; start the intercept with --compat for it",
+      );
+    } else this.#fail("stranger", "the other side is not a copy of xcopy", this.#now);
   }
 
-  /** Takes one frame; whether more are wanted. */
+  /** Takes one frame; returns whether more are wanted. */
   #take(type: number, bytes: Uint8Array, view: DataView, from: number, to: number): boolean {
     if (this.state === "open") this.#takeOpen(type, bytes, from, to);
     else if (this.#copy) this.#takeProof(this.#copy, type, view, from, to);
@@ -193,7 +196,7 @@ export class ChannelPeer implements Peer {
     const { key, failedHandshakes, nonce } = this.#options;
     const hello = type === COPY_HELLO ? parseHello(view, from, to) : null;
     if (hello === null) {
-      this.#fail("stranger", "what has called is no copy of xcopy", this.#now);
+      this.#fail("stranger", "the other side is not a copy of xcopy", this.#now);
       return;
     }
     const hasKey = (hello.features & HAS_KEY) !== 0;

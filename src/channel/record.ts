@@ -23,9 +23,9 @@ function leastIpHeader(first: number): number {
 }
 
 /**
- * Appends the headers of `packet`, `withPayload` those of a segment with what was captured behind them: of one that is too
- * long for a record several, as if it had been cut on the wire. False if it is none that can be carried: too many headers,
- * or not all of TCP's.
+ * Appends the headers of `packet`, and `withPayload` the captured payload of a segment: in several records if it is too long
+ * for one, as if the segment had been cut on the wire. False if the packet cannot be carried: its headers are too long, or
+ * not complete.
  */
 export function addRecord(out: Outgoing, packet: Packet, withPayload = false): boolean {
   const { ip, tcp } = packet;
@@ -36,7 +36,7 @@ export function addRecord(out: Outgoing, packet: Packet, withPayload = false): b
   if (least === 0 || offset < least || headers < offset + transport || headers > MOST_HEADERS) {
     return false;
   }
-  // Of a datagram nobody reads more: a record with one ends with its header.
+  // No copy reads the payload of a datagram: its record ends with the header.
   const isRead = withPayload && !isDatagram(packet);
   const payload = isRead ? Math.min(packet.end - packet.payload, packet.length) : 0;
   if (payload <= 0) {
@@ -69,7 +69,7 @@ function addPart(
   const at = addRow(out, RESPONSES, RECORD_HEADER + padded);
   const { view } = out;
   added = at;
-  // What lies in the padding from earlier is nobody's business.
+  // The padding is cleared: it may hold bytes of earlier frames.
   if (padded > headers + count) view.setUint32(at + RECORD_HEADER + padded - 4, 0);
   view.setUint32(at, offset + (isDatagram(packet) ? UDP_HEADER : packet.headerLength) + length);
   view.setUint16(at + 4, headers + count);
@@ -81,15 +81,15 @@ function addPart(
   if (from > 0) view.setUint32(to + offset + 4, packet.seq + from);
 }
 
-/** What ends a segment is in the last of its parts. */
+/** Clears FIN and PSH in the record that was added last: only the last part of a segment has them. */
 function clearEnd(out: Outgoing, offset: number): void {
   out.bytes[added + RECORD_HEADER + offset + 13]! &= ~(FIN | PSH);
 }
 
 /**
  * Points `packet`, whose `bytes` and `view` are those that the record lies in, at the record at `at`; returns where the
- * next one begins. 0: it goes beyond `to`, the frame is worth nothing. The negative of where the next one begins: the
- * record holds no TCP segment.
+ * next one begins. 0: it goes beyond `to`, the frame is invalid. The negative of where the next one begins: the record
+ * holds neither a TCP segment nor a UDP header.
  */
 export function readRecord(packet: Packet, at: number, to: number): number {
   const { bytes, view } = packet;

@@ -1,4 +1,4 @@
-/** Takes connections in: bounds the unfinished handshakes, limits failures, counts why channels ended. */
+/** Accepts connections: bounds the unfinished handshakes, limits failures, counts the reasons for which channels ended. */
 import { CLOSE_CODES, type CloseCode } from "./close.ts";
 import { CompatPeer } from "./compat-peer.ts";
 import type { Peer, PeerHandlers } from "./contract.ts";
@@ -15,7 +15,7 @@ export interface ServerOptions {
   compat?: "combined" | "separate" | null;
   /** Bytes of responses that may wait for a slow reader, 262,144 and more; 4 MiB by default. */
   outgoingBytes?: number;
-  /** Handshakes that may be unfinished at a time: the oldest is closed for the next one; 64 by default. */
+  /** Most handshakes that are unfinished at a time: the oldest is closed for a new one; 64 by default. */
   unfinished?: number;
   /** 32 bytes, new with each call; random by default. */
   nonce?: () => Uint8Array;
@@ -43,7 +43,7 @@ export class ChannelServer {
     this.closed = Object.fromEntries(CLOSE_CODES.map((code) => [code, 0])) as Record<CloseCode, number>;
   }
 
-  /** Handshakes that are not done. */
+  /** Handshakes that are not finished. */
   get unfinished(): number {
     this.#forgetFinished();
     return this.#unfinished.length;

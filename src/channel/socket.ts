@@ -1,6 +1,6 @@
 /**
- * TCP sockets that never block, for a loop of its own epoll: descriptors are plain numbers, failures of calls on them come
- * back as the negative errno.
+ * TCP sockets that never block, for a loop with its own epoll: descriptors are plain numbers, failed calls return the
+ * negative errno.
  */
 import { formatEndpoint } from "../config/address.ts";
 import { Failure } from "../native/failure.ts";
@@ -46,9 +46,9 @@ export interface Accepted extends Endpoint {
   fd: number;
 }
 
-/** A copy that comes back must not wait behind a scanner. */
+/** Connections that may wait to be accepted: so many that a copy gets in beside a scanner. */
 const BACKLOG = 1024;
-/** s: a peer that is gone without a word is noticed after about so long, whether something is on its way to it or not. */
+/** s after which a peer that has vanished is noticed, whether data is on its way to it or not. */
 const GONE = 15;
 const PROBES = 3;
 
@@ -89,7 +89,7 @@ function open(family: number): number {
   return fd < 0 ? -errno() : fd;
 }
 
-/** Small writes at once; a dead peer is noticed, also by one that only reads or only writes. */
+/** Sends small writes at once; notices a dead peer, also on a connection that is only read or only written. */
 function prepare(fd: number): void {
   set(fd, IPPROTO_TCP, TCP_NODELAY, 1);
   set(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
@@ -196,7 +196,7 @@ export function flush(fd: number, outgoing: Outgoing): number {
   return 0;
 }
 
-/** Whether a call just could not be done now: nothing to read, no room to write. */
+/** Whether a call only has to be tried later (EAGAIN): nothing to read, or no room to write. */
 export function isLater(result: number): boolean {
   return result === -EAGAIN;
 }

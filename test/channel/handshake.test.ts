@@ -140,7 +140,7 @@ describe("somebody without the key", () => {
     const { client, clientEvents } = makeEnds({ copy: key });
     const hello = takeAll(client.outgoing);
     client.feed(hello, 0, hello.length, 0);
-    expect(clientEvents).toEqual([["closed", "stranger", "what answers there is no intercept of xcopy"]]);
+    expect(clientEvents).toEqual([["closed", "stranger", "what answers there is not an intercept of xcopy"]]);
 
     clientEvents.length = 0;
     client.begin(0);
@@ -224,7 +224,7 @@ describe("strangers are let go without a word", () => {
     const { client, clientEvents } = makeEnds();
     const answer = bytes("HTTP/1.1 400 Bad Request\r\n\r\n");
     client.feed(answer, 0, answer.length, 0);
-    expect(clientEvents).toEqual([["closed", "stranger", "what answers there is no intercept of xcopy"]]);
+    expect(clientEvents).toEqual([["closed", "stranger", "what answers there is not an intercept of xcopy"]]);
   });
 });
 

@@ -182,8 +182,8 @@ describe("what cannot be right ends the channel", () => {
     ...Array(bytes).fill(0x45),
   ];
   const toClient: [string, number[], string][] = [
-    ["a body beyond the bound", [0, 4, 0, 1, 33, 0, 0, 0], "is no frame"],
-    ["something behind the type", [0, 0, 0, 0, 34, 0, 0, 1], "is no frame"],
+    ["a body beyond the bound", [0, 4, 0, 1, 33, 0, 0, 0], "is not a frame"],
+    ["something behind the type", [0, 0, 0, 0, 34, 0, 0, 1], "is not a frame"],
     ["an unknown type", frame(99), "unknown type 99"],
     ["a copy's frame", frame(16), "unknown type 16"],
     ["a second WELCOME", frame(32, ...text("{}")), "unknown type 32"],
@@ -201,7 +201,7 @@ describe("what cannot be right ends the channel", () => {
   }
 
   const toPeer: [string, number[], string][] = [
-    ["a body beyond the bound", [1, 0, 0, 0, 16, 0, 0, 0], "is no frame"],
+    ["a body beyond the bound", [1, 0, 0, 0, 16, 0, 0, 0], "is not a frame"],
     ["half a flow", frame(16, ...Array(18).fill(1)), "cut off"],
     ["ranges that are a list", frame(17, ...text("[]")), "ranges"],
     [

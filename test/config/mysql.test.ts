@@ -44,9 +44,9 @@ describe("refused", () => {
     ["--protocol none -u a@b", /names no service that speaks it/],
     [
       "--protocol mysql -s 10.0.0.3 --compat",
-      /^Cannot use --protocol: the module reads what the target answers/,
+      /^Cannot use --protocol: the protocol module reads the answers of the target/,
     ],
-    ["-u a@secret -s 10.0.0.3 --compat", /^Cannot use --user: the module reads/],
+    ["-u a@secret -s 10.0.0.3 --compat", /^Cannot use --user: the protocol module reads/],
     ["--protocol mysql -W", /^Cannot use -W: a MySQL server/],
     ["--mysql-users /none/such", /^Cannot use --mysql-users "\/none\/such": /],
   ];
