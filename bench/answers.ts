@@ -1,6 +1,6 @@
 /**
- * What a target answers, made by hand: TCP packets of 10.0.0.2:8080 to clients in 10.1.0.0/16, each to the next of FLOWS
- * flows. usage: bun answers.ts RATE SECONDS FLOWS syn-ack|data (RATE 0: as many as there can be). Prints how many it sent.
+ * Sends answers of a target, made by hand: TCP packets of 10.0.0.2:8080 to clients in 10.1.0.0/16, each to the next of FLOWS
+ * flows. usage: bun answers.ts RATE SECONDS FLOWS syn-ack|data (RATE 0: as many as possible). Prints how many it sent.
  */
 import { AF_INET, address, libc, SOCK_RAW } from "../src/native/libc.ts";
 import { ACK, PSH, SYN } from "../src/wire/tcp.ts";
@@ -36,7 +36,7 @@ let flow = 0;
 function send(): void {
   const { host, port } = clientOf(flow);
   flow = flow + 1 === flows ? 0 : flow + 1;
-  // The checksum is not corrected: nobody on the way looks at it.
+  // The checksum is not corrected: nothing on the way checks it.
   view.setUint16(18, host);
   view.setUint16(22, port);
   name.set(packet.subarray(16, 20), 4);

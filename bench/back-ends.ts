@@ -12,7 +12,7 @@ import { QUIET, receiveElsewhere } from "./load.ts";
 const quick = process.argv.includes("--quick");
 const runs = quick ? 1 : 3;
 const seconds = quick ? 2 : 4;
-/** Seconds before what is measured: Bun compiles what is used often. */
+/** Seconds of load before the measurement, in which Bun compiles what is used often. */
 const WARM = quick ? 1 : 5;
 const URL = `http://${ONLINE}`;
 
@@ -52,7 +52,7 @@ const WAYS: { name: string; args: string[] }[] = [
 
 /** Seconds of CPU per request, and requests that were not answered. */
 async function measure(args: string[], kind: Kind): Promise<{ cpu: number; lost: number }> {
-  // XDP works by frames as they come: the interfaces of a lab of its own are as they were made.
+  // XDP sees single frames: a new lab each time, so that the interfaces have their original settings.
   const lab = createLab({ manyClients: false });
   try {
     await startNginx(lab, lab.online, 80);

@@ -1,4 +1,4 @@
-/** Measures what xcopy costs on this machine and prints one table. usage: bun bench/bench.ts [--quick] */
+/** Measures what xcopy costs here (load, memory, MySQL, start) and prints one table. usage: bun bench/bench.ts [--quick] */
 import { cpus, release } from "node:os";
 import { createLab } from "../test/support/lab.ts";
 import { type Figure, renderTable } from "./figures.ts";

@@ -1,5 +1,5 @@
 /**
- * The channel between intercept and copy alone, one core: what a response costs on its way through memory (encoded, and
+ * Measures the channel between intercept and copy alone, on one core: what a response costs through memory (encoded, and
  * decoded), and through TCP on loopback with both ends in this process; and what a registered flow costs. Prints one table.
  * usage: bun bench/channel.ts [--quick]
  */
@@ -14,7 +14,7 @@ import { type Figure, median, renderTable } from "./figures.ts";
 
 const LOOPBACK = Uint8Array.of(127, 0, 0, 1);
 const CHUNK = 1 << 18;
-/** Records between two looks at the sockets: what a round of the data plane may have. */
+/** Records between two looks at the sockets: most records of a round of the data plane. */
 const ROUND = 256;
 
 /** The headers of data with timestamps, as most responses are. */

@@ -1,6 +1,6 @@
 /**
- * The engine alone, no kernel, one core: the same work over 10 and over 100,000 sessions, against a target that answers
- * at once. Prints one table: what a segment and a session cost, bytes per idle session, the longest pauses.
+ * Measures the engine alone, without a kernel, on one core: the same work over 10 and over 100,000 sessions, against a
+ * target that answers at once. Prints one table: what a segment and a session cost, bytes per idle session, the longest pauses.
  * usage: bun bench/engine.ts [--quick]
  */
 import { Engine } from "../src/engine/engine.ts";
@@ -79,7 +79,7 @@ function createEngine(sessions: number, counters: Float64Array, batch: PacketBat
   );
 }
 
-/** Clients and a target around an engine. Nothing of a session is kept here: the cost of many is the engine's alone. */
+/** Clients and a target around an engine. Nothing is kept here per session, so that many sessions cost only the engine. */
 class Bench {
   readonly counters = new Float64Array(64);
   /** Packets taken and sent. */
@@ -108,9 +108,9 @@ class Bench {
     this.fill(control, session, 1 + requests * REQUEST, 1000 + requests * RESPONSE, ACK | FIN);
   }
 
-  /** Does `step` for every session, scattered over them all, a round of the data plane after each ROUND of them. */
+  /** Does `step` for every session, in scattered order, with a round of the data plane after each ROUND of them. */
   each(step: (session: number) => void): void {
-    // Without a factor in common with the number of sessions.
+    // Has no factor in common with the number of sessions.
     const stride = 48_271;
     for (let count = 1; count <= this.sessions; count++) {
       step((count * stride) % this.sessions);
@@ -285,7 +285,7 @@ const quick = process.argv.includes("--quick");
 const runs = quick ? 1 : 5;
 const requests = quick ? 400_000 : 2_000_000;
 
-// First: what later runs leave behind is no part of it.
+// First, as memory that later runs leave behind must not count.
 const idle = measureIdle(MANY);
 const samples = Array.from({ length: runs }, () => ({
   few: measureKeepAlive(FEW, requests),

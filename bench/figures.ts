@@ -1,4 +1,4 @@
-/** One figure of the table, and how a table is printed. */
+/** The figures of a measurement: medians, units, and the table that is printed. */
 
 export interface Figure {
   name: string;
@@ -6,10 +6,10 @@ export interface Figure {
   value: string;
   /** The least and the most of the runs. */
   spread?: string;
-  /** The same without xcopy, or whatever else there is to compare with, and value / without. */
+  /** The same without xcopy, or another value to compare with; and value / without. */
   without?: string;
   ratio?: number;
-  /** What it, or the ratio, should be at most. */
+  /** What the value, or the ratio, should be at most. */
   aim?: string;
 }
 

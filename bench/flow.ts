@@ -1,4 +1,4 @@
-/** Clients of the measurements that make packets by hand. */
+/** Addresses and ports of the clients in measurements that make packets by hand. */
 
 /** The client of the flow with this number: the last two bytes of its address in 10.1.0.0/16, and its port. */
 export function clientOf(flow: number): { host: number; port: number } {

@@ -1,4 +1,4 @@
-/** The cost of copying a steady load: CPU per request, lag, and what production notices. */
+/** Measures the cost of copying a steady load: CPU per request, lag, and what production notices. */
 import { cpus } from "node:os";
 import { ONLINE, TARGET } from "../src/demo/network.ts";
 import { usageOf } from "../src/demo/usage.ts";
@@ -35,11 +35,11 @@ interface Cost {
   system: number;
 }
 
-/** Seconds between reports: more than a run takes, since they cost CPU. */
+/** Seconds between reports: more than a run takes, as reports cost CPU. */
 export const QUIET = 600;
 const TRANSFER = `80-${TARGET}:8080`;
 
-/** Runs the load without and with xcopy beside it, in turn, so often; medians of both. */
+/** Runs the load `pairs` times, each time first without and then with xcopy; medians of both. */
 export async function measureLoad(lab: Lab, kind: Kind, pairs: number): Promise<Figure[]> {
   await startNginx(lab, lab.online, 80);
   await startNginx(lab, lab.target, 8080);
@@ -81,8 +81,8 @@ async function measureCopied(lab: Lab, produce: () => Promise<LoadResult>): Prom
 }
 
 /**
- * A veth runs the receive path of the target on the time of who sends: a packet's whole way through another host, down to its
- * socket. Receive packet steering takes it to the first CPU, and xcopy to the second, so that it pays for what it does itself.
+ * A veth runs the target's receive path, down to its socket, on the sender's CPU time. With `isElsewhere` receive packet steering
+ * moves that to the first CPU and xcopy is pinned to the second, so that its CPU time is its own.
  */
 export function receiveElsewhere(lab: Lab, pid: number, isElsewhere: boolean): void {
   const steering = "/sys/class/net/net0/queues/rx-0/rps_cpus";

@@ -1,4 +1,4 @@
-/** Resident memory with open sessions, and what an idle xcopy costs. */
+/** Measures resident memory with open sessions, and the CPU time of an idle xcopy. */
 import { join } from "node:path";
 import { ONLINE, TARGET } from "../src/demo/network.ts";
 import { usageOf } from "../src/demo/usage.ts";

@@ -1,4 +1,4 @@
-/** What it costs to copy MySQL: CPU per query, what production notices, memory of prepared statements. */
+/** Measures the cost of copying MySQL: CPU per query, what production notices, memory of prepared statements. */
 import { join } from "node:path";
 import { ONLINE, TARGET } from "../src/demo/network.ts";
 import { usageOf } from "../src/demo/usage.ts";
@@ -97,7 +97,7 @@ export async function measureMysql(lab: Lab, seconds: number, pairs: number): Pr
   return figures;
 }
 
-/** What a query costs once the code is compiled, after so many seconds. */
+/** Seconds of load before the measurement, in which Bun compiles what is used often. */
 const WARM_UP = 5;
 
 async function measureCost(lab: Lab, seconds: number, mode: string) {
@@ -114,7 +114,7 @@ async function measureCost(lab: Lab, seconds: number, mode: string) {
   };
 }
 
-/** What a session takes that has 100 statements open, the same as the others have. */
+/** Memory of a session with STATEMENTS open statements, the same ones in all sessions. */
 async function measureStatements(lab: Lab): Promise<Figure> {
   const copy = await startCopy(lab, COPY);
   const script = join(import.meta.dir, "../test/support/mysql-statements.ts");

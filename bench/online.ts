@@ -1,6 +1,6 @@
 /**
- * What production notices: the same load alone, with xcopy, and with tcpdump in its place, in turn; and how much is copied
- * without a loss when the client asks for as much as online answers. usage: bun bench/online.ts [--quick]
+ * Measures what production notices: the same load alone, with xcopy, and with tcpdump in its place, in turn; and the highest
+ * rate at which nothing is lost. usage: bun bench/online.ts [--quick]
  */
 import { ONLINE, TARGET } from "../src/demo/network.ts";
 import { createLab, type Lab } from "../test/support/lab.ts";

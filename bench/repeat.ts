@@ -1,4 +1,4 @@
-/** Large recordings of real traffic: a small one, again and again, each time from other ports. */
+/** Makes large recordings of real traffic: repeats a small one, each time with other client ports. */
 import { closeSync, openSync, readFileSync, writeSync } from "node:fs";
 
 const FILE_HEADER = 24;
@@ -9,8 +9,8 @@ const STRIDE = 997;
 
 /**
  * Writes the pcap file `from` (little-endian, microseconds, Ethernet, IPv4 without options) to `to` until that has `bytes`
- * bytes at least. Each time is one `period` (us) later, and the ports other than `service` are others; the checksums of TCP are not
- * mended. Returns how often.
+ * bytes at least. Each repetition is one `period` (us) later and has other ports, except `service`; TCP checksums stay as
+ * they are. Returns the number of repetitions.
  */
 export function repeatRecording(
   from: string,

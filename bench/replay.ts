@@ -1,5 +1,5 @@
 /**
- * Replaying recorded traffic: how fast, beside tcpreplay, which only sends; how true to the recorded times; in how much memory.
+ * Measures the replay of recordings: its speed, compared with tcpreplay, which only sends; its accuracy in time; its memory.
  * usage: bun bench/replay.ts [--quick]
  */
 import { join } from "node:path";
@@ -79,7 +79,7 @@ function timesIn(lab: Lab, file: string): Map<string, number> {
   );
 }
 
-/** us by which requests arrive at the target too early or too late at the recorded speed; the median is taken for punctual. */
+/** us by which requests arrive at the target too early or too late at the recorded speed; the median counts as punctual. */
 async function measureTimes(lab: Lab, close: boolean, args: string[]): Promise<number[]> {
   const count = quick ? 2000 : 10_000;
   const { file } = await recordLoad(lab, "times.pcap", { url: URL, count, rate: 2000, close });

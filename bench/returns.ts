@@ -1,4 +1,4 @@
-/** Measures what the return paths by way of an intercept cost. usage: bun bench/returns.ts [--quick] */
+/** Measures the cost of each return path, direct and by an intercept. usage: bun bench/returns.ts [--quick] */
 import { join } from "node:path";
 import { ip, ONLINE, TARGET } from "../src/demo/network.ts";
 import { usageOf } from "../src/demo/usage.ts";
@@ -111,7 +111,7 @@ async function withListener(
   }
 }
 
-/** Sends answers by hand; resolves with how many. */
+/** Sends answers made by hand (answers.ts); resolves with how many. */
 async function answer(lab: Lab, rate: number, flows: number, kind: string): Promise<number> {
   const sender = lab.start(lab.target, [...script("answers.ts"), `${rate}`, `${seconds}`, `${flows}`, kind]);
   if ((await sender.exited) !== 0) throw new Error(sender.errors.join("\n"));

@@ -1,5 +1,5 @@
 /**
- * What a request costs with few and with many open sessions, which all have their turn: 5,000 requests per second.
+ * Measures what a request costs with few and with many open sessions, with 5,000 requests per second spread over all of them.
  * usage: bun bench/sessions.ts [--quick]
  */
 import { join } from "node:path";
@@ -23,7 +23,7 @@ const TARGETS = [8080, 8081];
 const TRANSFER = `80-${TARGETS.map((port) => `${TARGET}:${port}`).join("|")}`;
 const AIM = 1.15;
 
-/** The search for a free port is slow where many are taken: each client has an address of online's to itself. */
+/** The search for a free port is slow if many are taken: each client process connects to its own address of online. */
 function onlineAddress(client: number): string {
   return `10.1.0.${client === 0 ? 1 : 100 + client}`;
 }
@@ -33,7 +33,7 @@ interface Measured {
   resident: number;
 }
 
-/** Opens the sessions, lets them ask at the rate, and ends them. */
+/** Opens the sessions, lets them send requests at the rate, and ends them. */
 async function measure(lab: Lab, copy: Copy, sessions: number): Promise<Measured> {
   const script = join(import.meta.dir, "../test/support/connections.ts");
   const clients = Math.ceil(sessions / CONNECTIONS_PER_CLIENT);

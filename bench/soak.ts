@@ -1,7 +1,7 @@
 /**
- * A long run at the highest rate: keep-alive requests and short connections at once, in slices after each of which all
- * connections end. Prints a small table; exits with 1 unless every request arrived exactly once, memory stayed flat and
- * no session was left.
+ * A long run at the highest rate without a loss: keep-alive requests and short connections at once, in slices of time; all
+ * connections end after each slice. Prints a small table; exits with 1 unless every request arrived exactly once, memory
+ * stayed flat and no session was left.
  * usage: bun bench/soak.ts [SECONDS]
  */
 import { createReadStream } from "node:fs";
@@ -18,10 +18,10 @@ import { type Figure, median, megabytes, milliseconds, renderTable } from "./fig
 
 const TRANSFER = `80-${TARGET}:8080`;
 const URL_ONLINE = `http://${ONLINE}`;
-/** Seconds of a slice, and of a try of a rate. */
+/** Seconds of a slice, and of the trial of a rate. */
 const SLICE = 15;
 const TRY = 5;
-/** Where requests are lost at the speed of online, this share of the rate is tried next. */
+/** If requests are lost at a rate, this share of it is tried next. */
 const SLOWER = 0.85;
 /** How much the memory of the second half may be above that of the second quarter: a share and bytes. */
 const GROWTH = 1.05;
@@ -34,7 +34,7 @@ interface Rates {
 }
 
 interface Load extends Rates {
-  /** Whether these rates are kept to; else they only say how many requests a slice has. */
+  /** Whether the load is limited to these rates; else they only set how many requests a slice has. */
   paced: boolean;
 }
 
@@ -64,7 +64,7 @@ function lost({ capture, turns }: Account): number {
   return capture.lost + capture.inert + turns.dropped;
 }
 
-/** The highest load at which nothing is lost: without a pace, or else at a part of the rates that online reached so. */
+/** The highest load at which nothing is lost: unlimited, or else at a share of the rates that online reached without limit. */
 async function findLoad(lab: Lab): Promise<Load> {
   let next: Load = { kept: 5000, short: 2500, paced: false };
   for (let tries = 0; tries < 10; tries++) {
@@ -81,7 +81,7 @@ async function findLoad(lab: Lab): Promise<Load> {
   throw new Error("Cannot soak: requests are lost at every rate");
 }
 
-/** Every request of a log of paths "/process-run-number", each with how often it is there. */
+/** How often each request is in a log of paths "/process-run-number". */
 async function countPaths(log: string): Promise<{ total: number; runs: Map<string, Uint8Array> }> {
   const runs = new Map<string, Uint8Array>();
   let total = 0;
@@ -146,7 +146,7 @@ interface Soak {
   copy: Copy;
   report: Account;
   code: number;
-  /** Sessions that were there a minute after the last connection had ended. */
+  /** Sessions that were still there a minute after the last connection had ended. */
   stuck: number;
 }
 

@@ -1,6 +1,6 @@
 /**
- * The stages of the data's way, one by one: the kernel program per packet, the ring per record, the injector per packet beside
- * the same sendmmsg without an injector. usage: bun bench/stages.ts [--quick]
+ * Measures the stages of the data path one by one: the kernel program per packet, the ring per record, the injector per packet
+ * compared with the same sendmmsg without an injector. usage: bun bench/stages.ts [--quick]
  */
 import { createNetwork, inNamespace } from "../src/demo/network.ts";
 import { testRun } from "../src/native/bpf/libbpf.ts";
@@ -10,10 +10,10 @@ import { type Figure, median, renderTable, spread } from "./figures.ts";
 
 const quick = process.argv.includes("--quick");
 const runs = quick ? 3 : 9;
-/** All captured packets of a run fit in. */
+/** All captured packets of a run fit into a ring of this size. */
 const RING_BYTES = 1 << 26;
 const OUR_PORT = 33_000;
-/** So many headers of responses have room in the smallest ring. */
+/** Responses whose headers fit into the smallest ring. */
 const RESPONSES = 400;
 const nanoseconds = (value: number) => `${value.toFixed(0)} ns`;
 

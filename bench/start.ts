@@ -1,4 +1,4 @@
-/** How soon a started xcopy copies. */
+/** Measures the time from the start of xcopy to the first copied request. */
 import { ONLINE, TARGET } from "../src/demo/network.ts";
 import type { Lab } from "../test/support/lab.ts";
 import { readRequests, startNginx } from "../test/support/nginx.ts";

@@ -1,6 +1,6 @@
 /**
- * Reading traces without sending: a generated file of requests, through the worker and the ring to a consumer that looks
- * at every record. Prints one table: plain, gzip and zstd, and small packets, most of which nobody wants.
+ * Measures reading recordings without sending: a generated file of requests, through the worker and the ring to a consumer
+ * that looks at every record. Prints one table: plain, gzip and zstd, and small packets, most of which are not requests.
  * usage: bun bench/trace.ts [--quick]
  */
 import { mkdtempSync, rmSync } from "node:fs";

@@ -1,6 +1,6 @@
 /**
- * What copying UDP costs: dnsperf against unbound, alternately without and with xcopy, which copies to a second unbound. CPU
- * per copied datagram, what the client notices, and the highest rate at which nothing is lost. usage: bun bench/udp.ts [--quick]
+ * Measures what copying UDP costs: dnsperf against unbound, alternately without and with xcopy, which copies to a second unbound.
+ * CPU per copied datagram, what the client notices, and the highest rate at which nothing is lost. usage: bun bench/udp.ts [--quick]
  */
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -84,7 +84,7 @@ try {
   let best = 0;
   for (const rate of RATES) {
     const { isWhole, asked } = await copied(lab, rate);
-    // The servers and the client have the same cores: they may be the first who cannot go on.
+    // Servers and client share the cores with xcopy: they may reach their limit first.
     if (!isWhole || asked < rate * seconds * 0.95) break;
     best = rate;
   }

@@ -1,4 +1,4 @@
-/** Processes of the demo in its namespaces, each of which prints JSON lines about itself. */
+/** Starts processes of the demo in its namespaces, and reads the JSON lines that they print about themselves. */
 import { inNamespace } from "./network.ts";
 
 export interface Child<Report> {
@@ -7,14 +7,14 @@ export interface Child<Report> {
   latest: Report | null;
   /** Resolves with the next line, or with null when it has ended. */
   next(): Promise<Report | null>;
-  /** What it said on standard error. */
+  /** What it has printed on standard error. */
   messages(): string;
   exited: Promise<number>;
   /** SIGTERM, then the exit code. */
   stop(): Promise<number>;
 }
 
-/** This program again, compiled or not. */
+/** The command line that starts this program again, compiled or not. */
 export function self(): string[] {
   return Bun.main.startsWith("/$bunfs/") ? [process.execPath] : [process.execPath, Bun.main];
 }

@@ -4,7 +4,7 @@ import type { Socket } from "bun";
 export interface Sent {
   sent: number;
   answered: number;
-  /** Connections that broke with an answer owed, and answers other than 200. */
+  /** Connections that broke while an answer was missing, and answers other than 200. */
   failed: number;
   /** Connections opened so far. */
   connections: number;
@@ -29,7 +29,7 @@ const PATIENCE_MILLISECONDS = 3000;
 
 interface Connection {
   requests: number;
-  /** What has come of the answer; null when none is owed. */
+  /** What has arrived of the answer; null if none is expected. */
   answer: string | null;
 }
 

@@ -3,7 +3,7 @@
  *
  *     client net0 10.1.0.2 -- 10.1.0.1 front online back 10.0.0.1 -- 10.0.0.2 net0 target
  *
- * IPv6 has the same picture with fd00:1:: and fd00::, where the kernel has it. The demo and the end-to-end tests run in it.
+ * IPv6 has the same layout with fd00:1:: and fd00::, where the kernel has IPv6. The demo and the end-to-end tests run in it.
  */
 import { existsSync, readdirSync } from "node:fs";
 import { Failure } from "../native/failure.ts";
@@ -92,7 +92,7 @@ export function createNetwork(): Network {
   return network;
 }
 
-/** Nobody else is on these links: no wait for duplicate address detection (RFC 4862), before which IPv6 finds no neighbour. */
+/** Turns duplicate address detection (RFC 4862) off, so that IPv6 addresses work at once: no other host is on these links. */
 function useAddressesAtOnce(namespace: string): void {
   const set = "echo 0 >/proc/sys/net/ipv6/conf/default/accept_dad";
   Bun.spawnSync(inNamespace(namespace, ["sh", "-c", set]));

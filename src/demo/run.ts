@@ -1,4 +1,4 @@
-/** Runs the demo: three hosts, a service on two of them, a client, and the real `copy` on the middle one. */
+/** Runs the demo: three hosts, a service on two of them, a client on one, and the real `xcopy copy` on the middle one. */
 import { colors } from "consola/utils";
 import { createLogUpdate } from "log-update";
 import { Failure } from "../native/failure.ts";
@@ -25,9 +25,9 @@ const TARGET_PORT = 8080;
 const TRANSFER = `${ONLINE_PORT}-${TARGET}:${TARGET_PORT}`;
 /** How long a process may take to end. */
 const PATIENCE_MILLISECONDS = 1000;
-/** Between two pictures on a terminal. */
+/** Least time between two pictures on a terminal. */
 const REFRESH_MILLISECONDS = 100;
-/** The whole demo ends after this, whatever hangs. */
+/** The whole demo is ended after this time, also if a process hangs. */
 const LIMIT_MILLISECONDS = 15_000;
 
 /** The role of a child process and its arguments, as JSON; see `playRole` in src/commands/demo.ts. */
@@ -37,15 +37,16 @@ interface CopyReport {
   lag_us: { p50: number; p99: number };
 }
 
-interface Cast {
+/** The processes of the demo. */
+interface Processes {
   online: Child<Served>;
   target: Child<Served>;
   copy: Child<CopyReport>;
   client: Child<Sent>;
 }
 
-/** The hosts, and what runs on them in the order of its start. */
-interface Stage {
+/** The hosts, and all processes on them in the order of their start. */
+interface Lab {
   network: Network;
   children: Child<unknown>[];
 }
@@ -54,11 +55,11 @@ interface Stage {
 export async function runDemo(): Promise<boolean> {
   requireNamespaces();
   removeNamespaces(abandonedNamespaces());
-  const stage: Stage = { network: createNetwork(), children: [] };
+  const lab: Lab = { network: createNetwork(), children: [] };
   let stopped = false;
   const end = async (code: number) => {
     stopped = true;
-    await clear(stage);
+    await clear(lab);
     process.exit(code);
   };
   process.on("SIGINT", () => end(130));
@@ -69,41 +70,42 @@ export async function runDemo(): Promise<boolean> {
     end(1);
   }, LIMIT_MILLISECONDS);
   try {
-    return await play(stage);
+    return await copyTraffic(lab);
   } catch (error) {
-    // Processes that end because they were told to are no error; `end` ends this one.
+    // Processes that end because of `end` are no error; it also ends this process.
     if (stopped) await new Promise(() => {});
     throw error;
   } finally {
     clearTimeout(limit);
-    await clear(stage);
+    await clear(lab);
   }
 }
 
-/** Ends everything, the client first, so that nothing is left to do for `copy`; then the hosts go. */
-async function clear({ network, children }: Stage): Promise<void> {
+/** Ends all processes, the client first, so that `copy` has nothing left to do; then removes the hosts. */
+async function clear({ network, children }: Lab): Promise<void> {
   for (const child of children.toReversed())
     await Promise.race([child.stop(), Bun.sleep(PATIENCE_MILLISECONDS)]);
   network.remove();
   await Promise.all(children.map((child) => child.exited));
 }
 
-async function play(stage: Stage): Promise<boolean> {
-  const { network } = stage;
-  const online = await startService(stage, network.online, ONLINE_PORT);
-  const target = await startService(stage, network.target, TARGET_PORT);
-  const copy = await startCopy(stage);
-  const client = spawnRole<Sent>(stage, network.client, {
+/** Starts all processes and shows what they do until the client has ended; returns whether every request arrived exactly once. */
+async function copyTraffic(lab: Lab): Promise<boolean> {
+  const { network } = lab;
+  const online = await startService(lab, network.online, ONLINE_PORT);
+  const target = await startService(lab, network.target, TARGET_PORT);
+  const copy = await startCopy(lab);
+  const client = spawnRole<Sent>(lab, network.client, {
     client: { host: ONLINE, port: ONLINE_PORT, rate: RATE, count: RATE * SECONDS, connections: CONNECTIONS },
   });
-  const cast = { online, target, copy, client };
+  const processes = { online, target, copy, client };
   const show = createShow();
-  const picture = createPicture(cast);
+  const picture = createPicture(processes);
   while (await client.next()) show(picture());
   if ((await client.exited) !== 0) throw ended("the client", client);
   const before = picture();
   if ((await copy.stop()) !== 0) throw ended("xcopy copy", copy);
-  // What copy sent last may not be in the account of the target yet: the one after next is whole.
+  // The target's next report may miss what copy sent last: the one after it is complete.
   for (const service of [online, target]) {
     await service.next();
     await service.next();
@@ -119,7 +121,7 @@ async function play(stage: Stage): Promise<boolean> {
 }
 
 function spawn<Report>(
-  { children }: Stage,
+  { children }: Lab,
   namespace: string,
   args: string[],
   env: Record<string, string> = {},
@@ -129,19 +131,19 @@ function spawn<Report>(
   return child;
 }
 
-function spawnRole<Report>(stage: Stage, namespace: string, role: object): Child<Report> {
-  return spawn<Report>(stage, namespace, ["demo"], { [ROLE]: JSON.stringify(role) });
+function spawnRole<Report>(lab: Lab, namespace: string, role: object): Child<Report> {
+  return spawn<Report>(lab, namespace, ["demo"], { [ROLE]: JSON.stringify(role) });
 }
 
-async function startService(stage: Stage, namespace: string, port: number): Promise<Child<Served>> {
-  const service = spawnRole<Served>(stage, namespace, { service: port });
+async function startService(lab: Lab, namespace: string, port: number): Promise<Child<Served>> {
+  const service = spawnRole<Served>(lab, namespace, { service: port });
   if (!(await service.next())) throw ended("the service", service);
   return service;
 }
 
-async function startCopy(stage: Stage): Promise<Child<CopyReport>> {
+async function startCopy(lab: Lab): Promise<Child<CopyReport>> {
   const options = ["-x", TRANSFER, "--json", "--stats-interval", "0.1"];
-  const copy = spawn<CopyReport>(stage, stage.network.online, ["copy", ...options]);
+  const copy = spawn<CopyReport>(lab, lab.network.online, ["copy", ...options]);
   if (!(await copy.next())) throw ended("xcopy copy", copy);
   return copy;
 }
@@ -149,13 +151,13 @@ async function startCopy(stage: Stage): Promise<Child<CopyReport>> {
 function ended(who: string, child: Child<unknown>): Failure {
   return new Failure(
     `Cannot go on with the demo: ${who} ended`,
-    child.messages().trim() || "It said nothing; please report this.",
+    child.messages().trim() || "It printed no error; please report this.",
     1,
   );
 }
 
-/** A function that takes a picture of the moment. */
-function createPicture({ online, target, copy, client }: Cast): () => Picture {
+/** Returns a function that makes a picture of the present state. */
+function createPicture({ online, target, copy, client }: Processes): () => Picture {
   const begun = performance.now();
   const before = usageOf(copy.pid);
   const past: { time: number; client: number; online: number; target: number }[] = [];
@@ -192,7 +194,7 @@ function createPicture({ online, target, copy, client }: Cast): () => Picture {
   };
 }
 
-/** Shows pictures: on a terminal always the latest one, elsewhere a line per second and the last one whole. */
+/** Returns a function that shows pictures: on a terminal the latest one, elsewhere a line per second and the whole last one. */
 function createShow(): (picture: Picture, last?: boolean) => void {
   if (process.stdout.isTTY) {
     const update = createLogUpdate(process.stdout);

@@ -1,4 +1,4 @@
-/** What the demo shows: text made from numbers. */
+/** Renders what the demo shows, and judges its result. */
 import { colors } from "consola/utils";
 import type { Sent } from "./client.ts";
 import type { Served } from "./service.ts";

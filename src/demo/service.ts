@@ -1,4 +1,4 @@
-/** The service of the demo: answers HTTP and keeps the account of the request numbers that came. */
+/** The service of the demo: answers HTTP and counts the request numbers that arrive. */
 
 export interface Served {
   /** Requests answered. */

@@ -1,4 +1,4 @@
-/** What a process costs: CPU and memory. */
+/** Reads the CPU time and memory of a process. */
 import { readFileSync } from "node:fs";
 
 export interface Usage {
