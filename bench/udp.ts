@@ -1,6 +1,7 @@
 /**
  * Measures what copying UDP costs: dnsperf against unbound, alternately without and with xcopy, which copies to a second unbound.
- * CPU per copied datagram, what the client notices, and the highest rate at which nothing is lost. usage: bun bench/udp.ts [--quick]
+ * CPU per copied datagram, what the client notices, and the highest rate at which nothing is lost.
+ * usage: bun bench/udp.ts [--quick]
  */
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";

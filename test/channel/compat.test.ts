@@ -208,7 +208,7 @@ describe("towards a tcpcopy 1.x", () => {
     }
   });
 
-  test("CLIENT_ADD registers, CLIENT_DEL is let be, however they are cut", () => {
+  test("CLIENT_ADD registers, CLIENT_DEL is ignored, however they are cut", () => {
     const stream = bytesOf(hex(HELLO), hex(ADD), "c0000207 9c40 0002 0a000002 1f90", hex(ADD));
     for (const size of [stream.length, 1, 8, 13, 14, 15]) {
       const { peer, events } = acceptPeer();
@@ -286,7 +286,7 @@ describe("towards a tcpcopy 1.x", () => {
     expect(peer.facts({ id: 1 })).toBe(false);
   });
 
-  test("strangers are let go without a word", () => {
+  test("strangers are disconnected without an answer", () => {
     const bytes = (text: string) => new TextEncoder().encode(text);
     const table: [Uint8Array, string][] = [
       [bytes("GET / HTTP/1.1\r\n\r\n"), "stranger"],
@@ -303,7 +303,7 @@ describe("towards a tcpcopy 1.x", () => {
     }
   });
 
-  test("half a hello is late", () => {
+  test("half a hello ends at the deadline", () => {
     const { peer, events } = acceptPeer();
     peer.feed(HELLO, 0, 8, 0);
     expect(peer.wait(2_999_000, 500_000)).toBe(1000);
@@ -311,7 +311,7 @@ describe("towards a tcpcopy 1.x", () => {
     expect(events).toEqual([["closed", "late", "the handshake took longer than 3 s"]]);
   });
 
-  test("a copy of xcopy that does not speak it is told so", () => {
+  test("a copy of xcopy without --compat is refused with a reason", () => {
     const { client, clientEvents } = makeEnds();
     const { peer, events } = acceptPeer();
     settle(client, peer, 0);
@@ -356,7 +356,7 @@ test("both ends understand each other, in any pieces", () => {
   );
 });
 
-test("a tcpcopy is not admitted without a word: it has no ears for one", () => {
+test("a tcpcopy that is not admitted gets no answer: its protocol has none", () => {
   const events: Events = [];
   const server = new ChannelServer({ key: null, compat: "combined" });
   const peer = server.accept(ADDRESS, recordPeer(events, "it is full"), 0);

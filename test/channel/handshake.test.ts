@@ -1,4 +1,4 @@
-/** Who may talk to whom, and what both are told when they may not. */
+/** Which copies and intercepts accept each other, and what both are told if they do not. */
 import { describe, expect, test } from "bun:test";
 import { ChannelClient } from "../../src/channel/client.ts";
 import { HAS_KEY, makeHello, makeProof, PROTOCOL_VERSION } from "../../src/channel/hello.ts";
@@ -102,7 +102,7 @@ function frame(type: number, body: Uint8Array): Uint8Array {
   return Uint8Array.of(0, 0, body.length >> 8, body.length & 255, type, 0, 0, 0, ...body);
 }
 
-describe("somebody without the key", () => {
+describe("an attacker without the key", () => {
   test("repeats what a copy said", () => {
     const { client, peer, server } = makeEnds({ copy: key, intercept: key });
     const hello = takeAll(client.outgoing);
@@ -187,7 +187,7 @@ describe("somebody without the key", () => {
   });
 });
 
-describe("strangers are let go without a word", () => {
+describe("strangers are disconnected without an answer", () => {
   const bytes = (text: string) => new TextEncoder().encode(text);
   const table: [string, Uint8Array, string][] = [
     ["HTTP", bytes("GET / HTTP/1.1\r\nHost: target\r\n\r\n"), "stranger"],
@@ -229,7 +229,7 @@ describe("strangers are let go without a word", () => {
 });
 
 describe("deadlines", () => {
-  test("both sides give a handshake 3 s, and say when they will look", () => {
+  test("both sides give a handshake 3 s, and `wait` says until when", () => {
     const { client, clientEvents, peer, peerEvents } = makeEnds();
     expect([client.wait(1_000_000, 500_000), peer.wait(1_000_000, 500_000)]).toEqual([500_000, 500_000]);
     expect([client.wait(2_900_000, 500_000), peer.wait(2_900_000, 500_000)]).toEqual([100_000, 100_000]);
@@ -274,7 +274,7 @@ test("a copy can begin again after any end", () => {
   expect(client.state).toBe("open");
 });
 
-test("an end before the hello hints at the other protocol", () => {
+test("the text for an end before the hello hints at --compat", () => {
   const events: Events = [];
   const client = new ChannelClient({ key: null, instance: INSTANCE, handlers: recordClient(events) });
   client.begin(0);

@@ -24,7 +24,7 @@ function write(name: string, content: string | Uint8Array, mode = 0o600): string
 const bytes = (text: string) => new TextEncoder().encode(text);
 
 describe("where a key comes from", () => {
-  test("from nowhere", () => {
+  test("none is given", () => {
     expect(readKey(null, {})).toBeNull();
     expect(readKey(null, { XCOPY_KEY: "", CREDENTIALS_DIRECTORY: "" })).toBeNull();
     expect(readKey(null, { CREDENTIALS_DIRECTORY: directory })).toBeNull();
@@ -105,7 +105,7 @@ describe("what is no key", () => {
     });
   }
 
-  test("a named pipe does not hold it up", () => {
+  test("a named pipe does not block it", () => {
     const path = join(directory, "pipe");
     Bun.spawnSync(["mkfifo", "-m", "600", path]);
     expect(failing(() => readKey(path, {})).message).toBe(`Cannot use the key "${path}": it is not a file`);

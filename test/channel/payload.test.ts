@@ -48,7 +48,7 @@ function open(readsPayload: boolean) {
 
 const bytes = (count: number) => Array.from({ length: count }, (_, index) => (index * 7) & 0xff);
 
-test("the intercept hears that the copy reads payload", () => {
+test("the intercept learns that the copy reads payload", () => {
   expect(open(true).candidates).toMatchObject([{ readsPayload: true }]);
   expect(open(false).candidates[0]).not.toHaveProperty("readsPayload");
 });
@@ -100,7 +100,7 @@ describe("whole", () => {
     }
   }
 
-  test("what the capture has cut is missing at the end", () => {
+  test("payload that the capture cut off is missing at the end", () => {
     const { client, peer, heard } = open(true);
     peer.response(makePacket({ length: 20_000, payload: bytes(17_000) }));
     carry(peer, client, 1);

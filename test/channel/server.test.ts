@@ -1,4 +1,4 @@
-/** Many who call at once, and those who call too often. */
+/** Many connections at once, and addresses that fail too often. */
 import { expect, test } from "bun:test";
 import { Backoff } from "../../src/channel/backoff.ts";
 import { ChannelClient } from "../../src/channel/client.ts";
@@ -77,7 +77,7 @@ test("an IPv6 network of 64 bits is one address", () => {
   expect(failedHandshakes.areTooMany(address(2, 99), 0)).toBe(false);
 });
 
-test("failures of more addresses than are remembered push the oldest out", () => {
+test("failures of too many addresses: the oldest address is forgotten", () => {
   const failedHandshakes = new FailedHandshakes();
   const address = (number: number) => Uint8Array.of(10, 0, number >> 8, number & 255);
   for (let i = 0; i < 10; i++) failedHandshakes.add(address(0), 0);

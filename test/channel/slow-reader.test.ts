@@ -1,4 +1,4 @@
-/** A copy that reads too slowly: memory is bounded, the oldest responses go, no frame is torn. */
+/** A copy that reads too slowly: memory is bounded, the oldest responses are discarded, no frame is cut. */
 import { describe, expect, test } from "bun:test";
 import { ChannelClient } from "../../src/channel/client.ts";
 import { CompatClient } from "../../src/channel/compat-client.ts";

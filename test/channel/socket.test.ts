@@ -83,7 +83,7 @@ describe.each([
   });
 });
 
-test("several addresses, and the mistakes in them", () => {
+test("several addresses, and errors for wrong ones", () => {
   const [one, other] = listen([
     { address: IPV4, port: 0 },
     { address: IPV6, port: 0 },

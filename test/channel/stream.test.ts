@@ -1,4 +1,4 @@
-/** An open channel: what one side says the other hears, however the bytes are cut, and nothing else does harm. */
+/** An open channel: what one side sends arrives at the other, however the bytes are cut, and invalid bytes do no harm. */
 import { describe, expect, test } from "bun:test";
 import { CompatClient } from "../../src/channel/compat-client.ts";
 import type { Client, Peer } from "../../src/channel/contract.ts";
@@ -77,7 +77,7 @@ describe("a response arrives as it was captured, without its payload", () => {
   });
 });
 
-test("flows, ranges, questions, answers and farewells arrive", () => {
+test("flows, ranges, questions, answers and BYE arrive", () => {
   const { client, clientEvents, peer, peerEvents } = openEnds();
   const flows = [makeFlow(1), makeFlow(2)];
   for (const flow of flows) expect(client.register(flow, 0)).toBe(true);
@@ -99,7 +99,7 @@ test("flows, ranges, questions, answers and farewells arrive", () => {
   ]);
 });
 
-test("lists of any length are sent, or left out where that says the same", () => {
+test("lists of any length are sent in parts, or left out where that means the same", () => {
   const { client, peer, peerEvents } = openEnds();
   const long = "2001:0db8:ffff:ffff:ffff:ffff:ffff:ffff";
   const ranges = Array.from({ length: 1201 }, () => ({ first: long, last: long }));
@@ -136,7 +136,7 @@ test("nothing is taken before the channel is open and after it is closed", () =>
   expect(tryAll()).toEqual(Array(5).fill(false));
 });
 
-test("text of the other side is fit for a log", () => {
+test("text of the other side is made safe for a log", () => {
   const { client, clientEvents, peer } = openEnds();
   peer.bye(`\u001b[31mbad\r\nnews\u2028 ${"x".repeat(1000)}`);
   carry(peer, client, 0);
@@ -160,7 +160,7 @@ describe("signs of life", () => {
     expect(peer.wait(26_000, 500_000)).toBe(24_000);
   });
 
-  test("none where responses are sent, and none that pile up before a reader that does not read", () => {
+  test("none while responses are sent, and none that pile up for a reader that does not read", () => {
     const { client, peer } = openEnds();
     peer.advance(0);
     peer.response(makePacket({}));
@@ -174,7 +174,7 @@ describe("signs of life", () => {
   });
 });
 
-describe("what cannot be right ends the channel", () => {
+describe("invalid frames end the channel", () => {
   const frame = (type: number, ...body: number[]) => [0, 0, 0, body.length, type, 0, 0, 0, ...body];
   const text = (value: string) => [...new TextEncoder().encode(value)];
   const record = (captured: number, offset: number, bytes: number) => [
@@ -322,7 +322,7 @@ describe("any way to cut the stream of bytes gives the same events", () => {
   });
 });
 
-describe("garbage never throws, never makes an end say two farewells, never grows it", () => {
+describe("garbage never throws, never closes an end twice, never makes its memory grow", () => {
   const garbage = fc.oneof(
     fc.uint8Array({ maxLength: 5000, size: "max" }),
     // Frames of the right form with anything in them.
@@ -396,7 +396,7 @@ describe("garbage never throws, never makes an end say two farewells, never grow
     );
   });
 
-  test("a claim of a long body alone takes no memory", () => {
+  test("the announced length of a body alone takes no memory", () => {
     const claim = new Uint8Array(300);
     claim.set([0, 4, 0, 0, 16]);
     const before = process.memoryUsage().arrayBuffers;

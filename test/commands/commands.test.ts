@@ -1,4 +1,4 @@
-/** Which command runs, and what is said where there is none. */
+/** Which command runs, and the errors where there is none. */
 import { describe, expect, test } from "bun:test";
 import { mistake, xcopy } from "./run.ts";
 

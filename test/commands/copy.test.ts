@@ -105,7 +105,7 @@ test("without privileges it says which are missing", () => {
   );
 });
 
-test("a mistake is told before the lack of privileges", () => {
+test("an error of the command line is reported before missing privileges", () => {
   const { code } = xcopy(["copy", "-x", TRANSFER, "-i", "eth77"], { within: [...ALONE, ...POWERLESS] });
   expect(code).toBe(2);
 });
@@ -206,7 +206,7 @@ listen    with a packet socket on lo
     );
   });
 
-  test("shows every target of a service, and what is not done once and at the client's pace", () => {
+  test("shows every target of a service, and options for shares, copies and pace", () => {
     const transfers = "80-127.0.0.1:8080|[::1]:8081*2,80-127.0.0.1:90";
     const words = `--dry-run -f 1/4 -r 12.5 -g 60 -O -n 3 --jitter 20 --limit 500/s --pace fast -R 30 --proxy-protocol v2`;
     expect(xcopy(["copy", "-x", transfers, ...words.split(" ")], { within })).toEqual({
@@ -249,7 +249,7 @@ mark      0x78637079 on every packet sent; such packets are not captured
     });
   });
 
-  test("says that nothing is waited for", () => {
+  test("says that requests do not wait for answers", () => {
     const { stdout } = xcopy(["copy", "--dry-run", "-x", TRANSFER, "-W"], { within });
     expect(stdout).toContain("\npace      requests go when the client sent them, answered or not\nmark ");
   });

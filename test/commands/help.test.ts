@@ -16,7 +16,7 @@ describe("help", () => {
     expect(xcopy(["-h"]).stdout).toBe(text("xcopy"));
   });
 
-  test("without a command it goes to stderr, as a mistake", () => {
+  test("without a command it goes to stderr, with exit code 2", () => {
     expect(xcopy([])).toEqual({ code: 2, stdout: "", stderr: text("xcopy") });
   });
 
@@ -25,7 +25,7 @@ describe("help", () => {
     expect(xcopy([command, "-h"]).stdout).toBe(text(command));
   });
 
-  test("is given even where the rest is wrong", () => {
+  test("is printed even if the rest of the command line is wrong", () => {
     expect(xcopy(["copy", "-x", "nonsense", "--foo", "-h"]).stdout).toBe(text("copy"));
   });
 

@@ -16,7 +16,7 @@ const ONE_ADDRESS = [
 ];
 
 describe("usage", () => {
-  test("without anything to catch", () => {
+  test("without -o and -F", () => {
     expect(xcopy(["intercept"])).toEqual(
       mistake(
         2,
@@ -26,7 +26,7 @@ describe("usage", () => {
     );
   });
 
-  test("a filter that is none", () => {
+  test("an invalid filter", () => {
     const { code, stderr } = xcopy(["intercept", "-F", "tcp and banana", "--dry-run"], { within: ALONE });
     expect(code).toBe(2);
     expect(stderr).toContain("banana");

@@ -14,7 +14,7 @@ const parse = (words: string) =>
 const directory = mkdtempSync(join(tmpdir(), "xcopy-users-"));
 afterAll(() => rmSync(directory, { recursive: true }));
 
-test("users have names, passwords and who they are at the target", () => {
+test("users have names, passwords, and names at the target", () => {
   const { users } = parse("-u a@b,c@ -u d>e@f@g").mysql;
   expect(users).toEqual([
     { name: "a", target: "a", password: "b" },
@@ -77,7 +77,7 @@ test("a module is for a port or for all", () => {
   expect(at("-u a@b", 3306)).toBe(null);
 });
 
-test("the target's greeting is asked for where port or options speak for MySQL, and nobody has named a protocol", () => {
+test("the greeting decides if port or options suggest MySQL, and no option names the protocol", () => {
   const asks = (words: string, port: number, ...targets: number[]) =>
     isByGreeting(parse(words), port, targets);
   expect(asks("-u a@b", 80, 80)).toBe(true);

@@ -83,7 +83,7 @@ describe("for a target", () => {
     expect(names("2001:db8::9")).toEqual(["2001:db8::1"]);
   });
 
-  test("an empty rest is an error", () => {
+  test("no usable address is an error", () => {
     expect(failing(() => names("2001:db8::1"))).toEqual({
       message:
         'Cannot use -c for target "2001:db8::1": none of its addresses is IPv6 and not itself a target',

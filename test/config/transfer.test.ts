@@ -110,7 +110,7 @@ describe("the same source with several targets", () => {
     expect(await meaning(...values)).toEqual(routes);
   });
 
-  test("is named after all of them", async () => {
+  test("has the labels of all of them", async () => {
     expect((await resolve("80-10.0.0.2", "80-six")).map(labelOf)).toEqual(["80-10.0.0.2, 80-six"]);
   });
 });
@@ -182,7 +182,7 @@ describe("what cannot be read", () => {
     });
   });
 
-  test("a weight where there is nothing to weigh", () => {
+  test("a weight of a single target", () => {
     expect(failing(() => parseTransfers(["80-10.0.0.2*2"]))).toEqual({
       message: 'Cannot use -x "80-10.0.0.2*2": a weight needs a second target to share connections with',
       fix: "Leave it out; to send every request several times there is -n.",

@@ -1,4 +1,4 @@
-/** What the data plane makes of an intercept, over a real connection whose other end is in this thread: it does what it is let do. */
+/** How the data plane treats an intercept, over a real connection whose other end is in this thread and runs only in `round`. */
 import { afterEach, expect, test } from "bun:test";
 import type { Peer } from "../../src/channel/contract.ts";
 import { ChannelServer } from "../../src/channel/server.ts";
@@ -107,7 +107,7 @@ function setUp() {
   return { ...server, intercepts, said, heard, round, until };
 }
 
-test("flows that an intercept has no time to read of hold their path until it has, and then what was not sent is due", () => {
+test("a path is held until its intercept has read the registrations of its flows; then what was not sent is sent", () => {
   const { intercepts, said, told, round, until } = setUp();
   until(() => intercepts.isOpen(0));
   intercepts.registerAll();
@@ -124,7 +124,7 @@ test("flows that an intercept has no time to read of hold their path until it ha
   expect(told.syncs).toBe(1);
 });
 
-test("an intercept that is silent for a moment holds its paths; it is lost when that is said", () => {
+test("the paths of an intercept that is silent for a moment are held; it counts as lost only when that is reported", () => {
   const { intercepts, heard, round, until } = setUp();
   until(() => intercepts.isOpen(0));
   while (intercepts.isOpen(0)) round();

@@ -52,7 +52,7 @@ const config = (words: string) =>
     SOURCE,
   );
 
-test("services go along their routes, to the targets by weight", () => {
+test("the routes of services and the weights of their targets are handed on", () => {
   expect(config("").services).toEqual([
     {
       label: "80-a|b*2, 80-c",

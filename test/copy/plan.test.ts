@@ -143,7 +143,7 @@ describe("ports", () => {
     expect(shared.warnings).toHaveLength(1);
   });
 
-  test("of -f are a part of them, of a size for all that have the same N", async () => {
+  test("of -f are a part of them, of equal size for all with the same N", async () => {
     const portsOf = async (words: string) => (await plan(`-x 80-10.0.0.2 ${words}`)).ports;
     expect(await portsOf("--ports 20000-29999 -f 1/4")).toEqual([[22500, 24999]]);
     expect(await portsOf("--ports 20000-29999 -f 15")).toEqual([[29375, 29999]]);
@@ -155,7 +155,7 @@ describe("ports", () => {
     ]);
   });
 
-  test("of -f must be as many as the parts", async () => {
+  test("of -f must be at least as many as the parts", async () => {
     expect(await rejecting(plan("-x 80-10.0.0.2 --ports 20000-20009 -f 0"))).toEqual({
       message: 'Cannot use -f "0/16": there are only 10 ports (20000-20009)',
       fix: "Divide them into fewer parts, or name more with --ports, the same for each xcopy.",
@@ -191,7 +191,7 @@ test.each(["81-172.16.0.1", "80-172.16.0.1", "80-10.0.0.3|172.16.0.1:81*2"])(
   },
 );
 
-test("a loop is found before the network is asked", async () => {
+test("a loop is found before routes are looked up", async () => {
   const resolveEgress = () => Promise.reject(new Error("asked"));
   for (const words of [
     "-x 80-10.0.0.1",
@@ -207,7 +207,7 @@ test("a loop is found before the network is asked", async () => {
   }
 });
 
-test("what is said about the way is asked for", async () => {
+test("what options say about the way to a target is asked of the host", async () => {
   const asked: Way[] = [];
   const on: Partial<Host> = {
     resolveEgress: (target, way) => {
@@ -313,7 +313,7 @@ describe("with an intercept", () => {
     expect(made.ports).toEqual([[33280, 65535]]);
   });
 
-  test("the address that tries the way is the user's", async () => {
+  test("--probe-from gives the source address of the preflight", async () => {
     const made = await plan("-x 80-10.0.0.2 -s 10.0.0.3 --probe-from 10.1.0.9");
     expect(made.probeFrom.map(formatAddress)).toEqual(["10.1.0.9"]);
   });

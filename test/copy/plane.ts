@@ -1,6 +1,6 @@
 /**
- * Runs xcopy with a data plane that only pretends, so that what the main thread does about its answers, its end and its
- * death can be seen. usage: bun plane.ts dies|hangs|ends|refused|silent|never WORD...
+ * Runs xcopy with a fake data plane, to test what the main thread does about its results, its end and its death.
+ * usage: bun plane.ts dies|hangs|ends|refused|silent|never WORD...
  */
 import { join } from "node:path";
 
@@ -13,12 +13,12 @@ const ready =
   behaviour === "never"
     ? "new Promise(() => {})"
     : `Promise.resolve({ probes: ${probes[behaviour!] ?? "[]"}, intercepts: [] })`;
-// A promise that nobody waits for must not be what ends the process.
+// A rejected promise that is never awaited must not end the process.
 const ended =
   behaviour === "dies" ? 'Bun.sleep(50).then(() => { throw new Error("boom"); })' : "stopped.promise";
 
 Bun.plugin({
-  name: "pretended data plane",
+  name: "fake data plane",
   setup(build) {
     build.onLoad({ filter: /src\/copy\/data-plane\/start\.ts$/ }, () => ({
       loader: "ts",

@@ -1,4 +1,4 @@
-/** What the tries before the first request found, and what is said of it, in whatever order things come to pass. */
+/** What the preflight finds and the error that is made of it, for events in any order. */
 import { expect, test } from "bun:test";
 import type { DataPlaneConfig } from "../../src/copy/data-plane/config.ts";
 import type { InterceptState, Intercepts } from "../../src/copy/data-plane/intercepts.ts";
@@ -96,7 +96,7 @@ function setUp({ paths = [{}] as { transport?: "udp" }[], uncaught = [] as numbe
   };
 }
 
-test("a path that nobody catches is said to be, and not tried, nor is any other", () => {
+test("a path that no intercept covers is reported, and no path is tried", () => {
   const { world, run, result, said } = setUp({ paths: [{}, {}], uncaught: [1] });
   expect(run()).toBe(true);
   expect(world.probes).toEqual([]);
@@ -105,7 +105,7 @@ test("a path that nobody catches is said to be, and not tried, nor is any other"
 });
 
 for (const answer of ["answered", "refused"] as const) {
-  test(`a path that was ${answer} is, also while a further connection to its intercept holds it`, () => {
+  test(`a path that was ${answer} keeps that result, also while it is held`, () => {
     const { world, preflight, run, result } = setUp();
     expect(preflight.run(0)).toBe(false);
     expect(world.probes).toEqual([0]);
@@ -116,7 +116,7 @@ for (const answer of ["answered", "refused"] as const) {
   });
 }
 
-test("a path whose intercept is not heard of for a moment when time is over is tried then", () => {
+test("a path that was held for almost all of the time is tried when it is open again", () => {
   const { world, run, result, said } = setUp();
   world.isOpen = false;
   expect(run(2_900_000)).toBe(false);
@@ -128,7 +128,7 @@ test("a path whose intercept is not heard of for a moment when time is over is t
   expect(said()).toBe("");
 });
 
-test("UDP, which is not tried, goes by an intercept that is not heard of for a moment", () => {
+test("a held path of UDP, which is not tried, is no error", () => {
   const { world, preflight, run, said } = setUp({ paths: [{}, { transport: "udp" }] });
   preflight.run(0);
   world.isOpen = false;
@@ -137,7 +137,7 @@ test("UDP, which is not tried, goes by an intercept that is not heard of for a m
   expect(said()).toBe("");
 });
 
-test("while a path is held no time passes for its try", () => {
+test("while a path is held, the time for its try does not run", () => {
   const { world, run } = setUp();
   for (let i = 0; i < 5; i++) {
     expect(run(500_000)).toBe(false);
@@ -150,7 +150,7 @@ test("while a path is held no time passes for its try", () => {
   expect(run()).toBe(true);
 });
 
-test("a path that stays held, by an intercept that is there, is said to be untried", () => {
+test("a path that stays held although its intercept is connected is reported as untried", () => {
   const { world, preflight, run, result, said } = setUp();
   preflight.run(0);
   world.isOpen = false;
@@ -159,7 +159,7 @@ test("a path that stays held, by an intercept that is there, is said to be untri
   expect(said()).toMatch(/^Cannot try target "10\.0\.0\.2:8080": the intercept at 10\.0\.0\.2 .*busy/);
 });
 
-test("of several paths what is known is said, before one that could not be tried", () => {
+test("of several paths a definite result is reported, rather than one that could not be tried", () => {
   const { world, preflight, run, result, said } = setUp({ paths: [{}, {}] });
   preflight.run(0);
   world.isOpen = false;
@@ -169,7 +169,7 @@ test("of several paths what is known is said, before one that could not be tried
   expect(said()).toBe('Cannot reach target "10.0.0.2:8080": connection refused');
 });
 
-test("an intercept that is lost in the middle of a try is what is said", () => {
+test("an intercept that is lost during a try is reported, and not the try", () => {
   const { world, preflight, run, said } = setUp();
   preflight.run(0);
   world.isOpen = false;
@@ -178,7 +178,7 @@ test("an intercept that is lost in the middle of a try is what is said", () => {
   expect(said()).toBe('Cannot use the intercept at "10.0.0.2:36524": the intercept ends');
 });
 
-test("a round that took long, as this host had no time, is no long silence of others", () => {
+test("a long round, in which this host was busy, does not count as silence of an intercept", () => {
   const { world, preflight } = setUp();
   world.state.up = false;
   expect(preflight.run(0)).toBe(false);
@@ -189,7 +189,7 @@ test("a round that took long, as this host had no time, is no long silence of ot
   expect([world.probes.length, world.questions.length]).toEqual([1, 1]);
 });
 
-test("an intercept that is not heard of for a moment when it is asked is there, and says what it saw", () => {
+test("an intercept that is silent for a moment after a question is still waited for", () => {
   const { world, run, answer, said } = setUp();
   run(3_050_000);
   world.isOpen = false;
@@ -202,7 +202,7 @@ test("an intercept that is not heard of for a moment when it is asked is there, 
   expect(said()).toBe("");
 });
 
-test("an intercept 1.x that hangs up in the middle of a try is none, whether it is there again or not", () => {
+test("an intercept 1.x that closes the connection during a try is reported at once", () => {
   const { world, preflight, said } = setUp({ compat: true });
   preflight.run(0);
   Object.assign(world.state, { up: false, text: "it ended; an intercept of xcopy needs --compat too" });
@@ -210,7 +210,7 @@ test("an intercept 1.x that hangs up in the middle of a try is none, whether it 
   expect(said()).toMatch(/: it ended; an intercept of xcopy needs --compat too$/);
 });
 
-test("an intercept that takes its time to say what it saw is waited for", () => {
+test("an intercept that answers a question late is waited for", () => {
   const { world, run, answer, said } = setUp();
   run(3_100_000);
   expect(world.questions.length).toBe(2);
@@ -224,7 +224,7 @@ test("an intercept that takes its time to say what it saw is waited for", () => 
   expect(said()).toBe("");
 });
 
-test("one that does not say what it saw is not said to have seen nothing", () => {
+test("the error for an intercept that does not answer the question says so", () => {
   const { world, run, said } = setUp();
   expect(run()).toBe(true);
   expect(world.registersAll).toBe(0);
@@ -233,14 +233,14 @@ test("one that does not say what it saw is not said to have seen nothing", () =>
   );
 });
 
-test("one that cannot be asked is not waited for", () => {
+test("an intercept that cannot be asked is not waited for", () => {
   const { world, run } = setUp();
   world.takesQuestions = false;
   world.state.welcome = { ...world.state.welcome!, mode: "compat" };
   expect(run(3_100_000)).toBe(true);
 });
 
-test("one that says that it cannot tell is quoted", () => {
+test("an intercept that answers with an error is quoted", () => {
   const { run, answer, said } = setUp();
   run(3_100_000);
   answer({ error: "too many questions; ask again in a second" });
@@ -248,7 +248,7 @@ test("one that says that it cannot tell is quoted", () => {
   expect(said()).toMatch(/by the intercept at 10\.0\.0\.2, which reports: too many questions/);
 });
 
-test("what was seen of the first try is not said of the second", () => {
+test("a late answer about the first try is not taken for one about the second", () => {
   const { world, run, answer, preflight } = setUp();
   run(3_100_000);
   const late = world.questions.at(-1)!;
@@ -262,7 +262,7 @@ test("what was seen of the first try is not said of the second", () => {
   expect(preflight.findings.probes[0]!.facts).toMatchObject([{ caught: 1, known: false }]);
 });
 
-test("an answer that comes with what the intercept saw is one", () => {
+test("a target's answer counts also if it arrives together with that of the intercept", () => {
   const { world, run, answer, result } = setUp();
   run(3_100_000);
   world.results[0] = "answered";

@@ -1,4 +1,4 @@
-/** Which services are read as MySQL, by what their targets on this host say first. */
+/** Which services are read as MySQL, by what their targets on this host send first. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { createServer, type Server } from "node:net";
 import { parseArguments } from "../../src/command-line/arguments.ts";
@@ -56,7 +56,7 @@ async function recognize(words: string, services: [port: number, target: keyof t
   return { ports: protocols.map(({ port, name }) => `${port}=${name}`), said };
 }
 
-test("a greeting tells, at any port where an option speaks for MySQL, else at 3306", async () => {
+test("a greeting decides: at any port if an option is about MySQL, else at port 3306 only", async () => {
   const all: Parameters<typeof recognize>[1] = [
     [80, "mysql"],
     [81, "mail"],
@@ -70,14 +70,14 @@ test("a greeting tells, at any port where an option speaks for MySQL, else at 33
   ]);
 });
 
-test("at port 3306 another service is told, and taken for MySQL only where it cannot be asked", async () => {
+test("at port 3306 another service is warned about; one that cannot be connected to is read as MySQL", async () => {
   const other = await recognize("", [[3306, "mail"]]);
   expect(other.ports).toEqual([]);
   expect(other.said).toEqual([expect.stringContaining("does not greet as MySQL does")]);
   expect(await recognize("", [[3306, "closed"]])).toEqual({ ports: ["3306=mysql"], said: [] });
 });
 
-test("at port 3306 one that says nothing is not said to have said something else", async () => {
+test("at port 3306 the warning about a silent service says that it has not greeted", async () => {
   const { ports: none, said } = await recognize("", [[3306, "mute"]]);
   expect(none).toEqual([]);
   expect(said).toEqual([
@@ -85,14 +85,14 @@ test("at port 3306 one that says nothing is not said to have said something else
   ]);
 });
 
-test("a greeting that comes while this process has no time to look at it is one", async () => {
+test("a greeting that arrives while this process is busy counts", async () => {
   const looked = lookAtGreeting("127.0.0.1", ports.mysql, 20);
   const until = performance.now() + 100;
   while (performance.now() < until);
   expect(await looked).toBe("mysql");
 });
 
-test("options that turn out to be for nothing are told", async () => {
+test("options about MySQL that turn out to have no effect are warned about", async () => {
   const { ports: none, said } = await recognize("-u a@b", [
     [80, "mute"],
     [81, "mail"],
@@ -101,7 +101,7 @@ test("options that turn out to be for nothing are told", async () => {
   expect(said).toEqual([expect.stringMatching(/^warning: the options about MySQL have no effect/)]);
 });
 
-test("of a target that is down nothing is claimed; who starts all the same is told how to name it", async () => {
+test("nothing is said about a target that is down; with --force a warning says how to name its protocol", async () => {
   expect(await recognize("-u a@b", [[81, "closed"]])).toEqual({ ports: [], said: [] });
   const { ports: none, said } = await recognize("-u a@b --force", [[81, "closed"]]);
   expect(none).toEqual([]);
@@ -110,7 +110,7 @@ test("of a target that is down nothing is claimed; who starts all the same is to
   ]);
 });
 
-test("what is named is not asked for", async () => {
+test("a service whose protocol is named is not connected to", async () => {
   const named = await recognize("--protocol none", [[3306, "mysql"]]);
   expect(named).toEqual({ ports: ["null=null"], said: [] });
 });

@@ -1,4 +1,4 @@
-/** From the moment everything is attached to the exit code, with a data plane that only pretends. */
+/** A run from attaching to the exit code, with a fake data plane. */
 import { afterEach, expect, test } from "bun:test";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -107,7 +107,7 @@ test.each(["SIGINT", "SIGTERM", "SIGHUP"] as const)(
   },
 );
 
-test("a second signal ends a drain that takes long", async () => {
+test("a second signal ends a long drain", async () => {
   const run = start("hangs", ["--drain", "3000"]);
   await run.said(COPYING);
   run.kill("SIGTERM");
@@ -124,7 +124,7 @@ test("a data plane that does not end is not waited for longer than the drain", a
   expect(run.stderr[1]).toStartWith("copied for ");
 });
 
-test("a data plane that dies is said, with the summary and exit code 1", async () => {
+test("a data plane that dies is reported, with the summary and exit code 1", async () => {
   const run = start("dies", ["--json"]);
   expect(await run.ended).toBe(1);
   expect(run.stderr[0]).toMatch(COPYING);
@@ -182,7 +182,7 @@ test("--json is one object as the last line, and one per interval with --stats-i
   expect(run.stderr).toContain("captured 0  sent 0  answered 0  lost 0  lag 0 us");
 });
 
-test("without --json nothing goes to stdout, and a line of status to stderr at each interval", async () => {
+test("without --json nothing goes to stdout, and a status line to stderr at each interval", async () => {
   const run = start("ends", ["--stats-interval", "0.1"]);
   await run.said(/^captured 0 {2}sent 0 {2}answered 0 {2}lost 0 {2}lag 0 us$/);
   run.kill("SIGTERM");
@@ -207,7 +207,7 @@ test("-l gets every line with time and level", async () => {
   }
 });
 
-test("a second xcopy towards the same target needs other ports or another target", async () => {
+test("a second xcopy to a target needs other ports or another target", async () => {
   const first = start("ends", []);
   await first.said(COPYING);
   const again = start("ends", [], beside(first));

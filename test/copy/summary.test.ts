@@ -1,4 +1,4 @@
-/** The account: which counter goes where, and what a person reads. */
+/** The account of copy: the field of each counter, the summary, the status line. */
 import { describe, expect, test } from "bun:test";
 import { renderStatus } from "../../src/copy/account/status.ts";
 import { type CaptureCounts, renderSummary, takeAccount } from "../../src/copy/account/summary.ts";
@@ -151,12 +151,12 @@ test("every counter has its field", () => {
   });
 });
 
-test("copies are said where there are several", () => {
+test("the number of copies is there if there are several", () => {
   expect(account({}, {}, [], 6)).toHaveProperty("copies", 6);
   expect(account({}, {}, [], 1)).not.toHaveProperty("copies");
 });
 
-test("lag is what half and 99 % of the packets do not exceed", () => {
+test("lag is the time that 50 % and 99 % of the packets do not exceed", () => {
   const lags = [...Array(98).fill(10), 20, 30];
   expect(account({ lagMax: 30 }, {}, lags).lag_us).toEqual({ p50: 10, p99: 20, max: 30 });
 });
@@ -185,7 +185,7 @@ describe("for a person", () => {
     );
   });
 
-  test("every loss is said in words, with what to do about it", () => {
+  test("every loss has a line, with what to do about it", () => {
     const text = renderSummary(
       account({ turnsCaptured: 1000, turnsDropped: 12, "dropped.refused": 12 }, { lost: 3 }),
     );
@@ -199,7 +199,7 @@ describe("for a person", () => {
     ]);
   });
 
-  test("what the options ask for is said apart from losses", () => {
+  test("what options left out is listed apart from losses", () => {
     const counters = {
       turnsCaptured: 3000,
       turnsSent: 2300,
@@ -223,12 +223,12 @@ describe("for a person", () => {
   test.each([
     [{ "dropped.limit": 7, turnsDropped: 7 }, {}, "7 requests (--limit)"],
     [{}, { unsampled: 9 }, "9 packets (-r, -g)"],
-  ])("of %j and %j left out is %s", (counters, capture, text) => {
+  ])("of %j and %j, left out: %s", (counters, capture, text) => {
     expect(renderSummary(account(counters, capture)).split("\n")).toContain(`  left out  ${text}`);
   });
 
   const losses = Object.entries(DROP_REASONS).filter(([reason]) => reason !== "limit");
-  test.each(losses)("the reason %s has its words and its advice", (reason, words) => {
+  test.each(losses)("the reason %s has its text and its advice", (reason, words) => {
     const lines = renderSummary(account({ turnsCaptured: 9, [`dropped.${reason}`]: 7 })).split("\n");
     const at = lines.indexOf(`  7 requests: ${words}`);
     expect(at).toBeGreaterThan(0);
@@ -268,21 +268,21 @@ test.each([
   expect(duration(us)).toBe(text);
 });
 
-test("the status line counts requests, and as lost all that is not copied", () => {
+test("the status line counts requests, and everything that is not copied as lost", () => {
   const counters = { turnsCaptured: 1200, turnsSent: 1190, turnsAnswered: 1100, turnsDropped: 10 };
   expect(renderStatus(account(counters, { lost: 2, inert: 1 }, [300]))).toBe(
     "captured 1,200  sent 1,190  answered 1,100  lost 13  lag 303 us",
   );
 });
 
-test("the status line says what a limit left out, not as lost", () => {
+test("the status line counts what --limit left out, but not as lost", () => {
   const counters = { turnsCaptured: 1200, turnsSent: 600, turnsDropped: 600, "dropped.limit": 590 };
   expect(renderStatus(account(counters))).toBe(
     "captured 1,200  sent 600  answered 0  lost 10  left out 590  lag 0 us",
   );
 });
 
-test("the account of MySQL is told where there was a session", () => {
+test("the account of MySQL is there if there was a session", () => {
   const told = renderSummary(
     account({
       "mysql.sessions": 3,

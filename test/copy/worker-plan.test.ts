@@ -35,7 +35,7 @@ test("auto is at most 8, one for each CPU at most 64", () => {
   expect(plan("--cpus 0-99", 128)).toMatchObject({ count: 64 });
 });
 
-describe("where only one can do it", () => {
+describe("where only one worker is possible", () => {
   test.each([
     ["--workers auto", 1, false, "recorded traffic"],
     ["--workers auto --compat -s 10.0.0.2", 1, true, "an intercept of tcpcopy"],
@@ -57,7 +57,7 @@ describe("where only one can do it", () => {
   });
 });
 
-test("what cannot be says why", () => {
+test("what is not possible is an error with a reason", () => {
   expect(failing(() => plan("--cpus 0,4-6"))).toMatchObject({
     message: 'Cannot use --cpus "4-6": xcopy may not run there',
     fix: "Choose from those it may run on: 0-3.",

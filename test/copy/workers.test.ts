@@ -1,4 +1,4 @@
-/** What several workers say, as if it were one who speaks; and what each gets. */
+/** The reports and counts of several workers, merged into one; and the configuration that each gets. */
 import { describe, expect, test } from "bun:test";
 import { countersOf, lagOf, totalOf } from "../../src/copy/account/totals.ts";
 import type { InterceptState } from "../../src/copy/data-plane/intercepts.ts";
@@ -17,14 +17,14 @@ const state = (up: boolean, text = ""): InterceptState => ({
   covers: [],
 });
 
-describe("an intercept, by several workers", () => {
+describe("an intercept, reported by several workers", () => {
   const tell = (workers: number) => {
     const told: string[] = [];
     const reports = new InterceptReports(workers, ({ up, text }) => told.push(up ? "up" : text));
     return { told, reports };
   };
 
-  test("is there when all have it, is lost when one has lost it, each said once", () => {
+  test("is connected when all are connected to it, lost when one has lost it, each reported once", () => {
     const { told, reports } = tell(3);
     for (const worker of [1, 0, 2]) reports.take(worker, state(true));
     expect(told).toEqual(["up"]);
@@ -49,7 +49,7 @@ describe("an intercept, by several workers", () => {
   });
 });
 
-test("of what the workers found the worst holds", () => {
+test("the worst finding of the workers is reported", () => {
   const findings = (result: Findings["probes"][0]["result"], id: number, registersAll = false): Findings => ({
     probes: [{ path: 0, result, facts: [{ id }] }],
     intercepts: [state(result !== "silent", `${id}`)],
@@ -76,7 +76,7 @@ describe("the counts", () => {
     return { shared, isDead };
   };
 
-  test("of all add up; the longest lag and the losses that all see are not added", () => {
+  test("of all workers are added; the longest lag, and losses of an intercept that all see, are not", () => {
     const views = [
       view({ turnsSent: 3, lagMax: 50, interceptsLost: 1 }),
       view({ turnsSent: 4, lagMax: 20, interceptsLost: 1 }),
@@ -86,7 +86,7 @@ describe("the counts", () => {
     expect(lagOf(views)[3]).toBe(7);
   });
 
-  test("of a worker that died: what it had not finished is dropped, its sessions have failed", () => {
+  test("of a dead worker: its pending turns count as dropped, its sessions as failed", () => {
     const counts = {
       turnsCaptured: 10,
       turnsSent: 6,
@@ -105,7 +105,7 @@ describe("the counts", () => {
   });
 });
 
-test("each worker gets its rings and its part of the memory, and the rest as it is", () => {
+test("each worker gets its own rings and its part of the memory, and all other settings unchanged", () => {
   const whole = {
     source: { kind: "rings", rings: [10, 11, 12, 13, 14, 15], ringBytes: 4096 },
     responseRings: [20, 21, 22, 23, 24, 25],

@@ -65,7 +65,7 @@ for (const { name, changes, line } of [
   });
 }
 
-test("a missing and a doubled request do not make up for each other", () => {
+test("a missing and a doubled request do not cancel each other out", () => {
   expect(judge(picture({ target: { received: 8000, distinct: 7999 } }))).toEqual({
     good: false,
     lines: ["1 requests did not reach the target.", "1 requests reached the target a second time."],

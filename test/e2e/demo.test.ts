@@ -53,7 +53,7 @@ test("the demo leaves nothing when it is interrupted", async () => {
   expect(networksOf(demo.pid)).toEqual([]);
 });
 
-test("the demo says what it lacks where there is no ip command", async () => {
+test("without an ip command the demo ends with an error that says so", async () => {
   startDemo({ PATH: "/nowhere" });
   const errors = await demo.stderr.text();
   expect(errors).toMatch(/^Cannot make network namespaces: no command "ip" in PATH\n.*iproute2/);

@@ -1,4 +1,4 @@
-/** Many from few and few from many: replicas, several targets, shares of the sessions, limits, and who the client was. */
+/** Replicas, several targets, shares of the sessions, limits, and the PROXY protocol. */
 import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
 import type { Account } from "../../src/copy/account/summary.ts";
 import { ONLINE6, TARGET, TARGET6 } from "../../src/demo/network.ts";
@@ -122,7 +122,7 @@ test("-r 30: connections of many requests are copied from the first to the last,
 });
 
 for (const close of [false, true]) {
-  test(`--limit: no more than that, the rest is left out, ${close ? "short connections" : "keep-alive"}`, async () => {
+  test(`--limit: no more than that, the other requests are left out, ${close ? "short connections" : "keep-alive"}`, async () => {
     const { online, target } = await startServices(lab);
     const report = await copyLoad(["-x", TRANSFER, "--limit", "200/s"], { count: 3000, close });
 

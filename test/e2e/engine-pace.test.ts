@@ -26,7 +26,7 @@ function pathOf(content: string): string {
 
 for (const close of [false, true]) {
   const kind = close ? "short connections" : "keep-alive";
-  test(`a target of a tenth of the speed gets everything, later, ${kind}`, async () => {
+  test(`a target ten times as slow gets everything, later, ${kind}`, async () => {
     const online = await startNginx(lab, lab.online, 80);
     const target = await startService(lab, lab.target, "serial.ts", "8080", "5");
     // The last answer comes 10 s late; sooner than that no connection is to be closed.
@@ -43,7 +43,7 @@ for (const close of [false, true]) {
     expect(code).toBe(0);
   });
 
-  test(`one client address, every source port several times over, ours too, ${kind}`, async () => {
+  test(`one client address that uses every source port several times, as we do, ${kind}`, async () => {
     const range = run(lab.client, "sysctl", "-n", "net.ipv4.ip_local_port_range").trim();
     run(lab.client, "sysctl", "-qw", "net.ipv4.ip_local_port_range=32768 34767");
     const { online, target } = await startServices(lab);

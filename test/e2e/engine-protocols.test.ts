@@ -1,4 +1,4 @@
-/** Protocols that xcopy knows nothing of: both sides speak at once, many streams share a connection, the server speaks first. */
+/** Protocols without a module: both sides send at once, many streams share a connection, the server sends first. */
 // Runs alone: under load its guesses at the ends of answers are others.
 import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
 import { join } from "node:path";
@@ -106,7 +106,7 @@ for (const [online, target] of [
   [0, 200],
   [200, 0],
 ]) {
-  test(`a service that speaks first, greeting after ${online} ms, its copy after ${target} ms: nobody speaks too early`, async () => {
+  test(`a service that sends first, greeting after ${online} ms, at the target after ${target} ms: no request is sent too early`, async () => {
     const first = await startService(lab, lab.online, "greeter.ts", "25", `${online}`);
     const second = await startService(lab, lab.target, "greeter.ts", "25", `${target}`);
     const copy = await startCopy(lab, ["-x", `25-${TARGET}`, "--drain", "30"]);

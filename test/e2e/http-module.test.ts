@@ -1,4 +1,4 @@
-/** HTTP/1.1 as a protocol that is understood: an answer ends where it says, and an Upgrade makes a plain stream. */
+/** HTTP/1.1 by its protocol module: the exact end of an answer is known, and an Upgrade makes a plain stream. */
 import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
 import { ONLINE } from "../../src/demo/network.ts";
 import { compareContents, EXACTLY_ONCE } from "../support/compare.ts";

@@ -1,4 +1,4 @@
-/** The port that copies connect to: who else knocks there changes nothing for them. */
+/** The port that copies connect to: other connections to it do not affect copies. */
 import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
 import { chmodSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -42,7 +42,7 @@ function knock(how: string, count: number) {
   return lab.start(lab.online, ["sh", "-c", 'ulimit -n 20000; exec "$@"', "sh", ...words]);
 }
 
-test("only copies with the key are taken, and the others hear why not", async () => {
+test("only copies with the key are admitted, and others are told why not", async () => {
   await startNginx(lab, lab.target, 8080);
   const file = join(lab.directory, "key");
   writeFileSync(file, `${KEY}\n`);
@@ -72,7 +72,7 @@ test("only copies with the key are taken, and the others hear why not", async ()
   expect(account.copies).toHaveLength(1);
 });
 
-test("without a key it listens on one address only, and says so", async () => {
+test("without a key it listens on one address only, with a warning", async () => {
   const intercept = await startCatching(lab, lab.target, ["-o", ":8080"]);
   await intercept.running.line(/^warning: There is no key: any host that can connect to 10\.0\.0\.2:36524/);
   const sockets = run(lab.target, "ss", "-Hltn", "sport = :36524").trim().split("\n");

@@ -1,4 +1,4 @@
-/** `xcopy intercept` where the target learns nothing: on an assistant, by a netfilter queue, for tcpcopy 1.x. */
+/** `xcopy intercept` where the kernel learns no flows: on an assistant, by a netfilter queue, for tcpcopy 1.x. */
 import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
 import { TARGET, TARGET6 } from "../../src/demo/network.ts";
 import type { InterceptAccount } from "../../src/intercept/summary.ts";
@@ -67,7 +67,7 @@ test.each([
   expect(account.routed).toBe(account.responses.packets);
 });
 
-test("a response that comes before its registration waits for it, or is nobody's after 3 s", async () => {
+test("a response that comes before its registration waits for it, at most 3 s", async () => {
   await startNginx(lab, lab.target, 8080);
   const intercept = await startCatching(lab, assistant, FILTER);
   const copy = startFakeCopy(lab, lab.online, {
@@ -95,7 +95,7 @@ test("a response that comes before its registration waits for it, or is nobody's
   expect(account.routed + account.unrouted).toBe(account.responses.packets);
 });
 
-test("a copy that was started anew, and an intercept that was, find each other again", async () => {
+test("a restarted copy and a restarted intercept connect again", async () => {
   await startNginx(lab, lab.target, 8080);
   const first = await startCatching(lab, assistant, FILTER);
   const copy = startFakeCopy(lab, lab.online, {
@@ -115,7 +115,7 @@ test("a copy that was started anew, and an intercept that was, find each other a
   expect((await second.stop()).account.copies).toHaveLength(2);
 });
 
-test("what an intercept that was killed drops by XDP, the next one catches by tcx", async () => {
+test("packets that a killed intercept's guard drops by XDP are caught by the next intercept by tcx", async () => {
   await startNginx(lab, lab.target, 8080);
   const first = await startCatching(lab, assistant, [...FILTER, "--hook", "xdp"]);
   expect(first.running.errors.join("\n")).toMatch(/ by xdp on .*net0 \(in the driver\)/);
@@ -153,7 +153,7 @@ async function secondsLater(intercept: Catching, span: number): Promise<void> {
   await intercept.report(`${span} s with a copy`, (account) => account.seconds > seconds + span);
 }
 
-test("a tcpcopy 1.x that registers nothing gets all responses, until another takes its place", async () => {
+test("a tcpcopy 1.x that registers nothing gets all responses, until another replaces it", async () => {
   await startNginx(lab, lab.target, 8080);
   const single = { ...ROUTED, by: "nothing", compat: "combined" } as const;
   const intercept = await startCatching(lab, assistant, [...FILTER, "--compat", "--single"]);
@@ -193,7 +193,7 @@ test("on the target a tcpcopy 1.x registers its flows, and real clients are serv
   expect((await intercept.stop()).account.flows).toMatchObject({ learned: 0, registered: 50 });
 });
 
-test("a netfilter queue: caught, passed, and nothing is left of the rule", async () => {
+test("a netfilter queue: responses are caught or pass, and the rule is removed at the end", async () => {
   await startNginx(lab, lab.target, 8080);
   const rules = () => run(lab.target, "sh", "-c", "iptables-save; ip6tables-save; nft list ruleset");
   const words = ["--mode", "nfqueue", "-o", ":8080", "-x", "10.1.0.2", "-q", "4096"];

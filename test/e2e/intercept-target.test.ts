@@ -1,4 +1,4 @@
-/** `xcopy intercept` on the target: forged connections are answered to the copy, everybody else as before. */
+/** `xcopy intercept` on the target: answers in forged connections go to the copy, other clients are served as before. */
 import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
 import { addAddress, ip, TARGET, TARGET6 } from "../../src/demo/network.ts";
 import { watchPackets } from "../support/capture.ts";
@@ -49,7 +49,7 @@ function startReal(url = `http://${TARGET}:8080/real`) {
   return { running, good: () => count("good"), bad: () => count("bad") };
 }
 
-test("forged connections are answered to the copy, and nobody else notices", async () => {
+test("answers in forged connections go to the copy, and no other client notices", async () => {
   const nginx = await startNginx(lab, lab.target, 8080);
   const ghosts = await watchPackets(lab, lab.client, "net0", GHOSTS);
   const real = startReal();

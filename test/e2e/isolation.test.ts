@@ -1,4 +1,4 @@
-/** On a busy host the copy is the one that starves: production gets all its answers, and what is not copied is counted. */
+/** On a busy host only the copy runs short of CPU: production gets all its answers, and what is not copied is counted. */
 // Runs alone: it takes all of the machine.
 import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
 import { brokenConnections } from "../support/capture.ts";
@@ -18,7 +18,7 @@ afterAll(() => lab.remove());
 const COUNT = 100_000;
 
 for (const workers of [1, 2]) {
-  test(`${workers} starved: the rings are full, which is counted, and production has all its answers`, async () => {
+  test(`${workers} without CPU time: the rings are full, which is counted, and production has all its answers`, async () => {
     const { online, target } = await startServices(lab);
     const broken = brokenConnections(lab.client);
     const words = ["-x", TRANSFER, "--workers", `${workers}`, "--cpu-limit", "10", "--drain", "0"];

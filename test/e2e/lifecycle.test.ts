@@ -1,4 +1,4 @@
-/** Killed, started again, told to end: production does not notice, and nothing is left. */
+/** xcopy is killed, restarted, told to end: production does not notice, and nothing is left behind. */
 import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
 import { existsSync } from "node:fs";
 import { ONLINE, TARGET } from "../../src/demo/network.ts";
@@ -81,7 +81,7 @@ for (const close of [false, true]) {
   });
 }
 
-test("a stalled xcopy lets production pass and goes on when it is woken", async () => {
+test("a stalled xcopy does not hold production up, and copies again when it runs again", async () => {
   const online = await startNginx(lab, lab.online, 80);
   const target = await startNginx(lab, lab.target, 8080);
   const copy = await startCopy(lab, ["-x", TRANSFER]);
@@ -104,7 +104,7 @@ test("a stalled xcopy lets production pass and goes on when it is woken", async 
   expect(code).toBe(0);
 });
 
-test("SIGTERM under load: what was taken is finished, a summary is printed, nothing is left", async () => {
+test("SIGTERM under load: captured requests are finished, a summary is printed, nothing is left", async () => {
   const online = await startNginx(lab, lab.online, 80);
   const target = await startNginx(lab, lab.target, 8080);
   const before = hostState(lab.online);
@@ -126,7 +126,7 @@ test("SIGTERM under load: what was taken is finished, a summary is printed, noth
   expect(hostState(lab.online)).toBe(before);
 });
 
-test("SIGINT without --json: a summary for people", async () => {
+test("SIGINT without --json: a summary as text", async () => {
   await startNginx(lab, lab.online, 80);
   await startNginx(lab, lab.target, 8080);
   const running = lab.start(lab.online, [XCOPY, "copy", "-x", TRANSFER]);

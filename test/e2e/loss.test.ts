@@ -1,4 +1,4 @@
-/** Packets are lost between online and target, each way: what TCP is for. No request is, and no client notices. */
+/** Packets are lost between online and target, each way: no request is lost, and no client notices. */
 import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
 import { join } from "node:path";
 import { compareContents } from "../support/compare.ts";

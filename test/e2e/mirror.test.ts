@@ -1,4 +1,4 @@
-/** Copied on a host that no request is for: it gets the packets of the online host from a mirror port, plain or in VXLAN. */
+/** Copies on a host that no request is addressed to: it gets the packets of online from a mirror port, plain or in VXLAN. */
 import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
 import { ip, ONLINE, TARGET } from "../../src/demo/network.ts";
 import { compareContents, EXACTLY_ONCE } from "../support/compare.ts";

@@ -1,4 +1,4 @@
-/** What a user gets wrong is an error that names value and fix, with the exit code of the design, and nothing is touched. */
+/** A wrong command line is an error that names value and fix, with its exit code, and nothing is touched. */
 import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
 import { TARGET } from "../../src/demo/network.ts";
 import { createLab, type Lab } from "../support/lab.ts";

@@ -56,7 +56,7 @@ function empty(): void {
   }
 }
 
-test("a target that greets as MySQL does is known by it, whatever its port", async () => {
+test("a target that greets as MySQL does is read as MySQL, whatever its port", async () => {
   empty();
   const copy = await startCopy("-x", `${EXTRA_PORT}-${TARGET}`, ...USERS);
   say(EXTRA_PORT, "plain", file, "multi");
@@ -69,7 +69,7 @@ test("a target that greets as MySQL does is known by it, whatever its port", asy
   );
 });
 
-test("a target that does not, though its service is at port 3306, gets the client's bytes as they are", async () => {
+test("a target at port 3306 that does not greet so gets the client's bytes unchanged", async () => {
   const sink = join(lab.directory, "sink");
   const mail = `SYSTEM:"echo 220 ready; cat >>${sink}"`;
   const other = lab.start(lab.target, ["socat", "TCP-LISTEN:8080,fork", mail]);

@@ -1,4 +1,4 @@
-/** MariaDB to MariaDB, with passwords of their own: the same commands and the same rows arrive. */
+/** MariaDB to MariaDB, with different passwords: the same commands and the same rows arrive. */
 import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
 import { openSync, readFileSync, writeFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
@@ -43,7 +43,7 @@ function client(user: string, password: string, sql: string, ...more: string[]):
   return run(lab.client, ...clientCommand(user, password, sql, ...more)).trim();
 }
 
-test("logs in with the target's passwords, whatever the plugin, and hides them", async () => {
+test("logs in with the target's passwords, by every plugin, and hides them", async () => {
   const copy = await startCopy(lab, [...TRANSFER, ...USERS]);
   const commandLine = readFileSync(`/proc/${copy.running.pid}/cmdline`, "latin1");
   client("shop", "online-1", "INSERT INTO a VALUES (1), (2)");
@@ -85,7 +85,7 @@ for (const [mode, threads, workers] of [
   });
 }
 
-test("a pool that is older than xcopy is picked up, what it had prepared is counted", async () => {
+test("connections older than xcopy are picked up; what they had prepared is counted", async () => {
   const pool = await startPool(lab, "shop", "online-1", 4);
   await pool.rounds(1);
   const copy = await startCopy(lab, [...TRANSFER, ...USERS, "--mysql-database", "shop"]);
@@ -99,7 +99,7 @@ test("a pool that is older than xcopy is picked up, what it had prepared is coun
   expect(report.mysql).toMatchObject({ logins: 4, left_out: { unknown_statement: 12 }, sent: { query: 8 } });
 });
 
-test("a target that is restarted gets logins, variables and prepared statements again", async () => {
+test("after a restart of the target logins, variables and prepared statements are restored", async () => {
   for (const server of [online, target]) server.sql("DROP TABLE IF EXISTS shop.sbtest1; TRUNCATE shop.pool");
   const copy = await startCopy(lab, [...TRANSFER, ...USERS]);
   const pool = await startPool(lab, "shop", "online-1", 4);
@@ -121,7 +121,7 @@ test("a target that is restarted gets logins, variables and prepared statements 
   });
 });
 
-test("an execution whose parameters were described before the restart is described again", async () => {
+test("an execution whose parameter types were sent before the restart gets them again", async () => {
   const options = [
     "oltp_point_select",
     "--db-driver=mysql",
@@ -229,7 +229,7 @@ test("where no eBPF program may be loaded: production's numbers of statements ar
   expect(target.sql("CHECKSUM TABLE shop.pool, shop.a")).toBe(online.sql("CHECKSUM TABLE shop.pool, shop.a"));
 });
 
-test("what must not be sent is not", async () => {
+test("statements that must not be sent are not sent", async () => {
   const copy = await startCopy(lab, [...TRANSFER, ...USERS, "--read-only"]);
   client(
     "shop",
@@ -250,7 +250,7 @@ test("what must not be sent is not", async () => {
   expect(faultsOf(copy.reports())).toEqual([]);
 });
 
-test("logins that cannot be copied are said once and counted", async () => {
+test("logins that cannot be copied are reported once and counted", async () => {
   const copy = await startCopy(lab, [...TRANSFER, "-u", "shop@wrong"]);
   for (let i = 0; i < 2; i++) {
     client("shop", "online-1", "SELECT 1");
@@ -284,7 +284,7 @@ test("another user, a file of users, and a target without passwords", async () =
   expect(target.sql("SELECT COUNT(*) FROM shop.a WHERE x = 801")).toBe("1");
 });
 
-test("sessions that are older than xcopy, of users that nobody has seen, at a target without passwords", async () => {
+test("sessions older than xcopy, of unknown users, at a target without passwords", async () => {
   await target.stop();
   await target.restart(["--skip-grant-tables"]);
   const clients = ["", "--compress"].map((option, index) => {

@@ -1,4 +1,4 @@
-/** The networks that hosts have: IPv6, a bridge, tagged frames, the same host, several services, addresses to send from. */
+/** Kinds of networks: IPv6, a bridge, tagged frames, one host for both, several services, addresses to send from. */
 import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
 import { addAddress, ip, ONLINE, ONLINE6, TARGET, TARGET6 } from "../../src/demo/network.ts";
 import { bridgeFront } from "../support/bridge.ts";

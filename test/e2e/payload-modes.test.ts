@@ -1,4 +1,4 @@
-/** Answers that a module reads come whole by an assistant and by a netfilter queue, for those who read them and nobody else. */
+/** Answers that a protocol module reads come whole by an assistant and a netfilter queue, and only for copies that read them. */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
 import { ONLINE, TARGET } from "../../src/demo/network.ts";
 import { startFakeCopy } from "../support/fake-copies.ts";
@@ -130,7 +130,7 @@ describe.each(WAYS)("$name", (way) => {
     expect(account.responses.cut).toBe(0);
   });
 
-  test("two copies: one reads, the other gets headers, whether the first is there or not", async () => {
+  test("two copies: one reads payload, the other gets headers, whether the first is connected or not", async () => {
     [online, target] = await startShop(lab);
     await startNginx(lab, lab.target, 8080);
     // The target remembers the connections of earlier tests for a while.
@@ -169,7 +169,7 @@ describe.each(WAYS)("$name", (way) => {
   });
 });
 
-test("greetings are read of connections whose registration comes later than the target's SYN-ACK", async () => {
+test("greetings are read also if the registration comes after the target's SYN-ACK", async () => {
   [online, target] = await startShop(lab);
   const way = WAYS[0]!;
   const intercept = await start(way);

@@ -1,4 +1,4 @@
-/** How `xcopy record` ends, and whom it writes to: nothing is lost without a word, and every file is whole. */
+/** How `xcopy record` ends, and programs that read its output: every loss is counted, and every file is complete. */
 import { describe, expect, test } from "bun:test";
 import { existsSync, mkdirSync, statSync } from "node:fs";
 import { join } from "node:path";
@@ -21,7 +21,7 @@ async function stopLoad({ running, result }: Load): Promise<void> {
   await running.stop();
 }
 
-test("who reads along sees packets while it records", async () => {
+test("a program that reads the output sees packets while it records", async () => {
   const record = await startRecord(scene.lab, ["-x", "80", "-w", file()]);
   await load(scene.lab, { url: URL, rate: 100, count: 20, connections: 5 });
   const seen = await until("the file has the requests", () => {
@@ -43,7 +43,7 @@ test("standard output has packets and nothing else", async () => {
   expect(capinfos(file()).get("Number of packets")?.[0]).toBe("100");
 });
 
-test("a reader that goes away ends it, with a reason", async () => {
+test("a reader that ends also ends it, with an error", async () => {
   const command = '"$1" record -x 80 -w - | head -c 3000 >"$2"; echo "code $PIPESTATUS" >&2';
   const shell = scene.lab.start(scene.lab.online, ["bash", "-c", command, "bash", XCOPY, file()]);
   await shell.line(/^recording /);
@@ -87,7 +87,7 @@ describe("ends by itself", () => {
   });
 });
 
-test("a full disk ends it with a whole file, and production goes on", async () => {
+test("a full disk ends it with a complete file, and production goes on", async () => {
   const small = file("small");
   mkdirSync(small);
   // The file system is seen by this process only: what is on it is copied before it goes.
@@ -133,7 +133,7 @@ test("killed, it leaves a file that can be read, and no program", async () => {
   expect(hostState(scene.lab.online)).toBe(before);
 });
 
-test("what no ring had room for is in the account and in the file", async () => {
+test("packets without room in the rings are in the account and in the file", async () => {
   const sink = scene.lab.start(scene.lab.online, [
     process.execPath,
     join(import.meta.dir, "../support/sink.ts"),
@@ -164,7 +164,7 @@ test("what no ring had room for is in the account and in the file", async () => 
   expect(record.running.errors.join("\n")).toContain("what was not recorded:");
 });
 
-test("makes nothing where it cannot record", async () => {
+test("makes no file if it cannot record", async () => {
   const refused = scene.lab.start(scene.lab.online, [
     XCOPY,
     "record",
@@ -229,7 +229,7 @@ test("a reader that pauses for a while costs nothing", async () => {
   expect(statistics[0]!.comments[0]).toContain("xcopy stalled 0,");
 });
 
-test("a reader that never comes back does not hold it", async () => {
+test("a reader that stops for good does not keep it from ending", async () => {
   const pipe = file("pipe");
   run(scene.lab.online, "mkfifo", pipe);
   const reader = scene.lab.start(scene.lab.online, [

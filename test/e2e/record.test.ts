@@ -1,4 +1,4 @@
-/** What `xcopy record` writes: all of it, as tcpdump and Wireshark see it. */
+/** What `xcopy record` writes, compared with tcpdump and read by Wireshark. */
 import { describe, expect, test } from "bun:test";
 import { statSync } from "node:fs";
 import { join } from "node:path";
@@ -60,7 +60,7 @@ for (const { name, url } of [
   });
 }
 
-test("says in the file what it is, and Wireshark's programs take it", async () => {
+test("describes itself in the file, and Wireshark's programs read it", async () => {
   const record = await startRecord(scene.lab, ["-x", `${ONLINE}:80-10.9.9.9`, "-r", "50", "-w", file()]);
   await load(scene.lab, { url: URL, rate: 2000, count: 2000, close: true });
   const { account } = await record.stop();
@@ -119,7 +119,7 @@ test("has both directions, and pure ACKs, on request", async () => {
   ).toEqual([]);
 });
 
-test("keeps what offloads put together: packets of up to 64 KB", async () => {
+test("records packets of up to 64 KB that offloads have joined", async () => {
   const sink = scene.lab.start(scene.lab.online, [
     process.execPath,
     join(import.meta.dir, "../support/sink.ts"),
@@ -209,7 +209,7 @@ describe("rotation", () => {
   });
 });
 
-test("by clsact filters it records the same, and leaves none", async () => {
+test("by clsact it records the same, and leaves no filter behind", async () => {
   const before = hostState(scene.lab.online);
   const record = await startRecord(scene.lab, ["-x", "80", "--both", "--capture", "clsact", "-w", file()]);
   await load(scene.lab, { url: URL, rate: 1000, count: 1000 });

@@ -1,6 +1,6 @@
 /**
- * What may be wrong with a return path: copy ends with code 3 before the first request, names the place where it ended and
- * a fix; and the fix works.
+ * What may be wrong with a return path: copy ends with code 3 before the first request, names the place where the tried
+ * connection failed and a fix; and the fix works.
  */
 import { expect, test } from "bun:test";
 import { writeFileSync } from "node:fs";
@@ -282,7 +282,7 @@ for (const [name, args] of [
   );
 }
 
-testInLab("a wrong key again and again: no more tries from this address, and both say so", async (lab) => {
+testInLab("a wrong key again and again: the address is refused, and both sides say so", async (lab) => {
   const catching = await startIntercept(lab, lab.target, [
     "-o",
     ":8080",

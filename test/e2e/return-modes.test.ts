@@ -1,4 +1,4 @@
-/** Every way in which answers come back by an intercept: each request arrives once, and no client hears of it. */
+/** All modes of an intercept: each request arrives once, and no client gets a packet of the target. */
 import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
 import { ONLINE, ONLINE6, TARGET, TARGET6 } from "../../src/demo/network.ts";
 import { brokenConnections } from "../support/capture.ts";
@@ -141,7 +141,7 @@ for (const {
   sources,
   prepare,
 } of MODES) {
-  test(`${name}: each request once, and nobody else notices`, async () => {
+  test(`${name}: each request once, and no other client notices`, async () => {
     if (host === onThird) third ??= createThird(lab);
     prepare?.();
     const [from, to] = [await startNginx(lab, lab.online, 80), await startNginx(lab, lab.target, 8080)];

@@ -1,5 +1,5 @@
 /**
- * Either side of a return path stops, is killed, or is started again under load: no packet of a copied connection gets out,
+ * Either side of a return path stalls, is killed, or is restarted under load: no packet of a copied connection gets out,
  * no other client of the target notices, sessions go on, and what is lost is counted.
  */
 import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
@@ -152,7 +152,7 @@ for (const { mode, close } of [
     checkGhosts();
   });
 
-  test(`${mode}, ${kind}: copy is killed, stalls and ends; what it has not captured is all that is lost`, async () => {
+  test(`${mode}, ${kind}: copy is killed, stalls and ends; only what it has not captured is lost`, async () => {
     const scene = await prepare(mode);
     const intercept = await scene.intercept();
     let copy = await scene.copy();

@@ -1,4 +1,4 @@
-/** More than one of something on the return path: online hosts, targets, intercepts, connections, copies; redis. */
+/** Return paths with several online hosts, targets, intercepts, connections or copies; and redis. */
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "bun:test";
 import { partOf } from "../../src/config/ports.ts";
 import { ONLINE, TARGET } from "../../src/demo/network.ts";
@@ -68,7 +68,7 @@ test("two online hosts share a target and its intercept", async () => {
   expect(account.unrouted).toBe(0);
 });
 
-test("two targets, each with its intercept: the loss of one holds only its target, which catches up", async () => {
+test("two targets, each with its intercept: if one intercept is lost only its target is held, and catches up later", async () => {
   const from = await startNginx(lab, lab.online, 80);
   const [to, to2] = [await startNginx(lab, lab.target, 8080), await startNginx(lab, target2, 8080)];
   await startIntercept(lab, lab.target, CATCH);

@@ -1,4 +1,4 @@
-/** A target that is not there, comes back, or is slow: production does not notice, memory is bounded, the account says it. */
+/** A target that is down, comes back, or is slow: production does not notice, memory is bounded, the account is right. */
 import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
 import { join } from "node:path";
 import { ip, ONLINE, TARGET } from "../../src/demo/network.ts";
@@ -137,7 +137,7 @@ for (const { name, target, pattern } of [
   },
   { name: "that does not answer", target: "10.0.0.77", pattern: /Cannot \S.* "10\.0\.0\.77/ },
 ]) {
-  test(`a target ${name} at the start is an error that names it, and nothing is left`, async () => {
+  test(`a target ${name} at the start is an error that names it, and nothing is left behind`, async () => {
     const before = hostState(lab.online);
     const { code, errors } = await runXcopy(lab, ["copy", "-x", `80-${target}:9`]);
     expect(errors).toMatch(pattern);

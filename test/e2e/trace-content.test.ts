@@ -1,4 +1,4 @@
-/** What a recording may hold: large bodies in merged packets, pipelined commands, tags and cooked frames. */
+/** What a recording may contain: large bodies in merged packets, pipelined commands, VLAN tags and cooked frames. */
 import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";

@@ -1,4 +1,4 @@
-/** Recordings with packets missing, or cut: the account is exact, and the requests around go on. */
+/** Recordings with missing or cut packets: the account is exact, and the requests around them are copied. */
 import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
 import { join } from "node:path";
 import { ONLINE } from "../../src/demo/network.ts";
@@ -52,7 +52,7 @@ const pathOf = (content: string) => content.split('"')[1]!.split(" ")[1]!;
 
 for (const close of [false, true]) {
   const kind = close ? "short connections" : "keep-alive";
-  test(`${kind}: without some requests all others arrive, once (seed ${seed})`, async () => {
+  test(`${kind}: if some requests are missing all others arrive, once (seed ${seed})`, async () => {
     const { file, sent } = await recordLoad(lab, `whole-${close}.pcap`, {
       url: `http://${ONLINE}`,
       count: 2000,
@@ -94,7 +94,7 @@ for (const close of [false, true]) {
 }
 
 for (const bytes of [80, 100]) {
-  test(`of packets that were cut to ${bytes} bytes nothing is sent, and each is counted`, async () => {
+  test(`packets that were cut to ${bytes} bytes are not sent, and each is counted`, async () => {
     const { file } = await recordLoad(lab, `uncut-${bytes}.pcap`, { url: `http://${ONLINE}`, count: 500 });
     const cut = join(lab.directory, `cut-${bytes}.pcap`);
     run(lab.online, "editcap", "-s", `${bytes}`, file, cut);

@@ -1,4 +1,4 @@
-/** Recordings as they grow, replays that are ended, and clients' own addresses: the other ways to play a file. */
+/** Recordings that still grow, replays ended by a signal, and replays from the clients' own addresses. */
 import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
 import { closeSync, constants, openSync, readFileSync } from "node:fs";
 import { ONLINE, TARGET } from "../../src/demo/network.ts";
@@ -24,7 +24,7 @@ const URL = `http://${ONLINE}`;
 const TRANSFER = `80-${TARGET}:8080`;
 const askedBy = ({ content, address }: LoggedRequest) => `${address} ${content}`;
 
-test("Ctrl-C ends a replay with its account", async () => {
+test("Ctrl-C ends a replay with a summary", async () => {
   const { file, sent } = await recordLoad(lab, "ended.pcap", { url: URL, count: 3000, rate: 1000 });
   const target = await startNginx(lab, lab.target, 8080);
   const copy = launchCopy(lab, ["-x", TRANSFER, "-i", file]);
@@ -40,7 +40,7 @@ test("Ctrl-C ends a replay with its account", async () => {
   expect(compareContents(sent, arrived)).toMatchObject({ doubled: [], foreign: [] });
 });
 
-test("answers to a replay that found no room are counted and said", async () => {
+test("answers to a replay that found no room are counted and reported", async () => {
   const { file } = await recordLoad(lab, "slow.pcap", { url: URL, count: 100, rate: 100 });
   await startNginx(lab, lab.target, 8080);
   // Without eBPF answers come by a socket, which takes them for as long as xcopy is stopped.

@@ -1,4 +1,4 @@
-/** UDP where an intercept learns nothing by itself: on an assistant, and by a netfilter queue. */
+/** UDP where the kernel learns no flows: on an assistant, and by a netfilter queue. */
 import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
 import { ONLINE, ONLINE6, TARGET, TARGET6 } from "../../src/demo/network.ts";
 import { watchPackets } from "../support/capture.ts";

@@ -1,4 +1,4 @@
-/** UDP to UDP, with real DNS servers: every question that online was asked the target is asked once, and nobody notices. */
+/** UDP to UDP, with real DNS servers: the target gets every question of online once, and no client notices. */
 import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -221,7 +221,7 @@ test("--no-fragment leaves out what is larger than a packet", async () => {
   expect(report.udp!.dropped.oversize).toBe(2);
 });
 
-test("replays a recording of fragments that are out of order, without those of which one is lost", async () => {
+test("replays fragments that are out of order, without datagrams that lack a fragment", async () => {
   const { online, target } = await startEchoes(7000);
   const file = join(lab.directory, "fragments.pcap");
   const tcpdump = lab.start(lab.client, [
@@ -290,7 +290,7 @@ function readPcap(file: string): Uint8Array[] {
   return parts;
 }
 
-test("with an intercept on the target questions come from the clients' own addresses, and nobody but us gets the answers", async () => {
+test("with an intercept on the target questions come from the clients' own addresses, and only the copy gets the answers", async () => {
   const online = await startUnbound(lab, lab.online, 53);
   const target = await startUnbound(lab, lab.target, 5353);
   await startIntercept(lab, lab.target, ["-o", ":5353", "-b", TARGET]);
@@ -332,7 +332,7 @@ test("with an intercept on the target questions come from the clients' own addre
   expect(datagramFaultsOf(copy.reports())).toEqual([]);
 });
 
-test("where nothing listens at the target that is counted, and no error reaches a client or this host", async () => {
+test("a target without a service is counted, and no ICMP error reaches a client or this host", async () => {
   const { online } = await startEchoes(7000, [lab.online]);
   const copy = await startCopy(lab, [
     "-x",
@@ -356,7 +356,7 @@ test("where nothing listens at the target that is counted, and no error reaches 
   expect(await strays()).toEqual({ client: NONE, online: NONE });
 });
 
-test("options mean what they mean for TCP, or say that they mean nothing", async () => {
+test("options work as for TCP, or a note says that they do not apply", async () => {
   const { online, target } = await startEchoes(443);
   const options = ["-n", "2", "-f", "1/4", "-c", "10.0.0.1", "-M", "1000", "-O", "-W", "--limit", "1000/s"];
   const copy = await startCopy(lab, ["-x", `udp:443-${TARGET}`, "-F", "udp and not src port 9", ...options]);
@@ -431,7 +431,7 @@ test("-g begins with a few flows and ends with all of them", async () => {
   expect(target.questions().length).toBe(ramped.udp!.datagrams.sent + 1000);
 });
 
-test("copies memcached's UDP commands, and log lines that nobody answers", async () => {
+test("copies memcached's UDP commands, and log lines that get no answer", async () => {
   for (const namespace of [lab.online, lab.target]) {
     await startMemcached(lab, namespace, ["-U", `${MEMCACHED_PORT}`]);
     lab.start(namespace, [

@@ -128,7 +128,7 @@ test("from a pool of addresses", async () => {
   expect(new Set((await readRequests(target)).map(({ address }) => address))).toEqual(new Set(pool));
 });
 
-test("what a killed one left is removed by cleanup, and by the next start", async () => {
+test("what a killed xcopy left is removed by cleanup, and by the next start", async () => {
   await startNginx(lab, lab.online, 80);
   await startNginx(lab, lab.target, 8080);
   const rules = () => run(lab.online, "nft", "list", "ruleset");

@@ -1,4 +1,4 @@
-/** A bound on the rate is that of all workers together. */
+/** --limit holds for all workers together. */
 // Runs alone: it compares rates.
 import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
 import { createLab, type Lab } from "../support/lab.ts";
@@ -13,7 +13,7 @@ beforeAll(() => {
 afterEach(() => lab.stopAll());
 afterAll(() => lab.remove());
 
-test("--limit is that of all workers together, also where one client asks for most of it", async () => {
+test("--limit holds for all workers together, also if one client sends most requests", async () => {
   const { target } = await startServices(lab);
   const copy = await startCopy(lab, ["-x", TRANSFER, "--workers", "2", "--limit", "300/s"]);
   // One connection is one worker's: it may use what the other does not.

@@ -1,4 +1,4 @@
-/** Several workers do what one does: each request arrives once, bounds hold over all of them, and one that dies is missed. */
+/** Several workers do what one does: each request arrives once, bounds hold for all together, a dead worker is reported. */
 import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
 import { readdirSync, readFileSync } from "node:fs";
 import { parseAddress } from "../../src/config/address.ts";
@@ -168,7 +168,7 @@ test.each(CASES)("$name: $workers workers copy each request once", async (one) =
   expect(code).toBe(0);
 });
 
-test("an intercept that goes and comes back is mentioned once each, not by every worker", async () => {
+test("the loss and the return of an intercept are logged once, not by every worker", async () => {
   const { online, target } = await startServices(lab);
   const first = await startIntercept(lab, lab.target, ON_TARGET.intercept);
   const copy = await startCopy(lab, ["-x", TRANSFER, "-s", TARGET, "--workers", "3"]);
@@ -203,7 +203,7 @@ function portsOfWorker(worker: number): number[] {
   return ports.filter((port) => workerOfClient(address, 0, port, 3) === worker);
 }
 
-test("--max-sessions is that of all workers together, to the last one", async () => {
+test("--max-sessions holds exactly for all workers together", async () => {
   await startServices(lab);
   const copy = await startCopy(lab, ["-x", TRANSFER, "--workers", "3", "--max-sessions", "10"]);
   const [first, second, last] = [0, 1, 2].map(portsOfWorker) as [number[], number[], number[]];
@@ -245,7 +245,7 @@ for (const [how, capture] of [
   ["exit", "tcx"],
   ["throw", "packet"],
 ] as const) {
-  test(`a worker that dies (${how}, capture by ${capture}) is said and counted, and the other goes on`, async () => {
+  test(`a worker that dies (${how}, capture by ${capture}) is reported and counted, and the other goes on`, async () => {
     const { online, target } = await startServices(lab);
     const broken = brokenConnections(lab.client);
     const copy = await startMortalCopy(lab, ["-x", TRANSFER, "--workers", "2", "--capture", capture]);
@@ -308,7 +308,7 @@ test("a worker that cannot even start ends all of them, with its reason", async 
   expect(copy.running.errors.join("\n")).toContain("killed by the test");
 });
 
-test("a worker that stands still is said, its packets are counted, and xcopy can be ended", async () => {
+test("a stalled worker is reported, its packets are counted, and xcopy can be ended", async () => {
   await startServices(lab);
   const copy = await startMortalCopy(lab, ["-x", TRANSFER, "--workers", "2", "--drain", "0"]);
   const running = startLoad(lab, { url: URL_ONLINE, rate: 500, count: 4000, connections: 50 });
@@ -325,7 +325,7 @@ test("a worker that stands still is said, its packets are counted, and xcopy can
   expectSums(copy.reports());
 });
 
-test("with -s, the sessions of a worker that died are no longer caught for it, and the others go on", async () => {
+test("with -s, responses to a dead worker's sessions are no longer sent to it, and the others go on", async () => {
   await startServices(lab);
   const catching = await startIntercept(lab, lab.target, ON_TARGET.intercept);
   const copy = await startMortalCopy(lab, ["-x", TRANSFER, "-s", TARGET, "--workers", "2"]);
@@ -391,7 +391,7 @@ test("--workers auto says what it chose", async () => {
   await copy.stop();
 });
 
-test("several workers and recorded traffic, or tcpcopy's intercept, do not go together", async () => {
+test("several workers are refused for recorded traffic and for intercepts of tcpcopy", async () => {
   const words = ["copy", "-x", TRANSFER, "--workers", "2"];
   const refused = [
     ["-i", import.meta.path],

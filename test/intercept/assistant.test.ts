@@ -1,4 +1,4 @@
-/** An assistant: what a filter chooses is swallowed, during the life of the intercept and for the time to linger. */
+/** An assistant: what the filter chooses is dropped, while the intercept runs and for the time to linger after it. */
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { join } from "node:path";
 import { endLingeringGuards } from "../../src/host/guard.ts";
@@ -65,7 +65,7 @@ async function seen(...frames: Frame[]): Promise<number> {
   return counted("Tcp", "OutRsts") - resets;
 }
 
-test.each(["tcx", "clsact", "xdp"])("%s: the filter decides, and goes on to after kill -9", async (hook) => {
+test.each(["tcx", "clsact", "xdp"])("%s: the filter decides, also after kill -9", async (hook) => {
   await startChild(hook, 60);
   expect(await seen(ANSWER, OTHER, ANSWER)).toBe(1);
   await child.stop("SIGKILL");

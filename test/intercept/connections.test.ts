@@ -17,7 +17,7 @@ afterEach(() => {
 
 const WELCOME: Welcome = { mode: "target", slot: 0, cookie: "00".repeat(8), services: [], version: "1" };
 
-test("a copy hears of an intercept all the time, from the beginning on", async () => {
+test("a copy gets signs of life from an intercept from the start on", async () => {
   const [listener] = listen([{ address: LOCAL, port: 0 }]) as [number];
   const epoll = new Epoll();
   const handlers = { admit: () => WELCOME, onRegister() {}, onRanges() {}, onAsk() {}, onClosed() {} };

@@ -1,4 +1,4 @@
-/** The table of registered flows against a plain model: what is known, whose it is, who makes way. */
+/** The table of registered flows compared with a simple model: which flows are known, of which copy, which are removed. */
 import { expect, test } from "bun:test";
 
 import { FlowKey, FlowMatch, KEY_BYTES } from "../../src/intercept/data-plane/flow-key.ts";
@@ -18,7 +18,7 @@ function keyOf(number: number): FlowKey {
   );
 }
 
-test("behaves as a map that forgets the longest unused", () => {
+test("behaves like a map that forgets the flow unused for longest", () => {
   const capacity = 5;
   const command = fc.oneof(
     fc.record({ kind: fc.constant("set" as const), flow: fc.nat(9), slot: fc.nat(3) }),

@@ -231,7 +231,7 @@ test("an interface without MAC headers", async () => {
   }
 });
 
-describe("packets in unusual forms at egress", () => {
+describe("packets of unusual layout at egress", () => {
   const FLOW = { source: "10.0.0.2", destination: "10.0.0.1", sourcePort: 40000, destinationPort: 8080 };
   const FLOW6 = { ...FLOW, source: "fd00::2", destination: "fd00::1" };
   let link: Link;

@@ -1,4 +1,4 @@
-/** Responses of a real nginx, caught from a netfilter queue: what the clients get to see, and what is left behind. */
+/** Responses of a real nginx, caught from a netfilter queue: what clients receive, and what is left after the end. */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
 import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -185,7 +185,7 @@ describe.each([
   });
 });
 
-test("after kill -9 responses pass; cleanup removes the rule of the killed one, not that of a running one", async () => {
+test("after kill -9 responses pass; cleanup removes the rule of the killed process, not that of a running one", async () => {
   await startNginx(lab, lab.target, PORT);
   const killed = await startAgent();
   const client = request("10.1.0.3");
@@ -241,7 +241,7 @@ test("a service without an address is this host's only", async () => {
   expect((await agent.finish()).packets).toBe(0);
 });
 
-test("a reader that stands still: the queue fills, further responses are dropped and counted", async () => {
+test("a stalled reader: the queue fills, further responses are dropped and counted", async () => {
   await startNginx(lab, lab.target, PORT);
   run(lab.target, "sysctl", "-qw", "net.ipv4.tcp_syncookies=2");
   const agent = await startAgent({ length: 100 });
@@ -256,7 +256,7 @@ test("a reader that stands still: the queue fills, further responses are dropped
   expect(left()).toBe(0);
 });
 
-test("verdicts that alternate within a batch each meet their packet", async () => {
+test("verdicts that alternate within a batch each apply to their packet", async () => {
   await startNginx(lab, lab.target, PORT);
   run(lab.target, "sysctl", "-qw", "net.ipv4.tcp_syncookies=2");
   // The SYNs come from 10.9.0.1 to .250 in turn: runs of one, and at multiples of ten runs of nine.
@@ -283,7 +283,7 @@ test("verdicts that alternate within a batch each meet their packet", async () =
   expect(left()).toBe(expected.length);
 });
 
-test("a full receive buffer is counted: ENOBUFS, and each packet it cost", async () => {
+test("a full receive buffer is counted: ENOBUFS, and each packet lost by it", async () => {
   await startNginx(lab, lab.target, PORT);
   run(lab.target, "sysctl", "-qw", "net.ipv4.tcp_syncookies=2");
   const agent = await startAgent({ receiveBuffer: 20_000 });

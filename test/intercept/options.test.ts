@@ -1,4 +1,4 @@
-/** What the options of intercept mean together, those of intercept 1.x among them. */
+/** The options of intercept and their combinations, also those of intercept 1.x. */
 import { describe, expect, test } from "bun:test";
 import { parseArguments } from "../../src/command-line/arguments.ts";
 import { INTERCEPT } from "../../src/command-line/intercept.ts";
@@ -43,14 +43,14 @@ describe("the mode", () => {
     expect(plan([...words]).mode).toBe(mode);
   });
 
-  test("is not guessed where services are here and there", () => {
+  test("is not guessed if some services are on this host and some on others", () => {
     expect(failing(() => plan(["-o", "10.7.7.7:80,:81"])).message).toBe(
       'Cannot use -o "10.7.7.7:80" with -o ":81": the first is on another host, the second on this one',
     );
   });
 });
 
-describe("an assistant takes XDP by itself", () => {
+describe("an assistant uses XDP by default", () => {
   const FILTER = ["-F", "tcp"];
   const chosen = (words: string[], host = HOST) => makeInterceptPlan(parse(words), true, host).prefersXdp;
 
@@ -63,7 +63,7 @@ describe("an assistant takes XDP by itself", () => {
     expect(chosen([...words])).toBe(expected);
   });
 
-  test("not where somebody else would be disturbed", () => {
+  test("not if others would be disturbed", () => {
     expect(chosen([...FILTER, "-i", "eth0"], { ...HOST, isUsed: () => true })).toBe(false);
   });
 

@@ -1,4 +1,4 @@
-/** Pools of addresses against a plain search. */
+/** Pools of addresses compared with a simple search. */
 import { expect, test } from "bun:test";
 import { parseAddress } from "../../src/config/address.ts";
 import { Ranges } from "../../src/intercept/data-plane/ranges.ts";

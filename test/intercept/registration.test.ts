@@ -1,4 +1,4 @@
-/** What an intercept does for its copies: captures payload as long as one reads it, and says what it saw. */
+/** What an intercept does for its copies: captures payload while one of them reads it, and answers questions. */
 import { expect, test } from "bun:test";
 import type { Candidate, Peer } from "../../src/channel/contract.ts";
 import type { Facts } from "../../src/channel/messages.ts";
@@ -61,7 +61,7 @@ function setUp() {
   return { said, join, registration, questions };
 }
 
-test("a copy that reads payload is told that it comes, another is not", () => {
+test("WELCOME promises payload to a copy that reads it, and to no other", () => {
   const { said, join } = setUp();
   const other = join(1, false);
   expect(other.welcome).not.toHaveProperty("payload");
@@ -73,7 +73,7 @@ test("a copy that reads payload is told that it comes, another is not", () => {
   expect(said).toEqual([true]);
 });
 
-test("it is captured until the last of them is gone, with the last of its connections", () => {
+test("payload is captured until the last connection of the last copy that reads it is closed", () => {
   const { said, join } = setUp();
   const [one, again, two, other] = [join(1, true), join(1, true), join(2, true), join(3, false)];
   one.leave();
@@ -87,7 +87,7 @@ test("it is captured until the last of them is gone, with the last of its connec
   expect(said).toEqual([true, false, true]);
 });
 
-test("what it saw is said when all that was caught by then has been handed on, and of the time since it was asked", () => {
+test("a question is answered when all that was caught before has been handed on, and counts from the question on", () => {
   const { join, registration, questions } = setUp();
   const { connection } = join(1, false);
   const told: Facts[] = [];

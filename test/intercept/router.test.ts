@@ -57,7 +57,7 @@ function setUp(options: Partial<RouterOptions> = {}) {
 }
 
 describe("registered flows", () => {
-  test("go to the copy that registered them, the others to nobody", () => {
+  test("go to the copy that registered them, others to no copy", () => {
     const { router, join, register, counts } = setUp();
     const [one, other] = [join("a"), join("b")];
     register(one.slot);
@@ -71,7 +71,7 @@ describe("registered flows", () => {
     expect(counts()).toEqual({ routed: 2, unrouted: 2, passed: 0, held: 0 });
   });
 
-  test("of a copy that is gone are nobody's, and its own again when it is back", () => {
+  test("of a copy that is gone belong to no copy, and to it again when it is back", () => {
     const { copies, router, join, register, counts } = setUp();
     const { copy, slot } = join("a");
     register(slot);
@@ -103,7 +103,7 @@ describe("a response before its registration", () => {
     expect(router.released).toBe(1);
   });
 
-  test("is held until its client is in a pool", () => {
+  test("is held until its client is in a registered pool", () => {
     const { router, join, counts } = setUp();
     const { copy, slot } = join("a");
     router.response(responseOf(FLOW), 0);
@@ -113,7 +113,7 @@ describe("a response before its registration", () => {
     expect(counts()).toMatchObject({ routed: 1, held: 1 });
   });
 
-  test("is given up after 3 s, the newest of the same flow counts", () => {
+  test("is dropped after 3 s; of several of a flow the newest is kept", () => {
     const { router, counts } = setUp();
     router.response(responseOf(FLOW), 0);
     router.response(responseOf(FLOW), 1000);
@@ -125,7 +125,7 @@ describe("a response before its registration", () => {
     expect(counts()).toMatchObject({ unrouted: 3, held: 0 });
   });
 
-  test("100,000 of them take no more room than some", () => {
+  test("100,000 of them take no more memory than a few", () => {
     const { router, join, register, counts } = setUp();
     for (let number = 0; number < 100_000; number++) {
       const client = `10.2.${(number >> 8) & 255}.${number & 255}`;
@@ -137,7 +137,7 @@ describe("a response before its registration", () => {
     expect(copy.got).toHaveLength(1);
   });
 
-  test("is nobody's where the kernel learns", () => {
+  test("belongs to no copy where the kernel learns flows", () => {
     const { router, counts } = setUp({ holds: false });
     router.response(responseOf(FLOW), 0);
     expect(counts()).toMatchObject({ unrouted: 1 });
@@ -149,7 +149,7 @@ function range(first: string, last: string) {
   return { family: from.family, first: from.bytes, last: to.bytes };
 }
 
-test("what two copies have in their pools goes to both, and counts once", () => {
+test("a response to a client in the pools of two copies goes to both, and counts once", () => {
   const { router, join, counts } = setUp();
   const [one, other] = [join("a"), join("b")];
   router.addRanges(one.slot, [range("10.1.0.0", "10.1.0.5"), range("fd00::1", "fd00::f")]);
@@ -162,7 +162,7 @@ test("what two copies have in their pools goes to both, and counts once", () => 
   expect(counts()).toEqual({ routed: 3, unrouted: 1, passed: 0, held: 0 });
 });
 
-test("pools grow, are not doubled, and end with their copy", () => {
+test("pools grow, hold each address once, and end with their copy", () => {
   const { router, join } = setUp();
   const { slot } = join("a");
   for (let times = 0; times < 2; times++) router.addRanges(slot, [range("10.1.0.1", "10.1.0.9")]);
@@ -177,7 +177,7 @@ test("pools grow, are not doubled, and end with their copy", () => {
   expect(router.ranges.count).toBe(0);
 });
 
-test("the kernel's slot decides", () => {
+test("the slot that the kernel gives decides", () => {
   const { router, join, counts } = setUp({ holds: false });
   const [, other] = [join("a"), join("b")];
   router.response(responseOf(FLOW, ACK, other.slot), 0);
@@ -186,7 +186,7 @@ test("the kernel's slot decides", () => {
   expect(counts()).toMatchObject({ routed: 1, unrouted: 1 });
 });
 
-test("responses to clients that pass are left alone", () => {
+test("responses to clients of the pass list pass", () => {
   const { router, join, register, counts } = setUp({ pass: [parseAddress("10.1.0.9")!.bytes] });
   register(join("a").slot);
   expect(router.response(responseOf({ ...FLOW, client: "10.1.0.9" }), 0)).toBe(false);
@@ -232,7 +232,7 @@ describe("payload", () => {
     expect(copy.read).toEqual([TEXT]);
   });
 
-  test("that was not captured whole is not sent to it, and counted; the next time it comes", () => {
+  test("that was not captured whole is not sent, and counted; the retransmission is sent", () => {
     const { copies, router, join, register, counts } = setUp();
     const [reader, other] = [join("a", true), join("b")];
     register(reader.slot);
@@ -278,7 +278,7 @@ describe("copies", () => {
     }
   });
 
-  test("get the slot that was unused for longest; the last one to leave says so", () => {
+  test("get the slot that was unused for longest; the end of a copy's last connection is reported", () => {
     const { copies } = setUp();
     const joined = Array.from({ length: SLOTS }, (_, index) => {
       const copy = new Copy();
@@ -311,7 +311,7 @@ describe("datagrams", () => {
     expect(counts().unrouted).toBe(2);
   });
 
-  test("of flows that nobody registered are left alone where they may be for others", () => {
+  test("of flows that were not registered pass where they may be for real clients", () => {
     const { router, join, counts } = setUp({ passesDatagrams: true });
     const { copy, slot } = join("a");
     router.registerDatagrams(slot, flowBytes(FLOW), 0, 36);
@@ -321,7 +321,7 @@ describe("datagrams", () => {
     expect(counts()).toEqual({ routed: 1, unrouted: 0, passed: 1, held: 0 });
   });
 
-  test("that were refused are a copy's where it registered the flow", () => {
+  test("that were refused (ICMP) belong to a copy if it registered the flow", () => {
     const { router, join, register } = setUp();
     const { slot } = join("a");
     const swap = ({ client, clientPort, server, serverPort }: typeof FLOW) =>

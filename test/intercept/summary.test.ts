@@ -1,4 +1,4 @@
-/** What an intercept says of itself: while it runs, and at the end. */
+/** The account of an intercept: the JSON object, the status line, the summary. */
 import { expect, test } from "bun:test";
 import {
   createInterceptCounters,
@@ -49,7 +49,7 @@ function account(counted: Partial<Record<InterceptCounter, number>>, caught: Par
 
 const GOOD = { packets: 6000, bytes: 2_400_000, routed: 6000, clients: 1, accepted: 2 };
 
-test("the account has the fields of the contract", () => {
+test("the account has all its fields", () => {
   expect(account({ ...GOOD, active: 3, registered: 3, held: 1 })).toMatchObject({
     mode: "target",
     seconds: 10,
@@ -85,7 +85,7 @@ test("what is lost is lost for a reason", () => {
   expect(connections.failed).toEqual({ "wrong key": 2 });
 });
 
-test("in a line", () => {
+test("the status line", () => {
   expect(renderInterceptStatus(account(GOOD))).toBe("caught 6,000  routed 6,000  lost 0  flows 12  copies 1");
 });
 

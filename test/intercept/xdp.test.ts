@@ -93,7 +93,7 @@ test("leaves the program of somebody else alone", () => {
   });
 });
 
-test("takes the place of a guard that lingers", async () => {
+test("replaces a guard that lingers", async () => {
   const command = [join(import.meta.dir, "child.ts"), "xdp", "assistant", "60", `${link.ifindex}`];
   const child = start(link.host.name, [process.execPath, ...command]);
   await child.line(/^attached/);
@@ -104,6 +104,6 @@ test("takes the place of a guard that lingers", async () => {
   expect(await record()).toMatchObject({ length: 900 });
 });
 
-test("the target has no use for it", () => {
+test("cannot be used on the target", () => {
   expect(() => loadForTest({ hook: "xdp" })).toThrow('Cannot use --hook "xdp" on the target');
 });

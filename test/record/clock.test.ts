@@ -19,7 +19,7 @@ function clocks() {
   };
 }
 
-test("a time of the kernel is a time of day", () => {
+test("times of the kernel are converted to times of day", () => {
   const source = clocks();
   const clock = new WallClock(source);
   expect(clock.timeOf(4e9)).toBe(4e9 + 1.7e15);
@@ -35,7 +35,7 @@ test("a reading that took long does not count", () => {
   expect(new WallClock(source).timeOf(0)).toBe(1.7e15);
 });
 
-test("whoever sets the clock moves the times from then on, and it is said by how much", () => {
+test("when the clock is set, later times move with it, and the step is returned", () => {
   const source = clocks();
   const clock = new WallClock(source);
   expect(clock.adjust()).toBe(0);

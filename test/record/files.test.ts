@@ -1,4 +1,4 @@
-/** Which files are made, with which rights, and which make way. */
+/** Which files are made, with which permissions, and which are removed. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import {
   closeSync,
@@ -60,20 +60,20 @@ const codeOf = (call: () => unknown): string => {
 };
 
 describe("a file", () => {
-  test("is its owner's alone", () => {
+  test("can be read by its owner only", () => {
     const files = begin();
     files.close();
     expect(statSync(join(directory, "cap-0001.pcapng")).mode & 0o777).toBe(0o600);
   });
 
-  test("does not take the place of another", () => {
+  test("does not replace another", () => {
     const path = join(directory, "cap.pcapng");
     writeFileSync(path, "precious");
     expect(codeOf(() => openFile(options({ rotates: false }), START, null))).toBe("EEXIST");
     expect(readFileSync(path, "utf8")).toBe("precious");
   });
 
-  test("takes its place with --overwrite, not what a link leads to, and not its rights", () => {
+  test("replaces it with --overwrite, but not what a link points to, and with permissions of its own", () => {
     const [path, elsewhere] = [join(directory, "cap.pcapng"), join(directory, "elsewhere")];
     writeFileSync(elsewhere, "precious", { mode: 0o644 });
     Bun.spawnSync(["ln", "-s", elsewhere, path]);
@@ -91,7 +91,7 @@ describe("a file", () => {
     expect(statSync("/dev/null").isCharacterDevice()).toBe(true);
   });
 
-  test("may be a named pipe, but one that somebody reads", () => {
+  test("may be a named pipe, if a process reads it", () => {
     const path = join(directory, "pipe.zst");
     expect(Bun.spawnSync(["mkfifo", path]).exitCode).toBe(0);
     expect(codeOf(() => openFile(options({ path, rotates: false }), START, null))).toBe("ENXIO");
@@ -134,7 +134,7 @@ describe("the next file", () => {
     ]);
   });
 
-  test("makes the oldest of ours go, and nobody else's", () => {
+  test("removes the oldest of ours, and no other files", () => {
     writeFileSync(join(directory, "cap-0001.pcapng"), "precious");
     const files = begin({ keep: 2 });
     for (let number = 0; number < 4; number++) files.next(later(number));
@@ -142,7 +142,7 @@ describe("the next file", () => {
     expect(names()).toEqual(["cap-0001.pcapng", "cap-0005.pcapng", "cap-0006.pcapng"]);
   });
 
-  test("may have a name that was there before: it is the newest then", () => {
+  test("may have a name that was used before: then it is the newest", () => {
     const files = begin({ path: join(directory, "cap-%H.pcapng"), keep: 2, overwrite: true });
     files.next(later(3600));
     files.next(later(86_400));
@@ -152,7 +152,7 @@ describe("the next file", () => {
     expect(names()).toEqual(["cap-04.pcapng", "cap-06.pcapng"]);
   });
 
-  test("cannot be where its directory is gone", () => {
+  test("cannot be made if its directory is gone", () => {
     const path = join(directory, "gone");
     mkdirSync(path);
     const files = begin({ path: join(path, "cap") });

@@ -1,4 +1,4 @@
-/** What the programs of a record take, without traffic: the kernel runs them on frames of ours. */
+/** What the programs of a record capture, without traffic: the kernel runs them on test frames. */
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { Control } from "../../src/capture/control.ts";
@@ -135,12 +135,12 @@ describe("responses", () => {
     expect(taken(usual).map(({ ifindex }) => ifindex)).toEqual([interfaces[0]!]);
   });
 
-  test("with our mark are not", () => {
+  test("with our mark are not recorded", () => {
     runOut(usual, response, { mark: MARK });
     expect(taken(usual)).toEqual([]);
   });
 
-  test("are not when user space has stalled, which is counted", () => {
+  test("are not recorded while user space is stalled, which is counted", () => {
     const before = usual.kernel.stats().inert;
     usual.control.heartbeat(monotonicMicroseconds() / 1000 - 10_000);
     runOut(usual, response);
@@ -181,13 +181,13 @@ describe("long packets", () => {
     expect(taken(usual)).toMatchObject([{ captured: SNAPLEN, length: 1040 }]);
   });
 
-  test("are whole where nobody wants them cut", () => {
+  test("are whole without --snaplen", () => {
     runIn(everything, { sourcePort: 30001, flags: ACK, payload: 3000 });
     expect(taken(everything)).toMatchObject([{ captured: 3040, length: 3040 }]);
   });
 });
 
-test("what finds no room is counted by interface", () => {
+test("packets without room in the rings are counted by interface", () => {
   const losses = kernelLosses(everything.kernel.countersMap, everything.kernel.lostMap);
   const [first, second] = interfaces as [number, number];
   const [one, two] = [losses.lostOf(first), losses.lostOf(second)];

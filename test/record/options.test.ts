@@ -92,7 +92,7 @@ describe("sizes and times", () => {
   });
 });
 
-test("what is not given has a value", () => {
+test("options that are not given have a default", () => {
   expect(options("-x", "80", "-w", "cap")).toMatchObject({
     both: false,
     acks: false,
@@ -133,7 +133,7 @@ test.each([
   expect(failing(() => options(...words))).toMatchObject({ message, exitCode: 2 });
 });
 
-test("whatever is written is taken or refused in two lines", () => {
+test("any words are options or a Failure of two lines", () => {
   const names = [
     "-x",
     "-w",

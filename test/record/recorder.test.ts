@@ -1,4 +1,4 @@
-/** Which packet gets into which file, when, and what the files say of those that did not. */
+/** Which packet gets into which file and when, and what files say about packets that are not in them. */
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { mkdtempSync, readdirSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -123,7 +123,7 @@ test("a packet is what was captured, with the time of day and its length on the 
   expect(file!.comments).toEqual(["what it is"]);
 });
 
-test("with both directions packets say which was theirs", () => {
+test("with both directions each packet has its direction", () => {
   const { recorder, put, finish } = bench({ saysDirection: true });
   put(60);
   put(60, { index: OUTGOING | 3, ifindex: 9 });
@@ -133,7 +133,7 @@ test("with both directions packets say which was theirs", () => {
   expect(recorder.outgoing).toBe(1);
 });
 
-test("a packet is in the file a second later at most", () => {
+test("a packet is in the file after at most a second", () => {
   const { put, pass, read, recorder } = bench();
   pass(0);
   pass(SECOND);
@@ -146,7 +146,7 @@ test("a packet is in the file a second later at most", () => {
   expect(recorder.written).toBe(1);
 });
 
-test("files rotate by size without losing a packet, and none is larger", () => {
+test("files rotate by size without losing a packet, and none exceeds it", () => {
   fc.assert(
     fc.property(
       fc.array(fc.integer({ min: 60, max: 65_535 }), { maxLength: 60 }),
@@ -175,7 +175,7 @@ test("files rotate by size without losing a packet, and none is larger", () => {
   );
 });
 
-test("compressed files rotate by the size they have", () => {
+test("compressed files rotate by their compressed size", () => {
   const { put, pass, finish } = bench({ rotateBytes: 100_000 }, { compressed: true });
   for (let count = 0; count < 3000; count++) {
     put(1500);
@@ -186,7 +186,7 @@ test("compressed files rotate by the size they have", () => {
   expect(files.every(({ rest }) => rest === 0)).toBe(true);
 });
 
-test("files rotate by time, but not where there is nothing in them", () => {
+test("files rotate by time, but not while they are empty", () => {
   const { put, pass, finish } = bench({ rotateTime: 60 * SECOND });
   put(100);
   pass(59 * SECOND);
@@ -254,7 +254,7 @@ test("it ends before the files have more bytes than wanted, over all of them", (
   expect(all).toBeGreaterThan(490_000);
 });
 
-test("times follow whoever sets the clock", () => {
+test("times follow the clock when it is set", () => {
   const { put, pass, setClock, finish } = bench();
   put(100);
   setClock(3600 * SECOND);

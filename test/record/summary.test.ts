@@ -1,4 +1,4 @@
-/** The account of a record, and what a person reads of it. */
+/** The account of a record, and its summary. */
 import { expect, test } from "bun:test";
 import { KERNEL_COUNTERS, type KernelStats } from "../../src/capture/counters.ts";
 import {
@@ -91,7 +91,7 @@ test("every loss is named, with what to do about it", () => {
   ]);
 });
 
-test("what -c did not want is no loss", () => {
+test("packets beyond the limit of -c are no loss", () => {
   const account = accountOf(
     { packets: 100, written: 100, files: 1 },
     { requestsCaptured: 130 },
