@@ -18,7 +18,7 @@ export interface Welcome {
   cookie: string | null;
   /** What it catches; empty: not known, or too many to list. */
   services: CoveredService[];
-  /** Of the intercept's xcopy. */
+  /** Version of xcopy that the intercept is. */
   version: string;
   /** Whether responses come with their payload, for a copy that reads it; absent: no. */
   payload?: boolean;

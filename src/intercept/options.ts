@@ -143,7 +143,7 @@ export function refuseForeignOptions(mode: InterceptMode, given: (name: string) 
     if (!given(name) || modes.includes(mode)) continue;
     throw refuse(
       option,
-      `it means nothing in mode ${mode}`,
+      `it has no effect in mode ${mode}`,
       `Leave it out, or choose --mode ${modes.join(" or ")}.`,
     );
   }
@@ -158,7 +158,7 @@ function refuseLoneOptions(args: Arguments): void {
   ];
   for (const [name, option, other, written] of needs) {
     if (args.has(name) && !args.has(other))
-      throw refuse(option, `it means nothing without ${written}`, `Leave it out, or add ${written}.`);
+      throw refuse(option, `it has no effect without ${written}`, `Leave it out, or add ${written}.`);
   }
   if (args.has("combine") && args.has("disable-combined"))
     throw refuse("-n", "with --disable-combined nothing is combined", "Leave one of them out.");
@@ -185,7 +185,7 @@ export function parseIntercept(args: Arguments): InterceptOptions {
   const services = parseServices(all("service"));
   if (services.length === 0 && filter === null && mode !== "nfqueue") {
     throw new Failure(
-      "Cannot catch anything: neither -o nor -F says what",
+      "Cannot catch responses: neither -o nor -F says which",
       'Name the service on the target, for example "-o :8080", or on a third host "-F \'tcp and src port 8080\'".',
       2,
     );

@@ -64,7 +64,7 @@ function commentsOn(services: RecordedService[], options: RecordOptions): string
       ? "pure ACKs are recorded"
       : "pure ACKs are left out, except those that end a handshake (packets without data, SYN, FIN or RST)",
     ...(snaplen === null ? [] : [`packets are cut to ${snaplen} bytes`]),
-    "a packet may be several that the network card or kernel put together (GRO), and a checksum one that was not computed yet",
+    "packets may be larger than on the wire, as the network card or the kernel joins them (GRO), and checksums may not be computed yet",
   ];
 }
 

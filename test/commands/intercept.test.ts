@@ -20,7 +20,7 @@ describe("usage", () => {
     expect(xcopy(["intercept"])).toEqual(
       mistake(
         2,
-        "Cannot catch anything: neither -o nor -F says what",
+        "Cannot catch responses: neither -o nor -F says which",
         `Name the service on the target, for example "-o :8080", or on a third host "-F 'tcp and src port 8080'".`,
       ),
     );

@@ -37,7 +37,7 @@ test.each([
   "fe80::1%eth0",
   "[::1]",
   "localhost",
-])('"%s" is none', (text) => {
+])('"%s" is no address', (text) => {
   expect(parseAddress(text)).toBeNull();
 });
 
@@ -48,13 +48,16 @@ test.each([
   ["ff02::1", "it is a multicast address"],
   ["255.255.255.255", "it is the broadcast address"],
   ["fe80::1", "it is valid on one link only"],
-])("%s is no end of a connection", (text, cause) => {
+])("%s cannot be an end of a connection", (text, cause) => {
   expect(unusable(parseAddress(text)!)).toBe(cause);
 });
 
-test.each(["127.0.0.1", "10.0.0.2", "169.254.1.1", "::1", "fd00::1", "2001:db8::1"])("%s is one", (text) => {
-  expect(unusable(parseAddress(text)!)).toBeNull();
-});
+test.each(["127.0.0.1", "10.0.0.2", "169.254.1.1", "::1", "fd00::1", "2001:db8::1"])(
+  "%s can be an end of a connection",
+  (text) => {
+    expect(unusable(parseAddress(text)!)).toBeNull();
+  },
+);
 
 describe("printed", () => {
   test.each([

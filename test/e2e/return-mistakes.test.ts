@@ -311,7 +311,7 @@ testInLab("--force without an intercept: what is held, and until when, is said",
   const to = await serve(lab);
   const copy = await startCopy(lab, ["-x", `80-${TARGET}:8080`, "-s", TARGET, "--force", "--drain", "10"]);
   await copy.running.line(
-    /^warning: intercept 10\.0\.0\.2: not there \(Connection refused\); nothing .* is sent/,
+    /^warning: intercept 10\.0\.0\.2: not connected \(Connection refused\); nothing .* is sent/,
   );
   await load(lab, { url: `http://${ONLINE}`, rate: 500, count: 200, connections: 20 });
   expect(await readRequests(to)).toEqual([]);

@@ -194,14 +194,14 @@ describe("command lines of intercept 1.x", () => {
 });
 
 test.each([
-  [[], "Cannot catch anything: neither -o nor -F says what"],
+  [[], "Cannot catch responses: neither -o nor -F says which"],
   [["-o", ":80", "-F", "tcp"], "Cannot use -o: -F already says what is caught"],
   [["-o", ":80", "--mode", "bridge"], 'Cannot use --mode "bridge": no such mode'],
-  [["-F", "tcp", "-x", "10.0.0.1"], "Cannot use -x: it means nothing in mode assistant"],
-  [["-o", ":80", "--mode", "target", "--dnat"], "Cannot use --dnat: it means nothing in mode target"],
-  [["-o", ":80", "-x", "10.0.0.1", "-i", "eth0"], "Cannot use -i: it means nothing in mode nfqueue"],
-  [["-o", ":80", "-n", "4"], "Cannot use -n: it means nothing without --compat"],
-  [["-F", "tcp", "--compat", "-c"], "Cannot use -c: it means nothing without --single"],
+  [["-F", "tcp", "-x", "10.0.0.1"], "Cannot use -x: it has no effect in mode assistant"],
+  [["-o", ":80", "--mode", "target", "--dnat"], "Cannot use --dnat: it has no effect in mode target"],
+  [["-o", ":80", "-x", "10.0.0.1", "-i", "eth0"], "Cannot use -i: it has no effect in mode nfqueue"],
+  [["-o", ":80", "-n", "4"], "Cannot use -n: it has no effect without --compat"],
+  [["-F", "tcp", "--compat", "-c"], "Cannot use -c: it has no effect without --single"],
   [
     ["-F", "tcp", "--compat", "-n", "4", "--disable-combined"],
     "Cannot use -n: with --disable-combined nothing is combined",
@@ -227,7 +227,7 @@ test.each([
 });
 
 test.each([
-  [["-o", ":80", "--dnat"], "Cannot use --dnat: it means nothing in mode target"],
+  [["-o", ":80", "--dnat"], "Cannot use --dnat: it has no effect in mode target"],
   [
     ["-o", ":80", "--hook", "xdp"],
     'Cannot use --hook "xdp": in mode target responses are caught on their way out',

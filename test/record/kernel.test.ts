@@ -116,7 +116,7 @@ describe("responses", () => {
     ["from another address", { source: "10.0.0.3" }],
     ["to the port", { sourcePort: 20000, destinationPort: 80 }],
     ["a pure ACK", { payload: 0 }],
-  ])("%s is none", (_, some) => {
+  ])("%s is not recorded", (_, some) => {
     runOut(usual, { ...response, ...some });
     expect(taken(usual)).toEqual([]);
   });

@@ -214,7 +214,7 @@ export class Intercepts {
     return asked;
   }
 
-  /** Says goodbye and closes. */
+  /** Ends all channels with `text` as the reason, and closes the connections. */
   close(text: string): void {
     for (const { links } of this.intercepts) {
       for (const link of links) {

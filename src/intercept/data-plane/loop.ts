@@ -30,7 +30,7 @@ const EXPIRY_INTERVAL = 100_000;
 /** us between two looks at the counters of each copy, which are many. */
 const PUBLISH_INTERVAL = 50_000;
 /** us that copies have to close their connections at the end. */
-const GOODBYE = 200_000;
+const CLOSE_SPAN = 200_000;
 const LONGEST_WAIT = 500_000;
 
 /** Runs until the main thread asks for the end. `wake` is its eventfd; `onReady` is called once, when it runs. */
@@ -137,7 +137,7 @@ export function runInterceptLoop(
 
     if (Atomics.load(shared.command, 0) === STOP && endAt === Number.POSITIVE_INFINITY) {
       connections.bye("the intercept ends", now);
-      endAt = now + GOODBYE;
+      endAt = now + CLOSE_SPAN;
     }
     if (now >= endAt || (endAt < Number.POSITIVE_INFINITY && connections.count === 0)) break;
 
