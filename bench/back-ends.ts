@@ -18,7 +18,7 @@ const URL = `http://${ONLINE}`;
 
 interface Kind {
   name: string;
-  /** Produces requests for about so many seconds; returns how many. */
+  /** Produces requests for about `seconds`; returns how many. */
   run(lab: Lab, seconds: number): Promise<number>;
 }
 

@@ -44,7 +44,7 @@ synAck.bytes.set([2, 4, 5, 0xb4], 40);
 const response = template(0, 0);
 
 function createEngine(sessions: number, counters: Float64Array, batch: PacketBatch, now: number): Engine {
-  // Each source address has so many ports.
+  // Each source address has PORTS ports.
   const paths = Array.from({ length: Math.ceil(sessions / PORTS) }, (_, index) => ({
     pair: ipPair(Uint8Array.of(10, 0, 1, 1 + index), Uint8Array.of(10, 0, 1, 200)),
     targetPort: 8080,
@@ -103,7 +103,7 @@ class Bench {
     this.fill(data, session, 1 + index * REQUEST, 1000 + index * RESPONSE, ACK | PSH);
   }
 
-  /** The end of a session of so many requests. */
+  /** The end of a session that has sent `requests` requests. */
   close(session: number, requests: number): void {
     this.fill(control, session, 1 + requests * REQUEST, 1000 + requests * RESPONSE, ACK | FIN);
   }
@@ -230,7 +230,7 @@ function measureKeepAlive(sessions: number, requests: number): KeepAlive {
   return { segment: took / bench.packets, longest: bench.longest };
 }
 
-/** ns per session that is opened, sends one request and is closed, so many at a time. */
+/** ns per session that is opened, sends one request and is closed; `sessions` at a time. */
 function measureSessions(sessions: number, count: number): number {
   const bench = new Bench(sessions);
   const passes = Math.ceil(count / sessions);

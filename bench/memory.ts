@@ -8,7 +8,7 @@ import { startCopy } from "../test/support/xcopy.ts";
 import { type Figure, megabytes } from "./figures.ts";
 import { QUIET } from "./load.ts";
 
-/** A process may have so many files open. */
+/** Connections per process: below the limit of open files. */
 const CONNECTIONS_PER_CLIENT = 10_000;
 
 const IDLE_SECONDS = 3;

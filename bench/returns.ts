@@ -19,7 +19,7 @@ interface Mode {
   name: string;
   /** Where the intercept runs. */
   isThird?: boolean;
-  /** Of the intercept; null: there is none. */
+  /** Options of the intercept; null: there is none. */
   args: string[] | null;
 }
 
@@ -90,7 +90,7 @@ async function measureRequests(): Promise<Figure[]> {
 
 const script = (name: string) => [process.execPath, join(import.meta.dir, name)];
 
-/** An intercept on a third host, with a copy that only listens for so many flows. */
+/** An intercept on a third host, with a copy that only listens, for `flows` flows. */
 async function withListener(
   flows: number,
   measure: (lab: Lab, intercept: Intercept, end: () => Promise<number>) => Promise<Figure[]>,

@@ -16,7 +16,7 @@ const RUNS = quick ? 1 : 3;
 const SECONDS = quick ? 3 : 8;
 const WARM_UP = quick ? 2 : 10;
 const RATE = 5000;
-/** A process may have so many files open. */
+/** Connections per process: below the limit of open files. */
 const CONNECTIONS_PER_CLIENT = 10_000;
 /** One address has not enough ports for all connections to one port of the target. */
 const TARGETS = [8080, 8081];

@@ -42,7 +42,7 @@ interface Slice extends Rates {
   errors: number;
 }
 
-/** Both kinds of load at once, for about so many seconds. */
+/** Both kinds of load at once, for about `seconds`. */
 async function runSlice(lab: Lab, { kept, short, paced }: Load, seconds: number): Promise<Slice> {
   const start = (rate: number, close: boolean) =>
     load(lab, {

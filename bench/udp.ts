@@ -25,7 +25,7 @@ interface Load {
   latency: number;
 }
 
-/** dnsperf at a rate, for so many seconds. */
+/** Runs dnsperf at a rate for `seconds`. */
 async function ask(lab: Lab, rate: number): Promise<Load> {
   const options = ["-s", ONLINE, "-d", join(lab.directory, "questions"), "-l", `${seconds}`, "-Q", `${rate}`];
   const dnsperf = lab.start(lab.client, ["dnsperf", ...options, "-c", "50", "-T", "2", "-q", "1000"]);

@@ -26,7 +26,7 @@ const TCP_HEADER = 20;
 const MOST_OPTIONS = 24;
 const MOST_LENGTH = 65535;
 
-/** Throws a Failure (exit code 2) for an address, 4 or 16 bytes, that the format cannot carry; `text` as the user has it. */
+/** Throws a Failure (exit code 2) for an address, 4 or 16 bytes, that the format cannot carry; `text`: as the user wrote it. */
 export function checkCompatAddress(address: Uint8Array, text: string): void {
   if (address.length === 4) return;
   throw new Failure(

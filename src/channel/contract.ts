@@ -72,7 +72,7 @@ export interface Candidate {
   /** The copy's random name, 8 bytes, the same when it comes again; null from a tcpcopy. */
   instance: Uint8Array | null;
   authenticated: boolean;
-  /** Of the protocol: 1 of ours, 6 of tcpcopy 1.x; a tcpcopy with another one is served all the same. */
+  /** Version of the protocol: 1 of ours, 6 of tcpcopy 1.x; a tcpcopy with another version is served as well. */
   version: number;
   /** It reads the payload of responses; absent: only their headers. */
   readsPayload?: boolean;

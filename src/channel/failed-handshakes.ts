@@ -1,5 +1,6 @@
 /** Counts the failed handshakes of each address, so that no host can try many keys. */
 
+/** us for which failures of an address are counted together. */
 const SPAN = 60_000_000;
 const MOST_FAILURES = 10;
 const MOST_ADDRESSES = 1024;
@@ -16,7 +17,7 @@ export class FailedHandshakes {
   /** The address that failed first comes first. */
   readonly #failures = new Map<string, Failures>();
 
-  /** Whether so many handshakes of this address (4 or 16 bytes) failed in the last minute that it gets no more. */
+  /** Whether MOST_FAILURES handshakes of this address (4 or 16 bytes) have failed since its first failure, at most SPAN ago. */
   areTooMany(address: Uint8Array, now: number): boolean {
     const failures = this.#failures.get(nameOf(address));
     return failures !== undefined && failures.count >= MOST_FAILURES && now - failures.since < SPAN;

@@ -98,7 +98,7 @@ export class Outgoing {
     this.#flags = kept ? KEPT : 0;
   }
 
-  /** Lets the open frame grow by `length` bytes and so many items; returns the offset of the new bytes. */
+  /** Lets the open frame grow by `length` bytes and `items` items; returns the offset of the new bytes. */
   grow(length: number, items: number): number {
     const at = this.#open + PREFIX + this.#length;
     this.#length += length;

@@ -46,7 +46,7 @@ export interface Accepted extends Endpoint {
   fd: number;
 }
 
-/** Connections that may wait to be accepted: so many that a copy gets in beside a scanner. */
+/** Connections that may wait to be accepted: enough for a copy to get in while a scanner fills the queue. */
 const BACKLOG = 1024;
 /** s after which a peer that has vanished is noticed, whether data is on its way to it or not. */
 const GONE = 15;
@@ -146,7 +146,7 @@ export function localEndpoint(fd: number): Endpoint {
   return readName();
 }
 
-/** The next connection that waits; a negative errno where there is none (EAGAIN) or none can be had now (EMFILE). */
+/** Accepts the next waiting connection; a negative errno if there is none (EAGAIN) or no descriptor is free (EMFILE). */
 export function accept(listener: number): Accepted | number {
   length[0] = name.length;
   const fd = Number(libc.accept4(listener, nameAt, lengthAt, SOCK_NONBLOCK | SOCK_CLOEXEC));

@@ -8,7 +8,7 @@ export interface Address {
 }
 
 /**
- * An address in the usual notation, IPv6 without brackets; null if the text is none. Of IPv4 only four decimal
+ * An address in the usual notation, IPv6 without brackets; null if the text is not an address. Of IPv4 only four decimal
  * numbers are taken (`127.1` and `010.0.0.1` mean different things to different programs), an IPv4 address mapped into
  * IPv6 becomes IPv4, and a zone (`fe80::1%eth0`) is refused, as packets carry none.
  */

@@ -33,7 +33,7 @@ function parseSpeed(text: string): number {
   );
 }
 
-/** `90`, `90.5` (seconds after the first packet), or a time with its zone as RFC 3339 has it. */
+/** `90`, `90.5` (seconds after the first packet), or a time with its zone in the format of RFC 3339. */
 function parseMoment(option: string, text: string): Moment {
   if (isDecimal(text, { first: 0, last: 1e9 })) return { after: Number(text) * 1e6 };
   const form = /^\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)$/;

@@ -14,7 +14,7 @@ export interface WorkerOptions {
   workers: number | "auto" | null;
   /** The CPUs to run on, in the order given; empty: any. */
   cpus: number[];
-  /** 0 to 19; `idle`: only where nothing else wants the CPU; null: as it was started. */
+  /** 0 to 19; `idle`: only when no other program wants the CPU; null: as xcopy was started. */
   nice: number | "idle" | null;
   /** CPUs that all workers together may use, 0.5 for half of one; 0: as much as they need. */
   cpuLimit: number;

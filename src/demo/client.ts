@@ -21,7 +21,7 @@ export interface ClientOptions {
   connections: number;
 }
 
-/** A connection is closed after so many requests and another one opened. */
+/** Requests after which a connection is closed and another one opened. */
 const REQUESTS_PER_CONNECTION = 50;
 const REPORT_MILLISECONDS = 20;
 /** How long the last answers may take. */

@@ -73,7 +73,7 @@ function encode(text: string): Uint8Array {
 
 export class Blocks {
   readonly bytes: Uint8Array;
-  /** Bytes written so far; 0 begins anew. */
+  /** Bytes written so far; set it to 0 to begin anew. */
   length = 0;
   readonly #words: Uint32Array;
   /** Where the block that is being written began. */
@@ -85,7 +85,7 @@ export class Blocks {
     this.#words = new Uint32Array(this.bytes.buffer);
   }
 
-  /** Whether a block of so many bytes still fits. */
+  /** Whether a block of `bytes` bytes still fits. */
   hasRoom(bytes: number): boolean {
     return this.length + bytes <= this.capacity;
   }

@@ -14,7 +14,7 @@ export type WholeConfig = Omit<DataPlaneConfig, "worker" | "shared" | "datagrams
   datagrams: Omit<DatagramsConfig, "shared"> | null;
 };
 
-/** Whether each of so many workers has a port of its own in these ranges, [first, last] each. */
+/** Whether each of `workers` workers has a port of its own in these ranges, [first, last] each. */
 export function haveOwnPorts(ports: readonly (readonly [number, number])[], workers: number): boolean {
   const owners = new Set<number>();
   for (const [first, last] of ports) {

@@ -93,7 +93,7 @@ export class Connections {
     return this.server.closed[code] + (this.compatServer?.closed[code] ?? 0);
   }
 
-  /** Does what an event of the descriptor asks for; false if it is none of ours. */
+  /** Handles an event of a descriptor; false if that is neither a listener nor a connection here. */
   handle(fd: number, events: number, now: number): boolean {
     if (this.listeners.includes(fd)) {
       this.#accept(fd, now);

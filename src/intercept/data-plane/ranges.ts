@@ -41,8 +41,8 @@ export class Ranges {
   }
 
   /**
-   * A range that the packet's destination is in; -1 if there is none. `before`: what the call before returned, for the
-   * next one.
+   * A range that the packet's destination is in; -1 if there is none. `before`: the result of the previous call, to get the
+   * next range.
    */
   find(packet: Packet, before = this.#ranges.length): number {
     const { family } = packet;

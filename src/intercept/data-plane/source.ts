@@ -46,7 +46,7 @@ function queueSource(fd: number, queue: number, isAboutCopy: (quoted: Packet) =>
   };
 }
 
-/** `isAboutCopy`: as QueueSource has it. */
+/** `isAboutCopy`: see QueueSource. */
 export function openSource(config: InterceptPlaneConfig, isAboutCopy: (quoted: Packet) => boolean): Source {
   const { queue } = config;
   return queue ? queueSource(queue.fd, queue.number, isAboutCopy) : ringSource(config);
