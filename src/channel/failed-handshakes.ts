@@ -17,7 +17,7 @@ export class FailedHandshakes {
   /** The address that failed first comes first. */
   readonly #failures = new Map<string, Failures>();
 
-  /** Whether MOST_FAILURES handshakes of this address (4 or 16 bytes) have failed since its first failure, at most SPAN ago. */
+  /** Whether an address (4 or 16 bytes) gets no more handshakes: MOST_FAILURES of its handshakes failed within SPAN. */
   areTooMany(address: Uint8Array, now: number): boolean {
     const failures = this.#failures.get(nameOf(address));
     return failures !== undefined && failures.count >= MOST_FAILURES && now - failures.since < SPAN;
