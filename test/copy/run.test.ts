@@ -3,6 +3,7 @@ import { afterEach, expect, test } from "bun:test";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { collect } from "../support/process.ts";
 import { until } from "../support/until.ts";
 
 const PLANE = join(import.meta.dir, "plane.ts");
@@ -37,16 +38,6 @@ afterEach(async () => {
     await run.ended;
   }
 });
-
-async function collect(stream: ReadableStream<Uint8Array>, lines: string[]): Promise<void> {
-  const decoder = new TextDecoder();
-  let rest = "";
-  for await (const chunk of stream) {
-    const parts = (rest + decoder.decode(chunk, { stream: true })).split("\n");
-    rest = parts.pop()!;
-    lines.push(...parts);
-  }
-}
 
 /** Starts `xcopy copy` with a data plane that behaves as named. */
 function start(behaviour: string, words: string[], within = ALONE): Run {

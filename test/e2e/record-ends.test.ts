@@ -5,8 +5,9 @@ import { join } from "node:path";
 import { ONLINE } from "../../src/demo/network.ts";
 import { kernelObjects, stillThere } from "../support/kernel-objects.ts";
 import { readPcapng } from "../support/pcapng.ts";
-import { run } from "../support/process.ts";
+import { type Running, run } from "../support/process.ts";
 import { capinfos, recordedFiles, startRecord, useRecordLab } from "../support/record.ts";
+import { startScript, startService } from "../support/scripts.ts";
 import { until } from "../support/until.ts";
 import { type Load, load, startLoad } from "../support/wrk.ts";
 import { hostState, XCOPY } from "../support/xcopy.ts";
@@ -134,24 +135,10 @@ test("killed, it leaves a file that can be read, and no program", async () => {
 });
 
 test("packets without room in the rings are in the account and in the file", async () => {
-  const sink = scene.lab.start(scene.lab.online, [
-    process.execPath,
-    join(import.meta.dir, "../support/sink.ts"),
-    "81",
-  ]);
-  await sink.line(/^listening/);
+  await startService(scene.lab, scene.lab.online, "sink.ts", "81");
   const record = await startRecord(scene.lab, ["-x", "81", "-w", file()]);
   process.kill(record.running.pid, "SIGSTOP");
-  const pour = join(import.meta.dir, "../support/pour.ts");
-  const client = scene.lab.start(scene.lab.client, [
-    process.execPath,
-    pour,
-    ONLINE,
-    "81",
-    "80000000",
-    "0",
-    "2",
-  ]);
+  const client = startScript(scene.lab, scene.lab.client, "pour.ts", ONLINE, "81", "80000000", "0", "2");
   expect([await client.exited, client.errors]).toEqual([0, []]);
   process.kill(record.running.pid, "SIGCONT");
   const { account } = await record.stop();
@@ -199,6 +186,12 @@ test("makes no file if it cannot record", async () => {
   expect(existsSync(file("dry"))).toBe(false);
 });
 
+/** Starts a record whose standard output is a named pipe. */
+function recordInto(pipe: string): Running {
+  const script = 'exec "$1" record -x 80 -w - >"$2"';
+  return scene.lab.start(scene.lab.online, ["bash", "-c", script, "bash", XCOPY, pipe]);
+}
+
 test("a reader that pauses for a while costs nothing", async () => {
   const pipe = file("pipe");
   run(scene.lab.online, "mkfifo", pipe);
@@ -207,14 +200,7 @@ test("a reader that pauses for a while costs nothing", async () => {
   run(scene.lab.online, "mkfifo", go);
   const reader = scene.lab.start(scene.lab.online, ["bash", "-c", `(${script})`, "bash", pipe, go, file()]);
   // Both wait for each other: the pipe opens when xcopy does.
-  const writer = scene.lab.start(scene.lab.online, [
-    "bash",
-    "-c",
-    'exec "$1" record -x 80 -w - >"$2"',
-    "bash",
-    XCOPY,
-    pipe,
-  ]);
+  const writer = recordInto(pipe);
   await reader.line(/^open$/);
   await writer.line(/^recording /);
   // Longer than the 2 s after which the programs take xcopy for stalled, more than the pipe holds.
@@ -239,14 +225,7 @@ test("a reader that stops for good does not keep it from ending", async () => {
     "bash",
     pipe,
   ]);
-  const writer = scene.lab.start(scene.lab.online, [
-    "bash",
-    "-c",
-    'exec "$1" record -x 80 -w - >"$2"',
-    "bash",
-    XCOPY,
-    pipe,
-  ]);
+  const writer = recordInto(pipe);
   await reader.line(/^open$/);
   await writer.line(/^recording /);
   await load(scene.lab, { url: URL, rate: 2000, count: 2000 });

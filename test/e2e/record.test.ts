@@ -1,11 +1,11 @@
 /** What `xcopy record` writes, compared with tcpdump and read by Wireshark. */
 import { describe, expect, test } from "bun:test";
 import { statSync } from "node:fs";
-import { join } from "node:path";
 import { ONLINE, ONLINE6 } from "../../src/demo/network.ts";
 import { startTcpdump } from "../support/capture.ts";
 import { readPcapng } from "../support/pcapng.ts";
 import { capinfos, readAll, recordedFiles, startRecord, tshark, useRecordLab } from "../support/record.ts";
+import { startScript, startService } from "../support/scripts.ts";
 import { load } from "../support/wrk.ts";
 import { hostState } from "../support/xcopy.ts";
 
@@ -120,24 +120,11 @@ test("has both directions, and pure ACKs, on request", async () => {
 });
 
 test("records packets of up to 64 KB that offloads have joined", async () => {
-  const sink = scene.lab.start(scene.lab.online, [
-    process.execPath,
-    join(import.meta.dir, "../support/sink.ts"),
-    "81",
-  ]);
-  await sink.line(/^listening/);
+  await startService(scene.lab, scene.lab.online, "sink.ts", "81");
   const record = await startRecord(scene.lab, ["-x", "81", "-w", file()]);
-  const pour = join(import.meta.dir, "../support/pour.ts");
   // 20 MB a second, of which the rings hold most of a second.
-  const client = scene.lab.start(scene.lab.client, [
-    process.execPath,
-    pour,
-    ONLINE,
-    "81",
-    "20000000",
-    "10000000",
-    "2",
-  ]);
+  const pour = ["pour.ts", ONLINE, "81", "20000000", "10000000", "2"] as const;
+  const client = startScript(scene.lab, scene.lab.client, ...pour);
   expect(await client.exited).toBe(0);
   const { account } = await record.stop();
 

@@ -62,7 +62,8 @@ export function start(namespace: string, command: string[], env: Record<string, 
   };
 }
 
-async function collect(stream: ReadableStream<Uint8Array>, lines: string[]): Promise<void> {
+/** Adds the lines of a stream to `lines` as they come; resolves at its end. */
+export async function collect(stream: ReadableStream<Uint8Array>, lines: string[]): Promise<void> {
   const decoder = new TextDecoder();
   let rest = "";
   for await (const chunk of stream) {
