@@ -62,19 +62,13 @@ struct {
 
 static __always_inline int datagram_port_matches(__be16 port) {
     __u32 zero = 0;
-    struct ports *known = bpf_map_lookup_elem(&datagram_ports, &zero);
-    __u32 number = bpf_ntohs(port);
-    return known && known->bits[number >> 3] & 1 << (number & 7);
+    return has_port(bpf_map_lookup_elem(&datagram_ports, &zero), port);
 }
 
 /* As is_certainly_not_ours, for UDP. */
 static __always_inline int is_certainly_no_datagram(struct __sk_buff *skb, enum side side) {
-    const __u8 *frame = (const void *)(long)skb->data;
-    const void *end = (const void *)(long)skb->data_end;
-    const __u8 *ip = frame + ETH_HLEN;
-    if ((const void *)(ip + 24) > end || *(const __be16 *)(frame + 12) != skb->protocol)
-        return 0;
-    if (frame[0] >> 4 == 4 || frame[0] >> 4 == 6)
+    const __u8 *ip = plain_ip(skb);
+    if (!ip)
         return 0;
     if (skb->protocol == bpf_htons(ETH_P_IP)) {
         if (ip[0] != IP4_WITHOUT_OPTIONS)
@@ -86,7 +80,7 @@ static __always_inline int is_certainly_no_datagram(struct __sk_buff *skb, enum 
         return !datagram_port_matches(*(const __be16 *)(ip + 20 + side));
     }
     if (skb->protocol == bpf_htons(ETH_P_IPV6)) {
-        if ((const void *)(ip + 44) > end || ip[0] >> 4 != 6)
+        if (!has_plain_ip6(skb, ip))
             return 0;
         if (ip[IP6_NEXT_HEADER] == IPPROTO_UDP)
             return !datagram_port_matches(*(const __be16 *)(ip + 40 + side));

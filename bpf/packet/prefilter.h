@@ -26,10 +26,13 @@ struct {
     __type(value, struct ports);
 } ports SEC(".maps");
 
-static __always_inline int port_is_in(__u32 index, __be16 port) {
-    struct ports *known = bpf_map_lookup_elem(&ports, &index);
+static __always_inline int has_port(const struct ports *known, __be16 port) {
     __u32 number = bpf_ntohs(port);
     return known && known->bits[number >> 3] & 1 << (number & 7);
+}
+
+static __always_inline int port_is_in(__u32 index, __be16 port) {
+    return has_port(bpf_map_lookup_elem(&ports, &index), port);
 }
 
 /* Bitmap 0 has all ports of interest. */
@@ -43,7 +46,8 @@ enum side { SOURCE_PORT = 0, DESTINATION_PORT = 2 };
 #define IP4_PROTOCOL 9
 #define IP6_NEXT_HEADER 6
 
-static __always_inline int is_certainly_not_ours(struct __sk_buff *skb, enum side side) {
+/* The IP header of a plain Ethernet frame, of which 24 bytes may be read; 0 if it is not plain. */
+static __always_inline const __u8 *plain_ip(struct __sk_buff *skb) {
     const __u8 *frame = (const void *)(long)skb->data;
     const void *end = (const void *)(long)skb->data_end;
     const __u8 *ip = frame + ETH_HLEN;
@@ -51,6 +55,18 @@ static __always_inline int is_certainly_not_ours(struct __sk_buff *skb, enum sid
         return 0;
     /* A packet without a MAC header (tun) would start with its IP version. */
     if (frame[0] >> 4 == 4 || frame[0] >> 4 == 6)
+        return 0;
+    return ip;
+}
+
+/* Whether all of an IPv6 header and the ports after it may be read. */
+static __always_inline int has_plain_ip6(struct __sk_buff *skb, const __u8 *ip) {
+    return (const void *)(ip + 44) <= (const void *)(long)skb->data_end && ip[0] >> 4 == 6;
+}
+
+static __always_inline int is_certainly_not_ours(struct __sk_buff *skb, enum side side) {
+    const __u8 *ip = plain_ip(skb);
+    if (!ip)
         return 0;
     if (skb->protocol == bpf_htons(ETH_P_IP)) {
         if (ip[0] != IP4_WITHOUT_OPTIONS ||
@@ -61,7 +77,7 @@ static __always_inline int is_certainly_not_ours(struct __sk_buff *skb, enum sid
         return ip[IP4_PROTOCOL] != IPPROTO_TCP || !port_matches(*(const __be16 *)(ip + 20 + side));
     }
     if (skb->protocol == bpf_htons(ETH_P_IPV6)) {
-        if ((const void *)(ip + 44) > end || ip[0] >> 4 != 6 || ip[IP6_NEXT_HEADER] != IPPROTO_TCP)
+        if (!has_plain_ip6(skb, ip) || ip[IP6_NEXT_HEADER] != IPPROTO_TCP)
             return 0;
         return !port_matches(*(const __be16 *)(ip + 40 + side));
     }
