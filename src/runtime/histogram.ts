@@ -37,3 +37,19 @@ export function percentile(words: Uint32Array, share: number): number {
   }
   return upperBound(words.length - 1);
 }
+
+/** The histogram of all values of several, at least one; a new array. */
+export function merged([first, ...others]: readonly Uint32Array[]): Uint32Array {
+  const total = first!.slice();
+  for (const other of others) {
+    for (let index = 0; index < total.length; index++) total[index]! += other[index]!;
+  }
+  return total;
+}
+
+/** p50 and p99 of a histogram beside the largest value counted, `max`, all in us: what rounds up to a bucket never exceeds it. */
+export function spread(words: Uint32Array, max: number): { p50: number; p99: number; max: number } {
+  const most = Math.round(max);
+  const of = (share: number) => Math.min(percentile(words, share), most);
+  return { p50: of(0.5), p99: of(0.99), max: most };
+}

@@ -6,7 +6,7 @@ import {
   type DatagramDropReason,
 } from "../../datagram/counters.ts";
 import { bytes, duration, type Loss, number, percent } from "../../runtime/figures.ts";
-import { percentile } from "../../runtime/histogram.ts";
+import { merged, spread } from "../../runtime/histogram.ts";
 import { takeCounters } from "../../runtime/shared.ts";
 import type { DatagramShared } from "../data-plane/datagram-shared.ts";
 
@@ -49,14 +49,8 @@ export function accountOfDatagrams(workers: readonly DatagramShared[]) {
       refused: count("refused"),
     },
     quic: count("quic"),
-    latency_us: spread(
-      workers.map(({ latency }) => latency),
-      count("latencyMax"),
-    ),
-    lag_us: spread(
-      workers.map(({ lag }) => lag),
-      count("lagMax"),
-    ),
+    latency_us: spread(merged(workers.map(({ latency }) => latency)), count("latencyMax")),
+    lag_us: spread(merged(workers.map(({ lag }) => lag)), count("lagMax")),
   };
 }
 
@@ -70,11 +64,6 @@ function totalOf(all: readonly Float64Array[]): Float64Array {
       LARGEST.includes(index) ? Math.max(value, counters[index]!) : value + counters[index]!,
     ),
   );
-}
-
-function spread(histograms: readonly Uint32Array[], max: number) {
-  const histogram = histograms.reduce((total, words) => total.map((value, index) => value + words[index]!));
-  return { p50: percentile(histogram, 0.5), p99: percentile(histogram, 0.99), max: Math.round(max) };
 }
 
 /** Lines of the summary. */

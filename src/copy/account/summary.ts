@@ -2,7 +2,7 @@
 import type { TraceCounter } from "../../capture/trace/counters.ts";
 import { DROP_REASONS, type DropReason } from "../../engine/sessions/counters.ts";
 import { bytes, duration, type Loss, number, type ProcessUse, percent } from "../../runtime/figures.ts";
-import { percentile } from "../../runtime/histogram.ts";
+import { spread } from "../../runtime/histogram.ts";
 import type { DatagramShared } from "../data-plane/datagram-shared.ts";
 import { type Counter, INDEX } from "../data-plane/shared.ts";
 import { accountOfDatagrams, datagramLosses, datagramRows } from "./datagrams.ts";
@@ -117,11 +117,7 @@ export function takeAccount(
       stray: count("strayResponses"),
     },
     ...(intercepts.length > 0 ? { intercepts, intercepts_lost: count("interceptsLost") } : {}),
-    lag_us: {
-      p50: percentile(lag, 0.5),
-      p99: percentile(lag, 0.99),
-      max: Math.round(count("lagMax")),
-    },
+    lag_us: spread(lag, count("lagMax")),
     ...(datagrams.length > 0 ? { udp: accountOfDatagrams(datagrams) } : {}),
     ...(count("protocolFailures") > 0 ? { protocol_failures: count("protocolFailures") } : {}),
     ...(count("mysql.sessions") > 0 ? { mysql: takeMysql(count, latencyOf(workers)) } : {}),

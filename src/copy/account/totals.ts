@@ -1,5 +1,6 @@
 /** What all workers of a run have counted together. */
 
+import { merged } from "../../runtime/histogram.ts";
 import { takeCounters } from "../../runtime/shared.ts";
 import { createCounters, INDEX, type Shared } from "../data-plane/shared.ts";
 
@@ -41,21 +42,13 @@ export function totalOf(all: readonly Float64Array[]): Float64Array {
 
 /** The histogram of the lags of all workers. */
 export function lagOf(workers: readonly WorkerView[]): Uint32Array {
-  return sumOf(workers.map(({ shared }) => shared.lag));
+  return merged(workers.map(({ shared }) => shared.lag));
 }
 
 /** The histograms of the answer times of all workers. */
 export function latencyOf(workers: readonly WorkerView[]): Shared["latency"] {
   return {
-    production: sumOf(workers.map(({ shared }) => shared.latency.production)),
-    target: sumOf(workers.map(({ shared }) => shared.latency.target)),
+    production: merged(workers.map(({ shared }) => shared.latency.production)),
+    target: merged(workers.map(({ shared }) => shared.latency.target)),
   };
-}
-
-function sumOf([first, ...others]: Uint32Array[]): Uint32Array {
-  const total = first!.slice();
-  for (const other of others) {
-    for (let index = 0; index < total.length; index++) total[index]! += other[index]!;
-  }
-  return total;
 }
