@@ -159,7 +159,7 @@ async function resolveMac(target: Uint8Array, link: Link, nextHop: Uint8Array): 
     ? "Check that the target is up and on this network, or correct the address in -x."
     : "Check that the gateway is up, or correct the route to the target.";
   const cause = `${formatAddress(nextHop)} on ${link.name} does not answer ${how}`;
-  throw unreachable(target, cause, `${fix} --force starts all the same.`);
+  throw unreachable(target, cause, `${fix} --force starts anyway.`);
 }
 
 function unreachable(target: Uint8Array, cause: string, fix: string): Failure {

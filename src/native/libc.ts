@@ -123,9 +123,11 @@ export function errno(): number {
   return read.i32(libc.__errno_location() as Pointer, 0);
 }
 
-/** The text of an errno: "No such device" for 19. */
+/** The text of an errno as a cause within a sentence: "no such device" for 19. */
 export function strerror(code: number): string {
-  return new CString(libc.strerror(code) as Pointer).toString();
+  const text = new CString(libc.strerror(code) as Pointer).toString();
+  // "RFS specific error" stays.
+  return text.replace(/^[A-Z](?=[a-z])/, (letter) => letter.toLowerCase());
 }
 
 /** The address of a typed array's bytes. It stays the same only for memory created as an ArrayBuffer, or mmap'd. */

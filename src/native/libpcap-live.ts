@@ -94,7 +94,7 @@ export function openPcap(
 function failure(name: string, code: number, said: string): Failure {
   const causes: Record<number, string> = {
     [NO_SUCH_DEVICE]: "there is no such interface",
-    [PERMISSION_DENIED]: "Operation not permitted",
+    [PERMISSION_DENIED]: "operation not permitted",
     [NOT_UP]: "it is down",
   };
   const message = `Cannot capture on "${name}" by libpcap: ${causes[code] ?? said}`;

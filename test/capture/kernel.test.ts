@@ -32,7 +32,7 @@ describe("loading", () => {
     expect(JSON.parse(stdout.toString())).toEqual({
       name: "Failure",
       message: expect.stringMatching(
-        /^Cannot create a BPF ring buffer of \d+ bytes: Operation not permitted$/,
+        /^Cannot create a BPF ring buffer of \d+ bytes: operation not permitted$/,
       ),
       fix: expect.stringContaining("root"),
       exitCode: 4,
@@ -46,7 +46,7 @@ describe("loading", () => {
     object.set([0xbf, 0x90, 0, 0, 0, 0, 0, 0], code);
     const failure = failureOf(() => loadForTest({ requestObject: object }));
     expect(failure.exitCode).toBe(5);
-    expect(failure.message).toContain('Cannot load the BPF object "request": Permission denied');
+    expect(failure.message).toContain('Cannot load the BPF object "request": permission denied');
     expect(failure.message).toContain("R9 !read_ok");
   });
 
@@ -60,7 +60,7 @@ describe("loading", () => {
 
   test("refuses ring sizes that the kernel does not take", () => {
     expect(failureOf(() => loadForTest({ requestRingBytes: 5000 })).message).toBe(
-      "Cannot create a BPF ring buffer of 5000 bytes: Invalid argument",
+      "Cannot create a BPF ring buffer of 5000 bytes: invalid argument",
     );
   });
 

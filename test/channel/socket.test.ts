@@ -91,12 +91,12 @@ test("several addresses, and errors for wrong ones", () => {
   const taken = localEndpoint(one!);
   expect(localEndpoint(other!).address).toEqual(IPV6);
   expect(failing(() => listen([{ address: IPV6, port: 0 }, taken]))).toEqual({
-    message: `Cannot listen on "127.0.0.1:${taken.port}": Address already in use`,
+    message: `Cannot listen on "127.0.0.1:${taken.port}": address already in use`,
     fix: `Something listens there already (ss -ltnp 'sport = :${taken.port}'): stop it, or choose another port.`,
     exitCode: 1,
   });
   expect(failing(() => listen([{ address: Uint8Array.of(192, 0, 2, 1), port: 0 }])).message).toBe(
-    'Cannot listen on "192.0.2.1:0": Cannot assign requested address',
+    'Cannot listen on "192.0.2.1:0": cannot assign requested address',
   );
 });
 

@@ -67,7 +67,7 @@ const MISTAKES: Mistake[] = [
   {
     name: "no intercept",
     intercept: null,
-    cause: /intercept at "10.0.0.2:36524": Connection refused/,
+    cause: /intercept at "10.0.0.2:36524": connection refused/,
     fix: /^Start it there \("xcopy intercept -o :8080"\)/,
     mended: { intercept: ["-o", ":8080"] },
   },
@@ -88,7 +88,7 @@ const MISTAKES: Mistake[] = [
   {
     name: "no way back",
     make: (lab) => ip("-n", lab.target, "route", "del", "default"),
-    cause: /the attempt arrived, but the target has no way back to 192\.0\.2\.1 \(Network is unreachable\)/,
+    cause: /the attempt arrived, but the target has no way back to 192\.0\.2\.1 \(network is unreachable\)/,
     fix: /^Give it a route there/,
     mend: (lab) => ip("-n", lab.target, "route", "add", "default", "via", "10.0.0.1"),
   },
@@ -311,7 +311,7 @@ testInLab("--force without an intercept: what is held, and until when, is said",
   const to = await serve(lab);
   const copy = await startCopy(lab, ["-x", `80-${TARGET}:8080`, "-s", TARGET, "--force", "--drain", "10"]);
   await copy.running.line(
-    /^warning: intercept 10\.0\.0\.2: not connected \(Connection refused\); nothing .* is sent/,
+    /^warning: intercept 10\.0\.0\.2: not connected \(connection refused\); nothing .* is sent/,
   );
   await load(lab, { url: `http://${ONLINE}`, rate: 500, count: 200, connections: 20 });
   expect(await readRequests(to)).toEqual([]);

@@ -37,7 +37,7 @@ test("a packet socket gets the packets that match", () => {
 
 test("a bad descriptor and a filter that is too long are refused", () => {
   expect(() => attachSocketFilter(0xffff, compileFilter("tcp", "ethernet").instructions)).toThrow(
-    "Cannot attach the filter to a socket: Bad file descriptor",
+    "Cannot attach the filter to a socket: bad file descriptor",
   );
   const nothing = new Uint8Array(new ArrayBuffer(8 * 4097));
   expect(() => attachSocketFilter(0xffff, nothing)).toThrow("it has 4097 instructions");

@@ -195,7 +195,7 @@ test("createInjector without privileges: exit code 4 and how to get them", () =>
   const done = Bun.spawnSync(command);
   const fix = "Run as root, or with the capabilities CAP_NET_RAW and CAP_NET_ADMIN.";
   expect(done.stdout.toString().trim().split("\n")).toEqual([
-    `4 | Cannot send packets on "lo": Operation not permitted | ${fix}`,
-    `4 | Cannot send IPv4 packets: Operation not permitted | ${fix}`,
+    `4 | Cannot send packets on "lo": operation not permitted | ${fix}`,
+    `4 | Cannot send IPv4 packets: operation not permitted | ${fix}`,
   ]);
 });
