@@ -114,7 +114,7 @@ async function catchUntilStopped(
       for (const name of caught.follow()) log.info(`catching on ${name} as well`);
     } catch (error) {
       if (!(error instanceof Failure)) throw error;
-      log.warn(error.message);
+      log.warn(`${error.message}\n${error.fix}`);
     }
   };
   const timer = follows ? setInterval(follow, FOLLOW_INTERVAL) : undefined;
