@@ -5,6 +5,7 @@
 import type { KernelService } from "../../capture/services.ts";
 import type { ResponseSocketConfig } from "../../capture/socket/response-source.ts";
 import type { SourceConfig } from "../../capture/source.ts";
+import type { EngineConfig } from "../../engine/sessions/context.ts";
 import type { EgressConfig, PathConfig } from "../../inject/path.ts";
 import type { MysqlConfig } from "../../protocol/mysql/config.ts";
 import type { ProtocolName } from "../../protocol/names.ts";
@@ -90,7 +91,30 @@ export interface WorkerConfig {
   since: number;
 }
 
-export interface DataPlaneConfig {
+/** What the engine is told as the main thread decided it; `memory` is that of this worker. */
+type EngineSettings = Required<
+  Pick<
+    EngineConfig,
+    | "replicas"
+    | "jitter"
+    | "waitsForAnswers"
+    | "keepsThinkTime"
+    | "turnTimeout"
+    | "quiet"
+    | "takesMidstream"
+    | "turnLimit"
+    | "proxyProtocol"
+    | "users"
+    | "ports"
+    | "maxSessions"
+    | "memory"
+    | "sessionTimeout"
+    | "idleTimeout"
+    | "keepsClientPorts"
+  >
+>;
+
+export interface DataPlaneConfig extends EngineSettings {
   worker: WorkerConfig;
   /** Where live requests come from; null: they are recorded ones. */
   source: SourceConfig | null;
@@ -106,47 +130,17 @@ export interface DataPlaneConfig {
   mysql: MysqlConfig;
   /** Null: live requests, from the source. */
   trace: TraceConfig | null;
-  /** Most connections at a time, the others wait; 0: no limit. */
-  users: number;
   /** Null: no service is of UDP. */
   datagrams: DatagramsConfig | null;
   paths: PathConfig[];
   egresses: EgressConfig[];
   /** Null: answers come to this host's own address. */
   channel: ChannelConfig | null;
-  /** Whether connections from clients' addresses have the clients' ports. */
-  keepsClientPorts: boolean;
   /** SO_MARK of all we send. */
   mark: number;
-  /** Ports we may use, ranges [first, last]. */
-  ports: [number, number][];
-  /** Of all workers together. */
-  maxSessions: number;
-  /** Most bytes that this worker's sessions keep: payload and its bookkeeping. */
-  memory: number;
-  /** A session without a response for this long, while something waits for one, is given up. */
-  sessionTimeout: number;
-  /** A session without any packet for this long is forgotten. */
-  idleTimeout: number;
   /** Share of the sessions that are captured, over 0 to 1, and us since the start in which it grows to that from 0. */
   sample: number;
   ramp: number;
-  /** How often each session is copied along each route, and us over which the copies are spread. */
-  replicas: number;
-  jitter: number;
-  /** Turns wait for the answer of the turn before, and keep the client's think time. */
-  waitsForAnswers: boolean;
-  keepsThinkTime: boolean;
-  /** A turn goes on without an answer after this long. */
-  turnTimeout: number;
-  /** Silence that ends an answer shorter than production's; 0: two round trips. */
-  quiet: number;
-  /** Sessions whose SYN was not captured are picked up. */
-  takesMidstream: boolean;
-  /** Most turns per second; 0: no limit. */
-  turnLimit: number;
-  /** Version of the PROXY protocol header that opens connections; 0: none. */
-  proxyProtocol: 0 | 1 | 2;
   /** Whether to try a connection to every path before the first request is taken. */
   probe: boolean;
   /** Shared with the main thread: see src/copy/data-plane/shared.ts. */
