@@ -12,6 +12,7 @@
 #include "../packet/parse.h"
 #include "../packet/prefilter.h"
 #include "../record/duplicate.h"
+#include "../record/headers.h"
 #include "../record/service.h"
 #include "../record/settings.h"
 #include "../record/state.h"
@@ -76,15 +77,7 @@ int xcopy_outgoing(struct __sk_buff *skb) {
         return PASS;
     }
     struct record header = whole_record(&segment, *index | OUTGOING, now_us, skb->ifindex);
-    int result = put_whole(skb, AT_TC, &header, &segment, worker);
-    if (result < 0) {
-        add(RESPONSE_RING_FULL, 1);
-    } else if (result) {
-        add(UNREADABLE, 1);
-    } else {
-        add(RESPONSES_CAPTURED, 1);
-        add(RESPONSE_BYTES, segment.length);
-    }
+    count_response(put_whole(skb, AT_TC, &header, &segment, worker), &segment);
     return PASS;
 }
 
