@@ -1,8 +1,9 @@
 /** The response program, by test runs in the kernel: which packets are dropped, and what is captured of them. */
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { testRun } from "../../src/native/bpf/libbpf.ts";
 import { ACK, build, FIN, type Frame, HOP_BY_HOP, RST, SYN } from "./build.ts";
 import { loadForTest, OPTIONS, type TestCapture } from "./capture.ts";
+import { useResponsePrograms } from "./response-programs.ts";
 
 const PASS = -1;
 const DROP = 2;
@@ -10,26 +11,10 @@ const PORT = 33000;
 const OURS: Frame = { source: "10.0.0.9", destination: "10.0.0.2", sourcePort: 8080, destinationPort: PORT };
 const OURS6: Frame = { ...OURS, source: "fd00::9", destination: "fd00::2" };
 
-let capture: TestCapture;
-
-beforeAll(() => {
-  capture = loadForTest();
-  capture.flows.add(0, PORT);
-  capture.flows.add(1, PORT);
-});
-
-afterAll(() => {
-  capture?.kernel.detach();
-});
-
-beforeEach(() => {
-  capture.beat();
-  capture.takeResponses();
-  capture.counted();
-});
+const programs = useResponsePrograms(PORT);
 
 function run(frame: Frame): number {
-  return testRun(capture.kernel.responseProgram, build(frame).bytes).verdict;
+  return testRun(programs.capture.kernel.responseProgram, build(frame).bytes).verdict;
 }
 
 describe("a response of ours is dropped, and its headers are captured", () => {
@@ -53,7 +38,7 @@ describe("a response of ours is dropped, and its headers are captured", () => {
   test.each(cases)("%s", (_, frame, index, headers) => {
     const { ip } = build(frame);
     expect(run(frame)).toBe(DROP);
-    const [record, ...others] = capture.takeResponses();
+    const [record, ...others] = programs.capture.takeResponses();
     expect(others).toEqual([]);
     expect(record!.bytes).toEqual(ip.subarray(0, headers));
     expect(record!.payload).toBe(headers);
@@ -61,7 +46,7 @@ describe("a response of ours is dropped, and its headers are captured", () => {
     expect(record!.length).toBe(ip.length - headers);
     expect(record!.index).toBe(index);
     expect(record!.think).toBe(-1);
-    expect(capture.counted()).toEqual({ responsesCaptured: 1, responseBytes: ip.length });
+    expect(programs.capture.counted()).toEqual({ responsesCaptured: 1, responseBytes: ip.length });
   });
 });
 
@@ -78,37 +63,37 @@ describe("what passes", () => {
   ];
   test.each(cases)("%s", (_, frame) => {
     expect(run(frame)).toBe(PASS);
-    expect(capture.takeResponses()).toEqual([]);
-    expect(capture.counted()).toEqual({});
+    expect(programs.capture.takeResponses()).toEqual([]);
+    expect(programs.capture.counted()).toEqual({});
   });
 });
 
 test("a response whose headers do not fit a record is dropped without one", () => {
   expect(run({ ...OURS6, extensions: [[HOP_BY_HOP, 64]], tcpOptions: 12, payload: 3 })).toBe(DROP);
-  expect(capture.takeResponses()).toEqual([]);
-  expect(capture.counted()).toEqual({ oversize: 1 });
+  expect(programs.capture.takeResponses()).toEqual([]);
+  expect(programs.capture.counted()).toEqual({ oversize: 1 });
 });
 
 test("a flow is ours from add to remove, on its path alone", () => {
   const port = 40123;
   const frame = { ...OURS, destinationPort: port };
-  expect(capture.flows.has(0, port)).toBe(false);
+  expect(programs.capture.flows.has(0, port)).toBe(false);
   expect(run(frame)).toBe(PASS);
-  capture.flows.add(0, port);
-  expect(capture.flows.has(0, port)).toBe(true);
-  expect(capture.flows.has(1, port)).toBe(false);
+  programs.capture.flows.add(0, port);
+  expect(programs.capture.flows.has(0, port)).toBe(true);
+  expect(programs.capture.flows.has(1, port)).toBe(false);
   expect(run(frame)).toBe(DROP);
   expect(run({ ...OURS6, destinationPort: port })).toBe(PASS);
-  capture.flows.remove(0, port);
+  programs.capture.flows.remove(0, port);
   expect(run(frame)).toBe(PASS);
   expect(run(OURS)).toBe(DROP);
 });
 
 test("every port has a bit of its own", () => {
   for (const port of [0, 1, 31, 32, 63, 64, 1023, 32767, 32768, 65534, 65535]) {
-    capture.flows.add(0, port);
+    programs.capture.flows.add(0, port);
     expect(run({ ...OURS, destinationPort: port })).toBe(DROP);
-    capture.flows.remove(0, port);
+    programs.capture.flows.remove(0, port);
     expect(run({ ...OURS, destinationPort: port })).toBe(PASS);
   }
 });

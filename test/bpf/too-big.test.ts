@@ -1,11 +1,11 @@
 /** ICMP messages about packets of ours reach user space, and pass. */
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import { testRun } from "../../src/native/bpf/libbpf.ts";
 import { readTooBig } from "../../src/wire/icmp.ts";
 import { Packet } from "../../src/wire/packet.ts";
 import { ACK, type Frame } from "./build.ts";
-import { loadForTest, type TestCapture } from "./capture.ts";
 import { quoting } from "./quoting.ts";
+import { useResponsePrograms } from "./response-programs.ts";
 
 const PASS = -1;
 const PORT = 33000;
@@ -20,25 +20,9 @@ const OURS: Frame = {
 };
 const OURS6: Frame = { ...OURS, source: "fd00::2", destination: "fd00::9" };
 
-let capture: TestCapture;
+const programs = useResponsePrograms(PORT);
 
-beforeAll(() => {
-  capture = loadForTest();
-  capture.flows.add(0, PORT);
-  capture.flows.add(1, PORT);
-});
-
-afterAll(() => {
-  capture?.kernel.detach();
-});
-
-beforeEach(() => {
-  capture.beat();
-  capture.takeResponses();
-  capture.counted();
-});
-
-const run = (frame: Uint8Array): number => testRun(capture.kernel.responseProgram, frame).verdict;
+const run = (frame: Uint8Array): number => testRun(programs.capture.kernel.responseProgram, frame).verdict;
 
 describe('ICMP "packet too big" about a packet of ours is captured', () => {
   const cases: [string, Uint8Array, number][] = [
@@ -47,7 +31,7 @@ describe('ICMP "packet too big" about a packet of ours is captured', () => {
   ];
   test.each(cases)("%s", (_, frame, index) => {
     expect(run(frame)).toBe(PASS);
-    const [record, ...others] = capture.takeResponses();
+    const [record, ...others] = programs.capture.takeResponses();
     expect(others).toEqual([]);
     expect(record!.index).toBe(index);
     expect(record!.tcp).toBe(0);
@@ -69,6 +53,6 @@ describe("other messages are not captured", () => {
   ];
   test.each(cases)("%s", (_, frame) => {
     expect(run(frame)).toBe(PASS);
-    expect(capture.takeResponses()).toEqual([]);
+    expect(programs.capture.takeResponses()).toEqual([]);
   });
 });
