@@ -14,6 +14,8 @@
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
+#include "byte-order.h"
+
 /* A bit per port (host order). */
 struct ports {
     __u8 bits[65536 / 8];
@@ -27,7 +29,7 @@ struct {
 } ports SEC(".maps");
 
 static __always_inline int has_port(const struct ports *known, __be16 port) {
-    __u32 number = bpf_ntohs(port);
+    __u32 number = index_of(port);
     return known && known->bits[number >> 3] & 1 << (number & 7);
 }
 

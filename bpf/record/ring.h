@@ -55,13 +55,17 @@ static __always_inline int put(void *packet, enum hook hook, void *ring, __u32 w
     if (!record)
         return -1;
     __builtin_memcpy(record, header, sizeof(*record));
-    /* 64 bits and barriers, so that the register that is checked is also the one that is used. */
-    __u64 captured = header->captured;
-    barrier_var(captured);
-    if (captured > space)
+    /*
+     * 64 bits and barriers, so that the register that is checked is also the one that is used. One
+     * check of `captured - 1` for both bounds: before Linux 6.8 the verifier learns nothing from
+     * `captured != 0`, and the helper takes no size that may be 0.
+     */
+    __u64 last = (__u64)header->captured - 1;
+    barrier_var(last);
+    if (last >= space)
         goto malformed;
-    barrier_var(captured);
-    if (!captured || load_bytes(packet, hook, offset, record + 1, captured))
+    barrier_var(last);
+    if (load_bytes(packet, hook, offset, record + 1, last + 1))
         goto malformed;
     bpf_ringbuf_submit(record, BPF_RB_NO_WAKEUP);
     wake(ring, worker);
