@@ -278,8 +278,7 @@ int xcopy_swallow(struct __sk_buff *skb) {
     return DROP;
 }
 
-SEC("xdp")
-int xcopy_swallow_xdp(struct xdp_md *frame) {
+static __always_inline int swallow_frame(struct xdp_md *frame, enum hook hook) {
     struct segment segment;
     __u64 now_us = bpf_ktime_get_ns() / 1000;
     struct piece piece;
@@ -292,10 +291,17 @@ int xcopy_swallow_xdp(struct xdp_md *frame) {
     if (!is_readable(kind != NO_DATAGRAM ? SEGMENT : parsed, now_us))
         return XDP_DROP;
     if (kind == NO_DATAGRAM && is_read(&segment))
-        capture_whole(frame, AT_XDP, &segment, NO_SLOT, now_us, ONLY_WORKER);
+        capture_whole(frame, hook, &segment, NO_SLOT, now_us, ONLY_WORKER);
     else
-        capture_headers(frame, AT_XDP, &segment, NO_SLOT, now_us, ONLY_WORKER);
+        capture_headers(frame, hook, &segment, NO_SLOT, now_us, ONLY_WORKER);
     return XDP_DROP;
 }
+
+SEC("xdp")
+int xcopy_swallow_xdp(struct xdp_md *frame) { return swallow_frame(frame, AT_XDP); }
+
+/* For kernels that do not take the program above. */
+SEC("xdp")
+int xcopy_swallow_xdp_linear(struct xdp_md *frame) { return swallow_frame(frame, AT_XDP_LINEAR); }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -9,8 +9,9 @@
 #include <bpf/bpf_helpers.h>
 
 /*
- * 16 bits in host order, with bounds that the verifier knows. Before Linux 6.13 it knows none after a
- * byte swap; the mask states them again, and the barrier keeps the compiler from dropping the mask.
+ * 16 bits in host order, with bounds that the verifier knows. Before Linux 6.13 it knows none after
+ * a byte swap; the mask states them again, and the barrier keeps the compiler from dropping the
+ * mask.
  */
 static __always_inline __u32 index_of(__be16 value) {
     __u32 number = bpf_ntohs(value);

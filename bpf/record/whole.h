@@ -37,6 +37,44 @@ static __always_inline void count_lost(__u32 ifindex) {
         __sync_fetch_and_add(count, 1);
 }
 
+/* The header of the record that `put_linear` makes. */
+struct {
+    __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+    __uint(max_entries, 1);
+    __type(key, __u32);
+    __type(value, struct record);
+} linear_header SEC(".maps");
+
+/*
+ * As `put_sized`, for AT_XDP_LINEAR. A global function, which the verifier checks by itself and
+ * once: in each of the many states in which programs call it, its loop would be too much. Such a
+ * function takes no pointers, so the header comes in a map.
+ */
+__attribute__((noinline)) int put_linear(struct xdp_md *frame, __u32 offset, __u32 worker) {
+    __u32 zero = 0;
+    const struct record *header = bpf_map_lookup_elem(&linear_header, &zero);
+    void *ring = ring_of_this_cpu(worker);
+    if (!header || !ring)
+        return 1;
+    __u32 bytes = header->captured;
+    if (bytes <= 256)
+        return put(frame, AT_XDP_LINEAR, ring, worker, header, offset, 256);
+    if (bytes <= 2048)
+        return put(frame, AT_XDP_LINEAR, ring, worker, header, offset, 2048);
+    if (bytes <= 16384)
+        return put(frame, AT_XDP_LINEAR, ring, worker, header, offset, 16384);
+    if (bytes <= MAX_LINEAR)
+        return put(frame, AT_XDP_LINEAR, ring, worker, header, offset, MAX_LINEAR);
+    return 1;
+}
+
+static __always_inline int call_put_linear(struct xdp_md *frame, __u32 worker,
+                                           const struct record *header, __u32 offset) {
+    __u32 zero = 0;
+    bpf_map_update_elem(&linear_header, &zero, header, BPF_ANY);
+    return put_linear(frame, offset, worker);
+}
+
 /* As `put`, with the smallest of some constant sizes that is enough. */
 static __always_inline int put_sized(void *packet, enum hook hook, void *ring, __u32 worker,
                                      const struct record *header, __u32 offset) {
@@ -79,7 +117,8 @@ static __always_inline int put_whole(void *packet, enum hook hook, const struct 
     void *ring = ring_of_this_cpu(worker);
     if (!ring)
         return 1;
-    int result = put_sized(packet, hook, ring, worker, header, segment->ip);
+    int result = hook == AT_XDP_LINEAR ? call_put_linear(packet, worker, header, segment->ip)
+                                       : put_sized(packet, hook, ring, worker, header, segment->ip);
     if (result < 0)
         count_lost(header->ifindex);
     return result;

@@ -118,8 +118,21 @@ static __attribute__((noinline)) int take_datagram(struct __sk_buff *skb) {
     return PASS;
 }
 
+/* The first 4 bytes of the payload of a frame, where it has them, into `segment->seq`. */
+static __always_inline void read_first_payload(struct xdp_md *frame, enum hook hook,
+                                               struct segment *segment) {
+    __u32 at = segment->ip + segment->payload_offset;
+    if (hook == AT_XDP) {
+        bpf_xdp_load_bytes(frame, at, &segment->seq, sizeof(segment->seq));
+    } else {
+        const __u32 *first = look(bytes_of(frame), at, sizeof(*first));
+        if (first)
+            segment->seq = *first;
+    }
+}
+
 /* The same for a frame at XDP. */
-static __attribute__((noinline)) int take_datagram_frame(struct xdp_md *frame) {
+static __always_inline void take_datagram_at_xdp(struct xdp_md *frame, enum hook hook) {
     struct segment segment;
     struct addresses addresses;
     struct piece piece;
@@ -127,22 +140,30 @@ static __attribute__((noinline)) int take_datagram_frame(struct xdp_md *frame) {
     if (kind == NO_DATAGRAM ||
         (kind == WHOLE && !datagram_port_matches(segment.destination_port)) ||
         read_addresses(bytes_of(frame), &segment, &addresses))
-        return XDP_PASS;
+        return;
     const __u8 *destination = look(bytes_of(frame), 0, ETH_ALEN);
     if (!destination)
-        return XDP_PASS;
+        return;
     __u32 type = destination[0] & 1 ? PACKET_MULTICAST : PACKET_OTHERHOST;
     if (is_to_interface(frame))
         type = PACKET_HOST;
     if (kind == WHOLE)
-        bpf_xdp_load_bytes(frame, segment.ip + segment.payload_offset, &segment.seq,
-                           sizeof(segment.seq));
+        read_first_payload(frame, hook, &segment);
     struct record header;
     __u32 worker;
     if (is_datagram_wanted(kind, &segment, &addresses, &piece, type, frame->ingress_ifindex,
                            &header, &worker))
-        count_request(put_whole(frame, AT_XDP, &header, &segment, worker), &segment);
-    return XDP_PASS;
+        count_request(put_whole(frame, hook, &header, &segment, worker), &segment);
+}
+
+static __attribute__((noinline)) int take_datagram_frame(struct xdp_md *frame) {
+    take_datagram_at_xdp(frame, AT_XDP);
+    return 0;
+}
+
+static __attribute__((noinline)) int take_datagram_linear(struct xdp_md *frame) {
+    take_datagram_at_xdp(frame, AT_XDP_LINEAR);
+    return 0;
 }
 
 #endif

@@ -140,25 +140,43 @@ int xcopy_request(struct __sk_buff *skb) {
     return PASS;
 }
 
-/* Runs before GRO: packets are as they were on the wire, and have no mark. */
-SEC("xdp.frags")
-int xcopy_request_xdp(struct xdp_md *frame) {
+/* Takes a TCP segment, and returns as what the frame was parsed. */
+static __always_inline enum parsed take_frame(struct xdp_md *frame, enum hook hook) {
     struct segment segment;
     enum parsed parsed = parse_frame(frame, &segment);
-    if (takes_datagrams && parsed == OTHER)
-        return take_datagram_frame(frame);
     if (parsed == FRAGMENT)
         add(FRAGMENTS, 1);
     if (parsed != SEGMENT || !port_matches(segment.destination_port))
-        return XDP_PASS;
+        return parsed;
     struct addresses addresses;
     if (read_addresses(bytes_of(frame), &segment, &addresses))
-        return XDP_PASS;
+        return parsed;
     struct record header;
     __u32 worker = worker_of_client(&addresses, segment.source_port);
     if (is_wanted(&segment, &addresses, is_to_interface(frame), frame->ingress_ifindex, worker,
                   &header))
-        count_request(put_whole(frame, AT_XDP, &header, &segment, worker), &segment);
+        count_request(put_whole(frame, hook, &header, &segment, worker), &segment);
+    return parsed;
+}
+
+/* Runs before GRO: packets are as they were on the wire, and have no mark. */
+SEC("xdp.frags")
+int xcopy_request_xdp(struct xdp_md *frame) {
+    if (take_frame(frame, AT_XDP) == OTHER && takes_datagrams)
+        take_datagram_frame(frame);
+    return XDP_PASS;
+}
+
+/* Not inlined: with `take_datagram_linear` one frame of the stack would be too large. */
+static __attribute__((noinline)) enum parsed take_linear(struct xdp_md *frame) {
+    return take_frame(frame, AT_XDP_LINEAR);
+}
+
+/* For kernels that do not take the program above. */
+SEC("xdp")
+int xcopy_request_xdp_linear(struct xdp_md *frame) {
+    if (take_linear(frame) == OTHER && takes_datagrams)
+        take_datagram_linear(frame);
     return XDP_PASS;
 }
 

@@ -68,7 +68,7 @@ const BPF_PROG_TYPE_SCHED_CLS = 3;
 const BPF_PROG_TYPE_XDP = 6;
 const BPF_TC_INGRESS = 1;
 const BPF_TC_EGRESS = 2;
-const VERIFIER_LOG_BYTES = 1 << 22;
+const VERIFIER_LOG_BYTES = (1 << 24) - 1;
 
 let lib: ReturnType<typeof open>;
 
