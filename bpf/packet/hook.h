@@ -17,9 +17,9 @@
 enum hook { AT_TC, AT_XDP, AT_XDP_LINEAR };
 
 /* Most bytes that `copy_linear` copies: the verifier takes no offset in a packet above 65535. */
-#define MAX_LINEAR 65024
+#define MAX_LINEAR 65504
 /* Largest offset that it copies from: behind a MAC header with VLAN tags. */
-#define MAX_LINEAR_OFFSET 255
+#define MAX_LINEAR_OFFSET 31
 #define CHUNK 16
 
 static __always_inline __u32 ifindex_of(void *packet, enum hook hook) {

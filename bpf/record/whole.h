@@ -26,6 +26,9 @@ struct {
     __type(value, __u64);
 } lost SEC(".maps");
 
+/* Result of `put_whole`. */
+#define TOO_LARGE 2
+
 static __always_inline void count_lost(__u32 ifindex) {
     __u64 *count = bpf_map_lookup_elem(&lost, &ifindex);
     if (!count) {
@@ -65,7 +68,7 @@ __attribute__((noinline)) int put_linear(struct xdp_md *frame, __u32 offset, __u
         return put(frame, AT_XDP_LINEAR, ring, worker, header, offset, 16384);
     if (bytes <= MAX_LINEAR)
         return put(frame, AT_XDP_LINEAR, ring, worker, header, offset, MAX_LINEAR);
-    return 1;
+    return TOO_LARGE;
 }
 
 static __always_inline int call_put_linear(struct xdp_md *frame, __u32 worker,
@@ -94,7 +97,7 @@ static __always_inline int put_sized(void *packet, enum hook hook, void *ring, _
     UP_TO(32768);
     UP_TO(65536);
 #undef UP_TO
-    return 1;
+    return TOO_LARGE;
 }
 
 static __always_inline struct record whole_record(const struct segment *segment, __u32 index,
@@ -111,7 +114,7 @@ static __always_inline struct record whole_record(const struct segment *segment,
     };
 }
 
-/* As `put`; 1 also where there is no ring. */
+/* As `put`; 1 also where there is no ring, TOO_LARGE where no record has so many bytes. */
 static __always_inline int put_whole(void *packet, enum hook hook, const struct record *header,
                                      const struct segment *segment, __u32 worker) {
     void *ring = ring_of_this_cpu(worker);

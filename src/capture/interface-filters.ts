@@ -1,7 +1,8 @@
 /** -F on interfaces: a filter program in front of the program that gets the packets that match. */
+
+import type { ProgramKind } from "../filter/access.ts";
 import { compileFilter, type LinkLayer, linkLayerOf } from "../filter/compile.ts";
 import { type FilterProgram, loadFilterProgram } from "../filter/program.ts";
-import type { ProgramKind } from "../filter/translate.ts";
 import { Failure } from "../native/failure.ts";
 import { links } from "../native/netlink.ts";
 
@@ -10,7 +11,7 @@ export interface FilterTarget {
   kind: ProgramKind;
   /** Descriptor of the program. */
   target: number;
-  /** XDP: whether it takes packets in several buffers. */
+  /** `xdp`: whether it takes packets in several buffers. */
   frags?: boolean;
 }
 

@@ -1,12 +1,14 @@
 /** Capture by the kernel programs: loads and attaches them, and reads their counters. */
-import { BpfObject, fillArrayOfMaps, openLibbpf, updateMap } from "../native/bpf/libbpf.ts";
+
+import type { XdpProgram } from "../filter/access.ts";
+import { BpfObject, fillArrayOfMaps, loadFirst, openLibbpf, updateMap } from "../native/bpf/libbpf.ts";
 import type { CarriedLibrary } from "../native/carried.ts";
 import { libc } from "../native/libc.ts";
 import { type Link, links } from "../native/netlink.ts";
 import { Attachments, type Hook } from "./attachments.ts";
 import type { Kind } from "./clsact.ts";
 import { KERNEL_COUNTERS, type KernelCounter, type KernelStats, readStats } from "./counters.ts";
-import { addressKey, createRings, fillPorts, settings, setWorkers, words } from "./maps.ts";
+import { addressKey, createRings, fillPorts, settings, setWorkers, useRings, words } from "./maps.ts";
 import type { KernelService } from "./services.ts";
 import { XdpLinks, type XdpMode } from "./xdp-links.ts";
 
@@ -55,6 +57,8 @@ export interface KernelCaptureOptions {
   responseRingBytes: number;
   /** `auto`: tcx where the kernel has it. Responses are never captured by XDP. */
   hook: "auto" | RequestHook;
+  /** The XDP programs that are tried, in order; by default all. */
+  xdpPrograms?: readonly XdpProgram[];
   /** What to load where the host has no libbpf: see `openLibbpf`. */
   libraries?: CarriedLibrary[];
 }
@@ -76,6 +80,8 @@ export interface KernelCapture {
   readonly requestProgram: number;
   readonly requestXdpProgram: number;
   readonly responseProgram: number;
+  /** Which program `requestXdpProgram` is. */
+  readonly xdpProgram: XdpProgram;
   /** How tc programs are or will be attached. tcx and XDP links end with the process, clsact filters only by `detach`. */
   readonly hook: Hook;
   /** Whether requests on an interface are captured by XDP. */
@@ -103,6 +109,10 @@ export interface KernelCapture {
 
 /** ARPHRD_ETHER; loopback has another type. */
 const ETHERNET = 1;
+const XDP_PROGRAMS: Record<XdpProgram, string> = {
+  xdp: "xcopy_request_xdp",
+  "xdp-linear": "xcopy_request_xdp_linear",
+};
 const FLOW_WORDS_PER_PATH = 65536 / 64;
 /** As bpf/response/response.bpf.c has it. */
 const WITH_PAYLOAD = 2 ** 31;
@@ -118,9 +128,9 @@ const OUTGOING_BYTES = 384;
 export function loadKernelCapture(options: KernelCaptureOptions): KernelCapture {
   openLibbpf(options.libraries);
   const { services, paths } = options;
-  const request = services && new BpfObject("request", options.requestObject);
+  let request: BpfObject | null = null;
   const response = paths && new BpfObject("response", options.responseObject);
-  const outgoing = request && options.outgoingObject && new BpfObject("outgoing", options.outgoingObject);
+  const outgoing = services && options.outgoingObject && new BpfObject("outgoing", options.outgoingObject);
   const rings: number[] = [];
   const isXdp = options.hook === "xdp" || options.hook === "xdp-generic";
   const attachments = new Attachments(isXdp ? "auto" : (options.hook as "auto" | Hook));
@@ -141,11 +151,20 @@ export function loadKernelCapture(options: KernelCaptureOptions): KernelCapture 
 
   try {
     const { workers = 1 } = options;
-    for (const object of [request, response, outgoing]) if (object) setWorkers(object, workers);
-    if (!isXdp) request?.leaveOut("xcopy_request_xdp");
-    const requestRings = request ? createRings(request, options.requestRingBytes, rings, workers) : [];
-    const responseRings = response ? createRings(response, options.responseRingBytes, rings, workers) : [];
-    if (request && services) loadRequest(request, services, requestRings, options);
+    for (const object of [response, outgoing]) if (object) setWorkers(object, workers);
+    const requestRings = services ? createRings(options.requestRingBytes, rings, workers) : [];
+    const responseRings = response ? createRings(options.responseRingBytes, rings, workers) : [];
+    let xdpProgram: XdpProgram = "xdp";
+    if (services) {
+      const { xdpPrograms = Object.keys(XDP_PROGRAMS) as XdpProgram[] } = options;
+      const loaded = loadFirst(isXdp ? xdpPrograms : ([null] as const), (program) =>
+        openRequest(services, requestRings, program, options),
+      );
+      request = loaded.object;
+      xdpProgram = loaded.variant ?? xdpProgram;
+      fillArrayOfMaps(request.mapFd("rings"), requestRings);
+      fillServices(request, services);
+    }
     // The maps that both have are those of the request program, which is loaded first.
     if (request && response) {
       for (const shared of ["control", "counters"]) response.reuse(shared, request.mapFd(shared));
@@ -155,13 +174,13 @@ export function loadKernelCapture(options: KernelCaptureOptions): KernelCapture 
     const owner = (request ?? response)!;
     const countersMap = owner.mapFd("counters");
     const requestProgram = request?.programFd("xcopy_request") ?? -1;
-    const requestXdpProgram = isXdp ? request!.programFd("xcopy_request_xdp") : -1;
+    const requestXdpProgram = isXdp ? owner.programFd(XDP_PROGRAMS[xdpProgram]) : -1;
     const responseProgram = response?.programFd("xcopy_response") ?? -1;
     const outgoingProgram = outgoing?.programFd("xcopy_outgoing") ?? -1;
     const direction: Kind = options.isOutgoing ? "leaving" : "request";
     const usesXdp = (ifindex: number) => isXdp && present().some((link) => link.ifindex === ifindex);
     const learnMacs = () => {
-      if (isXdp) fillMacs(request!, present());
+      if (isXdp) fillMacs(owner, present());
     };
     return {
       requestRings,
@@ -173,6 +192,7 @@ export function loadKernelCapture(options: KernelCaptureOptions): KernelCapture 
       requestProgram,
       requestXdpProgram,
       responseProgram,
+      xdpProgram,
       usesXdp,
       xdpModeOn: (ifindex) => xdp.modeOn(ifindex),
       learnMacs,
@@ -207,20 +227,23 @@ export function loadKernelCapture(options: KernelCaptureOptions): KernelCapture 
   }
 }
 
-function loadRequest(
-  request: BpfObject,
+/** The request object, ready to load: with the program for tc, and one for XDP or none. */
+function openRequest(
   services: KernelService[],
   rings: number[],
+  xdp: XdpProgram | null,
   options: KernelCaptureOptions,
-): void {
+): BpfObject {
+  const request = new BpfObject("request", options.requestObject);
+  for (const [name, program] of Object.entries(XDP_PROGRAMS)) if (name !== xdp) request.leaveOut(program);
+  setWorkers(request, options.workers ?? 1);
+  useRings(request, rings);
   for (const name of ["services", "datagram_services"]) {
     request.setMaxEntries(name, Math.max(1, services.length));
   }
   const takesDatagrams = services.some(({ transport }) => transport === "udp");
   request.setConstants(settings({ ...options, takesDatagrams }));
-  request.load();
-  fillArrayOfMaps(request.mapFd("rings"), rings);
-  fillServices(request, services);
+  return request;
 }
 
 function loadOutgoing(outgoing: BpfObject, request: BpfObject, options: KernelCaptureOptions): void {
@@ -233,6 +256,7 @@ function loadOutgoing(outgoing: BpfObject, request: BpfObject, options: KernelCa
 }
 
 function loadResponse(response: BpfObject, paths: KernelPath[], rings: number[]): void {
+  useRings(response, rings);
   for (const name of ["paths", "datagram_paths"]) response.setMaxEntries(name, Math.max(1, paths.length));
   response.setMaxEntries("flows", Math.max(1, paths.length) * FLOW_WORDS_PER_PATH);
   response.load();

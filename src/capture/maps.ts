@@ -57,19 +57,21 @@ export function ofWorker<T>(all: readonly T[], worker: number, workers: number):
 }
 
 /**
- * Creates the rings of an object that is not loaded yet, one of `bytes` per CPU and worker. Each is added to `made` at once,
- * so that the caller can close them after a failure. Once the object is loaded, `fillArrayOfMaps` must put them into the map
- * `rings`. Throws a Failure.
+ * Creates rings of `bytes` each, one per CPU and worker. Each is added to `made` at once, so that the caller can close them after
+ * a failure. Throws a Failure.
  */
-export function createRings(object: BpfObject, bytes: number, made: number[], workers = 1): number[] {
-  const own = Array.from({ length: possibleCpus() * workers }, () => {
+export function createRings(bytes: number, made: number[], workers = 1): number[] {
+  return Array.from({ length: possibleCpus() * workers }, () => {
     const ring = createRing(bytes);
     made.push(ring);
     return ring;
   });
-  object.setMaxEntries("rings", own.length);
-  object.setInnerMap("rings", own[0]!);
-  return own;
+}
+
+/** Gives rings to an object that is not loaded yet; then `fillArrayOfMaps` must put them into its map `rings`. */
+export function useRings(object: BpfObject, rings: readonly number[]): void {
+  object.setMaxEntries("rings", rings.length);
+  object.setInnerMap("rings", rings[0]!);
 }
 
 /** Writes a bitmap of port ranges (first, last) to an index of a map `ports` (bpf/packet/prefilter.h). Throws a Failure. */

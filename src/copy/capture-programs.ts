@@ -10,7 +10,7 @@ export function captureByPrograms(kernel: KernelCapture, { capture }: CopyOption
   const isXdp = capture.backEnd === "xdp" || capture.backEnd === "xdp-generic";
   const targetOn = (ifindex: number): FilterTarget =>
     kernel.usesXdp(ifindex)
-      ? { kind: "xdp", target: kernel.requestXdpProgram, frags: true }
+      ? { kind: kernel.xdpProgram, target: kernel.requestXdpProgram, frags: kernel.xdpProgram === "xdp" }
       : { kind: "tc", target: kernel.requestProgram };
   const filters =
     filter === null

@@ -24,7 +24,17 @@ import {
   R10,
   RSH,
   type Size,
+  SUB,
 } from "./assembler.ts";
+
+/**
+ * The hook: tc (clsact, tcx) with struct __sk_buff, or XDP with struct xdp_md; `xdp-linear` for kernels without
+ * bpf_xdp_load_bytes (before 5.18), where a packet is always in one buffer.
+ */
+export type ProgramKind = "tc" | XdpProgram;
+
+/** An XDP program can call only programs of its own kind. */
+export type XdpProgram = "xdp" | "xdp-linear";
 
 /** The index register of classic BPF. */
 export const X = 8;
@@ -48,6 +58,8 @@ export interface Access extends PacketAccess {
 const SCRATCH = -68;
 /** Largest offset in an instruction. */
 const MAX_OFFSET = 0x7fff;
+/** Largest computed offset without a helper: the verifier allows none above 65535. */
+const MAX_COMPUTED = 0xff00;
 /** Bytes of an IPv4 header without options: the value of X in most cases. */
 const USUAL_IP_HEADER = 20;
 
@@ -63,17 +75,33 @@ const XDP = { data: 0, dataEnd: 4 };
 /**
  * Loads at constant offsets read the packet directly. Of an skb they reach only the linear part (of TCP that a local program
  * sends these are only the headers). The rest, and what has a computed offset, is loaded by a helper of the kernel, which takes
- * ten times as long: a packet pointer plus a variable would need CAP_PERFMON. The most common X is treated as a constant.
+ * ten times as long, except at XDP on kernels without that helper. The most common X is treated as a constant.
  *
  * The packet pointers are loaded again for each load: so the verifier's state does not depend on the path to a load, and it
  * checks each instruction once.
  */
-export function packetAccess(assembler: Assembler, kind: "tc" | "xdp", reject: Label): Access {
+export function packetAccess(assembler: Assembler, kind: ProgramKind, reject: Label): Access {
   const late: (() => void)[] = [];
   const context = kind === "tc" ? SKB : XDP;
 
+  /** `to` = `size` bytes at packet offset R2 (64 bits), which is a variable: without the helper. */
+  function loadLinear(to: number, size: Size): void {
+    assembler.jumpImmediate(JMP | JGT, R2, MAX_COMPUTED, reject);
+    assembler.load(4, R1, R6, context.data);
+    assembler.load(4, R3, R6, context.dataEnd);
+    assembler.register(ALU64 | ADD, R1, R2);
+    assembler.register(ALU64 | MOV, R4, R1);
+    assembler.immediate(ALU64 | ADD, R4, size);
+    assembler.jumpRegister(JMP | JGT, R4, R3, reject);
+    assembler.load(size, to, R1, 0);
+  }
+
   /** `to` = `size` bytes at packet offset R2 (64 bits). */
   function loadByHelper(to: number, size: Size): void {
+    if (kind === "xdp-linear") {
+      loadLinear(to, size);
+      return;
+    }
     assembler.jumpImmediate(JMP | JGT, R2, 0x7fffffff, reject);
     assembler.register(ALU64 | MOV, R1, R6);
     assembler.register(ALU64 | MOV, R3, R10);
@@ -140,6 +168,11 @@ export function packetAccess(assembler: Assembler, kind: "tc" | "xdp", reject: L
     length(to) {
       if (kind === "tc") {
         assembler.load(4, to, R6, SKB.length);
+      } else if (kind === "xdp-linear") {
+        assembler.load(4, R2, R6, XDP.data);
+        assembler.load(4, R0, R6, XDP.dataEnd);
+        assembler.register(ALU64 | SUB, R0, R2);
+        assembler.register(ALU64 | MOV, to, R0);
       } else {
         assembler.register(ALU64 | MOV, R1, R6);
         assembler.call(XDP_GET_BUFF_LEN);

@@ -1,7 +1,8 @@
 /** Loads a filter in front of another BPF program: a program that runs that one for the packets that match. */
 import { bpfFailure, createProgramArray, loadProgram, openLibbpf, setProgram } from "../native/bpf/libbpf.ts";
 import { EINVAL, libc } from "../native/libc.ts";
-import { type ProgramKind, translate } from "./translate.ts";
+import type { ProgramKind } from "./access.ts";
+import { translate } from "./translate.ts";
 
 export interface FilterProgramOptions {
   kind: ProgramKind;
@@ -9,7 +10,7 @@ export interface FilterProgramOptions {
   instructions: Uint8Array;
   /** As in Filter; default false. */
   wantsTag?: boolean;
-  /** XDP: whether the target takes packets in several buffers (SEC("xdp.frags")); default false. */
+  /** `xdp`: whether the target takes packets in several buffers (SEC("xdp.frags")); default false. */
   frags?: boolean;
   /** Descriptor of the program that runs for a match; the caller may close it after `loadFilterProgram`. */
   target: number;
@@ -31,20 +32,21 @@ export interface FilterProgram {
 /**
  * Loads a program that runs `target` for the packets that match, and returns TCX_NEXT (tc) or XDP_PASS (XDP) for the others.
  * For a match the verdict is that of `target`. Throws a Failure: 2 for a filter that is too long, 4 without privilege, 5 where
- * the kernel cannot. An XDP filter that loads from computed offsets, as those with ports do, or has `len`, needs Linux 5.18.
+ * the kernel cannot. A filter of kind `xdp` that loads from computed offsets, as those with ports do, or has `len`, needs Linux
+ * 5.18.
  */
 export function loadFilterProgram(options: FilterProgramOptions): FilterProgram {
   const { kind, instructions, wantsTag = false, frags = false, target } = options;
   openLibbpf();
   // Since Linux 6.18 a program can call only programs of its own attach type. That of `target` cannot be read, so both are tried.
-  const attachTypes = kind === "xdp" ? (["xdp", "none"] as const) : (["none"] as const);
+  const attachTypes = kind === "tc" ? (["none"] as const) : (["xdp", "none"] as const);
   let code = 0;
   for (const attachType of attachTypes) {
     const array = createProgramArray();
     let fd = -1;
     try {
       fd = loadProgram(
-        kind,
+        kind === "tc" ? "tc" : "xdp",
         "xcopy_filter",
         translate({ kind, instructions, wantsTag, programs: array }),
         attachType,

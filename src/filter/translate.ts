@@ -6,7 +6,7 @@
  * extensions (SKF_AD_*: negative offsets) are refused by compileFilter.
  */
 import { Failure } from "../native/failure.ts";
-import { type PacketAccess, packetAccess, taggedAccess, takeTag, X } from "./access.ts";
+import { type PacketAccess, type ProgramKind, packetAccess, taggedAccess, takeTag, X } from "./access.ts";
 import {
   ALU,
   ALU64,
@@ -32,9 +32,6 @@ import {
 } from "./assembler.ts";
 import { decode, type Instruction, JUMP_ALWAYS, modeOf, reachable, sizeOf } from "./classic.ts";
 
-/** The hook: tc (clsact, tcx) with struct __sk_buff, or XDP with struct xdp_md. */
-export type ProgramKind = "tc" | "xdp";
-
 export interface Translation {
   kind: ProgramKind;
   /** As in Filter. */
@@ -46,7 +43,7 @@ export interface Translation {
 }
 
 /** TCX_NEXT, which is TC_ACT_UNSPEC: the next program decides. And XDP_PASS. */
-export const PASS: Record<ProgramKind, number> = { tc: -1, xdp: 2 };
+export const PASS: Record<ProgramKind, number> = { tc: -1, xdp: 2, "xdp-linear": 2 };
 
 const TAIL_CALL = 12;
 

@@ -121,7 +121,6 @@ function openBy(
     libraries,
   });
   try {
-    const kind = kernel.hook === "xdp" ? "xdp" : "tc";
     const modes = new Map<number, XdpMode>();
     const attach = (ifindexes: number[], filter?: Filter) => {
       const found = kernel.attach(ifindexes, filter);
@@ -132,7 +131,11 @@ function openBy(
     const filters =
       plan.filter === null
         ? null
-        : new InterfaceFilters(plan.filter, () => ({ kind, target: kernel.swallowProgram }), attach);
+        : new InterfaceFilters(
+            plan.filter,
+            () => ({ kind: kernel.filterKind, target: kernel.swallowProgram }),
+            attach,
+          );
     const attachTo = (ifindexes: number[]) => {
       if (filters) filters.attach(ifindexes);
       else attach(ifindexes);

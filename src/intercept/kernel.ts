@@ -1,10 +1,11 @@
 /** The kernel side of the intercept: loads the eBPF programs, attaches and detaches them, starts their guards. */
 import { Attachments, type Hook } from "../capture/attachments.ts";
 import { type KernelStats, readStats } from "../capture/counters.ts";
-import { addressKey, createRings, fillPorts, words } from "../capture/maps.ts";
+import { addressKey, createRings, fillPorts, useRings, words } from "../capture/maps.ts";
 import { XdpLinks, type XdpMode } from "../capture/xdp-links.ts";
+import type { ProgramKind, XdpProgram } from "../filter/access.ts";
 import { endLingeringGuards, Guard } from "../host/guard.ts";
-import { BpfObject, fillArrayOfMaps, openLibbpf, updateMap } from "../native/bpf/libbpf.ts";
+import { BpfObject, fillArrayOfMaps, loadFirst, openLibbpf, updateMap } from "../native/bpf/libbpf.ts";
 import type { CarriedLibrary } from "../native/carried.ts";
 import { Failure } from "../native/failure.ts";
 import { libc } from "../native/libc.ts";
@@ -36,6 +37,8 @@ export interface InterceptOptions {
   ringBytes: number;
   /** `auto`: tcx where the kernel has it. XDP in mode `assistant` alone; `xdp-native`: in the driver or not at all. */
   hook: HookChoice;
+  /** The XDP programs that are tried, in order; by default all. */
+  xdpPrograms?: readonly XdpProgram[];
   /** Whole seconds for which dropping goes on after the end; 0: no guard, dropping ends with the process. */
   linger: number;
   /** What to load where the host has no libbpf: see `openLibbpf`. */
@@ -66,8 +69,9 @@ export interface InterceptKernel {
   /** Mode `target`: descriptors of the programs for ingress and egress. */
   readonly learnProgram: number;
   readonly catchProgram: number;
-  /** Mode `assistant`: descriptor of the program that a filter's tail call ends in; `xdp` or `tc`, as `hook` says. */
+  /** Mode `assistant`: descriptor of the program that a filter's tail call ends in, and what the filter must be. */
   readonly swallowProgram: number;
+  readonly filterKind: ProgramKind;
   /** What is or will be attached; with `auto` certain after the first `attach`. */
   readonly hook: InterceptHook;
   /**
@@ -87,13 +91,19 @@ export interface InterceptKernel {
   detach(): boolean;
 }
 
-const PROGRAMS = ["xcopy_learn", "xcopy_catch", "xcopy_swallow", "xcopy_swallow_xdp"] as const;
-type Program = (typeof PROGRAMS)[number];
+const PROGRAMS = {
+  learn: "xcopy_learn",
+  catch: "xcopy_catch",
+  tc: "xcopy_swallow",
+  xdp: "xcopy_swallow_xdp",
+  "xdp-linear": "xcopy_swallow_xdp_linear",
+} as const;
+type Program = keyof typeof PROGRAMS;
 
-/** The programs that a mode and a hook need: the kernel may be too old for the others. */
-function programsFor(mode: InterceptMode, isXdp: boolean): Program[] {
-  if (mode === "target") return ["xcopy_learn", "xcopy_catch"];
-  return isXdp ? ["xcopy_swallow_xdp"] : ["xcopy_swallow"];
+/** The sets of programs that will do, the best one first. */
+function programsFor(mode: InterceptMode, xdp: readonly XdpProgram[] | null): Program[][] {
+  if (mode === "target") return [["learn", "catch"]];
+  return xdp?.map((program) => [program]) ?? [["tc"]];
 }
 
 /**
@@ -102,7 +112,7 @@ function programsFor(mode: InterceptMode, isXdp: boolean): Program[] {
  * attach).
  */
 export function loadIntercept(options: InterceptOptions): InterceptKernel {
-  const { mode, hook, linger } = options;
+  const { mode, hook, linger, xdpPrograms = ["xdp", "xdp-linear"] } = options;
   const isXdp = hook === "xdp" || hook === "xdp-native";
   if (mode === "target" && isXdp) {
     throw new Failure(
@@ -112,7 +122,6 @@ export function loadIntercept(options: InterceptOptions): InterceptKernel {
     );
   }
   openLibbpf(options.libraries);
-  const object = new BpfObject("intercept", options.object);
   const made: number[] = [];
   const attachments = new Attachments(hook === "tcx" || hook === "clsact" ? hook : "auto");
   const xdp = new XdpLinks(
@@ -122,32 +131,44 @@ export function loadIntercept(options: InterceptOptions): InterceptKernel {
   const guards: Guard[] = [];
 
   let open = true;
+  let loaded: BpfObject | undefined;
   function closeDescriptors(): void {
     open = false;
     for (const fd of made) libc.close(fd);
-    object.close();
+    loaded?.close();
   }
 
   try {
-    const needed = programsFor(mode, isXdp);
-    for (const program of PROGRAMS) if (!needed.includes(program)) object.leaveOut(program);
-    const rings = createRings(object, options.ringBytes, made);
-    for (const map of ["learned", "datagram_flows"])
-      object.setMaxEntries(map, mode === "target" ? options.flows : 1);
+    const rings = createRings(options.ringBytes, made);
     const services = byAddress(options.services);
-    object.setMaxEntries("services", Math.max(1, services.size));
-    object.setMaxEntries("ports", 1 + services.size);
-    object.load();
+    const { object, variant: programs } = loadFirst(
+      programsFor(mode, isXdp ? xdpPrograms : null),
+      (needed) => {
+        const object = new BpfObject("intercept", options.object);
+        for (const [program, name] of Object.entries(PROGRAMS)) {
+          if (!needed.includes(program as Program)) object.leaveOut(name);
+        }
+        useRings(object, rings);
+        for (const map of ["learned", "datagram_flows"])
+          object.setMaxEntries(map, mode === "target" ? options.flows : 1);
+        object.setMaxEntries("services", Math.max(1, services.size));
+        object.setMaxEntries("ports", 1 + services.size);
+        return object;
+      },
+    );
+    loaded = object;
     fillArrayOfMaps(object.mapFd("rings"), rings);
     fillServices(object, services);
 
     const countersMap = object.mapFd("counters");
     const learnedMap = object.mapFd("learned");
     const datagramFlowsMap = object.mapFd("datagram_flows");
-    const fdOf = (program: Program) => (needed.includes(program) ? object.programFd(program) : -1);
-    const learnProgram = fdOf("xcopy_learn");
-    const catchProgram = fdOf("xcopy_catch");
-    const swallowProgram = fdOf(isXdp ? "xcopy_swallow_xdp" : "xcopy_swallow");
+    const fdOf = (program: Program) =>
+      programs.includes(program) ? object.programFd(PROGRAMS[program]) : -1;
+    const learnProgram = fdOf("learn");
+    const catchProgram = fdOf("catch");
+    const swallow = programs[0]!;
+    const swallowProgram = mode === "assistant" ? fdOf(swallow) : -1;
 
     /** Whether the target may still answer in flows that copies have forged. */
     function isOwed(): boolean {
@@ -167,6 +188,7 @@ export function loadIntercept(options: InterceptOptions): InterceptKernel {
       learnProgram,
       catchProgram,
       swallowProgram,
+      filterKind: swallow === "learn" || swallow === "catch" ? "tc" : swallow,
       get hook() {
         return isXdp ? "xdp" : attachments.hook;
       },

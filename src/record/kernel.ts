@@ -2,7 +2,7 @@
 import { Attachments, type Hook } from "../capture/attachments.ts";
 import { type KernelStats, readStats } from "../capture/counters.ts";
 import { fillServices } from "../capture/kernel.ts";
-import { createRings, settings } from "../capture/maps.ts";
+import { createRings, settings, useRings } from "../capture/maps.ts";
 import type { KernelService } from "../capture/services.ts";
 import { BpfObject, fillArrayOfMaps, openLibbpf } from "../native/bpf/libbpf.ts";
 import type { CarriedLibrary } from "../native/carried.ts";
@@ -47,6 +47,9 @@ export interface RecordKernel {
 /** Maps that both programs use. */
 const SHARED = ["control", "counters", "rings", "services", "ports", "packets", "lost"];
 
+/** Programs of the request object that are not loaded. */
+const XDP_PROGRAMS = ["xcopy_request_xdp", "xcopy_request_xdp_linear"];
+
 /** Loads the programs without attaching them. Throws a Failure: 4 without privilege, 5 where kernel or host cannot. */
 export function loadRecordKernel(options: RecordKernelOptions): RecordKernel {
   openLibbpf(options.libraries);
@@ -65,9 +68,9 @@ export function loadRecordKernel(options: RecordKernelOptions): RecordKernel {
     outgoing?.close();
   }
   try {
-    createRings(request, options.ringBytes, rings);
+    useRings(request, createRings(options.ringBytes, rings));
     request.setMaxEntries("services", Math.max(1, options.services.length));
-    request.leaveOut("xcopy_request_xdp");
+    for (const program of XDP_PROGRAMS) request.leaveOut(program);
     request.setConstants(constants);
     request.load();
     for (const map of SHARED) outgoing?.reuse(map, request.mapFd(map));

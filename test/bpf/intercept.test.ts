@@ -276,13 +276,17 @@ describe("target", () => {
   });
 });
 
-describe.each(["tcx", "xdp"] as const)("assistant, %s", (hook) => {
+describe.each([
+  ["tcx", "tcx", "xdp"],
+  ["xdp", "xdp", "xdp"],
+  ["xdp on kernels before 5.18", "xdp", "xdp-linear"],
+] as const)("assistant, %s", (_, hook, xdpProgram) => {
   const PASSED_ON = hook === "tcx" ? 2 : 1;
   const answer = answerTo(FORGED);
   const answer6 = answerTo(FORGED6);
 
   beforeAll(() => {
-    intercept = loadForTest({ mode: "assistant", services: [], hook });
+    intercept = loadForTest({ mode: "assistant", services: [], hook, xdpPrograms: [xdpProgram] });
   });
 
   afterAll(() => {
@@ -408,7 +412,7 @@ describe.each(["tcx", "xdp"] as const)("assistant, %s", (hook) => {
   });
 
   test("nothing passes while user space is dead", () => {
-    const silent = loadForTest({ mode: "assistant", services: [], hook });
+    const silent = loadForTest({ mode: "assistant", services: [], hook, xdpPrograms: [xdpProgram] });
     const context = hook === "tcx" ? {} : null;
     const { verdict } = testRun(silent.kernel.swallowProgram, build(answer).bytes, context);
     expect(verdict).toBe(PASSED_ON);

@@ -7,6 +7,7 @@ import { openPacketCapture, openRawCapture, type SocketCapture } from "../../src
 import type { RequestSource } from "../../src/capture/source.ts";
 import type { BackEnd as BackEndName } from "../../src/config/capture.ts";
 import { createSource } from "../../src/copy/data-plane/request-source.ts";
+import type { XdpProgram } from "../../src/filter/access.ts";
 import { compileFilter } from "../../src/filter/compile.ts";
 import { type FilterProgram, loadFilterProgram } from "../../src/filter/program.ts";
 import { links } from "../../src/native/netlink.ts";
@@ -70,9 +71,9 @@ function backEnd(
   };
 }
 
-function byHook(hook: RequestHook) {
+function byHook(hook: RequestHook, xdpPrograms: XdpProgram[] = ["xdp"]) {
   return (host: Namespace, ifindexes: number[], options: BackEndOptions): BackEnd => {
-    const { kernel, control, requests, beat } = loadForTest({ hook, paths: null, ...options });
+    const { kernel, control, requests, beat } = loadForTest({ hook, xdpPrograms, paths: null, ...options });
     beat();
     const filters: FilterProgram[] = [];
     for (const ifindex of ifindexes) {
@@ -80,7 +81,8 @@ function byHook(hook: RequestHook) {
         const compiled = compileFilter(options.filter, isRaw(host, ifindex) ? "raw" : "ethernet");
         const isXdp = host.enter(() => kernel.usesXdp(ifindex));
         const target = isXdp ? kernel.requestXdpProgram : kernel.requestProgram;
-        filters.push(loadFilterProgram({ kind: isXdp ? "xdp" : "tc", frags: isXdp, target, ...compiled }));
+        const kind = isXdp ? kernel.xdpProgram : "tc";
+        filters.push(loadFilterProgram({ kind, frags: kind === "xdp", target, ...compiled }));
       }
       host.enter(() => kernel.attachRequests([ifindex], filters.at(-1)?.fd));
     }
@@ -137,14 +139,19 @@ export interface Traits {
   seesLeaving: boolean;
   /** Sees segments as GRO has joined them. */
   seesJoined: boolean;
+  /** Bytes of the largest IP packet that a record can be of. */
+  largest: number;
 }
 
-const EVERYTHING: Traits = { seesLink: true, seesLeaving: true, seesJoined: true };
+const EVERYTHING: Traits = { seesLink: true, seesLeaving: true, seesJoined: true, largest: 65535 };
 
 type Open = (host: Namespace, ifindexes: number[], options: BackEndOptions) => BackEnd;
 
 /** Each opens and captures on these interfaces of a namespace. */
-export const BACK_ENDS: Record<BackEndName, { open: Open; traits: Traits }> = {
+export const BACK_ENDS: Record<
+  BackEndName | "xdp-linear" | "xdp-generic-linear",
+  { open: Open; traits: Traits }
+> = {
   tcx: { open: byHook("tcx"), traits: EVERYTHING },
   clsact: { open: byHook("clsact"), traits: EVERYTHING },
   packet: { open: bySockets(openPacketCapture), traits: EVERYTHING },
@@ -157,5 +164,14 @@ export const BACK_ENDS: Record<BackEndName, { open: Open; traits: Traits }> = {
   "xdp-generic": {
     open: byHook("xdp-generic"),
     traits: { ...EVERYTHING, seesLeaving: false },
+  },
+  // What kernels before 5.18 take: without parts of a packet in other buffers, so the kernel makes it one.
+  "xdp-linear": {
+    open: byHook("xdp", ["xdp-linear"]),
+    traits: { ...EVERYTHING, seesLeaving: false, largest: 65504 },
+  },
+  "xdp-generic-linear": {
+    open: byHook("xdp-generic", ["xdp-linear"]),
+    traits: { ...EVERYTHING, seesLeaving: false, largest: 65504 },
   },
 };

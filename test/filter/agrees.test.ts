@@ -1,7 +1,7 @@
 /** For every packet the program in the kernel decides as libpcap's own interpreter does. */
 import { afterAll, expect, test } from "bun:test";
+import type { ProgramKind } from "../../src/filter/access.ts";
 import { compileFilter, type Filter, type LinkLayer } from "../../src/filter/compile.ts";
-import type { ProgramKind } from "../../src/filter/translate.ts";
 import { Failure } from "../../src/native/failure.ts";
 import { interpret } from "../../src/native/libpcap.ts";
 import { fc } from "../config/seed.ts";
@@ -9,7 +9,7 @@ import { seeded } from "../support/seed.ts";
 import { expression, inBuffer, packet } from "./expressions.ts";
 import { behindTag, inFrontOfDrop, matches } from "./kernel.ts";
 
-const KINDS: ProgramKind[] = ["tc", "xdp"];
+const KINDS: ProgramKind[] = ["tc", "xdp", "xdp-linear"];
 const packets = fc.array(packet, { maxLength: 40, size: "max" });
 
 /** What was compared, so that the properties are known to say something. */

@@ -1,8 +1,9 @@
 /** A filter in the kernel, as the tests of it ask it: does it match this packet? */
+
+import type { ProgramKind } from "../../src/filter/access.ts";
 import { ALU64, Assembler, MOV, R0, R1, R2, R3, R6 } from "../../src/filter/assembler.ts";
 import type { Filter } from "../../src/filter/compile.ts";
 import { type FilterProgram, loadFilterProgram } from "../../src/filter/program.ts";
-import type { ProgramKind } from "../../src/filter/translate.ts";
 import {
   createProgramArray,
   loadProgram,
@@ -13,8 +14,8 @@ import {
 import { libc } from "../../src/native/libc.ts";
 
 /** TC_ACT_SHOT and XDP_DROP: what a match comes to here. */
-export const DROP: Record<ProgramKind, number> = { tc: 2, xdp: 1 };
-export const PASS: Record<ProgramKind, number> = { tc: -1, xdp: 2 };
+export const DROP: Record<ProgramKind, number> = { tc: 2, xdp: 1, "xdp-linear": 1 };
+export const PASS: Record<ProgramKind, number> = { tc: -1, xdp: 2, "xdp-linear": 2 };
 
 /** A program that returns `value`. */
 export function constantProgram(
@@ -26,12 +27,13 @@ export function constantProgram(
   const assembler = new Assembler();
   assembler.immediate(ALU64 | MOV, R0, value);
   assembler.exit();
-  return loadProgram(kind, "constant", assembler.bytes(), attachType);
+  return loadProgram(kind === "tc" ? "tc" : "xdp", "constant", assembler.bytes(), attachType);
 }
 
 export const TARGETS: Record<ProgramKind, number> = {
   tc: constantProgram("tc", DROP.tc),
   xdp: constantProgram("xdp", DROP.xdp),
+  "xdp-linear": constantProgram("xdp-linear", DROP["xdp-linear"]),
 };
 
 export function inFrontOfDrop(kind: ProgramKind, filter: Filter): FilterProgram {

@@ -16,7 +16,7 @@ const response = inBuffer(build({ sourcePort: 8080 }).bytes);
 const other = inBuffer(build({ sourcePort: 8081 }).bytes);
 
 describe("the target decides about a match", () => {
-  for (const kind of ["tc", "xdp"] as const) {
+  for (const kind of ["tc", "xdp", "xdp-linear"] as const) {
     for (const attachType of ["none", "xdp"] as const) {
       if (kind === "tc" && attachType === "xdp") continue;
       test(`${kind}, attach type ${attachType}`, () => {

@@ -206,6 +206,29 @@ export class BpfObject {
   }
 }
 
+/**
+ * Loads an object in the first variant that this kernel takes: an old one lacks helpers, and its version does not say which.
+ * `open` returns the object of a variant, ready to load. Throws the Failure about the last variant, or one about privileges
+ * (4) at once.
+ */
+export function loadFirst<T>(
+  variants: readonly T[],
+  open: (variant: T) => BpfObject,
+): { object: BpfObject; variant: T } {
+  for (const [index, variant] of variants.entries()) {
+    const object = open(variant);
+    try {
+      object.load();
+      return { object, variant };
+    } catch (error) {
+      object.close();
+      const isRefused = error instanceof Failure && error.exitCode === 5;
+      if (!isRefused || index === variants.length - 1) throw error;
+    }
+  }
+  throw new Error("no variants");
+}
+
 /** The last lines of the verifier's log, where the reason is. */
 function endOf(log: Uint8Array): string {
   const end = log.indexOf(0);
