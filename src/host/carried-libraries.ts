@@ -1,5 +1,5 @@
 /**
- * libbpf and the libraries that it needs, carried in the executable for hosts without libbpf. `bin/build` puts those of the
+ * libbpf and the libraries that it needs, carried in the executable, so that it does not depend on the host's. `bin/libraries` puts those of the
  * target architecture into dist/lib. A run from source, where they may be missing, uses the host's.
  */
 import { readFileSync } from "node:fs";

@@ -3,8 +3,7 @@
  * tshark 4.0 cannot read a file of several frames.
  */
 import { dlopen, FFIType, type Pointer } from "bun:ffi";
-import { type CarriedLibrary, openCarried } from "./carried.ts";
-import { Failure } from "./failure.ts";
+import { type CarriedLibrary, openLibrary } from "./carried.ts";
 import { address } from "./libc.ts";
 
 const SYMBOLS = {
@@ -39,18 +38,14 @@ function open(path: string) {
   return dlopen(path, SYMBOLS).symbols;
 }
 
-/**
- * Loads libzstd: the host's, else the carried one. A worker that calls this after the main thread needs no `carried`. Throws a
- * Failure (5) if there is none.
- */
+/** Loads libzstd, as `openLibrary` does. A worker that calls this after the main thread needs no `carried`. Throws a Failure (5). */
 export function openZstd(carried: CarriedLibrary[] = []): ReturnType<typeof open> {
-  try {
-    lib ??= open(NAME);
-  } catch (error) {
-    const own = carried.filter(({ name }) => name === NAME);
-    if (own.length === 0) throw new Failure(`Cannot load "${NAME}": ${error}`, FIX, 5);
-    lib = openCarried(own, FIX, open);
-  }
+  lib ??= openLibrary(
+    NAME,
+    carried.filter(({ name }) => name === NAME),
+    FIX,
+    open,
+  );
   return lib;
 }
 

@@ -1,11 +1,11 @@
 /**
- * The functions of libbpf that xcopy calls: from the host's `libbpf.so.1`, else from the copy that the executable carries.
+ * The functions of libbpf that xcopy calls: from the copy that the executable carries, else from the host's `libbpf.so.1`.
  *
  * libbpf prints nothing; the verifier's message about a failed load is in the error. Functions that return a number return a
  * negative errno on failure.
  */
 import { dlopen, FFIType, type Pointer } from "bun:ffi";
-import { type CarriedLibrary, openCarried } from "../carried.ts";
+import { type CarriedLibrary, openLibrary } from "../carried.ts";
 import { Failure } from "../failure.ts";
 import { address, EPERM, errno, pointerTo, strerror } from "../libc.ts";
 import { bpfCall } from "./call.ts";
@@ -73,25 +73,12 @@ const VERIFIER_LOG_BYTES = (1 << 24) - 1;
 let lib: ReturnType<typeof open>;
 
 /**
- * Opens libbpf; must be called before everything else here, and does nothing when called again. `carried` are the libraries to
- * load where the host has no usable `libbpf.so.1`: each after those that it needs, libbpf last.
- *
- * Throws a Failure (5) if there is none.
+ * Opens libbpf, as `openLibrary` does; must be called before everything else here, and does nothing when called again.
+ * `carried`: each library after those that it needs, libbpf last. Throws a Failure (5) if there is none.
  */
 export function openLibbpf(carried: CarriedLibrary[] = []): void {
   if (lib) return;
-  try {
-    lib = open("libbpf.so.1");
-  } catch (error) {
-    if (carried.length === 0) {
-      throw new Failure(
-        `Cannot load "libbpf.so.1": ${error}`,
-        "Install libbpf 1.0 or newer (Debian: libbpf1)",
-        5,
-      );
-    }
-    lib = openCarried(carried, "Install libbpf 1.0 or newer (Debian: libbpf1)", open);
-  }
+  lib = openLibrary("libbpf.so.1", carried, "Install libbpf 1.0 or newer (Debian: libbpf1)", open);
   lib.libbpf_set_print(null);
 }
 
