@@ -40,7 +40,9 @@ sed 's|.*/||; s|\.ko.*||' "$scratch/wanted" |
   xargs modprobe -d "$PWD/$root" -S "$version" --show-depends -a 2>/dev/null | sed -n 's/^insmod \(\S*\).*/\1/p' | sort -u >"$scratch/needed"
 find "$PWD/$modules" -name '*.ko*' | sort | comm -23 - "$scratch/needed" | xargs rm
 depmod -b "$scratch/root" "$version"
-install -D test/kernels/init.sh "$root/init"
+install test/kernels/init.sh "$root/init"
+cp "$(find "$root/bin/" "$root/usr/bin/" -name busybox -print -quit)" "$root/busybox"
+[[ -e $root/bin/sh ]] || ln -s /busybox "$root/bin/sh"
 # An empty place for what bin/test-kernels adds.
 mkdir -p "$root"/{proc,sys,dev,tmp,run,root,etc,var/log/nginx,var/lib/nginx}
 printf 'root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/sh\n' >"$root/etc/passwd"

@@ -1,0 +1,154 @@
+/** A virtual machine with one of Debian's kernels, in which files of tests run as on any host. */
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type FileReport, parseReport } from "../runner/report.ts";
+import { eachLine } from "../support/process.ts";
+import type { Kernel } from "./kernels.ts";
+
+const TOP = join(import.meta.dir, "../..");
+/** What of the checkout tests need: its programs are built, and there is no compiler. */
+const TREE = ["src", "test", "dist/bpf", "dist/lib", "package.json", "bunfig.toml", "tsconfig.json"];
+const MEGABYTES = 1536;
+/** How many times slower than a free machine one is whose processor is emulated: for the patience of tests. */
+const SLOWNESS = 20;
+/** ms without a line from the machine after which it is given up. */
+const SILENCE = 300_000;
+
+export interface MachineRun {
+  kernel: Kernel;
+  /** Files of tests below test/, without ".test.ts". */
+  files: string[];
+  /** Chooses tests by name. */
+  pattern?: string;
+  /** More words on the kernel's command line. */
+  append?: string;
+  /** What the shell does before the tests. */
+  prepare?: string;
+  /** Says each line of the console. */
+  log?: (line: string) => void;
+}
+
+export interface MachineOutcome {
+  /** What `uname -r` says; null if it did not boot. */
+  version: string | null;
+  /** By file; empty if the tests did not come to an end. */
+  reports: FileReport[];
+  /** All lines of the console. */
+  console: string[];
+  seconds: number;
+}
+
+/** The command of qemu: with KVM where the host has it for this architecture, else emulated. */
+function qemu(kernel: Kernel, initrd: string, append: string): string[] {
+  const isHost = (kernel.architecture === "amd64") === (process.arch === "x64");
+  const image = join(TOP, "dist/kernels", kernel.name);
+  const accelerate = isHost ? ["-accel", "kvm", "-accel", "tcg,thread=multi"] : [];
+  const machine =
+    kernel.architecture === "amd64"
+      ? ["qemu-system-x86_64", "-cpu", "max"]
+      : ["qemu-system-aarch64", "-M", "virt", "-cpu", "max,pauth-impdef=on"];
+  const consoleName = kernel.architecture === "amd64" ? "ttyS0" : "ttyAMA0";
+  return [
+    ...machine,
+    ...accelerate,
+    ...["-m", `${MEGABYTES}`, "-smp", "2", "-nic", "none", "-nographic", "-no-reboot"],
+    ...["-kernel", join(image, "vmlinuz"), "-initrd", initrd],
+    ...["-append", `console=${consoleName} quiet panic=-1 ${append}`],
+  ];
+}
+
+function shell(words: string[], cwd: string): void {
+  const { exitCode, stderr } = Bun.spawnSync(words, { cwd });
+  if (exitCode !== 0) throw new Error(`Cannot run "${words.join(" ")}": ${stderr}`);
+}
+
+/** Makes the initramfs of a run from that of the kernel, which `image.sh` has made, the executable and the tests. */
+function makeInitrd(run: MachineRun, directory: string): string {
+  const root = join(directory, "root");
+  const [tree, bin] = [join(root, "xcopy/tree"), join(root, "xcopy/bin")];
+  mkdirSync(tree, { recursive: true });
+  mkdirSync(bin);
+  const executable = run.kernel.architecture === "amd64" ? "xcopy-linux-x64" : "xcopy-linux-arm64";
+  shell(["cp", "-a", "--parents", ...TREE, ...dependencies(), tree], TOP);
+  shell(["cp", "-L", join(TOP, "dist", executable), join(bin, "xcopy-itself")], TOP);
+  const script = (name: string, text: string) =>
+    writeFileSync(join(bin, name), `#!/bin/sh\n${text}\n`, { mode: 0o755 });
+  // The executable is also the Bun that runs the tests. What these start must not be.
+  script("bun", 'BUN_BE_BUN=1 exec /xcopy/bin/xcopy-itself "$@"');
+  script("xcopy", 'unset BUN_BE_BUN\nexec /xcopy/bin/xcopy-itself "$@"');
+  const files = run.files.map((file) => `test/${file}.test.ts`);
+  const words = ["--timeout=0", "--max-concurrency=1", "--preload", "./test/kernels/preload.ts"];
+  if (run.pattern !== undefined) words.push("-t", `'${run.pattern}'`);
+  writeFileSync(
+    join(root, "xcopy/run.sh"),
+    `cd /xcopy/tree
+export XCOPY=/xcopy/bin/xcopy XCOPY_TEST_SLOWNESS=/tmp/slowness NO_COLOR=1 PATH=$PATH:/xcopy/bin
+echo ${SLOWNESS} >/tmp/slowness
+${run.prepare ?? ""}
+bun test ${words.join(" ")} --reporter=junit --reporter-outfile=/tmp/report.xml ${files.join(" ")} 2>&1
+[ -e /tmp/report.xml ] && echo "@report $(gzip -c /tmp/report.xml | base64 | tr -d '\\n')"
+`,
+  );
+  const initrd = join(directory, "initrd");
+  const base = join(TOP, "dist/kernels", run.kernel.name, "base.cpio");
+  shell(["sh", "-c", `(cat "${base}"; find xcopy | cpio -o -H newc --quiet -R 0:0) >"${initrd}"`], root);
+  rmSync(root, { recursive: true });
+  return initrd;
+}
+
+/** The packages of npm that sources and tests import. */
+function dependencies(): string[] {
+  const large = [
+    "@biomejs",
+    "@oven",
+    "@types",
+    "@typescript",
+    "bun",
+    "bun-types",
+    "typescript",
+    "undici-types",
+  ];
+  return [...new Bun.Glob("*").scanSync({ cwd: join(TOP, "node_modules"), onlyFiles: false })]
+    .filter((name) => !large.includes(name))
+    .map((name) => `node_modules/${name}`);
+}
+
+/** Boots, runs the tests and resolves when the machine is off. Its image must have been made. */
+export async function runInMachine(run: MachineRun): Promise<MachineOutcome> {
+  const begun = performance.now();
+  const directory = mkdtempSync(join(tmpdir(), "xcopy-machine-"));
+  try {
+    const initrd = makeInitrd(run, directory);
+    const command = qemu(run.kernel, initrd, run.append ?? "");
+    const child = Bun.spawn(["setpriv", "--pdeathsig", "KILL", ...command], {
+      stdin: "ignore",
+      stdout: "pipe",
+      stderr: "pipe",
+    });
+    const lines: string[] = [];
+    let last = performance.now();
+    const heard = (raw: string) => {
+      last = performance.now();
+      // The console ends lines with \r\n, and has sequences for terminals.
+      const line = Bun.stripANSI(raw.replace(/\r$/, ""));
+      lines.push(line);
+      run.log?.(line);
+    };
+    const watch = setInterval(() => {
+      if (performance.now() - last > SILENCE) child.kill("SIGKILL");
+    }, 1000);
+    await Promise.all([child.exited, eachLine(child.stdout, heard), eachLine(child.stderr, heard)]);
+    clearInterval(watch);
+    const marked = (word: string) => lines.find((line) => line.includes(`@${word} `))?.split(`@${word} `)[1];
+    const report = marked("report");
+    return {
+      version: marked("booted") ?? null,
+      reports: report ? parseReport(new TextDecoder().decode(Bun.gunzipSync(Buffer.from(report, "base64")))) : [],
+      console: lines,
+      seconds: (performance.now() - begun) / 1000,
+    };
+  } finally {
+    rmSync(directory, { recursive: true, force: true });
+  }
+}
