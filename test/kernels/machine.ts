@@ -12,6 +12,8 @@ const TREE = ["src", "test", "dist/bpf", "dist/lib", "package.json", "bunfig.tom
 const MEGABYTES = 1536;
 /** How many times slower than a free machine one is whose processor is emulated: for the patience of tests. */
 const SLOWNESS = 20;
+/** How often a test is tried again: an emulated processor may stand still for longer than xcopy takes for a stall. */
+const RETRIES = 2;
 /** ms without a line from the machine after which it is given up. */
 const SILENCE = 300_000;
 
@@ -78,7 +80,13 @@ function makeInitrd(run: MachineRun, directory: string): string {
   script("bun", 'BUN_BE_BUN=1 exec /xcopy/bin/xcopy-itself "$@"');
   script("xcopy", 'unset BUN_BE_BUN\nexec /xcopy/bin/xcopy-itself "$@"');
   const files = run.files.map((file) => `test/${file}.test.ts`);
-  const words = ["--timeout=0", "--max-concurrency=1", "--preload", "./test/kernels/preload.ts"];
+  const words = [
+    "--timeout=0",
+    "--max-concurrency=1",
+    `--retry=${RETRIES}`,
+    "--preload",
+    "./test/kernels/preload.ts",
+  ];
   if (run.pattern !== undefined) words.push("-t", `'${run.pattern}'`);
   writeFileSync(
     join(root, "xcopy/run.sh"),
@@ -144,7 +152,9 @@ export async function runInMachine(run: MachineRun): Promise<MachineOutcome> {
     const report = marked("report");
     return {
       version: marked("booted") ?? null,
-      reports: report ? parseReport(new TextDecoder().decode(Bun.gunzipSync(Buffer.from(report, "base64")))) : [],
+      reports: report
+        ? parseReport(new TextDecoder().decode(Bun.gunzipSync(Buffer.from(report, "base64"))))
+        : [],
       console: lines,
       seconds: (performance.now() - begun) / 1000,
     };

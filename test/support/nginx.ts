@@ -23,6 +23,9 @@ export interface NginxOptions {
   prefix?: string[];
 }
 
+/** What it says before it has read its configuration goes to stderr; before version 1.19.5 to /var/log/nginx/error.log. */
+const EARLY_ERRORS = Bun.spawnSync(["nginx", "-h"]).stderr.includes("-e filename") ? ["-e", "stderr"] : [];
+
 let started = 0;
 
 /**
@@ -41,7 +44,7 @@ export async function startNginx(
   const config = join(directory, "nginx.conf");
   await Bun.write(config, configuration(directory, port, options));
   const prefix = options.prefix ?? [];
-  const process = lab.start(namespace, [...prefix, "nginx", "-e", "stderr", "-p", directory, "-c", config]);
+  const process = lab.start(namespace, [...prefix, "nginx", ...EARLY_ERRORS, "-p", directory, "-c", config]);
   await until(`nginx listens on ${port}\n${process.errors.join("\n")}`, () => {
     if (process.ended()) throw new Error(`nginx ended:\n${process.errors.join("\n")}`);
     return listens(process.pid, port);
