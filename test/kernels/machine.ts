@@ -2,8 +2,9 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type FileReport, parseReport } from "../runner/report.ts";
+import { type CaseReport, parseCases } from "../runner/report.ts";
 import { eachLine } from "../support/process.ts";
+import type { Host } from "./hosts.ts";
 import type { Kernel } from "./kernels.ts";
 
 const TOP = join(import.meta.dir, "../..");
@@ -23,10 +24,8 @@ export interface MachineRun {
   files: string[];
   /** Chooses tests by name. */
   pattern?: string;
-  /** More words on the kernel's command line. */
-  append?: string;
-  /** What the shell does before the tests. */
-  prepare?: string;
+  /** A host that is not as it should be. */
+  host?: Host;
   /** Says each line of the console. */
   log?: (line: string) => void;
 }
@@ -34,8 +33,10 @@ export interface MachineRun {
 export interface MachineOutcome {
   /** What `uname -r` says; null if it did not boot. */
   version: string | null;
-  /** By file; empty if the tests did not come to an end. */
-  reports: FileReport[];
+  /** What tests remark, by the name that they give: see test/e2e/features.test.ts. */
+  remarks: Map<string, string>;
+  /** Empty if the tests did not come to an end. */
+  tests: CaseReport[];
   /** All lines of the console. */
   console: string[];
   seconds: number;
@@ -78,7 +79,7 @@ function makeInitrd(run: MachineRun, directory: string): string {
     writeFileSync(join(bin, name), `#!/bin/sh\n${text}\n`, { mode: 0o755 });
   // The executable is also the Bun that runs the tests. What these start must not be.
   script("bun", 'BUN_BE_BUN=1 exec /xcopy/bin/xcopy-itself "$@"');
-  script("xcopy", 'unset BUN_BE_BUN\nexec /xcopy/bin/xcopy-itself "$@"');
+  script("xcopy", `unset BUN_BE_BUN\nexec ${run.host?.wrapper ?? ""} /xcopy/bin/xcopy-itself "$@"`);
   const files = run.files.map((file) => `test/${file}.test.ts`);
   const words = [
     "--timeout=0",
@@ -93,7 +94,7 @@ function makeInitrd(run: MachineRun, directory: string): string {
     `cd /xcopy/tree
 export XCOPY=/xcopy/bin/xcopy XCOPY_TEST_SLOWNESS=/tmp/slowness NO_COLOR=1 PATH=$PATH:/xcopy/bin
 echo ${SLOWNESS} >/tmp/slowness
-${run.prepare ?? ""}
+${run.host ? `export XCOPY_TEST_RESTRICTED=1\n${run.host.prepare ?? ""}` : ""}
 bun test ${words.join(" ")} --reporter=junit --reporter-outfile=/tmp/report.xml ${files.join(" ")} 2>&1
 [ -e /tmp/report.xml ] && echo "@report $(gzip -c /tmp/report.xml | base64 | tr -d '\\n')"
 `,
@@ -128,7 +129,7 @@ export async function runInMachine(run: MachineRun): Promise<MachineOutcome> {
   const directory = mkdtempSync(join(tmpdir(), "xcopy-machine-"));
   try {
     const initrd = makeInitrd(run, directory);
-    const command = qemu(run.kernel, initrd, run.append ?? "");
+    const command = qemu(run.kernel, initrd, run.host?.append ?? "");
     const child = Bun.spawn(["setpriv", "--pdeathsig", "KILL", ...command], {
       stdin: "ignore",
       stdout: "pipe",
@@ -150,10 +151,15 @@ export async function runInMachine(run: MachineRun): Promise<MachineOutcome> {
     clearInterval(watch);
     const marked = (word: string) => lines.find((line) => line.includes(`@${word} `))?.split(`@${word} `)[1];
     const report = marked("report");
+    const remarks = lines.flatMap((line) => {
+      const remark = /@remark (.+?): (.+)$/.exec(line);
+      return remark ? [[remark[1]!, remark[2]!] as const] : [];
+    });
     return {
       version: marked("booted") ?? null,
-      reports: report
-        ? parseReport(new TextDecoder().decode(Bun.gunzipSync(Buffer.from(report, "base64"))))
+      remarks: new Map(remarks),
+      tests: report
+        ? parseCases(new TextDecoder().decode(Bun.gunzipSync(Buffer.from(report, "base64"))))
         : [],
       console: lines,
       seconds: (performance.now() - begun) / 1000,

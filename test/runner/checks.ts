@@ -9,7 +9,7 @@ export interface Check {
 
 /** The checks of the checkout in `top`. */
 export function checksOf(top: string): Check[] {
-  const shell = filesIn(top, ["bin", ".ci", "test/runner", "."], (path) =>
+  const shell = filesIn(top, ["bin", ".ci", "test/runner", "test/kernels", "."], (path) =>
     /^#!.*[ /](ba)?sh\n/.test(readFileSync(path, "utf8")),
   );
   const programs = readdirSync(join(top, "bpf"), { withFileTypes: true })

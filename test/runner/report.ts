@@ -55,6 +55,28 @@ export function parseReport(xml: string): FileReport[] {
   });
 }
 
+export interface CaseReport {
+  /** With the names of the suites that it is in: "capture > tcx". */
+  name: string;
+  /** The beginning of what went wrong; null if it passed. */
+  failure: string | null;
+}
+
+/** Every test that ran, in order. Throws on what is no report. */
+export function parseCases(xml: string): CaseReport[] {
+  const { testsuites } = parser.parse(xml) as { testsuites: { testsuite?: Suite[] } };
+  const ofSuite = (suite: Suite, above: string): CaseReport[] => [
+    ...(suite.testcase ?? [])
+      .filter(({ skipped }) => skipped === undefined)
+      .map(({ name, failure, error }) => ({
+        name: above + name,
+        failure: failure === undefined && error === undefined ? null : messageOf(failure ?? error),
+      })),
+    ...(suite.testsuite ?? []).flatMap((inner) => ofSuite(inner, `${above}${inner.name} > `)),
+  ];
+  return (testsuites.testsuite ?? []).flatMap((file) => ofSuite(file, ""));
+}
+
 function casesOf(suite: Suite): Case[] {
   return [...(suite.testcase ?? []), ...(suite.testsuite ?? []).flatMap(casesOf)];
 }

@@ -1,0 +1,65 @@
+/** Hosts that give xcopy less than it would like, each on one kernel. */
+
+export interface Host {
+  name: string;
+  kernel: string;
+  /** Words on the kernel's command line. */
+  append?: string;
+  /** What the shell does before the tests. */
+  prepare?: string;
+  /** The command that runs xcopy. */
+  wrapper?: string;
+}
+
+const CAPABILITIES = ["net_raw", "net_admin", "bpf", "perfmon"];
+
+/** A command that runs another as nobody with some capabilities. */
+function asNobody(capabilities: string[]): string {
+  const set = capabilities.map((name) => `+${name}`).join(",");
+  return `setpriv --reuid 65534 --regid 65534 --clear-groups --inh-caps=-all,${set} --ambient-caps=-all,${set} --bounding-set=-all,${set}`;
+}
+
+export const HOSTS: Host[] = [
+  { name: "lockdown=integrity", kernel: "6.12", append: "lockdown=integrity" },
+  { name: "lockdown=confidentiality", kernel: "6.1", append: "lockdown=confidentiality" },
+  { name: "no BTF", kernel: "6.1", prepare: "mount -t tmpfs none /sys/kernel/btf" },
+  {
+    name: "no libbpf, no libpcap",
+    kernel: "6.12",
+    prepare:
+      "find / -xdev '(' -name 'libbpf.so*' -o -name 'libpcap.so*' -o -name 'libelf*.so*' ')' ! -path '/xcopy/*' | xargs rm",
+  },
+  { name: "/sys/fs/bpf not mounted", kernel: "5.10", prepare: "umount /sys/fs/bpf" },
+  {
+    name: "read-only root, /tmp noexec",
+    kernel: "6.1",
+    prepare: "mount -o remount,noexec /tmp; mount -o remount,ro /",
+  },
+  {
+    name: "cgroup v1",
+    kernel: "5.10",
+    prepare:
+      "umount /sys/fs/cgroup; mount -t tmpfs none /sys/fs/cgroup; mkdir /sys/fs/cgroup/cpu; mount -t cgroup -o cpu none /sys/fs/cgroup/cpu",
+  },
+  {
+    name: "user with the documented capabilities",
+    kernel: "6.1",
+    prepare: "mkdir -m 777 /run/xcopy",
+    wrapper: asNobody(CAPABILITIES),
+  },
+  {
+    name: "the same with hidepid=2",
+    kernel: "5.10",
+    prepare: "mkdir -m 777 /run/xcopy; ulimit -l unlimited; mount -o remount,hidepid=2 /proc",
+    wrapper: asNobody(CAPABILITIES),
+  },
+  {
+    name: "user with CAP_NET_RAW and CAP_NET_ADMIN only",
+    kernel: "6.12",
+    prepare: "mkdir -m 777 /run/xcopy",
+    wrapper: asNobody(["net_raw", "net_admin"]),
+  },
+];
+
+/** What is tried on them. */
+export const RESTRICTED_TESTS = "by itself|return path > target|nfqueue|record and replay|UDP";
