@@ -13,11 +13,11 @@ import {
   type FilterPlace,
   queryFilter,
 } from "../native/bpf/libbpf.ts";
+import { DIRECTORY } from "../native/bpf/run-directory.ts";
 import { Failure } from "../native/failure.ts";
 import { hasFilters, interfaceName } from "../native/filters.ts";
 import { EEXIST, EINVAL } from "../native/libc.ts";
 
-export const DIRECTORY = "/run/xcopy";
 const PRIORITIES = 64;
 
 /** What a program does; `leaving`: the request program at egress. */
@@ -77,15 +77,21 @@ function fileOf(pid: number): string {
   return `${DIRECTORY}/${pid}.json`;
 }
 
+/** Throws a Failure (4). */
 function write(record: Attached): void {
-  if (record.filters.length === 0) {
-    rmSync(fileOf(record.pid), { force: true });
-    return;
+  const file = fileOf(record.pid);
+  try {
+    if (record.filters.length === 0) {
+      rmSync(file, { force: true });
+      return;
+    }
+    mkdirSync(DIRECTORY, { recursive: true, mode: 0o755 });
+    writeFileSync(`${file}.new`, JSON.stringify(record, null, 2) + "\n", { mode: 0o644 });
+    renameSync(`${file}.new`, file);
+  } catch (error) {
+    const fix = `Run it as root, or give the service the directory ${DIRECTORY} (systemd: RuntimeDirectory=xcopy).`;
+    throw new Failure(`Cannot write "${file}": ${(error as Error).message}`, fix, 4);
   }
-  mkdirSync(DIRECTORY, { recursive: true, mode: 0o755 });
-  const draft = `${fileOf(record.pid)}.new`;
-  writeFileSync(draft, JSON.stringify(record, null, 2) + "\n", { mode: 0o644 });
-  renameSync(draft, fileOf(record.pid));
 }
 
 /** The records of all processes; unreadable files are left out. */

@@ -18,7 +18,7 @@ export interface Answers {
 
 const WHAT = "keep answers from this host's TCP";
 const FIX =
-  "Install nftables, run where eBPF is allowed (CAP_BPF), or catch the answers at the target: xcopy intercept there, -s here.";
+  "Install nftables, run where eBPF is allowed (CAP_BPF, CAP_PERFMON), or catch the answers at the target: xcopy intercept there, -s here.";
 
 /** `kernel`: the programs loaded for answers, null where there are none. `whole`: with payload. Throws a Failure (4, 5). */
 export function openAnswers(plan: Plan, kernel: KernelCapture | null, whole: boolean): Answers {

@@ -1,13 +1,13 @@
 /** Opens the capture of live requests: by the back end that the user named, or by the best that works. */
 import type { KernelCapture } from "../capture/kernel.ts";
 import { XDP_COSTS } from "../capture/xdp-links.ts";
-import type { BackEnd } from "../config/capture.ts";
+import { type BackEnd, needsBpf } from "../config/capture.ts";
 import type { CarriedLibrary } from "../native/carried.ts";
 import { Failure } from "../native/failure.ts";
 import type { Capture } from "./back-end.ts";
 import { captureByPrograms } from "./capture-programs.ts";
 import { captureBySockets } from "./capture-sockets.ts";
-import { loadForAnswers, loadKernel } from "./load.ts";
+import { answersBySocket, loadForAnswers, loadKernel } from "./load.ts";
 import type { CopyOptions } from "./options.ts";
 import type { Plan } from "./plan.ts";
 
@@ -15,14 +15,23 @@ import type { Plan } from "./plan.ts";
 export interface OpenCapture {
   kernel: KernelCapture | null;
   capture: Capture;
-  /** Lines for the log, each continues "capture ": why better back ends do not work, what this one costs. */
-  reasons: string[];
+  /** Lines for the log: why better back ends do not work, what this one costs. */
+  notes: string[];
 }
 
-type Open = (name: BackEnd) => OpenCapture;
+/** As `OpenCapture`; `answers`: why they do not come by programs of the kernel, null if they do or need not. */
+type Opened = Omit<OpenCapture, "notes"> & { answers: string | null };
+
+type Open = (name: BackEnd) => Opened;
 
 /** The back ends that `auto` tries, the best first. */
 const AUTOMATIC: BackEnd[] = ["tcx", "packet", "raw"];
+/** What it means that one of them is taken instead of those before it. */
+const INSTEAD: Partial<Record<BackEnd, string>> = {
+  packet: "capturing by a packet socket instead of eBPF, which shows requests up to 2 ms later",
+  raw: "capturing by raw IP sockets instead of eBPF, which show what passed the firewall and is for this host, and no VLAN tags",
+};
+const NO_TCX = "capturing by clsact instead of tcx, which Linux has from 6.6 on";
 
 /**
  * Opens the back end that was asked for. Throws a Failure (2, 4, 5) with the reason if it cannot work; `auto` tries the next
@@ -34,26 +43,41 @@ export function openCapture(plan: Plan, options: CopyOptions, libraries: Carried
   // Raw sockets serve one worker only, and see incoming packets only.
   const takesRaw = plan.workers.count === 1 && options.capture.direction === "in";
   const names = takesRaw ? AUTOMATIC : AUTOMATIC.filter((name) => name !== "raw");
-  return backEnd === "auto" ? openBest(names, plan, open) : open(backEnd);
+  return backEnd === "auto" ? openBest(names, plan, open) : openNamed(backEnd, options, open);
+}
+
+function openNamed(name: BackEnd, { capture }: CopyOptions, open: Open): OpenCapture {
+  const notes = name.startsWith("xdp") ? [`capture ${XDP_COSTS}`] : [];
+  try {
+    const { answers, ...opened } = open(name);
+    if (answers !== null) notes.push(answersBySocket(answers));
+    return { ...opened, notes };
+  } catch (error) {
+    if (!(error instanceof Failure) || error.exitCode !== 5 || !needsBpf(capture)) throw error;
+    throw error.withFix("Capture by packet socket meanwhile: --capture packet");
+  }
 }
 
 function openBest(names: BackEnd[], plan: Plan, open: Open): OpenCapture {
-  const reasons: string[] = [];
+  const causes: string[] = [];
   let first: unknown;
   for (const name of names) {
-    let opened: OpenCapture | undefined;
+    let opened: Opened | undefined;
     try {
       opened = open(name);
       // Some errors show only when attaching. Nothing is captured yet: the programs are inert before the first heartbeat.
       if (opened.capture.name === "tcx" || opened.capture.name === "clsact") tryAttach(plan, opened.capture);
-      if (opened.capture.name === "clsact") reasons.push("not by tcx: this kernel does not have it");
-      return { ...opened, reasons: [...reasons, ...opened.reasons] };
+      const { answers, ...rest } = opened;
+      const notes = causes.length > 0 ? [`${INSTEAD[name]}: ${causes.join("; ")}`] : [];
+      if (rest.capture.name === "clsact") notes.push(NO_TCX);
+      if (answers !== null) notes.push(answersBySocket(causes.includes(answers) ? null : answers));
+      return { ...rest, notes };
     } catch (error) {
       opened?.capture.close();
       opened?.kernel?.detach();
       first ??= error;
       if (!(error instanceof Failure) || error.exitCode < 3) throw error;
-      reasons.push(`not by ${name}: ${error.message}`);
+      causes.push(error.message);
     }
   }
   throw first;
@@ -64,24 +88,20 @@ function tryAttach(plan: Plan, capture: Capture): void {
   capture.stop();
 }
 
-function openBackEnd(
-  name: BackEnd,
-  plan: Plan,
-  options: CopyOptions,
-  libraries: CarriedLibrary[],
-): OpenCapture {
+function openBackEnd(name: BackEnd, plan: Plan, options: CopyOptions, libraries: CarriedLibrary[]): Opened {
   if (name === "tcx" || name === "clsact" || name === "xdp" || name === "xdp-generic") {
     // `auto` takes tcx or clsact, whichever the kernel has.
     const hook = options.capture.backEnd === "auto" ? "auto" : name;
     const kernel = loadKernel(plan, options, libraries, hook)!;
-    const reasons = name.startsWith("xdp") ? [XDP_COSTS] : [];
-    return { kernel, capture: captureByPrograms(kernel, options), reasons };
+    return { kernel, capture: captureByPrograms(kernel, options), answers: null };
   }
   const capture = captureBySockets(name, plan, options);
-  const reasons: string[] = [];
+  let answers: string | null = null;
   try {
-    const kernel = loadForAnswers(plan, options, libraries, (reason) => reasons.push(reason));
-    return { kernel, capture, reasons };
+    const kernel = loadForAnswers(plan, options, libraries, (cause) => {
+      answers = cause;
+    });
+    return { kernel, capture, answers };
   } catch (error) {
     capture.close();
     throw error;

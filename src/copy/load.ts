@@ -14,6 +14,7 @@ import { readKey } from "../channel/key.ts";
 import { protocolFor } from "../config/protocol.ts";
 import { labelOf } from "../config/transfer.ts";
 import { kernelPrograms, outgoingProgram } from "../host/carried-programs.ts";
+import { requireBpf } from "../host/privileges.ts";
 import type { CarriedLibrary } from "../native/carried.ts";
 import { Failure } from "../native/failure.ts";
 import type { ChannelConfig, TraceConfig } from "./data-plane/config.ts";
@@ -68,6 +69,7 @@ export function loadKernel(
 ): KernelCapture | null {
   const isDirect = plan.intercepts.length === 0;
   if (hook === null && !isDirect) return null;
+  requireBpf();
   const { bufferBytes, snaplen, direction } = options.capture;
   const workers = plan.workers.count;
   const rings = workers * possibleCpus();
@@ -102,8 +104,8 @@ export function loadKernel(
 }
 
 /**
- * As `loadKernel`, for answers alone. Where the host allows no eBPF, `tell` gets the reason and null is returned: answers
- * then come by a socket.
+ * As `loadKernel`, for answers alone. Where the host allows no eBPF, `tell` gets the cause and null is returned: answers
+ * then come by a socket (see `answersBySocket`).
  */
 export function loadForAnswers(
   plan: Plan,
@@ -117,9 +119,16 @@ export function loadForAnswers(
     if (!(error instanceof Failure) || error.exitCode < 4) throw error;
     // A socket only gets copies of packets, and the netfilter rule keeps only TCP from this host.
     if (plan.services.some(({ transport }) => transport === "udp")) throw error;
-    tell(`of answers by a packet socket, kept from this host's TCP by netfilter: ${error.message}`);
+    tell(error.message);
     return null;
   }
+}
+
+/** The line for the log about answers that come by a socket, for `cause`; null: that is said already. */
+export function answersBySocket(cause: string | null): string {
+  const what =
+    "catching answers by a packet socket instead of eBPF, kept from this host's TCP by a netfilter rule, which stays after kill -9 until the next start or xcopy cleanup";
+  return cause === null ? what : `${what}: ${cause}`;
 }
 
 function channelConfig(plan: Plan, options: CopyOptions): ChannelConfig | null {

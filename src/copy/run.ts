@@ -25,7 +25,7 @@ import { startWorkers } from "./data-plane/workers.ts";
 import { watchQuic } from "./datagram-notes.ts";
 import { diagnose } from "./diagnosis.ts";
 import { liveInput, type RequestInput, recordedInput } from "./input.ts";
-import { dataPlaneConfig, loadForAnswers, pathsRead } from "./load.ts";
+import { answersBySocket, dataPlaneConfig, loadForAnswers, pathsRead } from "./load.ts";
 import type { CopyOptions } from "./options.ts";
 import { connectOrdinarily } from "./ordinary-connection.ts";
 import { copiesOf, type Plan } from "./plan.ts";
@@ -303,14 +303,13 @@ export async function runCopy(given: CopyOptions, plan: Plan): Promise<number> {
       log.info(NOTHING_YET);
       return 0;
     }
-    release = claimPorts(plan.paths, plan.ports);
+    release = claimPorts(plan.paths, plan.ports, (line) => log.warn(line));
     const libraries = await carriedLibraries();
     for (const what of [...removeLeftovers(libraries), ...removeStaleRules()])
       log.info(`removed ${what}, left by an xcopy that was killed`);
-    const tell = (reason: string) => log.info(`capture ${reason}`);
     let source = recorded;
     if (source) {
-      kernel = loadForAnswers(plan, options, libraries, tell);
+      kernel = loadForAnswers(plan, options, libraries, (cause) => log.info(answersBySocket(cause)));
       answers = openAnswers(plan, kernel, pathsRead(plan, options).size > 0);
     } else {
       const opened = openCapture(plan, options, libraries);
@@ -318,7 +317,7 @@ export async function runCopy(given: CopyOptions, plan: Plan): Promise<number> {
       closeCapture = opened.capture.close;
       answers = openAnswers(plan, kernel, pathsRead(plan, options).size > 0);
       source = liveInput(plan, opened);
-      for (const reason of opened.reasons) tell(reason);
+      for (const note of opened.notes) log.info(note);
     }
     return await copy(plan, options, kernel, answers, source, { status, log, stop });
   } catch (error) {

@@ -6,6 +6,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, w
 import { currentNamespace, startTimeOf } from "../capture/clsact.ts";
 import { formatAddress, formatEndpoint } from "../config/address.ts";
 import { formatPorts, type PortRange, sharedPorts } from "../config/ports.ts";
+import { DIRECTORY } from "../native/bpf/run-directory.ts";
 import { Failure } from "../native/failure.ts";
 
 /** A path to a target; addresses are bytes in network order. `local` is null where connections come from clients' addresses. */
@@ -26,8 +27,6 @@ interface Claim {
   paths: string[];
   ports: PortRange[];
 }
-
-const DIRECTORY = "/run/xcopy";
 
 /** The claims of running processes, and the files of processes that have ended or that cannot be read. */
 function readClaims(directory: string): { live: Claim[]; stale: string[] } {
@@ -60,18 +59,42 @@ function refuseConflict(mine: Claim, other: Claim): void {
   );
 }
 
-/** Removes the claims of processes that have ended; returns the files that it removed. */
+/** Removes the claims of processes that have ended; returns the files that it removed, without those that it may not. */
 export function removeStaleClaims(directory = DIRECTORY): string[] {
   const { stale } = readClaims(directory);
-  for (const file of stale) rmSync(file, { force: true });
-  return stale;
+  return stale.filter((file) => {
+    try {
+      rmSync(file, { force: true });
+      return true;
+    } catch {
+      return false;
+    }
+  });
+}
+
+/** Writes a file at once; returns why it cannot, or null. */
+function writeClaim(directory: string, file: string, claim: Claim): string | null {
+  try {
+    mkdirSync(directory, { recursive: true, mode: 0o755 });
+    writeFileSync(`${file}.new`, JSON.stringify(claim), { mode: 0o600 });
+    renameSync(`${file}.new`, file);
+    return null;
+  } catch (error) {
+    return (error as Error).message;
+  }
 }
 
 /**
- * Claims the ports for connections on these paths in this network namespace; returns the function that releases them. Throws a
- * Failure (exit code 3) if a running process has claimed any of them.
+ * Claims the ports for connections on these paths in this network namespace; returns the function that releases them. Where the
+ * claim cannot be written, `warn` gets a line about it, and other processes do not see it. Throws a Failure (exit code 3) if a
+ * running process has claimed any of them.
  */
-export function claimPorts(paths: ClaimedPath[], ports: PortRange[], directory = DIRECTORY): () => void {
+export function claimPorts(
+  paths: ClaimedPath[],
+  ports: PortRange[],
+  warn: (line: string) => void,
+  directory = DIRECTORY,
+): () => void {
   const mine: Claim = {
     pid: process.pid,
     startTime: startTimeOf(process.pid),
@@ -82,13 +105,18 @@ export function claimPorts(paths: ClaimedPath[], ports: PortRange[], directory =
     ),
     ports,
   };
-  mkdirSync(directory, { recursive: true });
   removeStaleClaims(directory);
   const own = `${directory}/ports-${mine.pid}.json`;
-  const release = () => rmSync(own, { force: true });
   // Writes its own claim before it reads the others: of two that start at the same time, at least one sees the other.
-  writeFileSync(`${own}.new`, JSON.stringify(mine), { mode: 0o600 });
-  renameSync(`${own}.new`, own);
+  const cause = writeClaim(directory, own, mine);
+  if (cause !== null) {
+    warn(
+      `Another xcopy that uses the same ports would not be noticed: ${cause}. Give the service the directory ${directory} (systemd: RuntimeDirectory=xcopy).`,
+    );
+  }
+  const release = () => {
+    if (cause === null) rmSync(own, { force: true });
+  };
   try {
     for (const other of readClaims(directory).live) if (other.pid !== mine.pid) refuseConflict(mine, other);
   } catch (error) {

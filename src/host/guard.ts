@@ -7,7 +7,8 @@
  * Each guard is noted in /run/xcopy: `xcopy cleanup` ends those whose intercept has ended.
  */
 import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
-import { currentNamespace, DIRECTORY, startTimeOf } from "../capture/clsact.ts";
+import { currentNamespace, startTimeOf } from "../capture/clsact.ts";
+import { DIRECTORY } from "../native/bpf/run-directory.ts";
 import { Failure } from "../native/failure.ts";
 import { errno, libc, O_CLOEXEC, sleepMicroseconds, strerror } from "../native/libc.ts";
 

@@ -238,5 +238,11 @@ export function openCatch(
   options: InterceptOptions,
   libraries: CarriedLibrary[],
 ): Catch {
-  return plan.mode === "nfqueue" ? openQueued(plan, options) : openKernel(plan, options, libraries);
+  if (plan.mode === "nfqueue") return openQueued(plan, options);
+  try {
+    return openKernel(plan, options, libraries);
+  } catch (error) {
+    if (!(error instanceof Failure) || error.exitCode !== 5 || plan.mode !== "target") throw error;
+    throw error.withFix("Catch without eBPF meanwhile: --mode nfqueue");
+  }
 }

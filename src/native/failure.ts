@@ -11,4 +11,9 @@ export class Failure extends Error {
     super(message);
     this.name = "Failure";
   }
+
+  /** The same error with one more sentence in its fix. */
+  withFix(more: string): Failure {
+    return new Failure(this.message, `${this.fix.replace(/\.?$/, ".")} ${more}`, this.exitCode);
+  }
 }

@@ -107,6 +107,7 @@ export const EBUSY = 16;
 export const EEXIST = 17;
 export const ENODEV = 19;
 export const EINVAL = 22;
+export const ENOSYS = 38;
 export const EMSGSIZE = 90;
 export const ENETDOWN = 100;
 export const ENETUNREACH = 101;

@@ -8,6 +8,15 @@ const libc = dlopen("libc.so.6", {
 }).symbols;
 
 const RLIMIT_NOFILE = 7;
+const RLIMIT_MEMLOCK = 8;
+const RLIM_INFINITY = 2n ** 64n - 1n;
+
+/** Bytes of memory that this process may lock; Infinity without a limit, or where it is not known. */
+export function lockedMemory(): number {
+  const limit = new BigUint64Array(new ArrayBuffer(16));
+  if (libc.getrlimit(RLIMIT_MEMLOCK, address(limit)) !== 0) return Number.POSITIVE_INFINITY;
+  return limit[0] === RLIM_INFINITY ? Number.POSITIVE_INFINITY : Number(limit[0]);
+}
 
 /** Raises the limit of open descriptors to at least `wanted`, as far as this process may; returns the limit, 0 on failure. */
 export function raiseDescriptors(wanted: number): number {

@@ -60,17 +60,22 @@ function eachRing({ bufferBytes }: RecordOptions): number {
 
 function loadKernel(plan: RecordPlan, options: RecordOptions, libraries: CarriedLibrary[]): RecordKernel {
   const { requestObject, outgoingObject } = recordPrograms();
-  return loadRecordKernel({
-    requestObject,
-    outgoingObject: options.both ? outgoingObject : null,
-    services: kernelServices(plan),
-    mark: options.mark,
-    keepsAcks: options.acks,
-    snaplen: options.snaplen ?? WHOLE_PACKETS,
-    ringBytes: eachRing(options),
-    hook: options.hook,
-    libraries,
-  });
+  try {
+    return loadRecordKernel({
+      requestObject,
+      outgoingObject: options.both ? outgoingObject : null,
+      services: kernelServices(plan),
+      mark: options.mark,
+      keepsAcks: options.acks,
+      snaplen: options.snaplen ?? WHOLE_PACKETS,
+      ringBytes: eachRing(options),
+      hook: options.hook,
+      libraries,
+    });
+  } catch (error) {
+    if (!(error instanceof Failure) || error.exitCode !== 5) throw error;
+    throw error.withFix("Record by tcpdump -w FILE meanwhile, which xcopy copy -i reads");
+  }
 }
 
 /** Throws a Failure (exit code 2) where the first file cannot be made. */

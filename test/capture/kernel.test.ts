@@ -1,6 +1,7 @@
 /** Loading and attaching the capture's programs: errors, and that nothing stays behind. */
 import { beforeAll, describe, expect, test } from "bun:test";
-import { readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { readdirSync, readFileSync, readlinkSync, rmSync, statSync } from "node:fs";
+import { release } from "node:os";
 import { Failure } from "../../src/native/failure.ts";
 import { buildObjects, loadForTest } from "../bpf/capture.ts";
 
@@ -34,20 +35,31 @@ describe("loading", () => {
       message: expect.stringMatching(
         /^Cannot create a BPF ring buffer of \d+ bytes: operation not permitted$/,
       ),
-      fix: expect.stringContaining("root"),
+      fix: expect.stringContaining("CAP_PERFMON"),
       exitCode: 4,
     });
   });
 
-  test("an error has the verifier's message", () => {
+  test("an error has the verifier's reason, and its log is in the file that the error names", () => {
     const object = new Uint8Array(readFileSync(`${import.meta.dir}/../../dist/bpf/request.bpf.o`));
     const code = sectionOf(object, "tc");
     // The first instruction becomes r0 = r9, a register that was never written.
     object.set([0xbf, 0x90, 0, 0, 0, 0, 0, 0], code);
     const failure = failureOf(() => loadForTest({ requestObject: object }));
+    const log = "/run/xcopy/verifier-request.log";
+    const written = readFileSync(log, "utf8");
+    const { mode } = statSync(log);
+    rmSync(log);
     expect(failure.exitCode).toBe(5);
-    expect(failure.message).toContain('Cannot load the BPF object "request": permission denied');
-    expect(failure.message).toContain("R9 !read_ok");
+    expect(failure.message).toBe(
+      `Cannot load the BPF object "request": this kernel's verifier refuses it: R9 !read_ok (verifier's log: ${log})`,
+    );
+    expect(failure.fix).toBe(
+      `This kernel (Linux ${release()}) refuses it: please report this with that log.`,
+    );
+    expect(mode & 0o777).toBe(0o600);
+    expect(written).toContain("0: (bf) r0 = r9");
+    expect(written).toContain("R9 !read_ok");
   });
 
   test("refuses what is not an object", () => {

@@ -99,7 +99,7 @@ test("without privileges it says which are missing", () => {
   expect(xcopy(["copy", "-x", TRANSFER], { within: [...ALONE, ...POWERLESS] })).toEqual(
     mistake(
       4,
-      "Cannot capture and send packets: this process lacks CAP_BPF, CAP_NET_ADMIN, CAP_NET_RAW",
+      "Cannot capture and send packets: this process lacks CAP_BPF, CAP_PERFMON, CAP_NET_ADMIN, CAP_NET_RAW",
       "Run it as root (sudo), or as a service with these ambient capabilities.",
     ),
   );

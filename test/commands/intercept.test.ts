@@ -47,7 +47,9 @@ describe("usage", () => {
   test("without privileges", () => {
     const { code, stderr } = xcopy(["intercept", "-o", ":80"], { within: [...ALONE, ...POWERLESS] });
     expect(code).toBe(4);
-    expect(stderr).toContain("Cannot catch packets: this process lacks CAP_BPF, CAP_NET_ADMIN, CAP_NET_RAW");
+    expect(stderr).toContain(
+      "Cannot catch packets: this process lacks CAP_BPF, CAP_PERFMON, CAP_NET_ADMIN, CAP_NET_RAW",
+    );
   });
 });
 

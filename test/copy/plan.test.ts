@@ -260,15 +260,21 @@ test.each([
 });
 
 test.each([
-  ["CapEff:\t000001ffffffffff", []],
-  ["CapEff:\t0000000000000000", ["CAP_BPF", "CAP_NET_ADMIN", "CAP_NET_RAW"]],
-  // CAP_SYS_ADMIN stands for CAP_BPF, as in kernels before 5.8.
-  ["CapEff:\t0000000000203000", []],
-  ["CapEff:\t0000008000001000", ["CAP_NET_RAW"]],
-])("%s lacks %j", (line, missing) => {
-  expect(missingCapabilities(`Name:\txcopy\nCapPrm:\t0000000000000000\n${line}\nCapBnd:\t0\n`)).toEqual(
-    missing,
-  );
+  ["000001ffffffffff", 40, []],
+  ["0000000000000000", 40, ["CAP_BPF", "CAP_PERFMON", "CAP_NET_ADMIN", "CAP_NET_RAW"]],
+  // CAP_SYS_ADMIN includes CAP_BPF and CAP_PERFMON, and kernels before 5.8 know neither.
+  ["0000000000203000", 40, []],
+  ["0000000000203000", 37, []],
+  ["0000000000003000", 37, ["CAP_SYS_ADMIN"]],
+  ["0000008000003000", 40, ["CAP_PERFMON"]],
+  ["0000004000003000", 40, ["CAP_BPF"]],
+  ["000000c000003000", 40, []],
+  ["000000c000001000", 40, ["CAP_NET_RAW"]],
+])("the capabilities %s of %d lack %j", (effective, last, missing) => {
+  const status = `Name:\txcopy\nCapPrm:\t0000000000000000\nCapEff:\t${effective}\nCapBnd:\t0\n`;
+  expect(missingCapabilities(status, true, last)).toEqual(missing);
+  const others = missing.filter((name) => name.startsWith("CAP_NET"));
+  expect(missingCapabilities(status, false, last)).toEqual(others);
 });
 
 test.each([

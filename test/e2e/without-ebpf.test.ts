@@ -1,5 +1,5 @@
 /** Hosts where no eBPF program may be loaded: sockets and netfilter take their place. */
-import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
 import { addAddress, ip, ONLINE, ONLINE6, TARGET, TARGET6 } from "../../src/demo/network.ts";
 import { compareContents, EXACTLY_ONCE } from "../support/compare.ts";
 import { createLab, type Lab } from "../support/lab.ts";
@@ -14,6 +14,27 @@ const LIMITED = ["setpriv", "--bounding-set=-bpf,-sys_admin,-perfmon"];
 const WITHOUT_NFT = [
   ...["unshare", "-m", "sh", "-c", 'mount --bind /bin/false "$(command -v nft)" && exec "$@"', "sh"],
   ...LIMITED,
+];
+
+const LACKING = "Cannot load eBPF programs: this process lacks CAP_BPF, CAP_PERFMON";
+const BY_PACKET = `capturing by a packet socket instead of eBPF, which shows requests up to 2 ms later: ${LACKING}\n`;
+const BY_SOCKET =
+  "catching answers by a packet socket instead of eBPF, kept from this host's TCP by a netfilter rule";
+
+/** As a user without any right but these. */
+const AS_NOBODY = (...capabilities: string[]) => {
+  const some = ["-all", ...capabilities.map((name) => `+${name}`)].join();
+  return [
+    ...["setpriv", "--reuid", "nobody", "--regid", "nogroup", "--clear-groups"],
+    ...[`--bounding-set=${some}`, `--inh-caps=${some}`, `--ambient-caps=${some}`],
+  ];
+};
+
+/** What systemd gives a service by RuntimeDirectory=xcopy. */
+const RUNTIME_DIRECTORY = [
+  ...["unshare", "-m", "sh", "-c"],
+  'mkdir -p /run/xcopy && mount -t tmpfs -o uid=65534,mode=755 none /run/xcopy && exec "$@"',
+  "sh",
 ];
 
 let lab: Lab;
@@ -95,10 +116,11 @@ for (const { name, args, url, target: targetHost = "target", prefix = LIMITED } 
       const copy = await startCopy(lab, args, { prefix });
       const said = copy.running.errors.join("\n");
       if (!args.includes("--capture")) {
-        expect(said).toContain("capture not by tcx: Cannot");
+        expect(said).toContain(BY_PACKET);
         expect(said).toContain("captured by packet on");
       }
-      expect(said).toContain("capture of answers by a packet socket, kept from this host's TCP by netfilter");
+      expect(said).toContain(BY_SOCKET);
+      expect(said.split(LACKING)).toHaveLength(2);
 
       const result = await load(lab, { url, rate: 500, count: 1000, close });
       const { code, report } = await copy.stop();
@@ -180,4 +202,46 @@ test("a back end that needs eBPF is an error that says what is missing", async (
     expect({ backEnd, code }).toEqual({ backEnd, code: 4 });
     expect(errors).toContain("this process lacks CAP_BPF");
   }
+});
+
+describe("as nobody", () => {
+  test("with exactly the capabilities of the README it captures by eBPF", async () => {
+    await startNginx(lab, lab.online, 80);
+    const target = await startNginx(lab, lab.target, 8080);
+    const prefix = AS_NOBODY("bpf", "perfmon", "net_admin", "net_raw");
+    const copy = await startCopy(lab, ["-x", `80-${TARGET}:8080`], { prefix });
+    await load(lab, { url: `http://${ONLINE}`, rate: 500, count: 500 });
+    const { code } = await copy.finish();
+    const said = copy.running.errors.join("\n");
+    expect(said).toMatch(/captured by (tcx|clsact) on/);
+    expect(said).not.toContain("instead of eBPF");
+    expect(await contents(target)).toHaveLength(500);
+    expect(code).toBe(0);
+  });
+
+  test("without CAP_PERFMON it captures by a packet socket, and names it", async () => {
+    await startNginx(lab, lab.online, 80);
+    const target = await startNginx(lab, lab.target, 8080);
+    const prefix = [...RUNTIME_DIRECTORY, ...AS_NOBODY("bpf", "net_admin", "net_raw")];
+    const copy = await startCopy(lab, ["-x", `80-${TARGET}:8080`], { prefix });
+    await load(lab, { url: `http://${ONLINE}`, rate: 500, count: 500 });
+    const { code } = await copy.finish();
+    const said = copy.running.errors.join("\n");
+    expect(said).toContain(
+      "which shows requests up to 2 ms later: Cannot load eBPF programs: this process lacks CAP_PERFMON\n",
+    );
+    expect(said).toContain("captured by packet on");
+    expect(await contents(target)).toHaveLength(500);
+    expect(code).toBe(0);
+  });
+
+  test.each([
+    ["intercept", ["-o", ":8080", "-b", ONLINE]],
+    ["record", ["-x", "80", "-w", "/tmp/none.pcapng"]],
+  ])("without CAP_PERFMON %s ends with 4, and names it", async (command, args) => {
+    const prefix = AS_NOBODY("bpf", "net_admin", "net_raw");
+    const { code, errors } = await runXcopy(lab, [command, ...args], prefix);
+    expect(errors).toMatch(/^Cannot \w+ packets: this process lacks CAP_PERFMON\nRun it as root .*\n?$/m);
+    expect(code).toBe(4);
+  });
 });

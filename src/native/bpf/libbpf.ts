@@ -1,14 +1,18 @@
 /**
  * The functions of libbpf that xcopy calls: from the copy that the executable carries, else from the host's `libbpf.so.1`.
  *
- * libbpf prints nothing; the verifier's message about a failed load is in the error. Functions that return a number return a
- * negative errno on failure.
+ * libbpf prints nothing; the reason of the verifier for refusing a program is in the error. Functions that return a number
+ * return a negative errno on failure.
  */
 import { dlopen, FFIType, type Pointer } from "bun:ffi";
 import { type CarriedLibrary, openLibrary } from "../carried.ts";
 import { Failure } from "../failure.ts";
-import { address, EPERM, errno, pointerTo, strerror } from "../libc.ts";
+import { address, errno, pointerTo } from "../libc.ts";
 import { bpfCall } from "./call.ts";
+import { bpfFailure, mapFailure, refusal, ringFailure } from "./errors.ts";
+import { reasonIn, writeLog } from "./verifier.ts";
+
+export { bpfFailure };
 
 const SYMBOLS = {
   libbpf_set_print: { args: [FFIType.ptr], returns: FFIType.ptr },
@@ -17,6 +21,9 @@ const SYMBOLS = {
   bpf_object__close: { args: [FFIType.ptr], returns: FFIType.void },
   bpf_object__find_map_by_name: { args: [FFIType.ptr, FFIType.ptr], returns: FFIType.ptr },
   bpf_object__find_program_by_name: { args: [FFIType.ptr, FFIType.ptr], returns: FFIType.ptr },
+  bpf_object__next_program: { args: [FFIType.ptr, FFIType.ptr], returns: FFIType.ptr },
+  bpf_program__set_log_level: { args: [FFIType.ptr, FFIType.u32], returns: FFIType.i32 },
+  bpf_program__set_log_buf: { args: [FFIType.ptr, FFIType.ptr, FFIType.u64_fast], returns: FFIType.i32 },
   bpf_program__set_autoload: { args: [FFIType.ptr, FFIType.bool], returns: FFIType.i32 },
   bpf_program__fd: { args: [FFIType.ptr], returns: FFIType.i32 },
   bpf_map__fd: { args: [FFIType.ptr], returns: FFIType.i32 },
@@ -68,7 +75,12 @@ const BPF_PROG_TYPE_SCHED_CLS = 3;
 const BPF_PROG_TYPE_XDP = 6;
 const BPF_TC_INGRESS = 1;
 const BPF_TC_EGRESS = 2;
-const VERIFIER_LOG_BYTES = (1 << 24) - 1;
+/**
+ * Logs of the verifier: its reason and sums alone, and everything. The first is so short that it always fits: before Linux 6.4 a
+ * log that does not fit loses its end, and the errno of the load with it.
+ */
+const SHORT_LOG = { level: 4, bytes: 1 << 18 } as const;
+const WHOLE_LOG = { level: 1, bytes: (1 << 24) - 1 } as const;
 
 let lib: ReturnType<typeof open>;
 
@@ -90,17 +102,52 @@ function memory(bytes: number): DataView {
   return new DataView(new ArrayBuffer(bytes));
 }
 
-/** The Failure for errno `code` of a bpf call: exit code 4 without privilege, else 5 (the kernel cannot). */
-export function bpfFailure(what: string, code: number, detail = ""): Failure {
-  const message = `Cannot ${what}: ${strerror(code)}${detail}`;
-  if (code === EPERM) {
-    return new Failure(
-      message,
-      "Run it as root, or with CAP_BPF and CAP_NET_ADMIN (and CAP_NET_RAW to send)",
-      4,
-    );
+function textIn(log: Uint8Array): string {
+  const end = log.indexOf(0);
+  return new TextDecoder().decode(end < 0 ? log : log.subarray(0, end));
+}
+
+/**
+ * The error for a load that failed with errno `code`. `short` is the short log, `whole` makes the whole one, which
+ * is written to a file; null: nobody wants it.
+ */
+function loadFailure(
+  kind: "object" | "program",
+  name: string,
+  code: number,
+  short: string,
+  whole: (() => string) | null,
+): Failure {
+  const what = `load the BPF ${kind} "${name}"`;
+  const reason = reasonIn(short);
+  if (reason === null) return mapFailure(what, code);
+  return refusal(what, code, reason, () => {
+    if (whole === null) return null;
+    const log = whole();
+    // A log that was cut has lost its end.
+    return writeLog(name, log.includes(reason) ? log : `${log}\n[...]\n${short}`);
+  });
+}
+
+function openObject(name: string, bytes: Uint8Array): Pointer {
+  const options = memory(80); // struct bpf_object_open_opts
+  options.setBigUint64(0, 80n, true);
+  pointerTo(options, 8, text(name));
+  const object = lib.bpf_object__open_mem(bytes, bytes.length, new Uint8Array(options.buffer));
+  const code = errno();
+  if (!object) throw bpfFailure(`open the BPF object "${name}"`, code);
+  return object as Pointer;
+}
+
+/** Loads an object, with the verifier's log of the program that was loaded last. */
+function loadObject(object: Pointer, { level, bytes }: { level: number; bytes: number }) {
+  const log = new Uint8Array(new ArrayBuffer(bytes));
+  let program = lib.bpf_object__next_program(object, null);
+  for (; program; program = lib.bpf_object__next_program(object, program)) {
+    lib.bpf_program__set_log_level(program, level);
+    lib.bpf_program__set_log_buf(program, log, bytes);
   }
-  return new Failure(message, "xcopy needs Linux 5.8 or newer with BPF and its JIT", 5);
+  return { result: lib.bpf_object__load(object), log: textIn(log) };
 }
 
 /** An opened BPF object file: set up its maps, then `load`, then take descriptors of its maps and programs. */
@@ -108,49 +155,50 @@ export class BpfObject {
   readonly #name: string;
   readonly #object: Pointer;
   readonly #bytes: Uint8Array;
-  readonly #log = new Uint8Array(new ArrayBuffer(VERIFIER_LOG_BYTES));
+  /** What was set up, to do it again with another object of the same file. */
+  readonly #steps: ((object: Pointer) => void)[] = [];
 
   /** `bytes` are those of the .o file; `name` is for messages. Throws a Failure (5). */
   constructor(name: string, bytes: Uint8Array) {
-    const nameBytes = text(name);
-    const options = memory(80); // struct bpf_object_open_opts
-    options.setBigUint64(0, 80n, true);
-    pointerTo(options, 8, nameBytes);
-    pointerTo(options, 56, this.#log);
-    options.setBigUint64(64, BigInt(VERIFIER_LOG_BYTES), true);
     this.#name = name;
     this.#bytes = new Uint8Array(new ArrayBuffer(bytes.length));
     this.#bytes.set(bytes);
-    const object = lib.bpf_object__open_mem(this.#bytes, bytes.length, new Uint8Array(options.buffer));
-    const code = errno();
-    if (!object) throw bpfFailure(`open the BPF object "${name}"`, code);
-    this.#object = object as Pointer;
+    this.#object = openObject(name, this.#bytes);
   }
 
   setMaxEntries(map: string, entries: number): void {
-    this.#check(lib.bpf_map__set_max_entries(this.#map(map), entries), `size the map "${map}"`);
+    this.#setUp(`size the map "${map}"`, (object) =>
+      lib.bpf_map__set_max_entries(this.#map(map, object), entries),
+    );
   }
 
   /** Uses an existing map instead of creating one. */
   reuse(map: string, fd: number): void {
-    this.#check(lib.bpf_map__reuse_fd(this.#map(map), fd), `share the map "${map}"`);
+    this.#setUp(`share the map "${map}"`, (object) => lib.bpf_map__reuse_fd(this.#map(map, object), fd));
   }
 
   /** Sets the type of the maps in a map of maps, by an example; `fd` must stay open until `load` has returned. */
   setInnerMap(map: string, fd: number): void {
-    this.#check(lib.bpf_map__set_inner_map_fd(this.#map(map), fd), `set the inner map of "${map}"`);
+    this.#setUp(`set the inner map of "${map}"`, (object) =>
+      lib.bpf_map__set_inner_map_fd(this.#map(map, object), fd),
+    );
   }
 
   /** Sets all constants in a section of the object; `value` must have the size of the section. */
   setConstants(value: Uint8Array, section = ".rodata"): void {
-    const result = lib.bpf_map__set_initial_value(this.#map(section), value, value.length);
-    this.#check(result, "set the constants");
+    this.#setUp("set the constants", (object) =>
+      lib.bpf_map__set_initial_value(this.#map(section, object), value, value.length),
+    );
   }
 
-  /** Throws a Failure: 4 without privilege, 5 where the kernel refuses a map or a program. */
-  load(): void {
-    const result = lib.bpf_object__load(this.#object);
-    if (result < 0) throw bpfFailure(`load the BPF object "${this.#name}"`, -result, this.#verifierLog());
+  /**
+   * Throws a Failure: 4 without privilege, 5 where the kernel refuses a map or a program. With `keepsLog` all that the verifier
+   * says about a program that it refuses is then in a file, which the message names.
+   */
+  load(keepsLog = true): void {
+    const { result, log } = loadObject(this.#object, SHORT_LOG);
+    if (result >= 0) return;
+    throw loadFailure("object", this.#name, -result, log, keepsLog ? () => this.#wholeLog() : null);
   }
 
   mapFd(map: string): number {
@@ -159,7 +207,9 @@ export class BpfObject {
 
   /** Leaves a program out of `load`, where the kernel may refuse it or it is not needed. */
   leaveOut(program: string): void {
-    this.#check(lib.bpf_program__set_autoload(this.#program(program), false), `leave out "${program}"`);
+    this.#setUp(`leave out "${program}"`, (object) =>
+      lib.bpf_program__set_autoload(this.#program(program, object), false),
+    );
   }
 
   programFd(program: string): number {
@@ -171,25 +221,34 @@ export class BpfObject {
     lib.bpf_object__close(this.#object);
   }
 
-  #program(name: string): Pointer {
-    const found = lib.bpf_object__find_program_by_name(this.#object, text(name));
+  #program(name: string, object = this.#object): Pointer {
+    const found = lib.bpf_object__find_program_by_name(object, text(name));
     if (!found)
       throw new Failure(`Cannot find the program "${name}" in "${this.#name}"`, "Build xcopy again", 5);
     return found as Pointer;
   }
 
-  #map(name: string): Pointer {
-    const found = lib.bpf_object__find_map_by_name(this.#object, text(name));
+  #map(name: string, object = this.#object): Pointer {
+    const found = lib.bpf_object__find_map_by_name(object, text(name));
     if (!found) throw new Failure(`Cannot find the map "${name}" in "${this.#name}"`, "Build xcopy again", 5);
     return found as Pointer;
   }
 
-  #check(result: number, what: string): void {
+  #setUp(what: string, step: (object: Pointer) => number): void {
+    const result = step(this.#object);
     if (result < 0) throw bpfFailure(`${what} of the BPF object "${this.#name}"`, -result);
+    this.#steps.push(step);
   }
 
-  #verifierLog(): string {
-    return endOf(this.#log);
+  /** Loads it once more, as an object is loaded only once, for the whole log. */
+  #wholeLog(): string {
+    const object = openObject(this.#name, this.#bytes);
+    try {
+      for (const step of this.#steps) step(object);
+      return loadObject(object, WHOLE_LOG).log;
+    } finally {
+      lib.bpf_object__close(object);
+    }
   }
 }
 
@@ -204,24 +263,17 @@ export function loadFirst<T>(
 ): { object: BpfObject; variant: T } {
   for (const [index, variant] of variants.entries()) {
     const object = open(variant);
+    const isLast = index === variants.length - 1;
     try {
-      object.load();
+      object.load(isLast);
       return { object, variant };
     } catch (error) {
       object.close();
       const isRefused = error instanceof Failure && error.exitCode === 5;
-      if (!isRefused || index === variants.length - 1) throw error;
+      if (!isRefused || isLast) throw error;
     }
   }
   throw new Error("no variants");
-}
-
-/** The last lines of the verifier's log, where the reason is. */
-function endOf(log: Uint8Array): string {
-  const end = log.indexOf(0);
-  if (end <= 0) return "";
-  const lines = new TextDecoder().decode(log.subarray(0, end)).trimEnd().split("\n");
-  return `\n${lines.slice(-12).join("\n")}`;
 }
 
 /**
@@ -236,23 +288,28 @@ export function loadProgram(
   attachType: "xdp" | "none" = "none",
   frags = false,
 ): number {
-  const log = new Uint8Array(new ArrayBuffer(VERIFIER_LOG_BYTES));
-  const options = memory(104); // struct bpf_prog_load_opts
-  options.setBigUint64(0, 104n, true);
-  options.setInt32(12, attachType === "xdp" ? BPF_XDP : 0, true);
-  options.setUint32(20, frags ? BPF_F_XDP_HAS_FRAGS : 0, true);
-  options.setUint32(92, log.length, true);
-  pointerTo(options, 96, log);
-  const fd = lib.bpf_prog_load(
-    kind === "tc" ? BPF_PROG_TYPE_SCHED_CLS : BPF_PROG_TYPE_XDP,
-    text(name),
-    text("Dual BSD/GPL"),
-    instructions,
-    instructions.length / 8,
-    new Uint8Array(options.buffer),
-  );
-  if (fd < 0) throw bpfFailure(`load the BPF program "${name}"`, -fd, endOf(log));
-  return fd;
+  const load = ({ level, bytes }: { level: number; bytes: number }) => {
+    const log = new Uint8Array(new ArrayBuffer(bytes));
+    const options = memory(104); // struct bpf_prog_load_opts
+    options.setBigUint64(0, 104n, true);
+    options.setInt32(12, attachType === "xdp" ? BPF_XDP : 0, true);
+    options.setUint32(20, frags ? BPF_F_XDP_HAS_FRAGS : 0, true);
+    options.setUint32(88, level, true);
+    options.setUint32(92, bytes, true);
+    pointerTo(options, 96, log);
+    const result = lib.bpf_prog_load(
+      kind === "tc" ? BPF_PROG_TYPE_SCHED_CLS : BPF_PROG_TYPE_XDP,
+      text(name),
+      text("Dual BSD/GPL"),
+      instructions,
+      instructions.length / 8,
+      new Uint8Array(options.buffer),
+    );
+    return { result, log: textIn(log) };
+  };
+  const { result, log } = load(SHORT_LOG);
+  if (result >= 0) return result;
+  throw loadFailure("program", name, -result, log, () => load(WHOLE_LOG).log);
 }
 
 /**
@@ -261,7 +318,7 @@ export function loadProgram(
  */
 export function createProgramArray(): number {
   const fd = lib.bpf_map_create(BPF_MAP_TYPE_PROG_ARRAY, text("xcopy_programs"), 4, 4, 1, null);
-  if (fd < 0) throw bpfFailure("create a BPF program array", -fd);
+  if (fd < 0) throw mapFailure("create a BPF program array", -fd);
   return fd;
 }
 
@@ -273,7 +330,10 @@ export function setProgram(array: number, programFd: number): number {
 /** Creates a BPF ring buffer of `bytes` (a power of two and a multiple of the page size); its descriptor. Throws a Failure. */
 export function createRing(bytes: number): number {
   const fd = lib.bpf_map_create(BPF_MAP_TYPE_RINGBUF, text("xcopy_ring"), 0, 0, bytes, null);
-  if (fd < 0) throw bpfFailure(`create a BPF ring buffer of ${bytes} bytes`, -fd);
+  if (fd < 0) {
+    const isGoodSize = bytes >= 65536 && Number.isInteger(Math.log2(bytes));
+    throw ringFailure(`create a BPF ring buffer of ${bytes} bytes`, -fd, isGoodSize);
+  }
   return fd;
 }
 

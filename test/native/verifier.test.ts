@@ -1,0 +1,158 @@
+/** What is made of the verifier's log and of errors of bpf(2). */
+import { describe, expect, test } from "bun:test";
+import { readFileSync, rmSync } from "node:fs";
+import { release } from "node:os";
+import { isLimited, isOlder } from "../../src/native/bpf/errors.ts";
+import { createRing, loadProgram, openLibbpf } from "../../src/native/bpf/libbpf.ts";
+import { reasonIn } from "../../src/native/bpf/verifier.ts";
+import { Failure } from "../../src/native/failure.ts";
+import { EACCES, EPERM } from "../../src/native/libc.ts";
+
+const SUMS =
+  "processed 39 insns (limit 1000000) max_states_per_insn 0 total_states 3 peak_states 3 mark_read 1";
+
+test.each([
+  [
+    `R0 unbounded memory access, make sure to bounds check any such access\n${SUMS}\n`,
+    "R0 unbounded memory access, make sure to bounds check any such access",
+  ],
+  [
+    `invalid access to memory, mem_size=160 off=32 size=0\nR3 min value is outside of the allowed memory range\n${SUMS}`,
+    "R3 min value is outside of the allowed memory range",
+  ],
+  [
+    `combined stack size of 3 calls is 544. Too large\n${SUMS}\n`,
+    "combined stack size of 3 calls is 544. Too large",
+  ],
+  [
+    "BPF program is too large. Processed 1000001 insn\nverification time 812345 usec\nstack depth 0+72\nprocessed 1000001 insns (limit 1000000)\n",
+    "BPF program is too large. Processed 1000001 insn",
+  ],
+  [
+    [
+      "0: R1=ctx() R10=fp0",
+      "; return pass(skb); @ request.bpf.c:12",
+      "0: (bf) r0 = r9",
+      "R9 !read_ok",
+      "from 12 to 14: R0=scalar() R10=fp0",
+      "14: R0_w=0",
+      "R1_w=ctx(off=0) R10=fp0",
+      SUMS,
+    ].join("\n"),
+    "R9 !read_ok",
+  ],
+  [`R4 ${"x".repeat(200)}\n`, `R4 ${"x".repeat(97)}...`],
+])("the reason in %j", (log, reason) => {
+  expect(reasonIn(log)).toBe(reason);
+});
+
+test.each(["", SUMS, `verification time 80 usec\nstack depth 56\n${SUMS}\n`])("no reason in %j", (log) => {
+  expect(reasonIn(log)).toBeNull();
+});
+
+test.each([
+  ["5.8.0", false],
+  ["5.10.0-28-amd64", false],
+  ["6.1.0", false],
+  ["5.4.0-150-generic", true],
+  ["4.19.0", true],
+  ["odd", false],
+])("Linux %s is older than 5.8: %j", (kernel, older) => {
+  expect(isOlder(kernel, [5, 8])).toBe(older);
+});
+
+test.each<[number, string[], number, string, boolean]>([
+  [EPERM, [], 65536, "5.10.0", true],
+  [EPERM, ["CAP_PERFMON"], 65536, "5.10.0", true],
+  [EPERM, ["CAP_BPF"], 65536, "5.10.0", false],
+  [EPERM, [], Number.POSITIVE_INFINITY, "5.10.0", false],
+  // From 5.11 on maps are charged to the control group.
+  [EPERM, [], 65536, "5.11.0", false],
+  [EACCES, [], 65536, "5.10.0", false],
+])(
+  "errno %d, lacking %j, with a limit of %d on Linux %s: that limit %j",
+  (code, missing, limit, kernel, is) => {
+    expect(isLimited(code, missing, limit, kernel)).toBe(is);
+  },
+);
+
+function failureOf(action: () => unknown): Failure {
+  try {
+    action();
+  } catch (error) {
+    if (error instanceof Failure) return error;
+    throw error;
+  }
+  throw new Error("It did not fail");
+}
+
+/** r0 = *(u64 *)(r10 - 1024): outside of the stack; exit */
+const OUTSIDE = Uint8Array.from([0x79, 0xa0, 0x00, 0xfc, 0, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0]);
+
+describe("a program that the verifier refuses", () => {
+  test("is an error of one line with the reason, and a file", () => {
+    openLibbpf();
+    const { message, fix, exitCode } = failureOf(() => loadProgram("tc", "outside", OUTSIDE));
+    const log = "/run/xcopy/verifier-outside.log";
+    const written = readFileSync(log, "utf8");
+    rmSync(log);
+    expect(message).toMatch(
+      /^Cannot load the BPF program "outside": this kernel's verifier refuses it: .*stack.* \(verifier's log: (.*)\)$/,
+    );
+    expect(message).toContain(`(verifier's log: ${log})`);
+    expect(fix).toBe(`This kernel (Linux ${release()}) refuses it: please report this with that log.`);
+    expect(exitCode).toBe(5);
+    expect(written).toContain("(79) r0 = *(u64 *)(r10 -1024)");
+  });
+
+  test("where the file cannot be written, the error does not name it", () => {
+    const script = `
+      import { loadProgram, openLibbpf } from "${import.meta.dir}/../../src/native/bpf/libbpf.ts";
+      openLibbpf();
+      try {
+        loadProgram("tc", "outside", Uint8Array.from([${OUTSIDE}]));
+      } catch ({ message, fix, exitCode }) {
+        console.log(JSON.stringify({ message, fix, exitCode }));
+      }`;
+    const hidden = ["unshare", "-m", "sh", "-c", 'mount -t tmpfs -o ro none /run && exec "$@"', "sh"];
+    const { stdout, stderr } = Bun.spawnSync([...hidden, process.execPath, "-e", script]);
+    expect(stderr.toString()).toBe("");
+    const { message, fix, exitCode } = JSON.parse(stdout.toString());
+    expect(message).toMatch(
+      /^Cannot load the BPF program "outside": this kernel's verifier refuses it: [^(]*stack/,
+    );
+    expect(message).not.toContain("log");
+    expect(fix).toBe(`This kernel (Linux ${release()}) refuses it: please report this.`);
+    expect(exitCode).toBe(5);
+  });
+
+  test("without CAP_PERFMON is an error of privileges that names it", () => {
+    // r0 = r10; exit: a pointer that gets out, which is allowed with CAP_PERFMON alone
+    const script = `
+      import { loadProgram, openLibbpf } from "${import.meta.dir}/../../src/native/bpf/libbpf.ts";
+      openLibbpf();
+      const code = [0xbf, 0xa0, 0, 0, 0, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0];
+      try {
+        loadProgram("tc", "leaking", Uint8Array.from(code));
+      } catch ({ message, fix, exitCode }) {
+        console.log(JSON.stringify({ message, fix, exitCode }));
+      }`;
+    const some = "-all,+bpf,+net_admin";
+    const limits = [`--bounding-set=${some}`, `--inh-caps=${some}`, `--ambient-caps=${some}`];
+    const { stdout, stderr } = Bun.spawnSync(["setpriv", ...limits, process.execPath, "-e", script]);
+    expect(stderr.toString()).toBe("");
+    const { message, fix, exitCode } = JSON.parse(stdout.toString());
+    expect(message).toBe(
+      'Cannot load the BPF program "leaking": this kernel\'s verifier refuses it without CAP_PERFMON: R0 leaks addr as return value',
+    );
+    expect(fix).toContain("CAP_PERFMON");
+    expect(exitCode).toBe(4);
+  });
+});
+
+test("a ring of a size that no kernel takes is not blamed on the kernel's age", () => {
+  openLibbpf();
+  expect(failureOf(() => createRing(5000)).message).toBe(
+    "Cannot create a BPF ring buffer of 5000 bytes: invalid argument",
+  );
+});
