@@ -80,7 +80,8 @@ function writeClaim(directory: string, file: string, claim: Claim): string | nul
     renameSync(`${file}.new`, file);
     return null;
   } catch (error) {
-    return (error as Error).message;
+    // Without the call and the path.
+    return (error as Error).message.replace(/, \w+ '.*'$/, "");
   }
 }
 
@@ -111,7 +112,7 @@ export function claimPorts(
   const cause = writeClaim(directory, own, mine);
   if (cause !== null) {
     warn(
-      `Another xcopy that uses the same ports would not be noticed: ${cause}. Give the service the directory ${directory} (systemd: RuntimeDirectory=xcopy).`,
+      `Cannot claim the ports in "${directory}": ${cause}; another xcopy that uses them will not be refused\nGive the service this directory (systemd: RuntimeDirectory=xcopy).`,
     );
   }
   const release = () => {

@@ -4,6 +4,7 @@ import { readdirSync, readFileSync, readlinkSync, rmSync, statSync } from "node:
 import { release } from "node:os";
 import { Failure } from "../../src/native/failure.ts";
 import { buildObjects, loadForTest } from "../bpf/capture.ts";
+import { refusedObject } from "../support/refused.ts";
 
 function failureOf(action: () => unknown): Failure {
   try {
@@ -41,11 +42,7 @@ describe("loading", () => {
   });
 
   test("an error has the verifier's reason, and its log is in the file that the error names", () => {
-    const object = new Uint8Array(readFileSync(`${import.meta.dir}/../../dist/bpf/request.bpf.o`));
-    const code = sectionOf(object, "tc");
-    // The first instruction becomes r0 = r9, a register that was never written.
-    object.set([0xbf, 0x90, 0, 0, 0, 0, 0, 0], code);
-    const failure = failureOf(() => loadForTest({ requestObject: object }));
+    const failure = failureOf(() => loadForTest({ requestObject: refusedObject("request") }));
     const log = "/run/xcopy/verifier-request.log";
     const written = readFileSync(log, "utf8");
     const { mode } = statSync(log);
@@ -102,19 +99,4 @@ function bpfDescriptors(): string[] {
       return []; // the descriptor of the listing itself
     }
   });
-}
-
-/** Offset of an ELF section's bytes in a 64-bit little-endian file. */
-function sectionOf(file: Uint8Array, name: string): number {
-  const view = new DataView(file.buffer, file.byteOffset, file.length);
-  const headers = Number(view.getBigUint64(40, true));
-  const count = view.getUint16(60, true);
-  const offsetOf = (index: number) => Number(view.getBigUint64(headers + index * 64 + 24, true));
-  const names = offsetOf(view.getUint16(62, true));
-  for (let index = 0; index < count; index++) {
-    const at = names + view.getUint32(headers + index * 64, true);
-    const text = new TextDecoder().decode(file.subarray(at, file.indexOf(0, at)));
-    if (text === name) return offsetOf(index);
-  }
-  throw new Error(`No section "${name}"`);
 }

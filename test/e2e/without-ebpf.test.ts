@@ -1,10 +1,14 @@
 /** Hosts where no eBPF program may be loaded: sockets and netfilter take their place. */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
+import { rmSync, writeFileSync } from "node:fs";
+import { release, tmpdir } from "node:os";
+import { join } from "node:path";
 import { addAddress, ip, ONLINE, ONLINE6, TARGET, TARGET6 } from "../../src/demo/network.ts";
 import { compareContents, EXACTLY_ONCE } from "../support/compare.ts";
 import { createLab, type Lab } from "../support/lab.ts";
 import { type Nginx, readRequests, startNginx } from "../support/nginx.ts";
 import { run } from "../support/process.ts";
+import { refusedObject } from "../support/refused.ts";
 import { load } from "../support/wrk.ts";
 import { faultsOf, hostState, runXcopy, startCopy } from "../support/xcopy.ts";
 
@@ -204,6 +208,48 @@ test("a back end that needs eBPF is an error that says what is missing", async (
   }
 });
 
+describe("a program that the kernel refuses", () => {
+  const REFUSAL =
+    "Cannot load the BPF object \"request\": this kernel's verifier refuses it: R9 !read_ok (verifier's log: /run/xcopy/verifier-request.log)";
+  const main = [process.execPath, join(import.meta.dir, "../../src/main.ts")];
+  const carried = join(import.meta.dir, "../../dist/bpf/request.bpf.o");
+  const changed = join(tmpdir(), `xcopy-refused-${process.pid}.o`);
+  const prefix = ["unshare", "-m", "sh", "-c", `mount --bind ${changed} ${carried} && exec "$@"`, "sh"];
+  beforeAll(() => writeFileSync(changed, refusedObject("request")));
+  afterAll(() => rmSync(changed));
+  afterEach(() => rmSync("/run/xcopy/verifier-request.log"));
+
+  test("is no reason not to copy: a packet socket takes its place, and answers come by eBPF", async () => {
+    await startNginx(lab, lab.online, 80);
+    const target = await startNginx(lab, lab.target, 8080);
+    const copy = await startCopy(lab, ["-x", `80-${TARGET}:8080`], { prefix, command: main });
+    await load(lab, { url: `http://${ONLINE}`, rate: 500, count: 500 });
+    const { code } = await copy.finish();
+    const said = copy.running.errors.join("\n");
+    expect(said).toStartWith(
+      `capturing by a packet socket instead of eBPF, which shows requests up to 2 ms later: ${REFUSAL}\ncopying `,
+    );
+    expect(await contents(target)).toHaveLength(500);
+    expect(code).toBe(0);
+  });
+
+  test.each([
+    [
+      ["copy", "-x", `80-${TARGET}:8080`, "--capture", "tcx"],
+      "Capture by packet socket meanwhile: --capture packet",
+    ],
+    [["record", "-x", "80", "-w", "-"], "Record by tcpdump -w FILE meanwhile, which xcopy copy -i reads"],
+  ])("is an error where nothing else was asked for: %j", async (args, instead) => {
+    await startNginx(lab, lab.target, 8080);
+    const running = lab.start(lab.online, [...prefix, ...main, ...args]);
+    expect(await running.exited).toBe(5);
+    expect(running.errors).toEqual([
+      REFUSAL,
+      `This kernel (Linux ${release()}) refuses it: please report this with that log. ${instead}`,
+    ]);
+  });
+});
+
 describe("as nobody", () => {
   test("with exactly the capabilities of the README it captures by eBPF", async () => {
     await startNginx(lab, lab.online, 80);
@@ -215,6 +261,9 @@ describe("as nobody", () => {
     const said = copy.running.errors.join("\n");
     expect(said).toMatch(/captured by (tcx|clsact) on/);
     expect(said).not.toContain("instead of eBPF");
+    expect(said).toContain(
+      'warning: Cannot claim the ports in "/run/xcopy": EACCES: permission denied; another xcopy that uses them will not be refused\n',
+    );
     expect(await contents(target)).toHaveLength(500);
     expect(code).toBe(0);
   });
