@@ -9,7 +9,7 @@ export default strictCommand(
     groups: {},
   },
   async () => {
-    const { removeLeftovers } = await import("../host/leftovers.ts");
+    const { removeLeftovers, removeVerifierLogs } = await import("../host/leftovers.ts");
     const { endLingeringGuards } = await import("../host/guard.ts");
     const { carriedLibraries } = await import("../host/carried-libraries.ts");
     const { removeStaleClaims } = await import("../host/claims.ts");
@@ -19,6 +19,7 @@ export default strictCommand(
       ...removeLeftovers(await carriedLibraries()),
       ...removeStaleRules(),
       ...removeStaleClaims(),
+      ...removeVerifierLogs(),
     ];
     console.log(
       removed.length > 0 ? removed.map((what) => `removed ${what}`).join("\n") : "nothing to remove",

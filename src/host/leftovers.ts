@@ -1,6 +1,7 @@
 /** Removes what an xcopy that was killed has left; called by `xcopy cleanup` and at every start. */
 import { currentNamespace, readRecords, removeFilters, startTimeOf } from "../capture/clsact.ts";
 import { openLibbpf } from "../native/bpf/libbpf.ts";
+import { removeLogs } from "../native/bpf/verifier.ts";
 import type { CarriedLibrary } from "../native/carried.ts";
 import { guardedProcesses } from "./guard.ts";
 
@@ -21,4 +22,9 @@ export function removeLeftovers(carried: CarriedLibrary[] = []): string[] {
   if (dead.length === 0) return [];
   openLibbpf(carried);
   return dead.flatMap(removeFilters);
+}
+
+/** Removes the logs about programs that the kernel refused, which stay for whoever is to read them. Returns their paths. */
+export function removeVerifierLogs(): string[] {
+  return removeLogs();
 }

@@ -1,10 +1,10 @@
 /** What is made of the verifier's log and of errors of bpf(2). */
 import { describe, expect, test } from "bun:test";
-import { readFileSync, rmSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { release } from "node:os";
 import { isLimited, isOlder } from "../../src/native/bpf/errors.ts";
 import { createRing, loadProgram, openLibbpf } from "../../src/native/bpf/libbpf.ts";
-import { reasonIn } from "../../src/native/bpf/verifier.ts";
+import { reasonIn, removeLogs } from "../../src/native/bpf/verifier.ts";
 import { Failure } from "../../src/native/failure.ts";
 import { EACCES, EPERM } from "../../src/native/libc.ts";
 
@@ -95,7 +95,8 @@ describe("a program that the verifier refuses", () => {
     const { message, fix, exitCode } = failureOf(() => loadProgram("tc", "outside", OUTSIDE));
     const log = "/run/xcopy/verifier-outside.log";
     const written = readFileSync(log, "utf8");
-    rmSync(log);
+    expect(removeLogs()).toContain(log);
+    expect(existsSync(log)).toBe(false);
     expect(message).toMatch(
       /^Cannot load the BPF program "outside": this kernel's verifier refuses it: .*stack.* \(verifier's log: (.*)\)$/,
     );
@@ -156,3 +157,29 @@ test("a ring of a size that no kernel takes is not blamed on the kernel's age", 
     "Cannot create a BPF ring buffer of 5000 bytes: invalid argument",
   );
 });
+
+test.if(isOlder(release(), [5, 11]))(
+  "a map for which the limit of locked memory is too small says so",
+  () => {
+    const script = `
+    import { createRing, openLibbpf } from "${import.meta.dir}/../../src/native/bpf/libbpf.ts";
+    openLibbpf();
+    try {
+      createRing(1 << 20);
+    } catch ({ message, fix, exitCode }) {
+      console.log(JSON.stringify({ message, fix, exitCode }));
+    }`;
+    const some = "-all,+bpf,+perfmon,+net_admin";
+    const user = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
+    const limits = [`--bounding-set=${some}`, `--inh-caps=${some}`, `--ambient-caps=${some}`];
+    const small = ["sh", "-c", 'ulimit -l 64 && exec "$@"', "sh"];
+    const { stdout, stderr } = Bun.spawnSync([...small, ...user, ...limits, process.execPath, "-e", script]);
+    expect(stderr.toString()).toBe("");
+    expect(JSON.parse(stdout.toString())).toEqual({
+      message:
+        "Cannot create a BPF ring buffer of 1048576 bytes: the limit of locked memory, 65536 bytes, is too small",
+      fix: "Raise it: ulimit -l unlimited, or LimitMEMLOCK=infinity in its unit",
+      exitCode: 4,
+    });
+  },
+);

@@ -1,5 +1,5 @@
 /** What the kernel's verifier says about a program that it refuses: the reason, for a message, and the log, for a file. */
-import { mkdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { DIRECTORY } from "./run-directory.ts";
 
 /** Characters of a reason at most. */
@@ -39,4 +39,12 @@ export function writeLog(name: string, log: string): string | null {
   } catch {
     return null;
   }
+}
+
+/** Removes the logs that were written; returns their paths. */
+export function removeLogs(): string[] {
+  const names = existsSync(DIRECTORY) ? readdirSync(DIRECTORY) : [];
+  const paths = names.filter((name) => /^verifier-.*\.log$/.test(name)).map((name) => `${DIRECTORY}/${name}`);
+  for (const path of paths) rmSync(path, { force: true });
+  return paths;
 }
