@@ -86,6 +86,31 @@ function failureOf(action: () => unknown): Failure {
   throw new Error("It did not fail");
 }
 
+/** What a Failure says, where `code` of another process, which `within` runs, throws one. */
+function failureElsewhere(within: string[], code: string): Pick<Failure, "message" | "fix" | "exitCode"> {
+  const source = `${import.meta.dir}/../../src`;
+  const script = `
+    import { carriedLibraries } from "${source}/host/carried-libraries.ts";
+    import { createRing, loadProgram, openLibbpf } from "${source}/native/bpf/libbpf.ts";
+    openLibbpf(await carriedLibraries());
+    try {
+      ${code};
+    } catch ({ message, fix, exitCode }) {
+      console.log(JSON.stringify({ message, fix, exitCode }));
+    }`;
+  const { stdout, stderr } = Bun.spawnSync([...within, process.execPath, "-e", script]);
+  expect(stderr.toString()).toBe("");
+  return JSON.parse(stdout.toString());
+}
+
+/** By numbers, as an old setpriv knows no names for those of Linux 5.8. */
+const CAPABILITIES = { bpf: "+cap_39", perfmon: "+cap_38", net_admin: "+net_admin" };
+
+function withOnly(...names: (keyof typeof CAPABILITIES)[]): string[] {
+  const some = ["-all", ...names.map((name) => CAPABILITIES[name])].join();
+  return ["setpriv", `--bounding-set=${some}`, `--inh-caps=${some}`, `--ambient-caps=${some}`];
+}
+
 /** r0 = *(u64 *)(r10 - 1024): outside of the stack; exit */
 const OUTSIDE = Uint8Array.from([0x79, 0xa0, 0x00, 0xfc, 0, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0]);
 
@@ -107,18 +132,11 @@ describe("a program that the verifier refuses", () => {
   });
 
   test("where the file cannot be written, the error does not name it", () => {
-    const script = `
-      import { loadProgram, openLibbpf } from "${import.meta.dir}/../../src/native/bpf/libbpf.ts";
-      openLibbpf();
-      try {
-        loadProgram("tc", "outside", Uint8Array.from([${OUTSIDE}]));
-      } catch ({ message, fix, exitCode }) {
-        console.log(JSON.stringify({ message, fix, exitCode }));
-      }`;
     const hidden = ["unshare", "-m", "sh", "-c", 'mount -t tmpfs -o ro none /run && exec "$@"', "sh"];
-    const { stdout, stderr } = Bun.spawnSync([...hidden, process.execPath, "-e", script]);
-    expect(stderr.toString()).toBe("");
-    const { message, fix, exitCode } = JSON.parse(stdout.toString());
+    const { message, fix, exitCode } = failureElsewhere(
+      hidden,
+      `loadProgram("tc", "outside", Uint8Array.from([${OUTSIDE}]))`,
+    );
     expect(message).toMatch(
       /^Cannot load the BPF program "outside": this kernel's verifier refuses it: [^(]*stack/,
     );
@@ -129,20 +147,11 @@ describe("a program that the verifier refuses", () => {
 
   test("without CAP_PERFMON is an error of privileges that names it", () => {
     // r0 = r10; exit: a pointer that gets out, which is allowed with CAP_PERFMON alone
-    const script = `
-      import { loadProgram, openLibbpf } from "${import.meta.dir}/../../src/native/bpf/libbpf.ts";
-      openLibbpf();
-      const code = [0xbf, 0xa0, 0, 0, 0, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0];
-      try {
-        loadProgram("tc", "leaking", Uint8Array.from(code));
-      } catch ({ message, fix, exitCode }) {
-        console.log(JSON.stringify({ message, fix, exitCode }));
-      }`;
-    const some = "-all,+bpf,+net_admin";
-    const limits = [`--bounding-set=${some}`, `--inh-caps=${some}`, `--ambient-caps=${some}`];
-    const { stdout, stderr } = Bun.spawnSync(["setpriv", ...limits, process.execPath, "-e", script]);
-    expect(stderr.toString()).toBe("");
-    const { message, fix, exitCode } = JSON.parse(stdout.toString());
+    const leaking = [0xbf, 0xa0, 0, 0, 0, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0];
+    const { message, fix, exitCode } = failureElsewhere(
+      withOnly("bpf", "net_admin"),
+      `loadProgram("tc", "leaking", Uint8Array.from([${leaking}]))`,
+    );
     expect(message).toBe(
       'Cannot load the BPF program "leaking": this kernel\'s verifier refuses it without CAP_PERFMON: R0 leaks addr as return value',
     );
@@ -161,21 +170,9 @@ test("a ring of a size that no kernel takes is not blamed on the kernel's age", 
 test.if(isOlder(release(), [5, 11]))(
   "a map for which the limit of locked memory is too small says so",
   () => {
-    const script = `
-    import { createRing, openLibbpf } from "${import.meta.dir}/../../src/native/bpf/libbpf.ts";
-    openLibbpf();
-    try {
-      createRing(1 << 20);
-    } catch ({ message, fix, exitCode }) {
-      console.log(JSON.stringify({ message, fix, exitCode }));
-    }`;
-    const some = "-all,+bpf,+perfmon,+net_admin";
-    const user = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
-    const limits = [`--bounding-set=${some}`, `--inh-caps=${some}`, `--ambient-caps=${some}`];
     const small = ["sh", "-c", 'ulimit -l 64 && exec "$@"', "sh"];
-    const { stdout, stderr } = Bun.spawnSync([...small, ...user, ...limits, process.execPath, "-e", script]);
-    expect(stderr.toString()).toBe("");
-    expect(JSON.parse(stdout.toString())).toEqual({
+    const within = [...withOnly("bpf", "perfmon", "net_admin"), ...small];
+    expect(failureElsewhere(within, "createRing(1 << 20)")).toEqual({
       message:
         "Cannot create a BPF ring buffer of 1048576 bytes: the limit of locked memory, 65536 bytes, is too small",
       fix: "Raise it: ulimit -l unlimited, or LimitMEMLOCK=infinity in its unit",
