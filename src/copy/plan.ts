@@ -87,7 +87,7 @@ export function thisHost({ mark, dryRun, force, capture }: CopyOptions): Host {
     reservedPorts: sysctl("ip_local_reserved_ports"),
     cpus: usableCpus(),
     resolveEgress: async ({ bytes, family }, way) => {
-      if (!dryRun) requirePrivileges("capture and send packets", needsBpf(capture));
+      if (!dryRun) requirePrivileges("capture and send packets", needsBpf(capture) ? "needed" : "wanted");
       return resolveEgress(bytes, family, mark, !dryRun && !force, way);
     },
   };

@@ -41,8 +41,10 @@ function readClaims(directory: string): { live: Claim[]; stale: string[] } {
       if (startTimeOf(Number(pid)) === claim.startTime) live.push(claim);
       else stale.push(file);
     } catch (error) {
-      // A missing file was just removed by its process; any other unreadable file is useless.
-      if ((error as NodeJS.ErrnoException).code !== "ENOENT") stale.push(file);
+      // A missing file was just removed by its process, and one that this user may not read is of another one; any other
+      // unreadable file is useless.
+      const { code } = error as NodeJS.ErrnoException;
+      if (code !== "ENOENT" && code !== "EACCES") stale.push(file);
     }
   }
   return { live, stale };

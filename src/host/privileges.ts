@@ -14,7 +14,7 @@ export function missingCapabilities(status: string, needsBpf = true, last: numbe
   return missing;
 }
 
-function require(what: string, missing: string[]): void {
+function refuse(what: string, missing: string[]): void {
   if (missing.length === 0) return;
   throw new Failure(
     `Cannot ${what}: this process lacks ${missing.join(", ")}`,
@@ -23,18 +23,18 @@ function require(what: string, missing: string[]): void {
   );
 }
 
-/**
- * Throws a Failure (exit code 4) that names the capabilities that this process lacks for `what`. Without `needsBpf`, those for
- * eBPF (CAP_BPF, CAP_PERFMON) are not asked for alone.
- */
-export function requirePrivileges(what = "capture and send packets", needsBpf = true): void {
+/** What eBPF is to a command: it cannot do without, it does without where it must, it has no use for it. */
+export type BpfUse = "needed" | "wanted" | "unused";
+
+/** Throws a Failure (exit code 4) that names the capabilities that this process lacks for `what`, those for eBPF too. */
+export function requirePrivileges(what = "capture and send packets", bpf: BpfUse = "needed"): void {
   const status = readStatus();
   const last = lastCapability();
-  if (missingCapabilities(status, needsBpf, last).length === 0) return;
-  require(what, missingCapabilities(status, true, last));
+  if (bpf === "wanted" && missingCapabilities(status, false, last).length === 0) return;
+  refuse(what, missingCapabilities(status, bpf !== "unused", last));
 }
 
 /** Throws a Failure (exit code 4) that names the capabilities for eBPF that this process lacks. */
 export function requireBpf(): void {
-  require("load eBPF programs", missingForBpf(readStatus(), lastCapability()));
+  refuse("load eBPF programs", missingForBpf(readStatus(), lastCapability()));
 }

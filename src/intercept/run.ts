@@ -193,7 +193,7 @@ export async function runIntercept(
   const ends: (() => void)[] = [];
   try {
     for (const warning of plan.warnings) log.warn(warning);
-    requirePrivileges("catch packets", plan.mode !== "nfqueue");
+    requirePrivileges("catch packets", plan.mode === "nfqueue" ? "unused" : "needed");
     if (options.pidFile !== null) ends.push(writePidFile(options.pidFile));
     raiseDescriptors(DESCRIPTORS);
     const libraries = await carriedLibraries();

@@ -51,6 +51,13 @@ describe("usage", () => {
       "Cannot catch packets: this process lacks CAP_BPF, CAP_PERFMON, CAP_NET_ADMIN, CAP_NET_RAW",
     );
   });
+
+  test("without privileges, in mode nfqueue, which needs none for eBPF", () => {
+    const words = ["intercept", "--mode", "nfqueue", "-o", ":80", "-x", "10.0.0.9"];
+    const { code, stderr } = xcopy(words, { within: [...ALONE, ...POWERLESS] });
+    expect(code).toBe(4);
+    expect(stderr).toContain("Cannot catch packets: this process lacks CAP_NET_ADMIN, CAP_NET_RAW\n");
+  });
 });
 
 describe("a dry run", () => {

@@ -65,6 +65,7 @@ test.each<[number, string[], number, string, boolean]>([
   [EPERM, [], 65536, "5.10.0", true],
   [EPERM, ["CAP_PERFMON"], 65536, "5.10.0", true],
   [EPERM, ["CAP_BPF"], 65536, "5.10.0", false],
+  [EPERM, ["CAP_SYS_ADMIN"], 65536, "5.4.0", false],
   [EPERM, [], Number.POSITIVE_INFINITY, "5.10.0", false],
   // From 5.11 on maps are charged to the control group.
   [EPERM, [], 65536, "5.11.0", false],

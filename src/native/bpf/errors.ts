@@ -1,7 +1,7 @@
 /** Errors of bpf(2) for people: what is missing on this host, and what to do. */
 import { release } from "node:os";
 import { Failure } from "../failure.ts";
-import { EACCES, EINVAL, ENOSYS, EPERM, strerror } from "../libc.ts";
+import { EACCES, EINVAL, ENOMEM, ENOSYS, EPERM, strerror } from "../libc.ts";
 import { lockedMemory } from "../limits.ts";
 import { lastCapability, missingForBpf, readStatus } from "./capabilities.ts";
 
@@ -23,9 +23,8 @@ export function isOlder(kernel: string, [major, minor]: readonly [major: number,
  * that the process lacks.
  */
 export function isLimited(code: number, missing: string[], limit: number, kernel: string): boolean {
-  return (
-    code === EPERM && !missing.includes("CAP_BPF") && Number.isFinite(limit) && isOlder(kernel, WITHOUT_LIMIT)
-  );
+  const mayLoad = !missing.some((name) => name === "CAP_BPF" || name === "CAP_SYS_ADMIN");
+  return code === EPERM && mayLoad && Number.isFinite(limit) && isOlder(kernel, WITHOUT_LIMIT);
 }
 
 /** What to do where the kernel cannot. `otherwise` is said of kernels that have what xcopy needs. */
@@ -42,13 +41,13 @@ function missing(): string[] {
 export function bpfFailure(what: string, code: number): Failure {
   const message = `Cannot ${what}: ${strerror(code)}`;
   if (code === EPERM) return new Failure(message, PRIVILEGES, 4);
-  const cannot = `This kernel (Linux ${release()}) does not do it: please report this.`;
-  const isBuiltIn = code !== ENOSYS;
-  return new Failure(
-    message,
-    isBuiltIn ? kernelFix(cannot) : `This kernel (Linux ${release()}) is built without BPF.`,
-    5,
-  );
+  return new Failure(message, fixOf(code), 5);
+}
+
+function fixOf(code: number): string {
+  if (code === ENOSYS) return `This kernel (Linux ${release()}) is built without BPF.`;
+  if (code === ENOMEM) return "Free some memory.";
+  return kernelFix(`This kernel (Linux ${release()}) does not do it: please report this.`);
 }
 
 /** As `bpfFailure`, where a map could not be made. */

@@ -41,10 +41,18 @@ export function writeLog(name: string, log: string): string | null {
   }
 }
 
-/** Removes the logs that were written; returns their paths. */
+/** Removes the logs that were written; returns the paths of those that it could remove. */
 export function removeLogs(): string[] {
   const names = existsSync(DIRECTORY) ? readdirSync(DIRECTORY) : [];
-  const paths = names.filter((name) => /^verifier-.*\.log$/.test(name)).map((name) => `${DIRECTORY}/${name}`);
-  for (const path of paths) rmSync(path, { force: true });
-  return paths;
+  const logs = names.filter((name) => /^verifier-.*\.log$/.test(name));
+  return logs
+    .map((name) => `${DIRECTORY}/${name}`)
+    .filter((path) => {
+      try {
+        rmSync(path, { force: true });
+        return true;
+      } catch {
+        return false;
+      }
+    });
 }
