@@ -86,6 +86,7 @@ const ROOMS: [room: string, mayImport: string[]][] = [
       "capture",
       "channel",
       "config",
+      "filter",
       "command-line",
       "native",
       "native/bpf",

@@ -12,7 +12,7 @@ const TOP = join(import.meta.dir, "../..");
 const TREE = ["src", "test", "dist/bpf", "dist/lib", "package.json", "bunfig.toml", "tsconfig.json"];
 const MEGABYTES = 1536;
 /** How many times slower than a free machine one is whose processor is emulated: for the patience of tests. */
-const SLOWNESS = 20;
+const SLOWNESS = 8;
 /** How often a test is tried again: an emulated processor may stand still for longer than xcopy takes for a stall. */
 const RETRIES = 2;
 /** ms without a line from the machine after which it is given up. */
