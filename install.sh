@@ -10,6 +10,9 @@ set -eu
 # The releases page; bin/release writes it in here.
 release_url=''
 
+newline='
+'
+
 usage() {
   cat <<'END'
 Installs the executable xcopy, or removes it.
@@ -43,6 +46,25 @@ file_for_this_machine() {
     x86_64 | amd64) echo xcopy-linux-x64 ;;
     aarch64 | arm64) echo xcopy-linux-arm64 ;;
     *) fail "Cannot install xcopy on \"$(uname -m)\": there is no executable for it" "Use a host with an x86-64 or 64-bit ARM processor." ;;
+  esac
+}
+
+# Refuses a host whose C library does not run the executable, and goes on where none says what it is.
+require_glibc() {
+  fix='The executable needs glibc 2.31 or newer, as in Debian 11, Ubuntu 20.04 or RHEL 9: use such a host.'
+  # "glibc 2.36"; "ldd (Debian GLIBC 2.36-9) 2.36" and more lines; musl's ldd fails with "musl libc (x86_64)" and more lines.
+  said=$(getconf GNU_LIBC_VERSION 2>/dev/null) || said=$(ldd --version 2>&1) || true
+  said=${said%%"$newline"*}
+  case $said in
+    'musl libc'*) fail "Cannot install xcopy on this host: its C library is musl" "$fix" ;;
+    *' '[0-9]*.[0-9]*) version=${said##* } ;;
+    *) return 0 ;;
+  esac
+  major=${version%%.*}
+  minor=${version#*.}
+  minor=${minor%%[!0-9]*}
+  case $major:$minor in
+    2:[0-9] | 2:[12][0-9] | 2:30 | [01]:*) fail "Cannot install xcopy on this host: its glibc is $version" "$fix" ;;
   esac
 }
 
@@ -111,6 +133,7 @@ verify() {
 
 install_xcopy() {
   file=$(file_for_this_machine)
+  require_glibc
   url=$(release_directory)
   has gzip || fail "Cannot unpack xcopy: there is no gzip" "Install it."
   if ! { mkdir -p "$directory" && [ -w "$directory" ]; } 2>/dev/null; then
@@ -137,7 +160,7 @@ install_xcopy() {
   verify "$scratch/xcopy" "$hash" "$file"
   chmod 755 "$scratch/xcopy"
   name=$("$scratch/xcopy" --version) ||
-    fail "Cannot run xcopy on this host: see above" "It needs glibc 2.17 or newer, and on x86-64 a processor with SSE4.2."
+    fail "Cannot run xcopy on this host: see above" "It needs glibc 2.31 or newer, and on x86-64 a processor with SSE4.2."
   mv -f "$scratch/xcopy" "$target"
 
   echo "installed $name: $target"

@@ -185,6 +185,26 @@ Next, as root:
   });
 });
 
+/** What says which C library there is: a script in place of each command. */
+const GLIBC = (version: string) => ({ getconf: `echo glibc ${version}` });
+const LDD = (text: string, code = 0) => ({
+  getconf: 'echo "getconf: GNU_LIBC_VERSION: unknown variable" >&2; exit 1',
+  ldd: `printf '%s\\n' ${text}; exit ${code}`,
+});
+
+test.each([
+  ["glibc 2.31", GLIBC("2.31")],
+  ["glibc 2.100", GLIBC("2.100")],
+  ["glibc 3.0", GLIBC("3.0")],
+  ["an ldd of glibc 2.36", LDD("'ldd (Debian GLIBC 2.36-9+deb12u10) 2.36' 'Copyright (C) 2.1'")],
+  ["a getconf that prints nothing known", { getconf: "echo undefined" }],
+  ["an ldd that prints nothing known", LDD("'ldd: unknown option'", 1)],
+  ["neither", {}],
+])("installs where the C library is, or may be, new enough: %s", async (_, scripts) => {
+  const { code, stderr } = await run([], { PATH: toolbox([...TOOLS, "curl", "sha256sum"], scripts) });
+  expect([code, stderr]).toEqual([0, ""]);
+});
+
 describe("refusing", () => {
   /** Nothing is there that was not there before; the message is the last line but one, before the fix. */
   async function refuses(message: string, environment: Record<string, string> = {}, script = SCRIPT) {
@@ -227,6 +247,27 @@ describe("refusing", () => {
   ])("%s on %s", async (system, machine, message) => {
     const uname = `case $1 in -s) echo ${system} ;; -m) echo ${machine} ;; esac`;
     await refuses(message, { PATH: toolbox([...TOOLS, "curl", "sha256sum"], { uname }) });
+    expect(asked).toEqual([]);
+  });
+
+  test.each([
+    ["C library is musl", "'musl libc (x86_64)' 'Version 1.2.5' 'Dynamic Program Loader'", 1],
+    ["glibc is 2.28", "'ldd (GNU libc) 2.28' 'Copyright (C) 2018'", 0],
+  ])("where ldd says that the %s, before anything is loaded or written", async (what, text, status) => {
+    const PATH = toolbox([...TOOLS, "curl", "sha256sum"], LDD(text, status));
+    expect(await run([], { PATH })).toEqual({
+      code: 1,
+      stdout: "",
+      stderr: `Cannot install xcopy on this host: its ${what}\nThe executable needs glibc 2.31 or newer, as in Debian 11, Ubuntu 20.04 or RHEL 9: use such a host.\n`,
+    });
+    expect(asked).toEqual([]);
+    expect(existsSync(directory)).toBe(false);
+  });
+
+  test.each(["2.30", "2.17", "2.9", "2.30.9000"])("glibc %s", async (version) => {
+    await refuses(`Cannot install xcopy on this host: its glibc is ${version}`, {
+      PATH: toolbox([...TOOLS, "curl", "sha256sum"], GLIBC(version)),
+    });
     expect(asked).toEqual([]);
   });
 
