@@ -10,6 +10,8 @@ export interface Child<Report> {
   /** What it has printed on standard error. */
   messages(): string;
   exited: Promise<number>;
+  /** Whether it has ended, and all is read that it printed. */
+  hasEnded: boolean;
   /** SIGTERM, then the exit code. */
   stop(): Promise<number>;
 }
@@ -38,7 +40,11 @@ export function spawnChild<Report>(
     latest: null,
     next: () => waiting.promise,
     messages: () => said,
-    exited: Promise.all([process_.exited, read(), listen()]).then(([code]) => code),
+    exited: Promise.all([process_.exited, read(), listen()]).then(([code]) => {
+      child.hasEnded = true;
+      return code;
+    }),
+    hasEnded: false,
     stop() {
       process_.kill("SIGTERM");
       return child.exited;

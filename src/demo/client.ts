@@ -24,8 +24,8 @@ export interface ClientOptions {
 /** Requests after which a connection is closed and another one opened. */
 const REQUESTS_PER_CONNECTION = 50;
 const REPORT_MILLISECONDS = 20;
-/** How long the last answers may take. */
-const PATIENCE_MILLISECONDS = 3000;
+/** When all is sent: how long no answer may arrive before those that are missing are given up. */
+const PATIENCE_MILLISECONDS = 20_000;
 
 interface Connection {
   requests: number;
@@ -38,6 +38,7 @@ export async function runClient(options: ClientOptions): Promise<never> {
   const sent: Sent = { sent: 0, answered: 0, failed: 0, connections: 0 };
   const idle: Socket<Connection>[] = [];
   const done = Promise.withResolvers<void>();
+  let patience: Timer | undefined;
   process.stdin.on("end", () => process.exit(1)).resume();
 
   const open = async () => {
@@ -64,6 +65,7 @@ export async function runClient(options: ClientOptions): Promise<never> {
     if (socket.data.answer === null) return;
     socket.data.answer += bytes.toString("latin1");
     if (!isComplete(socket.data.answer)) return;
+    patience?.refresh();
     if (socket.data.answer.startsWith("HTTP/1.1 200 ")) sent.answered++;
     else sent.failed++;
     socket.data.answer = null;
@@ -92,7 +94,7 @@ export async function runClient(options: ClientOptions): Promise<never> {
     while (sent.sent < due && idle.length > 0) send(idle.shift()!);
     if (sent.sent === options.count) {
       clearInterval(pace);
-      setTimeout(done.resolve, PATIENCE_MILLISECONDS);
+      patience = setTimeout(done.resolve, PATIENCE_MILLISECONDS);
     }
   }, 1);
   const report = setInterval(() => console.log(JSON.stringify(sent)), REPORT_MILLISECONDS);

@@ -16,24 +16,29 @@ import {
 import { judge, type Picture, renderLine, renderScreen } from "./screen.ts";
 import type { Served } from "./service.ts";
 import { usageOf } from "./usage.ts";
+import { type Awaited, LIMIT, Watch } from "./watch.ts";
 
 const RATE = 2000;
 const SECONDS = 8;
+const REQUESTS = RATE * SECONDS;
 const CONNECTIONS = 64;
 const ONLINE_PORT = 80;
 const TARGET_PORT = 8080;
 const TRANSFER = `${ONLINE_PORT}-${TARGET}:${TARGET_PORT}`;
-/** How long a process may take to end. */
-const PATIENCE_MILLISECONDS = 1000;
 /** Least time between two pictures on a terminal. */
 const REFRESH_MILLISECONDS = 100;
-/** The whole demo is ended after this time, also if a process hangs. */
-const LIMIT_MILLISECONDS = 15_000;
+/** Between two looks for something that moves. */
+const LOOK_MILLISECONDS = 1000;
+/** How long nothing may arrive at the target before the requests that are missing there are given up. */
+const PATIENCE_MILLISECONDS = 10_000;
+/** How long processes may take to end after one of them has hung. */
+const HUNG_MILLISECONDS = 3000;
 
 /** The role of a child process and its arguments, as JSON; see `playRole` in src/commands/demo.ts. */
 export const ROLE = "XCOPY_DEMO_ROLE";
 
 interface CopyReport {
+  turns: { captured: number; sent: number; answered: number };
   lag_us: { p50: number; p99: number };
 }
 
@@ -47,69 +52,117 @@ interface Processes {
 
 /** The hosts, and all processes on them in the order of their start. */
 interface Lab {
-  network: Network;
+  network: Network | null;
   children: Child<unknown>[];
+  /** What the demo waits for. */
+  awaited: () => Awaited;
 }
 
 /** Runs it to its end and says whether every request arrived exactly once. Throws a Failure where it cannot run. */
 export async function runDemo(): Promise<boolean> {
   requireNamespaces();
   removeNamespaces(abandonedNamespaces());
-  const lab: Lab = { network: createNetwork(), children: [] };
+  const lab: Lab = { network: null, children: [], awaited: () => starting("the first host") };
+  const isForced = Promise.withResolvers<void>();
   let stopped = false;
   const end = async (code: number) => {
+    // Who says it twice does not want to wait.
+    if (stopped) isForced.resolve();
+    if (stopped) return;
     stopped = true;
-    await clear(lab);
+    await clear(lab, isForced.promise);
     process.exit(code);
   };
   process.on("SIGINT", () => end(130));
   process.on("SIGTERM", () => end(143));
   process.on("SIGHUP", () => end(129));
-  const limit = setTimeout(() => {
-    console.error(`Cannot finish the demo: it takes longer than ${LIMIT_MILLISECONDS / 1000} s`);
-    end(1);
-  }, LIMIT_MILLISECONDS);
+  const silence = watchSilence(lab, isForced.resolve);
   try {
-    return await copyTraffic(lab);
+    lab.network = createNetwork();
+    return await Promise.race([copyTraffic(lab, lab.network), silence.failure]);
   } catch (error) {
     // Processes that end because of `end` are no error; it also ends this process.
     if (stopped) await new Promise(() => {});
     throw error;
   } finally {
-    clearTimeout(limit);
-    await clear(lab);
+    silence.stop();
+    await clear(lab, isForced.promise);
   }
 }
 
-/** Ends all processes, the client first, so that `copy` has nothing left to do; then removes the hosts. */
-async function clear({ network, children }: Lab): Promise<void> {
-  for (const child of children.toReversed())
-    await Promise.race([child.stop(), Bun.sleep(PATIENCE_MILLISECONDS)]);
-  network.remove();
+/** `failure` rejects when nothing has moved for too long, until `stop`; then `force` is called soon. */
+function watchSilence(lab: Lab, force: () => void): { failure: Promise<never>; stop(): void } {
+  const watch = new Watch();
+  const { promise, reject } = Promise.withResolvers<never>();
+  const timer = setInterval(() => {
+    const failure = watch.look(stateOf(lab), lab.awaited());
+    if (!failure) return;
+    reject(failure);
+    // What has hung does not end in an orderly way either.
+    setTimeout(force, HUNG_MILLISECONDS);
+  }, LOOK_MILLISECONDS);
+  return { failure: promise, stop: () => clearInterval(timer) };
+}
+
+/** All that can move, as text. */
+function stateOf({ children, awaited }: Lab): string {
+  const states = children.map((child) => {
+    // In a report of `copy` times and loads change by themselves: its turns do not.
+    const { turns, ...others } = (child.latest ?? {}) as Partial<CopyReport>;
+    return [turns ?? others, child.messages(), child.hasEnded];
+  });
+  return JSON.stringify([awaited().lack, states]);
+}
+
+/**
+ * Ends all processes, the client first, so that `copy` has nothing left to do; then removes the hosts, with what has not ended
+ * after a while, or when that is `forced`.
+ */
+async function clear({ network, children }: Lab, forced: Promise<void>): Promise<void> {
+  const patience = Promise.race([forced, Bun.sleep(LIMIT * 1000)]);
+  for (const child of children.toReversed()) await Promise.race([child.stop(), patience]);
+  network?.remove();
   await Promise.all(children.map((child) => child.exited));
 }
 
+function starting(who: string, child?: Child<unknown>): Awaited {
+  return { aim: "start", lack: `${who} has said nothing`, messages: () => child?.messages() ?? "" };
+}
+
+function finishing(lack: string, child: Child<unknown>): Awaited {
+  return { aim: "finish", lack, messages: child.messages };
+}
+
+/** What the load waits for: where the requests are held up. */
+function flowing({ online, target, copy, client }: Processes): Awaited {
+  const { sent, answered } = client.latest ?? { sent: 0, answered: 0 };
+  if (sent < REQUESTS && sent === answered) return finishing("the client has sent nothing", client);
+  if (online.latest!.received < sent) return finishing("no request has reached online", online);
+  if (answered < sent) return finishing("no answer has reached the client", client);
+  if (target.latest!.received < sent) return finishing("no request has reached the target", copy);
+  return finishing("the client has not ended", client);
+}
+
 /** Starts all processes and shows what they do until the client has ended; returns whether every request arrived exactly once. */
-async function copyTraffic(lab: Lab): Promise<boolean> {
-  const { network } = lab;
+async function copyTraffic(lab: Lab, network: Network): Promise<boolean> {
   const online = await startService(lab, network.online, ONLINE_PORT);
   const target = await startService(lab, network.target, TARGET_PORT);
-  const copy = await startCopy(lab);
+  const copy = await startCopy(lab, network.online);
   const client = spawnRole<Sent>(lab, network.client, {
-    client: { host: ONLINE, port: ONLINE_PORT, rate: RATE, count: RATE * SECONDS, connections: CONNECTIONS },
+    client: { host: ONLINE, port: ONLINE_PORT, rate: RATE, count: REQUESTS, connections: CONNECTIONS },
   });
   const processes = { online, target, copy, client };
+  lab.awaited = () => flowing(processes);
   const show = createShow();
   const picture = createPicture(processes);
   while (await client.next()) show(picture());
   if ((await client.exited) !== 0) throw ended("the client", client);
+  await arrival(processes, () => show(picture()));
   const before = picture();
-  if ((await copy.stop()) !== 0) throw ended("xcopy copy", copy);
-  // The target's next report may miss what copy sent last: the one after it is complete.
-  for (const service of [online, target]) {
-    await service.next();
-    await service.next();
-  }
+  await stop(lab, '"xcopy copy"', copy);
+  // A service's last report is complete.
+  await stop(lab, "the service", online);
+  await stop(lab, "the service", target);
   const last: Picture = {
     ...before,
     online: online.latest!,
@@ -118,6 +171,25 @@ async function copyTraffic(lab: Lab): Promise<boolean> {
   };
   show(last, true);
   return conclude(last, copy);
+}
+
+/** Waits until all that online served has arrived at the target: where the machine is slow, `copy` may be far behind. */
+async function arrival({ online, target }: Processes, onReport: () => void): Promise<void> {
+  let distinct = -1;
+  let movedAt = 0;
+  while (target.latest!.distinct < online.latest!.distinct) {
+    if (target.latest!.distinct !== distinct) movedAt = performance.now();
+    else if (performance.now() - movedAt > PATIENCE_MILLISECONDS) return;
+    distinct = target.latest!.distinct;
+    if (!(await target.next())) throw ended("the service", target);
+    onReport();
+  }
+}
+
+/** Ends a process in an orderly way, and waits for that. */
+async function stop(lab: Lab, who: string, child: Child<unknown>): Promise<void> {
+  lab.awaited = () => finishing(`${who} has not ended`, child);
+  if ((await child.stop()) !== 0) throw ended(who, child);
 }
 
 function spawn<Report>(
@@ -137,14 +209,16 @@ function spawnRole<Report>(lab: Lab, namespace: string, role: object): Child<Rep
 
 async function startService(lab: Lab, namespace: string, port: number): Promise<Child<Served>> {
   const service = spawnRole<Served>(lab, namespace, { service: port });
+  lab.awaited = () => starting(`the service on port ${port}`, service);
   if (!(await service.next())) throw ended("the service", service);
   return service;
 }
 
-async function startCopy(lab: Lab): Promise<Child<CopyReport>> {
+async function startCopy(lab: Lab, namespace: string): Promise<Child<CopyReport>> {
   const options = ["-x", TRANSFER, "--json", "--stats-interval", "0.1"];
-  const copy = spawn<CopyReport>(lab, lab.network.online, ["copy", ...options]);
-  if (!(await copy.next())) throw ended("xcopy copy", copy);
+  const copy = spawn<CopyReport>(lab, namespace, ["copy", ...options]);
+  lab.awaited = () => starting('"xcopy copy"', copy);
+  if (!(await copy.next())) throw ended('"xcopy copy"', copy);
   return copy;
 }
 
@@ -162,6 +236,7 @@ function createPicture({ online, target, copy, client }: Processes): () => Pictu
   const before = usageOf(copy.pid);
   const past: { time: number; client: number; online: number; target: number }[] = [];
   return () => {
+    if (copy.hasEnded) throw ended('"xcopy copy"', copy);
     const time = (performance.now() - begun) / 1000;
     const now = {
       time,
@@ -170,7 +245,8 @@ function createPicture({ online, target, copy, client }: Processes): () => Pictu
       target: target.latest!.received,
     };
     past.push(now);
-    const then = past.find((earlier) => earlier.time >= time - 1)!;
+    while (past[0]!.time < time - 1 && past.length > 2) past.shift();
+    const then = past[0]!;
     const rate = (host: "client" | "online" | "target") =>
       now.time > then.time ? (now[host] - then[host]) / (now.time - then.time) : 0;
     const { user, system } = usageOf(copy.pid);
@@ -182,8 +258,9 @@ function createPicture({ online, target, copy, client }: Processes): () => Pictu
         online: `${ONLINE}:${ONLINE_PORT}`,
         target: `${TARGET}:${TARGET_PORT}`,
       },
-      seconds: Math.min(time, SECONDS),
+      seconds: time,
       duration: SECONDS,
+      requests: REQUESTS,
       client: client.latest ?? { sent: 0, answered: 0, failed: 0, connections: 0 },
       online: online.latest!,
       target: target.latest!,

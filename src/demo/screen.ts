@@ -7,9 +7,11 @@ export interface Picture {
   /** The command line that is shown to do the copying. */
   command: string;
   addresses: { client: string; online: string; target: string };
-  /** Seconds of load so far, and in all. */
+  /** Seconds of load so far, and as many as are planned. */
   seconds: number;
   duration: number;
+  /** Requests that the client is to send. */
+  requests: number;
   client: Sent;
   online: Served;
   target: Served;
@@ -20,6 +22,9 @@ export interface Picture {
   /** CPU seconds of `xcopy copy` since its start, and the share of one core over the load. */
   cpu: { seconds: number; share: number };
 }
+
+/** Seconds of delay that are told. */
+const DELAY = 2;
 
 const whole = (value: number) => Math.round(value).toLocaleString("en-US");
 const milliseconds = (us: number) => (us / 1000).toFixed(us < 10_000 ? 2 : 0);
@@ -34,10 +39,20 @@ function host(name: string, address: string, verb: string, count: number, rate: 
   ].join("");
 }
 
-function bar(seconds: number, duration: number): string {
+/** Whether a slow machine keeps the client from sending at its rate. */
+function isLate({ seconds, duration, requests, client }: Picture): boolean {
+  return seconds - (client.sent / requests) * duration > DELAY;
+}
+
+const share = ({ client, requests }: Picture) => `${Math.floor((client.sent / requests) * 100)} %`;
+
+function bar(picture: Picture): string {
+  const { seconds, duration, client, requests } = picture;
   const width = 40;
-  const full = Math.min(width, Math.round((seconds / duration) * width));
-  const text = `${Math.min(seconds, duration).toFixed(0)} of ${duration} s`;
+  const full = Math.min(width, Math.round((client.sent / requests) * width));
+  const text = isLate(picture)
+    ? `${seconds.toFixed(0)} s, ${share(picture)} of the requests`
+    : `${Math.min(seconds, duration).toFixed(0)} of ${duration} s`;
   return `  ${colors.cyan("━".repeat(full))}${colors.dim("━".repeat(width - full))}  ${text}`;
 }
 
@@ -67,7 +82,7 @@ export function renderScreen(picture: Picture): string {
     `  lag      ${lag ? `p50 ${milliseconds(lag.p50)} ms, p99 ${milliseconds(lag.p99)} ms` : "not measured yet"}`,
     `  CPU      ${cost(picture)}`,
     "",
-    bar(picture.seconds, picture.duration),
+    bar(picture),
   ].join("\n");
 }
 
@@ -75,7 +90,7 @@ export function renderScreen(picture: Picture): string {
 export function renderLine(picture: Picture): string {
   const { client, online, target, lag, seconds } = picture;
   return [
-    `${seconds.toFixed(0).padStart(2)} s`,
+    `${seconds.toFixed(0).padStart(2)} s${isLate(picture) ? `, ${share(picture)}` : ""}`,
     `client sent ${whole(client.sent)}`,
     `online served ${whole(online.received)}`,
     `target served ${whole(target.received)}`,
@@ -90,16 +105,18 @@ export interface Verdict {
 }
 
 /** Good only if every request was answered by online and reached the target exactly once. */
-export function judge({ client, online, target }: Picture): Verdict {
+export function judge(picture: Picture): Verdict {
+  const { client, online, target, seconds } = picture;
   const faults = [
-    [client.failed, "got no answer from online"],
+    [client.sent - client.answered, "got no answer from online"],
     [client.sent - online.distinct, "did not reach online"],
     [online.distinct - target.distinct, "did not reach the target"],
     [target.received - target.distinct - target.foreign, "reached the target a second time"],
     [target.foreign, "reached the target though no client sent them"],
   ].filter(([count]) => count !== 0) as [number, string][];
   const good = faults.length === 0 && client.sent > 0;
-  const everything = `Each of the ${whole(client.sent)} requests reached the target exactly once; the client saw no error.`;
+  const slowly = isLate(picture) ? ` (in ${seconds.toFixed(0)} s; this machine is slow)` : "";
+  const everything = `Each of the ${whole(client.sent)} requests reached the target exactly once${slowly}; the client saw no error.`;
   return {
     good,
     lines: good

@@ -3,6 +3,7 @@ import { expect, test } from "bun:test";
 import { judge, type Picture, renderLine, renderScreen } from "../../src/demo/screen.ts";
 
 function picture(changes: {
+  seconds?: number;
   client?: object;
   online?: object;
   target?: object;
@@ -11,8 +12,9 @@ function picture(changes: {
   return {
     command: "xcopy copy -x 80-10.0.0.2:8080",
     addresses: { client: "64 connections", online: "10.1.0.1:80", target: "10.0.0.2:8080" },
-    seconds: 4,
+    seconds: changes.seconds ?? 4,
     duration: 8,
+    requests: 16_000,
     client: { sent: 8000, answered: 8000, failed: 0, connections: 100, ...changes.client },
     online: { received: 8000, distinct: 8000, foreign: 0, ...changes.online },
     target: { received: 8000, distinct: 8000, foreign: 0, ...changes.target },
@@ -81,6 +83,15 @@ test("the screen says what each host did, how far the target is behind, lag and 
   expect(screen).toMatch(/CPU +10\.0 % of a core, 50 us a request/);
   expect(screen).toContain("4 of 8 s");
   expect(Math.max(...screen.split("\n").map((line) => line.length))).toBeLessThanOrEqual(80);
+});
+
+test("on a slow machine they say the time that has passed, the share of the requests, and how long it took", () => {
+  const late = picture({ seconds: 83.2 });
+  expect(Bun.stripANSI(renderScreen(late))).toContain("━  83 s, 50 % of the requests");
+  expect(renderLine(late)).toStartWith("83 s, 50 %   client sent 8,000   ");
+  expect(judge(late).lines).toEqual([
+    "Each of the 8,000 requests reached the target exactly once (in 83 s; this machine is slow); the client saw no error.",
+  ]);
 });
 
 test("before the first report of copy there is no lag to show", () => {
