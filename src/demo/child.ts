@@ -1,4 +1,5 @@
 /** Starts processes of the demo in its namespaces, and reads the JSON lines that they print about themselves. */
+import { setPriority } from "node:os";
 import { inNamespace } from "./network.ts";
 
 export interface Child<Report> {
@@ -25,7 +26,8 @@ export function self(): string[] {
 export function spawnChild<Report>(
   namespace: string,
   command: string[],
-  env: Record<string, string> = {},
+  env: Record<string, string>,
+  nice: number,
 ): Child<Report> {
   const process_ = Bun.spawn(inNamespace(namespace, command), {
     stdin: "pipe",
@@ -33,6 +35,11 @@ export function spawnChild<Report>(
     stderr: "pipe",
     env: { ...process.env, ...env },
   });
+  try {
+    setPriority(process_.pid, nice);
+  } catch {
+    // It has ended already.
+  }
   let waiting = Promise.withResolvers<Report | null>();
   let said = "";
   const child: Child<Report> = {

@@ -25,6 +25,8 @@ const CONNECTIONS = 64;
 const ONLINE_PORT = 80;
 const TARGET_PORT = 8080;
 const TRANSFER = `${ONLINE_PORT}-${TARGET}:${TARGET_PORT}`;
+/** The load leaves the CPU to `copy`, which captures nothing while it stands still for 2 s. */
+const LOAD_NICE = 10;
 /** Least time between two pictures on a terminal. */
 const REFRESH_MILLISECONDS = 100;
 /** Between two looks for something that moves. */
@@ -107,9 +109,9 @@ function watchSilence(lab: Lab, force: () => void): { failure: Promise<never>; s
 /** All that can move, as text. */
 function stateOf({ children, awaited }: Lab): string {
   const states = children.map((child) => {
-    // In a report of `copy` times and loads change by themselves: its turns do not.
-    const { turns, ...others } = (child.latest ?? {}) as Partial<CopyReport>;
-    return [turns ?? others, child.messages(), child.hasEnded];
+    // Of what `copy` reports the turns do not change by themselves, as times and its status line do.
+    const { turns, ...others } = (child.latest ?? { said: child.messages() }) as Partial<CopyReport>;
+    return [turns ?? others, child.hasEnded];
   });
   return JSON.stringify([awaited().lack, states]);
 }
@@ -129,18 +131,18 @@ function starting(who: string, child?: Child<unknown>): Awaited {
   return { aim: "start", lack: `${who} has said nothing`, messages: () => child?.messages() ?? "" };
 }
 
-function finishing(lack: string, child: Child<unknown>): Awaited {
-  return { aim: "finish", lack, messages: child.messages };
+function finishing(lack: string): Awaited {
+  return { aim: "finish", lack, messages: () => "" };
 }
 
 /** What the load waits for: where the requests are held up. */
-function flowing({ online, target, copy, client }: Processes): Awaited {
+function flowing({ online, target, client }: Processes): Awaited {
   const { sent, answered } = client.latest ?? { sent: 0, answered: 0 };
-  if (sent < REQUESTS && sent === answered) return finishing("the client has sent nothing", client);
-  if (online.latest!.received < sent) return finishing("no request has reached online", online);
-  if (answered < sent) return finishing("no answer has reached the client", client);
-  if (target.latest!.received < sent) return finishing("no request has reached the target", copy);
-  return finishing("the client has not ended", client);
+  if (sent < REQUESTS && sent === answered) return finishing("the client has sent nothing");
+  if (online.latest!.received < sent) return finishing("no request has reached online");
+  if (answered < sent) return finishing("no answer has reached the client");
+  if (target.latest!.received < sent) return finishing("no request has reached the target");
+  return finishing("the client has not ended");
 }
 
 /** Starts all processes and shows what they do until the client has ended; returns whether every request arrived exactly once. */
@@ -188,7 +190,7 @@ async function arrival({ online, target }: Processes, onReport: () => void): Pro
 
 /** Ends a process in an orderly way, and waits for that. */
 async function stop(lab: Lab, who: string, child: Child<unknown>): Promise<void> {
-  lab.awaited = () => finishing(`${who} has not ended`, child);
+  lab.awaited = () => finishing(`${who} has not ended`);
   if ((await child.stop()) !== 0) throw ended(who, child);
 }
 
@@ -197,14 +199,15 @@ function spawn<Report>(
   namespace: string,
   args: string[],
   env: Record<string, string> = {},
+  nice = 0,
 ): Child<Report> {
-  const child = spawnChild<Report>(namespace, [...self(), ...args], env);
+  const child = spawnChild<Report>(namespace, [...self(), ...args], env, nice);
   children.push(child);
   return child;
 }
 
 function spawnRole<Report>(lab: Lab, namespace: string, role: object): Child<Report> {
-  return spawn<Report>(lab, namespace, ["demo"], { [ROLE]: JSON.stringify(role) });
+  return spawn<Report>(lab, namespace, ["demo"], { [ROLE]: JSON.stringify(role) }, LOAD_NICE);
 }
 
 async function startService(lab: Lab, namespace: string, port: number): Promise<Child<Served>> {
@@ -225,9 +228,15 @@ async function startCopy(lab: Lab, namespace: string): Promise<Child<CopyReport>
 function ended(who: string, child: Child<unknown>): Failure {
   return new Failure(
     `Cannot go on with the demo: ${who} ended`,
-    child.messages().trim() || "It printed no error; please report this.",
+    messagesOf(child) || "It printed no error; please report this.",
     1,
   );
+}
+
+/** What it has printed on standard error, without the status lines of `copy`. */
+function messagesOf(child: Child<unknown>): string {
+  const lines = child.messages().trim().split("\n");
+  return lines.filter((line) => !line.startsWith("captured ")).join("\n");
 }
 
 /** Returns a function that makes a picture of the present state. */
@@ -299,6 +308,6 @@ function conclude(picture: Picture, copy: Child<CopyReport>): boolean {
   const colour = good ? colors.green : colors.red;
   console.log(`\n${lines.map((line) => `  ${colour(line)}`).join("\n")}\n`);
   if (good) console.log(`  On the host of your own service:  ${colors.cyan(`xcopy copy -x ${TRANSFER}`)}\n`);
-  else console.log(`${JSON.stringify(copy.latest)}\n${copy.messages()}`);
+  else console.log(`${JSON.stringify(copy.latest)}\n${messagesOf(copy)}`);
   return good;
 }

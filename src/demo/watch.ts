@@ -13,7 +13,7 @@ export interface Awaited {
   /** "start", "finish". */
   aim: string;
   lack: string;
-  /** What the process that is to blame has printed on standard error. */
+  /** What a process that has not started printed on standard error; it stands in place of the fix. */
   messages(): string;
 }
 
