@@ -40,9 +40,11 @@ export const DIRECTIONS: Record<Kind, Direction> = {
 
 export interface Filter extends FilterPlace {
   interface: string;
+  /** What its program does; records of earlier versions do not have it. */
+  kind?: Kind;
   /** Id of its program. The same id in the kernel proves that the filter is the one that we attached. */
   programId: number;
-  /** Whether we created the qdisc. */
+  /** Whether an xcopy created the qdisc: this process, or one that was there before. The last that leaves removes it. */
   madeQdisc: boolean;
 }
 
@@ -158,11 +160,12 @@ export class ClsactFilters {
     const filter: Filter = {
       ifindex,
       interface: name,
+      kind,
       direction: DIRECTIONS[kind],
       handle: process.pid,
       priority: 0,
       programId: programIdOf(programFd),
-      madeQdisc: made === 0,
+      madeQdisc: made === 0 || this.#isMadeByAnother(ifindex),
     };
     this.#record.filters.push(filter);
     let result = -EEXIST;
@@ -180,10 +183,19 @@ export class ClsactFilters {
     throw bpfFailure(`attach a classifier to "${name}"`, -result);
   }
 
-  /** Removes the filters of kind `request`. The record keeps them until `detach`, which also removes the qdiscs. */
+  #isMadeByAnother(ifindex: number): boolean {
+    return readRecords().some(
+      ({ namespace, filters }) =>
+        namespace === this.#record.namespace &&
+        filters.some((filter) => filter.ifindex === ifindex && filter.madeQdisc),
+    );
+  }
+
+  /** Removes the filters that capture requests. The record keeps them until `detach`, which also removes the qdiscs. */
   detachRequests(): void {
     for (const filter of this.#record.filters) {
-      if (filter.priority % 2 === 0 && queryFilter(filter) === filter.programId) detachFilter(filter);
+      const captures = filter.kind !== undefined && isRequest(filter.kind);
+      if (captures && queryFilter(filter) === filter.programId) detachFilter(filter);
     }
   }
 

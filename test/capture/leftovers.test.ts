@@ -2,6 +2,7 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { removeLeftovers } from "../../src/host/leftovers.ts";
+import { loadForTest } from "../bpf/capture.ts";
 import { until } from "../support/until.ts";
 import { Link } from "./link.ts";
 
@@ -128,6 +129,39 @@ describe("clsact", () => {
     expect(running.programs.every(isLoaded)).toBe(true);
     expect(existsSync(recordOf(running))).toBe(true);
     expect(cleanUp()).toEqual([]);
+  });
+
+  test("the last of several processes takes the qdisc along, whichever made it", async () => {
+    const maker = await start("clsact");
+    const other = await start("clsact");
+    await maker.end("SIGTERM");
+    expect(hasClsact()).toBe(true);
+    await other.end("SIGTERM");
+    expect(hasClsact()).toBe(false);
+  });
+
+  test.each([false, true])(
+    "the capture of requests ends before that of answers; requests leave: %p",
+    (isOutgoing) => {
+      const { kernel } = loadForTest({ hook: "clsact", isOutgoing });
+      const direction = isOutgoing ? "egress" : "ingress";
+      link.host.enter(() => kernel.attachResponses([link.ifindex]));
+      link.host.enter(() => kernel.attachRequests([link.ifindex]));
+      expect(filters(direction)).toContain("xcopy_request");
+      link.host.enter(() => kernel.detachRequests());
+      expect(filters(direction)).not.toContain("xcopy_request");
+      expect(filters()).toContain("xcopy_response");
+      link.host.enter(() => kernel.detach());
+      expect(hasClsact()).toBe(false);
+    },
+  );
+
+  test("a qdisc that somebody else made stays", async () => {
+    link.host.run("tc", "qdisc", "add", "dev", link.interface, "clsact");
+    const child = await start("clsact");
+    await child.end("SIGTERM");
+    expect(filters()).toBe("");
+    expect(hasClsact()).toBe(true);
   });
 
   test("a process that has the pid of a dead one does not protect its filters", async () => {

@@ -5,7 +5,7 @@ export interface Host {
   kernel: string;
   /** Words on the kernel's command line. */
   append?: string;
-  /** What the shell does before the tests. */
+  /** What the shell does before the tests. They do not begin if its last command fails. */
   prepare?: string;
   /** The command that runs xcopy. */
   wrapper?: string;
@@ -19,10 +19,20 @@ function asNobody(capabilities: string[]): string {
   return `setpriv --reuid 65534 --regid 65534 --clear-groups --inh-caps=-all,${set} --ambient-caps=-all,${set} --bounding-set=-all,${set}`;
 }
 
+function lockedDown(kernel: string, level: string): Host {
+  const file = "/sys/kernel/security/lockdown";
+  const prepare = `mount -t securityfs none /sys/kernel/security; grep -F '[${level}]' ${file}`;
+  return { name: `lockdown=${level}`, kernel, append: `lockdown=${level}`, prepare };
+}
+
 export const HOSTS: Host[] = [
-  { name: "lockdown=integrity", kernel: "6.12", append: "lockdown=integrity" },
-  { name: "lockdown=confidentiality", kernel: "6.1", append: "lockdown=confidentiality" },
-  { name: "no BTF", kernel: "6.1", prepare: "mount -t tmpfs none /sys/kernel/btf" },
+  lockedDown("6.12", "integrity"),
+  lockedDown("6.1", "confidentiality"),
+  {
+    name: "no BTF",
+    kernel: "6.1",
+    prepare: "mount -t tmpfs none /sys/kernel/btf; [ ! -e /sys/kernel/btf/vmlinux ]",
+  },
   {
     name: "no libbpf, no libpcap",
     kernel: "6.12",
@@ -33,7 +43,7 @@ export const HOSTS: Host[] = [
   {
     name: "read-only root, /tmp noexec",
     kernel: "6.1",
-    prepare: "mount -o remount,noexec /tmp; mount -o remount,ro /",
+    prepare: "mount -o remount,noexec /tmp; mount -o remount,ro /; ! touch /here",
   },
   {
     name: "cgroup v1",
@@ -62,4 +72,5 @@ export const HOSTS: Host[] = [
 ];
 
 /** What is tried on them. */
-export const RESTRICTED_TESTS = "by itself|return path > target|nfqueue|record and replay|UDP";
+export const RESTRICTED_TESTS =
+  "by itself|in front of clsact|return path target|nfqueue|record and replay|UDP";

@@ -98,7 +98,7 @@ function makeInitrd(run: MachineRun, directory: string): string {
     `cd /xcopy/tree
 export XCOPY=/xcopy/bin/xcopy XCOPY_TEST_SLOWNESS=/tmp/slowness NO_COLOR=1 PATH=$PATH:/xcopy/bin
 echo ${SLOWNESS} >/tmp/slowness
-${run.host ? `export XCOPY_TEST_RESTRICTED=1\n${run.host.prepare ?? ""}` : ""}
+${run.host ? `export XCOPY_TEST_RESTRICTED=1\n${run.host.prepare ?? "true"} || exit 1` : ""}
 bun test ${words.join(" ")} --reporter=junit --reporter-outfile=/tmp/report.xml ${files.join(" ")} 2>&1
 [ -e /tmp/report.xml ] && echo "@report $(gzip -c /tmp/report.xml | base64 | tr -d '\\n')"
 `,
