@@ -9,6 +9,8 @@ export interface Host {
   prepare?: string;
   /** The command that runs xcopy. */
   wrapper?: string;
+  /** The command that runs the tests, and so their hosts too. */
+  inside?: string;
 }
 
 const CAPABILITIES = ["net_raw", "net_admin", "bpf", "perfmon"];
@@ -68,6 +70,16 @@ export const HOSTS: Host[] = [
     kernel: "6.12",
     prepare: "mkdir -m 777 /run/xcopy",
     wrapper: asNobody(["net_raw", "net_admin"]),
+  },
+  {
+    name: "container (systemd-nspawn: network namespace, seccomp)",
+    kernel: "6.1",
+    prepare: [
+      "mkdir -p /container/tmp /container/run /container/proc /container/sys /container/dev /container/var/log/nginx",
+      "for d in usr bin sbin lib lib64 etc root xcopy commands; do mkdir -p /container/$d; mount --bind /$d /container/$d; done",
+      "cp /busybox /container; echo ID=debian >/etc/os-release; echo 0123456789abcdef0123456789abcdef >/etc/machine-id",
+    ].join("; "),
+    inside: "systemd-nspawn --quiet --register=no --keep-unit --private-network --directory=/container",
   },
 ];
 

@@ -19,9 +19,11 @@ root=$scratch/root
 mkdir -p "$root"/usr/{lib,lib64,bin,sbin}
 if [[ $release != bullseye && $release != bookworm ]]; then ln -s usr/{lib,lib64,bin,sbin} "$root"; fi
 packages=(
-  "linux-image-cloud-$architecture" kmod busybox-static libc6 libgcc-s1 libstdc++6
+  "linux-image-cloud-$architecture" kmod busybox-static coreutils libc6 libgcc-s1 libstdc++6
   iproute2 ethtool procps util-linux bpftool nftables iptables tcpdump libpcap0.8 nginx-light curl wrk
 )
+# One of the restricted hosts of hosts.ts is a container.
+[[ $release != bookworm ]] || packages+=(systemd-container)
 # Since Debian 13 its name says that its time_t has 64 bits.
 case $release in trixie | sid) packages=("${packages[@]/libpcap0.8/libpcap0.8t64}") ;; esac
 bin/debian --closure "$release" "$architecture" "$root" "${packages[@]}"

@@ -93,12 +93,15 @@ function makeInitrd(run: MachineRun, directory: string): string {
     "./test/kernels/preload.ts",
   ];
   if (run.pattern !== undefined) words.push("-t", `'${run.pattern}'`);
-  writeFileSync(
-    join(root, "xcopy/run.sh"),
+  const { prepare = "true", inside = "" } = run.host ?? {};
+  const write = (name: string, text: string) => writeFileSync(join(root, "xcopy", name), text);
+  write("run.sh", `{ ${prepare}; } || exit 1\n${inside} sh /xcopy/tests.sh\n`);
+  write(
+    "tests.sh",
     `cd /xcopy/tree
-export XCOPY=/xcopy/bin/xcopy XCOPY_TEST_SLOWNESS=/tmp/slowness NO_COLOR=1 PATH=$PATH:/xcopy/bin
+export XCOPY=/xcopy/bin/xcopy XCOPY_TEST_SLOWNESS=/tmp/slowness NO_COLOR=1 PATH=$PATH:/commands:/xcopy/bin
 echo ${SLOWNESS} >/tmp/slowness
-${run.host ? `export XCOPY_TEST_RESTRICTED=1\n${run.host.prepare ?? "true"} || exit 1` : ""}
+${run.host ? "export XCOPY_TEST_RESTRICTED=1" : ""}
 bun test ${words.join(" ")} --reporter=junit --reporter-outfile=/tmp/report.xml ${files.join(" ")} 2>&1
 [ -e /tmp/report.xml ] && echo "@report $(gzip -c /tmp/report.xml | base64 | tr -d '\\n')"
 `,

@@ -13,10 +13,11 @@ const USAGE = `usage: bin/test-kernels [--only load|work|hosts] [-v] [KERNEL...]
 
   KERNEL   ${KERNELS.map(({ name }) => name).join(", ")}; all by default
   --only   load: every program in every variant; work: every feature (not on arm64); hosts: restricted ones
+  --host   only hosts whose name has this
   -t       only tests whose names match this regular expression
   -v       shows the consoles
 
-All of them on all kernels write the tables of docs/kernels.md.`;
+Without KERNEL, --host and -t the tables of docs/kernels.md are written.`;
 const PAGE = join(import.meta.dir, "../../docs/kernels.md");
 const LOAD = "bpf/variants";
 const WORK = "e2e/features";
@@ -34,7 +35,8 @@ for (const kernel of kernels) {
   if (wants("work") && kernel.architecture === "amd64") works.push(await tried(kernel, { files: [WORK] }));
 }
 const hosts: { host: Host; column: Column }[] = [];
-for (const host of wants("hosts") ? HOSTS : []) {
+const asked = HOSTS.filter(({ name }) => name.includes(values.host ?? ""));
+for (const host of wants("hosts") ? asked : []) {
   const kernel = kernels.find(({ name }) => name === host.kernel);
   if (!kernel) continue;
   const column = await tried(kernel, { files: [WORK], host, pattern: RESTRICTED_TESTS }, host.name);
@@ -47,7 +49,7 @@ const tables = {
   hosts: hosts.map(renderHost).join("\n"),
 };
 for (const [name, table] of Object.entries(tables)) if (wants(name)) console.log(`\n${table}`);
-if (positionals.length === 0 && values.only === undefined && values.pattern === undefined) writeTables();
+if (positionals.length === 0 && values.pattern === undefined && values.host === undefined) writeTables();
 console.log(isGood ? "\nall is well" : "\nFAILED");
 process.exit(isGood ? 0 : 1);
 
@@ -63,6 +65,7 @@ function readArguments() {
       options: {
         only: { type: "string" },
         pattern: { type: "string", short: "t" },
+        host: { type: "string" },
         verbose: { type: "boolean", short: "v" },
         help: { type: "boolean" },
       },
@@ -124,6 +127,7 @@ function writeTables(): void {
   const date = new Date().toISOString().slice(0, 10);
   let page = readFileSync(PAGE, "utf8");
   for (const [name, table] of Object.entries(tables)) {
+    if (!wants(name)) continue;
     const mark = new RegExp(`(<!-- ${name} -->\\n)[^]*?(<!-- end -->)`);
     page = page.replace(mark, (_, begin, end) => `${begin}Tried on ${date}:\n\n${table}\n${end}`);
   }

@@ -11,6 +11,9 @@ const WITHOUT_LIMIT = [5, 11] as const;
 
 const PRIVILEGES = "Run it as root, or with CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN (and CAP_NET_RAW to send)";
 
+const FORBIDDEN =
+  "Something forbids bpf(2) to this process, such as the seccomp filter of a container: allow it there, or run xcopy outside.";
+
 /** Whether a kernel's release ("5.10.0-28-amd64") is older than a version. */
 export function isOlder(kernel: string, [major, minor]: readonly [major: number, minor: number]): boolean {
   const [, first, second] = /^(\d+)\.(\d+)/.exec(kernel) ?? [];
@@ -40,7 +43,7 @@ function missing(): string[] {
 /** The Failure for errno `code` of a bpf call: exit code 4 without privilege, else 5 (the kernel cannot). */
 export function bpfFailure(what: string, code: number): Failure {
   const message = `Cannot ${what}: ${strerror(code)}`;
-  if (code === EPERM) return new Failure(message, PRIVILEGES, 4);
+  if (code === EPERM) return new Failure(message, missing().length > 0 ? PRIVILEGES : FORBIDDEN, 4);
   return new Failure(message, fixOf(code), 5);
 }
 
