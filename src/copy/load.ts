@@ -103,6 +103,9 @@ export function loadKernel(
   });
 }
 
+const UDP_WAYS =
+  "Answers of UDP services need eBPF here, or an intercept at the target: xcopy intercept there, -s here.";
+
 /**
  * As `loadKernel`, for answers alone. Where the host allows no eBPF, `tell` gets the cause and null is returned: answers
  * then come by a socket (see `answersBySocket`).
@@ -118,7 +121,7 @@ export function loadForAnswers(
   } catch (error) {
     if (!(error instanceof Failure) || error.exitCode < 4) throw error;
     // A socket only gets copies of packets, and the netfilter rule keeps only TCP from this host.
-    if (plan.services.some(({ transport }) => transport === "udp")) throw error;
+    if (plan.services.some(({ transport }) => transport === "udp")) throw error.withFix(UDP_WAYS);
     tell(error.message);
     return null;
   }
