@@ -44,7 +44,7 @@ export function openLibrary<T>(
 }
 
 /** What dlopen says, without the path before it, which is one that Bun has tried last. */
-function reasonOf(error: unknown): string {
+export function reasonOf(error: unknown): string {
   return (error as Error).message.replace(/^Failed to open library "[^"]*": (\S+: )?/, "");
 }
 

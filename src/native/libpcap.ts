@@ -6,6 +6,7 @@
  * u8 jf, u32 k.
  */
 import { CString, dlopen, FFIType, type Pointer, toArrayBuffer } from "bun:ffi";
+import { reasonOf } from "./carried.ts";
 import { Failure } from "./failure.ts";
 import { address } from "./libc.ts";
 
@@ -42,7 +43,11 @@ function load() {
       cause = error;
     }
   }
-  throw new Failure(`Cannot load "${LIBPCAP_NAMES[0]}": ${cause}`, "Install libpcap (Debian: libpcap0.8)", 5);
+  throw new Failure(
+    `Cannot load "${LIBPCAP_NAMES[0]}": ${reasonOf(cause)}`,
+    "Install libpcap (Debian: libpcap0.8)",
+    5,
+  );
 }
 
 function libpcap() {

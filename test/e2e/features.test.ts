@@ -4,6 +4,7 @@
  * be refused with an error and its fix; where that is right is said here, and the reason goes into the table.
  */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
+import { chmodSync } from "node:fs";
 import { release } from "node:os";
 import { join } from "node:path";
 import { ONLINE, ONLINE6, TARGET, TARGET6 } from "../../src/demo/network.ts";
@@ -148,6 +149,8 @@ describe("return path", () => {
 feature("record and replay", async () => {
   const online = await startNginx(lab, lab.online, 80);
   const file = join(lab.directory, "features.pcapng");
+  // Where xcopy is not root's.
+  chmodSync(lab.directory, 0o777);
   const record = await startRecord(lab, ["-x", "80", "-w", file, "--both"]);
   await load(lab, { url: URL, rate: 500, count: COUNT, connections: 20 });
   const { code, account } = await record.stop();

@@ -95,7 +95,9 @@ function makeInitrd(run: MachineRun, directory: string): string {
   if (run.pattern !== undefined) words.push("-t", `'${run.pattern}'`);
   const { prepare = "true", inside = "" } = run.host ?? {};
   const write = (name: string, text: string) => writeFileSync(join(root, "xcopy", name), text);
-  write("run.sh", `{ ${prepare}; } || exit 1\n${inside} sh /xcopy/tests.sh\n`);
+  // As udev makes them.
+  const links = "ln -sfn /proc/self/fd /dev/fd; ln -sf /proc/self/fd/0 /dev/stdin";
+  write("run.sh", `${links}\n{ ${prepare}\n} || exit 1\n${inside} sh /xcopy/tests.sh\n`);
   write(
     "tests.sh",
     `cd /xcopy/tree
