@@ -7,7 +7,7 @@ import { Failure } from "../native/failure.ts";
 import type { Capture } from "./back-end.ts";
 import { captureByPrograms } from "./capture-programs.ts";
 import { captureBySockets } from "./capture-sockets.ts";
-import { answersBySocket, loadForAnswers, loadKernel } from "./load.ts";
+import { answersBySocket, hasUdp, loadForAnswers, loadKernel, UDP_WAYS } from "./load.ts";
 import type { CopyOptions } from "./options.ts";
 import type { Plan } from "./plan.ts";
 
@@ -80,7 +80,7 @@ function openBest(names: BackEnd[], plan: Plan, open: Open): OpenCapture {
       causes.push(error.message);
     }
   }
-  throw first;
+  throw first instanceof Failure && hasUdp(plan) ? first.withFix(UDP_WAYS) : first;
 }
 
 function tryAttach(plan: Plan, capture: Capture): void {

@@ -103,7 +103,13 @@ export function loadKernel(
   });
 }
 
-const UDP_WAYS =
+/** Whether UDP services are copied. */
+export function hasUdp({ services }: Plan): boolean {
+  return services.some(({ transport }) => transport === "udp");
+}
+
+/** What more to say to somebody whose UDP services cannot be copied for want of eBPF. */
+export const UDP_WAYS =
   "Answers of UDP services need eBPF here, or an intercept at the target: xcopy intercept there, -s here.";
 
 /**
@@ -121,7 +127,7 @@ export function loadForAnswers(
   } catch (error) {
     if (!(error instanceof Failure) || error.exitCode < 4) throw error;
     // A socket only gets copies of packets, and the netfilter rule keeps only TCP from this host.
-    if (plan.services.some(({ transport }) => transport === "udp")) throw error.withFix(UDP_WAYS);
+    if (hasUdp(plan)) throw error.withFix(UDP_WAYS);
     tell(error.message);
     return null;
   }
@@ -147,7 +153,7 @@ function channelConfig(plan: Plan, options: CopyOptions): ChannelConfig | null {
 }
 
 function datagramsConfig(plan: Plan, options: CopyOptions): WholeConfig["datagrams"] {
-  if (!plan.services.some(({ transport }) => transport === "udp")) return null;
+  if (!hasUdp(plan)) return null;
   return {
     services: kernelServices(plan).filter(({ transport }) => transport === "udp"),
     timeout: options.datagramTimeout * 1e6,

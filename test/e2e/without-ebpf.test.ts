@@ -208,6 +208,13 @@ test("a back end that needs eBPF is an error that says what is missing", async (
   }
 });
 
+test("UDP needs eBPF for answers, or an intercept, and the error says so", async () => {
+  const { code, errors } = await runXcopy(lab, ["copy", "-x", `udp:53-${TARGET}:5353`], LIMITED);
+  expect(errors).toContain("Cannot load eBPF programs: this process lacks CAP_BPF, CAP_PERFMON");
+  expect(errors).toContain("Answers of UDP services need eBPF here, or an intercept at the target");
+  expect(code).toBe(4);
+});
+
 describe("a program that the kernel refuses", () => {
   const REFUSAL =
     "Cannot load the BPF object \"request\": this kernel's verifier refuses it: R9 !read_ok (verifier's log: /run/xcopy/verifier-request.log)";

@@ -24,6 +24,8 @@ const SUFFIX = ".test.ts";
 const MAKES_NAMESPACES = /"unshare"|"netns"|\bCLONE_NEWNET\b|\/demo\/network\.ts"/;
 
 const isEndToEnd = (name: string) => name.startsWith("e2e/");
+/** Virtual machines take longest of all. */
+const isMachine = (name: string) => name.startsWith("kernels/");
 
 /** All test files below `root`, by name. */
 export function findTests(root: string): TestFile[] {
@@ -86,7 +88,8 @@ export function tasksOf(tests: TestFile[]): Task[] {
       files: files.map(({ name }) => name),
       alone: false,
     })),
+    ...own("hosts", isMachine),
     ...own("hosts", isEndToEnd),
-    ...own("hosts", (name) => !isEndToEnd(name)),
+    ...own("hosts", (name) => !isEndToEnd(name) && !isMachine(name)),
   ];
 }

@@ -62,17 +62,17 @@ export interface CaseReport {
   failure: string | null;
 }
 
-/** Every test that ran, in order. Throws on what is no report. */
+/** Every test that ran, those in suites first. Throws on what is no report. */
 export function parseCases(xml: string): CaseReport[] {
   const { testsuites } = parser.parse(xml) as { testsuites: { testsuite?: Suite[] } };
   const ofSuite = (suite: Suite, above: string): CaseReport[] => [
+    ...(suite.testsuite ?? []).flatMap((inner) => ofSuite(inner, `${above}${inner.name} > `)),
     ...(suite.testcase ?? [])
       .filter(({ skipped }) => skipped === undefined)
       .map(({ name, failure, error }) => ({
         name: above + name,
         failure: failure === undefined && error === undefined ? null : messageOf(failure ?? error),
       })),
-    ...(suite.testsuite ?? []).flatMap((inner) => ofSuite(inner, `${above}${inner.name} > `)),
   ];
   return (testsuites.testsuite ?? []).flatMap((file) => ofSuite(file, ""));
 }
