@@ -78,7 +78,9 @@ export function nftRuleset(name: string, { queue, pass }: RuleOptions, services:
     const toQueue = `queue num ${queue} bypass comment "xcopy"`;
     const queued = services[hook].flatMap(({ address, ports: [first, last] }) => {
       const source = address === null ? "" : `${nftAddress("saddr", address)} `;
-      return PROTOCOLS.map((protocol) => `${source}${protocol} sport ${first}-${last} ${toQueue}`);
+      // nft before 1.0 takes no range of one port.
+      const ports = first === last ? first : `${first}-${last}`;
+      return PROTOCOLS.map((protocol) => `${source}${protocol} sport ${ports} ${toQueue}`);
     });
     const errors = ["icmp", "icmpv6"].map(
       (protocol) => `${protocol} type destination-unreachable ${toQueue}`,

@@ -101,7 +101,7 @@ function makeInitrd(run: MachineRun, directory: string): string {
   write(
     "tests.sh",
     `cd /xcopy/tree
-export XCOPY=/xcopy/bin/xcopy XCOPY_TEST_SLOWNESS=/tmp/slowness NO_COLOR=1 PATH=$PATH:/commands:/xcopy/bin
+export XCOPY=/xcopy/bin/xcopy XCOPY_TEST_MACHINE=1 XCOPY_TEST_SLOWNESS=/tmp/slowness NO_COLOR=1 PATH=$PATH:/commands:/xcopy/bin
 echo ${SLOWNESS} >/tmp/slowness
 ${run.host ? "export XCOPY_TEST_RESTRICTED=1" : ""}
 bun test ${words.join(" ")} --reporter=junit --reporter-outfile=/tmp/report.xml ${files.join(" ")} 2>&1

@@ -46,12 +46,12 @@ table inet xcopy-1-65535 {
     type filter hook output priority -149; policy accept;
     ip daddr 10.1.0.9 return comment "xcopy"
     ip6 daddr fd00:1::9 return comment "xcopy"
-    tcp sport 80-80 queue num 65535 bypass comment "xcopy"
-    udp sport 80-80 queue num 65535 bypass comment "xcopy"
+    tcp sport 80 queue num 65535 bypass comment "xcopy"
+    udp sport 80 queue num 65535 bypass comment "xcopy"
     ip saddr 10.0.0.2 tcp sport 8000-8010 queue num 65535 bypass comment "xcopy"
     ip saddr 10.0.0.2 udp sport 8000-8010 queue num 65535 bypass comment "xcopy"
-    ip6 saddr fd00::2 tcp sport 8080-8080 queue num 65535 bypass comment "xcopy"
-    ip6 saddr fd00::2 udp sport 8080-8080 queue num 65535 bypass comment "xcopy"
+    ip6 saddr fd00::2 tcp sport 8080 queue num 65535 bypass comment "xcopy"
+    ip6 saddr fd00::2 udp sport 8080 queue num 65535 bypass comment "xcopy"
     icmp type destination-unreachable queue num 65535 bypass comment "xcopy"
     icmpv6 type destination-unreachable queue num 65535 bypass comment "xcopy"
   }
@@ -59,8 +59,8 @@ table inet xcopy-1-65535 {
     type filter hook forward priority -149; policy accept;
     ip daddr 10.1.0.9 return comment "xcopy"
     ip6 daddr fd00:1::9 return comment "xcopy"
-    ip saddr 172.17.0.2 tcp sport 81-81 queue num 65535 bypass comment "xcopy"
-    ip saddr 172.17.0.2 udp sport 81-81 queue num 65535 bypass comment "xcopy"
+    ip saddr 172.17.0.2 tcp sport 81 queue num 65535 bypass comment "xcopy"
+    ip saddr 172.17.0.2 udp sport 81 queue num 65535 bypass comment "xcopy"
     icmp type destination-unreachable queue num 65535 bypass comment "xcopy"
     icmpv6 type destination-unreachable queue num 65535 bypass comment "xcopy"
   }
