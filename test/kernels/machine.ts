@@ -136,6 +136,8 @@ function dependencies(): string[] {
 export async function runInMachine(run: MachineRun): Promise<MachineOutcome> {
   const begun = performance.now();
   const directory = mkdtempSync(join(tmpdir(), "xcopy-machine-"));
+  const remove = () => rmSync(directory, { recursive: true, force: true });
+  process.on("exit", remove);
   try {
     const initrd = makeInitrd(run, directory);
     const command = qemu(run.kernel, initrd, run.host?.append ?? "");
@@ -174,6 +176,7 @@ export async function runInMachine(run: MachineRun): Promise<MachineOutcome> {
       seconds: (performance.now() - begun) / 1000,
     };
   } finally {
-    rmSync(directory, { recursive: true, force: true });
+    remove();
+    process.off("exit", remove);
   }
 }
