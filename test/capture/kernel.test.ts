@@ -2,19 +2,9 @@
 import { beforeAll, describe, expect, test } from "bun:test";
 import { readdirSync, readFileSync, readlinkSync, rmSync, statSync } from "node:fs";
 import { release } from "node:os";
-import { Failure } from "../../src/native/failure.ts";
 import { buildObjects, loadForTest } from "../bpf/capture.ts";
+import { failing } from "../config/failing.ts";
 import { refusedObject } from "../support/refused.ts";
-
-function failureOf(action: () => unknown): Failure {
-  try {
-    action();
-  } catch (error) {
-    if (error instanceof Failure) return error;
-    throw error;
-  }
-  throw new Error("It did not fail");
-}
 
 // As root: the test without privilege could not.
 beforeAll(buildObjects);
@@ -42,7 +32,7 @@ describe("loading", () => {
   });
 
   test("an error has the verifier's reason, and its log is in the file that the error names", () => {
-    const failure = failureOf(() => loadForTest({ requestObject: refusedObject("request") }));
+    const failure = failing(() => loadForTest({ requestObject: refusedObject("request") }));
     const log = "/run/xcopy/verifier-request.log";
     const written = readFileSync(log, "utf8");
     const { mode } = statSync(log);
@@ -60,15 +50,13 @@ describe("loading", () => {
   });
 
   test("refuses what is not an object", () => {
-    const failure = failureOf(() =>
-      loadForTest({ requestObject: new TextEncoder().encode("not an object") }),
-    );
+    const failure = failing(() => loadForTest({ requestObject: new TextEncoder().encode("not an object") }));
     expect(failure.exitCode).toBe(5);
     expect(failure.message).toStartWith('Cannot open the BPF object "request": ');
   });
 
   test("refuses ring sizes that the kernel does not take", () => {
-    expect(failureOf(() => loadForTest({ requestRingBytes: 5000 })).message).toBe(
+    expect(failing(() => loadForTest({ requestRingBytes: 5000 })).message).toBe(
       "Cannot create a BPF ring buffer of 5000 bytes: invalid argument",
     );
   });
@@ -78,7 +66,7 @@ describe("loading", () => {
     expect(bpfDescriptors()).not.toEqual([]);
     kernel.detach();
     expect(bpfDescriptors()).toEqual([]);
-    failureOf(() => loadForTest({ responseRingBytes: 5000 }));
+    failing(() => loadForTest({ responseRingBytes: 5000 }));
     expect(bpfDescriptors()).toEqual([]);
   });
 });

@@ -156,14 +156,6 @@ describe("clsact", () => {
     },
   );
 
-  test("a qdisc that somebody else made stays", async () => {
-    link.host.run("tc", "qdisc", "add", "dev", link.interface, "clsact");
-    const child = await start("clsact");
-    await child.end("SIGTERM");
-    expect(filters()).toBe("");
-    expect(hasClsact()).toBe(true);
-  });
-
   test("a process that has the pid of a dead one does not protect its filters", async () => {
     const child = await start("clsact");
     const record = readFileSync(recordOf(child), "utf8");

@@ -5,8 +5,9 @@ import { release } from "node:os";
 import { isLimited, isOlder } from "../../src/native/bpf/errors.ts";
 import { createRing, loadProgram, openLibbpf } from "../../src/native/bpf/libbpf.ts";
 import { reasonIn, removeLogs } from "../../src/native/bpf/verifier.ts";
-import { Failure } from "../../src/native/failure.ts";
+import type { Failure } from "../../src/native/failure.ts";
 import { EACCES, EPERM } from "../../src/native/libc.ts";
+import { failing } from "../config/failing.ts";
 
 const SUMS =
   "processed 39 insns (limit 1000000) max_states_per_insn 0 total_states 3 peak_states 3 mark_read 1";
@@ -77,16 +78,6 @@ test.each<[number, string[], number, string, boolean]>([
   },
 );
 
-function failureOf(action: () => unknown): Failure {
-  try {
-    action();
-  } catch (error) {
-    if (error instanceof Failure) return error;
-    throw error;
-  }
-  throw new Error("It did not fail");
-}
-
 /** What a Failure says, where `code` of another process, which `within` runs, throws one. */
 function failureElsewhere(within: string[], code: string): Pick<Failure, "message" | "fix" | "exitCode"> {
   const source = `${import.meta.dir}/../../src`;
@@ -118,7 +109,7 @@ const OUTSIDE = Uint8Array.from([0x79, 0xa0, 0x00, 0xfc, 0, 0, 0, 0, 0x95, 0, 0,
 describe("a program that the verifier refuses", () => {
   test("is an error of one line with the reason, and a file", () => {
     openLibbpf();
-    const { message, fix, exitCode } = failureOf(() => loadProgram("tc", "outside", OUTSIDE));
+    const { message, fix, exitCode } = failing(() => loadProgram("tc", "outside", OUTSIDE));
     const log = "/run/xcopy/verifier-outside.log";
     const written = readFileSync(log, "utf8");
     expect(removeLogs()).toContain(log);
@@ -163,7 +154,7 @@ describe("a program that the verifier refuses", () => {
 
 test("a ring of a size that no kernel takes is not blamed on the kernel's age", () => {
   openLibbpf();
-  expect(failureOf(() => createRing(5000)).message).toBe(
+  expect(failing(() => createRing(5000)).message).toBe(
     "Cannot create a BPF ring buffer of 5000 bytes: invalid argument",
   );
 });
