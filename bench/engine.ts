@@ -58,7 +58,7 @@ function createEngine(sessions: number, counters: Float64Array, batch: PacketBat
       replicas: 1,
       jitter: 0,
       waitsForAnswers: true,
-      keepsThinkTime: true,
+      pace: "clock",
       turnTimeout: 5_000_000,
       quiet: 0,
       takesMidstream: true,

@@ -187,8 +187,13 @@ export const COPY: CommandSpec = {
     "How fast": [
       {
         name: "pace",
-        value: "client|fast",
-        help: "when the target has answered, send the next request after the client's think time, or at once (default: client)",
+        value: "clock|think|fast",
+        help: "when the target has answered, send the next request at the time of production's clock (at once if that is past), after the client's think time, or at once (default: clock)",
+      },
+      {
+        name: "late",
+        value: "RULE",
+        help: "what becomes of requests that the target is too slow for: wait, drop:SECONDS (those older than this, 0.001 to 86400), or spread[:SECONDS] (HTTP: over more connections of the same client; 0.1 s if not given) (default: wait)",
       },
       {
         name: "no-wait",

@@ -1,6 +1,8 @@
 /** What `xcopy copy --dry-run` prints. */
+
 import { formatAddress, formatEndpoint } from "../config/address.ts";
 import { formatMac } from "../config/injection.ts";
+import type { LateRule } from "../config/late.ts";
 import { formatPorts } from "../config/ports.ts";
 import { protocolFor } from "../config/protocol.ts";
 import { compileFilter, linkLayerOf, renderFilter } from "../filter/compile.ts";
@@ -38,9 +40,16 @@ function paceOf({ trace }: CopyOptions): string {
   return parts.filter(Boolean).join(", ");
 }
 
+function lateText({ after, spreads }: LateRule): string {
+  const seconds = after / 1e6;
+  return spreads
+    ? `HTTP requests that wait for ${seconds} s go over other connections of the same client`
+    : `requests that wait for ${seconds} s are dropped`;
+}
+
 /** A line for each option that changes which sessions are copied, how often, when, or by which protocol. */
 function departures(plan: Plan, options: CopyOptions): [name: string, text: string][] {
-  const { sample, ramp, replicas, jitter, limit, rtt, proxyProtocol } = options;
+  const { sample, ramp, replicas, jitter, limit, late, rtt, proxyProtocol } = options;
   const lines: [string, string | false][] = [
     ["replay", plan.files.length > 0 && `${plan.files.join(", ")} ${paceOf(options)}`],
     ["sample", sample < 1 && `${Number((sample * 100).toFixed(4))} % of the connections`],
@@ -54,6 +63,11 @@ function departures(plan: Plan, options: CopyOptions): [name: string, text: stri
     ["limit", limit > 0 && `at most ${limit} requests a second; the others are counted, but not sent`],
     ["pace", options.noWait && "requests go when the client sent them, answered or not"],
     ["pace", options.pace === "fast" && "the next request goes as soon as one is answered"],
+    [
+      "pace",
+      options.pace === "think" && "the next request goes after the client's think time, late answers or not",
+    ],
+    ["late", late !== null && lateText(late)],
     ["quiet", rtt > 0 && `answers shorter than production's are complete after ${rtt} ms of silence`],
     ...plan.services.map((service): [string, string | false] => {
       const protocol = protocolFor(options.protocols, service);

@@ -5,6 +5,7 @@ import { type Address, parseAddress, unusable } from "../config/address.ts";
 import { CAPTURE_OPTIONS, type CaptureOptions, parseCapture } from "../config/capture.ts";
 import { type Injection, parseInjection } from "../config/injection.ts";
 import { INTERCEPT_PORT, type Intercept, parseIntercepts } from "../config/intercepts.ts";
+import { type LateRule, parseLate } from "../config/late.ts";
 import { MYSQL_OPTIONS, parseMysql } from "../config/mysql.ts";
 import { parseDecimal, parseMark, parseWhole, type Range } from "../config/number.ts";
 import { parsePool } from "../config/pool.ts";
@@ -13,11 +14,9 @@ import { type ProtocolChoice, parseProtocols } from "../config/protocol.ts";
 import { parseRate, parseTrace, TRACE_OPTIONS, type TraceOptions } from "../config/trace.ts";
 import { parseTransfers, type Transfer } from "../config/transfer.ts";
 import { parseWorkers, type WorkerOptions } from "../config/workers.ts";
+import type { Pace } from "../engine/engine.ts";
 import { Failure } from "../native/failure.ts";
 import type { MysqlConfig } from "../protocol/mysql/config.ts";
-
-/** When the next turn goes, once the answer is there: after the client's think time, or at once. */
-export type Pace = "client" | "fast";
 
 export interface CopyOptions {
   transfers: Transfer[];
@@ -73,8 +72,10 @@ export interface CopyOptions {
   fullSessions: boolean;
   /** Whether a turn is sent as captured, without waiting for the answer of the turn before. */
   noWait: boolean;
-  /** Whether the client's think time is kept. */
+  /** When a turn goes, once the one before is answered. */
   pace: Pace;
+  /** What becomes of turns that are late; null: they wait. */
+  late: LateRule | null;
   /** Seconds after which a turn goes on without the answer of the turn before. */
   turnTimeout: number;
   /** ms of silence that end an answer shorter than production's; 0: measured. */
@@ -106,8 +107,10 @@ const DATAGRAM_TIMEOUT = 5;
 const DATAGRAM_KEEPALIVE = 120;
 
 function parsePace(text: string): Pace {
-  if (text === "client" || text === "fast") return text;
-  throw new Failure(`Cannot use --pace "${text}": no such pace`, "Give client or fast.", 2);
+  if (text === "clock" || text === "think" || text === "fast") return text;
+  // The name that "think" had.
+  if (text === "client") return "think";
+  throw new Failure(`Cannot use --pace "${text}": no such pace`, "Give clock, think or fast.", 2);
 }
 
 function parseProxyProtocol(text: string): 1 | 2 {
@@ -137,8 +140,19 @@ function refuseContradictions(args: Arguments): void {
   };
   const one = (name: string) => args.get(name)?.[0];
   const noWait = "with -W requests do not wait for answers";
-  if (args.has("no-wait") && one("pace") === "fast") {
-    refuse('--pace "fast"', noWait, "Leave -W or --pace out.");
+  const pace = one("pace");
+  if (args.has("no-wait") && pace !== undefined && parsePace(pace) !== "clock") {
+    refuse(`--pace "${pace}"`, noWait, "Leave -W or --pace out.");
+  }
+  const late = one("late");
+  const spreads = late !== undefined && parseLate(late)?.spreads === true;
+  if (args.has("no-wait") && spreads) refuse(`--late "${late}"`, noWait, "Leave -W or --late out.");
+  if (args.has("compat") && spreads) {
+    refuse(
+      `--late "${late}"`,
+      "it reads the answers of the target, and an intercept 1.x sends only their headers",
+      "Run xcopy intercept on the target, or leave -s and --compat out.",
+    );
   }
   if (args.has("no-wait") && args.has("turn-timeout")) {
     refuse(`--turn-timeout "${one("turn-timeout")}"`, noWait, "Leave -W or --turn-timeout out.");
@@ -221,7 +235,8 @@ export function parseCopy(args: Arguments): CopyOptions {
     jitter: decimal("--jitter", "jitter", delay, 0),
     fullSessions: args.has("full-sessions"),
     noWait: args.has("no-wait"),
-    pace: parsePace(one("pace") ?? "client"),
+    pace: parsePace(one("pace") ?? "clock"),
+    late: parseLate(one("late") ?? "wait"),
     turnTimeout: decimal("--turn-timeout", "turn-timeout", { first: 0.001, last: 86400, unit: "seconds" }, 5),
     rtt: decimal("-R", "rtt", delay, 0),
     proxyProtocol: proxyProtocol === null ? 0 : parseProxyProtocol(proxyProtocol),

@@ -21,6 +21,12 @@ export function servicesByGreeting({ services }: Plan, options: CopyOptions): Pl
   );
 }
 
+/** With --late spread requests are told apart: services whose protocol nothing names are read as HTTP, if they speak it. */
+function protocolOfOthers({ late, protocols }: CopyOptions): ProtocolChoice[] {
+  const isNamed = protocols.some(({ port }) => port === null);
+  return late?.spreads && !isNamed ? [{ port: null, name: "http" }] : [];
+}
+
 /**
  * The protocols of all services: those that are named, and mysql for each service with a target that greets so; where no target
  * can be connected to, the port decides. `tell` and `warn` take lines for the log.
@@ -32,7 +38,8 @@ export async function recognizeProtocols(
   warn: (line: string) => void,
 ): Promise<ProtocolChoice[]> {
   const services = servicesByGreeting(plan, options);
-  if (services.length === 0) return options.protocols;
+  const otherwise = protocolOfOthers(options);
+  if (services.length === 0) return [...options.protocols, ...otherwise];
   const looks = new Map<string, Promise<Greets>>();
   let isUnknown = false;
   const found = services.map(async (service): Promise<ProtocolChoice[]> => {
@@ -74,5 +81,5 @@ export async function recognizeProtocols(
   if (options.speaksMysql && !isUnknown && !protocols.some(({ name }) => name === "mysql")) {
     warn("the options about MySQL have no effect: no target greets as MySQL does");
   }
-  return protocols;
+  return [...protocols, ...otherwise];
 }

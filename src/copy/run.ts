@@ -30,6 +30,7 @@ import type { CopyOptions } from "./options.ts";
 import { connectOrdinarily } from "./ordinary-connection.ts";
 import { copiesOf, type Plan } from "./plan.ts";
 import { recognizeProtocols } from "./recognize.ts";
+import { watchLateness } from "./watch-lateness.ts";
 import { causeOf, watchWorkers } from "./watch-workers.ts";
 
 /** ms that the data plane may take to end after the drain; ms between two looks for interfaces that came or went. */
@@ -239,6 +240,7 @@ async function copy(
   };
   watch.start();
   const endQuic = watchQuic(datagrams, log);
+  const endLateness = watchLateness(take, options, log);
   const endReport = report(options, status, take, renderStatus);
   let hasEnded = false;
   const noteEnd = () => {
@@ -259,6 +261,7 @@ async function copy(
   if (hasEnded) deadWorkers.finish();
   endReport();
   endQuic();
+  endLateness();
   const account = take();
   for (const { message, fix } of await failuresOf(source, stop)) {
     log.error(`${message}\n${fix}`);

@@ -14,7 +14,6 @@ import { readTooBig, type TooBig } from "../wire/icmp.ts";
 import type { Packet } from "../wire/packet.ts";
 import { ACK, distance, FIN, RST, SYN, URG } from "../wire/tcp.ts";
 import {
-  newRow,
   OWN_MSS,
   OWN_WSCALE,
   openSession,
@@ -35,6 +34,8 @@ import {
   CLIENTLESS,
   CLOSED,
   COPY,
+  CURSOR,
+  ESTABLISHED,
   FLAGS,
   FREE,
   MIDSTREAM,
@@ -60,11 +61,14 @@ import { arm, expire } from "./tcp/expiry.ts";
 import { PathMtu } from "./tcp/path-mtu.ts";
 import { takeResponse } from "./tcp/receiver.ts";
 import { transmit } from "./tcp/sender.ts";
+import { timeHandshake, timeProduction } from "./turns/answer-times.ts";
 import { dropAllTurns } from "./turns/drop.ts";
+import { awaitLateness } from "./turns/late.ts";
 import { SessionProtocols } from "./turns/protocols.ts";
 import { takeHandshake } from "./turns/stream.ts";
+import { dueAt, waitingTurns } from "./turns/turns.ts";
 
-export type { EngineConfig, Path, Route, Target } from "./sessions/context.ts";
+export type { AnswerTimes, EngineConfig, Late, Pace, Path, Route, Target } from "./sessions/context.ts";
 
 /** us after a turn was held up in which `isHeldUp` is true. */
 const HELD_UP_SPAN = 3000;
@@ -101,7 +105,7 @@ export class Engine {
   probe(path: number, now: number, from: Uint8Array | null = null): number {
     const c = this.c;
     c.now = now;
-    const s = newRow(c);
+    const s = c.table.allocate();
     if (s === NONE) return NONE;
     const row = s * ROW;
     if (from) mapAddress(from, c.words, row + CLIENT_ADDRESS);
@@ -189,9 +193,10 @@ export class Engine {
       return;
     }
     if (packet.length > 0) {
+      timeProduction(c, s, packet);
       takeData(c, s, packet, packet.seq);
     } else if (!(flags & FIN)) {
-      takeHandshake(c, s, packet);
+      if (takeHandshake(c, s, packet)) timeHandshake(c, s, packet);
       return;
     }
     if (flags & FIN) takeEnd(c, s, packet, CLIENT_FIN);
@@ -277,6 +282,10 @@ export class Engine {
         endSession(c, s, "ended", (c.words[row + FLAGS]! & CLIENT_RST) !== 0);
       } else {
         if (sent !== "done") this.giveUpOpening(s, sent === "no port" ? "ports" : "memory");
+        if (c.words[row + CURSOR] !== NONE) {
+          c.waiting.note(s);
+          awaitLateness(c, s);
+        }
         arm(c, s);
       }
     }
@@ -297,6 +306,24 @@ export class Engine {
     this.c.users?.leave(s);
     this.c.words[s * ROW + FLAGS]! &= ~OPEN_AT_ONCE;
     this.c.makeReady(s);
+  }
+
+  /** Sets the counters `waiting`, `waitingForConnection` and `behind` to what is true now. `now`: us. */
+  look(now: number): void {
+    const { c } = this;
+    c.now = now;
+    let [waiting, unconnected, oldest] = [0, 0, now];
+    c.waiting.keep((s) => {
+      const turns = waitingTurns(c, s);
+      if (turns === 0) return false;
+      waiting += turns;
+      if (c.words[s * ROW + STATE]! < ESTABLISHED) unconnected += turns;
+      oldest = Math.min(oldest, dueAt(c, s, c.words[s * ROW + CURSOR]!));
+      return true;
+    });
+    c.counters[COUNTER.waiting] = waiting;
+    c.counters[COUNTER.waitingForConnection] = unconnected;
+    c.counters[COUNTER.behind] = now - oldest;
   }
 
   /** Whether a turn was held up within the last 3 ms because its predecessor has no answer yet: poll for responses soon. */

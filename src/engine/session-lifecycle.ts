@@ -13,17 +13,13 @@ import {
   CLIENT_ISN,
   CLIENT_RST,
   CLIENTLESS,
-  CLOSED,
   COPY,
-  CURSOR,
   DELAY,
   FLAGS,
   FREE,
   HALF_CLOSE,
   HANDSHAKEN,
   HAS_DATA,
-  HEAD,
-  HELD,
   LAST_ACK,
   MIDSTREAM,
   NONE,
@@ -33,8 +29,6 @@ import {
   OFFER_WSCALE,
   OFFERS,
   OPEN_AT_ONCE,
-  PATH,
-  PORT,
   ROW,
   SERVICE,
   SHED,
@@ -43,7 +37,6 @@ import {
   STREAMING,
   SUPERSEDED,
   SYN_AT,
-  TAIL,
   TARGET,
   TIMES,
 } from "./sessions/table.ts";
@@ -58,25 +51,9 @@ export const OWN_MSS = 65495;
 /** Sessions that begin while more than this share of the memory bound is in use are SHED: their turns are counted and dropped. */
 const FULL_SHARE = 0.9;
 
-/** A row for a new session without a connection, or NONE if all rows are in use. */
-export function newRow(c: Context): number {
-  const s = c.table.allocate();
-  if (s === NONE) return NONE;
-  const row = s * ROW;
-  const w = c.words;
-  w[row + STATE] = CLOSED;
-  w[row + PATH] = NONE;
-  w[row + PORT] = NONE;
-  w[row + HEAD] = NONE;
-  w[row + TAIL] = NONE;
-  w[row + HELD] = NONE;
-  w[row + CURSOR] = NONE;
-  return s;
-}
-
 /** Opens a session for the flow in `flowKey`; `flags`: its first FLAGS. NONE if the bound of sessions is reached. */
 export function openSession(c: Context, packet: Packet, flags: number): number {
-  const s = newRow(c);
+  const s = c.table.allocate();
   if (s === NONE) {
     if (packet.length > 0) {
       // Without a row turns cannot be told apart: every packet with data counts as one.

@@ -58,6 +58,12 @@ export interface ProtocolSession {
   /** Whether the request with this tag, the next of the queue, may be sent now. Its think time counts from the answer before. */
   mayBegin(tag: number): boolean;
   /**
+   * Whether the request with this tag means the same on any connection of its client, so that with --late spread it may go over
+   * another one, which has a session of this module of its own. `isLast`: it is the one to which `write` adds; then also whether
+   * it is complete.
+   */
+  standsAlone?(tag: number, isLast: boolean): boolean;
+  /**
    * The request is about to be sent. `bytes` from `from` to `to` are its first segment of the queue (at most 64 KiB), and may be
    * changed in place. `again`: `begin` was called for it before, and did not return HOLD. `now`: us.
    */

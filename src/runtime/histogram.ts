@@ -47,8 +47,14 @@ export function merged([first, ...others]: readonly Uint32Array[]): Uint32Array 
   return total;
 }
 
-/** p50 and p99 of a histogram beside the largest value counted, `max`, all in us: what rounds up to a bucket never exceeds it. */
-export function spread(words: Uint32Array, max: number): { p50: number; p99: number; max: number } {
+/**
+ * p50 and p99 of a histogram beside the largest value counted, `max`, all in us: what rounds up to a bucket never exceeds it.
+ * Without `max` it is rounded up itself.
+ */
+export function spread(
+  words: Uint32Array,
+  max = percentile(words, 1),
+): { p50: number; p99: number; max: number } {
   const most = Math.round(max);
   const of = (share: number) => Math.min(percentile(words, share), most);
   return { p50: of(0.5), p99: of(0.99), max: most };

@@ -23,8 +23,11 @@ export class PacketBatch {
   readonly length: Uint32Array;
   /** Payload bytes per segment, 0 if the row is one segment. */
   readonly segmentSize: Uint32Array;
-  /** When each row became due (us, CLOCK_MONOTONIC), for the lag; 0 if it is not the first transmission of captured bytes. */
-  readonly since: Float64Array;
+  /** When each row was due (us, CLOCK_MONOTONIC), for the lag; 0 if it is not the first transmission of captured bytes. */
+  readonly due: Float64Array;
+  /** When its connection was there, and when nothing but xcopy held it up any more: `due` or later, in this order. */
+  readonly connected: Float64Array;
+  readonly ready: Float64Array;
   count = 0;
   /** Offset of the next row's IP header. */
   next = HEADROOM;
@@ -37,7 +40,9 @@ export class PacketBatch {
     this.offset = new Uint32Array(new ArrayBuffer(rows * 4));
     this.length = new Uint32Array(new ArrayBuffer(rows * 4));
     this.segmentSize = new Uint32Array(new ArrayBuffer(rows * 4));
-    this.since = new Float64Array(rows);
+    this.due = new Float64Array(rows);
+    this.connected = new Float64Array(rows);
+    this.ready = new Float64Array(rows);
   }
 
   /** Whether a packet of any size still fits. */
@@ -46,13 +51,21 @@ export class PacketBatch {
   }
 
   /** Adds the packet of `length` bytes that was written at `next` as a row. */
-  push(length: number, segmentSize: number, since = 0): void {
+  push(length: number, segmentSize: number, due = 0): void {
     const row = this.count++;
     this.offset[row] = this.next;
     this.length[row] = length;
     this.segmentSize[row] = segmentSize;
-    this.since[row] = since;
+    this.due[row] = due;
+    this.connected[row] = due;
+    this.ready[row] = due;
     this.next = (this.next + length + HEADROOM + 7) & ~7;
+  }
+
+  /** Sets `connected` and `ready` of the last row. */
+  noteWaits(connected: number, ready: number): void {
+    this.connected[this.count - 1] = connected;
+    this.ready[this.count - 1] = ready;
   }
 
   clear(): void {

@@ -48,7 +48,8 @@ test("what is not given has its default", () => {
     jitter: 0,
     fullSessions: false,
     noWait: false,
-    pace: "client",
+    pace: "clock",
+    late: null,
     turnTimeout: 5,
     rtt: 0,
     proxyProtocol: 0,
@@ -81,7 +82,7 @@ test("what is given is taken", () => {
   const more =
     "--ports 20000-29999 --drain 0.5 --json --stats-interval 0.1 -l /x --dry-run --force --capture clsact --mark 7 -F tcp -B 8 -S 1500 --direction out --inject raw -o eth1";
   const pace =
-    "--no-fragment -k 300 -f 3/8 -r 12.5 -g 1.5 --limit 500/s -n 3 --jitter 0.5 -O --pace fast --turn-timeout 0.25 -R 30 --proxy-protocol v2";
+    "--no-fragment -k 300 -f 3/8 -r 12.5 -g 1.5 --limit 500/s -n 3 --jitter 0.5 -O --pace fast --late drop:2.5 --turn-timeout 0.25 -R 30 --proxy-protocol v2";
   const intercepts =
     "-s 10.0.0.2,[2001:db8::2]:99 -s catcher -p 1234 -C 3 --key-file /k --probe-from 10.1.0.9,2001:db8::9 --compat -L";
   const trace = "-a 2.5 -I 100 -T 3 --start 5 --end 2026-01-31T22:00:00+01:00 --rate 2000/s --users 7";
@@ -134,6 +135,7 @@ test("what is given is taken", () => {
     fullSessions: true,
     noWait: false,
     pace: "fast",
+    late: { after: 2_500_000, spreads: false },
     turnTimeout: 0.25,
     rtt: 30,
     proxyProtocol: 2,
@@ -162,7 +164,13 @@ test("what is given is taken", () => {
 
 test.each([
   ["-W", { noWait: true }],
-  ["-W --pace client -R 30", { noWait: true, rtt: 30 }],
+  ["-W --pace clock -R 30", { noWait: true, rtt: 30 }],
+  ["--pace think", { pace: "think" }],
+  ["--pace client", { pace: "think" }],
+  ["--late wait", { late: null }],
+  ["--late drop:0.5 -W", { late: { after: 500_000, spreads: false } }],
+  ["--late spread", { late: { after: 100_000, spreads: true } }],
+  ["--late spread:2", { late: { after: 2_000_000, spreads: true } }],
   ["-t 60", { timeout: 60, keepalive: 180, datagramTimeout: 60 }],
   ["-r 100", { sample: 1 }],
   ["-r 0.01", { sample: 0.0001 }],
@@ -192,6 +200,12 @@ test.each([
   ["-a 0", 'Cannot use -a "0": neither "max" nor a number from 0.1 to 1000'],
   ["--start yesterday", 'Cannot use --start "yesterday": neither seconds nor a time'],
   ["--end 2026-01-31T22:00:00", 'Cannot use --end "2026-01-31T22:00:00": neither seconds nor a time'],
+  ["--pace slow", 'Cannot use --pace "slow": no such pace'],
+  ["--late 5", 'Cannot use --late "5": not a rule for late requests'],
+  ["--late wait:5", 'Cannot use --late "wait:5": not a rule for late requests'],
+  ["--late drop", 'Cannot use --late "drop": not a rule for late requests'],
+  ["--late drop:0", 'Cannot use --late drop "0": not a number from 0.001 to 86400'],
+  ["--late spread:x", 'Cannot use --late spread "x": not a number from 0.001 to 86400'],
   ["--rate fast", 'Cannot use --rate "fast": not a number from 0.1 to 10000000 per second'],
   ["-s 10.0.0.2:", 'Cannot use -s "10.0.0.2:": it is not address[:port]'],
   ["-s 10.0.0.2:70000", 'Cannot use -s "10.0.0.2:70000": "70000" is not a port from 1 to 65535'],
@@ -216,6 +230,16 @@ test.each([
     "-W --pace fast",
     'Cannot use --pace "fast": with -W requests do not wait for answers',
     "Leave -W or --pace out.",
+  ],
+  [
+    "-W --late spread",
+    'Cannot use --late "spread": with -W requests do not wait for answers',
+    "Leave -W or --late out.",
+  ],
+  [
+    "-s a --compat --late spread:1",
+    'Cannot use --late "spread:1": it reads the answers of the target, and an intercept 1.x sends only their headers',
+    "Run xcopy intercept on the target, or leave -s and --compat out.",
   ],
   [
     "--turn-timeout 5 --no-wait",

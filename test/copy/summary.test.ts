@@ -6,6 +6,7 @@ import {
   type Counter,
   createCounters,
   createShared,
+  type HistogramName,
   INDEX,
   viewShared,
 } from "../../src/copy/data-plane/shared.ts";
@@ -28,6 +29,7 @@ const NOTHING: CaptureCounts = {
   inert: 0,
   unsampled: 0,
 };
+const NEVER = { p50: 0, p99: 0, max: 0 };
 const USE = { user: 1.5e6, system: 2.5e6, rss: 80e6 };
 
 function account(
@@ -35,17 +37,20 @@ function account(
   capture: Partial<CaptureCounts> = {},
   lag: number[] = [],
   copies = 1,
+  times: Partial<Record<HistogramName, readonly number[]>> = {},
 ) {
   const shared = viewShared(createShared());
   const counted = createCounters();
   for (const [name, value] of Object.entries(counters)) counted[INDEX[name as Counter]] = value;
   publish(shared, counted);
-  for (const us of lag) record(shared.lag, us);
+  for (const us of lag) record(shared.histograms.lag, us);
+  for (const [name, values] of Object.entries(times))
+    for (const us of values) record(shared.histograms[name as HistogramName], us);
   return takeAccount(10.04, [{ shared, isDead: false }], { ...NOTHING, ...capture }, USE, copies);
 }
 
 test("every counter has its field", () => {
-  const counters = Object.fromEntries(Object.keys(INDEX).map((name, index) => [name, index + 1]));
+  const counters = Object.fromEntries(Object.keys(INDEX).map((name, index) => [name, 1000 * (index + 1)]));
   const of = (name: Counter) => counters[name]!;
   const capture: CaptureCounts = {
     source: "clsact",
@@ -101,6 +106,7 @@ test("every counter has its field", () => {
       pending: of("turnsPending"),
     },
     overdue: of("turnsOverdue"),
+    spread: of("turnsSpread"),
     protocol_failures: of("protocolFailures"),
     mysql: {
       sessions: of("mysql.sessions"),
@@ -145,6 +151,13 @@ test("every counter has its field", () => {
       stray: of("strayResponses"),
     },
     lag_us: { p50: 0, p99: 0, max: of("lagMax") },
+    own_us: { p50: 0, p99: 0, max: of("ownMax") },
+    answer_wait_us: NEVER,
+    connection_wait_us: NEVER,
+    behind: of("behind") / 1e6,
+    waiting: of("waiting"),
+    waiting_for_connection: of("waitingForConnection"),
+    answer_us: { production: NEVER, target: NEVER },
     memory_bytes: of("memory"),
     cpu: { user: 1.5, system: 2.5 },
     rss_mb: 80,
@@ -181,6 +194,7 @@ describe("for a person", () => {
   sessions  64 opened, 2 began before, 0 failed
   packets   50,200 captured (10.0 kB), 100,100 sent (12.3 MB), 3 of them again
   lag       p50 12 us, p99 12 us, max 2.5 ms
+            of it xcopy's own p50 0 us, p99 0 us; waiting for the target p50 0 us, p99 0 us; waiting for a connection p50 0 us, p99 0 us
   cost      1.5 s user, 2.5 s system, 80 us a request, 80 MB`,
     );
   });
@@ -280,6 +294,51 @@ test("the status line counts what --limit left out, but not as lost", () => {
   expect(renderStatus(account(counters))).toBe(
     "captured 1,200  sent 600  answered 0  lost 10  left out 590  lag 0 us",
   );
+});
+
+const SLOW = {
+  waiting: 24_071,
+  behind: 23_400_000,
+};
+
+test.each([
+  [
+    SLOW,
+    { productionAnswer: [1000], targetAnswer: [503_000] },
+    "the target takes 508 ms for an answer, production 1 ms: 24,071 requests wait, the oldest for 23 s",
+  ],
+  [
+    { waiting: 1, behind: 1_000_000 },
+    { targetAnswer: [2500] },
+    "the target takes 2.6 ms for an answer: 1 request waits, the oldest for 1 s",
+  ],
+  [SLOW, {}, "the target does not answer: 24,071 requests wait, the oldest for 23 s"],
+  [
+    SLOW,
+    { productionAnswer: [5000], targetAnswer: [4000] },
+    "24,071 requests wait for answers of the target, the oldest for 23 s",
+  ],
+  [
+    { ...SLOW, waitingForConnection: 20_000 },
+    { productionAnswer: [1000], targetAnswer: [503_000] },
+    "24,071 requests wait for a connection to the target, the oldest for 23 s",
+  ],
+] as const)("%j with answers of %j: %s", (counters, answers, text) => {
+  const told = account(counters, {}, [], 1, answers);
+  expect(renderSummary(told)).toContain(`  behind    ${text}\n`);
+  expect(renderStatus(told)).toEndWith(`  behind ${duration(counters.behind)}  (${text})`);
+});
+
+test.each([{ waiting: 5, behind: 900_000 }, { behind: 0 }])("nothing is said of %j", (counters) => {
+  expect(renderSummary(account(counters))).not.toContain("behind");
+  expect(renderStatus(account(counters))).not.toContain("behind");
+});
+
+test("the answer times of both sides are shown side by side, and requests that were spread", () => {
+  const answers = { productionAnswer: [1000, 1000, 9000], targetAnswer: [2000] };
+  const told = renderSummary(account({ turnsSpread: 1200 }, {}, [], 1, answers));
+  expect(told).toContain("  answers   target p50 2.0 ms, p99 2.0 ms; production p50 1.0 ms, p99 9.2 ms\n");
+  expect(told).toContain("  spread    1,200 late requests over other connections\n");
 });
 
 test("the account of MySQL is there if there was a session", () => {

@@ -1,6 +1,6 @@
 /** The reports and counts of several workers, merged into one; and the configuration that each gets. */
 import { describe, expect, test } from "bun:test";
-import { countersOf, lagOf, totalOf } from "../../src/copy/account/totals.ts";
+import { countersOf, histogramOf, totalOf } from "../../src/copy/account/totals.ts";
 import type { InterceptState } from "../../src/copy/data-plane/intercepts.ts";
 import type { Findings } from "../../src/copy/data-plane/preflight.ts";
 import { haveOwnPorts, shareOut, type WholeConfig } from "../../src/copy/data-plane/share-out.ts";
@@ -72,18 +72,19 @@ describe("the counts", () => {
     const counters = createCounters();
     for (const [name, value] of Object.entries(counts)) counters[INDEX[name as keyof typeof INDEX]] = value;
     publish(shared, counters);
-    shared.lag[3] = counts.turnsSent ?? 0;
+    shared.histograms.lag[3] = counts.turnsSent ?? 0;
     return { shared, isDead };
   };
 
   test("of all workers are added; the longest lag, and losses of an intercept that all see, are not", () => {
     const views = [
-      view({ turnsSent: 3, lagMax: 50, interceptsLost: 1 }),
-      view({ turnsSent: 4, lagMax: 20, interceptsLost: 1 }),
+      view({ turnsSent: 3, lagMax: 50, interceptsLost: 1, waiting: 5, behind: 10 }),
+      view({ turnsSent: 4, lagMax: 20, interceptsLost: 1, waiting: 6, behind: 90 }),
     ];
     const total = totalOf(views.map(countersOf));
     expect([total[INDEX.turnsSent], total[INDEX.lagMax], total[INDEX.interceptsLost]]).toEqual([7, 50, 1]);
-    expect(lagOf(views)[3]).toBe(7);
+    expect([total[INDEX.waiting], total[INDEX.behind]]).toEqual([11, 90]);
+    expect(histogramOf(views, "lag")[3]).toBe(7);
   });
 
   test("of a dead worker: its pending turns count as dropped, its sessions as failed", () => {

@@ -62,7 +62,7 @@ test("sessions are found by the client's flow and by our own, until they are rem
   );
 });
 
-test("a full table gives no row, a released row is given again, cleared", () => {
+test("a full table gives no row, a released row is given again, without a port", () => {
   const table = new SessionTable(2);
   const first = table.allocate();
   table.words[first * ROW + PORT] = 77;
@@ -70,5 +70,5 @@ test("a full table gives no row, a released row is given again, cleared", () => 
   expect(table.allocate()).toBe(NONE);
   table.release(first);
   expect(table.allocate()).toBe(first);
-  expect(table.words[first * ROW + PORT]).toBe(0);
+  expect(table.words[first * ROW + PORT]).toBe(NONE);
 });

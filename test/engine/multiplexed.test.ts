@@ -20,7 +20,7 @@ function simulate(
   },
 ): { net: Simulation; sent: (text: string) => number } {
   const { answer = () => 100, time = () => 200, preface = PREFACE, production = 200 } = lines;
-  const net = new Simulation({ seed: 1, config: { keepsThinkTime: false } });
+  const net = new Simulation({ seed: 1, config: { pace: "fast" } });
   net.answer = (line) => (isPreface(line) ? 0 : answer(line));
   net.timeOf = (line) => time(line);
   client(net, { port: 40_000, requests: [preface + turns[0], ...turns.slice(1)], answer: production });

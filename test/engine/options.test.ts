@@ -16,7 +16,7 @@ function expectBooksToBalance(net: Simulation): void {
 
 describe("pace", () => {
   test("the client's think time is kept after a slower answer", () => {
-    const net = new Simulation({ seed: 1, serviceTime: 50_000 });
+    const net = new Simulation({ seed: 1, serviceTime: 50_000, config: { pace: "think" } });
     const start = net.now;
     const payload = (text: string) => new TextEncoder().encode(text);
     const base = { sourcePort: 40000, destinationPort: 80 };
@@ -32,7 +32,7 @@ describe("pace", () => {
   });
 
   test("without think time the next turn is sent when the answer has come", () => {
-    const net = new Simulation({ seed: 1, serviceTime: 50_000, config: { keepsThinkTime: false } });
+    const net = new Simulation({ seed: 1, serviceTime: 50_000, config: { pace: "fast" } });
     const start = net.now;
     const payload = (text: string) => new TextEncoder().encode(text);
     const base = { sourcePort: 40000, destinationPort: 80 };

@@ -85,7 +85,7 @@ class Play {
     private now: number,
   ) {
     this.clock = now;
-    const { path_mtu, ...options } = script.options;
+    const { path_mtu, late, ...options } = script.options;
     this.engine = new Engine(
       {
         services: [[[{ weight: 1, paths: [0] }]]],
@@ -107,6 +107,7 @@ class Play {
         counters: this.counters,
         openFlow: () => {},
         random: () => 0,
+        ...(late !== undefined && { late: { after: Number(late), spreads: false } }),
         ...options,
       },
       [this.batch],

@@ -256,7 +256,7 @@ const config: fc.Arbitrary<FuzzConfig> = fc.record(
     replicas: fc.constantFrom(1, 2, 3),
     jitter: fc.constantFrom(0, 100_000),
     waitsForAnswers: fc.boolean(),
-    keepsThinkTime: fc.boolean(),
+    pace: fc.constantFrom("clock" as const, "think" as const, "fast" as const),
     takesMidstream: fc.boolean(),
     turnLimit: fc.constantFrom(0, 0, 0, 20),
     proxyProtocol: fc.constantFrom(0 as const, 0 as const, 1 as const, 2 as const),

@@ -54,7 +54,7 @@ export interface Script {
   name: string;
   /** The first comment. */
   title: string;
-  options: Record<string, number | boolean>;
+  options: Record<string, number | boolean | string>;
   lines: ScriptLine[];
 }
 
@@ -80,8 +80,9 @@ export function parseScript(name: string, source: string): Script {
   return script;
 }
 
-function optionValue(text: string): number | boolean {
-  return text === "true" || text === "false" ? text === "true" : quantity(text);
+function optionValue(text: string): number | boolean | string {
+  if (text === "true" || text === "false") return text === "true";
+  return /^[a-z]+$/.test(text) ? text : quantity(text);
 }
 
 /** A number, or a time with its unit in us: 15ms, 2s. */

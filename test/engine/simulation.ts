@@ -49,7 +49,7 @@ export const BASIC = {
   replicas: 1,
   jitter: 0,
   waitsForAnswers: true,
-  keepsThinkTime: true,
+  pace: "clock",
   turnTimeout: 5_000_000,
   quiet: 0,
   takesMidstream: true,

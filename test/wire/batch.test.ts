@@ -24,7 +24,7 @@ describe("PacketBatch", () => {
           const at = batch.offset[i]!;
           expect(at % 8).toBe(0);
           expect(at - HEADROOM).toBeGreaterThanOrEqual(end);
-          expect([batch.length[i]!, batch.segmentSize[i]!, batch.since[i]!]).toEqual([length, i, i * 2]);
+          expect([batch.length[i]!, batch.segmentSize[i]!, batch.due[i]!]).toEqual([length, i, i * 2]);
           end = at + length;
           expect(batch.bytes.subarray(at, end).every((byte) => byte === (i & 255))).toBe(true);
         }

@@ -50,7 +50,7 @@ function send(family: 4 | 6, payload: Uint8Array, mtu: number, header: Partial<D
     batch.bytes.slice(batch.offset[row]!, batch.offset[row]! + batch.length[row]!),
   );
   expect(batch.offset[0]).toBe(HEADROOM);
-  return { packets, udp: assemble(packets), since: [...batch.since.subarray(0, batch.count)] };
+  return { packets, udp: assemble(packets), since: [...batch.due.subarray(0, batch.count)] };
 }
 
 function assemble(packets: Uint8Array[]): Uint8Array {

@@ -1,12 +1,14 @@
 /** The account of MySQL sessions: the section `mysql` of the JSON object, and its lines of the summary. */
 import { KINDS, type MysqlCounter, REASONS, type Reason } from "../../protocol/mysql/account.ts";
 import { percentile } from "../../runtime/histogram.ts";
-import type { Shared } from "../data-plane/shared.ts";
 
 export type MysqlAccount = ReturnType<typeof takeMysql>;
 
 /** What was counted of MySQL sessions since the start. */
-export function takeMysql(count: (counter: MysqlCounter) => number, latency: Shared["latency"]) {
+export function takeMysql(
+  count: (counter: MysqlCounter) => number,
+  latency: { production: Uint32Array; target: Uint32Array },
+) {
   const byKind = (what: "sent" | "answered") =>
     Object.fromEntries(KINDS.map((kind) => [kind, count(`mysql.${what}.${kind}`)]));
   const of = (words: Uint32Array) => ({ p50: percentile(words, 0.5), p99: percentile(words, 0.99) });

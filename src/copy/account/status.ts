@@ -1,11 +1,12 @@
 /** The status line of `xcopy copy` while it runs. */
 import { duration } from "../../runtime/figures.ts";
 import type { DatagramAccount } from "./datagrams.ts";
+import { renderLateness } from "./lateness.ts";
 import { type Account, lost } from "./summary.ts";
 
 /**
  * `captured 1,200  sent 1,200  answered 1,199  lost 0  lag 0.3 ms`: counts of requests, the lag that 99 % do not exceed.
- * After `lost` comes what --limit left out, if anything.
+ * After `lost` comes what --limit left out, if anything; after the lag how far the copy is behind production, and why.
  */
 export function renderStatus(account: Account): string {
   const { turns, dropped, lag_us, udp, workers = [] } = account;
@@ -20,8 +21,10 @@ export function renderStatus(account: Account): string {
   const words = counts.map(([name, count]) => `${name} ${count.toLocaleString("en-US")}`);
   const died = workers.filter((worker) => worker.died).length;
   if (died > 0) words.push(`workers ${workers.length - died} of ${workers.length}`);
-  const lag = `lag ${duration(lag_us.p99)}`;
-  return [...progress(account), ...words, lag, ...(udp ? [renderDatagrams(udp)] : [])].join("  ");
+  words.push(`lag ${duration(lag_us.p99)}`);
+  const lateness = renderLateness(account);
+  if (lateness !== null) words.push(`behind ${duration(account.behind * 1e6)}  (${lateness})`);
+  return [...progress(account), ...words, ...(udp ? [renderDatagrams(udp)] : [])].join("  ");
 }
 
 /** `udp captured 1,200  sent 1,200  answered 1,199  lost 0  lag 0.3 ms`. */

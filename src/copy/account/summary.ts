@@ -4,10 +4,11 @@ import { DROP_REASONS, type DropReason } from "../../engine/sessions/counters.ts
 import { bytes, duration, type Loss, number, type ProcessUse, percent } from "../../runtime/figures.ts";
 import { spread } from "../../runtime/histogram.ts";
 import type { DatagramShared } from "../data-plane/datagram-shared.ts";
-import { type Counter, INDEX } from "../data-plane/shared.ts";
+import { type Counter, type HistogramName, INDEX } from "../data-plane/shared.ts";
 import { accountOfDatagrams, datagramLosses, datagramRows } from "./datagrams.ts";
+import { renderLateness } from "./lateness.ts";
 import { mysqlRows, takeMysql } from "./mysql.ts";
-import { countersOf, lagOf, latencyOf, totalOf, type WorkerView } from "./totals.ts";
+import { countersOf, histogramOf, totalOf, type WorkerView } from "./totals.ts";
 import { renderWorkers, turnsOf, workerAccount } from "./worker-account.ts";
 
 /** What the capture counted since its start: by kernel programs, sockets or the reader of recordings. */
@@ -58,7 +59,7 @@ export function takeAccount(
 ) {
   const each = workers.map(countersOf);
   const counters = totalOf(each);
-  const lag = lagOf(workers);
+  const times = (name: HistogramName, max?: number) => spread(histogramOf(workers, name), max);
   const count = (name: Counter) => counters[INDEX[name]]!;
   const reasons = Object.keys(DROP_REASONS) as DropReason[];
   return {
@@ -100,6 +101,7 @@ export function takeAccount(
     },
     turns: turnsOf(count),
     overdue: count("turnsOverdue"),
+    spread: count("turnsSpread"),
     dropped: Object.fromEntries(reasons.map((reason) => [reason, count(`dropped.${reason}`)])) as Record<
       DropReason,
       number
@@ -117,10 +119,24 @@ export function takeAccount(
       stray: count("strayResponses"),
     },
     ...(intercepts.length > 0 ? { intercepts, intercepts_lost: count("interceptsLost") } : {}),
-    lag_us: spread(lag, count("lagMax")),
+    lag_us: times("lag", count("lagMax")),
+    own_us: times("own", count("ownMax")),
+    answer_wait_us: times("answerWait"),
+    connection_wait_us: times("connectionWait"),
+    behind: Math.round(count("behind") / 1000) / 1000,
+    waiting: count("waiting"),
+    waiting_for_connection: count("waitingForConnection"),
+    answer_us: { production: times("productionAnswer"), target: times("targetAnswer") },
     ...(datagrams.length > 0 ? { udp: accountOfDatagrams(datagrams) } : {}),
     ...(count("protocolFailures") > 0 ? { protocol_failures: count("protocolFailures") } : {}),
-    ...(count("mysql.sessions") > 0 ? { mysql: takeMysql(count, latencyOf(workers)) } : {}),
+    ...(count("mysql.sessions") > 0
+      ? {
+          mysql: takeMysql(count, {
+            production: histogramOf(workers, "productionLatency"),
+            target: histogramOf(workers, "targetLatency"),
+          }),
+        }
+      : {}),
     memory_bytes: count("memory"),
     cpu: { user: use.user / 1e6, system: use.system / 1e6 },
     rss_mb: Math.round(use.rss / 1e5) / 10,
@@ -162,6 +178,7 @@ const ADVICE: Record<LossReason, string> = {
   sessions: "raise --max-sessions",
   protocol: "see the account of the protocol module above",
   ports: "add addresses with -c, ports with --ports, or a larger part of them with -f",
+  late: "see why the target is slower than the service here; --late says what becomes of late requests",
   ended: "raise --drain",
   worker: "report this: no worker should ever die",
 };
@@ -272,12 +289,28 @@ function timesLost(count: number): string {
   return count === 0 ? "never lost" : `lost ${count === 1 ? "once" : `${number(count)} times`}`;
 }
 
+type Spread = Account["lag_us"];
+
+function spreadOf({ p50, p99 }: Spread): string {
+  return `p50 ${duration(p50)}, p99 ${duration(p99)}`;
+}
+
+/** What the lag is made of. */
+function partsOfLag({ own_us, answer_wait_us, connection_wait_us }: Account): string {
+  const parts: [string, Spread][] = [
+    ["xcopy's own", own_us],
+    ["waiting for the target", answer_wait_us],
+    ["waiting for a connection", connection_wait_us],
+  ];
+  return `of it ${parts.map(([what, times]) => `${what} ${spreadOf(times)}`).join("; ")}`;
+}
+
 /** Names of the rows that are about TCP only. */
-const OF_SESSIONS = new Set(["requests", "lost", "sessions", "packets", "lag"]);
+const OF_SESSIONS = new Set(["requests", "lost", "sessions", "packets", "lag", ""]);
 
 /** The account for a person: a few aligned lines, then every kind of loss and what to do about it. */
 export function renderSummary(account: Account): string {
-  const { seconds, capture, sessions, turns, sent, lag_us, cpu } = account;
+  const { seconds, capture, sessions, turns, sent, lag_us, answer_us, cpu } = account;
   const per =
     turns.sent > 0 ? `, ${Math.round(((cpu.user + cpu.system) * 1e6) / turns.sent)} us a request` : "";
   const { copies = 1, overdue } = account;
@@ -312,7 +345,16 @@ export function renderSummary(account: Account): string {
     ],
     ...(account.udp ? datagramRows(account.udp) : []),
     ...(account.mysql ? mysqlRows(account.mysql, number, duration) : []),
-    ["lag", `p50 ${duration(lag_us.p50)}, p99 ${duration(lag_us.p99)}, max ${duration(lag_us.max)}`],
+    ["spread", account.spread > 0 && `${number(account.spread)} late requests over other connections`],
+    ["lag", `${spreadOf(lag_us)}, max ${duration(lag_us.max)}`],
+    ["", lag_us.max > 0 && partsOfLag(account)],
+    [
+      "answers",
+      answer_us.target.max > 0 &&
+        !account.mysql &&
+        `target ${spreadOf(answer_us.target)}${answer_us.production.max > 0 ? `; production ${spreadOf(answer_us.production)}` : ""}`,
+    ],
+    ["behind", renderLateness(account) ?? undefined],
     ["cost", `${cpu.user.toFixed(1)} s user, ${cpu.system.toFixed(1)} s system${per}, ${account.rss_mb} MB`],
   ];
   // Where only UDP was captured, rows about TCP are left out.

@@ -2,7 +2,7 @@
 
 import { merged } from "../../runtime/histogram.ts";
 import { takeCounters } from "../../runtime/shared.ts";
-import { createCounters, INDEX, type Shared } from "../data-plane/shared.ts";
+import { createCounters, type HistogramName, INDEX, type Shared } from "../data-plane/shared.ts";
 
 /** A worker as the main thread sees it. */
 export interface WorkerView {
@@ -12,7 +12,7 @@ export interface WorkerView {
 }
 
 /** Counters whose total is the largest value of a worker: maxima, and events that every worker counts. */
-const LARGEST = [INDEX.lagMax, INDEX.interceptsLost];
+const LARGEST = [INDEX.lagMax, INDEX.ownMax, INDEX.behind, INDEX.interceptsLost];
 
 /** The counters of one worker. For a dead one, pending turns count as dropped and active sessions as failed. */
 export function countersOf({ shared, isDead }: WorkerView): Float64Array {
@@ -23,6 +23,9 @@ export function countersOf({ shared, isDead }: WorkerView): Float64Array {
   counters[INDEX.turnsPending] = 0;
   counters[INDEX.failed]! += counters[INDEX.active]!;
   counters[INDEX.active] = 0;
+  counters[INDEX.waiting] = 0;
+  counters[INDEX.waitingForConnection] = 0;
+  counters[INDEX.behind] = 0;
   counters[INDEX.memory] = 0;
   return counters;
 }
@@ -40,15 +43,7 @@ export function totalOf(all: readonly Float64Array[]): Float64Array {
   return total;
 }
 
-/** The histogram of the lags of all workers. */
-export function lagOf(workers: readonly WorkerView[]): Uint32Array {
-  return merged(workers.map(({ shared }) => shared.lag));
-}
-
-/** The histograms of the answer times of all workers. */
-export function latencyOf(workers: readonly WorkerView[]): Shared["latency"] {
-  return {
-    production: merged(workers.map(({ shared }) => shared.latency.production)),
-    target: merged(workers.map(({ shared }) => shared.latency.target)),
-  };
+/** A histogram of all workers together. */
+export function histogramOf(workers: readonly WorkerView[], name: HistogramName): Uint32Array {
+  return merged(workers.map(({ shared }) => shared.histograms[name]));
 }

@@ -224,7 +224,7 @@ export class Datagrams {
         if (injector.lastError === EMSGSIZE) this.lowerMtu(i);
         this.sentAt = monotonicMicroseconds();
         for (let row = 0; row < batch.count; row++) {
-          const since = batch.since[row]!;
+          const since = batch.due[row]!;
           if (since === 0) continue;
           record(shared.lag, this.sentAt - since);
           if (this.sentAt - since > counters[DATAGRAM.lagMax]!)

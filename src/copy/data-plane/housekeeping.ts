@@ -1,4 +1,4 @@
-/** What the data plane does at intervals: heartbeats, next hops, the share of connections that is captured; and MTUs. */
+/** What the data plane does at intervals: heartbeats, what waits, next hops, the share of connections that is captured; and MTUs. */
 import type { Control } from "../../capture/control.ts";
 import type { RequestSource } from "../../capture/source.ts";
 import type { Engine } from "../../engine/engine.ts";
@@ -41,6 +41,7 @@ export class Housekeeping {
     if (now >= this.heartbeatAt) {
       this.control.heartbeat(now / 1000);
       for (const source of this.sources) source?.count();
+      this.engine.look(now);
       this.heartbeatAt = now + HEARTBEAT_INTERVAL;
     }
     if (now >= this.rampAt) this.setSample(now);

@@ -8,7 +8,7 @@ import { Flows } from "../../capture/flows.ts";
 import { RingSet } from "../../capture/ring-set.ts";
 import { ResponseSource } from "../../capture/socket/response-source.ts";
 import type { RequestSource } from "../../capture/source.ts";
-import { Engine, type EngineConfig } from "../../engine/engine.ts";
+import { type AnswerTimes, Engine, type EngineConfig } from "../../engine/engine.ts";
 import { createInjector } from "../../inject/create.ts";
 import type { Injector } from "../../inject/injector.ts";
 import { cpuMicroseconds, monotonicMicroseconds, sleepMicroseconds, strerror } from "../../native/libc.ts";
@@ -138,7 +138,7 @@ function run(config: DataPlaneConfig, wake: number, handlers: LoopHandlers, clos
   const send = (): void => {
     // An intercept must know a flow before its target answers; what is cleared here is retransmitted later.
     if (intercepts && !intercepts.settle(onResponse)) for (const batch of batches) batch.clear();
-    sendAll(batches, injectors, counters, shared.lag);
+    sendAll(batches, injectors, counters, shared.histograms);
   };
 
   /** Sleeps, except for heartbeats, until the CPU limit allows the next round. */
@@ -200,6 +200,7 @@ function run(config: DataPlaneConfig, wake: number, handlers: LoopHandlers, clos
     pause.wait(records, isFilling || engine.isHeldUp(now), engine.wait(now, limit), isEmpty);
   }
 
+  engine.look(now);
   while (!engine.end(monotonicMicroseconds())) send();
   send();
   publish(shared, counters);
@@ -257,7 +258,9 @@ function createEngine(
       replicas: config.replicas,
       jitter: config.jitter,
       waitsForAnswers: config.waitsForAnswers,
-      keepsThinkTime: config.keepsThinkTime,
+      pace: config.pace,
+      late: config.late,
+      answerTimes: answerTimesOf(config, shared),
       turnTimeout: config.turnTimeout,
       quiet: config.quiet,
       takesMidstream: config.takesMidstream,
@@ -279,6 +282,15 @@ function createEngine(
   );
 }
 
+function answerTimesOf({ trace }: DataPlaneConfig, { histograms }: Shared): AnswerTimes {
+  // At another speed the clock of a recording is not ours.
+  const isReal = trace === null || trace.speed === 1;
+  return {
+    production: (us) => isReal && record(histograms.productionAnswer, us),
+    target: (us) => record(histograms.targetAnswer, us),
+  };
+}
+
 function isDrained(records: number, isQuiet: boolean, engine: Engine, now: number, until: number): boolean {
   return now >= until || (records === 0 && isQuiet && engine.pending === 0);
 }
@@ -288,7 +300,7 @@ function sendAll(
   batches: PacketBatch[],
   injectors: Injector[],
   counters: Float64Array,
-  lag: Uint32Array,
+  { lag, connectionWait, answerWait, own }: Shared["histograms"],
 ): void {
   let packets = 0;
   let bytes = 0;
@@ -300,10 +312,16 @@ function sendAll(
       injector.send(batch);
       const sentAt = monotonicMicroseconds();
       for (let row = 0; row < batch.count; row++) {
-        const since = batch.since[row]!;
-        if (since === 0) continue;
-        record(lag, sentAt - since);
-        if (sentAt - since > counters[INDEX.lagMax]!) counters[INDEX.lagMax] = sentAt - since;
+        const due = batch.due[row]!;
+        if (due === 0) continue;
+        const connected = batch.connected[row]!;
+        const ready = batch.ready[row]!;
+        record(lag, sentAt - due);
+        record(connectionWait, connected - due);
+        record(answerWait, ready - connected);
+        record(own, sentAt - ready);
+        if (sentAt - due > counters[INDEX.lagMax]!) counters[INDEX.lagMax] = sentAt - due;
+        if (sentAt - ready > counters[INDEX.ownMax]!) counters[INDEX.ownMax] = sentAt - ready;
       }
       batch.clear();
     }

@@ -11,14 +11,14 @@ import { INDEX, type Shared } from "./shared.ts";
 export function createModules(
   config: DataPlaneConfig,
   counters: Float64Array,
-  { latency }: Shared,
+  { histograms }: Shared,
   note: (text: string) => void,
 ): (ProtocolModule | null)[] {
   const account = new Account(
     (counter) => {
       counters[INDEX[counter]]!++;
     },
-    (side, us) => record(latency[side], us),
+    (side, us) => record(histograms[`${side}Latency`], us),
     note,
   );
   const mysql = config.services.some(({ protocol }) => protocol === "mysql")

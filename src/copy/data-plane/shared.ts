@@ -14,6 +14,7 @@ const OWN_COUNTERS = [
   "requests",
   "requestBytes",
   "lagMax",
+  "ownMax",
   /** Responses that an intercept sent for none of our targets. */
   "strayResponses",
   /** How often an intercept was lost. */
@@ -23,29 +24,44 @@ const COUNTERS = [...ENGINE_COUNTERS, ...OWN_COUNTERS, ...MYSQL_COUNTERS] as con
 
 export type Counter = EngineCounter | (typeof OWN_COUNTERS)[number] | MysqlCounter;
 
+/** Histograms of times in us; see histogram.ts. */
+const HISTOGRAMS = [
+  /** From when a packet with captured data was due to its hand-over to the kernel. */
+  "lag",
+  /** What the lag is made of: waiting for a connection, then for the target, then xcopy's own part. */
+  "connectionWait",
+  "answerWait",
+  "own",
+  /** From a request to its answer, of any protocol. */
+  "productionAnswer",
+  "targetAnswer",
+  /** The same where a protocol module sees both. */
+  "productionLatency",
+  "targetLatency",
+] as const;
+export type HistogramName = (typeof HISTOGRAMS)[number];
+
 /** The engine's counters come first, in the order of ENGINE_COUNTERS, then the data plane's own. */
 export interface Shared extends Commanded {
-  /** us from capture to the hand-over to the kernel; see histogram.ts. */
-  lag: Uint32Array;
-  /** us from a request to its answer, where a protocol module sees both; see histogram.ts. */
-  latency: { production: Uint32Array; target: Uint32Array };
+  histograms: Record<HistogramName, Uint32Array>;
 }
 
-const HISTOGRAMS = commandedBytes(COUNTERS.length);
+const HISTOGRAMS_AT = commandedBytes(COUNTERS.length);
 const HISTOGRAM_BYTES = HISTOGRAM_WORDS * 4;
 
 export function createShared(): SharedArrayBuffer {
-  return new SharedArrayBuffer(HISTOGRAMS + 3 * HISTOGRAM_BYTES);
+  return new SharedArrayBuffer(HISTOGRAMS_AT + HISTOGRAMS.length * HISTOGRAM_BYTES);
 }
 
 export function viewShared(memory: SharedArrayBuffer): Shared {
   return {
     ...viewCommanded(memory, COUNTERS.length),
-    lag: new Uint32Array(memory, HISTOGRAMS, HISTOGRAM_WORDS),
-    latency: {
-      production: new Uint32Array(memory, HISTOGRAMS + HISTOGRAM_BYTES, HISTOGRAM_WORDS),
-      target: new Uint32Array(memory, HISTOGRAMS + 2 * HISTOGRAM_BYTES, HISTOGRAM_WORDS),
-    },
+    histograms: Object.fromEntries(
+      HISTOGRAMS.map((name, index) => [
+        name,
+        new Uint32Array(memory, HISTOGRAMS_AT + index * HISTOGRAM_BYTES, HISTOGRAM_WORDS),
+      ]),
+    ) as Shared["histograms"],
   };
 }
 

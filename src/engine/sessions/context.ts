@@ -9,10 +9,30 @@ import { Ports } from "./ports.ts";
 import type { Protocols } from "./protocols.ts";
 import { Segments } from "./segments.ts";
 import { alone, capacityOf, SessionBudget, type Share, TurnLimit } from "./share.ts";
+import { Spread } from "./spread.ts";
 import { FLAGS, READY, ROW, SessionTable } from "./table.ts";
 import { Users } from "./users.ts";
+import { WaitingSessions } from "./waiting.ts";
 import { creditAfter } from "./weights.ts";
 import { Wheel } from "./wheel.ts";
+
+/**
+ * When a turn is sent, once the turn before is answered: "clock": when it was captured, or at once if that time is past;
+ * "think": after the client's think time; "fast": at once.
+ */
+export type Pace = "clock" | "think" | "fast";
+
+/** What becomes of turns that are not begun `after` us after they were due: they are dropped, or spread (turns/late.ts). */
+export interface Late {
+  after: number;
+  spreads: boolean;
+}
+
+/** Takes answer times, us: from the last byte of a request to the last packet of its answer. */
+export interface AnswerTimes {
+  production(us: number): void;
+  target(us: number): void;
+}
 
 /** A target as seen from one source address. */
 export interface Path {
@@ -46,8 +66,11 @@ export interface EngineConfig {
   jitter: number;
   /** Whether a turn waits for the answer of the turn before. */
   waitsForAnswers: boolean;
-  /** Whether a turn is sent only after the client's think time. */
-  keepsThinkTime: boolean;
+  pace: Pace;
+  /** Absent or null: late turns wait. */
+  late?: Late | null;
+  /** Absent: answer times are not measured. */
+  answerTimes?: AnswerTimes;
   /** us after which a turn is sent without the answer to the turn before. */
   turnTimeout: number;
   /** us of silence after which an answer shorter than production's counts as complete; 0: two round trips, as measured. */
@@ -126,6 +149,10 @@ export class Context {
   now: number;
   /** When a turn was last held up because the turn before it had no answer yet, us. */
   heldUpAt = 0;
+  /** Sessions with turns that wait. */
+  readonly waiting: WaitingSessions;
+  /** The connections that carry late turns of other sessions; null: late turns are not spread. */
+  readonly spread: Spread | null;
   /** Segments beyond a gap, over all sessions. */
   segmentsHeld = 0;
   /** IPv4 identification of the next packet. */
@@ -157,6 +184,8 @@ export class Context {
       config.paths.map(({ fromClient }) => fromClient === true),
     );
     this.users = config.users ? new Users(capacity, config.users) : null;
+    this.waiting = new WaitingSessions(capacity);
+    this.spread = config.late?.spreads ? new Spread(capacity) : null;
     this.held = config.paths.map(() => false);
     this.heldSince = config.paths.map(() => 0);
     this.ports = new Ports(config.ports, config.random, config.paths.map(unusablePort), share);

@@ -10,6 +10,7 @@ export const DROP_REASONS = {
   gap: "bytes of the client are missing in the capture",
   memory: "over the memory bound",
   limit: "over --limit",
+  late: "older than --late allows",
   sessions: "over the bound of sessions",
   ports: "no free source port",
   protocol: "left out or given up by the protocol module",
@@ -20,8 +21,8 @@ export const DROP_REASONS = {
 export type DropReason = keyof typeof DROP_REASONS;
 
 /**
- * Everything the engine counts. A counter only grows, except `active`, `turnsPending` and `memory`; `turnsSent` and
- * `turnsAnswered` become smaller when a turn that was counted turns out to be longer or not delivered.
+ * Everything the engine counts. A counter only grows, except `active`, `turnsPending`, `memory` and what `Engine.look` sets;
+ * `turnsSent` and `turnsAnswered` become smaller when a turn that was counted turns out to be longer or not delivered.
  */
 export const ENGINE_COUNTERS = [
   /** Captured packets with nothing new (retransmissions, keep-alives, the same packet on a second interface). */
@@ -46,6 +47,12 @@ export const ENGINE_COUNTERS = [
   "turnsPending",
   /** Turns without an answer within --turn-timeout: the next turn is sent without it. */
   "turnsOverdue",
+  /** Late turns that went over another connection of the same client. */
+  "turnsSpread",
+  /** Turns that wait to be sent; of these, how many wait for a connection; and us since the oldest of them was due. */
+  "waiting",
+  "waitingForConnection",
+  "behind",
   /** Sessions whose protocol module failed: a bug in it. */
   "protocolFailures",
   "retransmitted",

@@ -26,6 +26,8 @@ export interface Protocols {
   production(s: number, packet: Packet): void;
   /** Whether the request that begins with this segment may follow what was sent. */
   mayBegin(s: number, segment: number): boolean;
+  /** Whether the request that begins with this segment, the next of the queue, is complete and may go over another connection. */
+  standsAlone(s: number, segment: number): boolean;
   /** Whether requests of the session wait without the turn timeout. */
   waitsForever(s: number): boolean;
   /** us without a packet after which the session is ended. */

@@ -125,6 +125,10 @@ export const EXCUSED = 73;
 export const TOLERATED = 74;
 /** The longest time that the target took to answer, us. */
 export const RESPONSE_TIME = 75;
+/** Bytes of production's answer to the open turn, plus 1, where the turn after it was dropped or spread; 0: not known yet. */
+export const ANSWER_BYTES = 77;
+/** ms of our clock at zero of the clock in production's timestamps, 32 bits; 0: not known. See answer-times.ts. */
+export const PRODUCTION_CLOCK = 78;
 
 // Times.
 /** The retransmission timer; while nothing is in flight, the persist timer. */
@@ -139,15 +143,15 @@ export const RESPONSE_AT = 3;
 export const ACTIVE_AT = 4;
 /** When the round trip being measured began. */
 export const RTT_AT = 5;
-/** When a state with a time limit was entered (FIN_WAIT_2, TIME_WAIT, CLOSE_WAIT). */
+/** When ESTABLISHED, or a state with a time limit (FIN_WAIT_2, TIME_WAIT, CLOSE_WAIT), was entered. */
 export const SINCE = 8;
-/** When a packet of the target or a timer last made something due: the lag of bytes that waited for it begins then. */
+/** When a packet of the target or a timer last made something due: from then on only xcopy holds it up. */
 export const DUE_AT = 6;
 /** When the bytes of the gap count as lost, while there is a gap (`hasGap`). */
 export const GAP_AT = 9;
 /** When bytes of the open turn were last sent or acknowledged: the wait for its answer begins then. */
 export const PROGRESS_AT = 7;
-/** us by which this copy is delayed behind the client (jitter). */
+/** us by which this copy is delayed behind the client: jitter, or the wait for its place among the users. */
 export const DELAY = 10;
 /** When the SYN was captured. */
 export const SYN_AT = 11;
@@ -155,6 +159,10 @@ export const SYN_AT = 11;
 export const CHALLENGE_AT = 12;
 /** RESPONSE_AT when the answer to the open turn was found to be as long as production's and pushed; 0: not found yet. */
 export const ANSWERED_AT = 13;
+/** When bytes of the open turn were last sent for the first time; 0: its answer time is measured already. */
+export const SENT_AT = 14;
+/** When the client's last data in order was captured. */
+export const LAST_DATA_AT = 15;
 
 // STATE: the connection to the target, as in RFC 9293 section 3.3.2.
 /** Not in use. */
@@ -231,6 +239,9 @@ export const HAS_DATA = 1 << 29;
 export const OFFER_SACK = 1 << 0;
 export const OFFER_TIMESTAMPS = 1 << 1;
 
+/** What a new row has none of. */
+const EMPTY_FIELDS = [PATH, PORT, HEAD, TAIL, HELD, CURSOR];
+
 export class SessionTable {
   readonly words: Int32Array;
   readonly times: Float64Array;
@@ -248,7 +259,7 @@ export class SessionTable {
     this.times = new Float64Array(capacity * TIMES);
   }
 
-  /** A cleared row, or NONE if all are in use. */
+  /** A row without a connection, everything else zero; or NONE if all are in use. */
   allocate(): number {
     if (this.free === NONE && this.fresh === this.capacity) return NONE;
     if (this.budget?.take() === false) return NONE;
@@ -257,6 +268,8 @@ export class SessionTable {
     else s = this.fresh++;
     this.words.fill(0, s * ROW, s * ROW + ROW);
     this.times.fill(0, s * TIMES, s * TIMES + TIMES);
+    this.words[s * ROW + STATE] = CLOSED;
+    for (const field of EMPTY_FIELDS) this.words[s * ROW + field] = NONE;
     return s;
   }
 

@@ -38,7 +38,7 @@ import {
   TIMES,
 } from "../sessions/table.ts";
 import { hasCome, isAnswered, settleTurn } from "../turns/turns.ts";
-import { endSession, enterTimed, leaveConnection } from "./connection.ts";
+import { endSession, enterState, leaveConnection } from "./connection.ts";
 import { acknowledge, delayAck } from "./delayed-ack.ts";
 import { dataEnd, emit } from "./emit.ts";
 import { armRetransmission } from "./retransmission.ts";
@@ -109,7 +109,7 @@ export function advanceClose(c: Context, s: number): boolean {
   if (!(w[row + FLAGS]! & FIN_SENT) || w[row + SND_UNA] !== w[row + SND_MAX]) return false;
   switch (w[row + STATE]) {
     case FIN_WAIT_1:
-      enterTimed(c, s, FIN_WAIT_2);
+      enterState(c, s, FIN_WAIT_2);
       return false;
     case CLOSING:
       enterTimeWait(c, s);
@@ -130,7 +130,7 @@ export function takeFin(c: Context, s: number): void {
     case ESTABLISHED:
       w[row + RCV_NXT] = (w[row + RCV_NXT]! + 1) | 0;
       w[row + FLAGS]! |= LAST_PUSH;
-      enterTimed(c, s, CLOSE_WAIT);
+      enterState(c, s, CLOSE_WAIT);
       // The ACK is delayed to be sent with the client's own FIN.
       delayAck(c, s);
       c.wheel.arm(s, c.now + LINGER);
@@ -151,7 +151,7 @@ export function takeFin(c: Context, s: number): void {
 }
 
 function enterTimeWait(c: Context, s: number): void {
-  enterTimed(c, s, TIME_WAIT);
+  enterState(c, s, TIME_WAIT);
   c.users?.leave(s);
   c.times[s * TIMES + SINCE] = c.now;
   c.wheel.arm(s, c.now + TIME_WAIT_SPAN);

@@ -4,6 +4,7 @@ import type { Context } from "../sessions/context.ts";
 import { COUNTER, type DropReason } from "../sessions/counters.ts";
 import { ACK_NUMBER, SEGMENT } from "../sessions/segments.ts";
 import { ownsClient } from "../sessions/share.ts";
+import type { Spread } from "../sessions/spread.ts";
 import {
   ACK_AT,
   ACK_NOW,
@@ -308,7 +309,7 @@ export function loseConnection(c: Context, s: number, reason: DropReason): void 
 export function isOver(c: Context, s: number): boolean {
   const row = s * ROW;
   if (c.words[row + CURSOR] !== NONE || c.words[row + HELD] !== NONE) return false;
-  return (c.words[row + FLAGS]! & (CLIENT_FIN | CLIENT_RST)) !== 0;
+  return (c.words[row + FLAGS]! & (CLIENT_FIN | CLIENT_RST)) !== 0 || c.spread?.has(s) === true;
 }
 
 /**
@@ -323,8 +324,12 @@ export function endSession(c: Context, s: number, reason: DropReason = "ended", 
   dropAllTurns(c, s, reason);
   leaveConnection(c, s);
   const flags = w[row + FLAGS]!;
+  const isSibling = c.spread?.has(s) === true;
   if (!(flags & CLIENTLESS)) {
     if (!(flags & SUPERSEDED)) c.clientFlows.remove(s);
+  }
+  if (c.spread !== null) leaveSiblings(c, c.spread, s);
+  if (!(flags & CLIENTLESS) && !isSibling) {
     c.counters[COUNTER.active]!--;
     let counter = COUNTER.failed;
     if (flags & SHED || (w[row + CONNECTIONS] === 0 && !(flags & MIDSTREAM))) counter = COUNTER.shed;
@@ -338,8 +343,19 @@ export function endSession(c: Context, s: number, reason: DropReason = "ended", 
   c.table.release(s);
 }
 
-/** Enters a state that has a time limit, and notes the time in SINCE. */
-export function enterTimed(c: Context, s: number, state: number): void {
+/** A session or sibling ends: the siblings of a session finish what they have, and close. */
+function leaveSiblings(c: Context, spread: Spread, s: number): void {
+  if (spread.has(s)) spread.remove(s);
+  for (let sibling = spread.disown(s); sibling !== NONE; sibling = spread.disown(s)) {
+    const row = sibling * ROW;
+    c.words[row + FLAGS]! |= CLIENT_FIN;
+    c.words[row + CLIENT_END] = c.words[row + STREAM_END]!;
+    c.makeReady(sibling);
+  }
+}
+
+/** Enters a state, and notes the time in SINCE. */
+export function enterState(c: Context, s: number, state: number): void {
   c.words[s * ROW + STATE] = state;
   c.times[s * TIMES + SINCE] = c.now;
 }

@@ -73,8 +73,8 @@ export function hasRoom(c: Context, s: number): boolean {
 
 /**
  * Writes a segment; the caller has checked `hasRoom`. The payload: `length` bytes of the kept `segment`, from its offset
- * `from` on. If `length` exceeds `mss`, the row is marked to be cut into segments of `mss` payload bytes. `since`: when it
- * became due (us), 0 if it is not the first transmission of captured bytes.
+ * `from` on. If `length` exceeds `mss`, the row is marked to be cut into segments of `mss` payload bytes. `due`: when it
+ * was due (us), 0 if it is not the first transmission of captured bytes.
  */
 export function emit(
   c: Context,
@@ -85,7 +85,7 @@ export function emit(
   from: number,
   length: number,
   mss: number,
-  since: number,
+  due: number,
 ): void {
   const row = s * ROW;
   const w = c.words;
@@ -130,7 +130,7 @@ export function emit(
   writeIpHeader(view, at, path.pair, tcpLength, c.packetId & 0xffff);
   const segments = length > mss ? Math.ceil(length / mss) : 1;
   c.packetId += segments;
-  batch.push(tcp - at + tcpLength, segments > 1 ? mss : 0, since);
+  batch.push(tcp - at + tcpLength, segments > 1 ? mss : 0, due);
 
   if (flags & ACK) {
     w[row + RCV_ACKED] = ackNumber;

@@ -37,7 +37,6 @@ import {
   SND_WL2,
   SND_WND,
   SND_WSCALE,
-  STATE,
   TIMES,
   TIMESTAMPS,
   TS_RECENT,
@@ -46,7 +45,7 @@ import {
 } from "../sessions/table.ts";
 import { takeAcknowledgement } from "./acknowledgement.ts";
 import { initialWindow } from "./congestion.ts";
-import { endSession, loseConnection } from "./connection.ts";
+import { endSession, enterState, loseConnection } from "./connection.ts";
 import { emit, emitReset } from "./emit.ts";
 import { armRetransmission } from "./retransmission.ts";
 
@@ -132,7 +131,7 @@ export function takeSynAck(c: Context, s: number, packet: Packet, probed: ProbeO
   if (options.sackPermitted && offers & OFFER_SACK) w[row + FLAGS]! |= SACK;
   w[row + MSS] = Math.max(LEAST_MSS, mss);
   w[row + CWND] = initialWindow(w[row + MSS]!);
-  w[row + STATE] = ESTABLISHED;
+  enterState(c, s, ESTABLISHED);
   if (w[row + RETRIES]! > 0) w[row + RTO] = RTO_AFTER_SYN_LOSS;
   takeAcknowledgedSyn(c, s, packet);
   if (before & CLIENTLESS) {

@@ -3,15 +3,17 @@ import { DROP, HOLD } from "../../protocol/module.ts";
 import { ACK, distance, PSH, RST } from "../../wire/tcp.ts";
 import type { Context } from "../sessions/context.ts";
 import { COUNTER } from "../sessions/counters.ts";
-import { LENGTH, MARKS, NEXT, PREFIX, PUSH, SEGMENT, SEQ, TURN_START } from "../sessions/segments.ts";
+import { LENGTH, MARKS, NEXT, PREFIX, PUSH, SEGMENT, SEQ } from "../sessions/segments.ts";
 import {
   ACK_NOW,
   CLIENT_RST,
   CLOSE_WAIT,
   CLOSED,
+  CONNECTIONS,
   CURSOR,
   CWND,
   DELAY,
+  DUE_AT,
   ESTABLISHED,
   FIN_SENT,
   FIN_WAIT_2,
@@ -29,6 +31,7 @@ import {
   RTT_AT,
   RTT_SEQ,
   SEND_SYN,
+  SENT_AT,
   SEQ_DELTA,
   SHED,
   SND_MAX,
@@ -41,11 +44,12 @@ import {
   TIME_WAIT,
   TIMES,
   TURN_ADMITTED,
-  TURN_OPEN,
   WINDOW_PROBE,
 } from "../sessions/table.ts";
+import type { Users } from "../sessions/users.ts";
 import { dropAllTurns, dropTurn, takeBackTurn } from "../turns/drop.ts";
-import { beginTurn, dueSince, hasCome, mayBegin, settleTurn } from "../turns/turns.ts";
+import { dropLate, spreadLate } from "../turns/late.ts";
+import { beginTurn, connectedAt, dueAt, hasCome, isBegun, mayBegin, settleTurn } from "../turns/turns.ts";
 import { isFinDue, sendFin } from "./closing.ts";
 import { restartAfterIdle } from "./congestion.ts";
 import { isOver, leaveConnection, leaveToClose, nextPath, openConnection } from "./connection.ts";
@@ -67,10 +71,11 @@ export function transmit(c: Context, s: number): Sent {
     dropAllTurns(c, s, "protocol");
     leaveConnection(c, s);
   }
+  dropLate(c, s);
   if (w[row + STATE] === CLOSED) {
     if (isOver(c, s) && !(w[row + FLAGS]! & OPEN_AT_ONCE)) return "over";
     if (!wantsConnection(c, s) || c.held[nextPath(c, s)]) return "done";
-    if (c.users !== null && !c.users.admit(s)) return "done";
+    if (c.users !== null && !admit(c, c.users, s)) return "done";
     const opened = openConnection(c, s);
     if (opened !== "opened") return opened;
   }
@@ -133,9 +138,11 @@ function sendData(c: Context, s: number): Sent {
     if (!hasRoom(c, s)) return "batch full";
     const at = segment * SEGMENT;
     if (state === CLOSE_WAIT && takeBackTurn(c, s)) return reopen(c, s);
-    const isBegun = !(g[at + MARKS]! & TURN_START) && (w[row + FLAGS]! & TURN_OPEN) !== 0;
-    if (!isBegun && !(g[at + MARKS]! & PREFIX)) {
-      if (!mayBegin(c, s, segment)) return "done";
+    if (!isBegun(c, s, segment) && !(g[at + MARKS]! & PREFIX)) {
+      if (!mayBegin(c, s, segment)) {
+        if (spreadLate(c, s, segment)) continue;
+        return "done";
+      }
       if (state !== ESTABLISHED) {
         // What is in flight still needs this connection.
         return w[row + HEAD] === segment ? reopen(c, s) : "done";
@@ -190,15 +197,17 @@ function sendData(c: Context, s: number): Sent {
     w[row + FLAGS]! &= ~WINDOW_PROBE;
     const isLast = length === rest;
     const isAgain = distance(next, w[row + SND_MAX]!) < 0;
-    const since = isAgain ? 0 : dueSince(c, s, c.segments.times[segment]!);
+    const due = isAgain || c.segments.times[segment] === 0 ? 0 : dueAt(c, s, segment);
     const push = isLast && g[at + MARKS]! & PUSH ? PSH : 0;
-    emit(c, s, ACK | push, next, segment, from, length, mss, since);
+    emit(c, s, ACK | push, next, segment, from, length, mss, due);
+    if (due > 0) noteWaits(c, s, due);
     const end = (next + length) | 0;
     w[row + SND_NXT] = end;
     if (isAgain) c.counters[COUNTER.retransmitted]!++;
     if (distance(end, w[row + SND_MAX]!) > 0) {
       w[row + SND_MAX] = end;
       c.times[s * TIMES + PROGRESS_AT] = c.now;
+      c.times[s * TIMES + SENT_AT] = c.now;
       if (c.times[s * TIMES + RTT_AT] === 0 && !isAgain) {
         w[row + RTT_SEQ] = end;
         c.times[s * TIMES + RTT_AT] = c.now;
@@ -209,6 +218,29 @@ function sendData(c: Context, s: number): Sent {
     if (inFlight === 0 || c.times[s * TIMES + RTO_AT] === 0) armRetransmission(c, s);
   }
   return "done";
+}
+
+/** Notes in the batch what the packet that was written last has waited for since it was due. */
+function noteWaits(c: Context, s: number, due: number): void {
+  const connected = Math.max(due, connectedAt(c, s, due));
+  const path = c.paths[c.words[s * ROW + PATH]!]!;
+  c.batches[path.egress]!.noteWaits(connected, Math.max(connected, c.times[s * TIMES + DUE_AT]!));
+}
+
+/**
+ * Whether the session has a place among the users. By the clock its timeline begins when it gets one, so that its turns keep
+ * their distances.
+ */
+function admit(c: Context, users: Users, s: number): boolean {
+  if (c.spread?.has(s)) return true;
+  if (!users.admit(s)) return false;
+  const row = s * ROW;
+  if (c.config.pace !== "clock" || c.words[row + CONNECTIONS]! > 0) return true;
+  const segment = c.words[row + CURSOR]!;
+  const began = c.times[s * TIMES + SYN_AT]! || (segment === NONE ? c.now : c.segments.times[segment]!);
+  const delay = s * TIMES + DELAY;
+  c.times[delay] = Math.max(c.times[delay]!, c.now - began);
+  return true;
 }
 
 /** The target has closed and the client has not: opens a new connection for the next turn. */

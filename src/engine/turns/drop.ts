@@ -43,13 +43,18 @@ export function dropStream(c: Context, s: number, reason: DropReason): void {
 
 /** Drops the turn that begins at HEAD, which was not sent. */
 export function dropTurn(c: Context, s: number, reason: DropReason): void {
+  settleTurn(c, s);
+  c.words[s * ROW + FLAGS]! &= ~TURN_OPEN;
+  dropWaitingTurn(c, s, reason);
+}
+
+/** The same of a turn that waits for the answer to the open turn, which stays open. */
+export function dropWaitingTurn(c: Context, s: number, reason: DropReason): void {
   const w = c.words;
   const row = s * ROW;
   const g = c.segments.words;
-  settleTurn(c, s);
   w[row + TURNS]!--;
   c.dropTurns(1, reason);
-  w[row + FLAGS]! &= ~TURN_OPEN;
   do releaseHead(c, s);
   while (w[row + HEAD] !== NONE && !(g[w[row + HEAD]! * SEGMENT + MARKS]! & TURN_START));
   if (w[row + HEAD] === NONE) w[row + FLAGS]! |= SKIP_TURN;

@@ -162,6 +162,20 @@ export class SessionProtocols implements Protocols {
     }
   }
 
+  standsAlone(s: number, segment: number): boolean {
+    const one = this.attached[s]!;
+    if (!one.session.standsAlone) return false;
+    const g = this.c.segments.words;
+    let next = g[segment * SEGMENT + NEXT]!;
+    while (next !== NONE && !(g[next * SEGMENT + MARKS]! & TURN_START)) next = g[next * SEGMENT + NEXT]!;
+    try {
+      return one.session.standsAlone(this.tagOf(segment), next === NONE);
+    } catch (error) {
+      this.fail(one, error);
+      return false;
+    }
+  }
+
   waitsForever(s: number): boolean {
     return this.attached[s]!.module.waitsForever;
   }

@@ -147,13 +147,17 @@ function awaitGreeting(c: Context, s: number, handshake: number): void {
   c.times[s * TIMES + PROGRESS_AT] = c.now;
 }
 
-/** Takes the client's ACK that ends its handshake: its acknowledgement number is that of the server's first byte. */
-export function takeHandshake(c: Context, s: number, packet: Packet): void {
+/**
+ * Takes the client's ACK that ends its handshake: its acknowledgement number is that of the server's first byte. False if it
+ * is another ACK.
+ */
+export function takeHandshake(c: Context, s: number, packet: Packet): boolean {
   const row = s * ROW;
   const known = c.words[row + FLAGS]! & (HAS_DATA | HANDSHAKEN | MIDSTREAM);
-  if (known !== 0 && known !== (HAS_DATA | HANDSHAKEN)) return;
+  if (known !== 0 && known !== (HAS_DATA | HANDSHAKEN)) return false;
   c.words[row + LAST_ACK] = packet.ack | 0;
   c.words[row + FLAGS]! ^= HANDSHAKEN;
+  return true;
 }
 
 /** Releases the segment at HEAD; CURSOR moves on if it was there. */

@@ -1,18 +1,21 @@
 /**
- * When the next turn may be sent: after the target has answered the turn before, and the client's think time has passed
- * since that answer.
+ * When the next turn may be sent: when it is due, and the target has answered the turn before. By the clock a turn is due when
+ * it was captured, so that after a late answer the client's pause shrinks and the copy stays on production's timeline.
  */
 import { distance } from "../../wire/tcp.ts";
 import type { Context } from "../sessions/context.ts";
 import { COUNTER } from "../sessions/counters.ts";
 import { ACK_NUMBER, BEGUN, MARKS, PREFIX, SEGMENT, SEQ, THINK, TURN_START } from "../sessions/segments.ts";
 import {
+  ANSWER_BYTES,
   ANSWERED_AT,
   CLOSE_WAIT,
+  CLOSED,
   CURSOR,
   DELAY,
-  DUE_AT,
+  ESTABLISHED,
   FLAGS,
+  FREE,
   HEAD,
   LAST_PUSH,
   MULTIPLEXED,
@@ -22,6 +25,7 @@ import {
   RCV_NXT,
   RESPONSE_AT,
   ROW,
+  SINCE,
   SRTT,
   STATE,
   STREAMING,
@@ -36,6 +40,7 @@ import {
   TURN_SEQ,
   TURNS,
 } from "../sessions/table.ts";
+import { timeTarget } from "./answer-times.ts";
 import { excuse, isBehind, patienceEnds } from "./multiplexed.ts";
 
 /** Bounds, us, of the silence (two round trips) after which an answer shorter than production's counts as complete. */
@@ -65,7 +70,7 @@ export function isAnswered(c: Context, s: number, nextAck: number): boolean {
   if (isShort && received > 0) {
     at = patienceEnds(c, s);
   } else if (received > 0 || (isMultiplexed && !isShort)) {
-    at = silenceEnds(c, s, received, distance(nextAck, w[row + TURN_ACK]!));
+    at = silenceEnds(c, s, received, answerBytes(c, s, nextAck));
   } else {
     at = c.times[s * TIMES + PROGRESS_AT]! + c.config.turnTimeout;
   }
@@ -79,6 +84,21 @@ export function isAnswered(c: Context, s: number, nextAck: number): boolean {
     w[row + FLAGS]! &= ~TURN_OPEN;
   }
   return true;
+}
+
+/** Bytes of production's answer to the open turn; `nextAck`: the acknowledgement number of the next turn that is not dropped. */
+function answerBytes(c: Context, s: number, nextAck: number): number {
+  const row = s * ROW;
+  const known = c.words[row + ANSWER_BYTES]!;
+  return known > 0 ? known - 1 : distance(nextAck, c.words[row + TURN_ACK]!);
+}
+
+/** Notes how long production's answer to the open turn is, before the turn after it, which begins with `segment`, is taken away. */
+export function noteAnswerBytes(c: Context, s: number, segment: number): void {
+  const row = s * ROW;
+  if (!(c.words[row + FLAGS]! & TURN_OPEN) || c.words[row + ANSWER_BYTES]! > 0) return;
+  const length = distance(c.segments.words[segment * SEGMENT + ACK_NUMBER]!, c.words[row + TURN_ACK]!);
+  c.words[row + ANSWER_BYTES] = Math.max(0, length) + 1;
 }
 
 /** When the answer to the open turn, of which `received` bytes have come, counts as complete, us; 0: now. */
@@ -116,13 +136,15 @@ export function mayBegin(c: Context, s: number, segment: number): boolean {
     c.heldUpAt = c.now;
     return false;
   }
-  if (c.config.jitter > 0) {
-    const delay = c.times[s * TIMES + DELAY]!;
-    if (!hasCome(c, s, c.segments.times[segment]! + delay)) return false;
-  }
-  const think = c.config.keepsThinkTime ? g[at + THINK]! : 0;
+  if (c.times[s * TIMES + DELAY]! > 0 && !hasCome(c, s, dueAt(c, s, segment))) return false;
+  const think = c.config.pace === "think" ? g[at + THINK]! : 0;
   if (think <= 0 || (c.words[s * ROW + FLAGS]! & (TURN_OPEN | STREAMING)) !== TURN_OPEN) return true;
   return hasCome(c, s, (c.times[s * TIMES + ANSWERED_AT]! || c.times[s * TIMES + RESPONSE_AT]!) + think);
+}
+
+/** When the turn that begins with `segment` is due by production's clock, us. */
+export function dueAt(c: Context, s: number, segment: number): number {
+  return c.segments.times[segment]! + c.times[s * TIMES + DELAY]!;
 }
 
 /** The same for a session whose protocol module decides, limited by the turn timeout. */
@@ -152,6 +174,7 @@ export function beginTurn(c: Context, s: number, segment: number): void {
   w[row + TURN_ACK] = g[at + ACK_NUMBER]!;
   w[row + TURN_SEQ] = g[at + SEQ]!;
   w[row + TURN_RCV] = w[row + RCV_NXT]!;
+  w[row + ANSWER_BYTES] = 0;
   c.times[s * TIMES + TURN_AT] = 0;
   c.times[s * TIMES + ANSWERED_AT] = 0;
   c.times[s * TIMES + PROGRESS_AT] = c.now;
@@ -187,11 +210,30 @@ function countSent(c: Context, s: number): void {
 /** Counts the open turn as sent if it was delivered, also without an answer. */
 export function settleTurn(c: Context, s: number): void {
   countAnswered(c, s);
+  timeTarget(c, s);
   const flags = c.words[s * ROW + FLAGS]!;
   if ((flags & (TURN_OPEN | TURN_COUNTED)) === TURN_OPEN && isDelivered(c, s)) countSent(c, s);
 }
 
-/** When the next byte to be sent became due, us: `captured`, or later, when the target or a timer made it due. */
-export function dueSince(c: Context, s: number, captured: number): number {
-  return Math.max(captured, c.times[s * TIMES + DUE_AT]!);
+/** Whether `segment`, the one at CURSOR, is of a turn that has begun to be sent. */
+export function isBegun(c: Context, s: number, segment: number): boolean {
+  const isStart = (c.segments.words[segment * SEGMENT + MARKS]! & TURN_START) !== 0;
+  return !isStart && (c.words[s * ROW + FLAGS]! & TURN_OPEN) !== 0;
+}
+
+/** Turns of the session of which bytes wait to be sent; 0 while it waits for its place among the users. */
+export function waitingTurns(c: Context, s: number): number {
+  const w = c.words;
+  const row = s * ROW;
+  const segment = w[row + CURSOR]!;
+  const flags = w[row + FLAGS]!;
+  if (w[row + STATE] === FREE || segment === NONE) return 0;
+  if (w[row + STATE] === CLOSED && c.users !== null) return 0;
+  const isOpenPending = (flags & (TURN_OPEN | TURN_COUNTED)) === TURN_OPEN;
+  return isOpenPending && !isBegun(c, s, segment) ? w[row + TURNS]! - 1 : w[row + TURNS]!;
+}
+
+/** When the session had its connection, us; `otherwise` if it is not established any more. */
+export function connectedAt(c: Context, s: number, otherwise: number): number {
+  return c.words[s * ROW + STATE] === ESTABLISHED ? c.times[s * TIMES + SINCE]! : otherwise;
 }

@@ -178,6 +178,11 @@ class HttpSession implements ProtocolSession {
     return (tag & IS_PIPELINED) !== 0 || this.open.length === 0;
   }
 
+  standsAlone(tag: number, isLast: boolean): boolean {
+    if (tag & (IS_RAW | IS_CONNECT | UPGRADES) || this.mayUpgrade) return false;
+    return !isLast || (this.requestBody.isOver && this.requestHead.isEmpty);
+  }
+
   begin(tag: number): Verdict {
     if (tag & IS_RAW && this.mayUpgrade) return DROP;
     this.open.push(tag);

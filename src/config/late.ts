@@ -1,0 +1,26 @@
+/** `--late`: what becomes of requests that the target does not take in time. */
+import { Failure } from "../native/failure.ts";
+import { parseDecimal, type Range } from "./number.ts";
+
+/** Requests that are not begun `after` us after they were due are dropped, or spread over other connections of their client. */
+export interface LateRule {
+  after: number;
+  spreads: boolean;
+}
+
+const SECONDS: Range = { first: 0.001, last: 86400, unit: "seconds" };
+/** us: `spread` without a time. */
+const SPREAD_AFTER = 100_000;
+
+/** A value of `--late`; null: they wait. Throws a Failure (exit code 2). */
+export function parseLate(text: string): LateRule | null {
+  const [, what, time] = /^(wait|drop|spread)(?::(.*))?$/s.exec(text) ?? [];
+  if (what === "wait" && time === undefined) return null;
+  if (what === "spread" && time === undefined) return { after: SPREAD_AFTER, spreads: true };
+  if ((what === "drop" || what === "spread") && time !== undefined) {
+    const seconds = parseDecimal(`--late ${what}`, time, SECONDS);
+    return { after: Math.round(seconds * 1e6), spreads: what === "spread" };
+  }
+  const fix = "Give wait, drop:SECONDS, spread or spread:SECONDS, for example drop:2.";
+  throw new Failure(`Cannot use --late "${text}": not a rule for late requests`, fix, 2);
+}
