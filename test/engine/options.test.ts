@@ -44,6 +44,24 @@ describe("pace", () => {
     expect(second! - first!).toBeLessThan(52_000);
   });
 
+  test("by the clock a user that waited for its place keeps the distances between its turns", () => {
+    for (const pace of ["clock", "fast"] as const) {
+      const net = new Simulation({ seed: 1, config: { users: 1, pace } });
+      const start = net.now;
+      client(net, { port: 40000, requests: lines(3), pace: 200_000 });
+      client(net, { port: 40001, requests: lines(3), pace: 100_000 });
+      net.run(3_000_000);
+      expect(texts(net)).toEqual([lines(3).join(""), lines(3).join("")]);
+      const [first, second, third] = dataTimes(net, start).slice(3) as [number, number, number];
+      expect(first).toBeGreaterThan(800_000);
+      for (const gap of [second - first, third - second]) {
+        if (pace === "clock") expect(gap).toBeWithin(99_000, 102_000);
+        else expect(gap).toBeLessThan(10_000);
+      }
+      expectBooksToBalance(net);
+    }
+  });
+
   test("without waiting for answers, turns are sent as captured", () => {
     const net = new Simulation({ seed: 1, serviceTime: 500_000, config: { waitsForAnswers: false } });
     const start = net.now;

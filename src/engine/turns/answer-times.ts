@@ -46,7 +46,8 @@ export function timeProduction(c: Context, s: number, packet: Packet): void {
   const known = w[row + PRODUCTION_CLOCK]!;
   const atOnce = distance(asked, tsecr);
   if (known === 0 || distance(atOnce, known) > 0) w[row + PRODUCTION_CLOCK] = atOnce;
-  const took = 1000 * distance(tsecr + w[row + PRODUCTION_CLOCK]!, asked);
+  // No finer than that clock.
+  const took = 1000 * Math.max(1, distance(tsecr + w[row + PRODUCTION_CLOCK]!, asked));
   // More cannot be: the client has had the answer. The clock is another one than we take it for.
   if (known !== 0 && took <= packet.time - before) times.production(took);
 }
