@@ -2,7 +2,7 @@
 
 import { formatAddress, formatEndpoint } from "../config/address.ts";
 import { formatMac } from "../config/injection.ts";
-import type { LateRule } from "../config/late.ts";
+import type { LateRule } from "../config/pace.ts";
 import { formatPorts } from "../config/ports.ts";
 import { protocolFor } from "../config/protocol.ts";
 import { compileFilter, linkLayerOf, renderFilter } from "../filter/compile.ts";

@@ -5,16 +5,15 @@ import { type Address, parseAddress, unusable } from "../config/address.ts";
 import { CAPTURE_OPTIONS, type CaptureOptions, parseCapture } from "../config/capture.ts";
 import { type Injection, parseInjection } from "../config/injection.ts";
 import { INTERCEPT_PORT, type Intercept, parseIntercepts } from "../config/intercepts.ts";
-import { type LateRule, parseLate } from "../config/late.ts";
 import { MYSQL_OPTIONS, parseMysql } from "../config/mysql.ts";
 import { parseDecimal, parseMark, parseWhole, type Range } from "../config/number.ts";
+import { type LateRule, type Pace, parseLate, parsePace } from "../config/pace.ts";
 import { parsePool } from "../config/pool.ts";
 import { type Part, type PortRange, parsePart, parsePorts } from "../config/ports.ts";
 import { type ProtocolChoice, parseProtocols } from "../config/protocol.ts";
 import { parseRate, parseTrace, TRACE_OPTIONS, type TraceOptions } from "../config/trace.ts";
 import { parseTransfers, type Transfer } from "../config/transfer.ts";
 import { parseWorkers, type WorkerOptions } from "../config/workers.ts";
-import type { Pace } from "../engine/engine.ts";
 import { Failure } from "../native/failure.ts";
 import type { MysqlConfig } from "../protocol/mysql/config.ts";
 
@@ -105,13 +104,6 @@ const MEGABYTE = 1 << 20;
 /** Seconds, for UDP: what resolvers wait, and what Linux's connection tracking does (nf_conntrack_udp_timeout_stream). */
 const DATAGRAM_TIMEOUT = 5;
 const DATAGRAM_KEEPALIVE = 120;
-
-function parsePace(text: string): Pace {
-  if (text === "clock" || text === "think" || text === "fast") return text;
-  // The name that "think" had.
-  if (text === "client") return "think";
-  throw new Failure(`Cannot use --pace "${text}": no such pace`, "Give clock, think or fast.", 2);
-}
 
 function parseProxyProtocol(text: string): 1 | 2 {
   if (text === "v1" || text === "v2") return text === "v1" ? 1 : 2;

@@ -257,6 +257,7 @@ const config: fc.Arbitrary<FuzzConfig> = fc.record(
     jitter: fc.constantFrom(0, 100_000),
     waitsForAnswers: fc.boolean(),
     pace: fc.constantFrom("clock" as const, "think" as const, "fast" as const),
+    late: fc.constantFrom(null, null, { after: 50_000, spreads: false }, { after: 1000, spreads: true }),
     takesMidstream: fc.boolean(),
     turnLimit: fc.constantFrom(0, 0, 0, 20),
     proxyProtocol: fc.constantFrom(0 as const, 0 as const, 1 as const, 2 as const),

@@ -1,6 +1,20 @@
-/** `--late`: what becomes of requests that the target does not take in time. */
+/** `--pace` and `--late`: when requests go, and what becomes of those that the target does not take in time. */
 import { Failure } from "../native/failure.ts";
 import { parseDecimal, type Range } from "./number.ts";
+
+/**
+ * When a request goes, once the one before is answered: at the time of production's clock (at once if that is past), after
+ * the client's think time, or at once.
+ */
+export type Pace = "clock" | "think" | "fast";
+
+/** A value of `--pace`. Throws a Failure (exit code 2). */
+export function parsePace(text: string): Pace {
+  if (text === "clock" || text === "think" || text === "fast") return text;
+  // The name that "think" had.
+  if (text === "client") return "think";
+  throw new Failure(`Cannot use --pace "${text}": no such pace`, "Give clock, think or fast.", 2);
+}
 
 /** Requests that are not begun `after` us after they were due are dropped, or spread over other connections of their client. */
 export interface LateRule {
