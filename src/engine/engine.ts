@@ -25,7 +25,7 @@ import {
 import { Context, type EngineConfig } from "./sessions/context.ts";
 import { COUNTER, type DropReason } from "./sessions/counters.ts";
 import { fillFlowKey, fillOutgoingFlowKey } from "./sessions/flow-key.ts";
-import { type EachFlow, forEachFlow, holdPath, resumePath } from "./sessions/hold.ts";
+import { type EachFlow, forEachFlow, holdPath, isHeld, resumePath } from "./sessions/hold.ts";
 import {
   ACTIVE_AT,
   CLIENT_ADDRESS,
@@ -317,7 +317,7 @@ export class Engine {
       const turns = waitingTurns(c, s);
       if (turns === 0) return false;
       waiting += turns;
-      if (c.words[s * ROW + STATE]! < ESTABLISHED) unconnected += turns;
+      if (c.words[s * ROW + STATE]! < ESTABLISHED || isHeld(c, s)) unconnected += turns;
       oldest = Math.min(oldest, dueAt(c, s, c.words[s * ROW + CURSOR]!));
       return true;
     });

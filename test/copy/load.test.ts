@@ -69,7 +69,7 @@ test("the routes of services and the weights of their targets are handed on", ()
   ]);
 });
 
-test("without options every session is copied once, whole, at the client's pace", () => {
+test("without options every session is copied once, whole, on production's clock", () => {
   expect(config("")).toMatchObject({
     source: SOURCE,
     responseRings: [4],
@@ -82,7 +82,7 @@ test("without options every session is copied once, whole, at the client's pace"
     replicas: 1,
     jitter: 0,
     waitsForAnswers: true,
-    keepsThinkTime: true,
+    pace: "clock",
     turnTimeout: 5e6,
     quiet: 0,
     takesMidstream: true,
@@ -97,8 +97,10 @@ test.each([
   ["-k 30", { sessionTimeout: 600e6, idleTimeout: 30e6 }],
   ["-r 0.5 -g 10", { sample: 0.005, ramp: 10e6 }],
   ["-n 3 --jitter 0.25", { replicas: 3, jitter: 250 }],
-  ["-W", { waitsForAnswers: false, keepsThinkTime: true }],
-  ["--pace fast", { waitsForAnswers: true, keepsThinkTime: false }],
+  ["-W", { waitsForAnswers: false, pace: "clock" }],
+  ["--pace fast", { waitsForAnswers: true, pace: "fast" }],
+  ["--pace client", { pace: "think" }],
+  ["--late drop:2", { late: { after: 2e6, spreads: false } }],
   ["--turn-timeout 0.1", { turnTimeout: 100_000 }],
   ["-R 1.5", { quiet: 1500 }],
   ["-O", { takesMidstream: false }],

@@ -114,3 +114,10 @@ test("a service whose protocol is named is not connected to", async () => {
   const named = await recognize("--protocol none", [[3306, "mysql"]]);
   expect(named).toEqual({ ports: ["null=null"], said: [] });
 });
+
+test("with --late spread services are read as HTTP whose protocol nothing names", async () => {
+  expect((await recognize("--late spread", [[80, "mute"]])).ports).toEqual(["null=http"]);
+  expect((await recognize("--late spread", [[3306, "mysql"]])).ports).toEqual(["3306=mysql", "null=http"]);
+  expect((await recognize("--late spread --protocol none", [[80, "mute"]])).ports).toEqual(["null=null"]);
+  expect((await recognize("--late drop:2", [[80, "mute"]])).ports).toEqual([]);
+});
