@@ -18,6 +18,7 @@ const ROOMS: [room: string, mayImport: string[]][] = [
     "commands",
     [
       "copy",
+      "copy/data-plane",
       "intercept",
       "record",
       "demo",

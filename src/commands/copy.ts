@@ -16,6 +16,7 @@ export default strictCommand(COPY, async (args) => {
     forbidCores();
   }
   // Imported only here, so that help and errors of the command line do not load the rest of the program.
+  if (!options.dryRun) (await import("../copy/data-plane/start.ts")).prepareDataPlane();
   const { makePlan, thisHost } = await import("../copy/plan.ts");
   if (options.dryRun) {
     const { renderPlan } = await import("../copy/dry-run.ts");

@@ -2,7 +2,7 @@
 
 import { entryOf } from "../runtime/entries.ts";
 import { DRAIN, STOP } from "../runtime/shared.ts";
-import { startThread } from "../runtime/thread.ts";
+import { createThread, startThread } from "../runtime/thread.ts";
 import type { FilesOptions, OpenFile } from "./files.ts";
 import type { End, RecorderOptions } from "./recorder.ts";
 import { viewRecordShared } from "./shared.ts";
@@ -51,7 +51,7 @@ export function startRecordPlane(
   onEvent: (event: RecordEvent) => void,
 ): RecordPlane {
   const { command } = viewRecordShared(config.shared);
-  const worker = new Worker(entryOf("record/thread.ts"));
-  const { ready, ended, ask } = startThread<void, RecordEvent>(worker, config, command, onEvent);
+  const thread = createThread(entryOf("record/thread.ts"));
+  const { ready, ended, ask } = startThread<void, RecordEvent>(thread, config, command, onEvent);
   return { ready, ended, drain: () => ask(DRAIN), stop: () => ask(STOP) };
 }

@@ -17,9 +17,25 @@ export interface Thread<R> {
   ask(command: number): void;
 }
 
-/** Sends `config` and an eventfd `wake` to a worker that was just created. `ask` writes its command into `command[0]`. */
+/** A worker thread that has no configuration yet, and loads its modules. */
+export interface CreatedThread {
+  worker: Worker;
+  /** Resolves with the cause when it has died, or ended without a message. */
+  death: Promise<string>;
+}
+
+/** Creates a worker thread; `entry` is the URL of its entry file (see entries.ts). */
+export function createThread(entry: string): CreatedThread {
+  const worker = new Worker(entry);
+  const death = Promise.withResolvers<string>();
+  worker.addEventListener("close", () => death.resolve("its thread ended"));
+  worker.onerror = (event) => death.resolve(event.message);
+  return { worker, death: death.promise };
+}
+
+/** Sends `config` and an eventfd `wake` to a thread that was created before. `ask` writes its command into `command[0]`. */
 export function startThread<R, E>(
-  worker: Worker,
+  { worker, death }: CreatedThread,
   config: object,
   command: Int32Array,
   onEvent: (event: E) => void = () => {},
@@ -36,9 +52,8 @@ export function startThread<R, E>(
     ended.reject(error);
     worker.terminate();
   };
-  // The thread has ended without a message. After "ended" this has no effect.
-  worker.addEventListener("close", () => fail("its thread ended"));
-  worker.onerror = (event) => fail(event.message);
+  // After "ended" this has no effect.
+  death.then(fail);
   worker.onmessage = (event: MessageEvent<FromThread<R, E>>) => {
     const message = event.data;
     if (message.kind === "ready") ready.resolve(message.value);

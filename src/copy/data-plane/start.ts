@@ -1,7 +1,7 @@
 /** The main thread's side of the data plane: starts its worker thread, tells it to drain or stop. */
 import { entryOf } from "../../runtime/entries.ts";
 import { DRAIN, STOP } from "../../runtime/shared.ts";
-import { startThread } from "../../runtime/thread.ts";
+import { type CreatedThread, createThread, startThread } from "../../runtime/thread.ts";
 import type { DataPlaneConfig } from "./config.ts";
 import type { InterceptState } from "./intercepts.ts";
 import type { Findings } from "./preflight.ts";
@@ -18,6 +18,15 @@ export interface DataPlane {
   stop(): void;
 }
 
+const ENTRY = "copy/data-plane/thread.ts";
+/** A thread that was created before its configuration was known. */
+let early: CreatedThread | null = null;
+
+/** Creates the first worker's thread: it loads its modules while the plan is made and the kernel programs are loaded. */
+export function prepareDataPlane(): void {
+  early ??= createThread(entryOf(ENTRY));
+}
+
 /**
  * Starts the worker. The caller has loaded the kernel side and attached the response program. `onIntercept` is called when
  * an intercept comes or goes, `onNote` with lines for the log.
@@ -28,11 +37,12 @@ export function startDataPlane(
   onNote: (text: string) => void = () => {},
 ): DataPlane {
   const { command } = viewShared(config.shared);
-  const worker = new Worker(entryOf("copy/data-plane/thread.ts"));
+  const thread = early ?? createThread(entryOf(ENTRY));
+  early = null;
   const onEvent = (event: InterceptState | string): void =>
     typeof event === "string" ? onNote(event) : onIntercept(event);
   const { ready, ended, ask } = startThread<Findings, InterceptState | string>(
-    worker,
+    thread,
     config,
     command,
     onEvent,

@@ -2,7 +2,7 @@
 
 import { entryOf } from "../../runtime/entries.ts";
 import { STOP } from "../../runtime/shared.ts";
-import { startThread } from "../../runtime/thread.ts";
+import { createThread, startThread } from "../../runtime/thread.ts";
 import type { InterceptPlaneConfig } from "./config.ts";
 import { viewInterceptShared } from "./shared.ts";
 
@@ -27,7 +27,7 @@ export function startInterceptPlane(
   onEvent: (event: InterceptEvent) => void,
 ): InterceptPlane {
   const { command } = viewInterceptShared(config.shared);
-  const worker = new Worker(entryOf("intercept/data-plane/thread.ts"));
-  const { ready, ended, ask } = startThread<void, InterceptEvent>(worker, config, command, onEvent);
+  const thread = createThread(entryOf("intercept/data-plane/thread.ts"));
+  const { ready, ended, ask } = startThread<void, InterceptEvent>(thread, config, command, onEvent);
   return { ready, ended, stop: () => ask(STOP) };
 }
