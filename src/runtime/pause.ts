@@ -1,15 +1,28 @@
 /**
  * How the data plane waits. While traffic flows it polls the rings: it sleeps a fixed, short time between two polls, and the
- * kernel need not wake it. After some polls that found nothing it sleeps until the kernel wakes it at the next record.
+ * kernel need not wake it. After some polls that found nothing it sleeps until the kernel wakes it at the next record. Where
+ * records are rare (see sparse.ts) it does so after the first one.
  */
 import type { Control } from "../capture/control.ts";
-import { address, EPOLL_CTL_ADD, EPOLLIN, errno, libc, sleepMicroseconds, strerror } from "../native/libc.ts";
+import {
+  address,
+  EPOLL_CTL_ADD,
+  EPOLLIN,
+  errno,
+  libc,
+  monotonicMicroseconds,
+  sleepMicroseconds,
+  strerror,
+} from "../native/libc.ts";
+import { Sparse } from "./sparse.ts";
 
 /** Default us between two polls: each then handles many records. */
 const POLL_INTERVAL = 2000;
 /** us between two polls while a turn is held up by an answer that has not been read yet, or a ring fills up. */
 const SHORT_INTERVAL = 100;
-/** Polls in a row without a record after which the kernel is asked to wake us. */
+/** us from a record to the next poll where records are rare: it finds the answer to the request. */
+const GATHER = 1000;
+/** Polls in a row without a record, of which the next one asks the kernel to wake us. */
 const EMPTY_POLLS = 2;
 
 export class Pause {
@@ -17,6 +30,7 @@ export class Pause {
   private readonly events = new Uint8Array(new ArrayBuffer(12 * 8));
   private emptyPolls = 0;
   private readonly control: Control;
+  private readonly sparse: Sparse;
 
   /**
    * `descriptors`: readable when there is something to do (rings, the main thread's eventfd); `isPunctual`: the sleep between
@@ -29,6 +43,7 @@ export class Pause {
     private readonly interval = POLL_INTERVAL,
   ) {
     this.control = control;
+    this.sparse = new Sparse(interval);
     this.epoll = libc.epoll_create1(0);
     for (const fd of descriptors) {
       // struct epoll_event is packed on x86-64 and has 16 bytes on arm64; the kernel reads only what it needs.
@@ -47,9 +62,11 @@ export class Pause {
    */
   wait(records: number, hurry: boolean, timer: number, isEmpty: () => boolean): void {
     this.emptyPolls = records > 0 ? 0 : this.emptyPolls + 1;
+    this.sparse.count(records, monotonicMicroseconds());
     if (timer <= 0) return;
-    if (this.emptyPolls <= EMPTY_POLLS) {
-      const interval = hurry ? SHORT_INTERVAL : this.interval;
+    if (this.emptyPolls <= (this.sparse.is ? 0 : EMPTY_POLLS)) {
+      const usual = this.sparse.is ? Math.min(GATHER, this.interval) : this.interval;
+      const interval = hurry ? SHORT_INTERVAL : usual;
       sleepMicroseconds(this.isPunctual ? Math.min(timer, interval) : interval);
       return;
     }
