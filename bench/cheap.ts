@@ -15,7 +15,7 @@ const quick = process.argv.includes("--quick");
 const runs = quick ? 1 : 3;
 const seconds = quick ? 5 : 15;
 /** Requests, and their rate per second, after which the code that is used often is compiled. */
-const WARM_UP = { rate: 5000, count: quick ? 15_000 : 25_000 };
+const WARM_UP = { rate: 5000, count: 50_000 };
 
 interface Kind {
   name: string;
