@@ -8,7 +8,7 @@ import { type Link, links } from "../native/netlink.ts";
 import { Attachments, type Hook } from "./attachments.ts";
 import type { Kind } from "./clsact.ts";
 import { KERNEL_COUNTERS, type KernelCounter, type KernelStats, readStats } from "./counters.ts";
-import { addressKey, createRings, fillPorts, settings, setWorkers, useRings, words } from "./maps.ts";
+import { addressKey, createLargeRings, createRings, fillPorts, settings, setWorkers, useRings, words } from "./maps.ts";
 import type { KernelService } from "./services.ts";
 import { XdpLinks, type XdpMode } from "./xdp-links.ts";
 
@@ -55,6 +55,8 @@ export interface KernelCaptureOptions {
   /** Bytes of each ring: a power of two, a multiple of the page size. Requests of up to 64 KiB need at least 131072. */
   requestRingBytes: number;
   responseRingBytes: number;
+  /** What rings for requests have at least, where the kernel has no memory for more; by default all of `requestRingBytes`. */
+  requestRingLeast?: number;
   /** `auto`: tcx where the kernel has it. Responses are never captured by XDP. */
   hook: "auto" | RequestHook;
   /** The XDP programs that are tried, in order; by default all. */
@@ -152,7 +154,10 @@ export function loadKernelCapture(options: KernelCaptureOptions): KernelCapture 
   try {
     const { workers = 1 } = options;
     for (const object of [response, outgoing]) if (object) setWorkers(object, workers);
-    const requestRings = services ? createRings(options.requestRingBytes, rings, workers) : [];
+    const { requestRingBytes: wanted, requestRingLeast: least = wanted } = options;
+    const { rings: requestRings, bytes: requestRingBytes } = services
+      ? createLargeRings(wanted, least, rings, workers)
+      : { rings: [], bytes: wanted };
     const responseRings = response ? createRings(options.responseRingBytes, rings, workers) : [];
     let xdpProgram: XdpProgram = "xdp";
     if (services) {
@@ -185,7 +190,7 @@ export function loadKernelCapture(options: KernelCaptureOptions): KernelCapture 
     return {
       requestRings,
       responseRings,
-      requestRingBytes: options.requestRingBytes,
+      requestRingBytes,
       responseRingBytes: options.responseRingBytes,
       controlMap: owner.mapFd("control"),
       flowsMap: response?.mapFd("flows") ?? -1,

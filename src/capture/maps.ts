@@ -1,7 +1,7 @@
 /** What user space writes into the maps and constants of the kernel programs, in the layout of bpf/. */
 import { readFileSync } from "node:fs";
 import { type BpfObject, createRing, updateMap } from "../native/bpf/libbpf.ts";
-import { AF_INET, AF_INET6 } from "../native/libc.ts";
+import { AF_INET, AF_INET6, libc } from "../native/libc.ts";
 
 const PORTS_BYTES = 65536 / 8;
 
@@ -66,6 +66,27 @@ export function createRings(bytes: number, made: number[], workers = 1): number[
     made.push(ring);
     return ring;
   });
+}
+
+/**
+ * As `createRings`; where the kernel has no memory for so much (or a limit), each has half as many bytes, and so on, but at least
+ * `least`. Returns what it has made. Throws a Failure.
+ */
+export function createLargeRings(
+  bytes: number,
+  least: number,
+  made: number[],
+  workers = 1,
+): { rings: number[]; bytes: number } {
+  const before = made.length;
+  for (let each = bytes; ; each /= 2) {
+    try {
+      return { rings: createRings(each, made, workers), bytes: each };
+    } catch (error) {
+      for (const ring of made.splice(before)) libc.close(ring);
+      if (each / 2 < least) throw error;
+    }
+  }
 }
 
 /** Gives rings to an object that is not loaded yet; then `fillArrayOfMaps` must put them into its map `rings`. */

@@ -51,8 +51,6 @@ export class Ring {
   #position: number;
   /** `#position` as it was last released to the kernel. */
   #released: number;
-  /** `#position` at the last `refresh`. */
-  #before: number;
   /** Low 32 bits of the kernel's producer position at the last `refresh`. */
   #end: number;
   /** Bytes of the record at `#position`, with header; 0 while none has been found. */
@@ -79,13 +77,11 @@ export class Ring {
     this.#mask = capacity - 1;
     this.#position = Number(Atomics.load(this.#consumer, 0));
     this.#released = this.#position;
-    this.#before = this.#position;
     this.#end = this.#position >>> 0;
   }
 
   /** Reads how far the kernel has written. `peekTime` and `next` see no later record before the next call. */
   refresh(): void {
-    this.#before = this.#position;
     this.#end = this.#producer[0]!;
     if (WEAKLY_ORDERED) Atomics.load(this.#halves, 0);
   }
@@ -126,9 +122,9 @@ export class Ring {
     return true;
   }
 
-  /** Bytes that were read since the last `refresh`. */
-  get taken(): number {
-    return this.#position - this.#before;
+  /** Bytes that were written up to the last `refresh`, and not read yet. */
+  get waiting(): number {
+    return (this.#end - this.#position) >>> 0;
   }
 
   /** Bytes that were read and not released. */

@@ -16,10 +16,11 @@ export interface RequestSource {
   /**
    * Passes records to `sink`, those of a flow in the order of their capture, and returns how many packets it read: at most
    * `limit`, and fewer when none is left. The packet is the same object each time and points into memory of the source: it is
-   * valid only during the call of `sink`. Records captured after `before` (us, CLOCK_MONOTONIC) stay for the next call.
+   * valid only during the call of `sink`. Records captured after `before` (us, CLOCK_MONOTONIC) stay for the next call, and those after the
+   * first `bytes` bytes of packets, where the source can tell.
    */
-  drain(sink: (packet: Packet) => void, limit: number, before?: number): number;
-  /** Whether the buffer was so full at the last drain that after the same interval it may overflow. */
+  drain(sink: (packet: Packet) => void, limit: number, before?: number, bytes?: number): number;
+  /** Whether so much waited at the last drain that the buffer may soon overflow; absent where that cannot be known. */
   readonly isFilling?: boolean;
   /** Counts what only the kernel knows, such as drops; called about twice a second and at the end. */
   count(): void;

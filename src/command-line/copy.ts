@@ -249,7 +249,7 @@ export const COPY: CommandSpec = {
         name: "memory",
         short: "m",
         value: "MB",
-        help: "most memory for requests that wait to be sent, 16 to 65536 (default: 256)",
+        help: "most memory for requests that wait to be sent, 16 to 65536; it is taken when a burst needs it (default: 5 % of this host's, 256 to 2048)",
       },
       {
         name: "max-sessions",
@@ -330,7 +330,7 @@ export const COPY: CommandSpec = {
         name: "buffer",
         short: "B",
         value: "MB",
-        help: "memory for captured packets that wait to be read, 1 to 4096 (default: 32)",
+        help: "memory for captured packets that wait to be read, 1 to 4096 (default: about 1 % of this host's, 32 to 512)",
       },
       {
         name: "snaplen",

@@ -99,7 +99,7 @@ export const RECORD: CommandSpec = {
         name: "buffer",
         short: "B",
         value: "MB",
-        help: "memory for captured packets that wait to be written, 1 to 4096 (default: 32)",
+        help: "memory for captured packets that wait to be written, 1 to 4096 (default: about 1 % of this host's, 32 to 512)",
       },
       {
         name: "mark",

@@ -20,8 +20,8 @@ export interface CaptureOptions {
   direction: RequestDirection;
   /** In pcap-filter language; null: none. */
   filter: string | null;
-  /** Bytes for captured requests that wait to be read. */
-  bufferBytes: number;
+  /** Bytes for captured requests that wait to be read; null: not given (src/host/memory.ts). */
+  bufferBytes: number | null;
   /** Most bytes of a packet that are captured. */
   snaplen: number;
 }
@@ -53,8 +53,8 @@ export function parseCapture(args: Arguments): CaptureOptions {
 }
 
 /** Bytes of `-B`, which is written in MB; null: not given. Throws a Failure (exit code 2). */
-export function parseBuffer(text: string | null): number {
-  return parseWhole("-B", text ?? "32", { first: 1, last: 4096, unit: "MB" }) * MEGABYTE;
+export function parseBuffer(text: string | null): number | null {
+  return text === null ? null : parseWhole("-B", text, { first: 1, last: 4096, unit: "MB" }) * MEGABYTE;
 }
 
 function parseBackEnd(text: string): "auto" | BackEnd {

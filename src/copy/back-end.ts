@@ -11,6 +11,8 @@ export interface Capture {
   wayOn(ifindex: number): string;
   /** For the data plane. */
   readonly source: SourceConfig;
+  /** What is there for captured packets that wait to be read: `256 MB`. */
+  readonly room: string;
   /** Captures on these interfaces; may be called again for those that came later. Throws a Failure (1, 2, 3, 4, 5). */
   attach(ifindexes: number[]): void;
   /** Tells it that an interface is gone. */

@@ -1,6 +1,7 @@
 /** Capture by programs in the kernel: tcx, clsact and XDP. */
 import { type FilterTarget, InterfaceFilters } from "../capture/interface-filters.ts";
 import type { KernelCapture } from "../capture/kernel.ts";
+import { megabytes } from "../host/memory.ts";
 import { type Capture, countsOf } from "./back-end.ts";
 import type { CopyOptions } from "./options.ts";
 
@@ -25,6 +26,7 @@ export function captureByPrograms(kernel: KernelCapture, { capture }: CopyOption
       return kernel.xdpModeOn(ifindex) === "native" ? "XDP (in the driver)" : "XDP (generic)";
     },
     source: { kind: "rings", rings: kernel.requestRings, ringBytes: kernel.requestRingBytes },
+    room: megabytes(kernel.requestRings.length * kernel.requestRingBytes),
     attach(ifindexes) {
       if (filters) filters.attach(ifindexes);
       else kernel.attachRequests(ifindexes);

@@ -8,6 +8,7 @@ import {
   type SocketCaptureOptions,
 } from "../capture/socket/sockets.ts";
 import { compileFilter, linkLayerOf } from "../filter/compile.ts";
+import { bufferBytes, megabytes } from "../host/memory.ts";
 import { Failure } from "../native/failure.ts";
 import { type Capture, countsOf } from "./back-end.ts";
 import { kernelServices } from "./load.ts";
@@ -48,13 +49,13 @@ function compileIfPossible(expression: string) {
 
 /** Opens sockets that capture nothing yet. Throws a Failure (2, 4, 5). */
 export function captureBySockets(name: SocketBackEnd, plan: Plan, options: CopyOptions): Capture {
-  const { direction, snaplen, bufferBytes, filter } = options.capture;
+  const { direction, snaplen, bufferBytes: given, filter } = options.capture;
   const capture = OPEN[name]({
     services: kernelServices(plan),
     isOutgoing: direction === "out",
     snaplen,
     mark: options.mark,
-    bufferBytes,
+    bufferBytes: bufferBytes(given),
     front: filter === null ? null : compileFront(filter, plan),
     workers: plan.workers.count,
   });
@@ -66,6 +67,7 @@ export function captureBySockets(name: SocketBackEnd, plan: Plan, options: CopyO
     name,
     wayOn: () => name,
     source: capture.source,
+    room: megabytes(capture.bufferBytes),
     attach(ifindexes) {
       for (const ifindex of ifindexes) interfaces.add(ifindex);
       start();

@@ -6,6 +6,7 @@ import type { LateRule } from "../config/pace.ts";
 import { formatPorts } from "../config/ports.ts";
 import { protocolFor } from "../config/protocol.ts";
 import { compileFilter, linkLayerOf, renderFilter } from "../filter/compile.ts";
+import { bufferBytes, megabytes, waitingBytes } from "../host/memory.ts";
 import type { EgressConfig, PathConfig } from "../inject/path.ts";
 import type { CopyOptions } from "./options.ts";
 import type { Plan } from "./plan.ts";
@@ -118,6 +119,13 @@ const SOCKETS: Record<string, string | undefined> = {
   pcap: "libpcap",
 };
 
+/** What bursts find room in; how much of it rings have is known when they are made. */
+function roomsOf({ files }: Plan, { capture, memory }: CopyOptions): string[] {
+  const captured = `about ${megabytes(bufferBytes(capture.bufferBytes))} for captured packets that wait to be read`;
+  const waiting = `up to ${megabytes(waitingBytes(memory))} for requests that wait to be sent`;
+  return files.length > 0 ? [waiting] : [captured, waiting];
+}
+
 /** The programs that a filter is compiled to, one for each kind of interface. Throws a Failure (2, 5). */
 function filterLines({ interfaces }: Plan, expression: string): string[] {
   const layers = new Set(interfaces.map(({ hardwareType }) => linkLayerOf(hardwareType ?? 1) ?? "ethernet"));
@@ -188,6 +196,7 @@ export function renderPlan(plan: Plan, options: CopyOptions): string {
   if (filter !== null) add("filter", `${filter}; the kernel runs`, ...filterLines(plan, filter));
   for (const [name, text] of workersOf(plan, options)) add(name, text);
   for (const [name, text] of departures(plan, options)) add(name, text);
+  add("memory", ...roomsOf(plan, options));
   add("mark", `0x${options.mark.toString(16)} on every packet sent; such packets are not captured`);
   return lines.join("\n");
 }

@@ -19,6 +19,8 @@ export type RequestCounts = Omit<CaptureCounts, "responsesLost">;
 export interface RequestInput {
   /** For the first message: `captured by tcx on lo, eth0`. */
   readonly description: string;
+  /** See Capture; null for recorded requests. */
+  readonly room: string | null;
   /** For the data plane: one of the two. */
   source: SourceConfig | null;
   trace: TraceConfig | null;
@@ -43,6 +45,7 @@ export function liveInput(plan: Plan, { capture }: OpenCapture): RequestInput {
       const parts = [...byWay].map(([way, those]) => `${way} on ${those.map(([, name]) => name).join(", ")}`);
       return `captured by ${parts.join("; ")}`;
     },
+    room: capture.room,
     source: capture.source,
     trace: null,
     begin: () => capture.attach([...attached.keys()]),
@@ -96,6 +99,7 @@ export async function recordedInput(
   await reader.ready;
   return {
     source: null,
+    room: null,
     description: `read from ${plan.files.join(", ")}`,
     trace: { memory: reader.memory, wake, speed, longestGap: longestGap * 1000, rate },
     begin() {},

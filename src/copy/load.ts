@@ -14,6 +14,7 @@ import { readKey } from "../channel/key.ts";
 import { protocolFor } from "../config/protocol.ts";
 import { labelOf } from "../config/transfer.ts";
 import { kernelPrograms, outgoingProgram } from "../host/carried-programs.ts";
+import { ringBytesFor, waitingBytes } from "../host/memory.ts";
 import { requireBpf } from "../host/privileges.ts";
 import type { CarriedLibrary } from "../native/carried.ts";
 import { Failure } from "../native/failure.ts";
@@ -94,7 +95,8 @@ export function loadKernel(
     workers,
     snaplen,
     isOutgoing: direction === "out",
-    requestRingBytes: ringBytes({ total: bufferBytes, least: REQUEST_RING_LEAST }, rings),
+    requestRingBytes: ringBytesFor(bufferBytes, rings, REQUEST_RING_LEAST),
+    requestRingLeast: REQUEST_RING_LEAST,
     responseRingBytes: ringBytes(
       read.size > 0 ? READ_RESPONSE_RINGS : { ...RESPONSE_RINGS, least: responseLeast },
       rings,
@@ -198,7 +200,7 @@ export function dataPlaneConfig(
     mark: options.mark,
     ports: plan.ports,
     maxSessions: options.maxSessions,
-    memory: options.memory,
+    memory: waitingBytes(options.memory),
     sessionTimeout: options.timeout * 1e6,
     idleTimeout: options.keepalive * 1e6,
     sample: options.sample,

@@ -36,8 +36,8 @@ export interface CopyOptions {
   /** How recorded traffic is replayed, and the long names of the options about it that were given. */
   trace: TraceOptions;
   traceOptions: string[];
-  /** Bytes. */
-  memory: number;
+  /** Bytes for requests that wait to be sent; null: not given (src/host/memory.ts). */
+  memory: number | null;
   /** How packets are sent, and over which interface; null: that of the route. */
   inject: Injection;
   output: string | null;
@@ -184,7 +184,7 @@ export function parseCopy(args: Arguments): CopyOptions {
     const text = one(name);
     return text === null ? otherwise : parseDecimal(option, text, range);
   };
-  const [mtu, ports, shift] = [one("mtu"), one("ports"), one("shift")];
+  const [memory, mtu, ports, shift] = [one("memory"), one("mtu"), one("ports"), one("shift")];
   const [interval, limit, proxyProtocol] = [one("stats-interval"), one("limit"), one("proxy-protocol")];
   const timeout = whole("-t", "timeout", { first: 1, last: 86400, unit: "seconds" }, 600);
   const delay = { first: 0, last: 60000, unit: "ms" };
@@ -204,7 +204,8 @@ export function parseCopy(args: Arguments): CopyOptions {
     inputs: all("input"),
     trace: parseTrace(args),
     traceOptions: TRACE_OPTIONS.filter((name) => args.has(name)),
-    memory: whole("-m", "memory", { first: 16, last: 65536, unit: "MB" }, 256) * MEGABYTE,
+    memory:
+      memory === null ? null : parseWhole("-m", memory, { first: 16, last: 65536, unit: "MB" }) * MEGABYTE,
     mtu: mtu === null ? null : parseWhole("-M", mtu, { first: 576, last: 65535, unit: "bytes" }),
     timeout,
     keepalive: whole("-k", "keepalive", { first: 1, last: 864000, unit: "seconds" }, timeout + 120),

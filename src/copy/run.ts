@@ -7,6 +7,7 @@ import { carriedLibraries } from "../host/carried-libraries.ts";
 import { claimPorts } from "../host/claims.ts";
 import { removeLeftovers } from "../host/leftovers.ts";
 import { createLog, type Log } from "../host/log.ts";
+import { megabytes, waitingBytes } from "../host/memory.ts";
 import { report } from "../host/report.ts";
 import { applyScheduling } from "../host/scheduling.ts";
 import { listenForStop, type StopRequests } from "../host/signals.ts";
@@ -183,6 +184,12 @@ function announce(plan: Plan, { description }: RequestInput): string {
   return `copying ${plan.services.map(labelOf).join(", ")}, ${description}${workers}`;
 }
 
+/** What bursts find room in. */
+function roomFor({ memory }: CopyOptions, { room }: RequestInput): string {
+  const waiting = `up to ${megabytes(waitingBytes(memory))} for requests that wait to be sent (-m)`;
+  return room === null ? waiting : `${room} for captured packets that wait to be read (-B), ${waiting}`;
+}
+
 /** Opens the recordings; null if a signal came first, as a pipe may stay silent for long. */
 function readRecorded(
   plan: Plan,
@@ -228,6 +235,7 @@ async function copy(
     return 0;
   }
   log.info(announce(plan, source));
+  log.info(roomFor(options, source));
   const start = performance.now();
   const copies = copiesOf(plan, options);
   const take = () => {

@@ -28,6 +28,7 @@ export const libc = dlopen("libc.so.6", {
   pipe2: { args: [pointer, i32], returns: i32 },
   mmap: { args: [u64_fast, u64_fast, i32, i32, i32, i64], returns: u64_fast },
   munmap: { args: [u64_fast, u64_fast], returns: i32 },
+  madvise: { args: [u64_fast, u64_fast, i32], returns: i32 },
   memcpy: { args: [pointer, pointer, u64_fast], returns: pointer },
   epoll_create1: { args: [i32], returns: i32 },
   epoll_ctl: { args: [i32, i32, i32, pointer], returns: i32 },

@@ -2,7 +2,7 @@
 import { Attachments, type Hook } from "../capture/attachments.ts";
 import { type KernelStats, readStats } from "../capture/counters.ts";
 import { fillServices } from "../capture/kernel.ts";
-import { createRings, settings, useRings } from "../capture/maps.ts";
+import { createLargeRings, settings, useRings } from "../capture/maps.ts";
 import type { KernelService } from "../capture/services.ts";
 import { BpfObject, fillArrayOfMaps, openLibbpf } from "../native/bpf/libbpf.ts";
 import type { CarriedLibrary } from "../native/carried.ts";
@@ -20,6 +20,8 @@ export interface RecordKernelOptions {
   snaplen: number;
   /** Bytes of each CPU's ring: a power of two, at least 131072. */
   ringBytes: number;
+  /** What they have at least, where the kernel has no memory for more; by default all of `ringBytes`. */
+  ringLeast?: number;
   hook: "auto" | Hook;
   libraries?: CarriedLibrary[];
 }
@@ -27,6 +29,8 @@ export interface RecordKernelOptions {
 export interface RecordKernel {
   /** Descriptors of the ring buffers, one per possible CPU, for both directions; and of the maps. */
   readonly rings: number[];
+  /** Bytes of each ring. */
+  readonly ringBytes: number;
   readonly controlMap: number;
   readonly countersMap: number;
   /** By ifindex (4 bytes): packets that no ring had room for (8 bytes). */
@@ -68,7 +72,9 @@ export function loadRecordKernel(options: RecordKernelOptions): RecordKernel {
     outgoing?.close();
   }
   try {
-    useRings(request, createRings(options.ringBytes, rings));
+    const { ringBytes: wanted, ringLeast = wanted } = options;
+    const { bytes: ringBytes } = createLargeRings(wanted, ringLeast, rings);
+    useRings(request, rings);
     request.setMaxEntries("services", Math.max(1, options.services.length));
     for (const program of XDP_PROGRAMS) request.leaveOut(program);
     request.setConstants(constants);
@@ -83,6 +89,7 @@ export function loadRecordKernel(options: RecordKernelOptions): RecordKernel {
     const countersMap = request.mapFd("counters");
     return {
       rings,
+      ringBytes,
       controlMap: request.mapFd("control"),
       countersMap,
       lostMap: request.mapFd("lost"),

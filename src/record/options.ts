@@ -40,8 +40,8 @@ export interface RecordOptions {
   log: string | null;
   dryRun: boolean;
   hook: Hook;
-  /** Bytes for captured packets that wait to be written. */
-  bufferBytes: number;
+  /** Bytes for captured packets that wait to be written; null: not given (src/host/memory.ts). */
+  bufferBytes: number | null;
   mark: number;
 }
 

@@ -2,13 +2,13 @@
 import { cpus, release, type as systemName } from "node:os";
 import { Control } from "../capture/control.ts";
 import { possibleCpus, WHOLE_PACKETS } from "../capture/maps.ts";
-import { ringBytes } from "../capture/ring-bytes.ts";
 import type { KernelService } from "../capture/services.ts";
 import { renderVersion } from "../command-line/help.ts";
 import { carriedLibraries } from "../host/carried-libraries.ts";
 import { recordPrograms } from "../host/carried-programs.ts";
 import { removeLeftovers } from "../host/leftovers.ts";
 import { createLog, type Log } from "../host/log.ts";
+import { megabytes, ringBytesFor } from "../host/memory.ts";
 import { requirePrivileges } from "../host/privileges.ts";
 import { report } from "../host/report.ts";
 import { listenForStop, type StopRequests } from "../host/signals.ts";
@@ -54,10 +54,6 @@ function kernelServices({ services }: RecordPlan): KernelService[] {
   );
 }
 
-function eachRing({ bufferBytes }: RecordOptions): number {
-  return ringBytes({ total: bufferBytes, least: RING_LEAST }, possibleCpus());
-}
-
 function loadKernel(plan: RecordPlan, options: RecordOptions, libraries: CarriedLibrary[]): RecordKernel {
   const { requestObject, outgoingObject } = recordPrograms();
   try {
@@ -68,7 +64,8 @@ function loadKernel(plan: RecordPlan, options: RecordOptions, libraries: Carried
       mark: options.mark,
       keepsAcks: options.acks,
       snaplen: options.snaplen ?? WHOLE_PACKETS,
-      ringBytes: eachRing(options),
+      ringBytes: ringBytesFor(options.bufferBytes, possibleCpus(), RING_LEAST),
+      ringLeast: RING_LEAST,
       hook: options.hook,
       libraries,
     });
@@ -103,7 +100,7 @@ function planeConfig(
 ): RecordPlaneConfig {
   return {
     rings: kernel.rings,
-    ringBytes: eachRing(options),
+    ringBytes: kernel.ringBytes,
     controlMap: kernel.controlMap,
     countersMap: kernel.countersMap,
     lostMap: kernel.lostMap,
@@ -211,6 +208,8 @@ async function record(
     const interfaces = plan.interfaces.map(({ name }) => name).join(", ");
     const what = whatIsRecorded(plan.services, options);
     log.info(`recording ${what} to ${first.path}, captured by ${kernel.hook} on ${interfaces}`);
+    const room = megabytes(kernel.rings.length * kernel.ringBytes);
+    log.info(`${room} for captured packets that wait to be written (-B)`);
     const start = performance.now();
     const take = () => {
       const use = { ...process.cpuUsage(), rss: process.memoryUsage.rss() };

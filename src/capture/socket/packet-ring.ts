@@ -74,6 +74,12 @@ export class PacketRing {
     return true;
   }
 
+  /** Whether the kernel has filled more than a quarter of the blocks. */
+  get isFilling(): boolean {
+    const ahead = (this.#block + (this.blocks >> 2)) % this.blocks;
+    return (Atomics.load(this.#words, ahead * this.#blockWords + BLOCK_STATUS) & OURS) !== 0;
+  }
+
   get seconds(): number {
     return this.#words[(this.#at >>> 2) + SECONDS]! >>> 0;
   }

@@ -14,6 +14,7 @@ const SENT_TO: SentTo[] = [TO_HOST, TO_GROUP, TO_GROUP];
 
 /** All packets of a flow come by one ring (fanout.ts), so the rings need no common order. */
 export class PacketSource implements RequestSource {
+  isFilling = false;
   readonly descriptors: readonly number[];
   readonly #rings: PacketRing[];
   readonly #matcher: Matcher;
@@ -35,17 +36,21 @@ export class PacketSource implements RequestSource {
     return true;
   }
 
-  drain(sink: (packet: Packet) => void, limit: number, before = Infinity): number {
+  drain(sink: (packet: Packet) => void, limit: number, before = Infinity, bytes = Infinity): number {
     let done = 0;
+    let left = bytes;
+    this.isFilling = false;
     for (let index = 0; index < this.#rings.length; index++) {
       const ring = this.#rings[index]!;
       if (!ring.hasPacket) continue;
+      if (ring.isFilling) this.isFilling = true;
       const clock = this.#clocks[index]!;
       clock.update();
-      while (done < limit && ring.hasPacket) {
+      while (done < limit && left > 0 && ring.hasPacket) {
         const time = clock.monotonic(ring.seconds, ring.nanoseconds);
         if (time > before) break;
         done++;
+        left -= ring.captured;
         if (this.#take(ring, time)) sink(this.#packet);
         ring.next();
       }

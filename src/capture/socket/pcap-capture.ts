@@ -69,6 +69,7 @@ export function openPcapCapture(options: SocketCaptureOptions): SocketCapture {
       table: memory,
       match: { services, isOutgoing, snaplen, counters, worker: 0 },
     },
+    bufferBytes,
     start(interfaces) {
       const present = links().filter(({ ifindex }) => interfaces?.includes(ifindex) ?? true);
       for (const slot of slots()) {

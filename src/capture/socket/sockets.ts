@@ -29,6 +29,8 @@ export interface SocketCaptureOptions {
 
 export interface SocketCapture {
   readonly source: SourceConfig;
+  /** Bytes of all receive buffers or rings together: fewer than asked for where the kernel has no memory for so much. */
+  readonly bufferBytes: number;
   /**
    * From now on captures on these interfaces only, of the network namespace of the calling thread; null: on all. May be called
    * again with others.
@@ -53,12 +55,10 @@ export function openPacketCapture(options: SocketCaptureOptions): SocketCapture 
   const allBlocks = Math.max(LEAST_BLOCKS, Math.floor(bufferBytes / BLOCK_BYTES));
   const rings =
     workers > 1 ? workers : Math.min(possibleCpus(), MOST_RINGS, Math.floor(allBlocks / LEAST_BLOCKS));
-  const blocks = Math.max(LEAST_BLOCKS, Math.floor(allBlocks / rings));
-  const sockets = openAll(
-    Array.from({ length: rings }, () => () => openPacketSocket(blocks, BLOCK_BYTES, !isOutgoing)),
-  );
+  const wanted = Math.max(LEAST_BLOCKS, Math.floor(allBlocks / rings));
+  const { sockets, blocks } = openLargest(rings, wanted, !isOutgoing);
   return captureBySockets(
-    options,
+    { ...options, bufferBytes: rings * blocks * BLOCK_BYTES },
     sockets.map((fd) => ({ fd, kind: "packet" })),
     (match) => ({ kind: "packet", sockets, blocks, blockBytes: BLOCK_BYTES, match }),
     () => startPacketSockets(sockets, !isOutgoing, workerProgram(rings)),
@@ -100,6 +100,18 @@ export function openRawCapture(options: SocketCaptureOptions): SocketCapture {
   );
 }
 
+/** Packet sockets with so many blocks each, or with half as many and so on where the kernel has no memory for so much. */
+function openLargest(rings: number, wanted: number, ignoresOutgoing: boolean) {
+  for (let blocks = wanted; ; blocks = Math.max(LEAST_BLOCKS, blocks >> 1)) {
+    const open = () => openPacketSocket(blocks, BLOCK_BYTES, ignoresOutgoing);
+    try {
+      return { sockets: openAll(Array.from({ length: rings }, () => open)), blocks };
+    } catch (error) {
+      if (blocks === LEAST_BLOCKS) throw error;
+    }
+  }
+}
+
 function openAll(opens: (() => number)[]): number[] {
   const sockets: number[] = [];
   try {
@@ -127,7 +139,7 @@ export function createCounts(workers = 1): { counters: SharedArrayBuffer; stats:
 
 /** `begin` is called once, at the first `start`, with filters that reject everything: it makes the sockets receive. */
 function captureBySockets(
-  { services, isOutgoing, snaplen, mark, front, workers = 1 }: SocketCaptureOptions,
+  { services, isOutgoing, snaplen, mark, bufferBytes, front, workers = 1 }: SocketCaptureOptions,
   sockets: readonly { fd: number; kind: SocketKind }[],
   config: (match: MatchConfig) => SourceConfig,
   begin: () => void,
@@ -145,6 +157,7 @@ function captureBySockets(
   let isBegun = false;
   return {
     source: config({ services, isOutgoing, snaplen, counters, worker: 0 }),
+    bufferBytes,
     start(interfaces) {
       if (!isBegun) {
         // Until all sockets have joined the fanout group, each of them would get every packet.

@@ -11,6 +11,7 @@ import type { RequestSource } from "../../capture/source.ts";
 import { type AnswerTimes, Engine, type EngineConfig } from "../../engine/engine.ts";
 import { createInjector } from "../../inject/create.ts";
 import type { Injector } from "../../inject/injector.ts";
+import { hugePages } from "../../native/huge-pages.ts";
 import { cpuMicroseconds, monotonicMicroseconds, sleepMicroseconds, strerror } from "../../native/libc.ts";
 import { pinThread } from "../../native/scheduling.ts";
 import { CpuLimit } from "../../runtime/cpu-limit.ts";
@@ -31,8 +32,14 @@ import { createSource } from "./request-source.ts";
 import { createCounters, INDEX, type Shared, viewShared } from "./shared.ts";
 import { TracePlayer } from "./trace-player.ts";
 
-/** Records of each kind per round: what is due is sent before more is read. */
+/** Records of each kind per round, and of requests while their rings fill up: what is due is sent before more is read. */
 const ROUND = 256;
+const LARGEST_ROUND = 1024;
+/** Bytes of requests per round, and us that it may read on while their rings fill up: a burst of large packets is long. */
+const ROUND_BYTES = 4 << 20;
+const LONGEST_READ = 10_000;
+/** Bytes that the engine keeps from which on it looks for acknowledgements at short intervals: they let more of them go. */
+const BACKLOG = 4 << 20;
 /** us: the longest wait of a round, while draining and otherwise. */
 const DRAIN_LOOK = 10_000;
 const LONGEST_WAIT = 500_000;
@@ -133,6 +140,19 @@ function run(config: DataPlaneConfig, wake: number, handlers: LoopHandlers, clos
     if (packet.tcp === packet.ip) engine.tooBig(packet, now);
     else engine.response(packet, now);
   };
+  /**
+   * Reads a round of requests. Where the rings fill up it reads on before anything is sent: the engine has room for more, and
+   * keeps it within -m.
+   */
+  const takeRequests = (source: RequestSource): number => {
+    let taken = source.drain(onRequest, ROUND, now, ROUND_BYTES);
+    while (source.isFilling && taken < LARGEST_ROUND && monotonicMicroseconds() - now < LONGEST_READ) {
+      const more = source.drain(onRequest, ROUND, now, ROUND_BYTES);
+      if (more === 0) break;
+      taken += more;
+    }
+    return taken;
+  };
   const isEmpty = (): boolean =>
     (requests?.isEmpty ?? true) && responses.isEmpty && (player?.isIdle(now) ?? true);
   const send = (): void => {
@@ -162,10 +182,11 @@ function run(config: DataPlaneConfig, wake: number, handlers: LoopHandlers, clos
     housekeeping.run(now);
     const caught = intercepts?.run(onResponse, now) ?? responses.drain(onResponse, ROUND, now);
     const taken =
-      (player ? isReady && player.drain(onRequest, ROUND, now) : requests?.drain(onRequest, ROUND, now)) || 0;
+      (player ? isReady && player.drain(onRequest, ROUND, now) : requests && takeRequests(requests)) || 0;
     const records = caught + taken;
     engine.advance(now);
-    while (!engine.dispatch(now)) send();
+    // A batch of each egress, and then the rings again: a target that takes much at once must not keep us from reading.
+    const hasSentAll = engine.dispatch(now);
     send();
     datagrams?.advance(now);
     housekeeping.adaptMtu(now);
@@ -185,9 +206,9 @@ function run(config: DataPlaneConfig, wake: number, handlers: LoopHandlers, clos
     const command = Atomics.load(shared.command, 0);
     if (command === DRAIN && drainUntil === 0) drainUntil = now + shared.command[1]! * 1000;
     const isQuiet = datagrams?.isQuiet(now) ?? true;
-    if (command === STOP || (drainUntil > 0 && isDrained(records, isQuiet, engine, now, drainUntil))) break;
+    if (command === STOP || (drainUntil > 0 && isDrained(records, hasSentAll && isQuiet, engine, now, drainUntil))) break;
     if (cpuLimit) rest(cpuLimit);
-    if (records >= ROUND) continue;
+    if (records >= ROUND || !hasSentAll) continue;
     const longest = Math.min(
       housekeeping.wait(now),
       drainUntil > 0 ? DRAIN_LOOK : LONGEST_WAIT,
@@ -197,7 +218,8 @@ function run(config: DataPlaneConfig, wake: number, handlers: LoopHandlers, clos
     const other = intercepts?.wait(now, longest) ?? longest;
     const limit = player && isReady ? player.wait(now, other) : other;
     const isFilling = (requests?.isFilling || responses.isFilling) === true;
-    pause.wait(records, isFilling || engine.isHeldUp(now), engine.wait(now, limit), isEmpty);
+    const isBehind = isFilling || counters[INDEX.memory]! > BACKLOG;
+    pause.wait(records, isBehind || engine.isHeldUp(now), engine.wait(now, limit), isEmpty);
   }
 
   engine.look(now);
@@ -276,6 +298,7 @@ function createEngine(
       keepsClientPorts: config.keepsClientPorts,
       users: config.users,
       random: Math.random,
+      takePiece: hugePages(),
     },
     batches,
     now,

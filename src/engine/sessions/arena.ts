@@ -9,6 +9,9 @@ const UNIT_LOG2 = 6;
 const UNITS_LOG2 = 12; // of 64 bytes in a page
 const UNIT_MASK = (1 << UNITS_LOG2) - 1;
 const CLASSES = 11;
+/** Pages of which the memory is taken at once, and their bytes. */
+const PAGES_PER_PIECE = 8;
+export const PIECE = PAGES_PER_PIECE * PAGE;
 const NONE = -1;
 
 /** Bytes of the largest chunk. */
@@ -31,9 +34,13 @@ export class Arena {
   /** By class: the first page with a free chunk; linked by `next` and `previous`. */
   private readonly withRoom = new Int32Array(CLASSES).fill(NONE);
   private readonly freePages: number[] = [];
+  private piece = new ArrayBuffer(0);
 
-  /** `limit`: bytes, rounded down to whole pages, at least one. */
-  constructor(limit: number) {
+  /** `limit`: bytes, rounded down to whole pages, at least one. `takePiece` gives PIECE bytes each time, which are kept. */
+  constructor(
+    limit: number,
+    private readonly takePiece: () => ArrayBuffer = () => new ArrayBuffer(PIECE),
+  ) {
     const pages = Math.max(1, Math.floor(limit / PAGE));
     this.limit = pages * PAGE;
     this.classOf = new Int32Array(pages);
@@ -98,9 +105,10 @@ export class Arena {
     let page = this.freePages.pop();
     if (page === undefined) {
       page = this.pages.length;
-      const memory = new ArrayBuffer(PAGE);
-      this.pages.push(new Uint8Array(memory));
-      this.words.push(new Int32Array(memory));
+      const place = page % PAGES_PER_PIECE;
+      if (place === 0) this.piece = this.takePiece();
+      this.pages.push(new Uint8Array(this.piece, place * PAGE, PAGE));
+      this.words.push(new Int32Array(this.piece, place * PAGE, PAGE / 4));
     }
     this.used += PAGE;
     this.classOf[page] = size;

@@ -108,6 +108,8 @@ export interface EngineConfig {
   openFlow: (path: number, port: number, words: Int32Array, at: number) => void;
   /** At least 0, less than 1. */
   random: () => number;
+  /** Gives PIECE (arena.ts) zeroed bytes for payload each time, which are kept; absent: the runtime's heap. */
+  takePiece?: () => ArrayBuffer;
   /** By service, the protocol module of its sessions or null; absent: no service has one. */
   modules?: (ProtocolModule | null)[];
   /** Called with the error that a module has thrown. */
@@ -176,7 +178,7 @@ export class Context {
     this.table = new SessionTable(capacity, budget);
     this.words = this.table.words;
     this.times = this.table.times;
-    this.segments = new Segments(config.memory);
+    this.segments = new Segments(config.memory, config.takePiece);
     this.wheel = new Wheel(capacity, now);
     this.clientFlows = new ClientFlows(this.table);
     this.ownFlows = new OwnFlows(

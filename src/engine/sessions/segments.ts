@@ -47,12 +47,12 @@ export class Segments {
   private count = 0;
   private readonly capacity: number;
 
-  /** `memory`: bytes for payload and descriptors together. */
-  constructor(memory: number) {
+  /** `memory`: bytes for payload and descriptors together; `takePiece`: see Arena. */
+  constructor(memory: number, takePiece?: () => ArrayBuffer) {
     this.capacity = Math.max(1024, Math.floor(memory / 256));
     this.words = new Int32Array(this.capacity * SEGMENT);
     this.times = new Float64Array(this.capacity);
-    this.arena = new Arena(memory - this.capacity * DESCRIPTOR_BYTES);
+    this.arena = new Arena(memory - this.capacity * DESCRIPTOR_BYTES, takePiece);
   }
 
   /** Bytes in use: pages of payload and descriptors. */
