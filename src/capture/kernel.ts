@@ -8,7 +8,16 @@ import { type Link, links } from "../native/netlink.ts";
 import { Attachments, type Hook } from "./attachments.ts";
 import type { Kind } from "./clsact.ts";
 import { KERNEL_COUNTERS, type KernelCounter, type KernelStats, readStats } from "./counters.ts";
-import { addressKey, createLargeRings, createRings, fillPorts, settings, setWorkers, useRings, words } from "./maps.ts";
+import {
+  addressKey,
+  createLargeRings,
+  createRings,
+  fillPorts,
+  settings,
+  setWorkers,
+  useRings,
+  words,
+} from "./maps.ts";
 import type { KernelService } from "./services.ts";
 import { XdpLinks, type XdpMode } from "./xdp-links.ts";
 

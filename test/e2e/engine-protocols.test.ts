@@ -73,7 +73,7 @@ for (const { name, requests, connections, streams, upload, isStarved } of [
     if (isStarved) lab.start(lab.target, NEIGHBOUR);
     const prefix = isStarved ? STARVED : [];
     const target = await startNginx(lab, lab.target, 8080, { listen: "http2", prefix });
-    const copy = await startCopy(lab, ["-x", TRANSFER, "-B", "128", "--drain", "30"]);
+    const copy = await startCopy(lab, ["-x", TRANSFER, "--drain", "30"]);
 
     const path = upload > 0 ? "post/" : "get/";
     const file = join(lab.directory, "urls");

@@ -70,7 +70,7 @@ for (const { name, bytes, count } of [
 ]) {
   test(`copies bodies of ${name} unharmed, with the offloads of veth on`, async () => {
     const { online, target } = await startServices();
-    const copy = await startCopy(lab, ["-x", TRANSFER, "-B", "128"]);
+    const copy = await startCopy(lab, ["-x", TRANSFER]);
 
     const command = [process.execPath, join(import.meta.dir, "../support/post.ts")];
     const client = lab.start(lab.client, [...command, `http://${ONLINE}`, `${bytes}`, `${count}`, "8"]);

@@ -130,7 +130,7 @@ for (const [way, isIntercepted] of [
     empty();
     if (isIntercepted) await startIntercept(lab, lab.target, ["-o", ":3306"]);
     const by = isIntercepted ? ["-s", TARGET] : [];
-    const copy = await startCopy("-x", `3306-${TARGET}`, ...by, ...USERS, "-m", "512", "-B", "128");
+    const copy = await startCopy("-x", `3306-${TARGET}`, ...by, ...USERS);
     const before = [online, target].map((server) => countersOf(server, COUNTERS));
     say(3306, way, file, ...COMMANDS);
     await copy.report("the end", ({ mysql, turns }) => mysql?.sent.quit === 1 && turns.pending === 0, 30_000);

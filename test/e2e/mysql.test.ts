@@ -162,7 +162,7 @@ test("files, large packets, compression, several statements at once, and other u
   const file = join(lab.directory, "rows");
   writeFileSync(file, Array.from({ length: 20_000 }, (_, row) => `${row + 1000}\n`).join(""));
   // 17 MB come at once: more than a ring of the default holds while other programs have the CPUs.
-  const copy = await startCopy(lab, [...TRANSFER, ...USERS, "-m", "512", "-B", "128"]);
+  const copy = await startCopy(lab, [...TRANSFER, ...USERS]);
   client("shop", "online-1", `LOAD DATA LOCAL INFILE '${file}' INTO TABLE a`);
   client("shop", "online-1", "CREATE TABLE big (x LONGTEXT)");
   await settled(copy);

@@ -105,7 +105,7 @@ test("options that are not given have a default", () => {
     overwrite: false,
     count: null,
     hook: "auto",
-    bufferBytes: 32 << 20,
+    bufferBytes: null,
     mark: 0x78637079,
   });
 });

@@ -32,12 +32,11 @@ import { createSource } from "./request-source.ts";
 import { createCounters, INDEX, type Shared, viewShared } from "./shared.ts";
 import { TracePlayer } from "./trace-player.ts";
 
-/** Records of each kind per round, and of requests while their rings fill up: what is due is sent before more is read. */
+/** Records of each kind per round, and bytes of requests, as many as a batch has: what is due is sent before more is read. */
 const ROUND = 256;
-const LARGEST_ROUND = 1024;
-/** Bytes of requests per round, and us that it may read on while their rings fill up: a burst of large packets is long. */
-const ROUND_BYTES = 4 << 20;
-const LONGEST_READ = 10_000;
+const ROUND_BYTES = 1 << 20;
+/** us that a round reads on while the rings of requests fill up, and that it sends on while more is due. */
+const SHARE_OF_ROUND = 5000;
 /** Bytes that the engine keeps from which on it looks for acknowledgements at short intervals: they let more of them go. */
 const BACKLOG = 4 << 20;
 /** us: the longest wait of a round, while draining and otherwise. */
@@ -146,7 +145,7 @@ function run(config: DataPlaneConfig, wake: number, handlers: LoopHandlers, clos
    */
   const takeRequests = (source: RequestSource): number => {
     let taken = source.drain(onRequest, ROUND, now, ROUND_BYTES);
-    while (source.isFilling && taken < LARGEST_ROUND && monotonicMicroseconds() - now < LONGEST_READ) {
+    while (source.isFilling && monotonicMicroseconds() - now < SHARE_OF_ROUND) {
       const more = source.drain(onRequest, ROUND, now, ROUND_BYTES);
       if (more === 0) break;
       taken += more;
@@ -185,9 +184,14 @@ function run(config: DataPlaneConfig, wake: number, handlers: LoopHandlers, clos
       (player ? isReady && player.drain(onRequest, ROUND, now) : requests && takeRequests(requests)) || 0;
     const records = caught + taken;
     engine.advance(now);
-    // A batch of each egress, and then the rings again: a target that takes much at once must not keep us from reading.
-    const hasSentAll = engine.dispatch(now);
+    // Not until all is sent: a target that takes much at once must not keep us from reading.
+    const sendUntil = monotonicMicroseconds() + SHARE_OF_ROUND;
+    let hasSentAll = engine.dispatch(now);
     send();
+    while (!hasSentAll && monotonicMicroseconds() < sendUntil) {
+      hasSentAll = engine.dispatch(now);
+      send();
+    }
     datagrams?.advance(now);
     housekeeping.adaptMtu(now);
 
@@ -206,7 +210,11 @@ function run(config: DataPlaneConfig, wake: number, handlers: LoopHandlers, clos
     const command = Atomics.load(shared.command, 0);
     if (command === DRAIN && drainUntil === 0) drainUntil = now + shared.command[1]! * 1000;
     const isQuiet = datagrams?.isQuiet(now) ?? true;
-    if (command === STOP || (drainUntil > 0 && isDrained(records, hasSentAll && isQuiet, engine, now, drainUntil))) break;
+    if (
+      command === STOP ||
+      (drainUntil > 0 && isDrained(records, hasSentAll && isQuiet, engine, now, drainUntil))
+    )
+      break;
     if (cpuLimit) rest(cpuLimit);
     if (records >= ROUND || !hasSentAll) continue;
     const longest = Math.min(
