@@ -196,7 +196,7 @@ export function renderPlan(plan: Plan, options: CopyOptions): string {
   if (filter !== null) add("filter", `${filter}; the kernel runs`, ...filterLines(plan, filter));
   for (const [name, text] of workersOf(plan, options)) add(name, text);
   for (const [name, text] of departures(plan, options)) add(name, text);
-  add("memory", ...roomsOf(plan, options));
   add("mark", `0x${options.mark.toString(16)} on every packet sent; such packets are not captured`);
+  add("memory", ...roomsOf(plan, options));
   return lines.join("\n");
 }

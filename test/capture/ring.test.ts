@@ -223,6 +223,26 @@ describe("the rings of all CPUs", () => {
     expect(set.isFilling).toBe(false);
   });
 
+  test("give no more bytes than asked for, and a packet", () => {
+    const source = fake();
+    const set = setOf([source]);
+    for (let count = 0; count < 4; count++) source.add(count, bytes(460));
+    const seen: number[] = [];
+    const drain = () => set.drain((packet) => seen.push(packet.time), 10, Infinity, 600);
+    expect([drain(), drain(), drain()]).toEqual([2, 2, 0]);
+    expect(seen).toEqual([0, 1, 2, 3]);
+  });
+
+  test("are read out of order where one is more than half full, down to that", () => {
+    const sources = [fake(), fake()];
+    const set = setOf(sources);
+    const third = Math.floor(sources[0]!.capacity / 3);
+    sources[0]!.add(1, bytes(100));
+    sources[1]!.add(2, bytes(third));
+    sources[1]!.add(3, bytes(third));
+    expect(times(set)).toEqual([2, 1, 3]);
+  });
+
   test("get their memory back during a long drain", () => {
     const source = fake();
     const set = setOf([source]);

@@ -1,5 +1,6 @@
 /** `xcopy copy` up to the point where it would start, as a user sees it. */
 import { describe, expect, test } from "bun:test";
+import { bufferBytes, megabytes, waitingBytes } from "../../src/host/memory.ts";
 import { ALONE, mistake, POWERLESS, xcopy } from "./run.ts";
 
 const TRANSFER = "80-127.0.0.1:8080";
@@ -160,6 +161,8 @@ attach    at ingress by tcx
           request program   lo
           response program  lo
 mark      0x78637079 on every packet sent; such packets are not captured
+memory    about ${megabytes(bufferBytes(null))} for captured packets that wait to be read
+          up to ${megabytes(waitingBytes(null))} for requests that wait to be sent
 `,
     });
   });
@@ -245,6 +248,8 @@ pace      the next request goes as soon as one is answered
 quiet     answers shorter than production's are complete after 30 ms of silence
 header    PROXY protocol v2 opens each connection
 mark      0x78637079 on every packet sent; such packets are not captured
+memory    about ${megabytes(bufferBytes(null))} for captured packets that wait to be read
+          up to ${megabytes(waitingBytes(null))} for requests that wait to be sent
 `,
     });
   });

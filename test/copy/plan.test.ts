@@ -7,6 +7,7 @@ import { COPY } from "../../src/command-line/copy.ts";
 import { formatAddress, formatEndpoint, parseAddress } from "../../src/config/address.ts";
 import { parseCopy } from "../../src/copy/options.ts";
 import { copiesOf, type Host, makePlan, type Plan } from "../../src/copy/plan.ts";
+import { ringBytesFor, waitingBytes } from "../../src/host/memory.ts";
 import { missingCapabilities } from "../../src/host/privileges.ts";
 import type { Way } from "../../src/inject/egress.ts";
 import { Failure } from "../../src/native/failure.ts";
@@ -288,6 +289,25 @@ test.each([
 test("rings share their total in powers of two, but none is below the least", () => {
   const sizes = { total: 16 << 20, least: 1 << 20 };
   expect([1, 2, 3, 4, 16, 128].map((rings) => ringBytes(sizes, rings) >> 20)).toEqual([16, 8, 4, 4, 1, 1]);
+});
+
+test("rings without -B come as near to 1 % of the memory as powers of two can, 32 to 512 MB", () => {
+  const total = (gigabytes: number, rings: number) =>
+    (ringBytesFor(null, rings, 1 << 18, gigabytes * 2 ** 30) * rings) >> 20;
+  expect([0.5, 2, 8, 24, 64, 512].map((memory) => total(memory, 2))).toEqual([32, 32, 64, 256, 512, 512]);
+  expect([1, 4, 16, 96, 128].map((rings) => total(64, rings))).toEqual([512, 512, 512, 384, 512]);
+  expect(total(1, 256)).toBe(64);
+});
+
+test("rings with -B have together at most that, but none is below the least", () => {
+  expect(ringBytesFor(100 << 20, 2, 1 << 18, 2 ** 35) >> 20).toBe(32);
+  expect(ringBytesFor(1 << 20, 8, 1 << 18, 2 ** 35)).toBe(1 << 18);
+});
+
+test("requests that wait get 5 % of the memory, 256 to 2048 MB, or what -m says", () => {
+  const of = (gigabytes: number) => waitingBytes(null, gigabytes * 2 ** 30) / 2 ** 20;
+  expect([1, 20, 1024].map(of)).toEqual([256, 1024, 2048]);
+  expect(waitingBytes(16 << 20, 2 ** 40)).toBe(16 << 20);
 });
 
 describe("with an intercept", () => {

@@ -11,8 +11,8 @@ import type { RequestSource } from "../../capture/source.ts";
 import { type AnswerTimes, Engine, type EngineConfig } from "../../engine/engine.ts";
 import { createInjector } from "../../inject/create.ts";
 import type { Injector } from "../../inject/injector.ts";
-import { hugePages } from "../../native/huge-pages.ts";
 import { cpuMicroseconds, monotonicMicroseconds, sleepMicroseconds, strerror } from "../../native/libc.ts";
+import { hugePages } from "../../native/page.ts";
 import { pinThread } from "../../native/scheduling.ts";
 import { CpuLimit } from "../../runtime/cpu-limit.ts";
 import { record } from "../../runtime/histogram.ts";
@@ -34,7 +34,7 @@ import { TracePlayer } from "./trace-player.ts";
 
 /** Records of each kind per round, and bytes of requests, as many as a batch has: what is due is sent before more is read. */
 const ROUND = 256;
-const ROUND_BYTES = 1 << 20;
+const ROUND_BYTES = 4 << 20;
 /** us that a round reads on while the rings of requests fill up, and that it sends on while more is due. */
 const SHARE_OF_ROUND = 5000;
 /** Bytes that the engine keeps from which on it looks for acknowledgements at short intervals: they let more of them go. */
