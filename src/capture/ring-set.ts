@@ -39,6 +39,15 @@ export class RingSet implements RequestSource {
     return true;
   }
 
+  /** Whether a ring is more than half full now. */
+  get isCrowded(): boolean {
+    for (const ring of this.#rings) {
+      ring.refresh();
+      if (ring.waiting > ring.capacity * CROWDED) return true;
+    }
+    return false;
+  }
+
   /**
    * Passes up to `limit` records (and `bytes` bytes of packets, or a packet more) that were there at the call to `sink`, in order of capture time as far as the CPUs had
    * finished them, and returns how many. The packet is the same object each time and points into the ring: it is valid

@@ -22,6 +22,8 @@ export interface RequestSource {
   drain(sink: (packet: Packet) => void, limit: number, before?: number, bytes?: number): number;
   /** Whether so much waited at the last drain that the buffer may soon overflow; absent where that cannot be known. */
   readonly isFilling?: boolean;
+  /** Whether so much waits in the buffer now that it is to be read before anything is sent; absent: not known. */
+  readonly isCrowded?: boolean;
   /** Counts what only the kernel knows, such as drops; called about twice a second and at the end. */
   count(): void;
   close(): void;

@@ -238,8 +238,9 @@ async function copy(
   log.info(roomFor(options, source));
   const start = performance.now();
   const copies = copiesOf(plan, options);
+  let rssAtEnd: number | null = null;
   const take = () => {
-    const use = { ...process.cpuUsage(), rss: process.memoryUsage.rss() };
+    const use = { ...process.cpuUsage(), rss: rssAtEnd ?? process.memoryUsage.rss() };
     const counts = source.counts();
     const abandoned = (counts.abandoned ?? 0) + deadWorkers.countAbandoned();
     const capture = { ...counts, abandoned, unread: deadWorkers.unread, responsesLost: answers.lost() };
@@ -266,6 +267,8 @@ async function copy(
   }
   watch.stop();
   if (deadWorkers.any) exitCode = 1;
+  // To see what was not read, the rings are mapped once more, which would count as resident.
+  rssAtEnd = process.memoryUsage.rss();
   if (hasEnded) deadWorkers.finish();
   endReport();
   endQuic();

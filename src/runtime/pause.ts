@@ -17,7 +17,7 @@ import {
 import { Sparse } from "./sparse.ts";
 
 /** Default us between two polls: each then handles many records. */
-const POLL_INTERVAL = 2000;
+const POLL_INTERVAL = 1300;
 /** us between two polls while a turn is held up by an answer that has not been read yet, or a ring fills up. */
 const SHORT_INTERVAL = 100;
 /** us from a record to the next poll where records are rare: it finds the answer to the request. */

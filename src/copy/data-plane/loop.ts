@@ -12,7 +12,7 @@ import { type AnswerTimes, Engine, type EngineConfig } from "../../engine/engine
 import { createInjector } from "../../inject/create.ts";
 import type { Injector } from "../../inject/injector.ts";
 import { cpuMicroseconds, monotonicMicroseconds, sleepMicroseconds, strerror } from "../../native/libc.ts";
-import { hugePages } from "../../native/page.ts";
+import { HugePages } from "../../native/page.ts";
 import { pinThread } from "../../native/scheduling.ts";
 import { CpuLimit } from "../../runtime/cpu-limit.ts";
 import { record } from "../../runtime/histogram.ts";
@@ -35,8 +35,14 @@ import { TracePlayer } from "./trace-player.ts";
 /** Records of each kind per round, and bytes of requests, as many as a batch has: what is due is sent before more is read. */
 const ROUND = 256;
 const ROUND_BYTES = 4 << 20;
-/** us that a round reads on while the rings of requests fill up, and that it sends on while more is due. */
-const SHARE_OF_ROUND = 5000;
+/** us that a round reads on while the rings of requests are crowded, and that it sends on while more is due. */
+const MOST_READING = 20_000;
+const MOST_SENDING = 5000;
+/**
+ * The engine keeps this share of what its rings have, before requests stay in the rings until these are crowded: the first use of
+ * more memory can cost more than sending does. So much is made ready after the start.
+ */
+const RESERVE_SHARE = 1 / 2;
 /** Bytes that the engine keeps from which on it looks for acknowledgements at short intervals: they let more of them go. */
 const BACKLOG = 4 << 20;
 /** us: the longest wait of a round, while draining and otherwise. */
@@ -90,7 +96,11 @@ function run(config: DataPlaneConfig, wake: number, handlers: LoopHandlers, clos
     if (intercepts) intercepts.openFlow(path, port, words, at);
     else flows?.add(path, port);
   };
-  const engine = createEngine(config, counters, openFlow, batches, now, shared, handlers);
+  const { source } = config;
+  const ringBytes = source?.kind === "rings" ? source.rings.length * source.ringBytes : 0;
+  const enough = Math.min(ringBytes * RESERVE_SHARE, config.memory / 2);
+  const payload = new HugePages(enough);
+  const engine = createEngine(config, counters, openFlow, batches, now, shared, payload, handlers);
   const intercepts = config.channel && createIntercepts(config, config.channel, engine, handlers, now);
   const datagrams =
     config.datagrams &&
@@ -140,12 +150,13 @@ function run(config: DataPlaneConfig, wake: number, handlers: LoopHandlers, clos
     else engine.response(packet, now);
   };
   /**
-   * Reads a round of requests. Where the rings fill up it reads on before anything is sent: the engine has room for more, and
+   * Reads a round of requests. Where the rings are crowded it reads on before anything is sent: the engine has room for more, and
    * keeps it within -m.
    */
   const takeRequests = (source: RequestSource): number => {
+    if (counters[INDEX.memory]! > enough && source.isCrowded === false) return 0;
     let taken = source.drain(onRequest, ROUND, now, ROUND_BYTES);
-    while (source.isFilling && monotonicMicroseconds() - now < SHARE_OF_ROUND) {
+    while ((source.isCrowded ?? source.isFilling) && monotonicMicroseconds() - now < MOST_READING) {
       const more = source.drain(onRequest, ROUND, now, ROUND_BYTES);
       if (more === 0) break;
       taken += more;
@@ -185,7 +196,7 @@ function run(config: DataPlaneConfig, wake: number, handlers: LoopHandlers, clos
     const records = caught + taken;
     engine.advance(now);
     // Not until all is sent: a target that takes much at once must not keep us from reading.
-    const sendUntil = monotonicMicroseconds() + SHARE_OF_ROUND;
+    const sendUntil = monotonicMicroseconds() + MOST_SENDING;
     let hasSentAll = engine.dispatch(now);
     send();
     while (!hasSentAll && monotonicMicroseconds() < sendUntil) {
@@ -217,6 +228,7 @@ function run(config: DataPlaneConfig, wake: number, handlers: LoopHandlers, clos
       break;
     if (cpuLimit) rest(cpuLimit);
     if (records >= ROUND || !hasSentAll) continue;
+    if (isReady) payload.prepare();
     const longest = Math.min(
       housekeeping.wait(now),
       drainUntil > 0 ? DRAIN_LOOK : LONGEST_WAIT,
@@ -262,6 +274,7 @@ function createEngine(
   batches: PacketBatch[],
   now: number,
   shared: Shared,
+  payload: HugePages,
   { onNote }: LoopHandlers,
 ): Engine {
   const { worker } = config;
@@ -306,7 +319,7 @@ function createEngine(
       keepsClientPorts: config.keepsClientPorts,
       users: config.users,
       random: Math.random,
-      takePiece: hugePages(),
+      takePiece: () => payload.take(),
     },
     batches,
     now,
