@@ -10,7 +10,7 @@ import { startCopy } from "../test/support/xcopy.ts";
 import { type Figure, median, megabytes, renderTable, spread } from "./figures.ts";
 
 const quick = process.argv.includes("--quick");
-const runs = Number(process.env.RUNS ?? (quick ? 2 : 10));
+const runs = quick ? 2 : 10;
 const count = quick ? 200 : 1000;
 const BYTES = 1_000_000;
 const CONNECTIONS = 10;
