@@ -48,6 +48,16 @@ export class RingSet implements RequestSource {
     return false;
   }
 
+  /** When the oldest record that waits was captured, us; Infinity if none does. */
+  get oldest(): number {
+    let oldest = Infinity;
+    for (const ring of this.#rings) {
+      ring.refresh();
+      oldest = Math.min(oldest, ring.peekTime());
+    }
+    return oldest;
+  }
+
   /**
    * Passes up to `limit` records (and `bytes` bytes of packets, or a packet more) that were there at the call to `sink`, in order of capture time as far as the CPUs had
    * finished them, and returns how many. The packet is the same object each time and points into the ring: it is valid

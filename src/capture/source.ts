@@ -24,6 +24,8 @@ export interface RequestSource {
   readonly isFilling?: boolean;
   /** Whether so much waits in the buffer now that it is to be read before anything is sent; absent: not known. */
   readonly isCrowded?: boolean;
+  /** When the oldest packet that waits was captured, us; Infinity if none does; absent: not known. */
+  readonly oldest?: number;
   /** Counts what only the kernel knows, such as drops; called about twice a second and at the end. */
   count(): void;
   close(): void;

@@ -233,6 +233,19 @@ describe("the rings of all CPUs", () => {
     expect(seen).toEqual([0, 1, 2, 3]);
   });
 
+  test("tell the time of the oldest record, and whether one of them is more than half full, before they are read", () => {
+    const sources = [fake(), fake()];
+    const set = setOf(sources);
+    expect([set.oldest, set.isCrowded]).toEqual([Infinity, false]);
+    sources[1]!.add(7, bytes(100));
+    sources[0]!.add(9, bytes(Math.floor(sources[0]!.capacity / 2) - 200));
+    expect([set.oldest, set.isCrowded]).toEqual([7, false]);
+    sources[0]!.add(11, bytes(200));
+    expect([set.oldest, set.isCrowded]).toEqual([7, true]);
+    expect(times(set)).toEqual([9, 7, 11]);
+    expect([set.oldest, set.isCrowded]).toEqual([Infinity, false]);
+  });
+
   test("are read out of order where one is more than half full, down to that", () => {
     const sources = [fake(), fake()];
     const set = setOf(sources);

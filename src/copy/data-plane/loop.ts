@@ -11,7 +11,14 @@ import type { RequestSource } from "../../capture/source.ts";
 import { type AnswerTimes, Engine, type EngineConfig } from "../../engine/engine.ts";
 import { createInjector } from "../../inject/create.ts";
 import type { Injector } from "../../inject/injector.ts";
-import { cpuMicroseconds, monotonicMicroseconds, sleepMicroseconds, strerror } from "../../native/libc.ts";
+import {
+  address,
+  cpuMicroseconds,
+  libc,
+  monotonicMicroseconds,
+  sleepMicroseconds,
+  strerror,
+} from "../../native/libc.ts";
 import { HugePages } from "../../native/page.ts";
 import { pinThread } from "../../native/scheduling.ts";
 import { CpuLimit } from "../../runtime/cpu-limit.ts";
@@ -39,10 +46,11 @@ const ROUND_BYTES = 4 << 20;
 const MOST_READING = 20_000;
 const MOST_SENDING = 5000;
 /**
- * The engine keeps this share of what its rings have, before requests stay in the rings until these are crowded: the first use of
- * more memory can cost more than sending does. So much is made ready after the start.
+ * The engine keeps this share of what its rings have, before requests stay in the rings until these are crowded, or for at most
+ * MOST_LEFT (us): the first use of more memory can cost more than sending does. So much is made ready after the start.
  */
 const RESERVE_SHARE = 1 / 2;
+const MOST_LEFT = 200_000;
 /** Bytes that the engine keeps from which on it looks for acknowledgements at short intervals: they let more of them go. */
 const BACKLOG = 4 << 20;
 /** us: the longest wait of a round, while draining and otherwise. */
@@ -149,12 +157,14 @@ function run(config: DataPlaneConfig, wake: number, handlers: LoopHandlers, clos
     if (packet.tcp === packet.ip) engine.tooBig(packet, now);
     else engine.response(packet, now);
   };
+  const mayStay = ({ isCrowded, oldest = 0 }: RequestSource): boolean =>
+    isCrowded === false && oldest > now - MOST_LEFT;
   /**
    * Reads a round of requests. Where the rings are crowded it reads on before anything is sent: the engine has room for more, and
    * keeps it within -m.
    */
   const takeRequests = (source: RequestSource): number => {
-    if (counters[INDEX.memory]! > enough && source.isCrowded === false) return 0;
+    if (counters[INDEX.memory]! > enough && mayStay(source)) return 0;
     let taken = source.drain(onRequest, ROUND, now, ROUND_BYTES);
     while ((source.isCrowded ?? source.isFilling) && monotonicMicroseconds() - now < MOST_READING) {
       const more = source.drain(onRequest, ROUND, now, ROUND_BYTES);
@@ -183,6 +193,7 @@ function run(config: DataPlaneConfig, wake: number, handlers: LoopHandlers, clos
     }
   };
 
+  const asked = new Uint8Array(new ArrayBuffer(8));
   let isReady = false;
   let drainUntil = 0;
   let cpuLimit: CpuLimit | null = null;
@@ -219,7 +230,11 @@ function run(config: DataPlaneConfig, wake: number, handlers: LoopHandlers, clos
     publish(shared, counters);
     if (isReady && player?.isDone(now)) break;
     const command = Atomics.load(shared.command, 0);
-    if (command === DRAIN && drainUntil === 0) drainUntil = now + shared.command[1]! * 1000;
+    if (command === DRAIN && drainUntil === 0) {
+      drainUntil = now + shared.command[1]! * 1000;
+      // It would end every wait at once.
+      libc.read(wake, address(asked), 8);
+    }
     const isQuiet = datagrams?.isQuiet(now) ?? true;
     if (
       command === STOP ||
