@@ -326,7 +326,7 @@ export class Engine {
     c.counters[COUNTER.behind] = now - oldest;
   }
 
-  /** Whether a turn was held up within the last 3 ms because its predecessor has no answer yet: poll for responses soon. */
+  /** Whether a turn was held up within the last 3 ms by an answer that is expected soon: poll for responses soon. */
   isHeldUp(now: number): boolean {
     return now - this.c.heldUpAt < HELD_UP_SPAN;
   }

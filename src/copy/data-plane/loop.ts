@@ -51,8 +51,13 @@ const MOST_SENDING = 5000;
  */
 const RESERVE_SHARE = 1 / 2;
 const MOST_LEFT = 200_000;
-/** Bytes that the engine keeps from which on it looks for acknowledgements at short intervals: they let more of them go. */
+/**
+ * Bytes that the engine keeps, and bytes sent in a round: for FLOWING us after such a round acknowledgements are looked for at short
+ * intervals, because they let more go.
+ */
 const BACKLOG = 4 << 20;
+const MUCH = 64 << 10;
+const FLOWING = 20_000;
 /** us: the longest wait of a round, while draining and otherwise. */
 const DRAIN_LOOK = 10_000;
 const LONGEST_WAIT = 500_000;
@@ -196,6 +201,7 @@ function run(config: DataPlaneConfig, wake: number, handlers: LoopHandlers, clos
   const asked = new Uint8Array(new ArrayBuffer(8));
   let isReady = false;
   let drainUntil = 0;
+  let flowedAt = 0;
   let cpuLimit: CpuLimit | null = null;
 
   for (;;) {
@@ -208,6 +214,7 @@ function run(config: DataPlaneConfig, wake: number, handlers: LoopHandlers, clos
     engine.advance(now);
     // Not until all is sent: a target that takes much at once must not keep us from reading.
     const sendUntil = monotonicMicroseconds() + MOST_SENDING;
+    const sentBefore = counters[INDEX.sentBytes]!;
     let hasSentAll = engine.dispatch(now);
     send();
     while (!hasSentAll && monotonicMicroseconds() < sendUntil) {
@@ -253,8 +260,10 @@ function run(config: DataPlaneConfig, wake: number, handlers: LoopHandlers, clos
     const other = intercepts?.wait(now, longest) ?? longest;
     const limit = player && isReady ? player.wait(now, other) : other;
     const isFilling = (requests?.isFilling || responses.isFilling) === true;
-    const isBehind = isFilling || counters[INDEX.memory]! > BACKLOG;
-    pause.wait(records, isBehind || engine.isHeldUp(now), engine.wait(now, limit), isEmpty);
+    if (counters[INDEX.sentBytes]! - sentBefore > MUCH) flowedAt = now;
+    const isFlowing = counters[INDEX.memory]! > BACKLOG && now - flowedAt < FLOWING;
+    const hurries = isFilling || isFlowing || engine.isHeldUp(now);
+    pause.wait(records, hurries, engine.wait(now, limit), isEmpty);
   }
 
   engine.look(now);

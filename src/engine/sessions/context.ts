@@ -149,7 +149,7 @@ export class Context {
   readonly options = emptyOptions();
   /** The time of the current call of the engine, us. */
   now: number;
-  /** When a turn was last held up because the turn before it had no answer yet, us. */
+  /** When a turn was last held up because the turn before it had no answer yet, though that is expected soon, us. */
   heldUpAt = 0;
   /** Sessions with turns that wait. */
   readonly waiting: WaitingSessions;

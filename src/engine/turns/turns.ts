@@ -46,6 +46,8 @@ import { excuse, isBehind, patienceEnds } from "./multiplexed.ts";
 /** Bounds, us, of the silence (two round trips) after which an answer shorter than production's counts as complete. */
 const LEAST_QUIET = 1000;
 const MOST_QUIET = 20_000;
+/** us after a request or a part of its answer in which more of the answer is expected soon. */
+const SOON = 3000;
 /** The silence is this many times longer if the target's last segment had no PSH. */
 const QUIET_WITHOUT_PUSH = 10;
 
@@ -133,7 +135,8 @@ export function mayBegin(c: Context, s: number, segment: number): boolean {
     ? moduleAllows(c, s, segment)
     : (c.words[s * ROW + FLAGS]! & STREAMING) !== 0 || isAnswered(c, s, g[at + ACK_NUMBER]!);
   if (!isFree) {
-    c.heldUpAt = c.now;
+    const last = Math.max(c.times[s * TIMES + PROGRESS_AT]!, c.times[s * TIMES + RESPONSE_AT]!);
+    if (c.now - last < SOON) c.heldUpAt = c.now;
     return false;
   }
   if (c.times[s * TIMES + DELAY]! > 0 && !hasCome(c, s, dueAt(c, s, segment))) return false;
