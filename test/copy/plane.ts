@@ -23,6 +23,7 @@ Bun.plugin({
     build.onLoad({ filter: /src\/copy\/data-plane\/start\.ts$/ }, () => ({
       loader: "ts",
       contents: `
+        export function prepareDataPlane() {}
         export function startDataPlane() {
           const stopped = Promise.withResolvers();
           const end = () => ${behaviour === "ends" ? "stopped.resolve()" : "undefined"};
