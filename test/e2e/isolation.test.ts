@@ -21,7 +21,9 @@ for (const workers of [1, 2]) {
   test(`${workers} without CPU time: the rings are full, which is counted, and production has all its answers`, async () => {
     const { online, target } = await startServices(lab);
     const broken = brokenConnections(lab.client);
-    const words = ["-x", TRANSFER, "--workers", `${workers}`, "--cpu-limit", "10", "--drain", "0"];
+    // Rings of 1 % of the memory of a large host would take the whole load.
+    const limits = ["--cpu-limit", "10", "--drain", "0", "-B", "32"];
+    const words = ["-x", TRANSFER, "--workers", `${workers}`, ...limits];
     const copy = await startCopy(lab, words);
     const result = await load(lab, { url: URL_ONLINE, rate: 0, count: COUNT });
     const { code, report } = await copy.stop();
