@@ -10,7 +10,6 @@ import { ResponseSource } from "../../capture/socket/response-source.ts";
 import type { RequestSource } from "../../capture/source.ts";
 import { type AnswerTimes, Engine, type EngineConfig } from "../../engine/engine.ts";
 import { createInjector } from "../../inject/create.ts";
-import type { Injector } from "../../inject/injector.ts";
 import {
   address,
   cpuMicroseconds,
@@ -35,22 +34,16 @@ import { Housekeeping } from "./housekeeping.ts";
 import { type InterceptState, Intercepts } from "./intercepts.ts";
 import { createModules, describe } from "./modules.ts";
 import { type Findings, Preflight } from "./preflight.ts";
+import { RequestReading, reserveOf } from "./request-reading.ts";
 import { createSource } from "./request-source.ts";
+import { sendAll } from "./send-all.ts";
 import { createCounters, INDEX, type Shared, viewShared } from "./shared.ts";
 import { TracePlayer } from "./trace-player.ts";
 
-/** Records of each kind per round, and bytes of requests, as many as a batch has: what is due is sent before more is read. */
+/** Records of each kind per round: what is due is sent before more is read. */
 const ROUND = 256;
-const ROUND_BYTES = 4 << 20;
-/** us that a round reads on while the rings of requests are crowded, and that it sends on while more is due. */
-const MOST_READING = 20_000;
+/** us that a round sends on while more is due. */
 const MOST_SENDING = 5000;
-/**
- * The engine keeps this share of what its rings have, before requests stay in the rings until these are crowded, or for at most
- * MOST_LEFT (us): the first use of more memory can cost more than sending does. So much is made ready after the start.
- */
-const RESERVE_SHARE = 1 / 2;
-const MOST_LEFT = 200_000;
 /**
  * Bytes that the engine keeps, and bytes sent in a round: for FLOWING us after such a round acknowledgements are looked for at short
  * intervals, because they let more go.
@@ -109,10 +102,8 @@ function run(config: DataPlaneConfig, wake: number, handlers: LoopHandlers, clos
     if (intercepts) intercepts.openFlow(path, port, words, at);
     else flows?.add(path, port);
   };
-  const { source } = config;
-  const ringBytes = source?.kind === "rings" ? source.rings.length * source.ringBytes : 0;
-  const enough = Math.min(ringBytes * RESERVE_SHARE, config.memory / 2);
-  const payload = new HugePages(enough);
+  const reserve = reserveOf(config);
+  const payload = new HugePages(reserve);
   const engine = createEngine(config, counters, openFlow, batches, now, shared, payload, handlers);
   const intercepts = config.channel && createIntercepts(config, config.channel, engine, handlers, now);
   const datagrams =
@@ -162,22 +153,7 @@ function run(config: DataPlaneConfig, wake: number, handlers: LoopHandlers, clos
     if (packet.tcp === packet.ip) engine.tooBig(packet, now);
     else engine.response(packet, now);
   };
-  const mayStay = ({ isCrowded, oldest = 0 }: RequestSource): boolean =>
-    isCrowded === false && oldest > now - MOST_LEFT;
-  /**
-   * Reads a round of requests. Where the rings are crowded it reads on before anything is sent: the engine has room for more, and
-   * keeps it within -m.
-   */
-  const takeRequests = (source: RequestSource): number => {
-    if (counters[INDEX.memory]! > enough && mayStay(source)) return 0;
-    let taken = source.drain(onRequest, ROUND, now, ROUND_BYTES);
-    while ((source.isCrowded ?? source.isFilling) && monotonicMicroseconds() - now < MOST_READING) {
-      const more = source.drain(onRequest, ROUND, now, ROUND_BYTES);
-      if (more === 0) break;
-      taken += more;
-    }
-    return taken;
-  };
+  const reading = requests && new RequestReading(requests, onRequest, counters, ROUND, reserve);
   const isEmpty = (): boolean =>
     (requests?.isEmpty ?? true) && responses.isEmpty && (player?.isIdle(now) ?? true);
   const send = (): void => {
@@ -208,8 +184,7 @@ function run(config: DataPlaneConfig, wake: number, handlers: LoopHandlers, clos
     now = monotonicMicroseconds();
     housekeeping.run(now);
     const caught = intercepts?.run(onResponse, now) ?? responses.drain(onResponse, ROUND, now);
-    const taken =
-      (player ? isReady && player.drain(onRequest, ROUND, now) : requests && takeRequests(requests)) || 0;
+    const taken = (player ? isReady && player.drain(onRequest, ROUND, now) : reading?.take(now)) || 0;
     const records = caught + taken;
     engine.advance(now);
     // Not until all is sent: a target that takes much at once must not keep us from reading.
@@ -361,43 +336,4 @@ function answerTimesOf({ trace }: DataPlaneConfig, { histograms }: Shared): Answ
 
 function isDrained(records: number, isQuiet: boolean, engine: Engine, now: number, until: number): boolean {
   return now >= until || (records === 0 && isQuiet && engine.pending === 0);
-}
-
-/** Hands every batch to its injector, and counts; the lag of a row ends when the kernel has taken it. */
-function sendAll(
-  batches: PacketBatch[],
-  injectors: Injector[],
-  counters: Float64Array,
-  { lag, connectionWait, answerWait, own }: Shared["histograms"],
-): void {
-  let packets = 0;
-  let bytes = 0;
-  let errors = 0;
-  for (let i = 0; i < batches.length; i++) {
-    const batch = batches[i]!;
-    const injector = injectors[i]!;
-    if (batch.count > 0) {
-      injector.send(batch);
-      const sentAt = monotonicMicroseconds();
-      for (let row = 0; row < batch.count; row++) {
-        const due = batch.due[row]!;
-        if (due === 0) continue;
-        const connected = batch.connected[row]!;
-        const ready = batch.ready[row]!;
-        record(lag, sentAt - due);
-        record(connectionWait, connected - due);
-        record(answerWait, ready - connected);
-        record(own, sentAt - ready);
-        if (sentAt - due > counters[INDEX.lagMax]!) counters[INDEX.lagMax] = sentAt - due;
-        if (sentAt - ready > counters[INDEX.ownMax]!) counters[INDEX.ownMax] = sentAt - ready;
-      }
-      batch.clear();
-    }
-    packets += injector.packets;
-    bytes += injector.bytes;
-    errors += injector.errors;
-  }
-  counters[INDEX.sentPackets] = packets;
-  counters[INDEX.sentBytes] = bytes;
-  counters[INDEX.sendErrors] = errors;
 }
