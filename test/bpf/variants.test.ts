@@ -1,6 +1,6 @@
 /**
- * Every program loads in every variant: what one kernel takes, another refuses. bin/test-kernels runs this on several kernels,
- * and test/kernels/load.test.ts does.
+ * Every program loads in every variant: what one kernel takes, another refuses. bin/test-kernels runs this on several kernels;
+ * test/kernels/load.test.ts does with fewer variants, in which every pair of two settings is.
  */
 import { describe, expect, test } from "bun:test";
 import { release } from "node:os";
@@ -45,13 +45,33 @@ function load(options: Partial<KernelCaptureOptions>): void {
   kernel.detach();
 }
 
-/** All combinations of the values of each key. */
+/** All combinations of the values of each key; with XCOPY_TEST_PAIRS only so many that each pair of two values is in one. */
 function combine<T extends object>(values: { [K in keyof T]: readonly T[K][] }): T[] {
-  return Object.entries(values).reduce<object[]>(
-    (all, [key, list]) =>
-      all.flatMap((one) => (list as unknown[]).map((value) => ({ ...one, [key]: value }))),
+  const all = Object.entries(values).reduce<object[]>(
+    (some, [key, list]) =>
+      some.flatMap((one) => (list as unknown[]).map((value) => ({ ...one, [key]: value }))),
     [{}],
   ) as T[];
+  return process.env.XCOPY_TEST_PAIRS === "1" ? withEveryPair(all) : all;
+}
+
+/** Some of these: at each step the one with most pairs that none before has. */
+function withEveryPair<T extends object>(all: T[]): T[] {
+  const pairsOf = (one: T) => {
+    const settings = Object.entries(one).map(String);
+    return settings.flatMap((first, index) =>
+      settings.slice(index + 1).map((second) => `${first} ${second}`),
+    );
+  };
+  const missing = new Set(all.flatMap(pairsOf));
+  const news = (one: T) => pairsOf(one).filter((pair) => missing.has(pair)).length;
+  const chosen: T[] = [];
+  while (missing.size > 0) {
+    const best = all.reduce((most, one) => (news(one) > news(most) ? one : most));
+    for (const pair of pairsOf(best)) missing.delete(pair);
+    chosen.push(best);
+  }
+  return chosen;
 }
 
 const BOTH = [false, true] as const;

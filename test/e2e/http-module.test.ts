@@ -6,7 +6,7 @@ import { createLab, type Lab } from "../support/lab.ts";
 import { readRequests, startNginx } from "../support/nginx.ts";
 import { startScript, startService } from "../support/scripts.ts";
 import { TRANSFER } from "../support/served.ts";
-import { load } from "../support/wrk.ts";
+import { loadBothKinds } from "../support/wrk.ts";
 import { faultsOf, startCopy } from "../support/xcopy.ts";
 
 let lab: Lab;
@@ -16,22 +16,20 @@ beforeAll(() => {
 afterEach(() => lab.stopAll());
 afterAll(() => lab.remove());
 
-for (const close of [false, true]) {
-  test(`copies requests of nginx exactly once, ${close ? "one to a connection" : "many to a connection"}`, async () => {
-    const online = await startNginx(lab, lab.online, 80);
-    const target = await startNginx(lab, lab.target, 8080);
-    const copy = await startCopy(lab, ["-x", TRANSFER, "--protocol", "http"]);
-    const result = await load(lab, { url: `http://${ONLINE}`, rate: 2000, count: 4000, close });
-    const { code, report } = await copy.stop();
-    expect(result).toMatchObject({ requests: 4000, errors: 0 });
-    const contents = async (server: typeof online) =>
-      (await readRequests(server)).map(({ content }) => content);
-    expect(compareContents(await contents(online), await contents(target))).toEqual(EXACTLY_ONCE);
-    expect(faultsOf(copy.reports())).toEqual([]);
-    expect(report.turns).toEqual({ captured: 4000, sent: 4000, answered: 4000, dropped: 0, pending: 0 });
-    expect(code).toBe(0);
-  });
-}
+test("copies requests of nginx exactly once, one or many to a connection", async () => {
+  const online = await startNginx(lab, lab.online, 80);
+  const target = await startNginx(lab, lab.target, 8080);
+  const copy = await startCopy(lab, ["-x", TRANSFER, "--protocol", "http"]);
+  const result = await loadBothKinds(lab, { url: `http://${ONLINE}`, rate: 2000, count: 4000 });
+  const { code, report } = await copy.stop();
+  expect(result).toEqual({ requests: 4000, errors: 0 });
+  const contents = async (server: typeof online) =>
+    (await readRequests(server)).map(({ content }) => content);
+  expect(compareContents(await contents(online), await contents(target))).toEqual(EXACTLY_ONCE);
+  expect(faultsOf(copy.reports())).toEqual([]);
+  expect(report.turns).toEqual({ captured: 4000, sent: 4000, answered: 4000, dropped: 0, pending: 0 });
+  expect(code).toBe(0);
+});
 
 test("waits for the end of an answer that pauses, however long", async () => {
   const online = await startService(lab, lab.online, "halting.ts", "80", "0");

@@ -6,7 +6,7 @@ import { createLab, type Lab } from "../support/lab.ts";
 import { readRequests, startNginx } from "../support/nginx.ts";
 import { run } from "../support/process.ts";
 import { createElsewhere, joinHosts } from "../support/third.ts";
-import { load } from "../support/wrk.ts";
+import { loadBothKinds } from "../support/wrk.ts";
 import { startCopy } from "../support/xcopy.ts";
 
 let lab: Lab;
@@ -39,22 +39,20 @@ for (const [name, device] of [
   ["plain", "span"],
   ["in VXLAN", "vx0"],
 ]) {
-  for (const close of [false, true]) {
-    test(`${name}, ${close ? "short connections" : "keep-alive"}`, async () => {
-      mirrorTo(device!);
-      const online = await startNginx(lab, lab.online, 80);
-      const target = await startNginx(lab, lab.target, 8080);
-      const copy = await startCopy(lab, ["-i", device!, "-x", `${ONLINE}:80-${TARGET}:8080`], {
-        namespace: mirrored,
-      });
-      await load(lab, { url: `http://${ONLINE}`, rate: 2000, count: 4000, close });
-      const { code, report } = await copy.stop();
-
-      const contents = async (server: typeof online) =>
-        (await readRequests(server)).map(({ content }) => content);
-      expect(compareContents(await contents(online), await contents(target))).toEqual(EXACTLY_ONCE);
-      expect(report.turns).toMatchObject({ answered: 4000, dropped: 0 });
-      expect(code).toBe(0);
+  test(`keep-alive and short connections, ${name}`, async () => {
+    mirrorTo(device!);
+    const online = await startNginx(lab, lab.online, 80);
+    const target = await startNginx(lab, lab.target, 8080);
+    const copy = await startCopy(lab, ["-i", device!, "-x", `${ONLINE}:80-${TARGET}:8080`], {
+      namespace: mirrored,
     });
-  }
+    await loadBothKinds(lab, { url: `http://${ONLINE}`, rate: 2000, count: 4000 });
+    const { code, report } = await copy.stop();
+
+    const contents = async (server: typeof online) =>
+      (await readRequests(server)).map(({ content }) => content);
+    expect(compareContents(await contents(online), await contents(target))).toEqual(EXACTLY_ONCE);
+    expect(report.turns).toMatchObject({ answered: 4000, dropped: 0 });
+    expect(code).toBe(0);
+  });
 }

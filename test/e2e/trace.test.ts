@@ -17,7 +17,7 @@ afterAll(() => lab.remove());
 
 async function record(
   name: string,
-  { count = 4000, close = false, url = `http://${ONLINE}` } = {},
+  { count = 2000, close = false, url = `http://${ONLINE}` } = {},
 ): Promise<Recording> {
   return await recordLoad(lab, name, { url, count, close });
 }
@@ -31,9 +31,9 @@ for (const close of [false, true]) {
       const { code, report } = await replay(lab, ["-i", file, "-a", speed]);
       expect(compareContents(sent, await contentsOf(target))).toEqual(EXACTLY_ONCE);
       expect(report.turns).toMatchObject({
-        captured: 4000,
-        sent: 4000,
-        answered: 4000,
+        captured: 2000,
+        sent: 2000,
+        answered: 2000,
         dropped: 0,
         pending: 0,
       });

@@ -9,7 +9,7 @@ import { createLab, type Lab } from "../support/lab.ts";
 import { type Nginx, readRequests, startNginx } from "../support/nginx.ts";
 import { run } from "../support/process.ts";
 import { refusedObject } from "../support/refused.ts";
-import { load } from "../support/wrk.ts";
+import { load, loadBothKinds } from "../support/wrk.ts";
 import { faultsOf, hostState, runXcopy, startCopy } from "../support/xcopy.ts";
 
 /** Without CAP_BPF and what includes it. */
@@ -111,34 +111,32 @@ const CASES: Case[] = [
 ];
 
 for (const { name, args, url, target: targetHost = "target", prefix = LIMITED } of CASES) {
-  for (const close of [false, true]) {
-    test(`copies exactly once: ${name}, ${close ? "short connections" : "keep-alive"}`, async () => {
-      const online = await startNginx(lab, lab.online, 80);
-      const target = await startNginx(lab, lab[targetHost], 8080);
-      const before = changeable();
-      const resets = countResets();
-      const copy = await startCopy(lab, args, { prefix });
-      const said = copy.running.errors.join("\n");
-      if (!args.includes("--capture")) {
-        expect(said).toContain(BY_PACKET);
-        expect(said).toContain("captured by packet on");
-      }
-      expect(said).toContain(BY_SOCKET);
-      expect(said.split(LACKING)).toHaveLength(2);
+  test(`copies exactly once, keep-alive and short connections: ${name}`, async () => {
+    const online = await startNginx(lab, lab.online, 80);
+    const target = await startNginx(lab, lab[targetHost], 8080);
+    const before = changeable();
+    const resets = countResets();
+    const copy = await startCopy(lab, args, { prefix });
+    const said = copy.running.errors.join("\n");
+    if (!args.includes("--capture")) {
+      expect(said).toContain(BY_PACKET);
+      expect(said).toContain("captured by packet on");
+    }
+    expect(said).toContain(BY_SOCKET);
+    expect(said.split(LACKING)).toHaveLength(2);
 
-      const result = await load(lab, { url, rate: 500, count: 1000, close });
-      const { code, report } = await copy.stop();
+    const result = await loadBothKinds(lab, { url, rate: 600, count: 1000 });
+    const { code, report } = await copy.stop();
 
-      expect(result).toMatchObject({ requests: 1000, errors: 0 });
-      expect(compareContents(await contents(online), await contents(target))).toEqual(EXACTLY_ONCE);
-      expect(report.turns).toMatchObject({ captured: 1000, sent: 1000, answered: 1000, dropped: 0 });
-      expect(faultsOf(copy.reports())).toEqual([]);
-      expect(code).toBe(0);
-      // This host's TCP saw no answer that it knows no connection of.
-      expect(resets.stop()).toBe(0);
-      expect(changeable()).toBe(before);
-    });
-  }
+    expect(result).toMatchObject({ requests: 1000, errors: 0 });
+    expect(compareContents(await contents(online), await contents(target))).toEqual(EXACTLY_ONCE);
+    expect(report.turns).toMatchObject({ captured: 1000, sent: 1000, answered: 1000, dropped: 0 });
+    expect(faultsOf(copy.reports())).toEqual([]);
+    expect(code).toBe(0);
+    // This host's TCP saw no answer that it knows no connection of.
+    expect(resets.stop()).toBe(0);
+    expect(changeable()).toBe(before);
+  });
 }
 
 test("from a pool of addresses", async () => {

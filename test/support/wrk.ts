@@ -90,3 +90,15 @@ async function resultOf(running: Running): Promise<LoadResult> {
 export async function load(lab: Lab, options: WholeLoad): Promise<LoadResult> {
   return await startLoad(lab, options).result;
 }
+
+/** Two loads at once, each with half of the requests: connections that stay, and one connection per request. */
+export async function loadBothKinds(
+  lab: Lab,
+  { count, rate, ...options }: Omit<WholeLoad, "close">,
+): Promise<Pick<LoadResult, "requests" | "errors">> {
+  const results = await Promise.all(
+    [false, true].map((close) => load(lab, { ...options, rate: rate / 2, count: count / 2, close })),
+  );
+  const sum = (field: "requests" | "errors") => results.reduce((total, result) => total + result[field], 0);
+  return { requests: sum("requests"), errors: sum("errors") };
+}
