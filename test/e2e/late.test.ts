@@ -28,15 +28,15 @@ interface Scenario {
   count: number;
 }
 
-/** Runs the load with these options of copy, until no request waits. */
-async function copyLoad({ delay, bytes, connections, rate, count }: Scenario, args: string[]) {
+/** Runs the load with these options of copy, which send each request so many times, until no request waits. */
+async function copyLoad({ delay, bytes, connections, rate, count }: Scenario, args: string[], times = 1) {
   const online = await startService(lab, lab.online, "slow.ts", "80", "0", `${bytes}`);
   const target = await startService(lab, lab.target, "slow.ts", "8080", `${delay}`, `${bytes}`);
   const copy = await startCopy(lab, ["-x", TRANSFER, ...args]);
   const words = [connections, rate, count].map(String);
   const client = startScript(lab, lab.client, "paced.ts", ONLINE, "80", ...words);
   await client.line(/^sent /, 30_000);
-  const all = connections * count;
+  const all = connections * count * times;
   const isOver = ({ turns }: { turns: { captured: number; answered: number; dropped: number } }) =>
     turns.captured === all && turns.answered + turns.dropped === all;
   await copy.report("the end of every request", isOver, 60_000);
@@ -116,5 +116,30 @@ for (const mode of ["direct", "target"]) {
     expect(report.sessions).toMatchObject({ opened: 40, failed: 0 });
     // Never more than what comes in the time of an answer, and in the time after which it is late.
     expect(Math.max(...copy.reports().map(({ turns }) => turns.pending))).toBeLessThan(all / 2);
+  });
+}
+
+for (const { name, args, times } of [
+  { name: "2 workers", args: ["--workers", "2"], times: 1 },
+  { name: "2 replicas", args: ["-n", "2"], times: 2 },
+]) {
+  const scenario = { ...TOO_SLOW, connections: 20, count: 20 };
+  const wanted = (paths: string[]) => paths.flatMap((path) => new Array<string>(times).fill(path));
+
+  test(`too slow a target, --late drop, ${name}: what is missing is counted`, async () => {
+    const { online, target, report, all } = await copyLoad(scenario, ["--late", "drop:0.5", ...args], times);
+    const comparison = compareContents(wanted(online), target);
+    expect(comparison).toMatchObject({ doubled: [], foreign: [] });
+    expect(comparison.missing.length).toBe(report.dropped.late);
+    expect(report.dropped.late).toBeGreaterThan(all / 5);
+    expect(report.turns).toMatchObject({ captured: all, sent: all - report.dropped.late, pending: 0 });
+  });
+
+  test(`too slow a target, --late spread, ${name}: every request goes as often as it should`, async () => {
+    const { online, target, report, all } = await copyLoad(scenario, ["--late", "spread", ...args], times);
+    expect(compareContents(wanted(online), target)).toEqual(EXACTLY_ONCE);
+    expect(report.turns).toEqual({ captured: all, sent: all, answered: all, dropped: 0, pending: 0 });
+    expect(report.spread).toBeGreaterThan(all / 3);
+    expect(report.sessions).toMatchObject({ opened: 20 * times, failed: 0 });
   });
 }

@@ -59,15 +59,15 @@ test("without a word all are chosen; a word that is no beginning is named", () =
   expect(choose(tests, ["engine", "wheel"]).unknown).toEqual(["wheel"]);
 });
 
-test("what runs alone comes first, then the plain files of a directory together, then what has hosts, a file at a time, the longest first", () => {
+test("the plain files of a directory run together and first, then what runs alone, then what has hosts, a file at a time, the longest first", () => {
   const more: TestFile = { name: "engine/arena", kind: "plain" };
   const machines: TestFile = { name: "kernels/load", kind: "hosts" };
   expect(tasksOf([...tests, more, machines])).toEqual([
-    { name: "e2e/http", files: ["e2e/http"], alone: true },
-    { name: "engine, without namespaces", files: ["engine/wheel", "engine/arena"], alone: false },
-    { name: "layout", files: ["layout"], alone: false },
-    { name: "kernels/load", files: ["kernels/load"], alone: false },
-    { name: "e2e/http-module", files: ["e2e/http-module"], alone: false },
-    { name: "engine/kernel", files: ["engine/kernel"], alone: false },
+    { name: "engine, without namespaces", files: ["engine/wheel", "engine/arena"], kind: "plain" },
+    { name: "layout", files: ["layout"], kind: "plain" },
+    { name: "e2e/http", files: ["e2e/http"], kind: "alone" },
+    { name: "kernels/load", files: ["kernels/load"], kind: "hosts" },
+    { name: "e2e/http-module", files: ["e2e/http-module"], kind: "hosts" },
+    { name: "engine/kernel", files: ["engine/kernel"], kind: "hosts" },
   ]);
 });

@@ -16,7 +16,7 @@ export interface TestFile {
 export interface Task {
   name: string;
   files: string[];
-  alone: boolean;
+  kind: TestFile["kind"];
 }
 
 const SUFFIX = ".test.ts";
@@ -24,8 +24,8 @@ const SUFFIX = ".test.ts";
 const MAKES_NAMESPACES = /"unshare"|"netns"|\bCLONE_NEWNET\b|\/demo\/network\.ts"/;
 
 const isEndToEnd = (name: string) => name.startsWith("e2e/");
-/** Virtual machines take longest of all. */
-const isMachine = (name: string) => name.startsWith("kernels/");
+/** Virtual machines, which take longest of all. */
+export const isMachine = (name: string) => name.startsWith("kernels/");
 
 /** All test files below `root`, by name. */
 export function findTests(root: string): TestFile[] {
@@ -69,25 +69,25 @@ export function choose(tests: TestFile[], words: string[]): { chosen: TestFile[]
 }
 
 /**
- * What is run together, in the order in which it is begun: what needs the machine for itself first, then what takes long, so that
- * nothing long is left at the end while a CPU has nothing to do.
+ * What is run together, in the order in which it is begun: what needs no hosts first, as the images of machines are made beside it;
+ * then what needs the machine for itself, then what takes long, so that nothing long is left at the end while a CPU has nothing to do.
  */
 export function tasksOf(tests: TestFile[]): Task[] {
   const own = (kind: TestFile["kind"], fits: (name: string) => boolean) =>
     tests
       .filter((test) => test.kind === kind && fits(test.name))
-      .map(({ name }) => ({ name, files: [name], alone: kind === "alone" }));
+      .map(({ name }) => ({ name, files: [name], kind }));
   const plain = Map.groupBy(
     tests.filter(({ kind }) => kind === "plain"),
     ({ name }) => name.split("/")[0]!,
   );
   return [
-    ...own("alone", () => true),
     ...[...plain].map(([area, files]) => ({
       name: files.length > 1 ? `${area}, without namespaces` : files[0]!.name,
       files: files.map(({ name }) => name),
-      alone: false,
+      kind: "plain" as const,
     })),
+    ...own("alone", () => true),
     ...own("hosts", isMachine),
     ...own("hosts", isEndToEnd),
     ...own("hosts", (name) => !isEndToEnd(name) && !isMachine(name)),

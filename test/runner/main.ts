@@ -4,7 +4,7 @@ import { availableParallelism, tmpdir } from "node:os";
 import { join, relative } from "node:path";
 import { parseArgs } from "node:util";
 import { exitAtSignals } from "../support/process.ts";
-import { choose, findTests, type Task, tasksOf } from "./catalog.ts";
+import { choose, findTests, isMachine, type Task, tasksOf } from "./catalog.ts";
 import { checksOf, runCheck } from "./checks.ts";
 import { endAll, runApart } from "./host.ts";
 import { startGauge } from "./slowness.ts";
@@ -89,6 +89,7 @@ process.env.XCOPY_TEST_SLOWNESS = join(scratch, "slowness");
 const gauge = startGauge(process.env.XCOPY_TEST_SLOWNESS);
 const verdict = new Verdict();
 
+const images = tests.some(({ name }) => isMachine(name)) ? makeImages() : null;
 if (positionals.length === 0) {
   for (const check of checksOf(TOP)) {
     const fault = await runCheck(TOP, check);
@@ -99,22 +100,32 @@ if (positionals.length === 0) {
   }
 }
 const tasks = tasksOf(tests);
-for (const task of tasks.filter(({ alone }) => alone)) await run(task);
-const others = tasks.filter(({ alone }) => !alone);
-// One at a time for each CPU: a test with hosts has several processes that want to run.
-await Promise.all(
-  Array.from({ length: availableParallelism() }, async () => {
-    for (let task = others.shift(); task; task = others.shift()) await run(task);
-  }),
-);
+await runTogether(tasks.filter(({ kind }) => kind === "plain"));
+if ((await images) === false && process.env.CI) verdict.fail("images of the kernels to test on");
+for (const task of tasks.filter(({ kind }) => kind === "alone")) await run(task);
+await runTogether(tasks.filter(({ kind }) => kind === "hosts"));
 const again = verdict.doubtful();
 if (again.length > 0) console.log("\nonce more, each alone:");
-for (const file of again) await run({ name: file, files: [file], alone: true });
+for (const file of again) await run({ name: file, files: [file], kind: "alone" });
 
 gauge.stop();
 console.log(`\nXCOPY_TEST_SEED=${process.env.XCOPY_TEST_SEED} repeats its properties`);
 for (const line of verdict.lines(gauge.overall())) console.log(line);
 process.exit(verdict.isGood() ? 0 : 1);
+
+/** Whether there are images for the virtual machines: without a network there are none, and tests that need them are skipped. */
+async function makeImages(): Promise<boolean> {
+  const command = ["setpriv", "--pdeathsig", "TERM", join(ROOT, "kernels/images.sh")];
+  return (await Bun.spawn(command, { stdio: ["ignore", "inherit", "inherit"] }).exited) === 0;
+}
+
+/** One at a time for each CPU: a test with hosts has several processes that want to run. */
+async function runTogether(waiting: Task[]): Promise<void> {
+  const runNext = async () => {
+    for (let task = waiting.shift(); task; task = waiting.shift()) await run(task);
+  };
+  await Promise.all(Array.from({ length: availableParallelism() }, runNext));
+}
 
 async function run({ name, files }: Task): Promise<void> {
   const outcome = await runApart({ root: ROOT, files, scratch, pattern: values.pattern });
