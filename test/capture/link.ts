@@ -13,6 +13,9 @@ const TUNSETIFF = 0x400454ca;
 const IFF_TUN = 0x0001;
 const IFF_NO_PI = 0x1000;
 
+const QUIET =
+  "table ip6 quiet { chain out { type filter hook output priority 0; meta l4proto icmpv6 drop; }; }";
+
 export const HOST_MAC = [2, 0, 0, 0, 0, 2];
 
 export class Link {
@@ -36,6 +39,8 @@ export class Link {
       "netns",
       this.host.name,
     ];
+    // Neither end speaks by itself: sockets see that as well, and may count it as lost.
+    for (const end of [this.client, this.host]) end.run("nft", QUIET);
     this.client.ip("link", "add", "xca", "address", "02:00:00:00:00:01", ...peer);
     this.host.ip("addr", "add", "10.0.0.2/24", "dev", "xcb");
     this.host.ip("addr", "add", "fd00::2/64", "dev", "xcb", "nodad");
