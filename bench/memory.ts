@@ -12,6 +12,8 @@ import { QUIET } from "./load.ts";
 const CONNECTIONS_PER_CLIENT = 10_000;
 
 const IDLE_SECONDS = 3;
+/** Until memory for bursts is ready and what runs has been compiled. */
+const SETTLE_SECONDS = 10;
 const TRANSFER = `80-${TARGET}:8080`;
 const AIMS: Record<number, string> = { 1000: "120 MB" };
 
@@ -49,6 +51,7 @@ export async function measureMemory(lab: Lab, steps: number[]): Promise<Figure[]
 
 async function measureIdle(lab: Lab): Promise<Figure[]> {
   const copy = await startCopy(lab, ["-x", TRANSFER, ...RINGS], { interval: QUIET });
+  await Bun.sleep(SETTLE_SECONDS * 1000);
   const before = usageOf(copy.running.pid);
   await Bun.sleep(IDLE_SECONDS * 1000);
   const { user, system, resident } = usageOf(copy.running.pid);

@@ -21,48 +21,80 @@ const MAP_NORESERVE = 0x4000;
 const MADV_HUGEPAGE = 14;
 
 /**
+ * Pieces that one thread makes ready for another: the kernel may take 8 ms for the first use of one. Plain data: it crosses a
+ * postMessage.
+ */
+export interface Reserve {
+  /** Where the first piece begins; the others follow. */
+  at: number;
+  pieces: number;
+  /** One word: how many of them are ready. */
+  ready: SharedArrayBuffer;
+}
+
+/** A reserve of as many pieces as `bytes` have, none of them ready; without any where the kernel maps nothing. */
+export function mapReserve(bytes: number): Reserve {
+  const pieces = Math.floor(bytes / HUGE_PAGE);
+  const at = pieces > 0 ? mapPieces(pieces) : null;
+  return { at: at ?? 0, pieces: at === null ? 0 : pieces, ready: new SharedArrayBuffer(4) };
+}
+
+/** Makes the next piece ready, by its first use; false if none is left. For one thread only. */
+export function prepareNext({ at, pieces, ready }: Reserve): boolean {
+  const count = new Int32Array(ready);
+  const next = count[0]!;
+  if (next === pieces) return false;
+  const bytes = new Uint8Array(pieceAt(at + next * HUGE_PAGE));
+  for (let page = 0; page < HUGE_PAGE; page += SMALL_PAGE) bytes[page] = 0;
+  Atomics.store(count, 0, next + 1);
+  return true;
+}
+
+/**
  * Gives out pieces of HUGE_PAGE zeroed bytes, which last until the process ends. Where the kernel gives no huge pages they have
  * small ones, and where it maps nothing (a limit of address space) they come from the runtime's heap.
  */
 export class HugePages {
   private next = 0;
   private end = 0;
-  /** Pieces that were used before they were asked for. */
-  private readonly ready: ArrayBuffer[] = [];
+  /** How many pieces of the reserve were given out, and how many are ready. */
+  private taken = 0;
+  private readonly ready: Int32Array;
 
-  /** `reserve`: bytes that `prepare` makes ready, one piece at each call. */
-  constructor(private reserve: number) {}
-
-  take(): ArrayBuffer {
-    return this.ready.shift() ?? this.create();
+  /** `reserve`: what is given out first, as far as it is ready. */
+  constructor(private readonly reserve: Reserve) {
+    this.ready = new Int32Array(reserve.ready);
   }
 
-  /** Takes a piece of the reserve from the kernel, by its first use. Nothing is left to do when the reserve is there. */
-  prepare(): void {
-    if (this.reserve < HUGE_PAGE) return;
-    this.reserve -= HUGE_PAGE;
-    const piece = this.create();
-    const bytes = new Uint8Array(piece);
-    for (let at = 0; at < HUGE_PAGE; at += SMALL_PAGE) bytes[at] = 0;
-    this.ready.push(piece);
+  take(): ArrayBuffer {
+    if (this.taken === Atomics.load(this.ready, 0)) return this.create();
+    return pieceAt(this.reserve.at + this.taken++ * HUGE_PAGE);
   }
 
   private create(): ArrayBuffer {
     if (this.next === this.end) {
-      // One more than is used: the first piece must begin at a multiple of its size.
-      const at = map(MAPPED + HUGE_PAGE);
+      const at = mapPieces(MAPPED / HUGE_PAGE);
       if (at === null) return new ArrayBuffer(HUGE_PAGE);
-      this.next = Math.ceil(at / HUGE_PAGE) * HUGE_PAGE;
-      this.end = this.next + MAPPED;
-      libc.madvise(this.next, MAPPED, MADV_HUGEPAGE);
+      this.next = at;
+      this.end = at + MAPPED;
     }
     this.next += HUGE_PAGE;
-    return toArrayBuffer((this.next - HUGE_PAGE) as Pointer, 0, HUGE_PAGE);
+    return pieceAt(this.next - HUGE_PAGE);
   }
 }
 
-function map(bytes: number): number | null {
+function pieceAt(at: number): ArrayBuffer {
+  return toArrayBuffer(at as Pointer, 0, HUGE_PAGE);
+}
+
+/** Address space for so many pieces; null if there is none. */
+function mapPieces(pieces: number): number | null {
+  const bytes = pieces * HUGE_PAGE;
   const flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
-  const at = Number(libc.mmap(0, bytes, PROT_READ | PROT_WRITE, flags, -1, 0));
-  return at > 0 && at < 2 ** 63 ? at : null;
+  // One more than is used: the first must begin at a multiple of its size.
+  const from = Number(libc.mmap(0, bytes + HUGE_PAGE, PROT_READ | PROT_WRITE, flags, -1, 0));
+  if (from <= 0 || from >= 2 ** 63) return null;
+  const at = Math.ceil(from / HUGE_PAGE) * HUGE_PAGE;
+  libc.madvise(at, bytes, MADV_HUGEPAGE);
+  return at;
 }

@@ -7,6 +7,7 @@ import type { ResponseSocketConfig } from "../../capture/socket/response-source.
 import type { SourceConfig } from "../../capture/source.ts";
 import type { EngineConfig } from "../../engine/sessions/context.ts";
 import type { EgressConfig, PathConfig } from "../../inject/path.ts";
+import type { Reserve } from "../../native/page.ts";
 import type { MysqlConfig } from "../../protocol/mysql/config.ts";
 import type { ProtocolName } from "../../protocol/names.ts";
 
@@ -137,6 +138,8 @@ export interface DataPlaneConfig extends EngineSettings {
   egresses: EgressConfig[];
   /** Null: answers come to this host's own address. */
   channel: ChannelConfig | null;
+  /** For captured payload: see reserveOf. The main thread makes it ready, after the start. */
+  reserve: Reserve;
   /** SO_MARK of all we send. */
   mark: number;
   /** Share of the sessions that are captured, over 0 to 1, and us since the start in which it grows to that from 0. */

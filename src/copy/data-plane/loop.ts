@@ -102,8 +102,7 @@ function run(config: DataPlaneConfig, wake: number, handlers: LoopHandlers, clos
     if (intercepts) intercepts.openFlow(path, port, words, at);
     else flows?.add(path, port);
   };
-  const reserve = reserveOf(config);
-  const payload = new HugePages(reserve);
+  const payload = new HugePages(config.reserve);
   const engine = createEngine(config, counters, openFlow, batches, now, shared, payload, handlers);
   const intercepts = config.channel && createIntercepts(config, config.channel, engine, handlers, now);
   const datagrams =
@@ -153,7 +152,7 @@ function run(config: DataPlaneConfig, wake: number, handlers: LoopHandlers, clos
     if (packet.tcp === packet.ip) engine.tooBig(packet, now);
     else engine.response(packet, now);
   };
-  const reading = requests && new RequestReading(requests, onRequest, counters, ROUND, reserve);
+  const reading = requests && new RequestReading(requests, onRequest, counters, ROUND, reserveOf(config));
   const isEmpty = (): boolean =>
     (requests?.isEmpty ?? true) && responses.isEmpty && (player?.isIdle(now) ?? true);
   const send = (): void => {
@@ -225,7 +224,6 @@ function run(config: DataPlaneConfig, wake: number, handlers: LoopHandlers, clos
       break;
     if (cpuLimit) rest(cpuLimit);
     if (records >= ROUND || !hasSentAll) continue;
-    if (isReady) payload.prepare();
     const longest = Math.min(
       housekeeping.wait(now),
       drainUntil > 0 ? DRAIN_LOOK : LONGEST_WAIT,

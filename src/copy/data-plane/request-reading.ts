@@ -21,7 +21,7 @@ const RESERVE_SHARE = 1 / 2;
  * Bytes that the engine keeps before requests stay in the rings until these are crowded: the first use of more memory can cost
  * more than sending does. So much is made ready after the start.
  */
-export function reserveOf({ source, memory }: DataPlaneConfig): number {
+export function reserveOf({ source, memory }: Pick<DataPlaneConfig, "source" | "memory">): number {
   const rings = source?.kind === "rings" ? source.rings.length * source.ringBytes : 0;
   return Math.min(rings * RESERVE_SHARE, memory / 2);
 }

@@ -4,13 +4,15 @@ import type { SourceConfig } from "../../capture/source.ts";
 import { shareWords } from "../../engine/sessions/share.ts";
 import { Failure } from "../../native/failure.ts";
 import { monotonicMicroseconds } from "../../native/libc.ts";
+import { mapReserve } from "../../native/page.ts";
 import { workerOfPort } from "../../wire/shard.ts";
 import type { DatagramsConfig, DataPlaneConfig } from "./config.ts";
 import { createDatagramShared } from "./datagram-shared.ts";
+import { reserveOf } from "./request-reading.ts";
 import { createShared } from "./shared.ts";
 
 /** The configuration for all workers; rings and memory are those of all together. */
-export type WholeConfig = Omit<DataPlaneConfig, "worker" | "shared" | "datagrams"> & {
+export type WholeConfig = Omit<DataPlaneConfig, "worker" | "shared" | "datagrams" | "reserve"> & {
   datagrams: Omit<DatagramsConfig, "shared"> | null;
 };
 
@@ -56,13 +58,18 @@ export function shareOut(
   refuseSharedAnswers(whole, count);
   const words = new SharedArrayBuffer(4 * shareWords(count));
   const since = monotonicMicroseconds();
-  return cpus.map((cpu, index) => ({
-    ...whole,
-    worker: { index, count, cpu, cpuLimit, words, since },
-    source: sourceOf(whole.source, index, count),
-    responseRings: ofWorker(whole.responseRings, index, count),
-    datagrams: whole.datagrams && { ...whole.datagrams, shared: createDatagramShared() },
-    memory: Math.floor(whole.memory / count),
-    shared: createShared(),
-  }));
+  const memory = Math.floor(whole.memory / count);
+  return cpus.map((cpu, index) => {
+    const source = sourceOf(whole.source, index, count);
+    return {
+      ...whole,
+      worker: { index, count, cpu, cpuLimit, words, since },
+      source,
+      responseRings: ofWorker(whole.responseRings, index, count),
+      datagrams: whole.datagrams && { ...whole.datagrams, shared: createDatagramShared() },
+      memory,
+      reserve: mapReserve(reserveOf({ source, memory })),
+      shared: createShared(),
+    };
+  });
 }

@@ -1,4 +1,5 @@
 /** The main thread's side of the data plane: starts its worker thread, tells it to drain or stop. */
+import { prepareNext } from "../../native/page.ts";
 import { entryOf } from "../../runtime/entries.ts";
 import { DRAIN, STOP } from "../../runtime/shared.ts";
 import { type CreatedThread, createThread, startThread } from "../../runtime/thread.ts";
@@ -19,6 +20,8 @@ export interface DataPlane {
 }
 
 const ENTRY = "copy/data-plane/thread.ts";
+/** ms between two pieces of memory that are made ready: the kernel may take 8 ms for one, which is other programs' time too. */
+const PREPARE_INTERVAL = 50;
 /** A thread that was created before its configuration was known. */
 let early: CreatedThread | null = null;
 
@@ -47,6 +50,17 @@ export function startDataPlane(
     command,
     onEvent,
   );
+  // Here, as the worker would be late meanwhile with what it has to send.
+  let timer: ReturnType<typeof setInterval> | undefined;
+  const prepare = () => {
+    if (!prepareNext(config.reserve)) clearInterval(timer);
+  };
+  const begin = () => {
+    timer = setInterval(prepare, PREPARE_INTERVAL);
+  };
+  const end = () => clearInterval(timer);
+  ready.then(begin, end);
+  ended.then(end, end);
   return {
     ready,
     ended,
