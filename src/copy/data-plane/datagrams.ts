@@ -20,6 +20,7 @@ import { IPPROTO_UDP, UDP_HEADER } from "../../wire/udp.ts";
 import type { DatagramsConfig, DataPlaneConfig } from "./config.ts";
 import { type DatagramShared, viewDatagramShared } from "./datagram-shared.ts";
 import { currentMtu } from "./housekeeping.ts";
+import { countSent } from "./send-all.ts";
 
 /** The port where QUIC is looked for. */
 const HTTPS = 443;
@@ -213,9 +214,6 @@ export class Datagrams {
         batch.clear();
       }
     }
-    let packets = 0;
-    let bytes = 0;
-    let errors = this.withheld;
     for (let i = 0; i < batches.length; i++) {
       const batch = batches[i]!;
       const injector = injectors[i]!;
@@ -232,13 +230,9 @@ export class Datagrams {
         }
         batch.clear();
       }
-      packets += injector.packets;
-      bytes += injector.bytes;
-      errors += injector.errors;
     }
-    counters[DATAGRAM.sentPackets] = packets;
-    counters[DATAGRAM.sentBytes] = bytes;
-    counters[DATAGRAM.sendErrors] = errors;
+    countSent(injectors, counters, DATAGRAM);
+    counters[DATAGRAM.sendErrors]! += this.withheld;
   }
 
   /** The MTU of an interface or route has become smaller: later datagrams are cut for it. */

@@ -12,9 +12,6 @@ export function sendAll(
   counters: Float64Array,
   { lag, connectionWait, answerWait, own }: Shared["histograms"],
 ): void {
-  let packets = 0;
-  let bytes = 0;
-  let errors = 0;
   for (let i = 0; i < batches.length; i++) {
     const batch = batches[i]!;
     const injector = injectors[i]!;
@@ -35,11 +32,25 @@ export function sendAll(
       }
       batch.clear();
     }
-    packets += injector.packets;
-    bytes += injector.bytes;
-    errors += injector.errors;
   }
-  counters[INDEX.sentPackets] = packets;
-  counters[INDEX.sentBytes] = bytes;
-  counters[INDEX.sendErrors] = errors;
+  countSent(injectors, counters, INDEX);
+}
+
+/** Notes what the injectors have sent since the start, all together, in `counters` at the places of `index`. */
+export function countSent(
+  injectors: readonly Injector[],
+  counters: Float64Array,
+  index: Readonly<Record<"sentPackets" | "sentBytes" | "sendErrors", number>>,
+): void {
+  let packets = 0;
+  let bytes = 0;
+  let errors = 0;
+  for (let i = 0; i < injectors.length; i++) {
+    packets += injectors[i]!.packets;
+    bytes += injectors[i]!.bytes;
+    errors += injectors[i]!.errors;
+  }
+  counters[index.sentPackets] = packets;
+  counters[index.sentBytes] = bytes;
+  counters[index.sendErrors] = errors;
 }

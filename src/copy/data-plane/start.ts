@@ -20,7 +20,7 @@ export interface DataPlane {
 }
 
 const ENTRY = "copy/data-plane/thread.ts";
-/** ms between two pieces of memory that are made ready, which take the kernel up to 8 ms: all within a second, for an early burst. */
+/** ms between two pieces of memory that are made ready: all within a second, for an early burst. */
 const PREPARE_INTERVAL = 10;
 /** A thread that was created before its configuration was known. */
 let early: CreatedThread | null = null;
@@ -28,6 +28,27 @@ let early: CreatedThread | null = null;
 /** Creates the first worker's thread: it loads its modules while the plan is made and the kernel programs are loaded. */
 export function prepareDataPlane(): void {
   early ??= createThread(entryOf(ENTRY));
+}
+
+/**
+ * Makes the memory of a worker ready, from its start to its end at most. Here, as the worker would be late meanwhile with what it
+ * has to send; --cpu-limit holds here too.
+ */
+function prepareMemory(
+  { reserve, worker: { count, cpuLimit } }: DataPlaneConfig,
+  ready: Promise<unknown>,
+  ended: Promise<unknown>,
+): void {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const prepare = () => {
+    const begun = performance.now();
+    if (!prepareNext(reserve)) return;
+    const rest = cpuLimit > 0 ? ((performance.now() - begun) * count) / cpuLimit : 0;
+    timer = setTimeout(prepare, Math.max(PREPARE_INTERVAL, rest));
+  };
+  const end = () => clearTimeout(timer);
+  ready.then(prepare, end);
+  ended.then(end, end);
 }
 
 /**
@@ -50,17 +71,7 @@ export function startDataPlane(
     command,
     onEvent,
   );
-  // Here, as the worker would be late meanwhile with what it has to send.
-  let timer: ReturnType<typeof setInterval> | undefined;
-  const prepare = () => {
-    if (!prepareNext(config.reserve)) clearInterval(timer);
-  };
-  const begin = () => {
-    timer = setInterval(prepare, PREPARE_INTERVAL);
-  };
-  const end = () => clearInterval(timer);
-  ready.then(begin, end);
-  ended.then(end, end);
+  prepareMemory(config, ready, ended);
   return {
     ready,
     ended,
