@@ -4,7 +4,7 @@ import type { ProgramKind } from "../filter/access.ts";
 import { compileFilter, type LinkLayer, linkLayerOf } from "../filter/compile.ts";
 import { type FilterProgram, loadFilterProgram } from "../filter/program.ts";
 import { Failure } from "../native/failure.ts";
-import { links } from "../native/netlink.ts";
+import { links } from "../native/netlink/netlink.ts";
 
 /** The program that a filter runs for a match, and the kind of hook. */
 export interface FilterTarget {

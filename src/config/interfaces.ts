@@ -1,7 +1,7 @@
 /** `-i`: the network interfaces that requests are captured on. */
 import { Failure } from "../native/failure.ts";
 
-/** What is needed to know of an interface; `links()` of src/native/netlink.ts lists them. */
+/** What is needed to know of an interface; `links()` of src/native/netlink/netlink.ts lists them. */
 export interface Interface {
   name: string;
   ifindex: number;

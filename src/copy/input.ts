@@ -3,7 +3,7 @@ import type { SourceConfig } from "../capture/source.ts";
 import { startTraceReader, type TraceReader } from "../capture/trace/start.ts";
 import type { Failure } from "../native/failure.ts";
 import { EFD_CLOEXEC, EFD_NONBLOCK, IPPROTO_TCP, libc } from "../native/libc.ts";
-import { links } from "../native/netlink.ts";
+import { links } from "../native/netlink/netlink.ts";
 import { entryOf } from "../runtime/entries.ts";
 import type { CaptureCounts } from "./account/summary.ts";
 import type { OpenCapture } from "./capture.ts";

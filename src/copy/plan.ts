@@ -21,7 +21,7 @@ import { requirePrivileges } from "../host/privileges.ts";
 import { type ResolvedEgress, resolveEgress, sameEgress, type Way } from "../inject/egress.ts";
 import type { EgressConfig, PathConfig } from "../inject/path.ts";
 import { Failure } from "../native/failure.ts";
-import { links } from "../native/netlink.ts";
+import { links } from "../native/netlink/netlink.ts";
 import { usableCpus } from "../native/scheduling.ts";
 import { datagramNotes } from "./datagram-notes.ts";
 import type { CopyOptions } from "./options.ts";

@@ -1,6 +1,6 @@
 /** Which addresses are this host's. */
 import { sameAddress } from "../config/address.ts";
-import { localAddresses } from "../native/netlink.ts";
+import { localAddresses } from "../native/netlink/netlink.ts";
 
 const LOOPBACK6 = Uint8Array.from({ length: 16 }, (_, index) => (index === 15 ? 1 : 0));
 

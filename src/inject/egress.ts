@@ -12,7 +12,7 @@ import {
   type Route,
   route,
   useNeighbour,
-} from "../native/netlink.ts";
+} from "../native/netlink/netlink.ts";
 import { MAX_PACKET } from "../wire/batch.ts";
 import type { EgressConfig } from "./path.ts";
 

@@ -14,7 +14,7 @@ import {
   SOL_PACKET,
 } from "../native/libc.ts";
 import { Messages } from "../native/messages.ts";
-import { NUD_VALID, neighbour, route, useNeighbour } from "../native/netlink.ts";
+import { NUD_VALID, neighbour, route, useNeighbour } from "../native/netlink/netlink.ts";
 import type { PacketBatch } from "../wire/batch.ts";
 import { IPPROTO_TCP } from "../wire/ip.ts";
 import { deliver, PATIENCE } from "./deliver.ts";

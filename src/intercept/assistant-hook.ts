@@ -3,7 +3,7 @@ import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { basename } from "node:path";
 import { sameAddress } from "../config/address.ts";
 import type { Interface } from "../config/interfaces.ts";
-import { localAddresses } from "../native/netlink.ts";
+import { localAddresses } from "../native/netlink/netlink.ts";
 import { CLOSE, ESTABLISHED, LISTEN, type OpenSocket, openSockets } from "../native/sockets.ts";
 
 /** Drivers whose native XDP is known to work well; with other drivers tc is used. */

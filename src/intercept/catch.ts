@@ -9,7 +9,7 @@ import { endLingeringGuards } from "../host/guard.ts";
 import type { CarriedLibrary } from "../native/carried.ts";
 import { Failure } from "../native/failure.ts";
 import { libc } from "../native/libc.ts";
-import { links } from "../native/netlink.ts";
+import { links } from "../native/netlink/netlink.ts";
 import { openQueue } from "../native/nfqueue.ts";
 import { readStatistics } from "../native/nfqueue-status.ts";
 import { makeRule, type Rule } from "../netfilter/rule.ts";

@@ -4,7 +4,7 @@ import { chooseInterfaces, type Interface } from "../config/interfaces.ts";
 import { type CaughtService, formatService } from "../config/service.ts";
 import { localTest } from "../host/local-addresses.ts";
 import { Failure } from "../native/failure.ts";
-import { links, localAddresses, NetlinkError, route } from "../native/netlink.ts";
+import { links, localAddresses, NetlinkError, route } from "../native/netlink/netlink.ts";
 import { type AssistantHost, prefersXdp, thisAssistant } from "./assistant-hook.ts";
 import { type InterceptMode, type InterceptOptions, refuseForeignOptions } from "./options.ts";
 

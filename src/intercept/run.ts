@@ -17,7 +17,7 @@ import { listenForStop, type StopRequests } from "../host/signals.ts";
 import { createStatus, type Status } from "../host/status.ts";
 import { Failure } from "../native/failure.ts";
 import { raiseDescriptors } from "../native/limits.ts";
-import { localAddresses } from "../native/netlink.ts";
+import { localAddresses } from "../native/netlink/netlink.ts";
 import { type Catch, openCatch } from "./catch.ts";
 import type { InterceptPlaneConfig } from "./data-plane/config.ts";
 import { createInterceptShared, viewInterceptShared } from "./data-plane/shared.ts";

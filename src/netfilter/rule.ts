@@ -13,7 +13,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, w
 import { currentNamespace, startTimeOf } from "../capture/clsact.ts";
 import type { Address } from "../config/address.ts";
 import { Failure } from "../native/failure.ts";
-import { NetlinkError, route } from "../native/netlink.ts";
+import { NetlinkError, route } from "../native/netlink/netlink.ts";
 import {
   chainOf,
   type Family,

@@ -5,7 +5,7 @@ import { chooseInterfaces, type Interface } from "../config/interfaces.ts";
 import type { Lookup } from "../config/transfer.ts";
 import { localTest } from "../host/local-addresses.ts";
 import { Failure } from "../native/failure.ts";
-import { links } from "../native/netlink.ts";
+import { links } from "../native/netlink/netlink.ts";
 import { type FilesOptions, STANDARD_OUTPUT } from "./files.ts";
 import { KNOWN_CONVERSIONS, nameOf, unknownConversion } from "./names.ts";
 import type { RecordOptions } from "./options.ts";

@@ -10,7 +10,7 @@ import { createSource } from "../../src/copy/data-plane/request-source.ts";
 import type { XdpProgram } from "../../src/filter/access.ts";
 import { compileFilter } from "../../src/filter/compile.ts";
 import { type FilterProgram, loadFilterProgram } from "../../src/filter/program.ts";
-import { links } from "../../src/native/netlink.ts";
+import { links } from "../../src/native/netlink/netlink.ts";
 import { type Captured, copyOf, loadForTest, MARK, OPTIONS } from "../bpf/capture.ts";
 import type { Namespace } from "../bpf/namespace.ts";
 

@@ -9,7 +9,9 @@ import type { Injector } from "../../src/inject/injector.ts";
 import type { EgressConfig } from "../../src/inject/path.ts";
 import { Failure } from "../../src/native/failure.ts";
 import { AF_PACKET, address, libc, MSG_DONTWAIT, SOCK_CLOEXEC, SOCK_RAW } from "../../src/native/libc.ts";
-import * as netlink from "../../src/native/netlink.ts";
+import { followNotifications } from "../../src/native/netlink/follow.ts";
+import * as netlink from "../../src/native/netlink/netlink.ts";
+import { type Notification, Notifications, type Topic } from "../../src/native/netlink/notifications.ts";
 import { PacketBatch } from "../../src/wire/batch.ts";
 import { until } from "../support/until.ts";
 import { tcpOf } from "./packets.ts";
@@ -26,6 +28,9 @@ let frames: Uint8Array[] = [];
 const buffer = new Uint8Array(new ArrayBuffer(1 << 17));
 const bufferAddress = address(buffer);
 let received: Uint8Array[] = [];
+let followed: Notification[] = [];
+let endFollowing = (): void => {};
+let polled: Notifications | null = null;
 
 function counters() {
   const { name, packets, bytes, errors, lastError } = injector!;
@@ -46,6 +51,22 @@ const calls = {
   route: netlink.route,
   neighbour: netlink.neighbour,
   useNeighbour: netlink.useNeighbour,
+  /** Follows these topics by the event loop, and by a socket of its own that is read when asked. */
+  async follow(topics: Topic[], room?: number) {
+    endFollowing();
+    polled?.close();
+    followed = [];
+    polled = new Notifications(topics, room);
+    endFollowing = await followNotifications(topics, (all) => void followed.push(...all), room);
+  },
+  followed: () => followed.splice(0),
+  polled() {
+    const all: Notification[] = [];
+    polled!.drain((notification) => all.push(notification));
+    return all;
+  },
+  /** Stops reading meanwhile. */
+  block: (ms: number) => Bun.sleepSync(ms),
   resolveEgress,
   create(egress: EgressConfig, mark: number) {
     injector?.close();

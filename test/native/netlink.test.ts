@@ -1,9 +1,10 @@
-/** What netlink.ts reads must be what iproute2 prints. */
+/** What is read over netlink must be what iproute2 prints, and what it changes must be told. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { formatAddress } from "../../src/config/address.ts";
 import { addAddress, createNetwork, ip, type Network, TARGET, TARGET6 } from "../../src/demo/network.ts";
 import { EACCES, EHOSTUNREACH, EINVAL, ENETUNREACH } from "../../src/native/libc.ts";
-import { NUD_VALID } from "../../src/native/netlink.ts";
+import { NUD_VALID } from "../../src/native/netlink/netlink.ts";
+import type { Notification } from "../../src/native/netlink/notifications.ts";
 import { bytesOf } from "../inject/packets.ts";
 import { createSettledNetwork } from "../inject/settled-network.ts";
 import { type Agent, startAgent } from "../inject/start-agent.ts";
@@ -206,5 +207,95 @@ describe("neighbours", () => {
     expect((await agent.error("useNeighbour", 4242, bytesOf(TARGET))).message).toStartWith(
       "Cannot use a neighbour over netlink: ",
     );
+  });
+});
+
+describe("notifications", () => {
+  /** Those of the event loop, once there is one that `isLast`, and those that a loop of its own reads. */
+  async function told(isLast: (one: Notification) => boolean): Promise<Notification[][]> {
+    const followed: Notification[] = [];
+    await until("the kernel tells", async () => {
+      followed.push(...(await agent.call("followed")));
+      return followed.some(isLast);
+    });
+    return [followed, await agent.call("polled")];
+  }
+
+  const onlineIp = (...args: string[]) => ip("-n", network.online, ...args);
+
+  test("of links that come, change and go, not of ports of a bridge", async () => {
+    await agent.call("follow", ["links"]);
+    onlineIp("link", "add", "told0", "mtu", "1200", "type", "veth", "peer", "told1");
+    onlineIp("link", "add", "told2", "type", "bridge");
+    onlineIp("link", "set", "told0", "master", "told2");
+    onlineIp("link", "set", "told0", "nomaster");
+    const [, before] = await told((one) => one.kind === "link" && one.link.name === "told0");
+    expect(before!.filter((one) => one.kind === "link" && one.isGone)).toEqual([]);
+    onlineIp("link", "set", "told0", "up", "mtu", "1100");
+    onlineIp("link", "del", "told0");
+    const isGone = (one: Notification) => one.kind === "link" && one.isGone && one.link.name === "told0";
+    for (const all of await told(isGone)) {
+      const own = all.filter((one) => one.kind === "link" && one.link.name === "told0");
+      expect(own).toContainEqual(
+        expect.objectContaining({ isGone: false, link: expect.objectContaining({ up: true, mtu: 1100 }) }),
+      );
+      expect(own.filter(isGone).length).toBe(1);
+    }
+    onlineIp("link", "del", "told2");
+  });
+
+  test.each(["10.9.9.9/24", "fd99::9/64"])("of the address %s that comes and goes", async (address) => {
+    await agent.call("follow", ["addresses"]);
+    onlineIp("addr", "add", address, "dev", "back");
+    onlineIp("addr", "del", address, "dev", "back");
+    const text = address.replace(/\/.*/, "");
+    const isIt = (one: Notification) => one.kind === "address" && formatAddress(one.address.bytes) === text;
+    for (const all of await told((one) => isIt(one) && one.kind === "address" && one.isGone)) {
+      const gone = all.filter(isIt).map((one) => one.kind === "address" && one.isGone);
+      expect(gone.slice(0, 1)).toEqual([false]);
+      expect(gone.at(-1)).toBe(true);
+    }
+  });
+
+  test.each([
+    ["a route", ["route", "add", "10.40.0.0/16", "via", "10.0.0.2"]],
+    ["an IPv6 route", ["route", "add", "fd40::/16", "via", "fd00::2"]],
+    ["a rule", ["rule", "add", "fwmark", "40", "table", "7"]],
+    ["an IPv6 rule", ["-6", "rule", "add", "fwmark", "40", "table", "7"]],
+    ["a next hop", ["nexthop", "add", "id", "40", "via", "10.0.0.2", "dev", "back"]],
+  ])("of %s", async (_, change) => {
+    await agent.call("follow", ["routes"]);
+    onlineIp(...change);
+    for (const all of await told(({ kind }) => kind === "route")) expect(all).toEqual([{ kind: "route" }]);
+  });
+
+  test("of a neighbour that gets another MAC address", async () => {
+    await agent.call("follow", ["neighbours"]);
+    const set = (mac: string) =>
+      onlineIp("neigh", "replace", "10.0.0.61", "lladdr", mac, "dev", "back", "nud", "reachable");
+    set("02:00:00:00:00:61");
+    set("02:00:00:00:00:62");
+    const macs = (all: Notification[]) =>
+      all.flatMap((one) =>
+        one.kind === "neighbour" && formatAddress(one.neighbour.bytes) === "10.0.0.61"
+          ? [macText(one.neighbour.mac)]
+          : [],
+      );
+    for (const all of await told((one) => macs([one])[0] === "02:00:00:00:00:62"))
+      expect(macs(all)).toEqual(["02:00:00:00:00:61", "02:00:00:00:00:62"]);
+  });
+
+  test("that some were lost, and goes on", async () => {
+    await agent.call("follow", ["addresses"], 2048);
+    const blocked = agent.call("block", 500);
+    const batch = Array.from({ length: 200 }, (_, i) => `addr add 10.50.0.${i + 1}/32 dev back`).join("\n");
+    Bun.spawnSync(["ip", "-n", network.online, "-batch", "-"], { stdin: Buffer.from(batch) });
+    await blocked;
+    for (const all of await told(({ kind }) => kind === "lost"))
+      expect(all.filter(({ kind }) => kind === "lost").length).toBe(1);
+    onlineIp("addr", "add", "10.51.0.1/32", "dev", "back");
+    const isIt = (one: Notification) =>
+      one.kind === "address" && formatAddress(one.address.bytes) === "10.51.0.1";
+    for (const all of await told(isIt)) expect(all.some(isIt)).toBe(true);
   });
 });

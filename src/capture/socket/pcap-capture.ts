@@ -4,7 +4,7 @@ import { Epoll } from "../../native/epoll.ts";
 import { Failure } from "../../native/failure.ts";
 import { EPOLLIN } from "../../native/libc.ts";
 import { closePcap, openPcap, requireLibpcap } from "../../native/libpcap-live.ts";
-import { type Link, links } from "../../native/netlink.ts";
+import { type Link, links } from "../../native/netlink/netlink.ts";
 import { isKnownLink } from "../../wire/link.ts";
 import { portsOf } from "../services.ts";
 import { LINK_BYTES, rejectAll, socketFilter } from "./filter.ts";

@@ -4,7 +4,7 @@ import type { RequestSource } from "../../capture/source.ts";
 import type { Engine } from "../../engine/engine.ts";
 import type { Injector } from "../../inject/injector.ts";
 import { EMSGSIZE } from "../../native/libc.ts";
-import { links, NetlinkError, route } from "../../native/netlink.ts";
+import { links, NetlinkError, route } from "../../native/netlink/netlink.ts";
 import type { DataPlaneConfig } from "./config.ts";
 
 /** us; the kernel programs go inert after 2 s without a heartbeat. */

@@ -11,7 +11,7 @@
 import { readFileSync } from "node:fs";
 import type { Ask, Facts } from "../../channel/messages.ts";
 import { formatAddress, parseAddress } from "../../config/address.ts";
-import { links, NetlinkError, route } from "../../native/netlink.ts";
+import { links, NetlinkError, route } from "../../native/netlink/netlink.ts";
 import { LISTEN, openSockets } from "../../native/sockets.ts";
 import type { Packet } from "../../wire/packet.ts";
 import { ACK, RST, SYN } from "../../wire/tcp.ts";

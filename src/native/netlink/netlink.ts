@@ -1,5 +1,5 @@
 /**
- * The kernel's routing and neighbour tables, over rtnetlink (linux/rtnetlink.h, linux/neighbour.h).
+ * The kernel's interfaces, addresses, routes and neighbours, by requests over rtnetlink.
  *
  * All calls are synchronous and take some 10 us: the kernel answers a netlink request before the send returns. Each
  * thread has its own socket, opened at the first call. Addresses are 4 or 16 bytes in network order.
@@ -17,7 +17,39 @@ import {
   SOCK_RAW,
   SOL_SOCKET,
   strerror,
-} from "./libc.ts";
+} from "../libc.ts";
+import {
+  align,
+  HEADER,
+  IFADDRMSG,
+  IFINFOMSG,
+  type Link,
+  type LocalAddress,
+  NDA_DST,
+  NDMSG,
+  type Neighbour,
+  NTF_USE,
+  parseAddress,
+  parseLink,
+  parseNeighbour,
+  parseRoute,
+  type Route,
+  RTA_DST,
+  RTA_MARK,
+  RTA_OIF,
+  RTM_GETADDR,
+  RTM_GETLINK,
+  RTM_GETNEIGH,
+  RTM_GETROUTE,
+  RTM_NEWADDR,
+  RTM_NEWLINK,
+  RTM_NEWNEIGH,
+  RTM_NEWROUTE,
+  RTMSG,
+} from "./messages.ts";
+
+export type { Link, LocalAddress, Neighbour, Route, RouteType } from "./messages.ts";
+export { NUD_VALID } from "./messages.ts";
 
 /** The kernel refused a request; `code` is a positive errno. */
 export class NetlinkError extends Error {
@@ -29,66 +61,6 @@ export class NetlinkError extends Error {
     this.name = "NetlinkError";
   }
 }
-
-export interface Link {
-  ifindex: number;
-  name: string;
-  /** Bytes of the largest IP packet. */
-  mtu: number;
-  /** Whether it is set up (IFF_UP), also where it has no carrier. */
-  up: boolean;
-  loopback: boolean;
-  /** ARPHRD_*: 1 is Ethernet. */
-  hardwareType: number;
-  /** Hardware address; 6 bytes on Ethernet, empty where there is none. */
-  mac: Uint8Array;
-  /** "veth", "vlan", "wireguard", ...; empty for hardware. */
-  kind: string;
-}
-
-export interface LocalAddress {
-  ifindex: number;
-  family: 4 | 6;
-  bytes: Uint8Array;
-  /** RT_SCOPE_*: 0 global, 253 link, 254 host. */
-  scope: number;
-}
-
-export interface Route {
-  type: RouteType;
-  ifindex: number;
-  /** Null where the destination is on the link. Of the other family for IPv4 routes via IPv6. */
-  gateway: Uint8Array | null;
-  /** The address this host sends from; null where the kernel has none. */
-  source: Uint8Array | null;
-  /** Bytes, as set by the route or by path MTU discovery; 0 if by neither. */
-  mtu: number;
-}
-
-/** RTN_*, in the kernel's order from 0. */
-const ROUTE_TYPES = [
-  "unspecified",
-  "unicast",
-  "local",
-  "broadcast",
-  "anycast",
-  "multicast",
-  "blackhole",
-  "unreachable",
-  "prohibit",
-  "throw",
-] as const;
-export type RouteType = (typeof ROUTE_TYPES)[number];
-
-export interface Neighbour {
-  /** Empty while it is not known. */
-  mac: Uint8Array;
-  /** NUD_* bits. */
-  state: number;
-}
-
-/** The states in which the kernel itself sends to the entry's MAC: reachable, stale, delay, probe, noarp, permanent. */
-export const NUD_VALID = 0x02 | 0x04 | 0x08 | 0x10 | 0x40 | 0x80;
 
 const NETLINK_ROUTE = 0;
 const SO_RCVTIMEO = 20;
@@ -102,43 +74,6 @@ const NLM_F_ACK = 0x04;
 const NLM_F_DUMP_INTR = 0x10;
 const NLM_F_DUMP = 0x300;
 const NLM_F_CREATE = 0x400;
-const HEADER = 16;
-
-const RTM_NEWLINK = 16;
-const RTM_GETLINK = 18;
-const RTM_NEWADDR = 20;
-const RTM_GETADDR = 22;
-const RTM_NEWROUTE = 24;
-const RTM_GETROUTE = 26;
-const RTM_NEWNEIGH = 28;
-const RTM_GETNEIGH = 30;
-
-const IFINFOMSG = 16;
-const IFADDRMSG = 8;
-const RTMSG = 12;
-const NDMSG = 12;
-
-const IFF_UP = 0x1;
-const IFF_LOOPBACK = 0x8;
-const IFLA_ADDRESS = 1;
-const IFLA_IFNAME = 3;
-const IFLA_MTU = 4;
-const IFLA_LINKINFO = 18;
-const IFLA_INFO_KIND = 1;
-const IFA_ADDRESS = 1;
-const IFA_LOCAL = 2;
-const RTA_DST = 1;
-const RTA_OIF = 4;
-const RTA_GATEWAY = 5;
-const RTA_PREFSRC = 7;
-const RTA_METRICS = 8;
-const RTA_MARK = 16;
-const RTA_VIA = 18;
-const RTAX_MTU = 2;
-const NDA_DST = 1;
-const NDA_LLADDR = 2;
-const NTF_USE = 0x01;
-
 /** Dumps come in parts of at most 32 KiB. */
 const received = new Uint8Array(new ArrayBuffer(65536));
 const receivedAddress = address(received);
@@ -190,10 +125,6 @@ function encode(request: Request): Uint8Array {
     at += align(4 + value.length);
   }
   return bytes;
-}
-
-function align(length: number): number {
-  return (length + 3) & ~3;
 }
 
 function receive(what: string): number {
@@ -276,28 +207,6 @@ function dump<T>(
   return entries;
 }
 
-/** The attributes of a body from offset `from` on, by type without its flag bits; stops at a malformed one. */
-function attributesOf(body: Uint8Array, from: number): Map<number, Uint8Array> {
-  const found = new Map<number, Uint8Array>();
-  const view = new DataView(body.buffer, body.byteOffset, body.length);
-  for (let at = from; at + 4 <= body.length; ) {
-    const size = view.getUint16(at, true);
-    if (size < 4 || at + size > body.length) break;
-    found.set(view.getUint16(at + 2, true) & 0x3fff, body.subarray(at + 4, at + size));
-    at += align(size);
-  }
-  return found;
-}
-
-function u32Of(value: Uint8Array | undefined): number {
-  if (value === undefined || value.length < 4) return 0;
-  return new DataView(value.buffer, value.byteOffset).getUint32(0, true);
-}
-
-function textOf(value: Uint8Array | undefined): string {
-  return value === undefined ? "" : new TextDecoder().decode(value).replace(/\0.*$/, "");
-}
-
 function u32Bytes(value: number): Uint8Array {
   const bytes = new Uint8Array(4);
   new DataView(bytes.buffer).setUint32(0, value, true);
@@ -313,40 +222,15 @@ function addressFamily(bytes: Uint8Array): number {
 /** Every network interface of the network namespace that the thread is in now: opens a new socket there. */
 export function links(): Link[] {
   closeSocket();
-  return dump("list the interfaces", RTM_GETLINK, new Uint8Array(IFINFOMSG), (type, body) => {
-    if (type !== RTM_NEWLINK || body.length < IFINFOMSG) return null;
-    const view = new DataView(body.buffer, body.byteOffset, body.length);
-    const attributes = attributesOf(body, IFINFOMSG);
-    const flags = view.getUint32(8, true);
-    const info = attributes.get(IFLA_LINKINFO);
-    return {
-      ifindex: view.getInt32(4, true),
-      name: textOf(attributes.get(IFLA_IFNAME)),
-      mtu: u32Of(attributes.get(IFLA_MTU)),
-      up: (flags & IFF_UP) !== 0,
-      loopback: (flags & IFF_LOOPBACK) !== 0,
-      hardwareType: view.getUint16(2, true),
-      mac: attributes.get(IFLA_ADDRESS)?.slice() ?? new Uint8Array(0),
-      kind: info === undefined ? "" : textOf(attributesOf(info, 0).get(IFLA_INFO_KIND)),
-    };
-  });
+  return dump("list the interfaces", RTM_GETLINK, new Uint8Array(IFINFOMSG), (type, body) =>
+    type === RTM_NEWLINK ? parseLink(body) : null,
+  );
 }
 
 /** Every IPv4 and IPv6 address of this network namespace. */
 export function localAddresses(): LocalAddress[] {
-  return dump(
-    "list the addresses",
-    RTM_GETADDR,
-    new Uint8Array(IFADDRMSG),
-    (type, body): LocalAddress | null => {
-      if (type !== RTM_NEWADDR || body.length < IFADDRMSG) return null;
-      const attributes = attributesOf(body, IFADDRMSG);
-      // IFA_ADDRESS is the peer's on point-to-point links, where IFA_LOCAL is ours; IPv6 mostly has no IFA_LOCAL.
-      const bytes = (attributes.get(IFA_LOCAL) ?? attributes.get(IFA_ADDRESS))?.slice();
-      if (bytes === undefined || (bytes.length !== 4 && bytes.length !== 16)) return null;
-      const ifindex = new DataView(body.buffer, body.byteOffset, body.length).getUint32(4, true);
-      return { ifindex, family: bytes.length === 4 ? 4 : 6, bytes, scope: body[3]! };
-    },
+  return dump("list the addresses", RTM_GETADDR, new Uint8Array(IFADDRMSG), (type, body) =>
+    type === RTM_NEWADDR ? parseAddress(body) : null,
   );
 }
 
@@ -365,24 +249,10 @@ export function route(destination: Uint8Array, mark = 0, over = 0): Route {
   if (over !== 0) attributes.push([RTA_OIF, u32Bytes(over)]);
   let found: Route | null = null;
   transact("look up a route", { type: RTM_GETROUTE, flags: 0, header, attributes }, (type, body) => {
-    if (type === RTM_NEWROUTE && body.length >= RTMSG) found = parseRoute(body);
+    if (type === RTM_NEWROUTE) found = parseRoute(body);
   });
   if (found === null) throw new Error("Cannot look up a route over netlink: no route in the answer");
   return found;
-}
-
-function parseRoute(body: Uint8Array): Route {
-  const attributes = attributesOf(body, RTMSG);
-  const metrics = attributes.get(RTA_METRICS);
-  // struct rtvia: a family of two bytes, then the address.
-  const gateway = attributes.get(RTA_GATEWAY) ?? attributes.get(RTA_VIA)?.subarray(2);
-  return {
-    type: ROUTE_TYPES[body[7]!] ?? "unspecified",
-    ifindex: u32Of(attributes.get(RTA_OIF)),
-    gateway: gateway?.slice() ?? null,
-    source: attributes.get(RTA_PREFSRC)?.slice() ?? null,
-    mtu: metrics === undefined ? 0 : u32Of(attributesOf(metrics, 0).get(RTAX_MTU)),
-  };
 }
 
 function neighbourHeader(ifindex: number, of: Uint8Array, flags: number): Uint8Array {
@@ -404,9 +274,7 @@ export function neighbour(ifindex: number, of: Uint8Array): Neighbour | null {
   let found: Neighbour | null = null;
   try {
     transact("look up a neighbour", request, (type, body) => {
-      if (type !== RTM_NEWNEIGH || body.length < NDMSG) return;
-      const mac = attributesOf(body, NDMSG).get(NDA_LLADDR)?.slice() ?? new Uint8Array(0);
-      found = { mac, state: new DataView(body.buffer, body.byteOffset).getUint16(8, true) };
+      if (type === RTM_NEWNEIGH) found = parseNeighbour(body);
     });
   } catch (error) {
     if (error instanceof NetlinkError && error.code === ENOENT) return null;
