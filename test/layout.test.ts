@@ -35,6 +35,7 @@ const ROOMS: [room: string, mayImport: string[]][] = [
     [
       "copy/account",
       "copy/data-plane",
+      "copy/target",
       "runtime",
       "host",
       "netfilter",
@@ -49,11 +50,11 @@ const ROOMS: [room: string, mayImport: string[]][] = [
       "filter",
       "command-line",
       "protocol/mysql",
-      "protocol/mysql/packets",
       "native",
       "native/netlink",
     ],
   ],
+  ["copy/target", ["runtime", "netfilter", "config", "protocol/mysql/packets", "native/netlink"]],
   [
     "copy/account",
     ["copy/data-plane", "runtime", "capture/trace", "engine/sessions", "datagram", "protocol/mysql"],

@@ -2,7 +2,7 @@
 import { Failure } from "../native/failure.ts";
 import { type Address, parseAddress, unusable } from "./address.ts";
 import { isWhole } from "./number.ts";
-import type { Host, Lookup } from "./transfer.ts";
+import { addressesOf, type Choose, type Host, type Lookup } from "./transfer.ts";
 
 /** The port of tcpcopy and intercept. */
 export const INTERCEPT_PORT = 36524;
@@ -56,17 +56,21 @@ export function parseIntercepts(values: readonly string[], port: number): Interc
   });
 }
 
-/** Looks names up, the first address of each counts. Throws a Failure (exit code 2) for one that has none. */
+/** Looks names up; of several addresses `choose` finds the one to use. Throws a Failure (exit code 2) for one that has none. */
 export async function resolveIntercepts(
   intercepts: readonly Intercept[],
   lookup: Lookup,
+  choose: Choose,
 ): Promise<InterceptAddress[]> {
   return Promise.all(
     intercepts.map(async ({ label, host, port }) => {
       if ("address" in host) return { label, address: host.address, port };
-      const found = await lookup(host.name).catch(() => []);
-      const address = found.length > 0 ? parseAddress(found[0]!.address) : null;
-      if (address) return { label, address, port };
+      const addresses = await addressesOf(host.name, lookup);
+      const [only] = addresses;
+      if (only) {
+        const address = addresses.length === 1 ? only : await choose({ name: host.name, addresses, port });
+        return { label, address, port };
+      }
       const fix = `Check the name, or write its address: "getent ahosts ${host.name}" must print one.`;
       throw refuse(label, `the name "${host.name}" does not resolve`, fix);
     }),

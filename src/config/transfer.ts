@@ -64,6 +64,17 @@ export interface Service<T extends Target = Target> {
 /** Finds the addresses of a name, the preferred one first; rejects with an error if there are none. */
 export type Lookup = (name: string) => Promise<{ address: string }[]>;
 
+/** A name that is to be connected to, and has several addresses, the preferred one first. */
+export interface Ambiguous {
+  name: string;
+  addresses: Address[];
+  port: number;
+  transport?: "udp";
+}
+
+/** Finds out which of a name's addresses to use. */
+export type Choose = (of: Ambiguous) => Promise<Address>;
+
 const TRANSPORT = /^(?:(?<transport>tcp|udp):)?(?<rest>.*)$/i;
 const SOURCE = /^(?:(?<host>\[[^[\]]*\]|[^[\]:]+):)?(?<port>[0-9]+)(?:@(?<mac>[^-]*))?-(?<target>.+)$/;
 const TARGET = /^(?<host>\[[^[\]]*\]|[^[\]:@]+)(?::(?<port>[^:@]*))?(?:@(?<mac>.*))?$/;
@@ -152,26 +163,54 @@ export function parseTransfers(values: readonly string[]): Transfer[] {
   return values.flatMap((value) => value.split(",").map((part) => parseTransfer(part.trim())));
 }
 
-/** The address of a host; throws a Failure that names `label` for a name that has none. */
-export async function resolveHost(label: string, host: Host, lookup: Lookup): Promise<Address> {
-  if ("address" in host) return host.address;
-  const fix = `Check the name, or write its address: "getent ahosts ${host.name}" must print one.`;
-  let found: { address: string }[];
-  try {
-    found = await lookup(host.name);
-  } catch {
-    throw refuse(label, `the name "${host.name}" does not resolve`, fix);
-  }
-  const address = found.length > 0 ? parseAddress(found[0]!.address) : null;
-  if (!address || unusable(address)) throw refuse(label, `the name "${host.name}" does not resolve`, fix);
-  return address;
+/** All addresses of a name that can be one end of a connection, each once; none if it does not resolve. */
+export async function addressesOf(name: string, lookup: Lookup): Promise<Address[]> {
+  const found = await lookup(name).catch(() => []);
+  const texts = new Set(found.map(({ address }) => address));
+  return [...texts].flatMap((text) => {
+    const address = parseAddress(text);
+    return address && !unusable(address) ? [address] : [];
+  });
 }
 
-async function resolveTransfer(transfer: Transfer, lookup: Lookup): Promise<Service> {
+/** Of several addresses the one that `choose` finds, else the only one; throws a Failure that names `label` if there is none. */
+async function resolveAny(
+  label: string,
+  host: Host,
+  lookup: Lookup,
+  choose: (name: string, addresses: Address[]) => Promise<Address> | Address,
+): Promise<Address> {
+  if ("address" in host) return host.address;
+  const addresses = await addressesOf(host.name, lookup);
+  if (addresses.length > 1) return choose(host.name, addresses);
+  if (addresses.length === 1) return addresses[0]!;
+  const fix = `Check the name, or write its address: "getent ahosts ${host.name}" must print one.`;
+  throw refuse(label, `the name "${host.name}" does not resolve`, fix);
+}
+
+/** The address of a host, the preferred one of several; throws a Failure that names `label` for a name that has none. */
+export function resolveHost(label: string, host: Host, lookup: Lookup): Promise<Address> {
+  return resolveAny(label, host, lookup, (_, addresses) => addresses[0]!);
+}
+
+/** Those of the family that clients have come first: with -s they must be of one family. */
+function sortFor(source: Address | null, addresses: Address[]): Address[] {
+  const isLike = ({ family }: Address) => source === null || family === source.family;
+  return [...addresses.filter(isLike), ...addresses.filter((address) => !isLike(address))];
+}
+
+async function resolveTransfer(transfer: Transfer, lookup: Lookup, choose: Choose): Promise<Service> {
   const { label, source, port, transport } = transfer;
   const address = source && (await resolveHost(label, source, lookup));
   const targets = transfer.targets.map(async (target) => ({
-    address: await resolveHost(label, target.host, lookup),
+    address: await resolveAny(label, target.host, lookup, (name, addresses) =>
+      choose({
+        name,
+        addresses: sortFor(address, addresses),
+        port: target.port,
+        ...(transport && { transport }),
+      }),
+    ),
     port: target.port,
     weight: target.weight,
     ...(target.mac && { mac: target.mac }),
@@ -196,14 +235,19 @@ function sameSource(one: Service, other: Service): boolean {
 }
 
 /**
- * Transfers as services: names are looked up (the first address of each counts), and transfers with the same source
- * become the routes of one service, so that each gets a copy of every session. (With and without an address are two
+ * Transfers as services: names are looked up (of a target with several addresses `choose` finds the one to use, of a source
+ * the first counts), and transfers with the same source become the routes of one service, so that each gets a copy of every session. (With and without an address are two
  * sources: the kernel program takes the one with the address first.) Throws a Failure (exit code 2) for a name that has
  * no address, for a transfer that is given twice and for a target that is twice in a group.
  */
-export async function resolveTransfers(transfers: readonly Transfer[], lookup: Lookup): Promise<Service[]> {
+export async function resolveTransfers(
+  transfers: readonly Transfer[],
+  lookup: Lookup,
+  choose: Choose,
+): Promise<Service[]> {
   const services: Service[] = [];
-  for (const found of await Promise.all(transfers.map((transfer) => resolveTransfer(transfer, lookup)))) {
+  const resolved = transfers.map((transfer) => resolveTransfer(transfer, lookup, choose));
+  for (const found of await Promise.all(resolved)) {
     const route = found.routes[0]!;
     refuseTwiceInGroup(route);
     const service = services.find((other) => sameSource(other, found));

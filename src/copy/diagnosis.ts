@@ -4,8 +4,8 @@ import { formatAddress, formatEndpoint } from "../config/address.ts";
 import { Failure } from "../native/failure.ts";
 import type { InterceptState } from "./data-plane/intercepts.ts";
 import { type Findings, type ProbeResult, worstOf } from "./data-plane/preflight.ts";
-import type { OrdinaryResult } from "./ordinary-connection.ts";
 import type { Plan } from "./plan.ts";
+import type { OrdinaryConnection } from "./target/connection.ts";
 
 const FORCE = "or start anyway with --force.";
 
@@ -20,7 +20,15 @@ interface Try {
   /** Whether the intercept can be asked what it saw (an intercept 1.x cannot). */
   tells: boolean;
   /** The result of an ordinary connection of this host; undefined: none was tried. */
-  plain: OrdinaryResult | undefined;
+  plain: OrdinaryConnection["result"] | undefined;
+}
+
+/** The same for a target whose answers come to this host. */
+interface DirectTry extends Pick<Try, "target" | "port" | "source" | "plain"> {
+  /** Where this host's netfilter sends an ordinary connection instead; null: to the target itself, as far as is known. */
+  translatedTo: string | null;
+  /** Whether the attempt came from an address of -c. */
+  isFromPool: boolean;
 }
 
 /** What an intercept answers about a connection that was tried: see src/intercept/data-plane/facts.ts. */
@@ -34,7 +42,7 @@ interface Seen {
 }
 
 /** What an ordinary connection of this host got from the target, as the end of a sentence. */
-const PLAIN_RESULT: Record<OrdinaryResult, string> = {
+const PLAIN_RESULT: Record<OrdinaryConnection["result"], string> = {
   answered: ", though an ordinary connection from this host is",
   refused: "; an ordinary connection from this host is refused",
   silent: ", and neither is an ordinary connection from this host",
@@ -113,14 +121,34 @@ function judgeAssistant({ caught }: Seen, tried: Try): Verdict {
   ];
 }
 
-function judgeSilence({ facts }: ProbeResult, tried: Try): Verdict {
-  const [fact] = facts;
-  if (tried.intercept === "") {
+/** A target of direct mode that did not answer as it answers others. */
+function judgeDirect(
+  failed: string,
+  { target, port, source, plain, translatedTo, isFromPool }: DirectTry,
+): Verdict {
+  if (plain === "answered" && translatedTo) {
     return [
-      `no answer to a connection attempt from ${tried.source}`,
-      `Start the service there, check the firewalls on the way, ${FORCE}`,
+      `${failed}, as ${target}:${port} is an address that this host's own netfilter translates to ${translatedTo} (DNAT, as for services of Kubernetes or Docker): copied packets do not pass netfilter`,
+      `Name the server itself: ${translatedTo} in place of ${target}:${port} in -x.`,
     ];
   }
+  if (plain === "answered" && isFromPool) {
+    return [
+      `${failed}, though an ordinary connection from this host is answered: answers to ${source} do not come back to this host`,
+      `Route the addresses of -c to this host on ${target} and on the way, leave -c out, ${FORCE}`,
+    ];
+  }
+  if (plain === "answered") {
+    return [
+      `${failed}, though an ordinary connection from this host is answered: it is translated on its way (DNAT, IPVS, a proxy in this host's netfilter), or its answers come from another address or by another interface than the way there`,
+      `Name in -x the address of the server that really answers ("ss -tn", "conntrack -L" and "ipvsadm -Ln" help to find it), ${FORCE}`,
+    ];
+  }
+  return [failed, `Start the service there, check the firewalls on the way, ${FORCE}`];
+}
+
+function judgeSilence({ facts }: ProbeResult, tried: Try): Verdict {
+  const [fact] = facts;
   if (!fact || fact.error) {
     const silence = tried.tells ? "did not say what it saw of the attempt" : "cannot be asked for the reason";
     return [
@@ -187,7 +215,7 @@ function judgeUntried(endpoint: string, label: string): Failure {
 export function diagnose(
   { probes, intercepts }: Findings,
   plan: Plan,
-  plain: ReadonlyMap<string, OrdinaryResult>,
+  plain: ReadonlyMap<string, OrdinaryConnection>,
 ): void {
   const missing = intercepts.find(({ up }) => !up);
   if (missing) throw judgeIntercept(missing, plan);
@@ -199,6 +227,22 @@ export function diagnose(
   const label = catching ? plan.intercepts[catching.index]!.label : "";
   if (bad.result === "uncaught") throw judgeUncaught(endpoint, targetPort, intercepts, plan);
   if (bad.result === "untried") throw judgeUntried(endpoint, label);
+  const ordinary = plain.get(endpoint);
+  if (plan.intercepts.length === 0) {
+    const source = formatAddress(local!);
+    const [cause, fix] = judgeDirect(
+      bad.result === "refused" ? "connection refused" : `no answer to a connection attempt from ${source}`,
+      {
+        target: formatAddress(target),
+        port: targetPort,
+        source,
+        plain: ordinary?.result,
+        translatedTo: ordinary?.translatedTo ?? null,
+        isFromPool: plan.usesPool,
+      },
+    );
+    throw new Failure(`Cannot reach target "${endpoint}": ${cause}`, fix, 3);
+  }
   if (bad.result === "refused") {
     throw new Failure(
       `Cannot reach target "${endpoint}": connection refused`,
@@ -212,7 +256,7 @@ export function diagnose(
     source: formatAddress(plan.probeFrom[bad.path] ?? local!),
     intercept: label,
     tells: catching?.welcome?.mode !== "compat",
-    plain: plain.get(endpoint),
+    plain: ordinary?.result,
   });
   throw new Failure(`Cannot reach target "${endpoint}": ${cause}`, fix, 3);
 }

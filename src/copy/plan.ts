@@ -9,6 +9,7 @@ import { type Interface, meansEvery } from "../config/interfaces.ts";
 import { poolFor } from "../config/pool.ts";
 import { countPorts, formatPorts, freePorts, type PortRange, partOf, sharedPorts } from "../config/ports.ts";
 import {
+  type Ambiguous,
   covers,
   type Lookup,
   labelOf,
@@ -25,6 +26,7 @@ import { links } from "../native/netlink/netlink.ts";
 import { usableCpus } from "../native/scheduling.ts";
 import { datagramNotes } from "./datagram-notes.ts";
 import type { CopyOptions } from "./options.ts";
+import { chooseAddress, hasRoute, tryConnection } from "./target/choose-address.ts";
 import { planWorkers, type WorkerPlan } from "./worker-plan.ts";
 
 /** A target and the ways to it. */
@@ -43,6 +45,8 @@ export interface Plan {
   intercepts: InterceptAddress[];
   /** By path: the source address of its preflight connection; empty without intercepts. */
   probeFrom: Uint8Array[];
+  /** Whether copies come from the addresses of -c. */
+  usesPool: boolean;
   /** Whether a copied connection has the port of its client too. */
   keepsClientPorts: boolean;
   /** Where requests are captured. */
@@ -63,6 +67,8 @@ export function copiesOf({ services }: Plan, { replicas }: CopyOptions): number 
 /** What a plan is made from besides the options: this host, or in a test another one. */
 export interface Host {
   lookup: Lookup;
+  /** Which of several addresses of a name to use, and a line for the user that says why. */
+  choose(of: Ambiguous): Promise<{ address: Address; note: string }>;
   interfaces: Interface[];
   isLocal(address: Uint8Array): boolean;
   /** Whether there is a file or directory of this name. */
@@ -80,6 +86,7 @@ export function thisHost({ mark, dryRun, force, capture }: CopyOptions): Host {
   const sysctl = (name: string) => readFileSync(`/proc/sys/net/ipv4/${name}`, "utf8");
   return {
     lookup: (name) => lookup(name, { all: true }),
+    choose: (of) => chooseAddress(of, dryRun ? hasRoute : tryConnection),
     interfaces: links(),
     exists: existsSync,
     isLocal: localTest(),
@@ -300,13 +307,19 @@ function indexIn<T>(list: T[], element: T, same: (one: T, other: T) => boolean):
 
 /** The plan of copying with these options on this host. Throws a Failure if it cannot be done. */
 export async function makePlan(options: CopyOptions, host: Host): Promise<Plan> {
-  const services = await resolveTransfers(options.transfers, host.lookup);
+  const warnings: string[] = [];
+  const choose = async (of: Ambiguous): Promise<Address> => {
+    const { address, note } = await host.choose(of);
+    if (!warnings.includes(note)) warnings.push(note);
+    return address;
+  };
+  const services = await resolveTransfers(options.transfers, host.lookup, choose);
   const { interfaces, files } = chooseInputs(options.inputs, host.interfaces, host.exists);
   const isLive = files.length === 0;
   refuseOther(options, isLive);
   const isIncoming = options.capture.direction === "in";
   if (isLive && isIncoming) refuseLoop(services, host);
-  const warnings = isLive && isIncoming ? foreignSources(services, host) : [];
+  if (isLive && isIncoming) warnings.push(...foreignSources(services, host));
   const datagrams = services.find(({ transport }) => transport === "udp");
   if (datagrams && options.compat) {
     throw new Failure(
@@ -316,7 +329,7 @@ export async function makePlan(options: CopyOptions, host: Host): Promise<Plan> 
     );
   }
   if (datagrams) warnings.push(...datagramNotes(options));
-  const intercepts = await resolveIntercepts(options.intercepts, host.lookup);
+  const intercepts = await resolveIntercepts(options.intercepts, host.lookup, choose);
   const fromClients = intercepts.length > 0 && options.pool.length === 0;
   if (fromClients) {
     refuseOtherFamilies(services);
@@ -363,6 +376,7 @@ export async function makePlan(options: CopyOptions, host: Host): Promise<Plan> 
     workers,
     intercepts,
     probeFrom: intercepts.length > 0 ? paths.map((path) => probeSource(path, options)) : [],
+    usesPool: options.pool.length > 0,
     keepsClientPorts,
     interfaces,
     followsAll: meansEvery(options.inputs),

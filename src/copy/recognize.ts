@@ -1,9 +1,9 @@
 /** Finds out which services speak MySQL where --protocol does not say, by the greetings of their targets. */
 import { formatAddress, formatEndpoint } from "../config/address.ts";
 import { isByGreeting, isMysqlPort, type ProtocolChoice } from "../config/protocol.ts";
-import { type Greets, lookAtGreeting } from "./greeting.ts";
 import type { CopyOptions } from "./options.ts";
 import type { Plan } from "./plan.ts";
+import { type Greets, lookAtGreeting } from "./target/greeting.ts";
 
 /** ms: a MySQL server may look up this host's name before it greets; other services send nothing, which delays the start. */
 const PATIENCE = { mysqlPort: 3000, other: 500 };

@@ -2,6 +2,8 @@
 import { describe, expect, test } from "bun:test";
 import { formatAddress, parseAddress } from "../../src/config/address.ts";
 import {
+  type Ambiguous,
+  type Choose,
   covers,
   formatRoute,
   type Lookup,
@@ -28,7 +30,8 @@ const lookup: Lookup = async (name) => {
   if (!NAMES[name]) throw new Error("ENOTFOUND");
   return NAMES[name].map((address) => ({ address }));
 };
-const resolve = (...values: string[]) => resolveTransfers(parseTransfers(values), lookup);
+const first: Choose = async ({ addresses }) => addresses[0]!;
+const resolve = (...values: string[]) => resolveTransfers(parseTransfers(values), lookup, first);
 const printed = (service: Service) => service.routes.map((route) => formatRoute(service, route));
 /** For each service its routes, printed. */
 const meaning = async (...values: string[]) => (await resolve(...values)).map(printed);
@@ -55,6 +58,30 @@ test.each([
   ["80-six|test-1.example:81*5", "80-[2001:db8::7]:80|10.0.0.7:81*5"],
 ])("%s means %s", async (text, means) => {
   expect(await meaning(text)).toEqual([[means]]);
+});
+
+test("a target's name with several addresses is chosen from, those of the clients' family first", async () => {
+  const asked: Ambiguous[] = [];
+  const last: Choose = async (of) => {
+    asked.push(of);
+    return of.addresses.at(-1)!;
+  };
+  const both: Lookup = async () =>
+    ["2001:db8::7", "10.0.0.7", "2001:db8::7", "fe80::7", "10.0.0.8"].map((address) => ({ address }));
+  const resolveLast = async (value: string) =>
+    (await resolveTransfers(parseTransfers([value]), both, last)).map(printed);
+  expect(await resolveLast("10.0.0.1:80-a")).toEqual([["10.0.0.1:80-[2001:db8::7]:80"]]);
+  expect(await resolveLast("udp:53-b:54")).toEqual([["udp:53-10.0.0.8:54"]]);
+  const order = asked.map(({ name, port, transport, addresses }) => [
+    name,
+    port,
+    transport,
+    ...addresses.map(({ bytes }) => formatAddress(bytes)),
+  ]);
+  expect(order).toEqual([
+    ["a", 80, undefined, "10.0.0.7", "10.0.0.8", "2001:db8::7"],
+    ["b", 54, "udp", "2001:db8::7", "10.0.0.7", "10.0.0.8"],
+  ]);
 });
 
 test("MAC addresses of the sender and of the next hop", async () => {

@@ -37,6 +37,7 @@ const PLAN: Plan = {
   workers: { count: 1, cpus: [null], note: "" },
   intercepts: [],
   probeFrom: [],
+  usesPool: false,
   keepsClientPorts: false,
   interfaces: [],
   followsAll: true,

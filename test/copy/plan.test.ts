@@ -19,6 +19,7 @@ const LOCAL = ["10.0.0.1", "192.168.1.1", "2001:db8::1", "127.0.0.1"];
 /** A host with an address in 10.0.0.0/8 on eth0 and one in 192.168.0.0/16, behind a gateway, on eth1. */
 const host: Host = {
   lookup: () => Promise.reject(new Error("no names here")),
+  choose: async ({ addresses }) => ({ address: addresses.at(-1)!, note: "the last one" }),
   interfaces: [
     { name: "lo", ifindex: 1, up: true },
     { name: "eth0", ifindex: 2, up: true },
@@ -72,6 +73,13 @@ describe("paths", () => {
       "10.0.0.1 > 10.0.0.2:8080 over 0",
       "192.168.1.1 > 192.168.9.9:81 over 1",
     ]);
+  });
+
+  test("to the address that is chosen of several ones of a name, for a reason that is told once", async () => {
+    const found = ["2001:db8::2", "10.0.0.2", "10.0.0.2", "fe80::2"].map((address) => ({ address }));
+    const { paths, warnings } = await plan("-x 80-test,81-test", { lookup: async () => found });
+    expect(paths.map(({ target }) => formatAddress(target))).toEqual(["10.0.0.2", "10.0.0.2"]);
+    expect(warnings).toEqual(["the last one"]);
   });
 
   test("one per address of -c of the target's family", async () => {

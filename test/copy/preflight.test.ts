@@ -85,7 +85,11 @@ function setUp({ paths = [{}] as { transport?: "udp" }[], uncaught = [] as numbe
     /** What is said of it; "" if it is copied. */
     said(): string {
       try {
-        diagnose(preflight.findings, plan, new Map([["10.0.0.2:8080", "answered"]]));
+        diagnose(
+          preflight.findings,
+          plan,
+          new Map([["10.0.0.2:8080", { result: "answered", translatedTo: null }]]),
+        );
         return "";
       } catch (error) {
         return (error as Error).message;

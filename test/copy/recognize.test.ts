@@ -3,10 +3,10 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import { createServer, type Server } from "node:net";
 import { parseArguments } from "../../src/command-line/arguments.ts";
 import { COPY } from "../../src/command-line/copy.ts";
-import { lookAtGreeting } from "../../src/copy/greeting.ts";
 import { parseCopy } from "../../src/copy/options.ts";
 import type { Plan } from "../../src/copy/plan.ts";
 import { recognizeProtocols } from "../../src/copy/recognize.ts";
+import { lookAtGreeting } from "../../src/copy/target/greeting.ts";
 import { greeting } from "../protocol/server.ts";
 
 const servers: Server[] = [];

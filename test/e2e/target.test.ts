@@ -8,6 +8,7 @@ import { ringBytesFor } from "../../src/host/memory.ts";
 import { compareContents } from "../support/compare.ts";
 import { createLab, type Lab } from "../support/lab.ts";
 import { readRequests, startNginx } from "../support/nginx.ts";
+import { run } from "../support/process.ts";
 import { load, startLoad } from "../support/wrk.ts";
 import { faultsOf, hostState, runXcopy, startCopy } from "../support/xcopy.ts";
 
@@ -149,6 +150,17 @@ for (const { name, target, pattern } of [
     expect(hostState(lab.online)).toBe(before);
   });
 }
+
+test("a service address that netfilter translates is told from a service that is down, with the server's address", async () => {
+  await startNginx(lab, lab.target, 8080);
+  ip("-n", lab.online, "route", "add", "10.96.0.0/16", "via", TARGET);
+  const rule = ["-t", "nat", "-A", "OUTPUT", "-d", "10.96.0.10", "-p", "tcp", "-j", "DNAT"];
+  run(lab.online, "iptables", ...rule, "--to-destination", `${TARGET}:8080`);
+  const { code, errors } = await runXcopy(lab, ["copy", "-x", "80-10.96.0.10:80"]);
+  expect(errors).toMatch(/10\.96\.0\.10:80 is an address that .* translates to 10\.0\.0\.2:8080/);
+  expect(errors).toMatch(/Name the server itself: 10\.0\.0\.2:8080 in place of 10\.96\.0\.10:80/);
+  expect(code).toBe(3);
+});
 
 test("--force starts with a target that is down, and copies when it is up", async () => {
   await startNginx(lab, lab.online, 80);

@@ -1,7 +1,7 @@
 /** Reads what a target sends first, to see whether it greets as a MySQL server does. */
 import { createConnection } from "node:net";
-import { isFirstPacket } from "../protocol/mysql/packets/greeting.ts";
-import { afterPatience } from "../runtime/patience.ts";
+import { isFirstPacket } from "../../protocol/mysql/packets/greeting.ts";
+import { afterPatience } from "../../runtime/patience.ts";
 
 /** `silent`: connected, but it sent too little to tell before the time was over. `unreachable`: no connection. */
 export type Greets = "mysql" | "other" | "silent" | "unreachable";

@@ -1,0 +1,39 @@
+/** An ordinary connection from this host to a target. */
+import { createConnection } from "node:net";
+import { formatEndpoint, parseAddress, sameAddress } from "../../config/address.ts";
+import { translationOf } from "../../netfilter/translation.ts";
+import { afterPatience } from "../../runtime/patience.ts";
+
+export interface OrdinaryConnection {
+  result: "answered" | "refused" | "silent";
+  /** The endpoint that this host's netfilter connected instead; null: it translated nothing, as far as is known. */
+  translatedTo: string | null;
+}
+
+/** Opens and closes a connection from this host's own address; `patience`: ms. */
+export function connectOnce(address: string, port: number, patience: number): Promise<OrdinaryConnection> {
+  return new Promise((resolve) => {
+    const socket = createConnection({ host: address, port });
+    const end = async (result: OrdinaryConnection["result"]) => {
+      callOff();
+      const { localPort } = socket;
+      const translatedTo =
+        result === "answered" && localPort ? await translatedFrom(address, port, localPort) : null;
+      socket.destroy();
+      resolve({ result, translatedTo });
+    };
+    const callOff = afterPatience(patience, () => end("silent"));
+    socket.on("connect", () => end("answered"));
+    socket.on("error", (error: NodeJS.ErrnoException) =>
+      end(error.code === "ECONNREFUSED" ? "refused" : "silent"),
+    );
+  });
+}
+
+/** Where a connection to `address` really goes, if that is elsewhere. */
+async function translatedFrom(address: string, port: number, localPort: number): Promise<string | null> {
+  const found = await translationOf(port, localPort);
+  const bytes = found && parseAddress(found.address)?.bytes;
+  if (!bytes || (found.port === port && sameAddress(bytes, parseAddress(address)!.bytes))) return null;
+  return formatEndpoint(bytes, found.port);
+}

@@ -1,0 +1,39 @@
+/** Where this host's netfilter sends a connection that it translates: DNAT rules, service addresses of Kubernetes and Docker. */
+import { createReadStream } from "node:fs";
+import { createInterface } from "node:readline";
+
+/** The end of a connection. */
+export interface TranslatedTo {
+  address: string;
+  port: number;
+}
+
+/** The two directions of an entry: net/netfilter/nf_conntrack_standalone.c, ct_seq_show. */
+const ENTRY =
+  /^ipv[46] +\d+ tcp .*? dst=(?<dst>\S+) sport=(?<sport>\d+) dport=(?<dport>\d+) .*?src=(?<src>\S+) dst=\S+ sport=(?<from>\d+) /;
+
+/**
+ * What an entry of /proc/net/nf_conntrack says about a connection from port `localPort` to `port`: where its packets really go;
+ * null if the entry is of another connection. (IPv6 addresses are compared by their port numbers only: conntrack writes them out.)
+ */
+export function readEntry(line: string, port: number, localPort: number): TranslatedTo | null {
+  const found = ENTRY.exec(line)?.groups;
+  if (!found || Number(found.sport) !== localPort || Number(found.dport) !== port) return null;
+  return { address: found.src!, port: Number(found.from) };
+}
+
+/**
+ * Where an open connection of this host to `port` from its own `localPort` really goes, as conntrack knows it; null if it is
+ * not tracked, or the kernel has no list of connections.
+ */
+export async function translationOf(port: number, localPort: number): Promise<TranslatedTo | null> {
+  const input = createReadStream("/proc/net/nf_conntrack");
+  const lines = createInterface({ input });
+  // Without the file there are no lines.
+  input.on("error", () => lines.close());
+  for await (const line of lines) {
+    const found = readEntry(line, port, localPort);
+    if (found) return found;
+  }
+  return null;
+}

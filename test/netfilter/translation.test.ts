@@ -1,0 +1,24 @@
+/** Entries of /proc/net/nf_conntrack: which is about a connection, and where that really goes. */
+import { expect, test } from "bun:test";
+import { readEntry } from "../../src/netfilter/translation.ts";
+
+const DNAT =
+  "ipv4     2 tcp      6 431999 ESTABLISHED src=10.71.2.1 dst=10.96.0.10 sport=40001 dport=8080 src=10.71.2.2 dst=10.71.2.1 sport=8081 dport=40001 [ASSURED] mark=0 zone=0 use=2";
+const PLAIN =
+  "ipv4     2 tcp      6 119 SYN_SENT src=10.71.2.1 dst=10.71.2.2 sport=40002 dport=80 [UNREPLIED] src=10.71.2.2 dst=10.71.2.1 sport=80 dport=40002 mark=0 use=1";
+const SIX =
+  "ipv6     10 tcp      6 59 TIME_WAIT src=fd71:0002:0000:0000:0000:0000:0000:0001 dst=fd71:0002:0000:0000:0000:0000:0000:0099 sport=40003 dport=80 src=fd71:0002:0000:0000:0000:0000:0000:0002 dst=fd71:0002:0000:0000:0000:0000:0000:0001 sport=8080 dport=40003 [ASSURED] mark=0 use=1";
+const UDP =
+  "ipv4     2 udp      17 29 src=10.71.2.1 dst=10.96.0.10 sport=40001 dport=8080 src=10.71.2.2 dst=10.71.2.1 sport=8081 dport=40001 mark=0 use=2";
+
+test.each([
+  ["translated", DNAT, 8080, 40001, { address: "10.71.2.2", port: 8081 }],
+  ["as it is", PLAIN, 80, 40002, { address: "10.71.2.2", port: 80 }],
+  ["IPv6", SIX, 80, 40003, { address: "fd71:0002:0000:0000:0000:0000:0000:0002", port: 8080 }],
+  ["of another source port", DNAT, 8080, 40002, null],
+  ["of another port", DNAT, 8081, 40001, null],
+  ["of UDP", UDP, 8080, 40001, null],
+  ["no entry", "", 8080, 40001, null],
+])("%s", (_, line, port, localPort, to) => {
+  expect(readEntry(line, port, localPort)).toEqual(to);
+});
