@@ -26,6 +26,11 @@ export interface Outlet {
   begin(tag: number): void;
   /** Adds bytes to the request that was begun last; copies them. Only within `request`. */
   write(bytes: Uint8Array, from: number, to: number): void;
+  /**
+   * What `write` adds next to the request waits until `mayGoOn`, or for a second at most, as the client had waited for the
+   * server before it sent these bytes. Only within `request`.
+   */
+  pause(): void;
   /** Instead of `begin`: counts a request that is left out as captured and dropped. Only within `request`. */
   leaveOut(): void;
   /** Sends bytes of the module's own before any request that has not begun; copies them. They do not count as a request. */
@@ -68,6 +73,8 @@ export interface ProtocolSession {
    * changed in place. `again`: `begin` was called for it before, and did not return HOLD. `now`: us.
    */
   begin(tag: number, bytes: Uint8Array, from: number, to: number, again: boolean, now: number): Verdict;
+  /** Whether the request that was begun last may go on after a `pause`. */
+  mayGoOn?(): boolean;
   /**
    * The next segment of the request that was begun last is about to be sent, for the first time. It may be changed in place, or
    * replaced.

@@ -21,7 +21,8 @@ const HUGE = "h".repeat(150_000);
 /**
  * Requests are lines, answers have 100 bytes. Each connection begins with a line "hello"; a line with "long" becomes longer
  * on its way in, one with "swap" another when it begins, one with "huge" much longer, one with "wrap" gets brackets around each of its
- * segments as it goes, one with "drop" or "skip" is not sent, one with "throw" fails. One with "login" is the module's own affair.
+ * segments as it goes, one with "drop" or "skip" is not sent, one with "throw" fails. One with "rest" is followed by another line, which
+ * waits for the answer to it; one with "never" too, and it may not be sent then either. One with "login" is the module's own affair.
  */
 class Lines implements ProtocolSession {
   private line = "";
@@ -30,6 +31,8 @@ class Lines implements ProtocolSession {
   private isGreeted = false;
   private hasBegun = false;
   private wraps = false;
+  private hasRest = false;
+  private allows = true;
 
   constructor(private readonly outlet: Outlet) {}
 
@@ -52,7 +55,11 @@ class Lines implements ProtocolSession {
     }
     const kinds = { swap: REPLACED, drop: DROPPED, wrap: WRAPPED, huge: ENLARGED };
     const kind = Object.entries(kinds).find(([word]) => line.includes(word));
-    this.outlet.begin(kind?.[1] ?? KEPT);
+    const isRest = this.hasRest;
+    this.hasRest = line.includes("rest") || line.includes("never");
+    if (isRest) this.outlet.pause();
+    else this.outlet.begin(kind?.[1] ?? KEPT);
+    if (this.hasRest) this.allows = line.includes("rest");
     const written = new TextEncoder().encode(line);
     // In two pieces: the second may become a segment of its own.
     this.outlet.write(written, 0, 3);
@@ -67,6 +74,10 @@ class Lines implements ProtocolSession {
 
   mayBegin(): boolean {
     return this.isGreeted && this.isAnswered();
+  }
+
+  mayGoOn(): boolean {
+    return this.allows && this.isAnswered();
   }
 
   begin(tag: number, bytes: Uint8Array, from: number, to: number, again: boolean): typeof GO | typeof DROP {
@@ -128,6 +139,7 @@ function expectBooksToBalance(net: Simulation): void {
   expect(count("turnsPending")).toBe(0);
 }
 
+const textOf = ({ payload }: { payload: Uint8Array }) => new TextDecoder().decode(payload);
 const lines = (n: number) => Array.from({ length: n }, (_, i) => `request ${i}\n`);
 
 describe("on a network that loses nothing", () => {
@@ -149,6 +161,22 @@ describe("on a network that loses nothing", () => {
     client(net, { port: 40000, requests: ["aa wrap\n", "bb huge\n", "cc wrap\n", "dd\n"] });
     net.run(20_000_000);
     expect(texts(net)).toEqual([`hello\n(aa )(wrap\n)${HUGE}huge\n(cc )(wrap\n)dd\n`]);
+    expect(net.count("memory")).toBe(0);
+    expectBooksToBalance(net);
+  });
+
+  test("a request goes on after a pause when the module allows it, and without that after a second", () => {
+    const net = simulation({ seed: 7, delay: 5000, serviceTime: 20_000 });
+    client(net, { port: 40000, requests: ["aa rest\n", "bb\n"] });
+    client(net, { port: 40001, requests: ["cc never\n", "dd\n"] });
+    net.run(5_000_000);
+    expect(texts(net)).toEqual(["hello\naa rest\nbb\n", "hello\ncc never\ndd\n"]);
+    const sent = (text: string) => net.sent.find(({ segment }) => textOf(segment).includes(text))!.at;
+    const waits = [sent("bb\n") - sent("aa"), sent("dd\n") - sent("cc")];
+    expect(waits[0]).toBeGreaterThan(20_000);
+    expect(waits[0]).toBeLessThan(100_000);
+    expect(waits[1]).toBeGreaterThan(1_000_000);
+    expect(waits[1]).toBeLessThan(1_100_000);
     expect(net.count("memory")).toBe(0);
     expectBooksToBalance(net);
   });

@@ -17,6 +17,8 @@ interface Queued {
   parts: Uint8Array[];
   /** It was begun before, on a connection that is gone. */
   again: boolean;
+  /** It is the rest of the request before it, after a `pause`. */
+  isRest: boolean;
 }
 
 export class Host implements Outlet {
@@ -98,8 +100,12 @@ export class Host implements Outlet {
   }
 
   begin(tag: number): void {
-    this.queue.push({ tag, parts: [], again: false });
+    this.queue.push({ tag, parts: [], again: false, isRest: false });
     this.isSkipping = false;
+  }
+
+  pause(): void {
+    if (!this.isSkipping) this.queue.push({ tag: 0, parts: [], again: false, isRest: true });
   }
 
   write(bytes: Uint8Array, from: number, to: number): void {
@@ -161,6 +167,12 @@ export class Host implements Outlet {
       }
       const next = this.queue[0];
       if (!next || this.isRefused || this.hasGivenUp) return;
+      if (next.isRest) {
+        if (!this.handedOver && !this.session.mayGoOn?.()) return;
+        this.queue.shift();
+        for (const part of next.parts) this.sendMore(part);
+        continue;
+      }
       if (!this.handedOver && !this.session.mayBegin(next.tag)) {
         if (this.inserts.length > 0) continue;
         return;
@@ -177,7 +189,7 @@ export class Host implements Outlet {
         this.dropped++;
         continue;
       }
-      this.unanswered = { tag: next.tag, parts: [this.replaced], again: true };
+      this.unanswered = { tag: next.tag, parts: [this.replaced], again: true, isRest: false };
       this.send(this.replaced);
       if (!this.handedOver) this.sendMore(copy(bytes, MOST_BYTES));
     }

@@ -66,6 +66,96 @@ test("what is sent is what was captured, with any pieces, bodies and pipelining"
   }
 });
 
+describe("a body behind Expect: 100-continue", () => {
+  const HEAD = "POST /a HTTP/1.1\r\nExpect: 100-Continue\r\nContent-Length: 10\r\n\r\n";
+  const CHUNKED = "PUT /a HTTP/1.1\r\nTransfer-Encoding: chunked\r\nEXPECT:100-continue\r\n\r\n";
+  const CONTINUE = "HTTP/1.1 100 Continue\r\n\r\n";
+  const OK = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+  const sent = (host: Host) => Buffer.from(host.stream).toString("latin1");
+
+  /** A session whose client has sent a head, and after an answer of its server a body. */
+  function opened(head = HEAD, body = "0123456789", size = 1): Host {
+    const host = new Host(HTTP);
+    host.connect();
+    host.request(bytes(head), true, size);
+    expect(sent(host)).toBe(head);
+    host.request(bytes(body), true, size);
+    return host;
+  }
+
+  const permits: [name: string, answer: string, goes: boolean][] = [
+    ["100", CONTINUE, true],
+    ["102, which is no permission", "HTTP/1.1 102 Processing\r\n\r\n", false],
+    ["103, then 100", `HTTP/1.1 103 Early Hints\r\nLink: a\r\n\r\n${CONTINUE}`, true],
+    ["a final answer, as the target reads the body all the same", OK, true],
+    [
+      "417 with a body that has not ended",
+      "HTTP/1.1 417 Expectation Failed\r\nContent-Length: 5\r\n\r\na",
+      true,
+    ],
+  ];
+  for (const [name, answer, goes] of permits) {
+    test(`goes after ${name}`, () => {
+      for (const [head, body] of [
+        [HEAD, "0123456789"],
+        [CHUNKED, "a\r\n0123456789\r\n0\r\n\r\n"],
+      ] as const) {
+        for (let size = 1; size <= answer.length; size++) {
+          const host = opened(head, body, size);
+          expect(sent(host)).toBe(head);
+          host.response(bytes(answer), size);
+          expect(sent(host)).toBe(goes ? head + body : head);
+        }
+      }
+    });
+  }
+
+  test("the request after it waits for the answer, the one that was pipelined behind it does not", () => {
+    const host = opened(HEAD, `0123456789${GET}`, 1000);
+    host.request(bytes(GET));
+    host.response(bytes(CONTINUE));
+    expect(sent(host)).toBe(`${HEAD}0123456789${GET}`);
+    host.response(bytes(OK + OK));
+    expect(sent(host)).toBe(`${HEAD}0123456789${GET}${GET}`);
+  });
+
+  test("waits for its own 100, not for that of a request that was pipelined before it", () => {
+    const host = new Host(HTTP);
+    host.connect();
+    host.request(bytes(GET + HEAD));
+    host.request(bytes("0123456789"));
+    host.response(bytes(CONTINUE));
+    expect(sent(host)).toBe(GET + HEAD);
+    host.response(bytes(OK));
+    expect(sent(host)).toBe(GET + HEAD);
+    host.response(bytes(CONTINUE));
+    expect(sent(host)).toBe(`${GET + HEAD}0123456789`);
+  });
+
+  test("goes at once where the client did not wait either", () => {
+    const host = new Host(HTTP);
+    host.connect();
+    host.request(bytes(HEAD));
+    host.request(bytes("01234"), false);
+    host.request(bytes("56789"), true);
+    expect(sent(host)).toBe(`${HEAD}0123456789`);
+  });
+
+  test("is not taken for one where the server refused it and another request follows", () => {
+    const host = opened(HEAD, GET, 1000);
+    host.response(bytes("HTTP/1.1 417 Expectation Failed\r\nContent-Length: 0\r\n\r\n"));
+    expect(sent(host)).toBe(HEAD + GET);
+    expect(host.waiting).toBe(0);
+  });
+
+  test("a request without a body expects nothing", () => {
+    const host = opened("GET / HTTP/1.1\r\nExpect: 100-continue\r\n\r\n", GET, 1000);
+    expect(host.waiting).toBe(1);
+    host.response(bytes(OK));
+    expect(host.waiting).toBe(0);
+  });
+});
+
 const UPGRADE = "GET /chat HTTP/1.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n";
 
 test("after an accepted Upgrade the session is a stream; frames captured before the answer are sent after it", () => {

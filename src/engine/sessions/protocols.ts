@@ -34,6 +34,8 @@ export interface Protocols {
   idleTimeout(s: number): number;
   /** What to do with the request that begins with this segment, the one at CURSOR. May put another segment at CURSOR. */
   begin(s: number, segment: number): Verdict;
+  /** Whether the begun request may go on with a segment that is PAUSED. */
+  mayGoOn(s: number): boolean;
   /** This segment at CURSOR, a later one of the begun request, is about to be sent. May put another segment at CURSOR. */
   more(s: number, segment: number): void;
   /** A segment of the queue is about to be released: if it begins a request that was not sent, the module is told. */

@@ -31,6 +31,8 @@ export const PREFIX = 4;
 export const BEGUN = 8;
 /** MARKS: the protocol module was asked about this segment (`begin` or `more`). */
 export const ASKED = 16;
+/** MARKS: the request goes on with it only when the protocol module allows it. */
+export const PAUSED = 32;
 /** MARKS: the bits from this one on are the tag that the protocol module has given the request. */
 export const TAG_SHIFT = 8;
 

@@ -3,7 +3,7 @@ import { DROP, HOLD } from "../../protocol/module.ts";
 import { ACK, distance, PSH, RST } from "../../wire/tcp.ts";
 import type { Context } from "../sessions/context.ts";
 import { COUNTER } from "../sessions/counters.ts";
-import { LENGTH, MARKS, NEXT, PREFIX, PUSH, SEGMENT, SEQ } from "../sessions/segments.ts";
+import { LENGTH, MARKS, NEXT, PAUSED, PREFIX, PUSH, SEGMENT, SEQ } from "../sessions/segments.ts";
 import {
   ACK_NOW,
   CLIENT_RST,
@@ -49,7 +49,16 @@ import {
 import type { Users } from "../sessions/users.ts";
 import { dropAllTurns, dropTurn, takeBackTurn } from "../turns/drop.ts";
 import { dropLate, spreadLate } from "../turns/late.ts";
-import { beginTurn, connectedAt, dueAt, hasCome, isBegun, mayBegin, settleTurn } from "../turns/turns.ts";
+import {
+  beginTurn,
+  connectedAt,
+  dueAt,
+  hasCome,
+  isBegun,
+  mayBegin,
+  mayGoOn,
+  settleTurn,
+} from "../turns/turns.ts";
 import { isFinDue, sendFin } from "./closing.ts";
 import { restartAfterIdle } from "./congestion.ts";
 import { isOver, leaveConnection, leaveToClose, nextPath, openConnection } from "./connection.ts";
@@ -172,6 +181,7 @@ function sendData(c: Context, s: number): Sent {
       }
       beginTurn(c, s, segment);
     } else if (c.protocols !== null) {
+      if (g[at + MARKS]! & PAUSED && !mayGoOn(c, s, segment)) return "done";
       c.protocols.more(s, segment);
       if (w[row + CURSOR] !== segment) continue;
     }

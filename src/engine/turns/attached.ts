@@ -8,6 +8,7 @@ import {
   LENGTH,
   MARKS,
   NEXT,
+  PAUSED,
   PUSH,
   SEGMENT,
   SEQ,
@@ -51,6 +52,8 @@ export class Attached implements Outlet {
   readonly inserts: Uint8Array[] = [];
   /** The next bytes written are the first of a request. */
   private begins = false;
+  /** The next bytes written wait until the module lets the request go on. */
+  private pauses = false;
   private tag = 0;
   /** The captured segment that the module reads. */
   private source = NONE;
@@ -86,6 +89,7 @@ export class Attached implements Outlet {
   begin(tag: number): void {
     this.countCaptured();
     this.begins = true;
+    this.pauses = false;
     this.tag = tag;
   }
 
@@ -114,11 +118,16 @@ export class Attached implements Outlet {
     }
   }
 
+  pause(): void {
+    this.pauses = true;
+  }
+
   private store(bytes: Uint8Array, from: number, length: number): void {
     const { segments, words, config } = this.c;
     const g = segments.words;
     const isOver = words[this.s * ROW + QUEUED]! + length > config.sessionBytes;
-    const marks = PUSH | (this.begins ? TURN_START | (this.tag << TAG_SHIFT) : 0);
+    const start = this.begins ? TURN_START | (this.tag << TAG_SHIFT) : 0;
+    const marks = PUSH | start | (this.pauses ? PAUSED : 0);
     const stored = isOver ? NONE : segments.store(bytes, from, length, this.end, marks);
     if (stored === NONE) {
       this.overflowed = true;
@@ -132,6 +141,7 @@ export class Attached implements Outlet {
     }
     segments.times[stored] = segments.times[this.source]!;
     this.begins = false;
+    this.pauses = false;
     this.end = (this.end + length) | 0;
     words[this.s * ROW + QUEUED]! += length;
     enqueue(this.c, this.s, stored);

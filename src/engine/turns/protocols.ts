@@ -204,6 +204,17 @@ export class SessionProtocols implements Protocols {
     return verdict;
   }
 
+  mayGoOn(s: number): boolean {
+    const one = this.attached[s];
+    if (!one?.isOn || !one.session.mayGoOn) return true;
+    try {
+      return one.session.mayGoOn();
+    } catch (error) {
+      this.fail(one, error);
+      return false;
+    }
+  }
+
   more(s: number, segment: number): void {
     const one = this.attached[s];
     const { segments } = this.c;

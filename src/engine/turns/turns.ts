@@ -5,7 +5,17 @@
 import { distance } from "../../wire/tcp.ts";
 import type { Context } from "../sessions/context.ts";
 import { COUNTER } from "../sessions/counters.ts";
-import { ACK_NUMBER, BEGUN, MARKS, PREFIX, SEGMENT, SEQ, THINK, TURN_START } from "../sessions/segments.ts";
+import {
+  ACK_NUMBER,
+  BEGUN,
+  MARKS,
+  PAUSED,
+  PREFIX,
+  SEGMENT,
+  SEQ,
+  THINK,
+  TURN_START,
+} from "../sessions/segments.ts";
 import {
   ANSWER_BYTES,
   ANSWERED_AT,
@@ -48,6 +58,8 @@ const LEAST_QUIET = 1000;
 const MOST_QUIET = 20_000;
 /** us after a request or a part of its answer in which more of the answer is expected soon. */
 const SOON = 3000;
+/** us for which a request that pauses waits to go on, as curl waits for the answer to `Expect: 100-continue`. */
+const PAUSE = 1_000_000;
 /** The silence is this many times longer if the target's last segment had no PSH. */
 const QUIET_WITHOUT_PUSH = 10;
 
@@ -135,14 +147,30 @@ export function mayBegin(c: Context, s: number, segment: number): boolean {
     ? moduleAllows(c, s, segment)
     : (c.words[s * ROW + FLAGS]! & STREAMING) !== 0 || isAnswered(c, s, g[at + ACK_NUMBER]!);
   if (!isFree) {
-    const last = Math.max(c.times[s * TIMES + PROGRESS_AT]!, c.times[s * TIMES + RESPONSE_AT]!);
-    if (c.now - last < SOON) c.heldUpAt = c.now;
+    noteHeldUp(c, s);
     return false;
   }
   if (c.times[s * TIMES + DELAY]! > 0 && !hasCome(c, s, dueAt(c, s, segment))) return false;
   const think = c.config.pace === "think" ? g[at + THINK]! : 0;
   if (think <= 0 || (c.words[s * ROW + FLAGS]! & (TURN_OPEN | STREAMING)) !== TURN_OPEN) return true;
   return hasCome(c, s, (c.times[s * TIMES + ANSWERED_AT]! || c.times[s * TIMES + RESPONSE_AT]!) + think);
+}
+
+/** Notes that a turn waits for the target, if more of it is expected soon. */
+function noteHeldUp(c: Context, s: number): void {
+  const last = Math.max(c.times[s * TIMES + PROGRESS_AT]!, c.times[s * TIMES + RESPONSE_AT]!);
+  if (c.now - last < SOON) c.heldUpAt = c.now;
+}
+
+/** Whether the open turn may go on with `segment`, which is PAUSED; if not, TURN_AT is set. */
+export function mayGoOn(c: Context, s: number, segment: number): boolean {
+  const isFree = (c.words[s * ROW + FLAGS]! & STREAMING) !== 0 || c.protocols!.mayGoOn(s);
+  if (!isFree && !hasCome(c, s, c.times[s * TIMES + PROGRESS_AT]! + PAUSE)) {
+    noteHeldUp(c, s);
+    return false;
+  }
+  c.segments.words[segment * SEGMENT + MARKS]! &= ~PAUSED;
+  return true;
 }
 
 /** When the turn that begins with `segment` is due by production's clock, us. */

@@ -21,6 +21,8 @@ export interface Framing {
   length: number;
   /** Whether there is an `Upgrade` field. */
   upgrades: boolean;
+  /** Whether the client wants to be told to send the body: `Expect: 100-continue` (RFC 9110 section 10.1.1). */
+  expects: boolean;
 }
 
 const decoder = new TextDecoder("latin1");
@@ -37,7 +39,7 @@ export function readHead(
   while (lines[0] === "") lines.shift();
   const line = first.exec(lines[0] ?? "");
   if (!line) return null;
-  const framing: Framing = { length: -2, upgrades: false };
+  const framing: Framing = { length: -2, upgrades: false, expects: false };
   for (const field of lines.slice(1)) {
     const colon = field.indexOf(":");
     if (colon < 0) continue;
@@ -52,6 +54,9 @@ export function readHead(
         break;
       case "upgrade":
         framing.upgrades = true;
+        break;
+      case "expect":
+        framing.expects ||= /(^|[\s,])100-continue($|[\s,])/i.test(value);
     }
   }
   return { line, framing };

@@ -1,6 +1,6 @@
 /**
  * The protocol module for HTTP/1.1: a request may follow when the answer to the one before has ended, by its length or its
- * last chunk, not after a silence. After an Upgrade that the target accepts, the session is copied as a plain stream.
+ * last chunk, not after a silence. A body that waited for `100 Continue` in production waits for the target's. After an Upgrade that the target accepts, the session is copied as a plain stream.
  */
 import { DROP, GO, type Outlet, type ProtocolModule, type ProtocolSession, type Verdict } from "../module.ts";
 import { Body } from "./body.ts";
@@ -16,6 +16,8 @@ const UPGRADES = 8;
 const IS_RAW = 16;
 
 const REQUEST_LINE = /^([!#$%&'*+.^_`|~0-9A-Za-z-]+) \S.* HTTP\/1\.[01]$/;
+/** The request line of a client that gave its body up; a body does not begin so. */
+const NEXT_REQUEST = /^(GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS) \S+ HTTP\/1\.[01]$/;
 const STATUS_LINE = /^HTTP\/1\.[01] ([1-5][0-9][0-9])(?: |$)/;
 
 /** The pieces of a head that is not complete yet. */
@@ -53,11 +55,15 @@ class HttpSession implements ProtocolSession {
   private isRaw = false;
   /** The client had acknowledged new data of the server before the next request. */
   private isTurn = false;
+  /** The head of the request had `Expect: 100-continue`, and nothing of its body was captured yet. */
+  private expects = false;
   /** What is being read of the target: a head, or a body. */
   private readonly responseHead = new Head();
   private readonly responseBody = new Body();
   /** Tags of the requests that were sent and are not answered. */
   private readonly open: number[] = [];
+  /** The target has told the client of the first of them to go on, or has begun its answer. */
+  private isContinued = false;
 
   constructor(private readonly outlet: Outlet) {}
 
@@ -65,6 +71,7 @@ class HttpSession implements ProtocolSession {
     if (isFresh) {
       this.requestHead.clear();
       this.requestBody.begin(0);
+      this.expects = false;
     }
     if (isTurn) this.isTurn = true;
     while (from < to) {
@@ -73,6 +80,7 @@ class HttpSession implements ProtocolSession {
         this.outlet.write(bytes, from, to);
         return;
       }
+      if (this.expects && !this.mayBeBody(bytes, from, to)) this.requestBody.begin(0);
       if (!this.requestBody.isOver) {
         const end = this.requestBody.take(bytes, from, to);
         this.outlet.write(bytes, from, end);
@@ -97,6 +105,7 @@ class HttpSession implements ProtocolSession {
       this.beginRequest(head.line[1]!, head.framing.upgrades);
       this.outlet.write(bytes, from, end);
       this.requestBody.begin(head.framing.length === -2 ? 0 : head.framing.length);
+      this.expects = head.framing.expects && !this.requestBody.isOver;
       from = end;
     }
   }
@@ -109,6 +118,20 @@ class HttpSession implements ProtocolSession {
     if (upgrades) tag |= UPGRADES;
     if (upgrades || method === "CONNECT") this.mayUpgrade = true;
     this.outlet.begin(tag);
+  }
+
+  /**
+   * Whether what follows the head of a request with `Expect` is its body: if the client had heard from the server before, it
+   * waits for the target too, and may also be another request, where the server has refused the body.
+   */
+  private mayBeBody(bytes: Uint8Array, from: number, to: number): boolean {
+    this.expects = false;
+    if (!this.isTurn) return true;
+    const end = endOfHead(bytes, from, to);
+    if (end >= 0 && readHead(bytes, from, end, NEXT_REQUEST)) return false;
+    this.isTurn = false;
+    this.outlet.pause();
+    return true;
   }
 
   /** Takes bytes that are not HTTP/1.1: of the protocol after an Upgrade, or of another protocol from the start. */
@@ -162,6 +185,10 @@ class HttpSession implements ProtocolSession {
       this.outlet.refuse();
       return false;
     }
+    if (status === 100 || status >= 200) {
+      this.isContinued = true;
+      this.outlet.wake();
+    }
     if (status < 200) return true;
     if (request & IS_HEAD || status === 204 || status === 304) this.responseBody.begin(0);
     else this.responseBody.begin(length === -2 ? Number.POSITIVE_INFINITY : length);
@@ -171,11 +198,16 @@ class HttpSession implements ProtocolSession {
 
   private endAnswer(): void {
     this.open.shift();
+    this.isContinued = false;
     this.outlet.wake();
   }
 
   mayBegin(tag: number): boolean {
     return (tag & IS_PIPELINED) !== 0 || this.open.length === 0;
+  }
+
+  mayGoOn(): boolean {
+    return this.open.length === 0 || (this.open.length === 1 && this.isContinued);
   }
 
   standsAlone(tag: number, isLast: boolean): boolean {
@@ -199,6 +231,7 @@ class HttpSession implements ProtocolSession {
 
   disconnected(): void {
     this.open.length = 0;
+    this.isContinued = false;
     this.responseHead.clear();
     this.responseBody.begin(0);
   }
