@@ -27,6 +27,11 @@ export class InterfaceFilters {
 
   /** Attaches to these interfaces. Throws a Failure (2, 4, 5). */
   attach(ifindexes: readonly number[]): void {
+    for (const [filter, those] of this.load(ifindexes)) this.attachTo(those, filter);
+  }
+
+  /** Loads the filters that these interfaces need; returns each with its interfaces. Throws a Failure (2, 4, 5). */
+  load(ifindexes: readonly number[]): [FilterProgram, ifindexes: number[]][] {
     const present = links();
     const groups = new Map<string, { layer: LinkLayer; target: FilterTarget; ifindexes: number[] }>();
     for (const ifindex of ifindexes) {
@@ -45,10 +50,10 @@ export class InterfaceFilters {
       group.ifindexes.push(ifindex);
       groups.set(key, group);
     }
-    for (const [key, { layer, target, ifindexes }] of groups) {
-      const filter = this.#loaded.get(key) ?? this.#load(key, layer, target);
-      this.attachTo(ifindexes, filter);
-    }
+    return [...groups].map(([key, { layer, target, ifindexes }]) => [
+      this.#loaded.get(key) ?? this.#load(key, layer, target),
+      ifindexes,
+    ]);
   }
 
   close(): void {

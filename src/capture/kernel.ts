@@ -109,6 +109,11 @@ export interface KernelCapture {
    */
   attachRequests(ifindexes: number[], program?: number): void;
   attachResponses(ifindexes: number[]): void;
+  /**
+   * From now on no request is captured. XDP programs are detached, tc programs stay: at each tcx link that comes or goes the
+   * kernel waits some 10 ms for running programs (tcx_entry_sync), which on hundreds of interfaces takes seconds.
+   */
+  stopRequests(): void;
   /** Detaches the request programs from all interfaces; responses are still captured. */
   detachRequests(): void;
   /** Closes the links of an interface that is gone. */
@@ -146,7 +151,8 @@ export function loadKernelCapture(options: KernelCaptureOptions): KernelCapture 
   const isXdp = options.hook === "xdp" || options.hook === "xdp-generic";
   const attachments = new Attachments(isXdp ? "auto" : (options.hook as "auto" | Hook));
   const xdp = new XdpLinks(options.hook === "xdp-generic" ? ["generic"] : undefined);
-  const present = () => links().filter(({ hardwareType }) => hardwareType === ETHERNET);
+  /** By ifindex: whether it is an Ethernet interface, which XDP is for. */
+  const isEthernet = new Map<number, boolean>();
 
   let open = true;
   function closeAll(): void {
@@ -192,9 +198,18 @@ export function loadKernelCapture(options: KernelCaptureOptions): KernelCapture 
     const responseProgram = response?.programFd("xcopy_response") ?? -1;
     const outgoingProgram = outgoing?.programFd("xcopy_outgoing") ?? -1;
     const direction: Kind = options.isOutgoing ? "leaving" : "request";
-    const usesXdp = (ifindex: number) => isXdp && present().some((link) => link.ifindex === ifindex);
     const learnMacs = () => {
-      if (isXdp) fillMacs(owner, present());
+      if (!isXdp) return;
+      const present = links();
+      for (const { ifindex, hardwareType } of present) isEthernet.set(ifindex, hardwareType === ETHERNET);
+      fillMacs(
+        owner,
+        present.filter(({ hardwareType }) => hardwareType === ETHERNET),
+      );
+    };
+    const usesXdp = (ifindex: number) => {
+      if (isXdp && !isEthernet.has(ifindex)) learnMacs();
+      return isEthernet.get(ifindex) ?? false;
     };
     return {
       requestRings,
@@ -214,7 +229,6 @@ export function loadKernelCapture(options: KernelCaptureOptions): KernelCapture 
         return attachments.hook;
       },
       attachRequests(ifindexes, program) {
-        learnMacs();
         for (const ifindex of ifindexes) {
           if (usesXdp(ifindex)) xdp.attach(program ?? requestXdpProgram, ifindex);
           else attachments.attach(direction, program ?? requestProgram, ifindex);
@@ -224,6 +238,11 @@ export function loadKernelCapture(options: KernelCaptureOptions): KernelCapture 
       attachResponses(ifindexes) {
         for (const ifindex of ifindexes) attachments.attach("response", responseProgram, ifindex);
       },
+      stopRequests() {
+        xdp.close();
+        for (const map of ["ports", "datagram_ports"]) if (request) fillPorts(request.mapFd(map), 0, []);
+        if (outgoing) fillPorts(outgoing.mapFd("ports"), 0, []);
+      },
       detachRequests() {
         xdp.close();
         attachments.detachRequests();
@@ -231,6 +250,7 @@ export function loadKernelCapture(options: KernelCaptureOptions): KernelCapture 
       forget(ifindex) {
         attachments.forget(ifindex);
         xdp.forget(ifindex);
+        isEthernet.delete(ifindex);
       },
       stats: () => readStats(countersMap),
       detach: closeAll,

@@ -13,7 +13,15 @@ export interface Capture {
   readonly source: SourceConfig;
   /** What is there for captured packets that wait to be read: `256 MB`. */
   readonly room: string;
-  /** Captures on these interfaces; may be called again for those that came later. Throws a Failure (1, 2, 3, 4, 5). */
+  /**
+   * Attaches to the first of these interfaces for a moment, and loads what all of them need: most of what `attach` may throw
+   * shows then.
+   */
+  try(ifindexes: number[]): void;
+  /**
+   * Captures on these interfaces, of which some may be gone; may be called again for those that came later. Throws a Failure
+   * (1, 2, 3, 4, 5).
+   */
   attach(ifindexes: number[]): void;
   /** Tells it that an interface is gone. */
   forget(ifindex: number): void;

@@ -2,6 +2,7 @@
 import { type FilterTarget, InterfaceFilters } from "../capture/interface-filters.ts";
 import type { KernelCapture } from "../capture/kernel.ts";
 import { megabytes } from "../host/memory.ts";
+import { interfaceName } from "../native/filters.ts";
 import { type Capture, countsOf } from "./back-end.ts";
 import type { CopyOptions } from "./options.ts";
 
@@ -17,6 +18,18 @@ export function captureByPrograms(kernel: KernelCapture, { capture }: CopyOption
     filter === null
       ? null
       : new InterfaceFilters(filter, targetOn, (ifindexes, { fd }) => kernel.attachRequests(ifindexes, fd));
+  const attachOne = (ifindex: number, program?: number) => {
+    try {
+      kernel.attachRequests([ifindex], program);
+    } catch (error) {
+      // With hundreds of interfaces (containers) one may well go before its turn.
+      if (interfaceName(ifindex) !== null) throw error;
+    }
+  };
+  const attach = (ifindexes: number[]) => {
+    if (!filters) for (const ifindex of ifindexes) attachOne(ifindex);
+    else for (const [{ fd }, those] of filters.load(ifindexes)) for (const one of those) attachOne(one, fd);
+  };
   return {
     get name() {
       return isXdp ? "xdp" : kernel.hook;
@@ -27,13 +40,15 @@ export function captureByPrograms(kernel: KernelCapture, { capture }: CopyOption
     },
     source: { kind: "rings", rings: kernel.requestRings, ringBytes: kernel.requestRingBytes },
     room: megabytes(kernel.requestRings.length * kernel.requestRingBytes),
-    attach(ifindexes) {
-      if (filters) filters.attach(ifindexes);
-      else kernel.attachRequests(ifindexes);
+    try(ifindexes) {
+      filters?.load(ifindexes);
+      attach(ifindexes.slice(0, 1));
+      kernel.detachRequests();
     },
+    attach,
     forget: (ifindex) => kernel.forget(ifindex),
     refresh: () => kernel.learnMacs(),
-    stop: () => kernel.detachRequests(),
+    stop: () => kernel.stopRequests(),
     counts() {
       const stats = kernel.stats();
       return { ...countsOf(stats), lostByCpu: stats.requestRingFullByCpu };

@@ -68,6 +68,7 @@ export function captureBySockets(name: SocketBackEnd, plan: Plan, options: CopyO
     wayOn: () => name,
     source: capture.source,
     room: megabytes(capture.bufferBytes),
+    try() {},
     attach(ifindexes) {
       for (const ifindex of ifindexes) interfaces.add(ifindex);
       start();

@@ -66,7 +66,7 @@ function openBest(names: BackEnd[], plan: Plan, open: Open): OpenCapture {
     try {
       opened = open(name);
       // Some errors show only when attaching. Nothing is captured yet: the programs are inert before the first heartbeat.
-      if (opened.capture.name === "tcx" || opened.capture.name === "clsact") tryAttach(plan, opened.capture);
+      opened.capture.try(plan.interfaces.map(({ ifindex }) => ifindex));
       const { answers, ...rest } = opened;
       const notes = causes.length > 0 ? [`${INSTEAD[name]}: ${causes.join("; ")}`] : [];
       if (rest.capture.name === "clsact") notes.push(NO_TCX);
@@ -81,11 +81,6 @@ function openBest(names: BackEnd[], plan: Plan, open: Open): OpenCapture {
     }
   }
   throw first instanceof Failure && hasUdp(plan) ? first.withFix(UDP_WAYS) : first;
-}
-
-function tryAttach(plan: Plan, capture: Capture): void {
-  capture.attach(plan.interfaces.map(({ ifindex }) => ifindex));
-  capture.stop();
 }
 
 function openBackEnd(name: BackEnd, plan: Plan, options: CopyOptions, libraries: CarriedLibrary[]): Opened {

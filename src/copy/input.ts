@@ -24,8 +24,8 @@ export interface RequestInput {
   /** For the data plane: one of the two. */
   source: SourceConfig | null;
   trace: TraceConfig | null;
-  /** Requests may come from now on. */
-  begin(): void;
+  /** Requests may come from now on. Attaching takes time: ends early when `isStopped`. Rejects with a Failure. */
+  begin(isStopped: () => boolean): Promise<void>;
   /** Attaches to new interfaces and forgets those that are gone; returns the names of the new ones. Throws a Failure. */
   follow(): string[];
   /** No more requests from now on. */
@@ -34,6 +34,9 @@ export interface RequestInput {
   /** Errors of recordings that could not be read to their ends; to be called after the end of the data plane. */
   failures(): Promise<Failure[]>;
 }
+
+/** Interfaces that are attached at once, before signals are looked at: some 10 ms each by tcx. */
+const AT_ONCE = 16;
 
 /** Live requests, by a back end that captures nothing yet. */
 export function liveInput(plan: Plan, { capture }: OpenCapture): RequestInput {
@@ -48,7 +51,13 @@ export function liveInput(plan: Plan, { capture }: OpenCapture): RequestInput {
     room: capture.room,
     source: capture.source,
     trace: null,
-    begin: () => capture.attach([...attached.keys()]),
+    async begin(isStopped) {
+      const ifindexes = [...attached.keys()];
+      for (let at = 0; at < ifindexes.length && !isStopped(); at += AT_ONCE) {
+        capture.attach(ifindexes.slice(at, at + AT_ONCE));
+        await Bun.sleep(0);
+      }
+    },
     follow() {
       const present = links();
       for (const ifindex of attached.keys()) {
@@ -102,7 +111,7 @@ export async function recordedInput(
     room: null,
     description: `read from ${plan.files.join(", ")}`,
     trace: { memory: reader.memory, wake, speed, longestGap: longestGap * 1000, rate },
-    begin() {},
+    begin: async () => {},
     follow: () => [],
     stop: () => reader.stop(),
     counts: () => countRecorded(reader),

@@ -130,7 +130,7 @@ async function begin(
   if (!results) return false;
   if (!options.force) diagnose(results, plan, await connectOrdinarily(results, plan));
   if (results.registersAll) log.warn(MARK_LOST);
-  source.begin();
+  await source.begin(() => stop.count() > 0);
   return true;
 }
 

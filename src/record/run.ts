@@ -15,6 +15,7 @@ import { listenForStop, type StopRequests } from "../host/signals.ts";
 import { createStatus, type Status } from "../host/status.ts";
 import type { CarriedLibrary } from "../native/carried.ts";
 import { Failure } from "../native/failure.ts";
+import { interfaceName } from "../native/filters.ts";
 import { monotonicMicroseconds } from "../native/libc.ts";
 import { openZstd } from "../native/zstd.ts";
 import { FileError, type OpenFile, openFile, STANDARD_OUTPUT } from "./files.ts";
@@ -187,6 +188,15 @@ async function recordUntilStopped(
   );
 }
 
+/** Throws a Failure, but not about an interface that is gone. */
+function attachIfPresent(kernel: RecordKernel, ifindex: number): void {
+  try {
+    kernel.attach([ifindex]);
+  } catch (error) {
+    if (interfaceName(ifindex) !== null) throw error;
+  }
+}
+
 /** Records with the programs loaded, and prints the summary. Returns the exit code. */
 async function record(
   plan: RecordPlan,
@@ -203,7 +213,11 @@ async function record(
   const control = new Control(kernel.controlMap);
   const heartbeat = setInterval(() => control.heartbeat(monotonicMicroseconds() / 1000), HEARTBEAT_INTERVAL);
   try {
-    kernel.attach(plan.interfaces.map(({ ifindex }) => ifindex));
+    for (const { ifindex } of plan.interfaces) {
+      attachIfPresent(kernel, ifindex);
+      // The heartbeat must go on: on hundreds of interfaces this takes seconds.
+      await Bun.sleep(0);
+    }
     facts.source = kernel.hook;
     const interfaces = plan.interfaces.map(({ name }) => name).join(", ");
     const what = whatIsRecorded(plan.services, options);

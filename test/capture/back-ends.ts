@@ -90,7 +90,7 @@ function byHook(hook: RequestHook, xdpPrograms: XdpProgram[] = ["xdp"]) {
       control,
       requests,
       () => kernel.stats(),
-      () => host.enter(() => kernel.detachRequests()),
+      () => kernel.stopRequests(),
       () => {
         host.enter(() => kernel.detach());
         for (const filter of filters) filter.close();

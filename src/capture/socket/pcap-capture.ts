@@ -15,7 +15,7 @@ import { createCounts, type SocketCapture, type SocketCaptureOptions } from "./s
  * Least bytes of the buffer of one interface. libpcap divides it into blocks of 256 KiB, and a block is handed over after some
  * ms, however little is in it.
  */
-const LEAST_BUFFER = 8 << 20;
+const LEAST_BUFFER = 2 << 20;
 
 /**
  * Prepares the capture by libpcap. Interfaces are opened by `start`, which throws a Failure: 2 for one that does not exist or
