@@ -1,66 +1,63 @@
-/**
- * Finding the IP packet inside a tunnel's packet, as mirror ports and clouds send them: GRE (RFC 2784, RFC 2890), ERSPAN in
- * GRE (draft-foschiano-erspan-03) and VXLAN (RFC 7348).
- */
-import { byEtherType, ethernet } from "./link.ts";
+/** Finding the IP packet inside a tunnel's IP packet, as mirror ports, clouds and overlay networks send them. */
+import { ethernet, ip, mpls, nsh } from "./ether-type.ts";
+import { gre } from "./gre.ts";
 import { IPPROTO_UDP } from "./udp.ts";
+import { inUdp, l2tpSession } from "./udp-tunnel.ts";
 
-export const IPPROTO_GRE = 47;
+const IPPROTO_IPIP = 4;
+const IPPROTO_IPV6 = 41;
+const IPPROTO_GRE = 47;
+/** RFC 3378: 2 bytes, version 3, then the frame. */
+const IPPROTO_ETHERIP = 97;
+const IPPROTO_L2TP = 115;
+const IPPROTO_MPLS = 137;
+/** Segment routing's (RFC 8986 section 4.9). */
+const IPPROTO_ETHERNET = 143;
+const IPPROTO_NSH = 145;
 
-const VXLAN_PORT = 4789;
-/** Linux's default, older than the assigned port. */
-const VXLAN_PORT_OLD = 8472;
-const VXLAN_HAS_ID = 0x08;
-
-const GRE_CHECKSUM = 0x8000;
-const GRE_ROUTING = 0x4000;
-const GRE_KEY = 0x2000;
-const GRE_SEQUENCE = 0x1000;
-const GRE_VERSION = 0x0007;
-const GRE_ERSPAN = 0x88be;
-const GRE_ERSPAN_III = 0x22eb;
+/** Whether IP packets of this protocol may have another IP packet in them. */
+export function isTunnel(protocol: number): boolean {
+  switch (protocol) {
+    case IPPROTO_IPIP:
+    case IPPROTO_UDP:
+    case IPPROTO_IPV6:
+    case IPPROTO_GRE:
+    case IPPROTO_ETHERIP:
+    case IPPROTO_L2TP:
+    case IPPROTO_MPLS:
+    case IPPROTO_ETHERNET:
+    case IPPROTO_NSH:
+      return true;
+    default:
+      return false;
+  }
+}
 
 /**
  * The offset of the inner IP header of a tunnel's packet. Its outer IP packet has this `protocol`, and its payload from `at` to
  * `end` (offsets into `view`). -1 if the tunnel is not known or has no IP packet in it.
  */
 export function innerIp(view: DataView, protocol: number, at: number, end: number): number {
-  if (protocol === IPPROTO_GRE) return gre(view, at, end);
-  if (protocol === IPPROTO_UDP) return vxlan(view, at, end);
-  return -1;
-}
-
-function vxlan(view: DataView, at: number, end: number): number {
-  if (at + 16 > end) return -1;
-  const port = view.getUint16(at + 2);
-  if (port !== VXLAN_PORT && port !== VXLAN_PORT_OLD) return -1;
-  return view.getUint8(at + 8) & VXLAN_HAS_ID ? ethernet(view, at + 16, end) : -1;
-}
-
-function gre(view: DataView, at: number, end: number): number {
-  if (at + 4 > end) return -1;
-  const flags = view.getUint16(at);
-  const type = view.getUint16(at + 2);
-  // Version 1 is that of PPTP; source routes (RFC 1701) are obsolete.
-  if (flags & (GRE_VERSION | GRE_ROUTING)) return -1;
-  at += 4;
-  if (flags & GRE_CHECKSUM) at += 4;
-  if (flags & GRE_KEY) at += 4;
-  if (flags & GRE_SEQUENCE) at += 4;
-  if (type === GRE_ERSPAN || type === GRE_ERSPAN_III) {
-    // ERSPAN type I has no header of its own: it is recognized by the missing sequence number.
-    if (type === GRE_ERSPAN && !(flags & GRE_SEQUENCE)) return ethernet(view, at, end);
-    return erspan(view, at, end);
+  switch (protocol) {
+    case IPPROTO_UDP:
+      return inUdp(view, at, end);
+    case IPPROTO_IPIP:
+      return ip(view, at, end, 4);
+    case IPPROTO_IPV6:
+      return ip(view, at, end, 6);
+    case IPPROTO_GRE:
+      return gre(view, at, end);
+    case IPPROTO_ETHERIP:
+      return at + 2 <= end && view.getUint8(at) === 0x30 ? ethernet(view, at + 2, end) : -1;
+    case IPPROTO_L2TP:
+      return l2tpSession(view, at, end);
+    case IPPROTO_MPLS:
+      return mpls(view, at, end);
+    case IPPROTO_ETHERNET:
+      return ethernet(view, at, end);
+    case IPPROTO_NSH:
+      return nsh(view, at, end);
+    default:
+      return -1;
   }
-  return byEtherType(view, type, at, end);
-}
-
-/** The version is in the first bits of the header: 1 is type II, 2 is type III. */
-function erspan(view: DataView, at: number, end: number): number {
-  if (at + 12 > end) return -1;
-  const version = view.getUint8(at) >> 4;
-  if (version === 1) return ethernet(view, at + 8, end);
-  if (version !== 2) return -1;
-  const hasSubheader = view.getUint8(at + 11) & 1;
-  return ethernet(view, at + (hasSubheader ? 20 : 12), end);
 }

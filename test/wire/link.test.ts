@@ -1,24 +1,7 @@
 /** From a captured frame to the IP packet in it. */
-import { describe, expect, test } from "bun:test";
+import { expect, test } from "bun:test";
 import { isKnownLink, networkLayer } from "../../src/wire/link.ts";
-import { innerIp } from "../../src/wire/tunnel.ts";
-
-/** Bytes as hexadecimal digits, spaces as one likes. */
-function hex(text: string): Uint8Array {
-  return Uint8Array.from(Buffer.from(text.replaceAll(" ", ""), "hex"));
-}
-
-const IP4 = "45000014 00010000 40060000 0a000001 0a000002";
-const IP6 = "60000000 00003b40 fd000000 00000000 00000000 00000001 fd000000 00000000 00000000 00000002";
-const MACS = "020000000001 020000000002";
-
-/** In a buffer with other bytes around it, so that an offset that is not added shows. */
-function placed(header: string, ip: string): { view: DataView; at: number; end: number; ip: number } {
-  const frame = hex(header + ip);
-  const bytes = new Uint8Array(new ArrayBuffer(frame.length + 16)).fill(0x45);
-  bytes.set(frame, 5);
-  return { view: new DataView(bytes.buffer), at: 5, end: 5 + frame.length, ip: 5 + hex(header).length };
-}
+import { IP4, IP6, MACS, placed, SUM4 } from "./placed.ts";
 
 const IS_IP: [string, number, string, string][] = [
   ["Ethernet", 1, `${MACS} 0800`, IP4],
@@ -30,6 +13,40 @@ const IS_IP: [string, number, string, string][] = [
   ["Ethernet, a tag, PPPoE, IPv6", 1, `${MACS} 8100 0007 8864 1100 0001 002a 0057`, IP6],
   ["Ethernet, MPLS", 1, `${MACS} 8847 00010140`, IP4],
   ["Ethernet, two MPLS labels", 1, `${MACS} 8847 00010040 00020140`, IP6],
+  [
+    "Ethernet, tags of older and private types",
+    1,
+    `${MACS} 9200 0001 8909 01010001 0064 8100 0007 0800`,
+    IP4,
+  ],
+  ["Ethernet, a VN-TAG", 1, `${MACS} 8926 00010002 0800`, IP4],
+  ["Ethernet, a VN-TAG and a VLAN tag with priority", 1, `${MACS} 8926 00010002 8100 a064 86dd`, IP6],
+  ["Ethernet, an E-TAG", 1, `${MACS} 893f 0000 0001 0000 0800`, IP4],
+  ["Ethernet, HSR", 1, `${MACS} 892f 0034 0001 0800`, IP4],
+  ["Ethernet, a frame of a customer (PBB)", 1, `${MACS} 88a8 0002 88e7 00000007 ${MACS} 8100 0003 0800`, IP4],
+  ["Ethernet, MACsec that only protects", 1, `${MACS} 88e5 0000 00000001 0800`, IP4],
+  ["Ethernet, MACsec with a channel", 1, `${MACS} 88e5 2000 00000001 0200000000010001 86dd`, IP6],
+  ["Ethernet, NSH", 1, `${MACS} 894f 0fc2 0201 000001ff`, IP4],
+  [
+    "Ethernet, NSH with a context and a frame",
+    1,
+    `${MACS} 894f 0fc6 0103 000001ff ${"00".repeat(16)} ${MACS} 0800`,
+    IP4,
+  ],
+  ["Ethernet, a service header in another", 1, `${MACS} 894f 0fc2 0204 000001ff 0fc2 0202 000002ff`, IP6],
+  ["Ethernet, SNAP", 1, `${MACS} 001c aaaa03 000000 0800`, IP4],
+  ["Ethernet, SNAP of a bridge", 1, `${MACS} 0064 aaaa03 0000f8 86dd`, IP6],
+  ["Ethernet, a VLAN tag, SNAP", 1, `${MACS} 8100 0001 001c aaaa03 000000 0800`, IP4],
+  ["Ethernet, LLC with IP", 1, `${MACS} 0017 060603`, IP4],
+  ["Linux cooked, SNAP", 113, "0000 0001 0006 020000000001 0000 0004 aaaa03 000000 0800", IP4],
+  ["a pseudowire with a control word", 1, `${MACS} 8847 00010140 00000007 ${MACS} 0800`, SUM4],
+  ["a pseudowire without", 1, `${MACS} 8847 00010040 00020140 ${MACS} 8100 0001 0800`, SUM4],
+  [
+    "a pseudowire to a MAC address that is no control word",
+    1,
+    `${MACS} 8847 00010140 001b21000001 001b21000002 0800`,
+    SUM4,
+  ],
   ["Linux cooked", 113, "0000 0001 0006 020000000001 0000 0800", IP4],
   ["Linux cooked, IPv6", 113, "0004 0304 0000 000000000000 0000 86dd", IP6],
   ["Linux cooked, a VLAN tag", 113, "0000 0001 0006 020000000001 0000 8100 0064 0800", IP4],
@@ -73,6 +90,12 @@ test.each([
   ["ARP", 1, `${MACS} 0806`],
   ["an 802.3 length", 1, `${MACS} 0026`],
   ["IPv6 announced as IPv4", 1, `${MACS} 86dd`],
+  ["LLC that is no SNAP", 1, `${MACS} 0026 424203`],
+  ["SNAP of an organization", 1, `${MACS} 0026 aaaa03 00000c 0800`],
+  ["SNAP of an older length", 1, `${MACS} 0026 aaaa03 000000 0026`],
+  ["MACsec that encrypts", 1, `${MACS} 88e5 0c00 00000001 0800`],
+  ["NSH of an unknown version", 1, `${MACS} 894f 4fc2 0201 000001ff`],
+  ["NSH that is too short", 1, `${MACS} 894f 0fc1 0201`],
   ["PPPoE discovery", 1, `${MACS} 8864 1109 0000 0016 0021`],
   ["PPP's LCP", 9, "ff03 c021"],
   ["a loopback family that is not IP", 0, "07000000"],
@@ -86,53 +109,27 @@ test("isKnownLink is false for an unknown link type", () => {
   expect(isKnownLink(105)).toBe(false);
 });
 
-const GRE = 47;
-const UDP = 17;
-const ETHERNET = `${MACS} 0800`;
+test.each([
+  [
+    "a pseudowire to a MAC address that begins as IPv4",
+    1,
+    `${MACS} 8847 00010140 450000000001 020000000002 0800`,
+    SUM4,
+  ],
+  [
+    "a pseudowire to a MAC address that begins as IPv6",
+    1,
+    `${MACS} 8847 00010140 600000000001 000000000002 86dd`,
+    IP6.replace("3b40", "0640"),
+  ],
+])("%s", (_, linkType, header, packet) => {
+  const { view, at, end, ip } = placed(header, packet);
+  expect(networkLayer(view, at, end, linkType)).toBe(ip);
+});
 
-describe("tunnels", () => {
-  const tunnels: [string, number, string, string][] = [
-    ["GRE", GRE, "0000 0800", IP4],
-    ["GRE, IPv6", GRE, "0000 86dd", IP6],
-    ["GRE with checksum", GRE, "8000 0800 12340000", IP4],
-    ["GRE with key", GRE, "2000 0800 00000001", IP4],
-    ["GRE with sequence", GRE, "1000 86dd 00000001", IP6],
-    ["GRE with all", GRE, "b000 0800 12340000 00000001 00000002", IP4],
-    ["GRE with Ethernet", GRE, `2000 6558 00000001 ${ETHERNET}`, IP4],
-    ["GRE with tagged Ethernet", GRE, `0000 6558 ${MACS} 8100 0005 0800`, IP4],
-    ["ERSPAN type I", GRE, `0000 88be ${ETHERNET}`, IP4],
-    ["ERSPAN type II", GRE, `1000 88be 00000001 10010000 00000000 ${ETHERNET}`, IP4],
-    ["ERSPAN type III", GRE, `1000 22eb 00000001 20010000 00000000 00000000 ${ETHERNET}`, IP4],
-    [
-      "ERSPAN type III with a subheader",
-      GRE,
-      `1000 22eb 00000001 20010000 00000000 00000001 0000000000000000 ${MACS} 86dd`,
-      IP6,
-    ],
-    ["VXLAN", UDP, `d000 12b5 003a 0000 08000000 00002a00 ${ETHERNET}`, IP4],
-    ["VXLAN on Linux's old port", UDP, `d000 2118 0056 0000 08000000 00002a00 ${MACS} 8100 0001 86dd`, IP6],
-  ];
-
-  test.each(tunnels)("%s", (_, protocol, header, packet) => {
-    const { view, at, end, ip } = placed(header, packet);
-    expect(innerIp(view, protocol, at, end)).toBe(ip);
-  });
-
-  test.each(tunnels)("%s, cut anywhere before the inner IP header", (_, protocol, header, packet) => {
-    const { view, at, ip } = placed(header, packet);
-    for (let end = at; end <= ip; end++) expect(innerIp(view, protocol, at, end)).toBe(-1);
-  });
-
-  test.each([
-    ["PPTP", GRE, "3001 880b 00000000 00000000 00000000"],
-    ["GRE with routing", GRE, "4000 0800 00000000"],
-    ["GRE with something else", GRE, "0000 0806"],
-    ["ERSPAN of an unknown version", GRE, `1000 88be 00000001 30010000 00000000 ${ETHERNET}`],
-    ["VXLAN without an identifier", UDP, `d000 12b5 003a 0000 00000000 00002a00 ${ETHERNET}`],
-    ["UDP to another port", UDP, `d000 0035 003a 0000 08000000 00002a00 ${ETHERNET}`],
-    ["TCP", 6, "0000 0800"],
-  ])("%s is not a known tunnel", (_, protocol, header) => {
-    const { view, at, end } = placed(header, IP4);
-    expect(innerIp(view, protocol, at, end)).toBe(-1);
-  });
+test("frames within frames are bounded", () => {
+  const { view, at, end } = placed(`${MACS} 6558`.repeat(20_000) + `${MACS} 0800`, IP4);
+  expect(networkLayer(view, at, end, 1)).toBe(-1);
+  const headers = placed(`${MACS} 894f ${"0fc2 0204 000001ff".repeat(20_000)}`, IP4);
+  expect(networkLayer(headers.view, headers.at, headers.end, 1)).toBe(-1);
 });

@@ -6,7 +6,7 @@ import { Fragments } from "../../wire/fragments.ts";
 import { IPPROTO_TCP } from "../../wire/ip.ts";
 import { IP_CUT, IP_OK, IpHeader, parseIp } from "../../wire/ip-header.ts";
 import { LINK_LINUX_SLL2, networkLayer } from "../../wire/link.ts";
-import { IPPROTO_GRE, innerIp } from "../../wire/tunnel.ts";
+import { innerIp, isTunnel } from "../../wire/tunnel.ts";
 import { IPPROTO_UDP } from "../../wire/udp.ts";
 import type { Services } from "../services.ts";
 import type { Frame } from "./frame.ts";
@@ -82,7 +82,7 @@ export class Dissector {
   }
 
   #canMatter(protocol: number): boolean {
-    return protocol === this.protocol || protocol === IPPROTO_GRE || protocol === IPPROTO_UDP;
+    return protocol === this.protocol || isTunnel(protocol);
   }
 
   #servicesOf(protocol: number): Services | null {

@@ -10,8 +10,11 @@ import {
   NOT_WANTED,
 } from "../../../src/capture/trace/dissector.ts";
 import { Frame } from "../../../src/capture/trace/frame.ts";
+import { sum, wordsOf, writeChecksum } from "../../../src/wire/checksum.ts";
 import { type Frame as Built, build, bytesOf, HOP_BY_HOP, ROUTING } from "../../bpf/build.ts";
+import { hex } from "../../wire/placed.ts";
 import { concat } from "./lay.ts";
+import { fc } from "./seed.ts";
 
 const TCP = 6;
 const UDP = 17;
@@ -23,6 +26,12 @@ function service(address: string | null, port: number, index: number, family: 4 
 
 const WEB = service("10.0.0.2", 80, 3);
 const dissectorOf = (services = [WEB], protocol = TCP) => new Dissector(new Services(services), protocol);
+
+function dissectorRead(data: Uint8Array): Dissector {
+  const dissector = dissectorOf();
+  expect(dissector.read(frameOf(data))).toBe(3);
+  return dissector;
+}
 
 /** A frame in the middle of a buffer. */
 function frameOf(data: Uint8Array, { linkType = 1, cut = 0, time = NOW } = {}): Frame {
@@ -48,30 +57,10 @@ function ip4(
   totalLength = 20 + content.length,
   offset = 0,
 ): Uint8Array {
-  return concat(
-    Uint8Array.from([...new Array(12).fill(2), 8, 0]),
-    Uint8Array.from([
-      0x45,
-      0,
-      ...u16(totalLength),
-      0,
-      9,
-      ...u16(offset),
-      64,
-      protocol,
-      0,
-      0,
-      10,
-      9,
-      0,
-      1,
-      10,
-      9,
-      0,
-      2,
-    ]),
-    content,
-  );
+  const header = Uint8Array.from([0x45, 0, ...u16(totalLength), 0, 9, ...u16(offset), 64, protocol, 0, 0]);
+  const packet = concat(header, Uint8Array.from([10, 9, 0, 1, 10, 9, 0, 2]), content);
+  writeChecksum(packet, 10, sum(wordsOf(packet), 0, 20));
+  return concat(Uint8Array.from([...new Array(12).fill(2), 8, 0]), packet);
 }
 
 const vxlan = (frame: Uint8Array, port = 4789): Uint8Array =>
@@ -79,6 +68,23 @@ const vxlan = (frame: Uint8Array, port = 4789): Uint8Array =>
     Uint8Array.from([0xd0, 0, ...u16(port), ...u16(16 + frame.length), 0, 0, 8, 0, 0, 0, 0, 0, 1, 0]),
     frame,
   );
+/** A frame around an IP packet. */
+const framed = (packet: Uint8Array): Uint8Array =>
+  concat(new Uint8Array(12).fill(2), hex(version(packet) === 4 ? "0800" : "86dd"), packet);
+const version = (packet: Uint8Array): number => packet[0]! >> 4;
+const ip6 = (next: number, content: Uint8Array): Uint8Array =>
+  concat(
+    Uint8Array.from([0x60, 0, 0, 0, ...u16(content.length), next, 64]),
+    hex("fd000000 00000000 00000000 00000001 fd000000 00000000 00000000 00000002"),
+    content,
+  );
+const destinationOptions = (packet: Uint8Array): Uint8Array =>
+  Uint8Array.from([version(packet) === 4 ? 4 : 41, 0, 4, 1, 4, 0, 0, 0]);
+const datagram = (port: number, content: Uint8Array): Uint8Array =>
+  ip4(
+    UDP,
+    concat(Uint8Array.from([0xd0, 0, ...u16(port), ...u16(8 + content.length), 0, 0]), content),
+  ).subarray(14);
 const gre = (frame: Uint8Array): Uint8Array => concat(Uint8Array.from([0, 0, 0x65, 0x58]), frame);
 
 const REQUEST: Built = { payload: "GET / HTTP/1.1\r\n\r\n", seq: 77 };
@@ -182,6 +188,70 @@ describe("tunnels", () => {
     const { view, header, payload, bytes } = dissector;
     expect(view.getUint32(header.transport + 4)).toBe(77);
     expect(new TextDecoder().decode(bytes.subarray(payload, header.end))).toBe("GET / HTTP/1.1\r\n\r\n");
+  });
+
+  /** What wraps an IP packet, or the frame that it comes in. */
+  const wrappers: [string, (packet: Uint8Array) => Uint8Array][] = [
+    ["IP in IP", (packet) => ip4(version(packet) === 4 ? 4 : 41, packet).subarray(14)],
+    ["IP in IPv6", (packet) => ip6(version(packet) === 4 ? 4 : 41, packet)],
+    ["IP in IPv6 with options", (packet) => ip6(60, concat(destinationOptions(packet), packet))],
+    [
+      "GRE",
+      (packet) => ip4(47, concat(hex(version(packet) === 4 ? "00000800" : "000086dd"), packet)).subarray(14),
+    ],
+    ["VXLAN in IPv6", (packet) => ip6(UDP, vxlan(framed(packet)))],
+    ["GENEVE", (packet) => datagram(6081, concat(hex("0140655800000700 01028000"), framed(packet)))],
+    ["GTP-U", (packet) => datagram(2152, concat(hex("32ff0000 00000063 00010000"), packet))],
+    ["a pseudowire", (packet) => datagram(6635, concat(hex("00010140 00000001"), framed(packet)))],
+    [
+      "VXLAN-GPE",
+      (packet) => datagram(4790, concat(hex(`0c00000${version(packet) === 4 ? 1 : 2} 00002a00`), packet)),
+    ],
+    ["VXLAN on any port", (packet) => ip4(UDP, vxlan(framed(packet), 50_123)).subarray(14)],
+  ];
+
+  test.each(wrappers)("a request in %s, however it is cut", (_, wrap) => {
+    const data = framed(wrap(inner.subarray(14)));
+    expect(dissectorOf().read(frameOf(data))).toBe(3);
+    const { header, payload } = dissectorRead(data);
+    expect(header.ip + header.length - payload).toBe(18);
+    for (let cut = 1; cut <= data.length; cut++) {
+      const dissector = dissectorOf();
+      const index = dissector.read(frameOf(data, { cut }));
+      if (cut <= 18) expect(dissector.header.ip + dissector.header.length - dissector.payload).toBe(18);
+      expect(index === 3).toBe(cut <= 18);
+    }
+  });
+
+  test("a request in tunnels of any kind within each other", () => {
+    const some = fc.array(fc.constantFrom(...wrappers), { minLength: 1, maxLength: 4 });
+    fc.assert(
+      fc.property(some, (chosen) => {
+        const packet = chosen.reduce((packet, [, wrap]) => wrap(packet), inner.subarray(14));
+        const { bytes, payload, header } = dissectorRead(framed(packet));
+        expect(new TextDecoder().decode(bytes.subarray(payload, header.end))).toBe("GET / HTTP/1.1\r\n\r\n");
+      }),
+    );
+  });
+
+  test("fragments of a packet with another one in it", () => {
+    const outer = ip4(4, build({ ...REQUEST, payload: 2000 }).bytes.subarray(14));
+    const dissector = dissectorOf();
+    const content = outer.subarray(34);
+    const pieces = [
+      ip4(4, content.slice(0, 1000), 1020, 0x2000),
+      ip4(4, content.slice(1000), undefined, 125),
+    ];
+    expect(pieces.map((piece) => dissector.read(frameOf(piece)))).toEqual([FRAGMENT, 3]);
+  });
+
+  test("a datagram that looks like a tunnel's is a request where its own port is a service", () => {
+    for (const port of [4789, 50_123]) {
+      const outer = service(null, port, 8);
+      const dissector = new Dissector(new Services([WEB]), TCP, new Services([outer]));
+      expect(dissector.read(frameOf(ip4(UDP, vxlan(inner, port))))).toBe(8);
+      expect(dissector.read(frameOf(ip4(UDP, vxlan(inner, port + 1))))).toBe(3);
+    }
   });
 
   test("are unwrapped up to a bound", () => {
