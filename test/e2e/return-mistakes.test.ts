@@ -241,9 +241,9 @@ async function checkMistake(lab: Lab, mistake: Mistake): Promise<void> {
   expect(await right.stop()).toBe(0);
 }
 
-/** A test in a lab of its own. */
+/** A test in a lab of its own, beside others: most of it is waiting for answers that do not come. */
 function testInLab(name: string, check: (lab: Lab) => Promise<void>): void {
-  test(name, async () => {
+  test.concurrent(name, async () => {
     const lab = createLab({ manyClients: false });
     try {
       await check(lab);

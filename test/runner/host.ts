@@ -12,6 +12,9 @@ const WATCH = 500;
 
 const APART = "setpriv --pdeathsig KILL unshare --pid --fork --kill-child --mount --mount-proc --net";
 
+/** Tests of a file that run at a time, of those that are marked as concurrent: they mostly wait. */
+const CONCURRENCY = 3;
+
 const NOTHING_MATCHED = /^error: regex ".*" matched 0 tests/m;
 
 const running = new Set<Bun.Subprocess>();
@@ -43,7 +46,7 @@ export interface Run {
   silence?: number;
 }
 
-/** Runs test files, one test at a time, and resolves when all that they began has ended. */
+/** Runs test files, one test at a time but for those that are marked as concurrent, and resolves when all that they began has ended. */
 export async function runApart({ root, files, scratch, pattern, silence = SILENCE }: Run): Promise<Outcome> {
   const directory = mkdtempSync(join(scratch, "run-"));
   const [left, report, temporary] = ["left", "report.xml", "tmp"].map((name) => join(directory, name));
@@ -57,7 +60,7 @@ export async function runApart({ root, files, scratch, pattern, silence = SILENC
       process.execPath,
       "test",
       "--timeout=0",
-      "--max-concurrency=1",
+      `--max-concurrency=${CONCURRENCY}`,
       "--reporter=junit",
       `--reporter-outfile=${report}`,
       ...(pattern === undefined ? [] : ["--test-name-pattern", pattern]),
