@@ -33,6 +33,7 @@ const ROOMS: [room: string, mayImport: string[]][] = [
   [
     "copy",
     [
+      "copy/notes",
       "copy/account",
       "copy/data-plane",
       "copy/target",
@@ -55,6 +56,7 @@ const ROOMS: [room: string, mayImport: string[]][] = [
     ],
   ],
   ["copy/target", ["runtime", "netfilter", "config", "protocol/mysql/packets", "native/netlink"]],
+  ["copy/notes", ["copy/account", "runtime", "host", "capture/trace"]],
   [
     "copy/account",
     ["copy/data-plane", "runtime", "capture/trace", "engine/sessions", "datagram", "protocol/mysql"],

@@ -9,6 +9,7 @@ import type { CaptureCounts } from "./account/summary.ts";
 import type { OpenCapture } from "./capture.ts";
 import type { TraceConfig } from "./data-plane/config.ts";
 import { kernelServices } from "./load.ts";
+import { tellSteps } from "./notes/clocks.ts";
 import type { CopyOptions } from "./options.ts";
 import type { Plan } from "./plan.ts";
 
@@ -103,6 +104,7 @@ export async function recordedInput(
       wake,
     },
     warn,
+    tellSteps(warn),
     entryOf("capture/trace/thread.ts"),
   );
   await reader.ready;

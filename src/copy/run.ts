@@ -27,6 +27,7 @@ import { watchQuic } from "./datagram-notes.ts";
 import { diagnose } from "./diagnosis.ts";
 import { liveInput, type RequestInput, recordedInput } from "./input.ts";
 import { answersBySocket, dataPlaneConfig, loadForAnswers, pathsRead } from "./load.ts";
+import { watchPauses } from "./notes/pauses.ts";
 import type { CopyOptions } from "./options.ts";
 import { connectOrdinarily } from "./ordinary-connection.ts";
 import { copiesOf, type Plan } from "./plan.ts";
@@ -250,6 +251,7 @@ async function copy(
   watch.start();
   const endQuic = watchQuic(datagrams, log);
   const endLateness = watchLateness(take, options, log);
+  const endPauses = source.trace ? watchPauses(take, options.trace.longestGap, log) : () => {};
   const endReport = report(options, status, take, renderStatus);
   let hasEnded = false;
   const noteEnd = () => {
@@ -273,6 +275,7 @@ async function copy(
   endReport();
   endQuic();
   endLateness();
+  endPauses();
   const account = take();
   for (const { message, fix } of await failuresOf(source, stop)) {
     log.error(`${message}\n${fix}`);

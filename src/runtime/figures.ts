@@ -19,6 +19,28 @@ export function duration(us: number): string {
   return us < 1e6 ? `${(us / 1000).toFixed(1)} ms` : `${(us / 1e6).toFixed(1)} s`;
 }
 
+const UNITS: [name: string, seconds: number][] = [
+  ["years", 365.25 * 86_400],
+  ["d", 86_400],
+  ["h", 3600],
+  ["min", 60],
+  ["s", 1],
+];
+
+/** A long time in its two largest units: `20 years 3 d`, `3 h 12 min`, `1 min 5 s`. */
+export function span(us: number): string {
+  const seconds = Math.round(us / 1e6);
+  const first = UNITS.findIndex(([, size]) => seconds >= size);
+  if (first < 0) return duration(us);
+  let rest = seconds;
+  const parts = UNITS.slice(first, first + 2).map(([name, size]) => {
+    const count = Math.floor(rest / size);
+    rest -= count * size;
+    return count > 0 ? `${number(count)} ${count === 1 && name === "years" ? "year" : name}` : "";
+  });
+  return parts.filter((part) => part !== "").join(" ");
+}
+
 /** A share in percent; never `0 %` or `100 %` unless that is exact. */
 export function percent(part: number, whole: number): string {
   if (part === 0 || whole === 0) return "0 %";

@@ -35,6 +35,9 @@ export const TRACE_COUNTERS = [
   "unknownLink",
   /** Packets with an earlier time than the packet before them. */
   "unordered",
+  /** How often a clock was set while a trace was made, or nothing came for days; and packets whose stamp fits none around it. */
+  "clockSteps",
+  "strayStamps",
   /** Files that could not be read to their end. */
   "failures",
 ] as const;

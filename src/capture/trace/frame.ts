@@ -9,8 +9,10 @@ export class Frame {
   end = 0;
   /** Bytes on the wire: more than `end - start` where the capture cut the packet. */
   length = 0;
-  /** us since 1970, with a fraction where the file has nanoseconds. */
+  /** us since 1970, with a fraction where the file has nanoseconds; of what an Input gives, on its timeline (timeline.ts). */
   time = 0;
+  /** The same by the clock of the trace, which may have been set meanwhile; only of what an Input gives. */
+  stamp = 0;
   /** LINKTYPE_ value: see wire/link.ts. */
   linkType = 0;
   /** Number of the interface within the file; 0 where the file does not tell interfaces apart. */

@@ -2,6 +2,7 @@
 import { Frame, MAX_SNAPLEN, TraceError } from "./frame.ts";
 import { TraceParser } from "./parser.ts";
 import { isOfFile, isStream, openSource, reasonOf, type Source } from "./source.ts";
+import { type ClockStep, Timeline } from "./timeline.ts";
 import type { Window } from "./window.ts";
 
 /** Bytes of the windows of all files together, and bounds for that of one, which holds what is read ahead. */
@@ -14,8 +15,21 @@ export function windowFor(files: number): number {
   return Math.min(LARGEST_WINDOW, Math.max(SMALLEST_WINDOW, Math.floor(MEMORY / files)));
 }
 
+/** What an input tells about the clock of its trace. */
+export interface ClockEvents {
+  onStep(input: Input, step: ClockStep): void;
+  /** A packet whose stamp fits none around it. */
+  onStray(input: Input): void;
+}
+
 export class Input {
-  readonly frame = new Frame();
+  /** The next packet. It is another object after each packet that `advance` had to look behind. */
+  frame = new Frame();
+  /** The packet after it, where that was looked at. */
+  #ahead = new Frame();
+  #isAhead = false;
+  #isStream = false;
+  #timeline: Timeline;
   /** Time of the first packet (us since 1970), Infinity if there is none. Known once `peek` has resolved. */
   firstTime = Infinity;
   /** Time of the packet in `frame`, Infinity after the last one; `firstTime` before `open`. */
@@ -30,7 +44,10 @@ export class Input {
     readonly path: string,
     readonly number: number,
     private readonly size: number,
-  ) {}
+    private readonly clock: ClockEvents,
+  ) {
+    this.#timeline = this.#begin();
+  }
 
   get isOpen(): boolean {
     return this.#source !== null;
@@ -64,7 +81,9 @@ export class Input {
   async open(): Promise<void> {
     const { source, window } = await openSource(this.path, this.size);
     this.#source = source;
+    this.#isStream = isStream(this.path);
     this.#parser = new TraceParser(window);
+    this.#timeline = this.#begin();
     await this.advance();
   }
 
@@ -73,27 +92,83 @@ export class Input {
    * Throws or rejects with what is wrong with the file.
    */
   advance(): true | Promise<boolean> {
-    if (this.#parser!.next(this.frame)) {
-      this.time = this.frame.time;
-      return true;
+    if (this.#isAhead) {
+      const { frame } = this;
+      this.frame = this.#ahead;
+      this.#ahead = frame;
+      this.#isAhead = false;
+      return this.#settle();
     }
-    return this.#readOn();
+    return this.#parser!.next(this.frame) ? this.#settle() : this.#readOn();
   }
 
   async #readOn(): Promise<boolean> {
+    return (await this.#fill(this.frame)) && (await this.#settle());
+  }
+
+  /** Reads until there is a packet for `frame`; false if there is none. */
+  async #fill(frame: Frame): Promise<boolean> {
     const parser = this.#parser!;
     do {
       // What is left is less than a packet: it moves to the front, so that the rest of the window is free for reading.
       parser.window.reserve(Math.max(parser.wanted, parser.window.bytes.length));
       const count = await this.#read(parser.window);
       if (count === 0) {
-        this.time = Infinity;
+        if (frame === this.frame) this.time = Infinity;
         parser.finish();
         return false;
       }
-    } while (!parser.next(this.frame));
-    this.time = this.frame.time;
+    } while (!parser.next(frame));
     return true;
+  }
+
+  /** Puts the packet in `frame` onto the timeline, with a look at the next one where that tells whether its stamp is right. */
+  #settle(): true | Promise<boolean> {
+    const { frame } = this;
+    if (!this.#timeline.isJump(frame.time, frame.interface)) return this.#place();
+    try {
+      this.#isAhead = this.#parser!.next(this.#ahead);
+      // The next packet of a stream may be long in coming.
+      if (!this.#isAhead && !this.#isStream) return this.#lookAhead();
+    } catch {
+      // What is wrong with the next packet is found again when it is its turn.
+    }
+    return this.#place();
+  }
+
+  async #lookAhead(): Promise<boolean> {
+    const { frame } = this;
+    // Reading moves what is in the window.
+    frame.bytes = frame.bytes.slice(frame.start, frame.end);
+    frame.view = new DataView(frame.bytes.buffer);
+    frame.end -= frame.start;
+    frame.start = 0;
+    try {
+      this.#isAhead = await this.#fill(this.#ahead);
+    } catch {
+      // As above.
+    }
+    return this.#place();
+  }
+
+  #place(): true {
+    const { frame } = this;
+    const timeline = this.#timeline;
+    frame.stamp = frame.time;
+    frame.time = this.#isAhead
+      ? timeline.place(frame.stamp, frame.interface, this.#ahead.time, this.#ahead.interface)
+      : timeline.place(frame.stamp, frame.interface);
+    if (timeline.isStray) {
+      frame.stamp = timeline.stamp;
+      this.clock.onStray(this);
+    }
+    this.time = frame.time;
+    return true;
+  }
+
+  #begin(): Timeline {
+    this.#isAhead = false;
+    return new Timeline((step) => this.clock.onStep(this, step));
   }
 
   /** Reads from the source. Rejects with a TraceError at this position where the file is at fault. */
@@ -111,6 +186,7 @@ export class Input {
     this.#source = null;
     this.#counted = 0;
     this.#parser = null;
+    this.#isAhead = false;
     this.time = this.firstTime;
   }
 }

@@ -1,5 +1,6 @@
 /** The options and the messages of the thread that reads traces. Plain data: they cross a postMessage. */
 import type { KernelService } from "../services.ts";
+import type { ClockStep } from "./timeline.ts";
 
 /** A time in the traces: us since 1970, or us after the first packet of all. */
 export type Moment = { at: number } | { after: number };
@@ -38,9 +39,16 @@ export interface TraceFailure {
   exitCode: number;
 }
 
+/** A clock that was set while a trace was made, or a longer way between two traces than anybody waits for. */
+export interface TimeStep extends ClockStep {
+  /** null: between two traces. */
+  path: string | null;
+}
+
 /** The messages of the thread. */
 export type FromTraceWorker =
   | { kind: "warning"; text: string }
+  | { kind: "step"; step: TimeStep }
   | { kind: "ready"; summary: TraceSummary }
   /** A file could not be read to its end; the others are read on. */
   | { kind: "broken"; failure: TraceFailure }

@@ -29,7 +29,7 @@ export class PcapParser {
   wanted = FILE_HEADER;
   #isStarted = false;
   #isLittle = false;
-  /** Divisor that makes us of the second word of a timestamp. */
+  /** Divisor that makes us of the second word of a timestamp. Some writers put nanoseconds into files that promise us. */
   #divisor = 1;
   #linkType = 0;
   #limit = 0;
@@ -66,7 +66,9 @@ export class PcapParser {
     frame.start = start + header;
     frame.end = frame.start + captured;
     frame.length = Math.max(length, captured);
-    frame.time = view.getUint32(start, isLittle) * 1e6 + view.getUint32(start + 4, isLittle) / this.#divisor;
+    const fraction = view.getUint32(start + 4, isLittle);
+    if (fraction >= 1e6) this.#divisor = 1000;
+    frame.time = view.getUint32(start, isLittle) * 1e6 + Math.min(fraction / this.#divisor, 999_999);
     frame.linkType = this.#linkType;
     frame.interface = header === PACKET_HEADER ? 0 : view.getUint32(start + 16, isLittle);
     window.skip(this.wanted);

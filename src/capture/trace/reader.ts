@@ -8,13 +8,14 @@ import { type KernelService, Services } from "../services.ts";
 import { TRACE_INDEX, type TraceCounter } from "./counters.ts";
 import { Dissector, FRAGMENT, HEADERS_CUT, MALFORMED, NOT_IP, NOT_WANTED } from "./dissector.ts";
 import { type Frame, TraceError } from "./frame.ts";
-import { Input, windowFor } from "./input.ts";
+import { type ClockEvents, Input, windowFor } from "./input.ts";
 import { viewTraceMemory } from "./memory.ts";
 import { merge } from "./merge.ts";
-import type { Moment, TraceOptions, TraceSummary } from "./options.ts";
+import type { Moment, TimeStep, TraceOptions, TraceSummary } from "./options.ts";
 import { findTraces } from "./paths.ts";
 import { RingWriter } from "./ring-writer.ts";
 import { isOfFile, isStream, reasonOf, STANDARD_INPUT, sizeOf } from "./source.ts";
+import { type ClockStep, Timeline } from "./timeline.ts";
 
 const NOT_A_TRACE_FIX = 'It takes pcap and pcapng files, also gzip or zstd, as of "tcpdump -w FILE".';
 const BROKEN_FIX = 'The packets before were read. "editcap FILE NEW" saves what else can be read.';
@@ -22,6 +23,8 @@ const BROKEN_FIX = 'The packets before were read. "editcap FILE NEW" saves what 
 export interface ReaderEvents {
   /** Something that the user should know. */
   onWarning(text: string): void;
+  /** A clock was set while a trace was made, or two traces are days apart: the replay goes on without a pause. */
+  onStep(step: TimeStep): void;
   /** All files exist and are traces; reading begins. */
   onReady(summary: TraceSummary): void;
   /** A file could not be read to its end. */
@@ -56,9 +59,13 @@ class Reader {
   private readonly packet = new Packet(new Uint8Array(0));
   private inputs: Input[] = [];
   private loop = 0;
-  private start = -Infinity;
-  private endTime = Infinity;
+  private start: Bound = { stamp: -Infinity, time: -Infinity };
+  private endBound: Bound = { stamp: Infinity, time: Infinity };
   private lastTime = -Infinity;
+  /** Of what several files make together. */
+  private timeline = new Timeline(() => {});
+  /** Whether the traces are being read, not only looked at. */
+  private isReading = false;
   private isStopped = false;
 
   constructor(
@@ -85,13 +92,15 @@ class Reader {
       : 0;
     this.counters[TRACE_INDEX.bytesTotal] = total;
     const firstTime = this.inputs.reduce((first, input) => Math.min(first, input.firstTime), Infinity);
-    this.start = timeOf(options.start, firstTime, -Infinity);
-    this.endTime = timeOf(options.end, firstTime, Infinity);
+    this.start = boundOf(options.start, firstTime, -Infinity);
+    this.endBound = boundOf(options.end, firstTime, Infinity);
     this.events.onReady({ files, firstTime });
+    this.isReading = true;
     const broken = new Set<Input>();
     for (this.loop = 0; this.loop < options.loops && !this.writer.isStopped; this.loop++) {
       this.count("files", this.inputs.length);
       this.lastTime = -Infinity;
+      this.timeline = new Timeline((step) => this.noteStep(null, step));
       this.history.clear();
       await merge(this.inputs, {
         onFrame: (frame, input) => this.take(frame, input),
@@ -134,8 +143,12 @@ class Reader {
     if (stream) throw readTwice(stream.path, loops);
     const size = windowFor(found.length);
     const files: { path: string; bytes: number }[] = [];
+    const clock: ClockEvents = {
+      onStep: ({ path }, step) => this.noteStep(path, step),
+      onStray: () => this.isReading && this.count("strayStamps", 1),
+    };
     for (const { path, isNamed } of found) {
-      const input = new Input(path, this.inputs.length, size);
+      const input = new Input(path, this.inputs.length, size, clock);
       try {
         await input.peek();
       } catch (error) {
@@ -155,12 +168,14 @@ class Reader {
 
   /** Counts a packet, and writes it to the ring if it is a request. False if the reader was told to stop. */
   private take(frame: Frame, input: Input): boolean {
-    const { time } = frame;
     if (this.isStopped) return false;
+    const { start, endBound } = this;
+    if (this.inputs.length > 1) frame.time = this.timeline.place(frame.time, 0);
+    const { time, stamp } = frame;
     this.count("packets", 1);
     if (time < this.lastTime) this.count("unordered", 1);
     this.lastTime = time;
-    if (time < this.start || time > this.endTime) {
+    if (stamp < start.stamp || time < start.time || stamp > endBound.stamp || time > endBound.time) {
       this.count("outside", 1);
       return true;
     }
@@ -201,6 +216,13 @@ class Reader {
     return this.writer.write(packet, this.loop);
   }
 
+  private noteStep(path: string | null, step: ClockStep): void {
+    if (!this.isReading) return;
+    this.count("clockSteps", 1);
+    // Each loop has the same.
+    if (this.loop === 0) this.events.onStep({ path, ...step });
+  }
+
   private countFragments(): void {
     const { incomplete, overlapping } = this.dissector.fragments;
     this.counters[TRACE_INDEX.fragmentsIncomplete] = incomplete;
@@ -222,9 +244,17 @@ const REASONS: Record<number, TraceCounter> = {
   [-FRAGMENT]: "fragments",
 };
 
-function timeOf(moment: Moment | null, firstTime: number, otherwise: number): number {
-  if (moment === null) return otherwise;
-  return "at" in moment ? moment.at : firstTime + moment.after;
+/** A bound of what is replayed, us since 1970: by the clock of the trace as it was, and on the timeline. */
+interface Bound {
+  stamp: number;
+  time: number;
+}
+
+function boundOf(moment: Moment | null, firstTime: number, otherwise: number): Bound {
+  if (moment === null) return { stamp: otherwise, time: otherwise };
+  return "at" in moment
+    ? { stamp: moment.at, time: otherwise }
+    : { stamp: otherwise, time: firstTime + moment.after };
 }
 
 function tryPaths(paths: string[], warn: (text: string) => void): ReturnType<typeof findTraces> {

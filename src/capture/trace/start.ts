@@ -2,7 +2,7 @@
 import { Failure } from "../../native/failure.ts";
 import { TRACE_COUNTERS, type TraceCounter } from "./counters.ts";
 import { createTraceMemory, PRODUCER_WAITS, STOP, viewTraceMemory } from "./memory.ts";
-import type { FromTraceWorker, TraceFailure, TraceOptions, TraceSummary } from "./options.ts";
+import type { FromTraceWorker, TimeStep, TraceFailure, TraceOptions, TraceSummary } from "./options.ts";
 
 export interface TraceReader {
   /** For the data plane: `new TraceRing(memory)`. */
@@ -21,12 +21,13 @@ export interface TraceReader {
 }
 
 /**
- * Starts the thread. `warn` is called with each line that the user should know. `entry` is the URL of thread.ts, which is
- * another one in the executable.
+ * Starts the thread. `warn` is called with each line that the user should know, `onStep` with each step of a clock. `entry` is
+ * the URL of thread.ts, which is another one in the executable.
  */
 export function startTraceReader(
   options: TraceOptions,
   warn: (text: string) => void,
+  onStep: (step: TimeStep) => void = () => {},
   entry = new URL("./thread.ts", import.meta.url).href,
 ): TraceReader {
   const memory = createTraceMemory(options.ringBytes);
@@ -55,6 +56,8 @@ export function startTraceReader(
     switch (message.kind) {
       case "warning":
         return warn(message.text);
+      case "step":
+        return onStep(message.step);
       case "ready":
         return ready.resolve(message.summary);
       case "broken":

@@ -1,6 +1,6 @@
 /** The thread that reads traces: receives its options, reads, and reports how it ended. */
 import { Failure } from "../../native/failure.ts";
-import type { FromTraceWorker, TraceFailure, TraceOptions, TraceSummary } from "./options.ts";
+import type { FromTraceWorker, TimeStep, TraceFailure, TraceOptions, TraceSummary } from "./options.ts";
 import { readTraces } from "./reader.ts";
 
 declare const self: Worker;
@@ -21,6 +21,7 @@ self.onmessage = (
   const { options, memory } = event.data;
   const events = {
     onWarning: (text: string) => post({ kind: "warning", text }),
+    onStep: (step: TimeStep) => post({ kind: "step", step }),
     onReady: (summary: TraceSummary) => post({ kind: "ready", summary }),
     onBroken: (failure: Failure) => post({ kind: "broken", failure: plain(failure) }),
   };

@@ -1,5 +1,5 @@
-/** How far the copy is behind production, and why. */
-import { number } from "../../runtime/figures.ts";
+/** How far the copy is behind production, and why; and what it waits for where it is not. */
+import { number, span } from "../../runtime/figures.ts";
 
 /** Seconds from which on it is said. */
 const NOTEWORTHY = 1;
@@ -40,4 +40,9 @@ export function renderLateness({
   if (target.p50 <= production.p50) return `${wait} for answers of the target, ${oldest}`;
   const here = production.p50 > 0 ? `, production ${time(production.p50)}` : "";
   return `the target takes ${time(target.p50)} for an answer${here}: ${wait}, ${oldest}`;
+}
+
+/** `next request in 3 h 12 min`; null where it comes sooner than is said (see TracePlayer). */
+export function renderPause(seconds: number): string | null {
+  return seconds > 0 ? `next request in ${span(seconds * 1e6)}` : null;
 }

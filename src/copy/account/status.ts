@@ -1,7 +1,7 @@
 /** The status line of `xcopy copy` while it runs. */
 import { duration } from "../../runtime/figures.ts";
 import type { DatagramAccount } from "./datagrams.ts";
-import { renderLateness } from "./lateness.ts";
+import { renderLateness, renderPause } from "./lateness.ts";
 import { type Account, lost } from "./summary.ts";
 
 /**
@@ -10,7 +10,9 @@ import { type Account, lost } from "./summary.ts";
  */
 export function renderStatus(account: Account): string {
   const { turns, dropped, lag_us, udp, workers = [] } = account;
-  if (udp && turns.captured === 0) return [...progress(account), renderDatagrams(udp)].join("  ");
+  const pause = renderPause(account.next_request ?? 0);
+  const waiting = pause === null ? [] : [pause];
+  if (udp && turns.captured === 0) return [...progress(account), renderDatagrams(udp), ...waiting].join("  ");
   const counts: [string, number][] = [
     ["captured", turns.captured],
     ["sent", turns.sent],
@@ -23,6 +25,7 @@ export function renderStatus(account: Account): string {
   if (died > 0) words.push(`workers ${workers.length - died} of ${workers.length}`);
   words.push(`lag ${duration(lag_us.p99)}`);
   const lateness = renderLateness(account);
+  words.push(...waiting);
   if (lateness !== null) words.push(`behind ${duration(account.behind * 1e6)}  (${lateness})`);
   return [...progress(account), ...words, ...(udp ? [renderDatagrams(udp)] : [])].join("  ");
 }

@@ -87,7 +87,9 @@ export function takeAccount(
     ...(workers.length > 1
       ? { workers: each.map((own, index) => workerAccount(own, workers[index]!.isDead)) }
       : {}),
-    ...(capture.trace ? { trace: accountOf(capture.trace) } : {}),
+    ...(capture.trace
+      ? { trace: accountOf(capture.trace), next_request: Math.round(count("nextRequest") / 1e6) }
+      : {}),
     sessions: {
       opened: count("opened"),
       midstream: count("midstream"),
@@ -160,6 +162,8 @@ function accountOf(trace: Record<TraceCounter, number>) {
     fragments_incomplete: trace.fragmentsIncomplete,
     fragments_overlapping: trace.fragmentsOverlapping,
     unordered: trace.unordered,
+    clock_steps: trace.clockSteps,
+    stray_stamps: trace.strayStamps,
   };
 }
 
@@ -274,12 +278,15 @@ function leftOut({ capture, dropped }: Account): string {
 /** What became of the packets of a recording. */
 function renderTrace(trace: NonNullable<Account["trace"]>): string {
   const { packets, not_wanted, not_ip, outside, malformed, snapped, fragments_incomplete } = trace;
+  const { clock_steps, stray_stamps } = trace;
   const others: [number, string][] = [
     [not_wanted + not_ip, "of others"],
     [outside, "outside of --start and --end"],
     [malformed, "malformed"],
     [snapped, "requests cut by the capture"],
     [fragments_incomplete, "datagrams with fragments missing"],
+    [clock_steps, clock_steps === 1 ? "step of the clock" : "steps of the clock"],
+    [stray_stamps, "with a time that fits none around them"],
   ];
   const parts = others.filter(([count]) => count > 0).map(([count, what]) => `${number(count)} ${what}`);
   return [`${number(packets)} packets in ${bytes(trace.bytes)}`, ...parts].join(", ");

@@ -12,7 +12,7 @@ export interface WorkerView {
 }
 
 /** Counters whose total is the largest value of a worker: maxima, and events that every worker counts. */
-const LARGEST = [INDEX.lagMax, INDEX.ownMax, INDEX.behind, INDEX.interceptsLost];
+const LARGEST = [INDEX.lagMax, INDEX.ownMax, INDEX.behind, INDEX.interceptsLost, INDEX.nextRequest];
 
 /** The counters of one worker. For a dead one, pending turns count as dropped and active sessions as failed. */
 export function countersOf({ shared, isDead }: WorkerView): Float64Array {
@@ -26,6 +26,7 @@ export function countersOf({ shared, isDead }: WorkerView): Float64Array {
   counters[INDEX.waiting] = 0;
   counters[INDEX.waitingForConnection] = 0;
   counters[INDEX.behind] = 0;
+  counters[INDEX.nextRequest] = 0;
   counters[INDEX.memory] = 0;
   return counters;
 }

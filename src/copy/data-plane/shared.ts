@@ -19,6 +19,8 @@ const OWN_COUNTERS = [
   "strayResponses",
   /** How often an intercept was lost. */
   "interceptsLost",
+  /** us until the next request of a recording, while it is a long time. */
+  "nextRequest",
 ] as const;
 const COUNTERS = [...ENGINE_COUNTERS, ...OWN_COUNTERS, ...MYSQL_COUNTERS] as const;
 

@@ -22,6 +22,8 @@ const STALL = 100_000;
 const STALL_READS = 16;
 /** us between two looks when only the targets' progress lets it go on. */
 const PROGRESS_LOOK = 1000;
+/** us: a pause of more is told. */
+const LONG_PAUSE = 60_000_000;
 /** us without any progress after which sessions that are still open are not waited for, if all was answered. */
 const LAST_LOOK = 500_000;
 
@@ -73,6 +75,8 @@ export class TracePlayer {
       if (config.rate > 0) most = Math.min(most, this.mayTake(now, limit));
     }
     if (done === most) this.nextAt = now + PROGRESS_LOOK;
+    const pause = this.nextAt - now;
+    this.counters[INDEX.nextRequest] = pause > LONG_PAUSE && pause !== Infinity ? pause : 0;
     this.ring.release();
     return done;
   }

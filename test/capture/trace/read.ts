@@ -2,7 +2,7 @@
 import type { KernelService } from "../../../src/capture/services.ts";
 import { TRACE_COUNTERS, type TraceCounter } from "../../../src/capture/trace/counters.ts";
 import { createTraceMemory, SMALLEST_RING, viewTraceMemory } from "../../../src/capture/trace/memory.ts";
-import type { TraceOptions, TraceSummary } from "../../../src/capture/trace/options.ts";
+import type { TimeStep, TraceOptions, TraceSummary } from "../../../src/capture/trace/options.ts";
 import { readTraces } from "../../../src/capture/trace/reader.ts";
 import { startTraceReader } from "../../../src/capture/trace/start.ts";
 import { TraceRing } from "../../../src/capture/trace/trace-ring.ts";
@@ -17,6 +17,7 @@ export interface Read {
   loops: number[];
   failures: Failure[];
   warnings: string[];
+  steps: TimeStep[];
   summary: TraceSummary;
   counters: Record<TraceCounter, number>;
 }
@@ -38,20 +39,27 @@ function drain(ring: TraceRing, found: Pick<Read, "seqs" | "times" | "loops">): 
 /** Reads all that there is. Rejects with what `ready` rejects with. */
 export async function readAll(paths: string[], options: Partial<TraceOptions> = {}): Promise<Read> {
   const warnings: string[] = [];
-  const reader = startTraceReader(optionsFor(paths, options), (text) => warnings.push(text));
+  const steps: TimeStep[] = [];
+  const warn = (text: string) => warnings.push(text);
+  const reader = startTraceReader(optionsFor(paths, options), warn, (step) => steps.push(step));
   const summary = await reader.ready;
   const ring = new TraceRing(reader.memory);
   const found = { seqs: [], times: [], loops: [] };
   while (!ring.isEnd) if (drain(ring, found) === 0) await Bun.sleep(1);
   const failures = await reader.ended;
-  return { ...found, failures, warnings, summary, counters: reader.counters() };
+  return { ...found, failures, warnings, steps, summary, counters: reader.counters() };
 }
 
 /** The same in this thread, without a worker: for many files, each of which fits into the ring. */
 export async function readHere(paths: string[]): Promise<Pick<Read, "seqs" | "failures" | "counters">> {
   const memory = createTraceMemory(SMALLEST_RING);
   const failures: Failure[] = [];
-  const events = { onWarning() {}, onReady() {}, onBroken: (failure: Failure) => failures.push(failure) };
+  const events = {
+    onWarning() {},
+    onStep() {},
+    onReady() {},
+    onBroken: (failure: Failure) => failures.push(failure),
+  };
   await readTraces(optionsFor(paths), memory, events, new Promise(() => {}));
   const ring = new TraceRing(memory);
   const found = { seqs: [] as number[], times: [], loops: [] };

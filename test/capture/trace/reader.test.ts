@@ -480,3 +480,84 @@ test("of any packets each is counted once, and the reader ends", async () => {
     seeded(200),
   );
 });
+
+describe("a clock that was set while a trace was made", () => {
+  const HOUR = 3600e6;
+  const YEAR = 365.25 * 24 * HOUR;
+  /** Requests every 100 ms; `by` is what the stamp of each differs from that. */
+  const stamped = (by: (index: number) => number) =>
+    numbers(60).map((index) => request(index, index * 100_000 + by(index)));
+  const gapsOf = ({ times }: Read) => times.slice(1).map((time, index) => time - times[index]!);
+
+  test.each<[string, (bytes: Uint8Array) => Uint8Array]>([
+    ["plain", (bytes) => bytes],
+    ["gzip", (bytes) => gzipSync(bytes)],
+  ])("plays on as if it was not, and says so once for all loops (%s)", async (_, wrap) => {
+    const path = file(wrap(pcap(stamped((index) => (index < 30 ? HOUR : 0)))));
+    const read = await readAll([path], { loops: 2 });
+    expect(read.seqs).toEqual([...numbers(60), ...numbers(60)]);
+    for (const gap of gapsOf(read).toSpliced(59, 1)) expect(gap).toBeWithin(0, 100_001);
+    expect(read.counters).toMatchObject({ clockSteps: 2, strayStamps: 0, unordered: 0 });
+    expect(read.steps).toEqual([{ path, from: NOW + 2_900_000 + HOUR, to: NOW + 3_000_000 }]);
+  });
+
+  test("one packet with a stamp of its own moves no other one", async () => {
+    for (const odd of [0, 29, 59]) {
+      const read = await readAll([file(pcap(stamped((index) => (index === odd ? 20 * YEAR : 0))))]);
+      expect(read.seqs).toEqual(numbers(60));
+      expect(Math.max(...gapsOf(read))).toBeLessThanOrEqual(200_000);
+      expect(read.counters.strayStamps + read.counters.clockSteps).toBe(1);
+    }
+  });
+
+  test("the last packet before what cannot be read is delivered", async () => {
+    const whole = pcap(stamped((index) => index * HOUR));
+    const read = await readAll([file(whole.subarray(0, -5))]);
+    expect(read.seqs).toEqual(numbers(59));
+    expect(read.failures).toHaveLength(1);
+    expect(read.counters).toMatchObject({ clockSteps: 0, strayStamps: 0 });
+  });
+
+  test("in one of several files leaves the others alone; files that are days apart follow each other", async () => {
+    const packets = stamped(() => 0);
+    const odd = packets.filter((_, index) => index % 2 === 1);
+    const even = packets.filter((_, index) => index % 2 === 0);
+    const moved = odd.map((one, index) => (index < 15 ? one : { ...one, time: one.time! - HOUR }));
+    const both = await readAll([file(pcap(even)), file(pcap(moved))]);
+    expect(both.seqs.toSorted((one, other) => one - other)).toEqual(numbers(60));
+    expect(Math.max(...gapsOf(both))).toBeLessThanOrEqual(200_000);
+    expect(both.counters.clockSteps).toBe(1);
+
+    const later = odd.map((one) => ({ ...one, time: one.time! + 7 * 24 * HOUR }));
+    const apart = await readAll([file(pcap(later)), file(pcap(even))]);
+    expect(apart.seqs).toEqual([
+      ...numbers(30).map((index) => 2 * index),
+      ...numbers(30).map((index) => 2 * index + 1),
+    ]);
+    expect(Math.max(...gapsOf(apart))).toBeLessThanOrEqual(200_000);
+    expect(apart.steps).toMatchObject([{ path: null }]);
+  });
+
+  test("--start and --end: times by the clock as it was, seconds on the timeline", async () => {
+    const path = file(pcap(stamped((index) => (index < 30 ? 100 - NOW : 0))));
+    const at = await readAll([path], { start: { at: NOW + 4_000_000 }, end: { at: NOW + 4_900_000 } });
+    expect(at.seqs).toEqual(numbers(60).slice(40, 50));
+    const after = await readAll([path], { start: { after: 2_000_000 }, end: { after: 3_250_000 } });
+    expect(after.seqs).toEqual(numbers(60).slice(20, 33));
+  });
+
+  test("nanoseconds where the file promises microseconds", async () => {
+    const packets = numbers(20).map((index) => ({
+      ...request(index),
+      time: NOW,
+      fraction: 30_000_000 * (index + 1),
+    }));
+    const bytes = pcap(packets);
+    const view = new DataView(bytes.buffer, bytes.byteOffset);
+    const record = 16 + packets[0]!.data.length;
+    for (const [index, { fraction }] of packets.entries())
+      view.setUint32(24 + index * record + 4, fraction, true);
+    const { times } = await readAll([file(bytes)]);
+    expect(times).toEqual(numbers(20).map((index) => NOW + 30_000 * (index + 1)));
+  });
+});
