@@ -27,6 +27,7 @@ async function read(path: string): Promise<Reading> {
   const options = {
     paths: [path],
     services: [SERVICE],
+    targets: [0],
     protocol: IPPROTO_TCP,
     loops: 1,
     leftOut: 0,

@@ -96,6 +96,7 @@ export async function recordedInput(
     {
       paths: plan.files,
       services: kernelServices(plan),
+      targets: targetNumbers(plan),
       protocol: IPPROTO_TCP,
       loops,
       start,
@@ -119,6 +120,16 @@ export async function recordedInput(
     counts: () => countRecorded(reader),
     failures: () => reader.ended,
   };
+}
+
+/** See TraceOptions. */
+function targetNumbers({ services }: Plan): number[] {
+  const keys = services.map(({ routes }) =>
+    JSON.stringify(
+      routes.flatMap(({ targets }) => targets.map(({ address, port }) => [[...address.bytes], port])),
+    ),
+  );
+  return keys.map((key) => keys.indexOf(key));
 }
 
 function countRecorded(reader: TraceReader): RequestCounts {

@@ -27,3 +27,12 @@ export function mapAddress(address: Uint8Array, into: Int32Array, at: number): v
     into[at + 4 - address.length / 4 + i / 4] = view.getInt32(i);
   }
 }
+
+/** The 4 or 16 bytes, in network order, of the address at `at`. */
+export function addressBytes(words: Int32Array, at: number): Uint8Array {
+  const isV4 = words[at] === 0 && words[at + 1] === 0 && words[at + 2] === MAPPED;
+  const view = new DataView(new ArrayBuffer(isV4 ? 4 : 16));
+  const first = isV4 ? at + 3 : at;
+  for (let i = 0; i < view.byteLength; i += 4) view.setInt32(i, words[first + i / 4]!);
+  return new Uint8Array(view.buffer);
+}

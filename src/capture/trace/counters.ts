@@ -14,6 +14,8 @@ export const TRACE_COUNTERS = [
   "requests",
   "pureAcks",
   "duplicates",
+  /** Seen before translation, or after: of the connections and datagrams that are counted below. */
+  "translated",
   "unsampled",
   "notIp",
   "notWanted",
@@ -31,6 +33,9 @@ export const TRACE_COUNTERS = [
   /** Fragmented IP packets that were never complete, and those whose fragments overlapped. */
   "fragmentsIncomplete",
   "fragmentsOverlapping",
+  /** Connections and datagrams that were seen twice, before and after translation. */
+  "translatedConnections",
+  "translatedDatagrams",
   /** Packets of an unknown link type; `notIp` counts them, too. */
   "unknownLink",
   /** Packets with an earlier time than the packet before them. */

@@ -5,7 +5,7 @@
 import { Fragments } from "../../wire/fragments.ts";
 import { IPPROTO_TCP } from "../../wire/ip.ts";
 import { IP_CUT, IP_OK, IpHeader, parseIp } from "../../wire/ip-header.ts";
-import { LINK_LINUX_SLL2, networkLayer } from "../../wire/link.ts";
+import { LINK_LINUX_SLL, LINK_LINUX_SLL2, networkLayer } from "../../wire/link.ts";
 import { innerIp, isTunnel } from "../../wire/tunnel.ts";
 import { IPPROTO_UDP } from "../../wire/udp.ts";
 import type { Services } from "../services.ts";
@@ -32,6 +32,8 @@ export class Dissector {
   view: DataView = new DataView(new ArrayBuffer(0));
   readonly header = new IpHeader();
   payload = 0;
+  /** IP headers before that of the packet: 0 if it is not in a tunnel. */
+  depth = 0;
   readonly fragments = new Fragments();
 
   /** `protocol`: that of `services`, IPPROTO_TCP or IPPROTO_UDP; `datagrams`: UDP services besides them. */
@@ -64,6 +66,7 @@ export class Dissector {
       if (result !== IP_OK) return result === IP_CUT ? HEADERS_CUT : MALFORMED;
       end = header.end;
       wireEnd = header.ip + header.length;
+      this.depth = depth;
       const services = this.#servicesOf(header.protocol);
       if (services) {
         const index = this.#readTransport(services);
@@ -75,10 +78,14 @@ export class Dissector {
     return NOT_WANTED;
   }
 
-  /** The interface of a frame: from its link-layer header (LINUX_SLL2), else the number that the file has. */
-  interfaceOf(frame: Frame): number {
-    if (frame.linkType !== LINK_LINUX_SLL2 || frame.start + 8 > frame.end) return frame.interface;
-    return frame.view.getUint32(frame.start + 4);
+  /**
+   * A number of where the packet read last was captured within its file: the interface, which a link-layer header (LINUX_SLL2)
+   * may say, whether it came or went there (LINUX_SLL, LINUX_SLL2), and how deep in tunnels it was.
+   */
+  placeOf({ view, start, linkType, interface: index }: Frame): number {
+    if (linkType === LINK_LINUX_SLL2) index = (view.getUint32(start + 4) << 3) | view.getUint8(start + 10);
+    else if (linkType === LINK_LINUX_SLL) index = view.getUint16(start);
+    return Math.imul(index, MAX_DEPTH) + this.depth;
   }
 
   #canMatter(protocol: number): boolean {

@@ -10,6 +10,8 @@ export interface TraceOptions {
   paths: string[];
   /** The services whose requests are read; one without address stands for its port at every destination. */
   services: KernelService[];
+  /** By index of a service: a number of what its requests go to, the same for services with the same targets. */
+  targets: number[];
   /** Protocol of the services without `transport: "udp"`: IPPROTO_TCP. */
   protocol: number;
   /** How often the traces are read, at least once. */

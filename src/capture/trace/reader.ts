@@ -1,7 +1,7 @@
 /** Reads all traces, merges them by time, and puts the requests in them into the ring: the work of the reader's thread. */
 import { Failure } from "../../native/failure.ts";
 import { IPPROTO_TCP } from "../../wire/ip.ts";
-import { isKnownLink } from "../../wire/link.ts";
+import { isKnownLink, LINK_LINUX_SLL } from "../../wire/link.ts";
 import { Packet } from "../../wire/packet.ts";
 import { DUPLICATE, flowHash, History, PURE_ACK } from "../history.ts";
 import { type KernelService, Services } from "../services.ts";
@@ -16,9 +16,12 @@ import { findTraces } from "./paths.ts";
 import { RingWriter } from "./ring-writer.ts";
 import { isOfFile, isStream, reasonOf, STANDARD_INPUT, sizeOf } from "./source.ts";
 import { type ClockStep, Timeline } from "./timeline.ts";
+import { Translations } from "./translation/translations.ts";
 
 const NOT_A_TRACE_FIX = 'It takes pcap and pcapng files, also gzip or zstd, as of "tcpdump -w FILE".';
 const BROKEN_FIX = 'The packets before were read. "editcap FILE NEW" saves what else can be read.';
+
+const GOLDEN = 0x9e3779b1;
 
 export interface ReaderEvents {
   /** Something that the user should know. */
@@ -56,6 +59,9 @@ class Reader {
   private readonly writer: RingWriter;
   private readonly dissector: Dissector;
   private readonly history = new History();
+  private readonly translations: Translations;
+  /** Stands for a place where none is known. */
+  private serial = 0;
   private readonly packet = new Packet(new Uint8Array(0));
   private inputs: Input[] = [];
   private loop = 0;
@@ -76,6 +82,7 @@ class Reader {
     const view = viewTraceMemory(memory);
     this.counters = view.counters;
     this.writer = new RingWriter(view, options.wake);
+    this.translations = new Translations(options.services, options.targets);
     const isUdp = ({ transport }: KernelService) => transport === "udp";
     this.dissector = new Dissector(
       new Services(options.services.filter((service) => !isUdp(service))),
@@ -102,6 +109,7 @@ class Reader {
       this.lastTime = -Infinity;
       this.timeline = new Timeline((step) => this.noteStep(null, step));
       this.history.clear();
+      this.translations.clear();
       await merge(this.inputs, {
         onFrame: (frame, input) => this.take(frame, input),
         onRead: (input) => {
@@ -132,6 +140,8 @@ class Reader {
     // After STOP, `run` may still be waiting for bytes: it must not write any more.
     this.isStopped = true;
     for (const input of this.inputs) input.close();
+    const translated = this.translations.describe();
+    if (translated !== null) this.events.onWarning(translated);
     this.writer.end();
   }
 
@@ -201,12 +211,14 @@ class Reader {
     packet.think = -1;
     packet.index = index;
     const hash = flowHash(packet);
+    const place = (Math.imul(input.number, GOLDEN) ^ dissector.placeOf(frame)) >>> 0;
+    if (this.isTranslated(hash, place)) return this.count("translated", 1);
     if (hash < this.options.leftOut) return this.count("unsampled", 1);
-    const interfaceId = (Math.imul(input.number, 0x10001) ^ dissector.interfaceOf(frame)) >>> 0;
+    const seenAt = this.tellsInterface(frame) ? place : this.serial++;
     if (header.protocol !== IPPROTO_TCP) {
-      if (this.history.isRepeatedDatagram(packet, hash, interfaceId)) return this.count("duplicates", 1);
+      if (this.history.isRepeatedDatagram(packet, hash, seenAt)) return this.count("duplicates", 1);
     } else {
-      const seen = this.history.look(packet, hash, interfaceId);
+      const seen = this.history.look(packet, hash, seenAt);
       if (seen === PURE_ACK) return this.count("pureAcks", 1);
       if (seen === DUPLICATE) return this.count("duplicates", 1);
     }
@@ -214,6 +226,25 @@ class Reader {
     this.count("requestBytes", header.length);
     if (packet.end - packet.payload < packet.length) this.count("snapped", 1);
     return this.writer.write(packet, this.loop);
+  }
+
+  private isTranslated(hash: number, place: number): boolean {
+    const { packet, translations, dissector } = this;
+    const isTcp = dissector.header.protocol === IPPROTO_TCP;
+    const isOne = isTcp
+      ? translations.isTranslated(packet, hash, place)
+      : translations.isTranslatedDatagram(packet, hash, place);
+    if (isOne) {
+      this.counters[TRACE_INDEX.translatedConnections] = translations.connections;
+      this.counters[TRACE_INDEX.translatedDatagrams] = translations.datagrams;
+    }
+    return isOne;
+  }
+
+  /** In LINUX_SLL nothing tells interfaces apart: the same packet may always be that of another one, if it is numbered. */
+  private tellsInterface({ linkType }: Frame): boolean {
+    const { family, id } = this.dissector.header;
+    return linkType !== LINK_LINUX_SLL || family === 6 || id === 0;
   }
 
   private noteStep(path: string | null, step: ClockStep): void {

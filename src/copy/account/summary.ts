@@ -162,6 +162,9 @@ function accountOf(trace: Record<TraceCounter, number>) {
     fragments_incomplete: trace.fragmentsIncomplete,
     fragments_overlapping: trace.fragmentsOverlapping,
     unordered: trace.unordered,
+    translated: trace.translated,
+    translated_connections: trace.translatedConnections,
+    translated_datagrams: trace.translatedDatagrams,
     clock_steps: trace.clockSteps,
     stray_stamps: trace.strayStamps,
   };
@@ -277,11 +280,13 @@ function leftOut({ capture, dropped }: Account): string {
 
 /** What became of the packets of a recording. */
 function renderTrace(trace: NonNullable<Account["trace"]>): string {
-  const { packets, not_wanted, not_ip, outside, malformed, snapped, fragments_incomplete } = trace;
+  const { packets, not_wanted, not_ip, outside, translated, malformed, snapped, fragments_incomplete } =
+    trace;
   const { clock_steps, stray_stamps } = trace;
   const others: [number, string][] = [
     [not_wanted + not_ip, "of others"],
     [outside, "outside of --start and --end"],
+    [translated, "of connections seen before and after translation"],
     [malformed, "malformed"],
     [snapped, "requests cut by the capture"],
     [fragments_incomplete, "datagrams with fragments missing"],

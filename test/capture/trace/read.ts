@@ -24,7 +24,7 @@ export interface Read {
 
 export function optionsFor(paths: string[], options: Partial<TraceOptions> = {}): TraceOptions {
   const rest = { protocol: IPPROTO_TCP, loops: 1, start: null, end: null, leftOut: 0, wake: -1 };
-  return { paths, services: [WEB], ...rest, ringBytes: SMALLEST_RING, ...options };
+  return { paths, services: [WEB], targets: [0, 0], ...rest, ringBytes: SMALLEST_RING, ...options };
 }
 
 /** Takes what is in the ring, until it has ended or is empty; `found` gets what was in it. */

@@ -43,6 +43,7 @@ const ONE_OF_EACH: TraceCounter[] = [
   "requests",
   "pureAcks",
   "duplicates",
+  "translated",
   "unsampled",
   "notIp",
   "notWanted",

@@ -58,8 +58,8 @@ describe("a connection, and one in VXLAN", () => {
     const { streams, duplicates, fragments } = await streamsOf(join(import.meta.dir, "corpus", name));
     expect(streams).toEqual(REQUESTS);
     expect(fragments).toBeGreaterThan(0);
-    // Only the second version tells which interface a packet was on: that of the tunnel shows it again.
-    expect(duplicates > 0).toBe(name === "any-v2.pcap");
+    // The interface of the tunnel shows again what is in it.
+    expect(duplicates > 0).toBe(name.startsWith("any"));
   });
 });
 
