@@ -96,6 +96,7 @@ class Bench {
 
   open(session: number): void {
     this.fill(control, session, 0, 0, SYN);
+    this.fill(control, session, 1, 1000, ACK);
   }
 
   /** The request number `index` of the session, from 0. */

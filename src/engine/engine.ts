@@ -13,15 +13,8 @@ import type { PacketBatch } from "../wire/batch.ts";
 import { readTooBig, type TooBig } from "../wire/icmp.ts";
 import type { Packet } from "../wire/packet.ts";
 import { ACK, distance, FIN, RST, SYN, URG } from "../wire/tcp.ts";
-import {
-  OWN_MSS,
-  OWN_WSCALE,
-  openSession,
-  supersedeAll,
-  takeData,
-  takeEnd,
-  takeSyn,
-} from "./session-lifecycle.ts";
+import { takeFollowing, takeSyn } from "./client-handshake.ts";
+import { OWN_MSS, OWN_WSCALE, openSession, supersedeAll, takeData, takeEnd } from "./session-lifecycle.ts";
 import { Context, type EngineConfig } from "./sessions/context.ts";
 import { COUNTER, type DropReason } from "./sessions/counters.ts";
 import { fillFlowKey, fillOutgoingFlowKey } from "./sessions/flow-key.ts";
@@ -52,6 +45,7 @@ import {
   SND_MAX,
   SND_UNA,
   STATE,
+  SYN_AGAIN,
   TIME_WAIT,
   TIMES,
 } from "./sessions/table.ts";
@@ -149,8 +143,19 @@ export class Engine {
     c.now = now;
     if (packet.flags & URG) c.counters[COUNTER.urgent]!++;
     fillFlowKey(c.flowKey, packet);
+    if (packet.flags & SYN) {
+      takeSyn(c, packet);
+      return;
+    }
+    c.flowKey[COPY] = 0;
+    let s = c.clientFlows.find(c.flowKey);
+    if (c.halfOpen.count > 0 && (s === NONE || c.words[s * ROW + FLAGS]! & SYN_AGAIN)) {
+      if (takeFollowing(c, packet, s)) return;
+      s = c.clientFlows.find(c.flowKey);
+    }
+    this.takeRequest(packet, s);
     const copies = c.config.services[packet.index]!.length * c.config.replicas;
-    for (let copy = 0; copy < copies; copy++) {
+    for (let copy = 1; copy < copies; copy++) {
       c.flowKey[COPY] = copy;
       this.takeRequest(packet, c.clientFlows.find(c.flowKey));
     }
@@ -174,10 +179,6 @@ export class Engine {
     const c = this.c;
     const flags = packet.flags;
     let s = known;
-    if (flags & SYN) {
-      takeSyn(c, s, packet);
-      return;
-    }
     if (s === NONE) {
       if (packet.length === 0 || flags & RST || !c.config.takesMidstream) {
         c.counters[COUNTER.stray]!++;
@@ -253,6 +254,7 @@ export class Engine {
   advance(now: number): void {
     this.c.now = now;
     this.pathMtu.advance();
+    this.c.halfOpen.expire(now);
     this.c.wheel.advance(now, this.expireRow);
   }
 
@@ -354,6 +356,7 @@ export class Engine {
   end(now: number): boolean {
     const c = this.c;
     c.now = now;
+    c.halfOpen.clear();
     for (let s = 0; s < c.table.end; s++) {
       const state = c.words[s * ROW + STATE]!;
       if (state === FREE) continue;

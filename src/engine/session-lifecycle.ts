@@ -1,6 +1,6 @@
-/** How a client's packets begin and end a session: SYN, first data, FIN, RST. */
+/** How sessions begin and end by what their clients send: data, FIN, RST, a newer connection. */
 import type { Packet } from "../wire/packet.ts";
-import { ACK, distance, parseOptions } from "../wire/tcp.ts";
+import { ACK, distance } from "../wire/tcp.ts";
 import { evict } from "./eviction.ts";
 import type { Context } from "./sessions/context.ts";
 import { COUNTER } from "./sessions/counters.ts";
@@ -10,7 +10,6 @@ import {
   CLIENT_END,
   CLIENT_END_ACK,
   CLIENT_FIN,
-  CLIENT_ISN,
   CLIENT_RST,
   CLIENTLESS,
   COPY,
@@ -28,7 +27,6 @@ import {
   OFFER_TIMESTAMPS,
   OFFER_WSCALE,
   OFFERS,
-  OPEN_AT_ONCE,
   ROW,
   SERVICE,
   SHED,
@@ -36,7 +34,6 @@ import {
   STREAM_END,
   STREAMING,
   SUPERSEDED,
-  SYN_AT,
   TARGET,
   TIMES,
 } from "./sessions/table.ts";
@@ -92,48 +89,9 @@ function chooseTarget(c: Context, s: number): void {
   c.words[row + TARGET] = nextTarget(route, c.credit[c.words[row + SERVICE]!]![index]!);
 }
 
-/** Takes a client's SYN; `known` is the session of its flow, or NONE. */
-export function takeSyn(c: Context, known: number, packet: Packet): void {
-  const w = c.words;
-  if (packet.flags & ACK) {
-    c.counters[COUNTER.stray]!++;
-    return;
-  }
-  const isn = packet.seq | 0;
-  if (known !== NONE) {
-    const row = known * ROW;
-    if (w[row + CLIENT_ISN] === isn && !(w[row + FLAGS]! & MIDSTREAM)) {
-      c.counters[COUNTER.repeated]!++;
-      return;
-    }
-    supersede(c, known);
-  }
-  const s = openSession(c, packet, 0);
-  if (s === NONE) return;
-  c.counters[COUNTER.opened]!++;
-  const row = s * ROW;
-  w[row + CLIENT_ISN] = isn;
-  w[row + STREAM_END] = (isn + 1) | 0;
-  const options = c.options;
-  parseOptions(packet, options);
-  if (options.mss > 0) w[row + OFFER_MSS] = options.mss;
-  w[row + OFFER_WSCALE] = options.windowScale;
-  if (!options.sackPermitted) w[row + OFFERS]! &= ~OFFER_SACK;
-  if (!options.hasTimestamps) w[row + OFFERS]! &= ~OFFER_TIMESTAMPS;
-  if (packet.length > 0) {
-    // TCP Fast Open (RFC 7413): a later packet tells the server's first sequence number.
-    takeData(c, s, packet, isn + 1);
-    w[row + FLAGS]! |= HANDSHAKEN;
-  }
-  if (w[row + FLAGS]! & SHED) return;
-  c.times[s * TIMES + SYN_AT] = packet.time;
-  // Under a limit of turns a connection is opened only for a turn that may be sent.
-  if (c.config.turnLimit === 0) w[row + FLAGS]! |= OPEN_AT_ONCE;
-  c.makeReady(s);
-}
-
 /** Ends all client connections: what was captured of them is still delivered. The same flow begins a new session. */
 export function supersedeAll(c: Context): void {
+  c.halfOpen.clear();
   for (let s = 0; s < c.table.end; s++) {
     const row = s * ROW;
     if (c.words[row + STATE] === FREE || c.words[row + FLAGS]! & (CLIENTLESS | SUPERSEDED)) continue;
@@ -142,7 +100,7 @@ export function supersedeAll(c: Context): void {
 }
 
 /** A new connection uses the flow of session `s`: what `s` has captured is still delivered, then it ends. */
-function supersede(c: Context, s: number): void {
+export function supersede(c: Context, s: number): void {
   const row = s * ROW;
   c.clientFlows.remove(s);
   c.words[row + FLAGS]! |= SUPERSEDED;

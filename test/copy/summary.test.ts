@@ -97,6 +97,7 @@ test("every counter has its field", () => {
       failed: of("failed"),
       reconnected: of("reconnected"),
       shed: of("shed"),
+      half_open: of("halfOpen"),
     },
     turns: {
       captured: of("turnsCaptured"),
@@ -232,6 +233,14 @@ describe("for a person", () => {
       "  urgent    3 packets with urgent data, sent in line",
     ]);
     expect(lines).toHaveLength(11);
+  });
+
+  test("SYNs that no handshake followed are said, and are no loss", () => {
+    const lines = renderSummary(account({ opened: 64, halfOpen: 40_000 })).split("\n");
+    expect(lines).toContain(
+      "  sessions  64 opened, 0 began before, 0 failed; 40,000 SYNs that no handshake followed",
+    );
+    expect(lines.join("\n")).not.toContain("what was not copied");
   });
 
   test.each([

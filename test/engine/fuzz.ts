@@ -176,6 +176,7 @@ export class Fuzz {
     client.ack += 100_000;
     this.capture(flow, { seq: client.seq++, ack: 0, flags: SYN, length: 0, options: [2, 4, 5, 0xb4] });
     client.ack++;
+    this.capture(flow, { ...client, flags: ACK, length: 0, options: [] });
   }
 
   private send(flow: number, length: number, isTurn: boolean): void {

@@ -118,6 +118,7 @@ class Play {
   /** The initial sequence number of a connection that is opened now. */
   firstSequence(): number {
     this.capture(1, { ...EMPTY, flags: SYN });
+    this.capture(1, { ...EMPTY, flags: ACK, seq: 1, ack: 1 });
     // Under a limit of turns a connection is opened for data only.
     this.capture(1, { ...EMPTY, flags: ACK, seq: 1, length: 1, ack: 1 });
     this.poll();

@@ -505,23 +505,13 @@ export function client(net: Simulation, options: ClientOptions): void {
   let ack = 4294967296 - 50;
   const base = { sourcePort: port, destinationPort: 80, source: options.address ?? "10.0.0.9" };
   let at = net.now;
-  if (syn) {
-    const isn = seq;
-    net.at(at, () =>
-      net.capture({
-        ...base,
-        seq: isn,
-        flags: SYN,
-        options: [2, 4, 5, 0xb4, 4, 2, 8, 10, 0, 0, 0, 1, 0, 0, 0, 0, 1, 3, 3, 7],
-      }),
-    );
-  }
-  seq = (seq + 1) >>> 0;
-  if (options.greeting !== undefined) {
-    const [s, a] = [seq, ack];
-    net.at(at + 10, () => net.capture({ ...base, seq: s, ack: a, flags: ACK }));
-    ack = (ack + options.greeting) >>> 0;
-  }
+  const isn = seq;
+  const first = { seq: (isn + 1) >>> 0, ack };
+  const synOptions = [2, 4, 5, 0xb4, 4, 2, 8, 10, 0, 0, 0, 1, 0, 0, 0, 0, 1, 3, 3, 7];
+  if (syn) net.at(at, () => net.capture({ ...base, seq: isn, flags: SYN, options: synOptions }));
+  if (syn || options.greeting !== undefined) net.at(at, () => net.capture({ ...base, ...first, flags: ACK }));
+  seq = first.seq;
+  ack = (ack + (options.greeting ?? 0)) >>> 0;
   for (const request of requests) {
     at += pace;
     const bytes = new TextEncoder().encode(request);

@@ -100,6 +100,7 @@ export function takeAccount(
       failed: count("failed"),
       reconnected: count("reconnected"),
       shed: count("shed"),
+      half_open: count("halfOpen"),
     },
     turns: turnsOf(count),
     overdue: count("turnsOverdue"),
@@ -327,6 +328,8 @@ export function renderSummary(account: Account): string {
     turns.sent > 0 ? `, ${Math.round(((cpu.user + cpu.system) * 1e6) / turns.sent)} us a request` : "";
   const { copies = 1, overdue } = account;
   const missing = lostRequests(account);
+  const halfOpen =
+    sessions.half_open > 0 ? `; ${number(sessions.half_open)} SYNs that no handshake followed` : "";
   const rows: [name: string, text: string | false | undefined][] = [
     ["copies", copies > 1 && `${number(copies)} of each connection; every copy of a request counts`],
     [
@@ -344,7 +347,7 @@ export function renderSummary(account: Account): string {
     ["urgent", capture.urgent > 0 && `${number(capture.urgent)} packets with urgent data, sent in line`],
     [
       "sessions",
-      `${number(sessions.opened)} opened, ${number(sessions.midstream)} began before, ${number(sessions.failed)} failed`,
+      `${number(sessions.opened)} opened, ${number(sessions.midstream)} began before, ${number(sessions.failed)} failed${halfOpen}`,
     ],
     [
       "packets",

@@ -5,6 +5,7 @@ import type { IpPair } from "../../wire/ip.ts";
 import { emptyOptions } from "../../wire/tcp.ts";
 import { COUNTER, type DropReason } from "./counters.ts";
 import { ClientFlows, FLOW_WORDS, OwnFlows } from "./flows.ts";
+import { HalfOpen } from "./half-open.ts";
 import { Ports } from "./ports.ts";
 import type { Protocols } from "./protocols.ts";
 import { Segments } from "./segments.ts";
@@ -127,6 +128,7 @@ export class Context {
   readonly wheel: Wheel;
   readonly clientFlows: ClientFlows;
   readonly ownFlows: OwnFlows;
+  readonly halfOpen: HalfOpen;
   readonly ports: Ports;
   readonly counters: Float64Array;
   /** By egress; set by the constructor of the engine. */
@@ -185,6 +187,8 @@ export class Context {
       this.table,
       config.paths.map(({ fromClient }) => fromClient === true),
     );
+    const seed = Math.floor(config.random() * 2 ** 32) | 0;
+    this.halfOpen = new HalfOpen(this.segments, config.counters, this.options, config.memory, seed);
     this.users = config.users ? new Users(capacity, config.users) : null;
     this.waiting = new WaitingSessions(capacity);
     this.spread = config.late?.spreads ? new Spread(capacity) : null;

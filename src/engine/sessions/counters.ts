@@ -31,6 +31,8 @@ export const ENGINE_COUNTERS = [
   "stray",
   /** Captured packets with urgent data, which is sent as ordinary data. */
   "urgent",
+  /** SYNs that no handshake followed: nothing was opened for them. */
+  "halfOpen",
   "opened",
   "midstream",
   "established",

@@ -13,7 +13,7 @@ import {
 } from "./table.ts";
 
 /** The finalizer of MurmurHash3. */
-function mix(hash: number): number {
+export function mix(hash: number): number {
   hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
   hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
   return hash ^ (hash >>> 16);

@@ -195,6 +195,8 @@ export const TURN_COUNTED = 1 << 8;
 export const IN_RECOVERY = 1 << 9;
 /** The client speaks HTTP/2 with prior knowledge: see multiplexed.ts. */
 export const MULTIPLEXED = 1 << 10;
+/** Its flow has had another SYN, which is in the table of half-open connections or was forgotten. */
+export const SYN_AGAIN = 1 << 11;
 export const TIMESTAMPS = 1 << 12;
 export const SACK = 1 << 13;
 export const FIN_SENT = 1 << 14;

@@ -61,6 +61,7 @@ export function packetsOfLoad(load: Load): Captured[] {
     let ack = NUMBERS.online + 1;
     if (load.syn) all.push({ at, fields: { ...base, seq, flags: SYN, options: SYN_OPTIONS } });
     seq++;
+    if (load.syn) all.push({ at, fields: { ...base, seq: seq >>> 0, ack: ack >>> 0, flags: ACK } });
     for (const [index, length] of load.requests.entries()) {
       at += load.pace;
       const bytes = requestOf(session, index, length);
