@@ -76,6 +76,8 @@ export function takeFollowing(c: Context, packet: Packet, known: number): boolea
     return true;
   }
   c.halfOpen.take(row);
+  // Data in the SYN counts as sent when the client knew the server's first sequence number.
+  c.halfOpen.packet.view.setUint32(8, packet.ack);
   const isDoubtful = c.halfOpen.hasFlow(c.flowKey);
   const copies = copiesOf(c, packet);
   for (let copy = 0; copy < copies; copy++) {

@@ -33,6 +33,8 @@ export const BEGUN = 8;
 export const ASKED = 16;
 /** MARKS: the request goes on with it only when the protocol module allows it. */
 export const PAUSED = 32;
+/** MARKS: it was held, so that what is before it in the stream may have been captured after it. */
+export const HELD_BACK = 64;
 /** MARKS: the bits from this one on are the tag that the protocol module has given the request. */
 export const TAG_SHIFT = 8;
 

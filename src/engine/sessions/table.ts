@@ -44,7 +44,7 @@ export const TAIL = 18;
 export const HELD = 19;
 /** The segment that holds the next byte to send, NONE if all are sent. */
 export const CURSOR = 20;
-/** Acknowledgement number of the client's last data: data with a later one begins a new turn. */
+/** Acknowledgement number of the client's last data: newer data with another one begins a new turn. */
 export const LAST_ACK = 21;
 /** Sequence and acknowledgement number of the client's FIN or RST. */
 export const CLIENT_END = 51;
@@ -125,8 +125,10 @@ export const EXCUSED = 73;
 export const TOLERATED = 74;
 /** The longest time that the target took to answer, us. */
 export const RESPONSE_TIME = 75;
-/** Bytes of production's answer to the open turn, plus 1, where the turn after it was dropped or spread; 0: not known yet. */
+/** Bytes of production's answer to the open turn, plus 1, unsigned, where the turn after it was dropped or spread; 0: not known yet. */
 export const ANSWER_BYTES = 77;
+/** How often RCV_NXT has come round to TURN_RCV, 2^32 bytes later, since the open turn was begun. */
+export const TURN_ROUNDS = 79;
 /** ms of our clock at zero of the clock in production's timestamps, 32 bits; 0: not known. See answer-times.ts. */
 export const PRODUCTION_CLOCK = 78;
 

@@ -82,9 +82,11 @@ function isStillAnswering(c: Context, s: number): boolean {
   const w = c.words;
   const row = s * ROW;
   if (!(w[row + FLAGS]! & HAS_DATA)) return false;
-  const production = distance(w[row + CLIENT_END_ACK]!, w[row + FIRST_ACK]!);
-  const target = distance(w[row + RCV_NXT]!, w[row + FIRST_RCV]!);
-  return target < production && !hasCome(c, s, c.times[s * TIMES + RESPONSE_AT]! + CLOSING_QUIET);
+  const production = w[row + CLIENT_END_ACK]! - w[row + FIRST_ACK]!;
+  const target = w[row + RCV_NXT]! - w[row + FIRST_RCV]!;
+  return (
+    distance(target, production) < 0 && !hasCome(c, s, c.times[s * TIMES + RESPONSE_AT]! + CLOSING_QUIET)
+  );
 }
 
 /** Sends our FIN, or sends it again; the caller has checked `hasRoom`. */

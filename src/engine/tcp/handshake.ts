@@ -41,6 +41,7 @@ import {
   TIMESTAMPS,
   TS_RECENT,
   TURN_RCV,
+  TURN_ROUNDS,
   WAS_ESTABLISHED,
 } from "../sessions/table.ts";
 import { takeAcknowledgement } from "./acknowledgement.ts";
@@ -115,6 +116,7 @@ export function takeSynAck(c: Context, s: number, packet: Packet, probed: ProbeO
   w[row + RCV_NXT] = (packet.seq + 1) | 0;
   w[row + FIRST_RCV] = w[row + RCV_NXT]!;
   w[row + TURN_RCV] = w[row + RCV_NXT]!; // for the wait for a greeting
+  w[row + TURN_ROUNDS] = 0;
   w[row + RCV_ACKED] = packet.seq | 0;
   w[row + SND_WL1] = packet.seq | 0;
   w[row + SND_WL2] = expected;

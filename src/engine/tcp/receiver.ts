@@ -29,7 +29,7 @@ import {
   TIMESTAMPS,
   TS_RECENT,
 } from "../sessions/table.ts";
-import { countAnswered } from "../turns/turns.ts";
+import { countAnswered, noteReceived } from "../turns/turns.ts";
 import { takeAcknowledgement } from "./acknowledgement.ts";
 import { advanceClose, finish, takeFin } from "./closing.ts";
 import { endSession, loseConnection } from "./connection.ts";
@@ -144,11 +144,13 @@ function takeData(c: Context, s: number, packet: Packet, seq: number, push: bool
     w[row + FLAGS]! |= ACK_NOW;
     return;
   }
+  const before = w[row + RCV_NXT]!;
   w[row + RCV_NXT] = (seq + length) | 0;
   if (w[row + OUT_OF_ORDER_COUNT]! > 0) {
     takeIntervals(c, s);
     w[row + FLAGS]! |= ACK_NOW;
   }
+  noteReceived(c, s, before);
   if (push) w[row + FLAGS]! |= LAST_PUSH;
   else w[row + FLAGS]! &= ~LAST_PUSH;
   t[s * TIMES + RESPONSE_AT] = time;

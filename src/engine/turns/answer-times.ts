@@ -38,7 +38,7 @@ export function timeProduction(c: Context, s: number, packet: Packet): void {
     timeHandshake(c, s, packet);
     return;
   }
-  if (before === 0 || flags & HANDSHAKEN || distance(packet.ack, w[row + LAST_ACK]!) <= 0) return;
+  if (before === 0 || flags & HANDSHAKEN || (packet.ack | 0) === w[row + LAST_ACK]) return;
   parseOptions(packet, c.options);
   if (!c.options.hasTimestamps) return;
   const { tsecr } = c.options;

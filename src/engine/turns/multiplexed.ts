@@ -77,6 +77,7 @@ export function excuse(c: Context, s: number, nextAck: number, isShorter: boolea
 function deficit(c: Context, s: number, nextAck: number): number {
   const w = c.words;
   const row = s * ROW;
-  const production = distance(nextAck, w[row + FIRST_ACK]!);
-  return production - distance(w[row + RCV_NXT]!, w[row + FIRST_RCV]!) - w[row + EXCUSED]!;
+  const production = nextAck - w[row + FIRST_ACK]!;
+  // Each may be any number of bytes, but they differ by less than 2 GiB.
+  return distance(production - (w[row + RCV_NXT]! - w[row + FIRST_RCV]!), w[row + EXCUSED]!);
 }

@@ -5,7 +5,6 @@
  */
 import { HOLD, type ProtocolModule, type Verdict } from "../../protocol/module.ts";
 import type { Packet } from "../../wire/packet.ts";
-import { distance } from "../../wire/tcp.ts";
 import type { Context } from "../sessions/context.ts";
 import { COUNTER } from "../sessions/counters.ts";
 import type { Protocols } from "../sessions/protocols.ts";
@@ -42,7 +41,7 @@ import {
   TIMES,
 } from "../sessions/table.ts";
 import { Attached, enqueue } from "./attached.ts";
-import { countTurn } from "./stream.ts";
+import { countTurn, isNews } from "./stream.ts";
 
 /** All sessions with a module. What a module throws ends the copying of its session and nothing else. */
 export class SessionProtocols implements Protocols {
@@ -83,14 +82,14 @@ export class SessionProtocols implements Protocols {
     const row = s * ROW;
     const at = segment * SEGMENT;
     if (one.isPlain) {
-      if (countTurn(c, s, ack)) g[at + MARKS]! |= TURN_START;
+      if (countTurn(c, s, ack, g[at + MARKS]!)) g[at + MARKS]! |= TURN_START;
       g[at + SEQ] = one.end;
       one.end = (one.end + g[at + LENGTH]!) | 0;
       enqueue(c, s, segment);
       return true;
     }
     const flags = w[row + FLAGS]!;
-    const isLater = !(flags & HANDSHAKEN) && distance(ack, w[row + LAST_ACK]!) > 0;
+    const isLater = !(flags & HANDSHAKEN) && isNews(c, s, ack, g[at + MARKS]!);
     const isTurn = !(flags & HAS_DATA) || isLater;
     w[row + FLAGS] = (flags | HAS_DATA) & ~HANDSHAKEN;
     if (isTurn || flags & HANDSHAKEN) w[row + LAST_ACK] = ack;

@@ -6,7 +6,17 @@ import type { Packet } from "../../wire/packet.ts";
 import { distance, PSH, SYN } from "../../wire/tcp.ts";
 import type { Context } from "../sessions/context.ts";
 import { COUNTER } from "../sessions/counters.ts";
-import { ACK_NUMBER, LENGTH, NEXT, PUSH, SEGMENT, SEQ, THINK } from "../sessions/segments.ts";
+import {
+  ACK_NUMBER,
+  HELD_BACK,
+  LENGTH,
+  MARKS,
+  NEXT,
+  PUSH,
+  SEGMENT,
+  SEQ,
+  THINK,
+} from "../sessions/segments.ts";
 import {
   CLIENT_END,
   CLIENT_FIN,
@@ -27,7 +37,7 @@ import {
   TIMES,
   TURNS,
 } from "../sessions/table.ts";
-import { append, countTurn, isIgnored, segmentEnd } from "./stream.ts";
+import { append, countTurn, heardBetween, isIgnored, segmentEnd } from "./stream.ts";
 
 /** Bytes; data further ahead than any window cannot be of this connection. */
 const MOST_AHEAD = 1 << 30;
@@ -55,7 +65,7 @@ export function takePayload(c: Context, s: number, packet: Packet, first: number
   const seq = (first + skip) | 0;
   const marks = packet.flags & (PSH | SYN) ? PUSH : 0;
 
-  if (ahead <= 0 && isIgnored(c, s, packet.ack)) {
+  if (ahead <= 0 && isIgnored(c, s, packet.ack, marks)) {
     w[row + STREAM_END] = (seq + length - skip) | 0;
     takeHeld(c, s);
     return "taken";
@@ -67,7 +77,7 @@ export function takePayload(c: Context, s: number, packet: Packet, first: number
   if (segment === NONE) {
     if (ahead <= 0) {
       // The caller drops the turn: what follows of it is the rest of a dropped turn, not data beyond a gap.
-      countTurn(c, s, packet.ack);
+      countTurn(c, s, packet.ack, marks);
       w[row + STREAM_END] = (seq + length - skip) | 0;
     }
     return "no memory";
@@ -91,7 +101,7 @@ function findTurn(c: Context, s: number, packet: Packet): boolean {
   const row = s * ROW;
   const ack = packet.ack | 0;
   const known = (w[row + FLAGS]! & HAS_DATA) !== 0;
-  const acknowledged = known && distance(ack, w[row + LAST_ACK]!) > 0;
+  const acknowledged = known && ack !== w[row + LAST_ACK];
   const follows = !known || distance(packet.seq, w[row + STREAM_END]!) >= 0;
   if (follows && (acknowledged || packet.think >= 0)) {
     // Without HAS_DATA the packet counts as a new turn whatever its acknowledgement number is.
@@ -139,6 +149,7 @@ function hold(c: Context, s: number, segment: number): void {
     after = g[after * SEGMENT + NEXT]!;
   }
   g[segment * SEGMENT + NEXT] = after;
+  g[segment * SEGMENT + MARKS]! |= HELD_BACK;
   if (before === NONE) w[row + HELD] = segment;
   else g[before * SEGMENT + NEXT] = segment;
   c.segmentsHeld++;
@@ -156,7 +167,7 @@ function isFinal(c: Context, first: number, second: number): boolean {
   const g = c.segments.words;
   if (second === NONE) return g[first * SEGMENT + LENGTH] === 0;
   if (g[second * SEGMENT + LENGTH] === 0) return true;
-  return first !== NONE && distance(g[second * SEGMENT + ACK_NUMBER]!, g[first * SEGMENT + ACK_NUMBER]!) > 0;
+  return first !== NONE && heardBetween(c, first, second);
 }
 
 /** Sets the time at which the bytes of the next gap count as lost. */
@@ -213,7 +224,7 @@ function takeHeld(c: Context, s: number): void {
         w[row + QUEUED]! -= overlap;
         c.segments.trimFront(segment, overlap);
       }
-      if (isIgnored(c, s, g[at + ACK_NUMBER]!)) {
+      if (isIgnored(c, s, g[at + ACK_NUMBER]!, g[at + MARKS]!)) {
         w[row + STREAM_END] = (g[at + SEQ]! + g[at + LENGTH]!) | 0;
         w[row + QUEUED]! -= g[at + LENGTH]!;
         c.segments.release(segment);
@@ -265,7 +276,7 @@ function surelyBeginsTurn(c: Context, before: number, segment: number): boolean 
   if (g[segment * SEGMENT + LENGTH] === 0) return false;
   if (g[segment * SEGMENT + THINK]! >= 0) return true;
   if (before === NONE || distance(g[segment * SEGMENT + SEQ]!, segmentEnd(c, before)) !== 0) return false;
-  return distance(g[segment * SEGMENT + ACK_NUMBER]!, g[before * SEGMENT + ACK_NUMBER]!) > 0;
+  return heardBetween(c, before, segment);
 }
 
 /** Counts the turns of the held segments and releases them; STREAM_END becomes the end of the last one. */
@@ -276,7 +287,7 @@ export function releaseHeld(c: Context, s: number): void {
   while (segment !== NONE) {
     const g = c.segments.words;
     const next = g[segment * SEGMENT + NEXT]!;
-    countTurn(c, s, g[segment * SEGMENT + ACK_NUMBER]!);
+    countTurn(c, s, g[segment * SEGMENT + ACK_NUMBER]!, HELD_BACK);
     if (distance(segmentEnd(c, segment), w[row + STREAM_END]!) > 0)
       w[row + STREAM_END] = segmentEnd(c, segment);
     w[row + QUEUED]! -= g[segment * SEGMENT + LENGTH]!;

@@ -2,13 +2,23 @@
  * The client's stream: captured segments in order, cut into turns.
  *
  * A turn is what a client sends until it has heard back: data whose acknowledgement number is later than that of
- * the data before begins a new one.
+ * the data before begins a new one. The client may have heard anything up to 4 GiB, so that the number may seem to be earlier: only
+ * of data that was captured out of order it is.
  */
 import type { Packet } from "../../wire/packet.ts";
 import { distance } from "../../wire/tcp.ts";
 import type { Context } from "../sessions/context.ts";
 import { COUNTER, type DropReason } from "../sessions/counters.ts";
-import { ACK_NUMBER, LENGTH, MARKS, NEXT, SEGMENT, SEQ, TURN_START } from "../sessions/segments.ts";
+import {
+  ACK_NUMBER,
+  HELD_BACK,
+  LENGTH,
+  MARKS,
+  NEXT,
+  SEGMENT,
+  SEQ,
+  TURN_START,
+} from "../sessions/segments.ts";
 import {
   CURSOR,
   FIRST_ACK,
@@ -38,20 +48,31 @@ import { recognize } from "./multiplexed.ts";
 /** A session that was given up for lack of memory continues with its next turn when less than this share is in use. */
 const RECOVERED_SHARE = 0.5;
 
-/** Whether data with this acknowledgement number begins a turn. */
-function beginsTurn(c: Context, s: number, ack: number): boolean {
-  const w = c.words;
-  const row = s * ROW;
-  const flags = w[row + FLAGS]!;
+/** Whether data with this acknowledgement number begins a turn. `marks`: those of its segment (HELD_BACK). */
+function beginsTurn(c: Context, s: number, ack: number, marks: number): boolean {
+  const flags = c.words[s * ROW + FLAGS]!;
   if (!(flags & HAS_DATA)) return true;
-  return !(flags & HANDSHAKEN) && distance(ack, w[row + LAST_ACK]!) > 0;
+  return !(flags & HANDSHAKEN) && isNews(c, s, ack, marks);
 }
 
-/** Counts the turn that data with this acknowledgement number begins; false if it begins none. */
-export function countTurn(c: Context, s: number, ack: number): boolean {
+/** Whether data with this acknowledgement number tells that the client has heard something since the data before. */
+export function isNews(c: Context, s: number, ack: number, marks: number): boolean {
+  const ahead = distance(ack, c.words[s * ROW + LAST_ACK]!);
+  return marks & HELD_BACK ? ahead > 0 : ahead !== 0;
+}
+
+/** Whether the client has heard something between two segments whose bytes follow each other. */
+export function heardBetween(c: Context, first: number, second: number): boolean {
+  const g = c.segments.words;
+  const ahead = distance(g[second * SEGMENT + ACK_NUMBER]!, g[first * SEGMENT + ACK_NUMBER]!);
+  return ahead > 0 || (ahead < 0 && c.segments.times[second]! > c.segments.times[first]!);
+}
+
+/** Counts the turn that data with this acknowledgement number begins; false if it begins none. `marks`: see `isNews`. */
+export function countTurn(c: Context, s: number, ack: number, marks: number): boolean {
   const w = c.words;
   const row = s * ROW;
-  if (beginsTurn(c, s, ack)) {
+  if (beginsTurn(c, s, ack, marks)) {
     w[row + LAST_ACK] = ack | 0;
     w[row + FLAGS] = (w[row + FLAGS]! | HAS_DATA) & ~(SKIP_TURN | HANDSHAKEN);
     w[row + TURNS]!++;
@@ -80,27 +101,27 @@ export function reviseTurn(c: Context, s: number): void {
 }
 
 /** Whether data that is next in order is not kept: the rest of a dropped turn, or a session that is SHED or refused. */
-export function isIgnored(c: Context, s: number, ack: number): boolean {
+export function isIgnored(c: Context, s: number, ack: number, marks: number): boolean {
   const flags = c.words[s * ROW + FLAGS]!;
   if (c.protocols !== null) {
-    if (c.protocols.isRefused(s)) return ignoreTurn(c, s, ack, "protocol");
+    if (c.protocols.isRefused(s)) return ignoreTurn(c, s, ack, marks, "protocol");
     // A module sees all bytes, also those of a dropped turn: it finds the next request in them.
     if (c.protocols.owns(s) && !(flags & SHED)) return false;
   }
   if (!(flags & (SKIP_TURN | SHED))) return false;
   if (flags & SHED) {
-    if (beginsTurn(c, s, ack) && c.segments.used < c.config.memory * RECOVERED_SHARE) {
+    if (beginsTurn(c, s, ack, marks) && c.segments.used < c.config.memory * RECOVERED_SHARE) {
       c.words[s * ROW + FLAGS]! &= ~SHED;
       return false;
     }
-    return ignoreTurn(c, s, ack, "memory");
+    return ignoreTurn(c, s, ack, marks, "memory");
   }
-  return !beginsTurn(c, s, ack);
+  return !beginsTurn(c, s, ack, marks);
 }
 
 /** Counts the turn that data begins, if it begins one, as captured and dropped. */
-function ignoreTurn(c: Context, s: number, ack: number, reason: DropReason): true {
-  if (countTurn(c, s, ack)) {
+function ignoreTurn(c: Context, s: number, ack: number, marks: number, reason: DropReason): true {
+  if (countTurn(c, s, ack, marks)) {
     c.words[s * ROW + TURNS]!--;
     c.dropTurns(1, reason);
   }
@@ -121,8 +142,9 @@ export function append(c: Context, s: number, segment: number): void {
   }
   const handshake = w[row + LAST_ACK]!;
   const isFirst = !(w[row + FLAGS]! & HAS_DATA);
-  const isGreeted = isFirst && (w[row + FLAGS]! & HANDSHAKEN) !== 0 && distance(ack, handshake) > 0;
-  if (countTurn(c, s, ack) && (!isFirst || isGreeted)) g[at + MARKS]! |= TURN_START;
+  const marks = g[at + MARKS]!;
+  const isGreeted = isFirst && (w[row + FLAGS]! & HANDSHAKEN) !== 0 && isNews(c, s, ack, marks);
+  if (countTurn(c, s, ack, marks) && (!isFirst || isGreeted)) g[at + MARKS]! |= TURN_START;
   if (isFirst) {
     w[row + FIRST_ACK] = isGreeted ? handshake : ack;
     recognize(c, s, segment);

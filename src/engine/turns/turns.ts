@@ -2,7 +2,6 @@
  * When the next turn may be sent: when it is due, and the target has answered the turn before. By the clock a turn is due when
  * it was captured, so that after a late answer the client's pause shrinks and the copy stays on production's timeline.
  */
-import { distance } from "../../wire/tcp.ts";
 import type { Context } from "../sessions/context.ts";
 import { COUNTER } from "../sessions/counters.ts";
 import {
@@ -47,6 +46,7 @@ import {
   TURN_OPEN,
   TURN_RCV,
   TURN_RETRIED,
+  TURN_ROUNDS,
   TURN_SEQ,
   TURNS,
 } from "../sessions/table.ts";
@@ -77,7 +77,7 @@ export function isAnswered(c: Context, s: number, nextAck: number): boolean {
   if (!(flags & TURN_OPEN)) return true;
   if (!isDelivered(c, s)) return false;
   if (w[row + STATE] === CLOSE_WAIT) return true; // nothing more will come
-  const received = distance(w[row + RCV_NXT]!, w[row + TURN_RCV]!);
+  const received = receivedBytes(c, s);
   const isMultiplexed = (flags & MULTIPLEXED) !== 0;
   const isShort = isMultiplexed && isBehind(c, s, nextAck);
   let at: number;
@@ -103,16 +103,30 @@ export function isAnswered(c: Context, s: number, nextAck: number): boolean {
 /** Bytes of production's answer to the open turn; `nextAck`: the acknowledgement number of the next turn that is not dropped. */
 function answerBytes(c: Context, s: number, nextAck: number): number {
   const row = s * ROW;
-  const known = c.words[row + ANSWER_BYTES]!;
-  return known > 0 ? known - 1 : distance(nextAck, c.words[row + TURN_ACK]!);
+  const known = c.words[row + ANSWER_BYTES]! >>> 0;
+  return known > 0 ? known - 1 : (nextAck - c.words[row + TURN_ACK]!) >>> 0;
+}
+
+/** Bytes that the target has sent since the open turn was begun. */
+function receivedBytes(c: Context, s: number): number {
+  const row = s * ROW;
+  const { words } = c;
+  return words[row + TURN_ROUNDS]! * 2 ** 32 + ((words[row + RCV_NXT]! - words[row + TURN_RCV]!) >>> 0);
+}
+
+/** Notes that RCV_NXT has moved on from `before`. */
+export function noteReceived(c: Context, s: number, before: number): void {
+  const row = s * ROW;
+  const begun = c.words[row + TURN_RCV]!;
+  if ((c.words[row + RCV_NXT]! - begun) >>> 0 < (before - begun) >>> 0) c.words[row + TURN_ROUNDS]!++;
 }
 
 /** Notes how long production's answer to the open turn is, before the turn after it, which begins with `segment`, is taken away. */
 export function noteAnswerBytes(c: Context, s: number, segment: number): void {
   const row = s * ROW;
-  if (!(c.words[row + FLAGS]! & TURN_OPEN) || c.words[row + ANSWER_BYTES]! > 0) return;
-  const length = distance(c.segments.words[segment * SEGMENT + ACK_NUMBER]!, c.words[row + TURN_ACK]!);
-  c.words[row + ANSWER_BYTES] = Math.max(0, length) + 1;
+  if (!(c.words[row + FLAGS]! & TURN_OPEN) || c.words[row + ANSWER_BYTES] !== 0) return;
+  const length = (c.segments.words[segment * SEGMENT + ACK_NUMBER]! - c.words[row + TURN_ACK]!) >>> 0;
+  c.words[row + ANSWER_BYTES] = Math.min(length + 1, 2 ** 32 - 1);
 }
 
 /** When the answer to the open turn, of which `received` bytes have come, counts as complete, us; 0: now. */
@@ -205,6 +219,7 @@ export function beginTurn(c: Context, s: number, segment: number): void {
   w[row + TURN_ACK] = g[at + ACK_NUMBER]!;
   w[row + TURN_SEQ] = g[at + SEQ]!;
   w[row + TURN_RCV] = w[row + RCV_NXT]!;
+  w[row + TURN_ROUNDS] = 0;
   w[row + ANSWER_BYTES] = 0;
   c.times[s * TIMES + TURN_AT] = 0;
   c.times[s * TIMES + ANSWERED_AT] = 0;
@@ -225,7 +240,7 @@ export function countAnswered(c: Context, s: number): void {
   const row = s * ROW;
   const flags = w[row + FLAGS]!;
   if ((flags & (TURN_OPEN | TURN_COUNTED)) !== TURN_OPEN || !isDelivered(c, s)) return;
-  if (distance(w[row + RCV_NXT]!, w[row + TURN_RCV]!) <= 0) return;
+  if (receivedBytes(c, s) <= 0) return;
   countSent(c, s);
   w[row + FLAGS] = (w[row + FLAGS]! | TURN_ANSWERED) & ~OVERDUE;
   c.counters[COUNTER.turnsAnswered]!++;
