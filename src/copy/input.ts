@@ -10,6 +10,7 @@ import type { OpenCapture } from "./capture.ts";
 import type { TraceConfig } from "./data-plane/config.ts";
 import { kernelServices } from "./load.ts";
 import { tellSteps } from "./notes/clocks.ts";
+import { nothingFound } from "./notes/nothing-found.ts";
 import type { CopyOptions } from "./options.ts";
 import type { Plan } from "./plan.ts";
 
@@ -32,7 +33,7 @@ export interface RequestInput {
   /** No more requests from now on. */
   stop(): void;
   counts(): RequestCounts;
-  /** Errors of recordings that could not be read to their ends; to be called after the end of the data plane. */
+  /** Errors of recordings that could not be read to their ends or have no request; to be called after the end of the data plane. */
   failures(): Promise<Failure[]>;
 }
 
@@ -118,7 +119,12 @@ export async function recordedInput(
     follow: () => [],
     stop: () => reader.stop(),
     counts: () => countRecorded(reader),
-    failures: () => reader.ended,
+    async failures() {
+      const broken = await reader.ended;
+      const found = reader.unmatched();
+      if (found === null) return broken;
+      return [...broken, nothingFound(found, reader.counters(), plan.services, plan.files)];
+    },
   };
 }
 

@@ -6,6 +6,7 @@ import { labelOf } from "../config/transfer.ts";
 import { carriedLibraries } from "../host/carried-libraries.ts";
 import { claimPorts } from "../host/claims.ts";
 import { removeLeftovers } from "../host/leftovers.ts";
+import { localTest } from "../host/local-addresses.ts";
 import { createLog, type Log } from "../host/log.ts";
 import { megabytes, waitingBytes } from "../host/memory.ts";
 import { report } from "../host/report.ts";
@@ -28,6 +29,7 @@ import { diagnose } from "./diagnosis.ts";
 import { liveInput, type RequestInput, recordedInput } from "./input.ts";
 import { answersBySocket, dataPlaneConfig, loadForAnswers, pathsRead } from "./load.ts";
 import { watchPauses } from "./notes/pauses.ts";
+import { watchSilence } from "./notes/silence.ts";
 import type { CopyOptions } from "./options.ts";
 import { connectOrdinarily } from "./ordinary-connection.ts";
 import { copiesOf, type Plan } from "./plan.ts";
@@ -252,6 +254,15 @@ async function copy(
   const endQuic = watchQuic(datagrams, log);
   const endLateness = watchLateness(take, options, log);
   const endPauses = source.trace ? watchPauses(take, options.trace.longestGap, log) : () => {};
+  const endSilence = source.trace
+    ? async () => {}
+    : watchSilence(
+        () => source.counts().packets,
+        plan.services,
+        () => source.description,
+        localTest(),
+        log,
+      );
   const endReport = report(options, status, take, renderStatus);
   let hasEnded = false;
   const noteEnd = () => {
@@ -276,10 +287,11 @@ async function copy(
   endQuic();
   endLateness();
   endPauses();
+  await endSilence();
   const account = take();
-  for (const { message, fix } of await failuresOf(source, stop)) {
-    log.error(`${message}\n${fix}`);
-    exitCode = 1;
+  for (const failure of await failuresOf(source, stop)) {
+    log.error(`${failure.message}\n${failure.fix}`);
+    exitCode ||= failure.exitCode;
   }
   log.info(renderSummary(account));
   if (options.json) console.log(JSON.stringify(account));

@@ -22,16 +22,37 @@ export function readEntry(line: string, port: number, localPort: number): Transl
   return { address: found.src!, port: Number(found.from) };
 }
 
+/** What an entry says about a connection that was translated to `port`: the port that its client uses; null otherwise. */
+export function clientPort(line: string, port: number): number | null {
+  const found = ENTRY.exec(line)?.groups;
+  return found && Number(found.from) === port && Number(found.dport) !== port ? Number(found.dport) : null;
+}
+
+/** The lines of the kernel's list of connections; none where it has no such list. */
+function entries(): AsyncIterable<string> {
+  const input = createReadStream("/proc/net/nf_conntrack");
+  const lines = createInterface({ input });
+  // Without the file there are no lines.
+  input.on("error", () => lines.close());
+  return lines;
+}
+
+/** The ports that clients use for connections that netfilter sends to `port`, as far as conntrack has such connections. */
+export async function translatedPorts(port: number): Promise<number[]> {
+  const ports = new Set<number>();
+  for await (const line of entries()) {
+    const found = clientPort(line, port);
+    if (found !== null) ports.add(found);
+  }
+  return [...ports];
+}
+
 /**
  * Where an open connection of this host to `port` from its own `localPort` really goes, as conntrack knows it; null if it is
  * not tracked, or the kernel has no list of connections.
  */
 export async function translationOf(port: number, localPort: number): Promise<TranslatedTo | null> {
-  const input = createReadStream("/proc/net/nf_conntrack");
-  const lines = createInterface({ input });
-  // Without the file there are no lines.
-  input.on("error", () => lines.close());
-  for await (const line of lines) {
+  for await (const line of entries()) {
     const found = readEntry(line, port, localPort);
     if (found) return found;
   }

@@ -3,6 +3,7 @@
  * a frame that is not IP, is unknown, or is cut, has no IP packet.
  */
 import { byEtherType, ethernet, ip, ppp, pppoe } from "./ether-type.ts";
+import { isRareLink, rareLink } from "./rare-links.ts";
 
 export const LINK_NULL = 0;
 export const LINK_ETHERNET = 1;
@@ -16,6 +17,9 @@ export const LINK_RAW = 101;
 const LINK_CISCO_HDLC = 104;
 const LINK_LOOP = 108;
 export const LINK_LINUX_SLL = 113;
+/** A header in front of frames of another link type: "per-packet information", and macOS's with the process. */
+const LINK_PPI = 192;
+const LINK_PKTAP = 258;
 const LINK_IPV4 = 228;
 const LINK_IPV6 = 229;
 export const LINK_LINUX_SLL2 = 276;
@@ -43,9 +47,11 @@ export function isKnownLink(linkType: number): boolean {
     case LINK_IPV4:
     case LINK_IPV6:
     case LINK_LINUX_SLL2:
+    case LINK_PPI:
+    case LINK_PKTAP:
       return true;
     default:
-      return false;
+      return isRareLink(linkType);
   }
 }
 
@@ -78,9 +84,23 @@ export function networkLayer(view: DataView, at: number, end: number, linkType: 
       return hdlc(view, at, end);
     case LINK_PPP_ETHERNET:
       return pppoe(view, at, end);
+    case LINK_PPI:
+      return at + 8 > end
+        ? -1
+        : inside(view, at, end, view.getUint16(at + 2, true), view.getUint32(at + 4, true));
+    case LINK_PKTAP:
+      return at + 12 > end
+        ? -1
+        : inside(view, at, end, view.getUint32(at, true), view.getUint32(at + 8, true));
     default:
-      return -1;
+      return rareLink(view, at, end, linkType);
   }
+}
+
+/** The frame of another link type after a header of so many bytes. */
+function inside(view: DataView, at: number, end: number, header: number, linkType: number): number {
+  if (header < 8 || linkType === LINK_PPI || linkType === LINK_PKTAP) return -1;
+  return networkLayer(view, at + header, end, linkType);
 }
 
 /** The header is an address family in the byte order of the capturing host (NULL) or in network order (LOOP): accepts both. */

@@ -1,6 +1,6 @@
 /** Entries of /proc/net/nf_conntrack: which is about a connection, and where that really goes. */
 import { expect, test } from "bun:test";
-import { readEntry } from "../../src/netfilter/translation.ts";
+import { clientPort, readEntry } from "../../src/netfilter/translation.ts";
 
 const DNAT =
   "ipv4     2 tcp      6 431999 ESTABLISHED src=10.71.2.1 dst=10.96.0.10 sport=40001 dport=8080 src=10.71.2.2 dst=10.71.2.1 sport=8081 dport=40001 [ASSURED] mark=0 zone=0 use=2";
@@ -21,4 +21,14 @@ test.each([
   ["no entry", "", 8080, 40001, null],
 ])("%s", (_, line, port, localPort, to) => {
   expect(readEntry(line, port, localPort)).toEqual(to);
+});
+
+test.each([
+  ["translated", DNAT, 8081, 8080],
+  ["of the port itself", PLAIN, 80, null],
+  ["to another port", DNAT, 8080, null],
+  ["of IPv6", SIX, 8080, 80],
+  ["of UDP", UDP, 8081, null],
+])("the port that clients use, of an entry %s", (_, line, port, client) => {
+  expect(clientPort(line, port)).toBe(client);
 });

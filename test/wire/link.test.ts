@@ -52,6 +52,49 @@ const IS_IP: [string, number, string, string][] = [
   ["Linux cooked, a VLAN tag", 113, "0000 0001 0006 020000000001 0000 8100 0064 0800", IP4],
   ["Linux cooked v2", 276, "0800 0000 00000002 0001 00 06 0200000000010000", IP4],
   ["Linux cooked v2, IPv6", 276, "86dd 0000 00000002 0304 04 00 0000000000000000", IP6],
+  ["NFLOG", 239, "02 00 0000 0800 0100 08000100 0500 0a00 41000000 2c00 0900", IP4],
+  ["NFLOG of a big-endian host, IPv6", 239, "0a 00 0000 0008 0001 08000100 0044 0009", IP6],
+  ["PKTAP", 258, `6c000000 01000000 01000000 ${"00".repeat(96)} ${MACS} 0800`, IP4],
+  ["PKTAP of a tunnel", 258, `6c000000 01000000 0c000000 ${"00".repeat(96)}`, IP6],
+  ["PPI", 192, `0000 0c00 01000000 00000000 ${MACS} 86dd`, IP6],
+  [
+    "radiotap, QoS",
+    127,
+    `0000 0800 00000000 8801 0000 ${MACS} 020000000003 0000 0000 aaaa03 000000 0800`,
+    IP4,
+  ],
+  ["IEEE 802.11", 105, `0801 0000 ${MACS} 020000000003 0000 aaaa03 000000 86dd`, IP6],
+  ["IEEE 802.11, between two access points", 105, `0803 0000 ${MACS} ${MACS} 0000 aaaa03 000000 0800`, IP4],
+  ["Prism", 119, `00000044 ${"00".repeat(140)} 0801 0000 ${MACS} 020000000003 0000 aaaa03 000000 0800`, IP4],
+  ["AVS", 163, `80211001 0000000c 00000000 0801 0000 ${MACS} 020000000003 0000 aaaa03 000000 0800`, IP4],
+  [
+    "AVS under the type of Prism",
+    119,
+    `80211001 00000008 0801 0000 ${MACS} 020000000003 0000 aaaa03 000000 0800`,
+    IP4,
+  ],
+  ["PFLOG", 117, `3d 02 00 00 ${"00".repeat(60)}`, IP4],
+  ["ENC", 109, "02000000 00000001 00000000", IP4],
+  ["IPNET", 226, `01 1a 0000 ${"00".repeat(20)}`, IP6],
+  ["MPLS alone", 219, "00010140", IP4],
+  ["PPP of pppd", 166, "01 ff03 0021", IP4],
+  ["PPP with a direction", 204, "00 0057", IP6],
+  ["Cisco HDLC with a direction", 205, "00 0f00 0800", IP4],
+  ["Cisco HDLC 121", 121, "0f00 86dd", IP6],
+  ["frame relay", 107, "1841 03 cc", IP4],
+  ["frame relay, SNAP", 107, "1841 03 00 80 000000 86dd", IP6],
+  ["frame relay with a direction", 206, "00 1841 03 8e", IP6],
+  ["ATM", 100, "aaaa03 000000 0800", IP4],
+  ["ATM 11", 11, "aaaa03 000000 86dd", IP6],
+  ["FDDI", 10, `50 ${MACS} aaaa03 000000 0800`, IP4],
+  ["IP over InfiniBand", 242, `${"00".repeat(40)} 0800 0000`, IP4],
+  ["netANALYZER", 240, `00000000 ${MACS} 0800`, IP4],
+  ["netANALYZER, transparent", 241, `00000000 55555555555555d5 ${MACS} 0800`, IP4],
+  ["mPackets", 274, `55555555555555d5 ${MACS} 86dd`, IP6],
+  ["a switch's tag (Broadcom)", 281, `${MACS} 00000001 0800`, IP4],
+  ["a switch's tag in front (Broadcom)", 282, `00000001 ${MACS} 86dd`, IP6],
+  ["a switch's tag (DSA)", 283, `${MACS} c0080000 0800`, IP4],
+  ["a switch's tag (EDSA)", 284, `${MACS} dada0000 c0080000 86dd`, IP6],
   ["raw 12", 12, "", IP4],
   ["raw 14", 14, "", IP6],
   ["raw 101", 101, "", IP6],
@@ -99,14 +142,18 @@ test.each([
   ["PPPoE discovery", 1, `${MACS} 8864 1109 0000 0016 0021`],
   ["PPP's LCP", 9, "ff03 c021"],
   ["a loopback family that is not IP", 0, "07000000"],
-  ["an unknown link type", 105, ""],
+  ["an unknown link type", 147, ""],
+  ["IEEE 802.11, encrypted", 105, `0841 0000 ${MACS} 020000000003 0000 aaaa03 000000 0800`],
+  ["IEEE 802.11, a beacon", 105, `8000 0000 ${MACS} 020000000003 0000 aaaa03 000000 0800`],
+  ["NFLOG with a field of no length", 239, "02 00 0000 0000 0900"],
+  ["PKTAP in PKTAP", 258, `6c000000 01000000 02010000 ${"00".repeat(96)}`],
 ])("%s is not IP", (_, linkType, header) => {
   const { view, at, end } = placed(header, IP4);
   expect(networkLayer(view, at, end, linkType)).toBe(-1);
 });
 
 test("isKnownLink is false for an unknown link type", () => {
-  expect(isKnownLink(105)).toBe(false);
+  expect(isKnownLink(147)).toBe(false);
 });
 
 test.each([

@@ -1,6 +1,7 @@
 /** The options and the messages of the thread that reads traces. Plain data: they cross a postMessage. */
 import type { KernelService } from "../services.ts";
 import type { ClockStep } from "./timeline.ts";
+import type { Sightings } from "./unmatched/unmatched.ts";
 
 /** A time in the traces: us since 1970, or us after the first packet of all. */
 export type Moment = { at: number } | { after: number };
@@ -54,6 +55,8 @@ export type FromTraceWorker =
   | { kind: "ready"; summary: TraceSummary }
   /** A file could not be read to its end; the others are read on. */
   | { kind: "broken"; failure: TraceFailure }
+  /** There was no packet to a service. */
+  | { kind: "unmatched"; found: Sightings }
   | { kind: "ended" }
   /** Reading could not begin. */
   | { kind: "refused"; failure: TraceFailure }

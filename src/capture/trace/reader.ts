@@ -17,6 +17,7 @@ import { RingWriter } from "./ring-writer.ts";
 import { isOfFile, isStream, reasonOf, STANDARD_INPUT, sizeOf } from "./source.ts";
 import { type ClockStep, Timeline } from "./timeline.ts";
 import { Translations } from "./translation/translations.ts";
+import { type Sightings, Unmatched } from "./unmatched/unmatched.ts";
 
 const NOT_A_TRACE_FIX = 'It takes pcap and pcapng files, also gzip or zstd, as of "tcpdump -w FILE".';
 const BROKEN_FIX = 'The packets before were read. "editcap FILE NEW" saves what else can be read.';
@@ -32,6 +33,8 @@ export interface ReaderEvents {
   onReady(summary: TraceSummary): void;
   /** A file could not be read to its end. */
   onBroken(failure: Failure): void;
+  /** All is read, and there was no packet to a service; what there was instead. */
+  onUnmatched(found: Sightings): void;
 }
 
 /**
@@ -73,6 +76,8 @@ class Reader {
   /** Whether the traces are being read, not only looked at. */
   private isReading = false;
   private isStopped = false;
+  /** While no request was found: what else there is. */
+  private unmatched: Unmatched | null;
 
   constructor(
     private readonly options: TraceOptions,
@@ -83,6 +88,7 @@ class Reader {
     this.counters = view.counters;
     this.writer = new RingWriter(view, options.wake);
     this.translations = new Translations(options.services, options.targets);
+    this.unmatched = new Unmatched(options.services);
     const isUdp = ({ transport }: KernelService) => transport === "udp";
     this.dissector = new Dissector(
       new Services(options.services.filter((service) => !isUdp(service))),
@@ -134,6 +140,7 @@ class Reader {
       this.countFragments();
       for (const input of this.inputs) input.close();
     }
+    if (this.unmatched && !this.isStopped) this.events.onUnmatched(this.unmatched.take());
   }
 
   end(): void {
@@ -192,14 +199,21 @@ class Reader {
     const index = this.dissector.read(frame);
     if (index >= 0) return this.takeRequest(frame, input, index);
     this.count(REASONS[-index]!, 1);
+    if (this.unmatched) this.noteUnmatched(this.unmatched, frame, index);
     if (index === NOT_IP && !isKnownLink(frame.linkType)) this.count("unknownLink", 1);
     if (index === FRAGMENT) this.countFragments();
     return true;
   }
 
+  private noteUnmatched(unmatched: Unmatched, { linkType }: Frame, index: number): void {
+    if (index === NOT_IP) unmatched.noteFrame(linkType, isKnownLink(linkType));
+    else if (index === NOT_WANTED) unmatched.notePacket(this.dissector.view, this.dissector.header);
+  }
+
   private takeRequest(frame: Frame, input: Input, index: number): boolean {
     const { packet, dissector } = this;
     const { header } = dissector;
+    this.unmatched = null;
     packet.bytes = dissector.bytes;
     packet.view = dissector.view;
     packet.ip = header.ip;

@@ -3,6 +3,7 @@ import { Failure } from "../../native/failure.ts";
 import { TRACE_COUNTERS, type TraceCounter } from "./counters.ts";
 import { createTraceMemory, PRODUCER_WAITS, STOP, viewTraceMemory } from "./memory.ts";
 import type { FromTraceWorker, TimeStep, TraceFailure, TraceOptions, TraceSummary } from "./options.ts";
+import type { Sightings } from "./unmatched/unmatched.ts";
 
 export interface TraceReader {
   /** For the data plane: `new TraceRing(memory)`. */
@@ -14,6 +15,8 @@ export interface TraceReader {
    * as `ready` does, and when the thread died. In all cases but the last the ring is marked as ended.
    */
   ended: Promise<Failure[]>;
+  /** Once `ended` has resolved: what there was in place of requests; null where there was any packet to a service. */
+  unmatched(): Sightings | null;
   /** The counters as they are now; only at the end do they add up. */
   counters(): Record<TraceCounter, number>;
   /** Stops reading; `ended` tells when it has stopped. */
@@ -38,6 +41,7 @@ export function startTraceReader(
   ready.promise.catch(() => {});
   ended.promise.catch(() => {});
   const broken: Failure[] = [];
+  let unmatched: Sightings | null = null;
 
   const worker = new Worker(entry);
   const fail = (error: Error): void => {
@@ -63,6 +67,9 @@ export function startTraceReader(
       case "broken":
         broken.push(failureOf(message.failure));
         return;
+      case "unmatched":
+        unmatched = message.found;
+        return;
       case "refused":
         return fail(failureOf(message.failure));
       case "failed":
@@ -77,6 +84,7 @@ export function startTraceReader(
     memory,
     ready: ready.promise,
     ended: ended.promise,
+    unmatched: () => unmatched,
     counters: () =>
       Object.fromEntries(TRACE_COUNTERS.map((name, index) => [name, counters[index]!])) as Record<
         TraceCounter,

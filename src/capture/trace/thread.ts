@@ -2,6 +2,7 @@
 import { Failure } from "../../native/failure.ts";
 import type { FromTraceWorker, TimeStep, TraceFailure, TraceOptions, TraceSummary } from "./options.ts";
 import { readTraces } from "./reader.ts";
+import type { Sightings } from "./unmatched/unmatched.ts";
 
 declare const self: Worker;
 
@@ -23,6 +24,7 @@ self.onmessage = (
     onWarning: (text: string) => post({ kind: "warning", text }),
     onStep: (step: TimeStep) => post({ kind: "step", step }),
     onReady: (summary: TraceSummary) => post({ kind: "ready", summary }),
+    onUnmatched: (found: Sightings) => post({ kind: "unmatched", found }),
     onBroken: (failure: Failure) => post({ kind: "broken", failure: plain(failure) }),
   };
   readTraces(options, memory, events, stopped.promise).then(

@@ -6,6 +6,7 @@ import type { TimeStep, TraceOptions, TraceSummary } from "../../../src/capture/
 import { readTraces } from "../../../src/capture/trace/reader.ts";
 import { startTraceReader } from "../../../src/capture/trace/start.ts";
 import { TraceRing } from "../../../src/capture/trace/trace-ring.ts";
+import type { Sightings } from "../../../src/capture/trace/unmatched/unmatched.ts";
 import type { Failure } from "../../../src/native/failure.ts";
 import { IPPROTO_TCP } from "../../../src/wire/ip.ts";
 
@@ -18,6 +19,7 @@ export interface Read {
   failures: Failure[];
   warnings: string[];
   steps: TimeStep[];
+  unmatched: Sightings | null;
   summary: TraceSummary;
   counters: Record<TraceCounter, number>;
 }
@@ -47,7 +49,8 @@ export async function readAll(paths: string[], options: Partial<TraceOptions> = 
   const found = { seqs: [], times: [], loops: [] };
   while (!ring.isEnd) if (drain(ring, found) === 0) await Bun.sleep(1);
   const failures = await reader.ended;
-  return { ...found, failures, warnings, steps, summary, counters: reader.counters() };
+  const unmatched = reader.unmatched();
+  return { ...found, unmatched, failures, warnings, steps, summary, counters: reader.counters() };
 }
 
 /** The same in this thread, without a worker: for many files, each of which fits into the ring. */
@@ -57,6 +60,7 @@ export async function readHere(paths: string[]): Promise<Pick<Read, "seqs" | "fa
   const events = {
     onWarning() {},
     onStep() {},
+    onUnmatched() {},
     onReady() {},
     onBroken: (failure: Failure) => failures.push(failure),
   };

@@ -155,6 +155,7 @@ async function copied(files: Uint8Array[], options: Partial<TraceOptions> = {}) 
       throw failure;
     },
     onStep() {},
+    onUnmatched() {},
   };
   await readTraces(
     optionsFor(paths, { services: SERVICES, targets: [0], ...options }),
