@@ -37,6 +37,7 @@ const ROOMS: [room: string, mayImport: string[]][] = [
       "copy/account",
       "copy/data-plane",
       "copy/target",
+      "copy/ways",
       "runtime",
       "host",
       "netfilter",
@@ -71,11 +72,20 @@ const ROOMS: [room: string, mayImport: string[]][] = [
   ],
   [
     "copy/account",
-    ["copy/data-plane", "runtime", "capture/trace", "engine/sessions", "datagram", "protocol/mysql"],
+    [
+      "copy/data-plane",
+      "copy/ways",
+      "runtime",
+      "capture/trace",
+      "engine/sessions",
+      "datagram",
+      "protocol/mysql",
+    ],
   ],
   [
     "copy/data-plane",
     [
+      "copy/ways",
       "runtime",
       "inject",
       "capture/trace",
@@ -94,6 +104,7 @@ const ROOMS: [room: string, mayImport: string[]][] = [
       "native/netlink",
     ],
   ],
+  ["copy/ways", ["inject", "engine", "engine/sessions", "config", "wire", "native", "native/netlink"]],
   [
     "intercept",
     [

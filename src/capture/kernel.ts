@@ -2,6 +2,7 @@
 
 import type { XdpProgram } from "../filter/access.ts";
 import { BpfObject, fillArrayOfMaps, loadFirst, openLibbpf, updateMap } from "../native/bpf/libbpf.ts";
+import { BpfHashMap } from "../native/bpf/map.ts";
 import type { CarriedLibrary } from "../native/carried.ts";
 import { libc } from "../native/libc.ts";
 import { type Link, links } from "../native/netlink/netlink.ts";
@@ -114,6 +115,8 @@ export interface KernelCapture {
    * kernel waits some 10 ms for running programs (tcx_entry_sync), which on hundreds of interfaces takes seconds.
    */
   stopRequests(): void;
+  /** Responses on a path come to another address of this host from now on. Throws with errno's text. */
+  movePath(path: number, local: Uint8Array): void;
   /** Detaches the request programs from all interfaces; responses are still captured. */
   detachRequests(): void;
   /** Closes the links of an interface that is gone. */
@@ -197,6 +200,7 @@ export function loadKernelCapture(options: KernelCaptureOptions): KernelCapture 
     const requestXdpProgram = isXdp ? owner.programFd(XDP_PROGRAMS[xdpProgram]) : -1;
     const responseProgram = response?.programFd("xcopy_response") ?? -1;
     const outgoingProgram = outgoing?.programFd("xcopy_outgoing") ?? -1;
+    const moving = [...(paths ?? [])];
     const direction: Kind = options.isOutgoing ? "leaving" : "request";
     const learnMacs = () => {
       if (!isXdp) return;
@@ -242,6 +246,12 @@ export function loadKernelCapture(options: KernelCaptureOptions): KernelCapture 
         xdp.close();
         for (const map of ["ports", "datagram_ports"]) if (request) fillPorts(request.mapFd(map), 0, []);
         if (outgoing) fillPorts(outgoing.mapFd("ports"), 0, []);
+      },
+      movePath(path, local) {
+        const known = moving[path]!;
+        moving[path] = { ...known, local };
+        removePath(response!, known);
+        fillPath(response!, moving[path], path);
       },
       detachRequests() {
         xdp.close();
@@ -316,12 +326,27 @@ export function fillServices(object: BpfObject, services: KernelService[]): void
   fillPortsOfBoth(object, services);
 }
 
+function fillPath(object: BpfObject, path: KernelPath, index: number): void {
+  updateMap(pathsMap(object, path), pathKey(path), words(path.payload ? index + WITH_PAYLOAD : index));
+}
+
+function removePath(object: BpfObject, path: KernelPath): void {
+  const key = pathKey(path);
+  const map = new BpfHashMap(pathsMap(object, path), key.length, 1);
+  map.keys.set(key);
+  map.delete(1);
+}
+
+function pathsMap(object: BpfObject, { transport }: KernelPath): number {
+  return object.mapFd(transport === "udp" ? "datagram_paths" : "paths");
+}
+
+function pathKey({ target, local, targetPort, family }: KernelPath): Uint8Array {
+  return addressKey([target, local], targetPort, family);
+}
+
 function fillPaths(object: BpfObject, paths: KernelPath[]): void {
-  paths.forEach(({ target, local, targetPort, family, transport, payload }, index) => {
-    const map = object.mapFd(transport === "udp" ? "datagram_paths" : "paths");
-    const value = payload ? index + WITH_PAYLOAD : index;
-    updateMap(map, addressKey([target, local], targetPort, family), words(value));
-  });
+  for (const [index, path] of paths.entries()) fillPath(object, path, index);
   fillPortsOfBoth(
     object,
     paths.map(({ targetPort, transport = "tcp" }) => ({ port: targetPort, transport })),

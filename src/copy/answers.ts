@@ -11,6 +11,12 @@ export interface Answers {
   readonly socket: ResponseSocketConfig | null;
   /** From now on answers are caught, and this host's TCP does not see them. Throws a Failure (2, 4, 5). */
   begin(): void;
+  /** Answers come in on these interfaces too, or on new ones with the same indexes. Throws a Failure (2, 4, 5). */
+  catchOn(ifindexes: readonly number[]): void;
+  /** These interfaces are gone. */
+  forget(ifindexes: ReadonlySet<number>): void;
+  /** Answers to these paths come to another address of this host. Throws a Failure (4, 5). */
+  moveSource(paths: readonly number[], source: Uint8Array): void;
   /** Packets of answers for which the ring or the socket had no room. */
   lost(): number;
   close(): void;
@@ -20,27 +26,69 @@ const WHAT = "keep answers from this host's TCP";
 const FIX =
   "Install nftables, run where eBPF is allowed (CAP_BPF, CAP_PERFMON), or catch the answers at the target: xcopy intercept there, -s here.";
 
+/** Answers that an intercept catches. */
+const ELSEWHERE: Answers = {
+  socket: null,
+  begin() {},
+  catchOn() {},
+  forget() {},
+  moveSource() {},
+  lost: () => 0,
+  close() {},
+};
+
 /** `kernel`: the programs loaded for answers, null where there are none. `whole`: with payload. Throws a Failure (4, 5). */
 export function openAnswers(plan: Plan, kernel: KernelCapture | null, whole: boolean): Answers {
-  const interfaces = [...new Set(plan.egresses.map(({ ifindex }) => ifindex))];
-  if (plan.intercepts.length > 0) return { socket: null, begin() {}, lost: () => 0, close() {} };
-  if (kernel) {
-    return {
-      socket: null,
-      begin: () => kernel.attachResponses(interfaces),
-      lost: () => kernel.stats().responseRingFull,
-      close() {},
-    };
-  }
+  if (plan.intercepts.length > 0) return ELSEWHERE;
+  const interfaces = new Set(plan.egresses.map(({ ifindex }) => ifindex));
+  return kernel ? byProgram(kernel, interfaces) : bySocket(plan, interfaces, whole);
+}
+
+function byProgram(kernel: KernelCapture, interfaces: Set<number>): Answers {
+  return {
+    socket: null,
+    begin: () => kernel.attachResponses([...interfaces]),
+    catchOn(ifindexes) {
+      for (const ifindex of ifindexes) {
+        if (interfaces.has(ifindex)) continue;
+        kernel.attachResponses([ifindex]);
+        interfaces.add(ifindex);
+      }
+    },
+    forget(ifindexes) {
+      for (const ifindex of ifindexes) if (interfaces.delete(ifindex)) kernel.forget(ifindex);
+    },
+    moveSource(paths, source) {
+      for (const path of paths) kernel.movePath(path, source);
+    },
+    lost: () => kernel.stats().responseRingFull,
+    close() {},
+  };
+}
+
+function bySocket(plan: Plan, interfaces: Set<number>, whole: boolean): Answers {
   const paths = plan.paths.map((path) => ({ ...path, local: path.local! }));
-  const opened = openResponseSocket(paths, interfaces, whole);
+  const opened = openResponseSocket(paths, [...interfaces], whole);
   let rule: Rule | undefined;
+  const makeRule = (): Rule => makeRules(dropRuleset(paths, plan.ports), WHAT, FIX);
   return {
     socket: opened.source,
     begin() {
       // The rule comes first: an answer that arrives before the socket listens is lost, and TCP sends it again.
-      rule = makeRules(dropRuleset(paths, plan.ports), WHAT, FIX);
+      rule = makeRule();
       opened.start();
+    },
+    catchOn(ifindexes) {
+      for (const ifindex of ifindexes) interfaces.add(ifindex);
+      opened.listen([...interfaces]);
+    },
+    forget(ifindexes) {
+      for (const ifindex of ifindexes) interfaces.delete(ifindex);
+    },
+    moveSource(indexes, source) {
+      for (const index of indexes) paths[index]!.local = source;
+      rule?.remove();
+      rule = makeRule();
     },
     lost: () => opened.stats().responseRingFull,
     close() {

@@ -25,7 +25,7 @@ export interface Capture {
   attach(ifindexes: number[]): void;
   /** Tells it that an interface is gone. */
   forget(ifindex: number): void;
-  /** Looks up again what may have changed of interfaces (MAC addresses); called about every 2 s. */
+  /** Looks up again what may have changed of interfaces (MAC addresses); called when one has changed. */
   refresh(): void;
   /** Stops capturing; what was captured can still be read. */
   stop(): void;

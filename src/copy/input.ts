@@ -28,8 +28,11 @@ export interface RequestInput {
   trace: TraceConfig | null;
   /** Requests may come from now on. Attaching takes time: ends early when `isStopped`. Rejects with a Failure. */
   begin(isStopped: () => boolean): Promise<void>;
-  /** Attaches to new interfaces and forgets those that are gone; returns the names of the new ones. Throws a Failure. */
-  follow(): string[];
+  /**
+   * Attaches to new interfaces and forgets those that are not there; returns the names of the new ones. What is in `gone` was
+   * gone meanwhile, even if there is one with that index again. Throws a Failure.
+   */
+  follow(gone?: ReadonlySet<number>): string[];
   /** No more requests from now on. */
   stop(): void;
   counts(): RequestCounts;
@@ -60,10 +63,10 @@ export function liveInput(plan: Plan, { capture }: OpenCapture): RequestInput {
         await Bun.sleep(0);
       }
     },
-    follow() {
+    follow(gone) {
       const present = links();
       for (const ifindex of attached.keys()) {
-        if (present.some((link) => link.ifindex === ifindex)) continue;
+        if (!gone?.has(ifindex) && present.some((link) => link.ifindex === ifindex)) continue;
         attached.delete(ifindex);
         capture.forget(ifindex);
       }

@@ -27,6 +27,7 @@ import { usableCpus } from "../native/scheduling.ts";
 import { datagramNotes } from "./datagram-notes.ts";
 import type { CopyOptions } from "./options.ts";
 import { chooseAddress, hasRoute, tryConnection } from "./target/choose-address.ts";
+import type { PlannedWay } from "./ways/follow.ts";
 import { planWorkers, type WorkerPlan } from "./worker-plan.ts";
 
 /** A target and the ways to it. */
@@ -39,6 +40,8 @@ export interface Plan {
   services: Service<PlannedTarget>[];
   paths: PathConfig[];
   egresses: EgressConfig[];
+  /** The way to each distinct target; each path is of one. */
+  ways: PlannedWay[];
   ports: PortRange[];
   workers: WorkerPlan;
   /** Where answers are caught; empty: at this host's own address. */
@@ -219,16 +222,21 @@ function sameMac(one?: Uint8Array, other?: Uint8Array): boolean {
   return one?.toString() === other?.toString();
 }
 
+interface ResolvedWay extends ResolvedEgress {
+  address: Address;
+  way: Way;
+}
+
 /** The way to each distinct target, by its address as text. */
 async function resolveTargets(
   services: Service[],
   options: CopyOptions,
   host: Host,
-): Promise<Map<string, ResolvedEgress>> {
+): Promise<Map<string, ResolvedWay>> {
   const asked = [...waysAsked(services, options, host)];
-  const ways = asked.map(async ([text, { label, address, way }]): Promise<[string, ResolvedEgress]> => {
+  const ways = asked.map(async ([text, { label, address, way }]): Promise<[string, ResolvedWay]> => {
     try {
-      return [text, await host.resolveEgress(address, way)];
+      return [text, { address, way, ...(await host.resolveEgress(address, way)) }];
     } catch (error) {
       if (!(error instanceof Failure) || error.exitCode !== 3) throw error;
       throw new Failure(`${error.message} (-x "${label}")`, error.fix, 3);
@@ -297,6 +305,19 @@ function foreignSources(services: Service[], host: Host): string[] {
       ? [`${formatAddress(address.bytes)} in -x "${routes[0]!.label}" is not an address of this host.`]
       : [],
   );
+}
+
+/** The ways as they are followed. Paths from this host's own address follow it, those from `-c` or from clients do not. */
+function plannedWays(
+  ways: Map<string, ResolvedWay>,
+  paths: PathConfig[],
+  { output, pool, intercepts }: CopyOptions,
+): PlannedWay[] {
+  return [...ways].map(([text, { address, way, source }]) => {
+    const its = [...paths.keys()].filter((index) => formatAddress(paths[index]!.target) === text);
+    const followsSource = pool.length === 0 && intercepts.length === 0;
+    return { address, way, over: output, paths: its, egress: paths[its[0]!]!.egress, source, followsSource };
+  });
 }
 
 /** Index of the element that `same` holds for, which is added if there is none. */
@@ -372,6 +393,7 @@ export async function makePlan(options: CopyOptions, host: Host): Promise<Plan> 
     services: planned,
     paths,
     egresses,
+    ways: plannedWays(ways, paths, options),
     ports,
     workers,
     intercepts,

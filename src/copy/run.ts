@@ -36,10 +36,10 @@ import { copiesOf, type Plan } from "./plan.ts";
 import { recognizeProtocols } from "./recognize.ts";
 import { watchLateness } from "./watch-lateness.ts";
 import { causeOf, watchWorkers } from "./watch-workers.ts";
+import { WayFollower } from "./ways/follow.ts";
 
-/** ms that the data plane may take to end after the drain; ms between two looks for interfaces that came or went. */
+/** ms that the data plane may take to end after the drain. */
 const PATIENCE = 1000;
-const FOLLOW_INTERVAL = 2000;
 /** ms that the data plane may take to end after `stop`. */
 const STOP_PATIENCE = 200;
 
@@ -137,10 +137,10 @@ async function begin(
   return true;
 }
 
-/** Captures on new interfaces too. */
-function follow(source: RequestInput, log: Log): void {
+/** Captures on new interfaces too; those in `gone` are gone, or were made anew. */
+function follow(source: RequestInput, gone: ReadonlySet<number>, log: Log): void {
   try {
-    const names = source.follow();
+    const names = source.follow(gone);
     if (names.length > 0) log.info(`capturing on ${names.join(", ")} as well`);
   } catch (error) {
     if (!(error instanceof Failure)) throw error;
@@ -155,14 +155,15 @@ function follow(source: RequestInput, log: Log): void {
 async function copyUntilStopped(
   source: RequestInput,
   plane: DataPlane,
-  { log, stop }: Console,
+  ways: WayFollower,
+  { stop }: Console,
   drain: number,
 ) {
-  const timer = setInterval(() => follow(source, log), FOLLOW_INTERVAL);
   try {
+    await ways.start();
     await Promise.race([stop.first, plane.ended]);
   } finally {
-    clearInterval(timer);
+    ways.end();
   }
   if (stop.count() === 0) {
     if (source.trace) return;
@@ -179,6 +180,31 @@ async function copyUntilStopped(
   plane.stop();
   // The data plane publishes its last counts when it ends.
   await Promise.race([plane.ended, stop.second, Bun.sleep(STOP_PATIENCE)]);
+}
+
+/** Follows the network: the ways to the targets, and the interfaces that requests come in by. */
+function followNetwork(
+  plan: Plan,
+  options: CopyOptions,
+  memory: SharedArrayBuffer,
+  answers: Answers,
+  source: RequestInput,
+  log: Log,
+  wake: () => void,
+): WayFollower {
+  const { mark, mtu, timeout } = options;
+  const settings = { mark, mtu: mtu ?? null, hold: timeout * 1000, workers: plan.workers.count };
+  return new WayFollower(plan.ways, plan.egresses, memory, settings, {
+    onInterfaces(gone) {
+      answers.forget(gone);
+      follow(source, gone, log);
+    },
+    catchOn: answers.catchOn,
+    moveSource: answers.moveSource,
+    wake,
+    info: log.info,
+    warn: log.warn,
+  });
 }
 
 function announce(plan: Plan, { description }: RequestInput): string {
@@ -227,9 +253,11 @@ async function copy(
     config.datagrams ? [viewDatagramShared(config.datagrams.shared)] : [],
   );
   const path = returnPathOf(plan);
+  let ways: WayFollower | undefined;
   const plane = startWorkers(configs, {
     onIntercept: watchIntercepts(plan, path, log, !options.force),
     onDeath: watch.onDeath,
+    onWays: (taken) => ways?.takeReport(taken),
     onNote: (text) => log.warn(text),
   });
   if (!(await begin(plan, options, source, plane, console_))) {
@@ -237,6 +265,8 @@ async function copy(
     log.info(NOTHING_YET);
     return 0;
   }
+  ways = followNetwork(plan, options, whole.ways.memory, answers, source, log, plane.wake);
+  const { counts: wayCounts } = ways;
   log.info(announce(plan, source));
   log.info(roomFor(options, source));
   const start = performance.now();
@@ -248,7 +278,7 @@ async function copy(
     const abandoned = (counts.abandoned ?? 0) + deadWorkers.countAbandoned();
     const capture = { ...counts, abandoned, unread: deadWorkers.unread, responsesLost: answers.lost() };
     const seconds = (performance.now() - start) / 1000;
-    return takeAccount(seconds, deadWorkers.views, capture, use, copies, path, datagrams);
+    return takeAccount(seconds, deadWorkers.views, capture, use, copies, path, datagrams, wayCounts);
   };
   watch.start();
   const endQuic = watchQuic(datagrams, log);
@@ -271,7 +301,7 @@ async function copy(
   plane.ended.then(noteEnd, noteEnd);
   let exitCode = 0;
   try {
-    await copyUntilStopped(source, plane, { status, log, stop }, options.drain);
+    await copyUntilStopped(source, plane, ways, { status, log, stop }, options.drain);
   } catch (error) {
     log.error(
       `Cannot go on: the data plane died: ${causeOf(error)}\nThis is a bug in ${renderVersion()}: please report it.`,

@@ -85,7 +85,8 @@ export class DatagramReplay {
   private readonly table: FlowTable;
   private readonly awaiting: AwaitingAnswers;
   private readonly ports: DatagramPorts;
-  private readonly words: Words[];
+  /** By egress, of its batch. */
+  private readonly words: Words[] = [];
   private readonly key = new Int32Array(KEY_WORDS);
   private readonly address = new Int32Array(4);
   private readonly header = new DatagramHeader();
@@ -114,7 +115,6 @@ export class DatagramReplay {
     );
     this.awaiting = new AwaitingAnswers(this.table, MAX_WAITING);
     this.ports = new DatagramPorts(config.ports, random, config.worker, config.workers);
-    this.words = batches.map(({ bytes }) => wordsOf(bytes));
     const zeros = () => services.map((service) => (service?.routes ?? []).map((route) => route.map(() => 0)));
     this.credit = zeros();
     this.rotation = zeros();
@@ -241,6 +241,11 @@ export class DatagramReplay {
     this.generation = (this.generation + 1) & 0x7fff;
   }
 
+  private wordsOf(egress: number, { bytes }: PacketBatch): Words {
+    this.words[egress] ??= wordsOf(bytes);
+    return this.words[egress];
+  }
+
   private release(now: number): void {
     if (!this.held.isEmpty) this.held.release(this.isServiceHeldNow, now, this.takeHeld);
   }
@@ -283,22 +288,13 @@ export class DatagramReplay {
       return;
     }
     if (!hasRoomFor(batch, length, packets)) config.flush(egress);
+    const words = this.wordsOf(egress, batch);
     if (fromClient) setSource(pair, table.words, row);
     header.sourcePort = table.words[row + PORT]!;
     header.targetPort = targetPort;
     this.id = (this.id + 1) >>> 0;
     header.id = this.id;
-    pushDatagram(
-      batch,
-      this.words[egress]!,
-      pair,
-      header,
-      packet.bytes,
-      at,
-      length,
-      mtu,
-      Math.max(1, packet.time),
-    );
+    pushDatagram(batch, words, pair, header, packet.bytes, at, length, mtu, Math.max(1, packet.time));
     counters[DATAGRAM.sent]!++;
     if (packets > 1) counters[DATAGRAM.fragmented]!++;
     if (this.awaiting.isFull) {

@@ -52,6 +52,7 @@ import {
 import { connect, endSession, probePort } from "./tcp/connection.ts";
 import { emitControl, emitReset, hasRoom } from "./tcp/emit.ts";
 import { arm, expire } from "./tcp/expiry.ts";
+import { type Moved, movePath, type NewWay } from "./tcp/move.ts";
 import { PathMtu } from "./tcp/path-mtu.ts";
 import { takeResponse } from "./tcp/receiver.ts";
 import { transmit } from "./tcp/sender.ts";
@@ -63,6 +64,7 @@ import { takeHandshake } from "./turns/stream.ts";
 import { dueAt, waitingTurns } from "./turns/turns.ts";
 
 export type { AnswerTimes, EngineConfig, Late, Pace, Path, Route, Target } from "./sessions/context.ts";
+export type { Moved, NewWay } from "./tcp/move.ts";
 
 /** us after a turn was held up in which `isHeldUp` is true. */
 const HELD_UP_SPAN = 3000;
@@ -115,16 +117,36 @@ export class Engine {
     return port;
   }
 
-  /** Sends nothing on a path until `resume`, and stops the timers of its sessions; what clients send is still taken. */
-  hold(path: number, now: number): void {
+  /**
+   * Sends nothing on a path until `resume` for the same reason (INTERCEPT_AWAY, WAY_GONE), and stops the timers of its sessions;
+   * what clients send is still taken.
+   */
+  hold(path: number, reason: number, now: number): void {
     this.c.now = now;
-    holdPath(this.c, path);
+    holdPath(this.c, path, reason);
   }
 
-  /** Ends `hold`: what was not acknowledged is sent again at once. `now`: us. */
-  resume(path: number, now: number): void {
+  /** Ends `hold`; after the last reason, what was not acknowledged is sent again at once. `now`: us. */
+  resume(path: number, reason: number, now: number): void {
     this.c.now = now;
-    resumePath(this.c, path);
+    resumePath(this.c, path, reason);
+  }
+
+  /** Whether nothing may be sent on a path. */
+  isHeld(path: number): boolean {
+    return this.c.held[path] !== 0;
+  }
+
+  /** Index of the batch that packets of a path go to. */
+  egressOf(path: number): number {
+    return this.c.paths[path]!.egress;
+  }
+
+  /** A path leads another way from now on: see movePath. `now`: us. */
+  move(path: number, way: NewWay, now: number): Moved {
+    this.c.now = now;
+    this.pathMtu.become(path, way.mtu);
+    return movePath(this.c, path, way);
   }
 
   /** From now on every SYN carries these 8 bytes in an option; null: no option. */

@@ -58,18 +58,16 @@ function hopOf({ hasFixedMac, nextHop, nextHopMac }: EgressConfig): Uint8Array {
 }
 
 /**
- * The way to a target (4 or 16 bytes in network order), by the kernel's routes for packets with `mark`. On Ethernet the next
- * hop's MAC address is resolved, which takes up to 1.5 s. Without `wait` it is the one in the neighbour table, or empty, and
- * nothing is sent or changed. Throws a Failure with exit code 3 where there is no way, 4 without CAP_NET_ADMIN (which is not
- * needed without `wait`), 2 or 5 where the interface cannot do what the user has chosen.
+ * The way to a target (4 or 16 bytes in network order), by the kernel's routes for packets with `mark`, as it is now: the next
+ * hop's MAC address is the one in the neighbour table, or empty; nothing is sent or changed. Throws a Failure with exit code 3
+ * where there is no way, 2 or 5 where the interface cannot do what the user has chosen.
  */
-export async function resolveEgress(
+export function lookUpEgress(
   target: Uint8Array,
   family: 4 | 6,
   mark = 0,
-  wait = true,
   { inject = "auto", over = 0, nextHopMac, sourceMac }: Way = {},
-): Promise<ResolvedEgress> {
+): ResolvedEgress {
   const found = lookUpRoute(target, mark, over);
   if (found.type !== "unicast" && found.type !== "local" && found.type !== "anycast") {
     throw unreachable(target, `it is a ${found.type} address`, "Name the address of one host in -x.");
@@ -94,7 +92,6 @@ export async function resolveEgress(
   }
   const isPacket = isEthernet && inject !== "raw";
   const nextHop = found.gateway ?? target.slice();
-  const resolve = () => nextHopMac ?? (wait ? resolveMac(target, link, nextHop) : knownMac(link, nextHop));
   const egress: EgressConfig = {
     kind: isPacket ? "packet" : "raw",
     interface: link.name,
@@ -102,12 +99,44 @@ export async function resolveEgress(
     family,
     nextHop,
     sourceMac: isPacket ? (sourceMac ?? link.mac) : new Uint8Array(0),
-    nextHopMac: (isPacket && (await resolve())) || new Uint8Array(0),
+    nextHopMac: (isPacket && (nextHopMac ?? knownMac(link.ifindex, nextHop))) || new Uint8Array(0),
     mtu: Math.min(link.mtu, found.mtu || MAX_PACKET, MAX_PACKET),
     ...(over !== 0 && { isBound: true }),
     ...(isPacket && nextHopMac && { hasFixedMac: true }),
   };
   return { egress, source: found.source };
+}
+
+/**
+ * As `lookUpEgress`, but with `wait` the next hop's MAC address is resolved on Ethernet, which takes up to 1.5 s. Rejects with a
+ * Failure: also 4 without CAP_NET_ADMIN, which is not needed without `wait`.
+ */
+export async function resolveEgress(
+  target: Uint8Array,
+  family: 4 | 6,
+  mark = 0,
+  wait = true,
+  way: Way = {},
+): Promise<ResolvedEgress> {
+  const found = lookUpEgress(target, family, mark, way);
+  const { egress } = found;
+  if (wait && needsMac(egress)) egress.nextHopMac = await resolveMac(target, egress);
+  return found;
+}
+
+/** Whether packets can only be sent to the MAC address of a next hop that the kernel resolves. */
+export function needsMac({ kind, hasFixedMac }: EgressConfig): boolean {
+  return kind === "packet" && !hasFixedMac;
+}
+
+/** Has the kernel resolve the next hop's MAC address, without waiting for it. */
+export function askForMac({ ifindex, nextHop }: EgressConfig): void {
+  try {
+    useNeighbour(ifindex, nextHop);
+  } catch (error) {
+    // The interface has just vanished: its notification comes.
+    if (!(error instanceof NetlinkError)) throw error;
+  }
 }
 
 /** The interface that packets leave on; to this host's own addresses that is always loopback. */
@@ -133,17 +162,20 @@ function lookUpRoute(target: Uint8Array, mark: number, over: number): Route {
   }
 }
 
-function knownMac(link: Link, nextHop: Uint8Array): Uint8Array | null {
-  const entry = neighbour(link.ifindex, nextHop);
+function knownMac(ifindex: number, nextHop: Uint8Array): Uint8Array | null {
+  const entry = neighbour(ifindex, nextHop);
   return entry !== null && entry.state & NUD_VALID && entry.mac.length === 6 ? entry.mac : null;
 }
 
-async function resolveMac(target: Uint8Array, link: Link, nextHop: Uint8Array): Promise<Uint8Array> {
+async function resolveMac(
+  target: Uint8Array,
+  { ifindex, interface: name, nextHop }: EgressConfig,
+): Promise<Uint8Array> {
   try {
-    useNeighbour(link.ifindex, nextHop);
+    useNeighbour(ifindex, nextHop);
     const deadline = performance.now() + RESOLUTION_TIMEOUT;
     for (;;) {
-      const mac = knownMac(link, nextHop);
+      const mac = knownMac(ifindex, nextHop);
       if (mac) return mac;
       if (performance.now() > deadline) break;
       await Bun.sleep(POLL_INTERVAL);
@@ -154,12 +186,16 @@ async function resolveMac(target: Uint8Array, link: Link, nextHop: Uint8Array): 
     if (error.code === EPERM) throw new Failure(message, "Run as root, or with CAP_NET_ADMIN.", 4);
     throw new Failure(message, "Start again when the network is up.", 3);
   }
-  const how = nextHop.length === 4 ? "ARP" : "neighbour discovery";
   const fix = sameAddress(target, nextHop)
     ? "Check that the target is up and on this network, or correct the address in -x."
     : "Check that the gateway is up, or correct the route to the target.";
-  const cause = `${formatAddress(nextHop)} on ${link.name} does not answer ${how}`;
-  throw unreachable(target, cause, `${fix} --force starts anyway.`);
+  throw unreachable(target, noAnswer(nextHop, name), `${fix} --force starts anyway.`);
+}
+
+/** That a next hop has no MAC address, as a cause. */
+export function noAnswer(nextHop: Uint8Array, name: string): string {
+  const how = nextHop.length === 4 ? "ARP" : "neighbour discovery";
+  return `${formatAddress(nextHop)} on ${name} does not answer ${how}`;
 }
 
 function unreachable(target: Uint8Array, cause: string, fix: string): Failure {

@@ -49,6 +49,7 @@ export function createPacketInjector(egress: EgressConfig, batch: PacketBatch, m
   const macs = new Uint32Array(4);
   let nextHop = egress.nextHop;
   let confirmAt = 0;
+  let isUsed = false;
   setMac(egress.nextHopMac);
 
   /** Prepares words 2 to 5 of each frame: the last two bytes of the virtio-net header, and the Ethernet header. */
@@ -91,7 +92,7 @@ export function createPacketInjector(egress: EgressConfig, batch: PacketBatch, m
 
   /** The kernel's present next hop for the destination of the last packet; the known one if that is not on our interface. */
   function presentNextHop(): Uint8Array {
-    if (injector.packets === 0) return nextHop;
+    if (!isUsed) return nextHop;
     const found = route(destination, mark, egress.isBound ? ifindex : 0);
     return found.ifindex === ifindex ? (found.gateway ?? nextHop) : nextHop;
   }
@@ -112,6 +113,7 @@ export function createPacketInjector(egress: EgressConfig, batch: PacketBatch, m
       }
       const last = offset[count - 1]! + destinationAt;
       for (let i = 0; i < destination.length; i++) destination[i] = from.bytes[last + i]!;
+      isUsed = true;
       injector.patience = PATIENCE;
       deliver(fd, messages, length, count, injector);
     },

@@ -15,6 +15,8 @@ export interface Thread<R> {
   ended: Promise<void>;
   /** Sends a command to the worker (see shared.ts), and wakes it. */
   ask(command: number): void;
+  /** Wakes the worker. */
+  rouse(): void;
 }
 
 /** A worker thread that has no configuration yet, and loads its modules. */
@@ -64,14 +66,19 @@ export function startThread<R, E>(
       worker.terminate();
     }
   };
+  const one = new BigUint64Array(new ArrayBuffer(8)).fill(1n);
+  const rouse = (): void => {
+    libc.write(wake, address(one), 8);
+  };
   worker.postMessage({ ...config, wake });
   return {
     ready: ready.promise,
     ended: ended.promise,
     ask(what) {
       Atomics.store(command, 0, what);
-      libc.write(wake, address(new BigUint64Array([1n])), 8);
+      rouse();
     },
+    rouse,
   };
 }
 

@@ -33,6 +33,7 @@ const PLAN: Plan = {
   ],
   paths: [],
   egresses: [],
+  ways: [],
   ports: [[1024, 2047]],
   workers: { count: 1, cpus: [null], note: "" },
   intercepts: [],

@@ -1,5 +1,6 @@
-/** Kinds of networks: IPv6, a bridge, tagged frames, one host for both, several services, addresses to send from. */
+/** Kinds of networks: IPv6, a bridge, tagged frames, one host for both, several services, addresses to send from, ways that change. */
 import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
+import { join } from "node:path";
 import { addAddress, ip, ONLINE, ONLINE6, TARGET, TARGET6 } from "../../src/demo/network.ts";
 import { bridgeFront } from "../support/bridge.ts";
 import { watchPackets } from "../support/capture.ts";
@@ -16,6 +17,8 @@ beforeAll(() => {
 });
 afterEach(() => lab.stopAll());
 afterAll(() => lab.remove());
+
+const PACED = join(import.meta.dir, "../support/paced.ts");
 
 async function contents(server: Nginx): Promise<string[]> {
   return (await readRequests(server)).map(({ content }) => content);
@@ -199,3 +202,51 @@ for (const { name, change } of [
     }
   });
 }
+
+test("the way to the target goes and comes: requests wait, connections go on or are opened anew", async () => {
+  const own = createLab();
+  try {
+    const online = await startNginx(own, own.online, 80);
+    const target = await startNginx(own, own.target, 8080);
+    const copy = await startCopy(own, ["-x", `80-${TARGET}:8080`]);
+    const onlineIp = (...args: string[]) => ip("-n", own.online, ...args);
+    const client = () => own.start(own.client, [process.execPath, PACED, ONLINE, "80", "4", "20", "30"]);
+
+    const first = client();
+    await copy.report("the first answers", ({ turns }) => turns.answered > 20);
+    onlineIp("link", "del", "back");
+    await copy.running.line(/warning: the way to 10\.0\.0\.2 is gone: no route; holding/);
+    await copy.report("requests that wait", ({ waiting }) => waiting > 4);
+    // Another interface with the same name and address.
+    onlineIp("link", "add", "back", "type", "veth", "peer", "name", "net0", "netns", own.target);
+    addAddress(own.target, "net0", `${TARGET}/24`);
+    ip("-n", own.target, "link", "set", "net0", "up");
+    addAddress(own.online, "back", "10.0.0.1/24");
+    onlineIp("link", "set", "back", "up");
+    await copy.running.line(
+      /10\.0\.0\.2 is reached by back \(10\.0\.0\.1\) again after .*; 4 connections go on/,
+    );
+    await first.line(/^sent 120$/);
+    await copy.report("all answers", ({ turns }) => turns.answered === 120);
+
+    onlineIp("addr", "del", "10.0.0.1/24", "dev", "back");
+    const second = client();
+    await copy.report("new requests that wait", ({ waiting }) => waiting > 4);
+    addAddress(own.online, "back", "10.0.0.9/24");
+    await copy.running.line(
+      /10\.0\.0\.2 is reached by back \(10\.0\.0\.9\) .*4 connections from the address before are/,
+    );
+    await second.line(/^sent 120$/);
+    const { code, report } = await copy.stop();
+
+    expect(compareContents(await contents(online), await contents(target))).toEqual(EXACTLY_ONCE);
+    expect(report.turns).toMatchObject({ captured: 240, answered: 240, dropped: 0 });
+    expect(report.ways).toMatchObject({ moved: 2 });
+    expect(new Set((await readRequests(target)).map(({ address }) => address))).toEqual(
+      new Set(["10.0.0.1", "10.0.0.9"]),
+    );
+    expect(code).toBe(0);
+  } finally {
+    own.remove();
+  }
+}, 60_000);

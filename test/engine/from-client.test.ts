@@ -2,6 +2,7 @@
 import { expect, test } from "bun:test";
 import { Engine } from "../../src/engine/engine.ts";
 import { COUNTER } from "../../src/engine/sessions/counters.ts";
+import { INTERCEPT_AWAY } from "../../src/engine/sessions/hold.ts";
 import { PacketBatch } from "../../src/wire/batch.ts";
 import { ipPair } from "../../src/wire/ip.ts";
 import { ACK, FIN, PSH, RST, SYN } from "../../src/wire/tcp.ts";
@@ -196,7 +197,7 @@ test("while a path is held nothing is sent and timers stop; afterwards its sessi
   const [syn] = lab.sent();
   lab.answer(syn!);
   const [data] = lab.sent();
-  lab.engine.hold(0, lab.now);
+  lab.engine.hold(0, INTERCEPT_AWAY, lab.now);
   lab.request("192.168.0.8", 40001);
   for (let i = 0; i < 200; i++) {
     lab.now += 1_000_000;
@@ -205,7 +206,7 @@ test("while a path is held nothing is sent and timers stop; afterwards its sessi
   // A stranger is not answered either.
   lab.respond({ ...data!, sourcePort: 1 }, { seq: 1, ack: 1, flags: ACK });
   expect(lab.sent()).toEqual([]);
-  lab.engine.resume(0, lab.now);
+  lab.engine.resume(0, INTERCEPT_AWAY, lab.now);
   lab.now += 5000;
   const after = lab.sent();
   expect(ends(after.filter(({ flags }) => flags & SYN))).toEqual(["192.168.0.8:40001"]);

@@ -57,6 +57,7 @@ export function packet(fields: Fields): Packet {
 /** A segment the engine sent. */
 export interface Segment {
   /** As text. */
+  source: string;
   destination: string;
   sourcePort: number;
   destinationPort: number;
@@ -84,6 +85,7 @@ export function segmentsOf(row: Uint8Array, segmentSize: number): Segment[] {
   for (let at = 0; at === 0 || at < whole.length; at += size) {
     const isLast = at + size >= whole.length;
     result.push({
+      source: p.bytes.subarray(p.tcp - 8, p.tcp - 4).join("."),
       destination: p.bytes.subarray(p.tcp - 4, p.tcp).join("."),
       sourcePort: p.sourcePort,
       destinationPort: p.destinationPort,

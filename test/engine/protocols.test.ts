@@ -1,5 +1,6 @@
 /** Sessions with a protocol module: what it writes, inserts, replaces, holds and leaves out, on networks that lose. */
 import { describe, expect, test } from "bun:test";
+import { INTERCEPT_AWAY } from "../../src/engine/sessions/hold.ts";
 import {
   DROP,
   GO,
@@ -203,10 +204,10 @@ describe("on a network that loses nothing", () => {
 
   test("no request is lost if the path was held during the login", () => {
     const net = simulation({ seed: 6, delay: 2000 });
-    net.engine.hold(0, net.now);
+    net.engine.hold(0, INTERCEPT_AWAY, net.now);
     client(net, { port: 40000, requests: ["login with a long name\n", "aaa\n", "bb\n"], pace: 1000 });
     // The SYN goes behind the login; the requests come before its answer.
-    net.at(net.now + 1500, () => net.engine.resume(0, net.now));
+    net.at(net.now + 1500, () => net.engine.resume(0, INTERCEPT_AWAY, net.now));
     net.run(5_000_000);
     expect(texts(net)).toEqual(["hello\naaa\nbb\n"]);
     expectBooksToBalance(net);

@@ -15,6 +15,8 @@ export interface ResponseSocket extends Pick<SocketCapture, "stats" | "close"> {
   readonly source: ResponseSocketConfig;
   /** From now on answers are received. Throws a Failure (5). */
   start(): void;
+  /** They come in by these interfaces (indexes) from now on. Throws a Failure (5). */
+  listen(interfaces: readonly number[]): void;
 }
 
 /**
@@ -30,6 +32,13 @@ export function openResponseSocket(
   const socket = openPlainPacketSocket(BUFFER);
   const { counters, stats } = createCounts();
   const ports = paths.map(({ targetPort }) => targetPort);
+  const listen = (on: readonly number[]): void => {
+    const rules = { kind: "network" as const, interfaces: on, isOutgoing: false, ports, mark: 0 };
+    attachSocketFilter(
+      socket,
+      socketFilter({ ...rules, snaplen: packetBytes, front: null, takesAnswers: true }),
+    );
+  };
   return {
     source: {
       socket,
@@ -40,12 +49,9 @@ export function openResponseSocket(
     start() {
       attachSocketFilter(socket, rejectAll());
       startPacketSockets([socket], true);
-      const rules = { kind: "network" as const, interfaces, isOutgoing: false, ports, mark: 0 };
-      attachSocketFilter(
-        socket,
-        socketFilter({ ...rules, snaplen: packetBytes, front: null, takesAnswers: true }),
-      );
+      listen(interfaces);
     },
+    listen,
     stats,
     close() {
       libc.close(socket);

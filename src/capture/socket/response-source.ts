@@ -35,7 +35,8 @@ const PACKET_TOO_BIG = 2;
 export class ResponseSource implements RequestSource {
   readonly descriptors: readonly number[];
   readonly #received: ReceivedPackets;
-  readonly #paths: PathTable;
+  #paths: PathTable;
+  readonly #answered: AnsweredPath[];
   readonly #counters: Float64Array;
   readonly #clock = new PacketClock();
   readonly #packet: Packet;
@@ -46,6 +47,7 @@ export class ResponseSource implements RequestSource {
   constructor({ socket, paths, counters, packetBytes }: ResponseSocketConfig) {
     this.#received = new ReceivedPackets(BATCH, packetBytes, 0);
     this.descriptors = [socket];
+    this.#answered = [...paths];
     this.#paths = new PathTable(paths);
     this.#counters = new Float64Array(counters);
     this.#packet = new Packet(this.#received.bytes);
@@ -73,6 +75,13 @@ export class ResponseSource implements RequestSource {
     const drops = socketDrops(this.descriptors[0]!);
     this.#add("responseRingFull", drops - this.#drops);
     this.#drops = drops;
+  }
+
+  /** Answers on a path come to another address from now on; null: to the same. */
+  move(path: number, { source }: { source: Uint8Array | null }): void {
+    if (source === null) return;
+    this.#answered[path] = { ...this.#answered[path]!, local: source };
+    this.#paths = new PathTable(this.#answered);
   }
 
   /** Nothing to do: the main thread closes the socket. */

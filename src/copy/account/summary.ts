@@ -5,6 +5,7 @@ import { bytes, duration, type Loss, number, type ProcessUse, percent } from "..
 import { spread } from "../../runtime/histogram.ts";
 import type { DatagramShared } from "../data-plane/datagram-shared.ts";
 import { type Counter, type HistogramName, INDEX } from "../data-plane/shared.ts";
+import type { WayCounts } from "../ways/follow.ts";
 import { accountOfDatagrams, datagramLosses, datagramRows } from "./datagrams.ts";
 import { renderLateness } from "./lateness.ts";
 import { mysqlRows, takeMysql } from "./mysql.ts";
@@ -56,6 +57,7 @@ export function takeAccount(
   copies: number,
   { mode, intercepts }: ReturnPath = { mode: "direct", intercepts: [] },
   datagrams: readonly DatagramShared[] = [],
+  ways: WayCounts = { gone: 0, held_s: 0, moved: 0 },
 ) {
   const each = workers.map(countersOf);
   const counters = totalOf(each);
@@ -122,6 +124,7 @@ export function takeAccount(
       stray: count("strayResponses"),
     },
     ...(intercepts.length > 0 ? { intercepts, intercepts_lost: count("interceptsLost") } : {}),
+    ...(ways.gone + ways.moved > 0 ? { ways: { ...ways, held_s: Math.round(ways.held_s * 10) / 10 } } : {}),
     lag_us: times("lag", count("lagMax")),
     own_us: times("own", count("ownMax")),
     answer_wait_us: times("answerWait"),
@@ -180,6 +183,7 @@ const ADVICE: Record<LossReason, string> = {
   refused: "start the service on the target, or correct the port in -x",
   unreachable: "check the target and the firewalls on the way to it",
   reset: "see the target's log: it closes connections that the service here keeps",
+  moved: "none needed: these connections are copied from their next request on",
   unanswered: "see why the target does not answer, or raise -t",
   gap: "see the packets lost in the capture above",
   memory: "raise -m, or find out why the target is slower than the service here",
@@ -302,6 +306,13 @@ function timesLost(count: number): string {
   return count === 0 ? "never lost" : `lost ${count === 1 ? "once" : `${number(count)} times`}`;
 }
 
+/** What became of the ways to the targets: `gone 2 times, for 7.1 s; moved once`. */
+function renderWays({ gone, held_s, moved }: WayCounts): string {
+  const times = (count: number) => (count === 1 ? "once" : `${number(count)} times`);
+  const parts = [gone > 0 && `gone ${times(gone)}, for ${held_s} s`, moved > 0 && `moved ${times(moved)}`];
+  return parts.filter(Boolean).join("; ");
+}
+
 type Spread = Account["lag_us"];
 
 function spreadOf({ p50, p99 }: Spread): string {
@@ -358,6 +369,7 @@ export function renderSummary(account: Account): string {
       account.intercepts &&
         `by ${account.intercepts.map(({ address, mode }) => `${address} (${mode ?? "never connected"})`).join(", ")}; ${timesLost(account.intercepts_lost ?? 0)}`,
     ],
+    ["ways", account.ways && renderWays(account.ways)],
     ...(account.udp ? datagramRows(account.udp) : []),
     ...(account.mysql ? mysqlRows(account.mysql, number, duration) : []),
     ["spread", account.spread > 0 && `${number(account.spread)} late requests over other connections`],

@@ -10,6 +10,7 @@ import type { EgressConfig, PathConfig } from "../../inject/path.ts";
 import type { Reserve } from "../../native/page.ts";
 import type { MysqlConfig } from "../../protocol/mysql/config.ts";
 import type { ProtocolName } from "../../protocol/names.ts";
+import type { WaysConfig } from "../ways/take.ts";
 
 /** An intercept that catches answers. */
 export interface InterceptConfig {
@@ -136,6 +137,8 @@ export interface DataPlaneConfig extends EngineSettings {
   datagrams: DatagramsConfig | null;
   paths: PathConfig[];
   egresses: EgressConfig[];
+  /** How the main thread tells that a way has changed. */
+  ways: WaysConfig;
   /** Null: answers come to this host's own address. */
   channel: ChannelConfig | null;
   /** For captured payload: see reserveOf. The main thread makes it ready, after the start. */

@@ -5,18 +5,17 @@ import { FRAGMENT_INDEX, NOT_UNICAST } from "../../capture/record-index.ts";
 import { Services } from "../../capture/services.ts";
 import { DATAGRAM, DATAGRAM_COUNTERS } from "../../datagram/counters.ts";
 import { type DatagramPath, DatagramReplay } from "../../datagram/replay.ts";
-import { createInjector } from "../../inject/create.ts";
-import type { Injector } from "../../inject/injector.ts";
+import type { NewWay } from "../../engine/engine.ts";
 import type { PathConfig } from "../../inject/path.ts";
 import { EMSGSIZE, monotonicMicroseconds } from "../../native/libc.ts";
 import { record } from "../../runtime/histogram.ts";
 import { publish } from "../../runtime/shared.ts";
-import { PacketBatch } from "../../wire/batch.ts";
 import { Fragments } from "../../wire/fragments.ts";
 import { ipPair } from "../../wire/ip.ts";
 import { IP_OK, IpHeader, parseIp } from "../../wire/ip-header.ts";
 import { Packet } from "../../wire/packet.ts";
 import { IPPROTO_UDP, UDP_HEADER } from "../../wire/udp.ts";
+import { Egresses } from "../ways/egresses.ts";
 import type { DatagramsConfig, DataPlaneConfig } from "./config.ts";
 import { type DatagramShared, viewDatagramShared } from "./datagram-shared.ts";
 import { currentMtu } from "./housekeeping.ts";
@@ -44,8 +43,7 @@ export class Datagrams {
   readonly replay: DatagramReplay;
   private readonly counters = new Float64Array(DATAGRAM_COUNTERS.length);
   private readonly shared: DatagramShared;
-  private readonly batches: PacketBatch[];
-  private readonly injectors: Injector[];
+  readonly egresses: Egresses;
   private readonly services: Services;
   private readonly fragments = new Fragments();
   private readonly header = new IpHeader();
@@ -67,8 +65,7 @@ export class Datagrams {
     const { services, paths, egresses } = config;
     this.shared = viewDatagramShared(datagrams.shared);
     this.services = new Services(datagrams.services);
-    this.batches = egresses.map(() => new PacketBatch());
-    this.injectors = egresses.map((egress, i) => createInjector(egress, this.batches[i]!, config.mark));
+    this.egresses = new Egresses(egresses, config.mark);
     this.isDatagram = services.map(({ transport }) => transport === "udp");
     this.isDatagramPath = paths.map(({ transport }) => transport === "udp");
     this.paths = paths.map((path) => (path.transport === "udp" ? pathOf(path, config) : undefined));
@@ -97,7 +94,7 @@ export class Datagrams {
         onLatency: (us) => record(this.shared.latency, us),
         random: Math.random,
       },
-      this.batches,
+      this.egresses.batches,
     );
   }
 
@@ -121,6 +118,15 @@ export class Datagrams {
     if (packet.tcp === packet.ip) this.counters[DATAGRAM.refused]!++;
     else this.replay.response(packet, now);
     return true;
+  }
+
+  /** Datagrams of a path go another way from now on; those of its flows that wait for an answer count as unanswered. */
+  move(path: number, { source, egress, mtu }: NewWay): void {
+    const known = this.paths[path];
+    if (known === undefined) return;
+    known.egress = egress;
+    known.mtu = mtu;
+    if (source !== null) known.pair = ipPair(source, this.config.paths[path]!.target);
   }
 
   /** All clients are gone, as at the end of a recording. */
@@ -153,7 +159,7 @@ export class Datagrams {
     this.replay.advance(now);
     this.send();
     if (now >= this.refreshAt) {
-      for (const injector of this.injectors) injector.refresh();
+      this.egresses.refresh();
       this.refreshAt = now + REFRESH_INTERVAL;
     }
     this.counters[DATAGRAM.fragmentsIncomplete] = this.fragments.incomplete;
@@ -177,7 +183,7 @@ export class Datagrams {
     this.fragments.clear();
     this.counters[DATAGRAM.fragmentsIncomplete] = this.fragments.incomplete;
     publish(this.shared, this.counters);
-    for (const injector of this.injectors) injector.close();
+    this.egresses.close();
   }
 
   private takeFragment(packet: Packet, now: number): void {
@@ -206,7 +212,8 @@ export class Datagrams {
   }
 
   private send(): void {
-    const { batches, injectors, counters, shared } = this;
+    const { counters, shared } = this;
+    const { batches, injectors } = this.egresses;
     if (batches.every(({ count }) => count === 0)) return;
     if (!this.surroundings.settle()) {
       for (const batch of batches) {
@@ -237,8 +244,8 @@ export class Datagrams {
 
   /** The MTU of an interface or route has become smaller: later datagrams are cut for it. */
   private lowerMtu(egress: number): void {
-    this.injectors[egress]!.lastError = 0;
-    const { ifindex, isBound } = this.config.egresses[egress]!;
+    this.egresses.injectors[egress]!.lastError = 0;
+    const { ifindex, isBound } = this.egresses.configOf(egress);
     for (const [index, path] of this.paths.entries()) {
       if (path?.egress !== egress) continue;
       const mtu = currentMtu(this.config.paths[index]!.target, this.config.mark, isBound ? ifindex : 0);

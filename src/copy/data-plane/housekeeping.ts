@@ -2,9 +2,9 @@
 import type { Control } from "../../capture/control.ts";
 import type { RequestSource } from "../../capture/source.ts";
 import type { Engine } from "../../engine/engine.ts";
-import type { Injector } from "../../inject/injector.ts";
 import { EMSGSIZE } from "../../native/libc.ts";
 import { links, NetlinkError, route } from "../../native/netlink/netlink.ts";
+import type { Egresses } from "../ways/egresses.ts";
 import type { DataPlaneConfig } from "./config.ts";
 
 /** us; the kernel programs go inert after 2 s without a heartbeat. */
@@ -23,7 +23,7 @@ export class Housekeeping {
     private readonly control: Control,
     private readonly sources: (RequestSource | null)[],
     private readonly engine: Engine,
-    private readonly injectors: Injector[],
+    private readonly egresses: Egresses,
     now: number,
   ) {
     this.refreshAt = now + REFRESH_INTERVAL;
@@ -46,7 +46,7 @@ export class Housekeeping {
     }
     if (now >= this.rampAt) this.setSample(now);
     if (now >= this.refreshAt) {
-      for (const injector of this.injectors) injector.refresh();
+      this.egresses.refresh();
       this.refreshAt = now + REFRESH_INTERVAL;
     }
   }
@@ -58,13 +58,14 @@ export class Housekeeping {
 
   /** After a send: where a packet was too large (EMSGSIZE), the MTU of the interface's paths is lowered. */
   adaptMtu(now: number): void {
-    for (let egress = 0; egress < this.injectors.length; egress++) {
-      const injector = this.injectors[egress]!;
+    const { injectors } = this.egresses;
+    for (let egress = 0; egress < injectors.length; egress++) {
+      const injector = injectors[egress]!;
       if (injector.lastError !== EMSGSIZE) continue;
       injector.lastError = 0;
-      for (const [path, { target, egress: its }] of this.config.paths.entries()) {
-        if (its !== egress) continue;
-        const { ifindex, isBound } = this.config.egresses[egress]!;
+      const { ifindex, isBound } = this.egresses.configOf(egress);
+      for (const [path, { target }] of this.config.paths.entries()) {
+        if (this.engine.egressOf(path) !== egress) continue;
         const mtu = currentMtu(target, this.config.mark, isBound ? ifindex : 0);
         this.engine.lowerMtu(path, mtu, now);
       }

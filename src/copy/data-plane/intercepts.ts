@@ -6,7 +6,7 @@ import { isRefusal } from "../../channel/close.ts";
 import { FLOW_BYTES } from "../../channel/contract.ts";
 import type { Facts, Welcome } from "../../channel/messages.ts";
 import type { Engine } from "../../engine/engine.ts";
-import type { EachFlow } from "../../engine/sessions/hold.ts";
+import { type EachFlow, INTERCEPT_AWAY } from "../../engine/sessions/hold.ts";
 import type { PathConfig } from "../../inject/path.ts";
 import { monotonicMicroseconds } from "../../native/libc.ts";
 import type { Packet } from "../../wire/packet.ts";
@@ -86,7 +86,7 @@ export class Intercepts {
   ) {
     this.index = new PathIndex(paths);
     this.held = paths.map(() => true);
-    for (const path of paths.keys()) engine.hold(path, now);
+    for (const path of paths.keys()) engine.hold(path, INTERCEPT_AWAY, now);
     this.intercepts = config.intercepts.map((_, index) => ({
       links: [],
       state: { index, up: false, text: "", welcome: null, isRefused: false, covers: [] },
@@ -335,8 +335,8 @@ export class Intercepts {
       const open = this.intercepts.every((other) => !other.covers[path] || other.isUp);
       if (open === !this.held[path]) continue;
       this.held[path] = !open;
-      if (open) this.engine.resume(path, now);
-      else this.engine.hold(path, now);
+      if (open) this.engine.resume(path, INTERCEPT_AWAY, now);
+      else this.engine.hold(path, INTERCEPT_AWAY, now);
     }
   }
 

@@ -9,7 +9,6 @@ import { RingSet } from "../../capture/ring-set.ts";
 import { ResponseSource } from "../../capture/socket/response-source.ts";
 import type { RequestSource } from "../../capture/source.ts";
 import { type AnswerTimes, Engine, type EngineConfig } from "../../engine/engine.ts";
-import { createInjector } from "../../inject/create.ts";
 import {
   address,
   cpuMicroseconds,
@@ -24,10 +23,12 @@ import { CpuLimit } from "../../runtime/cpu-limit.ts";
 import { record } from "../../runtime/histogram.ts";
 import { Pause } from "../../runtime/pause.ts";
 import { DRAIN, publish, STOP } from "../../runtime/shared.ts";
-import { PacketBatch } from "../../wire/batch.ts";
+import type { PacketBatch } from "../../wire/batch.ts";
 import { ipPair } from "../../wire/ip.ts";
 import type { Packet } from "../../wire/packet.ts";
 import { COOKIE_BYTES } from "../../wire/tcp.ts";
+import { Egresses } from "../ways/egresses.ts";
+import { Ways, type WaysTaken } from "../ways/take.ts";
 import type { ChannelConfig, DataPlaneConfig } from "./config.ts";
 import { Datagrams } from "./datagrams.ts";
 import { Housekeeping } from "./housekeeping.ts";
@@ -68,6 +69,8 @@ export interface LoopHandlers {
   onReady(findings: Findings): void;
   /** An intercept came or went. */
   onIntercept(state: InterceptState): void;
+  /** What the main thread published of the ways is taken. */
+  onWays(taken: WaysTaken): void;
   /** Something that the user should know, once. */
   onNote(text: string): void;
 }
@@ -95,8 +98,8 @@ function run(config: DataPlaneConfig, wake: number, handlers: LoopHandlers, clos
   const responses: RequestSource = config.responseSocket
     ? new ResponseSource(config.responseSocket)
     : new RingSet(config.responseRings, config.responseRingBytes);
-  const batches = config.egresses.map(() => new PacketBatch());
-  const injectors = config.egresses.map((egress, i) => createInjector(egress, batches[i]!, config.mark));
+  const egresses = new Egresses(config.egresses, config.mark);
+  const { batches, injectors } = egresses;
   let now = monotonicMicroseconds();
   const openFlow = (path: number, port: number, words: Int32Array, at: number): void => {
     if (intercepts) intercepts.openFlow(path, port, words, at);
@@ -111,7 +114,7 @@ function run(config: DataPlaneConfig, wake: number, handlers: LoopHandlers, clos
       control,
       openFlow,
       allow: (at) => engine.allowRequest(at),
-      isHeld: (path) => intercepts !== null && !intercepts.isOpen(path),
+      isHeld: (path) => engine.isHeld(path),
       settle: () => intercepts?.settle(onResponse) ?? true,
     });
   if (intercepts && datagrams)
@@ -122,7 +125,7 @@ function run(config: DataPlaneConfig, wake: number, handlers: LoopHandlers, clos
   const preflight = new Preflight(config, engine, intercepts, now);
   closers.push(() => requests?.close());
   closers.push(() => intercepts?.close("it ended"));
-  for (const injector of injectors) closers.push(() => injector.close());
+  closers.push(() => egresses.close());
   closers.push(() => datagrams?.close());
   const descriptors = [
     ...(requests?.descriptors ?? []),
@@ -133,7 +136,11 @@ function run(config: DataPlaneConfig, wake: number, handlers: LoopHandlers, clos
   ];
   const pause = new Pause(control, descriptors, config.trace !== null);
   closers.push(() => pause.close());
-  const housekeeping = new Housekeeping(config, control, [requests, responses], engine, injectors, now);
+  const housekeeping = new Housekeeping(config, control, [requests, responses], engine, egresses, now);
+  const knowPaths = [datagrams, responses instanceof ResponseSource ? responses : null].filter(
+    (one) => one !== null,
+  );
+  const ways = new Ways(config.ways, egresses, engine, knowPaths, handlers.onWays);
 
   const onRequest = (packet: Packet): void => {
     if (packet.index >= OUTGOING) {
@@ -182,6 +189,11 @@ function run(config: DataPlaneConfig, wake: number, handlers: LoopHandlers, clos
   for (;;) {
     now = monotonicMicroseconds();
     housekeeping.run(now);
+    if (ways.hasNews) {
+      // It would end every wait at once.
+      libc.read(wake, address(asked), 8);
+      ways.take(now);
+    }
     const caught = intercepts?.run(onResponse, now) ?? responses.drain(onResponse, ROUND, now);
     const taken = (player ? isReady && player.drain(onRequest, ROUND, now) : reading?.take(now)) || 0;
     const records = caught + taken;

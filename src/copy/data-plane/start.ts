@@ -3,6 +3,7 @@ import { prepareNext } from "../../native/page.ts";
 import { entryOf } from "../../runtime/entries.ts";
 import { DRAIN, STOP } from "../../runtime/shared.ts";
 import { type CreatedThread, createThread, startThread } from "../../runtime/thread.ts";
+import type { WaysTaken } from "../ways/take.ts";
 import type { DataPlaneConfig } from "./config.ts";
 import type { InterceptState } from "./intercepts.ts";
 import type { Findings } from "./preflight.ts";
@@ -17,6 +18,8 @@ export interface DataPlane {
   drain(ms: number): void;
   /** Ends at once. */
   stop(): void;
+  /** Something is published for it: see src/copy/ways. */
+  wake(): void;
 }
 
 const ENTRY = "copy/data-plane/thread.ts";
@@ -53,19 +56,23 @@ function prepareMemory(
 
 /**
  * Starts the worker. The caller has loaded the kernel side and attached the response program. `onIntercept` is called when
- * an intercept comes or goes, `onNote` with lines for the log.
+ * an intercept comes or goes, `onNote` with lines for the log, `onWays` when it has taken what was published of the ways.
  */
 export function startDataPlane(
   config: DataPlaneConfig,
   onIntercept: (state: InterceptState) => void = () => {},
   onNote: (text: string) => void = () => {},
+  onWays: (taken: WaysTaken) => void = () => {},
 ): DataPlane {
   const { command } = viewShared(config.shared);
   const thread = early ?? createThread(entryOf(ENTRY));
   early = null;
-  const onEvent = (event: InterceptState | string): void =>
-    typeof event === "string" ? onNote(event) : onIntercept(event);
-  const { ready, ended, ask } = startThread<Findings, InterceptState | string>(
+  const onEvent = (event: InterceptState | WaysTaken | string): void => {
+    if (typeof event === "string") onNote(event);
+    else if ("version" in event) onWays(event);
+    else onIntercept(event);
+  };
+  const { ready, ended, ask, rouse } = startThread<Findings, InterceptState | WaysTaken | string>(
     thread,
     config,
     command,
@@ -80,5 +87,6 @@ export function startDataPlane(
       ask(DRAIN);
     },
     stop: () => ask(STOP),
+    wake: rouse,
   };
 }

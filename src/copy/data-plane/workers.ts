@@ -1,4 +1,5 @@
 /** Runs several data planes as one: they start together, are told to end together, and go on without one that dies. */
+import type { WaysTaken } from "../ways/take.ts";
 import type { DataPlaneConfig } from "./config.ts";
 import type { InterceptState } from "./intercepts.ts";
 import { type Findings, type ProbeResult, worstOf } from "./preflight.ts";
@@ -9,6 +10,8 @@ export interface WorkersHandlers {
   onIntercept(state: InterceptState): void;
   /** A worker has died after the start; `othersGoOn`: it was not the last one. */
   onDeath(worker: number, error: Error, othersGoOn: boolean): void;
+  /** A worker has taken what was published of the ways. */
+  onWays(taken: WaysTaken): void;
   /** Something that the user should know. */
   onNote(text: string): void;
 }
@@ -81,7 +84,7 @@ export class InterceptReports {
  */
 export function startWorkers(
   configs: readonly DataPlaneConfig[],
-  { onIntercept, onDeath, onNote }: WorkersHandlers,
+  { onIntercept, onDeath, onWays, onNote }: WorkersHandlers,
 ): DataPlane {
   const reports = new InterceptReports(configs.length, onIntercept);
   // The same note from several workers is logged once.
@@ -91,7 +94,7 @@ export function startWorkers(
     told.add(text);
   };
   const planes = configs.map((config, worker) =>
-    startDataPlane(config, (state) => reports.take(worker, state), tell),
+    startDataPlane(config, (state) => reports.take(worker, state), tell, onWays),
   );
   let isReady = false;
   let alive = planes.length;
@@ -123,6 +126,9 @@ export function startWorkers(
     },
     stop() {
       for (const plane of planes) plane.stop();
+    },
+    wake() {
+      for (const plane of planes) plane.wake();
     },
   };
 }

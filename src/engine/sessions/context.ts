@@ -141,8 +141,8 @@ export class Context {
   readonly users: Users | null;
   /** The sessions with a protocol module, set by the engine before its first packet; null: no service has one. */
   protocols: Protocols | null = null;
-  /** By path: whether it is held, so that nothing may be sent. */
-  readonly held: boolean[];
+  /** By path: why it is held, so that nothing may be sent; 0: it is not (hold.ts). */
+  readonly held: number[];
   /** By path: when it was held last, us. */
   readonly heldSince: number[];
   /** 8 bytes that every SYN carries (see wire/tcp.ts), or null. */
@@ -192,7 +192,7 @@ export class Context {
     this.users = config.users ? new Users(capacity, config.users) : null;
     this.waiting = new WaitingSessions(capacity);
     this.spread = config.late?.spreads ? new Spread(capacity) : null;
-    this.held = config.paths.map(() => false);
+    this.held = config.paths.map(() => 0);
     this.heldSince = config.paths.map(() => 0);
     this.ports = new Ports(config.ports, config.random, config.paths.map(unusablePort), share);
     this.counters = config.counters;

@@ -6,6 +6,7 @@ export const DROP_REASONS = {
   refused: "target refused the connection",
   unreachable: "no answer to the connection attempt",
   reset: "target reset the connection before it had taken the whole turn",
+  moved: "the address to send from changed before the target had taken the whole turn",
   unanswered: "target did not answer within -t",
   gap: "bytes of the client are missing in the capture",
   memory: "over the memory bound",

@@ -1,4 +1,4 @@
-/** Paths that are held while responses would not come back to us (the intercept is away): nothing is sent, timers stop. */
+/** Paths that are held while responses would not come back to us, or nothing gets there: nothing is sent, timers stop. */
 import type { Context } from "./context.ts";
 import {
   ACTIVE_AT,
@@ -22,17 +22,21 @@ import {
 /** Called for an open connection: its port, and its client's address in `words` at `at`, as `openFlow` of EngineConfig. */
 export type EachFlow = (port: number, words: Int32Array, at: number) => void;
 
-/** Sends nothing on a path until `resumePath`, and stops the timers of its sessions. */
-export function holdPath(c: Context, path: number): void {
-  if (c.held[path]) return;
-  c.held[path] = true;
-  c.heldSince[path] = c.now;
+/** Why a path is held, as bits: the intercept that catches its responses is away; its target cannot be reached. */
+export const INTERCEPT_AWAY = 1;
+export const WAY_GONE = 2;
+
+/** Sends nothing on a path until `resumePath` for this reason, and stops the timers of its sessions. */
+export function holdPath(c: Context, path: number, reason: number): void {
+  if (c.held[path] === 0) c.heldSince[path] = c.now;
+  c.held[path]! |= reason;
 }
 
-/** Ends `holdPath`: moves the timers of its sessions by the time that it was held. */
-export function resumePath(c: Context, path: number): void {
-  if (!c.held[path]) return;
-  c.held[path] = false;
+/** Ends `holdPath` for a reason; at the last one it moves the timers of the path's sessions by the time that it was held. */
+export function resumePath(c: Context, path: number, reason: number): void {
+  if (!(c.held[path]! & reason)) return;
+  c.held[path]! &= ~reason;
+  if (c.held[path] !== 0) return;
   for (let s = 0; s < c.table.end; s++) {
     if (c.words[s * ROW + STATE] === FREE) continue;
     if (c.words[s * ROW + PATH] === path) shiftTimes(c, s, c.now - c.heldSince[path]!);
@@ -44,7 +48,7 @@ export function resumePath(c: Context, path: number): void {
 /** Whether the session has a connection, on a path that is held. */
 export function isHeld(c: Context, s: number): boolean {
   const path = c.words[s * ROW + PATH]!;
-  return path !== NONE && c.held[path]!;
+  return path !== NONE && c.held[path] !== 0;
 }
 
 /** Calls `each` for every connection that is open on a path. */

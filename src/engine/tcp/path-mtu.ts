@@ -45,6 +45,15 @@ export class PathMtu {
     }
   }
 
+  /** The MTU of a path is another from now on, not only until EXPIRY. */
+  become(pathIndex: number, mtu: number): void {
+    this.first[pathIndex] = mtu;
+    const path = this.c.paths[pathIndex]!;
+    if (mtu < path.mtu) this.lower(pathIndex, mtu);
+    path.mtu = mtu;
+    this.until[pathIndex] = Number.POSITIVE_INFINITY;
+  }
+
   /** Ends the lowered MTUs that have expired: if the path is still as narrow, the next large packet lowers it again. */
   advance(): void {
     const { c, until } = this;

@@ -84,7 +84,7 @@ export function loseTurns(c: Context, s: number, reason: DropReason): void {
   if (g[at + MARKS]! & TURN_START) {
     const isRetried = (flags & TURN_RETRIED) !== 0 && w[row + TURN_SEQ] === g[at + SEQ];
     const first = (g[at + SEQ]! + w[row + SEQ_DELTA]!) | 0;
-    if (reason === "reset" && !isRetried && distance(w[row + SND_UNA]!, first) <= 0) {
+    if ((reason === "reset" || reason === "moved") && !isRetried && distance(w[row + SND_UNA]!, first) <= 0) {
       w[row + FLAGS]! |= TURN_RETRIED;
       w[row + TURN_SEQ] = g[at + SEQ]!;
       w[row + CURSOR] = head;

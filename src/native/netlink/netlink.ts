@@ -66,6 +66,9 @@ const NETLINK_ROUTE = 0;
 const SO_RCVTIMEO = 20;
 const MSG_TRUNC = 0x20;
 
+/** Answer with the entry of the table that matched (linux/rtnetlink.h). */
+const RTM_F_FIB_MATCH = 0x2000;
+
 const NLMSG_ERROR = 2;
 const NLMSG_DONE = 3;
 const NLM_F_REQUEST = 0x01;
@@ -241,17 +244,43 @@ export function localAddresses(): LocalAddress[] {
  * (unreachable), EACCES (prohibit) or EINVAL (blackhole).
  */
 export function route(destination: Uint8Array, mark = 0, over = 0): Route {
+  let found: Route | null = null;
+  askForRoute(destination, mark, over, 0, (body) => {
+    found = parseRoute(body);
+  });
+  if (found === null) throw new Error("Cannot look up a route over netlink: no route in the answer");
+  return found;
+}
+
+function askForRoute(
+  destination: Uint8Array,
+  mark: number,
+  over: number,
+  flags: number,
+  take: (body: Uint8Array) => void,
+): void {
   const header = new Uint8Array(RTMSG);
   header[0] = addressFamily(destination);
   header[1] = destination.length * 8;
+  new DataView(header.buffer).setUint32(8, flags, true);
   const attributes: [number, Uint8Array][] = [[RTA_DST, destination]];
   if (mark !== 0) attributes.push([RTA_MARK, u32Bytes(mark)]);
   if (over !== 0) attributes.push([RTA_OIF, u32Bytes(over)]);
-  let found: Route | null = null;
   transact("look up a route", { type: RTM_GETROUTE, flags: 0, header, attributes }, (type, body) => {
-    if (type === RTM_NEWROUTE) found = parseRoute(body);
+    if (type === RTM_NEWROUTE && body.length >= RTMSG) take(body);
   });
-  if (found === null) throw new Error("Cannot look up a route over netlink: no route in the answer");
+}
+
+/**
+ * Whether only the default route leads to `destination`; parameters as for `route`. False where the kernel does not tell (before
+ * Linux 4.13).
+ */
+export function isDefaultRoute(destination: Uint8Array, mark = 0, over = 0): boolean {
+  let found = false;
+  askForRoute(destination, mark, over, RTM_F_FIB_MATCH, (body) => {
+    // Without the flag the answer has the whole address as its destination.
+    found = body[1] === 0;
+  });
   return found;
 }
 
