@@ -13,6 +13,7 @@
 #include "../packet/prefilter.h"
 #include "../record/duplicate.h"
 #include "../record/headers.h"
+#include "../record/local.h"
 #include "../record/service.h"
 #include "../record/settings.h"
 #include "../record/state.h"
@@ -49,7 +50,8 @@ int xcopy_outgoing(struct __sk_buff *skb) {
     turn_around(&segment, &addresses);
     struct service key = {.port = segment.destination_port, .family = segment.family};
     __u32 *index = look_up_service(&key, addresses.destination, 1);
-    if (!index)
+    /* What other hosts answer passes through as well. */
+    if (!index || (only_local && has_any_address(&key) && !is_local(&addresses, segment.family)))
         return PASS;
     __u64 now_us = bpf_ktime_get_ns() / 1000;
     __u32 worker = worker_of_client(&addresses, segment.source_port);

@@ -23,6 +23,7 @@ enum counter {
     UNKNOWN_COOKIES, /* SYNs with our option and a cookie that is none of ours */
     ICMP_ERRORS,     /* dropped by an intercept */
     ABANDONED,       /* requests whose worker has died */
+    FORWARDED,       /* to a service's port at an address that is not this host's */
     COUNTERS,
 };
 

@@ -10,7 +10,7 @@
 #include "../packet/parse.h"
 
 struct service {
-    __u8 address[16]; /* zero: any address of this host; of requests that leave it: any address */
+    __u8 address[16]; /* zero: any address: see local.h */
     __be16 port;
     __u16 family;
 };

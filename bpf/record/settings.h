@@ -15,5 +15,7 @@ const volatile __u32 snaplen = 65535;
 const volatile __u32 requests_leave = 0;
 /* 1: there are UDP services. */
 const volatile __u32 takes_datagrams = 0;
+/* 1: a service without address is at this host's own addresses only. */
+const volatile __u32 only_local = 0;
 
 #endif

@@ -13,6 +13,7 @@
 #include "../packet/parse.h"
 #include "../packet/worker.h"
 #include "../record/duplicate.h"
+#include "../record/local.h"
 #include "../record/service.h"
 #include "../record/settings.h"
 #include "../record/state.h"
@@ -47,6 +48,8 @@ static __always_inline __u32 datagram_index(enum datagram kind, const struct seg
                                                                            : NO_REQUEST;
     struct service key = {.port = segment->destination_port, .family = segment->family};
     __u32 *index = find_datagram_service(&key, addresses->destination, is_to_host);
+    if (index && is_forwarded(&key, addresses))
+        index = 0;
     if (kind == FIRST_FRAGMENT) {
         remember_first_fragment(addresses, piece, index != 0, now_us);
         return index ? FRAGMENT_INDEX : NO_REQUEST;

@@ -14,6 +14,7 @@
 #include "../packet/parse.h"
 #include "../packet/prefilter.h"
 #include "../record/duplicate.h"
+#include "../record/local.h"
 #include "../record/service.h"
 #include "../record/settings.h"
 #include "../record/state.h"
@@ -77,7 +78,7 @@ static __always_inline int is_wanted(const struct segment *segment,
                                      __u32 ifindex, __u32 worker, struct record *header) {
     struct service key = {.port = segment->destination_port, .family = segment->family};
     __u32 *index = look_up_service(&key, addresses->destination, is_to_host);
-    if (!index)
+    if (!index || is_forwarded(&key, addresses))
         return 0;
     __u64 now_us = bpf_ktime_get_ns() / 1000;
     int is_pure_ack = segment->length == segment->payload_offset &&

@@ -23,6 +23,7 @@ export const KERNEL_COUNTERS = [
   "unknownCookies",
   "icmpErrors",
   "abandoned",
+  "forwarded",
 ] as const;
 
 export type KernelCounter = (typeof KERNEL_COUNTERS)[number];

@@ -5,10 +5,12 @@ import { BpfObject, fillArrayOfMaps, loadFirst, openLibbpf, updateMap } from "..
 import { BpfHashMap } from "../native/bpf/map.ts";
 import type { CarriedLibrary } from "../native/carried.ts";
 import { libc } from "../native/libc.ts";
+import type { LocalPrefix } from "../native/netlink/local-prefixes.ts";
 import { type Link, links } from "../native/netlink/netlink.ts";
 import { Attachments, type Hook } from "./attachments.ts";
 import type { Kind } from "./clsact.ts";
 import { KERNEL_COUNTERS, type KernelCounter, type KernelStats, readStats } from "./counters.ts";
+import { type Forwarded, LOCAL_MAPS, leaveOutLocal, localMapsOf } from "./local-maps.ts";
 import {
   addressKey,
   createLargeRings,
@@ -60,6 +62,8 @@ export interface KernelCaptureOptions {
   snaplen?: number;
   /** Whether requests leave this host: they are captured at egress, to any address for a service without one. Default false. */
   isOutgoing?: boolean;
+  /** Whether services without address are at this host's own addresses only; none before `setLocal`. Default false. */
+  onlyLocal?: boolean;
   /** How many workers share the flows; by default 1. */
   workers?: number;
   /** Bytes of each ring: a power of two, a multiple of the page size. Requests of up to 64 KiB need at least 131072. */
@@ -121,6 +125,10 @@ export interface KernelCapture {
   detachRequests(): void;
   /** Closes the links of an interface that is gone. */
   forget(ifindex: number): void;
+  /** Says which addresses are this host's; returns how many there is no room for. Null without `onlyLocal`. */
+  readonly setLocal: ((local: readonly LocalPrefix[]) => number) | null;
+  /** A destination whose packets only passed through this host; null: there was none. */
+  forwarded(): Forwarded | null;
   stats(): KernelStats;
   /** Detaches all programs and closes every descriptor; nothing else here may be used afterwards. */
   detach(): void;
@@ -136,7 +144,7 @@ const FLOW_WORDS_PER_PATH = 65536 / 64;
 /** As bpf/response/response.bpf.c has it. */
 const WITH_PAYLOAD = 2 ** 31;
 /** Maps that the outgoing program shares with the request program; its records come in the same rings. */
-const OUTGOING_SHARED = ["control", "counters", "rings", "packets", "lost"];
+const OUTGOING_SHARED = ["control", "counters", "rings", "packets", "lost", ...LOCAL_MAPS];
 /** Bytes captured of an outgoing packet: headers, and as much of an answer as a protocol module reads. */
 const OUTGOING_BYTES = 384;
 
@@ -196,6 +204,7 @@ export function loadKernelCapture(options: KernelCaptureOptions): KernelCapture 
     if (response && paths) loadResponse(response, paths, responseRings);
     const owner = (request ?? response)!;
     const countersMap = owner.mapFd("counters");
+    const local = request && options.onlyLocal ? localMapsOf(request) : null;
     const requestProgram = request?.programFd("xcopy_request") ?? -1;
     const requestXdpProgram = isXdp ? owner.programFd(XDP_PROGRAMS[xdpProgram]) : -1;
     const responseProgram = response?.programFd("xcopy_response") ?? -1;
@@ -262,6 +271,8 @@ export function loadKernelCapture(options: KernelCaptureOptions): KernelCapture 
         xdp.forget(ifindex);
         isEthernet.delete(ifindex);
       },
+      setLocal: local && ((prefixes) => local.set(prefixes)),
+      forwarded: () => local?.forwarded() ?? null,
       stats: () => readStats(countersMap),
       detach: closeAll,
     };
@@ -287,6 +298,7 @@ function openRequest(
   }
   const takesDatagrams = services.some(({ transport }) => transport === "udp");
   request.setConstants(settings({ ...options, takesDatagrams }));
+  if (!options.onlyLocal) leaveOutLocal(request);
   return request;
 }
 
@@ -294,7 +306,8 @@ function loadOutgoing(outgoing: BpfObject, request: BpfObject, options: KernelCa
   const services = options.outgoingServices ?? [];
   for (const map of OUTGOING_SHARED) outgoing.reuse(map, request.mapFd(map));
   outgoing.setMaxEntries("services", Math.max(1, services.length));
-  outgoing.setConstants(settings({ mark: options.mark, snaplen: OUTGOING_BYTES }));
+  const { mark, onlyLocal = false } = options;
+  outgoing.setConstants(settings({ mark, snaplen: OUTGOING_BYTES, onlyLocal }));
   outgoing.load();
   fillServices(outgoing, services);
 }

@@ -37,12 +37,15 @@ export interface Settings {
   isOutgoing?: boolean;
   /** Whether there are UDP services. Default false. */
   takesDatagrams?: boolean;
+  /** Whether services without address are at this host's own addresses only. Default false. */
+  onlyLocal?: boolean;
 }
 
 /** The constants of bpf/record/settings.h. */
 export function settings(options: Settings): Uint8Array {
-  const { mark, keepsAcks, snaplen = WHOLE_PACKETS, isOutgoing, takesDatagrams } = options;
-  return words(mark, keepsAcks ? 1 : 0, snaplen, isOutgoing ? 1 : 0, takesDatagrams ? 1 : 0);
+  const { mark, keepsAcks, snaplen = WHOLE_PACKETS, isOutgoing, takesDatagrams, onlyLocal } = options;
+  const flags = [isOutgoing, takesDatagrams, onlyLocal].map((flag) => (flag ? 1 : 0));
+  return words(mark, keepsAcks ? 1 : 0, snaplen, ...flags);
 }
 
 /** Tells an object that is not loaded yet how many workers there are (bpf/packet/worker.h). Throws a Failure. */

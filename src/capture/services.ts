@@ -24,6 +24,8 @@ export class Services {
   /** Per port: 1 + the position of its first service in `#services`, which is sorted by port; 0: none. */
   readonly #first = new Uint16Array(65536);
   readonly #services: KernelService[];
+  /** Whether the service of the last `find` that found one has no address. */
+  isAny = false;
 
   /** A service without address is found by port, where no service with that address and port is. */
   constructor(services: KernelService[]) {
@@ -48,7 +50,9 @@ export class Services {
       const service = this.#services[place - 1]!;
       if (service.port !== port) return -1;
       if (service.family !== header.family) continue;
-      if (service.address === null ? toAny : isAt(view, at, service.address)) return service.index;
+      if (!(service.address === null ? toAny : isAt(view, at, service.address))) continue;
+      this.isAny = service.address === null;
+      return service.index;
     }
     return -1;
   }

@@ -36,6 +36,8 @@ export interface MatchConfig {
   services: KernelService[];
   /** Whether requests leave this host instead of coming in. */
   isOutgoing: boolean;
+  /** A LocalTable: services without address are at these addresses only. Null: at any. */
+  local: SharedArrayBuffer | null;
   /** Most bytes of a packet that are captured, from its IP header on. */
   snaplen: number;
   /** The counters of each worker as Float64Array, in the order of KERNEL_COUNTERS; shared with the main thread. */

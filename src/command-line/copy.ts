@@ -33,7 +33,7 @@ export const COPY: CommandSpec = {
         short: "x",
         value: "LIST",
         multiple: true,
-        help: "[udp:][address:]port-target[:port] with commas between several, IPv6 addresses in brackets: requests to this port (of this address only) go to the target (without a port, to the same); to all targets where the same port is given several times; with | between targets each connection goes to one of them, to target*3 three times as many (weights 1 to 1000); target:port@MAC gives the MAC address of the next hop, which is looked up otherwise, port@MAC-target the source MAC address of the frames",
+        help: "[udp:][address:]port-target[:port] with commas between several, IPv6 addresses in brackets: requests to this port of this address (without one, of any address of this host: what it only forwards is left out) go to the target (without a port, to the same); to all targets where the same port is given several times; with | between targets each connection goes to one of them, to target*3 three times as many (weights 1 to 1000); target:port@MAC gives the MAC address of the next hop, which is looked up otherwise, port@MAC-target the source MAC address of the frames",
       },
       {
         name: "input",

@@ -1,6 +1,8 @@
 /** The interface of a capture back end, as the main thread uses it. */
 import type { KernelCounter } from "../capture/counters.ts";
+import type { Forwarded } from "../capture/local-maps.ts";
 import type { SourceConfig } from "../capture/source.ts";
+import type { LocalPrefix } from "../native/netlink/local-prefixes.ts";
 import type { CaptureCounts } from "./account/summary.ts";
 
 /** A back end that is open. */
@@ -27,6 +29,10 @@ export interface Capture {
   forget(ifindex: number): void;
   /** Looks up again what may have changed of interfaces (MAC addresses); called when one has changed. */
   refresh(): void;
+  /** Says which addresses are this host's; returns how many there is no room for. Null where it does not matter. */
+  readonly setLocal: ((local: readonly LocalPrefix[]) => number) | null;
+  /** A destination whose packets only passed through this host; null: there was none. */
+  forwarded(): Forwarded | null;
   /** Stops capturing; what was captured can still be read. */
   stop(): void;
   counts(): Counts;
@@ -49,5 +55,6 @@ export function countsOf(stats: Record<KernelCounter, number>): Counts {
     oversize: stats.oversize,
     inert: stats.inert,
     unsampled: stats.unsampled,
+    forwarded: stats.forwarded,
   };
 }

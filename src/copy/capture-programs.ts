@@ -49,6 +49,8 @@ export function captureByPrograms(kernel: KernelCapture, { capture }: CopyOption
     forget: (ifindex) => kernel.forget(ifindex),
     refresh: () => kernel.learnMacs(),
     stop: () => kernel.stopRequests(),
+    setLocal: kernel.setLocal,
+    forwarded: () => kernel.forwarded(),
     counts() {
       const stats = kernel.stats();
       return { ...countsOf(stats), lostByCpu: stats.requestRingFullByCpu };

@@ -11,7 +11,7 @@ import { compileFilter, linkLayerOf } from "../filter/compile.ts";
 import { bufferBytes, megabytes } from "../host/memory.ts";
 import { Failure } from "../native/failure.ts";
 import { type Capture, countsOf } from "./back-end.ts";
-import { kernelServices } from "./load.ts";
+import { kernelServices, takesOnlyLocal } from "./load.ts";
 import type { CopyOptions } from "./options.ts";
 import type { Plan } from "./plan.ts";
 
@@ -53,6 +53,7 @@ export function captureBySockets(name: SocketBackEnd, plan: Plan, options: CopyO
   const capture = OPEN[name]({
     services: kernelServices(plan),
     isOutgoing: direction === "out",
+    onlyLocal: takesOnlyLocal(plan, options),
     snaplen,
     mark: options.mark,
     bufferBytes: bufferBytes(given),
@@ -79,6 +80,8 @@ export function captureBySockets(name: SocketBackEnd, plan: Plan, options: CopyO
     },
     refresh() {},
     stop: capture.stop,
+    setLocal: capture.setLocal,
+    forwarded: capture.forwarded,
     counts: () => countsOf(capture.stats()),
     close: capture.close,
   };

@@ -1,6 +1,8 @@
 /** Where requests come from: this host's interfaces, or recorded traffic. */
+import type { Forwarded } from "../capture/local-maps.ts";
 import type { SourceConfig } from "../capture/source.ts";
 import { startTraceReader, type TraceReader } from "../capture/trace/start.ts";
+import { followLocal } from "../host/follow-local.ts";
 import type { Failure } from "../native/failure.ts";
 import { EFD_CLOEXEC, EFD_NONBLOCK, IPPROTO_TCP, libc } from "../native/libc.ts";
 import { links } from "../native/netlink/netlink.ts";
@@ -26,8 +28,11 @@ export interface RequestInput {
   /** For the data plane: one of the two. */
   source: SourceConfig | null;
   trace: TraceConfig | null;
-  /** Requests may come from now on. Attaching takes time: ends early when `isStopped`. Rejects with a Failure. */
-  begin(isStopped: () => boolean): Promise<void>;
+  /**
+   * Requests may come from now on. Attaching takes time: ends early when `isStopped`. `warn` gets lines for the log, also later.
+   * Rejects with a Failure.
+   */
+  begin(isStopped: () => boolean, warn: (text: string) => void): Promise<void>;
   /**
    * Attaches to new interfaces and forgets those that are not there; returns the names of the new ones. What is in `gone` was
    * gone meanwhile, even if there is one with that index again. Throws a Failure.
@@ -36,6 +41,8 @@ export interface RequestInput {
   /** No more requests from now on. */
   stop(): void;
   counts(): RequestCounts;
+  /** A destination whose packets only passed through this host; null: there was none. */
+  forwarded(): Forwarded | null;
   /** Errors of recordings that could not be read to their ends or have no request; to be called after the end of the data plane. */
   failures(): Promise<Failure[]>;
 }
@@ -47,6 +54,7 @@ const AT_ONCE = 16;
 export function liveInput(plan: Plan, { capture }: OpenCapture): RequestInput {
   const names = new Set(plan.interfaces.map(({ name }) => name));
   const attached = new Map(plan.interfaces.map(({ ifindex, name }) => [ifindex, name]));
+  let endFollowing: (() => void) | undefined;
   return {
     get description() {
       const byWay = Map.groupBy(attached, ([ifindex]) => capture.wayOn(ifindex));
@@ -56,7 +64,15 @@ export function liveInput(plan: Plan, { capture }: OpenCapture): RequestInput {
     room: capture.room,
     source: capture.source,
     trace: null,
-    async begin(isStopped) {
+    async begin(isStopped, warn) {
+      const { setLocal } = capture;
+      if (setLocal) {
+        endFollowing = await followLocal((local) => {
+          const left = setLocal(local);
+          if (left > 0)
+            warn(`This host has ${left} more addresses than xcopy tells from others: name those in -x.`);
+        });
+      }
       const ifindexes = [...attached.keys()];
       for (let at = 0; at < ifindexes.length && !isStopped(); at += AT_ONCE) {
         capture.attach(ifindexes.slice(at, at + AT_ONCE));
@@ -79,7 +95,11 @@ export function liveInput(plan: Plan, { capture }: OpenCapture): RequestInput {
       if (fresh.length > 0) capture.attach(fresh.map(({ ifindex }) => ifindex));
       return fresh.map(({ name }) => name);
     },
-    stop: () => capture.stop(),
+    stop() {
+      endFollowing?.();
+      capture.stop();
+    },
+    forwarded: () => capture.forwarded(),
     counts: () => ({ ...capture.counts(), source: capture.name }),
     failures: async () => [],
   };
@@ -121,6 +141,7 @@ export async function recordedInput(
     begin: async () => {},
     follow: () => [],
     stop: () => reader.stop(),
+    forwarded: () => null,
     counts: () => countRecorded(reader),
     async failures() {
       const broken = await reader.ended;

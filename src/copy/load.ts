@@ -49,6 +49,11 @@ export function kernelServices(plan: Plan): KernelService[] {
   });
 }
 
+/** Whether services without address are captured at addresses of this host only: what it forwards to others is no request. */
+export function takesOnlyLocal({ services }: Plan, { capture }: CopyOptions): boolean {
+  return capture.direction === "in" && services.some(({ address }) => address === null);
+}
+
 /** The paths whose responses a protocol module reads. */
 export function pathsRead(plan: Plan, { protocols }: CopyOptions): Set<number> {
   const services = plan.services.filter(
@@ -96,6 +101,7 @@ export function loadKernel(
     workers,
     snaplen,
     isOutgoing: direction === "out",
+    onlyLocal: takesOnlyLocal(plan, options),
     requestRingBytes: ringBytesFor(bufferBytes, rings, REQUEST_RING_LEAST),
     requestRingLeast: REQUEST_RING_LEAST,
     responseRingBytes: ringBytes(

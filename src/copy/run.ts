@@ -5,6 +5,7 @@ import { formatEndpoint } from "../config/address.ts";
 import { labelOf } from "../config/transfer.ts";
 import { carriedLibraries } from "../host/carried-libraries.ts";
 import { claimPorts } from "../host/claims.ts";
+import { forwardedNote, watchForwarded } from "../host/forwarded.ts";
 import { removeLeftovers } from "../host/leftovers.ts";
 import { localTest } from "../host/local-addresses.ts";
 import { createLog, type Log } from "../host/log.ts";
@@ -133,7 +134,10 @@ async function begin(
   if (!results) return false;
   if (!options.force) diagnose(results, plan, await connectOrdinarily(results, plan));
   if (results.registersAll) log.warn(MARK_LOST);
-  await source.begin(() => stop.count() > 0);
+  await source.begin(
+    () => stop.count() > 0,
+    (text) => log.warn(text),
+  );
   return true;
 }
 
@@ -282,12 +286,14 @@ async function copy(
   };
   watch.start();
   const endQuic = watchQuic(datagrams, log);
+  const endForwarded = watchForwarded(() => forwardedNote(source.counts(), source.forwarded()), log);
   const endLateness = watchLateness(take, options, log);
   const endPauses = source.trace ? watchPauses(take, options.trace.longestGap, log) : () => {};
   const endSilence = source.trace
     ? async () => {}
     : watchSilence(
-        () => source.counts().packets,
+        // What only passed through is told by itself.
+        () => source.counts().packets + (source.counts().forwarded ?? 0),
         plan.services,
         () => source.description,
         localTest(),
@@ -315,6 +321,7 @@ async function copy(
   if (hasEnded) deadWorkers.finish();
   endReport();
   endQuic();
+  endForwarded();
   endLateness();
   endPauses();
   await endSilence();

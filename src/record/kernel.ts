@@ -2,17 +2,21 @@
 import { Attachments, type Hook } from "../capture/attachments.ts";
 import { type KernelStats, readStats } from "../capture/counters.ts";
 import { fillServices } from "../capture/kernel.ts";
+import { type Forwarded, LOCAL_MAPS, leaveOutLocal, localMapsOf } from "../capture/local-maps.ts";
 import { createLargeRings, settings, useRings } from "../capture/maps.ts";
 import type { KernelService } from "../capture/services.ts";
 import { BpfObject, fillArrayOfMaps, openLibbpf } from "../native/bpf/libbpf.ts";
 import type { CarriedLibrary } from "../native/carried.ts";
 import { libc } from "../native/libc.ts";
+import type { LocalPrefix } from "../native/netlink/local-prefixes.ts";
 
 export interface RecordKernelOptions {
   /** The bytes of request.bpf.o, and of outgoing.bpf.o where responses are wanted. */
   requestObject: Uint8Array;
   outgoingObject: Uint8Array | null;
   services: KernelService[];
+  /** Whether services without address are at this host's own addresses only; none before `setLocal`. Default false. */
+  onlyLocal?: boolean;
   /** SO_MARK of packets that are not recorded; 0: none. */
   mark: number;
   keepsAcks: boolean;
@@ -41,6 +45,10 @@ export interface RecordKernel {
   readonly hook: Hook;
   /** Attaches to these interfaces. Throws a Failure: 2 for one that is not there, 4 without privilege, 5. */
   attach(ifindexes: number[]): void;
+  /** Says which addresses are this host's; returns how many there is no room for. Null without `onlyLocal`. */
+  readonly setLocal: ((local: readonly LocalPrefix[]) => number) | null;
+  /** A destination whose packets only passed through this host; null: there was none. */
+  forwarded(): Forwarded | null;
   /** Detaches the programs: nothing more gets into the rings, what is in them stays. */
   detach(): void;
   stats(): KernelStats;
@@ -49,7 +57,7 @@ export interface RecordKernel {
 }
 
 /** Maps that both programs use. */
-const SHARED = ["control", "counters", "rings", "services", "ports", "packets", "lost"];
+const SHARED = ["control", "counters", "rings", "services", "ports", "packets", "lost", ...LOCAL_MAPS];
 
 /** Programs of the request object that are not loaded. */
 const XDP_PROGRAMS = ["xcopy_request_xdp", "xcopy_request_xdp_linear"];
@@ -78,6 +86,7 @@ export function loadRecordKernel(options: RecordKernelOptions): RecordKernel {
     request.setMaxEntries("services", Math.max(1, options.services.length));
     for (const program of XDP_PROGRAMS) request.leaveOut(program);
     request.setConstants(constants);
+    if (!options.onlyLocal) leaveOutLocal(request);
     request.load();
     for (const map of SHARED) outgoing?.reuse(map, request.mapFd(map));
     outgoing?.setConstants(constants);
@@ -87,6 +96,7 @@ export function loadRecordKernel(options: RecordKernelOptions): RecordKernel {
     const requestProgram = request.programFd("xcopy_request");
     const outgoingProgram = outgoing?.programFd("xcopy_outgoing") ?? -1;
     const countersMap = request.mapFd("counters");
+    const local = options.onlyLocal ? localMapsOf(request) : null;
     return {
       rings,
       ringBytes,
@@ -104,6 +114,8 @@ export function loadRecordKernel(options: RecordKernelOptions): RecordKernel {
           if (outgoing) attachments.attach("outgoing", outgoingProgram, ifindex);
         }
       },
+      setLocal: local && ((prefixes) => local.set(prefixes)),
+      forwarded: () => local?.forwarded() ?? null,
       detach: () => attachments.detach(),
       stats: () => readStats(countersMap),
       close,

@@ -20,6 +20,7 @@ export function kernelLosses(countersMap: number, lostMap: number): LossSource {
         fragments: stats.fragments,
         "pure ACKs left out": stats.pureAcks,
         "left out by the sample": stats.unsampled,
+        "passed through to other hosts": stats.forwarded,
         "seen on another interface before": stats.duplicates,
         "sent by xcopy": stats.ownMark,
       };

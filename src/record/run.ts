@@ -6,6 +6,8 @@ import type { KernelService } from "../capture/services.ts";
 import { renderVersion } from "../command-line/help.ts";
 import { carriedLibraries } from "../host/carried-libraries.ts";
 import { recordPrograms } from "../host/carried-programs.ts";
+import { followLocal } from "../host/follow-local.ts";
+import { forwardedNote, watchForwarded } from "../host/forwarded.ts";
 import { removeLeftovers } from "../host/leftovers.ts";
 import { createLog, type Log } from "../host/log.ts";
 import { megabytes, ringBytesFor } from "../host/memory.ts";
@@ -62,6 +64,7 @@ function loadKernel(plan: RecordPlan, options: RecordOptions, libraries: Carried
       requestObject,
       outgoingObject: options.both ? outgoingObject : null,
       services: kernelServices(plan),
+      onlyLocal: plan.services.some(({ address }) => address === null),
       mark: options.mark,
       keepsAcks: options.acks,
       snaplen: options.snaplen ?? WHOLE_PACKETS,
@@ -212,7 +215,10 @@ async function record(
   await plane.ready;
   const control = new Control(kernel.controlMap);
   const heartbeat = setInterval(() => control.heartbeat(monotonicMicroseconds() / 1000), HEARTBEAT_INTERVAL);
+  let endFollowing: (() => void) | undefined;
   try {
+    const { setLocal } = kernel;
+    if (setLocal) endFollowing = await followLocal((local) => setLocal(local));
     for (const { ifindex } of plan.interfaces) {
       attachIfPresent(kernel, ifindex);
       // The heartbeat must go on: on hundreds of interfaces this takes seconds.
@@ -230,6 +236,7 @@ async function record(
       return takeRecordAccount((performance.now() - start) / 1000, shared, kernel.stats(), use, facts);
     };
     const endReport = report(options, status, take, renderRecordStatus);
+    const endForwarded = watchForwarded(() => forwardedNote(take().capture, kernel.forwarded()), log);
     try {
       await recordUntilStopped(kernel, plane, stop, options.duration, facts);
     } catch (error) {
@@ -243,11 +250,13 @@ async function record(
       }
     }
     endReport();
+    endForwarded();
     const account = take();
     log.info(renderRecordSummary(account));
     if (options.json) console.log(JSON.stringify(account));
     return facts.ended === "error" ? 1 : 0;
   } finally {
+    endFollowing?.();
     clearInterval(heartbeat);
     plane.stop();
     // For the end of the file the data plane reads the kernel's counters, which are closed next.

@@ -44,6 +44,7 @@ export function takeRecordAccount(
       unreadable: stats.unreadable,
       inert: stats.inert,
       unsampled: stats.unsampled,
+      forwarded: stats.forwarded,
       own_mark: stats.ownMark,
     },
     responses: {
@@ -111,6 +112,7 @@ export function renderRecordSummary(account: RecordAccount): string {
     ["responses", responses.packets > 0 && `${number(responses.packets)} of the packets`],
     ["lost", `${number(lost)} packets (${percent(lost, found)})`],
     ["left out", capture.unsampled > 0 && `${number(capture.unsampled)} packets (-r)`],
+    ["passed", capture.forwarded > 0 && `${number(capture.forwarded)} packets to addresses of other hosts`],
     ["pure ACKs", capture.pure_acks > 0 && `${number(capture.pure_acks)} left out`],
     ["files", `${number(written.files)}, ${bytes(written.bytes)}: ${names}`],
     ["cost", `${cpu.user.toFixed(1)} s user, ${cpu.system.toFixed(1)} s system${per}, ${account.rss_mb} MB`],

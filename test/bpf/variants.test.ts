@@ -81,6 +81,7 @@ describe("request", () => {
     udp: boolean;
     workers: number;
     isOutgoing: boolean;
+    onlyLocal: boolean;
     mark: number;
     snaplen: number;
   }
@@ -89,6 +90,7 @@ describe("request", () => {
       udp: BOTH,
       workers: [1, 8],
       isOutgoing: BOTH,
+      onlyLocal: BOTH,
       mark: [0, MARK],
       snaplen: [96, WHOLE_PACKETS],
     }),
@@ -101,6 +103,7 @@ describe("request", () => {
       combine<Omit<Variant, "isOutgoing" | "mark">>({
         udp: BOTH,
         workers: [1, 8],
+        onlyLocal: BOTH,
         snaplen: [96, WHOLE_PACKETS],
       }),
     )("%j", ({ udp, ...variant }) => {
@@ -125,8 +128,13 @@ describe("request", () => {
 
 describe("record", () => {
   test.each(
-    combine<{ keepsAcks: boolean; both: boolean; udp: boolean }>({ keepsAcks: BOTH, both: BOTH, udp: BOTH }),
-  )("%j", ({ keepsAcks, both, udp }) => {
+    combine<{ keepsAcks: boolean; both: boolean; udp: boolean; onlyLocal: boolean }>({
+      keepsAcks: BOTH,
+      both: BOTH,
+      udp: BOTH,
+      onlyLocal: BOTH,
+    }),
+  )("%j", ({ keepsAcks, both, udp, onlyLocal }) => {
     const { requestObject, outgoingObject } = recordPrograms();
     loadRecordKernel({
       requestObject,
@@ -134,6 +142,7 @@ describe("record", () => {
       services: udp ? [...OPTIONS.services, UDP] : OPTIONS.services,
       mark: 0,
       keepsAcks,
+      onlyLocal,
       snaplen: WHOLE_PACKETS,
       ringBytes: RING_BYTES,
       hook: "auto",
@@ -145,7 +154,8 @@ describe("response and outgoing", () => {
   test.each([1, 8])("%d workers", (workers) => {
     const { paths, services } = OPTIONS;
     load({ workers, paths, services: null });
-    load({ workers, paths, services, outgoingObject: outgoingProgram(), outgoingServices: services });
+    const outgoing = { outgoingObject: outgoingProgram(), outgoingServices: services };
+    for (const onlyLocal of BOTH) load({ workers, paths, services, onlyLocal, ...outgoing });
   });
 
   test(`${MANY} targets`, () => {

@@ -10,6 +10,7 @@ import { createSource } from "../../src/copy/data-plane/request-source.ts";
 import type { XdpProgram } from "../../src/filter/access.ts";
 import { compileFilter } from "../../src/filter/compile.ts";
 import { type FilterProgram, loadFilterProgram } from "../../src/filter/program.ts";
+import type { LocalPrefix } from "../../src/native/netlink/local-prefixes.ts";
 import { links } from "../../src/native/netlink/netlink.ts";
 import { type Captured, copyOf, loadForTest, MARK, OPTIONS } from "../bpf/capture.ts";
 import type { Namespace } from "../bpf/namespace.ts";
@@ -20,6 +21,8 @@ export interface BackEndOptions {
   snaplen?: number;
   /** In pcap-filter language. */
   filter?: string;
+  /** Services without address are at these only. */
+  local?: LocalPrefix[];
 }
 
 /** ARPHRD_NONE: tun interfaces have no link layer. */
@@ -73,7 +76,10 @@ function backEnd(
 
 function byHook(hook: RequestHook, xdpPrograms: XdpProgram[] = ["xdp"]) {
   return (host: Namespace, ifindexes: number[], options: BackEndOptions): BackEnd => {
-    const { kernel, control, requests, beat } = loadForTest({ hook, xdpPrograms, paths: null, ...options });
+    const onlyLocal = options.local !== undefined;
+    const loaded = loadForTest({ hook, xdpPrograms, paths: null, onlyLocal, ...options });
+    const { kernel, control, requests, beat } = loaded;
+    kernel.setLocal?.(options.local ?? []);
     beat();
     const filters: FilterProgram[] = [];
     for (const ifindex of ifindexes) {
@@ -114,11 +120,13 @@ function bySockets(open: OpenSockets) {
       snaplen: 65535,
       mark: MARK,
       bufferBytes: 4 << 20,
+      onlyLocal: options.local !== undefined,
       front: options.filter === undefined ? null : front(options.filter),
       ...options,
     };
     const capture = host.enter(() => {
       const opened = open(all);
+      opened.setLocal?.(options.local ?? []);
       opened.start(ifindexes);
       return opened;
     });

@@ -88,7 +88,7 @@ function inOrder(requests: { bytes: Uint8Array; index: number }[]) {
 
 let sampled: number[] | undefined;
 
-describe.each(Object.entries(BACK_ENDS))("%s", (_, { open, traits }) => {
+describe.each(Object.entries(BACK_ENDS))("%s", (name, { open, traits }) => {
   let one: BackEnd;
   const openOne = (options = {}) => open(link.host, [link.ifindex, tun.ifindex], options);
   beforeEach(() => {
@@ -346,6 +346,33 @@ describe.each(Object.entries(BACK_ENDS))("%s", (_, { open, traits }) => {
       ...[0, 2, 4].map((index) => packets[index]!.ip),
       build({ sourcePort: 58001, seq: 5, payload: 10 }).ip,
     ]);
+  });
+
+  test("takes what goes to this host's addresses where a service has none, and counts what passes through", async () => {
+    one.close();
+    const local = [
+      { family: 4 as const, bytes: bytesOf("10.0.0.2"), bits: 32 },
+      { family: 6 as const, bytes: bytesOf("fd00::"), bits: 126 },
+    ];
+    one = openOne({ local, services: [...OPTIONS.services, ...DATAGRAM_SERVICES] });
+    const toAny = { destinationPort: 8080, payload: 10 };
+    const here = [
+      frame({ ...toAny, sourcePort: 58101 }),
+      frame({ ...toAny, ...V6, sourcePort: 58102 }),
+      datagram({ payload: 20, sourcePort: 58103 }),
+    ];
+    const elsewhere = [
+      frame({ ...toAny, sourcePort: 58104, destination: "10.0.0.3" }),
+      frame({ ...toAny, ...V6, sourcePort: 58105, destination: "fd00::4" }),
+      datagram({ payload: 20, sourcePort: 58106, destination: "10.7.7.7" }),
+    ];
+    for (const { bytes } of [...elsewhere, ...here]) link.send(bytes);
+    const records = await settled(one, here.length);
+    expect(inOrder(records).map(({ bytes }) => bytes)).toEqual(
+      here.map(({ ip }) => ip).toSorted(Buffer.compare),
+    );
+    // Raw sockets see only what is for this host.
+    expect(one.counted().forwarded ?? 0).toBe(name === "raw" ? 0 : elsewhere.length);
   });
 
   test.if(traits.seesLeaving)(

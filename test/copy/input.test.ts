@@ -66,7 +66,10 @@ test.each([
   const capture = { attach: (ifindexes: number[]) => calls.push(ifindexes) } as unknown as Capture;
   const interfaces = Array.from({ length: 100 }, (_, index) => ({ name: `eth${index}`, ifindex: index + 1 }));
   const input = liveInput({ interfaces } as Plan, { capture, kernel: null, notes: [] });
-  await input.begin(() => calls.length >= stopsAfter);
+  await input.begin(
+    () => calls.length >= stopsAfter,
+    () => {},
+  );
   const all = interfaces.map(({ ifindex }) => ifindex);
   expect(calls.flat()).toEqual(all.slice(0, attached));
 });

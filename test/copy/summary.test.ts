@@ -66,6 +66,7 @@ test("every counter has its field", () => {
     unsampled: 110,
     abandoned: 111,
     unread: 112,
+    forwarded: 113,
   };
   expect(account(counters, capture)).toEqual({
     mode: "direct",
@@ -83,6 +84,7 @@ test("every counter has its field", () => {
       oversize: 108,
       inert: 109,
       unsampled: 110,
+      forwarded: 113,
       repeated: of("repeated"),
       stray: of("stray"),
       urgent: of("urgent"),

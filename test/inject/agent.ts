@@ -3,6 +3,7 @@
  * server. Started by `startAgent`; ends when its parent goes.
  */
 
+import { followLocal } from "../../src/host/follow-local.ts";
 import { createInjector } from "../../src/inject/create.ts";
 import { resolveEgress } from "../../src/inject/egress.ts";
 import type { Injector } from "../../src/inject/injector.ts";
@@ -10,6 +11,7 @@ import type { EgressConfig } from "../../src/inject/path.ts";
 import { Failure } from "../../src/native/failure.ts";
 import { AF_PACKET, address, libc, MSG_DONTWAIT, SOCK_CLOEXEC, SOCK_RAW } from "../../src/native/libc.ts";
 import { followNotifications } from "../../src/native/netlink/follow.ts";
+import type { LocalPrefix } from "../../src/native/netlink/local-prefixes.ts";
 import * as netlink from "../../src/native/netlink/netlink.ts";
 import { type Notification, Notifications, type Topic } from "../../src/native/netlink/notifications.ts";
 import { PacketBatch } from "../../src/wire/batch.ts";
@@ -31,6 +33,7 @@ let received: Uint8Array[] = [];
 let followed: Notification[] = [];
 let endFollowing = (): void => {};
 let polled: Notifications | null = null;
+let local: LocalPrefix[] = [];
 
 function counters() {
   const { name, packets, bytes, errors, lastError } = injector!;
@@ -65,6 +68,9 @@ const calls = {
     polled!.drain((notification) => all.push(notification));
     return all;
   },
+  followLocal: async () => void (await followLocal((all) => (local = all))),
+  /** What `followLocal` was told last. */
+  local: () => local,
   /** Stops reading meanwhile. */
   block: (ms: number) => Bun.sleepSync(ms),
   resolveEgress,

@@ -299,3 +299,54 @@ describe("notifications", () => {
     for (const all of await told(isIt)) expect(all.some(isIt)).toBe(true);
   });
 });
+
+describe("what is for this host", () => {
+  const onlineIp = (...args: string[]) => ip("-n", network.online, ...args);
+  const local = async () =>
+    (await agent.call("local")).map(({ bytes, bits }) => `${formatAddress(bytes)}/${bits}`);
+  beforeAll(() => agent.call("followLocal"));
+
+  test("all addresses, their broadcast addresses, and no other", async () => {
+    const found = await local();
+    for (const address of ["10.0.0.50/32", "10.0.0.255/32", "127.0.0.0/8", "::1/128", "255.255.255.255/32"])
+      expect(found).toContain(address);
+    expect(found.filter((one) => /^10\.0\.0\.(0|2)\/|^10\.(20|30)\.|^fd00::2\//.test(one))).toEqual([]);
+  });
+
+  test.each([
+    ["10.71.1.9/32", "addr VERB 10.71.1.9/24 dev back"],
+    ["fd71::9/128", "addr VERB fd71::9/64 dev back"],
+    ["10.72.0.0/16", "route VERB local 10.72.0.0/16 dev lo"],
+    ["10.73.0.7/32", "route VERB local 10.73.0.7 dev lo"],
+    ["fd72::/32", "-6 route VERB local fd72::/32 dev lo"],
+    ["fd73::7/128", "-6 route VERB anycast fd73::7 dev lo"],
+  ])("%s comes and goes: ip %s", async (wanted, change) => {
+    onlineIp(...change.replace("VERB", "add").split(" "));
+    await until(`${wanted} is there`, async () => (await local()).includes(wanted));
+    onlineIp(...change.replace("VERB", "del").split(" "));
+    await until(`${wanted} is gone`, async () => !(await local()).includes(wanted));
+  });
+
+  test("a table that a rule leads to counts, but not where packets need a mark", async () => {
+    const rules = [
+      ["fwmark", "71", "table", "71"],
+      ["from", "all", "table", "72"],
+    ];
+    onlineIp("route", "add", "local", "0.0.0.0/0", "dev", "lo", "table", "71");
+    onlineIp("route", "add", "local", "10.74.0.0/16", "dev", "lo", "table", "72");
+    for (const rule of rules) onlineIp("rule", "add", ...rule);
+    await until("the table counts", async () => (await local()).includes("10.74.0.0/16"));
+    expect(await local()).not.toContain("0.0.0.0/0");
+    for (const rule of rules) onlineIp("rule", "del", ...rule);
+    await until("the table counts no more", async () => !(await local()).includes("10.74.0.0/16"));
+  });
+
+  test("an address is gone with its interface", async () => {
+    onlineIp("link", "add", "vip0", "type", "bridge");
+    onlineIp("addr", "add", "10.75.0.1/32", "dev", "vip0");
+    onlineIp("link", "set", "vip0", "up");
+    await until("the address", async () => (await local()).includes("10.75.0.1/32"));
+    onlineIp("link", "del", "vip0");
+    await until("no address", async () => !(await local()).includes("10.75.0.1/32"));
+  });
+});

@@ -23,6 +23,7 @@ export class DatagramMatcher {
     services: KernelService[],
     private readonly isOutgoing: boolean,
     private readonly history: History,
+    private readonly isForwarded: (services: Services, view: DataView, header: IpHeader) => boolean,
   ) {
     this.#services = new Services(services);
   }
@@ -47,7 +48,8 @@ export class DatagramMatcher {
     packet.payload = transport + UDP_HEADER;
     packet.length = ip + length - packet.payload;
     if (packet.payload > end || packet.length < 0) return false;
-    const service = this.#services.find(packet.view, header, packet.destinationPort, toAny);
+    let service = this.#services.find(packet.view, header, packet.destinationPort, toAny);
+    if (service !== NONE && this.isForwarded(this.#services, packet.view, header)) service = NONE;
     if (isFragment) {
       this.#laterFragments.remember(packet, header, service !== NONE);
       packet.index = FRAGMENT_INDEX;

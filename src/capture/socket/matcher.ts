@@ -10,6 +10,7 @@ import { WHOLE_PACKETS } from "../maps.ts";
 import { Services } from "../services.ts";
 import type { MatchConfig } from "../source.ts";
 import { DatagramMatcher, type SentTo, TO_HOST } from "./datagram-matcher.ts";
+import { LocalTable } from "./local-table.ts";
 
 export const ETHERTYPE_IP = 0x0800;
 export const ETHERTYPE_IPV6 = 0x86dd;
@@ -29,6 +30,7 @@ export class Matcher {
   readonly #datagrams: DatagramMatcher;
   readonly #history = new History();
   readonly #header = new IpHeader();
+  readonly #local: LocalTable | null;
 
   constructor(
     private readonly config: MatchConfig,
@@ -36,10 +38,13 @@ export class Matcher {
   ) {
     const { length } = KERNEL_COUNTERS;
     this.#counters = new Float64Array(config.counters, config.worker * length * 8, length);
-    const { services, isOutgoing } = config;
+    const { services, isOutgoing, local } = config;
+    this.#local = local && new LocalTable(local);
     const ofUdp = services.filter(({ transport }) => transport === "udp");
     this.#services = new Services(services.filter(({ transport }) => transport !== "udp"));
-    this.#datagrams = new DatagramMatcher(ofUdp, isOutgoing, this.#history);
+    this.#datagrams = new DatagramMatcher(ofUdp, isOutgoing, this.#history, (...found) =>
+      this.#isForwarded(...found),
+    );
   }
 
   count(counter: KernelCounter, amount: number): void {
@@ -81,7 +86,7 @@ export class Matcher {
     if (payload < transport + TCP_HEADER || payload > at + length) return false;
     const toAny = sentTo === TO_HOST || this.config.isOutgoing;
     const index = this.#services.find(view, header, view.getUint16(transport + 2), toAny);
-    if (index < 0) return false;
+    if (index < 0 || this.#isForwarded(this.#services, view, header)) return false;
     if (length > WHOLE_PACKETS) {
       this.count("oversize", 1);
       return false;
@@ -94,6 +99,17 @@ export class Matcher {
     packet.index = index;
     packet.ifindex = ifindex;
     return this.#isNew(packet, length, ifindex);
+  }
+
+  /** Whether a request to the service that `services` has found only passes through this host; counts it. */
+  #isForwarded(services: Services, view: DataView, header: IpHeader): boolean {
+    const local = this.#local;
+    if (local === null || !services.isAny || local.has(view, header)) return false;
+    if (this.#counters[INDEX.forwarded] === 0) {
+      local.noteForwarded(view, header, view.getUint16(header.transport + 2));
+    }
+    this.count("forwarded", 1);
+    return true;
   }
 
   #matchDatagram(packet: Packet, sentTo: SentTo, ifindex: number): boolean {

@@ -9,7 +9,7 @@ import { isKnownLink } from "../../wire/link.ts";
 import { portsOf } from "../services.ts";
 import { LINK_BYTES, rejectAll, socketFilter } from "./filter.ts";
 import { PcapTable } from "./pcap-table.ts";
-import { createCounts, type SocketCapture, type SocketCaptureOptions } from "./sockets.ts";
+import { createCounts, createLocal, type SocketCapture, type SocketCaptureOptions } from "./sockets.ts";
 
 /**
  * Least bytes of the buffer of one interface. libpcap divides it into blocks of 256 KiB, and a block is handed over after some
@@ -23,7 +23,8 @@ const LEAST_BUFFER = 2 << 20;
  */
 export function openPcapCapture(options: SocketCaptureOptions): SocketCapture {
   requireLibpcap();
-  const { services, isOutgoing, snaplen, mark, bufferBytes, front } = options;
+  const { services, isOutgoing, snaplen, mark, bufferBytes, front, onlyLocal = false } = options;
+  const { local, setLocal, forwarded } = createLocal(onlyLocal);
   const { counters, stats } = createCounts();
   const memory = PcapTable.memory();
   const table = new PcapTable(memory);
@@ -67,7 +68,7 @@ export function openPcapCapture(options: SocketCaptureOptions): SocketCapture {
       kind: "pcap",
       watched: watched.descriptor,
       table: memory,
-      match: { services, isOutgoing, snaplen, counters, worker: 0 },
+      match: { services, isOutgoing, local, snaplen, counters, worker: 0 },
     },
     bufferBytes,
     start(interfaces) {
@@ -84,6 +85,8 @@ export function openPcapCapture(options: SocketCaptureOptions): SocketCapture {
     stop() {
       for (const slot of slots()) attachSocketFilter(table.descriptor(slot), rejectAll());
     },
+    setLocal,
+    forwarded,
     stats,
     close() {
       for (let slot = 0; slot < table.count; slot++) closePcap(table.handle(slot));

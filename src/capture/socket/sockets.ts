@@ -1,16 +1,19 @@
 /** The main thread's half of the back ends that capture by sockets: opens the sockets, sets their filters, reads counters. */
 import { attachSocketFilter } from "../../filter/socket.ts";
 import { libc } from "../../native/libc.ts";
+import type { LocalPrefix } from "../../native/netlink/local-prefixes.ts";
 import { openPacketSocket, startPacketSockets } from "../../native/packet-socket.ts";
 import { emptySocket, openRawSocket } from "../../native/raw-socket.ts";
 import { IPPROTO_TCP } from "../../wire/ip.ts";
 import { IPPROTO_UDP } from "../../wire/udp.ts";
 import { KERNEL_COUNTERS, type KernelCounter } from "../counters.ts";
+import type { Forwarded } from "../local-maps.ts";
 import { possibleCpus } from "../maps.ts";
 import { type KernelService, portsOf } from "../services.ts";
 import type { MatchConfig, SourceConfig } from "../source.ts";
 import { workerProgram } from "./fanout.ts";
 import { rejectAll, type SocketFilterOptions, type SocketKind, socketFilter } from "./filter.ts";
+import { LocalTable } from "./local-table.ts";
 
 export interface SocketCaptureOptions {
   services: KernelService[];
@@ -23,6 +26,8 @@ export interface SocketCaptureOptions {
   bufferBytes: number;
   /** -F: see SocketFilterOptions. */
   front: SocketFilterOptions["front"];
+  /** Whether services without address are at this host's own addresses only. Default false. */
+  onlyLocal?: boolean;
   /** Workers that read; more than one only with packet sockets. Default 1. */
   workers?: number;
 }
@@ -38,6 +43,10 @@ export interface SocketCapture {
   start(ifindexes: readonly number[] | null): void;
   /** From now on nothing more is captured. */
   stop(): void;
+  /** Says which addresses are this host's; returns how many there is no room for. Null where it does not matter. */
+  readonly setLocal: ((local: readonly LocalPrefix[]) => number) | null;
+  /** A destination whose packets only passed through this host; null: there was none. */
+  forwarded(): Forwarded | null;
   stats(): Record<KernelCounter, number>;
   /** To call after the data plane has ended. */
   close(): void;
@@ -90,7 +99,8 @@ export function openRawCapture(options: SocketCaptureOptions): SocketCapture {
   );
   const sockets = kinds.map((kind, index) => ({ ...kind, fd: descriptors[index]! }));
   return captureBySockets(
-    options,
+    // They get only what is for this host.
+    { ...options, onlyLocal: false },
     sockets.map(({ fd, family }) => ({ fd, kind: family === 4 ? "ip4" : "ip6" })),
     (match) => ({ kind: "raw", sockets, match }),
     // Raw sockets receive as soon as they are open: discards what came before the filter.
@@ -137,14 +147,35 @@ export function createCounts(workers = 1): { counters: SharedArrayBuffer; stats:
   return { counters, stats: () => Object.fromEntries(entries()) as Record<KernelCounter, number> };
 }
 
+/** The memory of a LocalTable, and what a capture does with it. */
+export function createLocal(onlyLocal: boolean) {
+  const local = onlyLocal ? LocalTable.memory() : null;
+  const table = local && new LocalTable(local);
+  return {
+    local,
+    setLocal: table && ((prefixes: readonly LocalPrefix[]) => table.set(prefixes)),
+    forwarded: () => table?.forwarded() ?? null,
+  };
+}
+
 /** `begin` is called once, at the first `start`, with filters that reject everything: it makes the sockets receive. */
 function captureBySockets(
-  { services, isOutgoing, snaplen, mark, bufferBytes, front, workers = 1 }: SocketCaptureOptions,
+  {
+    services,
+    isOutgoing,
+    snaplen,
+    mark,
+    bufferBytes,
+    front,
+    onlyLocal = false,
+    workers = 1,
+  }: SocketCaptureOptions,
   sockets: readonly { fd: number; kind: SocketKind }[],
   config: (match: MatchConfig) => SourceConfig,
   begin: () => void,
 ): SocketCapture {
   const { counters, stats } = createCounts(workers);
+  const { local, setLocal, forwarded } = createLocal(onlyLocal);
   const ports = portsOf(services);
   const setFilters = (interfaces: readonly number[] | null) => {
     for (const { fd, kind } of sockets) {
@@ -156,7 +187,7 @@ function captureBySockets(
   };
   let isBegun = false;
   return {
-    source: config({ services, isOutgoing, snaplen, counters, worker: 0 }),
+    source: config({ services, isOutgoing, local, snaplen, counters, worker: 0 }),
     bufferBytes,
     start(interfaces) {
       if (!isBegun) {
@@ -168,6 +199,8 @@ function captureBySockets(
       setFilters(interfaces);
     },
     stop: rejectEverything,
+    setLocal,
+    forwarded,
     stats,
     close() {
       for (const { fd } of sockets) libc.close(fd);

@@ -36,6 +36,8 @@ export interface CaptureCounts {
   inert: number;
   /** Not captured because -r or -g left their connection out. */
   unsampled: number;
+  /** To services' ports at addresses that are not this host's. */
+  forwarded?: number;
   /** Of recorded traffic: what became of its packets and files. */
   trace?: Record<TraceCounter, number>;
 }
@@ -82,6 +84,7 @@ export function takeAccount(
       oversize: capture.oversize,
       inert: capture.inert,
       unsampled: capture.unsampled,
+      forwarded: capture.forwarded ?? 0,
       repeated: count("repeated"),
       stray: count("stray"),
       urgent: count("urgent"),
@@ -352,6 +355,7 @@ export function renderSummary(account: Account): string {
       `${number(missing)} requests (${percent(missing, turns.captured)}), ${number(capture.lost)} packets`,
     ],
     ["left out", leftOut(account)],
+    ["passed", capture.forwarded > 0 && `${number(capture.forwarded)} packets to addresses of other hosts`],
     ["workers", account.workers && renderWorkers(account.workers, turns.captured)],
     ["read", account.trace && renderTrace(account.trace)],
     ["overdue", overdue > 0 && `${number(overdue)} requests sent without an answer to the one before`],

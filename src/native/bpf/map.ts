@@ -6,6 +6,7 @@ import { address, ENOENT, strerror } from "../libc.ts";
 import { bpfCall } from "./call.ts";
 
 const BPF_MAP_LOOKUP_ELEM = 1;
+const BPF_MAP_DELETE_ELEM = 3;
 const BPF_MAP_LOOKUP_BATCH = 24;
 const BPF_MAP_UPDATE_BATCH = 26;
 const BPF_MAP_DELETE_BATCH = 27;
@@ -25,6 +26,15 @@ export function lookUp(fd: number, key: Uint8Array, value: Uint8Array): boolean 
   const code = -bpfCall(BPF_MAP_LOOKUP_ELEM, address(words), ATTRIBUTES);
   if (code !== 0 && code !== ENOENT) throw new Error(`Cannot read a BPF map: ${strerror(code)}`);
   return code === 0;
+}
+
+/** Removes an element of a map, if it is there. Throws with errno's text. */
+export function deleteElement(fd: number, key: Uint8Array): void {
+  const words = new Uint32Array(new ArrayBuffer(ATTRIBUTES));
+  words[0] = fd;
+  writePointer(words, 2, address(key));
+  const code = -bpfCall(BPF_MAP_DELETE_ELEM, address(words), ATTRIBUTES);
+  if (code !== 0 && code !== ENOENT) throw new Error(`Cannot delete from a BPF map: ${strerror(code)}`);
 }
 
 /** A hash map with keys of `keyBytes` and values of 4 bytes. */

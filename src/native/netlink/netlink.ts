@@ -65,6 +65,8 @@ export class NetlinkError extends Error {
 const NETLINK_ROUTE = 0;
 const SO_RCVTIMEO = 20;
 const MSG_TRUNC = 0x20;
+const SOL_NETLINK = 270;
+const NETLINK_GET_STRICT_CHK = 12;
 
 /** Answer with the entry of the table that matched (linux/rtnetlink.h). */
 const RTM_F_FIB_MATCH = 0x2000;
@@ -190,17 +192,34 @@ function transact(what: string, request: Request, onMessage: OnMessage): boolean
   }
 }
 
-/** Lists a whole table; if it changed meanwhile, lists it again, up to 5 times in all. */
-function dump<T>(
+/** The kernel then lists only what header and attributes of a request select (Linux 4.20), and not whole tables. */
+function selectInKernel(isOn: boolean): void {
+  if (socket < 0) socket = openSocket();
+  libc.setsockopt(socket, SOL_NETLINK, NETLINK_GET_STRICT_CHK, Uint32Array.of(isOn ? 1 : 0), 4);
+}
+
+/** As `dump`, of the entries that the request selects, where the kernel can; else of all. */
+export function dumpSelected<T>(...request: Parameters<typeof dump<T>>): T[] {
+  selectInKernel(true);
+  try {
+    return dump(...request);
+  } finally {
+    selectInKernel(false);
+  }
+}
+
+/** Lists a whole table; if it changed meanwhile, lists it again, up to 5 times in all. Throws a NetlinkError. */
+export function dump<T>(
   what: string,
   type: number,
   header: Uint8Array,
   parse: (type: number, body: Uint8Array) => T | null,
-) {
+  attributes: Request["attributes"] = [],
+): T[] {
   let entries: T[] = [];
   for (let attempt = 0; attempt < 5; attempt++) {
     entries = [];
-    const request = { type, flags: NLM_F_DUMP, header, attributes: [] };
+    const request = { type, flags: NLM_F_DUMP, header, attributes };
     const consistent = transact(what, request, (answer, body) => {
       const entry = parse(answer, body);
       if (entry !== null) entries.push(entry);
@@ -210,7 +229,7 @@ function dump<T>(
   return entries;
 }
 
-function u32Bytes(value: number): Uint8Array {
+export function u32Bytes(value: number): Uint8Array {
   const bytes = new Uint8Array(4);
   new DataView(bytes.buffer).setUint32(0, value, true);
   return bytes;
