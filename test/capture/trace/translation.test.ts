@@ -370,7 +370,7 @@ describe("two connections of generators, which look the same,", () => {
           expect(flows).toHaveLength(3 * clients.length);
         },
       ),
-      { numRuns: 30 },
+      { numRuns: 10 },
     );
   });
 });
