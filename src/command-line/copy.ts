@@ -73,8 +73,8 @@ export const COPY: CommandSpec = {
       },
       {
         name: "proxy-protocol",
-        value: "v1|v2",
-        help: "open each connection with a PROXY protocol header of this version, which names the real client, for a target that expects one",
+        value: "VERSION",
+        help: "open each connection with a PROXY protocol header of this version, v1 or v2, which names the real client, for a target that expects one; none leaves out those that clients (load balancers) send (default: these go to the target as they came)",
       },
     ],
     "Protocols that are understood": [

@@ -79,6 +79,7 @@ function departures(plan: Plan, options: CopyOptions): [name: string, text: stri
       `connections to port ${service.port} are read as mysql if the target greets as MySQL does`,
     ]),
     ["header", proxyProtocol > 0 && `PROXY protocol v${proxyProtocol} opens each connection`],
+    ["header", proxyProtocol < 0 && "PROXY protocol headers of clients are left out"],
   ];
   return lines.flatMap(([name, text]) => (text ? [[name, text]] : []));
 }

@@ -80,7 +80,7 @@ export interface CopyOptions {
   /** ms of silence that end an answer shorter than production's; 0: measured. */
   rtt: number;
   /** Version of the PROXY protocol header that opens each connection; 0: none. */
-  proxyProtocol: 0 | 1 | 2;
+  proxyProtocol: -1 | 0 | 1 | 2;
   /** Seconds. */
   drain: number;
   json: boolean;
@@ -105,9 +105,10 @@ const MEGABYTE = 1 << 20;
 const DATAGRAM_TIMEOUT = 5;
 const DATAGRAM_KEEPALIVE = 120;
 
-function parseProxyProtocol(text: string): 1 | 2 {
+function parseProxyProtocol(text: string): -1 | 1 | 2 {
+  if (text === "none") return -1;
   if (text === "v1" || text === "v2") return text === "v1" ? 1 : 2;
-  throw new Failure(`Cannot use --proxy-protocol "${text}": no such version`, "Give v1 or v2.", 2);
+  throw new Failure(`Cannot use --proxy-protocol "${text}": no such version`, "Give v1, v2 or none.", 2);
 }
 
 /** `--probe-from`: one address, or one of each family. */

@@ -35,6 +35,7 @@ import type { CopyOptions } from "./options.ts";
 import { connectOrdinarily } from "./ordinary-connection.ts";
 import { copiesOf, type Plan } from "./plan.ts";
 import { recognizeProtocols } from "./recognize.ts";
+import { watchClosed } from "./watch-closed.ts";
 import { watchLateness } from "./watch-lateness.ts";
 import { causeOf, watchWorkers } from "./watch-workers.ts";
 import { WayFollower } from "./ways/follow.ts";
@@ -299,6 +300,7 @@ async function copy(
         localTest(),
         log,
       );
+  const endClosed = watchClosed(take, log);
   const endReport = report(options, status, take, renderStatus);
   let hasEnded = false;
   const noteEnd = () => {
@@ -323,6 +325,7 @@ async function copy(
   endQuic();
   endForwarded();
   endLateness();
+  endClosed();
   endPauses();
   await endSilence();
   const account = take();

@@ -12,6 +12,7 @@ import {
   COPY,
   FLAGS,
   HANDSHAKEN,
+  HAS_DATA,
   MIDSTREAM,
   NONE,
   OFFER_MSS,
@@ -116,7 +117,7 @@ function openAfterSyn(c: Context, flags: number): void {
   if (packet.end > packet.payload) {
     // TCP Fast Open (RFC 7413): a later packet tells the server's first sequence number.
     takeData(c, s, packet, syn.isn + 1);
-    w[row + FLAGS]! |= HANDSHAKEN;
+    if (w[row + FLAGS]! & HAS_DATA) w[row + FLAGS]! |= HANDSHAKEN;
   }
   if (w[row + FLAGS]! & SHED) return;
   c.times[s * TIMES + SYN_AT] = syn.time;

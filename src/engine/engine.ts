@@ -49,9 +49,9 @@ import {
   TIME_WAIT,
   TIMES,
 } from "./sessions/table.ts";
-import { connect, endSession, probePort } from "./tcp/connection.ts";
+import { connect, endSession, leaveConnection, probePort } from "./tcp/connection.ts";
 import { emitControl, emitReset, hasRoom } from "./tcp/emit.ts";
-import { arm, expire } from "./tcp/expiry.ts";
+import { arm, expire, reset } from "./tcp/expiry.ts";
 import { type Moved, movePath, type NewWay } from "./tcp/move.ts";
 import { PathMtu } from "./tcp/path-mtu.ts";
 import { takeResponse } from "./tcp/receiver.ts";
@@ -327,6 +327,9 @@ export class Engine {
   /** No connection could be opened: drops the session's turns. The next turn tries again, if the client has not closed. */
   private giveUpOpening(s: number, reason: DropReason): void {
     dropAllTurns(this.c, s, reason);
+    // There is one where memory was missing for what opens it.
+    reset(this.c, s);
+    leaveConnection(this.c, s);
     this.c.users?.leave(s);
     this.c.words[s * ROW + FLAGS]! &= ~OPEN_AT_ONCE;
     this.c.makeReady(s);

@@ -40,6 +40,7 @@ import {
 import { nextTarget } from "./sessions/weights.ts";
 import { endSession } from "./tcp/connection.ts";
 import { arm } from "./tcp/expiry.ts";
+import { endHeader } from "./turns/proxy-header.ts";
 import { awaitMissing, giveUpMissing, takePayload } from "./turns/reassembly.ts";
 
 /** The window scale and MSS that our SYN offers where the client's own SYN was not captured. */
@@ -103,6 +104,7 @@ export function supersedeAll(c: Context): void {
 export function supersede(c: Context, s: number): void {
   const row = s * ROW;
   c.clientFlows.remove(s);
+  endHeader(c, s);
   c.words[row + FLAGS]! |= SUPERSEDED;
   if (!(c.words[row + FLAGS]! & (CLIENT_FIN | CLIENT_RST))) {
     c.words[row + FLAGS]! |= CLIENT_FIN;
@@ -132,6 +134,7 @@ export function takeEnd(c: Context, s: number, packet: Packet, kind: number): vo
     endSession(c, s);
     return;
   }
+  if (at === w[row + STREAM_END]) endHeader(c, s);
   w[row + FLAGS]! |= kind;
   w[row + CLIENT_END] = at;
   w[row + CLIENT_END_ACK] = packet.flags & ACK ? packet.ack | 0 : w[row + LAST_ACK]!;

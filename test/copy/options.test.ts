@@ -182,6 +182,7 @@ test.each([
   ["-n 10000", { replicas: 10000 }],
   ["-n 1 --jitter 5", { replicas: 1, jitter: 5 }],
   ["--proxy-protocol v1", { proxyProtocol: 1 }],
+  ["--proxy-protocol none", { proxyProtocol: -1 }],
   ["--workers auto", { scheduling: { workers: "auto" } }],
   ["--workers 64 --cpus 0", { scheduling: { workers: 64, cpus: [0] } }],
   ["--nice 19", { scheduling: { nice: 19 } }],

@@ -11,6 +11,7 @@ import {
   viewShared,
 } from "../../src/copy/data-plane/shared.ts";
 import { DROP_REASONS, type DropReason } from "../../src/engine/sessions/counters.ts";
+import { SECURED, type SecuredName } from "../../src/engine/sessions/secured.ts";
 import { KINDS, REASONS, type Reason } from "../../src/protocol/mysql/account.ts";
 import { duration } from "../../src/runtime/figures.ts";
 import { record } from "../../src/runtime/histogram.ts";
@@ -98,6 +99,7 @@ test("every counter has its field", () => {
       reset: of("resetSessions"),
       failed: of("failed"),
       reconnected: of("reconnected"),
+      closed_by_target: of("closedByTarget"),
       shed: of("shed"),
       half_open: of("halfOpen"),
     },
@@ -109,6 +111,10 @@ test("every counter has its field", () => {
       pending: of("turnsPending"),
     },
     overdue: of("turnsOverdue"),
+    out_of_context: of("turnsOutOfContext"),
+    secured: Object.fromEntries(
+      Object.keys(SECURED).map((name) => [name, of(`secured.${name as SecuredName}`)]),
+    ),
     spread: of("turnsSpread"),
     protocol_failures: of("protocolFailures"),
     mysql: {
@@ -350,6 +356,21 @@ test("the answer times of both sides are shown side by side, and requests that w
   const told = renderSummary(account({ turnsSpread: 1200 }, {}, [], 1, answers));
   expect(told).toContain("  answers   target p50 2.0 ms, p99 2.0 ms; production p50 1.0 ms, p99 9.2 ms\n");
   expect(told).toContain("  spread    1,200 late requests over other connections\n");
+});
+
+test("connections that only the target closes are told in status and summary, and what no copy works of", () => {
+  const counters = { closedByTarget: 10, turnsOutOfContext: 25, "secured.tls": 1200 };
+  const told = renderSummary(account(counters));
+  expect(told).toContain(
+    "  closed    the target closed 10 connections that the service here kept open: see its log",
+  );
+  expect(told).toContain("  renewed   25 of the requests sent went over a new connection");
+  expect(told).toContain("  useless   copies of TLS 1,200 times: see above\n");
+  expect(renderStatus(account(counters))).toContain("  closed by the target 10  ");
+  expect(account(counters)).toMatchObject({ sessions: { closed_by_target: 10 }, secured: { tls: 1200 } });
+  for (const words of ["kept open", "renewed", "useless"])
+    expect(renderSummary(account())).not.toContain(words);
+  expect(renderStatus(account())).not.toContain("closed");
 });
 
 test("the account of MySQL is there if there was a session", () => {

@@ -31,5 +31,8 @@ export function faultOfResult(counters: Record<EngineCounter, number>): string {
   if (count("turnsAnswered") > count("turnsSent")) {
     return `${count("turnsAnswered")} turns answered, ${count("turnsSent")} sent`;
   }
+  if (count("turnsOutOfContext") > count("turnsSent")) {
+    return `${count("turnsOutOfContext")} turns out of context, ${count("turnsSent")} sent`;
+  }
   return "";
 }

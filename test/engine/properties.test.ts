@@ -260,7 +260,7 @@ const config: fc.Arbitrary<FuzzConfig> = fc.record(
     late: fc.constantFrom(null, null, { after: 50_000, spreads: false }, { after: 1000, spreads: true }),
     takesMidstream: fc.boolean(),
     turnLimit: fc.constantFrom(0, 0, 0, 20),
-    proxyProtocol: fc.constantFrom(0 as const, 0 as const, 1 as const, 2 as const),
+    proxyProtocol: fc.constantFrom(0 as const, 0 as const, 1 as const, 2 as const, -1 as const),
     memory: fc.constantFrom(1 << 19, 4 << 20, 32 << 20),
     maxSessions: fc.constantFrom(3, 20, 20, 20),
   },

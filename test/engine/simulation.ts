@@ -496,6 +496,10 @@ export interface ClientOptions {
   address?: string;
   /** Bytes of production's greeting; the client's handshake is captured then. */
   greeting?: number;
+  /** The bytes of a request; absent: UTF-8. */
+  encode?: (text: string) => Uint8Array;
+  /** How many of the first requests production does not answer. */
+  unanswered?: number;
 }
 
 /** Schedules the captured packets of a client whose production service answers at once. */
@@ -503,6 +507,7 @@ export function client(net: Simulation, options: ClientOptions): void {
   const { port, requests, pace = 1000, syn = true, end = "fin", answer = 100, segment = 1460 } = options;
   let seq = options.isn ?? 4294967296 - 150;
   let ack = 4294967296 - 50;
+  let { unanswered = 0 } = options;
   const base = { sourcePort: port, destinationPort: 80, source: options.address ?? "10.0.0.9" };
   let at = net.now;
   const isn = seq;
@@ -514,7 +519,7 @@ export function client(net: Simulation, options: ClientOptions): void {
   ack = (ack + (options.greeting ?? 0)) >>> 0;
   for (const request of requests) {
     at += pace;
-    const bytes = new TextEncoder().encode(request);
+    const bytes = (options.encode ?? ((text) => new TextEncoder().encode(text)))(request);
     for (let from = 0; from < bytes.length; from += segment) {
       const payload = bytes.subarray(from, from + segment);
       const isLast = from + segment >= bytes.length;
@@ -522,7 +527,7 @@ export function client(net: Simulation, options: ClientOptions): void {
       net.at(at, () => net.capture({ ...base, seq: s, ack: a, flags: ACK | (isLast ? PSH : 0), payload }));
       seq = (seq + payload.length) >>> 0;
     }
-    ack = (ack + answer) >>> 0;
+    if (unanswered-- <= 0) ack = (ack + answer) >>> 0;
   }
   at += pace;
   const [s, a] = [seq, ack];

@@ -623,3 +623,30 @@ describe("any bytes", () => {
     );
   });
 });
+
+describe("a first packet that can be no login is not understood at once", () => {
+  const V1 = Buffer.from("PROXY TCP4 198.51.100.7 10.71.1.2 5000 3306\r\n");
+  test.each([
+    ["a PROXY protocol line", V1],
+    ["HTTP", Buffer.from("GET / HTTP/1.1\r\n\r\n")],
+    ["a TLS handshake", Buffer.from("160301020001", "hex")],
+    ["a startup of PostgreSQL", Buffer.from("0000000804d2162f", "hex")],
+    ["a header whose packet never comes", Uint8Array.of(0xff, 0xff, 0xff, 1)],
+    ["a login that is too short", Uint8Array.of(4, 0, 0, 1)],
+  ])("%s", (_, bytes) => {
+    for (const size of [1, 3, bytes.length]) {
+      const { host, count, notes } = open();
+      host.connect();
+      host.response(greeting("mysql_native_password"));
+      host.request(bytes, true, size);
+      expect([count("mysql.notUnderstood"), host.leftOut, host.sent.length]).toEqual([1, 1, 0]);
+      expect(notes.join()).toContain("can be no MySQL login");
+    }
+  });
+
+  test("the next turn may be one again", () => {
+    const { host } = ready();
+    host.request(query("SELECT 1"), true, 5, true);
+    expect(host.sent).toEqual([query("SELECT 1")]);
+  });
+});

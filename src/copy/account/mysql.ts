@@ -61,7 +61,18 @@ export function mysqlRows(
   number: (value: number) => string,
   duration: (us: number) => string,
 ): [name: string, text: string | false][] {
-  const { sessions, logins, refused, reconnected, tls, no_password, errors, latency_us, left_out } = account;
+  const {
+    sessions,
+    logins,
+    refused,
+    reconnected,
+    tls,
+    no_password,
+    not_understood,
+    errors,
+    latency_us,
+    left_out,
+  } = account;
   const total = (counts: Record<string, number>) => Object.values(counts).reduce((sum, one) => sum + one, 0);
   const omitted = Object.entries(left_out)
     .filter(([, count]) => count > 0)
@@ -71,6 +82,10 @@ export function mysqlRows(
     [
       "mysql",
       `${number(sessions)} sessions, ${number(logins)} logins (${number(reconnected)} again), ${number(refused)} refused, ${number(no_password)} without a known password, ${number(tls)} by TLS`,
+    ],
+    [
+      "",
+      not_understood > 0 && `${number(not_understood)} times what was captured was not understood as MySQL`,
     ],
     ["commands", `${number(total(account.sent))} sent, ${number(total(account.answered))} answered`],
     ["omitted", omitted.length > 0 && `commands ${omitted.join(", ")}`],

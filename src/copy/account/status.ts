@@ -20,6 +20,8 @@ export function renderStatus(account: Account): string {
     ["lost", lost(account)],
   ];
   if (dropped.limit > 0) counts.push(["left out", dropped.limit]);
+  if (account.sessions.closed_by_target > 0)
+    counts.push(["closed by the target", account.sessions.closed_by_target]);
   const words = counts.map(([name, count]) => `${name} ${count.toLocaleString("en-US")}`);
   const died = workers.filter((worker) => worker.died).length;
   if (died > 0) words.push(`workers ${workers.length - died} of ${workers.length}`);

@@ -1,11 +1,13 @@
 /** The account of a run of `xcopy copy`: the JSON object, and the summary for people. */
 import type { TraceCounter } from "../../capture/trace/counters.ts";
 import { DROP_REASONS, type DropReason } from "../../engine/sessions/counters.ts";
+import { SECURED, type SecuredName } from "../../engine/sessions/secured.ts";
 import { bytes, duration, type Loss, number, type ProcessUse, percent } from "../../runtime/figures.ts";
 import { spread } from "../../runtime/histogram.ts";
 import type { DatagramShared } from "../data-plane/datagram-shared.ts";
 import { type Counter, type HistogramName, INDEX } from "../data-plane/shared.ts";
 import type { WayCounts } from "../ways/follow.ts";
+import { closedRows } from "./closed.ts";
 import { accountOfDatagrams, datagramLosses, datagramRows } from "./datagrams.ts";
 import { renderLateness } from "./lateness.ts";
 import { mysqlRows, takeMysql } from "./mysql.ts";
@@ -66,6 +68,9 @@ export function takeAccount(
   const times = (name: HistogramName, max?: number) => spread(histogramOf(workers, name), max);
   const count = (name: Counter) => counters[INDEX[name]]!;
   const reasons = Object.keys(DROP_REASONS) as DropReason[];
+  const secured: Partial<Record<SecuredName, number>> = {};
+  for (const name of Object.keys(SECURED) as SecuredName[])
+    if (count(`secured.${name}`) > 0) secured[name] = count(`secured.${name}`);
   return {
     mode,
     seconds: Math.round(seconds * 10) / 10,
@@ -104,11 +109,14 @@ export function takeAccount(
       reset: count("resetSessions"),
       failed: count("failed"),
       reconnected: count("reconnected"),
+      closed_by_target: count("closedByTarget"),
       shed: count("shed"),
       half_open: count("halfOpen"),
     },
     turns: turnsOf(count),
     overdue: count("turnsOverdue"),
+    out_of_context: count("turnsOutOfContext"),
+    ...(Object.keys(secured).length > 0 ? { secured } : {}),
     spread: count("turnsSpread"),
     dropped: Object.fromEntries(reasons.map((reason) => [reason, count(`dropped.${reason}`)])) as Record<
       DropReason,
@@ -354,6 +362,7 @@ export function renderSummary(account: Account): string {
       "lost",
       `${number(missing)} requests (${percent(missing, turns.captured)}), ${number(capture.lost)} packets`,
     ],
+    ...closedRows(account),
     ["left out", leftOut(account)],
     ["passed", capture.forwarded > 0 && `${number(capture.forwarded)} packets to addresses of other hosts`],
     ["workers", account.workers && renderWorkers(account.workers, turns.captured)],

@@ -33,7 +33,7 @@ import type { ChannelConfig, DataPlaneConfig } from "./config.ts";
 import { Datagrams } from "./datagrams.ts";
 import { Housekeeping } from "./housekeeping.ts";
 import { type InterceptState, Intercepts } from "./intercepts.ts";
-import { createModules, describe } from "./modules.ts";
+import { createModules, describe, SecuredNotes } from "./modules.ts";
 import { type Findings, Preflight } from "./preflight.ts";
 import { RequestReading, reserveOf } from "./request-reading.ts";
 import { createSource } from "./request-source.ts";
@@ -287,6 +287,7 @@ function createEngine(
   { onNote }: LoopHandlers,
 ): Engine {
   const { worker } = config;
+  const notes = new SecuredNotes(onNote);
   return new Engine(
     {
       services: config.services.map((service) => service.routes),
@@ -322,6 +323,7 @@ function createEngine(
       idleTimeout: config.idleTimeout,
       counters,
       modules: createModules(config, counters, shared, onNote),
+      onSecured: (service, name) => notes.add(config.services[service]!, name),
       onProtocolFailure: (module, error) =>
         onNote(`the protocol module ${module} failed, which is a bug: ${describe(error)}`),
       openFlow,

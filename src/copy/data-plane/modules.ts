@@ -1,10 +1,12 @@
-/** Creates the protocol modules for the sessions of this worker. */
+/** Creates the protocol modules for the sessions of this worker, and tells of protocols that need more than a copy. */
+
+import { SECURED, type SecuredName } from "../../engine/sessions/secured.ts";
 import { HTTP } from "../../protocol/http/http.ts";
 import type { ProtocolModule } from "../../protocol/module.ts";
 import { Account } from "../../protocol/mysql/account.ts";
 import { createMysql } from "../../protocol/mysql/mysql.ts";
 import { record } from "../../runtime/histogram.ts";
-import type { DataPlaneConfig } from "./config.ts";
+import type { DataPlaneConfig, ServiceConfig } from "./config.ts";
 import { INDEX, type Shared } from "./shared.ts";
 
 /** For each service its module, or null. `note`: takes lines for the log. */
@@ -32,4 +34,21 @@ export function describe(error: unknown): string {
   return error instanceof Error
     ? (error.stack ?? error.message).split("\n").slice(0, 3).join(" ")
     : String(error);
+}
+
+/** Tells once for each service what its clients use that no copy works of. */
+export class SecuredNotes {
+  private readonly told = new Set<string>();
+
+  constructor(private readonly note: (text: string) => void) {}
+
+  add({ label, protocol }: ServiceConfig, name: SecuredName): void {
+    // The module tells it.
+    if (protocol === "mysql") return;
+    const key = `${name} ${label}`;
+    if (this.told.has(key)) return;
+    this.told.add(key);
+    const { what, why, fix } = SECURED[name];
+    this.note(`${label}: the clients use ${what}: ${why}\n${fix}`);
+  }
 }

@@ -8,10 +8,11 @@ import { ClientFlows, FLOW_WORDS, OwnFlows } from "./flows.ts";
 import { HalfOpen } from "./half-open.ts";
 import { Ports } from "./ports.ts";
 import type { Protocols } from "./protocols.ts";
+import type { SecuredName } from "./secured.ts";
 import { Segments } from "./segments.ts";
 import { alone, capacityOf, SessionBudget, type Share, TurnLimit } from "./share.ts";
 import { Spread } from "./spread.ts";
-import { FLAGS, READY, ROW, SessionTable } from "./table.ts";
+import { FLAGS, NONE, READY, ROW, SessionTable } from "./table.ts";
 import { Users } from "./users.ts";
 import { WaitingSessions } from "./waiting.ts";
 import { creditAfter } from "./weights.ts";
@@ -80,8 +81,10 @@ export interface EngineConfig {
   takesMidstream: boolean;
   /** Most turns per second, over all engines; 0: no limit. */
   turnLimit: number;
-  /** 1 or 2: a PROXY protocol header of that version opens each connection; 0: none. */
-  proxyProtocol: 0 | 1 | 2;
+  /**
+   * 1 or 2: a PROXY protocol header of that version opens each connection; 0: the one that the client has sent, if it has; -1: none.
+   */
+  proxyProtocol: -1 | 0 | 1 | 2;
   /** Most sessions with a connection at a time, the others wait in order; 0 or absent: no limit. */
   users?: number;
   /** Source ports of all engines together: ranges [first, last]. */
@@ -113,6 +116,8 @@ export interface EngineConfig {
   takePiece?: () => ArrayBuffer;
   /** By service, the protocol module of its sessions or null; absent: no service has one. */
   modules?: (ProtocolModule | null)[];
+  /** Called when a client of a service is recognized to use a protocol that no copy works of. */
+  onSecured?: (service: number, name: SecuredName) => void;
   /** Called with the error that a module has thrown. */
   onProtocolFailure?: (module: string, error: unknown) => void;
 }
@@ -153,6 +158,13 @@ export class Context {
   now: number;
   /** When a turn was last held up because the turn before it had no answer yet, though that is expected soon, us. */
   heldUpAt = 0;
+  /** By session: the segment with the PROXY protocol header that its client has sent (turns/proxy-header.ts); NONE: none. */
+  readonly proxyHeaders: Int32Array;
+  /**
+   * By session: 1 where the target has closed the last connection, and it is not known yet whether production's service kept its
+   * own (turns/target-close.ts).
+   */
+  readonly hasClosed: Uint8Array;
   /** Sessions with turns that wait. */
   readonly waiting: WaitingSessions;
   /** The connections that carry late turns of other sessions; null: late turns are not spread. */
@@ -190,6 +202,8 @@ export class Context {
     const seed = Math.floor(config.random() * 2 ** 32) | 0;
     this.halfOpen = new HalfOpen(this.segments, config.counters, this.options, config.memory, seed);
     this.users = config.users ? new Users(capacity, config.users) : null;
+    this.proxyHeaders = new Int32Array(capacity).fill(NONE);
+    this.hasClosed = new Uint8Array(capacity);
     this.waiting = new WaitingSessions(capacity);
     this.spread = config.late?.spreads ? new Spread(capacity) : null;
     this.held = config.paths.map(() => 0);

@@ -1,5 +1,7 @@
 /** The counters of the engine. */
 
+import { SECURED, type SecuredName } from "./secured.ts";
+
 /** Why a captured turn was not delivered whole: each reason has a counter. The texts are for the report. */
 export const DROP_REASONS = {
   midstream: "the first turn of a session that began before xcopy: its start is unknown",
@@ -23,7 +25,7 @@ export type DropReason = keyof typeof DROP_REASONS;
 
 /**
  * Everything the engine counts. A counter only grows, except `active`, `turnsPending`, `memory` and what `Engine.look` sets;
- * `turnsSent` and `turnsAnswered` become smaller when a turn that was counted turns out to be longer or not delivered.
+ * `turnsSent`, `turnsAnswered` and `turnsOutOfContext` become smaller when a turn that was counted turns out to be longer or not delivered.
  */
 export const ENGINE_COUNTERS = [
   /** Captured packets with nothing new (retransmissions, keep-alives, the same packet on a second interface). */
@@ -42,10 +44,14 @@ export const ENGINE_COUNTERS = [
   "resetSessions",
   "failed",
   "reconnected",
+  /** Connections that the target closed although production's service kept them open. */
+  "closedByTarget",
   "shed",
   "turnsCaptured",
   "turnsSent",
   "turnsAnswered",
+  /** Of those sent: on a connection that replaced one, so that the target does not know what came before. */
+  "turnsOutOfContext",
   "turnsDropped",
   "turnsPending",
   /** Turns without an answer within --turn-timeout: the next turn is sent without it. */
@@ -63,6 +69,7 @@ export const ENGINE_COUNTERS = [
   "responseBytes",
   /** Bytes in use now: pages of payload and descriptors. */
   "memory",
+  ...(Object.keys(SECURED) as SecuredName[]).map((name) => `secured.${name}` as const),
   ...(Object.keys(DROP_REASONS).map((reason) => `dropped.${reason}`) as `dropped.${DropReason}`[]),
 ] as const;
 

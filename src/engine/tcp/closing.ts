@@ -37,6 +37,7 @@ import {
   TIME_WAIT,
   TIMES,
 } from "../sessions/table.ts";
+import { noteTargetClose } from "../turns/target-close.ts";
 import { hasCome, isAnswered, settleTurn } from "../turns/turns.ts";
 import { endSession, enterState, leaveConnection } from "./connection.ts";
 import { acknowledge, delayAck } from "./delayed-ack.ts";
@@ -130,6 +131,7 @@ export function takeFin(c: Context, s: number): void {
   const row = s * ROW;
   switch (w[row + STATE]) {
     case ESTABLISHED:
+      noteTargetClose(c, s);
       w[row + RCV_NXT] = (w[row + RCV_NXT]! + 1) | 0;
       w[row + FLAGS]! |= LAST_PUSH;
       enterState(c, s, CLOSE_WAIT);

@@ -84,7 +84,8 @@ import {
   WINDOW_PROBE,
 } from "../sessions/table.ts";
 import { dropAllTurns, loseTurns } from "../turns/drop.ts";
-import { putProxyHeader, removePrefix } from "../turns/prefix.ts";
+import { removePrefix } from "../turns/prefix.ts";
+import { releaseHeader } from "../turns/proxy-header.ts";
 import { nextToSend } from "../turns/stream.ts";
 import { settleTurn } from "../turns/turns.ts";
 
@@ -103,12 +104,9 @@ function initialSequence(c: Context, path: number, port: number): number {
 }
 
 /** The result of `openConnection`. */
-export type Opened = "opened" | "no port" | "no memory";
+export type Opened = "opened" | "no port";
 
-/**
- * Gives the session a path and a source port, and asks for a SYN. The first data is the segment at CURSOR, after a PROXY
- * protocol header if one is configured.
- */
+/** Gives the session a path and a source port, and asks for a SYN. The first data is the segment at CURSOR. */
 export function openConnection(c: Context, s: number): Opened {
   const w = c.words;
   const row = s * ROW;
@@ -126,11 +124,6 @@ export function openConnection(c: Context, s: number): Opened {
     port = c.paths[path]!.fromClient ? portOfClient(c, s, path) : c.ports.take(path);
   }
   if (port === NONE) return "no port";
-  const { proxyProtocol } = c.config;
-  if (proxyProtocol !== 0 && !putProxyHeader(c, s, proxyProtocol)) {
-    if (!c.paths[path]!.fromClient) c.ports.give(path, port);
-    return "no memory";
-  }
   connect(c, s, path, port);
   return "opened";
 }
@@ -323,6 +316,8 @@ export function endSession(c: Context, s: number, reason: DropReason = "ended", 
   settleTurn(c, s);
   dropAllTurns(c, s, reason);
   leaveConnection(c, s);
+  releaseHeader(c, s);
+  c.hasClosed[s] = 0;
   const flags = w[row + FLAGS]!;
   const isSibling = c.spread?.has(s) === true;
   if (!(flags & CLIENTLESS)) {

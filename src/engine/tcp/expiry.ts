@@ -39,6 +39,7 @@ import {
 } from "../sessions/table.ts";
 import { dropStream } from "../turns/drop.ts";
 import { hasGap, skipGap } from "../turns/reassembly.ts";
+import { closeSettlesAt, settleClose } from "../turns/target-close.ts";
 import { LINGER, timeWaitIsOver } from "./closing.ts";
 import { endSession, leaveConnection, loseConnection } from "./connection.ts";
 import { emitControl, hasRoom } from "./emit.ts";
@@ -125,6 +126,7 @@ function expireState(c: Context, s: number): boolean {
     endSession(c, s);
     return true;
   }
+  settleClose(c, s);
   if (state === CLOSE_WAIT && t[time + SINCE]! + LINGER <= c.now) c.makeReady(s);
   if (hasGap(c, s) && t[time + GAP_AT]! <= c.now) {
     closeAtGap(c, s);
@@ -203,6 +205,7 @@ export function arm(c: Context, s: number): void {
   at = earlier(at, t[time + RTO_AT]!);
   at = earlier(at, t[time + TURN_AT]!);
   if (hasGap(c, s)) at = earlier(at, t[time + GAP_AT]!);
+  at = earlier(at, closeSettlesAt(c, s));
   const state = w[row + STATE]!;
   if (state === CLOSE_WAIT || state === TIME_WAIT) {
     const linger = t[time + SINCE]! + LINGER;

@@ -10,6 +10,7 @@ import {
   CLIENT_RST,
   CLOSING,
   DUE_AT,
+  ESTABLISHED,
   FIN_WAIT_1,
   FIN_WAIT_2,
   FLAGS,
@@ -29,6 +30,7 @@ import {
   TIMESTAMPS,
   TS_RECENT,
 } from "../sessions/table.ts";
+import { noteTargetClose } from "../turns/target-close.ts";
 import { countAnswered, noteReceived } from "../turns/turns.ts";
 import { takeAcknowledgement } from "./acknowledgement.ts";
 import { advanceClose, finish, takeFin } from "./closing.ts";
@@ -123,6 +125,7 @@ function takeReset(c: Context, s: number): void {
     endSession(c, s, "reset", true);
     return;
   }
+  if (state === ESTABLISHED) noteTargetClose(c, s);
   loseConnection(c, s, "reset");
 }
 

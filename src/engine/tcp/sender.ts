@@ -49,6 +49,8 @@ import {
 import type { Users } from "../sessions/users.ts";
 import { dropAllTurns, dropTurn, takeBackTurn } from "../turns/drop.ts";
 import { dropLate, spreadLate } from "../turns/late.ts";
+import { placeHeader } from "../turns/prefix.ts";
+import { awaitHeader } from "../turns/proxy-header.ts";
 import {
   beginTurn,
   connectedAt,
@@ -80,6 +82,7 @@ export function transmit(c: Context, s: number): Sent {
     dropAllTurns(c, s, "protocol");
     leaveConnection(c, s);
   }
+  awaitHeader(c, s);
   dropLate(c, s);
   if (w[row + STATE] === CLOSED) {
     if (isOver(c, s) && !(w[row + FLAGS]! & OPEN_AT_ONCE)) return "over";
@@ -136,7 +139,12 @@ function sendData(c: Context, s: number): Sent {
   const g = c.segments.words;
   const state = w[row + STATE]!;
   if (state < ESTABLISHED || state === FIN_WAIT_2 || state === TIME_WAIT) return "done";
-  if (c.protocols !== null && state === ESTABLISHED && !c.protocols.place(s)) return "no memory";
+  if (state === ESTABLISHED) {
+    const header = placeHeader(c, s);
+    if (header === "waits") return "done";
+    if (header === "no memory") return header;
+    if (c.protocols !== null && header === "none" && !c.protocols.place(s)) return "no memory";
+  }
   const mss = segmentSize(c, s);
   if (w[row + SND_UNA] === w[row + SND_NXT] && w[row + CURSOR] !== NONE) restartAfterIdle(c, s);
   for (let segment = w[row + CURSOR]!; segment !== NONE; segment = w[row + CURSOR]!) {

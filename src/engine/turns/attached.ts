@@ -30,6 +30,7 @@ import {
   TURNS,
 } from "../sessions/table.ts";
 import { reviseTurn } from "./stream.ts";
+import { noteTurn } from "./target-close.ts";
 
 /** Most bytes of one segment of the queue. */
 const MOST_BYTES = 65536;
@@ -102,6 +103,7 @@ export class Attached implements Outlet {
   }
 
   private countCaptured(): void {
+    noteTurn(this.c, this.s);
     this.c.words[this.s * ROW + TURNS]!++;
     this.c.counters[COUNTER.turnsCaptured]!++;
     this.c.counters[COUNTER.turnsPending]!++;

@@ -1,7 +1,7 @@
 /** Dropping turns that cannot be delivered, and making turns whose connection is gone unsent again. */
 import { distance } from "../../wire/tcp.ts";
 import type { Context } from "../sessions/context.ts";
-import { COUNTER, type DropReason } from "../sessions/counters.ts";
+import type { DropReason } from "../sessions/counters.ts";
 import { BEGUN, LENGTH, MARKS, NEXT, SEGMENT, SEQ, TURN_START } from "../sessions/segments.ts";
 import {
   CURSOR,
@@ -20,8 +20,10 @@ import {
   TURN_SEQ,
   TURNS,
 } from "../sessions/table.ts";
+import { endHeader } from "./proxy-header.ts";
 import { releaseHeld } from "./reassembly.ts";
 import { releaseHead } from "./stream.ts";
+import { countSent } from "./target-close.ts";
 import { settleTurn } from "./turns.ts";
 
 /** Drops every turn that was captured and not counted as sent, and releases all segments, also those beyond a gap. */
@@ -34,6 +36,7 @@ export function dropAllTurns(c: Context, s: number, reason: DropReason): void {
 export function dropStream(c: Context, s: number, reason: DropReason): void {
   const w = c.words;
   const row = s * ROW;
+  endHeader(c, s);
   if (w[row + FLAGS]! & TURN_OPEN) rewindTurns(c, s);
   while (w[row + HEAD] !== NONE) releaseHead(c, s);
   c.dropTurns(w[row + TURNS]!, reason);
@@ -97,8 +100,7 @@ export function loseTurns(c: Context, s: number, reason: DropReason): void {
   if (flags & TURN_COUNTED || isOpenKept) {
     // The turn was counted as sent before it was acknowledged, and only its beginning was.
     w[row + TURNS]!++;
-    c.counters[COUNTER.turnsSent]!--;
-    c.counters[COUNTER.turnsPending]!++;
+    countSent(c, s, -1);
   }
   w[row + CURSOR] = head;
   dropTurn(c, s, reason);
@@ -142,8 +144,7 @@ function rewindTurns(c: Context, s: number): boolean {
       if (!isOpenCounted) continue;
     }
     w[row + TURNS]!++;
-    c.counters[COUNTER.turnsSent]!--;
-    c.counters[COUNTER.turnsPending]!++;
+    countSent(c, s, -1);
   }
   return isOpenKept;
 }

@@ -35,6 +35,7 @@ import {
   TURNS,
 } from "../sessions/table.ts";
 import { dropWaitingTurn } from "./drop.ts";
+import { shareHeader } from "./proxy-header.ts";
 import { dueAt, isBegun, noteAnswerBytes } from "./turns.ts";
 
 /**
@@ -109,6 +110,10 @@ function openSibling(c: Context, s: number): number {
   for (const field of [SERVICE, TARGET, OFFERS, OFFER_MSS, OFFER_WSCALE])
     w[row + field] = w[s * ROW + field]!;
   w[row + FLAGS] = SUPERSEDED | HAS_DATA;
+  if (!shareHeader(c, s, to)) {
+    c.table.release(to);
+    return NONE;
+  }
   c.spread!.add(s, to);
   return to;
 }

@@ -37,7 +37,8 @@ import {
   TIMES,
   TURNS,
 } from "../sessions/table.ts";
-import { append, countTurn, heardBetween, isIgnored, segmentEnd } from "./stream.ts";
+import { takeInOrder } from "./proxy-header.ts";
+import { countTurn, heardBetween, isIgnored, segmentEnd } from "./stream.ts";
 
 /** Bytes; data further ahead than any window cannot be of this connection. */
 const MOST_AHEAD = 1 << 30;
@@ -87,7 +88,7 @@ export function takePayload(c: Context, s: number, packet: Packet, first: number
     hold(c, s, segment);
     return "taken";
   }
-  append(c, s, segment);
+  takeInOrder(c, s, segment);
   takeHeld(c, s);
   return c.protocols?.hasOverflowed(s) ? "no memory" : "taken";
 }
@@ -229,7 +230,7 @@ function takeHeld(c: Context, s: number): void {
         w[row + QUEUED]! -= g[at + LENGTH]!;
         c.segments.release(segment);
       } else {
-        append(c, s, segment);
+        takeInOrder(c, s, segment);
       }
     }
     c.segmentsHeld--;

@@ -44,6 +44,8 @@ import {
   TURNS,
 } from "../sessions/table.ts";
 import { recognize } from "./multiplexed.ts";
+import { lookForSecured } from "./secured.ts";
+import { countSent, noteTurn } from "./target-close.ts";
 
 /** A session that was given up for lack of memory continues with its next turn when less than this share is in use. */
 const RECOVERED_SHARE = 0.5;
@@ -75,6 +77,7 @@ export function countTurn(c: Context, s: number, ack: number, marks: number): bo
   if (beginsTurn(c, s, ack, marks)) {
     w[row + LAST_ACK] = ack | 0;
     w[row + FLAGS] = (w[row + FLAGS]! | HAS_DATA) & ~(SKIP_TURN | HANDSHAKEN);
+    noteTurn(c, s);
     w[row + TURNS]!++;
     c.counters[COUNTER.turnsCaptured]!++;
     c.counters[COUNTER.turnsPending]!++;
@@ -96,8 +99,7 @@ export function reviseTurn(c: Context, s: number): void {
   if (w[row + FLAGS]! & TURN_ANSWERED) c.counters[COUNTER.turnsAnswered]!--;
   w[row + FLAGS]! &= ~(TURN_COUNTED | TURN_ANSWERED);
   w[row + TURNS] = 1;
-  c.counters[COUNTER.turnsSent]!--;
-  c.counters[COUNTER.turnsPending]!++;
+  countSent(c, s, -1);
 }
 
 /** Whether data that is next in order is not kept: the rest of a dropped turn, or a session that is SHED or refused. */
@@ -136,6 +138,7 @@ export function append(c: Context, s: number, segment: number): void {
   const at = segment * SEGMENT;
   const ack = g[at + ACK_NUMBER]!;
   const end = segmentEnd(c, segment);
+  if (beginsTurn(c, s, ack, g[at + MARKS]!)) lookForSecured(c, s, segment);
   if (c.protocols?.take(s, segment, ack)) {
     w[row + STREAM_END] = end;
     return;

@@ -52,6 +52,7 @@ import {
 } from "../sessions/table.ts";
 import { timeTarget } from "./answer-times.ts";
 import { excuse, isBehind, patienceEnds } from "./multiplexed.ts";
+import { countSent } from "./target-close.ts";
 
 /** Bounds, us, of the silence (two round trips) after which an answer shorter than production's counts as complete. */
 const LEAST_QUIET = 1000;
@@ -211,7 +212,7 @@ export function beginTurn(c: Context, s: number, segment: number): void {
   const g = c.segments.words;
   const at = segment * SEGMENT;
   settleTurn(c, s);
-  if ((w[row + FLAGS]! & (TURN_OPEN | TURN_COUNTED)) === TURN_OPEN) countSent(c, s);
+  if ((w[row + FLAGS]! & (TURN_OPEN | TURN_COUNTED)) === TURN_OPEN) countOpen(c, s);
   g[at + MARKS] = (g[at + MARKS]! & ~TURN_START) | BEGUN;
   const isRetry = w[row + TURN_SEQ] === g[at + SEQ];
   w[row + FLAGS]! &= ~(TURN_COUNTED | TURN_ANSWERED | LAST_PUSH | (isRetry ? 0 : TURN_RETRIED));
@@ -241,16 +242,15 @@ export function countAnswered(c: Context, s: number): void {
   const flags = w[row + FLAGS]!;
   if ((flags & (TURN_OPEN | TURN_COUNTED)) !== TURN_OPEN || !isDelivered(c, s)) return;
   if (receivedBytes(c, s) <= 0) return;
-  countSent(c, s);
+  countOpen(c, s);
   w[row + FLAGS] = (w[row + FLAGS]! | TURN_ANSWERED) & ~OVERDUE;
   c.counters[COUNTER.turnsAnswered]!++;
 }
 
-function countSent(c: Context, s: number): void {
+function countOpen(c: Context, s: number): void {
   c.words[s * ROW + FLAGS]! |= TURN_COUNTED;
   c.words[s * ROW + TURNS]!--;
-  c.counters[COUNTER.turnsSent]!++;
-  c.counters[COUNTER.turnsPending]!--;
+  countSent(c, s, 1);
 }
 
 /** Counts the open turn as sent if it was delivered, also without an answer. */
@@ -258,7 +258,7 @@ export function settleTurn(c: Context, s: number): void {
   countAnswered(c, s);
   timeTarget(c, s);
   const flags = c.words[s * ROW + FLAGS]!;
-  if ((flags & (TURN_OPEN | TURN_COUNTED)) === TURN_OPEN && isDelivered(c, s)) countSent(c, s);
+  if ((flags & (TURN_OPEN | TURN_COUNTED)) === TURN_OPEN && isDelivered(c, s)) countOpen(c, s);
 }
 
 /** Whether `segment`, the one at CURSOR, is of a turn that has begun to be sent. */

@@ -17,6 +17,10 @@ import type { SessionState } from "./state.ts";
 const TLS_DATA = 0x17;
 const TLS_MAJOR = 3;
 
+/** Payload bytes of a login: of the shortest (which asks for TLS), and more than of any with its attributes (64 KB at the most). */
+const LEAST_LOGIN = 32;
+const MOST_LOGIN = 1 << 17;
+
 const NOTHING: Uint8Array = new Uint8Array(0);
 
 export class ClientCommands implements ClientSink {
@@ -110,6 +114,18 @@ export class ClientCommands implements ClientSink {
     if (this.algorithm) this.inflater = new Inflater(this.algorithm);
   }
 
+  /** The first packet is a login or, in the middle of a session, a command: others are not waited for to their ends. */
+  mayBegin(length: number, sequence: number): boolean {
+    if (this.isLost) return false;
+    if (!this.isAtStart || sequence === 0) return true;
+    const isFirst = this.isNew && this.state.login === null;
+    if (isFirst && sequence === 1 && length >= LEAST_LOGIN && length <= MOST_LOGIN) return true;
+    this.isAtStart = false;
+    if (isFirst) this.noteForeign();
+    this.lose();
+    return false;
+  }
+
   packet(bytes: Uint8Array, at: number, known: number, length: number, sequence: number): void {
     if (this.isLost) return;
     const isAtStart = this.isAtStart;
@@ -151,6 +167,13 @@ export class ClientCommands implements ClientSink {
     this.outlet.leaveOut();
   }
 
+  private noteForeign(): void {
+    this.common.account.note(
+      "foreign",
+      "the first packet of a client can be no MySQL login: connections like this are not copied. If they are not of MySQL, give --protocol PORT=none.",
+    );
+  }
+
   private takeLogin(bytes: Uint8Array, at: number, known: number): void {
     const [from, to] = [at + HEADER, at + HEADER + known];
     try {
@@ -161,6 +184,7 @@ export class ClientCommands implements ClientSink {
       this.state.login = readLogin(bytes, from, to);
     } catch (error) {
       if (!(error instanceof Malformed)) throw error;
+      this.noteForeign();
       this.lose();
       return;
     }

@@ -11,6 +11,11 @@ export const MOST_JUDGED = 65000;
 
 export interface ClientSink {
   /**
+   * Whether a packet with this header may come now; if not, it and all bytes that came with it are passed over. `length`: of its
+   * payload.
+   */
+  mayBegin(length: number, sequence: number): boolean;
+  /**
    * A packet begins: its header is at `at` in `bytes`, followed by the first `known` bytes of its payload of `length` bytes. The
    * others come by `rest`.
    */
@@ -79,9 +84,10 @@ export class ClientPackets {
   private begin(bytes: Uint8Array, from: number, to: number): number {
     if (to - from < HEADER) return 0;
     const length = integer24(bytes, from);
+    const isContinuation = this.continues;
+    if (!isContinuation && !this.sink.mayBegin(length, bytes[from + 3]!)) return to - from;
     const known = Math.min(length, MOST_JUDGED);
     if (to - from < HEADER + known) return 0;
-    const isContinuation = this.continues;
     this.continues = length === MOST_PAYLOAD;
     this.left = length - known;
     this.number = isContinuation ? (this.number + 1) & 0xff : bytes[from + 3]!;
