@@ -225,10 +225,10 @@ int xcopy_catch(struct __sk_buff *skb) {
  * Whether a swallowed segment is captured with its payload. Its copy is not known here, so all are
  * while any copy reads payload. One that is too large for a record is captured as headers.
  */
-static __always_inline int is_read(const struct segment *segment) {
+static __always_inline int is_read(const struct segment *segment, enum hook hook) {
     __u32 worker = ONLY_WORKER;
     volatile struct control *shared = bpf_map_lookup_elem(&control, &worker);
-    return shared && shared->is_read && segment->length <= MAX_CAPTURE;
+    return shared && shared->is_read && segment->length <= most_captured(hook);
 }
 
 /* Whether the headers of a swallowed packet go to user space; counts why not. */
@@ -271,7 +271,7 @@ int xcopy_swallow(struct __sk_buff *skb) {
         return DROP;
     if (!is_readable(parsed, now_us))
         return DROP;
-    if (is_read(&segment))
+    if (is_read(&segment, AT_TC))
         capture_whole(skb, AT_TC, &segment, NO_SLOT, now_us, ONLY_WORKER);
     else
         capture_headers(skb, AT_TC, &segment, NO_SLOT, now_us, ONLY_WORKER);
@@ -282,7 +282,7 @@ static __always_inline int swallow_frame(struct xdp_md *frame, enum hook hook) {
     struct segment segment;
     __u64 now_us = bpf_ktime_get_ns() / 1000;
     struct piece piece;
-    enum parsed parsed = parse_frame(frame, &segment);
+    enum parsed parsed = parse_frame(frame, hook, &segment);
     enum datagram kind = NO_DATAGRAM;
     if (parsed == OTHER)
         kind = parse_datagram_frame(frame, &segment, &piece);
@@ -290,7 +290,7 @@ static __always_inline int swallow_frame(struct xdp_md *frame, enum hook hook) {
         return XDP_DROP;
     if (!is_readable(kind != NO_DATAGRAM ? SEGMENT : parsed, now_us))
         return XDP_DROP;
-    if (kind == NO_DATAGRAM && is_read(&segment))
+    if (kind == NO_DATAGRAM && is_read(&segment, hook))
         capture_whole(frame, hook, &segment, NO_SLOT, now_us, ONLY_WORKER);
     else
         capture_headers(frame, hook, &segment, NO_SLOT, now_us, ONLY_WORKER);

@@ -60,7 +60,7 @@ int xcopy_outgoing(struct __sk_buff *skb) {
             add(INERT, 1);
         return PASS;
     }
-    if (segment.length > MAX_CAPTURE) {
+    if (segment.length > most_captured(AT_TC)) {
         add(OVERSIZE, 1);
         return PASS;
     }

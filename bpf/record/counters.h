@@ -10,7 +10,7 @@ enum counter {
     PURE_ACKS,  /* not captured */
     DUPLICATES, /* seen on another interface before */
     FRAGMENTS,  /* TCP fragments without a TCP header */
-    OVERSIZE,   /* IP packets above 65535 bytes, or headers above 128 if only these are taken */
+    OVERSIZE,   /* larger than a record can be; headers above 128 bytes if only these are taken */
     OWN_MARK,
     RESPONSES_CAPTURED,
     RESPONSE_BYTES,

@@ -12,7 +12,7 @@
 static __always_inline void capture_whole(void *packet, enum hook hook,
                                           const struct segment *segment, __u32 index, __u64 now_us,
                                           __u32 worker) {
-    if (segment->length > MAX_CAPTURE) {
+    if (segment->length > most_captured(hook)) {
         add(OVERSIZE, 1);
         return;
     }

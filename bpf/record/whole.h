@@ -13,7 +13,10 @@
 #include "ring.h"
 #include "settings.h"
 
-#define MAX_CAPTURE 65535
+/* At tc: Linux's largest packet (BIG TCP) has GSO_MAX_SIZE bytes, 8 * 65535. */
+#define MAX_CAPTURE 524288
+/* At XDP: what the helper reads (bpf_xdp_pointer in net/core/filter.c). */
+#define MAX_CAPTURE_XDP 65535
 #define THINK_UNKNOWN 0xffffffff
 #define MAX_INTERFACES 4096
 
@@ -25,6 +28,11 @@ struct {
     __type(key, __u32);
     __type(value, __u64);
 } lost SEC(".maps");
+
+/* Bytes of the largest packet of which a record can be. */
+static __always_inline __u32 most_captured(enum hook hook) {
+    return hook == AT_TC ? MAX_CAPTURE : MAX_CAPTURE_XDP;
+}
 
 /* Result of `put_whole`. */
 #define TOO_LARGE 2
@@ -78,6 +86,22 @@ static __always_inline int call_put_linear(struct xdp_md *frame, __u32 worker,
     return put_linear(frame, offset, worker);
 }
 
+/* As `put_sized`, for what is above 64 KiB. Not inlined: the verifier goes through it seldom. */
+static __attribute__((noinline)) int put_large(struct __sk_buff *skb, void *ring, __u32 worker,
+                                               const struct record *header, __u32 offset) {
+    __u32 bytes = header->captured;
+    if (bytes <= 131072)
+        return put(skb, AT_TC, ring, worker, header, offset, 131072);
+    /* What Cilium sets. */
+    if (bytes <= 196608)
+        return put(skb, AT_TC, ring, worker, header, offset, 196608);
+    if (bytes <= 262144)
+        return put(skb, AT_TC, ring, worker, header, offset, 262144);
+    if (bytes <= MAX_CAPTURE)
+        return put(skb, AT_TC, ring, worker, header, offset, MAX_CAPTURE);
+    return TOO_LARGE;
+}
+
 /* As `put`, with the smallest of some constant sizes that is enough. */
 static __always_inline int put_sized(void *packet, enum hook hook, void *ring, __u32 worker,
                                      const struct record *header, __u32 offset) {
@@ -97,7 +121,7 @@ static __always_inline int put_sized(void *packet, enum hook hook, void *ring, _
     UP_TO(32768);
     UP_TO(65536);
 #undef UP_TO
-    return TOO_LARGE;
+    return hook == AT_TC ? put_large(packet, ring, worker, header, offset) : TOO_LARGE;
 }
 
 static __always_inline struct record whole_record(const struct segment *segment, __u32 index,

@@ -75,7 +75,8 @@ static __always_inline __u32 think_time(const struct segment *segment, __u32 has
 /* Whether a segment is a request to capture; then fills `header`. Counts why not. */
 static __always_inline int is_wanted(const struct segment *segment,
                                      const struct addresses *addresses, int is_to_host,
-                                     __u32 ifindex, __u32 worker, struct record *header) {
+                                     __u32 ifindex, __u32 worker, enum hook hook,
+                                     struct record *header) {
     struct service key = {.port = segment->destination_port, .family = segment->family};
     __u32 *index = look_up_service(&key, addresses->destination, is_to_host);
     if (!index || is_forwarded(&key, addresses))
@@ -88,7 +89,7 @@ static __always_inline int is_wanted(const struct segment *segment,
             add(is_dead(worker) ? ABANDONED : INERT, 1);
         return 0;
     }
-    if (segment->length > MAX_CAPTURE) {
+    if (segment->length > most_captured(hook)) {
         add(OVERSIZE, 1);
         return 0;
     }
@@ -136,7 +137,7 @@ int xcopy_request(struct __sk_buff *skb) {
     struct record header;
     __u32 worker = worker_of_client(&addresses, segment.source_port);
     int is_to_host = requests_leave || skb->pkt_type == PACKET_HOST;
-    if (is_wanted(&segment, &addresses, is_to_host, skb->ifindex, worker, &header))
+    if (is_wanted(&segment, &addresses, is_to_host, skb->ifindex, worker, AT_TC, &header))
         count_request(put_whole(skb, AT_TC, &header, &segment, worker), &segment);
     return PASS;
 }
@@ -144,7 +145,7 @@ int xcopy_request(struct __sk_buff *skb) {
 /* Takes a TCP segment, and returns as what the frame was parsed. */
 static __always_inline enum parsed take_frame(struct xdp_md *frame, enum hook hook) {
     struct segment segment;
-    enum parsed parsed = parse_frame(frame, &segment);
+    enum parsed parsed = parse_frame(frame, hook, &segment);
     if (parsed == FRAGMENT)
         add(FRAGMENTS, 1);
     if (parsed != SEGMENT || !port_matches(segment.destination_port))
@@ -155,7 +156,7 @@ static __always_inline enum parsed take_frame(struct xdp_md *frame, enum hook ho
     struct record header;
     __u32 worker = worker_of_client(&addresses, segment.source_port);
     if (is_wanted(&segment, &addresses, is_to_interface(frame), frame->ingress_ifindex, worker,
-                  &header))
+                  hook, &header))
         count_request(put_whole(frame, hook, &header, &segment, worker), &segment);
     return parsed;
 }

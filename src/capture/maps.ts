@@ -23,8 +23,8 @@ export function words(...values: number[]): Uint8Array {
   return new Uint8Array(new Uint32Array(values).buffer);
 }
 
-/** Most bytes of a packet that fit a record. */
-export const WHOLE_PACKETS = 65535;
+/** Most bytes of a packet that fit a record: MAX_CAPTURE of bpf/record/whole.h. */
+export const WHOLE_PACKETS = 524_288;
 
 export interface Settings {
   /** SO_MARK of packets that are not captured; 0: none. */

@@ -1,5 +1,6 @@
 /** The rings of all CPUs as one source, merged by capture time. */
 import { Packet } from "../wire/packet.ts";
+import { Parts } from "../wire/parts.ts";
 import { Ring } from "./ring.ts";
 import type { RequestSource } from "./source.ts";
 
@@ -14,6 +15,7 @@ export class RingSet implements RequestSource {
   isFilling = false;
   readonly #rings: Ring[];
   readonly #packet = new Packet(new Uint8Array(0));
+  readonly #parts = new Parts();
   /** The rings that had records at the start of a drain, and the capture time of the next in each. */
   readonly #active: Ring[] = [];
   readonly #times: Float64Array;
@@ -81,7 +83,7 @@ export class RingSet implements RequestSource {
       while (time <= until && time !== Infinity && done < limit && left > 0 && ring.waiting > enough) {
         ring.next(this.#packet);
         left -= this.#packet.end - this.#packet.ip;
-        sink(this.#packet);
+        this.#parts.pass(this.#packet, sink);
         done++;
         if (ring.unreleased > most) ring.release();
         time = notAfter(before, ring.peekTime());

@@ -30,8 +30,8 @@ const OFFSETS = 5;
 const INDEX = 6;
 const IFINDEX = 7;
 const THINK_UNKNOWN = 0xffffffff;
-/** The largest size of `put_sized` (bpf/record/whole.h) and the headers, rounded up to a page. */
-const LARGEST_RECORD = 65536 + 4096;
+/** Bytes of the largest record without BIG TCP: 64 KiB (bpf/record/whole.h) and the headers, rounded up to a page. */
+const LARGE_RECORD = 65536 + 4096;
 
 /** Reads one ring buffer; a ring must have only one reader. */
 export class Ring {
@@ -39,9 +39,9 @@ export class Ring {
   readonly #view: DataView;
   readonly #words: Uint32Array;
   /** A record that wraps around the end of the ring is copied here in one piece. */
-  readonly #whole: Uint8Array;
-  readonly #wholeView: DataView;
-  readonly #wholeWords: Uint32Array;
+  #whole!: Uint8Array;
+  #wholeView!: DataView;
+  #wholeWords!: Uint32Array;
   readonly #mask: number;
   readonly #producer: Uint32Array;
   readonly #consumer: BigInt64Array;
@@ -70,10 +70,7 @@ export class Ring {
     this.#bytes = new Uint8Array(rest, PAGE_SIZE, capacity);
     this.#view = new DataView(rest, PAGE_SIZE, capacity);
     this.#words = new Uint32Array(rest, PAGE_SIZE, capacity / 4);
-    const whole = new ArrayBuffer(Math.min(capacity, LARGEST_RECORD));
-    this.#whole = new Uint8Array(whole);
-    this.#wholeView = new DataView(whole);
-    this.#wholeWords = new Uint32Array(whole);
+    this.#makeRoom(Math.min(capacity, LARGE_RECORD));
     this.#mask = capacity - 1;
     this.#position = Number(Atomics.load(this.#consumer, 0));
     this.#released = this.#position;
@@ -142,7 +139,16 @@ export class Ring {
     this.#released = this.#position;
   }
 
+  /** Makes `#whole` of so many bytes. */
+  #makeRoom(bytes: number): void {
+    const whole = new ArrayBuffer(bytes);
+    this.#whole = new Uint8Array(whole);
+    this.#wholeView = new DataView(whole);
+    this.#wholeWords = new Uint32Array(whole);
+  }
+
   #putTogether(first: number): void {
+    if (this.#size > this.#whole.length) this.#makeRoom(this.capacity);
     const before = this.capacity - first;
     copyBytes(this.#bytes, first, before, this.#whole, 0);
     copyBytes(this.#bytes, 0, this.#size - before, this.#whole, before);

@@ -182,12 +182,13 @@ export class ReceivedPackets {
 
   /**
    * Writes the IPv6 header that raw sockets leave out into the headroom of the packet of the last `read`, with what is known of
-   * it: length, `protocol` and addresses. Returns its offset.
+   * it: length (0 above 65535 bytes, as BIG TCP has it), `protocol` and addresses. Returns its offset.
    */
   writeIp6Header(index: number, protocol: number): number {
     const ip = this.offset(index) - 40;
     this.view.setUint32(ip, 0x60000000);
-    this.view.setUint16(ip + 4, Math.min(0xffff, this.length(index)));
+    const length = this.length(index);
+    this.view.setUint16(ip + 4, length > 0xffff ? 0 : length);
     this.view.setUint16(ip + 6, (protocol << 8) | 64);
     const source = index * NAME + 8;
     for (let i = 0; i < 16; i++) {

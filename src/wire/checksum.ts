@@ -22,7 +22,8 @@ export function fold(sum: number): number {
   return (sum & 0xffff) + (sum >>> 16);
 }
 
-function swap(half: number): number {
+/** A 16-bit number in the other byte order: what a number adds to a sum. */
+export function swap(half: number): number {
   return ((half & 0xff) << 8) | (half >>> 8);
 }
 

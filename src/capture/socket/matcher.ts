@@ -87,7 +87,8 @@ export class Matcher {
     const toAny = sentTo === TO_HOST || this.config.isOutgoing;
     const index = this.#services.find(view, header, view.getUint16(transport + 2), toAny);
     if (index < 0 || this.#isForwarded(this.#services, view, header)) return false;
-    if (length > WHOLE_PACKETS) {
+    // More than a record holds, or than the back end could take (libpcap: 256 KiB).
+    if (length > WHOLE_PACKETS || end < Math.min(wireEnd, at + length, at + this.config.snaplen)) {
       this.count("oversize", 1);
       return false;
     }

@@ -1,6 +1,7 @@
 /** Requests from packet sockets. */
 import { packetDrops } from "../../native/packet-socket.ts";
 import { Packet } from "../../wire/packet.ts";
+import { Parts } from "../../wire/parts.ts";
 import type { Control } from "../control.ts";
 import type { RequestSource, SourceConfig } from "../source.ts";
 import { PacketClock } from "./clock.ts";
@@ -20,6 +21,7 @@ export class PacketSource implements RequestSource {
   readonly #matcher: Matcher;
   readonly #clocks: PacketClock[];
   readonly #packet = new Packet(new Uint8Array(0));
+  readonly #parts = new Parts();
 
   constructor(
     { sockets, blocks, blockBytes, match }: Extract<SourceConfig, { kind: "packet" }>,
@@ -51,7 +53,7 @@ export class PacketSource implements RequestSource {
         if (time > before) break;
         done++;
         left -= ring.captured;
-        if (this.#take(ring, time)) sink(this.#packet);
+        if (this.#take(ring, time)) this.#parts.pass(this.#packet, sink);
         ring.next();
       }
     }

@@ -4,6 +4,7 @@ import { interfaceName } from "../../native/filters.ts";
 import { PcapReader } from "../../native/libpcap-live.ts";
 import { LINK_ETHERNET, networkLayer } from "../../wire/link.ts";
 import { Packet } from "../../wire/packet.ts";
+import { Parts } from "../../wire/parts.ts";
 import type { Control } from "../control.ts";
 import type { RequestSource, SourceConfig } from "../source.ts";
 import { PacketClock } from "./clock.ts";
@@ -20,6 +21,7 @@ export class PcapSource implements RequestSource {
   readonly #matcher: Matcher;
   readonly #reader: PcapReader;
   readonly #packet: Packet;
+  readonly #parts = new Parts();
   /** By slot of the table. */
   readonly #clocks: PacketClock[] = [];
   readonly #drops: number[] = [];
@@ -74,7 +76,7 @@ export class PcapSource implements RequestSource {
       if (result < 0) this.#lose(slot);
       if (result <= 0) break;
       done++;
-      if (this.#take(slot, clock)) sink(this.#packet);
+      if (this.#take(slot, clock)) this.#parts.pass(this.#packet, sink);
     }
     return done;
   }

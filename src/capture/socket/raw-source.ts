@@ -1,25 +1,27 @@
 /** Requests from raw IP sockets. */
 import { ReceivedPackets, socketDrops } from "../../native/raw-socket.ts";
 import { Packet } from "../../wire/packet.ts";
+import { Parts } from "../../wire/parts.ts";
 import type { Control } from "../control.ts";
+import { WHOLE_PACKETS } from "../maps.ts";
 import type { RawSocket, RequestSource, SourceConfig } from "../source.ts";
 import { PacketClock } from "./clock.ts";
 import { TO_HOST } from "./datagram-matcher.ts";
 import { OWN_PACKET_BYTES } from "./filter.ts";
 import { ETHERTYPE_IP, ETHERTYPE_IPV6, Matcher } from "./matcher.ts";
 
-/** Packets per recvmmsg, and bytes for each. */
+/** Packets per recvmmsg. */
 const BATCH = 32;
-const ROOM = 65_536;
 const IP6_HEADER = 40;
 
 export class RawSource implements RequestSource {
   readonly descriptors: readonly number[];
-  readonly #received = new ReceivedPackets(BATCH, ROOM, IP6_HEADER);
+  readonly #received = new ReceivedPackets(BATCH, WHOLE_PACKETS, IP6_HEADER);
   readonly #matcher: Matcher;
   /** One for each socket: packets of different sockets have no common order. */
   readonly #clocks: PacketClock[];
   readonly #packet: Packet;
+  readonly #parts = new Parts();
   readonly #drops: number[];
 
   readonly #sockets: RawSocket[];
@@ -46,7 +48,8 @@ export class RawSource implements RequestSource {
       while (done < limit && count === BATCH) {
         count = this.#received.receive(this.descriptors[index]!, BATCH);
         if (count > 0) this.#clocks[index]!.update();
-        for (let one = 0; one < count; one++) if (this.#take(one, index)) sink(this.#packet);
+        for (let one = 0; one < count; one++)
+          if (this.#take(one, index)) this.#parts.pass(this.#packet, sink);
         done += count;
       }
     }

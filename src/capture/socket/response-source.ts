@@ -7,6 +7,7 @@ import { ReceivedPackets, socketDrops } from "../../native/raw-socket.ts";
 import { IPPROTO_TCP } from "../../wire/ip.ts";
 import { IP_OK, IpHeader, parseIp } from "../../wire/ip-header.ts";
 import { Packet } from "../../wire/packet.ts";
+import { Parts } from "../../wire/parts.ts";
 import { KERNEL_COUNTERS, type KernelCounter } from "../counters.ts";
 import type { RequestSource } from "../source.ts";
 import { PacketClock } from "./clock.ts";
@@ -40,6 +41,7 @@ export class ResponseSource implements RequestSource {
   readonly #counters: Float64Array;
   readonly #clock = new PacketClock();
   readonly #packet: Packet;
+  readonly #parts = new Parts();
   readonly #header = new IpHeader();
   readonly #quoted = new IpHeader();
   #drops: number;
@@ -65,7 +67,7 @@ export class ResponseSource implements RequestSource {
     while (done < limit && count === BATCH) {
       count = this.#received.receive(this.descriptors[0]!, BATCH);
       if (count > 0) this.#clock.update();
-      for (let index = 0; index < count; index++) if (this.#take(index)) sink(this.#packet);
+      for (let index = 0; index < count; index++) if (this.#take(index)) this.#parts.pass(this.#packet, sink);
       done += count;
     }
     return done;

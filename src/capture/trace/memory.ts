@@ -36,8 +36,6 @@ export const RECORD = {
 } as const;
 export const RECORD_BYTES = 48;
 
-/** Most bytes of an IP packet in one record, as in bpf/record/whole.h; a larger packet becomes several records. */
-export const MAX_CAPTURE = 65_535;
 /** Bytes: room for several of the largest records. */
 export const SMALLEST_RING = 1 << 19;
 

@@ -2,12 +2,11 @@
 import { address, libc } from "../../native/libc.ts";
 import { copyBytes } from "../../wire/copy.ts";
 import type { Packet } from "../../wire/packet.ts";
-import { FIN, PSH, SYN } from "../../wire/tcp.ts";
+import { Parts } from "../../wire/parts.ts";
 import {
   CONSUMED,
   CONSUMER_WAITS,
   ENDED,
-  MAX_CAPTURE,
   PRODUCED,
   PRODUCER_WAITS,
   RECORD,
@@ -30,6 +29,10 @@ export class RingWriter {
   /** Bytes written, modulo 2^32, and how many of these were published. */
   #position = 0;
   #published = 0;
+  readonly #parts = new Parts();
+  /** Pass number of the request that is being written; whether the reader was told to stop within one. */
+  #loop = 0;
+  #isCutOff = false;
 
   /** `wake`: the consumer's eventfd, written to when it asks for it; -1: it never does. */
   constructor(
@@ -50,18 +53,9 @@ export class RingWriter {
    * becomes several records. False if the reader was told to stop.
    */
   write(packet: Packet, loop: number): boolean {
-    const header = packet.payload - packet.ip;
-    if (header + packet.length <= MAX_CAPTURE) {
-      return this.#write(packet, header, 0, packet.length, packet.think, loop) >= 0;
-    }
-    const most = MAX_CAPTURE - header;
-    for (let offset = 0; offset < packet.length; offset += most) {
-      const length = Math.min(most, packet.length - offset);
-      const at = this.#write(packet, header, offset, length, offset > 0 ? -1 : packet.think, loop);
-      if (at < 0) return false;
-      this.#cut(at + packet.tcp - packet.ip, packet, offset, offset + length < packet.length);
-    }
-    return true;
+    this.#loop = loop;
+    this.#parts.pass(packet, this.#write);
+    return !this.#isCutOff;
   }
 
   /** Publishes all written records to the consumer, and wakes it if it waits. */
@@ -79,49 +73,32 @@ export class RingWriter {
     this.#wakeConsumer();
   }
 
-  /** Writes a record with `length` bytes of payload from `offset` on. Returns the offset of its IP packet, -1 if stopped. */
-  #write(
-    packet: Packet,
-    header: number,
-    offset: number,
-    length: number,
-    think: number,
-    loop: number,
-  ): number {
-    const captured = Math.max(0, Math.min(length, packet.end - packet.payload - offset));
-    const size = (RECORD_BYTES + header + captured + 7) & ~7;
+  /** Writes a record. False if the reader was told to stop. */
+  #write = (packet: Packet): boolean => {
+    const header = packet.payload - packet.ip;
+    const captured = packet.end - packet.ip;
+    const size = (RECORD_BYTES + captured + 7) & ~7;
     const start = this.#reserve(size);
-    if (start < 0) return -1;
+    if (start < 0) {
+      this.#isCutOff = true;
+      return false;
+    }
     const view = this.#view;
     view.setUint32(start + RECORD.size, size, true);
     view.setUint32(start + RECORD.isPadding, 0, true);
     view.setFloat64(start + RECORD.time, packet.time, true);
-    view.setFloat64(start + RECORD.think, think, true);
-    view.setUint32(start + RECORD.length, header + length, true);
-    view.setUint32(start + RECORD.captured, header + captured, true);
+    view.setFloat64(start + RECORD.think, packet.think, true);
+    view.setUint32(start + RECORD.length, header + packet.length, true);
+    view.setUint32(start + RECORD.captured, captured, true);
     view.setUint16(start + RECORD.tcp, packet.tcp - packet.ip, true);
     view.setUint16(start + RECORD.payload, header, true);
     view.setUint32(start + RECORD.index, packet.index, true);
-    view.setUint32(start + RECORD.loop, loop, true);
-    const ip = start + RECORD_BYTES;
-    if (offset === 0) copyBytes(packet.bytes, packet.ip, header + captured, this.#bytes, ip);
-    else {
-      copyBytes(packet.bytes, packet.ip, header, this.#bytes, ip);
-      if (captured > 0) copyBytes(packet.bytes, packet.payload + offset, captured, this.#bytes, ip + header);
-    }
+    view.setUint32(start + RECORD.loop, this.#loop, true);
+    copyBytes(packet.bytes, packet.ip, captured, this.#bytes, start + RECORD_BYTES);
     this.#position = (this.#position + size) >>> 0;
     if ((this.#position - this.#published) >>> 0 >= BATCH) this.publish();
-    return ip;
-  }
-
-  /** Adapts the copied TCP header to a part of the segment: sequence number, SYN in the first part, FIN and PSH in the last. */
-  #cut(tcp: number, packet: Packet, offset: number, isMore: boolean): void {
-    const { flags } = packet;
-    const isSyn = flags & SYN ? 1 : 0;
-    this.#view.setUint32(tcp + 4, packet.seq + (offset > 0 ? offset + isSyn : 0));
-    const without = (offset > 0 ? SYN : 0) | (isMore ? FIN | PSH : 0);
-    this.#bytes[tcp + 13] = flags & ~without;
-  }
+    return true;
+  };
 
   /** Waits for `size` contiguous bytes, and pads to the end of the ring if necessary. Returns their offset, -1 if stopped. */
   #reserve(size: number): number {
