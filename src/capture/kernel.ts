@@ -39,8 +39,8 @@ export interface KernelPath {
 }
 
 /**
- * Where requests are captured: by tcx and clsact after GRO, by XDP before it. XDP is for Ethernet interfaces; on others tcx or
- * clsact is used in its place.
+ * Where requests are captured: by tcx and clsact after GRO, by XDP before it. XDP is for Ethernet interfaces, generic XDP for those
+ * without BIG TCP; on others tcx or clsact is used in its place.
  */
 export type RequestHook = Hook | "xdp" | "xdp-generic";
 
@@ -136,6 +136,8 @@ export interface KernelCapture {
 
 /** ARPHRD_ETHER; loopback has another type. */
 const ETHERNET = 1;
+/** The largest `Link.largest` of an interface without BIG TCP. */
+const WITHOUT_BIG_TCP = 65_536;
 const XDP_PROGRAMS: Record<XdpProgram, string> = {
   xdp: "xcopy_request_xdp",
   "xdp-linear": "xcopy_request_xdp_linear",
@@ -163,7 +165,7 @@ export function loadKernelCapture(options: KernelCaptureOptions): KernelCapture 
   const attachments = new Attachments(isXdp ? "auto" : (options.hook as "auto" | Hook));
   const xdp = new XdpLinks(options.hook === "xdp-generic" ? ["generic"] : undefined);
   /** By ifindex: whether it is an Ethernet interface, which XDP is for. */
-  const isEthernet = new Map<number, boolean>();
+  const suitsXdp = new Map<number, boolean>();
 
   let open = true;
   function closeAll(): void {
@@ -211,18 +213,21 @@ export function loadKernelCapture(options: KernelCaptureOptions): KernelCapture 
     const outgoingProgram = outgoing?.programFd("xcopy_outgoing") ?? -1;
     const moving = [...(paths ?? [])];
     const direction: Kind = options.isOutgoing ? "leaving" : "request";
+    // Generic XDP sees packets as GRO has joined them, and reads no more than 64 KiB of one.
+    const suits = ({ hardwareType, largest }: Link) =>
+      hardwareType === ETHERNET && (options.hook === "xdp" || largest <= WITHOUT_BIG_TCP);
     const learnMacs = () => {
       if (!isXdp) return;
       const present = links();
-      for (const { ifindex, hardwareType } of present) isEthernet.set(ifindex, hardwareType === ETHERNET);
+      for (const link of present) suitsXdp.set(link.ifindex, suits(link));
       fillMacs(
         owner,
         present.filter(({ hardwareType }) => hardwareType === ETHERNET),
       );
     };
     const usesXdp = (ifindex: number) => {
-      if (isXdp && !isEthernet.has(ifindex)) learnMacs();
-      return isEthernet.get(ifindex) ?? false;
+      if (isXdp && !suitsXdp.has(ifindex)) learnMacs();
+      return suitsXdp.get(ifindex) ?? false;
     };
     return {
       requestRings,
@@ -269,7 +274,7 @@ export function loadKernelCapture(options: KernelCaptureOptions): KernelCapture 
       forget(ifindex) {
         attachments.forget(ifindex);
         xdp.forget(ifindex);
-        isEthernet.delete(ifindex);
+        suitsXdp.delete(ifindex);
       },
       setLocal: local && ((prefixes) => local.set(prefixes)),
       forwarded: () => local?.forwarded() ?? null,

@@ -30,8 +30,10 @@ export interface CaptureOptions {
 export const CAPTURE_OPTIONS = ["capture", "direction", "filter", "buffer", "snaplen"];
 
 const MEGABYTE = 1 << 20;
-/** The largest IP packet that is captured. */
-export const WHOLE_PACKETS = 65535;
+/** The largest IP packet that is captured, with BIG TCP. */
+export const WHOLE_PACKETS = 524_288;
+/** The largest without it: a -S of so many bytes leaves packets whole, however large they are. */
+const LARGEST = 65535;
 
 /** Throws a Failure (exit code 2). */
 export function parseCapture(args: Arguments): CaptureOptions {
@@ -44,12 +46,13 @@ export function parseCapture(args: Arguments): CaptureOptions {
     direction,
     filter: one("filter") ?? null,
     bufferBytes: parseBuffer(one("buffer") ?? null),
-    snaplen: parseWhole("-S", one("snaplen") ?? `${WHOLE_PACKETS}`, {
-      first: 128,
-      last: WHOLE_PACKETS,
-      unit: "bytes",
-    }),
+    snaplen: parseSnaplen(one("snaplen") ?? `${LARGEST}`),
   };
+}
+
+function parseSnaplen(text: string): number {
+  const bytes = parseWhole("-S", text, { first: 128, last: LARGEST, unit: "bytes" });
+  return bytes === LARGEST ? WHOLE_PACKETS : bytes;
 }
 
 /** Bytes of `-B`, which is written in MB; null: not given. Throws a Failure (exit code 2). */

@@ -1,4 +1,5 @@
 /** Opens packet sockets for capture (packet(7)), with or without a ring of TPACKET_V3 blocks. */
+import { blockTimeout } from "./block-timeout.ts";
 import { Failure } from "./failure.ts";
 import {
   AF_PACKET,
@@ -28,9 +29,6 @@ const FANOUT_FLAG_UNIQUE_ID = 0x2000;
 const FANOUT_FLAG_IGNORE_OUTGOING = 0x4000;
 const ETH_P_ALL = 3;
 
-/** ms after which the kernel hands over a block that is not full (tp_retire_blk_tov). */
-const BLOCK_TIMEOUT = 2;
-
 const statistics = new Uint32Array(new ArrayBuffer(12));
 const statisticsLength = new Uint32Array(new ArrayBuffer(4));
 
@@ -57,7 +55,7 @@ export function openPacketSocket(blocks: number, blockBytes: number, ignoresOutg
   const socket = Number(libc.socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0));
   if (socket < 0) throw failure(errno());
   // struct tpacket_req3. TPACKET_V3 ignores the frame size, but it must divide the block size.
-  const request = [blockBytes, blocks, blockBytes, blocks, BLOCK_TIMEOUT, 0, 0];
+  const request = [blockBytes, blocks, blockBytes, blocks, blockTimeout(blocks), 0, 0];
   const code = option(socket, PACKET_VERSION, TPACKET_V3) || option(socket, PACKET_RX_RING, ...request);
   if (code !== 0) {
     libc.close(socket);

@@ -15,7 +15,7 @@ export function kernelLosses(countersMap: number, lostMap: number): LossSource {
       return {
         "no room in the rings": stats.requestRingFull + stats.responseRingFull,
         "xcopy stalled": stats.inert,
-        "larger than 64 KiB": stats.oversize,
+        "too large": stats.oversize,
         unreadable: stats.unreadable,
         fragments: stats.fragments,
         "pure ACKs left out": stats.pureAcks,

@@ -36,7 +36,7 @@ export function takeRecordAccount(
       source,
       packets: stats.requestsCaptured,
       bytes: stats.requestBytes,
-      lost: stats.requestRingFull,
+      lost: stats.requestRingFull + stats.oversize,
       pure_acks: stats.pureAcks,
       duplicates: stats.duplicates,
       fragments: stats.fragments,
@@ -121,7 +121,7 @@ export function renderRecordSummary(account: RecordAccount): string {
   for (const [name, text] of rows) if (text) lines.push(`  ${name.padEnd(9)}  ${text}`);
   const losses: [count: number, what: string, advice: string][] = [
     [
-      capture.lost + responses.lost,
+      capture.lost - capture.oversize + responses.lost,
       "packets found no room in the rings",
       "raise -B if this happens in bursts; else write to a faster disk, record less (-r, --snaplen), or give xcopy more CPU",
     ],
@@ -133,8 +133,8 @@ export function renderRecordSummary(account: RecordAccount): string {
     [capture.inert, "packets passed while xcopy was stopped", "find out what stopped it for more than 2 s"],
     [
       capture.oversize,
-      "packets were larger than 64 KiB",
-      "turn BIG TCP off on the interface (ip link set ... gro_max_size 65536)",
+      "packets were larger than this way of capture takes",
+      "capture by tcx or clsact, which take all",
     ],
     [capture.unreadable, "packets were shorter than their headers say", "none: they were broken"],
     [

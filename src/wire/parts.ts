@@ -8,7 +8,7 @@ import { IPPROTO_TCP } from "./ip.ts";
 import { Packet } from "./packet.ts";
 import { FIN, PSH, SYN, URG } from "./tcp.ts";
 
-/** Bytes of the largest part, with its headers: the most that the length field of IPv4 says. */
+/** Bytes of the largest part, with its headers: the most that the length field of IPv4 can say. */
 export const MAX_PART = 65_535;
 
 const IP6_HEADER = 40;
@@ -47,7 +47,7 @@ export class Parts {
     for (let offset = 0; offset < length; offset += most) {
       const size = Math.min(most, length - offset);
       const captured = Math.max(0, Math.min(size, packet.end - packet.payload - offset));
-      copyBytes(packet.bytes, packet.payload + offset, captured, part.bytes, header);
+      if (captured > 0) copyBytes(packet.bytes, packet.payload + offset, captured, part.bytes, header);
       part.think = offset > 0 ? -1 : packet.think;
       part.length = size;
       part.end = packet.end < packet.payload ? Math.min(header, packet.end - packet.ip) : header + captured;

@@ -5,7 +5,7 @@ import type { KernelService } from "../../src/capture/services.ts";
 import { openPcapCapture } from "../../src/capture/socket/pcap-capture.ts";
 import { openPacketCapture, openRawCapture, type SocketCapture } from "../../src/capture/socket/sockets.ts";
 import type { RequestSource } from "../../src/capture/source.ts";
-import type { BackEnd as BackEndName } from "../../src/config/capture.ts";
+import { type BackEnd as BackEndName, WHOLE_PACKETS } from "../../src/config/capture.ts";
 import { createSource } from "../../src/copy/data-plane/request-source.ts";
 import type { XdpProgram } from "../../src/filter/access.ts";
 import { compileFilter } from "../../src/filter/compile.ts";
@@ -117,7 +117,7 @@ function bySockets(open: OpenSockets) {
     const all = {
       services: OPTIONS.services,
       isOutgoing: false,
-      snaplen: 65535,
+      snaplen: WHOLE_PACKETS,
       mark: MARK,
       bufferBytes: 4 << 20,
       onlyLocal: options.local !== undefined,
@@ -147,11 +147,11 @@ export interface Traits {
   seesLeaving: boolean;
   /** Sees segments as GRO has joined them. */
   seesJoined: boolean;
-  /** Bytes of the largest IP packet that a record can be of. */
+  /** Bytes of the largest IP packet that it takes. */
   largest: number;
 }
 
-const EVERYTHING: Traits = { seesLink: true, seesLeaving: true, seesJoined: true, largest: 65535 };
+const EVERYTHING: Traits = { seesLink: true, seesLeaving: true, seesJoined: true, largest: WHOLE_PACKETS };
 
 type Open = (host: Namespace, ifindexes: number[], options: BackEndOptions) => BackEnd;
 
@@ -163,15 +163,16 @@ export const BACK_ENDS: Record<
   tcx: { open: byHook("tcx"), traits: EVERYTHING },
   clsact: { open: byHook("clsact"), traits: EVERYTHING },
   packet: { open: bySockets(openPacketCapture), traits: EVERYTHING },
-  pcap: { open: bySockets(openPcapCapture), traits: EVERYTHING },
+  // libpcap cuts packets to 256 KiB.
+  pcap: { open: bySockets(openPcapCapture), traits: { ...EVERYTHING, largest: 262_000 } },
   raw: { open: bySockets(openRawCapture), traits: { ...EVERYTHING, seesLink: false, seesLeaving: false } },
   xdp: {
     open: byHook("xdp"),
-    traits: { ...EVERYTHING, seesLeaving: false, seesJoined: false },
+    traits: { ...EVERYTHING, seesLeaving: false, seesJoined: false, largest: 65535 },
   },
   "xdp-generic": {
     open: byHook("xdp-generic"),
-    traits: { ...EVERYTHING, seesLeaving: false },
+    traits: { ...EVERYTHING, seesLeaving: false, largest: 65535 },
   },
   // What kernels before 5.18 take: without parts of a packet in other buffers, so the kernel makes it one.
   "xdp-linear": {

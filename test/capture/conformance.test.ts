@@ -184,7 +184,7 @@ describe.each(Object.entries(BACK_ENDS))("%s", (name, { open, traits }) => {
     [{}, 8193],
     [{}, 32769],
     [{}, 65400],
-    [V6, traits.largest - 60],
+    [V6, Math.min(traits.largest, 65535) - 60],
   ];
   test.each(large)("captures a large packet: %j, %d bytes of payload", async (fields, size) => {
     const { bytes, ip } = frame({ ...fields, sourcePort: 51000, seq: size, payload: size });
@@ -201,11 +201,14 @@ describe.each(Object.entries(BACK_ENDS))("%s", (name, { open, traits }) => {
     }
   });
 
-  test.if(traits.seesJoined)("counts packets that are larger than a record can be", async () => {
-    link.sendLarge(frame({ ...V6, sourcePort: 51000, payload: traits.largest + 1 - 60 }).bytes, 1428);
-    expect(await settled(one)).toEqual([]);
-    expect(one.counted()).toEqual({ oversize: 1, ...LAST_COUNTS });
-  });
+  test.if(traits.seesJoined && traits.largest <= 65535)(
+    "counts packets that are larger than it takes",
+    async () => {
+      link.sendLarge(frame({ ...V6, sourcePort: 51000, payload: traits.largest + 1 - 60 }).bytes, 1428);
+      expect(await settled(one)).toEqual([]);
+      expect(one.counted()).toEqual({ oversize: 1, ...LAST_COUNTS });
+    },
+  );
 
   test("finds headers outside the linear part of a packet", async () => {
     const frames = [

@@ -1,7 +1,15 @@
 /** Two namespaces joined by a veth pair: frames that one sends are captured in the other. */
 import { dlopen, FFIType } from "bun:ffi";
 import { closeSync, constants, openSync, writeSync } from "node:fs";
-import { AF_PACKET, address, libc, PACKET_VNET_HDR, SOCK_RAW, SOL_PACKET } from "../../src/native/libc.ts";
+import {
+  AF_NETLINK,
+  AF_PACKET,
+  address,
+  libc,
+  PACKET_VNET_HDR,
+  SOCK_RAW,
+  SOL_PACKET,
+} from "../../src/native/libc.ts";
 import { command, Namespace } from "../bpf/namespace.ts";
 
 const { ioctl } = dlopen("libc.so.6", {
@@ -9,6 +17,10 @@ const { ioctl } = dlopen("libc.so.6", {
 }).symbols;
 
 const VNET_HEADER = 10;
+const RTM_NEWLINK = 16;
+const NLM_F_REQUEST = 1;
+/** IFLA_GSO_MAX_SIZE, IFLA_GRO_MAX_SIZE, IFLA_GSO_IPV4_MAX_SIZE, IFLA_GRO_IPV4_MAX_SIZE. */
+const IFLA_LARGEST = [41, 58, 63, 64];
 const TUNSETIFF = 0x400454ca;
 const IFF_TUN = 0x0001;
 const IFF_NO_PI = 0x1000;
@@ -58,10 +70,13 @@ export class Link {
     this.#write(header, frame);
   }
 
-  /** Sends a frame without options that still is to be cut into segments (TSO), as GRO would join them. */
-  sendLarge(frame: Uint8Array, segmentSize: number): void {
+  /**
+   * Sends a frame without options that still is to be cut into segments (TSO), as GRO would join them. `extensions`: bytes of
+   * IPv6 extension headers.
+   */
+  sendLarge(frame: Uint8Array, segmentSize: number, extensions = 0): void {
     const version6 = frame[12] === 0x86;
-    const tcp = 14 + (version6 ? 40 : 20);
+    const tcp = 14 + (version6 ? 40 + extensions : 20);
     const header = new DataView(new ArrayBuffer(VNET_HEADER));
     header.setUint8(0, 1); // VIRTIO_NET_HDR_F_NEEDS_CSUM
     header.setUint8(1, version6 ? 4 : 1); // VIRTIO_NET_HDR_GSO_TCPV6, _TCPV4
@@ -138,4 +153,24 @@ export class Tun {
   remove(): void {
     closeSync(this.#fd);
   }
+}
+
+/** Sets the size up to which GRO joins and GSO leaves packets whole on an interface: above 65536 that is BIG TCP. */
+export function setLargest(namespace: Pick<Namespace, "enter">, ifindex: number, bytes: number): void {
+  const message = new DataView(new ArrayBuffer(32 + IFLA_LARGEST.length * 8));
+  // struct nlmsghdr, struct ifinfomsg.
+  message.setUint32(0, message.byteLength, true);
+  message.setUint16(4, RTM_NEWLINK, true);
+  message.setUint16(6, NLM_F_REQUEST, true);
+  message.setInt32(20, ifindex, true);
+  for (const [index, type] of IFLA_LARGEST.entries()) {
+    message.setUint16(32 + index * 8, 8, true);
+    message.setUint16(34 + index * 8, type, true);
+    message.setUint32(36 + index * 8, bytes, true);
+  }
+  namespace.enter(() => {
+    const fd = Number(libc.socket(AF_NETLINK, SOCK_RAW, 0));
+    libc.write(fd, new Uint8Array(message.buffer), message.byteLength);
+    libc.close(fd);
+  });
 }

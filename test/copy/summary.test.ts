@@ -76,7 +76,7 @@ test("every counter has its field", () => {
       source: "clsact",
       packets: 101,
       bytes: 102,
-      lost: 103,
+      lost: 211,
       abandoned: 111,
       unread: 112,
       pure_acks: 105,
@@ -269,7 +269,7 @@ describe("for a person", () => {
   test.each([
     ["lost", "found no room in the rings"],
     ["inert", "passed while xcopy was stopped"],
-    ["oversize", "were larger than 64 KiB"],
+    ["oversize", "were larger than this way of capture takes"],
     ["fragments", "were not looked at"],
     ["responsesLost", "packets of answers found no room"],
   ] as const)("%s is said", (field, words) => {

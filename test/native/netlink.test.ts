@@ -55,6 +55,7 @@ afterAll(async () => {
 
 test("links: index, name, MTU, flags, hardware type, MAC and kind", async () => {
   ip("-n", network.online, "link", "add", "down0", "mtu", "900", "type", "veth", "peer", "down1");
+  ip("-n", network.online, "link", "set", "down0", "gro_max_size", "150000");
   const types: Record<string, number> = { loopback: 772, ether: 1 };
   const expected = ipJson("link").filter((link: { link_type: string }) => link.link_type in types);
   expect(expected.length).toBe(5);
@@ -69,6 +70,7 @@ test("links: index, name, MTU, flags, hardware type, MAC and kind", async () => 
       hardwareType: types[link.link_type]!,
       mac: Uint8Array.from(link.address.split(":"), (digits: string) => Number.parseInt(digits, 16)),
       kind: link.linkinfo?.info_kind ?? "",
+      largest: link.ifname === "down0" ? 150_000 : 65_536,
     });
   }
 });

@@ -2,6 +2,7 @@
 import { attachSocketFilter } from "../../filter/socket.ts";
 import { libc } from "../../native/libc.ts";
 import type { LocalPrefix } from "../../native/netlink/local-prefixes.ts";
+import { links } from "../../native/netlink/netlink.ts";
 import { openPacketSocket, startPacketSockets } from "../../native/packet-socket.ts";
 import { emptySocket, openRawSocket } from "../../native/raw-socket.ts";
 import { IPPROTO_TCP } from "../../wire/ip.ts";
@@ -52,8 +53,10 @@ export interface SocketCapture {
   close(): void;
 }
 
-/** Bytes of a ring's block: a packet of 64 KiB and its header fit. */
+/** Bytes of a ring's block: a packet of 64 KiB and its header fit, or where an interface has BIG TCP one of 512 KiB. */
 const BLOCK_BYTES = 128 << 10;
+const LARGE_BLOCK_BYTES = 1 << 20;
+const WITHOUT_BIG_TCP = 65_536;
 /** Most rings with one worker. Each has a part of the flows, so that CPUs seldom wait for each other to write a packet. */
 const MOST_RINGS = 4;
 const LEAST_BLOCKS = 8;
@@ -61,15 +64,17 @@ const LEAST_BLOCKS = 8;
 /** Opens packet sockets that capture nothing yet. Throws a Failure: 4 without privilege, 5 where the kernel cannot. */
 export function openPacketCapture(options: SocketCaptureOptions): SocketCapture {
   const { isOutgoing, bufferBytes, workers = 1 } = options;
-  const allBlocks = Math.max(LEAST_BLOCKS, Math.floor(bufferBytes / BLOCK_BYTES));
+  const hasBigTcp = links().some(({ largest }) => largest > WITHOUT_BIG_TCP);
+  const blockBytes = hasBigTcp ? LARGE_BLOCK_BYTES : BLOCK_BYTES;
+  const allBlocks = Math.max(LEAST_BLOCKS, Math.floor(bufferBytes / blockBytes));
   const rings =
     workers > 1 ? workers : Math.min(possibleCpus(), MOST_RINGS, Math.floor(allBlocks / LEAST_BLOCKS));
   const wanted = Math.max(LEAST_BLOCKS, Math.floor(allBlocks / rings));
-  const { sockets, blocks } = openLargest(rings, wanted, !isOutgoing);
+  const { sockets, blocks } = openLargest(rings, wanted, blockBytes, !isOutgoing);
   return captureBySockets(
-    { ...options, bufferBytes: rings * blocks * BLOCK_BYTES },
+    { ...options, bufferBytes: rings * blocks * blockBytes },
     sockets.map((fd) => ({ fd, kind: "packet" })),
-    (match) => ({ kind: "packet", sockets, blocks, blockBytes: BLOCK_BYTES, match }),
+    (match) => ({ kind: "packet", sockets, blocks, blockBytes, match }),
     () => startPacketSockets(sockets, !isOutgoing, workerProgram(rings)),
   );
 }
@@ -111,9 +116,9 @@ export function openRawCapture(options: SocketCaptureOptions): SocketCapture {
 }
 
 /** Packet sockets with so many blocks each, or with half as many and so on where the kernel has no memory for so much. */
-function openLargest(rings: number, wanted: number, ignoresOutgoing: boolean) {
+function openLargest(rings: number, wanted: number, blockBytes: number, ignoresOutgoing: boolean) {
   for (let blocks = wanted; ; blocks = Math.max(LEAST_BLOCKS, blocks >> 1)) {
-    const open = () => openPacketSocket(blocks, BLOCK_BYTES, ignoresOutgoing);
+    const open = () => openPacketSocket(blocks, blockBytes, ignoresOutgoing);
     try {
       return { sockets: openAll(Array.from({ length: rings }, () => open)), blocks };
     } catch (error) {

@@ -79,7 +79,7 @@ export function takeAccount(
       source: capture.source,
       packets: capture.packets,
       bytes: capture.bytes,
-      lost: capture.lost,
+      lost: capture.lost + capture.oversize,
       ...(capture.lost > 0 && capture.lostByCpu ? { lost_by_cpu: capture.lostByCpu } : {}),
       abandoned: capture.abandoned ?? 0,
       unread: capture.unread ?? 0,
@@ -211,7 +211,7 @@ function lossesOf(account: Account): Loss[] {
   const { capture, dropped, sent, responses, udp } = account;
   const losses = [
     {
-      count: capture.lost,
+      count: capture.lost - capture.oversize,
       what: `packets found no room in the rings${byCpu(capture.lost_by_cpu)}`,
       advice: "raise -B if this happens in bursts; else give xcopy more CPU (see --workers and --cpu-limit)",
     },
@@ -232,8 +232,9 @@ function lossesOf(account: Account): Loss[] {
     },
     {
       count: capture.oversize,
-      what: "packets were larger than 64 KiB",
-      advice: "turn BIG TCP off on the interface (ip link set ... gro_max_size 65536)",
+      what: "packets were larger than this way of capture takes",
+      advice:
+        "capture by tcx or clsact, which take all; start xcopy anew if BIG TCP came to an interface after it began",
     },
     {
       count: capture.fragments,

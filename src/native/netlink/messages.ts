@@ -15,6 +15,8 @@ export interface Link {
   mac: Uint8Array;
   /** "veth", "vlan", "wireguard", ...; empty for hardware. */
   kind: string;
+  /** Bytes of the largest packet that the kernel joins or leaves whole there (GRO, GSO), 0 if not known; above 65536: BIG TCP. */
+  largest: number;
 }
 
 export interface LocalAddress {
@@ -91,6 +93,8 @@ const IFLA_IFNAME = 3;
 const IFLA_MTU = 4;
 const IFLA_LINKINFO = 18;
 const IFLA_INFO_KIND = 1;
+/** IFLA_GSO_MAX_SIZE, IFLA_GRO_MAX_SIZE, IFLA_GSO_IPV4_MAX_SIZE, IFLA_GRO_IPV4_MAX_SIZE. */
+const IFLA_LARGEST = [41, 58, 63, 64];
 const IFA_ADDRESS = 1;
 const IFA_LOCAL = 2;
 export const RTA_DST = 1;
@@ -148,6 +152,7 @@ export function parseLink(body: Uint8Array): Link | null {
     hardwareType: view.getUint16(2, true),
     mac: attributes.get(IFLA_ADDRESS)?.slice() ?? new Uint8Array(0),
     kind: info === undefined ? "" : textOf(attributesOf(info, 0).get(IFLA_INFO_KIND)),
+    largest: Math.max(...IFLA_LARGEST.map((type) => u32Of(attributes.get(type)))),
   };
 }
 
