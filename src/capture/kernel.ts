@@ -164,7 +164,7 @@ export function loadKernelCapture(options: KernelCaptureOptions): KernelCapture 
   const isXdp = options.hook === "xdp" || options.hook === "xdp-generic";
   const attachments = new Attachments(isXdp ? "auto" : (options.hook as "auto" | Hook));
   const xdp = new XdpLinks(options.hook === "xdp-generic" ? ["generic"] : undefined);
-  /** By ifindex: whether it is an Ethernet interface, which XDP is for. */
+  /** By ifindex: whether XDP is for it. */
   const suitsXdp = new Map<number, boolean>();
 
   let open = true;
