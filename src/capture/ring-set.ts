@@ -1,6 +1,6 @@
 /** The rings of all CPUs as one source, merged by capture time. */
 import { Packet } from "../wire/packet.ts";
-import { Parts } from "../wire/parts.ts";
+import { Parts } from "./parts.ts";
 import { Ring } from "./ring.ts";
 import type { RequestSource } from "./source.ts";
 

@@ -1,8 +1,8 @@
 /** Requests from packet sockets. */
 import { packetDrops } from "../../native/packet-socket.ts";
 import { Packet } from "../../wire/packet.ts";
-import { Parts } from "../../wire/parts.ts";
 import type { Control } from "../control.ts";
+import { Parts } from "../parts.ts";
 import type { RequestSource, SourceConfig } from "../source.ts";
 import { PacketClock } from "./clock.ts";
 import { type SentTo, TO_GROUP, TO_HOST, TO_OTHER } from "./datagram-matcher.ts";

@@ -1,9 +1,9 @@
 /** Requests from raw IP sockets. */
 import { ReceivedPackets, socketDrops } from "../../native/raw-socket.ts";
 import { Packet } from "../../wire/packet.ts";
-import { Parts } from "../../wire/parts.ts";
 import type { Control } from "../control.ts";
 import { WHOLE_PACKETS } from "../maps.ts";
+import { Parts } from "../parts.ts";
 import type { RawSocket, RequestSource, SourceConfig } from "../source.ts";
 import { PacketClock } from "./clock.ts";
 import { TO_HOST } from "./datagram-matcher.ts";

@@ -2,7 +2,7 @@
 import { address, libc } from "../../native/libc.ts";
 import { copyBytes } from "../../wire/copy.ts";
 import type { Packet } from "../../wire/packet.ts";
-import { Parts } from "../../wire/parts.ts";
+import { Parts } from "../parts.ts";
 import {
   CONSUMED,
   CONSUMER_WAITS,

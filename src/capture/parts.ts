@@ -2,11 +2,11 @@
  * Cuts a TCP packet above 64 KiB (BIG TCP: IPv4 with total length 0, IPv6 with payload length 0, with or without a jumbo payload
  * option, RFC 2675) into segments of the same bytes that ordinary IP packets hold.
  */
-import { fold, sum, swap, type Words, wordsOf, writeChecksum } from "./checksum.ts";
-import { copyBytes } from "./copy.ts";
-import { IPPROTO_TCP } from "./ip.ts";
-import { Packet } from "./packet.ts";
-import { FIN, PSH, SYN, URG } from "./tcp.ts";
+import { fold, sum, swap, type Words, wordsOf, writeChecksum } from "../wire/checksum.ts";
+import { copyBytes } from "../wire/copy.ts";
+import { IPPROTO_TCP } from "../wire/ip.ts";
+import { Packet } from "../wire/packet.ts";
+import { FIN, PSH, SYN, URG } from "../wire/tcp.ts";
 
 /** Bytes of the largest part, with its headers: the most that the length field of IPv4 can say. */
 export const MAX_PART = 65_535;

@@ -1,9 +1,9 @@
 /** Packets above 64 KiB cut into segments. */
 import { describe, expect, test } from "bun:test";
+import { Parts } from "../../src/capture/parts.ts";
 import { finishTcpChecksum, wordsOf } from "../../src/wire/checksum.ts";
 import { IP_OK, IpHeader, parseIp } from "../../src/wire/ip-header.ts";
 import { Packet } from "../../src/wire/packet.ts";
-import { Parts } from "../../src/wire/parts.ts";
 import { ACK, FIN, PSH, SYN, URG } from "../../src/wire/tcp.ts";
 import { build, DESTINATION_OPTIONS, type Frame, HOP_BY_HOP } from "../bpf/build.ts";
 import { fc } from "../config/seed.ts";
