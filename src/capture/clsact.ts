@@ -2,7 +2,7 @@
  * tc filters on clsact qdiscs, for kernels without tcx (before 6.6). They outlive their process, so each is noted in
  * /run/xcopy before it is attached.
  */
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import {
   attachFilter,
   bpfFailure,
@@ -13,10 +13,10 @@ import {
   type FilterPlace,
   queryFilter,
 } from "../native/bpf/libbpf.ts";
-import { DIRECTORY } from "../native/bpf/run-directory.ts";
 import { Failure } from "../native/failure.ts";
 import { hasFilters, interfaceName } from "../native/filters.ts";
 import { EEXIST, EINVAL } from "../native/libc.ts";
+import { DIRECTORY, namesIn } from "../native/run-directory.ts";
 
 const PRIORITIES = 64;
 
@@ -70,6 +70,22 @@ export function startTimeOf(pid: number): number | null {
   }
 }
 
+/**
+ * Whether a process that began at `startTime` has ended. One that /proc does not show (hidepid), because it is of another user,
+ * counts as running: what it left may be in use.
+ */
+export function hasEnded(pid: number, startTime: number | null): boolean {
+  const now = startTimeOf(pid);
+  if (now === startTime) return false;
+  if (now !== null) return true;
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code !== "EPERM";
+  }
+}
+
 /** Inode of the network namespace of the calling thread. */
 export function currentNamespace(): number {
   return statSync("/proc/thread-self/ns/net").ino;
@@ -98,13 +114,7 @@ function write(record: Attached): void {
 
 /** The records of all processes; unreadable files are left out. */
 export function readRecords(): Attached[] {
-  let names: string[];
-  try {
-    names = readdirSync(DIRECTORY);
-  } catch {
-    return [];
-  }
-  return names
+  return namesIn()
     .filter((name) => /^\d+\.json$/.test(name))
     .flatMap((name) => {
       try {

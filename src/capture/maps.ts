@@ -14,8 +14,18 @@ let cpus = 0;
 
 /** Number of possible CPUs of this host, offline ones included: each has a ring. It does not change while the host runs. */
 export function possibleCpus(): number {
-  cpus ||= countCpus(readFileSync("/sys/devices/system/cpu/possible", "utf8"));
+  cpus ||= readPossible();
   return cpus;
+}
+
+function readPossible(): number {
+  try {
+    return countCpus(readFileSync("/sys/devices/system/cpu/possible", "utf8"));
+  } catch {
+    // Without /sys: the mask has a digit for every four of them (bitmap_print, nr_cpumask_bits), so that it may be some more.
+    const mask = /^Cpus_allowed:\s*(\S+)$/m.exec(readFileSync("/proc/self/status", "utf8"))?.[1] ?? "f";
+    return 4 * mask.replaceAll(",", "").length;
+  }
 }
 
 /** u32 values in the host's byte order, which is little-endian on all hosts that xcopy runs on. */

@@ -6,7 +6,7 @@ import { COPY } from "../command-line/copy.ts";
 import { renderOverview, renderVersion } from "../command-line/help.ts";
 import { suggest } from "../command-line/suggest.ts";
 import { fromIntercept, fromTcpcopy } from "../command-line/tcpcopy.ts";
-import { Failure } from "../native/failure.ts";
+import { Failure, failureOfFile } from "../native/failure.ts";
 
 type Loader = () => Promise<CommandDef>;
 
@@ -78,7 +78,8 @@ export async function runTree(tree: CommandDef, calledAs: string, words: string[
   try {
     await dispatch(tree, translate ? translate(words) : words);
     process.exit(process.exitCode ?? 0);
-  } catch (error) {
+  } catch (thrown) {
+    const error = failureOfFile(thrown) ?? thrown;
     console.error(explain(error));
     process.exit(error instanceof Failure ? error.exitCode : 1);
   }

@@ -5,6 +5,8 @@ export interface Address {
   family: 4 | 6;
   /** 4 or 16 bytes in network order. */
   bytes: Uint8Array;
+  /** Of a link-local address: the name of the interface of its link (RFC 4007 section 11). */
+  zone?: string;
 }
 
 /**
@@ -19,6 +21,18 @@ export function parseAddress(text: string): Address | null {
   if (!text.includes(":") || text.includes("%") || !ipaddr.IPv6.isValid(text)) return null;
   const parsed = ipaddr.process(text);
   return { family: parsed.kind() === "ipv4" ? 4 : 6, bytes: Uint8Array.from(parsed.toByteArray()) };
+}
+
+/** A link-local address with its zone, `fe80::1%eth0`; null if the text is none. */
+export function parseZoned(text: string): Address | null {
+  const [, bare, zone] = /^([^%]+)%([^%\s/]{1,15})$/.exec(text) ?? [];
+  const address = bare === undefined ? null : parseAddress(bare);
+  return address && isLinkLocal(address.bytes) ? { ...address, zone: zone! } : null;
+}
+
+/** Whether an address (4 or 16 bytes) is valid on one link only: fe80::/10. */
+export function isLinkLocal(bytes: Uint8Array): boolean {
+  return bytes.length === 16 && bytes[0] === 0xfe && (bytes[1]! & 0xc0) === 0x80;
 }
 
 /** The shortest usual notation (RFC 5952 for IPv6), which `parseAddress` reads back to the same bytes. */
@@ -40,6 +54,7 @@ export function sameAddress(one: Uint8Array, other: Uint8Array): boolean {
 
 /** Why an address cannot be one end of a TCP connection between hosts; null if it can. */
 export function unusable(address: Address): string | null {
+  if (address.zone !== undefined) return null;
   const range = ipaddr.fromByteArray([...address.bytes]).range();
   if (range === "unspecified") return "it stands for every address";
   if (range === "multicast") return "it is a multicast address";

@@ -3,7 +3,15 @@
  * `udp:53-a` is about UDP.
  */
 import { Failure } from "../native/failure.ts";
-import { type Address, formatEndpoint, parseAddress, sameAddress, unusable } from "./address.ts";
+import {
+  type Address,
+  formatEndpoint,
+  isLinkLocal,
+  parseAddress,
+  parseZoned,
+  sameAddress,
+  unusable,
+} from "./address.ts";
 import { parseMac } from "./injection.ts";
 import { isWhole, type Range } from "./number.ts";
 
@@ -97,10 +105,13 @@ export function parsePort(label: string, text: string): number {
 /** An address, IPv6 in brackets, or a name; throws a Failure that names `label`. */
 export function parseHost(label: string, text: string): Host {
   const bare = text.startsWith("[") ? text.slice(1, -1) : text;
-  const address = parseAddress(bare);
+  const address = parseAddress(bare) ?? parseZoned(bare);
   if (address) {
     const cause = unusable(address);
-    if (cause) throw refuse(label, `"${text}" cannot be one end of a connection, ${cause}`);
+    const fix = isLinkLocal(address.bytes)
+      ? `Name the interface of that link too, as in "[${bare}%eth0]".`
+      : FIX;
+    if (cause) throw refuse(label, `"${text}" cannot be one end of a connection, ${cause}`, fix);
     return { address };
   }
   // A host that ends in a number is meant as an IPv4 address, not as a name (as in the URL standard).

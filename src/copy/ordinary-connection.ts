@@ -1,5 +1,5 @@
 /** Tries an ordinary connection from this host to a target, to see whether the target answers at all. */
-import { formatAddress, formatEndpoint } from "../config/address.ts";
+import { formatAddress, formatEndpoint, isLinkLocal } from "../config/address.ts";
 import type { Findings } from "./data-plane/preflight.ts";
 import type { Plan } from "./plan.ts";
 import { connectOnce, type OrdinaryConnection } from "./target/connection.ts";
@@ -28,7 +28,9 @@ export async function connectOrdinarily(
       ? result === "silent" || result === "refused"
       : result === "silent" && catching.length > 0;
     if (!isTried || !isOpen || results.has(endpoint)) continue;
-    results.set(endpoint, await connectOnce(formatAddress(target), targetPort, PATIENCE));
+    const { interface: zone } = plan.egresses[plan.paths[path]!.egress]!;
+    const address = isLinkLocal(target) ? `${formatAddress(target)}%${zone}` : formatAddress(target);
+    results.set(endpoint, await connectOnce(address, targetPort, PATIENCE));
     // One result is enough for the diagnosis.
     break;
   }

@@ -86,15 +86,22 @@ export interface Host {
 
 /** This host. A dry run sends nothing, changes nothing and needs no privileges. */
 export function thisHost({ mark, dryRun, force, capture }: CopyOptions): Host {
-  const sysctl = (name: string) => readFileSync(`/proc/sys/net/ipv4/${name}`, "utf8");
+  const sysctl = (name: string, usual: string) => {
+    try {
+      return readFileSync(`/proc/sys/net/ipv4/${name}`, "utf8");
+    } catch {
+      // Containers may be without /proc/sys.
+      return usual;
+    }
+  };
   return {
     lookup: (name) => lookup(name, { all: true }),
     choose: (of) => chooseAddress(of, dryRun ? hasRoute : tryConnection),
     interfaces: links(),
     exists: existsSync,
     isLocal: localTest(),
-    localPorts: sysctl("ip_local_port_range"),
-    reservedPorts: sysctl("ip_local_reserved_ports"),
+    localPorts: sysctl("ip_local_port_range", "32768 60999"),
+    reservedPorts: sysctl("ip_local_reserved_ports", ""),
     cpus: usableCpus(),
     resolveEgress: async ({ bytes, family }, way) => {
       if (!dryRun) requirePrivileges("capture and send packets", needsBpf(capture) ? "needed" : "wanted");
@@ -197,12 +204,25 @@ function waysAsked(services: Service[], options: CopyOptions, host: Host) {
   const asked = new Map<string, { label: string; address: Address; way: Way }>();
   for (const { label, target } of targetsOf(services)) {
     const { address, mac: nextHopMac, sourceMac } = target;
-    const way = { inject, over, ...(nextHopMac && { nextHopMac }), ...(sourceMac && { sourceMac }) };
+    const way = {
+      inject,
+      over: overZone(label, address, over, host),
+      ...(nextHopMac && { nextHopMac }),
+      ...(sourceMac && { sourceMac }),
+    };
     const text = formatAddress(address.bytes);
     const known = asked.get(text);
     if ((nextHopMac || sourceMac) && inject === "raw") {
       const cause = "with --inject raw the kernel finds the next hop";
       throw new Failure(`Cannot use -x "${label}": ${cause}`, "Leave the MAC address or --inject out.", 2);
+    }
+    if (known && known.way.over !== way.over) {
+      const cause = `${text} is on another link in -x "${known.label}"`;
+      throw new Failure(
+        `Cannot use -x "${label}": ${cause}`,
+        "Copy to one of the two with another xcopy.",
+        2,
+      );
     }
     const agrees = sameMac(known?.way.nextHopMac, nextHopMac) && sameMac(known?.way.sourceMac, sourceMac);
     if (known && !agrees) {
@@ -216,6 +236,16 @@ function waysAsked(services: Service[], options: CopyOptions, host: Host) {
     asked.set(text, { label, address, way });
   }
   return asked;
+}
+
+/** The interface to send over: that of the address's zone, if it has one. Throws a Failure (2). */
+function overZone(label: string, { zone }: Address, over: number, { interfaces }: Host): number {
+  if (zone === undefined) return over;
+  const found = interfaces.find(({ name, ifindex }) => name === zone || `${ifindex}` === zone);
+  if (found && (over === 0 || over === found.ifindex)) return found.ifindex;
+  const cause = found ? "-o names another interface" : `this host has no interface "${zone}"`;
+  const names = interfaces.map(({ name }) => name).join(", ");
+  throw new Failure(`Cannot use -x "${label}": ${cause}`, `Name one of these after the %: ${names}.`, 2);
 }
 
 function sameMac(one?: Uint8Array, other?: Uint8Array): boolean {

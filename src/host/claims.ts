@@ -2,12 +2,12 @@
  * Claims of source ports. Two xcopies on one host must not use the same addresses and ports towards a target: they would take
  * each other's answers. Each process writes those that it uses to a file in /run/xcopy.
  */
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
-import { currentNamespace, startTimeOf } from "../capture/clsact.ts";
+import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { currentNamespace, hasEnded, startTimeOf } from "../capture/clsact.ts";
 import { formatAddress, formatEndpoint } from "../config/address.ts";
 import { formatPorts, type PortRange, sharedPorts } from "../config/ports.ts";
-import { DIRECTORY } from "../native/bpf/run-directory.ts";
-import { Failure } from "../native/failure.ts";
+import { causeOfFile, Failure } from "../native/failure.ts";
+import { DIRECTORY, namesIn } from "../native/run-directory.ts";
 
 /** A path to a target; addresses are bytes in network order. `local` is null where connections come from clients' addresses. */
 export interface ClaimedPath {
@@ -32,14 +32,14 @@ interface Claim {
 function readClaims(directory: string): { live: Claim[]; stale: string[] } {
   const live: Claim[] = [];
   const stale: string[] = [];
-  for (const name of existsSync(directory) ? readdirSync(directory) : []) {
+  for (const name of namesIn(directory)) {
     const pid = /^ports-([0-9]+)\.json$/.exec(name)?.[1];
     if (!pid) continue;
     const file = `${directory}/${name}`;
     try {
       const claim = JSON.parse(readFileSync(file, "utf8")) as Claim;
-      if (startTimeOf(Number(pid)) === claim.startTime) live.push(claim);
-      else stale.push(file);
+      if (hasEnded(Number(pid), claim.startTime)) stale.push(file);
+      else live.push(claim);
     } catch (error) {
       // A missing file was just removed by its process, and one that this user may not read is of another one; any other
       // unreadable file is useless.
@@ -64,14 +64,16 @@ function refuseConflict(mine: Claim, other: Claim): void {
 /** Removes the claims of processes that have ended; returns the files that it removed, without those that it may not. */
 export function removeStaleClaims(directory = DIRECTORY): string[] {
   const { stale } = readClaims(directory);
-  return stale.filter((file) => {
-    try {
-      rmSync(file, { force: true });
-      return true;
-    } catch {
-      return false;
-    }
-  });
+  return stale.filter(tryToRemove);
+}
+
+function tryToRemove(file: string): boolean {
+  try {
+    rmSync(file, { force: true });
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** Writes a file at once; returns why it cannot, or null. */
@@ -82,8 +84,7 @@ function writeClaim(directory: string, file: string, claim: Claim): string | nul
     renameSync(`${file}.new`, file);
     return null;
   } catch (error) {
-    // Without the call and the path.
-    return (error as Error).message.replace(/, \w+ '.*'$/, "");
+    return causeOfFile(error);
   }
 }
 
@@ -118,7 +119,8 @@ export function claimPorts(
     );
   }
   const release = () => {
-    if (cause === null) rmSync(own, { force: true });
+    // A directory that became read-only meanwhile: the claim ends with the process anyway.
+    if (cause === null) tryToRemove(own);
   };
   try {
     for (const other of readClaims(directory).live) if (other.pid !== mine.pid) refuseConflict(mine, other);

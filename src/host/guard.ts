@@ -7,10 +7,10 @@
  * Each guard is noted in /run/xcopy: `xcopy cleanup` ends those whose intercept has ended.
  */
 import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
-import { currentNamespace, startTimeOf } from "../capture/clsact.ts";
-import { DIRECTORY } from "../native/bpf/run-directory.ts";
+import { currentNamespace, hasEnded, startTimeOf } from "../capture/clsact.ts";
 import { Failure } from "../native/failure.ts";
 import { errno, libc, O_CLOEXEC, sleepMicroseconds, strerror } from "../native/libc.ts";
+import { DIRECTORY, namesIn } from "../native/run-directory.ts";
 
 /** The shell script of a guard; it sets its name for `ps`. A guard has its own session: closing a terminal does not end it. */
 const SCRIPT = [
@@ -47,7 +47,16 @@ function kill({ pid, startTime }: Pick<GuardRecord, "pid" | "startTime">): void 
     // The guard has just ended by itself.
   }
   for (let ms = 0; ms < KILL_TIMEOUT && startTimeOf(pid) === startTime; ms++) sleepMicroseconds(1000);
-  rmSync(fileOf(pid), { force: true });
+  removeRecord(fileOf(pid));
+}
+
+/** Removes a guard's file; one of another user stays, and is of no guard. */
+function removeRecord(file: string): void {
+  try {
+    rmSync(file, { force: true });
+  } catch {
+    // Who may, removes it later.
+  }
 }
 
 export class Guard {
@@ -125,14 +134,8 @@ function failure(cause: string): Failure {
 
 /** The guards that run in this network namespace. Removes the files of guards that have ended. */
 export function readGuards(): GuardRecord[] {
-  let names: string[];
-  try {
-    names = readdirSync(DIRECTORY);
-  } catch {
-    return [];
-  }
   const namespace = currentNamespace();
-  return names
+  return namesIn()
     .filter((name) => /^guard-\d+\.json$/.test(name))
     .flatMap((name): GuardRecord[] => {
       const file = `${DIRECTORY}/${name}`;
@@ -142,8 +145,8 @@ export function readGuards(): GuardRecord[] {
       } catch {
         return [];
       }
-      if (startTimeOf(record.pid) !== record.startTime) {
-        rmSync(file, { force: true });
+      if (hasEnded(record.pid, record.startTime)) {
+        removeRecord(file);
         return [];
       }
       return record.namespace === namespace ? [record] : [];
@@ -152,7 +155,7 @@ export function readGuards(): GuardRecord[] {
 
 /** Whether the intercept of a guard has ended. */
 function lingers({ intercept }: GuardRecord): boolean {
-  return startTimeOf(intercept.pid) !== intercept.startTime;
+  return hasEnded(intercept.pid, intercept.startTime);
 }
 
 /** Whether a process holds an XDP program on an interface. */

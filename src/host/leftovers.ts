@@ -1,5 +1,5 @@
 /** Removes what an xcopy that was killed has left; called by `xcopy cleanup` and at every start. */
-import { currentNamespace, readRecords, removeFilters, startTimeOf } from "../capture/clsact.ts";
+import { currentNamespace, hasEnded, readRecords, removeFilters } from "../capture/clsact.ts";
 import { openLibbpf } from "../native/bpf/libbpf.ts";
 import { removeLogs } from "../native/bpf/verifier.ts";
 import type { CarriedLibrary } from "../native/carried.ts";
@@ -16,7 +16,7 @@ export function removeLeftovers(carried: CarriedLibrary[] = []): string[] {
   const dead = readRecords().filter(
     (record) =>
       record.namespace === namespace &&
-      startTimeOf(record.pid) !== record.startTime &&
+      hasEnded(record.pid, record.startTime) &&
       !guarded.includes(record.pid),
   );
   if (dead.length === 0) return [];

@@ -51,7 +51,12 @@ export const thisAssistant: AssistantHost = {
 
 /** Whether a bond, a bridge, a VLAN or the like is on top of the interface: who uses that is not known here. */
 function isBelowAnother(name: string): boolean {
-  return readdirSync(`/sys/class/net/${name}`).some((entry) => entry.startsWith("upper_"));
+  try {
+    return readdirSync(`/sys/class/net/${name}`).some((entry) => entry.startsWith("upper_"));
+  } catch {
+    // Without /sys.
+    return true;
+  }
 }
 
 /** Whether this host forwards packets that come in there. */

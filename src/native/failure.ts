@@ -17,3 +17,31 @@ export class Failure extends Error {
     return new Failure(this.message, `${this.fix.replace(/\.?$/, ".")} ${more}`, this.exitCode);
   }
 }
+
+/** What an error of a file says, without the call and the path: "EROFS: read-only file system". */
+export function causeOfFile(error: unknown): string {
+  return (error as Error).message.replace(/, \w+( '.*')?$/s, "");
+}
+
+/** Codes of files and directories that this user may not use. */
+const NOT_PERMITTED = ["EACCES", "EPERM", "EROFS"];
+
+/**
+ * An error of a file or directory that nobody expected, as a Failure (4 where this user may not use it, else 1); null for any
+ * other error.
+ */
+export function failureOfFile(error: unknown): Failure | null {
+  if (error instanceof Failure || !(error instanceof Error)) return null;
+  const { code, path, syscall } = error as NodeJS.ErrnoException;
+  if (!code?.startsWith("E") || !syscall) return null;
+  if (path === undefined && !/^(read|write|getcwd|uv_cwd|fsync)$/.test(syscall)) return null;
+  const name = path === undefined ? "a file" : `"${path}"`;
+  const fix = /^\/(proc|sys)\//.test(path ?? "")
+    ? "xcopy needs /proc, and for some of its work /sys: mount them (in a container too)."
+    : "Check that it is there, that this user may use it, and that its disk has room.";
+  return new Failure(
+    `Cannot use ${name}: ${causeOfFile(error)} (${syscall})`,
+    fix,
+    NOT_PERMITTED.includes(code) ? 4 : 1,
+  );
+}

@@ -66,8 +66,15 @@ export function setIdle(): number {
 export function usableCpus(): number[] {
   const status = readFileSync("/proc/self/status", "utf8");
   const allowed = parseCpuList(/^Cpus_allowed_list:\s*(\S+)$/m.exec(status)?.[1] ?? "0");
-  const online = new Set(parseCpuList(readFileSync("/sys/devices/system/cpu/online", "utf8").trim()));
-  return allowed.filter((cpu) => online.has(cpu));
+  let online: string;
+  try {
+    online = readFileSync("/sys/devices/system/cpu/online", "utf8");
+  } catch {
+    // Without /sys: nothing runs on one that is offline.
+    return allowed;
+  }
+  const present = new Set(parseCpuList(online.trim()));
+  return allowed.filter((cpu) => present.has(cpu));
 }
 
 /** Parses a list like `0-3,8`, as the kernel writes it. */

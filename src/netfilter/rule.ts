@@ -9,11 +9,12 @@
  * It always has the queue bypass: while no process reads the queue, responses pass. It is named after its process, and noted
  * in /run/xcopy before it is made.
  */
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
-import { currentNamespace, startTimeOf } from "../capture/clsact.ts";
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { currentNamespace, hasEnded, startTimeOf } from "../capture/clsact.ts";
 import type { Address } from "../config/address.ts";
 import { Failure } from "../native/failure.ts";
 import { NetlinkError, route } from "../native/netlink/netlink.ts";
+import { DIRECTORY, namesIn } from "../native/run-directory.ts";
 import {
   chainOf,
   type Family,
@@ -48,7 +49,6 @@ interface Written {
   table?: Ruleset["table"];
 }
 
-const DIRECTORY = "/run/xcopy";
 const TOOLS: Tool[] = ["nft", "iptables", "iptables-legacy"];
 
 /**
@@ -115,7 +115,7 @@ export function removeStaleRules(): string[] {
   const namespace = currentNamespace();
   const removed: string[] = [];
   for (const written of readWritten()) {
-    if (written.namespace !== namespace || startTimeOf(written.pid) === written.startTime) continue;
+    if (written.namespace !== namespace || !hasEnded(written.pid, written.startTime)) continue;
     if (takeAway(written)) removed.push(`rule "${written.name}" of ${written.tool}`);
   }
   return removed;
@@ -129,7 +129,11 @@ function takeAway(written: Written): boolean {
   else results = families().flatMap((family) => removeChains(written, family));
   const causes = results.filter((cause) => cause !== null && !isAbsence(cause));
   if (causes.length > 0) throw ruleFailure(`remove the rule "${name}"`, [`${tool}: ${causes[0]}`]);
-  rmSync(fileOf(written), { force: true });
+  try {
+    rmSync(fileOf(written), { force: true });
+  } catch {
+    // The file of another user's process stays: the rule is gone.
+  }
   return results.includes(null);
 }
 
@@ -171,6 +175,8 @@ function execute(command: string, args: string[], input = ""): string | null {
   const path = find(command);
   if (path === null) return `no command "${command}"`;
   const done = Bun.spawnSync([path, ...args], {
+    // Our own may be deleted.
+    cwd: "/",
     stdin: Buffer.from(input),
     env: { ...process.env, LC_ALL: "C" },
   });
@@ -224,8 +230,7 @@ function write(written: Written): void {
 
 /** The records of all processes; unreadable files are left out. */
 function readWritten(): Written[] {
-  const names = existsSync(DIRECTORY) ? readdirSync(DIRECTORY) : [];
-  return names
+  return namesIn()
     .filter((name) => /^rules-\d+\.json$/.test(name))
     .flatMap((name) => {
       try {

@@ -1,6 +1,6 @@
 /** Which command runs, and the errors where there is none. */
 import { describe, expect, test } from "bun:test";
-import { mistake, xcopy } from "./run.ts";
+import { mistake, type Surroundings, xcopy } from "./run.ts";
 
 const THERE = 'There are: copy, intercept, record, demo, cleanup. "xcopy --help" says more.';
 const NO_TRANSFER = mistake(
@@ -42,5 +42,28 @@ describe("the program's name", () => {
     expect(xcopy(["-F"], { calledAs: "intercept" })).toEqual(
       mistake(2, 'Cannot use option "-F": it needs a value', 'Write it as "-F FILTER".'),
     );
+  });
+});
+
+describe("on a host without usual places", () => {
+  const without = (prepare: string): Surroundings => ({
+    within: ["unshare", "-n", "-m", "sh", "-c", `ip link set lo up && ${prepare} && exec "$@"`, "sh"],
+  });
+
+  test.each([
+    ["/sys", "mount -t tmpfs none /sys"],
+    ["/proc/sys", "mount -t tmpfs none /proc/sys"],
+    ["a /run that can be written", "mount -t tmpfs -o ro none /run"],
+    [
+      "/dev/shm, HOME and a /tmp that can be written",
+      "umount -l /dev/shm; unset HOME TMPDIR; mount --bind /tmp /tmp && mount -o remount,bind,ro /tmp",
+    ],
+  ])("%s: plans are made, cleanup has nothing to do", (_, prepare) => {
+    const planned = xcopy(["copy", "-x", "80-127.0.0.1:8080", "--dry-run"], without(prepare));
+    expect([planned.code, planned.stdout]).toEqual([
+      0,
+      expect.stringContaining("transfer  80-127.0.0.1:8080"),
+    ]);
+    expect(xcopy(["cleanup"], without(prepare))).toMatchObject({ code: 0, stdout: "nothing to remove\n" });
   });
 });

@@ -167,7 +167,9 @@ describe("what cannot be read", () => {
     ["80-[]:80", '"[]" is neither an address nor a name'],
     ["80-a b", '"a b" is neither an address nor a name'],
     ["80--a", '"-a" is neither an address nor a name'],
-    ["80-[fe80::1%eth0]:80", '"[fe80::1%eth0]" is neither an address nor a name'],
+    ["80-[fe80::1%]:80", '"[fe80::1%]" is neither an address nor a name'],
+    ["80-[fe80::1%a b]:80", '"[fe80::1%a b]" is neither an address nor a name'],
+    ["80-[2001:db8::1%eth0]:80", '"[2001:db8::1%eth0]" is neither an address nor a name'],
     ["80-0.0.0.0", '"0.0.0.0" cannot be one end of a connection, it stands for every address'],
     ["80-224.0.0.1", '"224.0.0.1" cannot be one end of a connection, it is a multicast address'],
     ["0.0.0.0:80-10.0.0.2", '"0.0.0.0" cannot be one end of a connection, it stands for every address'],
@@ -357,5 +359,19 @@ describe("any text", () => {
         expect(returnsOrFails(() => parseTransfers([text]))).toBe(true);
       }),
     );
+  });
+});
+
+test("a link-local target names its link", () => {
+  const [transfer] = parseTransfers(["80-[fe80::2%eth0.5]:8080"]);
+  expect(transfer!.targets[0]).toMatchObject({
+    host: { address: { ...parseAddress("fe80::2")!, zone: "eth0.5" } },
+    port: 8080,
+  });
+  expect(failing(() => parseTransfers(["80-[fe80::2]:8080"]))).toEqual({
+    message:
+      'Cannot use -x "80-[fe80::2]:8080": "[fe80::2]" cannot be one end of a connection, it is valid on one link only',
+    fix: 'Name the interface of that link too, as in "[fe80::2%eth0]".',
+    exitCode: 2,
   });
 });

@@ -368,3 +368,25 @@ describe("with an intercept", () => {
     expect(failure.message).toBe('Cannot use -s "catcher": the name "catcher" does not resolve');
   });
 });
+
+describe("a link-local target", () => {
+  test("is sent to over the interface of its zone, by name or number", async () => {
+    const asked: Way[] = [];
+    const resolveEgress: Host["resolveEgress"] = (target, way) => {
+      asked.push(way);
+      return host.resolveEgress(target, way);
+    };
+    const { paths } = await plan("-x 80-[fe80::2%eth1]:8080,81-[fe80::3%2]", { resolveEgress });
+    expect(asked.map(({ over }) => over)).toEqual([3, 2]);
+    expect(paths.map(({ target }) => formatAddress(target))).toEqual(["fe80::2", "fe80::3"]);
+  });
+
+  test.each([
+    ["-x 80-[fe80::2%eth9]", 'this host has no interface "eth9"'],
+    ["-x 80-[fe80::2%eth0] -o eth1", "-o names another interface"],
+    ["-x 80-[fe80::2%eth0],81-[fe80::2%eth1]", "fe80::2 is on another link"],
+  ])("%s: %s", async (words, cause) => {
+    const { message, exitCode } = await rejecting(plan(words));
+    expect([message.includes(cause), exitCode]).toEqual([true, 2]);
+  });
+});

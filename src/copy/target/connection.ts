@@ -1,6 +1,6 @@
 /** An ordinary connection from this host to a target. */
 import { createConnection } from "node:net";
-import { formatEndpoint, parseAddress, sameAddress } from "../../config/address.ts";
+import { formatEndpoint, parseAddress, parseZoned, sameAddress } from "../../config/address.ts";
 import { translationOf } from "../../netfilter/translation.ts";
 import { afterPatience } from "../../runtime/patience.ts";
 
@@ -34,6 +34,10 @@ export function connectOnce(address: string, port: number, patience: number): Pr
 async function translatedFrom(address: string, port: number, localPort: number): Promise<string | null> {
   const found = await translationOf(port, localPort);
   const bytes = found && parseAddress(found.address)?.bytes;
-  if (!bytes || (found.port === port && sameAddress(bytes, parseAddress(address)!.bytes))) return null;
+  if (
+    !bytes ||
+    (found.port === port && sameAddress(bytes, (parseAddress(address) ?? parseZoned(address))!.bytes))
+  )
+    return null;
   return formatEndpoint(bytes, found.port);
 }

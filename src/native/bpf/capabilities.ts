@@ -2,7 +2,14 @@
 import { readFileSync } from "node:fs";
 
 /** Bits of linux/capability.h. */
-export const CAP = { NET_ADMIN: 12, NET_RAW: 13, SYS_ADMIN: 21, PERFMON: 38, BPF: 39 } as const;
+export const CAP = {
+  NET_ADMIN: 12,
+  NET_RAW: 13,
+  SYS_ADMIN: 21,
+  PERFMON: 38,
+  BPF: 39,
+  CHECKPOINT_RESTORE: 40,
+} as const;
 
 /** Returns whether a capability is in effect by the text of /proc/self/status. */
 export function effectiveIn(status: string): (capability: number) => boolean {
@@ -29,7 +36,11 @@ export function readStatus(): string {
   return readFileSync("/proc/self/status", "utf8");
 }
 
-/** The number of the last capability that the kernel knows. */
+/** The number of the last capability that the kernel knows; without /proc/sys that of Linux 5.9. */
 export function lastCapability(): number {
-  return Number(readFileSync("/proc/sys/kernel/cap_last_cap", "utf8"));
+  try {
+    return Number(readFileSync("/proc/sys/kernel/cap_last_cap", "utf8"));
+  } catch {
+    return CAP.CHECKPOINT_RESTORE;
+  }
 }

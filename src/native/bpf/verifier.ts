@@ -1,6 +1,6 @@
 /** What the kernel's verifier says about a program that it refuses: the reason, for a message, and the log, for a file. */
-import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
-import { DIRECTORY } from "./run-directory.ts";
+import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { DIRECTORY, namesIn } from "../run-directory.ts";
 
 /** Characters of a reason at most. */
 const LONGEST = 100;
@@ -43,8 +43,7 @@ export function writeLog(name: string, log: string): string | null {
 
 /** Removes the logs that were written; returns the paths of those that it could remove. */
 export function removeLogs(): string[] {
-  const names = existsSync(DIRECTORY) ? readdirSync(DIRECTORY) : [];
-  const logs = names.filter((name) => /^verifier-.*\.log$/.test(name));
+  const logs = namesIn().filter((name) => /^verifier-.*\.log$/.test(name));
   return logs
     .map((name) => `${DIRECTORY}/${name}`)
     .filter((path) => {
