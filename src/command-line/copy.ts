@@ -2,8 +2,11 @@
 import type { CommandSpec } from "./command.ts";
 import { REPORTING } from "./common.ts";
 
-/** SO_MARK of our packets without --mark: `xcpy` in ASCII. */
-export const MARK = "0x78637079";
+/**
+ * SO_MARK of our packets without --mark. Bits that nobody known tests under a mask (Calico 0xffff0000, kube-proxy 0xc000, mwan3
+ * 0x3f00, Cilium 0x1f00, Tailscale 0xff0000), and a value that nobody known compares with: test/command-line/mark.test.ts.
+ */
+export const MARK = "0xc0";
 
 export const COPY: CommandSpec = {
   name: "copy",
@@ -318,7 +321,7 @@ export const COPY: CommandSpec = {
       {
         name: "inject",
         value: "HOW",
-        help: "send by packet (frames with a MAC header, past routing and netfilter) or raw (IP packets that the kernel routes) (default: auto, packet on Ethernet, else raw)",
+        help: "send by packet (past routing and netfilter, on Ethernet and on tunnels) or raw (IP packets that the kernel routes and filters) (default: auto, packet, but raw to this host itself)",
       },
       {
         name: "output",

@@ -54,7 +54,7 @@ export function parseMark(option: string, text: string): number {
     return value;
   throw new Failure(
     `Cannot use ${option} "${text}": not a number from 1 to 0xffffffff`,
-    "Give a number that no other program on this host marks packets with, for example 0x78637079.",
+    "Give a number that no other program on this host marks packets with, for example 0xc0.",
     2,
   );
 }

@@ -21,6 +21,7 @@ function sources(paths: PathConfig[]): string {
 
 function way(egress: EgressConfig): string {
   const size = `packets of at most ${egress.mtu} bytes`;
+  if (egress.kind === "cooked") return `over ${egress.interface}, ${size}`;
   if (egress.kind === "raw") return `over ${egress.interface}, routed by the kernel, ${size}`;
   const mac = formatMac(egress.nextHopMac);
   if (egress.hasFixedMac) return `over ${egress.interface}, next hop MAC ${mac}, ${size}`;

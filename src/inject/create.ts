@@ -1,9 +1,9 @@
 /** Creates the injector for an egress. */
 import type { PacketBatch } from "../wire/batch.ts";
 import type { Injector } from "./injector.ts";
+import { createIpInjector } from "./ip.ts";
 import { createPacketInjector } from "./packet.ts";
 import type { EgressConfig } from "./path.ts";
-import { createRawInjector } from "./raw.ts";
 
 /**
  * The injector for an egress. It sends from the memory of `batch`, the only batch that `send` may get: it writes into the
@@ -12,5 +12,5 @@ import { createRawInjector } from "./raw.ts";
 export function createInjector(egress: EgressConfig, batch: PacketBatch, mark: number): Injector {
   return egress.kind === "packet"
     ? createPacketInjector(egress, batch, mark)
-    : createRawInjector(egress, batch, mark);
+    : createIpInjector(egress, batch, mark);
 }

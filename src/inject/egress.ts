@@ -17,6 +17,11 @@ import { MAX_PACKET } from "../wire/batch.ts";
 import type { EgressConfig } from "./path.ts";
 
 const ARPHRD_ETHER = 1;
+/**
+ * ARPHRD_* (linux/if_arp.h) of interfaces without a MAC header: PPP, RAWIP (modems), TUNNEL (ipip), TUNNEL6, SIT, IPGRE, IP6GRE,
+ * NONE (tun, WireGuard).
+ */
+const WITHOUT_MAC: ReadonlySet<number> = new Set([512, 519, 768, 769, 776, 778, 823, 65534]);
 /** ms to wait for the MAC address of the next hop, and between two looks at the neighbour table. */
 const RESOLUTION_TIMEOUT = 1500;
 const POLL_INTERVAL = 5;
@@ -48,7 +53,7 @@ export function sameEgress(one: EgressConfig, other: EgressConfig): boolean {
     one.isBound === other.isBound &&
     one.hasFixedMac === other.hasFixedMac &&
     sameAddress(one.sourceMac, other.sourceMac) &&
-    (one.kind === "raw" || sameAddress(hopOf(one), hopOf(other)))
+    (one.kind !== "packet" || sameAddress(hopOf(one), hopOf(other)))
   );
 }
 
@@ -82,7 +87,9 @@ export function lookUpEgress(
   }
   const isEthernet = !link.loopback && link.hardwareType === ARPHRD_ETHER && link.mac.length === 6;
   const needsEthernet =
-    nextHopMac || sourceMac ? "with a MAC address" : inject === "packet" && "by --inject packet";
+    nextHopMac || sourceMac
+      ? "with a MAC address"
+      : inject === "packet" && !isCooked(link, found) && "by --inject packet";
   if (needsEthernet && !isEthernet) {
     throw new Failure(
       `Cannot send to target "${formatAddress(target)}" ${needsEthernet}: "${link.name}" has no Ethernet header`,
@@ -93,7 +100,7 @@ export function lookUpEgress(
   const isPacket = isEthernet && inject !== "raw";
   const nextHop = found.gateway ?? target.slice();
   const egress: EgressConfig = {
-    kind: isPacket ? "packet" : "raw",
+    kind: isPacket ? "packet" : inject !== "raw" && isCooked(link, found) ? "cooked" : "raw",
     interface: link.name,
     ifindex: link.ifindex,
     family,
@@ -122,6 +129,14 @@ export async function resolveEgress(
   const { egress } = found;
   if (wait && needsMac(egress)) egress.nextHopMac = await resolveMac(target, egress);
   return found;
+}
+
+/**
+ * Whether IP packets can be given to the interface as they are: it has no MAC header and leads to one host only, so that its
+ * driver needs to know neither a next hop nor a route.
+ */
+function isCooked(link: Link, { encapsulates }: Route): boolean {
+  return link.pointToPoint && !encapsulates && WITHOUT_MAC.has(link.hardwareType);
 }
 
 /** Whether packets can only be sent to the MAC address of a next hop that the kernel resolves. */

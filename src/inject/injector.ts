@@ -1,4 +1,4 @@
-/** The interface of all injectors: by packet socket (packet.ts) and by raw socket (raw.ts). */
+/** The interface of all injectors: of frames (packet.ts), and of IP packets (ip.ts). */
 import type { PacketBatch } from "../wire/batch.ts";
 
 /**
@@ -6,7 +6,7 @@ import type { PacketBatch } from "../wire/batch.ts";
  * A send error never throws and never stops the rest of the batch: it is counted, and TCP retransmits.
  */
 export interface Injector {
-  readonly name: "packet" | "raw";
+  readonly name: "packet" | "cooked" | "raw";
   /** Packets that the kernel accepted, their IP bytes, and packets that it refused, since the start. */
   packets: number;
   bytes: number;

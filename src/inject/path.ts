@@ -2,14 +2,17 @@
 
 /** How packets leave this host; paths with the same interface and next hop share one. */
 export interface EgressConfig {
-  /** `packet`: frames with a MAC header on an interface; `raw`: IP packets, the kernel routes (loopback, tunnels). */
-  kind: "packet" | "raw";
+  /**
+   * `packet`: frames with a MAC header on an interface; `cooked`: IP packets on an interface without MAC headers (tunnels);
+   * `raw`: IP packets that the kernel routes and filters (loopback).
+   */
+  kind: "packet" | "cooked" | "raw";
   interface: string;
   ifindex: number;
   family: 4 | 6;
   /** IP address of the next hop: the gateway, or the target itself on the same link. */
   nextHop: Uint8Array;
-  /** 6 bytes each; empty for `raw`. */
+  /** 6 bytes each; empty except for `packet`. */
   sourceMac: Uint8Array;
   nextHopMac: Uint8Array;
   /** Largest IP packet. */

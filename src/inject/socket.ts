@@ -34,11 +34,17 @@ export function bindToInterface(fd: number, name: string): number {
 }
 
 /**
- * A raw socket to send from, with a large buffer and our mark. `purpose` completes "Cannot ..." in errors.
+ * A socket to send from, raw by default, with a large buffer and our mark. `purpose` completes "Cannot ..." in errors.
  * Throws a Failure (exit code 4 without CAP_NET_RAW or CAP_NET_ADMIN, else 1).
  */
-export function openSocket(family: number, protocol: number, mark: number, purpose: string): number {
-  const fd = Number(libc.socket(family, SOCK_RAW | SOCK_CLOEXEC, protocol));
+export function openSocket(
+  family: number,
+  protocol: number,
+  mark: number,
+  purpose: string,
+  type = SOCK_RAW,
+): number {
+  const fd = Number(libc.socket(family, type | SOCK_CLOEXEC, protocol));
   if (fd < 0) throw failure(purpose, errno());
   const code = setOption(fd, SOL_SOCKET, SO_MARK, mark);
   if (code !== 0) {

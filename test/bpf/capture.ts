@@ -14,7 +14,7 @@ import type { Packet } from "../../src/wire/packet.ts";
 import { bytesOf } from "./build.ts";
 import { command } from "./namespace.ts";
 
-export const MARK = 0x78637079;
+export const MARK = 0xc0;
 export const TARGET = { target: bytesOf("10.0.0.9"), local: bytesOf("10.0.0.2"), targetPort: 8080 };
 export const TARGET6 = { target: bytesOf("fd00::9"), local: bytesOf("fd00::2"), targetPort: 8080 };
 

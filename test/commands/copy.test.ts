@@ -160,7 +160,7 @@ drop      on lo: answers of [::1]:8443 to connections that xcopy opened; nothing
 attach    at ingress by tcx
           request program   lo
           response program  lo
-mark      0x78637079 on every packet sent; such packets are not captured
+mark      0xc0 on every packet sent; such packets are not captured
 memory    about ${megabytes(bufferBytes(null))} for captured packets that wait to be read
           up to ${megabytes(waitingBytes(null))} for requests that wait to be sent
 `,
@@ -247,7 +247,7 @@ limit     at most 500 requests a second; the others are counted, but not sent
 pace      the next request goes as soon as one is answered
 quiet     answers shorter than production's are complete after 30 ms of silence
 header    PROXY protocol v2 opens each connection
-mark      0x78637079 on every packet sent; such packets are not captured
+mark      0xc0 on every packet sent; such packets are not captured
 memory    about ${megabytes(bufferBytes(null))} for captured packets that wait to be read
           up to ${megabytes(waitingBytes(null))} for requests that wait to be sent
 `,

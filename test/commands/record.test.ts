@@ -98,6 +98,6 @@ rotate    a new file begins before the current one has more than 1000000 bytes o
 end       after 100 packets
 attach    at ingress (requests) and egress (responses) by tcx, or clsact where the kernel has no tcx
           lo
-mark      packets with the mark 0x78637079 are not recorded
+mark      packets with the mark 0xc0 are not recorded
 `);
 });

@@ -69,7 +69,7 @@ test("what is not given has its default", () => {
     captureOptions: [],
     inject: "auto",
     output: null,
-    mark: 0x78637079,
+    mark: 0xc0,
     protocols: [],
     speaksMysql: false,
     mysql: NO_MYSQL,

@@ -7,6 +7,7 @@ import { watchPackets } from "../support/capture.ts";
 import { compareContents, EXACTLY_ONCE } from "../support/compare.ts";
 import { createLab, type Lab } from "../support/lab.ts";
 import { type Nginx, readRequests, startNginx } from "../support/nginx.ts";
+import { run } from "../support/process.ts";
 import { tagFrames } from "../support/tag.ts";
 import { load, loadBothKinds } from "../support/wrk.ts";
 import { faultsOf, startCopy } from "../support/xcopy.ts";
@@ -202,6 +203,31 @@ for (const { name, change } of [
     }
   });
 }
+
+test("a target behind a tunnel without MAC headers, whatever this host's netfilter does with such packets", async () => {
+  const [own, peer] = ["10.77.0.1", "10.77.0.2"];
+  const words = [process.execPath, join(import.meta.dir, "../support/tun.ts")];
+  const tunnel = lab.start(lab.target, [...words, lab.online, own, lab.target, peer]);
+  await tunnel.line(/^up$/);
+  // As kube-proxy and firewalls have them: they do not know the connections, and rewrite or drop what is sent in them.
+  const chains = [
+    "chain out { type filter hook output priority 0; oifname tun9 ct state invalid counter drop; }",
+    "chain nat { type nat hook postrouting priority 100; oifname tun9 masquerade random; }",
+  ];
+  run(lab.online, "nft", `table ip firewall { ${chains.join("\n")}\n}`);
+  const online = await startNginx(lab, lab.online, 80);
+  const target = await startNginx(lab, lab.target, 8080);
+  const copy = await startCopy(lab, ["-x", `80-${peer}:8080`]);
+  await loadBothKinds(lab, { url: `http://${ONLINE}`, rate: 400, count: 200 });
+  const { code, report } = await copy.finish();
+  run(lab.online, "nft", "delete", "table", "ip", "firewall");
+
+  expect(compareContents(await contents(online), await contents(target))).toEqual(EXACTLY_ONCE);
+  expect(new Set((await readRequests(target)).map(({ address }) => address))).toEqual(new Set([own]));
+  expect(report.turns).toMatchObject({ captured: 200, answered: 200, dropped: 0 });
+  expect(report.sent.errors).toBe(0);
+  expect(code).toBe(0);
+});
 
 test("the way to the target goes and comes: requests wait, connections go on or are opened anew", async () => {
   const own = createLab();

@@ -54,7 +54,7 @@ async function contents(server: Nginx): Promise<string[]> {
 
 /** Counts the resets that the online host's own TCP sends to targets; ours have a mark, or come by no chain at all. */
 function countResets(): { stop(): number } {
-  const rule = "meta mark != 0x78637079 tcp dport 8080 tcp flags & rst != 0 counter";
+  const rule = "meta mark != 0xc0 tcp dport 8080 tcp flags & rst != 0 counter";
   const chain = `chain out { type filter hook output priority 0; ${rule}; }`;
   run(lab.online, "nft", `table inet resets { ${chain}; }`);
   return {

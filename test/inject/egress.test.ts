@@ -34,6 +34,7 @@ beforeAll(async () => {
   for (const route of routes) ip("-n", network.online, "route", "add", ...route.split(" "));
   ip("-n", network.online, "tuntap", "add", "tun0", "mode", "tun");
   ip("-n", network.online, "addr", "add", "10.40.0.1/24", "dev", "tun0");
+  ip("-n", network.online, "addr", "add", "fd40::1/64", "dev", "tun0", "nodad");
   ip("-n", network.online, "link", "set", "tun0", "mtu", "1280", "up");
   agent = startAgent(network.online);
 });
@@ -81,9 +82,11 @@ describe("resolveEgress", () => {
     expect((await inject(TARGET, "packet")).egress).toMatchObject({ kind: "packet" });
     const { egress } = await inject(TARGET, "raw");
     expect(egress).toMatchObject({ kind: "raw", interface: "back", nextHopMac: new Uint8Array(0) });
-    const error = await agent.error("resolveEgress", bytesOf("10.40.0.9"), 4, 0, false, { inject: "packet" });
+    expect((await inject("10.40.0.9", "packet")).egress).toMatchObject({ kind: "cooked", interface: "tun0" });
+    expect((await inject("10.40.0.9", "raw")).egress).toMatchObject({ kind: "raw", interface: "tun0" });
+    const error = await agent.error("resolveEgress", bytesOf("127.0.0.1"), 4, 0, false, { inject: "packet" });
     expect(error).toMatchObject({
-      message: 'Cannot send to target "10.40.0.9" by --inject packet: "tun0" has no Ethernet header',
+      message: 'Cannot send to target "127.0.0.1" by --inject packet: "lo" has no Ethernet header',
       exitCode: 5,
     });
   });
@@ -116,9 +119,11 @@ describe("resolveEgress", () => {
     [6, "::1", "lo", "::1", 65535],
     [6, OWN6, "lo", OWN6, 65535],
     [4, "10.40.0.9", "tun0", "10.40.0.1", 1280],
+    [6, "fd40::9", "tun0", "fd40::1", 1280],
   ] as const)("IPv%d, no Ethernet: %s through %s", async (family, target, name, source, mtu) => {
     const found = await agent.call("resolveEgress", bytesOf(target), family);
-    expect(found.egress).toMatchObject({ kind: "raw", interface: name, family, mtu });
+    const kind = name === "tun0" ? "cooked" : "raw";
+    expect(found.egress).toMatchObject({ kind, interface: name, family, mtu });
     expect([found.egress.sourceMac.length, found.egress.nextHopMac.length]).toEqual([0, 0]);
     expect(found.source).toEqual(bytesOf(source));
   });

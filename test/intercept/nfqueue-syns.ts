@@ -2,7 +2,7 @@
  * Sends forged SYNs to a service through a raw socket; run as `bun nfqueue-syns.ts TARGET PORT COUNT RATE` in a namespace.
  * They come from 10.9.0.0/16 or fd09::/112, each from another address or port. Prints how many the kernel took.
  */
-import { createRawInjector } from "../../src/inject/raw.ts";
+import { createIpInjector } from "../../src/inject/ip.ts";
 import { monotonicMicroseconds, sleepMicroseconds } from "../../src/native/libc.ts";
 import { PacketBatch } from "../../src/wire/batch.ts";
 import { SYN } from "../../src/wire/tcp.ts";
@@ -20,7 +20,7 @@ const egress = {
   nextHopMac: new Uint8Array(0),
   mtu: 1500,
 } as const;
-const injector = createRawInjector(egress, batch, 0);
+const injector = createIpInjector(egress, batch, 0);
 const perBatch = 32;
 const started = monotonicMicroseconds();
 for (let sent = 0; sent < Number(count); sent += batch.count) {

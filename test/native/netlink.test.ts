@@ -67,6 +67,7 @@ test("links: index, name, MTU, flags, hardware type, MAC and kind", async () => 
       mtu: link.mtu,
       up: link.flags.includes("UP"),
       loopback: link.flags.includes("LOOPBACK"),
+      pointToPoint: link.flags.includes("POINTOPOINT"),
       hardwareType: types[link.link_type]!,
       mac: Uint8Array.from(link.address.split(":"), (digits: string) => Number.parseInt(digits, 16)),
       kind: link.linkinfo?.info_kind ?? "",

@@ -106,7 +106,7 @@ test("options that are not given have a default", () => {
     count: null,
     hook: "auto",
     bufferBytes: null,
-    mark: 0x78637079,
+    mark: 0xc0,
   });
 });
 

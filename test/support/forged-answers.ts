@@ -2,7 +2,7 @@
  * Sends packets that look like a service's answers; run as `bun forged-answers.ts FROM PORT TO PORT COUNT` in the service's
  * namespace. They are of no connection.
  */
-import { createRawInjector } from "../../src/inject/raw.ts";
+import { createIpInjector } from "../../src/inject/ip.ts";
 import { PacketBatch } from "../../src/wire/batch.ts";
 import { ACK } from "../../src/wire/tcp.ts";
 import { buildPacket } from "../inject/packets.ts";
@@ -11,7 +11,7 @@ const [source, sourcePort, destination, destinationPort, count] = process.argv.s
 const none = new Uint8Array(0);
 const hop = { interface: "", ifindex: 0, nextHop: none, nextHopMac: none, sourceMac: none };
 const batch = new PacketBatch();
-const injector = createRawInjector({ ...hop, kind: "raw", family: 4, mtu: 1500 }, batch, 0);
+const injector = createIpInjector({ ...hop, kind: "raw", family: 4, mtu: 1500 }, batch, 0);
 const packet = buildPacket({
   source: source!,
   destination: destination!,

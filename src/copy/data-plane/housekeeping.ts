@@ -2,7 +2,8 @@
 import type { Control } from "../../capture/control.ts";
 import type { RequestSource } from "../../capture/source.ts";
 import type { Engine } from "../../engine/engine.ts";
-import { EMSGSIZE } from "../../native/libc.ts";
+import type { Injector } from "../../inject/injector.ts";
+import { EMSGSIZE, EPERM } from "../../native/libc.ts";
 import { links, NetlinkError, route } from "../../native/netlink/netlink.ts";
 import type { Egresses } from "../ways/egresses.ts";
 import type { DataPlaneConfig } from "./config.ts";
@@ -24,6 +25,7 @@ export class Housekeeping {
     private readonly sources: (RequestSource | null)[],
     private readonly engine: Engine,
     private readonly egresses: Egresses,
+    private readonly onNote: (text: string) => void,
     now: number,
   ) {
     this.refreshAt = now + REFRESH_INTERVAL;
@@ -57,10 +59,11 @@ export class Housekeeping {
   }
 
   /** After a send: where a packet was too large (EMSGSIZE), the MTU of the interface's paths is lowered. */
-  adaptMtu(now: number): void {
+  heedErrors(now: number): void {
     const { injectors } = this.egresses;
     for (let egress = 0; egress < injectors.length; egress++) {
       const injector = injectors[egress]!;
+      if (injector.lastError === EPERM) this.noteFilter(injector, egress);
       if (injector.lastError !== EMSGSIZE) continue;
       injector.lastError = 0;
       const { ifindex, isBound } = this.egresses.configOf(egress);
@@ -70,6 +73,17 @@ export class Housekeeping {
         this.engine.lowerMtu(path, mtu, now);
       }
     }
+  }
+
+  /** Raw sockets pass the kernel's netfilter; it is its rules that do not permit. */
+  private noteFilter(injector: Injector, egress: number): void {
+    injector.lastError = 0;
+    if (injector.name !== "raw") return;
+    const { interface: name } = this.egresses.configOf(egress);
+    const mark = `0x${this.config.mark.toString(16)}`;
+    this.onNote(
+      `this host's netfilter drops packets to the target on ${name} (a rule in OUTPUT, or in POSTROUTING)\nLet packets with the mark ${mark} pass there: nft insert rule ... meta mark ${mark} accept, or iptables -I OUTPUT -m mark --mark ${mark} -j ACCEPT.`,
+    );
   }
 
   private setSample(now: number): void {

@@ -136,7 +136,15 @@ function run(config: DataPlaneConfig, wake: number, handlers: LoopHandlers, clos
   ];
   const pause = new Pause(control, descriptors, config.trace !== null);
   closers.push(() => pause.close());
-  const housekeeping = new Housekeeping(config, control, [requests, responses], engine, egresses, now);
+  const housekeeping = new Housekeeping(
+    config,
+    control,
+    [requests, responses],
+    engine,
+    egresses,
+    handlers.onNote,
+    now,
+  );
   const knowPaths = [datagrams, responses instanceof ResponseSource ? responses : null].filter(
     (one) => one !== null,
   );
@@ -208,7 +216,7 @@ function run(config: DataPlaneConfig, wake: number, handlers: LoopHandlers, clos
       send();
     }
     datagrams?.advance(now);
-    housekeeping.adaptMtu(now);
+    housekeeping.heedErrors(now);
 
     if (!isReady && preflight.run(now)) {
       isReady = true;

@@ -9,6 +9,8 @@ export interface Link {
   /** Whether it is set up (IFF_UP), also where it has no carrier. */
   up: boolean;
   loopback: boolean;
+  /** Whether it leads to one other host only (IFF_POINTOPOINT). */
+  pointToPoint: boolean;
   /** ARPHRD_*: 1 is Ethernet. */
   hardwareType: number;
   /** Hardware address; 6 bytes on Ethernet, empty where there is none. */
@@ -36,6 +38,8 @@ export interface Route {
   source: Uint8Array | null;
   /** Bytes, as set by the route or by path MTU discovery; 0 if by neither. */
   mtu: number;
+  /** Whether the route puts packets into a tunnel by itself (RTA_ENCAP). */
+  encapsulates: boolean;
 }
 
 /** RTN_*, in the kernel's order from 0. */
@@ -88,6 +92,7 @@ export const NDMSG = 12;
 
 const IFF_UP = 0x1;
 const IFF_LOOPBACK = 0x8;
+const IFF_POINTOPOINT = 0x10;
 const IFLA_ADDRESS = 1;
 const IFLA_IFNAME = 3;
 const IFLA_MTU = 4;
@@ -104,6 +109,7 @@ const RTA_PREFSRC = 7;
 const RTA_METRICS = 8;
 export const RTA_MARK = 16;
 const RTA_VIA = 18;
+const RTA_ENCAP = 22;
 const RTAX_MTU = 2;
 export const NDA_DST = 1;
 const NDA_LLADDR = 2;
@@ -149,6 +155,7 @@ export function parseLink(body: Uint8Array): Link | null {
     mtu: u32Of(attributes.get(IFLA_MTU)),
     up: (flags & IFF_UP) !== 0,
     loopback: (flags & IFF_LOOPBACK) !== 0,
+    pointToPoint: (flags & IFF_POINTOPOINT) !== 0,
     hardwareType: view.getUint16(2, true),
     mac: attributes.get(IFLA_ADDRESS)?.slice() ?? new Uint8Array(0),
     kind: info === undefined ? "" : textOf(attributesOf(info, 0).get(IFLA_INFO_KIND)),
@@ -179,6 +186,7 @@ export function parseRoute(body: Uint8Array): Route | null {
     ifindex: u32Of(attributes.get(RTA_OIF)),
     gateway: gateway?.slice() ?? null,
     source: attributes.get(RTA_PREFSRC)?.slice() ?? null,
+    encapsulates: attributes.has(RTA_ENCAP),
     mtu: metrics === undefined ? 0 : u32Of(attributesOf(metrics, 0).get(RTAX_MTU)),
   };
 }

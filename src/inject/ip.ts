@@ -1,9 +1,20 @@
 /**
- * Sends IP packets through a raw socket: the kernel routes them. For loopback and for tunnels without a MAC header. This file
- * computes the TCP checksum and segments large packets, because a raw socket does neither.
+ * Sends IP packets: on an interface without MAC headers (tunnels) through a packet socket, which the kernel's routing, netfilter
+ * and policies do not see; on loopback through a raw socket, as the kernel takes no packets from this host's own addresses off
+ * any other way. This file computes the TCP checksum and segments large packets, because these sockets do neither.
  */
 
-import { AF_INET, AF_INET6, address, IPPROTO_IP, IPPROTO_IPV6, IPPROTO_RAW, libc } from "../native/libc.ts";
+import {
+  AF_INET,
+  AF_INET6,
+  AF_PACKET,
+  address,
+  IPPROTO_IP,
+  IPPROTO_IPV6,
+  IPPROTO_RAW,
+  libc,
+  SOCK_DGRAM,
+} from "../native/libc.ts";
 import { Messages } from "../native/messages.ts";
 import type { PacketBatch } from "../wire/batch.ts";
 import { finishTcpChecksum, wordsOf } from "../wire/checksum.ts";
@@ -14,6 +25,8 @@ import type { EgressConfig } from "./path.ts";
 import { writeSegmentHeaders } from "./segment.ts";
 import { bindToInterface, failure, openSocket, setOption } from "./socket.ts";
 
+const ETHERTYPE_IPV4 = 0x0800;
+const ETHERTYPE_IPV6 = 0x86dd;
 const IP_HDRINCL = 3;
 const IPV6_HDRINCL = 36;
 const IP_RECVERR = 11;
@@ -24,9 +37,11 @@ const NAME = { 4: { length: 16, address: 4 }, 6: { length: 28, address: 8 } };
 const HEADERS = 128;
 
 /** Opens the socket; throws a Failure if it cannot. See `createInjector`. */
-export function createRawInjector(egress: EgressConfig, batch: PacketBatch, mark: number): Injector {
+export function createIpInjector(egress: EgressConfig, batch: PacketBatch, mark: number): Injector {
   const { family, mtu } = egress;
-  const fd = openRawSocket(egress, mark);
+  const kind = egress.kind === "cooked" ? "cooked" : "raw";
+  const isRaw = kind === "raw";
+  const fd = isRaw ? openRawSocket(egress, mark) : openCookedSocket(egress, mark);
   const capacity = batch.offset.length;
   const base = address(batch.bytes);
   const words = wordsOf(batch.bytes);
@@ -34,11 +49,10 @@ export function createRawInjector(egress: EgressConfig, batch: PacketBatch, mark
   const headersAt = address(headers.bytes);
   const lengths = new Uint32Array(new ArrayBuffer(capacity * 4));
   const name = NAME[family];
-  const messages = new Messages(capacity, name.length);
+  const firstName = isRaw ? rawName(family) : linkName(egress);
+  const messages = new Messages(capacity, firstName.length);
   const { names } = messages;
-  for (let message = 0; message < capacity; message++) {
-    names[message * name.length] = family === 4 ? AF_INET : AF_INET6;
-  }
+  for (let message = 0; message < capacity; message++) names.set(firstName, message * firstName.length);
   const destinationAt = family === 4 ? 16 : 24;
   const protocolAt = family === 4 ? 9 : 6;
   const addressLength = family === 4 ? 4 : 16;
@@ -53,8 +67,10 @@ export function createRawInjector(egress: EgressConfig, batch: PacketBatch, mark
   function take(ip: number, length: number): number {
     if (filled === capacity) flush();
     const message = filled++;
-    const to = message * name.length + name.address;
-    for (let i = 0; i < addressLength; i++) names[to + i] = batch.bytes[ip + destinationAt + i]!;
+    if (isRaw) {
+      const to = message * name.length + name.address;
+      for (let i = 0; i < addressLength; i++) names[to + i] = batch.bytes[ip + destinationAt + i]!;
+    }
     lengths[message] = length;
     return message;
   }
@@ -77,7 +93,7 @@ export function createRawInjector(egress: EgressConfig, batch: PacketBatch, mark
   }
 
   const injector = {
-    name: "raw" as const,
+    name: kind as Injector["name"],
     packets: 0,
     bytes: 0,
     errors: 0,
@@ -95,13 +111,36 @@ export function createRawInjector(egress: EgressConfig, batch: PacketBatch, mark
       }
       if (filled > 0) flush();
     },
-    // The kernel routes each packet.
+    // There is no next hop to look up.
     refresh(): void {},
     close(): void {
       libc.close(fd);
     },
   };
   return injector;
+}
+
+/** struct sockaddr_in or sockaddr_in6 without the address. */
+function rawName(family: 4 | 6): Uint8Array {
+  const bytes = new Uint8Array(NAME[family].length);
+  bytes[0] = family === 4 ? AF_INET : AF_INET6;
+  return bytes;
+}
+
+/** struct sockaddr_ll: the interface, and what kind of packets. */
+function linkName({ ifindex, family }: EgressConfig): Uint8Array {
+  const bytes = new Uint8Array(20);
+  const view = new DataView(bytes.buffer);
+  view.setUint16(0, AF_PACKET, true);
+  view.setUint16(2, family === 4 ? ETHERTYPE_IPV4 : ETHERTYPE_IPV6);
+  view.setInt32(4, ifindex, true);
+  return bytes;
+}
+
+/** Cooked (packet(7)): the kernel puts the header of the link layer in front, if there is one. Protocol 0: it receives nothing. */
+function openCookedSocket(egress: EgressConfig, mark: number): number {
+  const purpose = `send packets on "${egress.interface}"`;
+  return openSocket(AF_PACKET, 0, mark, purpose, SOCK_DGRAM);
 }
 
 function openRawSocket({ family, interface: name, isBound }: EgressConfig, mark: number): number {
