@@ -17,5 +17,7 @@ const volatile __u32 requests_leave = 0;
 const volatile __u32 takes_datagrams = 0;
 /* 1: a service without address is at this host's own addresses only. */
 const volatile __u32 only_local = 0;
+/* A pure ACK of each flow is captured as a sign of life once in this time, ms. */
+const volatile __u32 sign_span_ms = 60000;
 
 #endif

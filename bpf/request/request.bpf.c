@@ -21,56 +21,8 @@
 #include "../record/whole.h"
 #include "count-request.h"
 #include "datagram-request.h"
+#include "pure-acks.h"
 #include "to-interface.h"
-
-#define ACK_SLOTS 65536
-
-/*
- * The last pure ACK of a flow: the client has the response, and its think time begins. Or the SYN
- * of the flow: the next pure ACK ends the handshake, and shows where the server's bytes begin.
- */
-struct ack_seen {
-    __u32 hash;
-    __u32 seq;
-    __u32 ack;
-    __u32 time_us;
-    __u32 is_syn;
-};
-
-struct {
-    __uint(type, BPF_MAP_TYPE_ARRAY);
-    __uint(max_entries, ACK_SLOTS);
-    __type(key, __u32);
-    __type(value, struct ack_seen);
-} acks SEC(".maps");
-
-/* Remembers a pure ACK or a SYN. Returns whether it is the ACK that ends a handshake. */
-static __always_inline int remember_ack(const struct segment *segment, __u32 hash, __u32 now_us) {
-    __u32 slot = hash % ACK_SLOTS;
-    struct ack_seen *seen = bpf_map_lookup_elem(&acks, &slot);
-    if (!seen)
-        return 0;
-    int is_syn = segment->flags & FLAG_SYN;
-    int ends_handshake = !is_syn && seen->is_syn && seen->hash == hash && seen->seq == segment->seq;
-    seen->hash = hash;
-    /* Of a SYN the number after it, and after the data that it may carry (TCP Fast Open). */
-    __u32 data = segment->length - segment->payload_offset;
-    seen->seq = is_syn ? segment->seq + 1 + data : segment->seq;
-    seen->ack = segment->ack;
-    seen->time_us = now_us;
-    seen->is_syn = is_syn;
-    return ends_handshake;
-}
-
-/* us since the flow's pure ACK with this seq and ack; THINK_UNKNOWN if that was not the last. */
-static __always_inline __u32 think_time(const struct segment *segment, __u32 hash, __u32 now_us) {
-    __u32 slot = hash % ACK_SLOTS;
-    struct ack_seen *seen = bpf_map_lookup_elem(&acks, &slot);
-    if (!seen || seen->is_syn || seen->hash != hash || seen->seq != segment->seq ||
-        seen->ack != segment->ack)
-        return THINK_UNKNOWN;
-    return now_us - seen->time_us;
-}
 
 /* Whether a segment is a request to capture; then fills `header`. Counts why not. */
 static __always_inline int is_wanted(const struct segment *segment,
@@ -98,7 +50,7 @@ static __always_inline int is_wanted(const struct segment *segment,
         add(UNSAMPLED, 1);
         return 0;
     }
-    if (is_pure_ack && !remember_ack(segment, hash, now_us)) {
+    if (is_pure_ack && !take_ack(segment, hash, now_us)) {
         if (!keep_acks) {
             add(PURE_ACKS, 1);
             return 0;
@@ -109,7 +61,7 @@ static __always_inline int is_wanted(const struct segment *segment,
         return 0;
     }
     if (segment->flags & FLAG_SYN)
-        remember_ack(segment, hash, now_us);
+        remember_syn(segment, hash, now_us);
     *header = whole_record(segment, *index, now_us, ifindex);
     header->think_us = think_time(segment, hash, now_us);
     return 1;

@@ -1,11 +1,20 @@
 /**
  * Recent packets of clients, in tables of fixed size, to find pure ACKs, duplicates and think times by the same rules as the
- * kernel programs (bpf/request/request.bpf.c, bpf/record/duplicate.h). A slot has the flow or packet that used it last.
+ * kernel programs (bpf/request/pure-acks.h, bpf/record/duplicate.h). A slot has the flow or packet that used it last.
  */
 import type { Packet } from "../wire/packet.ts";
 import { FIN, RST, SYN } from "../wire/tcp.ts";
 
+/** us in which one pure ACK of each connection is captured as a sign of life, where nothing else is asked for. */
+export const SIGN_SPAN = 60_000_000;
+
 const ACK_SLOTS = 65_536;
+const HANDSHAKE_SLOTS = 65_536;
+const SIGN_SLOTS = 65_536;
+/** A slot has several, so that flows that share it do not drive each other out. */
+const SIGN_WAYS = 4;
+/** The part of the time between two signs of life after which one makes room for another flow's. */
+const SHARED_SIGNS = 15;
 const DUPLICATE_SLOTS = 4096;
 /** us within which the same packet on another interface is a duplicate. */
 const DUPLICATE_WINDOW = 1_000_000;
@@ -22,7 +31,11 @@ export class History {
   readonly #ackSeq = new Uint32Array(ACK_SLOTS);
   readonly #ackAck = new Uint32Array(ACK_SLOTS);
   readonly #ackTime = new Float64Array(ACK_SLOTS);
-  readonly #ackIsSyn = new Uint8Array(ACK_SLOTS);
+  readonly #synHash = new Uint32Array(HANDSHAKE_SLOTS);
+  readonly #synSeq = new Uint32Array(HANDSHAKE_SLOTS);
+  readonly #synIsOpen = new Uint8Array(HANDSHAKE_SLOTS);
+  readonly #signHash = new Uint32Array(SIGN_SLOTS * SIGN_WAYS);
+  readonly #signAt = new Float64Array(SIGN_SLOTS * SIGN_WAYS);
   readonly #hash = new Uint32Array(DUPLICATE_SLOTS);
   readonly #seq = new Uint32Array(DUPLICATE_SLOTS);
   readonly #ack = new Uint32Array(DUPLICATE_SLOTS);
@@ -31,13 +44,16 @@ export class History {
   readonly #interface = new Uint32Array(DUPLICATE_SLOTS);
   readonly #time = new Float64Array(DUPLICATE_SLOTS);
 
-  constructor() {
+  /** `signSpan`: us in which one pure ACK of each connection is CAPTURED as a sign of life. */
+  constructor(private readonly signSpan = SIGN_SPAN) {
     this.clear();
   }
 
   /** Forgets everything. */
   clear(): void {
     this.#ackTime.fill(-Infinity);
+    this.#synIsOpen.fill(0);
+    this.#signAt.fill(-Infinity);
     this.#time.fill(-Infinity);
   }
 
@@ -48,14 +64,13 @@ export class History {
   look(packet: Packet, hash: number, interfaceId: number): number {
     const { flags, time } = packet;
     const slot = hash & (ACK_SLOTS - 1);
-    if (packet.length === 0 && !(flags & (SYN | FIN | RST)) && !this.#remember(packet, slot, hash)) {
+    if (packet.length === 0 && !(flags & (SYN | FIN | RST)) && !this.#takeAck(packet, slot, hash)) {
       return PURE_ACK;
     }
     if (this.#isDuplicate(packet, hash, interfaceId, packet.seq, packet.ack, flags)) return DUPLICATE;
-    if (flags & SYN) this.#remember(packet, slot, hash);
+    if (flags & SYN) this.#rememberSyn(packet, hash);
     const isKnown =
       this.#ackTime[slot] !== -Infinity &&
-      !this.#ackIsSyn[slot] &&
       this.#ackHash[slot] === hash &&
       this.#ackSeq[slot] === packet.seq &&
       this.#ackAck[slot] === packet.ack;
@@ -75,23 +90,53 @@ export class History {
     return this.#isDuplicate(packet, addressHash(packet, 0), interfaceId, id, offset, 0);
   }
 
-  /** Remembers a pure ACK or a SYN. Returns whether it is the ACK that ends a handshake. */
-  #remember(packet: Packet, slot: number, hash: number): boolean {
-    const { seq } = packet;
-    const isSyn = (packet.flags & SYN) !== 0;
-    const endsHandshake =
-      !isSyn &&
-      this.#ackTime[slot] !== -Infinity &&
-      this.#ackIsSyn[slot] === 1 &&
-      this.#ackHash[slot] === hash &&
-      this.#ackSeq[slot] === seq;
+  /** Remembers a pure ACK. Returns whether it is needed. */
+  #takeAck(packet: Packet, slot: number, hash: number): boolean {
     this.#ackHash[slot] = hash;
-    // Of a SYN the number after it, and after the data that it may carry (TCP Fast Open).
-    this.#ackSeq[slot] = isSyn ? seq + 1 + packet.length : seq;
+    this.#ackSeq[slot] = packet.seq;
     this.#ackAck[slot] = packet.ack;
     this.#ackTime[slot] = packet.time;
-    this.#ackIsSyn[slot] = isSyn ? 1 : 0;
-    return endsHandshake;
+    return this.#endsHandshake(packet, hash) || this.#isSignOfLife(hash, packet.time, false);
+  }
+
+  #endsHandshake(packet: Packet, hash: number): boolean {
+    const slot = hash & (HANDSHAKE_SLOTS - 1);
+    const isEnd =
+      this.#synIsOpen[slot] === 1 && this.#synHash[slot] === hash && this.#synSeq[slot] === packet.seq;
+    if (isEnd) this.#synIsOpen[slot] = 0;
+    return isEnd;
+  }
+
+  /** Whether a packet is a sign of life of its flow that is due. A SYN only notes that the flow begins. */
+  #isSignOfLife(hash: number, time: number, isSyn: boolean): boolean {
+    const first = (hash & (SIGN_SLOTS - 1)) * SIGN_WAYS;
+    let oldest = first;
+    let most = -1;
+    for (let at = first; at < first + SIGN_WAYS; at++) {
+      // The time of a recording may step back.
+      const age = Math.abs(time - this.#signAt[at]!);
+      if (this.#signHash[at] === hash && age !== Infinity) {
+        if (!isSyn && age < this.signSpan) return false;
+        this.#signAt[at] = time;
+        return !isSyn;
+      }
+      if (age <= most) continue;
+      most = age;
+      oldest = at;
+    }
+    if (most < this.signSpan / SHARED_SIGNS) return false;
+    this.#signHash[oldest] = hash;
+    this.#signAt[oldest] = time;
+    return !isSyn && most !== Infinity;
+  }
+
+  #rememberSyn(packet: Packet, hash: number): void {
+    const slot = hash & (HANDSHAKE_SLOTS - 1);
+    this.#synHash[slot] = hash;
+    // After the data that it may carry (TCP Fast Open).
+    this.#synSeq[slot] = packet.seq + 1 + packet.length;
+    this.#synIsOpen[slot] = 1;
+    this.#isSignOfLife(hash, packet.time, true);
   }
 
   #isDuplicate(

@@ -60,6 +60,8 @@ export interface KernelCaptureOptions {
   mark: number;
   /** Most bytes that are captured of a packet: up to WHOLE_PACKETS, which is the default. */
   snaplen?: number;
+  /** us in which one pure ACK of each connection is captured as a sign of life; default SIGN_SPAN. */
+  signSpan?: number;
   /** Whether requests leave this host: they are captured at egress, to any address for a service without one. Default false. */
   isOutgoing?: boolean;
   /** Whether services without address are at this host's own addresses only; none before `setLocal`. Default false. */

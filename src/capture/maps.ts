@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import { type BpfObject, createRing, updateMap } from "../native/bpf/libbpf.ts";
 import { AF_INET, AF_INET6, libc } from "../native/libc.ts";
+import { SIGN_SPAN } from "./history.ts";
 
 const PORTS_BYTES = 65536 / 8;
 
@@ -49,13 +50,16 @@ export interface Settings {
   takesDatagrams?: boolean;
   /** Whether services without address are at this host's own addresses only. Default false. */
   onlyLocal?: boolean;
+  /** us in which one pure ACK of each connection is captured as a sign of life. Default SIGN_SPAN. */
+  signSpan?: number;
 }
 
 /** The constants of bpf/record/settings.h. */
 export function settings(options: Settings): Uint8Array {
   const { mark, keepsAcks, snaplen = WHOLE_PACKETS, isOutgoing, takesDatagrams, onlyLocal } = options;
+  const { signSpan = SIGN_SPAN } = options;
   const flags = [isOutgoing, takesDatagrams, onlyLocal].map((flag) => (flag ? 1 : 0));
-  return words(mark, keepsAcks ? 1 : 0, snaplen, ...flags);
+  return words(mark, keepsAcks ? 1 : 0, snaplen, ...flags, Math.max(1, Math.round(signSpan / 1000)));
 }
 
 /** Tells an object that is not loaded yet how many workers there are (bpf/packet/worker.h). Throws a Failure. */

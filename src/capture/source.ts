@@ -40,6 +40,8 @@ export interface MatchConfig {
   local: SharedArrayBuffer | null;
   /** Most bytes of a packet that are captured, from its IP header on. */
   snaplen: number;
+  /** us in which one pure ACK of each connection is captured as a sign of life; default SIGN_SPAN. */
+  signSpan?: number;
   /** The counters of each worker as Float64Array, in the order of KERNEL_COUNTERS; shared with the main thread. */
   counters: SharedArrayBuffer;
   /** Index of the worker that uses this config: which counters are its own. */

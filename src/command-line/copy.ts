@@ -279,7 +279,7 @@ export const COPY: CommandSpec = {
         name: "keepalive",
         short: "k",
         value: "SECONDS",
-        help: "forget a connection without any packet for this long, 1 to 864000 (default: 120 more than -t; UDP: 120)",
+        help: "forget a connection without any sign of life (requests, acknowledgements, keep-alives) for this long, 1 to 864000 (default: 604800, a week; UDP: 120)",
       },
       {
         name: "drain",

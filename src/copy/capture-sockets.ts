@@ -12,7 +12,7 @@ import { bufferBytes, megabytes } from "../host/memory.ts";
 import { Failure } from "../native/failure.ts";
 import { type Capture, countsOf } from "./back-end.ts";
 import { kernelServices, takesOnlyLocal } from "./load.ts";
-import type { CopyOptions } from "./options.ts";
+import { type CopyOptions, signSpan } from "./options.ts";
 import type { Plan } from "./plan.ts";
 
 export type SocketBackEnd = "packet" | "raw" | "pcap";
@@ -55,6 +55,7 @@ export function captureBySockets(name: SocketBackEnd, plan: Plan, options: CopyO
     isOutgoing: direction === "out",
     onlyLocal: takesOnlyLocal(plan, options),
     snaplen,
+    signSpan: signSpan(options),
     mark: options.mark,
     bufferBytes: bufferBytes(given),
     front: filter === null ? null : compileFront(filter, plan),

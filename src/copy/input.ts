@@ -13,7 +13,7 @@ import type { TraceConfig } from "./data-plane/config.ts";
 import { kernelServices } from "./load.ts";
 import { tellSteps } from "./notes/clocks.ts";
 import { nothingFound } from "./notes/nothing-found.ts";
-import type { CopyOptions } from "./options.ts";
+import { type CopyOptions, signSpan } from "./options.ts";
 import type { Plan } from "./plan.ts";
 
 /** The counts of captured requests, without those of answers. */
@@ -125,6 +125,7 @@ export async function recordedInput(
       loops,
       start,
       end,
+      signSpan: signSpan(options),
       leftOut: Math.round((1 - options.sample) * 2 ** 32),
       wake,
     },

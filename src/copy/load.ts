@@ -20,7 +20,7 @@ import type { CarriedLibrary } from "../native/carried.ts";
 import { Failure } from "../native/failure.ts";
 import type { ChannelConfig, TraceConfig } from "./data-plane/config.ts";
 import type { WholeConfig } from "./data-plane/share-out.ts";
-import type { CopyOptions } from "./options.ts";
+import { type CopyOptions, signSpan } from "./options.ts";
 import type { Plan } from "./plan.ts";
 import { createPublished } from "./ways/published.ts";
 
@@ -100,6 +100,7 @@ export function loadKernel(
     mark: options.mark,
     workers,
     snaplen,
+    signSpan: signSpan(options),
     isOutgoing: direction === "out",
     onlyLocal: takesOnlyLocal(plan, options),
     requestRingBytes: ringBytesFor(bufferBytes, rings, REQUEST_RING_LEAST),

@@ -1,4 +1,5 @@
 /** Reads and checks the options of `xcopy copy`, and gives each its default. */
+import { SIGN_SPAN } from "../capture/history.ts";
 import type { Arguments } from "../command-line/arguments.ts";
 import { MARK } from "../command-line/copy.ts";
 import { type Address, parseAddress, unusable } from "../config/address.ts";
@@ -102,6 +103,8 @@ export interface CopyOptions {
 
 const MEGABYTE = 1 << 20;
 /** Seconds, for UDP: what resolvers wait, and what Linux's connection tracking does (nf_conntrack_udp_timeout_stream). */
+/** s: longer than TCP keep-alives are apart (2 h) and than the connections of a pool are idle. */
+const KEEPALIVE = 604_800;
 const DATAGRAM_TIMEOUT = 5;
 const DATAGRAM_KEEPALIVE = 120;
 
@@ -209,7 +212,7 @@ export function parseCopy(args: Arguments): CopyOptions {
       memory === null ? null : parseWhole("-m", memory, { first: 16, last: 65536, unit: "MB" }) * MEGABYTE,
     mtu: mtu === null ? null : parseWhole("-M", mtu, { first: 576, last: 65535, unit: "bytes" }),
     timeout,
-    keepalive: whole("-k", "keepalive", { first: 1, last: 864000, unit: "seconds" }, timeout + 120),
+    keepalive: whole("-k", "keepalive", { first: 1, last: 864000, unit: "seconds" }, KEEPALIVE),
     datagramTimeout: args.has("timeout") ? timeout : DATAGRAM_TIMEOUT,
     datagramKeepalive: whole(
       "-k",
@@ -252,4 +255,9 @@ export function parseCopy(args: Arguments): CopyOptions {
     speaksMysql,
     mysql: parseMysql(args),
   };
+}
+
+/** us in which a sign of life of each connection is captured: often enough for -k, and at least once a minute. */
+export function signSpan({ keepalive }: CopyOptions): number {
+  return Math.min(SIGN_SPAN, (keepalive * 1e6) / 3);
 }

@@ -14,6 +14,7 @@ import { readTooBig, type TooBig } from "../wire/icmp.ts";
 import type { Packet } from "../wire/packet.ts";
 import { ACK, distance, FIN, RST, SYN, URG } from "../wire/tcp.ts";
 import { takeFollowing, takeSyn } from "./client-handshake.ts";
+import { displaceOfPath } from "./eviction.ts";
 import { OWN_MSS, OWN_WSCALE, openSession, supersedeAll, takeData, takeEnd } from "./session-lifecycle.ts";
 import { Context, type EngineConfig } from "./sessions/context.ts";
 import { COUNTER, type DropReason } from "./sessions/counters.ts";
@@ -238,7 +239,8 @@ export class Engine {
       resetUnknown(c, packet);
       return;
     }
-    c.times[s * TIMES + ACTIVE_AT] = now;
+    // A target that probes its side of the connection (keep-alives) tells nothing about the client.
+    if (packet.length > 0) c.times[s * TIMES + ACTIVE_AT] = now;
     takeResponse(c, s, packet, this.setProbe);
   }
 
@@ -300,10 +302,11 @@ export class Engine {
       }
       const sent = transmit(c, s);
       if (sent === "batch full") return false;
+      if (sent === "no port" && displaceOfPath(c, s)) continue;
       c.removeReady();
       c.words[row + FLAGS]! &= ~READY;
       if (sent === "over") {
-        endSession(c, s, "ended", (c.words[row + FLAGS]! & CLIENT_RST) !== 0);
+        endSession(c, s, "ended", c.words[row + FLAGS]! & CLIENT_RST ? "resetSessions" : "closed");
       } else {
         if (sent !== "done") this.giveUpOpening(s, sent === "no port" ? "ports" : "memory");
         if (c.words[row + CURSOR] !== NONE) {

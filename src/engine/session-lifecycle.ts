@@ -1,7 +1,7 @@
 /** How sessions begin and end by what their clients send: data, FIN, RST, a newer connection. */
 import type { Packet } from "../wire/packet.ts";
 import { ACK, distance } from "../wire/tcp.ts";
-import { evict } from "./eviction.ts";
+import { displace, evict } from "./eviction.ts";
 import type { Context } from "./sessions/context.ts";
 import { COUNTER } from "./sessions/counters.ts";
 import {
@@ -51,7 +51,8 @@ const FULL_SHARE = 0.9;
 
 /** Opens a session for the flow in `flowKey`; `flags`: its first FLAGS. NONE if the bound of sessions is reached. */
 export function openSession(c: Context, packet: Packet, flags: number): number {
-  const s = c.table.allocate();
+  let s = c.table.allocate();
+  if (s === NONE && displace(c, NONE)) s = c.table.allocate();
   if (s === NONE) {
     if (packet.length > 0) {
       // Without a row turns cannot be told apart: every packet with data counts as one.

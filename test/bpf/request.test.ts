@@ -206,6 +206,28 @@ describe("what is not captured", () => {
   });
 });
 
+describe("pure ACKs", () => {
+  const ack = { flags: ACK, source: "10.0.66.1", seq: 5000, ack: 7000 };
+
+  test("the one that ends a handshake is captured, once, whatever other ACKs come between", () => {
+    run({ ...ack, seq: 4999, flags: SYN });
+    capture.takeRequests();
+    capture.counted();
+    passedBy({ ...ack, seq: 5001 }, { pureAcks: 1 });
+    passedBy({ ...ack, seq: 4999 }, { pureAcks: 1 });
+    captured(ack, 1);
+    passedBy(ack, { pureAcks: 1 });
+  });
+
+  test("after a SYN with data it has the number after the data", () => {
+    run({ ...ack, seq: 4999, flags: SYN, payload: 30 });
+    capture.takeRequests();
+    capture.counted();
+    passedBy({ ...ack, seq: 5000 }, { pureAcks: 1 });
+    captured({ ...ack, seq: 5030 }, 1);
+  });
+});
+
 describe("think time", () => {
   const data = { seq: 5000, ack: 7000, payload: 10 };
 
@@ -238,7 +260,10 @@ describe("think time", () => {
       if (flow % 1000 === 0) capture.beat();
       testRun(capture.kernel.requestProgram, bytes);
     }
-    expect(capture.counted()).toEqual({ pureAcks: 150_000 });
+    // Some are a sign of life, because another flow has used their slot for that, too.
+    const { pureAcks = 0, requestsCaptured = 0 } = capture.counted();
+    expect(pureAcks + requestsCaptured).toBe(150_000);
+    capture.takeRequests();
     for (let port = 0; port < 20; port++) {
       expect(captured({ ...data, source: "10.0.77.77", sourcePort: 40000 + port }, 1).think).toBe(-1);
     }

@@ -78,7 +78,7 @@ test("without options every session is copied once, whole, on production's clock
     controlMap: 5,
     ports: [[1024, 2047]],
     sessionTimeout: 600e6,
-    idleTimeout: 720e6,
+    idleTimeout: 604_800e6,
     sample: 1,
     ramp: 0,
     replicas: 1,
@@ -95,7 +95,7 @@ test("without options every session is copied once, whole, on production's clock
 });
 
 test.each([
-  ["-t 60", { sessionTimeout: 60e6, idleTimeout: 180e6 }],
+  ["-t 60", { sessionTimeout: 60e6, idleTimeout: 604_800e6 }],
   ["-k 30", { sessionTimeout: 600e6, idleTimeout: 30e6 }],
   ["-r 0.5 -g 10", { sample: 0.005, ramp: 10e6 }],
   ["-n 3 --jitter 0.25", { replicas: 3, jitter: 250 }],

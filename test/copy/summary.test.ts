@@ -101,6 +101,8 @@ test("every counter has its field", () => {
       reconnected: of("reconnected"),
       closed_by_target: of("closedByTarget"),
       shed: of("shed"),
+      idle: of("idle"),
+      displaced: of("displaced"),
       half_open: of("halfOpen"),
     },
     turns: {
@@ -244,9 +246,9 @@ describe("for a person", () => {
   });
 
   test("SYNs that no handshake followed are said, and are no loss", () => {
-    const lines = renderSummary(account({ opened: 64, halfOpen: 40_000 })).split("\n");
+    const lines = renderSummary(account({ opened: 64, halfOpen: 40_000, idle: 3 })).split("\n");
     expect(lines).toContain(
-      "  sessions  64 opened, 0 began before, 0 failed; 40,000 SYNs that no handshake followed",
+      "  sessions  64 opened, 0 began before, 0 failed; 3 forgotten without a sign of life for -k; 40,000 SYNs that no handshake followed",
     );
     expect(lines.join("\n")).not.toContain("what was not copied");
   });

@@ -23,7 +23,13 @@ export function faultOfResult(counters: Record<EngineCounter, number>): string {
   const dropped = reasons.reduce((sum, reason) => sum + count(`dropped.${reason}`), 0);
   if (dropped !== count("turnsDropped"))
     return `${count("turnsDropped")} turns dropped, ${dropped} by reason`;
-  const ended = count("closed") + count("resetSessions") + count("failed") + count("shed");
+  const ended =
+    count("closed") +
+    count("resetSessions") +
+    count("failed") +
+    count("shed") +
+    count("idle") +
+    count("displaced");
   const begun = count("opened") + count("midstream");
   if (begun !== count("active") + ended) {
     return `${begun} sessions begun, but ${count("active")} active + ${ended} ended`;

@@ -28,7 +28,7 @@ export class Matcher {
   readonly #counters: Float64Array;
   readonly #services: Services;
   readonly #datagrams: DatagramMatcher;
-  readonly #history = new History();
+  readonly #history: History;
   readonly #header = new IpHeader();
   readonly #local: LocalTable | null;
 
@@ -40,6 +40,7 @@ export class Matcher {
     this.#counters = new Float64Array(config.counters, config.worker * length * 8, length);
     const { services, isOutgoing, local } = config;
     this.#local = local && new LocalTable(local);
+    this.#history = new History(config.signSpan);
     const ofUdp = services.filter(({ transport }) => transport === "udp");
     this.#services = new Services(services.filter(({ transport }) => transport !== "udp"));
     this.#datagrams = new DatagramMatcher(ofUdp, isOutgoing, this.#history, (...found) =>

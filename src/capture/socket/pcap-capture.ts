@@ -1,4 +1,5 @@
 /** The main thread's half of the capture by libpcap: a handle for each interface. */
+
 import { attachSocketFilter } from "../../filter/socket.ts";
 import { Epoll } from "../../native/epoll.ts";
 import { Failure } from "../../native/failure.ts";
@@ -6,6 +7,7 @@ import { EPOLLIN } from "../../native/libc.ts";
 import { closePcap, openPcap, requireLibpcap } from "../../native/libpcap-live.ts";
 import { type Link, links } from "../../native/netlink/netlink.ts";
 import { isKnownLink } from "../../wire/link.ts";
+import { SIGN_SPAN } from "../history.ts";
 import { portsOf } from "../services.ts";
 import { LINK_BYTES, rejectAll, socketFilter } from "./filter.ts";
 import { PcapTable } from "./pcap-table.ts";
@@ -23,7 +25,16 @@ const LEAST_BUFFER = 2 << 20;
  */
 export function openPcapCapture(options: SocketCaptureOptions): SocketCapture {
   requireLibpcap();
-  const { services, isOutgoing, snaplen, mark, bufferBytes, front, onlyLocal = false } = options;
+  const {
+    services,
+    isOutgoing,
+    snaplen,
+    signSpan = SIGN_SPAN,
+    mark,
+    bufferBytes,
+    front,
+    onlyLocal = false,
+  } = options;
   const { local, setLocal, forwarded } = createLocal(onlyLocal);
   const { counters, stats } = createCounts();
   const memory = PcapTable.memory();
@@ -68,7 +79,7 @@ export function openPcapCapture(options: SocketCaptureOptions): SocketCapture {
       kind: "pcap",
       watched: watched.descriptor,
       table: memory,
-      match: { services, isOutgoing, local, snaplen, counters, worker: 0 },
+      match: { services, isOutgoing, local, snaplen, signSpan, counters, worker: 0 },
     },
     bufferBytes,
     start(interfaces) {

@@ -8,6 +8,7 @@ import { emptySocket, openRawSocket } from "../../native/raw-socket.ts";
 import { IPPROTO_TCP } from "../../wire/ip.ts";
 import { IPPROTO_UDP } from "../../wire/udp.ts";
 import { KERNEL_COUNTERS, type KernelCounter } from "../counters.ts";
+import { SIGN_SPAN } from "../history.ts";
 import type { Forwarded } from "../local-maps.ts";
 import { possibleCpus } from "../maps.ts";
 import { type KernelService, portsOf } from "../services.ts";
@@ -21,6 +22,8 @@ export interface SocketCaptureOptions {
   isOutgoing: boolean;
   /** Most bytes of a packet that are captured, at most WHOLE_PACKETS. */
   snaplen: number;
+  /** See MatchConfig. */
+  signSpan?: number;
   /** SO_MARK of all packets that we send; 0: none. */
   mark: number;
   /** Bytes of all receive buffers or rings together. */
@@ -169,6 +172,7 @@ function captureBySockets(
     services,
     isOutgoing,
     snaplen,
+    signSpan = SIGN_SPAN,
     mark,
     bufferBytes,
     front,
@@ -192,7 +196,7 @@ function captureBySockets(
   };
   let isBegun = false;
   return {
-    source: config({ services, isOutgoing, local, snaplen, counters, worker: 0 }),
+    source: config({ services, isOutgoing, local, snaplen, signSpan, counters, worker: 0 }),
     bufferBytes,
     start(interfaces) {
       if (!isBegun) {

@@ -22,6 +22,8 @@ export interface TraceOptions {
   end: Moment | null;
   /** Flows whose hash (0 to 2^32 - 1) is below this are left out, as in bpf/record/record.h; 0: none. */
   leftOut: number;
+  /** us of recorded time in which one pure ACK of each connection is read as a sign of life; default SIGN_SPAN. */
+  signSpan?: number;
   /** Bytes of the ring: a power of two, at least 2^19; default 16 MiB. */
   ringBytes?: number;
   /** An eventfd that is written to when the consumer asks to be woken; -1: it never does. */

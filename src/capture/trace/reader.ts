@@ -61,7 +61,7 @@ class Reader {
   private readonly counters: Float64Array;
   private readonly writer: RingWriter;
   private readonly dissector: Dissector;
-  private readonly history = new History();
+  private readonly history: History;
   private readonly translations: Translations;
   /** Stands for a place where none is known. */
   private serial = 0;
@@ -84,6 +84,7 @@ class Reader {
     memory: SharedArrayBuffer,
     private readonly events: ReaderEvents,
   ) {
+    this.history = new History(options.signSpan);
     const view = viewTraceMemory(memory);
     this.counters = view.counters;
     this.writer = new RingWriter(view, options.wake);

@@ -111,6 +111,8 @@ export function takeAccount(
       reconnected: count("reconnected"),
       closed_by_target: count("closedByTarget"),
       shed: count("shed"),
+      idle: count("idle"),
+      displaced: count("displaced"),
       half_open: count("halfOpen"),
     },
     turns: turnsOf(count),
@@ -341,6 +343,19 @@ function partsOfLag({ own_us, answer_wait_us, connection_wait_us }: Account): st
   return `of it ${parts.map(([what, times]) => `${what} ${spreadOf(times)}`).join("; ")}`;
 }
 
+/** What else became of connections, where it happened. */
+function othersOf({ idle, displaced, half_open }: Account["sessions"]): string {
+  const parts: [number, string][] = [
+    [idle, "forgotten without a sign of life for -k"],
+    [displaced, "idle ones ended to make room for others (see --max-sessions, --ports and -c)"],
+    [half_open, "SYNs that no handshake followed"],
+  ];
+  return parts
+    .filter(([count]) => count > 0)
+    .map(([count, what]) => `; ${number(count)} ${what}`)
+    .join("");
+}
+
 /** Names of the rows that are about TCP only. */
 const OF_SESSIONS = new Set(["requests", "lost", "sessions", "packets", "lag", ""]);
 
@@ -351,8 +366,6 @@ export function renderSummary(account: Account): string {
     turns.sent > 0 ? `, ${Math.round(((cpu.user + cpu.system) * 1e6) / turns.sent)} us a request` : "";
   const { copies = 1, overdue } = account;
   const missing = lostRequests(account);
-  const halfOpen =
-    sessions.half_open > 0 ? `; ${number(sessions.half_open)} SYNs that no handshake followed` : "";
   const rows: [name: string, text: string | false | undefined][] = [
     ["copies", copies > 1 && `${number(copies)} of each connection; every copy of a request counts`],
     [
@@ -372,7 +385,7 @@ export function renderSummary(account: Account): string {
     ["urgent", capture.urgent > 0 && `${number(capture.urgent)} packets with urgent data, sent in line`],
     [
       "sessions",
-      `${number(sessions.opened)} opened, ${number(sessions.midstream)} began before, ${number(sessions.failed)} failed${halfOpen}`,
+      `${number(sessions.opened)} opened, ${number(sessions.midstream)} began before, ${number(sessions.failed)} failed${othersOf(sessions)}`,
     ],
     [
       "packets",

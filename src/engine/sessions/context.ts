@@ -171,6 +171,8 @@ export class Context {
   readonly spread: Spread | null;
   /** Segments beyond a gap, over all sessions. */
   segmentsHeld = 0;
+  /** us; before this time no idle session is looked for that could make room: none was found (eviction.ts). */
+  nextDisplacement = 0;
   /** IPv4 identification of the next packet. */
   packetId = 1;
   /** By service, route and target: its credit (see weights.ts). */

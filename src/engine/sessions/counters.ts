@@ -47,6 +47,9 @@ export const ENGINE_COUNTERS = [
   /** Connections that the target closed although production's service kept them open. */
   "closedByTarget",
   "shed",
+  /** Sessions without a sign of life for -k; sessions that made room for others: they had been idle longest. */
+  "idle",
+  "displaced",
   "turnsCaptured",
   "turnsSent",
   "turnsAnswered",

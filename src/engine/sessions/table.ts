@@ -285,6 +285,29 @@ export class SessionTable {
     this.free = s;
   }
 
+  /**
+   * Whether a session has no turn that waits for anything, was last active at `at` (us) or before, and has a connection on `path`
+   * (NONE: any path, or no connection).
+   */
+  isIdle(s: number, at: number, path: number): boolean {
+    const { words } = this;
+    const row = s * ROW;
+    if (words[row + STATE] === FREE || words[row + TURNS] !== 0 || words[row + FLAGS]! & CLIENTLESS)
+      return false;
+    return this.times[s * TIMES + ACTIVE_AT]! <= at && (path === NONE || words[row + PATH] === path);
+  }
+
+  /** When each of the sessions that `isIdle` was last active, us; made anew. */
+  activeBefore(at: number, path: number): Float64Array {
+    let count = 0;
+    for (let s = 0; s < this.fresh; s++) if (this.isIdle(s, at, path)) count++;
+    const found = new Float64Array(count);
+    for (let s = 0; s < this.fresh; s++) {
+      if (this.isIdle(s, at, path)) found[--count] = this.times[s * TIMES + ACTIVE_AT]!;
+    }
+    return found;
+  }
+
   /** All rows that were ever in use are below this index. */
   get end(): number {
     return this.fresh;

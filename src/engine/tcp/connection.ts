@@ -305,11 +305,19 @@ export function isOver(c: Context, s: number): boolean {
   return (c.words[row + FLAGS]! & (CLIENT_FIN | CLIENT_RST)) !== 0 || c.spread?.has(s) === true;
 }
 
+/** Why a session that was not SHED ends, as it is counted; "closed" also counts as "failed" if it never had a connection. */
+export type Ending = "closed" | "resetSessions" | "idle" | "displaced";
+
 /**
  * Ends a session and counts it in exactly one counter. Its pending turns are counted as sent if they were delivered, else
  * dropped for `reason`.
  */
-export function endSession(c: Context, s: number, reason: DropReason = "ended", wasReset = false): void {
+export function endSession(
+  c: Context,
+  s: number,
+  reason: DropReason = "ended",
+  how: Ending = "closed",
+): void {
   const w = c.words;
   const row = s * ROW;
   if (w[row + STATE] === FREE) return;
@@ -328,7 +336,7 @@ export function endSession(c: Context, s: number, reason: DropReason = "ended", 
     c.counters[COUNTER.active]!--;
     let counter = COUNTER.failed;
     if (flags & SHED || (w[row + CONNECTIONS] === 0 && !(flags & MIDSTREAM))) counter = COUNTER.shed;
-    else if (wasReset) counter = COUNTER.resetSessions;
+    else if (how !== "closed") counter = COUNTER[how];
     else if (flags & (WAS_ESTABLISHED | MIDSTREAM)) counter = COUNTER.closed;
     c.counters[counter]!++;
   }

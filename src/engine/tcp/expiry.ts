@@ -29,6 +29,7 @@ import {
   RTO_AT,
   SINCE,
   STATE,
+  SUPERSEDED,
   SYN_SENT,
   TIME_WAIT,
   TIMES,
@@ -54,6 +55,8 @@ const DATA_RETRIES = 8;
 const GAP_CHECK = 50_000;
 /** Most checks for the last turn before a gap, which may never be done: it may end in the gap. */
 const GAP_CHECKS = 20;
+/** us, after -t, for which a session is kept whose client has closed or has another connection. */
+const LEAVING_SPAN = 120_000_000;
 /** us; Linux's tcp_fin_timeout. */
 const FIN_WAIT_2_SPAN = 60_000_000;
 
@@ -136,14 +139,17 @@ function expireState(c: Context, s: number): boolean {
     giveUp(c, s, "unanswered");
   } else if (w[row + TURNS] === 0 && t[time + ACTIVE_AT]! + idleTimeout(c, s) <= c.now) {
     reset(c, s);
-    endSession(c, s);
+    endSession(c, s, "ended", "idle");
     return true;
   }
   return w[row + STATE] === FREE;
 }
 
+/** us without a sign of life after which a session ends; shorter if its client has left, so that none can come. */
 function idleTimeout(c: Context, s: number): number {
-  return c.protocols?.idleTimeout(s) ?? c.config.idleTimeout;
+  const span = c.protocols?.idleTimeout(s) ?? c.config.idleTimeout;
+  const hasNoClient = c.words[s * ROW + FLAGS]! & (CLIENT_FIN | CLIENT_RST | CLIENTLESS | SUPERSEDED);
+  return hasNoClient ? Math.min(span, c.config.sessionTimeout + LEAVING_SPAN) : span;
 }
 
 /** Whether something is expected of the target: an acknowledgement, a larger window, or the answer to the open turn. */

@@ -118,11 +118,11 @@ function takeReset(c: Context, s: number): void {
     return;
   }
   if (state === FIN_WAIT_1 || state === FIN_WAIT_2) {
-    endSession(c, s, "reset", true);
+    endSession(c, s, "reset", "resetSessions");
     return;
   }
   if (w[row + FLAGS]! & CLIENT_RST) {
-    endSession(c, s, "reset", true);
+    endSession(c, s, "reset", "resetSessions");
     return;
   }
   if (state === ESTABLISHED) noteTargetClose(c, s);

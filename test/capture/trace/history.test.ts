@@ -37,6 +37,54 @@ test("the ACK that ends a handshake is captured, others are not", () => {
   ).toEqual([-1, 0, "pure ACK", "pure ACK"]);
 });
 
+test("a pure ACK of each connection is captured once a minute, as a sign of life", () => {
+  const ack = { seq: 100, ack: 7, flags: ACK };
+  const minute = 60_000_000;
+  expect(
+    look(
+      { seq: 99, flags: SYN, time: 1 },
+      { ...ack, time: 2 },
+      { ...ack, time: minute - 1 },
+      { ...ack, seq: 99, time: minute + 1 },
+      { ...ack, time: 2 * minute },
+      { ...ack, time: 2 * minute + 1 },
+      { ...ack, time: 500 * minute },
+      // A recording whose time steps back.
+      { ...ack, time: minute },
+    ),
+  ).toEqual([-1, 0, "pure ACK", 0, "pure ACK", 0, 0, 0]);
+});
+
+test("of a connection whose beginning was not seen the first pure ACK is not captured", () => {
+  const ack = { seq: 100, ack: 7, flags: ACK };
+  expect(look({ ...ack, time: 1 }, { ...ack, time: 2 }, { ...ack, time: 60_000_001 })).toEqual([
+    "pure ACK",
+    "pure ACK",
+    0,
+  ]);
+});
+
+test("connections that share a slot each give signs of life, while SYNs of others share it too", () => {
+  const history = new History();
+  const FLOWS = 12;
+  const captured = Array<number>(FLOWS).fill(0);
+  const seen = packet({ ...CLIENT, seq: 100, ack: 7, flags: ACK });
+  const syn = packet({ ...CLIENT, seq: 100, flags: SYN });
+  for (let second = 0; second < 7500; second++) {
+    syn.time = second * 1_000_000;
+    if (second % 10 === 0) history.look(syn, 7 + (FLOWS + second) * 65_536, 0);
+    for (let flow = 0; flow < FLOWS; flow++) {
+      // The first two are busy, the others send keep-alives.
+      if (flow > 1 && second % 75 !== 5 * flow) continue;
+      seen.time = second * 1_000_000 + flow;
+      if (history.look(seen, 7 + flow * 65_536, 0) === CAPTURED) captured[flow]!++;
+    }
+  }
+  // 100 keep-alives each; the busy ones have one a minute, and more where they were driven out.
+  for (const count of captured.slice(2)) expect(count).toBeGreaterThan(50);
+  for (const count of captured.slice(0, 2)) expect(count).toBeLessThan(7500 / 4);
+});
+
 test("after a SYN with data (TCP Fast Open) that ACK has the sequence number after the data", () => {
   expect(
     look({ seq: 99, flags: SYN, payload: data, time: 1 }, { seq: 103, ack: 7, flags: ACK, time: 2 }),
