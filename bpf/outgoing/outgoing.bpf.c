@@ -74,7 +74,7 @@ int xcopy_outgoing(struct __sk_buff *skb) {
         add(PURE_ACKS, 1);
         return PASS;
     }
-    if (is_duplicate(&segment, ~hash, skb->ifindex, now_us)) {
+    if (is_duplicate(&segment, ~hash, skb->ifindex, now_us, 0)) {
         add(DUPLICATES, 1);
         return PASS;
     }

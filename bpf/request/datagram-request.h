@@ -81,7 +81,7 @@ static __always_inline int is_datagram_wanted(enum datagram kind, const struct s
         add(UNSAMPLED, 1);
         return 0;
     }
-    if (is_duplicate(segment, hash, ifindex, now_us)) {
+    if (is_duplicate(segment, hash, ifindex, now_us, kind == WHOLE)) {
         add(DUPLICATES, 1);
         return 0;
     }

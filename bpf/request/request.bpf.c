@@ -56,7 +56,7 @@ static __always_inline int is_wanted(const struct segment *segment,
             return 0;
         }
     }
-    if (is_duplicate(segment, hash, ifindex, now_us)) {
+    if (is_duplicate(segment, hash, ifindex, now_us, 0)) {
         add(DUPLICATES, 1);
         return 0;
     }

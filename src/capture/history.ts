@@ -18,6 +18,9 @@ const SHARED_SIGNS = 15;
 const DUPLICATE_SLOTS = 4096;
 /** us within which the same packet on another interface is a duplicate. */
 const DUPLICATE_WINDOW = 1_000_000;
+/** The same for datagrams, of which clients may send the same again: see bpf/record/duplicate.h. */
+const DATAGRAM_WINDOW = 50_000;
+const MOST_CROSSED = 3;
 const GOLDEN = 0x9e3779b1;
 
 export const CAPTURED = 0;
@@ -43,6 +46,11 @@ export class History {
   readonly #idAndFlags = new Uint32Array(DUPLICATE_SLOTS);
   readonly #interface = new Uint32Array(DUPLICATE_SLOTS);
   readonly #time = new Float64Array(DUPLICATE_SLOTS);
+  /** How many of the same packets came in by `#interface`. */
+  readonly #times = new Uint32Array(DUPLICATE_SLOTS);
+  /** The other interfaces of each slot (plus 1; 0: none yet), and how many crossed them. */
+  readonly #crossed = new Uint32Array(DUPLICATE_SLOTS * MOST_CROSSED);
+  readonly #crossedTimes = new Uint32Array(DUPLICATE_SLOTS * MOST_CROSSED);
 
   /** `signSpan`: us in which one pure ACK of each connection is CAPTURED as a sign of life. */
   constructor(private readonly signSpan = SIGN_SPAN) {
@@ -67,7 +75,7 @@ export class History {
     if (packet.length === 0 && !(flags & (SYN | FIN | RST)) && !this.#takeAck(packet, slot, hash)) {
       return PURE_ACK;
     }
-    if (this.#isDuplicate(packet, hash, interfaceId, packet.seq, packet.ack, flags)) return DUPLICATE;
+    if (this.#isDuplicate(packet, hash, interfaceId, packet.seq, packet.ack, flags, false)) return DUPLICATE;
     if (flags & SYN) this.#rememberSyn(packet, hash);
     const isKnown =
       this.#ackTime[slot] !== -Infinity &&
@@ -82,12 +90,12 @@ export class History {
   isRepeatedDatagram(packet: Packet, hash: number, interfaceId: number): boolean {
     const { view, tcp, payload, end } = packet;
     const first = payload + 4 <= end ? view.getUint32(payload) : 0;
-    return this.#isDuplicate(packet, hash, interfaceId, first, view.getUint32(tcp + 4), 0);
+    return this.#isDuplicate(packet, hash, interfaceId, first, view.getUint32(tcp + 4), 0, true);
   }
 
   /** The same for a fragment, which is recognised by its identification and its offset in bytes. */
   isRepeatedFragment(packet: Packet, id: number, offset: number, interfaceId: number): boolean {
-    return this.#isDuplicate(packet, addressHash(packet, 0), interfaceId, id, offset, 0);
+    return this.#isDuplicate(packet, addressHash(packet, 0), interfaceId, id, offset, 0, false);
   }
 
   /** Remembers a pure ACK. Returns whether it is needed. */
@@ -146,6 +154,7 @@ export class History {
     seq: number,
     ack: number,
     flags: number,
+    isDatagram: boolean,
   ): boolean {
     const { length, time } = packet;
     const id = packet.family === 4 ? packet.view.getUint16(packet.ip + 4) : 0;
@@ -157,10 +166,14 @@ export class History {
       this.#ack[slot] === ack &&
       this.#length[slot] === length &&
       this.#idAndFlags[slot] === idAndFlags &&
-      this.#interface[slot] !== interfaceId &&
-      Math.abs(time - this.#time[slot]!) < DUPLICATE_WINDOW
+      Math.abs(time - this.#time[slot]!) < (isDatagram ? DATAGRAM_WINDOW : DUPLICATE_WINDOW)
     ) {
-      return true;
+      if (this.#interface[slot] === interfaceId) {
+        this.#times[slot]!++;
+        this.#time[slot] = time;
+        return false;
+      }
+      if (!isDatagram || this.#hasCrossed(slot, interfaceId)) return true;
     }
     this.#hash[slot] = hash;
     this.#seq[slot] = seq;
@@ -169,7 +182,25 @@ export class History {
     this.#idAndFlags[slot] = idAndFlags;
     this.#interface[slot] = interfaceId;
     this.#time[slot] = time;
+    this.#times[slot] = 1;
+    const from = slot * MOST_CROSSED;
+    for (let place = from; place < from + MOST_CROSSED; place++) {
+      this.#crossed[place] = 0;
+      this.#crossedTimes[place] = 0;
+    }
     return false;
+  }
+
+  /** Whether no more of the same packets crossed this interface than the one that captured them. */
+  #hasCrossed(slot: number, interfaceId: number): boolean {
+    const from = slot * MOST_CROSSED;
+    for (let place = from; place < from + MOST_CROSSED; place++) {
+      if (this.#crossed[place] === 0) this.#crossed[place] = interfaceId + 1;
+      if (this.#crossed[place] === interfaceId + 1) {
+        return ++this.#crossedTimes[place]! <= this.#times[slot]!;
+      }
+    }
+    return true;
   }
 }
 

@@ -1,6 +1,7 @@
 /** UDP in the kernel programs: which datagrams and fragments are captured, and which answers are dropped. */
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:test";
 import { type TestContext, testRun } from "../../src/native/bpf/libbpf.ts";
+import { until } from "../support/until.ts";
 import { build, bytesOf, FRAGMENT, type Frame, HOP_BY_HOP } from "./build.ts";
 import { loadForTest, MARK, TARGET, TARGET6, type TestCapture } from "./capture.ts";
 import { Namespace } from "./namespace.ts";
@@ -104,6 +105,24 @@ describe("a datagram is captured", () => {
     expect(captured(frame, second)).toHaveLength(0);
     expect(capture.counted()).toEqual({ duplicates: 1 });
     expect(captured({ ...frame, seq: 30 * 65536 + 9 }, second)).toHaveLength(1);
+  });
+
+  test("as often as the same came in, whichever interfaces each of them crosses", () => {
+    const frame = { destinationPort: 80, id: 0 };
+    const [leg, bond] = interfaces.map((ifindex) => ({ ifindex }));
+    const fates = (contexts: TestContext[]) => contexts.map((context) => captured(frame, context).length);
+    expect(fates([leg!, leg!, bond!, bond!])).toEqual([1, 1, 0, 0]);
+    // A third by another leg, which only the bond has shown so far.
+    expect(fates([bond!])).toEqual([1]);
+  });
+
+  test("by another interface later: the client has sent it again", async () => {
+    const frame = { destinationPort: 80, id: 0 };
+    const [first, second] = interfaces.map((ifindex) => ({ ifindex }));
+    expect(captured(frame, first)).toHaveLength(1);
+    const start = performance.now();
+    await until("the time in which it would be a duplicate is over", () => performance.now() - start > 51);
+    expect(captured(frame, second)).toHaveLength(1);
   });
 });
 

@@ -129,6 +129,95 @@ test("the same packet on another interface is a duplicate, for a second", () => 
   ).toEqual([-1, "duplicate", -1, "duplicate", -1, -1, "duplicate"]);
 });
 
+/** Each row: at which interface and ms the same datagram comes; which of them are requests. */
+test.each([
+  [
+    "one that crosses a bond's leg and the bond",
+    [
+      [1, 0],
+      [9, 0.01],
+    ],
+    [0],
+  ],
+  [
+    "again by the other leg",
+    [
+      [1, 0],
+      [2, 300],
+    ],
+    [0, 1],
+  ],
+  [
+    "again by the other leg, with the bond after each",
+    [
+      [1, 0],
+      [9, 0],
+      [2, 300],
+      [9, 300],
+    ],
+    [0, 2],
+  ],
+  [
+    "at once again by the other leg: as many as crossed the bond",
+    [
+      [1, 0],
+      [9, 0],
+      [2, 0.1],
+      [9, 0.1],
+    ],
+    [0, 3],
+  ],
+  [
+    "twice by one leg before the bond shows them",
+    [
+      [1, 0],
+      [1, 0.1],
+      [9, 0.2],
+      [9, 0.3],
+    ],
+    [0, 1],
+  ],
+  [
+    "a repetition by the same leg",
+    [
+      [1, 0],
+      [9, 0],
+      [1, 0.2],
+      [9, 0.2],
+    ],
+    [0, 2],
+  ],
+  [
+    "a leg, a bond, a bridge and a VLAN",
+    [
+      [0, 0],
+      [8, 0],
+      [9, 0],
+      [10, 0],
+    ],
+    [0],
+  ],
+  [
+    "three times so",
+    [
+      [0, 0],
+      [8, 0],
+      [0, 1],
+      [8, 1],
+      [0, 2],
+      [8, 2],
+    ],
+    [0, 2, 4],
+  ],
+] as [string, [on: number, ms: number][], number[]][])("identical datagrams: %s", (_, rows, requests) => {
+  const history = new History();
+  const fates = rows.map(([on, ms]) => {
+    const seen = packet({ ...CLIENT, seq: 1, flags: ACK, payload: data, time: ms * 1000 });
+    return history.isRepeatedDatagram(seen, flowHash(seen), on);
+  });
+  expect(fates.flatMap((isRepeated, index) => (isRepeated ? [] : [index]))).toEqual(requests);
+});
+
 test("the hash is the same within a flow, and different between flows", () => {
   const hashes = new Set<number>();
   for (let port = 1; port <= 1000; port++) {
