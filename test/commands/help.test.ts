@@ -6,7 +6,10 @@ import { version } from "../../package.json";
 import { xcopy } from "./run.ts";
 
 const text = (name: string) =>
-  readFileSync(join(import.meta.dir, "help", `${name}.txt`), "utf8").replaceAll("VERSION", version);
+  readFileSync(join(import.meta.dir, "help", `${name}.txt`), "utf8").replace(
+    /^xcopy VERSION/,
+    `xcopy ${version}`,
+  );
 
 const COMMANDS = ["copy", "intercept", "record", "demo", "cleanup"];
 
