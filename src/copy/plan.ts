@@ -343,10 +343,11 @@ function plannedWays(
   paths: PathConfig[],
   { output, pool, intercepts }: CopyOptions,
 ): PlannedWay[] {
-  return [...ways].map(([text, { address, way, source }]) => {
+  return [...ways].map(([text, { address, way, source, egress }]) => {
+    const over = address.zone === undefined ? output : egress.interface;
     const its = [...paths.keys()].filter((index) => formatAddress(paths[index]!.target) === text);
     const followsSource = pool.length === 0 && intercepts.length === 0;
-    return { address, way, over: output, paths: its, egress: paths[its[0]!]!.egress, source, followsSource };
+    return { address, way, over, paths: its, egress: paths[its[0]!]!.egress, source, followsSource };
   });
 }
 

@@ -372,11 +372,13 @@ describe("with an intercept", () => {
 describe("a link-local target", () => {
   test("is sent to over the interface of its zone, by name or number", async () => {
     const asked: Way[] = [];
-    const resolveEgress: Host["resolveEgress"] = (target, way) => {
+    const resolveEgress: Host["resolveEgress"] = async (target, way) => {
       asked.push(way);
-      return host.resolveEgress(target, way);
+      const found = await host.resolveEgress(target, way);
+      return { ...found, egress: { ...found.egress, interface: way.over === 3 ? "eth1" : "eth0" } };
     };
-    const { paths } = await plan("-x 80-[fe80::2%eth1]:8080,81-[fe80::3%2]", { resolveEgress });
+    const { paths, ways } = await plan("-x 80-[fe80::2%eth1]:8080,81-[fe80::3%2]", { resolveEgress });
+    expect(ways.map(({ over }) => over)).toEqual(["eth1", "eth0"]);
     expect(asked.map(({ over }) => over)).toEqual([3, 2]);
     expect(paths.map(({ target }) => formatAddress(target))).toEqual(["fe80::2", "fe80::3"]);
   });
