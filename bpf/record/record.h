@@ -33,6 +33,13 @@ struct control {
 #define NOT_UNICAST 0x40000000
 /* `index` of a fragment of a UDP datagram: its service is known after reassembly. */
 #define FRAGMENT_INDEX 0x20000000
+/*
+ * Set in `index` of a request whose TCP or UDP checksum needs no look: the NIC or the kernel has
+ * verified it, or the kernel has put the packet together from several.
+ */
+#define VERIFIED 0x10000000
+/* Set in `index` of a request that acknowledges much more, or less, than its client has before. */
+#define ACKS_FAR 0x08000000
 /* In place of an index: the packet is no request. */
 #define NO_REQUEST 0xffffffff
 

@@ -20,6 +20,7 @@
 #include "../record/whole.h"
 #include "count-request.h"
 #include "to-interface.h"
+#include "verified.h"
 
 struct {
     __uint(type, BPF_MAP_TYPE_HASH);
@@ -117,6 +118,8 @@ static __attribute__((noinline)) int take_datagram(struct __sk_buff *skb) {
     /* The packet is several datagrams with so much payload (UDP_SEGMENT, UDP_GRO: linux/udp.h). */
     if (kind == WHOLE && skb->gso_size)
         header.think_us = skb->gso_size;
+    if (kind == WHOLE)
+        header.index |= verified(skb);
     count_request(put_whole(skb, AT_TC, &header, &segment, worker), &segment);
     return PASS;
 }

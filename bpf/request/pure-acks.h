@@ -15,6 +15,8 @@
 #include "../record/settings.h"
 #include "../record/whole.h"
 
+/* Bytes; as in src/capture/history.ts. */
+#define FAR (16u << 20)
 #define ACK_SLOTS 65536
 #define HANDSHAKE_SLOTS 65536
 #define SIGN_SLOTS 65536
@@ -148,6 +150,19 @@ static __always_inline __u32 think_time(const struct segment *segment, __u32 has
     if (!seen || seen->hash != hash || seen->seq != segment->seq || seen->ack != segment->ack)
         return THINK_UNKNOWN;
     return now_us - seen->time_us;
+}
+
+/*
+ * ACKS_FAR, or 0: whether the acknowledgement number is further from that of the flow's last pure
+ * ACK than any window. A client with so much to acknowledge has sent pure ACKs meanwhile. Not asked
+ * at XDP, where old verifiers have no room for it.
+ */
+static __always_inline __u32 acknowledges_far(const struct segment *segment, __u32 hash) {
+    __u32 slot = hash % ACK_SLOTS;
+    struct ack_seen *seen = bpf_map_lookup_elem(&acks, &slot);
+    if (!seen || seen->hash != hash || !seen->time_us || !(segment->flags & FLAG_ACK))
+        return 0;
+    return segment->ack - seen->ack + FAR > 2 * FAR ? ACKS_FAR : 0;
 }
 
 #endif

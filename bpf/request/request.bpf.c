@@ -23,6 +23,7 @@
 #include "datagram-request.h"
 #include "pure-acks.h"
 #include "to-interface.h"
+#include "verified.h"
 
 /* Whether a segment is a request to capture; then fills `header`. Counts why not. */
 static __always_inline int is_wanted(const struct segment *segment,
@@ -89,8 +90,11 @@ int xcopy_request(struct __sk_buff *skb) {
     struct record header;
     __u32 worker = worker_of_client(&addresses, segment.source_port);
     int is_to_host = requests_leave || skb->pkt_type == PACKET_HOST;
-    if (is_wanted(&segment, &addresses, is_to_host, skb->ifindex, worker, AT_TC, &header))
+    if (is_wanted(&segment, &addresses, is_to_host, skb->ifindex, worker, AT_TC, &header)) {
+        __u32 hash = flow_hash(&segment, &addresses);
+        header.index |= verified(skb) | acknowledges_far(&segment, hash);
         count_request(put_whole(skb, AT_TC, &header, &segment, worker), &segment);
+    }
     return PASS;
 }
 

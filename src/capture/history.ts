@@ -3,7 +3,7 @@
  * kernel programs (bpf/request/pure-acks.h, bpf/record/duplicate.h). A slot has the flow or packet that used it last.
  */
 import type { Packet } from "../wire/packet.ts";
-import { FIN, RST, SYN } from "../wire/tcp.ts";
+import { ACK, FIN, RST, SYN } from "../wire/tcp.ts";
 
 /** us in which one pure ACK of each connection is captured as a sign of life, where nothing else is asked for. */
 export const SIGN_SPAN = 60_000_000;
@@ -21,6 +21,8 @@ const DUPLICATE_WINDOW = 1_000_000;
 /** The same for datagrams, of which clients may send the same again: see bpf/record/duplicate.h. */
 const DATAGRAM_WINDOW = 50_000;
 const MOST_CROSSED = 3;
+/** Bytes; see `acksFar` of Packet. */
+const FAR = 16 << 20;
 const GOLDEN = 0x9e3779b1;
 
 export const CAPTURED = 0;
@@ -67,7 +69,7 @@ export class History {
 
   /**
    * Classifies a TCP segment of a client, and remembers it: CAPTURED, PURE_ACK or DUPLICATE. Sets `packet.think` (us, -1:
-   * not known) of one that is CAPTURED. `interfaceId` tells interfaces apart.
+   * not known) and `packet.acksFar` of one that is CAPTURED. `interfaceId` tells interfaces apart.
    */
   look(packet: Packet, hash: number, interfaceId: number): number {
     const { flags, time } = packet;
@@ -82,6 +84,11 @@ export class History {
       this.#ackHash[slot] === hash &&
       this.#ackSeq[slot] === packet.seq &&
       this.#ackAck[slot] === packet.ack;
+    packet.acksFar =
+      this.#ackTime[slot] !== -Infinity &&
+      this.#ackHash[slot] === hash &&
+      (flags & ACK) !== 0 &&
+      (packet.ack - this.#ackAck[slot]! + FAR) >>> 0 > 2 * FAR;
     packet.think = isKnown ? Math.max(0, time - this.#ackTime[slot]!) : -1;
     return CAPTURED;
   }

@@ -44,6 +44,9 @@ export class Parts {
     part.time = packet.time;
     part.index = packet.index;
     part.ifindex = packet.ifindex;
+    part.acksFar = packet.acksFar;
+    // What was put together of several packets has no checksum of its own.
+    part.isVerified = true;
     for (let offset = 0; offset < length; offset += most) {
       const size = Math.min(most, length - offset);
       const captured = Math.max(0, Math.min(size, packet.end - packet.payload - offset));

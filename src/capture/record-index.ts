@@ -1,6 +1,8 @@
-/** Values of `index` in the record of a UDP datagram besides its service, as in bpf/record/record.h. */
+/** Values of `index` in a record besides its service, as in bpf/record/record.h. */
 
-/** Set in the index where the datagram was sent to a multicast or broadcast address. */
+/** Set in the index of what a service sent to a client. */
+export const OUTGOING = 2 ** 31;
+/** UDP: set in the index where the datagram was sent to a multicast or broadcast address. */
 export const NOT_UNICAST = 0x40000000;
-/** In place of the index: a fragment, whose service is known after reassembly. */
+/** UDP: in place of the index: a fragment, whose service is known after reassembly. */
 export const FRAGMENT_INDEX = 0x20000000;

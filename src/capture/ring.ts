@@ -29,6 +29,9 @@ const CAPTURED = 4;
 const OFFSETS = 5;
 const INDEX = 6;
 const IFINDEX = 7;
+/** Set in INDEX: see `isVerified` and `acksFar` of Packet. */
+const VERIFIED = 0x10000000;
+const ACKS_FAR = 0x08000000;
 const THINK_UNKNOWN = 0xffffffff;
 /** Bytes of the largest record without BIG TCP: 64 KiB (bpf/record/whole.h) and the headers, rounded up to a page. */
 const LARGE_RECORD = 65536 + 4096;
@@ -112,7 +115,10 @@ export class Ring {
     packet.length = words[at + LENGTH_ON_WIRE]! - payload;
     packet.time = words[at + TIME_LOW]! + words[at + TIME_HIGH]! * WORD;
     packet.think = think === THINK_UNKNOWN ? -1 : think;
-    packet.index = words[at + INDEX]!;
+    const index = words[at + INDEX]!;
+    packet.index = (index & ~(VERIFIED | ACKS_FAR)) >>> 0;
+    packet.acksFar = (index & ACKS_FAR) !== 0;
+    packet.isVerified = (index & VERIFIED) !== 0;
     packet.ifindex = words[at + IFINDEX]!;
     this.#position += this.#size;
     this.#size = 0;

@@ -42,6 +42,8 @@ export const DATAGRAM_COUNTERS = [
   "fragments",
   "fragmentsIncomplete",
   "fragmentsOverlapping",
+  /** Reassembled datagrams with a wrong checksum, which production drops. */
+  "checksumErrors",
   /** Reassembled datagrams that -r or -g leaves out. */
   "unsampled",
   "sentPackets",

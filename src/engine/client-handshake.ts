@@ -17,6 +17,7 @@ import {
   NONE,
   OFFER_MSS,
   OFFER_SACK,
+  OFFER_SIGNED,
   OFFER_TIMESTAMPS,
   OFFER_WSCALE,
   OFFERS,
@@ -28,6 +29,7 @@ import {
   SYN_AT,
   TIMES,
 } from "./sessions/table.ts";
+import { noteTimestamp } from "./turns/acceptance.ts";
 
 /** Bytes; data further from a stream is not of it, if a newer SYN explains it. */
 const FAR = 1 << 20;
@@ -113,7 +115,9 @@ function openAfterSyn(c: Context, flags: number): void {
   if (syn.mss > 0) w[row + OFFER_MSS] = syn.mss;
   w[row + OFFER_WSCALE] = syn.windowScale;
   if (!syn.sackPermitted) w[row + OFFERS]! &= ~OFFER_SACK;
-  if (!syn.hasTimestamps) w[row + OFFERS]! &= ~OFFER_TIMESTAMPS;
+  if (syn.hasTimestamps) noteTimestamp(c, s, syn.tsval);
+  else w[row + OFFERS]! &= ~OFFER_TIMESTAMPS;
+  if (syn.isSigned) w[row + OFFERS]! |= OFFER_SIGNED;
   if (packet.end > packet.payload) {
     // TCP Fast Open (RFC 7413): a later packet tells the server's first sequence number.
     takeData(c, s, packet, syn.isn + 1);

@@ -57,6 +57,7 @@ import { type Moved, movePath, type NewWay } from "./tcp/move.ts";
 import { PathMtu } from "./tcp/path-mtu.ts";
 import { takeResponse } from "./tcp/receiver.ts";
 import { transmit } from "./tcp/sender.ts";
+import { faultOf, faultOfFlags } from "./turns/acceptance.ts";
 import { timeHandshake, timeProduction } from "./turns/answer-times.ts";
 import { dropAllTurns } from "./turns/drop.ts";
 import { awaitLateness } from "./turns/late.ts";
@@ -164,6 +165,11 @@ export class Engine {
   request(packet: Packet, now: number): void {
     const c = this.c;
     c.now = now;
+    const fault = faultOfFlags(packet.flags);
+    if (fault !== null) {
+      c.counters[COUNTER[`invalid.${fault}`]]!++;
+      return;
+    }
     if (packet.flags & URG) c.counters[COUNTER.urgent]!++;
     fillFlowKey(c.flowKey, packet);
     if (packet.flags & SYN) {
@@ -210,6 +216,11 @@ export class Engine {
       s = openSession(c, packet, MIDSTREAM);
       if (s === NONE) return;
       c.counters[COUNTER.midstream]!++;
+    }
+    const fault = faultOf(c, s, packet);
+    if (fault !== null) {
+      if (c.flowKey[COPY] === 0) c.counters[COUNTER[`invalid.${fault}`]]!++;
+      return;
     }
     c.times[s * TIMES + ACTIVE_AT] = c.now;
     if (flags & RST) {

@@ -121,14 +121,15 @@ export function takeEnd(c: Context, s: number, packet: Packet, kind: number): vo
   const w = c.words;
   const row = s * ROW;
   const flags = w[row + FLAGS]!;
-  const at = (packet.seq + packet.length) | 0;
+  // What a RST carries is no data (RFC 9293 section 3.10.7.4).
+  const at = (kind === CLIENT_RST ? packet.seq : packet.seq + packet.length) | 0;
   // A FIN or RST before the end of the captured data: of an earlier connection, or delayed.
   if (!(flags & MIDSTREAM) && distance(at, w[row + STREAM_END]!) < 0) {
     c.counters[COUNTER.stray]!++;
     return;
   }
   if (flags & kind || flags & CLIENT_RST) {
-    if (packet.length === 0) c.counters[COUNTER.repeated]!++;
+    if (kind === CLIENT_RST || packet.length === 0) c.counters[COUNTER.repeated]!++;
     return;
   }
   if (flags & MIDSTREAM) {

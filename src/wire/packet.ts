@@ -29,6 +29,16 @@ export class Packet {
   index = 0;
   /** Index of the interface on which it was captured; 0 if not known. */
   ifindex = 0;
+  /**
+   * Whether the TCP or UDP checksum needs no look: NIC or kernel have verified it, or have put the packet together, or are to
+   * finish it. See integrity.ts.
+   */
+  isVerified = false;
+  /**
+   * Whether a TCP request acknowledges much more, or less, than the client's last pure ACK: by more than 16 MiB, further than
+   * windows reach. False if no pure ACK of it is known.
+   */
+  acksFar = false;
 
   constructor(bytes: Uint8Array) {
     this.bytes = bytes;

@@ -20,6 +20,9 @@ const OPTION_WINDOW_SCALE = 3;
 const OPTION_SACK_PERMITTED = 4;
 const OPTION_SACK = 5;
 const OPTION_TIMESTAMPS = 8;
+/** TCP-MD5 (RFC 2385) and TCP-AO (RFC 5925). */
+const OPTION_MD5 = 19;
+const OPTION_AUTHENTICATION = 29;
 
 /** The options of one segment. Reused: filled by `parseOptions`. */
 export interface TcpOptions {
@@ -31,10 +34,20 @@ export interface TcpOptions {
   hasTimestamps: boolean;
   tsval: number;
   tsecr: number;
+  /** Whether it is signed: TCP-MD5 or TCP-AO. */
+  isSigned: boolean;
 }
 
 export function emptyOptions(): TcpOptions {
-  return { mss: 0, windowScale: -1, sackPermitted: false, hasTimestamps: false, tsval: 0, tsecr: 0 };
+  return {
+    mss: 0,
+    windowScale: -1,
+    sackPermitted: false,
+    hasTimestamps: false,
+    tsval: 0,
+    tsecr: 0,
+    isSigned: false,
+  };
 }
 
 /** Reads the options of `packet` into `into`. A malformed option ends the reading, as in Linux's tcp_parse_options. */
@@ -43,6 +56,7 @@ export function parseOptions(packet: Packet, into: TcpOptions): void {
   into.windowScale = -1;
   into.sackPermitted = false;
   into.hasTimestamps = false;
+  into.isSigned = false;
   const { bytes, view } = packet;
   const end = Math.min(packet.tcp + packet.headerLength, packet.end);
   let at = packet.tcp + 20;
@@ -66,9 +80,27 @@ export function parseOptions(packet: Packet, into: TcpOptions): void {
       into.windowScale = Math.min(bytes[at + 2]!, 14);
     } else if (kind === OPTION_SACK_PERMITTED && length === 2) {
       into.sackPermitted = true;
+    } else if (kind === OPTION_MD5 || kind === OPTION_AUTHENTICATION) {
+      into.isSigned = true;
     }
     at += length;
   }
+}
+
+/**
+ * Reads the options of `packet` into `into` if they are none, or timestamps alone as most systems lay them out (RFC 7323 appendix
+ * A); only `hasTimestamps`, `tsval`, `tsecr` and `isSigned` are set. False if they must be parsed.
+ */
+export function parseTimestamps({ view, tcp, payload, end }: Packet, into: TcpOptions): boolean {
+  const bytes = payload - tcp - 20;
+  if (bytes !== 0 && (bytes !== TIMESTAMPS_LENGTH || payload > end)) return false;
+  if (bytes > 0 && view.getUint32(tcp + 20) !== TIMESTAMPS_HEAD) return false;
+  into.isSigned = false;
+  into.hasTimestamps = bytes > 0;
+  if (bytes === 0) return true;
+  into.tsval = view.getUint32(tcp + 24);
+  into.tsecr = view.getUint32(tcp + 28);
+  return true;
 }
 
 /**
@@ -124,9 +156,12 @@ export function writeCookie(view: DataView, at: number, cookie: Uint8Array): num
 /** Bytes of the timestamps option with its padding. */
 export const TIMESTAMPS_LENGTH = 12;
 
+/** What it begins with. */
+const TIMESTAMPS_HEAD = (OPTION_NOP << 24) | (OPTION_NOP << 16) | (OPTION_TIMESTAMPS << 8) | 10;
+
 /** Writes the timestamps option with its padding at `at`. */
 export function writeTimestamps(view: DataView, at: number, tsval: number, tsecr: number): void {
-  view.setUint32(at, (OPTION_NOP << 24) | (OPTION_NOP << 16) | (OPTION_TIMESTAMPS << 8) | 10);
+  view.setUint32(at, TIMESTAMPS_HEAD);
   view.setUint32(at + 4, tsval);
   view.setUint32(at + 8, tsecr);
 }

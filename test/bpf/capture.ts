@@ -48,6 +48,8 @@ export interface Captured {
   time: number;
   think: number;
   index: number;
+  isVerified: boolean;
+  acksFar: boolean;
 }
 
 export function copyOf(packet: Packet): Captured {
@@ -59,6 +61,8 @@ export function copyOf(packet: Packet): Captured {
     time: packet.time,
     think: packet.think,
     index: packet.index,
+    isVerified: packet.isVerified,
+    acksFar: packet.acksFar,
   };
 }
 

@@ -89,6 +89,9 @@ describe("a datagram is captured", () => {
   test("that is one of several in a packet (GSO), with their size", () => {
     const [record] = captured({ payload: 300 }, { gsoSize: 100 });
     expect(record!.think).toBe(100);
+    // It has no checksum of its own.
+    expect(record!.isVerified).toBe(true);
+    expect(captured({ payload: 301 })[0]!.isVerified).toBe(false);
   });
 
   test("while TCP to the same port goes to its own service", () => {

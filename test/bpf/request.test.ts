@@ -270,6 +270,31 @@ describe("think time", () => {
   });
 });
 
+describe("what production's TCP would say", () => {
+  test("a packet that the kernel has put together has no checksum of its own", () => {
+    expect(captured({ seq: 6000, payload: 2000 }, 1, { gsoSize: 1000 }).isVerified).toBe(true);
+    expect(captured({ seq: 8000, payload: 2000 }, 1).isVerified).toBe(false);
+  });
+
+  test("an acknowledgement far from the flow's last pure ACK is told", () => {
+    const flow = { sourcePort: 50077, seq: 5000 };
+    const far = (ack: number, flags?: number) =>
+      captured({ ...flow, payload: 10, ack, ...(flags === undefined ? {} : { flags }) }, 1).acksFar;
+    const most = 16 << 20;
+    expect(far(7)).toBe(false);
+    expect(far(2 ** 31)).toBe(false);
+    run({ ...flow, ack: 2 ** 32 - 10, flags: ACK });
+    capture.counted();
+    expect([most - 10, most - 9, 2 ** 32 - 10 - most, 2 ** 32 - 11 - most].map((ack) => far(ack))).toEqual([
+      false,
+      true,
+      false,
+      true,
+    ]);
+    expect(far(0, RST)).toBe(false);
+  });
+});
+
 describe("a packet on a second interface", () => {
   const data = { payload: 10, id: 77 };
 

@@ -90,6 +90,14 @@ test("every counter has its field", () => {
       stray: of("stray"),
       urgent: of("urgent"),
     },
+    invalid: {
+      checksum: of("checksumErrors"),
+      flags: of("invalid.flags"),
+      acknowledgement: of("invalid.acknowledgement"),
+      reset: of("invalid.reset"),
+      timestamp: of("invalid.timestamp"),
+      signature: of("invalid.signature"),
+    },
     sessions: {
       opened: of("opened"),
       midstream: of("midstream"),
@@ -258,6 +266,15 @@ describe("for a person", () => {
     [{}, { unsampled: 9 }, "9 packets (-r, -g)"],
   ])("of %j and %j, left out: %s", (counters, capture, text) => {
     expect(renderSummary(account(counters, capture)).split("\n")).toContain(`  left out  ${text}`);
+  });
+
+  test("what production has dropped is named by its kind, and is no loss", () => {
+    const text = renderSummary(account({ checksumErrors: 1200, "invalid.reset": 3 }));
+    expect(text).toContain(
+      "  invalid   packets that the service here never saw: 1,200 with a wrong checksum, 3 RST off the next expected byte (RFC 5961)",
+    );
+    expect(text).not.toContain("what was not copied");
+    expect(renderSummary(account())).not.toContain("invalid");
   });
 
   const losses = Object.entries(DROP_REASONS).filter(([reason]) => reason !== "limit");

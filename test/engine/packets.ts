@@ -15,6 +15,7 @@ export interface Fields {
   payload?: Uint8Array;
   time?: number;
   think?: number;
+  acksFar?: boolean;
   index?: number;
 }
 
@@ -50,6 +51,7 @@ export function packet(fields: Fields): Packet {
   result.length = payload.length;
   result.time = fields.time ?? 0;
   result.think = fields.think ?? -1;
+  result.acksFar = fields.acksFar ?? false;
   result.index = fields.index ?? 0;
   return result;
 }

@@ -209,6 +209,7 @@ class Play {
         options: s.options === null ? [] : encodeOptions(s.options, 0),
         payload: Uint8Array.from({ length: s.length }, (_, i) => byteAt((s.data ?? s.seq) + i)),
         think: s.think,
+        acksFar: s.isFar,
         time: this.now,
       }),
       this.now,
@@ -344,4 +345,5 @@ const EMPTY: ScriptSegment = {
   data: null,
   think: -1,
   isNew: false,
+  isFar: false,
 };

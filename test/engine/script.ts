@@ -17,6 +17,7 @@
  *     ack N, win N      expected only where they are given, but for the acknowledgement number of segments with ACK
  *     data N            the payload is what the client sent from N on (without: the same numbers as the segment's)
  *     think 15ms        time the client took since it acknowledged the response before
+ *     far               it acknowledges far more, or less, than the client's last pure ACK
  *     new               a new connection from the same address and port: its numbers begin anew
  *
  * Connections that the engine never opened are numbered from 9 on.
@@ -34,6 +35,7 @@ export interface ScriptSegment {
   /** us, -1 if not given. */
   think: number;
   isNew: boolean;
+  isFar: boolean;
 }
 
 export type ScriptEvent =
@@ -138,12 +140,17 @@ function parseSegment(text: string): ScriptSegment {
     data: null,
     think: -1,
     isNew: false,
+    isFar: false,
   };
   const rest = words!.split(/\s+/).filter((word) => word !== "");
   for (let i = 0; i < rest.length; i++) {
     const word = rest[i]!;
     if (word === "new") {
       segment.isNew = true;
+      continue;
+    }
+    if (word === "far") {
+      segment.isFar = true;
       continue;
     }
     const value = rest[++i];

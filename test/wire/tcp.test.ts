@@ -36,7 +36,15 @@ function withOptions(options: ArrayLike<number>, headerLength = 20 + options.len
 }
 
 function parsed(options: ArrayLike<number>, headerLength?: number): TcpOptions {
-  const into = { mss: 9, windowScale: 9, sackPermitted: true, hasTimestamps: true, tsval: 0, tsecr: 0 };
+  const into = {
+    mss: 9,
+    windowScale: 9,
+    sackPermitted: true,
+    hasTimestamps: true,
+    tsval: 0,
+    tsecr: 0,
+    isSigned: true,
+  };
   parseOptions(withOptions(options, headerLength), into);
   return into;
 }

@@ -38,6 +38,7 @@ export class DatagramMatcher {
     packet.tcp = transport;
     packet.end = end;
     packet.think = -1;
+    packet.acksFar = false;
     const toAny = this.isOutgoing || sentTo !== TO_OTHER;
     if (isFragment && fragmentOffset > 0) {
       packet.payload = transport;

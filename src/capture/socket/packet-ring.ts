@@ -20,11 +20,15 @@ const SECONDS = 1;
 const NANOSECONDS = 2;
 const CAPTURED = 3;
 const LENGTH = 4;
+const STATUS = 5;
 const OFFSETS = 6;
 const ADDRESS = 48;
 const PROTOCOL = ADDRESS + 2;
 const INTERFACE = ADDRESS + 4;
 const PACKET_TYPE = ADDRESS + 10;
+
+/** Bits of STATUS: TP_STATUS_CSUMNOTREADY (the sender left it to be finished), TP_STATUS_CSUM_VALID. */
+const VERIFIED = (1 << 3) | (1 << 7);
 
 export class PacketRing {
   readonly bytes: Uint8Array;
@@ -92,6 +96,10 @@ export class PacketRing {
   }
   get length(): number {
     return this.#words[(this.#at >>> 2) + LENGTH]!;
+  }
+  /** See Packet. */
+  get isVerified(): boolean {
+    return (this.#words[(this.#at >>> 2) + STATUS]! & VERIFIED) !== 0;
   }
   /** Offsets in `bytes` of the MAC header (if there is one) and of the network header. */
   get link(): number {

@@ -76,6 +76,7 @@ export class PacketSource implements RequestSource {
     packet.bytes = ring.bytes;
     packet.view = ring.view;
     packet.time = time;
+    packet.isVerified = ring.isVerified;
     const { link } = ring;
     return this.#matcher.match(
       packet,

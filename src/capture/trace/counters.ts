@@ -24,6 +24,8 @@ export const TRACE_COUNTERS = [
   /** Cut by the capture within their headers. */
   "headersCut",
   "malformed",
+  /** Requests with a wrong checksum, which production has dropped. */
+  "checksumErrors",
   /** Fragments that do not complete their IP packet. */
   "fragments",
   /** Bytes of the IP packets of requests, on the wire. */

@@ -34,6 +34,8 @@ export class Dissector {
   payload = 0;
   /** IP headers before that of the packet: 0 if it is not in a tunnel. */
   depth = 0;
+  /** Whether it was put together from fragments: the checksum of its IP header is that of a fragment. */
+  isReassembled = false;
   readonly fragments = new Fragments();
 
   /** `protocol`: that of `services`, IPPROTO_TCP or IPPROTO_UDP; `datagrams`: UDP services besides them. */
@@ -48,6 +50,7 @@ export class Dissector {
     const { header, fragments } = this;
     this.bytes = frame.bytes;
     this.view = frame.view;
+    this.isReassembled = false;
     let end = frame.end;
     let wireEnd = frame.start + frame.length;
     let ip = networkLayer(frame.view, frame.start, end, frame.linkType);
@@ -57,6 +60,7 @@ export class Dissector {
       if (result === IP_OK && header.isFragment) {
         if (!this.#canMatter(header.protocol)) return NOT_WANTED;
         if (!fragments.add(this.bytes, this.view, header, frame.time)) return FRAGMENT;
+        this.isReassembled = true;
         this.bytes = fragments.bytes;
         this.view = fragments.view;
         end = fragments.end;
@@ -72,6 +76,7 @@ export class Dissector {
         const index = this.#readTransport(services);
         if (index !== NOT_WANTED) return index;
       }
+      this.isReassembled = false;
       ip = innerIp(this.view, header.protocol, header.transport, end);
       if (ip < 0) return NOT_WANTED;
     }

@@ -34,6 +34,9 @@ export class Input {
   firstTime = Infinity;
   /** Time of the packet in `frame`, Infinity after the last one; `firstTime` before `open`. */
   time = Infinity;
+  /** Requests with right checksums, and with wrong ones. */
+  right = 0;
+  wrong = 0;
   #source: Source | null = null;
   #parser: TraceParser | null = null;
   /** Bytes of the source that `countBytes` has returned. */

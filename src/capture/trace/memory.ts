@@ -35,6 +35,8 @@ export const RECORD = {
   loop: 40,
 } as const;
 export const RECORD_BYTES = 48;
+/** Set in `index`: see Packet. */
+export const ACKS_FAR = 0x08000000;
 
 /** Bytes: room for several of the largest records. */
 export const SMALLEST_RING = 1 << 19;

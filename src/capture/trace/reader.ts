@@ -4,6 +4,7 @@ import { IPPROTO_TCP } from "../../wire/ip.ts";
 import { isKnownLink, LINK_LINUX_SLL } from "../../wire/link.ts";
 import { Packet } from "../../wire/packet.ts";
 import { DUPLICATE, flowHash, History, PURE_ACK } from "../history.ts";
+import { BLANK, checkIpHeader, checkTransport, MERGED, OFFLOADED, RIGHT, WRONG } from "../integrity.ts";
 import { type KernelService, Services } from "../services.ts";
 import { TRACE_INDEX, type TraceCounter } from "./counters.ts";
 import { Dissector, FRAGMENT, HEADERS_CUT, MALFORMED, NOT_IP, NOT_WANTED } from "./dissector.ts";
@@ -20,6 +21,10 @@ import { Translations } from "./translation/translations.ts";
 import { type Sightings, Unmatched } from "./unmatched/unmatched.ts";
 
 const NOT_A_TRACE_FIX = 'It takes pcap and pcapng files, also gzip or zstd, as of "tcpdump -w FILE".';
+/** See integrity.ts: a recording does not say who has captured what, and where. */
+const ACCEPTED = OFFLOADED | MERGED | BLANK;
+/** By chance one in 65,536 is right. */
+const RIGHT_SHARE = 16;
 const BROKEN_FIX = 'The packets before were read. "editcap FILE NEW" saves what else can be read.';
 
 const GOLDEN = 0x9e3779b1;
@@ -126,6 +131,7 @@ class Reader {
         },
         onEnd: (input, error) => {
           this.count("filesDone", 1);
+          if (this.loop === 0) this.warnOfChecksums(input);
           if (error === undefined || this.isStopped) return;
           if (!isOfFile(error)) throw error;
           this.count("failures", 1);
@@ -224,7 +230,9 @@ class Reader {
     packet.length = header.ip + header.length - dissector.payload;
     packet.time = frame.time;
     packet.think = -1;
+    packet.acksFar = false;
     packet.index = index;
+    if (this.isDamaged(input)) return this.count("checksumErrors", 1);
     const hash = flowHash(packet);
     const place = (Math.imul(input.number, GOLDEN) ^ dissector.placeOf(frame)) >>> 0;
     if (this.isTranslated(hash, place)) return this.count("translated", 1);
@@ -269,6 +277,27 @@ class Reader {
     if (this.loop === 0) this.events.onStep({ path, ...step });
   }
 
+  /**
+   * Whether production has dropped the packet for its checksums. In a recording that was rewritten (addresses, lengths) hardly any
+   * are right: then they tell nothing.
+   */
+  private isDamaged(input: Input): boolean {
+    const { packet } = this;
+    const header = this.dissector.isReassembled ? RIGHT : checkIpHeader(packet, ACCEPTED);
+    const verdict = header === WRONG ? WRONG : checkTransport(packet, ACCEPTED);
+    if (verdict === RIGHT) input.right++;
+    if (verdict !== WRONG) return false;
+    input.wrong++;
+    return isTelling(input);
+  }
+
+  private warnOfChecksums(input: Input): void {
+    if (input.wrong === 0 || isTelling(input)) return;
+    this.events.onWarning(
+      `nearly all checksums in ${nameOf(input.path)} are wrong, as if it had been rewritten: they are not looked at`,
+    );
+  }
+
   private countFragments(): void {
     const { incomplete, overlapping } = this.dissector.fragments;
     this.counters[TRACE_INDEX.fragmentsIncomplete] = incomplete;
@@ -279,6 +308,11 @@ class Reader {
     this.counters[TRACE_INDEX[counter]]! += amount;
     return true;
   }
+}
+
+/** Whether checksums in a file tell right packets from wrong ones: at least one in RIGHT_SHARE is right. */
+function isTelling({ right, wrong }: Input): boolean {
+  return wrong < right * RIGHT_SHARE;
 }
 
 /** The counter for each reason of the dissector, by the negative of it. */

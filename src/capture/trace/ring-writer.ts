@@ -4,6 +4,7 @@ import { copyBytes } from "../../wire/copy.ts";
 import type { Packet } from "../../wire/packet.ts";
 import { Parts } from "../parts.ts";
 import {
+  ACKS_FAR,
   CONSUMED,
   CONSUMER_WAITS,
   ENDED,
@@ -92,7 +93,7 @@ export class RingWriter {
     view.setUint32(start + RECORD.captured, captured, true);
     view.setUint16(start + RECORD.tcp, packet.tcp - packet.ip, true);
     view.setUint16(start + RECORD.payload, header, true);
-    view.setUint32(start + RECORD.index, packet.index, true);
+    view.setUint32(start + RECORD.index, packet.acksFar ? packet.index | ACKS_FAR : packet.index, true);
     view.setUint32(start + RECORD.loop, this.#loop, true);
     copyBytes(packet.bytes, packet.ip, captured, this.#bytes, start + RECORD_BYTES);
     this.#position = (this.#position + size) >>> 0;

@@ -1,6 +1,7 @@
 /** The consumer's side of the ring of memory.ts. It never blocks, and needs no event loop. */
 import { Packet } from "../../wire/packet.ts";
 import {
+  ACKS_FAR,
   CONSUMED,
   CONSUMER_WAITS,
   ENDED,
@@ -77,7 +78,9 @@ export class TraceRing {
     packet.length = view.getUint32(at + RECORD.length, true) - payload;
     packet.time = view.getFloat64(at + RECORD.time, true);
     packet.think = view.getFloat64(at + RECORD.think, true);
-    packet.index = view.getUint32(at + RECORD.index, true);
+    const index = view.getUint32(at + RECORD.index, true);
+    packet.index = (index & ~ACKS_FAR) >>> 0;
+    packet.acksFar = (index & ACKS_FAR) !== 0;
     this.loop = view.getUint32(at + RECORD.loop, true);
     this.#position = (this.#position + view.getUint32(at + RECORD.size, true)) >>> 0;
     return true;

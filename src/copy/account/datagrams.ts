@@ -34,6 +34,7 @@ export function accountOfDatagrams(workers: readonly DatagramShared[]) {
       captured: count("fragments"),
       incomplete: count("fragmentsIncomplete"),
       overlapping: count("fragmentsOverlapping"),
+      checksum_errors: count("checksumErrors"),
       unsampled: count("unsampled"),
     },
     sent: {
@@ -118,6 +119,11 @@ export function datagramLosses(account: DatagramAccount | undefined): Loss[] {
       count: fragments.overlapping,
       what: "datagrams in fragments that overlap (RFC 5722)",
       advice: "look at the clients: overlapping fragments come from faulty or hostile hosts",
+    },
+    {
+      count: fragments.checksum_errors,
+      what: "datagrams in fragments had a wrong checksum",
+      advice: "none needed: the service here did not get them",
     },
     {
       count: sent.errors,

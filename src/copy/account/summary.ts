@@ -1,6 +1,11 @@
 /** The account of a run of `xcopy copy`: the JSON object, and the summary for people. */
 import type { TraceCounter } from "../../capture/trace/counters.ts";
-import { DROP_REASONS, type DropReason } from "../../engine/sessions/counters.ts";
+import {
+  DROP_REASONS,
+  type DropReason,
+  INVALID_REASONS,
+  type InvalidReason,
+} from "../../engine/sessions/counters.ts";
 import { SECURED, type SecuredName } from "../../engine/sessions/secured.ts";
 import { bytes, duration, type Loss, number, type ProcessUse, percent } from "../../runtime/figures.ts";
 import { spread } from "../../runtime/histogram.ts";
@@ -93,6 +98,15 @@ export function takeAccount(
       repeated: count("repeated"),
       stray: count("stray"),
       urgent: count("urgent"),
+    },
+    invalid: {
+      checksum: count("checksumErrors") + (capture.trace?.checksumErrors ?? 0),
+      ...(Object.fromEntries(
+        (Object.keys(INVALID_REASONS) as InvalidReason[]).map((reason) => [
+          reason,
+          count(`invalid.${reason}`),
+        ]),
+      ) as Record<InvalidReason, number>),
     },
     ...(workers.length > 1
       ? { workers: each.map((own, index) => workerAccount(own, workers[index]!.isDead)) }
@@ -297,6 +311,21 @@ function leftOut({ capture, dropped }: Account): string {
     .join(", ");
 }
 
+/** What each kind of packet that production drops is, in words. */
+const INVALID: Record<keyof Account["invalid"], string> = {
+  checksum: "with a wrong checksum",
+  ...INVALID_REASONS,
+};
+
+/** Captured packets that production drops, so that they are not copied. */
+function renderInvalid({ invalid }: Account): string {
+  const kinds = Object.keys(INVALID) as (keyof Account["invalid"])[];
+  const parts = kinds
+    .filter((kind) => invalid[kind] > 0)
+    .map((kind) => `${number(invalid[kind])} ${INVALID[kind]}`);
+  return parts.length > 0 ? `packets that the service here never saw: ${parts.join(", ")}` : "";
+}
+
 /** What became of the packets of a recording. */
 function renderTrace(trace: NonNullable<Account["trace"]>): string {
   const { packets, not_wanted, not_ip, outside, translated, malformed, snapped, fragments_incomplete } =
@@ -379,6 +408,7 @@ export function renderSummary(account: Account): string {
     ...closedRows(account),
     ["left out", leftOut(account)],
     ["passed", capture.forwarded > 0 && `${number(capture.forwarded)} packets to addresses of other hosts`],
+    ["invalid", renderInvalid(account)],
     ["workers", account.workers && renderWorkers(account.workers, turns.captured)],
     ["read", account.trace && renderTrace(account.trace)],
     ["overdue", overdue > 0 && `${number(overdue)} requests sent without an answer to the one before`],

@@ -1,6 +1,7 @@
 /** The UDP part of the data plane: puts fragments together, replays datagrams and sends them, separate from TCP. */
 import type { Control } from "../../capture/control.ts";
 import { flowHash } from "../../capture/history.ts";
+import { checkTransport, OFFLOADED, WRONG } from "../../capture/integrity.ts";
 import { FRAGMENT_INDEX, NOT_UNICAST } from "../../capture/record-index.ts";
 import { Services } from "../../capture/services.ts";
 import { DATAGRAM, DATAGRAM_COUNTERS } from "../../datagram/counters.ts";
@@ -207,7 +208,8 @@ export class Datagrams {
     whole.length = ip + header.length - whole.payload;
     whole.time = packet.time;
     whole.think = -1;
-    if (flowHash(whole) < this.surroundings.control.leftOut) this.counters[DATAGRAM.unsampled]!++;
+    if (checkTransport(whole, OFFLOADED) === WRONG) this.counters[DATAGRAM.checksumErrors]!++;
+    else if (flowHash(whole) < this.surroundings.control.leftOut) this.counters[DATAGRAM.unsampled]!++;
     else this.replay.request(whole, service, true, now);
   }
 

@@ -5,6 +5,7 @@
 import { randomBytes } from "node:crypto";
 import { Control } from "../../capture/control.ts";
 import { Flows } from "../../capture/flows.ts";
+import { OUTGOING } from "../../capture/record-index.ts";
 import { RingSet } from "../../capture/ring-set.ts";
 import { ResponseSource } from "../../capture/socket/response-source.ts";
 import type { RequestSource } from "../../capture/source.ts";
@@ -35,7 +36,7 @@ import { Housekeeping } from "./housekeeping.ts";
 import { type InterceptState, Intercepts } from "./intercepts.ts";
 import { createModules, describe, SecuredNotes } from "./modules.ts";
 import { type Findings, Preflight } from "./preflight.ts";
-import { RequestReading, reserveOf } from "./request-reading.ts";
+import { acceptedOf, RequestReading, reserveOf } from "./request-reading.ts";
 import { createSource } from "./request-source.ts";
 import { sendAll } from "./send-all.ts";
 import { createCounters, INDEX, type Shared, viewShared } from "./shared.ts";
@@ -55,8 +56,6 @@ const FLOWING = 20_000;
 /** us: the longest wait of a round, while draining and otherwise. */
 const DRAIN_LOOK = 10_000;
 const LONGEST_WAIT = 500_000;
-/** Set in the index of what a service sent (bpf/record/record.h). */
-const OUTGOING = 2 ** 31;
 /** A session may keep at most this share of the memory bound of all workers, and this share of its own worker's. */
 const SESSION_SHARE = 1 / 8;
 const MOST_OF_WORKER = 1 / 2;
@@ -167,7 +166,9 @@ function run(config: DataPlaneConfig, wake: number, handlers: LoopHandlers, clos
     if (packet.tcp === packet.ip) engine.tooBig(packet, now);
     else engine.response(packet, now);
   };
-  const reading = requests && new RequestReading(requests, onRequest, counters, ROUND, reserveOf(config));
+  const reading =
+    requests &&
+    new RequestReading(requests, onRequest, counters, ROUND, reserveOf(config), acceptedOf(config));
   const isEmpty = (): boolean =>
     (requests?.isEmpty ?? true) && responses.isEmpty && (player?.isIdle(now) ?? true);
   const send = (): void => {

@@ -13,6 +13,8 @@ const OWN_COUNTERS = [
   "sendErrors",
   "requests",
   "requestBytes",
+  /** Captured packets with a wrong checksum, which production drops. */
+  "checksumErrors",
   "lagMax",
   "ownMax",
   /** Responses that an intercept sent for none of our targets. */

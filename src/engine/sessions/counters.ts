@@ -23,6 +23,17 @@ export const DROP_REASONS = {
 
 export type DropReason = keyof typeof DROP_REASONS;
 
+/** Why production's TCP did not take a captured packet: each reason has a counter. The texts are for the report. */
+export const INVALID_REASONS = {
+  flags: "without an ACK flag, or with flags that exclude each other",
+  acknowledgement: "acknowledging what was never sent, or much less than before (RFC 5961)",
+  reset: "RST off the next expected byte (RFC 5961)",
+  timestamp: "older by their timestamp than what came before (PAWS, RFC 7323)",
+  signature: "signed in a connection that is not, or not signed in one that is (TCP-MD5, TCP-AO)",
+} as const;
+
+export type InvalidReason = keyof typeof INVALID_REASONS;
+
 /**
  * Everything the engine counts. A counter only grows, except `active`, `turnsPending`, `memory` and what `Engine.look` sets;
  * `turnsSent`, `turnsAnswered` and `turnsOutOfContext` become smaller when a turn that was counted turns out to be longer or not delivered.
@@ -73,6 +84,7 @@ export const ENGINE_COUNTERS = [
   /** Bytes in use now: pages of payload and descriptors. */
   "memory",
   ...(Object.keys(SECURED) as SecuredName[]).map((name) => `secured.${name}` as const),
+  ...(Object.keys(INVALID_REASONS).map((reason) => `invalid.${reason}`) as `invalid.${InvalidReason}`[]),
   ...(Object.keys(DROP_REASONS).map((reason) => `dropped.${reason}`) as `dropped.${DropReason}`[]),
 ] as const;
 

@@ -26,7 +26,7 @@ const DATA_SHARE = 1 / 16;
 const FLOW = CLIENT_PORTS + 1;
 const SERVICE = 9;
 const ISN = 10;
-/** MSS, window scale + 1 (0: no such option) from bit 16, SACK_PERMITTED, HAS_TIMESTAMPS. */
+/** MSS, window scale + 1 (0: no such option) from bit 16, SACK_PERMITTED, HAS_TIMESTAMPS, IS_SIGNED. */
 const OPTIONS = 11;
 /** Bytes of data in the SYN (TCP Fast Open), and the segment that has them, or NONE. */
 const DATA_LENGTH = 12;
@@ -35,16 +35,28 @@ const DATA = 13;
 const CHAIN = 14;
 const OLDER = 15;
 const NEWER = 16;
-const ROW = 17;
+/** The value of its timestamp. */
+const TIMESTAMP = 17;
+const ROW = 18;
 
 const SACK_PERMITTED = 1 << 21;
 const HAS_TIMESTAMPS = 1 << 22;
+const IS_SIGNED = 1 << 23;
 
 export class HalfOpen {
   /** SYNs in the table. */
   count = 0;
   /** What `take` has removed: the SYN's service, number and options, and its data as a packet. */
-  readonly syn = { isn: 0, time: 0, mss: 0, windowScale: -1, sackPermitted: false, hasTimestamps: false };
+  readonly syn = {
+    isn: 0,
+    time: 0,
+    mss: 0,
+    windowScale: -1,
+    sackPermitted: false,
+    hasTimestamps: false,
+    tsval: 0,
+    isSigned: false,
+  };
   readonly packet = new Packet(new Uint8Array(new ArrayBuffer(65_536)));
   private readonly rows = new Int32Array(MOST_HALF_OPEN * ROW);
   /** By row: when it was taken, and the time of its packet; us. */
@@ -116,6 +128,7 @@ export class HalfOpen {
     rows[at + SERVICE] = packet.index;
     rows[at + ISN] = packet.seq;
     rows[at + OPTIONS] = this.optionsOf(packet);
+    rows[at + TIMESTAMP] = this.options.tsval;
     rows[at + DATA_LENGTH] = packet.length;
     rows[at + DATA] = NONE;
     this.takenAt[row] = now;
@@ -143,6 +156,8 @@ export class HalfOpen {
     syn.windowScale = ((options >>> 16) & 31) - 1;
     syn.sackPermitted = (options & SACK_PERMITTED) !== 0;
     syn.hasTimestamps = (options & HAS_TIMESTAMPS) !== 0;
+    syn.tsval = rows[at + TIMESTAMP]!;
+    syn.isSigned = (options & IS_SIGNED) !== 0;
     packet.index = rows[at + SERVICE]!;
     packet.time = syn.time;
     packet.length = rows[at + DATA_LENGTH]!;
@@ -227,7 +242,10 @@ export class HalfOpen {
   private optionsOf(packet: Packet): number {
     const { options } = this;
     parseOptions(packet, options);
-    const flags = (options.sackPermitted ? SACK_PERMITTED : 0) | (options.hasTimestamps ? HAS_TIMESTAMPS : 0);
+    const flags =
+      (options.sackPermitted ? SACK_PERMITTED : 0) |
+      (options.hasTimestamps ? HAS_TIMESTAMPS : 0) |
+      (options.isSigned ? IS_SIGNED : 0);
     return options.mss | ((options.windowScale + 1) << 16) | flags;
   }
 

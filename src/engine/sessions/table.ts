@@ -6,8 +6,8 @@
  */
 import type { SessionBudget } from "./share.ts";
 
-/** Words of a row: five cache lines, what every packet touches in the first three. */
-export const ROW = 80;
+/** Words of a row: six cache lines, what every packet touches in the first three. */
+export const ROW = 96;
 /** Times of a row: two cache lines, what every packet touches in the first. */
 export const TIMES = 16;
 /** "No row, no segment, no port". */
@@ -131,6 +131,8 @@ export const ANSWER_BYTES = 77;
 export const TURN_ROUNDS = 79;
 /** ms of our clock at zero of the clock in production's timestamps, 32 bits; 0: not known. See answer-times.ts. */
 export const PRODUCTION_CLOCK = 78;
+/** The newest timestamp of the client's segments in order (TS.Recent of production, RFC 7323). */
+export const CLIENT_TIMESTAMP = 80;
 
 // Times.
 /** The retransmission timer; while nothing is in flight, the persist timer. */
@@ -242,6 +244,10 @@ export const HAS_DATA = 1 << 29;
 // OFFERS.
 export const OFFER_SACK = 1 << 0;
 export const OFFER_TIMESTAMPS = 1 << 1;
+/** The client's SYN was signed (TCP-MD5, TCP-AO); our own is not. */
+export const OFFER_SIGNED = 1 << 2;
+/** CLIENT_TIMESTAMP is known. */
+export const HAS_TIMESTAMP = 1 << 3;
 
 /** What a new row has none of. */
 const EMPTY_FIELDS = [PATH, PORT, HEAD, TAIL, HELD, CURSOR];

@@ -114,6 +114,26 @@ test("a pure ACK of another client gives no think time", () => {
   ).toEqual(["pure ACK", -1]);
 });
 
+test("what is far from the last pure ACK is told, if there was one", () => {
+  const history = new History();
+  const far = (fields: Partial<Fields>) => {
+    const one = packet({ ...CLIENT, seq: 100, flags: ACK | PSH, payload: data, ...fields });
+    history.look(one, flowHash(one), 0);
+    return one.acksFar;
+  };
+  const most = 16 << 20;
+  expect(far({ ack: 1 })).toBe(false);
+  expect(far({ flags: SYN, payload: new Uint8Array(0) })).toBe(false);
+  expect(far({ ack: 2 ** 31 })).toBe(false);
+  far({ ack: 2 ** 32 - 10, payload: new Uint8Array(0), flags: ACK });
+  expect(far({ ack: most - 10 })).toBe(false);
+  expect(far({ ack: most - 9 })).toBe(true);
+  expect(far({ ack: 2 ** 32 - 10 - most })).toBe(false);
+  expect(far({ ack: 2 ** 32 - 11 - most })).toBe(true);
+  expect(far({ flags: RST, ack: 0 })).toBe(false);
+  expect(far({ sourcePort: 40_001, ack: 2 ** 31 })).toBe(false);
+});
+
 test("the same packet on another interface is a duplicate, for a second", () => {
   const one = { seq: 100, ack: 7, flags: ACK | PSH, payload: data };
   expect(

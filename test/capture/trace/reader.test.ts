@@ -8,8 +8,9 @@ import type { TraceCounter } from "../../../src/capture/trace/counters.ts";
 import { startTraceReader } from "../../../src/capture/trace/start.ts";
 import { TraceRing } from "../../../src/capture/trace/trace-ring.ts";
 import { address, EFD_NONBLOCK, EPOLL_CTL_ADD, EPOLLIN, libc } from "../../../src/native/libc.ts";
-import { ACK, build, SYN } from "../../bpf/build.ts";
+import { ACK, build, bytesOf, SYN } from "../../bpf/build.ts";
 import { seeded } from "../../support/seed.ts";
+import { makeSegment } from "../../support/segment.ts";
 import { until } from "../../support/until.ts";
 import { writeTrace } from "./generate.ts";
 import { concat, type Laid, pcap, section } from "./lay.ts";
@@ -50,12 +51,54 @@ const ONE_OF_EACH: TraceCounter[] = [
   "outside",
   "headersCut",
   "malformed",
+  "checksumErrors",
   "fragments",
 ];
 
 function expectToAddUp({ counters }: Pick<Read, "counters">): void {
   expect(ONE_OF_EACH.reduce((sum, name) => sum + counters[name], 0)).toBe(counters.packets);
 }
+
+/** A request with a right checksum, or with other bytes than it was sent with, and then perhaps on its way through a rewriting tool. */
+function intact(seq: number, damaged = false, destination = "10.0.0.2"): Laid {
+  const ip = makeSegment({
+    source: bytesOf("10.0.0.1"),
+    destination: bytesOf("10.0.0.2"),
+    sourcePort: 50000,
+    destinationPort: 80,
+    seq,
+    ack: 1,
+    flags: ACK,
+    payload: new Uint8Array(100).fill(seq),
+  });
+  if (damaged) ip[60]! ^= 1;
+  ip.set(bytesOf(destination), 16);
+  const data = Uint8Array.of(...new Uint8Array(12), 8, 0, ...ip);
+  return { time: NOW + seq, data };
+}
+
+test("requests that production has dropped for their checksums are left out", async () => {
+  const read = await readAll([
+    file(pcap([intact(1), intact(2, true), intact(3), intact(4, true), intact(5)])),
+  ]);
+  expect(read.seqs).toEqual([1, 3, 5]);
+  expect(read.counters).toMatchObject({ requests: 3, checksumErrors: 2 });
+  expect(read.warnings).toEqual([]);
+  expectToAddUp(read);
+});
+
+test("in a recorded file that was rewritten checksums tell nothing", async () => {
+  const laid = Array.from({ length: 100 }, (_, seq) => intact(seq, false, "10.0.0.9"));
+  laid.splice(50, 0, intact(1000));
+  const path = file(pcap(laid));
+  const read = await readAll([path]);
+  expect(read.counters).toMatchObject({ requests: 101 - read.counters.checksumErrors });
+  expect(read.counters.checksumErrors).toBeLessThan(16);
+  expect(read.warnings).toEqual([
+    `nearly all checksums in "${path}" are wrong, as if it had been rewritten: they are not looked at`,
+  ]);
+  expectToAddUp(read);
+});
 
 test("requests come in order, other packets are counted", async () => {
   const path = file(
