@@ -5,7 +5,7 @@
 import type { Packet } from "../wire/packet.ts";
 import { ACK, distance, FIN, RST } from "../wire/tcp.ts";
 import { openSession, supersede, takeData } from "./session-lifecycle.ts";
-import type { Context } from "./sessions/context.ts";
+import { type Context, MULTIPATH } from "./sessions/context.ts";
 import { COUNTER } from "./sessions/counters.ts";
 import {
   CLIENT_ISN,
@@ -29,6 +29,7 @@ import {
   SYN_AT,
   TIMES,
 } from "./sessions/table.ts";
+import { openJoined } from "./subflows.ts";
 import { noteTimestamp } from "./turns/acceptance.ts";
 
 /** Bytes; data further from a stream is not of it, if a newer SYN explains it. */
@@ -105,6 +106,10 @@ function copiesOf(c: Context, packet: Packet): number {
 /** Opens a session for the flow in `flowKey` as the SYN says that was taken out of the table last. `flags`: its first FLAGS. */
 function openAfterSyn(c: Context, flags: number): void {
   const { syn, packet } = c.halfOpen;
+  if (syn.joins) {
+    openJoined(c, packet, syn.isn);
+    return;
+  }
   const s = openSession(c, packet, flags);
   if (s === NONE) return;
   c.counters[COUNTER.opened]!++;
@@ -118,6 +123,7 @@ function openAfterSyn(c: Context, flags: number): void {
   if (syn.hasTimestamps) noteTimestamp(c, s, syn.tsval);
   else w[row + OFFERS]! &= ~OFFER_TIMESTAMPS;
   if (syn.isSigned) w[row + OFFERS]! |= OFFER_SIGNED;
+  if (syn.isMultipath) c.subflows[s] = MULTIPATH;
   if (packet.end > packet.payload) {
     // TCP Fast Open (RFC 7413): a later packet tells the server's first sequence number.
     takeData(c, s, packet, syn.isn + 1);

@@ -50,6 +50,7 @@ import {
   TIME_WAIT,
   TIMES,
 } from "./sessions/table.ts";
+import { noteMultipath, takeAside } from "./subflows.ts";
 import { connect, endSession, leaveConnection, probePort } from "./tcp/connection.ts";
 import { emitControl, emitReset, hasRoom } from "./tcp/emit.ts";
 import { arm, expire, reset } from "./tcp/expiry.ts";
@@ -216,6 +217,7 @@ export class Engine {
       s = openSession(c, packet, MIDSTREAM);
       if (s === NONE) return;
       c.counters[COUNTER.midstream]!++;
+      noteMultipath(c, s, packet);
     }
     const fault = faultOf(c, s, packet);
     if (fault !== null) {
@@ -223,6 +225,7 @@ export class Engine {
       return;
     }
     c.times[s * TIMES + ACTIVE_AT] = c.now;
+    if (c.subflows[s] !== 0 && takeAside(c, s, packet)) return;
     if (flags & RST) {
       takeEnd(c, s, packet, CLIENT_RST);
       return;

@@ -23,6 +23,9 @@ const OPTION_TIMESTAMPS = 8;
 /** TCP-MD5 (RFC 2385) and TCP-AO (RFC 5925). */
 const OPTION_MD5 = 19;
 const OPTION_AUTHENTICATION = 29;
+/** Multipath TCP (RFC 8684): its first three subtypes are of interest, see engine/sessions/mptcp.ts. */
+const OPTION_MULTIPATH = 30;
+const LAST_SUBTYPE = 2;
 
 /** The options of one segment. Reused: filled by `parseOptions`. */
 export interface TcpOptions {
@@ -36,6 +39,8 @@ export interface TcpOptions {
   tsecr: number;
   /** Whether it is signed: TCP-MD5 or TCP-AO. */
   isSigned: boolean;
+  /** Offset in the packet of MP_CAPABLE, MP_JOIN or DSS (see engine/sessions/mptcp.ts); 0 if there is none. */
+  multipath: number;
 }
 
 export function emptyOptions(): TcpOptions {
@@ -47,6 +52,7 @@ export function emptyOptions(): TcpOptions {
     tsval: 0,
     tsecr: 0,
     isSigned: false,
+    multipath: 0,
   };
 }
 
@@ -57,6 +63,7 @@ export function parseOptions(packet: Packet, into: TcpOptions): void {
   into.sackPermitted = false;
   into.hasTimestamps = false;
   into.isSigned = false;
+  into.multipath = 0;
   const { bytes, view } = packet;
   const end = Math.min(packet.tcp + packet.headerLength, packet.end);
   let at = packet.tcp + 20;
@@ -82,6 +89,8 @@ export function parseOptions(packet: Packet, into: TcpOptions): void {
       into.sackPermitted = true;
     } else if (kind === OPTION_MD5 || kind === OPTION_AUTHENTICATION) {
       into.isSigned = true;
+    } else if (kind === OPTION_MULTIPATH && length >= 4 && bytes[at + 2]! >> 4 <= LAST_SUBTYPE) {
+      into.multipath = at;
     }
     at += length;
   }

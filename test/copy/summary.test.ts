@@ -98,6 +98,7 @@ test("every counter has its field", () => {
       timestamp: of("invalid.timestamp"),
       signature: of("invalid.signature"),
     },
+    mptcp: { joined: of("mptcp.joined"), incomplete: of("mptcp.incomplete") },
     sessions: {
       opened: of("opened"),
       midstream: of("midstream"),
@@ -275,6 +276,19 @@ describe("for a person", () => {
     );
     expect(text).not.toContain("what was not copied");
     expect(renderSummary(account())).not.toContain("invalid");
+  });
+
+  test.each([
+    [{ "mptcp.joined": 1200 }, "1,200 subflows joined and opened nothing"],
+    [
+      { "mptcp.joined": 1, "mptcp.incomplete": 2 },
+      "1 subflow joined and opened nothing, 2 connections not copied from where data took another subflow",
+    ],
+  ])("of %j: MPTCP with several subflows, %s", (counters, text) => {
+    expect(renderSummary(account(counters)).split("\n")).toContain(
+      `  mptcp     MPTCP connections with several subflows are not copied faithfully: ${text}`,
+    );
+    expect(renderSummary(account())).not.toContain("MPTCP");
   });
 
   const losses = Object.entries(DROP_REASONS).filter(([reason]) => reason !== "limit");

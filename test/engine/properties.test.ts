@@ -189,6 +189,10 @@ const length = fc.oneof(fc.constantFrom(0, 1, 100, 1000), fc.nat(4000), fc.const
 const options: fc.Arbitrary<number[]> = fc.oneof(
   { weight: 3, arbitrary: fc.constant<number[]>([]) },
   fc.constant<number[]>([2, 4, 5, 0xb4, 4, 2, 8, 10, 0, 0, 0, 1, 0, 0, 0, 0, 1, 3, 3, 7]),
+  // MP_CAPABLE, MP_JOIN and mappings that differ (RFC 8684).
+  fc.constant<number[]>([30, 4, 1, 0x81]),
+  fc.constant<number[]>([30, 12, 0x10, 1, 1, 2, 3, 4, 5, 6, 7, 8]),
+  fc.nat(2).map((shift) => [30, 16, 0x20, 4, 0, 0, 0, 1 + shift, 0, 0, 0, 1, 0, 1, 1, 1]),
   fc
     .array(fc.nat(255), { minLength: 40, maxLength: 40 })
     .chain((bytes) => fc.nat(10).map((words) => bytes.slice(0, words * 4))),

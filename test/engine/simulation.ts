@@ -2,6 +2,7 @@
  * The engine against model servers in virtual time: clients whose packets are captured, a lossy network, a target that
  * speaks TCP and answers requests. Everything follows from one seed.
  */
+import { createHash } from "node:crypto";
 import { Engine, type EngineConfig } from "../../src/engine/engine.ts";
 import { COUNTER } from "../../src/engine/sessions/counters.ts";
 import { PacketBatch } from "../../src/wire/batch.ts";
@@ -55,6 +56,7 @@ export const BASIC = {
   takesMidstream: true,
   turnLimit: 0,
   proxyProtocol: 0,
+  sha256: (bytes: Uint8Array) => createHash("sha256").update(bytes).digest(),
 } as const;
 
 interface Event {

@@ -44,6 +44,7 @@ function parsed(options: ArrayLike<number>, headerLength?: number): TcpOptions {
     tsval: 0,
     tsecr: 0,
     isSigned: true,
+    multipath: 9,
   };
   parseOptions(withOptions(options, headerLength), into);
   return into;
@@ -145,6 +146,11 @@ describe("options of other senders", () => {
     ["only padding", [1, 1, 0, 0], {}],
     ["what follows the end of the list is not read", [0, 2, 4, 5, 0xb4, 1, 1, 1], {}],
     ["unknown kinds are passed over", [254, 4, 9, 9, 2, 4, 5, 0xb4], { mss: 1460 }],
+    ["MP_CAPABLE (RFC 8684)", [2, 4, 5, 0xb4, 30, 4, 1, 1], { mss: 1460, multipath: 44 }],
+    ["MP_JOIN", [30, 12, 0x10, 1, 1, 2, 3, 4, 5, 6, 7, 8], { multipath: 40 }],
+    ["DSS, with MP_PRIO after it", [30, 4, 0x20, 0, 30, 3, 0x50, 1], { multipath: 40 }],
+    ["ADD_ADDR", [30, 8, 0x30, 0, 1, 2, 3, 4], {}],
+    ["an option of Multipath TCP that is too short", [30, 3, 0x10, 1], {}],
     ["a length below 2 ends the reading", [2, 4, 5, 0xb4, 77, 1, 3, 3, 7, 0, 0, 0], { mss: 1460 }],
     ["a length of 0 ends the reading", [77, 0, 2, 4, 5, 0xb4, 1, 1], {}],
     ["a length beyond the header ends the reading", [1, 1, 1, 1, 1, 1, 3, 3], {}],

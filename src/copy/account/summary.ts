@@ -15,6 +15,7 @@ import type { WayCounts } from "../ways/follow.ts";
 import { closedRows } from "./closed.ts";
 import { accountOfDatagrams, datagramLosses, datagramRows } from "./datagrams.ts";
 import { renderLateness } from "./lateness.ts";
+import { MULTIPATH_ADVICE, renderMultipath } from "./mptcp.ts";
 import { mysqlRows, takeMysql } from "./mysql.ts";
 import { countersOf, histogramOf, totalOf, type WorkerView } from "./totals.ts";
 import { renderWorkers, turnsOf, workerAccount } from "./worker-account.ts";
@@ -108,6 +109,7 @@ export function takeAccount(
         ]),
       ) as Record<InvalidReason, number>),
     },
+    mptcp: { joined: count("mptcp.joined"), incomplete: count("mptcp.incomplete") },
     ...(workers.length > 1
       ? { workers: each.map((own, index) => workerAccount(own, workers[index]!.isDead)) }
       : {}),
@@ -213,6 +215,7 @@ const ADVICE: Record<LossReason, string> = {
   moved: "none needed: these connections are copied from their next request on",
   unanswered: "see why the target does not answer, or raise -t",
   gap: "see the packets lost in the capture above",
+  mptcp: MULTIPATH_ADVICE,
   memory: "raise -m, or find out why the target is slower than the service here",
   sessions: "raise --max-sessions",
   protocol: "see the account of the protocol module above",
@@ -409,6 +412,7 @@ export function renderSummary(account: Account): string {
     ["left out", leftOut(account)],
     ["passed", capture.forwarded > 0 && `${number(capture.forwarded)} packets to addresses of other hosts`],
     ["invalid", renderInvalid(account)],
+    ["mptcp", renderMultipath(account) ?? undefined],
     ["workers", account.workers && renderWorkers(account.workers, turns.captured)],
     ["read", account.trace && renderTrace(account.trace)],
     ["overdue", overdue > 0 && `${number(overdue)} requests sent without an answer to the one before`],

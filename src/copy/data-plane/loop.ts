@@ -2,7 +2,7 @@
  * The data plane: a blocking loop that reads the rings, runs the engine and sends what it wants sent. No event loop, no
  * allocation per packet; it shares nothing with the main thread but the memory of shared.ts.
  */
-import { randomBytes } from "node:crypto";
+import { createHash, randomBytes } from "node:crypto";
 import { Control } from "../../capture/control.ts";
 import { Flows } from "../../capture/flows.ts";
 import { OUTGOING } from "../../capture/record-index.ts";
@@ -332,6 +332,7 @@ function createEngine(
       idleTimeout: config.idleTimeout,
       counters,
       modules: createModules(config, counters, shared, onNote),
+      sha256: (bytes) => createHash("sha256").update(bytes).digest(),
       onSecured: (service, name) => notes.add(config.services[service]!, name),
       onProtocolFailure: (module, error) =>
         onNote(`the protocol module ${module} failed, which is a bug: ${describe(error)}`),

@@ -112,6 +112,8 @@ export interface EngineConfig {
   openFlow: (path: number, port: number, words: Int32Array, at: number) => void;
   /** At least 0, less than 1. */
   random: () => number;
+  /** The hash of bytes, for the keys of Multipath TCP; absent: where their data begins is known by its first mapping only. */
+  sha256?: (bytes: Uint8Array) => Uint8Array;
   /** Gives PIECE (arena.ts) zeroed bytes for payload each time, which are kept; absent: the runtime's heap. */
   takePiece?: () => ArrayBuffer;
   /** By service, the protocol module of its sessions or null; absent: no service has one. */
@@ -121,6 +123,14 @@ export interface EngineConfig {
   /** Called with the error that a module has thrown. */
   onProtocolFailure?: (module: string, error: unknown) => void;
 }
+
+// What `subflows` says of a session that is of Multipath TCP; 0: it is not.
+/** No mapping of its data was seen yet. */
+export const MULTIPATH = 1;
+/** `mappingShifts` has that of its data. */
+export const MAPPED = 2;
+/** Nothing of it is copied: see subflows.ts. */
+export const ASIDE = 3;
 
 export class Context {
   readonly config: EngineConfig;
@@ -165,6 +175,9 @@ export class Context {
    * own (turns/target-close.ts).
    */
   readonly hasClosed: Uint8Array;
+  /** By session: whether its client uses Multipath TCP; and if it is MAPPED, by what its mappings shift (mappingShift). */
+  readonly subflows: Uint8Array;
+  readonly mappingShifts: Int32Array;
   /** Sessions with turns that wait. */
   readonly waiting: WaitingSessions;
   /** The connections that carry late turns of other sessions; null: late turns are not spread. */
@@ -206,6 +219,8 @@ export class Context {
     this.users = config.users ? new Users(capacity, config.users) : null;
     this.proxyHeaders = new Int32Array(capacity).fill(NONE);
     this.hasClosed = new Uint8Array(capacity);
+    this.subflows = new Uint8Array(capacity);
+    this.mappingShifts = new Int32Array(capacity);
     this.waiting = new WaitingSessions(capacity);
     this.spread = config.late?.spreads ? new Spread(capacity) : null;
     this.held = config.paths.map(() => 0);

@@ -11,6 +11,7 @@ export const DROP_REASONS = {
   moved: "the address to send from changed before the target had taken the whole turn",
   unanswered: "target did not answer within -t",
   gap: "bytes of the client are missing in the capture",
+  mptcp: "of Multipath TCP connections that use several subflows, or parts of them",
   memory: "over the memory bound",
   limit: "over --limit",
   late: "older than --late allows",
@@ -47,6 +48,9 @@ export const ENGINE_COUNTERS = [
   "urgent",
   /** SYNs that no handshake followed: nothing was opened for them. */
   "halfOpen",
+  /** Subflows that joined a connection of Multipath TCP; such connections whose copy ended because data took another subflow. */
+  "mptcp.joined",
+  "mptcp.incomplete",
   "opened",
   "midstream",
   "established",

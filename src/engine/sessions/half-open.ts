@@ -8,6 +8,7 @@ import { Packet } from "../../wire/packet.ts";
 import { distance, parseOptions, SYN, type TcpOptions } from "../../wire/tcp.ts";
 import { COUNTER } from "./counters.ts";
 import { mix } from "./flows.ts";
+import { MP_CAPABLE, MP_JOIN, multipathSubtype } from "./mptcp.ts";
 import { LENGTH, SEGMENT, type Segments } from "./segments.ts";
 import { CLIENT_ADDRESS, CLIENT_PORTS, NONE } from "./table.ts";
 
@@ -26,7 +27,7 @@ const DATA_SHARE = 1 / 16;
 const FLOW = CLIENT_PORTS + 1;
 const SERVICE = 9;
 const ISN = 10;
-/** MSS, window scale + 1 (0: no such option) from bit 16, SACK_PERMITTED, HAS_TIMESTAMPS, IS_SIGNED. */
+/** MSS, window scale + 1 (0: no such option) from bit 16, SACK_PERMITTED, HAS_TIMESTAMPS, IS_SIGNED, IS_MULTIPATH, JOINS. */
 const OPTIONS = 11;
 /** Bytes of data in the SYN (TCP Fast Open), and the segment that has them, or NONE. */
 const DATA_LENGTH = 12;
@@ -42,6 +43,8 @@ const ROW = 18;
 const SACK_PERMITTED = 1 << 21;
 const HAS_TIMESTAMPS = 1 << 22;
 const IS_SIGNED = 1 << 23;
+const IS_MULTIPATH = 1 << 24;
+const JOINS = 1 << 25;
 
 export class HalfOpen {
   /** SYNs in the table. */
@@ -56,6 +59,9 @@ export class HalfOpen {
     hasTimestamps: false,
     tsval: 0,
     isSigned: false,
+    /** Whether it has MP_CAPABLE, or MP_JOIN (RFC 8684). */
+    isMultipath: false,
+    joins: false,
   };
   readonly packet = new Packet(new Uint8Array(new ArrayBuffer(65_536)));
   private readonly rows = new Int32Array(MOST_HALF_OPEN * ROW);
@@ -158,6 +164,8 @@ export class HalfOpen {
     syn.hasTimestamps = (options & HAS_TIMESTAMPS) !== 0;
     syn.tsval = rows[at + TIMESTAMP]!;
     syn.isSigned = (options & IS_SIGNED) !== 0;
+    syn.isMultipath = (options & IS_MULTIPATH) !== 0;
+    syn.joins = (options & JOINS) !== 0;
     packet.index = rows[at + SERVICE]!;
     packet.time = syn.time;
     packet.length = rows[at + DATA_LENGTH]!;
@@ -242,10 +250,13 @@ export class HalfOpen {
   private optionsOf(packet: Packet): number {
     const { options } = this;
     parseOptions(packet, options);
+    const subtype = options.multipath > 0 ? multipathSubtype(packet, options.multipath) : NONE;
     const flags =
       (options.sackPermitted ? SACK_PERMITTED : 0) |
       (options.hasTimestamps ? HAS_TIMESTAMPS : 0) |
-      (options.isSigned ? IS_SIGNED : 0);
+      (options.isSigned ? IS_SIGNED : 0) |
+      (subtype === MP_CAPABLE ? IS_MULTIPATH : 0) |
+      (subtype === MP_JOIN ? JOINS : 0);
     return options.mss | ((options.windowScale + 1) << 16) | flags;
   }
 

@@ -1,6 +1,6 @@
 /** Opening, leaving and losing the connection to the target, and ending the session. */
 import { ipHeaderLength, setSource } from "../../wire/ip.ts";
-import type { Context } from "../sessions/context.ts";
+import { ASIDE, type Context } from "../sessions/context.ts";
 import { COUNTER, type DropReason } from "../sessions/counters.ts";
 import { ACK_NUMBER, SEGMENT } from "../sessions/segments.ts";
 import { ownsClient } from "../sessions/share.ts";
@@ -335,12 +335,14 @@ export function endSession(
   if (!(flags & CLIENTLESS) && !isSibling) {
     c.counters[COUNTER.active]!--;
     let counter = COUNTER.failed;
-    if (flags & SHED || (w[row + CONNECTIONS] === 0 && !(flags & MIDSTREAM))) counter = COUNTER.shed;
+    if (c.subflows[s] === ASIDE) counter = COUNTER.closed;
+    else if (flags & SHED || (w[row + CONNECTIONS] === 0 && !(flags & MIDSTREAM))) counter = COUNTER.shed;
     else if (how !== "closed") counter = COUNTER[how];
     else if (flags & (WAS_ESTABLISHED | MIDSTREAM)) counter = COUNTER.closed;
     c.counters[counter]!++;
   }
   c.wheel.disarm(s);
+  c.subflows[s] = 0;
   c.users?.leave(s);
   c.protocols?.close(s);
   c.table.release(s);

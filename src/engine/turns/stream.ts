@@ -122,7 +122,7 @@ export function isIgnored(c: Context, s: number, ack: number, marks: number): bo
 }
 
 /** Counts the turn that data begins, if it begins one, as captured and dropped. */
-function ignoreTurn(c: Context, s: number, ack: number, marks: number, reason: DropReason): true {
+export function ignoreTurn(c: Context, s: number, ack: number, marks: number, reason: DropReason): true {
   if (countTurn(c, s, ack, marks)) {
     c.words[s * ROW + TURNS]!--;
     c.dropTurns(1, reason);
