@@ -178,7 +178,7 @@ static __attribute__((noinline)) int catch_datagram(struct __sk_buff *skb) {
     if (!slot)
         return PASS;
     if (kind == FIRST_FRAGMENT)
-        remember_first_fragment(&addresses, &piece, 1, now_us);
+        remember_first_fragment(&addresses, &piece, 1, 0, now_us);
     if (alive(now_us, ONLY_WORKER))
         capture_headers(skb, AT_TC, &segment, *slot & ~REGISTERED, now_us, ONLY_WORKER);
     else

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-3-Clause */
-/* Parses UDP datagrams and their fragments, and remembers which fragmented ones are ours. */
+/* Parses UDP datagrams and their fragments. */
 #ifndef XCOPY_DATAGRAM_H
 #define XCOPY_DATAGRAM_H
 
@@ -10,14 +10,11 @@
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
+#include "fragmented.h"
 #include "parse.h"
 #include "prefilter.h"
 
 #define UDP_HEADER 8
-/* How many fragmented datagrams are remembered, and for how long: fragments follow each other
- * closely. */
-#define FRAGMENTED 4096
-#define FRAGMENTED_WINDOW_US 1000000
 
 /* linux/udp.h has no type that BPF programs can use without a C library. */
 struct udp_header {
@@ -40,25 +37,6 @@ struct {
     __type(key, __u32);
     __type(value, struct ports);
 } datagram_ports SEC(".maps");
-
-/* What all fragments of a datagram have in common. */
-struct fragmented {
-    struct addresses addresses;
-    __u32 id;
-};
-
-struct first_fragment {
-    __u32 time_us;
-    __u32 is_ours;
-};
-
-/* The fragmented datagrams whose first fragment has come. */
-struct {
-    __uint(type, BPF_MAP_TYPE_LRU_HASH);
-    __uint(max_entries, FRAGMENTED);
-    __type(key, struct fragmented);
-    __type(value, struct first_fragment);
-} fragmented SEC(".maps");
 
 static __always_inline int datagram_port_matches(__be16 port) {
     __u32 zero = 0;
@@ -145,31 +123,6 @@ static __always_inline enum datagram
 parse_datagram_frame(struct xdp_md *frame, struct segment *segment, struct piece *piece) {
     struct bytes bytes = bytes_of(frame);
     return datagram_of(parse_udp(bytes, ETH_HLEN, frame_type(bytes), segment, piece), piece);
-}
-
-static __always_inline struct fragmented fragmented_key(const struct addresses *addresses,
-                                                        const struct piece *piece) {
-    struct fragmented key = {.id = piece->id};
-    __builtin_memcpy(&key.addresses, addresses, sizeof(*addresses));
-    return key;
-}
-
-/* When the first fragment comes: remembers whether the later ones are ours. */
-static __always_inline void remember_first_fragment(const struct addresses *addresses,
-                                                    const struct piece *piece, int is_ours,
-                                                    __u32 now_us) {
-    struct fragmented key = fragmented_key(addresses, piece);
-    struct first_fragment first = {.time_us = now_us, .is_ours = is_ours};
-    bpf_map_update_elem(&fragmented, &key, &first, BPF_ANY);
-}
-
-/* Whether a later fragment is ours, as its first one was; `otherwise` if that has not come. */
-static __always_inline int recall_first_fragment(const struct addresses *addresses,
-                                                 const struct piece *piece, __u32 now_us,
-                                                 int otherwise) {
-    struct fragmented key = fragmented_key(addresses, piece);
-    struct first_fragment *first = bpf_map_lookup_elem(&fragmented, &key);
-    return first && now_us - first->time_us < FRAGMENTED_WINDOW_US ? first->is_ours : otherwise;
 }
 
 #endif

@@ -40,6 +40,7 @@ struct segment {
     __u32 payload_offset;
     __u32 length; /* of the IP packet, without Ethernet padding */
     __u8 flags;
+    __u8 is_fragment; /* the first one: its payload ends before that of the segment */
 };
 
 enum parsed {
@@ -97,7 +98,8 @@ static __always_inline __be16 frame_type(struct bytes bytes) {
 /* From the IPv4 header, or from the IPv6 Fragment header; all 0 where there is none. */
 struct piece {
     __u32 id;
-    __u32 fragment; /* offset in bytes, plus 1 if more fragments follow; 0: not a fragment */
+    __u32 fragment;  /* offset in bytes, plus 1 if more fragments follow; 0: not a fragment */
+    __u32 transport; /* IPPROTO_TCP or IPPROTO_UDP */
 };
 
 static __always_inline enum parsed parse_ip4(struct bytes bytes, struct segment *segment,
@@ -173,6 +175,7 @@ static __always_inline enum parsed parse_ip(struct bytes bytes, __u32 ip, __be16
                                             struct piece *piece) {
     __builtin_memset(segment, 0, sizeof(*segment));
     __builtin_memset(piece, 0, sizeof(*piece));
+    piece->transport = transport;
     segment->ip = ip;
 #pragma nounroll
     for (int i = 0; i < MAX_VLAN_TAGS; i++) {
@@ -207,6 +210,7 @@ static __always_inline enum parsed parse_tcp(struct bytes bytes, __u32 ip, __be1
     segment->seq = bpf_ntohl(tcp->seq);
     segment->ack = bpf_ntohl(tcp->ack_seq);
     segment->flags = ((const __u8 *)tcp)[13];
+    segment->is_fragment = piece.fragment != 0;
     segment->payload_offset = segment->tcp_offset + tcp->doff * 4;
     if (tcp->doff < 5 || (segment->length && segment->payload_offset > segment->length))
         return OTHER;

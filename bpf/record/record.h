@@ -33,6 +33,8 @@ struct control {
 #define NOT_UNICAST 0x40000000
 /* `index` of a fragment of a UDP datagram: its service is known after reassembly. */
 #define FRAGMENT_INDEX 0x20000000
+/* The same of a TCP segment. */
+#define SEGMENT_FRAGMENT_INDEX 0x20000001
 /*
  * Set in `index` of a request whose TCP or UDP checksum needs no look: the NIC or the kernel has
  * verified it, or the kernel has put the packet together from several.

@@ -52,7 +52,7 @@ static __always_inline __u32 datagram_index(enum datagram kind, const struct seg
     if (index && is_forwarded(&key, addresses))
         index = 0;
     if (kind == FIRST_FRAGMENT) {
-        remember_first_fragment(addresses, piece, index != 0, now_us);
+        remember_first_fragment(addresses, piece, index != 0, 0, now_us);
         return index ? FRAGMENT_INDEX : NO_REQUEST;
     }
     if (!index)

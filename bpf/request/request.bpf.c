@@ -21,6 +21,7 @@
 #include "../record/whole.h"
 #include "count-request.h"
 #include "datagram-request.h"
+#include "fragment-request.h"
 #include "pure-acks.h"
 #include "to-interface.h"
 #include "verified.h"
@@ -80,8 +81,8 @@ int xcopy_request(struct __sk_buff *skb) {
     enum parsed parsed = parse(skb, &segment);
     if (takes_datagrams && parsed == OTHER)
         return take_datagram(skb);
-    if (parsed == FRAGMENT)
-        add(FRAGMENTS, 1);
+    if (parsed == FRAGMENT || (parsed == SEGMENT && segment.is_fragment))
+        return take_skb_fragment(skb);
     if (parsed != SEGMENT || !port_matches(segment.destination_port))
         return PASS;
     struct addresses addresses;
@@ -102,8 +103,8 @@ int xcopy_request(struct __sk_buff *skb) {
 static __always_inline enum parsed take_frame(struct xdp_md *frame, enum hook hook) {
     struct segment segment;
     enum parsed parsed = parse_frame(frame, hook, &segment);
-    if (parsed == FRAGMENT)
-        add(FRAGMENTS, 1);
+    if (parsed == SEGMENT && segment.is_fragment)
+        return FRAGMENT;
     if (parsed != SEGMENT || !port_matches(segment.destination_port))
         return parsed;
     struct addresses addresses;
@@ -120,7 +121,10 @@ static __always_inline enum parsed take_frame(struct xdp_md *frame, enum hook ho
 /* Runs before GRO: packets are as they were on the wire, and have no mark. */
 SEC("xdp.frags")
 int xcopy_request_xdp(struct xdp_md *frame) {
-    if (take_frame(frame, AT_XDP) == OTHER && takes_datagrams)
+    enum parsed parsed = take_frame(frame, AT_XDP);
+    if (parsed == FRAGMENT)
+        take_frame_fragment(frame);
+    else if (parsed == OTHER && takes_datagrams)
         take_datagram_frame(frame);
     return XDP_PASS;
 }
@@ -133,7 +137,10 @@ static __attribute__((noinline)) enum parsed take_linear(struct xdp_md *frame) {
 /* For kernels that do not take the program above. */
 SEC("xdp")
 int xcopy_request_xdp_linear(struct xdp_md *frame) {
-    if (take_linear(frame) == OTHER && takes_datagrams)
+    enum parsed parsed = take_linear(frame);
+    if (parsed == FRAGMENT)
+        take_linear_fragment(frame);
+    else if (parsed == OTHER && takes_datagrams)
         take_datagram_linear(frame);
     return XDP_PASS;
 }

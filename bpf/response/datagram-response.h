@@ -82,7 +82,7 @@ static __attribute__((noinline)) int take_datagram_response(struct __sk_buff *sk
         return PASS;
     }
     if (kind == FIRST_FRAGMENT)
-        remember_first_fragment(&addresses, &piece, 1, now_us);
+        remember_first_fragment(&addresses, &piece, 1, 0, now_us);
     void *ring = ring_of_this_cpu(worker);
     if (!ring || segment.payload_offset > MAX_HEADERS)
         return DROP;

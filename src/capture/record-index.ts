@@ -4,5 +4,6 @@
 export const OUTGOING = 2 ** 31;
 /** UDP: set in the index where the datagram was sent to a multicast or broadcast address. */
 export const NOT_UNICAST = 0x40000000;
-/** UDP: in place of the index: a fragment, whose service is known after reassembly. */
+/** In place of the index: a fragment, whose service is known after reassembly; of UDP, and of TCP. */
 export const FRAGMENT_INDEX = 0x20000000;
+export const SEGMENT_FRAGMENT_INDEX = 0x20000001;

@@ -199,6 +199,7 @@ export function dataPlaneConfig(
       routes: service.routes.map(({ targets }) => targets.map(({ weight, paths }) => ({ weight, paths }))),
       protocol: service.transport ? null : protocolFor(options.protocols, service),
     })),
+    segmentServices: kernelServices(plan).filter(({ transport }) => transport !== "udp"),
     datagrams: datagramsConfig(plan, options),
     mysql: options.mysql,
     paths: plan.paths,

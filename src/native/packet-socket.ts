@@ -27,6 +27,7 @@ const TPACKET_V3 = 2;
 const FANOUT_CBPF = 6;
 const FANOUT_FLAG_UNIQUE_ID = 0x2000;
 const FANOUT_FLAG_IGNORE_OUTGOING = 0x4000;
+const FANOUT_FLAG_DEFRAG = 0x8000;
 const ETH_P_ALL = 3;
 
 const statistics = new Uint32Array(new ArrayBuffer(12));
@@ -81,12 +82,14 @@ export function openPlainPacketSocket(bufferBytes: number): number {
 
 /**
  * From now on the sockets receive the packets of all interfaces, those that leave only without `ignoresOutgoing`. With several
- * sockets `chooser` (classic BPF, struct sock_filter) returns the index of the one that gets a packet. Throws a Failure (5).
+ * sockets `chooser` (classic BPF, struct sock_filter) returns the index of the one that gets a packet; with `putsTogether` the kernel
+ * puts IPv4 fragments together first. Throws a Failure (5).
  */
 export function startPacketSockets(
   sockets: readonly number[],
   ignoresOutgoing: boolean,
   chooser: Uint8Array | null = null,
+  putsTogether = false,
 ): void {
   const link = new DataView(new ArrayBuffer(20)); // struct sockaddr_ll; interface 0: all
   link.setUint16(0, AF_PACKET, true);
@@ -96,8 +99,9 @@ export function startPacketSockets(
     let code = libc.bind(socket, address(link), link.byteLength) === 0 ? 0 : errno();
     if (code === 0 && sockets.length > 1) {
       const ignore = ignoresOutgoing ? FANOUT_FLAG_IGNORE_OUTGOING : 0;
+      const always = putsTogether ? FANOUT_FLAG_DEFRAG : 0;
       const join = (flags: number) =>
-        option(socket, PACKET_FANOUT, group | (((FANOUT_CBPF | flags) << 16) >>> 0));
+        option(socket, PACKET_FANOUT, group | (((FANOUT_CBPF | always | flags) << 16) >>> 0));
       const unique = index === 0 ? FANOUT_FLAG_UNIQUE_ID : 0;
       // Kernels before 5.14 do not know the flag; the socket's filter then does the same, with more CPU time.
       code = join(unique | ignore) && join(unique);

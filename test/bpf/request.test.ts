@@ -1,5 +1,6 @@
 /** The request program, by test runs in the kernel: which packets are captured, and as what. */
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:test";
+import { SEGMENT_FRAGMENT_INDEX } from "../../src/capture/record-index.ts";
 import { type TestContext, testRun } from "../../src/native/bpf/libbpf.ts";
 import {
   ACK,
@@ -109,8 +110,6 @@ describe("what is captured", () => {
       3,
       40 + 8 + 24 + 16 + 24,
     ],
-    ["a first fragment", { moreFragments: true, payload: 100 }, 1, 20],
-    ["an IPv6 first fragment", { ...V6, extensions: [FRAGMENT], moreFragments: true, payload: 104 }, 3, 48],
     ["a padded frame, without its padding", { payload: 1, padding: 5 }, 1, 20],
   ];
   test.each(cases)("%s", (_, frame, index, tcp) => {
@@ -154,6 +153,49 @@ describe("what is captured", () => {
   });
 });
 
+describe.each([
+  ["IPv4", {}, 20],
+  ["IPv6", { ...V6, extensions: [FRAGMENT] }, 48],
+] as [string, Frame, number][])("fragments of segments over %s", (name, family, headers) => {
+  const first = { ...family, moreFragments: true, payload: 104 };
+  const later = { ...family, fragmentOffset: 16, payload: 100, sourcePort: 1, destinationPort: 2 };
+  // In IPv6 the identification is always the same here.
+  const from = (source: number) => ({ source: name === "IPv4" ? `10.1.1.${source}` : `fd00::1:${source}` });
+
+  test("to a service are captured, the first one first or not", () => {
+    for (const frame of [
+      { ...first, ...from(1) },
+      { ...later, ...from(1) },
+      { ...later, ...from(2) },
+    ]) {
+      const record = captured(frame, SEGMENT_FRAGMENT_INDEX);
+      expect([record.tcp, record.payload]).toEqual([headers, headers]);
+      expect(record.length).toBe(record.bytes.length - headers);
+    }
+  });
+
+  test("of others are not captured, where the first one has come", () => {
+    passedBy({ ...first, ...from(3), destinationPort: 81 }, {});
+    passedBy({ ...later, ...from(3) }, {});
+    passedBy({ ...later, ...from(4), destinationMac: OTHER_HOST }, {});
+  });
+
+  test("that came over another interface before are left out", () => {
+    const [one, other] = interfaces.map((ifindex) => ({ ifindex }));
+    for (const frame of [first, later].map((each) => ({ ...each, ...from(5) }))) {
+      captured(frame, SEGMENT_FRAGMENT_INDEX, one);
+      passedBy(frame, { duplicates: 1 }, other);
+    }
+  });
+
+  test("of flows that the sample leaves out are not captured", () => {
+    capture.control.setSample(0);
+    passedBy({ ...first, ...from(6) }, { unsampled: 1 });
+    passedBy({ ...later, ...from(6) }, {});
+    capture.control.setSample(1);
+  });
+});
+
 describe("what is not captured", () => {
   const cases: [name: string, frame: Frame, counters: Record<string, number>][] = [
     ["another port", { destinationPort: 81, payload: 5 }, {}],
@@ -175,11 +217,11 @@ describe("what is not captured", () => {
     ["a pure ACK", { flags: ACK }, { pureAcks: 1 }],
     ["a pure ACK in a padded frame", { flags: ACK, padding: 6 }, { pureAcks: 1 }],
     ["an IPv6 pure ACK", { ...V6, flags: ACK }, { pureAcks: 1 }],
-    ["a later fragment", { fragmentOffset: 185, payload: 100 }, { fragments: 1 }],
+    ["a first fragment to another port", { moreFragments: true, destinationPort: 81, payload: 104 }, {}],
     [
-      "a later IPv6 fragment",
-      { ...V6, extensions: [FRAGMENT], fragmentOffset: 185, payload: 100 },
-      { fragments: 1 },
+      "a later fragment to another host",
+      { id: 9, fragmentOffset: 185, destinationMac: OTHER_HOST, payload: 100 },
+      {},
     ],
     ["a later fragment of UDP", { protocol: 17, fragmentOffset: 185, payload: 100 }, {}],
     ["an IP length beyond the packet", { totalLength: 1000, payload: 5 }, { unreadable: 1 }],

@@ -79,6 +79,24 @@ describe.each([
     for (const share of shares) expect(share).toBeGreaterThan(FLOWS / WORKERS / 2);
   });
 
+  test("fragments go to the worker of their flow, those before the first one to all", () => {
+    for (let flow = 0; flow < 20; flow++) {
+      capture.beat();
+      const family = destination.includes(":") ? { extensions: [44] } : {};
+      const from = { ...client(flow), ...family, id: flow };
+      const first = { ...from, moreFragments: true, payload: 104 };
+      const later = { ...from, fragmentOffset: 16, payload: 50, sourcePort: 7, destinationPort: 7 };
+      const take = (frame: Frame) => {
+        testRun(capture.kernel.requestProgram, build(frame).bytes);
+        return workersWith("requests");
+      };
+      const expected = workerOfClient(wordsOf(from.source!), 0, from.sourcePort!, WORKERS);
+      expect(take(later)).toEqual(Array.from({ length: WORKERS }, (_, worker) => [worker, 1]));
+      expect(take(first)).toEqual([[expected, 1]]);
+      expect(take({ ...later, fragmentOffset: 30 })).toEqual([[expected, 1]]);
+    }
+  });
+
   test("the worker does not depend on the service", () => {
     for (let flow = 0; flow < 20; flow++) {
       capture.beat();

@@ -7,9 +7,11 @@ import type { Control } from "../control.ts";
 import { KERNEL_COUNTERS, type KernelCounter } from "../counters.ts";
 import { DUPLICATE, flowHash, History, PURE_ACK } from "../history.ts";
 import { WHOLE_PACKETS } from "../maps.ts";
+import { SEGMENT_FRAGMENT_INDEX } from "../record-index.ts";
 import { Services } from "../services.ts";
 import type { MatchConfig } from "../source.ts";
 import { DatagramMatcher, type SentTo, TO_HOST } from "./datagram-matcher.ts";
+import { LaterFragments } from "./later-fragments.ts";
 import { LocalTable } from "./local-table.ts";
 
 export const ETHERTYPE_IP = 0x0800;
@@ -29,6 +31,7 @@ export class Matcher {
   readonly #services: Services;
   readonly #datagrams: DatagramMatcher;
   readonly #history: History;
+  readonly #laterFragments = new LaterFragments();
   readonly #header = new IpHeader();
   readonly #local: LocalTable | null;
 
@@ -77,10 +80,7 @@ export class Matcher {
     if (parseIp(view, at, end, wireEnd, header) !== IP_OK) return false;
     if (header.protocol === IPPROTO_UDP) return this.#matchDatagram(packet, sentTo, ifindex);
     if (header.protocol !== IPPROTO_TCP) return false;
-    if (header.isFragment && header.fragmentOffset > 0) {
-      this.count("fragments", 1);
-      return false;
-    }
+    if (header.isFragment) return this.#matchFragment(packet, sentTo, ifindex);
     const { transport, length } = header;
     if (transport + TCP_HEADER > end) return false;
     const payload = transport + (view.getUint8(transport + 12) >> 4) * 4;
@@ -111,6 +111,41 @@ export class Matcher {
       local.noteForwarded(view, header, view.getUint16(header.transport + 2));
     }
     this.count("forwarded", 1);
+    return true;
+  }
+
+  /** The rules of bpf/request/fragment-request.h. */
+  #matchFragment(packet: Packet, sentTo: SentTo, ifindex: number): boolean {
+    const header = this.#header;
+    const { ip, transport, length, fragmentOffset, id } = header;
+    const toAny = sentTo === TO_HOST || this.config.isOutgoing;
+    packet.ip = ip;
+    packet.tcp = transport;
+    packet.payload = transport;
+    packet.end = Math.min(header.end, ip + this.config.snaplen);
+    packet.length = ip + length - transport;
+    packet.think = -1;
+    packet.index = SEGMENT_FRAGMENT_INDEX;
+    packet.ifindex = ifindex;
+    if (fragmentOffset > 0) {
+      if (!this.#laterFragments.recall(packet, header, toAny)) return false;
+    } else {
+      if (transport + TCP_HEADER > packet.end) return false;
+      let isOurs = this.#services.find(packet.view, header, packet.destinationPort, toAny) >= 0;
+      if (isOurs && this.#isForwarded(this.#services, packet.view, header)) isOurs = false;
+      if (isOurs && flowHash(packet) < this.control.leftOut) {
+        this.count("unsampled", 1);
+        isOurs = false;
+      }
+      this.#laterFragments.remember(packet, header, isOurs);
+      if (!isOurs) return false;
+    }
+    if (this.#history.isRepeatedFragment(packet, id, fragmentOffset, ifindex)) {
+      this.count("duplicates", 1);
+      return false;
+    }
+    this.count("requestsCaptured", 1);
+    this.count("requestBytes", length);
     return true;
   }
 

@@ -78,7 +78,8 @@ export function openPacketCapture(options: SocketCaptureOptions): SocketCapture 
     { ...options, bufferBytes: rings * blocks * blockBytes },
     sockets.map((fd) => ({ fd, kind: "packet" })),
     (match) => ({ kind: "packet", sockets, blocks, blockBytes, match }),
-    () => startPacketSockets(sockets, !isOutgoing, workerProgram(rings)),
+    // Several workers: a later fragment, which has no port, goes to that of its flow.
+    () => startPacketSockets(sockets, !isOutgoing, workerProgram(rings), workers > 1),
   );
 }
 

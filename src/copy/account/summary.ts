@@ -91,7 +91,7 @@ export function takeAccount(
       unread: capture.unread ?? 0,
       pure_acks: capture.pureAcks,
       duplicates: capture.duplicates,
-      fragments: capture.fragments,
+      fragments: capture.fragments + count("fragmentsLost"),
       oversize: capture.oversize,
       inert: capture.inert,
       unsampled: capture.unsampled,
@@ -257,8 +257,8 @@ function lossesOf(account: Account): Loss[] {
     },
     {
       count: capture.fragments,
-      what: "IP fragments were not looked at",
-      advice: "avoid fragments on the way to this host: check the MTU",
+      what: "TCP packets in IP fragments could not be put together",
+      advice: "see why fragments are lost on the way to this host: check the MTU",
     },
     ...(Object.keys(ADVICE) as LossReason[]).map((reason) => ({
       count: dropped[reason],

@@ -133,6 +133,8 @@ export interface DataPlaneConfig extends EngineSettings {
   mysql: MysqlConfig;
   /** Null: live requests, from the source. */
   trace: TraceConfig | null;
+  /** The TCP services, as the capture knows them: for segments in IP fragments. */
+  segmentServices: KernelService[];
   /** Null: no service is of UDP. */
   datagrams: DatagramsConfig | null;
   paths: PathConfig[];

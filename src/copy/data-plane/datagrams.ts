@@ -2,6 +2,7 @@
 import type { Control } from "../../capture/control.ts";
 import { flowHash } from "../../capture/history.ts";
 import { checkTransport, OFFLOADED, WRONG } from "../../capture/integrity.ts";
+import { Reassembly } from "../../capture/reassembly.ts";
 import { FRAGMENT_INDEX, NOT_UNICAST } from "../../capture/record-index.ts";
 import { Services } from "../../capture/services.ts";
 import { DATAGRAM, DATAGRAM_COUNTERS } from "../../datagram/counters.ts";
@@ -11,11 +12,9 @@ import type { PathConfig } from "../../inject/path.ts";
 import { EMSGSIZE, monotonicMicroseconds } from "../../native/libc.ts";
 import { record } from "../../runtime/histogram.ts";
 import { publish } from "../../runtime/shared.ts";
-import { Fragments } from "../../wire/fragments.ts";
 import { ipPair } from "../../wire/ip.ts";
-import { IP_OK, IpHeader, parseIp } from "../../wire/ip-header.ts";
-import { Packet } from "../../wire/packet.ts";
-import { IPPROTO_UDP, UDP_HEADER } from "../../wire/udp.ts";
+import type { Packet } from "../../wire/packet.ts";
+import { IPPROTO_UDP } from "../../wire/udp.ts";
 import { Egresses } from "../ways/egresses.ts";
 import type { DatagramsConfig, DataPlaneConfig } from "./config.ts";
 import { type DatagramShared, viewDatagramShared } from "./datagram-shared.ts";
@@ -45,10 +44,7 @@ export class Datagrams {
   private readonly counters = new Float64Array(DATAGRAM_COUNTERS.length);
   private readonly shared: DatagramShared;
   readonly egresses: Egresses;
-  private readonly services: Services;
-  private readonly fragments = new Fragments();
-  private readonly header = new IpHeader();
-  private readonly whole = new Packet(new Uint8Array(0));
+  private readonly reassembly: Reassembly;
   private readonly isDatagram: boolean[];
   private readonly isDatagramPath: boolean[];
   /** Packets that were not sent, because their answers would not have been caught. */
@@ -65,7 +61,7 @@ export class Datagrams {
   ) {
     const { services, paths, egresses } = config;
     this.shared = viewDatagramShared(datagrams.shared);
-    this.services = new Services(datagrams.services);
+    this.reassembly = new Reassembly(new Services(datagrams.services), IPPROTO_UDP);
     this.egresses = new Egresses(egresses, config.mark);
     this.isDatagram = services.map(({ transport }) => transport === "udp");
     this.isDatagramPath = paths.map(({ transport }) => transport === "udp");
@@ -163,8 +159,7 @@ export class Datagrams {
       this.egresses.refresh();
       this.refreshAt = now + REFRESH_INTERVAL;
     }
-    this.counters[DATAGRAM.fragmentsIncomplete] = this.fragments.incomplete;
-    this.counters[DATAGRAM.fragmentsOverlapping] = this.fragments.overlapping;
+    this.countFragments();
     publish(this.shared, this.counters);
   }
 
@@ -181,36 +176,25 @@ export class Datagrams {
   close(): void {
     this.replay.end();
     this.send();
-    this.fragments.clear();
-    this.counters[DATAGRAM.fragmentsIncomplete] = this.fragments.incomplete;
+    this.reassembly.clear();
+    this.countFragments();
     publish(this.shared, this.counters);
     this.egresses.close();
   }
 
   private takeFragment(packet: Packet, now: number): void {
-    const { header, fragments, whole } = this;
-    this.counters[DATAGRAM.fragments]!++;
-    const wireEnd = packet.payload + packet.length;
-    if (parseIp(packet.view, packet.ip, packet.end, wireEnd, header) !== IP_OK || !header.isFragment) return;
-    if (!fragments.add(packet.bytes, packet.view, header, packet.time)) return;
-    const { bytes, view, ip, end } = fragments;
-    if (parseIp(view, ip, end, fragments.wireEnd, header) !== IP_OK || header.protocol !== IPPROTO_UDP)
-      return;
-    if (header.transport + UDP_HEADER > header.end) return;
-    const service = this.services.find(view, header, view.getUint16(header.transport + 2));
-    if (service < 0) return;
-    whole.bytes = bytes;
-    whole.view = view;
-    whole.ip = ip;
-    whole.tcp = header.transport;
-    whole.payload = header.transport + UDP_HEADER;
-    whole.end = header.end;
-    whole.length = ip + header.length - whole.payload;
-    whole.time = packet.time;
-    whole.think = -1;
+    const whole = this.reassembly.take(packet);
+    if (whole === null) return;
     if (checkTransport(whole, OFFLOADED) === WRONG) this.counters[DATAGRAM.checksumErrors]!++;
     else if (flowHash(whole) < this.surroundings.control.leftOut) this.counters[DATAGRAM.unsampled]!++;
-    else this.replay.request(whole, service, true, now);
+    else this.replay.request(whole, whole.index, true, now);
+  }
+
+  private countFragments(): void {
+    const { captured, incomplete, overlapping } = this.reassembly;
+    this.counters[DATAGRAM.fragments] = captured;
+    this.counters[DATAGRAM.fragmentsIncomplete] = incomplete;
+    this.counters[DATAGRAM.fragmentsOverlapping] = overlapping;
   }
 
   private send(): void {

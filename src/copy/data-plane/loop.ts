@@ -5,8 +5,11 @@
 import { createHash, randomBytes } from "node:crypto";
 import { Control } from "../../capture/control.ts";
 import { Flows } from "../../capture/flows.ts";
-import { OUTGOING } from "../../capture/record-index.ts";
+import { checkTransport, WRONG } from "../../capture/integrity.ts";
+import { Reassembly } from "../../capture/reassembly.ts";
+import { OUTGOING, SEGMENT_FRAGMENT_INDEX } from "../../capture/record-index.ts";
 import { RingSet } from "../../capture/ring-set.ts";
+import { Services } from "../../capture/services.ts";
 import { ResponseSource } from "../../capture/socket/response-source.ts";
 import type { RequestSource } from "../../capture/source.ts";
 import { type AnswerTimes, Engine, type EngineConfig } from "../../engine/engine.ts";
@@ -25,7 +28,7 @@ import { record } from "../../runtime/histogram.ts";
 import { Pause } from "../../runtime/pause.ts";
 import { DRAIN, publish, STOP } from "../../runtime/shared.ts";
 import type { PacketBatch } from "../../wire/batch.ts";
-import { ipPair } from "../../wire/ip.ts";
+import { IPPROTO_TCP, ipPair } from "../../wire/ip.ts";
 import type { Packet } from "../../wire/packet.ts";
 import { COOKIE_BYTES } from "../../wire/tcp.ts";
 import { Egresses } from "../ways/egresses.ts";
@@ -121,6 +124,8 @@ function run(config: DataPlaneConfig, wake: number, handlers: LoopHandlers, clos
   const player =
     config.trace &&
     new TracePlayer(config.trace, config.memory, config.turnTimeout, engine, counters, datagrams);
+  const accepted = acceptedOf(config);
+  const reassembly = new Reassembly(new Services(config.segmentServices), IPPROTO_TCP, worker);
   const preflight = new Preflight(config, engine, intercepts, now);
   closers.push(() => requests?.close());
   closers.push(() => intercepts?.close("it ended"));
@@ -155,7 +160,14 @@ function run(config: DataPlaneConfig, wake: number, handlers: LoopHandlers, clos
       engine.production(packet, now);
       return;
     }
-    if (datagrams?.takeRequest(packet, now)) return;
+    if (packet.index === SEGMENT_FRAGMENT_INDEX) {
+      const whole = reassembly.take(packet);
+      if (whole === null) return;
+      if (checkTransport(whole, accepted) === WRONG) counters[INDEX.checksumErrors]!++;
+      else takeSegment(whole);
+    } else if (!datagrams?.takeRequest(packet, now)) takeSegment(packet);
+  };
+  const takeSegment = (packet: Packet): void => {
     counters[INDEX.requests]!++;
     counters[INDEX.requestBytes]! += packet.length;
     engine.request(packet, now);
@@ -168,7 +180,7 @@ function run(config: DataPlaneConfig, wake: number, handlers: LoopHandlers, clos
   };
   const reading =
     requests &&
-    new RequestReading(requests, onRequest, counters, ROUND, reserveOf(config), acceptedOf(config));
+    new RequestReading(requests, onRequest, counters, ROUND, reserveOf(config), accepted);
   const isEmpty = (): boolean =>
     (requests?.isEmpty ?? true) && responses.isEmpty && (player?.isIdle(now) ?? true);
   const send = (): void => {
@@ -229,6 +241,7 @@ function run(config: DataPlaneConfig, wake: number, handlers: LoopHandlers, clos
       counters[INDEX.strayResponses] = intercepts.strays;
       counters[INDEX.interceptsLost] = intercepts.losses;
     }
+    counters[INDEX.fragmentsLost] = reassembly.incomplete + reassembly.overlapping;
     publish(shared, counters);
     if (isReady && player?.isDone(now)) break;
     const command = Atomics.load(shared.command, 0);
@@ -260,6 +273,8 @@ function run(config: DataPlaneConfig, wake: number, handlers: LoopHandlers, clos
     pause.wait(records, hurries, engine.wait(now, limit), isEmpty);
   }
 
+  reassembly.clear();
+  counters[INDEX.fragmentsLost] = reassembly.incomplete + reassembly.overlapping;
   engine.look(now);
   while (!engine.end(monotonicMicroseconds())) send();
   send();

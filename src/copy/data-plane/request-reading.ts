@@ -4,7 +4,7 @@
  */
 
 import { checkIpHeader, checkTransport, MERGED, OFFLOADED, WRONG } from "../../capture/integrity.ts";
-import { FRAGMENT_INDEX, OUTGOING } from "../../capture/record-index.ts";
+import { FRAGMENT_INDEX, OUTGOING, SEGMENT_FRAGMENT_INDEX } from "../../capture/record-index.ts";
 import type { RequestSource } from "../../capture/source.ts";
 import { monotonicMicroseconds } from "../../native/libc.ts";
 import type { Packet } from "../../wire/packet.ts";
@@ -74,7 +74,8 @@ export class RequestReading {
 
   private isDamaged(packet: Packet): boolean {
     if (checkIpHeader(packet, this.accepted) === WRONG) return true;
-    return packet.index !== FRAGMENT_INDEX && checkTransport(packet, this.accepted) === WRONG;
+    const isFragment = packet.index === FRAGMENT_INDEX || packet.index === SEGMENT_FRAGMENT_INDEX;
+    return !isFragment && checkTransport(packet, this.accepted) === WRONG;
   }
 
   private mayStay(now: number): boolean {

@@ -15,6 +15,8 @@ const OWN_COUNTERS = [
   "requestBytes",
   /** Captured packets with a wrong checksum, which production drops. */
   "checksumErrors",
+  /** TCP packets in IP fragments that could not be put together. */
+  "fragmentsLost",
   "lagMax",
   "ownMax",
   /** Responses that an intercept sent for none of our targets. */
