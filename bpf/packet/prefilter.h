@@ -72,7 +72,7 @@ static __always_inline int is_certainly_not_ours(struct __sk_buff *skb, enum sid
         return 0;
     if (skb->protocol == bpf_htons(ETH_P_IP)) {
         if (ip[0] != IP4_WITHOUT_OPTIONS ||
-            *(const __be16 *)(ip + IP4_FRAGMENT) & bpf_htons(0x1fff))
+            *(const __be16 *)(ip + IP4_FRAGMENT) & bpf_htons(0x3fff))
             return 0;
         if (side == SOURCE_PORT && ip[IP4_PROTOCOL] == IPPROTO_ICMP)
             return 0; /* may be about a flow of ours */

@@ -37,8 +37,7 @@ const ICMP = 1;
 const ICMP6 = 58;
 /** IPv6 extension headers that TCP or UDP may follow: options, routing, fragment, authentication. */
 const EXTENSIONS = [0, 43, 44, 51, 60];
-/** Bits of the IPv4 header's fragment field: the offset, and the offset with "more fragments". */
-const LATER_FRAGMENT = 0x1fff;
+/** Bits of the IPv4 header's fragment field: the offset, and "more fragments". */
 const ANY_FRAGMENT = 0x3fff;
 /** Bytes. */
 const ETHERNET_HEADER = 14;
@@ -156,7 +155,7 @@ function matchPorts(
   const isIp6 = program.label();
   /** Each transport, its ports, and the bits of the fragment field of which any makes a packet accepted. */
   const transports = [
-    { protocol: TCP, ports, fragments: LATER_FRAGMENT },
+    { protocol: TCP, ports, fragments: ANY_FRAGMENT },
     { protocol: UDP, ports: datagramPorts, fragments: ANY_FRAGMENT },
   ].filter((one) => one.ports.length > 0);
   const port = takesAnswers ? 0 : 2;
