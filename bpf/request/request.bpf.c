@@ -69,25 +69,20 @@ static __always_inline int is_wanted(const struct segment *segment,
     return 1;
 }
 
-SEC("tc")
-int xcopy_request(struct __sk_buff *skb) {
+/*
+ * Takes a TCP segment, and returns as what the packet was parsed. Not inlined: with what is called
+ * for other packets one frame of the stack would be too large.
+ */
+static __attribute__((noinline)) enum parsed take_skb(struct __sk_buff *skb) {
     struct segment segment;
-    if (is_certainly_not_ours(skb, DESTINATION_PORT))
-        return takes_datagrams ? take_datagram(skb) : PASS;
-    if (own_mark && skb->mark == own_mark) {
-        add(OWN_MARK, 1);
-        return PASS;
-    }
     enum parsed parsed = parse(skb, &segment);
-    if (takes_datagrams && parsed == OTHER)
-        return take_datagram(skb);
-    if (parsed == FRAGMENT || (parsed == SEGMENT && segment.is_fragment))
-        return take_skb_fragment(skb);
+    if (parsed == SEGMENT && segment.is_fragment)
+        return FRAGMENT;
     if (parsed != SEGMENT || !port_matches(segment.destination_port))
-        return PASS;
+        return parsed;
     struct addresses addresses;
     if (read_addresses(bytes_of(skb), &segment, &addresses))
-        return PASS;
+        return parsed;
     struct record header;
     __u32 worker = worker_of_client(&addresses, segment.source_port);
     int is_to_host = requests_leave || skb->pkt_type == PACKET_HOST;
@@ -96,6 +91,22 @@ int xcopy_request(struct __sk_buff *skb) {
         header.index |= verified(skb) | acknowledges_far(&segment, hash);
         count_request(put_whole(skb, AT_TC, &header, &segment, worker), &segment);
     }
+    return parsed;
+}
+
+SEC("tc")
+int xcopy_request(struct __sk_buff *skb) {
+    if (is_certainly_not_ours(skb, DESTINATION_PORT))
+        return takes_datagrams ? take_datagram(skb) : PASS;
+    if (own_mark && skb->mark == own_mark) {
+        add(OWN_MARK, 1);
+        return PASS;
+    }
+    enum parsed parsed = take_skb(skb);
+    if (parsed == FRAGMENT)
+        take_skb_fragment(skb);
+    else if (parsed == OTHER && takes_datagrams)
+        take_datagram(skb);
     return PASS;
 }
 
@@ -118,10 +129,14 @@ static __always_inline enum parsed take_frame(struct xdp_md *frame, enum hook ho
     return parsed;
 }
 
+static __attribute__((noinline)) enum parsed take_buffers(struct xdp_md *frame) {
+    return take_frame(frame, AT_XDP);
+}
+
 /* Runs before GRO: packets are as they were on the wire, and have no mark. */
 SEC("xdp.frags")
 int xcopy_request_xdp(struct xdp_md *frame) {
-    enum parsed parsed = take_frame(frame, AT_XDP);
+    enum parsed parsed = take_buffers(frame);
     if (parsed == FRAGMENT)
         take_frame_fragment(frame);
     else if (parsed == OTHER && takes_datagrams)

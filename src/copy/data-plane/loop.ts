@@ -179,8 +179,7 @@ function run(config: DataPlaneConfig, wake: number, handlers: LoopHandlers, clos
     else engine.response(packet, now);
   };
   const reading =
-    requests &&
-    new RequestReading(requests, onRequest, counters, ROUND, reserveOf(config), accepted);
+    requests && new RequestReading(requests, onRequest, counters, ROUND, reserveOf(config), accepted);
   const isEmpty = (): boolean =>
     (requests?.isEmpty ?? true) && responses.isEmpty && (player?.isIdle(now) ?? true);
   const send = (): void => {
