@@ -115,7 +115,7 @@ function ip4(frame: Frame, source: string, destination: string, content: number)
 }
 
 /** RFC 1071, of a header whose checksum field is 0. */
-function checksum(bytes: number[]): number {
+export function checksum(bytes: ArrayLike<number>): number {
   let sum = 0;
   for (let at = 0; at < bytes.length; at += 2) sum += (bytes[at]! << 8) | bytes[at + 1]!;
   while (sum > 0xffff) sum = (sum & 0xffff) + (sum >> 16);

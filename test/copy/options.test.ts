@@ -64,7 +64,7 @@ test("what is not given has its default", () => {
       direction: "in",
       filter: null,
       bufferBytes: null,
-      snaplen: 65535,
+      snaplen: 524288,
     },
     captureOptions: [],
     inject: "auto",

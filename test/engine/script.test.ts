@@ -7,6 +7,7 @@ const NUMBERS: Numbers = { client: 1000, online: 2000, target: 3000, engine: 400
 
 const HANDSHAKE = `// A handshake
 +0   c> S 0:0(0) <mss 1460>
++0   c> . 1:1(0) ack 1
 +0    > S 0:0(0) <mss 1460>
 +.01  < S. 0:0(0) ack 1 <mss 1460>
 `;
@@ -97,7 +98,7 @@ describe("playScript", () => {
     [
       "a segment that nobody expects",
       [REQUEST, "+1 < . 1:1(0) ack 1"],
-      "x.pkt:6: ",
+      "x.pkt:7: ",
       "The engine sent before it:",
     ],
     [
@@ -109,25 +110,25 @@ describe("playScript", () => {
     [
       "one that does not come",
       [REQUEST, "+0 > P. 1:101(100) ack 1", "+.1 > . 1:1(0)"],
-      "x.pkt:7: ",
+      "x.pkt:8: ",
       "sent nothing",
     ],
-    ["one that comes too soon", [REQUEST, "+.1 > P. 1:101(100) ack 1"], "x.pkt:6: ", "Sent after 0 s"],
-    ["other flags", [REQUEST, "+0 > . 1:101(100) ack 1"], "x.pkt:6: ", "Not this"],
-    ["another sequence number", [REQUEST, "+0 > P. 2:102(100) ack 1"], "x.pkt:6: ", "Not this"],
-    ["another length", [REQUEST, "+0 > P. 1:102(101) ack 1"], "x.pkt:6: ", "Not this"],
-    ["another ack", [REQUEST, "+0 > P. 1:101(100) ack 2"], "x.pkt:6: ", "Its ack is 1"],
-    ["another window", [REQUEST, "+0 > P. 1:101(100) ack 1 win 5"], "x.pkt:6: ", "Its window is 65535"],
-    ["other options", [REQUEST, "+0 > P. 1:101(100) ack 1 <nop>"], "x.pkt:6: ", "Its options are <>"],
-    ["other bytes", [REQUEST, "+0 > P. 1:101(100) ack 1 data 2"], "x.pkt:6: ", "not the client's byte 2"],
-    ["another connection", [REQUEST, "+0 >2 P. 1:101(100) ack 1"], "x.pkt:6: ", "On another connection"],
+    ["one that comes too soon", [REQUEST, "+.1 > P. 1:101(100) ack 1"], "x.pkt:7: ", "Sent after 0 s"],
+    ["other flags", [REQUEST, "+0 > . 1:101(100) ack 1"], "x.pkt:7: ", "Not this"],
+    ["another sequence number", [REQUEST, "+0 > P. 2:102(100) ack 1"], "x.pkt:7: ", "Not this"],
+    ["another length", [REQUEST, "+0 > P. 1:102(101) ack 1"], "x.pkt:7: ", "Not this"],
+    ["another ack", [REQUEST, "+0 > P. 1:101(100) ack 2"], "x.pkt:7: ", "Its ack is 1"],
+    ["another window", [REQUEST, "+0 > P. 1:101(100) ack 1 win 5"], "x.pkt:7: ", "Its window is 65535"],
+    ["other options", [REQUEST, "+0 > P. 1:101(100) ack 1 <nop>"], "x.pkt:7: ", "Its options are <>"],
+    ["other bytes", [REQUEST, "+0 > P. 1:101(100) ack 1 data 2"], "x.pkt:7: ", "not the client's byte 2"],
+    ["another connection", [REQUEST, "+0 >2 P. 1:101(100) ack 1"], "x.pkt:7: ", "On another connection"],
     [
       "another count",
       [REQUEST, "+0 > P. 1:101(100) ack 1", "+0 = turnsSent 5"],
-      "x.pkt:7: ",
+      "x.pkt:8: ",
       "turnsSent is 0",
     ],
-    ["a counter that is none", ["+0 = bogus 5"], "x.pkt:5: ", 'there is no counter "bogus"'],
+    ["a counter that is none", ["+0 = bogus 5"], "x.pkt:6: ", 'there is no counter "bogus"'],
   ])("tells of %s", (_, lines, place, message) => {
     const fault = play(...lines);
     expect(fault).toContain(place);

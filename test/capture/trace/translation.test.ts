@@ -9,7 +9,7 @@ import { createTraceMemory, viewTraceMemory } from "../../../src/capture/trace/m
 import type { TraceOptions } from "../../../src/capture/trace/options.ts";
 import { readTraces } from "../../../src/capture/trace/reader.ts";
 import { TraceRing } from "../../../src/capture/trace/trace-ring.ts";
-import { ACK, build, bytesOf, FIN, type Frame, PSH, SYN } from "../../bpf/build.ts";
+import { ACK, build, bytesOf, checksum, FIN, type Frame, PSH, SYN } from "../../bpf/build.ts";
 import { hex } from "../../wire/placed.ts";
 import { concat, description, enhanced, type Laid, pcap, section } from "./lay.ts";
 import { optionsFor } from "./read.ts";
@@ -100,7 +100,15 @@ function frame({ hops = 64, ...packet }: Passing): Uint8Array {
   const { bytes } = build(packet);
   const isV4 = bytes[12] === 8;
   bytes[14 + (isV4 ? 8 : 7)] = hops;
+  if (isV4) writeIpChecksum(bytes, 14);
   return bytes;
+}
+
+/** Of the IPv4 header at `ip`. */
+function writeIpChecksum(bytes: Uint8Array, ip: number): void {
+  const header = bytes.subarray(ip, ip + (bytes[ip]! & 15) * 4);
+  header.fill(0, 10, 12);
+  new DataView(bytes.buffer, header.byteOffset).setUint16(10, checksum(header));
 }
 
 const etherType = (bytes: Uint8Array) => bytes.subarray(12, 14);
@@ -389,6 +397,7 @@ describe("datagrams", () => {
     view.setUint16(4, 8 + text.length);
     const bytes = concat(data.subarray(0, 40), udp, new TextEncoder().encode(text));
     new DataView(bytes.buffer).setUint16(22, 28 + text.length);
+    writeIpChecksum(bytes, 20);
     return { time: NOW + time, data: bytes };
   }
   const read = (packets: Laid[]) => copied([pcap(packets, { linkType: 276 })], { services });
