@@ -35,11 +35,13 @@ export class History {
   readonly #ackHash = new Uint32Array(ACK_SLOTS);
   readonly #ackSeq = new Uint32Array(ACK_SLOTS);
   readonly #ackAck = new Uint32Array(ACK_SLOTS);
+  /** us, plus 1; 0: none, as memory is that nobody has touched. */
   readonly #ackTime = new Float64Array(ACK_SLOTS);
   readonly #synHash = new Uint32Array(HANDSHAKE_SLOTS);
   readonly #synSeq = new Uint32Array(HANDSHAKE_SLOTS);
   readonly #synIsOpen = new Uint8Array(HANDSHAKE_SLOTS);
   readonly #signHash = new Uint32Array(SIGN_SLOTS * SIGN_WAYS);
+  /** us, plus 1; 0: none. */
   readonly #signAt = new Float64Array(SIGN_SLOTS * SIGN_WAYS);
   readonly #hash = new Uint32Array(DUPLICATE_SLOTS);
   readonly #seq = new Uint32Array(DUPLICATE_SLOTS);
@@ -47,7 +49,7 @@ export class History {
   readonly #length = new Uint32Array(DUPLICATE_SLOTS);
   readonly #idAndFlags = new Uint32Array(DUPLICATE_SLOTS);
   readonly #interface = new Uint32Array(DUPLICATE_SLOTS);
-  readonly #time = new Float64Array(DUPLICATE_SLOTS);
+  readonly #time = new Float64Array(DUPLICATE_SLOTS).fill(-Infinity);
   /** How many of the same packets came in by `#interface`. */
   readonly #times = new Uint32Array(DUPLICATE_SLOTS);
   /** The other interfaces of each slot (plus 1; 0: none yet), and how many crossed them. */
@@ -55,15 +57,13 @@ export class History {
   readonly #crossedTimes = new Uint32Array(DUPLICATE_SLOTS * MOST_CROSSED);
 
   /** `signSpan`: us in which one pure ACK of each connection is CAPTURED as a sign of life. */
-  constructor(private readonly signSpan = SIGN_SPAN) {
-    this.clear();
-  }
+  constructor(private readonly signSpan = SIGN_SPAN) {}
 
   /** Forgets everything. */
   clear(): void {
-    this.#ackTime.fill(-Infinity);
+    this.#ackTime.fill(0);
     this.#synIsOpen.fill(0);
-    this.#signAt.fill(-Infinity);
+    this.#signAt.fill(0);
     this.#time.fill(-Infinity);
   }
 
@@ -80,16 +80,16 @@ export class History {
     if (this.#isDuplicate(packet, hash, interfaceId, packet.seq, packet.ack, flags, false)) return DUPLICATE;
     if (flags & SYN) this.#rememberSyn(packet, hash);
     const isKnown =
-      this.#ackTime[slot] !== -Infinity &&
+      this.#ackTime[slot] !== 0 &&
       this.#ackHash[slot] === hash &&
       this.#ackSeq[slot] === packet.seq &&
       this.#ackAck[slot] === packet.ack;
     packet.acksFar =
-      this.#ackTime[slot] !== -Infinity &&
+      this.#ackTime[slot] !== 0 &&
       this.#ackHash[slot] === hash &&
       (flags & ACK) !== 0 &&
       (packet.ack - this.#ackAck[slot]! + FAR) >>> 0 > 2 * FAR;
-    packet.think = isKnown ? Math.max(0, time - this.#ackTime[slot]!) : -1;
+    packet.think = isKnown ? Math.max(0, time + 1 - this.#ackTime[slot]!) : -1;
     return CAPTURED;
   }
 
@@ -110,8 +110,8 @@ export class History {
     this.#ackHash[slot] = hash;
     this.#ackSeq[slot] = packet.seq;
     this.#ackAck[slot] = packet.ack;
-    this.#ackTime[slot] = packet.time;
-    return this.#endsHandshake(packet, hash) || this.#isSignOfLife(hash, packet.time, false);
+    this.#ackTime[slot] = packet.time + 1;
+    return this.#endsHandshake(packet, hash) || this.#isSignOfLife(hash, packet.time + 1, false);
   }
 
   #endsHandshake(packet: Packet, hash: number): boolean {
@@ -122,14 +122,14 @@ export class History {
     return isEnd;
   }
 
-  /** Whether a packet is a sign of life of its flow that is due. A SYN only notes that the flow begins. */
+  /** Whether a packet is a sign of life of its flow that is due; `time`: its own, plus 1. A SYN only notes that the flow begins. */
   #isSignOfLife(hash: number, time: number, isSyn: boolean): boolean {
     const first = (hash & (SIGN_SLOTS - 1)) * SIGN_WAYS;
     let oldest = first;
     let most = -1;
     for (let at = first; at < first + SIGN_WAYS; at++) {
       // The time of a recording may step back.
-      const age = Math.abs(time - this.#signAt[at]!);
+      const age = this.#signAt[at] === 0 ? Infinity : Math.abs(time - this.#signAt[at]!);
       if (this.#signHash[at] === hash && age !== Infinity) {
         if (!isSyn && age < this.signSpan) return false;
         this.#signAt[at] = time;
@@ -151,7 +151,7 @@ export class History {
     // After the data that it may carry (TCP Fast Open).
     this.#synSeq[slot] = packet.seq + 1 + packet.length;
     this.#synIsOpen[slot] = 1;
-    this.#isSignOfLife(hash, packet.time, true);
+    this.#isSignOfLife(hash, packet.time + 1, true);
   }
 
   #isDuplicate(
