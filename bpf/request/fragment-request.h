@@ -24,7 +24,6 @@
 
 /* In place of a worker. */
 #define NO_WORKER 0xffffffff
-#define ALL_WORKERS 0xfffffffe
 
 /* As parse_tcp, for a fragment, of which `seq` and `ack` become identification and offset. */
 static __always_inline int parse_fragment(struct bytes bytes, __u32 ip, __be16 protocol,
@@ -45,8 +44,9 @@ static __always_inline int parse_fragment(struct bytes bytes, __u32 ip, __be16 p
 }
 
 /*
- * The worker of a fragment's flow: that of its port, which only the first fragment has. All, where
- * that has not come. NO_WORKER if it is no request. Counts what sampling leaves out.
+ * The worker of a fragment's flow: that of its port, which only the first fragment has. NO_WORKER if
+ * it is no request; and where the first one has not come and there are several: then it is counted.
+ * Counts what sampling leaves out.
  */
 static __always_inline __u32 worker_of_fragment(const struct segment *segment,
                                                 const struct addresses *addresses,
@@ -56,7 +56,10 @@ static __always_inline __u32 worker_of_fragment(const struct segment *segment,
         struct first_fragment *first = find_first_fragment(addresses, piece, now_us);
         if (first)
             return first->is_ours ? first->worker : NO_WORKER;
-        return is_to_host ? ALL_WORKERS : NO_WORKER;
+        if (is_to_host && workers == 1)
+            return 0;
+        add(FRAGMENTS, is_to_host);
+        return NO_WORKER;
     }
     struct service key = {.port = segment->destination_port, .family = segment->family};
     __u32 worker = worker_of_client(addresses, segment->source_port);
@@ -69,19 +72,6 @@ static __always_inline __u32 worker_of_fragment(const struct segment *segment,
     }
     remember_first_fragment(addresses, piece, is_ours, worker, now_us);
     return is_ours ? worker : NO_WORKER;
-}
-
-/* `first` and `last`: the workers that get the fragment. */
-static __always_inline void put_fragment(void *packet, enum hook hook,
-                                         const struct segment *segment, const struct record *header,
-                                         __u32 first, __u32 last, __u64 now_us) {
-#pragma nounroll
-    for (__u32 worker = first; worker <= last && worker < workers; worker++) {
-        if (alive(now_us, worker))
-            count_request(put_whole(packet, hook, header, segment, worker), segment);
-        else
-            add(is_dead(worker) ? ABANDONED : INERT, 1);
-    }
 }
 
 static __always_inline void take_fragment(void *packet, enum hook hook,
@@ -98,10 +88,10 @@ static __always_inline void take_fragment(void *packet, enum hook hook,
         return;
     }
     struct record header = whole_record(segment, SEGMENT_FRAGMENT_INDEX, now_us, ifindex);
-    if (worker == ALL_WORKERS)
-        put_fragment(packet, hook, segment, &header, 0, workers - 1, now_us);
+    if (alive(now_us, worker))
+        count_request(put_whole(packet, hook, &header, segment, worker), segment);
     else
-        put_fragment(packet, hook, segment, &header, worker, worker, now_us);
+        add(is_dead(worker) ? ABANDONED : INERT, 1);
 }
 
 /* Not inlined: the code that other packets run through stays small. */
