@@ -9,6 +9,7 @@ import { mapShared, PROT_READ, PROT_WRITE } from "../native/libc.ts";
 import { PAGE_SIZE } from "../native/page.ts";
 import { copyBytes } from "../wire/copy.ts";
 import type { Packet } from "../wire/packet.ts";
+import { UNKNOWN_INDEX } from "./record-index.ts";
 
 const WORD = 2 ** 32;
 const WEAKLY_ORDERED = process.arch !== "x64";
@@ -116,9 +117,10 @@ export class Ring {
     packet.time = words[at + TIME_LOW]! + words[at + TIME_HIGH]! * WORD;
     packet.think = think === THINK_UNKNOWN ? -1 : think;
     const index = words[at + INDEX]!;
-    packet.index = (index & ~(VERIFIED | ACKS_FAR)) >>> 0;
-    packet.acksFar = (index & ACKS_FAR) !== 0;
-    packet.isVerified = (index & VERIFIED) !== 0;
+    const marks = index === UNKNOWN_INDEX ? 0 : index & (VERIFIED | ACKS_FAR);
+    packet.index = (index ^ marks) >>> 0;
+    packet.acksFar = (marks & ACKS_FAR) !== 0;
+    packet.isVerified = (marks & VERIFIED) !== 0;
     packet.ifindex = words[at + IFINDEX]!;
     this.#position += this.#size;
     this.#size = 0;

@@ -50,6 +50,23 @@ describe("one ring", () => {
     expect(reader.peekTime()).toBe(Infinity);
   });
 
+  test("tells marks from the index, which is none where the program asks nobody whose a packet is", () => {
+    const ring = fake();
+    const reader = readerOf(ring);
+    const packet = new Packet(new Uint8Array(0));
+    for (const index of [0x10000003, 0x08000003, 0xffffffff]) ring.add(1, bytes(9), { index });
+    reader.refresh();
+    const read = () => {
+      reader.next(packet);
+      return [packet.index, packet.isVerified, packet.acksFar];
+    };
+    expect([read(), read(), read()]).toEqual([
+      [3, true, false],
+      [3, false, true],
+      [0xffffffff, false, false],
+    ]);
+  });
+
   test("says -1 for an unknown think time", () => {
     const ring = fake();
     const reader = readerOf(ring);

@@ -1,6 +1,7 @@
 /** Responses as a source hands them over. */
+import { UNKNOWN_INDEX } from "../../src/capture/record-index.ts";
 import { parseAddress } from "../../src/config/address.ts";
-import { locate, NO_INDEX } from "../../src/intercept/data-plane/nfqueue.ts";
+import { locate } from "../../src/intercept/data-plane/nfqueue.ts";
 import { Packet } from "../../src/wire/packet.ts";
 import { ACK, SYN } from "../../src/wire/tcp.ts";
 import { IPPROTO_UDP } from "../../src/wire/udp.ts";
@@ -20,7 +21,7 @@ export interface Flow {
 export function responseOf(
   flow: Flow,
   flags = SYN | ACK,
-  index = NO_INDEX,
+  index = UNKNOWN_INDEX,
   payload = "",
   captured = payload.length,
 ): Packet {
@@ -48,7 +49,7 @@ export function datagramOf(flow: Flow): Packet {
   bytes[segment.family === 4 ? 9 : 6] = IPPROTO_UDP;
   const packet = new Packet(bytes);
   if (!locate(packet, 0, bytes.length, bytes.length)) throw new Error("no UDP");
-  packet.index = NO_INDEX;
+  packet.index = UNKNOWN_INDEX;
   return packet;
 }
 

@@ -1,13 +1,11 @@
 /** Responses from a netfilter queue: each is handed to a sink, which says whether it was caught. */
+import { UNKNOWN_INDEX } from "../../capture/record-index.ts";
 import { monotonicMicroseconds } from "../../native/libc.ts";
 import { ACCEPT, BATCH, DROP, HEADERS, QueueSocket, WHOLE } from "../../native/nfqueue.ts";
 import { IPPROTO_TCP } from "../../wire/ip.ts";
 import { IP_OK, IpHeader, parseIp } from "../../wire/ip-header.ts";
 import { Packet } from "../../wire/packet.ts";
 import { IPPROTO_UDP, UDP_HEADER } from "../../wire/udp.ts";
-
-/** `Packet.index` of a response whose path is not known. */
-export const NO_INDEX = 0xffffffff;
 
 const MIN_TCP = 20;
 /** ICMP (RFC 792) and ICMPv6 (RFC 4443): "destination unreachable", and what is in front of the packet it quotes. */
@@ -42,7 +40,7 @@ export class QueueSource {
     this.fd = fd;
     this.#socket = new QueueSocket(fd, queue);
     this.#packet = new Packet(this.#socket.bytes);
-    this.#packet.index = NO_INDEX;
+    this.#packet.index = UNKNOWN_INDEX;
   }
 
   /** Times the kernel found the receive buffer full; the packets lost by that are `lost` of `readStatistics`. */

@@ -2,6 +2,7 @@
  * Finds the copy that a response belongs to: the kernel has named it (mode target: `packet.index` is its slot), its flow was
  * registered over the channel, or the client's address is in a registered pool. Sans-IO; counts every response once.
  */
+import { UNKNOWN_INDEX } from "../../capture/record-index.ts";
 import { copyBytes } from "../../wire/copy.ts";
 import { Packet } from "../../wire/packet.ts";
 import { ACK, RST, SYN } from "../../wire/tcp.ts";
@@ -12,8 +13,6 @@ import { FlowTable } from "./flow-table.ts";
 import { Hold } from "./hold.ts";
 import { type AddressRange, Ranges } from "./ranges.ts";
 
-/** `packet.index` of a response whose copy the kernel does not know. */
-export const UNKNOWN = 0xffffffff;
 /** Responses that wait for their registration: 3 s of 10,000 a second. */
 const HELD = 32768;
 /** Bytes of a response at most, as a source captures it. */
@@ -85,9 +84,9 @@ export class Router<R extends Receiver> {
       return false;
     }
     const packet = this.#translate(captured);
-    if (packet.index === UNKNOWN && isDatagram(packet)) return this.#datagram(packet);
+    if (packet.index === UNKNOWN_INDEX && isDatagram(packet)) return this.#datagram(packet);
     const sent =
-      packet.index === UNKNOWN ? this.#find(packet, now) : this.copies.deliver(packet.index, packet);
+      packet.index === UNKNOWN_INDEX ? this.#find(packet, now) : this.copies.deliver(packet.index, packet);
     if (sent) this.routed++;
     else if (sent === false) this.unrouted++;
     return true;
