@@ -31,7 +31,13 @@ const PLAN: Plan = {
     },
     { address, port: 81, routes: [{ label: "81-c:80", targets: [target(1, 3)] }] },
   ],
-  paths: [],
+  paths: [0, 1, 2, 3].map(() => ({
+    family: 4,
+    local: address.bytes,
+    target: address.bytes,
+    targetPort: 80,
+    egress: 0,
+  })),
   egresses: [],
   ways: [],
   ports: [[1024, 2047]],
@@ -68,6 +74,11 @@ test("the routes of services and the weights of their targets are handed on", ()
       protocol: null,
     },
     { label: "81-c:80", routes: [[{ weight: 1, paths: [3] }]], protocol: null },
+  ]);
+  expect(config("").segmentServices.map(({ index, port }) => `${index} ${port}`)).toEqual([
+    "0 80",
+    "0 80",
+    "1 81",
   ]);
 });
 

@@ -81,7 +81,7 @@ test("every counter has its field", () => {
       unread: 112,
       pure_acks: 105,
       duplicates: 106,
-      fragments: 107,
+      fragments: 107 + of("fragmentsLost"),
       oversize: 108,
       inert: 109,
       unsampled: 110,
@@ -303,7 +303,7 @@ describe("for a person", () => {
     ["lost", "found no room in the rings"],
     ["inert", "passed while xcopy was stopped"],
     ["oversize", "were larger than this way of capture takes"],
-    ["fragments", "were not looked at"],
+    ["fragments", "in IP fragments could not be put together"],
     ["responsesLost", "packets of answers found no room"],
   ] as const)("%s is said", (field, words) => {
     expect(renderSummary(account({}, { [field]: 5 }))).toContain(words);
