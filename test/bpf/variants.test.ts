@@ -1,6 +1,6 @@
 /**
  * Every program loads in every variant: what one kernel takes, another refuses. bin/test-kernels runs this on several kernels;
- * test/kernels/load.test.ts does with fewer variants, in which every pair of two settings is.
+ * test/kernels/load.test.ts does with fewer variants.
  */
 import { describe, expect, test } from "bun:test";
 import { release } from "node:os";
@@ -31,6 +31,9 @@ const [major, minor] = release().split(".").map(Number) as [number, number];
 const XDP_PROGRAMS: XdpProgram[] =
   major > 5 || (major === 5 && minor >= 18) ? ["xdp", "xdp-linear"] : ["xdp-linear"];
 
+/** How many values of settings are to be together in some variant; absent: all. */
+const FEW = process.env.XCOPY_TEST_TOGETHER;
+
 buildObjects();
 
 function load(options: Partial<KernelCaptureOptions>): void {
@@ -45,30 +48,34 @@ function load(options: Partial<KernelCaptureOptions>): void {
   kernel.detach();
 }
 
-/** All combinations of the values of each key; with XCOPY_TEST_PAIRS only so many that each pair of two values is in one. */
+/**
+ * All combinations of the values of each key; with XCOPY_TEST_TOGETHER=2 only so many that each pair of two values is in one,
+ * with 1 that each value is.
+ */
 function combine<T extends object>(values: { [K in keyof T]: readonly T[K][] }): T[] {
   const all = Object.entries(values).reduce<object[]>(
     (some, [key, list]) =>
       some.flatMap((one) => (list as unknown[]).map((value) => ({ ...one, [key]: value }))),
     [{}],
   ) as T[];
-  return process.env.XCOPY_TEST_PAIRS === "1" ? withEveryPair(all) : all;
+  return FEW ? withEvery(all, FEW === "2") : all;
 }
 
-/** Some of these: at each step the one with most pairs that none before has. */
-function withEveryPair<T extends object>(all: T[]): T[] {
-  const pairsOf = (one: T) => {
+/** Some of these: at each step the one with most values, or `pairs` of values, that none before has. */
+function withEvery<T extends object>(all: T[], pairs: boolean): T[] {
+  const partsOf = (one: T) => {
     const settings = Object.entries(one).map(String);
+    if (!pairs) return settings;
     return settings.flatMap((first, index) =>
       settings.slice(index + 1).map((second) => `${first} ${second}`),
     );
   };
-  const missing = new Set(all.flatMap(pairsOf));
-  const news = (one: T) => pairsOf(one).filter((pair) => missing.has(pair)).length;
+  const missing = new Set(all.flatMap(partsOf));
+  const news = (one: T) => partsOf(one).filter((part) => missing.has(part)).length;
   const chosen: T[] = [];
   while (missing.size > 0) {
     const best = all.reduce((most, one) => (news(one) > news(most) ? one : most));
-    for (const pair of pairsOf(best)) missing.delete(pair);
+    for (const part of partsOf(best)) missing.delete(part);
     chosen.push(best);
   }
   return chosen;
@@ -155,7 +162,8 @@ describe("response and outgoing", () => {
     const { paths, services } = OPTIONS;
     load({ workers, paths, services: null });
     const outgoing = { outgoingObject: outgoingProgram(), outgoingServices: services };
-    for (const onlyLocal of BOTH) load({ workers, paths, services, onlyLocal, ...outgoing });
+    for (const onlyLocal of FEW ? [workers > 1] : BOTH)
+      load({ workers, paths, services, onlyLocal, ...outgoing });
   });
 
   test(`${MANY} targets`, () => {

@@ -26,8 +26,8 @@ export interface MachineRun {
   pattern?: string;
   /** A host that is not as it should be. */
   host?: Host;
-  /** Whether few variants of the programs are enough: see test/bpf/variants.test.ts. */
-  pairs?: boolean;
+  /** How many values of settings are to be together in some variant of the programs, of which few are enough then: see test/bpf/variants.test.ts. */
+  together?: 1 | 2;
   /** Says each line of the console. */
   log?: (line: string) => void;
 }
@@ -106,7 +106,7 @@ function makeInitrd(run: MachineRun, directory: string): string {
 export XCOPY=/xcopy/bin/xcopy XCOPY_TEST_MACHINE=1 XCOPY_TEST_SLOWNESS=/tmp/slowness NO_COLOR=1 PATH=$PATH:/commands:/xcopy/bin
 echo ${SLOWNESS} >/tmp/slowness
 ${run.host ? "export XCOPY_TEST_RESTRICTED=1" : ""}
-${run.pairs ? "export XCOPY_TEST_PAIRS=1" : ""}
+${run.together ? `export XCOPY_TEST_TOGETHER=${run.together}` : ""}
 bun test ${words.join(" ")} --reporter=junit --reporter-outfile=/tmp/report.xml ${files.join(" ")} 2>&1
 [ -e /tmp/report.xml ] && echo "@report $(gzip -c /tmp/report.xml | base64 | tr -d '\\n')"
 `,
