@@ -44,9 +44,9 @@ static __always_inline int parse_fragment(struct bytes bytes, __u32 ip, __be16 p
 }
 
 /*
- * The worker of a fragment's flow: that of its port, which only the first fragment has. NO_WORKER if
- * it is no request; and where the first one has not come and there are several: then it is counted.
- * Counts what sampling leaves out.
+ * The worker of a fragment's flow: that of its port, which only the first fragment has. NO_WORKER
+ * if it is no request; and where the first one has not come and there are several: then it is
+ * counted. Counts what sampling leaves out.
  */
 static __always_inline __u32 worker_of_fragment(const struct segment *segment,
                                                 const struct addresses *addresses,
