@@ -272,6 +272,28 @@ const config: fc.Arbitrary<FuzzConfig> = fc.record(
 );
 
 describe("arbitrary packets", () => {
+  test("more of a turn that was dropped undoes no count of the one before it", () => {
+    const fuzz = new Fuzz({ turnLimit: 20 });
+    const shut = { kind: "answer", length: 0, window: 0, fin: false } as const;
+    const beyondGap = {
+      kind: "request",
+      flow: 0,
+      flags: 24,
+      seq: { anywhere: 99_303 },
+      ack: { by: 0 },
+    } as const;
+    for (const one of [
+      { kind: "open", flow: 0 },
+      { kind: "send", flow: 0, length: 1, isTurn: true },
+      shut,
+      shut,
+      { ...beyondGap, length: 1, think: -1, options: [1, 1, 8, 10, 0, 0, 0, 1, 0, 0, 0, 0] },
+      { ...shut, fin: true },
+    ] as Step[])
+      fuzz.take(one, false);
+    fuzz.end();
+  });
+
   test("never make the engine throw or its counters contradict each other, and all memory is freed", () => {
     fc.assert(
       fc.property(

@@ -91,11 +91,14 @@ export function countTurn(c: Context, s: number, ack: number, marks: number): bo
   return false;
 }
 
-/** More of the last captured turn has come: if the turn was counted as sent and answered, that is undone. */
+/**
+ * More of the last captured turn has come: if the turn was counted as sent and answered, that is undone. One that was dropped
+ * (SKIP_TURN) was not: what is counted then is the turn before it, or the greeting that it waited for.
+ */
 export function reviseTurn(c: Context, s: number): void {
   const w = c.words;
   const row = s * ROW;
-  if (w[row + TURNS] !== 0 || !(w[row + FLAGS]! & TURN_COUNTED)) return;
+  if (w[row + TURNS] !== 0 || (w[row + FLAGS]! & (TURN_COUNTED | SKIP_TURN)) !== TURN_COUNTED) return;
   if (w[row + FLAGS]! & TURN_ANSWERED) c.counters[COUNTER.turnsAnswered]!--;
   w[row + FLAGS]! &= ~(TURN_COUNTED | TURN_ANSWERED);
   w[row + TURNS] = 1;
