@@ -9,7 +9,7 @@ enum counter {
     REQUEST_RING_FULL,
     PURE_ACKS,  /* not captured */
     DUPLICATES, /* seen on another interface before */
-    FRAGMENTS,  /* TCP fragments that are not captured: of answers */
+    FRAGMENTS,  /* of TCP, not captured: of answers, or before the first one */
     OVERSIZE,   /* larger than a record can be; headers above 128 bytes if only these are taken */
     OWN_MARK,
     RESPONSES_CAPTURED,

@@ -66,6 +66,8 @@ static __always_inline int is_wanted(const struct segment *segment,
         remember_syn(segment, hash, now_us);
     *header = whole_record(segment, *index, now_us, ifindex);
     header->think_us = think_time(segment, hash, now_us);
+    if (hook == AT_TC)
+        header->index |= acknowledges_far(segment, hash);
     return 1;
 }
 
@@ -87,8 +89,7 @@ static __attribute__((noinline)) enum parsed take_skb(struct __sk_buff *skb) {
     __u32 worker = worker_of_client(&addresses, segment.source_port);
     int is_to_host = requests_leave || skb->pkt_type == PACKET_HOST;
     if (is_wanted(&segment, &addresses, is_to_host, skb->ifindex, worker, AT_TC, &header)) {
-        __u32 hash = flow_hash(&segment, &addresses);
-        header.index |= verified(skb) | acknowledges_far(&segment, hash);
+        header.index |= verified(skb);
         count_request(put_whole(skb, AT_TC, &header, &segment, worker), &segment);
     }
     return parsed;

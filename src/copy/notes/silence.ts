@@ -49,7 +49,7 @@ export function renderSilence(
   isLocal: boolean,
 ): string {
   const name = nameServices([service]);
-  const nothing = `no request to ${name} has come, ${where}`;
+  const nothing = `no request to ${name} has come (${where})`;
   if (service.address && !isLocal)
     return `${nothing}\n${formatAddress(service.address.bytes)} is no address of this host: see whether the mirror or the gateway sends its packets here.`;
   if (service.transport === "udp") return nothing;
