@@ -81,20 +81,39 @@ export function readProxyHeader(
   }
   const line = lineOf(bytes, from, length);
   if (!line?.[1]) return null;
-  const [source, destination] = [addressBytes(line[2]!), addressBytes(line[3]!)];
-  if (!source || !destination) return null;
+  const read = line[1] === "4" ? ip4Bytes : ip6Bytes;
+  const [source, destination] = [read(line[2]!), read(line[3]!)];
+  const [sourcePort, destinationPort] = [Number(line[4]), Number(line[5])];
+  if (!source || !destination || sourcePort > 65535 || destinationPort > 65535) return null;
   mapWords(words, 0, source);
   mapWords(words, 4, destination);
-  return [Number(line[4]) & 0xffff, Number(line[5]) & 0xffff];
+  return [sourcePort, destinationPort];
 }
 
-/** The bytes of an address as text; null if it is none. */
-function addressBytes(text: string): Uint8Array | null {
-  if (/^[0-9]+(\.[0-9]+){3}$/.test(text)) return Uint8Array.from(text.split("."), Number);
+const OCTET = /^(?:0|[1-9][0-9]{0,2})$/;
+const GROUP = /^[0-9a-fA-F]{1,4}$/;
+
+/** The bytes of an IPv4 address as text; null if it is none. */
+function ip4Bytes(text: string): Uint8Array | null {
+  const octets = text.split(".");
+  const isAddress = octets.length === 4 && octets.every((octet) => OCTET.test(octet) && Number(octet) < 256);
+  return isAddress ? Uint8Array.from(octets, Number) : null;
+}
+
+/** The bytes of an IPv6 address as text (RFC 4291 section 2.2: the last two groups may be an IPv4 address); null if it is none. */
+function ip6Bytes(text: string): Uint8Array | null {
+  const tail = text.slice(text.lastIndexOf(":") + 1);
+  if (tail.includes(".")) {
+    const [a, b, c, d] = ip4Bytes(tail) ?? [];
+    if (d === undefined) return null;
+    const groups = [(a! << 8) | b!, (c! << 8) | d].map((group) => group.toString(16));
+    text = text.slice(0, -tail.length) + groups.join(":");
+  }
   const [left, right, ...more] = text.split("::").map((half) => (half === "" ? [] : half.split(":")));
   const known = left!.length + (right?.length ?? 0);
   if (more.length > 0 || (right ? known > 7 : known !== 8)) return null;
   const groups = [...left!, ...Array<string>(8 - known).fill("0"), ...(right ?? [])];
+  if (!groups.every((group) => GROUP.test(group))) return null;
   return Uint8Array.from(
     groups.flatMap((group) => [Number.parseInt(group, 16) >>> 8, Number.parseInt(group, 16) & 255]),
   );
@@ -106,6 +125,11 @@ function mapWords(words: Int32Array, at: number, address: Uint8Array): void {
   words.fill(0, at, at + 4);
   if (address.length === 4) words[at + 2] = 0xffff;
   for (let i = 0; i < address.length; i += 4) words[at + 4 - address.length / 4 + i / 4] = view.getInt32(i);
+}
+
+/** Whether the four words at `at` are an IPv4-mapped address. */
+function isMapped(words: Int32Array, at: number): boolean {
+  return words[at] === 0 && words[at + 1] === 0 && words[at + 2] === 0xffff;
 }
 
 function ipv4Text(word: number): string {
@@ -131,7 +155,8 @@ export function writeProxyHeader(
   sourcePort: number,
   destinationPort: number,
 ): number {
-  const isIpv4 = words[source] === 0 && words[source + 1] === 0 && words[source + 2] === 0xffff;
+  // A header of IPv6 may name an IPv4-mapped address and one that is none: what is written then is IPv6 too.
+  const isIpv4 = isMapped(words, source) && isMapped(words, destination);
   if (version === 1) {
     const text = isIpv4
       ? `PROXY TCP4 ${ipv4Text(words[source + 3]!)} ${ipv4Text(words[destination + 3]!)}`

@@ -187,6 +187,8 @@ export class Host implements Outlet {
       this.queue.shift();
       if (verdict === DROP) {
         this.dropped++;
+        // What is written of it later is dropped too.
+        if (this.queue.length === 0) this.isSkipping = true;
         continue;
       }
       this.unanswered = { tag: next.tag, parts: [this.replaced], again: true, isRest: false };

@@ -64,6 +64,8 @@ class HttpSession implements ProtocolSession {
   private readonly open: number[] = [];
   /** The target has told the client of the first of them to go on, or has begun its answer. */
   private isContinued = false;
+  /** How the session is handed over with the client's next bytes: `waiting` of `handOver`; null: it is not. */
+  private leaves: boolean | null = null;
 
   constructor(private readonly outlet: Outlet) {}
 
@@ -74,6 +76,13 @@ class HttpSession implements ProtocolSession {
       this.expects = false;
     }
     if (isTurn) this.isTurn = true;
+    if (this.leaves !== null) {
+      bytes = this.requestHead.with(bytes, from, to);
+      this.outlet.begin(IS_RAW);
+      this.outlet.write(bytes, 0, bytes.length);
+      this.outlet.handOver(this.leaves);
+      return;
+    }
     while (from < to) {
       if (this.isRaw) {
         if (isTurn) this.outlet.begin(IS_RAW);
@@ -143,6 +152,7 @@ class HttpSession implements ProtocolSession {
   }
 
   response(bytes: Uint8Array, from: number, to: number, missing: number): void {
+    if (this.leaves !== null) return;
     while (from < to) {
       if (!this.responseBody.isOver) {
         from = this.responseBody.take(bytes, from, to);
@@ -156,7 +166,7 @@ class HttpSession implements ProtocolSession {
       const end = endOfHead(bytes, from, to);
       if (end < 0) {
         if (missing > 0 || to - from >= LONGEST_HEAD) {
-          this.outlet.handOver(true);
+          this.handOver(true);
           return;
         }
         this.responseHead.keep(bytes.slice(from, to));
@@ -164,12 +174,28 @@ class HttpSession implements ProtocolSession {
       }
       this.responseHead.clear();
       const head = readHead(bytes, from, end, STATUS_LINE);
-      if (!head || !this.beginAnswer(Number(head.line[1]), head.framing.length)) return;
+      if (!head) {
+        // No answer of HTTP/1.1: where it ends is not known.
+        this.handOver(true);
+        return;
+      }
+      if (!this.beginAnswer(Number(head.line[1]), head.framing.length)) return;
       from = end;
     }
     if (missing === 0) return;
-    if (!this.responseBody.skip(missing)) this.outlet.handOver(true);
+    if (!this.responseBody.skip(missing)) this.handOver(true);
     else if (this.responseBody.isOver) this.endAnswer();
+  }
+
+  /** What the client has sent of a head is still here, and can be written only when more of it comes. */
+  private handOver(waiting: boolean): void {
+    if (this.requestHead.isEmpty) {
+      this.outlet.handOver(waiting);
+      return;
+    }
+    this.leaves = waiting;
+    this.open.length = 0;
+    this.outlet.wake();
   }
 
   /** Takes the head of an answer; false if the session is handed over or refused. */
@@ -177,7 +203,7 @@ class HttpSession implements ProtocolSession {
     const request = this.open[0] ?? 0;
     const isOpened = status === 101 || (request & IS_CONNECT && status >= 200 && status < 300);
     if (isOpened) {
-      this.outlet.handOver(false);
+      this.handOver(false);
       return false;
     }
     if (this.isRaw && request & (UPGRADES | IS_CONNECT)) {
