@@ -4,10 +4,13 @@ import { copyBytes } from "../wire/copy.ts";
 import { Packet } from "../wire/packet.ts";
 import {
   type CloseCode,
+  CUT_OFF_TEXT,
   HANDSHAKE_SPAN,
   LATE_TEXT,
   readRefusal,
   readText,
+  SPENT_TEXT,
+  TAMPERED_TEXT,
   TEXTS,
   textBytes,
   versionText,
@@ -29,15 +32,17 @@ import {
   REGISTER,
   REGISTER_DATAGRAMS,
   RESPONSES,
+  SEALED,
   WELCOME,
   writeFrame,
   writeWhole,
 } from "./frame.ts";
 import {
+  deriveKeys,
+  type Ephemeral,
   HAS_KEY,
-  isProof,
+  makeEphemeral,
   makeHello,
-  makeProof,
   NONCE_BYTES,
   PROTOCOL_VERSION,
   parseHello,
@@ -46,6 +51,7 @@ import {
 import { type AddressRange, type Ask, encodeJson, MOST_LISTED, readFacts, readWelcome } from "./messages.ts";
 import { Outgoing } from "./outgoing.ts";
 import { readRecord } from "./record.ts";
+import { Opener, RECORD_LIMIT, Sealer } from "./seal.ts";
 
 export interface ClientOptions {
   /** Null: without authentication. */
@@ -69,12 +75,16 @@ export class ChannelClient implements Client {
   malformed = 0;
   readonly outgoing = new Outgoing(OUTGOING);
   readonly #options: ClientOptions;
+  /** Reads what comes, and what was in the records of it. */
   readonly #reader: FrameReader;
+  readonly #frames: FrameReader;
   readonly #packet = new Packet(EMPTY);
   #hello = EMPTY;
-  /** The intercept's hello, once it has arrived. */
-  #otherHello = EMPTY;
-  #isAuthenticated = false;
+  #ephemeral: Ephemeral | null = null;
+  /** Set once the intercept's hello has arrived. */
+  #opener: Opener | null = null;
+  /** Whether a record could be opened: nothing is believed any more that is not in one. */
+  #isSealed = false;
   #deadline = 0;
   #heardAt = 0;
   #now = 0;
@@ -85,18 +95,26 @@ export class ChannelClient implements Client {
       (type, bytes, view, from, to) => this.#take(type, bytes, view, from, to),
       () => this.#takeBroken(),
     );
+    this.#frames = new FrameReader(
+      (type, bytes, view, from, to) => this.#takeFrame(type, bytes, view, from, to),
+      () => this.#close("malformed", "the intercept sent something that is not a frame"),
+      FRAME_LIMIT,
+    );
   }
 
   begin(now: number): void {
     const { key, instance, nonce } = this.#options;
     this.#reader.reset();
+    this.#frames.reset();
     this.outgoing.clear();
-    this.#otherHello = EMPTY;
-    this.#isAuthenticated = false;
+    this.#opener = null;
+    this.#isSealed = false;
     this.#deadline = now + HANDSHAKE_SPAN;
     this.#heardAt = now;
     const features = (key ? HAS_KEY : 0) | (this.#options.readsPayload ? READS_PAYLOAD : 0);
-    this.#hello = makeHello("copy", features, instance, nonce ? nonce() : randomBytes(NONCE_BYTES));
+    this.#ephemeral = makeEphemeral();
+    const random = nonce ? nonce() : randomBytes(NONCE_BYTES);
+    this.#hello = makeHello("copy", features, instance, random, this.#ephemeral.publicKey);
     writeWhole(this.outgoing, this.#hello);
     this.state = "handshake";
   }
@@ -109,9 +127,13 @@ export class ChannelClient implements Client {
   }
 
   disconnected(why: string): void {
+    if (this.state === "open" && this.#reader.isPartial) {
+      this.#close("cut off", why === "" ? CUT_OFF_TEXT : `${CUT_OFF_TEXT}: ${why}`);
+      return;
+    }
     const cause = why === "" ? "the intercept ended the connection" : why;
     const hint =
-      this.state === "handshake" && this.#otherHello === EMPTY
+      this.state === "handshake" && this.#opener === null
         ? " before it said hello; if it is intercept 1.x, add --compat"
         : "";
     this.#close("ended", cause + hint);
@@ -154,6 +176,7 @@ export class ChannelClient implements Client {
 
   advance(now: number): void {
     if (this.state === "handshake" && now >= this.#deadline) this.#close("late", LATE_TEXT);
+    else if (this.outgoing.isSpent) this.#close("stopped", SPENT_TEXT);
   }
 
   wait(now: number, limit: number): number {
@@ -173,21 +196,18 @@ export class ChannelClient implements Client {
   }
 
   #takeBroken(): void {
-    if (this.#otherHello === EMPTY)
-      this.#close("stranger", "what answers there is not an intercept of xcopy");
-    else this.#close("malformed", "the intercept sent something that is not a frame");
+    if (this.#opener === null) this.#close("stranger", "what answers there is not an intercept of xcopy");
+    else if (this.#isSealed) this.#close("tampered", TAMPERED_TEXT);
+    else this.#closeMalformed();
   }
 
-  /** Takes one frame; returns whether more are wanted. */
+  /** Takes one frame of what comes, before the intercept's hello, or with a record in it; returns whether more are wanted. */
   #take(type: number, bytes: Uint8Array, view: DataView, from: number, to: number): boolean {
-    if (type === REFUSE) {
-      const { code, text } = readRefusal(bytes, view, from, to);
-      this.#close(code, text);
-      return false;
-    }
-    if (this.state === "open") this.#takeOpen(type, bytes, view, from, to);
-    else if (this.#otherHello === EMPTY) this.#takeHello(type, bytes, view, from, to);
-    else this.#takeHandshake(type, bytes, view, from, to);
+    if (this.#opener !== null && type === SEALED) this.#takeRecord(this.#opener, bytes, from, to);
+    else if (this.#isSealed) this.#close("tampered", TAMPERED_TEXT);
+    else if (type === REFUSE) this.#takeRefusal(bytes, view, from, to);
+    else if (this.#opener === null) this.#takeHello(type, bytes, view, from, to);
+    else this.#closeMalformed();
     return this.state === "handshake" || this.state === "open";
   }
 
@@ -205,32 +225,54 @@ export class ChannelClient implements Client {
       const code = hasKey ? "copy without key" : "intercept without key";
       this.#close(code, TEXTS[code]);
     } else {
-      this.#otherHello = bytes.slice(from - FRAME_HEADER, to);
-      if (key) writeFrame(this.outgoing, PROOF, makeProof(key, "copy", this.#hello, this.#otherHello));
-      else this.#reader.limit = FRAME_LIMIT;
+      const whole = bytes.subarray(from - FRAME_HEADER, to);
+      const keys = deriveKeys(key, this.#ephemeral!, hello.publicKey, this.#hello, whole);
+      this.#ephemeral = null;
+      if (keys === null) {
+        this.#closeMalformed();
+        return;
+      }
+      this.#opener = new Opener(keys.intercept);
+      this.#reader.limit = RECORD_LIMIT;
+      this.outgoing.sealWith(new Sealer(keys.copy));
+      writeFrame(this.outgoing, PROOF, EMPTY);
     }
   }
 
-  #takeHandshake(type: number, bytes: Uint8Array, view: DataView, from: number, to: number): void {
-    const { key, handlers } = this.#options;
-    if (type === PROOF && key && !this.#isAuthenticated) {
-      const expected = makeProof(key, "intercept", this.#hello, this.#otherHello);
-      if (!isProof(expected, view, from, to)) {
-        this.#close("wrong key", TEXTS["wrong key"]);
-        return;
+  #takeRecord(opener: Opener, bytes: Uint8Array, from: number, to: number): void {
+    const frames = opener.open(bytes, from, to);
+    if (frames === null) {
+      if (this.#isSealed || this.#options.key === null) this.#close("tampered", TAMPERED_TEXT);
+      else this.#close("wrong key", TEXTS["wrong key"]);
+      return;
+    }
+    this.#isSealed = true;
+    this.#frames.feed(frames, 0, frames.length);
+    if (this.#frames.isPartial) this.#close("malformed", "the intercept sent a record that ends in a frame");
+  }
+
+  /** Takes one frame of a record; returns whether more are wanted. */
+  #takeFrame(type: number, bytes: Uint8Array, view: DataView, from: number, to: number): boolean {
+    if (type === REFUSE) this.#takeRefusal(bytes, view, from, to);
+    else if (this.state === "open") this.#takeOpen(type, bytes, view, from, to);
+    else {
+      const welcome = type === WELCOME ? readWelcome(bytes, from, to) : null;
+      if (welcome === null) this.#closeMalformed();
+      else {
+        this.state = "open";
+        this.#options.handlers.onWelcome(welcome, this.#options.key !== null);
       }
-      this.#isAuthenticated = true;
-      this.#reader.limit = FRAME_LIMIT;
-      return;
     }
-    const welcome = type === WELCOME && (!key || this.#isAuthenticated) ? readWelcome(bytes, from, to) : null;
-    if (welcome === null) {
-      this.#close("malformed", "the intercept sent something that does not belong in a handshake");
-      return;
-    }
-    this.#reader.limit = FRAME_LIMIT;
-    this.state = "open";
-    handlers.onWelcome(welcome, this.#isAuthenticated);
+    return this.state === "open";
+  }
+
+  #takeRefusal(bytes: Uint8Array, view: DataView, from: number, to: number): void {
+    const { code, text } = readRefusal(bytes, view, from, to);
+    this.#close(code, text);
+  }
+
+  #closeMalformed(): void {
+    this.#close("malformed", "the intercept sent something that does not belong in a handshake");
   }
 
   #takeOpen(type: number, bytes: Uint8Array, view: DataView, from: number, to: number): void {

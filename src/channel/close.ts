@@ -28,7 +28,9 @@ export function isRefusal(code: CloseCode): code is Refusal {
  * - `stranger`: the first bytes were not a hello;
  * - `late`: the handshake took too long; `crowded`: closed to make room for newer handshakes;
  * - `malformed`: what came after the hello is invalid;
- * - `bye`: the other side ended the channel; `ended`: the connection ended without a BYE; `stopped`: we ended it.
+ * - `tampered`: a record is not the one that the other side made next: it was changed, left out, repeated or moved on its way;
+ * - `bye`: the other side ended the channel; `ended`: the connection ended without a BYE; `cut off`: in the middle of a
+ *   record; `stopped`: we ended it.
  */
 export type CloseCode =
   | Refusal
@@ -37,8 +39,10 @@ export type CloseCode =
   | "late"
   | "crowded"
   | "malformed"
+  | "tampered"
   | "bye"
   | "ended"
+  | "cut off"
   | "stopped";
 
 export const CLOSE_CODES: readonly CloseCode[] = [
@@ -48,8 +52,10 @@ export const CLOSE_CODES: readonly CloseCode[] = [
   "late",
   "crowded",
   "malformed",
+  "tampered",
   "bye",
   "ended",
+  "cut off",
   "stopped",
 ];
 
@@ -57,9 +63,15 @@ export const CLOSE_CODES: readonly CloseCode[] = [
 export const TEXTS = {
   "copy without key": "the intercept has a key, the copy has none",
   "intercept without key": "the copy has a key, the intercept has none",
-  "wrong key": "the copy and the intercept have different keys",
+  "wrong key": "the copy and the intercept have different keys (compare the fingerprints that both print)",
   limited: "too many handshakes failed from this address lately; try again in a minute",
 } as const;
+
+export const TAMPERED_TEXT =
+  "somebody on the way changes what is sent: a record was changed, left out, repeated or moved";
+export const CUT_OFF_TEXT = "the connection ended in the middle of a record";
+/** See Seal.isSpent. */
+export const SPENT_TEXT = "it has sent as much as one connection may";
 
 export const LATE_TEXT = "the handshake took longer than 3 s";
 
@@ -67,7 +79,8 @@ export const LATE_TEXT = "the handshake took longer than 3 s";
 export const HANDSHAKE_SPAN = 3_000_000;
 
 export function versionText(copy: number, intercept: number): string {
-  return `the copy speaks version ${copy} of the protocol, the intercept version ${intercept}; install the same xcopy on both`;
+  const older = copy < intercept ? "copy" : "intercept";
+  return `the copy speaks version ${copy} of the protocol, the intercept version ${intercept}: update xcopy on the host of the ${older}`;
 }
 
 const MOST_TEXT = 300;

@@ -3,14 +3,17 @@
  * Whole frames are read in place; one that comes in pieces is put together in memory that never exceeds the bound.
  */
 import { copyBytes } from "../wire/copy.ts";
-import type { Outgoing } from "./outgoing.ts";
+import { MOST_FRAME, type Outgoing } from "./outgoing.ts";
 
 /** Frame types. Both sides: */
 export const REFUSE = 3;
-export const PROOF = 4;
 export const BYE = 5;
+/** A record with frames in it: see seal.ts. */
+export const SEALED = 6;
 /** Copy to intercept: */
 export const COPY_HELLO = 1;
+/** The first in a record, empty: that the record could be opened proves that the copy has the key. */
+export const PROOF = 4;
 export const REGISTER = 16;
 export const RANGES = 17;
 export const ASK = 18;
@@ -25,12 +28,12 @@ export const FACTS = 35;
 
 /** Bytes before the body. */
 export const FRAME_HEADER = 8;
-/** Bounds of a body that is read: during the handshake, when the other side is not known yet, and after it. */
+/** Bounds of a body that is read: during the handshake, when the other side is not known yet, and of a frame in a record. */
 export const HANDSHAKE_LIMIT = 1024;
-export const FRAME_LIMIT = 256 * 1024;
+export const FRAME_LIMIT = MOST_FRAME - FRAME_HEADER;
 /** Bounds of a body that we write: rows back to back, and JSON. */
 export const ROWS_LIMIT = 16384;
-export const JSON_LIMIT = 65536 - FRAME_HEADER;
+export const JSON_LIMIT = FRAME_LIMIT;
 
 /** Takes a whole frame; the body lies in `bytes` from `from` to `to` during the call. False if no more is wanted. */
 export type TakeFrame = (
@@ -46,7 +49,9 @@ export type TakeBroken = (length: number, type: number) => void;
 
 export class FrameReader {
   /** Most bytes of a body; may be changed at any time, for the frames that begin after that. */
-  limit = HANDSHAKE_LIMIT;
+  limit: number;
+  /** The limit of a new connection. */
+  readonly #first: number;
   #part = new Uint8Array(new ArrayBuffer(256));
   #partView = new DataView(this.#part.buffer);
   #used = 0;
@@ -57,14 +62,21 @@ export class FrameReader {
   readonly #take: TakeFrame;
   readonly #broken: TakeBroken;
 
-  constructor(take: TakeFrame, broken: TakeBroken) {
+  constructor(take: TakeFrame, broken: TakeBroken, limit = HANDSHAKE_LIMIT) {
+    this.limit = limit;
+    this.#first = limit;
     this.#take = take;
     this.#broken = broken;
   }
 
+  /** Whether it has the beginning of a frame, and waits for the rest. */
+  get isPartial(): boolean {
+    return this.#used > 0;
+  }
+
   /** Ready for a new connection. */
   reset(): void {
-    this.limit = HANDSHAKE_LIMIT;
+    this.limit = this.#first;
     this.#used = 0;
     this.#isBroken = false;
   }
@@ -161,7 +173,7 @@ export function addRow(out: Outgoing, type: number, length: number): number {
   return at;
 }
 
-function writeHeader(view: DataView, at: number, length: number, type: number): void {
+export function writeHeader(view: DataView, at: number, length: number, type: number): void {
   view.setUint32(at, length);
   view.setUint32(at + 4, type << 24);
 }

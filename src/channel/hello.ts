@@ -1,47 +1,78 @@
 /**
- * The handshake of xcopy's own protocol. The copy sends COPY_HELLO, the intercept INTERCEPT_HELLO; where a key is set, first
- * the copy and then the intercept prove that they know it.
+ * The handshake of xcopy's own protocol. The copy sends COPY_HELLO, the intercept INTERCEPT_HELLO; all that follows is in sealed
+ * records (seal.ts). The copy's first record has a PROOF in it, the intercept's a WELCOME.
  *
- * A proof is HMAC-SHA-256 (RFC 2104) under the key over the name of the side and both hellos, headers included. Each hello
- * carries a nonce that is new with every connection: no proof of another connection fits, and none of the other side.
- * The key protects the handshake; what follows is neither encrypted nor authenticated.
+ * The keys of both directions come by HKDF-SHA-256 (RFC 5869) from an X25519 exchange (RFC 7748) of keys that are new with every
+ * connection, then from the shared key, with the hash of both hellos as salt. Who can open a record has therefore
+ * seen the same hellos, versions and features included, and has the shared key; who steals it later can open nothing that was
+ * recorded. Where neither side has a key nobody is authenticated: only who reads along without a part in it learns nothing.
  */
-import { createHmac, timingSafeEqual } from "node:crypto";
+import {
+  createHash,
+  createPublicKey,
+  diffieHellman,
+  generateKeyPairSync,
+  hkdfSync,
+  type KeyObject,
+} from "node:crypto";
 import { COPY_HELLO, FRAME_HEADER, INTERCEPT_HELLO } from "./frame.ts";
+import { RECORD_KEY_BYTES } from "./seal.ts";
 
-/** Version of the protocol: raised for changes that the other side could not understand; optional parts are features. */
-export const PROTOCOL_VERSION = 1;
+/**
+ * Version of the protocol: raised for changes that the other side could not understand; optional parts are features. Version 1
+ * proved the key, and encrypted nothing.
+ */
+export const PROTOCOL_VERSION = 2;
 /** Features, offered by each side: it has a key; the copy reads the payload of responses. */
 export const HAS_KEY = 1;
 export const READS_PAYLOAD = 2;
 
 export const NONCE_BYTES = 32;
 export const INSTANCE_BYTES = 8;
-export const PROOF_BYTES = 32;
+const PUBLIC_BYTES = 32;
 
-/** Body: magic 6, version 2, features 4, zero 4, instance 8, nonce 32; later versions may append to it. */
+/** Body: magic 6, version 2, features 4, zero 4, instance 8, nonce 32, public key 32; later versions may append to it. */
 const MAGIC = new TextEncoder().encode("xcopy\0");
 const VERSION_AT = 6;
 const FEATURES_AT = 8;
 const INSTANCE_AT = 16;
 const NONCE_AT = 24;
-export const HELLO_BYTES = NONCE_AT + NONCE_BYTES;
+const PUBLIC_AT = NONCE_AT + NONCE_BYTES;
+export const HELLO_BYTES = PUBLIC_AT + PUBLIC_BYTES;
+
+/** What is before the bytes of an X25519 public key in its DER form (RFC 8410). */
+const PUBLIC_PREFIX = Buffer.from("302a300506032b656e032100", "hex");
 
 export interface Hello {
   version: number;
   features: number;
   /** The copy's random name: the same as long as its process lives. All zero from an intercept. */
   instance: Uint8Array;
+  /** Its X25519 key of this connection; empty in a hello of a version that has none. */
+  publicKey: Uint8Array;
 }
 
 export type Side = "copy" | "intercept";
 
-/** A whole frame. `instance`: 8 bytes, `nonce`: 32 random bytes that were never used before. */
+/** A key pair for one connection. */
+export interface Ephemeral {
+  publicKey: Uint8Array;
+  privateKey: KeyObject;
+}
+
+export function makeEphemeral(): Ephemeral {
+  const { publicKey, privateKey } = generateKeyPairSync("x25519");
+  const der = publicKey.export({ format: "der", type: "spki" });
+  return { publicKey: Uint8Array.from(der.subarray(PUBLIC_PREFIX.length)), privateKey };
+}
+
+/** A whole frame. `instance`: 8 bytes, `nonce`: 32 random bytes that were never used before, `publicKey`: 32 bytes. */
 export function makeHello(
   side: Side,
   features: number,
   instance: Uint8Array,
   nonce: Uint8Array,
+  publicKey: Uint8Array,
   version = PROTOCOL_VERSION,
 ): Uint8Array {
   const frame = new Uint8Array(FRAME_HEADER + HELLO_BYTES);
@@ -53,38 +84,55 @@ export function makeHello(
   view.setUint32(FRAME_HEADER + FEATURES_AT, features);
   frame.set(instance, FRAME_HEADER + INSTANCE_AT);
   frame.set(nonce, FRAME_HEADER + NONCE_AT);
+  frame.set(publicKey, FRAME_HEADER + PUBLIC_AT);
   return frame;
 }
 
-/** Reads the body of a hello; null if it is none. Magic and version have the same place in all versions. */
+/** Reads the body of a hello of any version; null if it is none. All but the public key has the same place in all versions. */
 export function parseHello(view: DataView, from: number, to: number): Hello | null {
-  if (to - from < HELLO_BYTES) return null;
+  if (to - from < PUBLIC_AT) return null;
   if (!MAGIC.every((byte, index) => view.getUint8(from + index) === byte)) return null;
   const bytes = new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
+  const version = view.getUint16(from + VERSION_AT);
+  if (version === PROTOCOL_VERSION && to - from < HELLO_BYTES) return null;
   return {
-    version: view.getUint16(from + VERSION_AT),
+    version,
     features: view.getUint32(from + FEATURES_AT),
     instance: bytes.slice(from + INSTANCE_AT, from + INSTANCE_AT + INSTANCE_BYTES),
+    publicKey: bytes.slice(from + PUBLIC_AT, Math.min(to, from + HELLO_BYTES)),
   };
 }
 
-/** What `side` proves with: `copyHello` and `interceptHello` are whole frames. */
-export function makeProof(
-  key: Uint8Array,
-  side: Side,
+/**
+ * The keys of the records that each side sends. `key`: the shared key, null where neither side has one; `publicKey`: the other
+ * side's; the hellos are whole frames. Null if that is no public key, or one with which every secret is the same (RFC 7748, 6.1).
+ */
+export function deriveKeys(
+  key: Uint8Array | null,
+  { privateKey }: Ephemeral,
+  publicKey: Uint8Array,
   copyHello: Uint8Array,
   interceptHello: Uint8Array,
-): Uint8Array {
-  return createHmac("sha256", key)
-    .update(`xcopy channel: ${side} knows the key\0`)
-    .update(copyHello)
-    .update(interceptHello)
-    .digest();
+): Record<Side, Uint8Array> | null {
+  const secret = exchange(privateKey, publicKey);
+  if (secret === null) return null;
+  const material = key ? Buffer.concat([secret, key]) : secret;
+  const hellos = createHash("sha256").update(copyHello).update(interceptHello).digest();
+  const derive = (side: Side) =>
+    new Uint8Array(
+      hkdfSync("sha256", material, hellos, `xcopy channel: sent by the ${side}`, RECORD_KEY_BYTES),
+    );
+  return { copy: derive("copy"), intercept: derive("intercept") };
 }
 
-/** Compares in a time that does not depend on where two proofs differ. */
-export function isProof(expected: Uint8Array, view: DataView, from: number, to: number): boolean {
-  if (to - from !== PROOF_BYTES) return false;
-  const given = new Uint8Array(view.buffer, view.byteOffset + from, PROOF_BYTES);
-  return timingSafeEqual(expected, given);
+function exchange(privateKey: KeyObject, publicKey: Uint8Array): Uint8Array | null {
+  try {
+    const der = Buffer.concat([PUBLIC_PREFIX, publicKey]);
+    return diffieHellman({
+      privateKey,
+      publicKey: createPublicKey({ key: der, format: "der", type: "spki" }),
+    });
+  } catch {
+    return null;
+  }
 }

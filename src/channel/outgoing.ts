@@ -3,12 +3,31 @@
  * frames are discarded and counted, except one whose writing has begun: that is always finished.
  *
  * Frames are opaque here, so that both wire formats can use it. What is being written is apart from the ring, in one
- * piece: `bytes` from `from` to `to`, filled by `fill`.
+ * piece: `bytes` from `from` to `to`, filled by `fill`. Where a seal is set, it is made into records there: what waits in the
+ * ring can still be discarded, and no record is left out that the other side counts on.
  */
 import { copyBytes } from "../wire/copy.ts";
 
 /** Most bytes of a frame of any kind. */
 export const MOST_FRAME = 65536;
+/** Bytes that a record has before and behind its frames. */
+export const RECORD_FRONT = 8;
+export const RECORD_BACK = 16;
+const RECORD_OVERHEAD = RECORD_FRONT + RECORD_BACK;
+/** Bytes for what is being written: one frame of any kind, as a record. */
+const FRONT = MOST_FRAME + RECORD_OVERHEAD;
+
+/** Makes a record of frames. */
+export interface Seal {
+  /** Whether it can make no more. */
+  readonly isSpent: boolean;
+  /**
+   * Seals in place: the frames in `bytes` from `at` + RECORD_FRONT to `to`, with RECORD_BACK bytes free behind them. Returns where
+   * the record ends.
+   */
+  seal(bytes: Uint8Array, view: DataView, at: number, to: number): number;
+}
+
 /** Before each frame in the ring: its length, then its items twice, plus 1 if it is not to be discarded. */
 const PREFIX = 8;
 const KEPT = 1;
@@ -40,9 +59,10 @@ export class Outgoing {
   #items = 0;
   #most = 0;
   #flags = 0;
+  #seal: Seal | null = null;
 
   /** `capacity`: bytes of the ring, at least twice the longest frame; a multiple of 8, as `front` is. */
-  constructor(capacity: number, front = MOST_FRAME) {
+  constructor(capacity: number, front = FRONT) {
     const memory = new ArrayBuffer(front + capacity);
     this.bytes = new Uint8Array(memory);
     this.view = new DataView(memory);
@@ -88,7 +108,7 @@ export class Outgoing {
   open(kind: number, most: number, kept: boolean): void {
     this.#close();
     const need = (PREFIX + most + 7) & ~7;
-    if (most > this.#front || need > this.#end - this.#front) {
+    if (most + this.#overhead > this.#front || need > this.#end - this.#front) {
       throw new RangeError(`Cannot hold a frame of ${most} bytes`);
     }
     while (!this.#place(need)) this.#discard();
@@ -106,14 +126,30 @@ export class Outgoing {
     return at;
   }
 
+  /** From now on all that is written is made into records. What waits at the moment is written as it is: it must fit in front. */
+  sealWith(seal: Seal): void {
+    this.#close();
+    while (this.#head !== this.#tail) this.to = this.#move(this.to);
+    this.#seal = seal;
+  }
+
+  /** Whether nothing more can be written: see Seal. */
+  get isSpent(): boolean {
+    return this.#seal?.isSpent === true;
+  }
+
   /** Makes `from` to `to` the next bytes to write, if all before them were taken; returns how many there are. */
   fill(): number {
     if (this.from < this.to) return this.to - this.from;
     this.#close();
     this.from = 0;
     this.to = 0;
-    while (this.#head !== this.#tail && this.#words[this.#head >>> 2]! <= this.#front - this.to)
-      this.#begin();
+    const seal = this.#seal;
+    if (this.#head === this.#tail || this.isSpent) return 0;
+    const most = this.#front - (seal ? RECORD_BACK : 0);
+    let to = seal ? RECORD_FRONT : 0;
+    while (this.#head !== this.#tail && this.#words[this.#head >>> 2]! <= most - to) to = this.#move(to);
+    this.to = seal ? seal.seal(this.bytes, this.view, 0, to) : to;
     return this.to;
   }
 
@@ -122,8 +158,9 @@ export class Outgoing {
     this.from += count;
   }
 
-  /** Forgets all that waits, without counting it. */
+  /** Forgets all that waits, without counting it, and the seal. */
   clear(): void {
+    this.#seal = null;
     this.from = 0;
     this.to = 0;
     this.#head = this.#front;
@@ -136,8 +173,9 @@ export class Outgoing {
   }
 
   /** Replaces the ring by a larger one with the same content; `front` must not be less than what is being written. */
-  expand(capacity: number, front = MOST_FRAME): void {
+  expand(capacity: number, front = FRONT): void {
     this.#close();
+    const seal = this.#seal;
     const small = { bytes: this.bytes, words: this.#words, from: this.from, to: this.to };
     let head = this.#head;
     const [tail, wrap, begin] = [this.#tail, this.#wrap, this.#front];
@@ -162,6 +200,11 @@ export class Outgoing {
       head += (PREFIX + length + 7) & ~7;
     }
     this.#close();
+    this.#seal = seal;
+  }
+
+  get #overhead(): number {
+    return this.#seal ? RECORD_OVERHEAD : 0;
   }
 
   #close(): void {
@@ -194,12 +237,19 @@ export class Outgoing {
     return true;
   }
 
-  /** Moves the oldest frame to the bytes that are being written. */
-  #begin(): void {
+  /** Moves the oldest frame out of the ring, to `at`; returns where it ends. */
+  #move(at: number): number {
     const length = this.#words[this.#head >>> 2]!;
-    this.bytes.copyWithin(this.to, this.#head + PREFIX, this.#head + PREFIX + length);
-    this.to += length;
+    this.bytes.copyWithin(at, this.#head + PREFIX, this.#head + PREFIX + length);
     this.#drop(length);
+    return at + length;
+  }
+
+  /** Adds the oldest frame to the bytes that are being written, as a record of its own. */
+  #begin(): void {
+    const { to } = this;
+    const seal = this.#seal;
+    this.to = seal ? seal.seal(this.bytes, this.view, to, this.#move(to + RECORD_FRONT)) : this.#move(to);
   }
 
   #discard(): void {
@@ -209,7 +259,7 @@ export class Outgoing {
       this.from = 0;
       this.to = 0;
     }
-    if (flags & KEPT && this.#front - this.to >= length) {
+    if (flags & KEPT && !this.isSpent && this.#front - this.to >= length + this.#overhead) {
       this.#begin();
       return;
     }

@@ -3,10 +3,13 @@ import { randomBytes } from "node:crypto";
 import type { Packet } from "../wire/packet.ts";
 import {
   type CloseCode,
+  CUT_OFF_TEXT,
   HANDSHAKE_SPAN,
   LATE_TEXT,
   type Refusal,
   readText,
+  SPENT_TEXT,
+  TAMPERED_TEXT,
   TEXTS,
   textBytes,
   versionText,
@@ -27,17 +30,18 @@ import {
   RANGES,
   REGISTER,
   REGISTER_DATAGRAMS,
+  SEALED,
   WELCOME,
   writeFrame,
   writeWhole,
 } from "./frame.ts";
 import {
+  deriveKeys,
   HAS_KEY,
   type Hello,
   INSTANCE_BYTES,
-  isProof,
+  makeEphemeral,
   makeHello,
-  makeProof,
   NONCE_BYTES,
   PROTOCOL_VERSION,
   parseHello,
@@ -46,6 +50,7 @@ import {
 import { encodeJson, encodeWelcome, type Facts, readAsk, readRanges } from "./messages.ts";
 import { Outgoing } from "./outgoing.ts";
 import { addRecord } from "./record.ts";
+import { Opener, RECORD_LIMIT, Sealer } from "./seal.ts";
 
 export interface PeerOptions {
   /** Null: without authentication. */
@@ -59,7 +64,7 @@ export interface PeerOptions {
 
 /** us without anything to send after which a PING is sent. */
 export const PING_SPAN = 25_000;
-/** Ring and front of a connection that is not open yet: hellos, a proof, a refusal. */
+/** Ring and front of a connection that is not open yet: a hello, a refusal. */
 const HANDSHAKE_RING = 2048;
 const HANDSHAKE_FRONT = 1024;
 const EMPTY: Uint8Array = new Uint8Array(0);
@@ -73,11 +78,13 @@ export class ChannelPeer implements Peer {
   readonly #options: PeerOptions;
   readonly #address: Uint8Array;
   readonly #handlers: PeerHandlers;
+  /** Reads what comes, and what was in the records of it. */
   readonly #reader: FrameReader;
-  /** The copy's hello, once it has arrived. */
+  readonly #frames: FrameReader;
+  /** Set once the copy's hello has arrived. */
   #copy: Hello | null = null;
-  #copyHello = EMPTY;
-  #hello = EMPTY;
+  #sealer: Sealer | null = null;
+  #opener: Opener | null = null;
   #readsPayload = false;
   #deadline: number;
   #now: number;
@@ -97,6 +104,11 @@ export class ChannelPeer implements Peer {
       (type, bytes, view, from, to) => this.#take(type, bytes, view, from, to),
       (length, type) => this.#takeBroken(length, type),
     );
+    this.#frames = new FrameReader(
+      (type, bytes, _view, from, to) => this.#takeFrame(type, bytes, from, to),
+      () => this.#close("malformed", "the copy sent something that is not a frame"),
+      FRAME_LIMIT,
+    );
   }
 
   feed(bytes: Uint8Array, from: number, to: number, now: number): void {
@@ -106,6 +118,10 @@ export class ChannelPeer implements Peer {
   }
 
   disconnected(why: string): void {
+    if (this.state === "open" && this.#reader.isPartial) {
+      this.#close("cut off", why === "" ? CUT_OFF_TEXT : `${CUT_OFF_TEXT}: ${why}`);
+      return;
+    }
     this.#close("ended", why === "" ? "the copy ended the connection" : why);
   }
 
@@ -139,6 +155,7 @@ export class ChannelPeer implements Peer {
       if (now >= this.#deadline) this.#fail("late", LATE_TEXT, now);
       return;
     }
+    if (this.outgoing.isSpent) this.#close("stopped", SPENT_TEXT);
     if (this.#hasSent || !this.outgoing.isEmpty) {
       this.#hasSent = false;
       this.#sentAt = now;
@@ -173,7 +190,7 @@ export class ChannelPeer implements Peer {
   }
 
   #takeBroken(length: number, type: number): void {
-    if (this.state === "open") this.#close("malformed", "the copy sent something that is not a frame");
+    if (this.state === "open") this.#close("tampered", TAMPERED_TEXT);
     else if (this.#copy) this.#fail("malformed", MALFORMED_HANDSHAKE, this.#now);
     // The hello of tcpcopy 1.x: all zero but its version.
     else if (length === 0 && type > 0 && type < 256) {
@@ -184,11 +201,12 @@ export class ChannelPeer implements Peer {
     } else this.#fail("stranger", "the other side is not a copy of xcopy", this.#now);
   }
 
-  /** Takes one frame; returns whether more are wanted. */
+  /** Takes one frame of what comes: the copy's hello, or a record; returns whether more are wanted. */
   #take(type: number, bytes: Uint8Array, view: DataView, from: number, to: number): boolean {
-    if (this.state === "open") this.#takeOpen(type, bytes, from, to);
-    else if (this.#copy) this.#takeProof(this.#copy, type, view, from, to);
-    else this.#takeHello(type, bytes, view, from, to);
+    if (this.#opener === null) this.#takeHello(type, bytes, view, from, to);
+    else if (type === SEALED) this.#takeRecord(this.#opener, bytes, from, to);
+    else if (this.state === "open") this.#close("tampered", TAMPERED_TEXT);
+    else this.#fail("malformed", MALFORMED_HANDSHAKE, this.#now);
     return this.state !== "closed";
   }
 
@@ -208,33 +226,57 @@ export class ChannelPeer implements Peer {
       const code = hasKey ? "intercept without key" : "copy without key";
       this.#refuse(code, TEXTS[code]);
     } else {
-      this.#copy = hello;
-      this.#copyHello = bytes.slice(from - FRAME_HEADER, to);
+      const ephemeral = makeEphemeral();
       const random = nonce ? nonce() : randomBytes(NONCE_BYTES);
-      this.#hello = makeHello("intercept", key ? HAS_KEY : 0, NO_INSTANCE, random);
-      writeWhole(this.outgoing, this.#hello);
-      if (!key) this.#admit(hello);
+      const ours = makeHello("intercept", key ? HAS_KEY : 0, NO_INSTANCE, random, ephemeral.publicKey);
+      const whole = bytes.subarray(from - FRAME_HEADER, to);
+      const keys = deriveKeys(key, ephemeral, hello.publicKey, whole, ours);
+      if (keys === null) {
+        this.#fail("malformed", MALFORMED_HANDSHAKE, this.#now);
+        return;
+      }
+      this.#copy = hello;
+      this.#sealer = new Sealer(keys.intercept);
+      this.#opener = new Opener(keys.copy);
+      writeWhole(this.outgoing, ours);
     }
   }
 
-  #takeProof(copy: Hello, type: number, view: DataView, from: number, to: number): void {
-    const key = this.#options.key!;
-    if (type !== PROOF) {
-      this.#fail("malformed", MALFORMED_HANDSHAKE, this.#now);
+  #takeRecord(opener: Opener, bytes: Uint8Array, from: number, to: number): void {
+    const frames = opener.open(bytes, from, to);
+    if (frames === null) {
+      this.#takeUnsealed();
       return;
     }
-    if (!isProof(makeProof(key, "copy", this.#copyHello, this.#hello), view, from, to)) {
+    this.#frames.feed(frames, 0, frames.length);
+    if (this.#frames.isPartial) this.#close("malformed", "the copy sent a record that ends in a frame");
+  }
+
+  /** A record could not be opened. */
+  #takeUnsealed(): void {
+    if (this.state === "open") {
+      this.#close("tampered", TAMPERED_TEXT);
+    } else if (this.#options.key === null) {
+      this.#fail("tampered", TAMPERED_TEXT, this.#now);
+    } else {
       this.#options.failedHandshakes.add(this.#address, this.#now);
       this.#refuse("wrong key", TEXTS["wrong key"]);
-      return;
     }
-    writeFrame(this.outgoing, PROOF, makeProof(key, "intercept", this.#copyHello, this.#hello));
-    this.#admit(copy);
+  }
+
+  /** Takes one frame of a record; returns whether more are wanted. */
+  #takeFrame(type: number, bytes: Uint8Array, from: number, to: number): boolean {
+    if (this.state === "open") this.#takeOpen(type, bytes, from, to);
+    else if (type === PROOF) this.#admit(this.#copy!);
+    else this.#fail("malformed", MALFORMED_HANDSHAKE, this.#now);
+    return this.state === "open";
   }
 
   #admit({ instance, version, features }: Hello): void {
     const authenticated = this.#options.key !== null;
     const readsPayload = (features & READS_PAYLOAD) !== 0;
+    // From here on, the reason why it is not admitted included, only the copy reads what is said.
+    this.outgoing.sealWith(this.#sealer!);
     const welcome = this.#handlers.admit({
       instance,
       version,
@@ -247,7 +289,7 @@ export class ChannelPeer implements Peer {
     }
     this.#readsPayload = readsPayload;
     this.outgoing.expand(this.#options.outgoingBytes);
-    this.#reader.limit = FRAME_LIMIT;
+    this.#reader.limit = RECORD_LIMIT;
     this.state = "open";
     this.#hasSent = true;
     writeFrame(this.outgoing, WELCOME, encodeWelcome(welcome, authenticated));

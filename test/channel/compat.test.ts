@@ -319,7 +319,7 @@ describe("towards a tcpcopy 1.x", () => {
     expect(clientEvents).toEqual([["closed", "other protocol", text]]);
     expect(events).toEqual([["closed", "other protocol", text]]);
     // Not so somebody whose hello only begins like ours.
-    const short = makeHello("intercept", 0, new Uint8Array(8), new Uint8Array(32));
+    const short = makeHello("intercept", 0, new Uint8Array(8), new Uint8Array(32), new Uint8Array(32));
     const other = acceptPeer();
     other.peer.feed(short, 0, short.length, 0);
     expect(other.events).toEqual([["closed", "stranger", expect.any(String)]]);

@@ -1,7 +1,15 @@
 /** Which copies and intercepts accept each other, and what both are told if they do not. */
 import { describe, expect, test } from "bun:test";
 import { ChannelClient } from "../../src/channel/client.ts";
-import { HAS_KEY, makeHello, makeProof, PROTOCOL_VERSION } from "../../src/channel/hello.ts";
+import {
+  deriveKeys,
+  HAS_KEY,
+  makeEphemeral,
+  makeHello,
+  PROTOCOL_VERSION,
+  type Side,
+} from "../../src/channel/hello.ts";
+import { Sealer } from "../../src/channel/seal.ts";
 import {
   ADDRESS,
   carry,
@@ -21,6 +29,13 @@ import {
 const key = makeKey();
 const NO_INSTANCE = new Uint8Array(8);
 
+/** A hello of version 1, which had no public key. */
+function oldHello(side: Side, version: number): Uint8Array {
+  const hello = makeHello(side, HAS_KEY, INSTANCE, makeKey(), makeKey(), version).slice(0, 8 + 56);
+  hello[3] = 56;
+  return hello;
+}
+
 /** The last event of each side. */
 function ends({ clientEvents, peerEvents }: Ends): [unknown, unknown] {
   return [clientEvents.at(-1), peerEvents.at(-1)];
@@ -28,7 +43,7 @@ function ends({ clientEvents, peerEvents }: Ends): [unknown, unknown] {
 
 const COPY_WITHOUT = ["closed", "copy without key", "the intercept has a key, the copy has none"];
 const INTERCEPT_WITHOUT = ["closed", "intercept without key", "the copy has a key, the intercept has none"];
-const WRONG = ["closed", "wrong key", "the copy and the intercept have different keys"];
+const WRONG = ["closed", "wrong key", expect.stringContaining("compare the fingerprints that both print")];
 
 describe("keys", () => {
   const admitted = (authenticated: boolean) => [
@@ -62,41 +77,68 @@ test("a copy that is not admitted is told why", () => {
 });
 
 describe("versions", () => {
-  const nonce = makeKey();
-  for (const version of [0, PROTOCOL_VERSION + 1, 65535]) {
+  for (const version of [0, 1, PROTOCOL_VERSION + 1, 65535]) {
+    const hello = (side: Side) =>
+      version < PROTOCOL_VERSION
+        ? oldHello(side, version)
+        : makeHello(side, HAS_KEY, INSTANCE, makeKey(), makeKey(), version);
     const text = (copy: number, intercept: number) =>
-      `the copy speaks version ${copy} of the protocol, the intercept version ${intercept}; install the same xcopy on both`;
+      `the copy speaks version ${copy} of the protocol, the intercept version ${intercept}: update xcopy on the host of the ${copy < intercept ? "copy" : "intercept"}`;
 
-    test(`a copy of version ${version}`, () => {
-      const { client, clientEvents, peer, peerEvents } = makeEnds();
-      const hello = makeHello("copy", HAS_KEY, INSTANCE, nonce, version);
-      peer.feed(hello, 0, hello.length, 0);
-      expect(peerEvents).toEqual([["closed", "version", text(version, PROTOCOL_VERSION)]]);
-      // A copy of today reads the refusal; the one of another version will have to.
-      carry(peer, client, 0);
-      expect(clientEvents).toEqual([["closed", "version", text(version, PROTOCOL_VERSION)]]);
-    });
+    for (const keys of [{}, { copy: key, intercept: key }]) {
+      test(`a copy of version ${version}, ${keys.copy ? "a" : "no"} key`, () => {
+        const { client, clientEvents, peer, peerEvents } = makeEnds(keys);
+        peer.feed(hello("copy"), 0, hello("copy").length, 0);
+        expect(peerEvents).toEqual([["closed", "version", text(version, PROTOCOL_VERSION)]]);
+        // A copy of today reads the refusal; those of other versions do too.
+        carry(peer, client, 0);
+        expect(clientEvents).toEqual([["closed", "version", text(version, PROTOCOL_VERSION)]]);
+      });
 
-    test(`an intercept of version ${version}`, () => {
-      const { client, clientEvents } = makeEnds();
-      const hello = makeHello("intercept", 0, NO_INSTANCE, nonce, version);
-      client.feed(hello, 0, hello.length, 0);
-      expect(clientEvents).toEqual([["closed", "version", text(PROTOCOL_VERSION, version)]]);
-    });
+      test(`an intercept of version ${version}, ${keys.copy ? "a" : "no"} key`, () => {
+        const { client, clientEvents } = makeEnds(keys);
+        client.feed(hello("intercept"), 0, hello("intercept").length, 0);
+        expect(clientEvents).toEqual([["closed", "version", text(PROTOCOL_VERSION, version)]]);
+      });
+    }
   }
 
+  test("the refusal by an intercept of version 1, which reads the hello of today", () => {
+    const { client, clientEvents } = makeEnds();
+    const text =
+      "the copy speaks version 2 of the protocol, the intercept version 1; install the same xcopy on both";
+    const body = new TextEncoder().encode(text);
+    const refusal = frame(3, Uint8Array.of(0, 0, ...body));
+    client.feed(refusal, 0, refusal.length, 0);
+    expect(clientEvents).toEqual([["closed", "version", text]]);
+  });
+
   test("a hello that a later version has made longer is read, and proved as a whole", () => {
-    const { peer, peerEvents } = makeEnds({ intercept: key });
-    const short = makeHello("copy", HAS_KEY | 0x80, INSTANCE, nonce);
-    const hello = new Uint8Array(short.length + 4);
-    hello.set(short);
-    hello[3]! += 4;
-    peer.feed(hello, 0, hello.length, 0);
-    const proof = makeProof(key, "copy", hello, takeAll(peer.outgoing));
-    peer.feed(frame(4, proof), 0, 40, 0);
-    expect(peerEvents).toEqual([["admit", [...INSTANCE], true, PROTOCOL_VERSION]]);
+    for (const isProved of [true, false]) {
+      const { peer, peerEvents } = makeEnds({ intercept: key });
+      const ephemeral = makeEphemeral();
+      const short = makeHello("copy", HAS_KEY | 0x80, INSTANCE, makeKey(), ephemeral.publicKey);
+      const hello = new Uint8Array(short.length + 4);
+      hello.set(short);
+      hello[3]! += 4;
+      peer.feed(hello, 0, hello.length, 0);
+      const theirs = takeAll(peer.outgoing);
+      const publicKey = theirs.subarray(-32);
+      const keys = deriveKeys(key, ephemeral, publicKey, isProved ? hello : short, theirs)!;
+      const proof = record(keys.copy, frame(4, new Uint8Array(0)));
+      peer.feed(proof, 0, proof.length, 0);
+      expect(peerEvents).toEqual([isProved ? ["admit", [...INSTANCE], true, PROTOCOL_VERSION] : WRONG]);
+    }
   });
 });
+
+/** The first record under a key. */
+function record(under: Uint8Array, frames: Uint8Array): Uint8Array {
+  const bytes = new Uint8Array(new ArrayBuffer(8 + frames.length + 16));
+  bytes.set(frames, 8);
+  new Sealer(under).seal(bytes, new DataView(bytes.buffer), 0, 8 + frames.length);
+  return bytes;
+}
 
 function frame(type: number, body: Uint8Array): Uint8Array {
   return Uint8Array.of(0, 0, body.length >> 8, body.length & 255, type, 0, 0, 0, ...body);
@@ -136,46 +178,82 @@ describe("an attacker without the key", () => {
     expect(clientEvents).toEqual([WRONG]);
   });
 
-  test("sends a copy its own hello and proof back", () => {
-    const { client, clientEvents } = makeEnds({ copy: key });
-    const hello = takeAll(client.outgoing);
-    client.feed(hello, 0, hello.length, 0);
-    expect(clientEvents).toEqual([["closed", "stranger", "what answers there is not an intercept of xcopy"]]);
-
-    clientEvents.length = 0;
-    client.begin(0);
-    const ours = takeAll(client.outgoing);
-    const reflected = Uint8Array.from(ours);
-    reflected[4] = 2;
-    client.feed(reflected, 0, reflected.length, 0);
-    const proof = takeAll(client.outgoing);
-    client.feed(proof, 0, proof.length, 0);
-    expect(clientEvents).toEqual([WRONG]);
-  });
-
-  test("lets an intercept prove itself to itself", () => {
-    // With the same nonce on both sides, the hellos differ in no more than the side that they name.
-    const nonce = makeKey();
-    const { peer, peerEvents } = makeEnds({ intercept: key }, { nonce: () => nonce });
-    const hello = makeHello("copy", HAS_KEY, NO_INSTANCE, nonce);
-    peer.feed(hello, 0, hello.length, 0);
-    const theirs = takeAll(peer.outgoing);
-    const proof = frame(4, makeProof(key, "intercept", hello, theirs));
-    peer.feed(proof, 0, proof.length, 0);
-    expect(peerEvents).toEqual([WRONG]);
-  });
-
-  test("answers a copy that has one without any proof", () => {
-    for (const features of [0, HAS_KEY]) {
-      const { client, clientEvents } = makeEnds({ copy: key });
-      const hello = makeHello("intercept", features, NO_INSTANCE, makeKey());
-      const welcome = frame(32, new TextEncoder().encode(JSON.stringify(WELCOME)));
+  test("sends a copy its own hello and record back", () => {
+    for (const keys of [{ copy: key }, {}]) {
+      const { client, clientEvents } = makeEnds(keys);
+      const hello = takeAll(client.outgoing);
       client.feed(hello, 0, hello.length, 0);
-      client.feed(welcome, 0, welcome.length, 0);
+      expect(clientEvents).toEqual([
+        ["closed", "stranger", "what answers there is not an intercept of xcopy"],
+      ]);
+
+      clientEvents.length = 0;
+      client.begin(0);
+      const reflected = takeAll(client.outgoing);
+      reflected[4] = 2;
+      client.feed(reflected, 0, reflected.length, 0);
+      const proof = takeAll(client.outgoing);
+      client.feed(proof, 0, proof.length, 0);
       expect(clientEvents.map(([event, code]) => [event, code])).toEqual([
-        ["closed", features === 0 ? "intercept without key" : "malformed"],
+        ["closed", keys.copy ? "wrong key" : "tampered"],
       ]);
     }
+  });
+
+  test("sends an intercept its own record back", () => {
+    const { client, peer, peerEvents } = makeEnds({ copy: key, intercept: key });
+    carry(client, peer, 0);
+    carry(peer, client, 0);
+    carry(client, peer, 0);
+    const welcome = takeAll(peer.outgoing);
+    peer.feed(welcome, 0, welcome.length, 0);
+    expect(peerEvents.at(-1)!.slice(0, 2)).toEqual(["closed", "tampered"]);
+  });
+
+  test("has a public key with which every secret is the same", () => {
+    const one = new Uint8Array(32);
+    one[0] = 1;
+    for (const publicKey of [new Uint8Array(32), one]) {
+      for (const shared of [key, null]) {
+        const features = shared ? HAS_KEY : 0;
+        const { client, clientEvents, peer, peerEvents } = makeEnds({ copy: shared, intercept: shared });
+        const toPeer = makeHello("copy", features, INSTANCE, makeKey(), publicKey);
+        peer.feed(toPeer, 0, toPeer.length, 0);
+        const toClient = makeHello("intercept", features, NO_INSTANCE, makeKey(), publicKey);
+        client.feed(toClient, 0, toClient.length, 0);
+        for (const events of [clientEvents, peerEvents])
+          expect(events.map(([event, code]) => [event, code])).toEqual([["closed", "malformed"]]);
+      }
+    }
+  });
+
+  test("answers a copy that has one", () => {
+    const json = new TextEncoder().encode(JSON.stringify(WELCOME));
+    for (const features of [0, HAS_KEY]) {
+      for (const isSealed of [true, false]) {
+        const { client, clientEvents } = makeEnds({ copy: key });
+        const ephemeral = makeEphemeral();
+        const theirs = takeAll(client.outgoing);
+        const hello = makeHello("intercept", features, NO_INSTANCE, makeKey(), ephemeral.publicKey);
+        const keys = deriveKeys(makeKey(), ephemeral, theirs.subarray(-32), theirs, hello)!;
+        const welcome = isSealed ? record(keys.intercept, frame(32, json)) : frame(32, json);
+        client.feed(hello, 0, hello.length, 0);
+        client.feed(welcome, 0, welcome.length, 0);
+        const code = features === 0 ? "intercept without key" : isSealed ? "wrong key" : "malformed";
+        expect(clientEvents.map(([event, code]) => [event, code])).toEqual([["closed", code]]);
+      }
+    }
+  });
+
+  test("turns both hellos into those of sides without a key", () => {
+    const { client, clientEvents, peer, peerEvents } = makeEnds({ copy: key, intercept: key });
+    const hello = takeAll(client.outgoing);
+    hello[8 + 11]! &= ~HAS_KEY;
+    peer.feed(hello, 0, hello.length, 0);
+    expect(peerEvents).toEqual([COPY_WITHOUT]);
+    const theirs = makeHello("intercept", 0, NO_INSTANCE, makeKey(), makeEphemeral().publicKey);
+    client.feed(theirs, 0, theirs.length, 0);
+    expect(clientEvents).toEqual([INTERCEPT_WITHOUT]);
   });
 
   test("registers flows before it has proved anything", () => {
@@ -194,7 +272,8 @@ describe("strangers are disconnected without an answer", () => {
     ["TLS", Uint8Array.of(0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3), "stranger"],
     ["SSH", bytes("SSH-2.0-OpenSSH_9.2\r\n"), "stranger"],
     ["zeros", new Uint8Array(4096), "stranger"],
-    ["a frame of the right form without a hello in it", frame(1, new Uint8Array(56)), "stranger"],
+    ["a frame of the right form without a hello in it", frame(1, new Uint8Array(88)), "stranger"],
+    ["a hello of today without a public key", oldHello("copy", PROTOCOL_VERSION), "stranger"],
     ["a hello that is too short", frame(1, bytes("xcopy\0")), "stranger"],
     ["a hello that claims to be long", Uint8Array.of(0, 4, 0, 0, 1, 0, 0, 0), "stranger"],
     ["tcpcopy 1.x", Uint8Array.of(0, 0, 0, 0, 0, 0, 0, 6, 0, 0, 0, 0, 0, 0), "other protocol"],
