@@ -2,7 +2,7 @@
  * tc filters on clsact qdiscs, for kernels without tcx (before 6.6). They outlive their process, so each is noted in
  * /run/xcopy before it is attached.
  */
-import { mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { readFileSync, rmSync, statSync } from "node:fs";
 import {
   attachFilter,
   bpfFailure,
@@ -16,7 +16,7 @@ import {
 import { Failure } from "../native/failure.ts";
 import { hasFilters, interfaceName } from "../native/filters.ts";
 import { EEXIST, EINVAL } from "../native/libc.ts";
-import { DIRECTORY, namesIn } from "../native/run-directory.ts";
+import { DIRECTORY, namesIn, writeRecord } from "../native/run-directory.ts";
 
 const PRIORITIES = 64;
 
@@ -103,9 +103,7 @@ function write(record: Attached): void {
       rmSync(file, { force: true });
       return;
     }
-    mkdirSync(DIRECTORY, { recursive: true, mode: 0o755 });
-    writeFileSync(`${file}.new`, JSON.stringify(record, null, 2) + "\n", { mode: 0o644 });
-    renameSync(`${file}.new`, file);
+    writeRecord(file, `${JSON.stringify(record, null, 2)}\n`, 0o644);
   } catch (error) {
     const fix = `Run it as root, or give the service the directory ${DIRECTORY} (systemd: RuntimeDirectory=xcopy).`;
     throw new Failure(`Cannot write "${file}": ${(error as Error).message}`, fix, 4);

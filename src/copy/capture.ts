@@ -7,7 +7,7 @@ import { Failure } from "../native/failure.ts";
 import type { Capture } from "./back-end.ts";
 import { captureByPrograms } from "./capture-programs.ts";
 import { captureBySockets } from "./capture-sockets.ts";
-import { answersBySocket, hasUdp, loadForAnswers, loadKernel, UDP_WAYS } from "./load.ts";
+import { answersBySocket, hasUdp, loadForAnswers, loadKernel, type Note, noteOf, UDP_WAYS } from "./load.ts";
 import type { CopyOptions } from "./options.ts";
 import type { Plan } from "./plan.ts";
 
@@ -15,12 +15,12 @@ import type { Plan } from "./plan.ts";
 export interface OpenCapture {
   kernel: KernelCapture | null;
   capture: Capture;
-  /** Lines for the log: why better back ends do not work, what this one costs. */
-  notes: string[];
+  /** Why better back ends do not work, what this one costs. */
+  notes: Note[];
 }
 
 /** As `OpenCapture`; `answers`: why they do not come by programs of the kernel, null if they do or need not. */
-type Opened = Omit<OpenCapture, "notes"> & { answers: string | null };
+type Opened = Omit<OpenCapture, "notes"> & { answers: Failure | null };
 
 type Open = (name: BackEnd) => Opened;
 
@@ -47,7 +47,7 @@ export function openCapture(plan: Plan, options: CopyOptions, libraries: Carried
 }
 
 function openNamed(name: BackEnd, { capture }: CopyOptions, open: Open): OpenCapture {
-  const notes = name.startsWith("xdp") ? [`capture ${XDP_COSTS}`] : [];
+  const notes = name.startsWith("xdp") ? [noteOf(`capture ${XDP_COSTS}`, [])] : [];
   try {
     const { answers, ...opened } = open(name);
     if (answers !== null) notes.push(answersBySocket(answers));
@@ -59,7 +59,7 @@ function openNamed(name: BackEnd, { capture }: CopyOptions, open: Open): OpenCap
 }
 
 function openBest(names: BackEnd[], plan: Plan, open: Open): OpenCapture {
-  const causes: string[] = [];
+  const causes: Failure[] = [];
   let first: unknown;
   for (const name of names) {
     let opened: Opened | undefined;
@@ -68,19 +68,23 @@ function openBest(names: BackEnd[], plan: Plan, open: Open): OpenCapture {
       // Some errors show only when attaching. Nothing is captured yet: the programs are inert before the first heartbeat.
       opened.capture.try(plan.interfaces.map(({ ifindex }) => ifindex));
       const { answers, ...rest } = opened;
-      const notes = causes.length > 0 ? [`${INSTEAD[name]}: ${causes.join("; ")}`] : [];
-      if (rest.capture.name === "clsact") notes.push(NO_TCX);
-      if (answers !== null) notes.push(answersBySocket(causes.includes(answers) ? null : answers));
+      const notes = causes.length > 0 ? [noteOf(INSTEAD[name]!, causes)] : [];
+      if (rest.capture.name === "clsact") notes.push(noteOf(NO_TCX, []));
+      if (answers !== null) notes.push(answersBySocket(isSaid(causes, answers) ? null : answers));
       return { ...rest, notes };
     } catch (error) {
       opened?.capture.close();
       opened?.kernel?.detach();
       first ??= error;
       if (!(error instanceof Failure) || error.exitCode < 3) throw error;
-      causes.push(error.message);
+      causes.push(error);
     }
   }
   throw first instanceof Failure && hasUdp(plan) ? first.withFix(UDP_WAYS) : first;
+}
+
+function isSaid(causes: readonly Failure[], one: Failure): boolean {
+  return causes.some(({ message }) => message === one.message);
 }
 
 function openBackEnd(name: BackEnd, plan: Plan, options: CopyOptions, libraries: CarriedLibrary[]): Opened {
@@ -91,7 +95,7 @@ function openBackEnd(name: BackEnd, plan: Plan, options: CopyOptions, libraries:
     return { kernel, capture: captureByPrograms(kernel, options), answers: null };
   }
   const capture = captureBySockets(name, plan, options);
-  let answers: string | null = null;
+  let answers: Failure | null = null;
   try {
     const kernel = loadForAnswers(plan, options, libraries, (cause) => {
       answers = cause;

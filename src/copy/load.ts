@@ -130,7 +130,7 @@ export function loadForAnswers(
   plan: Plan,
   options: CopyOptions,
   libraries: CarriedLibrary[],
-  tell: (reason: string) => void,
+  tell: (reason: Failure) => void,
 ): KernelCapture | null {
   try {
     return loadKernel(plan, options, libraries, null);
@@ -138,16 +138,38 @@ export function loadForAnswers(
     if (!(error instanceof Failure) || error.exitCode < 4) throw error;
     // A socket only gets copies of packets, and the netfilter rule keeps only TCP from this host.
     if (hasUdp(plan)) throw error.withFix(UDP_WAYS);
-    tell(error.message);
+    tell(error);
     return null;
   }
 }
 
-/** The line for the log about answers that come by a socket, for `cause`; null: that is said already. */
-export function answersBySocket(cause: string | null): string {
+/** A line for the log, and the fix where a capability is missing: what xcopy does instead is for hosts that cannot do better. */
+export interface Note {
+  text: string;
+  fix: string | null;
+}
+
+/** What is done `instead`, as better ways failed by `causes`, the best first. */
+export function noteOf(instead: string, causes: readonly Failure[]): Note {
+  const messages = causes.map(({ message }) => message);
+  const forbidden = causes.find(({ exitCode }) => exitCode === 4);
+  return { text: [instead, messages.join("; ")].filter(Boolean).join(": "), fix: forbidden?.fix ?? null };
+}
+
+/** Writes it to the log: what a user can mend is a warning. */
+export function tellNote(
+  { text, fix }: Note,
+  log: { info(text: string): void; warn(text: string): void },
+): void {
+  if (fix === null) log.info(text);
+  else log.warn(`${text}\n${fix}`);
+}
+
+/** About answers that come by a socket, for `cause`; null: that is said already. */
+export function answersBySocket(cause: Failure | null): Note {
   const what =
     "catching answers by a packet socket instead of eBPF, kept from this host's TCP by a netfilter rule, which stays after kill -9 until the next start or xcopy cleanup";
-  return cause === null ? what : `${what}: ${cause}`;
+  return noteOf(what, cause === null ? [] : [cause]);
 }
 
 function channelConfig(plan: Plan, options: CopyOptions): ChannelConfig | null {

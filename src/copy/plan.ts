@@ -104,7 +104,8 @@ export function thisHost({ mark, dryRun, force, capture }: CopyOptions): Host {
     reservedPorts: sysctl("ip_local_reserved_ports", ""),
     cpus: usableCpus(),
     resolveEgress: async ({ bytes, family }, way) => {
-      if (!dryRun) requirePrivileges("capture and send packets", needsBpf(capture) ? "needed" : "wanted");
+      const bpf = needsBpf(capture) ? "needed" : "wanted";
+      if (!dryRun) requirePrivileges({ what: "capture and send packets", bpf, sockets: true });
       return resolveEgress(bytes, family, mark, !dryRun && !force, way);
     },
   };

@@ -15,6 +15,7 @@ import { applyScheduling } from "../host/scheduling.ts";
 import { listenForStop, type StopRequests } from "../host/signals.ts";
 import { createStatus, type Status } from "../host/status.ts";
 import { Failure } from "../native/failure.ts";
+import { DIRECTORY_NOTE } from "../native/run-directory.ts";
 import { removeStaleRules } from "../netfilter/rule.ts";
 import { renderStatus } from "./account/status.ts";
 import { type ReturnPath, renderSummary, takeAccount } from "./account/summary.ts";
@@ -28,7 +29,7 @@ import { startWorkers } from "./data-plane/workers.ts";
 import { watchQuic } from "./datagram-notes.ts";
 import { diagnose } from "./diagnosis.ts";
 import { liveInput, type RequestInput, recordedInput } from "./input.ts";
-import { answersBySocket, dataPlaneConfig, loadForAnswers, pathsRead } from "./load.ts";
+import { answersBySocket, dataPlaneConfig, loadForAnswers, pathsRead, tellNote } from "./load.ts";
 import { watchPauses } from "./notes/pauses.ts";
 import { watchSilence } from "./notes/silence.ts";
 import type { CopyOptions } from "./options.ts";
@@ -365,6 +366,7 @@ export async function runCopy(given: CopyOptions, plan: Plan): Promise<number> {
   try {
     for (const warning of plan.warnings) log.warn(warning);
     if (plan.workers.note) log.info(plan.workers.note);
+    if (DIRECTORY_NOTE) log.info(DIRECTORY_NOTE);
     applyScheduling(options.scheduling);
     const recorded = plan.files.length > 0 ? await readRecorded(plan, options, { status, log, stop }) : null;
     options = await withProtocols(plan, options, { status, log, stop });
@@ -378,7 +380,7 @@ export async function runCopy(given: CopyOptions, plan: Plan): Promise<number> {
       log.info(`removed ${what}, left by an xcopy that was killed`);
     let source = recorded;
     if (source) {
-      kernel = loadForAnswers(plan, options, libraries, (cause) => log.info(answersBySocket(cause)));
+      kernel = loadForAnswers(plan, options, libraries, (cause) => tellNote(answersBySocket(cause), log));
       answers = openAnswers(plan, kernel, pathsRead(plan, options).size > 0);
     } else {
       const opened = openCapture(plan, options, libraries);
@@ -386,7 +388,7 @@ export async function runCopy(given: CopyOptions, plan: Plan): Promise<number> {
       closeCapture = opened.capture.close;
       answers = openAnswers(plan, kernel, pathsRead(plan, options).size > 0);
       source = liveInput(plan, opened);
-      for (const note of opened.notes) log.info(note);
+      for (const note of opened.notes) tellNote(note, log);
     }
     return await copy(plan, options, kernel, answers, source, { status, log, stop });
   } catch (error) {

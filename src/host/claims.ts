@@ -2,12 +2,12 @@
  * Claims of source ports. Two xcopies on one host must not use the same addresses and ports towards a target: they would take
  * each other's answers. Each process writes those that it uses to a file in /run/xcopy.
  */
-import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { readFileSync, rmSync } from "node:fs";
 import { currentNamespace, hasEnded, startTimeOf } from "../capture/clsact.ts";
 import { formatAddress, formatEndpoint } from "../config/address.ts";
 import { formatPorts, type PortRange, sharedPorts } from "../config/ports.ts";
 import { causeOfFile, Failure } from "../native/failure.ts";
-import { DIRECTORY, namesIn } from "../native/run-directory.ts";
+import { DIRECTORY, namesIn, writeRecord } from "../native/run-directory.ts";
 
 /** A path to a target; addresses are bytes in network order. `local` is null where connections come from clients' addresses. */
 export interface ClaimedPath {
@@ -77,11 +77,9 @@ function tryToRemove(file: string): boolean {
 }
 
 /** Writes a file at once; returns why it cannot, or null. */
-function writeClaim(directory: string, file: string, claim: Claim): string | null {
+function writeClaim(file: string, claim: Claim): string | null {
   try {
-    mkdirSync(directory, { recursive: true, mode: 0o755 });
-    writeFileSync(`${file}.new`, JSON.stringify(claim), { mode: 0o600 });
-    renameSync(`${file}.new`, file);
+    writeRecord(file, JSON.stringify(claim), 0o600);
     return null;
   } catch (error) {
     return causeOfFile(error);
@@ -112,7 +110,7 @@ export function claimPorts(
   removeStaleClaims(directory);
   const own = `${directory}/ports-${mine.pid}.json`;
   // Writes its own claim before it reads the others: of two that start at the same time, at least one sees the other.
-  const cause = writeClaim(directory, own, mine);
+  const cause = writeClaim(own, mine);
   if (cause !== null) {
     warn(
       `Cannot claim the ports in "${directory}": ${cause}; another xcopy that uses them will not be refused\nGive the service this directory (systemd: RuntimeDirectory=xcopy).`,

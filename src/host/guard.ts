@@ -6,11 +6,11 @@
  *
  * Each guard is noted in /run/xcopy: `xcopy cleanup` ends those whose intercept has ended.
  */
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { lstatSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { currentNamespace, hasEnded, startTimeOf } from "../capture/clsact.ts";
 import { Failure } from "../native/failure.ts";
 import { errno, libc, O_CLOEXEC, sleepMicroseconds, strerror } from "../native/libc.ts";
-import { DIRECTORY, namesIn } from "../native/run-directory.ts";
+import { DIRECTORY, namesIn, writeRecord } from "../native/run-directory.ts";
 
 /** The shell script of a guard; it sets its name for `ps`. A guard has its own session: closing a terminal does not end it. */
 const SCRIPT = [
@@ -117,10 +117,7 @@ export class Guard {
       namespace: currentNamespace(),
       intercept: { pid: process.pid, startTime: startTimeOf(process.pid) },
     };
-    mkdirSync(DIRECTORY, { recursive: true, mode: 0o755 });
-    const draft = `${fileOf(this.pid)}.new`;
-    writeFileSync(draft, JSON.stringify(record) + "\n", { mode: 0o644 });
-    renameSync(draft, fileOf(this.pid));
+    writeRecord(fileOf(this.pid), `${JSON.stringify(record)}\n`, 0o644);
   }
 }
 
@@ -149,8 +146,18 @@ export function readGuards(): GuardRecord[] {
         removeRecord(file);
         return [];
       }
-      return record.namespace === namespace ? [record] : [];
+      return record.namespace === namespace && isOfItsOwner(file, record) ? [record] : [];
     });
+}
+
+/** Whether a file of a service's user, which root may read, names a process of that user. */
+function isOfItsOwner(file: string, { pid }: GuardRecord): boolean {
+  try {
+    const { uid } = lstatSync(file);
+    return uid === 0 || uid === statSync(`/proc/${pid}`).uid;
+  } catch {
+    return false;
+  }
 }
 
 /** Whether the intercept of a guard has ended. */

@@ -18,6 +18,7 @@ import { createStatus, type Status } from "../host/status.ts";
 import { Failure } from "../native/failure.ts";
 import { raiseDescriptors } from "../native/limits.ts";
 import { localAddresses } from "../native/netlink/netlink.ts";
+import { DIRECTORY_NOTE } from "../native/run-directory.ts";
 import { type Catch, openCatch } from "./catch.ts";
 import type { InterceptPlaneConfig } from "./data-plane/config.ts";
 import { createInterceptShared, viewInterceptShared } from "./data-plane/shared.ts";
@@ -193,7 +194,12 @@ export async function runIntercept(
   const ends: (() => void)[] = [];
   try {
     for (const warning of plan.warnings) log.warn(warning);
-    requirePrivileges("catch packets", plan.mode === "nfqueue" ? "unused" : "needed");
+    if (DIRECTORY_NOTE) log.info(DIRECTORY_NOTE);
+    requirePrivileges({
+      what: "catch packets",
+      bpf: plan.mode === "nfqueue" ? "unused" : "needed",
+      sockets: false,
+    });
     if (options.pidFile !== null) ends.push(writePidFile(options.pidFile));
     raiseDescriptors(DESCRIPTORS);
     const libraries = await carriedLibraries();

@@ -9,15 +9,16 @@
  * It always has the queue bypass: while no process reads the queue, responses pass. It is named after its process, and noted
  * in /run/xcopy before it is made.
  */
-import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, rmSync } from "node:fs";
 import { currentNamespace, hasEnded, startTimeOf } from "../capture/clsact.ts";
 import type { Address } from "../config/address.ts";
 import { Failure } from "../native/failure.ts";
 import { NetlinkError, route } from "../native/netlink/netlink.ts";
-import { DIRECTORY, namesIn } from "../native/run-directory.ts";
+import { DIRECTORY, namesIn, writeRecord } from "../native/run-directory.ts";
 import {
   chainOf,
   type Family,
+  HOOKS,
   type Hook,
   jump,
   queueRuleset,
@@ -212,6 +213,21 @@ function isLocal({ bytes }: Address): boolean {
   }
 }
 
+/**
+ * Whether xcopy could have written it. Root reads the records of services that run as other users: no command is run with words
+ * that these have chosen.
+ */
+export function isOurs({ pid, tool, name, hooks, table }: Written): boolean {
+  return (
+    Number.isSafeInteger(pid) &&
+    TOOLS.includes(tool) &&
+    new RegExp(`^xcopy-${pid}-(\\d+|d)$`).test(name) &&
+    Array.isArray(hooks) &&
+    hooks.every((hook) => [...HOOKS, "prerouting"].includes(hook)) &&
+    (table === undefined || table === "mangle" || table === "raw")
+  );
+}
+
 function fileOf({ pid }: { pid: number }): string {
   return `${DIRECTORY}/rules-${pid}.json`;
 }
@@ -219,22 +235,21 @@ function fileOf({ pid }: { pid: number }): string {
 function write(written: Written): void {
   const file = fileOf(written);
   try {
-    mkdirSync(DIRECTORY, { recursive: true, mode: 0o755 });
-    writeFileSync(`${file}.new`, `${JSON.stringify(written, null, 2)}\n`, { mode: 0o600 });
-    renameSync(`${file}.new`, file);
+    writeRecord(file, `${JSON.stringify(written, null, 2)}\n`, 0o600);
   } catch (error) {
     const fix = `Run it as root, or give the service the directory ${DIRECTORY} (systemd: RuntimeDirectory=xcopy).`;
     throw new Failure(`Cannot write "${file}": ${(error as Error).message}`, fix, 4);
   }
 }
 
-/** The records of all processes; unreadable files are left out. */
+/** The records of all processes; unreadable files, and such as xcopy does not write, are left out. */
 function readWritten(): Written[] {
   return namesIn()
     .filter((name) => /^rules-\d+\.json$/.test(name))
     .flatMap((name) => {
       try {
-        return [JSON.parse(readFileSync(`${DIRECTORY}/${name}`, "utf8")) as Written];
+        const written = JSON.parse(readFileSync(`${DIRECTORY}/${name}`, "utf8")) as Written;
+        return isOurs(written) ? [written] : [];
       } catch {
         return [];
       }

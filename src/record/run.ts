@@ -19,6 +19,7 @@ import type { CarriedLibrary } from "../native/carried.ts";
 import { Failure } from "../native/failure.ts";
 import { interfaceName } from "../native/filters.ts";
 import { monotonicMicroseconds } from "../native/libc.ts";
+import { DIRECTORY_NOTE } from "../native/run-directory.ts";
 import { openZstd } from "../native/zstd.ts";
 import { FileError, type OpenFile, openFile, STANDARD_OUTPUT } from "./files.ts";
 import { loadRecordKernel, type RecordKernel } from "./kernel.ts";
@@ -272,7 +273,8 @@ export async function runRecord(options: RecordOptions, plan: RecordPlan): Promi
   let kernel: RecordKernel | undefined;
   try {
     for (const warning of plan.warnings) log.warn(warning);
-    requirePrivileges("capture packets");
+    if (DIRECTORY_NOTE) log.info(DIRECTORY_NOTE);
+    requirePrivileges({ what: "capture packets", bpf: "needed", sockets: false });
     const libraries = await carriedLibraries();
     for (const what of removeLeftovers(libraries))
       log.info(`removed ${what}, left by an xcopy that was killed`);

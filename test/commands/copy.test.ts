@@ -101,7 +101,7 @@ test("without privileges it says which are missing", () => {
     mistake(
       4,
       "Cannot capture and send packets: this process lacks CAP_BPF, CAP_PERFMON, CAP_NET_ADMIN, CAP_NET_RAW",
-      "Run it as root (sudo), or as a service with these ambient capabilities.",
+      "Run it as root (sudo), or as a service with these as ambient capabilities too: CAP_BPF loads its eBPF programs, CAP_PERFMON allows them arithmetic with pointers, CAP_NET_ADMIN attaches them, marks packets, makes netfilter rules, and asks for the MAC addresses of next hops, CAP_NET_RAW opens the sockets that send and capture packets.",
     ),
   );
 });

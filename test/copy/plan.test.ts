@@ -281,9 +281,11 @@ test.each([
   ["000000c000001000", 40, ["CAP_NET_RAW"]],
 ])("the capabilities %s of %d lack %j", (effective, last, missing) => {
   const status = `Name:\txcopy\nCapPrm:\t0000000000000000\nCapEff:\t${effective}\nCapBnd:\t0\n`;
-  expect(missingCapabilities(status, true, last)).toEqual(missing);
+  expect(missingCapabilities(status, { bpf: "needed", sockets: true }, last)).toEqual(missing);
   const others = missing.filter((name) => name.startsWith("CAP_NET"));
-  expect(missingCapabilities(status, false, last)).toEqual(others);
+  expect(missingCapabilities(status, { bpf: "wanted", sockets: true }, last)).toEqual(others);
+  const ofIntercept = missing.filter((name) => name !== "CAP_NET_RAW");
+  expect(missingCapabilities(status, { bpf: "needed", sockets: false }, last)).toEqual(ofIntercept);
 });
 
 test.each([

@@ -63,7 +63,6 @@ chmod +x /xcopy/bin/hide`,
   {
     name: "user with the documented capabilities",
     kernel: "6.1",
-    prepare: "mkdir -m 777 /run/xcopy",
     wrapper: asNobody(CAPABILITIES),
   },
   {

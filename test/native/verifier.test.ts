@@ -124,7 +124,8 @@ describe("a program that the verifier refuses", () => {
   });
 
   test("where the file cannot be written, the error does not name it", () => {
-    const hidden = ["unshare", "-m", "sh", "-c", 'mount -t tmpfs -o ro none /run && exec "$@"', "sh"];
+    const mounts = ["/run", "/dev/shm"].map((path) => `mount -t tmpfs -o ro none ${path}`).join(" && ");
+    const hidden = ["unshare", "-m", "sh", "-c", `${mounts} && exec "$@"`, "sh"];
     const { message, fix, exitCode } = failureElsewhere(
       hidden,
       `loadProgram("tc", "outside", Uint8Array.from([${OUTSIDE}]))`,

@@ -1,6 +1,6 @@
 /** What the kernel's verifier says about a program that it refuses: the reason, for a message, and the log, for a file. */
-import { mkdirSync, rmSync, writeFileSync } from "node:fs";
-import { DIRECTORY, namesIn } from "../run-directory.ts";
+import { rmSync } from "node:fs";
+import { DIRECTORY, namesIn, writeRecord } from "../run-directory.ts";
 
 /** Characters of a reason at most. */
 const LONGEST = 100;
@@ -33,8 +33,7 @@ export function reasonIn(log: string): string | null {
 export function writeLog(name: string, log: string): string | null {
   const path = `${DIRECTORY}/verifier-${name}.log`;
   try {
-    mkdirSync(DIRECTORY, { recursive: true, mode: 0o755 });
-    writeFileSync(path, log, { mode: 0o600 });
+    writeRecord(path, log, 0o600);
     return path;
   } catch {
     return null;
