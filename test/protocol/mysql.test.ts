@@ -210,6 +210,19 @@ describe("logins, in pieces of every size", () => {
     other.host.request(login("nobody"));
     expect([other.host.isRefused, other.count("mysql.noPassword")]).toEqual([true, 1]);
   });
+
+  test("names beyond ASCII are those of the configuration, in UTF-8", () => {
+    const { host, notes } = open({ users: [{ name: "müller", target: "prüfer", password: "secret" }] });
+    host.connect();
+    host.response(greeting("mysql_native_password"));
+    host.request(login("müller"));
+    expect(has(host.sent[0]!, Buffer.from("\0prüfer\0"))).toBe(true);
+    const other = open();
+    other.host.connect();
+    other.host.response(greeting("mysql_native_password"));
+    other.host.request(login("jürgen"));
+    expect(notes.concat(other.notes).join()).toContain('the MySQL user "jürgen"');
+  });
 });
 
 describe("commands, in pieces of every size", () => {

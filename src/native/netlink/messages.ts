@@ -139,7 +139,7 @@ export function u32Of(value: Uint8Array | undefined): number {
 }
 
 export function textOf(value: Uint8Array | undefined): string {
-  return value === undefined ? "" : new TextDecoder().decode(value).replace(/\0.*$/, "");
+  return value === undefined ? "" : new TextDecoder().decode(value).split("\0", 1)[0]!;
 }
 
 /** The interface of an RTM_NEWLINK or RTM_DELLINK; null for a message about something else (a port of a bridge: AF_BRIDGE). */
@@ -198,7 +198,8 @@ export function parseNeighbour(body: Uint8Array): NeighbourEntry | null {
   const attributes = attributesOf(body, NDMSG);
   const bytes = attributes.get(NDA_DST)?.slice();
   // The forwarding entries of bridges (AF_BRIDGE) have no NDA_DST, or another family.
-  if (bytes === undefined || (body[0] !== AF_INET && body[0] !== AF_INET6)) return null;
+  const length = body[0] === AF_INET ? 4 : body[0] === AF_INET6 ? 16 : 0;
+  if (bytes === undefined || length === 0 || bytes.length !== length) return null;
   return {
     ifindex: view.getInt32(4, true),
     bytes,

@@ -10,15 +10,27 @@ export interface Credentials {
   password: string;
 }
 
+/** A name as it is on the wire: the bytes of UTF-8, each as a character (`text` of packets/reader.ts). */
+const onWire = (name: string) => Buffer.from(name).toString("latin1");
+
 export class Common {
   readonly texts = new Texts();
   /** The login that was captured last, for sessions whose own login was not captured. */
   lastLogin: Login | null = null;
+  /** With the users' names as they are on the wire. */
+  readonly config: MysqlConfig;
 
   constructor(
-    readonly config: MysqlConfig,
+    config: MysqlConfig,
     readonly account: Account,
-  ) {}
+  ) {
+    const users = config.users.map((user) => ({
+      ...user,
+      name: onWire(user.name),
+      target: onWire(user.target),
+    }));
+    this.config = { ...config, users };
+  }
 
   /**
    * Undefined if no password is known: this is counted and logged. A user without a password in production has none at the
@@ -29,9 +41,10 @@ export class Common {
     if (known) return known;
     if (hasNoPassword || this.config.skipGrant) return { target: user, password: "" };
     this.account.count("noPassword");
+    const name = Buffer.from(user, "latin1").toString();
     this.account.note(
       `user ${user}`,
-      `no password is known for the MySQL user "${user}": its sessions are not copied. Give it with -u or --mysql-users.`,
+      `no password is known for the MySQL user "${name}": its sessions are not copied. Give it with -u or --mysql-users.`,
     );
     return undefined;
   }

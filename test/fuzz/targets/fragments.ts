@@ -116,7 +116,7 @@ class Reference {
 
   add(key: number, family: 4 | 6, from: number, more: boolean, data: Uint8Array, size: number, time: number) {
     while (this.#kept.length > 0 && time - this.#kept[0]!.since > TIMEOUT_US) this.#drop();
-    if (size === 0 || (family === 4 ? 20 : 8) + from + size > MOST || (more && size % 8 !== 0)) return null;
+    if (size === 0 || (family === 4 ? 20 : 0) + from + size > MOST || (more && size % 8 !== 0)) return null;
     let kept = this.#kept.find((one) => one.key === key);
     if (!kept) {
       if (this.#kept.length === LIMIT) this.#drop();

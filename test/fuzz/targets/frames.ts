@@ -19,7 +19,7 @@ const datagrams = new Services([{ address: null, family: 4, port: 53, index: 5, 
 export const target: Target = {
   about: "frames of a recording: every link type, tags, labels, tunnels, fragments, TCP and UDP headers",
   longest: 4096,
-  rounds: 6000,
+  rounds: 3000,
   words: [
     "\x08\x00E\x00",
     "\x86\xdd`\x00",

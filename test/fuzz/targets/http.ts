@@ -13,7 +13,7 @@ export const target: Target = {
   about:
     "HTTP/1.1 requests and answers: heads, lengths, chunks, upgrades; the same in whatever pieces, and sent as captured",
   longest: 3000,
-  rounds: 2500,
+  rounds: 1200,
   words: [
     "GET / HTTP/1.1\r\n",
     "POST /a HTTP/1.0\r\n",
@@ -42,9 +42,12 @@ export const target: Target = {
     // Whether the rest of a request that was told to wait is another one is judged by the first piece of it.
     const isGuessed = /100-continue/i.test(Buffer.from(input).toString("latin1"));
     for (const other of isGuessed ? [] : others) {
+      // Bytes behind an Upgrade that was not accepted are dropped once it is answered: where in a piece that is can matter.
       const isSame =
         other.end === whole!.end &&
-        (other.end === REFUSAL ? begins(other.sent, whole!.sent) : other.sent.equals(whole!.sent));
+        (other.drops ||
+          whole!.drops ||
+          (other.end === REFUSAL ? begins(other.sent, whole!.sent) : other.sent.equals(whole!.sent)));
       expectThat(isSame, () => `In pieces: ${show(other)}; whole: ${show(whole!)}`);
     }
     return `${whole!.end} ${whole!.kinds} ${roughly(whole!.sent.length)} ${whole!.waiting > 0}`;
@@ -56,6 +59,8 @@ interface Played {
   /** How it ended. */
   end: string;
   waiting: number;
+  /** Whether a part of what was captured was left out. */
+  drops: boolean;
   /** Which of the client's requests were told apart. */
   kinds: string;
 }
@@ -111,6 +116,7 @@ function play(input: Uint8Array, cut: number[]): Played {
     sent,
     end,
     waiting: host.waiting,
+    drops: host.dropped > 0,
     kinds: `${host.handedOver} ${host.sent.length > 4 ? "many" : host.sent.length}`,
   };
 }

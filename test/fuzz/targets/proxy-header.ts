@@ -13,7 +13,7 @@ import { expectThat, type Target } from "../target.ts";
 export const target: Target = {
   about: "PROXY protocol headers of both versions: known as early as they can be, read as written",
   longest: 400,
-  rounds: 10_000,
+  rounds: 3000,
   words: [
     "PROXY TCP4 ",
     "PROXY TCP6 ",

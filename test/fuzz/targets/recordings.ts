@@ -19,7 +19,7 @@ export const target: Target = {
   about:
     "files of xcopy record: any packets, names and comments are read as they were written, also of a write that was cut short",
   longest: 2048,
-  rounds: 1500,
+  rounds: 800,
   words: ["eth0", "10.0.0.1:80", "\xff\xff\xff\xff"],
 
   take(input) {

@@ -11,7 +11,7 @@ const WINDOW = 64;
 export const target: Target = {
   about: "recordings in pcap and pcapng, whole or cut anywhere",
   longest: 16_384,
-  rounds: 2500,
+  rounds: 1000,
   words: [
     "\xd4\xc3\xb2\xa1\x02\x00\x04\x00",
     "\xa1\xb2\xc3\xd4\x00\x02\x00\x04",

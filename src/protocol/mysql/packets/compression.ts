@@ -93,12 +93,15 @@ export function beginningOf(
   if (to - from <= FRAME_HEADER) return null;
   const end = Math.min(to, from + FRAME_HEADER + integer24(bytes, from));
   const content = bytes.subarray(from + FRAME_HEADER, end);
-  if (integer24(bytes, from + 4) === 0) return content;
+  const whole = integer24(bytes, from + 4);
+  if (whole === 0) return content;
+  // What makes more than it says is no frame, however small it is.
+  const bounds = { maxOutputLength: whole };
   try {
     return plain(
       algorithm === "zstd"
-        ? zstdDecompressSync(content)
-        : inflateSync(content, { finishFlush: constants.Z_SYNC_FLUSH }),
+        ? zstdDecompressSync(content, bounds)
+        : inflateSync(content, { ...bounds, finishFlush: constants.Z_SYNC_FLUSH }),
     );
   } catch {
     return null;

@@ -2,9 +2,6 @@
 
 export class Malformed extends Error {}
 
-/** For names and texts of which only the ASCII characters matter. */
-const latin1 = new TextDecoder("latin1");
-
 export class Reader {
   at: number;
 
@@ -78,6 +75,7 @@ export function integer24(bytes: Uint8Array, at: number): number {
   return bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16);
 }
 
+/** A character for each byte, so that `Buffer.from(text, "latin1")` has the bytes again. TextDecoder's latin1 is Windows-1252. */
 export function text(bytes: Uint8Array): string {
-  return latin1.decode(bytes);
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("latin1");
 }
