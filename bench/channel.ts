@@ -59,7 +59,7 @@ function makeEnds(compat: boolean): Ends {
     onAsk: () => {},
     onClosed: handlers.onClosed,
   };
-  const server = new ChannelServer({ key: null, compat: compat ? "combined" : null });
+  const server = new ChannelServer({ key: null, insecure: true, compat: compat ? "combined" : null });
   const client = compat
     ? new CompatClient(handlers)
     : new ChannelClient({ key: null, instance: randomBytes(8), handlers });

@@ -7,6 +7,7 @@ import { parseAddress } from "../src/config/address.ts";
 import { INTERCEPT_PORT } from "../src/config/intercepts.ts";
 import { InterceptLink, waitForAny } from "../src/copy/data-plane/intercept-link.ts";
 import { monotonicMicroseconds } from "../src/native/libc.ts";
+import { KEY } from "../test/support/key.ts";
 import { clientOf } from "./flow.ts";
 
 const address = parseAddress(process.argv[2]!)!.bytes;
@@ -24,7 +25,7 @@ const intercept = { label: "", address, port: INTERCEPT_PORT };
 const config = {
   intercepts: [intercept],
   connections: 1,
-  key: null,
+  key: new TextEncoder().encode(KEY),
   readsPayload: false,
   compat: false,
   probeFrom: [],

@@ -11,6 +11,7 @@ const REFUSALS = [
   "limited",
   "full",
   "other protocol",
+  "registration",
 ] as const;
 
 export type Refusal = (typeof REFUSALS)[number];
@@ -23,7 +24,8 @@ export function isRefusal(code: CloseCode): code is Refusal {
 /**
  * - the refusals: `version`, `copy without key`, `intercept without key` (one has a key, the other none), `wrong key`,
  *   `limited` (too many failures from this address), `full` (the intercept takes no more copies), `other protocol`
- *   (tcpcopy's where xcopy's was expected, or the other way round);
+ *   (tcpcopy's where xcopy's was expected, or the other way round), `registration` (of flows, without a key);
+ * - `not named`: a tcpcopy from an address that --compat-from does not name;
  * - `refused`: for a reason that this version has no name for;
  * - `stranger`: the first bytes were not a hello;
  * - `late`: the handshake took too long; `crowded`: closed to make room for newer handshakes;
@@ -35,6 +37,7 @@ export function isRefusal(code: CloseCode): code is Refusal {
 export type CloseCode =
   | Refusal
   | "refused"
+  | "not named"
   | "stranger"
   | "late"
   | "crowded"
@@ -48,6 +51,7 @@ export type CloseCode =
 export const CLOSE_CODES: readonly CloseCode[] = [
   ...REFUSALS,
   "refused",
+  "not named",
   "stranger",
   "late",
   "crowded",
@@ -64,6 +68,7 @@ export const TEXTS = {
   "copy without key": "the intercept has a key, the copy has none",
   "intercept without key": "the copy has a key, the intercept has none",
   "wrong key": "the copy and the intercept have different keys (compare the fingerprints that both print)",
+  registration: "an intercept without a key takes no registrations (--insecure)",
   limited: "too many handshakes failed from this address lately; try again in a minute",
 } as const;
 

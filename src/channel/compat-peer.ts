@@ -153,6 +153,13 @@ export class CompatPeer implements Peer {
       } else this.#fail("stranger", "the other side is not a tcpcopy 1.x", this.#now);
       return;
     }
+    if (!this.#options.serves(this.#address)) {
+      this.#close(
+        "not named",
+        "a tcpcopy 1.x may not connect from there: --compat-from does not name the address",
+      );
+      return;
+    }
     const welcome = this.#handlers.admit({ instance: null, version, authenticated: false });
     if (typeof welcome === "string") {
       this.#close("full", welcome);

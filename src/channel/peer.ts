@@ -53,8 +53,10 @@ import { addRecord } from "./record.ts";
 import { Opener, RECORD_LIMIT, Sealer } from "./seal.ts";
 
 export interface PeerOptions {
-  /** Null: without authentication. */
+  /** See ServerOptions. */
   key: Uint8Array | null;
+  insecure: boolean;
+  serves: (address: Uint8Array) => boolean;
   /** Bytes of responses that may wait for a slow reader. */
   outgoingBytes: number;
   failedHandshakes: FailedHandshakes;
@@ -67,6 +69,8 @@ export const PING_SPAN = 25_000;
 /** Ring and front of a connection that is not open yet: a hello, a refusal. */
 const HANDSHAKE_RING = 2048;
 const HANDSHAKE_FRONT = 1024;
+/** What only a copy that has the key may say. */
+const REGISTRATIONS: readonly number[] = [REGISTER, REGISTER_DATAGRAMS, RANGES];
 const EMPTY: Uint8Array = new Uint8Array(0);
 const NO_INSTANCE = new Uint8Array(INSTANCE_BYTES);
 const MALFORMED_HANDSHAKE = "the copy sent something that does not belong in a handshake";
@@ -225,6 +229,8 @@ export class ChannelPeer implements Peer {
     } else if (hasKey !== (key !== null)) {
       const code = hasKey ? "intercept without key" : "copy without key";
       this.#refuse(code, TEXTS[code]);
+    } else if (!key && !this.#options.insecure) {
+      this.#refuse("other protocol", "this intercept has no key, and serves tcpcopy 1.x only (--compat)");
     } else {
       const ephemeral = makeEphemeral();
       const random = nonce ? nonce() : randomBytes(NONCE_BYTES);
@@ -297,7 +303,9 @@ export class ChannelPeer implements Peer {
 
   #takeOpen(type: number, bytes: Uint8Array, from: number, to: number): void {
     const handlers = this.#handlers;
-    if (type === REGISTER || type === REGISTER_DATAGRAMS) {
+    if (this.#options.key === null && REGISTRATIONS.includes(type)) {
+      this.#refuse("registration", TEXTS.registration);
+    } else if (type === REGISTER || type === REGISTER_DATAGRAMS) {
       const count = (to - from) / FLOW_BYTES;
       if (!Number.isInteger(count)) this.#close("malformed", "the copy sent a flow that is cut off");
       else if (type === REGISTER) handlers.onRegister(bytes, from, count);

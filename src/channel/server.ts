@@ -6,8 +6,12 @@ import { FailedHandshakes } from "./failed-handshakes.ts";
 import { ChannelPeer, type PeerOptions } from "./peer.ts";
 
 export interface ServerOptions {
-  /** Null: without authentication. */
+  /** Null: without authentication, see `insecure`. */
   key: Uint8Array | null;
+  /** Without a key: serves copies that have none, and takes no registrations of them; else it serves none. */
+  insecure?: boolean;
+  /** Whether it serves who connects from an address (4 or 16 bytes): for tcpcopy 1.x, which has no key; absent: all. */
+  serves?: (address: Uint8Array) => boolean;
   /**
    * Speaks the protocol of tcpcopy 1.x instead of ours: `combined` as it is built by default, `separate` for one built
    * with --disable-combined. There is no key in it.
@@ -32,10 +36,12 @@ export class ChannelServer {
   #unfinished: Unfinished[] = [];
 
   constructor(options: ServerOptions) {
-    const { key, compat = null, outgoingBytes = 4 << 20, unfinished = 64, nonce } = options;
+    const { key, insecure = false, compat = null, outgoingBytes = 4 << 20, unfinished = 64, nonce } = options;
     this.#options = { compat, unfinished };
     this.#peerOptions = {
       key,
+      insecure,
+      serves: options.serves ?? (() => true),
       outgoingBytes,
       failedHandshakes: new FailedHandshakes(),
       ...(nonce ? { nonce } : {}),

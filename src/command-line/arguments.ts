@@ -67,9 +67,14 @@ export function parseArguments(spec: CommandSpec, args: readonly string[]): Argu
     ),
   });
   const values = new Map<string, string[]>();
+  const { operand } = spec;
   for (const token of tokens) {
     if (token.kind === "option-terminator") continue;
     if (token.kind === "positional") {
+      if (operand && !values.has(operand.name)) {
+        values.set(operand.name, [token.value]);
+        continue;
+      }
       throw new Failure(
         `Cannot use "${token.value}": it belongs to no option`,
         `Write each value after its option; "xcopy ${spec.name} --help" shows how.`,
@@ -88,6 +93,10 @@ export function parseArguments(spec: CommandSpec, args: readonly string[]): Argu
       );
     }
     values.set(option.name, [...given, value]);
+  }
+  if (operand && !values.has(operand.name)) {
+    const fix = `Write it as "xcopy ${spec.name} ${operand.value}".`;
+    throw new Failure(`Cannot run "${spec.name}": it needs a value, ${operand.value}`, fix, 2);
   }
   return values;
 }

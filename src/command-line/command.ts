@@ -19,6 +19,8 @@ export interface CommandSpec {
   summary: string;
   /** Command lines to start from, each with what it does. */
   examples: [line: string, effect: string][];
+  /** The one word that belongs to no option, if the command needs one: its name among the values, what stands for it in the help. */
+  operand?: { name: string; value: string; help: string };
   /** Options under headings. */
   groups: Record<string, Option[]>;
   /** Letters of tcpcopy that are refused with a reason, and what to do instead. */

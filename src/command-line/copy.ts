@@ -132,7 +132,11 @@ export const COPY: CommandSpec = {
       {
         name: "key-file",
         value: "FILE",
-        help: "the key that the intercepts have too: a file of at least 16 bytes that only its owner may read (default: the environment's XCOPY_KEY, else no key)",
+        help: "the key that the intercepts have too: a file that only its owner may read (xcopy key makes one; default: the environment's XCOPY_KEY, else /etc/xcopy/xcopy.key)",
+      },
+      {
+        name: "insecure",
+        help: "without a key, to try it out where nobody else can connect: talk to intercepts that have --insecure too; no UDP",
       },
       {
         name: "probe-from",

@@ -37,6 +37,7 @@ export function renderVersion(): string {
 
 /** The text of `xcopy <command> --help`. */
 export function renderHelp(spec: CommandSpec): string {
+  const { operand } = spec;
   const groups = Object.entries(groupsOf(spec)).map(([title, options]) => ({
     title,
     rows: options.map(optionRow),
@@ -46,6 +47,7 @@ export function renderHelp(spec: CommandSpec): string {
     `xcopy ${spec.name}: ${spec.summary}`,
     "",
     ...table(spec.examples, widest(spec.examples)),
+    ...(operand ? ["", ...table([[operand.value, operand.help]], left)] : []),
     ...groups.flatMap(({ title, rows }) => ["", title, ...table(rows, left)]),
   ].join("\n");
 }

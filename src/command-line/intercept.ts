@@ -22,7 +22,7 @@ export const INTERCEPT: CommandSpec = {
       "xcopy intercept --mode nfqueue -o :8080 -x 10.0.0.9",
       "without eBPF; the client 10.0.0.9 still gets its responses",
     ],
-    ["xcopy intercept -o :8080 --compat", "for tcpcopy 1.x"],
+    ["xcopy intercept -o :8080 --compat --compat-from 10.0.0.1", "for the tcpcopy 1.x on 10.0.0.1"],
     ["xcopy intercept -o :8080 --dry-run", "say what would be done, do nothing"],
   ],
   groups: {
@@ -88,7 +88,7 @@ export const INTERCEPT: CommandSpec = {
         short: "b",
         value: "LIST",
         multiple: true,
-        help: "listen for copies on these addresses (default: with a key on all; without one on the address that -o names, else on the address that the default route sends from)",
+        help: "listen for copies on these addresses (default: with a key on all; with --insecure or --compat on the address that -o names, else on the address that the default route sends from)",
       },
       {
         name: "port",
@@ -99,7 +99,11 @@ export const INTERCEPT: CommandSpec = {
       {
         name: "key-file",
         value: "FILE",
-        help: "accept only copies that have the key in this file, at least 16 bytes (default: XCOPY_KEY)",
+        help: "accept only copies that have the key in this file, which only its owner may read (xcopy key makes one; default: the environment's XCOPY_KEY, else /etc/xcopy/xcopy.key)",
+      },
+      {
+        name: "insecure",
+        help: "without a key, to try it out where nobody else can connect: accept any copy, but take no registrations: mode target only, no UDP",
       },
       {
         name: "flows",
@@ -109,7 +113,13 @@ export const INTERCEPT: CommandSpec = {
       },
       {
         name: "compat",
-        help: "accept tcpcopy 1.x as well, which has no key and handles IPv4 only (called as intercept: always)",
+        help: "accept tcpcopy 1.x as well, which has no key and handles IPv4 only (called as intercept: always); without a key nobody else is accepted",
+      },
+      {
+        name: "compat-from",
+        value: "LIST",
+        multiple: true,
+        help: "with --compat: accept tcpcopy 1.x from these addresses and networks only, with commas between them (called as intercept: from everywhere, if it is not given)",
       },
       {
         name: "combine",

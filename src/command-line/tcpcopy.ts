@@ -18,7 +18,12 @@ export function fromTcpcopy(spec: CommandSpec, words: readonly string[]): string
   );
 }
 
-/** The words of an intercept 1.x command line as words of ours: with --compat, as the other side is a tcpcopy. */
+/**
+ * The words of an intercept 1.x command line as words of ours: with --compat, as the other side is a tcpcopy, and from everywhere, as
+ * such a command line does not say where it runs.
+ */
 export function fromIntercept(words: readonly string[]): string[] {
-  return words.includes("--compat") ? [...words] : ["--compat", ...words];
+  const compat = words.includes("--compat") ? [] : ["--compat"];
+  const isNamed = words.some((word) => /^--compat-from(=|$)/.test(word));
+  return [...compat, ...(isNamed ? [] : ["--compat-from", "0.0.0.0/0,::/0"]), ...words];
 }

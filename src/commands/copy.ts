@@ -1,11 +1,21 @@
 /** `xcopy copy`: reads the options, makes the plan, prints it (--dry-run) or runs it. */
+import type { Key } from "../channel/key.ts";
 import { strictCommand } from "../command-line/arguments.ts";
 import { COPY } from "../command-line/copy.ts";
-import { parseCopy } from "../copy/options.ts";
+import { type CopyOptions, parseCopy } from "../copy/options.ts";
 
 /** The parts of the values of -u that hold passwords: of each user all from the first @ on. */
 function secretsOf(values: readonly string[]): string[] {
   return values.flatMap((value) => value.split(",").map((user) => user.slice(user.indexOf("@"))));
+}
+
+/** The key for the intercepts; null: there are none, or it goes without. Throws a Failure (exit code 2, 4). */
+async function channelKey({ intercepts, compat, keyFile, insecure }: CopyOptions): Promise<Key | null> {
+  if (intercepts.length === 0 || compat) return null;
+  const { checkKey, readKey } = await import("../channel/key.ts");
+  const key = readKey(keyFile, process.env);
+  checkKey("copy", key, insecure);
+  return key;
 }
 
 export default strictCommand(COPY, async (args) => {
@@ -15,16 +25,17 @@ export default strictCommand(COPY, async (args) => {
     hideArguments(args.has("user") ? secretsOf(args.get("user")!) : []);
     forbidCores();
   }
+  const key = await channelKey(options);
   // Imported only here, so that help and errors of the command line do not load the rest of the program.
   if (!options.dryRun) (await import("../copy/data-plane/start.ts")).prepareDataPlane();
   const { makePlan, thisHost } = await import("../copy/plan.ts");
   if (options.dryRun) {
     const { renderPlan } = await import("../copy/dry-run.ts");
-    const plan = await makePlan(options, thisHost(options));
+    const plan = await makePlan(options, thisHost(options), key);
     console.log(renderPlan(plan, options));
     for (const warning of plan.warnings) console.error(`warning: ${warning}`);
     return;
   }
   const { runCopy } = await import("../copy/run.ts");
-  process.exitCode = await runCopy(options, await makePlan(options, thisHost(options)));
+  process.exitCode = await runCopy(options, await makePlan(options, thisHost(options), key));
 });

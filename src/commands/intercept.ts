@@ -6,8 +6,10 @@ import { parseIntercept } from "../intercept/options.ts";
 export default strictCommand(INTERCEPT, async (args) => {
   const options = parseIntercept(args);
   // Imported only here, so that help and errors of the command line do not load the rest of the program.
-  const { readKey } = await import("../channel/key.ts");
+  const { checkKey, readKey } = await import("../channel/key.ts");
   const key = readKey(options.keyFile, process.env);
+  // Without a key an intercept for tcpcopy 1.x serves nobody else.
+  if (key || options.insecure || !options.compat) checkKey("intercept", key, options.insecure);
   if (options.filter !== null) {
     const { compileFilter } = await import("../filter/compile.ts");
     compileFilter(options.filter, "ethernet");

@@ -9,6 +9,10 @@ import type { OrdinaryConnection } from "./target/connection.ts";
 
 const FORCE = "or start anyway with --force.";
 
+/** What else it may be over a channel without a key, which registers nothing. */
+const INSECURE =
+  " (or its mark, TCP option 253, is lost on the way: with a key on both sides connections are registered instead)";
+
 /** Where the tried connection failed, as far as an intercept could see it, and what to do. */
 type Verdict = [cause: string, fix: string];
 
@@ -19,6 +23,8 @@ interface Try {
   intercept: string;
   /** Whether the intercept can be asked what it saw (an intercept 1.x cannot). */
   tells: boolean;
+  /** Whether nothing can be registered: --insecure. */
+  isInsecure: boolean;
   /** The result of an ordinary connection of this host; undefined: none was tried. */
   plain: OrdinaryConnection["result"] | undefined;
 }
@@ -55,7 +61,7 @@ function notAnswered({ plain }: Try): string {
 /** For an intercept on the target, which sees what arrives there. */
 function judgeTarget(seen: Seen, tried: Try): Verdict {
   const { known, caught, sent, route, strict = [], listening } = seen;
-  const { target, port, source, intercept, plain } = tried;
+  const { target, port, source, intercept, plain, isInsecure } = tried;
   if (caught) {
     return [
       `the target answered, the intercept caught ${caught} of its packets and sent ${sent} of them, but none arrived here`,
@@ -70,7 +76,7 @@ function judgeTarget(seen: Seen, tried: Try): Verdict {
   }
   if (!known) {
     return [
-      `a connection attempt from ${source} left this host, but the intercept at ${intercept} did not see it arrive, though ordinary connections from this host get there: something on the way drops foreign source addresses`,
+      `a connection attempt from ${source} left this host, but the intercept at ${intercept} did not see it arrive, though ordinary connections from this host get there: something on the way drops foreign source addresses${isInsecure ? INSECURE : ""}`,
       `Turn source address checks off on the way to ${target} (reverse path filters of routers, source/destination checks of clouds), or send from addresses that pass with -c, ${FORCE}`,
     ];
   }
@@ -162,9 +168,9 @@ function judgeSilence({ facts }: ProbeResult, tried: Try): Verdict {
 /** What to do about an intercept that could not be reached or that refuses; `text`: why, "" if it did not answer. */
 function fixIntercept(text: string, port: number): string {
   if (text === TEXTS["copy without key"])
-    return `Give this side the intercept's key, with --key-file or XCOPY_KEY, ${FORCE}`;
+    return "Give this side the intercept's key, with --key-file or XCOPY_KEY, and leave --insecure out.";
   if (text === TEXTS["intercept without key"])
-    return `Give the intercept this side's key, with --key-file or XCOPY_KEY, or leave the key out here, ${FORCE}`;
+    return `Give the intercept this side's key, with --key-file or XCOPY_KEY, in place of --insecure, ${FORCE}`;
   if (text === TEXTS.limited)
     return `Wait a minute, and give both sides the same key (--key-file or XCOPY_KEY), ${FORCE}`;
   if (text === TEXTS["wrong key"]) return `Give both the same key, with --key-file or XCOPY_KEY, ${FORCE}`;
@@ -256,6 +262,7 @@ export function diagnose(
     source: formatAddress(plan.probeFrom[bad.path] ?? local!),
     intercept: label,
     tells: catching?.welcome?.mode !== "compat",
+    isInsecure: plan.key === null,
     plain: ordinary?.result,
   });
   throw new Failure(`Cannot reach target "${endpoint}": ${cause}`, fix, 3);

@@ -10,7 +10,6 @@ import { ringBytes } from "../capture/ring-bytes.ts";
 import type { KernelService } from "../capture/services.ts";
 import type { ResponseSocketConfig } from "../capture/socket/response-source.ts";
 import type { SourceConfig } from "../capture/source.ts";
-import { readKey } from "../channel/key.ts";
 import { protocolFor } from "../config/protocol.ts";
 import { labelOf } from "../config/transfer.ts";
 import { kernelPrograms, outgoingProgram } from "../host/carried-programs.ts";
@@ -177,7 +176,7 @@ function channelConfig(plan: Plan, options: CopyOptions): ChannelConfig | null {
   return {
     intercepts: plan.intercepts.map(({ label, address, port }) => ({ label, address: address.bytes, port })),
     connections: options.connections,
-    key: readKey(options.keyFile, process.env)?.bytes ?? null,
+    key: plan.key?.bytes ?? null,
     compat: options.compat,
     readsPayload: pathsRead(plan, options).size > 0,
     probeFrom: plan.probeFrom,

@@ -26,8 +26,10 @@ export interface CopyOptions {
   intercepts: Intercept[];
   /** TCP connections to each. */
   connections: number;
-  /** Null: the environment's XCOPY_KEY, or none. */
+  /** Null: see readKey. */
   keyFile: string | null;
+  /** Whether to talk to intercepts without a key. */
+  insecure: boolean;
   /** Source addresses of the preflight's connections, at most one of each family; empty: see `probeSource` (plan.ts). */
   probeFrom: Address[];
   /** Whether the intercepts are those of tcpcopy 1.x. */
@@ -163,8 +165,10 @@ function refuseContradictions(args: Arguments): void {
   if (understood !== undefined && args.has("no-wait") && !args.get("protocol")?.includes("http")) {
     refuse("-W", "a MySQL server reads no command before it has answered the one before", "Leave -W out.");
   }
+  if (args.has("compat") && args.has("insecure"))
+    refuse("--insecure", "an intercept 1.x has no key in any case", "Leave it out.");
   if (!args.has("intercepts")) {
-    for (const name of ["port", "key-file", "probe-from", "connections", "compat"]) {
+    for (const name of ["port", "key-file", "insecure", "probe-from", "connections", "compat"]) {
       if (!args.has(name)) continue;
       const value = one(name) ? ` "${one(name)}"` : "";
       refuse(`--${name}${value}`, "it is about intercepts, and there is no -s", "Name an intercept with -s.");
@@ -203,6 +207,7 @@ export function parseCopy(args: Arguments): CopyOptions {
     ),
     connections: whole("-C", "connections", { first: 1, last: 16, unit: "connections" }, 1),
     keyFile: one("key-file"),
+    insecure: args.has("insecure"),
     probeFrom: parseProbeSources(one("probe-from")),
     compat: args.has("compat"),
     inputs: all("input"),

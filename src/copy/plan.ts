@@ -1,6 +1,7 @@
 /** Makes the plan of `xcopy copy`: all that will be done, from the options and this host, before any of it is done. */
 import { lookup } from "node:dns/promises";
 import { existsSync, readFileSync } from "node:fs";
+import type { Key } from "../channel/key.ts";
 import { type Address, formatAddress, formatEndpoint, parseAddress } from "../config/address.ts";
 import { needsBpf } from "../config/capture.ts";
 import { chooseInputs } from "../config/inputs.ts";
@@ -46,6 +47,8 @@ export interface Plan {
   workers: WorkerPlan;
   /** Where answers are caught; empty: at this host's own address. */
   intercepts: InterceptAddress[];
+  /** What the intercepts have too; null: --insecure, --compat, or there are none. */
+  key: Key | null;
   /** By path: the source address of its preflight connection; empty without intercepts. */
   probeFrom: Uint8Array[];
   /** Whether copies come from the addresses of -c. */
@@ -296,6 +299,9 @@ function sourcesFor(
   );
 }
 
+const INSECURE =
+  "--insecure: who answers at the address of -s is not authenticated, and learns what the targets answer.";
+
 /** Default source addresses of the preflight: addresses for documentation (RFC 5737, RFC 3849), which no host has. */
 const PROBE_SOURCES = { 4: parseAddress("192.0.2.1")!.bytes, 6: parseAddress("2001:db8::1")!.bytes };
 
@@ -359,7 +365,7 @@ function indexIn<T>(list: T[], element: T, same: (one: T, other: T) => boolean):
 }
 
 /** The plan of copying with these options on this host. Throws a Failure if it cannot be done. */
-export async function makePlan(options: CopyOptions, host: Host): Promise<Plan> {
+export async function makePlan(options: CopyOptions, host: Host, key: Key | null = null): Promise<Plan> {
   const warnings: string[] = [];
   const choose = async (of: Ambiguous): Promise<Address> => {
     const { address, note } = await host.choose(of);
@@ -381,7 +387,15 @@ export async function makePlan(options: CopyOptions, host: Host): Promise<Plan> 
       2,
     );
   }
+  if (datagrams && options.insecure) {
+    throw new Failure(
+      `Cannot use --insecure with -x "${labelOf(datagrams)}": flows of UDP must be registered, and an intercept without a key takes no registrations`,
+      'Give both sides a key ("xcopy key FILE").',
+      2,
+    );
+  }
   if (datagrams) warnings.push(...datagramNotes(options));
+  if (options.insecure) warnings.push(INSECURE);
   const intercepts = await resolveIntercepts(options.intercepts, host.lookup, choose);
   const fromClients = intercepts.length > 0 && options.pool.length === 0;
   if (fromClients) {
@@ -429,6 +443,7 @@ export async function makePlan(options: CopyOptions, host: Host): Promise<Plan> 
     ports,
     workers,
     intercepts,
+    key,
     probeFrom: intercepts.length > 0 ? paths.map((path) => probeSource(path, options)) : [],
     usesPool: options.pool.length > 0,
     keepsClientPorts,

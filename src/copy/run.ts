@@ -1,5 +1,6 @@
 /** Runs `xcopy copy`: attaches, copies until a signal or the end of the recording, drains, prints the summary, detaches. */
 import type { KernelCapture } from "../capture/kernel.ts";
+import { fingerprintOf } from "../channel/key.ts";
 import { renderVersion } from "../command-line/help.ts";
 import { formatEndpoint } from "../config/address.ts";
 import { labelOf } from "../config/transfer.ts";
@@ -63,7 +64,8 @@ function returnPathOf(plan: Plan): ReturnPath {
     mode: null,
     up: false,
   }));
-  return { mode: intercepts.length > 0 ? "intercept" : "direct", intercepts };
+  const key = plan.key && fingerprintOf(plan.key.bytes);
+  return { mode: intercepts.length > 0 ? "intercept" : "direct", intercepts, key };
 }
 
 /** The targets of the paths that no intercept covers. */
@@ -367,6 +369,7 @@ export async function runCopy(given: CopyOptions, plan: Plan): Promise<number> {
     for (const warning of plan.warnings) log.warn(warning);
     if (plan.workers.note) log.info(plan.workers.note);
     if (DIRECTORY_NOTE) log.info(DIRECTORY_NOTE);
+    if (plan.key) log.info(`key ${fingerprintOf(plan.key.bytes)} (${plan.key.source})`);
     applyScheduling(options.scheduling);
     const recorded = plan.files.length > 0 ? await readRecorded(plan, options, { status, log, stop }) : null;
     options = await withProtocols(plan, options, { status, log, stop });

@@ -54,7 +54,7 @@ import { noteMultipath, takeAside } from "./subflows.ts";
 import { connect, endSession, leaveConnection, probePort } from "./tcp/connection.ts";
 import { emitControl, emitReset, hasRoom } from "./tcp/emit.ts";
 import { arm, expire, reset } from "./tcp/expiry.ts";
-import { type Moved, movePath, type NewWay } from "./tcp/move.ts";
+import { endConnections, type Moved, movePath, type NewWay } from "./tcp/move.ts";
 import { PathMtu } from "./tcp/path-mtu.ts";
 import { takeResponse } from "./tcp/receiver.ts";
 import { transmit } from "./tcp/sender.ts";
@@ -150,6 +150,12 @@ export class Engine {
     this.c.now = now;
     this.pathMtu.become(path, way.mtu);
     return movePath(this.c, path, way);
+  }
+
+  /** The connections of a path are not known any more to who catches their answers. `now`: us. */
+  endConnections(path: number, now: number): void {
+    this.c.now = now;
+    endConnections(this.c, path);
   }
 
   /** From now on every SYN carries these 8 bytes in an option; null: no option. */

@@ -1,5 +1,6 @@
 /** What `xcopy intercept --dry-run` prints. */
 import { formatAddress, formatEndpoint } from "../config/address.ts";
+import { formatNetwork } from "../config/networks.ts";
 import { formatService } from "../config/service.ts";
 import type { InterceptOptions } from "./options.ts";
 import type { InterceptPlan } from "./plan.ts";
@@ -58,7 +59,13 @@ export function renderInterceptPlan(plan: InterceptPlan, options: InterceptOptio
       `responses to ${formatAddress(from.bytes)} are taken as if to ${formatAddress(to.bytes)}`,
     ]);
   const where = plan.listen.map(({ bytes }) => formatEndpoint(bytes, plan.port)).join(", ");
-  const who = `${hasKey ? "copies with the key" : "any copy"}${options.compat ? ", and any tcpcopy 1.x" : ""}`;
+  const from = options.compat?.from.map(formatNetwork).join(", ");
+  const who = [
+    hasKey ? "copies with the key" : options.insecure ? "any copy" : "no copy",
+    from && `any tcpcopy 1.x from ${from}`,
+  ]
+    .filter(Boolean)
+    .join(", and ");
   lines.push(["listen", `on ${where}, for ${who}`]);
   if (plan.mode !== "nfqueue" && options.linger > 0)
     lines.push([

@@ -2,6 +2,7 @@
 import type { Arguments } from "../command-line/arguments.ts";
 import { CHANNEL_PORT } from "../command-line/intercept.ts";
 import { type Address, parseAddress, sameAddress, unusable } from "../config/address.ts";
+import { type Network, parseNetworks } from "../config/networks.ts";
 import { parseDecimal, parseWhole, type Range } from "../config/number.ts";
 import { type CaughtService, parseServices } from "../config/service.ts";
 import { Failure } from "../native/failure.ts";
@@ -23,6 +24,8 @@ export interface CompatOptions {
   single: boolean;
   /** With `single`: another tcpcopy is refused while one is connected. */
   protected: boolean;
+  /** Where tcpcopys may connect from. */
+  from: Network[];
 }
 
 export interface InterceptOptions {
@@ -43,6 +46,8 @@ export interface InterceptOptions {
   bind: Address[];
   port: number;
   keyFile: string | null;
+  /** Copies need no key, and may register nothing. */
+  insecure: boolean;
   /** Null: as many as the mode has by default. */
   maxFlows: number | null;
   /** Null: only copies of our own kind are taken. */
@@ -151,6 +156,7 @@ export function refuseForeignOptions(mode: InterceptMode, given: (name: string) 
 
 function refuseLoneOptions(args: Arguments): void {
   const needs: [string, string, string, string][] = [
+    ["compat-from", "--compat-from", "compat", "--compat"],
     ["combine", "-n", "compat", "--compat"],
     ["disable-combined", "--disable-combined", "compat", "--compat"],
     ["single", "--single", "compat", "--compat"],
@@ -160,6 +166,12 @@ function refuseLoneOptions(args: Arguments): void {
     if (args.has(name) && !args.has(other))
       throw refuse(option, `it has no effect without ${written}`, `Leave it out, or add ${written}.`);
   }
+  if (args.has("compat") && !args.has("compat-from"))
+    throw refuse(
+      "--compat",
+      "a tcpcopy 1.x has no key, and any host could take the responses",
+      "Name the hosts that tcpcopy runs on with --compat-from, for example --compat-from 10.0.0.1,10.1.0.0/24.",
+    );
   if (args.has("combine") && args.has("disable-combined"))
     throw refuse("-n", "with --disable-combined nothing is combined", "Leave one of them out.");
 }
@@ -171,6 +183,7 @@ function parseCompat(args: Arguments): CompatOptions | null {
     combined: args.has("disable-combined") ? 0 : Math.max(1, most),
     single: args.has("single"),
     protected: args.has("protected"),
+    from: parseNetworks("--compat-from", args.get("compat-from") ?? []),
   };
 }
 
@@ -217,6 +230,7 @@ export function parseIntercept(args: Arguments): InterceptOptions {
     bind: parseAddresses("-b", all("bind")),
     port: whole("-p", "port", { first: 1, last: 65535 }, CHANNEL_PORT),
     keyFile: one("key-file"),
+    insecure: args.has("insecure"),
     maxFlows: flows === null ? null : parseWhole("-s", flows, { first: 1024, last: 16777216, unit: "flows" }),
     compat: parseCompat(args),
     json: args.has("json"),

@@ -1,6 +1,7 @@
 /** Makes the plan of `xcopy intercept`: all that will be done, from the options and this host, before any of it is done. */
 import { type Address, formatAddress, formatEndpoint } from "../config/address.ts";
 import { chooseInterfaces, type Interface } from "../config/interfaces.ts";
+import { formatNetwork } from "../config/networks.ts";
 import { type CaughtService, formatService } from "../config/service.ts";
 import { localTest } from "../host/local-addresses.ts";
 import { Failure } from "../native/failure.ts";
@@ -82,8 +83,8 @@ function chooseListen(options: InterceptOptions, hasKey: boolean, host: Intercep
   const open = bind.find(isUnspecified) ?? bind[1];
   if (open) {
     throw new Failure(
-      `Cannot use -b "${formatAddress(open.bytes)}": without a key or with --compat copies may connect to one address only, not to ${isUnspecified(open) ? "all" : "several"}`,
-      "Name one address of this host, or leave --compat out and give both sides a key with --key-file.",
+      `Cannot use -b "${formatAddress(open.bytes)}": with --insecure or --compat copies may connect to one address only, not to ${isUnspecified(open) ? "all" : "several"}`,
+      "Name one address of this host, or leave both out and give both sides a key (xcopy key).",
       2,
     );
   }
@@ -92,7 +93,7 @@ function chooseListen(options: InterceptOptions, hasKey: boolean, host: Intercep
   if (one) return [one];
   throw new Failure(
     "Cannot choose an address to listen on: this host has several, and no default route",
-    "Name one with -b, or give both sides a key with --key-file.",
+    "Name one with -b, or give both sides a key (xcopy key).",
     2,
   );
 }
@@ -140,15 +141,28 @@ export function makeInterceptPlan(
       2,
     );
   }
+  if (options.insecure && mode !== "target") {
+    throw new Failure(
+      `Cannot use --insecure in mode ${mode}: connections would have to be registered, and without a key anybody could register those of others`,
+      'Give both sides a key ("xcopy key FILE"), or catch on the target with -o alone.',
+      2,
+    );
+  }
   // A tcpcopy 1.x does not prove that it knows the key.
   const listen = chooseListen(options, hasKey && !options.compat, host);
   const where = formatEndpoint(listen[0]!.bytes, port);
   const warnings: string[] = [];
   if (options.compat) {
-    warnings.push(`A tcpcopy 1.x has no key: any host that can connect to ${where} can take the responses.`);
-  } else if (!hasKey) {
+    const isOpen = options.compat.from.some(({ length }) => length === 0);
     warnings.push(
-      `There is no key: any host that can connect to ${where} can take the responses (--key-file, on both sides).`,
+      isOpen
+        ? `A tcpcopy 1.x has no key, and no --compat-from names its host: ANY HOST that can connect to ${where} can take the responses, those to others too.`
+        : `A tcpcopy 1.x has no key: who connects to ${where} from ${options.compat.from.map(formatNetwork).join(", ")} can take the responses.`,
+    );
+  }
+  if (options.insecure) {
+    warnings.push(
+      `--insecure: copies are not authenticated; any host that can connect to ${where} can take the responses to connections that it opens, or that seem to come from others.`,
     );
   }
   for (const service of services) {

@@ -1,7 +1,7 @@
 /** Runs `xcopy intercept`: catches until a signal, closes the connections of copies, prints the summary. */
 import { rmSync, writeFileSync } from "node:fs";
 import { version } from "../../package.json";
-import type { Key } from "../channel/key.ts";
+import { fingerprintOf, type Key } from "../channel/key.ts";
 import type { CoveredService } from "../channel/messages.ts";
 import { close, listen } from "../channel/socket.ts";
 import { renderVersion } from "../command-line/help.ts";
@@ -67,6 +67,7 @@ function planeConfig(
     mode: plan.mode,
     listeners,
     key: key?.bytes ?? null,
+    insecure: options.insecure,
     compat: options.compat,
     services: coveredServices(plan),
     translations: options.translations.map(({ from, to }) => ({ from: from.bytes, to: to.bytes })),
@@ -144,6 +145,7 @@ async function serve(
   const names = new Map<number, string>();
   const plane = startInterceptPlane(config, listener(log, names));
   await plane.ready;
+  if (key) log.info(`key ${fingerprintOf(key.bytes)} (${key.source})`);
   log.info(announce(plan, caught));
   if (options.daemon) becomeDaemon();
   const start = performance.now();
@@ -151,7 +153,8 @@ async function serve(
     const use = { ...process.cpuUsage(), rss: process.memoryUsage.rss() };
     const copies = [...names].map(([slot, name]) => ({ slot, name }));
     const seconds = (performance.now() - start) / 1000;
-    return takeInterceptAccount(plan.mode, seconds, shared, caught.counts(exact), copies, use);
+    const fingerprint = key && fingerprintOf(key.bytes);
+    return takeInterceptAccount(plan.mode, seconds, shared, caught.counts(exact), copies, use, fingerprint);
   };
   const endReport = report(options, status, () => take(), renderInterceptStatus);
   let exitCode = 0;

@@ -52,6 +52,8 @@ export function takeInterceptAccount(
   caught: CatchCounts,
   copies: Iterable<CopyName>,
   use: ProcessUse,
+  /** That of the key; null: there is none. */
+  key: string | null = null,
 ) {
   const counters = takeCounters(shared);
   const count = (name: InterceptCounter) => counters[INTERCEPT_INDEX[name]]!;
@@ -88,6 +90,7 @@ export function takeInterceptAccount(
     held: count("held"),
     released: count("released"),
     clients: count("clients"),
+    key,
     connections: {
       open: count("connections"),
       unfinished: count("unfinished"),

@@ -60,7 +60,7 @@ function acceptPeer(options: Partial<ServerOptions> = {}): {
   server: ChannelServer;
 } {
   const events: Events = [];
-  const server = new ChannelServer({ key: null, compat: "combined", ...options });
+  const server = new ChannelServer({ key: null, insecure: true, compat: "combined", ...options });
   return { peer: server.accept(ADDRESS, recordPeer(events), 0), events, server };
 }
 
@@ -311,6 +311,45 @@ describe("towards a tcpcopy 1.x", () => {
     expect(events).toEqual([["closed", "late", "the handshake took longer than 3 s"]]);
   });
 
+  test("from an address that is not named it is refused, and counted, before it registers anything", () => {
+    const events: Events = [];
+    const serves = (address: Uint8Array) => address[3] === 2;
+    const server = new ChannelServer({ key: null, compat: "combined", serves });
+    for (const host of [1, 2]) {
+      const peer = server.accept(Uint8Array.of(10, 0, 0, host), recordPeer(events), 0);
+      const flow = makeFlow(1);
+      const said = Uint8Array.of(
+        0,
+        0,
+        0,
+        0,
+        0,
+        0,
+        0,
+        6,
+        ...Array(6).fill(0),
+        ...flow.slice(0, 4),
+        0,
+        1,
+        0,
+        1,
+        10,
+        0,
+        0,
+        2,
+        31,
+        144,
+      );
+      peer.feed(said, 0, said.length, 0);
+    }
+    expect(events.map(([event, code]) => [event, code])).toEqual([
+      ["closed", "not named"],
+      ["admit", null],
+      ["register", expect.any(String)],
+    ]);
+    expect(server.closed["not named"]).toBe(1);
+  });
+
   test("a copy of xcopy without --compat is refused with a reason", () => {
     const { client, clientEvents } = makeEnds();
     const { peer, events } = acceptPeer();
@@ -358,7 +397,7 @@ test("both ends understand each other, in any pieces", () => {
 
 test("a tcpcopy that is not admitted gets no answer: its protocol has none", () => {
   const events: Events = [];
-  const server = new ChannelServer({ key: null, compat: "combined" });
+  const server = new ChannelServer({ key: null, insecure: true, compat: "combined" });
   const peer = server.accept(ADDRESS, recordPeer(events, "it is full"), 0);
   peer.feed(HELLO, 0, HELLO.length, 0);
   expect(events.at(-1)).toEqual(["closed", "full", "it is full"]);

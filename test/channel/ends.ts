@@ -94,15 +94,20 @@ export interface Keys {
   intercept?: Uint8Array | null;
 }
 
-/** Two ends that are connected but have not said a word. */
+export const makeKey = (): Uint8Array => new Uint8Array(randomBytes(32));
+
+const SHARED = makeKey();
+const BOTH: Keys = { copy: SHARED, intercept: SHARED };
+
+/** Two ends that are connected but have not said a word. They have the same key, or those of `keys`; without one: --insecure. */
 export function makeEnds(
-  { copy = null, intercept = null }: Keys = {},
+  { copy = null, intercept = null }: Keys = BOTH,
   options: Partial<ServerOptions> = {},
   welcome: Welcome | string = WELCOME,
 ): Ends {
   const clientEvents: Events = [];
   const peerEvents: Events = [];
-  const server = new ChannelServer({ key: intercept, ...options });
+  const server = new ChannelServer({ key: intercept, insecure: intercept === null, ...options });
   const client = new ChannelClient({
     key: copy,
     instance: INSTANCE,
@@ -115,11 +120,9 @@ export function makeEnds(
 
 /** Two ends of a channel that is open, their events forgotten. */
 export function openEnds(options: Partial<ServerOptions> = {}): Ends {
-  const ends = makeEnds({}, options);
+  const ends = makeEnds(BOTH, options);
   settle(ends.client, ends.peer, 0);
   ends.clientEvents.length = 0;
   ends.peerEvents.length = 0;
   return ends;
 }
-
-export const makeKey = (): Uint8Array => new Uint8Array(randomBytes(32));

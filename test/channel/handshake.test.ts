@@ -69,6 +69,39 @@ describe("keys", () => {
   }
 });
 
+describe("an intercept without a key", () => {
+  const REFUSED = "an intercept without a key takes no registrations (--insecure)";
+  const says: [string, (end: ChannelClient) => boolean][] = [
+    ["flows", (client) => client.register(new Uint8Array(36), 0)],
+    ["flows of UDP", (client) => client.registerDatagrams(new Uint8Array(36), 0)],
+    ["address ranges", (client) => client.ranges([{ first: "10.0.0.1", last: "10.0.0.9" }])],
+  ];
+  for (const [name, say] of says) {
+    test(`takes no ${name}, and says so to both sides`, () => {
+      const both = makeEnds({});
+      settle(both.client, both.peer, 0);
+      expect(say(both.client)).toBe(true);
+      settle(both.client, both.peer, 0);
+      expect(ends(both)).toEqual([
+        ["closed", "registration", REFUSED],
+        ["closed", "registration", REFUSED],
+      ]);
+      expect(both.peerEvents).toHaveLength(2);
+      expect(both.server.closed.registration).toBe(1);
+    });
+  }
+
+  test("serves no copy if it is for tcpcopy alone", () => {
+    const both = makeEnds({}, { insecure: false });
+    settle(both.client, both.peer, 0);
+    const text = "this intercept has no key, and serves tcpcopy 1.x only (--compat)";
+    expect(ends(both)).toEqual([
+      ["closed", "other protocol", text],
+      ["closed", "other protocol", text],
+    ]);
+  });
+});
+
 test("a copy that is not admitted is told why", () => {
   const both = makeEnds({}, {}, "it serves 256 copies already");
   settle(both.client, both.peer, 0);

@@ -30,7 +30,7 @@ function segmentOf(packet: Packet): Segment {
 function open(readsPayload: boolean) {
   const heard: Segment[] = [];
   const candidates: Candidate[] = [];
-  const server = new ChannelServer({ key: null });
+  const server = new ChannelServer({ key: null, insecure: true });
   const handlers = { ...recordClient([]), onResponse: (packet: Packet) => heard.push(segmentOf(packet)) };
   const client = new ChannelClient({ key: null, instance: INSTANCE, readsPayload, handlers });
   client.begin(0);

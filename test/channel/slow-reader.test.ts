@@ -111,7 +111,7 @@ describe.each([null, "combined", "separate"] as const)("in the protocol %p", (co
       onFacts: ({ id }) => facts.push(id),
       onClosed: (code) => ends.push(code),
     };
-    const server = new ChannelServer({ key: null, compat, outgoingBytes: BOUND });
+    const server = new ChannelServer({ key: null, insecure: true, compat, outgoingBytes: BOUND });
     const peer = server.accept(ADDRESS, recordPeer([]), 0);
     const client: Client = compat
       ? new CompatClient(handlers)

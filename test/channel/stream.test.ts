@@ -403,7 +403,7 @@ describe("garbage never throws, never closes an end twice, never makes its memor
         client.disconnected("");
         assertOneFarewell(clientEvents);
         const peerEvents: Events = [];
-        const server = new ChannelServer({ key: null, compat: "combined" });
+        const server = new ChannelServer({ key: null, insecure: true, compat: "combined" });
         const peer = server.accept(ADDRESS, recordPeer(peerEvents), 0);
         if (isOpen) peer.feed(hello, 0, hello.length, 0);
         feedInPieces(peer, bytes, sizes);

@@ -43,6 +43,26 @@ describe("usage", () => {
       'Write it as address[:port], for example "10.0.0.2" or "[2001:db8::2]:36524".',
     ],
     [
+      ["-x", TRANSFER, "-s", "10.0.0.3"],
+      "Cannot copy with -s: there is no key that copy and intercept share, and without one anybody could take the responses",
+      'Make one ("xcopy key /etc/xcopy/xcopy.key"), and take it to the host of the intercept ("ssh root@HOST mkdir -p /etc/xcopy; scp -p /etc/xcopy/xcopy.key root@HOST:/etc/xcopy/xcopy.key"). To try it out in a network that nobody else can reach: --insecure on both sides.',
+    ],
+    [
+      ["-x", "udp:80-10.0.0.2", "-s", "10.0.0.3", "--insecure"],
+      'Cannot use --insecure with -x "udp:80-10.0.0.2": flows of UDP must be registered, and an intercept without a key takes no registrations',
+      'Give both sides a key ("xcopy key FILE").',
+    ],
+    [
+      ["-x", TRANSFER, "--insecure"],
+      "Cannot use --insecure: it is about intercepts, and there is no -s",
+      "Name an intercept with -s.",
+    ],
+    [
+      ["-x", TRANSFER, "-s", "10.0.0.3", "--compat", "--insecure"],
+      "Cannot use --insecure: an intercept 1.x has no key in any case",
+      "Leave it out.",
+    ],
+    [
       ["-x", TRANSFER, "-M", "9"],
       'Cannot use -M "9": not a whole number from 576 to 65535',
       "Give a whole number from 576 to 65535 bytes.",

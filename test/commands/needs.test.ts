@@ -2,6 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { KEY } from "../support/key.ts";
 import { patient } from "../support/patience.ts";
 import { ALONE } from "./run.ts";
 
@@ -29,7 +30,7 @@ async function start(words: string[], capabilities: string[]) {
   const nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
   const sets = ["bounding-set", "inh-caps", "ambient-caps"].map((set) => `--${set}=${some}`);
   const running = Bun.spawn([...ALONE, ...nobody, ...sets, process.execPath, MAIN, ...words], {
-    env: { ...process.env, NO_COLOR: "1" },
+    env: { ...process.env, NO_COLOR: "1", XCOPY_KEY: KEY },
     stdout: "ignore",
     stderr: "pipe",
     timeout: patient(20_000),

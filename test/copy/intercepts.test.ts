@@ -8,6 +8,7 @@ import type { Engine } from "../../src/engine/engine.ts";
 import type { PathConfig } from "../../src/inject/path.ts";
 import { monotonicMicroseconds } from "../../src/native/libc.ts";
 
+const KEY = new Uint8Array(32).fill(7);
 const LOCAL = Uint8Array.of(127, 0, 0, 1);
 const open: (() => void)[] = [];
 afterEach(() => {
@@ -18,7 +19,7 @@ afterEach(() => {
 function startServer() {
   const [listener] = listen([{ address: LOCAL, port: 0 }]) as [number];
   open.push(() => close(listener));
-  const server = new ChannelServer({ key: null });
+  const server = new ChannelServer({ key: KEY });
   const bytes = new Uint8Array(new ArrayBuffer(65536));
   let fd = -1;
   let peer: Peer;
@@ -78,7 +79,7 @@ function setUp() {
   const config = {
     intercepts: [{ label: "here", address: LOCAL, port: server.port }],
     connections: 1,
-    key: null,
+    key: KEY,
     compat: false,
     readsPayload: false,
     probeFrom: [LOCAL],

@@ -43,6 +43,7 @@ const PLAN: Plan = {
   ports: [[1024, 2047]],
   workers: { count: 1, cpus: [null], note: "" },
   intercepts: [],
+  key: null,
   probeFrom: [],
   usesPool: false,
   keepsClientPorts: false,

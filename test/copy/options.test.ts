@@ -25,6 +25,7 @@ test("what is not given has its default", () => {
     intercepts: [],
     connections: 1,
     keyFile: null,
+    insecure: false,
     probeFrom: [],
     compat: false,
     inputs: [],
@@ -104,6 +105,7 @@ test("what is given is taken", () => {
   expect(rest).toEqual({
     connections: 3,
     keyFile: "/k",
+    insecure: false,
     compat: true,
     inputs: ["lo", "eth0"],
     trace: {

@@ -1,16 +1,15 @@
 /** The port that copies connect to: other connections to it do not affect copies. */
 import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
-import { chmodSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { TARGET } from "../../src/demo/network.ts";
 import { startCatching, startFakeCopy } from "../support/fake-copies.ts";
+import { KEY } from "../support/key.ts";
 import { createLab, type Lab } from "../support/lab.ts";
 import { startNginx } from "../support/nginx.ts";
 import { run } from "../support/process.ts";
 import { until } from "../support/until.ts";
 import { XCOPY } from "../support/xcopy.ts";
 
-const KEY = "a key that nobody guesses";
 const SERVICE = {
   intercept: TARGET,
   target: TARGET,
@@ -44,21 +43,19 @@ function knock(how: string, count: number) {
 
 test("only copies with the key are admitted, and others are told why not", async () => {
   await startNginx(lab, lab.target, 8080);
-  const file = join(lab.directory, "key");
-  writeFileSync(file, `${KEY}\n`);
-  chmodSync(file, 0o600);
-  const intercept = await startCatching(lab, lab.target, ["-o", ":8080", "--key-file", file]);
-  expect(intercept.running.errors.join("\n")).not.toContain("no key");
+  const intercept = await startCatching(lab, lab.target, ["-o", ":8080"]);
+  const { key } = await intercept.report("its key", (account) => account.key !== null);
+  expect(key).toMatch(/^SHA256:[\w+/]{22}$/);
+  expect(intercept.running.errors.join("\n")).toContain(`key ${key} (XCOPY_KEY)\n`);
   const friend = startFakeCopy(lab, lab.online, {
     ...SERVICE,
-    key: KEY,
     sessions: 20,
     firstPort: freshPort(),
   });
   await friend.done(20);
   expect(await friend.event("welcome")).toMatchObject({ authenticated: true });
   const stranger = startFakeCopy(lab, lab.online, { ...SERVICE, key: `${KEY}.`, sessions: 1 });
-  const keyless = startFakeCopy(lab, lab.online, { ...SERVICE, sessions: 1 });
+  const keyless = startFakeCopy(lab, lab.online, { ...SERVICE, key: null, sessions: 1 });
   expect(await stranger.event("closed")).toMatchObject({ code: "wrong key" });
   expect(await keyless.event("closed")).toMatchObject({ code: "copy without key" });
   await intercept.running.line(
@@ -72,11 +69,23 @@ test("only copies with the key are admitted, and others are told why not", async
   expect(account.copies).toHaveLength(1);
 });
 
-test("without a key it listens on one address only, with a warning", async () => {
-  const intercept = await startCatching(lab, lab.target, ["-o", ":8080"]);
-  await intercept.running.line(/^warning: There is no key: any host that can connect to 10\.0\.0\.2:36524/);
+test("with --insecure it listens on one address only, says so, and takes no registrations", async () => {
+  await startNginx(lab, lab.target, 8080);
+  const intercept = await startCatching(lab, lab.target, ["-o", ":8080", "--insecure"]);
+  await intercept.running.line(/^warning: --insecure: .* any host that can connect to 10\.0\.0\.2:36524/);
   const sockets = run(lab.target, "ss", "-Hltn", "sport = :36524").trim().split("\n");
   expect(sockets).toEqual([expect.stringContaining("10.0.0.2:36524")]);
+  const open = { ...SERVICE, key: null, firstPort: freshPort() };
+  await startFakeCopy(lab, lab.online, { ...open, sessions: 20 }).done(20);
+  const stranger = startFakeCopy(lab, lab.online, { ...open, by: "register", sessions: 1 });
+  expect(await stranger.event("closed")).toMatchObject({ code: "registration" });
+  await intercept.running.line(
+    /^copy 10\.0\.0\.1:\d+ is gone: an intercept without a key takes no registrations/,
+  );
+  const { account } = await intercept.stop();
+  expect(account.connections.failed.registration).toBeGreaterThan(0);
+  expect(account.flows).toMatchObject({ learned: 20, registered: 0 });
+  expect(account.key).toBeNull();
 });
 
 test("scanners, garbage and 10,000 connections cost copies nothing", async () => {

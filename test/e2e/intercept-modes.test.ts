@@ -13,6 +13,9 @@ const CLIENTS = ["10.1.0.5", "10.1.0.6"];
 const CLIENTS6 = ["fd00:1::5"];
 const FILTER = ["-i", "net0", "-F", "tcp and src port 8080"];
 
+/** For the tcpcopys of the online host. */
+const TCPCOPY = ["--compat", "--compat-from", "10.0.0.1"];
+
 let lab: Lab;
 let assistant: string;
 beforeAll(() => {
@@ -129,7 +132,7 @@ test("packets that a killed intercept's guard drops by XDP are caught by the nex
 test.each(["combined", "separate"] as const)("a tcpcopy 1.x is served, %s", async (compat) => {
   await startNginx(lab, lab.target, 8080);
   const words = compat === "combined" ? ["-n", "8"] : ["--disable-combined"];
-  const intercept = await startCatching(lab, assistant, [...FILTER, "--compat", ...words]);
+  const intercept = await startCatching(lab, assistant, [...FILTER, ...TCPCOPY, ...words]);
   const copy = startFakeCopy(lab, lab.online, {
     ...ROUTED,
     compat,
@@ -156,7 +159,7 @@ async function secondsLater(intercept: Catching, span: number): Promise<void> {
 test("a tcpcopy 1.x that registers nothing gets all responses, until another replaces it", async () => {
   await startNginx(lab, lab.target, 8080);
   const single = { ...ROUTED, by: "nothing", compat: "combined" } as const;
-  const intercept = await startCatching(lab, assistant, [...FILTER, "--compat", "--single"]);
+  const intercept = await startCatching(lab, assistant, [...FILTER, ...TCPCOPY, "--single"]);
   const one = startFakeCopy(lab, lab.online, { ...single, sessions: 20, firstPort: freshPort() });
   await one.done(20);
   await intercept.settled(20);
@@ -167,7 +170,7 @@ test("a tcpcopy 1.x that registers nothing gets all responses, until another rep
 });
 
 test("with -c another is refused", async () => {
-  const intercept = await startCatching(lab, assistant, [...FILTER, "--compat", "--single", "-c"]);
+  const intercept = await startCatching(lab, assistant, [...FILTER, ...TCPCOPY, "--single", "-c"]);
   const single = { ...ROUTED, by: "nothing", compat: "combined", sessions: 0 } as const;
   const one = startFakeCopy(lab, lab.online, single);
   await one.event("welcome");
@@ -179,7 +182,7 @@ test("with -c another is refused", async () => {
 
 test("on the target a tcpcopy 1.x registers its flows, and real clients are served", async () => {
   await startNginx(lab, lab.target, 8080);
-  const intercept = await startCatching(lab, lab.target, ["-o", ":8080", "--compat"]);
+  const intercept = await startCatching(lab, lab.target, ["-o", ":8080", ...TCPCOPY]);
   const copy = startFakeCopy(lab, lab.online, {
     ...ROUTED,
     intercept: TARGET,

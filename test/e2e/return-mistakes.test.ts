@@ -178,14 +178,16 @@ const MISTAKES: Mistake[] = [
   },
   {
     name: "a key here only",
+    intercept: ["-o", ":8080", "--insecure"],
     copy: ["--key-file", "one"],
     cause: /the copy has a key, the intercept has none/,
-    fix: /^Give the intercept this side's key.* or leave the key out here/,
-    mended: { copy: [] },
+    fix: /^Give the intercept this side's key.* in place of --insecure/,
+    mended: { copy: ["--insecure"] },
   },
   {
     name: "a key there only",
     intercept: ["-o", ":8080", "--key-file", "one"],
+    copy: ["--insecure"],
     cause: /the intercept has a key, the copy has none/,
     fix: /^Give this side the intercept's key/,
     mended: { copy: ["--key-file", "one"] },

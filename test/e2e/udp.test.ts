@@ -6,6 +6,7 @@ import type { Account } from "../../src/copy/account/summary.ts";
 import { addAddress, ONLINE, ONLINE6, TARGET, TARGET6 } from "../../src/demo/network.ts";
 import { watchPackets } from "../support/capture.ts";
 import { startIntercept } from "../support/intercept.ts";
+import { KEY } from "../support/key.ts";
 import { createLab, type Lab } from "../support/lab.ts";
 import { MEMCACHED_PORT, memcachedStatistics, startMemcached } from "../support/memcached.ts";
 import { startNginx } from "../support/nginx.ts";
@@ -296,7 +297,7 @@ test("with an intercept on the target questions come from the clients' own addre
   const target = await startUnbound(lab, lab.target, 5353);
   await startIntercept(lab, lab.target, ["-o", ":5353", "-b", TARGET]);
   const transfers = `udp:53-${TARGET}:5353,udp:54-${TARGET}:5354`;
-  const refused = await runXcopy(lab, ["copy", "-s", TARGET, "-x", transfers]);
+  const refused = await runXcopy(lab, ["copy", "-s", TARGET, "-x", transfers], ["env", `XCOPY_KEY=${KEY}`]);
   expect(refused).toMatchObject({ code: 3, output: "" });
   expect(refused.errors).toContain("none of the intercepts catches its answers");
 

@@ -22,7 +22,13 @@ test("a copy gets signs of life from an intercept from the start on", async () =
   const epoll = new Epoll();
   const handlers = { admit: () => WELCOME, onRegister() {}, onRanges() {}, onAsk() {}, onClosed() {} };
   const host = { handlersFor: () => handlers, onGone() {} };
-  const connections = new Connections(epoll, [listener], new ChannelServer({ key: null }), null, host);
+  const connections = new Connections(
+    epoll,
+    [listener],
+    new ChannelServer({ key: null, insecure: true }),
+    null,
+    host,
+  );
   const fd = connect({ address: LOCAL, port: localEndpoint(listener).port });
   open.push(
     () => close(listener),

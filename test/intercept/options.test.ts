@@ -4,6 +4,7 @@ import { parseArguments } from "../../src/command-line/arguments.ts";
 import { INTERCEPT } from "../../src/command-line/intercept.ts";
 import { fromIntercept } from "../../src/command-line/tcpcopy.ts";
 import { formatAddress, parseAddress, sameAddress } from "../../src/config/address.ts";
+import { formatNetwork } from "../../src/config/networks.ts";
 import { isUsedBy } from "../../src/intercept/assistant-hook.ts";
 import { parseIntercept } from "../../src/intercept/options.ts";
 import { makeInterceptPlan } from "../../src/intercept/plan.ts";
@@ -24,10 +25,14 @@ const HOST = {
   isUsed: () => false,
 };
 
+const COMPAT = ["--compat", "--compat-from", "10.0.0.1"];
 const parse = (words: string[]) => parseIntercept(parseArguments(INTERCEPT, words));
-const plan = (words: string[], hasKey = false) => makeInterceptPlan(parse(words), hasKey, HOST);
-const listen = (words: string[], hasKey = false) =>
+const plan = (words: string[], hasKey = true) => makeInterceptPlan(parse(words), hasKey, HOST);
+const listen = (words: string[], hasKey = true) =>
   plan(words, hasKey).listen.map(({ bytes }) => formatAddress(bytes));
+
+/** What an upstream command line means: 0.0.0.0/0 and ::/0. */
+const EVERYWHERE = [4, 16].map((length) => ({ address: new Uint8Array(length), length: 0 }));
 
 describe("the mode", () => {
   test.each([
@@ -100,12 +105,12 @@ describe("the filter", () => {
   test("of services on other hosts", () => {
     expect(plan(["-o", "10.7.7.7:80,[fd07::7]:80-90"]).filter).toBe(
       "(((tcp or udp) and ((src host 10.7.7.7 and src port 80) or (src host fd07::7 and src portrange 80-90))) or " +
-        "(src host 10.7.7.7 and icmp[0] = 3) or (src host fd07::7 and icmp6[0] = 1)) and not (tcp dst port 36524 and (dst host 10.0.0.2))",
+        "(src host 10.7.7.7 and icmp[0] = 3) or (src host fd07::7 and icmp6[0] = 1)) and not (tcp dst port 36524)",
     );
   });
 
   test("spares the channel", () => {
-    expect(plan(["-F", "tcp", "-p", "4000"], true).filter).toBe("(tcp) and not (tcp dst port 4000)");
+    expect(plan(["-F", "tcp", "-p", "4000"]).filter).toBe("(tcp) and not (tcp dst port 4000)");
   });
 
   test("is not needed on the target", () => {
@@ -119,13 +124,45 @@ describe("copies are taken", () => {
     [["-o", "10.0.0.3:80"], ["10.0.0.3"]],
     [["-o", ":80", "-b", "fd00::2"], ["fd00::2"]],
   ])("without a key on one address: %j", (words, addresses) => {
-    expect(listen(words)).toEqual(addresses);
-    expect(plan(words).warnings[0]).toStartWith("There is no key: any host that can connect to ");
+    const insecure = [...words, "--insecure"];
+    expect(listen(insecure, false)).toEqual(addresses);
+    expect(plan(insecure, false).warnings[0]).toMatch(/^--insecure: .* any host that can connect to /);
   });
 
-  test("with a key and --compat on one address", () => {
-    expect(listen(["-o", ":80", "--compat"], true)).toEqual(["10.0.0.2"]);
-    expect(plan(["-o", ":80", "--compat"], true).warnings[0]).toStartWith("A tcpcopy 1.x has no key");
+  test("without a key never where flows must be registered", () => {
+    for (const words of [
+      ["-F", "tcp"],
+      ["-o", "10.7.7.7:80"],
+      ["-o", ":80", "-x", "10.1.0.1"],
+    ]) {
+      const failure = failing(() => plan([...words, "--insecure"], false));
+      expect(failure.message).toMatch(
+        /^Cannot use --insecure in mode (assistant|nfqueue): connections would have to be registered/,
+      );
+      expect(failure.exitCode).toBe(2);
+    }
+  });
+
+  test.each([true, false])("with --compat on one address, with a key: %p", (hasKey) => {
+    const words = ["-o", ":80", ...COMPAT];
+    expect(listen(words, hasKey)).toEqual(["10.0.0.2"]);
+    expect(plan(words, hasKey).warnings[0]).toBe(
+      "A tcpcopy 1.x has no key: who connects to 10.0.0.2:36524 from 10.0.0.1 can take the responses.",
+    );
+  });
+
+  test("of an upstream command line from everywhere, loudly, unless it says from where", () => {
+    const words = ["-F", "tcp and src port 8080", "-i", "eth0"];
+    expect(plan(fromIntercept(words), false).warnings[0]).toContain(
+      "ANY HOST that can connect to 10.0.0.2:36524",
+    );
+    for (const more of [
+      ["--compat-from", "10.0.0.0/24,10.1.0.1"],
+      ["--compat-from=10.0.0.0/24", "--compat-from", "10.1.0.1"],
+    ]) {
+      const { compat } = parse(fromIntercept([...words, ...more]));
+      expect(compat!.from.map(formatNetwork)).toEqual(["10.0.0.0/24", "10.1.0.1"]);
+    }
   });
 
   test("with a key on all", () => {
@@ -134,12 +171,12 @@ describe("copies are taken", () => {
     expect(plan(["-o", ":80"], true).warnings).toEqual([]);
   });
 
-  test.each(["0.0.0.0", "::", "10.0.0.2,10.0.0.3"])("never without a key on %s", (bind) => {
-    const failure = failing(() => plan(["-o", ":80", "-b", bind]));
-    expect(failure.message).toContain(
-      "without a key or with --compat copies may connect to one address only",
-    );
-    expect(failure.exitCode).toBe(2);
+  test.each(["0.0.0.0", "::", "10.0.0.2,10.0.0.3"])("never on %s without a key, or with --compat", (bind) => {
+    for (const more of [["--insecure"], COMPAT]) {
+      const failure = failing(() => plan(["-o", ":80", "-b", bind, ...more], false));
+      expect(failure.message).toContain("with --insecure or --compat copies may connect to one address only");
+      expect(failure.exitCode).toBe(2);
+    }
   });
 });
 
@@ -154,7 +191,7 @@ describe("command lines of intercept 1.x", () => {
       interfaces: ["eth0"],
       daemon: true,
       log: "/var/log/xcopy-intercept.log",
-      compat: { combined: 16, single: false, protected: false },
+      compat: { combined: 16, single: false, protected: false, from: EVERYWHERE },
     });
   });
 
@@ -189,6 +226,7 @@ describe("command lines of intercept 1.x", () => {
       combined: 0,
       single: true,
       protected: true,
+      from: EVERYWHERE,
     });
   });
 });
@@ -201,12 +239,21 @@ test.each([
   [["-o", ":80", "--mode", "target", "--dnat"], "Cannot use --dnat: it has no effect in mode target"],
   [["-o", ":80", "-x", "10.0.0.1", "-i", "eth0"], "Cannot use -i: it has no effect in mode nfqueue"],
   [["-o", ":80", "-n", "4"], "Cannot use -n: it has no effect without --compat"],
-  [["-F", "tcp", "--compat", "-c"], "Cannot use -c: it has no effect without --single"],
+  [["-o", ":80", "--compat-from", "10.0.0.1"], "Cannot use --compat-from: it has no effect without --compat"],
   [
-    ["-F", "tcp", "--compat", "-n", "4", "--disable-combined"],
+    ["-o", ":80", "--compat"],
+    "Cannot use --compat: a tcpcopy 1.x has no key, and any host could take the responses",
+  ],
+  [
+    ["-o", ":80", "--compat", "--compat-from", "online"],
+    'Cannot use --compat-from "online": not an IP address or network',
+  ],
+  [["-F", "tcp", ...COMPAT, "-c"], "Cannot use -c: it has no effect without --single"],
+  [
+    ["-F", "tcp", ...COMPAT, "-n", "4", "--disable-combined"],
     "Cannot use -n: with --disable-combined nothing is combined",
   ],
-  [["-F", "tcp", "--compat", "-n", "17"], 'Cannot use -n "17": not a whole number from 0 to 16'],
+  [["-F", "tcp", ...COMPAT, "-n", "17"], 'Cannot use -n "17": not a whole number from 0 to 16'],
   [["-o", ":80", "-D", "10.0.0.1"], 'Cannot use -D "10.0.0.1": not two addresses'],
   [
     ["-o", ":80", "-D", "10.0.0.1-fd00::1"],

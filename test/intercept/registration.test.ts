@@ -22,6 +22,7 @@ const CONFIG: InterceptPlaneConfig = {
   queue: null,
   listeners: [],
   key: null,
+  insecure: false,
   compat: null,
   services: [],
   maxFlows: 1024,

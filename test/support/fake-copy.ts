@@ -11,12 +11,14 @@ import { formatAddress, parseAddress } from "../../src/config/address.ts";
 import { AF_INET, AF_INET6, address, libc, monotonicMicroseconds, SOCK_RAW } from "../../src/native/libc.ts";
 import type { Packet } from "../../src/wire/packet.ts";
 import { ACK, FIN, PSH, RST, SYN } from "../../src/wire/tcp.ts";
+import { KEY } from "./key.ts";
 import { makeSegment } from "./segment.ts";
 
 export interface FakeOptions {
   intercept: string;
   port?: number;
-  key?: string;
+  /** Null: none; absent: that of the tests. */
+  key?: string | null;
   target: string;
   targetPort: number;
   /** The addresses it sends from, in turn. */
@@ -198,7 +200,7 @@ async function connect(which: number): Promise<void> {
       say({ kind: "closed", code, text });
     },
   };
-  const key = options.key === undefined ? null : new TextEncoder().encode(options.key);
+  const key = options.key === null ? null : new TextEncoder().encode(options.key ?? KEY);
   const channel = compat ? new CompatClient(handlers) : new ChannelClient({ key, instance, handlers });
   let socket: Awaited<ReturnType<typeof Bun.connect>> | null = null;
   const flush = () => {

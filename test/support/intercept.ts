@@ -1,5 +1,6 @@
 /** dist/xcopy as an intercept. */
 import type { InterceptAccount } from "../../src/intercept/summary.ts";
+import { keyFor } from "./key.ts";
 import type { Lab } from "./lab.ts";
 import type { Running } from "./process.ts";
 import { until } from "./until.ts";
@@ -20,8 +21,8 @@ export interface Intercept {
 }
 
 /**
- * Starts `xcopy intercept --json` with these arguments in a namespace, and resolves when it catches. It reports every
- * `interval` seconds. `prefix` is a command that runs it.
+ * Starts `xcopy intercept --json` with these arguments in a namespace, and resolves when it catches. It has the key of the tests
+ * unless the arguments say otherwise, and reports every `interval` seconds. `prefix` is a command that runs it.
  */
 export async function startIntercept(
   lab: Lab,
@@ -30,7 +31,7 @@ export async function startIntercept(
   { interval = 0.1, prefix = [] as string[] } = {},
 ): Promise<Intercept> {
   const words = ["intercept", "--json", "--stats-interval", `${interval}`, ...args];
-  const running = lab.start(namespace, [...prefix, XCOPY, ...words]);
+  const running = lab.start(namespace, [...prefix, XCOPY, ...words], keyFor(args));
   await running.line(/^catching /);
   const parsed: InterceptAccount[] = [];
   const accounts = () => {

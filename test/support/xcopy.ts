@@ -1,6 +1,7 @@
 /** dist/xcopy in a namespace, and what it says about itself. */
 import { join } from "node:path";
 import type { Account } from "../../src/copy/account/summary.ts";
+import { keyFor } from "./key.ts";
 import type { Lab } from "./lab.ts";
 import { patient } from "./patience.ts";
 import { type Running, run } from "./process.ts";
@@ -58,8 +59,9 @@ export function launchCopy(
   { interval = 0.1, namespace = lab.online, command = [XCOPY], env, prefix = [] }: CopyStart = {},
 ): Copy {
   const patience = args.includes("--drain") || args.includes("--dry-run") ? [] : patientOption("--drain");
+  const key = args.includes("-s") ? keyFor(args) : {};
   const options = ["--json", "--stats-interval", `${interval}`, ...patience];
-  const running = lab.start(namespace, [...prefix, ...command, "copy", ...options, ...args], env);
+  const running = lab.start(namespace, [...prefix, ...command, "copy", ...options, ...args], { ...key, ...env });
   const parsed: Account[] = [];
   const reports = () => {
     for (const line of running.output.slice(parsed.length)) parsed.push(JSON.parse(line));

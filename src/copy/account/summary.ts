@@ -54,6 +54,8 @@ export interface CaptureCounts {
 export interface ReturnPath {
   mode: string;
   intercepts: { address: string; mode: string | null; up: boolean }[];
+  /** Fingerprint of the key that the intercepts have too; null: there is none. */
+  key: string | null;
 }
 
 export type Account = ReturnType<typeof takeAccount>;
@@ -65,7 +67,7 @@ export function takeAccount(
   capture: CaptureCounts,
   use: ProcessUse,
   copies: number,
-  { mode, intercepts }: ReturnPath = { mode: "direct", intercepts: [] },
+  { mode, intercepts, key }: ReturnPath = { mode: "direct", intercepts: [], key: null },
   datagrams: readonly DatagramShared[] = [],
   ways: WayCounts = { gone: 0, held_s: 0, moved: 0 },
 ) {
@@ -152,7 +154,7 @@ export function takeAccount(
       lost: capture.responsesLost,
       stray: count("strayResponses"),
     },
-    ...(intercepts.length > 0 ? { intercepts, intercepts_lost: count("interceptsLost") } : {}),
+    ...(intercepts.length > 0 ? { intercepts, key, intercepts_lost: count("interceptsLost") } : {}),
     ...(ways.gone + ways.moved > 0 ? { ways: { ...ways, held_s: Math.round(ways.held_s * 10) / 10 } } : {}),
     lag_us: times("lag", count("lagMax")),
     own_us: times("own", count("ownMax")),

@@ -108,6 +108,11 @@ export class Intercepts {
     return this.intercepts.flatMap(({ links }) => links.map(({ epoll }) => epoll));
   }
 
+  /** Whether nothing can be registered, as the intercepts do not know who we are. */
+  get isInsecure(): boolean {
+    return this.config.key === null && !this.config.compat;
+  }
+
   /** Whether packets may be sent on the path. */
   isOpen(path: number): boolean {
     return !this.held[path];
@@ -262,14 +267,19 @@ export class Intercepts {
     intercept.covers = this.paths.map((path) => covers(welcome, path));
     intercept.state.covers = this.paths.flatMap((_, path) => (intercept.covers[path] ? [path] : []));
     const learns = welcome.cookie !== null && !this.registersAll;
-    intercept.registers = !learns;
-    intercept.leaks = !learns && welcome.mode === "target";
+    intercept.registers = !learns && !this.isInsecure;
+    intercept.leaks = intercept.registers && welcome.mode === "target";
     if (learns) this.engine.setCookie(this.instance);
     const inRange = this.paths.filter((_, path) => intercept.covers[path] && this.isInRange(path));
     const ranges = rangesOf(inRange);
-    if (!learns && !intercept.leaks && ranges.length > 0) link.client.ranges(ranges);
+    if (intercept.registers && !intercept.leaks && ranges.length > 0) link.client.ranges(ranges);
     // It may have been restarted and know no flow: answers in a flow that it does not know would reach the client.
     if (!isAgain) return;
+    if (this.isInsecure) {
+      const now = monotonicMicroseconds();
+      for (const path of intercept.state.covers) this.engine.endConnections(path, now);
+      return;
+    }
     let flows = 0;
     for (const path of intercept.state.covers) {
       const each: EachFlow = (port, words, at) => {

@@ -219,6 +219,7 @@ export class Preflight {
   private isMarkLost(): boolean {
     return (
       !this.registersAll &&
+      !this.intercepts!.isInsecure &&
       this.silent().some((path) =>
         this.facts[path]!.some(({ mode, known }) => mode === "target" && known === false),
       )

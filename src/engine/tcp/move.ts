@@ -70,6 +70,18 @@ export function movePath(c: Context, pathIndex: number, { source, egress, mtu }:
   return moved;
 }
 
+/** Every connection of a path is given up: its answers would not come back any more. A SYN that waits for an answer is sent again. */
+export function endConnections(c: Context, pathIndex: number): void {
+  for (let s = 0; s < c.table.end; s++) {
+    const row = s * ROW;
+    const state = c.words[row + STATE]!;
+    if (state === FREE || state === CLOSED) continue;
+    if (c.words[row + PATH] !== pathIndex || c.words[row + PORT] === NONE) continue;
+    if (state === SYN_SENT) connectAgain(c, s);
+    else giveUp(c, s);
+  }
+}
+
 /** The SYN goes from the new address, at once. */
 function connectAgain(c: Context, s: number): void {
   c.words[s * ROW + RETRIES] = 0;

@@ -3,6 +3,7 @@
  * are raw bytes in network order (4 or 16 of them).
  */
 import type { CoveredService } from "../../channel/messages.ts";
+import type { Network } from "../../config/networks.ts";
 import type { AddressPair } from "./router.ts";
 
 export interface InterceptPlaneConfig {
@@ -20,10 +21,11 @@ export interface InterceptPlaneConfig {
   queue: { fd: number; number: number } | null;
   /** Sockets that listen for copies. */
   listeners: number[];
-  /** The shared key; null: copies need none. */
+  /** The shared key; null: no copies are served, or with `insecure` any. */
   key: Uint8Array | null;
-  /** How to talk to a tcpcopy 1.x; null: it is refused. */
-  compat: { combined: number; single: boolean; protected: boolean } | null;
+  insecure: boolean;
+  /** How to talk to a tcpcopy 1.x, and to which; null: it is refused. */
+  compat: { combined: number; single: boolean; protected: boolean; from: Network[] } | null;
   /** Services that WELCOME names; empty: none are named. */
   services: CoveredService[];
   maxFlows: number;

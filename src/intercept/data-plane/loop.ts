@@ -4,6 +4,7 @@
  */
 import { CLOSE_CODES } from "../../channel/close.ts";
 import { ChannelServer } from "../../channel/server.ts";
+import { isIn } from "../../config/networks.ts";
 import { Epoll } from "../../native/epoll.ts";
 import { EPOLLIN, monotonicMicroseconds } from "../../native/libc.ts";
 import { publish, STOP } from "../../runtime/shared.ts";
@@ -72,9 +73,13 @@ export function runInterceptLoop(
   const registration = new Registration(config, copies, router, kernel, questions, onEvent, (isRead) =>
     source.setRead(isRead),
   );
-  const server = new ChannelServer({ key: config.key });
+  const server = new ChannelServer({ key: config.key, insecure: config.insecure });
   const compatServer = compat
-    ? new ChannelServer({ key: null, compat: compat.combined > 0 ? "combined" : "separate" })
+    ? new ChannelServer({
+        key: null,
+        compat: compat.combined > 0 ? "combined" : "separate",
+        serves: (address) => isIn(compat.from, address),
+      })
     : null;
   const epoll = new Epoll();
   for (const fd of [...source.descriptors, wake]) epoll.add(fd, EPOLLIN);
