@@ -16,10 +16,10 @@ afterEach(() => {
 });
 
 /** An intercept on the target, in this thread: it reads and answers when `serve` is called. */
-function startServer() {
+function startServer(key: Uint8Array | null) {
   const [listener] = listen([{ address: LOCAL, port: 0 }]) as [number];
   open.push(() => close(listener));
-  const server = new ChannelServer({ key: KEY });
+  const server = new ChannelServer({ key, insecure: key === null });
   const bytes = new Uint8Array(new ArrayBuffer(65536));
   let fd = -1;
   let peer: Peer;
@@ -60,12 +60,16 @@ function startServer() {
     peer.advance(now);
     flush(fd, peer.outgoing);
   };
-  return { port: localEndpoint(listener).port, told, serve };
+  const hangUp = (): void => {
+    close(fd);
+    fd = -1;
+  };
+  return { hangUp, port: localEndpoint(listener).port, told, serve };
 }
 
 /** A copy's side with one path, and what its engine is told. */
-function setUp() {
-  const server = startServer();
+function setUp(key: Uint8Array | null = KEY) {
+  const server = startServer(key);
   const said: string[] = [];
   /** What is said of the intercept: whether it is there. */
   const heard: boolean[] = [];
@@ -73,13 +77,14 @@ function setUp() {
     hold: () => said.push("hold"),
     resume: () => said.push("resume"),
     setCookie: () => {},
-    forEachFlow: () => {},
+    forEachFlow: () => said.push("flows"),
+    endConnections: () => said.push("end"),
   };
   const path = { family: 4, local: null, target: Uint8Array.of(10, 0, 0, 2), targetPort: 8080, egress: 0 };
   const config = {
     intercepts: [{ label: "here", address: LOCAL, port: server.port }],
     connections: 1,
-    key: KEY,
+    key,
     compat: false,
     readsPayload: false,
     probeFrom: [LOCAL],
@@ -134,3 +139,16 @@ test("the paths of an intercept that is silent for a moment are held; it counts 
   while (heard.length === 1) round();
   expect([heard, intercepts.losses]).toEqual([[true, false], 1]);
 });
+
+test.each([true, false])(
+  "an intercept that comes back is told all flows again; without a key they are opened anew: key %p",
+  (hasKey) => {
+    const { hangUp, intercepts, said, until } = setUp(hasKey ? KEY : null);
+    until(() => intercepts.isOpen(0));
+    expect(said).toEqual(["hold", "resume"]);
+    hangUp();
+    until(() => said.includes("end") || said.includes("flows"));
+    until(() => intercepts.isOpen(0));
+    expect(said.filter((what) => what === "end" || what === "flows")).toEqual([hasKey ? "flows" : "end"]);
+  },
+);

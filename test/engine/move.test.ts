@@ -42,6 +42,29 @@ test("from another address it connects anew at its next request, and nothing mor
   expect(faultOfBooks(net.counters)).toBe("");
 });
 
+test("connections that are given up are opened anew, by the next request, and by a SYN that waits at once", () => {
+  const net = new Simulation({ seed: 7 });
+  client(net, { port: 40000, requests: lines(10), pace: 10_000 });
+  net.run(55_000);
+  net.engine.endConnections(0, net.now);
+  const before = net.sent.length;
+  net.run(10_000_000);
+  expect(texts(net)).toEqual([lines(10).slice(0, 5).join(""), lines(10).slice(5).join("")]);
+  expect(net.sent[before]!.segment.flags & SYN).toBe(SYN);
+  expect([net.count("turnsDropped"), net.count("reconnected")]).toEqual([0, 1]);
+  expect(faultOfBooks(net.counters)).toBe("");
+
+  const waiting = new Simulation({ seed: 8 });
+  waiting.mode = "silent";
+  client(waiting, { port: 40000, requests: lines(2), pace: 10 });
+  waiting.run(100_000);
+  waiting.mode = "accept";
+  waiting.engine.endConnections(0, waiting.now);
+  waiting.run(100_000);
+  expect(waiting.sent.filter(({ segment }) => segment.flags & SYN)).toHaveLength(2);
+  expect(texts(waiting)).toEqual([lines(2).join("")]);
+});
+
 test("a connection attempt is made again from the new address at once", () => {
   const net = new Simulation({ seed: 3 });
   net.mode = "silent";

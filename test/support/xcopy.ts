@@ -61,7 +61,10 @@ export function launchCopy(
   const patience = args.includes("--drain") || args.includes("--dry-run") ? [] : patientOption("--drain");
   const key = args.includes("-s") ? keyFor(args) : {};
   const options = ["--json", "--stats-interval", `${interval}`, ...patience];
-  const running = lab.start(namespace, [...prefix, ...command, "copy", ...options, ...args], { ...key, ...env });
+  const running = lab.start(namespace, [...prefix, ...command, "copy", ...options, ...args], {
+    ...key,
+    ...env,
+  });
   const parsed: Account[] = [];
   const reports = () => {
     for (const line of running.output.slice(parsed.length)) parsed.push(JSON.parse(line));
