@@ -4,7 +4,7 @@
  * usage: bun bench/engine.ts [--quick]
  */
 import { Engine } from "../src/engine/engine.ts";
-import { COUNTER } from "../src/engine/sessions/counters.ts";
+import { COUNTER, ENGINE_COUNTERS } from "../src/engine/sessions/counters.ts";
 import { PacketBatch } from "../src/wire/batch.ts";
 import { ipPair } from "../src/wire/ip.ts";
 import { Packet } from "../src/wire/packet.ts";
@@ -81,7 +81,7 @@ function createEngine(sessions: number, counters: Float64Array, batch: PacketBat
 
 /** Clients and a target around an engine. Nothing is kept here per session, so that many sessions cost only the engine. */
 class Bench {
-  readonly counters = new Float64Array(64);
+  readonly counters = new Float64Array(ENGINE_COUNTERS.length);
   /** Packets taken and sent. */
   packets = 0;
   /** ns of the longest round. */

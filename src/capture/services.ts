@@ -43,9 +43,18 @@ export class Services {
    * `toAny`: whether services without address count (in a trace always: it does not say which addresses are this host's).
    */
   find(view: DataView, header: IpHeader, port: number, toAny = true): number {
+    return this.#findAt(view, header, port, toAny, header.ip + (header.family === 4 ? 16 : 24));
+  }
+
+  /** The same of the service that a packet with this source port comes from. */
+  findSource(view: DataView, header: IpHeader, port: number): number {
+    return this.#findAt(view, header, port, true, header.ip + (header.family === 4 ? 12 : 8));
+  }
+
+  /** `at`: offset of the address. */
+  #findAt(view: DataView, header: IpHeader, port: number, toAny: boolean, at: number): number {
     let place = this.#first[port]!;
     if (place === 0) return -1;
-    const at = header.ip + (header.family === 4 ? 16 : 24);
     for (; place <= this.#services.length; place++) {
       const service = this.#services[place - 1]!;
       if (service.port !== port) return -1;

@@ -108,6 +108,10 @@ export const COPY: CommandSpec = {
         value: "NAME",
         help: "the database of MySQL connections that were open before xcopy started (default: that of the logins seen since then, else none)",
       },
+      {
+        name: "trust-logins",
+        help: "let MySQL clients in at the target whatever production answered to their logins: needed where that is not seen: without eBPF, and for recordings of requests only (default: only those that production has let in)",
+      },
       { name: "read-only", help: "send only MySQL statements that cannot write" },
       { name: "skip-ddl", help: "send no MySQL statements that define data (CREATE, ALTER, DROP, ...)" },
       {

@@ -13,6 +13,7 @@ export const MYSQL_OPTIONS = [
   "read-only",
   "skip-ddl",
   "account-statements",
+  "trust-logins",
 ];
 
 /** The credential that a service manager may pass (systemd.exec, LoadCredential=). */
@@ -53,5 +54,6 @@ export function parseMysql(args: Arguments, environment = process.env): MysqlCon
     readOnly: args.has("read-only"),
     skipDdl: args.has("skip-ddl"),
     accounts: args.has("account-statements"),
+    trustLogins: args.has("trust-logins"),
   };
 }

@@ -1,7 +1,9 @@
 /** Where requests come from: this host's interfaces, or recorded traffic. */
 import type { Forwarded } from "../capture/local-maps.ts";
+import type { KernelService } from "../capture/services.ts";
 import type { SourceConfig } from "../capture/source.ts";
 import { startTraceReader, type TraceReader } from "../capture/trace/start.ts";
+import { protocolFor } from "../config/protocol.ts";
 import { followLocal } from "../host/follow-local.ts";
 import type { Failure } from "../native/failure.ts";
 import { EFD_CLOEXEC, EFD_NONBLOCK, IPPROTO_TCP, libc } from "../native/libc.ts";
@@ -15,6 +17,7 @@ import { tellSteps } from "./notes/clocks.ts";
 import { nothingFound } from "./notes/nothing-found.ts";
 import { type CopyOptions, signSpan } from "./options.ts";
 import type { Plan } from "./plan.ts";
+import { servicesByGreeting } from "./recognize.ts";
 
 /** The counts of captured requests, without those of answers. */
 export type RequestCounts = Omit<CaptureCounts, "responsesLost">;
@@ -120,6 +123,7 @@ export async function recordedInput(
     {
       paths: plan.files,
       services: kernelServices(plan),
+      answering: mayLogIn(plan, options),
       targets: targetNumbers(plan),
       protocol: IPPROTO_TCP,
       loops,
@@ -151,6 +155,17 @@ export async function recordedInput(
       return [...broken, nothingFound(found, reader.counters(), plan.services, plan.files)];
     },
   };
+}
+
+/** The services whose clients may have to log in, as far as that is known before their targets are asked. */
+function mayLogIn(plan: Plan, options: CopyOptions): KernelService[] {
+  if (options.mysql.trustLogins) return [];
+  const byGreeting = new Set(servicesByGreeting(plan, options));
+  return kernelServices(plan).filter(({ index, transport }) => {
+    const service = plan.services[index]!;
+    const isMysql = protocolFor(options.protocols, service) === "mysql";
+    return transport !== "udp" && (isMysql || byGreeting.has(service));
+  });
 }
 
 /** See TraceOptions. */

@@ -1,6 +1,7 @@
 /** Finds out which services speak MySQL where --protocol does not say, by the greetings of their targets. */
 import { formatAddress, formatEndpoint } from "../config/address.ts";
-import { isByGreeting, isMysqlPort, type ProtocolChoice } from "../config/protocol.ts";
+import { isByGreeting, isMysqlPort, type ProtocolChoice, protocolFor } from "../config/protocol.ts";
+import { Failure } from "../native/failure.ts";
 import type { CopyOptions } from "./options.ts";
 import type { Plan } from "./plan.ts";
 import { type Greets, lookAtGreeting } from "./target/greeting.ts";
@@ -18,6 +19,27 @@ export function targetPortsOf({ routes }: PlannedService): number[] {
 export function servicesByGreeting({ services }: Plan, options: CopyOptions): PlannedService[] {
   return services.filter(
     (service) => !service.transport && isByGreeting(options, service.port, targetPortsOf(service)),
+  );
+}
+
+/**
+ * Throws a Failure (exit code 2) where clients log in (MySQL) and what production answers to them cannot be captured, unless
+ * --trust-logins says to believe them. `backEnd`: the name of the capture, or what was asked for.
+ */
+export function requireLogins(plan: Plan, options: CopyOptions, backEnd: string): void {
+  const { protocols, mysql, capture } = options;
+  const service = plan.services.find((one) => !one.transport && protocolFor(protocols, one) === "mysql");
+  if (!service || mysql.trustLogins) return;
+  let why: string | null = null;
+  // Whether a recording has them shows when it is read: see Gate.
+  if (plan.files.length > 0) return;
+  if (capture.direction === "out") why = "they come in by --direction out";
+  else if (["packet", "raw", "pcap"].includes(backEnd)) why = `--capture ${backEnd} sees only requests`;
+  if (why === null) return;
+  throw new Failure(
+    `Cannot tell whom the MySQL server at port ${service.port} lets in: its answers to logins are not captured (${why})`,
+    "Capture live requests by eBPF (--capture tcx) where they come in, or give --trust-logins to believe every login: then clients that production refuses are let in at the target.",
+    2,
   );
 }
 

@@ -36,7 +36,7 @@ import { watchSilence } from "./notes/silence.ts";
 import type { CopyOptions } from "./options.ts";
 import { connectOrdinarily } from "./ordinary-connection.ts";
 import { copiesOf, type Plan } from "./plan.ts";
-import { recognizeProtocols } from "./recognize.ts";
+import { recognizeProtocols, requireLogins } from "./recognize.ts";
 import { watchClosed } from "./watch-closed.ts";
 import { watchLateness } from "./watch-lateness.ts";
 import { causeOf, watchWorkers } from "./watch-workers.ts";
@@ -377,6 +377,7 @@ export async function runCopy(given: CopyOptions, plan: Plan): Promise<number> {
       log.info(NOTHING_YET);
       return 0;
     }
+    requireLogins(plan, options, options.capture.backEnd);
     release = claimPorts(plan.paths, plan.ports, (line) => log.warn(line));
     const libraries = await carriedLibraries();
     for (const what of [...removeLeftovers(libraries), ...removeStaleRules()])
@@ -389,6 +390,7 @@ export async function runCopy(given: CopyOptions, plan: Plan): Promise<number> {
       const opened = openCapture(plan, options, libraries);
       kernel = opened.kernel;
       closeCapture = opened.capture.close;
+      requireLogins(plan, options, opened.capture.name);
       answers = openAnswers(plan, kernel, pathsRead(plan, options).size > 0);
       source = liveInput(plan, opened);
       for (const note of opened.notes) tellNote(note, log);

@@ -3,7 +3,7 @@
  * begins with what a client sends only once production has answered: the ACK of the handshake, or data.
  */
 import type { Packet } from "../wire/packet.ts";
-import { ACK, distance, FIN, RST } from "../wire/tcp.ts";
+import { ACK, distance, FIN, RST, SYN } from "../wire/tcp.ts";
 import { openSession, supersede, takeData } from "./session-lifecycle.ts";
 import { type Context, MULTIPATH } from "./sessions/context.ts";
 import { COUNTER } from "./sessions/counters.ts";
@@ -79,9 +79,15 @@ export function takeFollowing(c: Context, packet: Packet, known: number): boolea
     c.counters[COUNTER.stray]!++;
     return true;
   }
+  openFlow(c, packet, row, packet.ack);
+  return false;
+}
+
+/** Opens the sessions of the flow in `flowKey`, whose SYN is in this row. `serverSeq`: the number of the server's first byte. */
+function openFlow(c: Context, packet: Packet, row: number, serverSeq: number): void {
   c.halfOpen.take(row);
   // Data in the SYN counts as sent when the client knew the server's first sequence number.
-  c.halfOpen.packet.view.setUint32(8, packet.ack);
+  c.halfOpen.packet.view.setUint32(8, serverSeq);
   const isDoubtful = c.halfOpen.hasFlow(c.flowKey);
   const copies = copiesOf(c, packet);
   for (let copy = 0; copy < copies; copy++) {
@@ -91,7 +97,17 @@ export function takeFollowing(c: Context, packet: Packet, known: number): boolea
     openAfterSyn(c, isDoubtful ? SYN_AGAIN : 0);
   }
   c.flowKey[COPY] = 0;
-  return false;
+}
+
+/**
+ * Takes a packet of production's server to the flow in `flowKey`, where these are captured: its SYN-ACK, or data, which tells that
+ * the handshake is over, though its last packet was not read yet.
+ */
+export function takeAnswer(c: Context, packet: Packet): void {
+  const row = c.halfOpen.findAnswered(c.flowKey, packet.ack);
+  if (row === NONE) return;
+  if (packet.flags & SYN) c.halfOpen.answer(row, (packet.seq + 1) | 0);
+  else if (packet.length > 0 && c.clientFlows.find(c.flowKey) === NONE) openFlow(c, packet, row, packet.seq);
 }
 
 /** Whether a packet belongs to the stream of a session by its sequence number. */
@@ -124,6 +140,7 @@ function openAfterSyn(c: Context, flags: number): void {
   else w[row + OFFERS]! &= ~OFFER_TIMESTAMPS;
   if (syn.isSigned) w[row + OFFERS]! |= OFFER_SIGNED;
   if (syn.isMultipath) c.subflows[s] = MULTIPATH;
+  if (syn.isAnswered && !(w[row + FLAGS]! & SHED)) c.protocols?.opened(s, syn.serverSeq);
   if (packet.end > packet.payload) {
     // TCP Fast Open (RFC 7413): a later packet tells the server's first sequence number.
     takeData(c, s, packet, syn.isn + 1);

@@ -13,7 +13,7 @@ import type { PacketBatch } from "../wire/batch.ts";
 import { readTooBig, type TooBig } from "../wire/icmp.ts";
 import type { Packet } from "../wire/packet.ts";
 import { ACK, distance, FIN, RST, SYN, URG } from "../wire/tcp.ts";
-import { takeFollowing, takeSyn } from "./client-handshake.ts";
+import { takeAnswer, takeFollowing, takeSyn } from "./client-handshake.ts";
 import { displaceOfPath } from "./eviction.ts";
 import { OWN_MSS, OWN_WSCALE, openSession, supersedeAll, takeData, takeEnd } from "./session-lifecycle.ts";
 import { Context, type EngineConfig } from "./sessions/context.ts";
@@ -197,12 +197,17 @@ export class Engine {
     }
   }
 
-  /** Takes a packet (at least its first bytes) that production's server sent to a client; `packet.index` is the service. */
+  /**
+   * Takes a packet (at least its first bytes) that production's server sent to a client; `packet.index` is the service. They come
+   * before or after the packets of clients that they answer: each may be read from a ring of its own.
+   */
   production(packet: Packet, now: number): void {
     const c = this.c;
     c.now = now;
-    if (c.protocols === null || packet.length === 0) return;
+    if (c.protocols === null || (packet.length === 0 && !(packet.flags & (SYN | FIN | RST)))) return;
     fillOutgoingFlowKey(c.flowKey, packet);
+    c.flowKey[COPY] = 0;
+    if (c.halfOpen.count > 0) takeAnswer(c, packet);
     const copies = c.config.services[packet.index]!.length * c.config.replicas;
     for (let copy = 0; copy < copies; copy++) {
       c.flowKey[COPY] = copy;

@@ -17,6 +17,14 @@ export const HOLD = 1;
 export const DROP = 2;
 export type Verdict = typeof GO | typeof HOLD | typeof DROP;
 
+/** The answer of `login`: production's server let the client in, as whom the request is sent. */
+export const ADMITTED = 0;
+/** It did not: what the client sends all the same is dropped. */
+export const REFUSED = 1;
+/** Its answer was not captured yet: the request waits for it, for some seconds at most. */
+export const UNDECIDED = 2;
+export type Login = typeof ADMITTED | typeof REFUSED | typeof UNDECIDED;
+
 /** The engine's side of one session, for its module. */
 export interface Outlet {
   /**
@@ -55,11 +63,29 @@ export interface ProtocolSession {
   /**
    * Bytes of the client, in order and without a gap: `bytes` from `from` to `to`. `isFresh`: bytes before them are not known (the
    * session is older than xcopy, or bytes were lost); a request begins here. `isTurn`: the client had acknowledged new data of
-   * the server since its bytes before. `time`: when they were captured, us.
+   * the server since its bytes before. `time`: when they were captured, us. `seq` and `ack`: the TCP numbers of the first byte.
    */
-  request(bytes: Uint8Array, from: number, to: number, isFresh: boolean, isTurn: boolean, time: number): void;
+  request(
+    bytes: Uint8Array,
+    from: number,
+    to: number,
+    isFresh: boolean,
+    isTurn: boolean,
+    time: number,
+    seq: number,
+    ack: number,
+  ): void;
   /** Bytes of the target, in order; after them `missing` bytes that were not captured. `time`: when they came, us. */
   response(bytes: Uint8Array, from: number, to: number, missing: number, time: number): void;
+  /**
+   * What production's server said to the login that the request with this tag, the next of the queue, needs. Absent: the protocol
+   * has no logins. A module that answers UNDECIDED calls `wake` when it knows.
+   */
+  login?(tag: number): Login;
+  /** A request was dropped because `login` was UNDECIDED for too long. */
+  undecided?(): void;
+  /** Whether the session may have a connection to the target. Absent: always. A module that answers no calls `wake` later. */
+  mayConnect?(): boolean;
   /** Whether the request with this tag, the next of the queue, may be sent now. Its think time counts from the answer before. */
   mayBegin(tag: number): boolean;
   /**
@@ -101,6 +127,10 @@ export interface ProtocolSession {
     ack: number,
     time: number,
   ): void;
+  /** Production's server has answered the client's SYN: `seq` is the number of the first byte of its stream. */
+  productionOpened?(seq: number): void;
+  /** Production's server has ended its stream, or reset the connection, before the byte with this number. */
+  productionEnded?(seq: number): void;
   /** The session is over. */
   close(): void;
 }

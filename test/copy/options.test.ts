@@ -15,6 +15,7 @@ const NO_MYSQL = {
   readOnly: false,
   skipDdl: false,
   accounts: false,
+  trustLogins: false,
 };
 
 test("what is not given has its default", () => {

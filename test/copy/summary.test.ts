@@ -132,6 +132,12 @@ test("every counter has its field", () => {
       sessions: of("mysql.sessions"),
       logins: of("mysql.logins"),
       refused: of("mysql.loginsRefused"),
+      production_logins: {
+        admitted: of("mysql.admitted"),
+        refused: of("mysql.refusedOnline"),
+        refused_copied: of("mysql.refusedCopied"),
+        unknown: of("mysql.undecided"),
+      },
       reconnected: of("mysql.reconnected"),
       tls: of("mysql.tls"),
       no_password: of("mysql.noPassword"),

@@ -2,12 +2,13 @@
 import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
 import { openSync, readFileSync, writeFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
-import { ONLINE, TARGET } from "../../src/demo/network.ts";
+import { inNamespace, ONLINE, TARGET } from "../../src/demo/network.ts";
 import { startIntercept } from "../support/intercept.ts";
 import { createLab, type Lab } from "../support/lab.ts";
 import type { MariaDb } from "../support/mariadb.ts";
 import { startPool } from "../support/pool.ts";
 import { run } from "../support/process.ts";
+import { startScript } from "../support/scripts.ts";
 import {
   Copies,
   clientCommand,
@@ -20,7 +21,7 @@ import {
   USERS,
 } from "../support/shop.ts";
 import { until } from "../support/until.ts";
-import { faultsOf } from "../support/xcopy.ts";
+import { faultsOf, XCOPY } from "../support/xcopy.ts";
 
 let lab: Lab;
 let online: MariaDb;
@@ -84,6 +85,46 @@ for (const [mode, threads, workers] of [
     for (const server of [online, target]) server.sql("DROP TABLE shop.sbtest1, shop.sbtest2");
   });
 }
+
+test("who production does not let in does not get in at the target, whatever the client sends", async () => {
+  for (const server of [online, target]) server.sql("TRUNCATE shop.a");
+  const copy = await startCopy(lab, [...TRANSFER, ...USERS]);
+  // A wrong password and none, a user that there is not, and one whose password the target does not want.
+  const refused: [user: string, bytes: string][] = [
+    ["shop", "20"],
+    ["shop", "0"],
+    ["nobody", "20"],
+    ["open", "20"],
+  ];
+  for (const [index, [user, bytes]] of refused.entries()) {
+    const words = [ONLINE, "3306", user, bytes, `INSERT INTO a VALUES (${index + 1})`];
+    const eager = startScript(lab, lab.client, "eager-login.ts", ...words);
+    await eager.line(/Access denied/);
+    expect(await eager.exited).toBe(0);
+  }
+  const forged = [ONLINE, "3306", "shop", "20", "INSERT INTO a VALUES (10)", "forged", "10.1.0.77"];
+  expect(await startScript(lab, lab.client, "eager-login.ts", ...forged).exited).toBe(0);
+  client("shop", "online-1", "INSERT INTO a VALUES (20)");
+  client("open", "", "INSERT INTO a VALUES (21)");
+  await copy.report(
+    "all",
+    ({ mysql, turns }) => mysql?.production_logins.refused_copied === 4 && turns.pending === 0,
+  );
+  const { code, report } = await copy.stop();
+  expect(target.sql("SELECT GROUP_CONCAT(x ORDER BY x) FROM shop.a")).toBe("20,21");
+  expect(online.sql("SELECT GROUP_CONCAT(x ORDER BY x) FROM shop.a")).toBe("20,21");
+  expect(report.mysql).toMatchObject({
+    logins: 2,
+    refused: 0,
+    no_password: 0,
+    production_logins: { admitted: 2, refused: 4, refused_copied: 4 },
+  });
+  // Of the forged one production says nothing, or a RST.
+  expect(report.dropped.login + report.dropped.undecided).toBe(5);
+  expect(report.turns).toMatchObject({ captured: 4 + 5, sent: 4 });
+  expect(faultsOf(copy.reports())).toEqual([]);
+  expect(code).toBe(0);
+});
 
 test("connections older than xcopy are picked up; what they had prepared is counted", async () => {
   const pool = await startPool(lab, "shop", "online-1", 4);
@@ -212,10 +253,14 @@ test("by an intercept on the target, from the clients' addresses, answers of any
   for (const server of [online, target]) server.sql("DROP TABLE shop.s");
 });
 
-test("where no eBPF program may be loaded: production's numbers of statements are counted, not seen", async () => {
+test("where no eBPF program may be loaded: logins must be trusted, production's numbers of statements are counted", async () => {
   for (const server of [online, target]) server.sql("TRUNCATE shop.pool");
   const prefix = ["setpriv", "--bounding-set=-bpf,-sys_admin,-perfmon"];
-  const copy = await startCopy(lab, [...TRANSFER, ...USERS], { prefix });
+  const words = inNamespace(lab.online, [...prefix, XCOPY, "copy", ...TRANSFER, ...USERS]);
+  const { exitCode, stderr } = Bun.spawnSync(words);
+  expect(exitCode).toBe(2);
+  expect(stderr.toString()).toContain("--trust-logins");
+  const copy = await startCopy(lab, [...TRANSFER, ...USERS, "--trust-logins"], { prefix });
   const pool = await startPool(lab, "shop", "online-1", 2);
   await pool.rounds(3);
   client("shop", "online-1", "SELECT seq, REPEAT('y', 900) FROM seq_1_to_500; INSERT INTO a VALUES (600)");

@@ -1,7 +1,7 @@
 /** Connections that come from the clients' own addresses. */
 import { expect, test } from "bun:test";
 import { Engine } from "../../src/engine/engine.ts";
-import { COUNTER } from "../../src/engine/sessions/counters.ts";
+import { COUNTER, ENGINE_COUNTERS } from "../../src/engine/sessions/counters.ts";
 import { INTERCEPT_AWAY } from "../../src/engine/sessions/hold.ts";
 import { PacketBatch } from "../../src/wire/batch.ts";
 import { ipPair } from "../../src/wire/ip.ts";
@@ -19,7 +19,7 @@ interface Sent extends Segment {
 
 class Lab {
   now = 1_000_000_000;
-  readonly counters = new Float64Array(64);
+  readonly counters = new Float64Array(ENGINE_COUNTERS.length);
   readonly opened: string[] = [];
   readonly engine: Engine;
   private readonly batch = new PacketBatch();

@@ -1,6 +1,6 @@
 /** Arbitrary packets for the engine, and what must hold of it whatever comes. */
 import { Engine, type EngineConfig } from "../../src/engine/engine.ts";
-import { COUNTER, type EngineCounter } from "../../src/engine/sessions/counters.ts";
+import { COUNTER, ENGINE_COUNTERS, type EngineCounter } from "../../src/engine/sessions/counters.ts";
 import { PacketBatch } from "../../src/wire/batch.ts";
 import { ipPair } from "../../src/wire/ip.ts";
 import { Packet } from "../../src/wire/packet.ts";
@@ -83,7 +83,7 @@ interface Port {
 export class Fuzz {
   private readonly engine: Engine;
   private readonly batch = new PacketBatch();
-  private readonly counters = new Float64Array(64);
+  private readonly counters = new Float64Array(ENGINE_COUNTERS.length);
   private readonly ports = new Map<number, Port>();
   private readonly clients: Client[] = Array.from({ length: FLOWS }, () => ({
     seq: CLIENT_ISN,

@@ -1,7 +1,7 @@
 /** The table of SYNs whose handshake was not seen: against a model, and in floods. */
 import { expect, test } from "bun:test";
 import fc from "fast-check";
-import { COUNTER } from "../../src/engine/sessions/counters.ts";
+import { COUNTER, ENGINE_COUNTERS } from "../../src/engine/sessions/counters.ts";
 import { fillFlowKey } from "../../src/engine/sessions/flow-key.ts";
 import { FLOW_WORDS } from "../../src/engine/sessions/flows.ts";
 import { HalfOpen, MOST_HALF_OPEN } from "../../src/engine/sessions/half-open.ts";
@@ -14,7 +14,7 @@ const MEMORY = 1 << 20;
 const SPAN = 75_000_000;
 
 class Table {
-  readonly counters = new Float64Array(64);
+  readonly counters = new Float64Array(ENGINE_COUNTERS.length);
   readonly segments = new Segments(MEMORY);
   readonly halfOpen = new HalfOpen(this.segments, this.counters, emptyOptions(), MEMORY, 12345);
   private readonly key = new Int32Array(FLOW_WORDS);

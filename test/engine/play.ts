@@ -1,6 +1,6 @@
 /** Plays a script (script.ts) against the engine in virtual time. */
 import { Engine } from "../../src/engine/engine.ts";
-import { COUNTER, type EngineCounter } from "../../src/engine/sessions/counters.ts";
+import { COUNTER, ENGINE_COUNTERS, type EngineCounter } from "../../src/engine/sessions/counters.ts";
 import { PacketBatch } from "../../src/wire/batch.ts";
 import { ipPair } from "../../src/wire/ip.ts";
 import { Packet } from "../../src/wire/packet.ts";
@@ -71,7 +71,7 @@ export function playScript(name: string, source: string, numbers: Numbers): stri
 class Play {
   private readonly engine: Engine;
   private readonly batch = new PacketBatch();
-  private readonly counters = new Float64Array(64);
+  private readonly counters = new Float64Array(ENGINE_COUNTERS.length);
   private readonly connections: Connection[] = [];
   /** How often a client began anew. */
   private readonly incarnations = new Map<number, number>();

@@ -4,7 +4,7 @@
  */
 import { createHash } from "node:crypto";
 import { Engine, type EngineConfig } from "../../src/engine/engine.ts";
-import { COUNTER } from "../../src/engine/sessions/counters.ts";
+import { COUNTER, ENGINE_COUNTERS } from "../../src/engine/sessions/counters.ts";
 import { PacketBatch } from "../../src/wire/batch.ts";
 import { ipPair } from "../../src/wire/ip.ts";
 import { ACK, distance, FIN, PSH, RST, SYN } from "../../src/wire/tcp.ts";
@@ -80,7 +80,7 @@ export interface Received {
 export class Simulation {
   now = 1_000_000_000;
   readonly engine: Engine;
-  readonly counters = new Float64Array(64);
+  readonly counters = new Float64Array(ENGINE_COUNTERS.length);
   readonly random: () => number;
   /** Everything the target's application read, by connection in order of their opening. */
   readonly received: Received[] = [];

@@ -1,11 +1,14 @@
 /** The engine's part for a module under test: keeps the queue, sends what may be sent to a server that the test plays. */
 import {
+  ADMITTED,
   DROP,
   GO,
   HOLD,
   type Outlet,
   type ProtocolModule,
   type ProtocolSession,
+  REFUSED,
+  UNDECIDED,
 } from "../../src/protocol/module.ts";
 
 /** Of one segment of the engine's queue. */
@@ -38,7 +41,12 @@ export class Host implements Outlet {
   /** What was sent last, as it was sent. */
   private unanswered: Queued | null = null;
   private isSkipping = false;
+  private isWoken = false;
+  private isNew = true;
   private time = 0;
+  /** TCP numbers of the client's next byte. */
+  seq = 1000;
+  ack = 5000;
 
   /** `receive` is what the server does with bytes that are sent. */
   constructor(
@@ -58,10 +66,14 @@ export class Host implements Outlet {
         shifted,
         3,
         shifted.length,
-        isFresh && from === 0,
+        (isFresh && from === 0) || this.isNew,
         isTurn && from === 0,
         this.time++,
+        this.seq,
+        this.ack,
       );
+      this.isNew = false;
+      this.seq = (this.seq + shifted.length - 3) | 0;
       shifted.fill(0xee);
     }
     this.pump();
@@ -129,7 +141,32 @@ export class Host implements Outlet {
     this.replaced = copy(bytes, 0);
   }
 
-  wake(): void {}
+  wake(): void {
+    // As the engine does: later, not within the call.
+    this.isWoken = true;
+  }
+
+  /** Takes a segment of production's server, which the session was given, to its end. */
+  settle(): void {
+    if (!this.isWoken) return;
+    this.isWoken = false;
+    this.pump();
+  }
+
+  /** The time is over for which the next request waits for production's answer to the login. */
+  loseLogin(): void {
+    while (this.queue[0] && !this.isRefused && this.session.login?.(this.queue[0].tag) === UNDECIDED) {
+      this.session.undecided?.();
+      this.skip();
+    }
+  }
+
+  private skip(): void {
+    const { tag, parts, again } = this.queue.shift()!;
+    const bytes = copy(Buffer.concat(parts), 0, MOST_BYTES);
+    this.dropped++;
+    this.session.skipped(tag, bytes, 0, bytes.length, again);
+  }
 
   handOver(waiting: boolean): void {
     this.handedOver = waiting ? "waiting" : "streaming";
@@ -167,6 +204,12 @@ export class Host implements Outlet {
       }
       const next = this.queue[0];
       if (!next || this.isRefused || this.hasGivenUp) return;
+      const login = next.isRest ? ADMITTED : (this.session.login?.(next.tag) ?? ADMITTED);
+      if (login === UNDECIDED) return;
+      if (login === REFUSED) {
+        this.skip();
+        continue;
+      }
       if (next.isRest) {
         if (!this.handedOver && !this.session.mayGoOn?.()) return;
         this.queue.shift();

@@ -13,6 +13,7 @@ const CONFIG: MysqlConfig = {
   readOnly: false,
   skipDdl: false,
   accounts: false,
+  trustLogins: true,
 };
 export const QUIT = command(1);
 export const query = (sql: string) => command(3, sql);
@@ -25,8 +26,10 @@ export function open(config: Partial<MysqlConfig> = {}) {
     () => {},
     (text) => notes.push(text),
   );
-  const host = new Host(createMysql({ ...CONFIG, ...config }, account));
-  return { host, notes, count: (counter: MysqlCounter) => counts.get(counter) ?? 0 };
+  const module = createMysql({ ...CONFIG, ...config }, account);
+  /** Another session of the same module. */
+  const another = () => new Host(module);
+  return { host: another(), another, notes, count: (counter: MysqlCounter) => counts.get(counter) ?? 0 };
 }
 
 export const secret = new TextEncoder().encode("secret");

@@ -30,6 +30,8 @@ export const TRACE_COUNTERS = [
   "fragments",
   /** Bytes of the IP packets of requests, on the wire. */
   "requestBytes",
+  /** Packets of services to clients that were put into the ring too; `notWanted` counts them, too. */
+  "answers",
   /** Requests of which bytes at the end are missing. */
   "snapped",
   /** Fragmented IP packets that were never complete, and those whose fragments overlapped. */

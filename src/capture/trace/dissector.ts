@@ -8,6 +8,7 @@ import { IP_CUT, IP_OK, IpHeader, parseIp } from "../../wire/ip-header.ts";
 import { LINK_LINUX_SLL, LINK_LINUX_SLL2, networkLayer } from "../../wire/link.ts";
 import { innerIp, isTunnel } from "../../wire/tunnel.ts";
 import { IPPROTO_UDP } from "../../wire/udp.ts";
+import { OUTGOING } from "../record-index.ts";
 import type { Services } from "../services.ts";
 import type { Frame } from "./frame.ts";
 
@@ -38,14 +39,21 @@ export class Dissector {
   isReassembled = false;
   readonly fragments = new Fragments();
 
-  /** `protocol`: that of `services`, IPPROTO_TCP or IPPROTO_UDP; `datagrams`: UDP services besides them. */
+  /**
+   * `protocol`: that of `services`, IPPROTO_TCP or IPPROTO_UDP; `datagrams`: UDP services besides them; `answering`: TCP services
+   * whose packets to clients are found too.
+   */
   constructor(
     private readonly services: Services,
     private readonly protocol: number,
     private readonly datagrams: Services | null = null,
+    private readonly answering: Services | null = null,
   ) {}
 
-  /** Parses a frame. Returns the index of the service that it is a request to, or one of the negative reasons above. */
+  /**
+   * Parses a frame. Returns the index of the service that it is a request to, OUTGOING and the index of the one that it comes
+   * from, or one of the negative reasons above.
+   */
   read(frame: Frame): number {
     const { header, fragments } = this;
     this.bytes = frame.bytes;
@@ -106,7 +114,11 @@ export class Dissector {
     const { view, header } = this;
     const { transport, end } = header;
     if (transport + 4 > end) return HEADERS_CUT;
-    const index = services.find(view, header, view.getUint16(transport + 2));
+    let index = services.find(view, header, view.getUint16(transport + 2));
+    if (index < 0 && header.protocol === IPPROTO_TCP && this.answering) {
+      index = this.answering.findSource(view, header, view.getUint16(transport));
+      if (index >= 0) index += OUTGOING;
+    }
     if (index < 0) return NOT_WANTED;
     let size = UDP_HEADER;
     if (header.protocol === IPPROTO_TCP) {

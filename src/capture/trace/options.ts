@@ -11,6 +11,8 @@ export interface TraceOptions {
   paths: string[];
   /** The services whose requests are read; one without address stands for its port at every destination. */
   services: KernelService[];
+  /** Those of them whose packets to clients are read too, as far as headers and the first bytes; default none. */
+  answering?: KernelService[];
   /** By index of a service: a number of what its requests go to, the same for services with the same targets. */
   targets: number[];
   /** Protocol of the services without `transport: "udp"`: IPPROTO_TCP. */

@@ -3,8 +3,10 @@ import { Failure } from "../../native/failure.ts";
 import { IPPROTO_TCP } from "../../wire/ip.ts";
 import { isKnownLink, LINK_LINUX_SLL } from "../../wire/link.ts";
 import { Packet } from "../../wire/packet.ts";
+import { FIN, RST, SYN } from "../../wire/tcp.ts";
 import { DUPLICATE, flowHash, History, PURE_ACK } from "../history.ts";
 import { BLANK, checkIpHeader, checkTransport, MERGED, OFFLOADED, RIGHT, WRONG } from "../integrity.ts";
+import { OUTGOING } from "../record-index.ts";
 import { type KernelService, Services } from "../services.ts";
 import { TRACE_INDEX, type TraceCounter } from "./counters.ts";
 import { Dissector, FRAGMENT, HEADERS_CUT, MALFORMED, NOT_IP, NOT_WANTED } from "./dissector.ts";
@@ -23,6 +25,8 @@ import { type Sightings, Unmatched } from "./unmatched/unmatched.ts";
 const NOT_A_TRACE_FIX = 'It takes pcap and pcapng files, also gzip or zstd, as of "tcpdump -w FILE".';
 /** See integrity.ts: a recording does not say who has captured what, and where. */
 const ACCEPTED = OFFLOADED | MERGED | BLANK;
+/** Bytes of an answer that are read, as src/capture/kernel.ts captures them. */
+const ANSWER_BYTES = 384;
 /** By chance one in 65,536 is right. */
 const RIGHT_SHARE = 16;
 const BROKEN_FIX = 'The packets before were read. "editcap FILE NEW" saves what else can be read.';
@@ -100,6 +104,7 @@ class Reader {
       new Services(options.services.filter((service) => !isUdp(service))),
       options.protocol,
       new Services(options.services.filter(isUdp)),
+      options.answering?.length ? new Services(options.answering) : null,
     );
   }
 
@@ -204,6 +209,7 @@ class Reader {
       return true;
     }
     const index = this.dissector.read(frame);
+    if (index >= OUTGOING) return this.takeAnswer(frame, index);
     if (index >= 0) return this.takeRequest(frame, input, index);
     this.count(REASONS[-index]!, 1);
     if (this.unmatched) this.noteUnmatched(this.unmatched, frame, index);
@@ -217,10 +223,22 @@ class Reader {
     else if (index === NOT_WANTED) unmatched.notePacket(this.dissector.view, this.dissector.header);
   }
 
-  private takeRequest(frame: Frame, input: Input, index: number): boolean {
+  /** Passes on what a service has sent: nobody but a protocol module looks at it, which knows repeated ones. */
+  private takeAnswer(frame: Frame, index: number): boolean {
+    this.count("notWanted", 1);
+    if (this.unmatched) this.noteUnmatched(this.unmatched, frame, NOT_WANTED);
+    const { packet } = this;
+    this.place(frame, index);
+    if (packet.length === 0 && !(packet.flags & (SYN | FIN | RST))) return true;
+    packet.end = Math.min(packet.end, packet.ip + ANSWER_BYTES);
+    this.count("answers", 1);
+    return this.writer.write(packet, this.loop);
+  }
+
+  /** Sets `packet` to what the dissector has found. */
+  private place(frame: Frame, index: number): void {
     const { packet, dissector } = this;
     const { header } = dissector;
-    this.unmatched = null;
     packet.bytes = dissector.bytes;
     packet.view = dissector.view;
     packet.ip = header.ip;
@@ -232,6 +250,13 @@ class Reader {
     packet.think = -1;
     packet.acksFar = false;
     packet.index = index;
+  }
+
+  private takeRequest(frame: Frame, input: Input, index: number): boolean {
+    const { packet, dissector } = this;
+    const { header } = dissector;
+    this.unmatched = null;
+    this.place(frame, index);
     if (this.isDamaged(input)) return this.count("checksumErrors", 1);
     const hash = flowHash(packet);
     const place = (Math.imul(input.number, GOLDEN) ^ dissector.placeOf(frame)) >>> 0;

@@ -16,6 +16,12 @@ export function takeMysql(
     sessions: count("mysql.sessions"),
     logins: count("mysql.logins"),
     refused: count("mysql.loginsRefused"),
+    production_logins: {
+      admitted: count("mysql.admitted"),
+      refused: count("mysql.refusedOnline"),
+      refused_copied: count("mysql.refusedCopied"),
+      unknown: count("mysql.undecided"),
+    },
     reconnected: count("mysql.reconnected"),
     tls: count("mysql.tls"),
     no_password: count("mysql.noPassword"),
@@ -65,6 +71,7 @@ export function mysqlRows(
     sessions,
     logins,
     refused,
+    production_logins: online,
     reconnected,
     tls,
     no_password,
@@ -82,6 +89,11 @@ export function mysqlRows(
     [
       "mysql",
       `${number(sessions)} sessions, ${number(logins)} logins (${number(reconnected)} again), ${number(refused)} refused, ${number(no_password)} without a known password, ${number(tls)} by TLS`,
+    ],
+    [
+      "logins",
+      online.admitted + online.refused + online.unknown > 0 &&
+        `${number(online.admitted)} let in by production, ${number(online.refused)} refused by it (${number(online.refused_copied)} copied as refused), ${number(online.unknown)} unknown`,
     ],
     [
       "",

@@ -221,6 +221,8 @@ const ADVICE: Record<LossReason, string> = {
   memory: "raise -m, or find out why the target is slower than the service here",
   sessions: "raise --max-sessions",
   protocol: "see the account of the protocol module above",
+  login: "none needed: production did not let them in either",
+  undecided: "capture the interfaces by which production's answers leave too, or give --trust-logins",
   ports: "add addresses with -c, ports with --ports, or a larger part of them with -f",
   late: "see why the target is slower than the service here; --late says what becomes of late requests",
   ended: "raise --drain",

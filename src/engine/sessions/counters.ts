@@ -18,6 +18,8 @@ export const DROP_REASONS = {
   sessions: "over the bound of sessions",
   ports: "no free source port",
   protocol: "left out or given up by the protocol module",
+  login: "of clients whose login production refused",
+  undecided: "of clients of whom it is not known whether production let them in",
   ended: "not acknowledged by the target before the end of the run",
   worker: "the worker that had them died",
 } as const;

@@ -38,13 +38,16 @@ const OLDER = 15;
 const NEWER = 16;
 /** The value of its timestamp. */
 const TIMESTAMP = 17;
-const ROW = 18;
+/** The number of the server's first byte; known if HAS_ANSWER is set in OPTIONS. */
+const SERVER_SEQ = 18;
+const ROW = 19;
 
 const SACK_PERMITTED = 1 << 21;
 const HAS_TIMESTAMPS = 1 << 22;
 const IS_SIGNED = 1 << 23;
 const IS_MULTIPATH = 1 << 24;
 const JOINS = 1 << 25;
+const HAS_ANSWER = 1 << 26;
 
 export class HalfOpen {
   /** SYNs in the table. */
@@ -62,6 +65,9 @@ export class HalfOpen {
     /** Whether it has MP_CAPABLE, or MP_JOIN (RFC 8684). */
     isMultipath: false,
     joins: false,
+    /** Whether production's SYN-ACK was captured, and the number of its first byte. */
+    isAnswered: false,
+    serverSeq: 0,
   };
   readonly packet = new Packet(new Uint8Array(new ArrayBuffer(65_536)));
   private readonly rows = new Int32Array(MOST_HALF_OPEN * ROW);
@@ -122,6 +128,21 @@ export class HalfOpen {
     return found;
   }
 
+  /** The SYN of a flow that production acknowledges with `ack`, and nothing after it, or NONE. */
+  findAnswered(key: Int32Array, ack: number): number {
+    for (let row = this.first(key); row !== NONE; row = this.rows[row * ROW + CHAIN]!) {
+      const ahead = distance(ack, this.rows[row * ROW + ISN]! + 1);
+      if ((ahead === 0 || ahead === this.rows[row * ROW + DATA_LENGTH]) && this.isOf(row, key)) return row;
+    }
+    return NONE;
+  }
+
+  /** Production has answered the SYN of a row: `seq` is the number of its first byte. */
+  answer(row: number, seq: number): void {
+    this.rows[row * ROW + SERVER_SEQ] = seq;
+    this.rows[row * ROW + OPTIONS]! |= HAS_ANSWER;
+  }
+
   /** Remembers a SYN of the flow `key`, which is not in the table. `now`: us. */
   add(key: Int32Array, packet: Packet, now: number): void {
     this.limitFlow(key);
@@ -166,6 +187,8 @@ export class HalfOpen {
     syn.isSigned = (options & IS_SIGNED) !== 0;
     syn.isMultipath = (options & IS_MULTIPATH) !== 0;
     syn.joins = (options & JOINS) !== 0;
+    syn.isAnswered = (options & HAS_ANSWER) !== 0;
+    syn.serverSeq = rows[at + SERVER_SEQ]!;
     packet.index = rows[at + SERVICE]!;
     packet.time = syn.time;
     packet.length = rows[at + DATA_LENGTH]!;

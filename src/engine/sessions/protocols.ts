@@ -1,5 +1,5 @@
 /** The interface by which the engine calls the protocol module of a session `s`; src/engine/turns/protocols.ts has it. */
-import type { Verdict } from "../../protocol/module.ts";
+import type { Login, Verdict } from "../../protocol/module.ts";
 import type { Packet } from "../../wire/packet.ts";
 
 export interface Protocols {
@@ -22,8 +22,16 @@ export interface Protocols {
   loseSync(s: number): void;
   /** Takes bytes of the target that are next in order: the payload of the packet without its first `skip` bytes. */
   response(s: number, packet: Packet, skip: number): void;
-  /** Takes the first bytes of a segment that production's server has sent. */
+  /** The session was opened, whose server's stream begins with the byte of this number. */
+  opened(s: number, seq: number): void;
+  /** Takes a segment that production's server has sent: its first bytes, its SYN, FIN or RST. */
   production(s: number, packet: Packet): void;
+  /** What production said to the login that the request needs which begins with this segment, the next of the queue. */
+  login(s: number, segment: number): Login;
+  /** A request was dropped because its login was UNDECIDED for too long. */
+  undecided(s: number): void;
+  /** Whether the session may have a connection. */
+  mayConnect(s: number): boolean;
   /** Whether the request that begins with this segment may follow what was sent. */
   mayBegin(s: number, segment: number): boolean;
   /** Whether the request that begins with this segment, the next of the queue, is complete and may go over another connection. */

@@ -336,8 +336,11 @@ export function endSession(
     c.counters[COUNTER.active]!--;
     let counter = COUNTER.failed;
     if (c.subflows[s] === ASIDE) counter = COUNTER.closed;
-    else if (flags & SHED || (w[row + CONNECTIONS] === 0 && !(flags & MIDSTREAM))) counter = COUNTER.shed;
-    else if (how !== "closed") counter = COUNTER[how];
+    else if (flags & SHED) counter = COUNTER.shed;
+    else if (w[row + CONNECTIONS] === 0 && !(flags & MIDSTREAM)) {
+      // Else production has not let the client in.
+      if (c.protocols?.mayConnect(s) !== false) counter = COUNTER.shed;
+    } else if (how !== "closed") counter = COUNTER[how];
     else if (flags & (WAS_ESTABLISHED | MIDSTREAM)) counter = COUNTER.closed;
     c.counters[counter]!++;
   }

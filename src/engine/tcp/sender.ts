@@ -49,6 +49,7 @@ import {
 import type { Users } from "../sessions/users.ts";
 import { dropAllTurns, dropTurn, takeBackTurn } from "../turns/drop.ts";
 import { dropLate, spreadLate } from "../turns/late.ts";
+import { awaitLogin } from "../turns/login.ts";
 import { placeHeader } from "../turns/prefix.ts";
 import { awaitHeader } from "../turns/proxy-header.ts";
 import {
@@ -84,8 +85,11 @@ export function transmit(c: Context, s: number): Sent {
   }
   awaitHeader(c, s);
   dropLate(c, s);
+  const mayGo = awaitLogin(c, s);
   if (w[row + STATE] === CLOSED) {
-    if (isOver(c, s) && !(w[row + FLAGS]! & OPEN_AT_ONCE)) return "over";
+    const mayConnect = c.protocols === null || c.protocols.mayConnect(s);
+    if (isOver(c, s) && (!mayConnect || !(w[row + FLAGS]! & OPEN_AT_ONCE))) return "over";
+    if (!mayConnect || !(mayGo || w[row + FLAGS]! & OPEN_AT_ONCE)) return "done";
     if (!wantsConnection(c, s) || c.held[nextPath(c, s)]) return "done";
     if (c.users !== null && !admit(c, c.users, s)) return "done";
     const opened = openConnection(c, s);

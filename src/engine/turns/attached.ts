@@ -84,7 +84,17 @@ export class Attached implements Outlet {
     this.isFresh = false;
     this.source = segment;
     this.thinks = true;
-    this.session.request(segments.memory(segment), from, to, isFresh, isTurn, segments.times[segment]!);
+    const at = segment * SEGMENT;
+    this.session.request(
+      segments.memory(segment),
+      from,
+      to,
+      isFresh,
+      isTurn,
+      segments.times[segment]!,
+      segments.words[at + SEQ]!,
+      segments.words[at + ACK_NUMBER]!,
+    );
   }
 
   begin(tag: number): void {

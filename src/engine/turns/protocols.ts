@@ -3,8 +3,16 @@
  * requests that the sender takes from. The queue has sequence numbers of its own, because a request may become longer or
  * shorter, or be left out. Without modules `Context.protocols` is null, and nothing of this is used.
  */
-import { HOLD, type ProtocolModule, type Verdict } from "../../protocol/module.ts";
+import {
+  ADMITTED,
+  HOLD,
+  type Login,
+  type ProtocolModule,
+  UNDECIDED,
+  type Verdict,
+} from "../../protocol/module.ts";
 import type { Packet } from "../../wire/packet.ts";
+import { FIN, RST, SYN } from "../../wire/tcp.ts";
 import type { Context } from "../sessions/context.ts";
 import { COUNTER } from "../sessions/counters.ts";
 import type { Protocols } from "../sessions/protocols.ts";
@@ -22,6 +30,7 @@ import {
   TURN_START,
 } from "../sessions/segments.ts";
 import {
+  CLIENT_ISN,
   CURSOR,
   FLAGS,
   HANDSHAKEN,
@@ -138,15 +147,65 @@ export class SessionProtocols implements Protocols {
     }
   }
 
-  production(s: number, packet: Packet): void {
-    const one = this.attached[s];
-    if (!one?.isOn || !one.session.production) return;
-    const { bytes, payload, seq, ack, time } = packet;
-    const to = Math.min(packet.end, payload + packet.length);
+  opened(s: number, seq: number): void {
+    const one = this.of(s);
+    if (!one?.isOn) return;
     try {
-      one.session.production(bytes, payload, to, packet.length - (to - payload), seq | 0, ack | 0, time);
+      one.session.productionOpened?.(seq | 0);
     } catch (error) {
       this.fail(one, error);
+    }
+  }
+
+  production(s: number, packet: Packet): void {
+    // A server that speaks first does so before the client has sent anything.
+    const one = this.of(s);
+    if (!one?.isOn) return;
+    const { bytes, payload, seq, ack, time, length, flags } = packet;
+    const to = Math.min(packet.end, payload + length);
+    const { session } = one;
+    try {
+      if (flags & SYN) {
+        if (((ack - 1) | 0) === this.c.words[s * ROW + CLIENT_ISN]) session.productionOpened?.((seq + 1) | 0);
+        return;
+      }
+      if (length > 0)
+        session.production?.(bytes, payload, to, length - (to - payload), seq | 0, ack | 0, time);
+      if (flags & (FIN | RST)) session.productionEnded?.((seq + length) | 0);
+    } catch (error) {
+      this.fail(one, error);
+    }
+  }
+
+  login(s: number, segment: number): Login {
+    const one = this.attached[s];
+    if (!one?.isOn || !one.session.login) return ADMITTED;
+    try {
+      return one.session.login(this.tagOf(segment));
+    } catch (error) {
+      this.fail(one, error);
+      return UNDECIDED;
+    }
+  }
+
+  undecided(s: number): void {
+    const one = this.attached[s];
+    if (!one?.isOn) return;
+    try {
+      one.session.undecided?.();
+    } catch (error) {
+      this.fail(one, error);
+    }
+  }
+
+  mayConnect(s: number): boolean {
+    const one = this.of(s);
+    if (!one?.isOn || !one.session.mayConnect) return true;
+    try {
+      return one.session.mayConnect();
+    } catch (error) {
+      this.fail(one, error);
+      return false;
     }
   }
 

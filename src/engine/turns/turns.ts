@@ -2,6 +2,7 @@
  * When the next turn may be sent: when it is due, and the target has answered the turn before. By the clock a turn is due when
  * it was captured, so that after a late answer the client's pause shrinks and the copy stays on production's timeline.
  */
+import { ADMITTED } from "../../protocol/module.ts";
 import type { Context } from "../sessions/context.ts";
 import { COUNTER } from "../sessions/counters.ts";
 import {
@@ -197,6 +198,8 @@ export function dueAt(c: Context, s: number, segment: number): number {
 function moduleAllows(c: Context, s: number, segment: number): boolean {
   const w = c.words;
   const row = s * ROW;
+  // What becomes of it: see turns/login.ts.
+  if (c.protocols!.login(s, segment) !== ADMITTED) return false;
   if (w[row + STATE] === CLOSE_WAIT || c.protocols!.mayBegin(s, segment)) return true;
   if (c.protocols!.waitsForever(s) || !(w[row + FLAGS]! & TURN_OPEN)) return false;
   const last = Math.max(c.times[s * TIMES + PROGRESS_AT]!, c.times[s * TIMES + RESPONSE_AT]!);

@@ -4,10 +4,11 @@ import type { Reason } from "./account.ts";
 import { type Admission, admit, LongAdmission } from "./admission.ts";
 import type { Common } from "./common.ts";
 import type { Comparison } from "./comparison.ts";
+import type { Gate } from "./gate.ts";
 import { ClientPackets, type ClientSink } from "./packets/client-packets.ts";
 import { type Algorithm, algorithmOf, Inflater, recognizeFrames } from "./packets/compression.ts";
-import { COM_QUERY, isKnown, LOCAL_DATA } from "./packets/constants.ts";
-import { asksForTls, readLogin } from "./packets/login.ts";
+import { COM_CHANGE_USER, COM_QUERY, isKnown, LOCAL_DATA } from "./packets/constants.ts";
+import { asksForTls, readChangeUser, readLogin } from "./packets/login.ts";
 import { HEADER } from "./packets/packets.ts";
 import { Malformed } from "./packets/reader.ts";
 import type { Production } from "./production.ts";
@@ -50,6 +51,9 @@ export class ClientCommands implements ClientSink {
   /** By number: commands of the queue that are left out because of the end of their text. */
   private readonly refused = new Map<number, Reason>();
 
+  /** Number of the byte after the client's login, if that is the first of its stream. */
+  private loginEnd = 0;
+
   /** `onUser`: called when it is known as which user the session logs in. */
   constructor(
     private readonly common: Common,
@@ -57,6 +61,7 @@ export class ClientCommands implements ClientSink {
     private readonly state: SessionState,
     private readonly comparison: Comparison,
     private readonly production: Production,
+    private readonly gate: Gate,
     private readonly onUser: () => void,
   ) {}
 
@@ -83,8 +88,18 @@ export class ClientCommands implements ClientSink {
   }
 
   /** As `ProtocolSession.request`. */
-  take(bytes: Uint8Array, from: number, to: number, isFresh: boolean, isTurn: boolean, time: number): void {
+  take(
+    bytes: Uint8Array,
+    from: number,
+    to: number,
+    isFresh: boolean,
+    isTurn: boolean,
+    time: number,
+    seq: number,
+  ): void {
+    if (isFresh && this.isNew) this.loginEnd = seq;
     if (isFresh || (this.isLost && isTurn)) {
+      if (!this.isNew) this.gate.lose();
       this.endText("not_judged");
       this.client.reset();
       this.inflater?.reset();
@@ -134,7 +149,7 @@ export class ClientCommands implements ClientSink {
       this.isInData = false;
       this.takeCommand(bytes, at, known, length, isAtStart);
     } else if (this.isNew && this.state.login === null) {
-      this.takeLogin(bytes, at, known);
+      this.takeLogin(bytes, at, known, length);
     } else if (isAtStart) {
       this.lose();
     } else if (this.lastCommand === COM_QUERY) {
@@ -163,6 +178,7 @@ export class ClientCommands implements ClientSink {
   private lose(): void {
     this.isLost = true;
     this.isSending = false;
+    this.gate.lose();
     this.common.account.count("notUnderstood");
     this.outlet.leaveOut();
   }
@@ -174,7 +190,7 @@ export class ClientCommands implements ClientSink {
     );
   }
 
-  private takeLogin(bytes: Uint8Array, at: number, known: number): void {
+  private takeLogin(bytes: Uint8Array, at: number, known: number, length: number): void {
     const [from, to] = [at + HEADER, at + HEADER + known];
     try {
       if (asksForTls(bytes, from, to)) {
@@ -193,8 +209,8 @@ export class ClientCommands implements ClientSink {
     this.isSending = false;
     this.state.database = login.database;
     this.state.captureDatabase(login.database);
-    this.common.lastLogin = login;
     this.algorithm = algorithmOf(login.capabilities);
+    this.gate.takeLogin(login, (this.loginEnd + HEADER + length) | 0);
     this.onUser();
   }
 
@@ -234,6 +250,9 @@ export class ClientCommands implements ClientSink {
       return;
     }
     const { reason, slot, prepared, text } = admission;
+    if (command === COM_CHANGE_USER) {
+      this.gate.expectUser(readChangeUser(bytes, from, to, this.state.login!.capabilities).user, slot);
+    } else this.gate.expect(command);
     this.isSending = reason === null;
     if (reason !== null) {
       this.production.expect(command, -1, prepared, this.time);

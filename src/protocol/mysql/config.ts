@@ -17,6 +17,8 @@ export interface MysqlConfig {
   readOnly: boolean;
   /** Statements that define data are left out. */
   skipDdl: boolean;
+  /** Every login is believed: what production answers to it is not captured. */
+  trustLogins: boolean;
   /** Statements about accounts and the server are sent too. */
   accounts: boolean;
 }

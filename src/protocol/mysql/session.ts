@@ -2,12 +2,24 @@
  * One MySQL session: the client's commands are judged and queued as they are captured, and sent to the target one after the
  * other, with the target's numbers of prepared statements.
  */
-import { DROP, GO, type Outlet, type ProtocolSession, type Verdict } from "../module.ts";
+import { randomBytes } from "node:crypto";
+import {
+  ADMITTED,
+  DROP,
+  GO,
+  type Login,
+  type Outlet,
+  type ProtocolSession,
+  REFUSED,
+  UNDECIDED,
+  type Verdict,
+} from "../module.ts";
 import { ClientCommands } from "./client-commands.ts";
 import type { Common } from "./common.ts";
 import { Comparison } from "./comparison.ts";
+import { Gate } from "./gate.ts";
 import { type Algorithm, frame, unframe } from "./packets/compression.ts";
-import { COM_STMT_PREPARE, hasNoAnswer, LOCAL_DATA } from "./packets/constants.ts";
+import { COM_CHANGE_USER, COM_STMT_PREPARE, hasNoAnswer, LOCAL_DATA } from "./packets/constants.ts";
 import { HEADER } from "./packets/packets.ts";
 import { integer24 } from "./packets/reader.ts";
 import { Production } from "./production.ts";
@@ -15,6 +27,7 @@ import { Rewriting } from "./rewriting.ts";
 import { SessionState } from "./state.ts";
 import type { Statement } from "./statements.ts";
 import {
+  AWAITS_GREETING,
   AWAY,
   GREETED,
   LOGGING_IN,
@@ -31,6 +44,9 @@ export class MysqlSession implements ProtocolSession, TargetHandlers {
   private readonly rewriting: Rewriting;
   private readonly comparison: Comparison;
   private readonly online: Production;
+  private readonly gate: Gate;
+  /** The login at the target is one that fails, as in production. */
+  private isWrong = false;
   private logins = 0;
   private sentAt = 0;
   /** Number of the command that waits for the target's answer, and the statement that it prepares. */
@@ -49,8 +65,10 @@ export class MysqlSession implements ProtocolSession, TargetHandlers {
     this.rewriting = new Rewriting(common, this.state, this.target);
     this.comparison = new Comparison(common.account);
     this.online = new Production(common.account, this.comparison, this.state.statements);
-    this.commands = new ClientCommands(common, outlet, this.state, this.comparison, this.online, () =>
-      this.logIn(),
+    this.gate = new Gate(common.account, common.config.trustLogins, () => this.takeDecision());
+    const { state, comparison, online, gate } = this;
+    this.commands = new ClientCommands(common, outlet, state, comparison, online, gate, () =>
+      this.takeUser(),
     );
     common.account.count("sessions");
   }
@@ -62,29 +80,82 @@ export class MysqlSession implements ProtocolSession, TargetHandlers {
     isFresh: boolean,
     isTurn: boolean,
     time: number,
+    seq: number,
+    ack: number,
   ): void {
-    this.commands.take(bytes, from, to, isFresh, isTurn, time);
+    this.commands.take(bytes, from, to, isFresh, isTurn, time, seq);
+    this.gate.request((seq + to - from) | 0, ack);
+  }
+
+  productionOpened(seq: number): void {
+    this.gate.begin(seq);
   }
 
   production(
     bytes: Uint8Array,
     from: number,
     to: number,
-    _missing: number,
-    _seq: number,
-    _ack: number,
+    missing: number,
+    seq: number,
+    ack: number,
     time: number,
   ): void {
     const { answerNumber, compression } = this.commands;
+    this.gate.take(bytes, from, to, missing, seq, ack, answerNumber, compression);
     this.online.take(bytes, from, to, answerNumber, compression, time);
+  }
+
+  productionEnded(seq: number): void {
+    this.gate.endAt(seq);
+  }
+
+  login(tag: number): Login {
+    return this.gate.of(tag & 0xff, tag >>> 8);
+  }
+
+  undecided(): void {
+    this.gate.giveUp();
+    // Nothing later may be sent as the user before, whom the client may not be any more.
+    if (this.gate.state === ADMITTED) this.outlet.refuse();
+  }
+
+  mayConnect(): boolean {
+    const { state, hasGreeted } = this.gate;
+    if (state === REFUSED) return hasGreeted && this.mayFail;
+    return state === ADMITTED || hasGreeted;
+  }
+
+  /** Whether a refused login can be copied as one: not where there was none, nor to a target that takes any. */
+  private get mayFail(): boolean {
+    const { login, hasOwnLogin } = this.state;
+    return login !== null && !hasOwnLogin && !this.common.config.skipGrant;
+  }
+
+  /** Something is known of what production said. */
+  private takeDecision(): void {
+    this.takeUser();
+    this.outlet.wake();
   }
 
   // The connection to the target.
 
+  /** It is known as which user the session logs in, or that it may. */
+  private takeUser(): void {
+    const { login, hasOwnLogin } = this.state;
+    if (this.gate.state === ADMITTED && this.logins === 0 && !hasOwnLogin && login) {
+      this.common.lastLogin = login;
+    }
+    this.logIn();
+  }
+
   private logIn(): void {
     const { login, database } = this.state;
-    if (this.target.state !== GREETED || login === null) return;
+    if (this.target.state !== GREETED || login === null || this.gate.state === UNDECIDED) return;
     const { config } = this.common;
+    if (this.gate.state === REFUSED) {
+      this.fail();
+      return;
+    }
     const credentials = this.common.credentials(login.user, login.hasNoPassword);
     if (!credentials) {
       this.outlet.refuse();
@@ -93,6 +164,20 @@ export class MysqlSession implements ProtocolSession, TargetHandlers {
     const { target, password } = credentials;
     const restores = this.logins > 0 ? this.state.restores() : [];
     this.target.logIn(login, target, password, config.skipGrant, database, restores);
+  }
+
+  /** Production has refused the login: the target gets one that cannot be right, for the same user. */
+  private fail(): void {
+    if (!this.mayFail || this.isWrong) {
+      this.outlet.refuse();
+      return;
+    }
+    this.isWrong = true;
+    const login = this.state.login!;
+    const { target } = this.common.config.users.find(({ name }) => name === login.user) ?? {
+      target: login.user,
+    };
+    this.target.logIn(login, target, randomBytes(24).toString("hex"), false, login.database, []);
   }
 
   connected(): void {
@@ -126,12 +211,24 @@ export class MysqlSession implements ProtocolSession, TargetHandlers {
   }
 
   onLogin(): void {
+    if (this.isWrong) {
+      const who = this.state.login?.user;
+      const text = `the target lets the MySQL user "${who}" in with a wrong password: nothing else is sent there`;
+      this.common.account.note(`open ${who}`, text);
+      this.outlet.refuse();
+      return;
+    }
     this.common.account.count("logins");
     if (this.logins++ > 0) this.common.account.count("reconnected");
   }
 
   onRefused(text: string, code: number, isLogin: boolean): void {
     const { account } = this.common;
+    if (this.isWrong) {
+      account.count("refusedCopied");
+      this.outlet.refuse();
+      return;
+    }
     const user = isLogin ? this.state.login?.user : "";
     account.count("loginsRefused");
     const who = isLogin ? `the login of the MySQL user "${user}"` : "a MySQL connection";
@@ -186,6 +283,9 @@ export class MysqlSession implements ProtocolSession, TargetHandlers {
   isAnswered(): boolean {
     const { state, answer } = this.target;
     if (state === LOGGING_IN || state === RESTORING) return false;
+    // A login that production has refused is still to be copied.
+    const isGreeting = state === AWAITS_GREETING || state === GREETED;
+    if (this.gate.state === REFUSED && isGreeting) return !this.mayFail;
     return !answer.isOpen || answer.wantsData;
   }
 
@@ -220,6 +320,7 @@ export class MysqlSession implements ProtocolSession, TargetHandlers {
     } else if (rewritten || framed) this.outlet.replace(packet);
     this.framedBy = compression;
     if (!again) this.common.account.sent(command);
+    if (command === COM_CHANGE_USER) this.gate.forget(slot);
     this.sentAt = now;
     if (hasNoAnswer(command)) return GO;
     this.openNumber = number;
@@ -236,10 +337,15 @@ export class MysqlSession implements ProtocolSession, TargetHandlers {
   skipped(tag: number, bytes: Uint8Array, from: number, to: number, again: boolean): void {
     if (again) return;
     this.commands.refusalOf(this.comparison.begin());
+    if ((tag & 0xff) === COM_CHANGE_USER && !this.gate.forget(tag >>> 8)) {
+      this.state.reset(tag >>> 8);
+      return;
+    }
     this.state.follow(tag & 0xff, tag >>> 8, bytes, from, to);
   }
 
   close(): void {
+    this.gate.close();
     this.state.statements.clear();
   }
 }

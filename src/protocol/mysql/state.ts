@@ -108,7 +108,7 @@ export class SessionState {
   }
 
   /** The session is reset to its state after the login; `slot`: the era that begins, low 16 bits. */
-  private reset(slot: number): void {
+  reset(slot: number): void {
     const { statements } = this;
     this.variables.clear();
     statements.forgetBefore(statements.era - ((statements.era - slot) & 0xffff));

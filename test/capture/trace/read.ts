@@ -16,6 +16,9 @@ export interface Read {
   seqs: number[];
   times: number[];
   loops: number[];
+  indexes: number[];
+  /** Bytes of each packet in the ring. */
+  captured: number[];
   failures: Failure[];
   warnings: string[];
   steps: TimeStep[];
@@ -29,12 +32,16 @@ export function optionsFor(paths: string[], options: Partial<TraceOptions> = {})
   return { paths, services: [WEB], targets: [0, 0], ...rest, ringBytes: SMALLEST_RING, ...options };
 }
 
+type Found = Pick<Read, "seqs" | "times" | "loops" | "indexes" | "captured">;
+
 /** Takes what is in the ring, until it has ended or is empty; `found` gets what was in it. */
-function drain(ring: TraceRing, found: Pick<Read, "seqs" | "times" | "loops">): number {
+function drain(ring: TraceRing, found: Found): number {
   return ring.drain((packet) => {
     found.seqs.push(packet.seq);
     found.times.push(packet.time);
     found.loops.push(ring.loop);
+    found.indexes.push(packet.index);
+    found.captured.push(packet.end - packet.ip);
   }, 1000);
 }
 
@@ -46,7 +53,7 @@ export async function readAll(paths: string[], options: Partial<TraceOptions> = 
   const reader = startTraceReader(optionsFor(paths, options), warn, (step) => steps.push(step));
   const summary = await reader.ready;
   const ring = new TraceRing(reader.memory);
-  const found = { seqs: [], times: [], loops: [] };
+  const found: Found = { seqs: [], times: [], loops: [], indexes: [], captured: [] };
   while (!ring.isEnd) if (drain(ring, found) === 0) await Bun.sleep(1);
   const failures = await reader.ended;
   const unmatched = reader.unmatched();
@@ -66,7 +73,7 @@ export async function readHere(paths: string[]): Promise<Pick<Read, "seqs" | "fa
   };
   await readTraces(optionsFor(paths), memory, events, new Promise(() => {}));
   const ring = new TraceRing(memory);
-  const found = { seqs: [] as number[], times: [], loops: [] };
+  const found: Found = { seqs: [], times: [], loops: [], indexes: [], captured: [] };
   while (!ring.isEnd) drain(ring, found);
   const { counters } = viewTraceMemory(memory);
   return {

@@ -4,6 +4,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { gzipSync, zstdCompressSync } from "node:zlib";
+import { OUTGOING } from "../../../src/capture/record-index.ts";
 import type { TraceCounter } from "../../../src/capture/trace/counters.ts";
 import { startTraceReader } from "../../../src/capture/trace/start.ts";
 import { TraceRing } from "../../../src/capture/trace/trace-ring.ts";
@@ -98,6 +99,27 @@ test("in a recorded file that was rewritten checksums tell nothing", async () =>
     `nearly all checksums in "${path}" are wrong, as if it had been rewritten: they are not looked at`,
   ]);
   expectToAddUp(read);
+});
+
+test("answers of services that are asked for come with the requests, as far as their first bytes", async () => {
+  const from = { source: "10.0.0.2", destination: "10.0.0.1", sourcePort: 80, destinationPort: 50000 };
+  const laid = [
+    { time: NOW, data: build({ seq: 1, flags: SYN }).bytes },
+    { time: NOW + 1, data: build({ ...from, seq: 100, flags: SYN | ACK }).bytes },
+    { time: NOW + 2, data: build({ ...from, seq: 101, flags: ACK }).bytes },
+    { time: NOW + 3, data: build({ ...from, seq: 101, payload: 1000 }).bytes },
+    { time: NOW + 4, data: build({ ...from, seq: 101, payload: 10, sourcePort: 81 }).bytes },
+    request(2, 5),
+  ];
+  const path = file(pcap(laid));
+  const { services } = optionsFor([path]);
+  const read = await readAll([path], { answering: services });
+  expect(read.seqs).toEqual([1, 100, 101, 2]);
+  expect(read.indexes).toEqual([1, OUTGOING + 1, OUTGOING + 1, 1]);
+  expect(read.captured).toEqual([40, 40, 384, 50]);
+  expect(read.counters).toMatchObject({ requests: 2, answers: 2, notWanted: 4, requestBytes: 90 });
+  expectToAddUp(read);
+  expect((await readAll([path])).seqs).toEqual([1, 2]);
 });
 
 test("requests come in order, other packets are counted", async () => {

@@ -6,7 +6,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Engine } from "../../../src/engine/engine.ts";
-import { COUNTER, type EngineCounter } from "../../../src/engine/sessions/counters.ts";
+import { COUNTER, ENGINE_COUNTERS, type EngineCounter } from "../../../src/engine/sessions/counters.ts";
 import { createInjector } from "../../../src/inject/create.ts";
 import { resolveEgress } from "../../../src/inject/egress.ts";
 import type { EgressConfig } from "../../../src/inject/path.ts";
@@ -85,7 +85,7 @@ const { egress, source } = await resolveEgress(targetBytes, 4);
 const batch = new PacketBatch();
 const injector = createInjector(egress, batch, 0);
 const tap = openTap(egress);
-const counters = new Float64Array(64);
+const counters = new Float64Array(ENGINE_COUNTERS.length);
 const count = (name: EngineCounter): number => counters[COUNTER[name]]!;
 const begin = monotonicMicroseconds();
 const engine = new Engine(

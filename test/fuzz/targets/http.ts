@@ -126,7 +126,7 @@ function request(host: Host, bytes: Uint8Array, from: number, to: number, isTurn
   if (host.handedOver) {
     host.begin(0);
     host.write(bytes, from, to);
-  } else host.session.request(bytes, from, to, false, isTurn, 0);
+  } else host.session.request(bytes, from, to, false, isTurn, 0, 0, 0);
   host.request(new Uint8Array(0));
 }
 

@@ -48,7 +48,7 @@ function play(input: Uint8Array, cut: number[], isReady: boolean): string {
     for (const part of partsOf(input)) {
       feedPieces(part, cutTo(cut, part.length), (bytes, from, to) => {
         if (host.isRefused || host.hasGivenUp || host.handedOver) return;
-        if (isClient) host.session.request(bytes, from, to, false, from === 5, 0);
+        if (isClient) host.session.request(bytes, from, to, false, from === 5, 0, 0, 0);
         else host.session.response(bytes, from, to, 0, 0);
       });
       isClient = !isClient;
