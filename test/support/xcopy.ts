@@ -148,10 +148,11 @@ export async function runXcopy(
 }
 
 /**
- * What a user of the online host could find changed there: addresses, routes, rules, filters, sockets. Without link-local and multicast addresses, which the kernel adds by itself a while after an interface came
+ * What a user of a host could find changed there: addresses, routes, rules, filters, sockets. Without link-local and multicast addresses, which the kernel adds by itself a while after an interface came
  * up.
  */
 export function hostState(namespace: string): string {
+  const devices = run(namespace, "ls", "/sys/class/net").trim().split("\n");
   const commands = [
     ["ip", "-o", "address", "show"],
     ["ip", "rule", "show"],
@@ -160,8 +161,9 @@ export function hostState(namespace: string): string {
     ["ip", "-6", "route", "show", "table", "all"],
     ["nft", "list", "ruleset"],
     ["tc", "qdisc", "show"],
-    ["tc", "filter", "show", "dev", "front", "ingress"],
-    ["tc", "filter", "show", "dev", "back", "ingress"],
+    ...devices.flatMap((device) =>
+      ["ingress", "egress"].map((hook) => ["tc", "filter", "show", "dev", device, hook]),
+    ),
     ["bpftool", "net"],
     ["ss", "-Hanp0"],
     ["ss", "-Hanwp"],
