@@ -1,5 +1,4 @@
 /** `xcopy demo`, end to end. */
-// Runs alone: it takes all of the machine.
 import { afterEach, expect, test } from "bun:test";
 import { existsSync, readdirSync } from "node:fs";
 import { XCOPY } from "../support/xcopy.ts";

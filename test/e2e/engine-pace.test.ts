@@ -1,5 +1,4 @@
 /** Slow targets, targets that never answer, sessions older than xcopy, and many sessions of one client. */
-// Runs alone: it compares rates.
 import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
 import { ONLINE, TARGET } from "../../src/demo/network.ts";
 import { compareContents, EXACTLY_ONCE } from "../support/compare.ts";

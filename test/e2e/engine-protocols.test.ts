@@ -1,5 +1,4 @@
 /** Protocols without a module: both sides send at once, many streams share a connection, the server sends first. */
-// Runs alone: under load its guesses at the ends of answers are others.
 import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
 import { join } from "node:path";
 import { ONLINE, TARGET } from "../../src/demo/network.ts";

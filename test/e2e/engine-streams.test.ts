@@ -1,5 +1,4 @@
 /** Much data on one connection, and clients that close their side before they have an answer. */
-// Runs alone: it compares rates.
 import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
 import { ONLINE, TARGET } from "../../src/demo/network.ts";
 import { createLab, type Lab } from "../support/lab.ts";

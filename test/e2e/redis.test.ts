@@ -1,5 +1,4 @@
 /** redis to redis: a protocol without a module, one request at a time and pipelined. */
-// Runs alone: it takes all of the machine.
 import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
 import { ONLINE, TARGET } from "../../src/demo/network.ts";
 import { createLab, type Lab } from "../support/lab.ts";
