@@ -2,6 +2,7 @@
 import { join } from "node:path";
 import { TARGET } from "../../src/demo/network.ts";
 import { startIntercept } from "../support/intercept.ts";
+import { keyFor } from "../support/key.ts";
 import type { Lab } from "../support/lab.ts";
 import type { Running } from "../support/process.ts";
 import { createThird, setForwarding, THIRD } from "../support/third.ts";
@@ -25,7 +26,7 @@ const COPIES = /^copying /;
 const CATCHES = /^catching /;
 
 function victim(lab: Lab, namespace: string, works: RegExp, args: string[]): Victim {
-  return { namespace, works, start: () => lab.start(namespace, [XCOPY, ...args]) };
+  return { namespace, works, start: () => lab.start(namespace, [XCOPY, ...args], keyFor(args)) };
 }
 
 /** `xcopy copy` alone, with these options. */
