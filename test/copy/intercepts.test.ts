@@ -2,7 +2,16 @@
 import { afterEach, expect, test } from "bun:test";
 import type { Peer } from "../../src/channel/contract.ts";
 import { ChannelServer } from "../../src/channel/server.ts";
-import { accept, close, flush, isLater, listen, localEndpoint, receive } from "../../src/channel/socket.ts";
+import {
+  accept,
+  close,
+  flush,
+  isLater,
+  listen,
+  localEndpoint,
+  receive,
+  send,
+} from "../../src/channel/socket.ts";
 import { Intercepts } from "../../src/copy/data-plane/intercepts.ts";
 import type { Engine } from "../../src/engine/engine.ts";
 import type { PathConfig } from "../../src/inject/path.ts";
@@ -64,7 +73,11 @@ function startServer(key: Uint8Array | null) {
     close(fd);
     fd = -1;
   };
-  return { hangUp, port: localEndpoint(listener).port, told, serve };
+  /** Somebody on the way adds bytes of his own. */
+  const tamper = (): void => {
+    send(fd, new Uint8Array(64).fill(1), 0, 64);
+  };
+  return { hangUp, tamper, port: localEndpoint(listener).port, told, serve };
 }
 
 /** A copy's side with one path, and what its engine is told. */
@@ -73,6 +86,7 @@ function setUp(key: Uint8Array | null = KEY) {
   const said: string[] = [];
   /** What is said of the intercept: whether it is there. */
   const heard: boolean[] = [];
+  const notes: string[] = [];
   const engine = {
     hold: () => said.push("hold"),
     resume: () => said.push("resume"),
@@ -96,6 +110,7 @@ function setUp(key: Uint8Array | null = KEY) {
     new Uint8Array(8),
     false,
     ({ up }) => heard.push(up),
+    (text) => notes.push(text),
     monotonicMicroseconds(),
   );
   open.push(() => intercepts.close("over"));
@@ -110,7 +125,7 @@ function setUp(key: Uint8Array | null = KEY) {
       server.serve();
     }
   };
-  return { ...server, intercepts, said, heard, round, until };
+  return { ...server, intercepts, said, heard, notes, round, until };
 }
 
 test("a path is held until its intercept has read the registrations of its flows; then what was not sent is sent", () => {
@@ -152,3 +167,16 @@ test.each([true, false])(
     expect(said.filter((what) => what === "end" || what === "flows")).toEqual([hasKey ? "flows" : "end"]);
   },
 );
+
+test("a channel into which somebody writes is made anew, counted each time, and said once a minute", () => {
+  const { hangUp, intercepts, notes, round, tamper, until } = setUp();
+  for (let times = 1; times <= 2; times++) {
+    until(() => intercepts.isOpen(0));
+    tamper();
+    while (intercepts.broken < times) round();
+    hangUp();
+  }
+  expect(notes).toEqual([
+    expect.stringMatching(/^intercept here: the channel broke: somebody on the way changes/),
+  ]);
+});

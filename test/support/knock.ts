@@ -4,6 +4,7 @@
  * Prints "done CONNECTED CLOSED" when all were tried, and again when connections are closed.
  */
 import { randomBytes } from "node:crypto";
+import { HAS_KEY, makeEphemeral, makeHello } from "../../src/channel/hello.ts";
 
 const [hostname, port, how, count] = process.argv.slice(2) as [string, string, string, string];
 let connected = 0;
@@ -14,6 +15,11 @@ const GARBAGE = [
   () => Buffer.from([0xff, 0xff, 0xff, 0xff, 1, 0, 0, 0]),
   () => Buffer.from([0, 0, 0, 56, 1, 0, 0, 0, ...Buffer.from("xcopy\0")]),
   () => Buffer.alloc(14),
+  // A whole hello, as a copy with a key sends it, and then no record that anybody could open.
+  () => {
+    const hello = makeHello("copy", HAS_KEY, randomBytes(8), randomBytes(32), makeEphemeral().publicKey);
+    return Buffer.concat([hello, Buffer.from([0, 0, 0, 24, 6, 0, 0, 0]), randomBytes(24)]);
+  },
 ];
 
 async function knock(index: number): Promise<void> {

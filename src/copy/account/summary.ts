@@ -154,7 +154,14 @@ export function takeAccount(
       lost: capture.responsesLost,
       stray: count("strayResponses"),
     },
-    ...(intercepts.length > 0 ? { intercepts, key, intercepts_lost: count("interceptsLost") } : {}),
+    ...(intercepts.length > 0
+      ? {
+          intercepts,
+          key,
+          intercepts_lost: count("interceptsLost"),
+          channels_broken: count("channelsBroken"),
+        }
+      : {}),
     ...(ways.gone + ways.moved > 0 ? { ways: { ...ways, held_s: Math.round(ways.held_s * 10) / 10 } } : {}),
     lag_us: times("lag", count("lagMax")),
     own_us: times("own", count("ownMax")),
@@ -274,6 +281,11 @@ function lossesOf(account: Account): Loss[] {
       count: account.protocol_failures ?? 0,
       what: "sessions in which the protocol module failed",
       advice: "this is a bug: please report it with the message above",
+    },
+    {
+      count: account.channels_broken ?? 0,
+      what: "times what came from an intercept was changed on its way, or stopped in the middle of a record",
+      advice: "see the messages above: find out who is between the two hosts, if no intercept was killed",
     },
     {
       count: responses.lost,

@@ -24,6 +24,9 @@ const TRUST = 300_000;
 /** us of silence after which an intercept is reported as lost: before that its host may just have been busy. */
 const LONG_SILENCE = 1_000_000;
 
+/** us between two notes about channels that break: each is made anew at once, and may break again. */
+const NOTE_INTERVAL = 60_000_000;
+
 /** What the main thread is told of an intercept. */
 export interface InterceptState {
   /** Its place among those of the configuration. */
@@ -60,6 +63,9 @@ export class Intercepts {
   /** Responses that belong to no path; how often an intercept was reported as lost. */
   strays = 0;
   losses = 0;
+  /** Channels that ended as what came was changed on its way, or stopped in the middle of a record. */
+  broken = 0;
+  private notedAt = Number.NEGATIVE_INFINITY;
   private readonly intercepts: Intercept[];
   private readonly index: PathIndex;
   private readonly flow = new Uint8Array(new ArrayBuffer(FLOW_BYTES));
@@ -82,6 +88,8 @@ export class Intercepts {
     /** Whether other workers send from the same addresses, and from other ports. */
     private readonly sharesAddresses: boolean,
     private readonly notify: (state: InterceptState) => void,
+    /** Gets warnings for the log. */
+    private readonly note: (text: string) => void,
     now: number,
   ) {
     this.index = new PathIndex(paths);
@@ -240,6 +248,7 @@ export class Intercepts {
       },
       onLost: (text, code) => {
         const { state } = intercept;
+        if (code === "tampered" || code === "cut off") this.noteBroken(index, text);
         const said = code !== null && code !== "ended";
         state.isRefused = code !== null && isRefusal(code);
         const isNews = !state.up && (said ? text !== intercept.refusal : state.text === "");
@@ -248,6 +257,15 @@ export class Intercepts {
         if (isNews) this.notify(state);
       },
     });
+  }
+
+  /** It is connected again within 100 ms, which nobody would notice otherwise. */
+  private noteBroken(index: number, text: string): void {
+    this.broken++;
+    const now = monotonicMicroseconds();
+    if (now - this.notedAt < NOTE_INTERVAL) return;
+    this.notedAt = now;
+    this.note(`intercept ${this.config.intercepts[index]!.label}: the channel broke: ${text}`);
   }
 
   private take(packet: Packet): void {

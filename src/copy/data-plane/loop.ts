@@ -239,6 +239,7 @@ function run(config: DataPlaneConfig, wake: number, handlers: LoopHandlers, clos
     if (intercepts) {
       counters[INDEX.strayResponses] = intercepts.strays;
       counters[INDEX.interceptsLost] = intercepts.losses;
+      counters[INDEX.channelsBroken] = intercepts.broken;
     }
     counters[INDEX.fragmentsLost] = reassembly.incomplete + reassembly.overlapping;
     publish(shared, counters);
@@ -291,12 +292,12 @@ function createIntercepts(
   config: DataPlaneConfig,
   channel: ChannelConfig,
   engine: Engine,
-  { onIntercept }: LoopHandlers,
+  { onIntercept, onNote }: LoopHandlers,
   now: number,
 ): Intercepts {
   const { worker, paths } = config;
   const instance = randomBytes(COOKIE_BYTES);
-  return new Intercepts(channel, paths, engine, instance, worker.count > 1, onIntercept, now);
+  return new Intercepts(channel, paths, engine, instance, worker.count > 1, onIntercept, onNote, now);
 }
 
 function createEngine(

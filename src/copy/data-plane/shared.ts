@@ -23,6 +23,8 @@ const OWN_COUNTERS = [
   "strayResponses",
   /** How often an intercept was lost. */
   "interceptsLost",
+  /** Channels to intercepts that ended as what came was changed on its way, or stopped in the middle of a record. */
+  "channelsBroken",
   /** us until the next request of a recording, while it is a long time. */
   "nextRequest",
 ] as const;
