@@ -78,6 +78,8 @@ static __always_inline enum parsed parse_udp(struct bytes bytes, __u32 ip, __be1
     if (result != SEGMENT)
         return result;
     segment->payload_offset = segment->tcp_offset;
+    if (segment->payload_offset > segment->length)
+        return OTHER;
     segment->seq = piece->id;
     segment->ack = piece->fragment;
     if (piece->fragment >> 3)

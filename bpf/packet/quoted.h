@@ -84,7 +84,7 @@ static __always_inline int read_quoted6(struct __sk_buff *skb, struct quoted *qu
     __u32 offset = sizeof(ip) + sizeof(icmp);
     if (load(skb, 0, &ip, sizeof(ip)) || ip.version != 6 || ip.nexthdr != IPPROTO_ICMPV6 ||
         load(skb, sizeof(ip), &icmp, sizeof(icmp)) || icmp.type >= FIRST_ICMP6_INFORMATION ||
-        load(skb, offset, &inner, sizeof(inner)) ||
+        load(skb, offset, &inner, sizeof(inner)) || inner.version != 6 ||
         (inner.nexthdr != IPPROTO_TCP && inner.nexthdr != IPPROTO_UDP))
         return -1;
     __builtin_memcpy(quoted->addresses.source, &inner.saddr, 16);

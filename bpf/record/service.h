@@ -37,6 +37,9 @@ static __always_inline __u32 flow_hash(const struct segment *segment,
                                        const struct addresses *addresses) {
     const __u32 *words = (const __u32 *)addresses;
     __u32 hash = (__u32)segment->source_port << 16 | segment->destination_port;
+    /* Or a neighbour's address would make up for another port: both are counted up. */
+    hash *= 0x9e3779b1;
+    hash ^= hash >> 15;
 #pragma unroll
     for (int i = 0; i < 8; i++) {
         hash = (hash ^ words[i]) * 0x9e3779b1;

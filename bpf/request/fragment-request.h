@@ -31,6 +31,8 @@ static __always_inline int parse_fragment(struct bytes bytes, __u32 ip, __be16 p
     if (parse_ip(bytes, ip, protocol, segment, IPPROTO_TCP, piece) != SEGMENT || !piece->fragment)
         return -1;
     segment->payload_offset = segment->tcp_offset;
+    if (segment->payload_offset > segment->length)
+        return -1;
     segment->seq = piece->id;
     segment->ack = piece->fragment;
     if (piece->fragment >> 3)

@@ -83,8 +83,12 @@ static __attribute__((noinline)) int take_datagram_response(struct __sk_buff *sk
     }
     if (kind == FIRST_FRAGMENT)
         remember_first_fragment(&addresses, &piece, 1, 0, now_us);
+    if (segment.payload_offset > MAX_HEADERS) {
+        add(OVERSIZE, 1);
+        return DROP;
+    }
     void *ring = ring_of_this_cpu(worker);
-    if (!ring || segment.payload_offset > MAX_HEADERS)
+    if (!ring)
         return DROP;
     struct record header = response_record(&segment, *index, now_us, skb->ifindex);
     if (kind == WHOLE && skb->gso_size)

@@ -48,12 +48,13 @@ static __always_inline void capture_too_big(struct __sk_buff *skb) {
                              quoted.ports.destination, quoted.family);
     if (!index || !is_ours(*index & ~WITH_PAYLOAD, quoted.ports.source))
         return;
+    __u64 now_us = bpf_ktime_get_ns() / 1000;
     __u32 worker = worker_of_port(quoted.ports.source);
     void *ring = ring_of_this_cpu(worker);
-    if (!ring)
+    if (!alive(now_us, worker) || !ring)
         return;
     struct record header = {
-        .time_us = bpf_ktime_get_ns() / 1000,
+        .time_us = now_us,
         .think_us = 0xffffffff,
         .length = quoted.length,
         .captured = quoted.length < MAX_HEADERS ? quoted.length : MAX_HEADERS,

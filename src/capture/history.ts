@@ -220,7 +220,8 @@ export function flowHash(packet: Packet): number {
 
 function addressHash(packet: Packet, ports: number): number {
   const { view, ip } = packet;
-  let hash = ports;
+  let hash = Math.imul(ports, GOLDEN);
+  hash ^= hash >>> 15;
   const isV4 = packet.family === 4;
   for (let word = 0; word < 8; word++) {
     let value = 0;

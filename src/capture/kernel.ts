@@ -98,6 +98,7 @@ export interface KernelCapture {
   readonly requestProgram: number;
   readonly requestXdpProgram: number;
   readonly responseProgram: number;
+  readonly outgoingProgram: number;
   /** Which program `requestXdpProgram` is. */
   readonly xdpProgram: XdpProgram;
   /** How tc programs are or will be attached. tcx and XDP links end with the process, clsact filters only by `detach`. */
@@ -241,6 +242,7 @@ export function loadKernelCapture(options: KernelCaptureOptions): KernelCapture 
       requestProgram,
       requestXdpProgram,
       responseProgram,
+      outgoingProgram,
       xdpProgram,
       usesXdp,
       xdpModeOn: (ifindex) => xdp.modeOn(ifindex),

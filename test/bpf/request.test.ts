@@ -335,6 +335,14 @@ describe("what production's TCP would say", () => {
     ]);
     expect(far(0, RST)).toBe(false);
   });
+
+  test("what a neighbour acknowledges is not taken for the client's own", () => {
+    // The bits by which their ports differ are those by which their addresses do.
+    run({ source: "10.0.66.4", sourcePort: 50_078, ack: 7, flags: ACK });
+    capture.counted();
+    const own = { source: "10.0.66.5", sourcePort: 50_079, payload: 10, ack: 2 ** 31 };
+    expect(captured(own, 1).acksFar).toBe(false);
+  });
 });
 
 describe("a packet on a second interface", () => {

@@ -80,7 +80,7 @@ export const target: Target = {
       if (expected) checkWhole(fragments, family, expected);
       found.push(`${isWhole ? "w" : ""}${fragments.pending}${Math.min(fragments.overlapping, 3)}`);
     }
-    return found.slice(-6).join();
+    return found.slice(-2).join();
   },
 };
 
