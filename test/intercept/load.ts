@@ -22,6 +22,8 @@ export interface TestIntercept {
   cookies: Cookies;
   /** Says that user space is alive. */
   beat(): void;
+  /** Says that it stands still. */
+  stop(): void;
   /** Whether some copy reads payload. */
   setRead(isRead: boolean): void;
   /** What is in the rings, and gone from them then. */
@@ -57,6 +59,7 @@ export function loadForTest(options: Partial<InterceptOptions> = {}): TestInterc
     learned: new Learned(kernel.learnedMap),
     cookies,
     beat: () => control.heartbeat(monotonicMicroseconds() / 1000),
+    stop: () => control.heartbeat(0),
     setRead: (isRead) => control.setRead(isRead),
     take() {
       const taken: Captured[] = [];

@@ -9,10 +9,11 @@ import { KERNELS, type Kernel } from "./kernels.ts";
 import { type MachineOutcome, type MachineRun, runInMachine } from "./machine.ts";
 import { fieldOf, renderTable } from "./table.ts";
 
-const USAGE = `usage: bin/test-kernels [--only load|work|hosts] [-v] [KERNEL...]
+const USAGE = `usage: bin/test-kernels [--only load|fuzz|work|hosts] [-v] [KERNEL...]
 
   KERNEL   ${KERNELS.map(({ name }) => name).join(", ")}; all by default
-  --only   load: every program in every variant; work: every feature (not on arm64); hosts: restricted ones
+  --only   load: every program in every variant; fuzz: random packets through the programs; work: every feature (not on arm64);
+           hosts: restricted ones
   --host   only hosts whose name has this
   -t       only tests whose names match this regular expression
   -v       shows the consoles
@@ -22,6 +23,7 @@ const PAGE = join(import.meta.dir, "../../docs/kernels.md");
 /** The second has a test that only kernels before 5.11 can run. */
 const LOAD = ["bpf/variants", "native/verifier"];
 const WORK = "e2e/features";
+const FUZZ = ["bpf/random/agrees", "bpf/random/intercept"];
 
 const { values, positionals } = readArguments();
 exitAtSignals();
@@ -33,6 +35,7 @@ const loads: Column[] = [];
 const works: Column[] = [];
 for (const kernel of kernels) {
   if (wants("load")) loads.push(await tried(kernel, { files: LOAD }));
+  if (wants("fuzz")) await tried(kernel, { files: FUZZ });
   if (wants("work") && kernel.architecture === "amd64") works.push(await tried(kernel, { files: [WORK] }));
 }
 const hosts: { host: Host; column: Column }[] = [];
@@ -73,7 +76,8 @@ function readArguments() {
     });
     const unknown = read.positionals.find((word) => !KERNELS.some(({ name }) => name === word));
     if (unknown !== undefined) throw new Error(`Unknown kernel "${unknown}"`);
-    if (!["load", "work", "hosts", undefined].includes(read.values.only)) throw new Error("Unknown --only");
+    if (!["load", "fuzz", "work", "hosts", undefined].includes(read.values.only))
+      throw new Error("Unknown --only");
     if (!read.values.help) return read;
     console.log(USAGE);
     process.exit(0);

@@ -43,6 +43,8 @@ export interface Shape {
   ack: number;
   flags: number;
   tcpOptions: number;
+  /** 8 bytes of a cookie in the option that marks a copy's SYN, in front of the options; null: none. */
+  cookie: number[] | null;
   payload: number;
   fill: number;
   /** Replaces the length in the IP header by itself plus this; null: by 0. */
@@ -108,6 +110,7 @@ export const shape: fc.Arbitrary<Shape> = fc.record({
   ack: fc.constantFrom(2000, 2001, 0x40000000, 0),
   flags: fc.constantFrom(0x02, 0x10, 0x10, 0x10, 0x18, 0x11, 0x04, 0x12, 0x00, 0xff),
   tcpOptions: mostly(0, 12, 20, 40),
+  cookie: fc.constant(null) as fc.Arbitrary<number[] | null>,
   payload: fc.oneof(fc.constantFrom(0, 0, 0, 1, 4, 10, 88, 128, 1400), fc.nat(600)),
   fill: fc.nat(255),
   wrong: rarely<number, number | null>(0, fc.constantFrom(null, -1, -9, -20, 1, 40, 60_000), 2),
@@ -214,8 +217,10 @@ function contentOf(shape: Shape, places: Places, ends: { source: string; destina
   ];
 }
 
-function tcpOf({ seq, ack, flags, tcpOptions }: Shape, ports: number[]): number[] {
-  const words = 5 + tcpOptions / 4;
+function tcpOf({ seq, ack, flags, tcpOptions, cookie }: Shape, ports: number[]): number[] {
+  const marked = cookie ? [253, 12, 0x78, 0x63, ...cookie] : [];
+  const options = [...marked, ...Array<number>(Math.min(tcpOptions, 40 - marked.length)).fill(1)];
+  const words = 5 + options.length / 4;
   return [
     ...ports.flatMap(u16),
     ...u32(seq),
@@ -223,11 +228,8 @@ function tcpOf({ seq, ack, flags, tcpOptions }: Shape, ports: number[]): number[
     words << 4,
     flags,
     ...u16(1000),
-    0,
-    0,
-    0,
-    0,
-    ...Array<number>(tcpOptions).fill(1),
+    ...[0, 0, 0, 0],
+    ...options,
   ];
 }
 

@@ -50,7 +50,7 @@ export const target: Target = {
   ],
 
   take(input) {
-    return readAmid(input, readFrames);
+    return readAmid(input, readFrames).split(",").slice(-2).join();
   },
 };
 
