@@ -22,6 +22,10 @@ export class Coverage {
     await this.#session.post("Profiler.startPreciseCoverage", { callCount: true, detailed: true });
   }
 
+  stop(): void {
+    this.#session.disconnect();
+  }
+
   async take(): Promise<Run> {
     const scripts = new Map<string, Uint8Array>();
     let most = 0;

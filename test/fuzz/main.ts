@@ -50,7 +50,7 @@ if (values.help || (name === undefined && !values.list)) {
   process.exit(values.help ? 0 : 2);
 }
 if (values.list) {
-  for (const one of names) console.log(`${one.padEnd(12)} ${(await loadTarget(one)).about}`);
+  for (const one of names) console.log(`${one.padEnd(14)} ${(await loadTarget(one)).about}`);
   process.exit(0);
 }
 if (name !== "all" && !names.includes(name!)) {
