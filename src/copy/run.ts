@@ -6,6 +6,7 @@ import { formatEndpoint } from "../config/address.ts";
 import { labelOf } from "../config/transfer.ts";
 import { carriedLibraries } from "../host/carried-libraries.ts";
 import { claimPorts } from "../host/claims.ts";
+import { dropPrivileges, type Keeps } from "../host/drop.ts";
 import { forwardedNote, watchForwarded } from "../host/forwarded.ts";
 import { removeLeftovers } from "../host/leftovers.ts";
 import { localTest } from "../host/local-addresses.ts";
@@ -15,6 +16,7 @@ import { report } from "../host/report.ts";
 import { applyScheduling } from "../host/scheduling.ts";
 import { listenForStop, type StopRequests } from "../host/signals.ts";
 import { createStatus, type Status } from "../host/status.ts";
+import { CAP } from "../native/bpf/capabilities.ts";
 import { Failure } from "../native/failure.ts";
 import { DIRECTORY_NOTE } from "../native/run-directory.ts";
 import { removeStaleRules } from "../netfilter/rule.ts";
@@ -126,12 +128,32 @@ function watchIntercepts(
 
 const NOTHING_YET = "ended before the first request";
 
+/**
+ * What is needed to copy, to follow interfaces and ways to the targets (programs are attached there, sockets opened), and to end.
+ */
+function keepsOf(plan: Plan, options: CopyOptions, kernel: KernelCapture | null, answers: Answers): Keeps {
+  const { filter } = options.capture;
+  // An interface with another link layer takes another program.
+  const loads = filter !== null && kernel !== null && kernel.requestRings.length > 0;
+  return {
+    capabilities: [CAP.NET_ADMIN, CAP.NET_RAW, ...(loads ? [CAP.BPF, CAP.PERFMON] : [])],
+    usesMaps: kernel !== null,
+    usesTools: answers.socket !== null,
+    runsPrograms: answers.socket !== null,
+    attaches: kernel !== null,
+    loads,
+    writes: [options.log],
+    reads: plan.files,
+  };
+}
+
 /** Waits for the preflight, throws a Failure for what it found (not with --force), then captures. False after a signal. */
 async function begin(
   plan: Plan,
   options: CopyOptions,
   source: RequestInput,
   plane: DataPlane,
+  keeps: Keeps,
   { stop, log }: Console,
 ) {
   const results = await Promise.race([plane.ready, stop.first]);
@@ -142,6 +164,7 @@ async function begin(
     () => stop.count() > 0,
     (text) => log.warn(text),
   );
+  dropPrivileges(keeps, log);
   return true;
 }
 
@@ -268,7 +291,7 @@ async function copy(
     onWays: (taken) => ways?.takeReport(taken),
     onNote: (text) => log.warn(text),
   });
-  if (!(await begin(plan, options, source, plane, console_))) {
+  if (!(await begin(plan, options, source, plane, keepsOf(plan, options, kernel, answers), console_))) {
     plane.stop();
     log.info(NOTHING_YET);
     return 0;

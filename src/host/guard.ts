@@ -2,12 +2,13 @@
  * The guard: a process that keeps the programs dropping after the intercept has ended, even by kill -9. The target goes on
  * answering for a while, and no real client may see these answers. A guard is a small shell that holds the links of the
  * programs. Its standard input is a pipe whose other end only the intercept has. After end of file it stays for the linger
- * time; then it ends, and the links with it.
+ * time; then it ends, and the links with it. It has no capabilities: what it holds is open.
  *
  * Each guard is noted in /run/xcopy: `xcopy cleanup` ends those whose intercept has ended.
  */
 import { lstatSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { currentNamespace, hasEnded, startTimeOf } from "../capture/clsact.ts";
+import { withoutInheritance } from "../native/credentials/credentials.ts";
 import { Failure } from "../native/failure.ts";
 import { errno, libc, O_CLOEXEC, sleepMicroseconds, strerror } from "../native/libc.ts";
 import { DIRECTORY, namesIn, writeRecord } from "../native/run-directory.ts";
@@ -74,12 +75,14 @@ export class Guard {
     const [read, write] = ends as unknown as [number, number];
     this.#pipe = write;
     try {
-      const child = Bun.spawn(["/bin/sh", "-c", SCRIPT, "xcopy-guard", `${seconds}`, DIRECTORY], {
-        stdio: [read, "ignore", "ignore", ...descriptors],
-        cwd: "/",
-        env: { PATH: "/usr/bin:/bin:/usr/sbin:/sbin" },
-        detached: true,
-      });
+      const spawn = () =>
+        Bun.spawn(["/bin/sh", "-c", SCRIPT, "xcopy-guard", `${seconds}`, DIRECTORY], {
+          stdio: [read, "ignore", "ignore", ...descriptors],
+          cwd: "/",
+          env: { PATH: "/usr/bin:/bin:/usr/sbin:/sbin" },
+          detached: true,
+        });
+      const child = withoutInheritance(spawn);
       child.unref();
       this.#process = { pid: child.pid, startTime: startTimeOf(child.pid) };
     } catch (error) {

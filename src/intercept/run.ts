@@ -9,12 +9,14 @@ import { formatAddress, formatEndpoint } from "../config/address.ts";
 import { formatService } from "../config/service.ts";
 import { carriedLibraries } from "../host/carried-libraries.ts";
 import { becomeDaemon } from "../host/daemon.ts";
+import { dropPrivileges, type Keeps } from "../host/drop.ts";
 import { removeLeftovers } from "../host/leftovers.ts";
 import { createLog, type Log } from "../host/log.ts";
 import { requirePrivileges } from "../host/privileges.ts";
 import { report } from "../host/report.ts";
 import { listenForStop, type StopRequests } from "../host/signals.ts";
 import { createStatus, type Status } from "../host/status.ts";
+import { CAP } from "../native/bpf/capabilities.ts";
 import { Failure } from "../native/failure.ts";
 import { raiseDescriptors } from "../native/limits.ts";
 import { localAddresses } from "../native/netlink/netlink.ts";
@@ -104,6 +106,31 @@ function listener(log: Log, names: Map<number, string>): (event: InterceptEvent)
   };
 }
 
+/** Whether it attaches to interfaces that come later. */
+function followsInterfaces({ mode }: InterceptPlan, { interfaces }: InterceptOptions): boolean {
+  return interfaces.length === 0 && mode !== "nfqueue";
+}
+
+/** What is needed to catch, to follow interfaces and to end. */
+function keepsOf(plan: InterceptPlan, options: InterceptOptions, { config }: Catch): Keeps {
+  const follows = followsInterfaces(plan, options);
+  const isQueued = plan.mode === "nfqueue";
+  const hasRule = isQueued && plan.services.length > 0;
+  const loads = follows && plan.filter !== null;
+  const needsAdmin = follows || isQueued || config.hook === "clsact";
+  return {
+    capabilities: [...(needsAdmin ? [CAP.NET_ADMIN] : []), ...(loads ? [CAP.BPF, CAP.PERFMON] : [])],
+    usesMaps: !isQueued,
+    usesTools: hasRule,
+    // To start the guard of an interface.
+    runsPrograms: hasRule || (follows && options.linger > 0),
+    attaches: follows,
+    loads,
+    writes: [options.log, options.pidFile],
+    reads: [],
+  };
+}
+
 /** Waits for a signal; attaches to interfaces that come later, if -i names none. */
 async function catchUntilStopped(
   caught: Catch,
@@ -159,8 +186,7 @@ async function serve(
   const endReport = report(options, status, () => take(), renderInterceptStatus);
   let exitCode = 0;
   try {
-    const follows = options.interfaces.length === 0 && plan.mode !== "nfqueue";
-    await catchUntilStopped(caught, plane, console_, follows);
+    await catchUntilStopped(caught, plane, console_, followsInterfaces(plan, options));
   } catch (error) {
     const cause = error instanceof Error ? (error.stack ?? error.message) : String(error);
     log.error(
@@ -216,6 +242,7 @@ export async function runIntercept(
       if (caught.end())
         log.info(`responses are dropped for another ${options.linger} s, as the target may still answer`);
     });
+    dropPrivileges(keepsOf(plan, options, caught), log);
     return await serve(plan, options, key, caught, listeners, { status, log, stop });
   } catch (error) {
     if (!(error instanceof Failure)) throw error;

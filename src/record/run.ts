@@ -6,6 +6,7 @@ import type { KernelService } from "../capture/services.ts";
 import { renderVersion } from "../command-line/help.ts";
 import { carriedLibraries } from "../host/carried-libraries.ts";
 import { recordPrograms } from "../host/carried-programs.ts";
+import { dropPrivileges, type Keeps } from "../host/drop.ts";
 import { followLocal } from "../host/follow-local.ts";
 import { forwardedNote, watchForwarded } from "../host/forwarded.ts";
 import { removeLeftovers } from "../host/leftovers.ts";
@@ -15,6 +16,7 @@ import { requirePrivileges } from "../host/privileges.ts";
 import { report } from "../host/report.ts";
 import { listenForStop, type StopRequests } from "../host/signals.ts";
 import { createStatus, type Status } from "../host/status.ts";
+import { CAP } from "../native/bpf/capabilities.ts";
 import type { CarriedLibrary } from "../native/carried.ts";
 import { Failure } from "../native/failure.ts";
 import { interfaceName } from "../native/filters.ts";
@@ -201,6 +203,20 @@ function attachIfPresent(kernel: RecordKernel, ifindex: number): void {
   }
 }
 
+/** What is needed to record and to end; `first` is the file that is written first. */
+function keepsOf({ hook }: RecordKernel, options: RecordOptions, first: string): Keeps {
+  return {
+    capabilities: hook === "clsact" ? [CAP.NET_ADMIN] : [],
+    usesMaps: true,
+    usesTools: false,
+    runsPrograms: false,
+    attaches: false,
+    loads: false,
+    writes: [options.log, first],
+    reads: [],
+  };
+}
+
 /** Records with the programs loaded, and prints the summary. Returns the exit code. */
 async function record(
   plan: RecordPlan,
@@ -226,6 +242,7 @@ async function record(
       await Bun.sleep(0);
     }
     facts.source = kernel.hook;
+    dropPrivileges(keepsOf(kernel, options, first.path), log);
     const interfaces = plan.interfaces.map(({ name }) => name).join(", ");
     const what = whatIsRecorded(plan.services, options);
     log.info(`recording ${what} to ${first.path}, captured by ${kernel.hook} on ${interfaces}`);

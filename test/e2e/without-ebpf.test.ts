@@ -10,6 +10,7 @@ import { createLab, type Lab } from "../support/lab.ts";
 import { type Nginx, readRequests, startNginx } from "../support/nginx.ts";
 import { run } from "../support/process.ts";
 import { refusedObject } from "../support/refused.ts";
+import { privilegesOf, privilegesOfAll } from "../support/threads.ts";
 import { load, loadBothKinds } from "../support/wrk.ts";
 import { faultsOf, hostState, runXcopy, startCopy } from "../support/xcopy.ts";
 
@@ -41,6 +42,9 @@ const README = [
     .exec(readFileSync(join(import.meta.dir, "../../README.md"), "utf8"))![0]
     .matchAll(/`CAP_(\w+)`/g),
 ].map(([, name]) => name!.toLowerCase());
+
+/** Of every thread, once it works. */
+const DROPPED = { noNewPrivileges: true, isFiltered: true };
 
 /** What systemd gives a service by RuntimeDirectory=xcopy. */
 const RUNTIME_DIRECTORY = [
@@ -270,6 +274,12 @@ describe("as nobody", () => {
     const prefix = AS_NOBODY(...README);
     const copy = await startCopy(lab, ["-x", `80-${TARGET}:8080`], { prefix });
     await load(lab, { url: `http://${ONLINE}`, rate: 500, count: 500 });
+    // CAP_NET_ADMIN and CAP_NET_RAW, to follow interfaces and ways.
+    expect(privilegesOfAll(copy.running.pid)).toMatchObject({
+      ...DROPPED,
+      permitted: "3000",
+      effective: "3000",
+    });
     const { code } = await copy.finish();
     const said = copy.running.errors.join("\n");
     expect(said).toMatch(/captured by (tcx|clsact) on/);
@@ -307,9 +317,24 @@ describe("as nobody", () => {
     });
     await load(lab, { url: `http://${ONLINE}`, rate: 500, count: 500 });
     await copy.report("all answers", ({ turns }) => turns.answered === 500);
+    expect(privilegesOfAll(intercept.running.pid)).toMatchObject({
+      ...DROPPED,
+      permitted: "1000",
+      ambient: "0",
+    });
     const { code } = await copy.finish();
     const end = await intercept.stop();
     expect(compareContents(await contents(online), await contents(target))).toEqual(EXACTLY_ONCE);
     expect([code, end.code, end.account.responses.lost]).toEqual([0, 0, 0]);
   });
+});
+
+test("root keeps nothing where nothing is followed, passes nothing on, and its guard has nothing", async () => {
+  const intercept = await startIntercept(lab, lab.target, ["-o", ":8080", "-i", "net0", "--linger", "1"]);
+  const { pid } = intercept.running;
+  const none = { effective: "0", permitted: "0", inheritable: "0", ambient: "0" };
+  expect(privilegesOfAll(pid)).toMatchObject({ ...DROPPED, ...none, bounding: "0" });
+  const guards = run(lab.target, "pgrep", "--ns", `${pid}`, "--nslist", "net", "-x", "xcopy-guard");
+  expect(guards.trim().split("\n").map(Number).flatMap(privilegesOf)).toMatchObject([none]);
+  expect((await intercept.stop()).code).toBe(0);
 });

@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 
 /** Bits of linux/capability.h. */
 export const CAP = {
+  DAC_OVERRIDE: 1,
   NET_ADMIN: 12,
   NET_RAW: 13,
   SYS_ADMIN: 21,

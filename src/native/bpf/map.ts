@@ -2,7 +2,7 @@
  * Reads and writes maps of the kernel programs by bpf(2), for threads that have only a descriptor and not libbpf: many elements
  * per call (Linux 5.6), without allocations.
  */
-import { address, ENOENT, strerror } from "../libc.ts";
+import { address, ENOENT, EPERM, strerror } from "../libc.ts";
 import { bpfCall } from "./call.ts";
 
 const BPF_MAP_LOOKUP_ELEM = 1;
@@ -26,6 +26,16 @@ export function lookUp(fd: number, key: Uint8Array, value: Uint8Array): boolean 
   const code = -bpfCall(BPF_MAP_LOOKUP_ELEM, address(words), ATTRIBUTES);
   if (code !== 0 && code !== ENOENT) throw new Error(`Cannot read a BPF map: ${strerror(code)}`);
   return code === 0;
+}
+
+/**
+ * Whether the calling thread may look into maps that it has a descriptor of: before Linux 6.0 bpf(2) is closed to threads without
+ * CAP_BPF where the sysctl kernel.unprivileged_bpf_disabled says so, also for that.
+ */
+export function mayUseMaps(): boolean {
+  const words = new Uint32Array(new ArrayBuffer(ATTRIBUTES));
+  words[0] = 0xffff_ffff; // no descriptor: the privilege is looked at first
+  return bpfCall(BPF_MAP_LOOKUP_ELEM, address(words), ATTRIBUTES) !== -EPERM;
 }
 
 /** Removes an element of a map, if it is there. Throws with errno's text. */
