@@ -1,6 +1,15 @@
 /** Options that several commands have. */
 import type { Option } from "./command.ts";
 
+/** The group "What xcopy may do". */
+export const RIGHTS: Option[] = [
+  {
+    name: "run-as",
+    value: "USER[:GROUP]",
+    help: "started by root: run as this user, with the capabilities that are needed and no others; its files (-l, --key-file, ...) are read and written as this user",
+  },
+];
+
 /** The group "What is reported". */
 export const REPORTING: Option[] = [
   { name: "json", help: "print the account as one JSON object, the last line of standard output" },

@@ -1,6 +1,6 @@
 /** The command line of `xcopy copy` as data: examples, options, and the options of tcpcopy that it refuses. */
 import type { CommandSpec } from "./command.ts";
-import { REPORTING } from "./common.ts";
+import { REPORTING, RIGHTS } from "./common.ts";
 
 /**
  * SO_MARK of our packets without --mark. Bits that nobody known tests under a mask (Calico 0xffff0000, kube-proxy 0xc000, mwan3
@@ -318,6 +318,7 @@ export const COPY: CommandSpec = {
       },
     ],
     "What is reported": REPORTING,
+    "What xcopy may do": RIGHTS,
     "How it is done": [
       { name: "dry-run", help: "say what would be captured, sent and dropped, and touch nothing" },
       { name: "force", help: "start even if a target does not answer" },

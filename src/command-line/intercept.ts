@@ -1,6 +1,6 @@
 /** The command line of `xcopy intercept` as data: examples and options. */
 import type { CommandSpec } from "./command.ts";
-import { REPORTING } from "./common.ts";
+import { REPORTING, RIGHTS } from "./common.ts";
 
 /** TCP port of the channel, that of tcpcopy/intercept 1.x. */
 export const CHANNEL_PORT = 36524;
@@ -142,6 +142,7 @@ export const INTERCEPT: CommandSpec = {
       },
     ],
     "What is reported": REPORTING,
+    "What xcopy may do": RIGHTS,
     "How it is done": [
       { name: "dry-run", help: "say what would be attached, caught and dropped, and touch nothing" },
       {

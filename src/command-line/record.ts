@@ -1,6 +1,6 @@
 /** The command line of `xcopy record` as data: examples and options. */
 import type { CommandSpec } from "./command.ts";
-import { REPORTING } from "./common.ts";
+import { REPORTING, RIGHTS } from "./common.ts";
 import { MARK } from "./copy.ts";
 
 export const RECORD: CommandSpec = {
@@ -88,6 +88,7 @@ export const RECORD: CommandSpec = {
       },
     ],
     "What is reported": REPORTING,
+    "What xcopy may do": RIGHTS,
     "How it is done": [
       { name: "dry-run", help: "say what would be captured and written, and touch nothing" },
       {

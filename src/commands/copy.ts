@@ -20,6 +20,11 @@ async function channelKey({ intercepts, compat, keyFile, insecure }: CopyOptions
 
 export default strictCommand(COPY, async (args) => {
   const options = parseCopy(args);
+  const user = args.get("run-as")?.at(-1);
+  if (user !== undefined && !options.dryRun) {
+    const { runAs } = await import("../host/run-as.ts");
+    runAs(user, "copy", { setsPriority: options.scheduling.nice !== null });
+  }
   if (options.mysql.users.length > 0) {
     const { forbidCores, hideArguments } = await import("../native/secrets.ts");
     hideArguments(args.has("user") ? secretsOf(args.get("user")!) : []);

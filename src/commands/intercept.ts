@@ -5,6 +5,11 @@ import { parseIntercept } from "../intercept/options.ts";
 
 export default strictCommand(INTERCEPT, async (args) => {
   const options = parseIntercept(args);
+  const user = args.get("run-as")?.at(-1);
+  if (user !== undefined && !options.dryRun) {
+    const { runAs } = await import("../host/run-as.ts");
+    runAs(user, "intercept", { port: options.port });
+  }
   // Imported only here, so that help and errors of the command line do not load the rest of the program.
   const { checkKey, readKey } = await import("../channel/key.ts");
   const key = readKey(options.keyFile, process.env);

@@ -5,6 +5,11 @@ import { parseRecord } from "../record/options.ts";
 
 export default strictCommand(RECORD, async (args) => {
   const options = parseRecord(args);
+  const user = args.get("run-as")?.at(-1);
+  if (user !== undefined && !options.dryRun) {
+    const { runAs } = await import("../host/run-as.ts");
+    runAs(user, "record");
+  }
   // Imported only here, so that help and errors of the command line do not load the rest of the program.
   const { makeRecordPlan, thisRecordHost } = await import("../record/plan.ts");
   const plan = await makeRecordPlan(options, thisRecordHost());

@@ -10,7 +10,7 @@ export function isDaemon(): boolean {
 }
 
 /** The command line of this process: the executable's, or from source that of bun with the file. */
-function ownCommand(): string[] {
+export function ownCommand(): string[] {
   const [, file, ...words] = process.argv;
   return file!.startsWith("/$bunfs/") ? [process.execPath, ...words] : [process.execPath, file!, ...words];
 }

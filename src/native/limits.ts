@@ -18,6 +18,12 @@ export function lockedMemory(): number {
   return limit[0] === RLIM_INFINITY ? Number.POSITIVE_INFINITY : Number(limit[0]);
 }
 
+/** Allows this process, and programs that it starts, to lock as much memory as they like, where it may. */
+export function unlimitLockedMemory(): void {
+  const limit = new BigUint64Array(new ArrayBuffer(16)).fill(RLIM_INFINITY);
+  libc.setrlimit(RLIMIT_MEMLOCK, address(limit));
+}
+
 /** Raises the limit of open descriptors to at least `wanted`, as far as this process may; returns the limit, 0 on failure. */
 export function raiseDescriptors(wanted: number): number {
   const limit = new BigUint64Array(new ArrayBuffer(16));

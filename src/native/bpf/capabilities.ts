@@ -4,9 +4,11 @@ import { readFileSync } from "node:fs";
 /** Bits of linux/capability.h. */
 export const CAP = {
   DAC_OVERRIDE: 1,
+  NET_BIND_SERVICE: 10,
   NET_ADMIN: 12,
   NET_RAW: 13,
   SYS_ADMIN: 21,
+  SYS_NICE: 23,
   PERFMON: 38,
   BPF: 39,
   CHECKPOINT_RESTORE: 40,

@@ -125,6 +125,27 @@ export function withoutInheritance<T>(spawn: () => T): T {
 }
 
 /**
+ * Leaves the calling thread these capabilities alone, and passes them on to the program that it starts, whoever its user is. Returns
+ * 0 or errno.
+ */
+export function passOn(capabilities: readonly number[]): number {
+  const set = setOf(capabilities);
+  const code = setCapabilities({ effective: set, permitted: set, inheritable: set });
+  if (code !== 0) return code;
+  for (const bit of capabilities) {
+    if (Number(libc.prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, bit, 0, 0)) !== 0) return errno();
+  }
+  return 0;
+}
+
+/** Takes all capabilities but these from the bounding set of the calling thread; `last` is the last one that the kernel knows. */
+export function boundBy(capabilities: readonly number[], last: number): void {
+  for (let bit = 0; bit <= last; bit++) {
+    if (!capabilities.includes(bit)) libc.prctl(PR_CAPBSET_DROP, bit, 0, 0, 0);
+  }
+}
+
+/**
  * Gives up all capabilities of every thread but `kept`, and those of the programs that it starts but `passedOn` (a part of
  * `kept`): effective, permitted, inheritable and ambient ones, and where this process may the bounding set. Sets
  * no_new_privs. `last`: the last capability that the kernel knows. Returns the ids of threads that still have more; throws with
