@@ -33,7 +33,7 @@ async function start(words: string[], capabilities: string[]) {
     env: { ...process.env, NO_COLOR: "1", XCOPY_KEY: KEY },
     stdout: "ignore",
     stderr: "pipe",
-    timeout: patient(20_000),
+    timeout: patient(60_000),
   });
   return { code: await running.exited, errors: await running.stderr.text() };
 }

@@ -1,6 +1,6 @@
 /** Hosts where no eBPF program may be loaded: sockets and netfilter take their place. */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
-import { readFileSync, rmSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { release, tmpdir } from "node:os";
 import { join } from "node:path";
 import { addAddress, ip, ONLINE, ONLINE6, TARGET, TARGET6 } from "../../src/demo/network.ts";
@@ -11,6 +11,7 @@ import { type Nginx, readRequests, startNginx } from "../support/nginx.ts";
 import { run } from "../support/process.ts";
 import { refusedObject } from "../support/refused.ts";
 import { privilegesOf, privilegesOfAll } from "../support/threads.ts";
+import { until } from "../support/until.ts";
 import { load, loadBothKinds } from "../support/wrk.ts";
 import { faultsOf, hostState, runXcopy, startCopy } from "../support/xcopy.ts";
 
@@ -337,4 +338,18 @@ test("root keeps nothing where nothing is followed, passes nothing on, and its g
   const guards = run(lab.target, "pgrep", "--ns", `${pid}`, "--nslist", "net", "-x", "xcopy-guard");
   expect(guards.trim().split("\n").map(Number).flatMap(privilegesOf)).toMatchObject([none]);
   expect((await intercept.stop()).code).toBe(0);
+});
+
+test("root that is told to run as somebody else does all of it as that user, with its own directory", async () => {
+  const args = ["-o", ":8080", "-i", "net0", "--linger", "1", "--run-as", "nobody"];
+  const intercept = await startIntercept(lab, lab.target, args);
+  const { pid } = intercept.running;
+  const none = { effective: "0", permitted: "0", inheritable: "0", ambient: "0" };
+  expect(privilegesOfAll(pid)).toMatchObject({ ...DROPPED, ...none, users: "65534 65534 65534 65534" });
+  expect(intercept.running.errors.join("\n")).not.toContain("may not write");
+  expect(await intercept.running.stop("SIGKILL")).toBe(137);
+  await until(
+    () => `the guard ends: ${readdirSync("/run/xcopy")}`,
+    () => readdirSync("/run/xcopy").length === 0,
+  );
 });
