@@ -6,6 +6,9 @@ const EXTENSIONS = [HOP_BY_HOP, ROUTING, AUTHENTICATION, DESTINATION_OPTIONS, FR
 const MOST_TAGS = 2;
 const MOST_EXTENSIONS = 4;
 
+/** Nothing certain can be said of this packet, and of those after it. */
+export class Unknown extends Error {}
+
 /** An IP packet. Offsets are from its header. */
 export interface Ip {
   family: 4 | 6;
@@ -178,6 +181,8 @@ export function icmpOf(frame: Uint8Array): IcmpError | null {
   const isLater = ip.family === 4 && (view.getUint16(inner + 6) & 0x1fff) !== 0;
   const ports = inner + (ip.family === 4 ? (frame[inner]! & 15) * 4 : 40);
   if ((protocol !== TCP && protocol !== UDP) || isLater || ports + 4 > frame.length) return null;
+  // An error has at least 8 bytes of what it quotes (RFC 792).
+  if (ports + 8 > frame.length) throw new Unknown();
   const [source, size] = ip.family === 4 ? [inner + 12, 4] : [inner + 8, 16];
   return {
     ip,

@@ -1,9 +1,9 @@
 /** What the programs of the intercept must do with a packet, by bpf/README.md: learn, catch and swallow. */
 
 import { ACK, SYN } from "../build.ts";
-import { type IcmpError, icmpOf, ipOf, type Segment, tcpOf, udpOf } from "./dissect.ts";
+import { type IcmpError, icmpOf, ipOf, type Segment, tcpOf, Unknown, udpOf } from "./dissect.ts";
 import { TCP, UDP } from "./packets.ts";
-import { DROP, type Expected, PASS, recordOf, type Seen, Unknown } from "./reference.ts";
+import { DROP, type Expected, PASS, recordOf, type Seen } from "./reference.ts";
 
 /** Of a redirect to nowhere: the packet is gone, and its sender takes it for sent. */
 const GONE = 7;

@@ -5,9 +5,9 @@ import { type TestContext, testRun } from "../../../src/native/bpf/libbpf.ts";
 import { seeded } from "../../support/seed.ts";
 import { type Captured, MARK } from "../capture.ts";
 import type { Namespace } from "../namespace.ts";
-import { hexOf, ipOf } from "./dissect.ts";
+import { hexOf, ipOf, Unknown } from "./dissect.ts";
 import { contextOf, frameOf, type Places, type Shape, shape } from "./packets.ts";
-import { type Expected, type Seen, Unknown } from "./reference.ts";
+import type { Expected, Seen } from "./reference.ts";
 
 /** Fewer on the emulated processors of bin/test-kernels. */
 const RUNS = process.env.XCOPY_TEST_MACHINE ? 60 : 200;

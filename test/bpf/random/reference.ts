@@ -7,7 +7,7 @@ import type { KernelService } from "../../../src/capture/services.ts";
 import type { TestContext } from "../../../src/native/bpf/libbpf.ts";
 import { ACK, FIN, RST, SYN } from "../build.ts";
 import { MARK } from "../capture.ts";
-import { hexOf, type Ip, ipOf, isFragment, type Segment, tcpOf, udpOf } from "./dissect.ts";
+import { hexOf, type Ip, ipOf, isFragment, type Segment, tcpOf, Unknown, udpOf } from "./dissect.ts";
 import { TCP, UDP } from "./packets.ts";
 
 export const PASS = -1;
@@ -63,9 +63,6 @@ export interface Settings {
   /** Whether nothing of any flow is sampled. */
   samplesNone?: boolean;
 }
-
-/** Nothing certain can be said of this packet, and of those after it. */
-export class Unknown extends Error {}
 
 const NOTHING: Expected = { verdict: PASS, record: null, counted: {} };
 const only = (counter: string): Expected => ({ ...NOTHING, counted: { [counter]: 1 } });

@@ -1,7 +1,7 @@
 /** What the response program must do with a packet, by bpf/README.md. */
-import { hexOf, type Ip, icmpOf, ipOf, type Segment, tcpOf, udpOf } from "./dissect.ts";
+import { hexOf, type Ip, icmpOf, ipOf, type Segment, tcpOf, Unknown, udpOf } from "./dissect.ts";
 import { UDP } from "./packets.ts";
-import { DROP, type Expected, PASS, recordOf, type Seen, Unknown } from "./reference.ts";
+import { DROP, type Expected, PASS, recordOf, type Seen } from "./reference.ts";
 
 const MOST_HEADERS = 128;
 /** ms; a first fragment is remembered for 1 s. */
