@@ -22,13 +22,14 @@
 #include "../record/headers.h"
 #include "../record/payload.h"
 #include "../record/state.h"
+#include "connection.h"
+#include "flow.h"
 #include "option.h"
+#include "registered.h"
 
 /* `index` of records whose flow the kernel does not know. */
 #define NO_SLOT 0xffffffff
-/* Set in the value of flows that user space registered: no SYN removes them. */
-#define REGISTERED 0x80000000
-/* Set in the slot of a copy that reads payload, and so in the value of its flows. */
+/* Set in the value of a copy that reads payload, and so in that of its flows. */
 #define WITH_PAYLOAD 0x40000000
 
 struct service {
@@ -45,7 +46,8 @@ struct {
     __type(value, __u32);
 } services SEC(".maps");
 
-/* From a cookie, as it is on the wire, to the slot of its copy. */
+/* From a cookie, as it is on the wire, to what stands for its copy:
+ * src/intercept/data-plane/copies.ts. */
 struct {
     __uint(type, BPF_MAP_TYPE_HASH);
     __uint(max_entries, 1024);
@@ -53,15 +55,7 @@ struct {
     __type(value, __u32);
 } cookies SEC(".maps");
 
-/* IPv4 addresses: 4 bytes and zeros. */
-struct flow {
-    __u8 client[16];
-    __u8 server[16];
-    __be16 client_port;
-    __be16 server_port;
-};
-
-/* From a copied TCP flow to the slot of the copy that sends it. */
+/* From a copied TCP flow to what stands for the copy that sends it. */
 struct {
     __uint(type, BPF_MAP_TYPE_LRU_HASH);
     __uint(max_entries, 1);
@@ -85,26 +79,55 @@ static __always_inline int service_has(const __u8 *address, __u16 family, __be16
     return index && port_is_in(*index, port);
 }
 
-static __always_inline struct flow flow_of(const __u8 *client, const __u8 *server,
-                                           __be16 client_port, __be16 server_port) {
-    struct flow flow;
-    __builtin_memcpy(flow.client, client, sizeof(flow.client));
-    __builtin_memcpy(flow.server, server, sizeof(flow.server));
-    flow.client_port = client_port;
-    flow.server_port = server_port;
-    return flow;
+/* From now on the flow is a copy's. */
+static __always_inline void learn(const struct flow *flow, __u32 value, enum counter counter) {
+    bpf_map_update_elem(&learned, flow, &value, BPF_ANY);
+    add(counter, 1);
 }
 
 /*
  * A SYN without our option is a real client's: if a copied flow had its addresses and ports before,
  * that flow is over.
  */
-static __always_inline void forget(const struct flow *flow) {
-    __u32 *slot = bpf_map_lookup_elem(&learned, flow);
-    if (!slot || *slot & REGISTERED)
+static __always_inline void forget(const struct flow *flow, const struct registered *known) {
+    if (known && known->state == UNNUMBERED)
+        return;
+    if (!bpf_map_lookup_elem(&learned, flow))
         return;
     bpf_map_delete_elem(&learned, flow);
     add(FORGOTTEN, 1);
+}
+
+/* Learns the flow of a SYN, if a copy has sent it; the verdict. */
+static __attribute__((noinline)) int learn_from(struct __sk_buff *skb, struct segment *segment,
+                                                struct addresses *addresses) {
+    struct flow flow = flow_of(addresses->source, addresses->destination, segment->source_port,
+                               segment->destination_port);
+    struct registered *known = registered_as(&flow);
+    int is_registered = known && known->state == OPENING && segment->seq + 1 == known->una;
+    __u32 value;
+    __u64 cookie;
+    if (read_cookie(skb, segment, &cookie)) {
+        __u32 *found = bpf_map_lookup_elem(&cookies, &cookie);
+        if (!found) {
+            add(UNKNOWN_COOKIES, 1);
+            return PASS;
+        }
+        value = *found;
+        is_registered = 0;
+    } else if (is_registered) {
+        value = known->value;
+    } else {
+        forget(&flow, known);
+        return PASS;
+    }
+    /* What another copy had before is for the target's TCP to decide. */
+    if (!bpf_map_lookup_elem(&learned, &flow) && is_connected(skb, segment, addresses, known)) {
+        add(REFUSED, 1);
+        return DROP;
+    }
+    learn(&flow, value, is_registered ? CONFIRMED : LEARNED);
+    return PASS;
 }
 
 SEC("tc")
@@ -120,21 +143,7 @@ int xcopy_learn(struct __sk_buff *skb) {
     if (!service_has(addresses.destination, segment.family, port) &&
         !service_has(0, segment.family, port))
         return PASS;
-    struct flow flow = flow_of(addresses.source, addresses.destination, segment.source_port, port);
-    __u64 cookie;
-    if (!read_cookie(skb, &segment, &cookie)) {
-        forget(&flow);
-        return PASS;
-    }
-    __u32 *slot = bpf_map_lookup_elem(&cookies, &cookie);
-    if (!slot) {
-        add(UNKNOWN_COOKIES, 1);
-        return PASS;
-    }
-    __u32 value = *slot;
-    bpf_map_update_elem(&learned, &flow, &value, BPF_ANY);
-    add(LEARNED, 1);
-    return PASS;
+    return learn_from(skb, &segment, &addresses);
 }
 
 /*
@@ -156,7 +165,10 @@ static __always_inline int is_error_to_client(struct __sk_buff *skb) {
                                quoted.ports.source, quoted.ports.destination);
     if (quoted.protocol == IPPROTO_UDP)
         return bpf_map_lookup_elem(&datagram_flows, &flow) != 0;
-    return bpf_map_lookup_elem(&learned, &flow) != 0;
+    if (bpf_map_lookup_elem(&learned, &flow))
+        return 1;
+    struct registered *known = registered_as(&flow);
+    return known && has_sent(known, bpf_ntohl(quoted.ports.seq));
 }
 
 /* Catches what a target answers to a registered UDP flow, with all fragments. */
@@ -174,16 +186,34 @@ static __attribute__((noinline)) int catch_datagram(struct __sk_buff *skb) {
         return recall_first_fragment(&addresses, &piece, now_us, 0) ? drop_silently() : PASS;
     struct flow flow = flow_of(addresses.destination, addresses.source, segment.destination_port,
                                segment.source_port);
-    __u32 *slot = bpf_map_lookup_elem(&datagram_flows, &flow);
-    if (!slot)
+    __u32 *owner = bpf_map_lookup_elem(&datagram_flows, &flow);
+    if (!owner)
         return PASS;
     if (kind == FIRST_FRAGMENT)
         remember_first_fragment(&addresses, &piece, 1, 0, now_us);
     if (alive(now_us, ONLY_WORKER))
-        capture_headers(skb, AT_TC, &segment, *slot & ~REGISTERED, now_us, ONLY_WORKER);
+        capture_headers(skb, AT_TC, &segment, *owner, now_us, ONLY_WORKER);
     else
         add(INERT, 1);
     return drop_silently();
+}
+
+/* Whether a packet of the target is in the flow of a copy; then sets what stands for the copy. */
+static __always_inline int is_copied(const struct flow *flow, const struct segment *segment,
+                                     __u32 *value) {
+    __u32 *found = bpf_map_lookup_elem(&learned, flow);
+    if (found)
+        *value = *found;
+    /* Only a new connection takes a flow from another copy. */
+    if (found && !(segment->flags & (FLAG_SYN | FLAG_RST)))
+        return 1;
+    struct registered *known = registered_as(flow);
+    if (!known || (found && (known->value == *value || known->state == OPEN)) ||
+        !proves(known, segment))
+        return found != 0;
+    *value = known->value;
+    learn(flow, *value, CONFIRMED);
+    return 1;
 }
 
 SEC("tc")
@@ -206,11 +236,11 @@ int xcopy_catch(struct __sk_buff *skb) {
         return PASS;
     struct flow flow = flow_of(addresses.destination, addresses.source, segment.destination_port,
                                segment.source_port);
-    __u32 *slot = bpf_map_lookup_elem(&learned, &flow);
-    if (!slot)
+    __u32 value;
+    if (!is_copied(&flow, &segment, &value))
         return PASS;
-    __u32 index = *slot & ~(REGISTERED | WITH_PAYLOAD);
-    int is_read = (*slot & WITH_PAYLOAD) != 0;
+    __u32 index = value & ~WITH_PAYLOAD;
+    int is_read = (value & WITH_PAYLOAD) != 0;
     __u64 now_us = bpf_ktime_get_ns() / 1000;
     if (alive(now_us, ONLY_WORKER) && is_read)
         capture_whole(skb, AT_TC, &segment, index, now_us, ONLY_WORKER);

@@ -36,6 +36,7 @@ struct quoted {
     struct {
         __be16 source;
         __be16 destination;
+        __be32 seq; /* of TCP */
     } ports;
     __u32 length; /* of the message, with its IP header */
     __u16 family;

@@ -24,7 +24,8 @@ struct control {
     __u32 left_out; /* client flows whose hash is below this are not captured; 0: all are */
     __u32 is_dead;  /* 1: the worker has died, and its heartbeat will not come back */
     __u32 is_read;  /* 1: an assistant captures segments with payload, which some copy reads */
-    __u32 unused[11];
+    __u32 registers; /* 1: some copy has registered a flow with an intercept on the target */
+    __u32 unused[10];
 };
 
 /* Set in `index` of what a service sent to a client (the outgoing program). */

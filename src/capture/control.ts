@@ -7,6 +7,7 @@ const WAITING = 1;
 const LEFT_OUT = 2;
 const IS_DEAD = 3;
 const IS_READ = 4;
+const REGISTERS = 5;
 const BYTES = 64;
 /** ms: the age of a heartbeat that counts as none. */
 const LONG_AGO = 3_600_000;
@@ -55,6 +56,11 @@ export class Control {
   /** Whether an assistant captures responses with payload, because some copy reads it. */
   setRead(isRead: boolean): void {
     this.#words[IS_READ] = isRead ? 1 : 0;
+  }
+
+  /** From now on an intercept on the target looks for flows that copies have registered. */
+  setRegisters(): void {
+    this.#words[REGISTERS] = 1;
   }
 
   /** Sets the share of client flows to capture, 0 to 1. A larger share has all flows of a smaller one, and more. */

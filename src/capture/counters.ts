@@ -24,6 +24,8 @@ export const KERNEL_COUNTERS = [
   "icmpErrors",
   "abandoned",
   "forwarded",
+  "confirmed",
+  "refused",
 ] as const;
 
 export type KernelCounter = (typeof KERNEL_COUNTERS)[number];

@@ -51,6 +51,7 @@ import {
 import { type AddressRange, type Ask, encodeJson, MOST_LISTED, readFacts, readWelcome } from "./messages.ts";
 import { Outgoing } from "./outgoing.ts";
 import { readRecord } from "./record.ts";
+import { REGISTRATION_BYTES } from "./registration.ts";
 import { Opener, RECORD_LIMIT, Sealer } from "./seal.ts";
 
 export interface ClientOptions {
@@ -65,7 +66,7 @@ export interface ClientOptions {
   nonce?: () => Uint8Array;
 }
 
-/** Bytes that may wait to be written: the registrations of about 29,000 flows. */
+/** Bytes that may wait to be written: the registrations of about 20,000 flows. */
 const OUTGOING = 1 << 20;
 
 const EMPTY: Uint8Array = new Uint8Array(0);
@@ -144,10 +145,10 @@ export class ChannelClient implements Client {
     this.#close("stopped", text);
   }
 
-  register(flow: Uint8Array, at: number): boolean {
+  register(row: Uint8Array, at: number): boolean {
     if (this.state !== "open") return false;
-    const row = addRow(this.outgoing, REGISTER, FLOW_BYTES);
-    copyBytes(flow, at, FLOW_BYTES, this.outgoing.bytes, row);
+    const to = addRow(this.outgoing, REGISTER, REGISTRATION_BYTES);
+    copyBytes(row, at, REGISTRATION_BYTES, this.outgoing.bytes, to);
     return true;
   }
 

@@ -12,11 +12,12 @@ import {
   readCompatHello,
   writeCompatRecord,
 } from "./compat.ts";
-import { FLOW_BYTES, type Peer, type PeerHandlers, type State } from "./contract.ts";
+import type { Peer, PeerHandlers, State } from "./contract.ts";
 import { FixedReader } from "./fixed.ts";
 import { COPY_HELLO } from "./frame.ts";
 import { Outgoing } from "./outgoing.ts";
 import type { PeerOptions } from "./peer.ts";
+import { REGISTRATION_BYTES, UNNUMBERED, writeProof } from "./registration.ts";
 
 const RESPONSES = 1;
 const NUMBER = 2;
@@ -35,6 +36,7 @@ export class CompatPeer implements Peer {
   readonly #handlers: PeerHandlers;
   readonly #reader: FixedReader;
   #flows = new Uint8Array(0);
+  #view = new DataView(this.#flows.buffer);
   #flowCount = 0;
   #deadline: number;
   #now: number;
@@ -135,7 +137,9 @@ export class CompatPeer implements Peer {
 
   #takeMessage(bytes: Uint8Array, type: number, at: number): void {
     if (type === CLIENT_ADD) {
-      readCompatAdd(bytes, at, this.#flows, this.#flowCount * FLOW_BYTES);
+      const to = this.#flowCount * REGISTRATION_BYTES;
+      readCompatAdd(bytes, at, this.#flows, to);
+      writeProof(this.#view, to, 0, 0, 0, UNNUMBERED);
       if (++this.#flowCount === BATCH) this.#handOn();
     } else if (type !== CLIENT_DELETE) {
       this.#close("malformed", `the tcpcopy sent a message of the unknown type ${type}`);
@@ -166,7 +170,8 @@ export class CompatPeer implements Peer {
       return;
     }
     this.outgoing.expand(this.#options.outgoingBytes);
-    this.#flows = new Uint8Array(new ArrayBuffer(BATCH * FLOW_BYTES));
+    this.#flows = new Uint8Array(new ArrayBuffer(BATCH * REGISTRATION_BYTES));
+    this.#view = new DataView(this.#flows.buffer);
     this.state = "open";
   }
 

@@ -38,11 +38,12 @@ export interface Client extends End {
   /** Begins on a new connection: sends the hello, and forgets everything of the connection before. */
   begin(now: number): void;
   /**
-   * Asks for the responses of the flow at `at`. False if it cannot: not open, or no such address in this protocol. When
-   * the intercept reads too slowly the oldest flows make room: see `outgoing.discarded`.
+   * Asks for the responses of the flow in the row at `at`, REGISTRATION_BYTES (registration.ts). False if it cannot: not open,
+   * or no such address in this protocol. When the intercept reads too slowly the oldest flows make room: see
+   * `outgoing.discarded`.
    */
-  register(flow: Uint8Array, at: number): boolean;
-  /** The same for a flow of UDP. */
+  register(row: Uint8Array, at: number): boolean;
+  /** The same for a flow of UDP, FLOW_BYTES. */
   registerDatagrams(flow: Uint8Array, at: number): boolean;
   /** Asks for the responses to all these addresses too, in one message or several. False as above. */
   ranges(ranges: AddressRange[]): boolean;
@@ -94,9 +95,9 @@ export interface Peer extends End {
 export interface PeerHandlers {
   /** Admits a copy, or returns a short reason why not. */
   admit(copy: Candidate): Welcome | string;
-  /** `count` flows back to back from `at` on; valid during the call. */
-  onRegister(flows: Uint8Array, at: number, count: number): void;
-  /** The same for flows of UDP. */
+  /** `count` rows of REGISTRATION_BYTES back to back from `at` on; valid during the call. */
+  onRegister(rows: Uint8Array, at: number, count: number): void;
+  /** The same for flows of UDP, FLOW_BYTES each. */
   onRegisterDatagrams?(flows: Uint8Array, at: number, count: number): void;
   /** More address ranges, as the copy wrote them, unchecked. */
   onRanges(ranges: AddressRange[]): void;

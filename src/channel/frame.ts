@@ -17,7 +17,7 @@ export const PROOF = 4;
 export const REGISTER = 16;
 export const RANGES = 17;
 export const ASK = 18;
-/** As REGISTER, of UDP. */
+/** Flows of UDP: see contract.ts. Rows of REGISTER: see registration.ts. */
 export const REGISTER_DATAGRAMS = 19;
 /** Intercept to copy: */
 export const INTERCEPT_HELLO = 2;

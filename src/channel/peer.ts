@@ -50,6 +50,7 @@ import {
 import { encodeJson, encodeWelcome, type Facts, readAsk, readRanges } from "./messages.ts";
 import { Outgoing } from "./outgoing.ts";
 import { addRecord } from "./record.ts";
+import { REGISTRATION_BYTES } from "./registration.ts";
 import { Opener, RECORD_LIMIT, Sealer } from "./seal.ts";
 
 export interface PeerOptions {
@@ -306,7 +307,7 @@ export class ChannelPeer implements Peer {
     if (this.#options.key === null && REGISTRATIONS.includes(type)) {
       this.#refuse("registration", TEXTS.registration);
     } else if (type === REGISTER || type === REGISTER_DATAGRAMS) {
-      const count = (to - from) / FLOW_BYTES;
+      const count = (to - from) / (type === REGISTER ? REGISTRATION_BYTES : FLOW_BYTES);
       if (!Number.isInteger(count)) this.#close("malformed", "the copy sent a flow that is cut off");
       else if (type === REGISTER) handlers.onRegister(bytes, from, count);
       else handlers.onRegisterDatagrams?.(bytes, from, count);

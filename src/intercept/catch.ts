@@ -39,6 +39,7 @@ type SourceConfig = Pick<
   | "controlMap"
   | "cookiesMap"
   | "learnedMap"
+  | "registeredMap"
   | "datagramFlowsMap"
   | "queue"
   | "maxFlows"
@@ -62,6 +63,8 @@ export interface Catch {
 const NOTHING = {
   active: 0,
   learned: 0,
+  confirmed: 0,
+  refused: 0,
   ringFull: 0,
   inert: 0,
   oversize: 0,
@@ -155,9 +158,10 @@ function openBy(
         controlMap: kernel.controlMap,
         cookiesMap: kernel.cookiesMap,
         learnedMap: kernel.learnedMap,
+        registeredMap: kernel.registeredMap,
         datagramFlowsMap: kernel.datagramFlowsMap,
         queue: null,
-        maxFlows: isTarget ? 1024 : (options.maxFlows ?? TABLE_FLOWS),
+        maxFlows: options.maxFlows ?? (isTarget ? KERNEL_FLOWS : TABLE_FLOWS),
         hook: kernel.hook,
       },
       counts(exact = false) {
@@ -166,6 +170,8 @@ function openBy(
           source: kernel.hook,
           active: active(exact),
           learned: stats.learned,
+          confirmed: stats.confirmed,
+          refused: stats.refused,
           ringFull: stats.responseRingFull,
           inert: stats.inert,
           oversize: stats.oversize,
@@ -214,6 +220,7 @@ function openQueued(plan: InterceptPlan, options: InterceptOptions): Catch {
       controlMap: -1,
       cookiesMap: -1,
       learnedMap: -1,
+      registeredMap: -1,
       datagramFlowsMap: -1,
       queue: { fd, number: queue },
       maxFlows: maxFlows ?? TABLE_FLOWS,

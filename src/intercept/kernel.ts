@@ -60,10 +60,11 @@ export interface InterceptKernel {
   /** Descriptors of the ring buffers, one per possible CPU, and the bytes of each: see RingSet. */
   readonly rings: number[];
   readonly ringBytes: number;
-  /** Descriptors of maps: see Control, Cookies, Learned. */
+  /** Descriptors of maps: see Control, Cookies, Learned, Registered. */
   readonly controlMap: number;
   readonly cookiesMap: number;
   readonly learnedMap: number;
+  readonly registeredMap: number;
   /** As `learnedMap`, of UDP. */
   readonly datagramFlowsMap: number;
   /** Mode `target`: descriptors of the programs for ingress and egress. */
@@ -149,7 +150,7 @@ export function loadIntercept(options: InterceptOptions): InterceptKernel {
           if (!needed.includes(program as Program)) object.leaveOut(name);
         }
         useRings(object, rings);
-        for (const map of ["learned", "datagram_flows"])
+        for (const map of ["learned", "registered", "datagram_flows"])
           object.setMaxEntries(map, mode === "target" ? options.flows : 1);
         object.setMaxEntries("services", Math.max(1, services.size));
         object.setMaxEntries("ports", 1 + services.size);
@@ -162,6 +163,7 @@ export function loadIntercept(options: InterceptOptions): InterceptKernel {
 
     const countersMap = object.mapFd("counters");
     const learnedMap = object.mapFd("learned");
+    const registeredMap = object.mapFd("registered");
     const datagramFlowsMap = object.mapFd("datagram_flows");
     const fdOf = (program: Program) =>
       programs.includes(program) ? object.programFd(PROGRAMS[program]) : -1;
@@ -184,6 +186,7 @@ export function loadIntercept(options: InterceptOptions): InterceptKernel {
       controlMap: object.mapFd("control"),
       cookiesMap: object.mapFd("cookies"),
       learnedMap,
+      registeredMap,
       datagramFlowsMap,
       learnProgram,
       catchProgram,

@@ -74,6 +74,11 @@ function planeConfig(
     services: coveredServices(plan),
     translations: options.translations.map(({ from, to }) => ({ from: from.bytes, to: to.bytes })),
     dnat: options.dnat,
+    takesRegistrations: true,
+    noClients: [...localAddresses(), ...plan.services.flatMap(({ address }) => address ?? [])].map(
+      ({ bytes }) => bytes,
+    ),
+    linger: options.linger * 1e6,
     pass: options.pass.map(({ bytes }) => bytes),
     interfaces: plan.interfaces.map(({ name }) => name),
     version,

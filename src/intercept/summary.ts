@@ -16,8 +16,11 @@ export interface CatchCounts {
   source: string;
   /** Flows that the kernel knows now; 0 where it knows none. */
   active: number;
-  /** Flows learned from SYNs. */
+  /** Flows learned from SYNs, and registered flows that a response has proved. */
   learned: number;
+  confirmed: number;
+  /** SYNs of copies that were dropped, as the target had the connection of somebody else. */
+  refused: number;
   /** Responses for which a ring, or the netfilter queue, had no room. */
   ringFull: number;
   /** Dropped without a record because xcopy stalled. */
@@ -81,7 +84,11 @@ export function takeInterceptAccount(
       active: caught.active + count("active"),
       learned: caught.learned,
       registered: count("registered"),
+      confirmed: caught.confirmed + count("confirmed"),
       evicted: count("evicted"),
+      expired: count("expired"),
+      refused: caught.refused + count("refused"),
+      withdrawn: count("withdrawn"),
       unknown_cookies: caught.unknownCookies,
     },
     routed: count("routed"),
@@ -170,6 +177,16 @@ function faultsOf({ responses, unrouted, flows, connections }: InterceptAccount)
       advice: "narrow -F, or see whether a copy lost its connection",
     },
     {
+      count: flows.refused,
+      what: "registrations of flows and address ranges, or SYNs of copies, were refused: others have these connections",
+      advice: "see the messages above, and whether somebody else sends from these addresses",
+    },
+    {
+      count: flows.expired,
+      what: "flows were registered for which no answer of the target came",
+      advice: "see whether the target answers on the port that copies send to",
+    },
+    {
       count: flows.evicted,
       what: "flows were forgotten to make room for others",
       advice: "raise -s",
@@ -195,7 +212,14 @@ export function renderInterceptSummary(account: InterceptAccount): string {
     ["lost", `${number(responses.lost)} responses`],
     [
       "flows",
-      `${number(flows.learned)} learned, ${number(flows.registered)} registered, ${number(flows.active)} now`,
+      [
+        `${number(flows.learned)} learned, ${number(flows.registered)} registered`,
+        flows.confirmed > 0 && `${number(flows.confirmed)} of them confirmed`,
+        flows.withdrawn > 0 && `${number(flows.withdrawn)} withdrawn`,
+        `${number(flows.active)} now`,
+      ]
+        .filter((part) => part !== false)
+        .join(", "),
     ],
     ["early", released > 0 && `${number(released)} responses waited for the registration of their flow`],
     ...copies.map((copy, index): [string, string] => [

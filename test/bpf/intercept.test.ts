@@ -1,5 +1,7 @@
 /** The programs of the intercept, by test runs in the kernel: what is learned, caught and swallowed. */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
+import { OPEN, OPENING, UNNUMBERED } from "../../src/channel/registration.ts";
+import { AHEAD, MOST_IN_FLIGHT, NEAR } from "../../src/intercept/data-plane/proof.ts";
 import { testRun } from "../../src/native/bpf/libbpf.ts";
 import {
   answerTo,
@@ -167,11 +169,109 @@ describe("target", () => {
     learn({ ...FORGED, options: Array(20).fill(1) });
     expect(send(answerTo(FORGED))).toBe(PASS);
     expect(intercept.counted()).toMatchObject({ learned: 1, forgotten: 1 });
-    // Not if user space knows better: the option may be lost on the way.
-    intercept.learned.add(flowOf(FORGED), 7);
-    learn({ ...FORGED, options: Array(20).fill(1) });
-    expect(send(answerTo(FORGED))).toBe(GONE);
-    expect(intercept.take().map(({ index }) => index)).toEqual([SLOT, 7]);
+    expect(intercept.take().map(({ index }) => index)).toEqual([SLOT]);
+  });
+
+  describe("a flow that was registered", () => {
+    const OWNER = 7 + 3 * 1024;
+    const ISN = 0xfffffffe;
+    const syn = { ...FORGED, options: Array(20).fill(1) };
+    const answer = answerTo(FORGED);
+
+    function register(state: number, una: number, max = una, rcv = 0, frame = FORGED): void {
+      intercept.registered.add(flowOf(frame), 0, OWNER, una, max, rcv, state);
+      intercept.registered.flush();
+      intercept.setRegisters();
+    }
+
+    afterEach(() => {
+      intercept.registered.remove(flowOf(FORGED), 0);
+      intercept.registered.remove(flowOf(FORGED6), 0);
+      intercept.registered.flush();
+    });
+
+    const cases: [name: string, proof: number[], frame: Frame, is: boolean][] = [
+      ["SYN-ACK of the copy's SYN", [OPENING, 1001], { flags: SYN | ACK, seq: 7, ack: 1001 }, true],
+      ["RST of the copy's SYN", [OPENING, 1001], { flags: RST | ACK, seq: 0, ack: 1001 }, true],
+      ["SYN-ACK of a real client's SYN", [OPENING, 1001], { flags: SYN | ACK, seq: 7, ack: 1002 }, false],
+      [
+        "data of a real client's connection",
+        [OPENING, 1001],
+        { flags: ACK, seq: 7, ack: 9, payload: 9 },
+        false,
+      ],
+      ["RST without ACK", [OPENING, 1001], { flags: RST, seq: 1001, ack: 1001 }, false],
+      ["ACK in an open connection", [OPEN, 5000, 6000, 90], { flags: ACK, seq: 90, ack: 6000 }, true],
+      ["ACK of what was sent later", [OPEN, 5000, 5000, 90], { flags: ACK, seq: 90, ack: 5700 }, true],
+      ["data sent again", [OPEN, 0xffffff00, 100, 20], { flags: ACK, seq: 0xfffffff0, ack: 50 }, true],
+      ["ACK from below", [OPEN, 5000, 6000, 90], { flags: ACK, seq: 90, ack: 4999 }, false],
+      ["ACK from above", [OPEN, 5000, 6000, 90], { flags: ACK, seq: 90, ack: 6001 + AHEAD }, false],
+      [
+        "all in flight",
+        [OPEN, 5000, 4999, 90],
+        { flags: ACK, seq: 90, ack: 5001 + MOST_IN_FLIGHT + AHEAD },
+        false,
+      ],
+      ["data from elsewhere", [OPEN, 5000, 6000, 90], { flags: ACK, seq: 91 + NEAR, ack: 6000 }, false],
+      ["RST of a target that was restarted", [OPEN, 5000, 6000, 90], { flags: RST, seq: 90, ack: 0 }, true],
+      ["another RST", [OPEN, 5000, 6000, 90], { flags: RST, seq: 91, ack: 0 }, false],
+      ["SYN-ACK to a tcpcopy", [UNNUMBERED, 0], { flags: SYN | ACK, seq: 7, ack: 1001 }, true],
+      ["RST to a tcpcopy's SYN", [UNNUMBERED, 0], { flags: RST | ACK, seq: 0, ack: 1001 }, true],
+      ["data, registered by a tcpcopy", [UNNUMBERED, 0], { flags: ACK, seq: 7, ack: 1001 }, false],
+      ["RST, registered by a tcpcopy", [UNNUMBERED, 0], { flags: RST | ACK, seq: 7, ack: 1001 }, false],
+    ];
+    test.each(cases)("is the copy's from what only its connection can have: %s", (_, proof, frame, is) => {
+      const [state, una, max, rcv] = proof;
+      register(state!, una!, max, rcv);
+      expect(send({ ...answer, ...frame })).toBe(is ? GONE : PASS);
+      expect(intercept.counted()).toMatchObject(is ? { confirmed: 1, responsesCaptured: 1 } : {});
+      expect(intercept.take().map(({ index }) => index)).toEqual(is ? [OWNER] : []);
+      // From then on all of it is.
+      expect(send({ ...answer, seq: 1 << 30, ack: 1 << 30 })).toBe(is ? GONE : PASS);
+      expect(intercept.learned.count()).toBe(is ? 1 : 0);
+    });
+
+    test("is the copy's from its SYN on, if the mark on that was lost on the way", () => {
+      register(OPENING, (ISN + 1) >>> 0);
+      expect(learn({ ...syn, seq: ISN })).toBe(PASS);
+      expect(intercept.counted()).toEqual({ confirmed: 1 });
+      // A challenge ACK, of an older connection.
+      expect(send({ ...answer, flags: ACK, seq: 1, ack: 2 })).toBe(GONE);
+      learn({ ...syn, seq: ISN });
+      expect(send({ ...answer, flags: SYN | ACK, ack: ISN + 1 })).toBe(GONE);
+      // Another SYN is a real client's.
+      learn({ ...syn, seq: 5 });
+      expect(intercept.counted()).toMatchObject({ forgotten: 1 });
+      expect(send({ ...answer, flags: SYN | ACK, ack: 6 })).toBe(PASS);
+    });
+
+    test("of IPv6 is as well", () => {
+      register(OPENING, 1001, 1001, 0, FORGED6);
+      expect(send({ ...answerTo(FORGED6), flags: SYN | ACK, ack: 1000 })).toBe(PASS);
+      expect(send({ ...answerTo(FORGED6), flags: SYN | ACK, ack: 1001 })).toBe(GONE);
+    });
+
+    test("is taken from another copy by a new connection alone", () => {
+      learn(FORGED);
+      register(OPEN, 2000, 2000, 1000);
+      send(answer);
+      register(OPENING, 77);
+      send({ ...answer, flags: ACK, ack: 77 });
+      send({ ...answer, flags: SYN | ACK, ack: 77 });
+      send(answer);
+      expect(intercept.take().map(({ index }) => index)).toEqual([SLOT, SLOT, OWNER, OWNER]);
+    });
+
+    test("ICMP errors about its packets are dropped, those about a real client's pass", () => {
+      register(OPENING, 1001);
+      const error = (seq: number) =>
+        testRun(intercept.kernel.catchProgram, icmp({ ...FORGED, seq }, 3, 3)).verdict;
+      expect([error(1000), error(1001), error(1002), error(999)]).toEqual([GONE, GONE, PASS, PASS]);
+      register(OPEN, 5000, 6000, 90);
+      expect([error(4999), error(5000), error(6000)]).toEqual([PASS, GONE, GONE]);
+      register(UNNUMBERED, 0);
+      expect(error(5000)).toBe(PASS);
+    });
   });
 
   describe("an answer in a learned flow is dropped, and its headers are captured", () => {

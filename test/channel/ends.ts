@@ -5,6 +5,7 @@ import type { Candidate, Client, ClientHandlers, Peer, PeerHandlers } from "../.
 import { writeWhole } from "../../src/channel/frame.ts";
 import type { Welcome } from "../../src/channel/messages.ts";
 import type { Outgoing } from "../../src/channel/outgoing.ts";
+import { REGISTRATION_BYTES } from "../../src/channel/registration.ts";
 import { ChannelServer, type ServerOptions } from "../../src/channel/server.ts";
 import { seen } from "./packets.ts";
 
@@ -40,9 +41,10 @@ export function recordPeer(events: Events, welcome: Welcome | string = WELCOME):
       events.push(["admit", copy.instance && [...copy.instance], copy.authenticated, copy.version]);
       return welcome;
     },
-    onRegister: (flows, at, count) => {
+    onRegister: (rows, at, count) => {
       for (let i = 0; i < count; i++) {
-        events.push(["register", Buffer.from(flows.subarray(at + i * 36, at + i * 36 + 36)).toString("hex")]);
+        const row = at + i * REGISTRATION_BYTES;
+        events.push(["register", Buffer.from(rows.subarray(row, row + REGISTRATION_BYTES)).toString("hex")]);
       }
     },
     onRanges: (ranges) => events.push(["ranges", ranges]),

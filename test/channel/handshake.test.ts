@@ -292,7 +292,7 @@ describe("an attacker without the key", () => {
   test("registers flows before it has proved anything", () => {
     const { client, peer, peerEvents } = makeEnds({ copy: key, intercept: key });
     carry(client, peer, 0);
-    const flows = frame(16, new Uint8Array(36));
+    const flows = frame(16, new Uint8Array(52));
     peer.feed(flows, 0, flows.length, 0);
     expect(peerEvents.map(([event, code]) => [event, code])).toEqual([["closed", "malformed"]]);
   });
@@ -374,7 +374,7 @@ describe("deadlines", () => {
 test("a copy can begin again after any end", () => {
   const { client, clientEvents, server, peer } = makeEnds({ copy: key, intercept: key });
   settle(client, peer, 0);
-  client.register(new Uint8Array(36), 0);
+  client.register(new Uint8Array(52), 0);
   client.disconnected("");
   expect(clientEvents.at(-1)).toEqual(["closed", "ended", "the intercept ended the connection"]);
   const events: Events = [];

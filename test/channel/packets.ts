@@ -1,4 +1,5 @@
 /** Packets of a target, and what is left of them behind a channel. */
+import { OPENING, REGISTRATION_BYTES, writeProof } from "../../src/channel/registration.ts";
 import { Packet } from "../../src/wire/packet.ts";
 
 export interface Fields {
@@ -93,4 +94,12 @@ export function makeFlow(number: number): Uint8Array {
   view.setUint16(32, 1024 + (number % 60000));
   view.setUint16(34, 8080);
   return flow;
+}
+
+/** A row of REGISTER: the same flow, about to be opened, with a number of its own. */
+export function makeRow(number: number): Uint8Array {
+  const row = new Uint8Array(REGISTRATION_BYTES);
+  row.set(makeFlow(number));
+  writeProof(new DataView(row.buffer), 0, number, number, 0, OPENING);
+  return row;
 }

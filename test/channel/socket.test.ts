@@ -21,7 +21,7 @@ import { EAGAIN, SO_SNDBUF, SOL_SOCKET } from "../../src/native/libc.ts";
 import { failing } from "../config/failing.ts";
 import { until } from "../support/until.ts";
 import { type Events, INSTANCE, makeKey, recordClient, recordPeer } from "./ends.ts";
-import { makeFlow, makePacket, seen } from "./packets.ts";
+import { makePacket, makeRow, seen } from "./packets.ts";
 import { fc } from "./seed.ts";
 
 const IPV4 = Uint8Array.of(127, 0, 0, 1);
@@ -160,7 +160,7 @@ test("a long stream of responses arrives unharmed through reads and writes of an
         }
         // The copy pauses until the buffers of the kernel are full, once.
         if (isBlocked || sent === total) read(near, client, clientMemory, size());
-        if (round % 3 === 0 && clientEvents.length < 3000) client.register(makeFlow(round), 0);
+        if (round % 3 === 0 && clientEvents.length < 3000) client.register(makeRow(round), 0);
         flush(near, client.outgoing);
         read(far, peer, peerMemory, size());
       }

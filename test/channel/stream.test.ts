@@ -19,7 +19,7 @@ import {
   takeAll,
   WELCOME,
 } from "./ends.ts";
-import { type Fields, makeFlow, makePacket, seen } from "./packets.ts";
+import { type Fields, makePacket, makeRow, seen } from "./packets.ts";
 import { fc } from "./seed.ts";
 
 const TIMESTAMPS = [1, 1, 8, 10, 0, 1, 2, 3, 4, 5, 6, 7];
@@ -82,7 +82,7 @@ describe("a response arrives as it was captured, without its payload", () => {
 
 test("flows, ranges, questions, answers and BYE arrive", () => {
   const { client, clientEvents, peer, peerEvents } = openEnds();
-  const flows = [makeFlow(1), makeFlow(2)];
+  const flows = [makeRow(1), makeRow(2)];
   for (const flow of flows) expect(client.register(flow, 0)).toBe(true);
   client.ranges([{ first: "10.0.0.1", last: "10.0.0.9" }]);
   client.ask({ id: 7, what: "route", to: "192.0.2.7" });
@@ -125,7 +125,7 @@ test("lists of any length are sent in parts, or left out where that means the sa
 test("nothing is taken before the channel is open and after it is closed", () => {
   const { client, peer } = makeEnds();
   const tryAll = () => [
-    client.register(makeFlow(1), 0),
+    client.register(makeRow(1), 0),
     client.ranges([]),
     client.ask({ id: 1, what: "route" }),
     peer.response(makePacket({})),
@@ -321,7 +321,7 @@ describe("any way to cut the stream of bytes gives the same events", () => {
           carry(peer, client, 0);
           for (const number of list) {
             if (number % 7 === 0) client.ask({ id: number, what: "route" });
-            client.register(makeFlow(number), 0);
+            client.register(makeRow(number), 0);
           }
           client.bye("over");
           feed(peer, takeAll(client.outgoing));

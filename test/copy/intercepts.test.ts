@@ -132,7 +132,7 @@ test("a path is held until its intercept has read the registrations of its flows
   const { intercepts, said, told, round, until } = setUp();
   until(() => intercepts.isOpen(0));
   intercepts.registerAll();
-  intercepts.openFlow(0, 40_000, Int32Array.of(0, 0, 0, 0x0a010002), 0);
+  intercepts.openFlow(0, 40_000, Int32Array.of(0, 0, 0, 0x0a010002), 0, 1000);
   // The other side is this thread: it cannot read meanwhile.
   expect(intercepts.settle(() => {})).toBe(false);
   expect([told.flows, intercepts.isOpen(0), said]).toEqual([0, false, ["hold", "resume", "hold"]]);

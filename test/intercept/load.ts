@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { Control } from "../../src/capture/control.ts";
 import { RingSet } from "../../src/capture/ring-set.ts";
-import { Cookies, Learned } from "../../src/intercept/data-plane/flow-maps.ts";
+import { Cookies, Learned, Registered } from "../../src/intercept/data-plane/flow-maps.ts";
 import { type InterceptKernel, type InterceptOptions, loadIntercept } from "../../src/intercept/kernel.ts";
 import { monotonicMicroseconds } from "../../src/native/libc.ts";
 import { bytesOf, type Frame } from "../bpf/build.ts";
@@ -19,7 +19,10 @@ export function cookieOption(cookie: Uint8Array): number[] {
 export interface TestIntercept {
   kernel: InterceptKernel;
   learned: Learned;
+  registered: Registered;
   cookies: Cookies;
+  /** From now on the programs look for flows that are registered. */
+  setRegisters(): void;
   /** Says that user space is alive. */
   beat(): void;
   /** Says that it stands still. */
@@ -57,7 +60,9 @@ export function loadForTest(options: Partial<InterceptOptions> = {}): TestInterc
   return {
     kernel,
     learned: new Learned(kernel.learnedMap),
+    registered: new Registered(kernel.registeredMap),
     cookies,
+    setRegisters: () => control.setRegisters(),
     beat: () => control.heartbeat(monotonicMicroseconds() / 1000),
     stop: () => control.heartbeat(0),
     setRead: (isRead) => control.setRead(isRead),

@@ -31,7 +31,7 @@ test("finds every range that an address is in, once", () => {
         const packet = responseOf({ client, clientPort: 1, server, serverPort: 80 });
         const found: number[] = [];
         for (let index = ranges.find(packet); index >= 0; index = ranges.find(packet, index))
-          found.push(ranges.slotAt(index));
+          found.push(ranges.ownerAt(index));
         const expected = new Set(
           list
             .filter((one) => one.family === family && one.first <= number && number <= one.first + one.length)

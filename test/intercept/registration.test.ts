@@ -2,38 +2,15 @@
 import { expect, test } from "bun:test";
 import type { Candidate, Peer } from "../../src/channel/contract.ts";
 import type { Facts } from "../../src/channel/messages.ts";
-import type { InterceptPlaneConfig } from "../../src/intercept/data-plane/config.ts";
 import { Connection } from "../../src/intercept/data-plane/connections.ts";
 import { Copies } from "../../src/intercept/data-plane/copies.ts";
 import { Questions } from "../../src/intercept/data-plane/facts.ts";
 import { Registration } from "../../src/intercept/data-plane/registration.ts";
 import { Router } from "../../src/intercept/data-plane/router.ts";
-import { createInterceptShared } from "../../src/intercept/data-plane/shared.ts";
+import { planeConfig } from "./plane.ts";
 import { responseOf } from "./response.ts";
 
-const CONFIG: InterceptPlaneConfig = {
-  mode: "assistant",
-  rings: [],
-  ringBytes: 0,
-  controlMap: -1,
-  cookiesMap: -1,
-  learnedMap: -1,
-  datagramFlowsMap: -1,
-  queue: null,
-  listeners: [],
-  key: null,
-  insecure: false,
-  compat: null,
-  services: [],
-  maxFlows: 1024,
-  translations: [],
-  dnat: false,
-  pass: [],
-  hook: "tcx",
-  interfaces: [],
-  version: "1",
-  shared: createInterceptShared(),
-};
+const CONFIG = planeConfig();
 
 function setUp() {
   const copies = new Copies<Connection>();
@@ -48,6 +25,7 @@ function setUp() {
     questions,
     () => {},
     (isRead) => said.push(isRead),
+    () => {},
   );
   let fd = 10;
   const join = (name: number, readsPayload: boolean) => {

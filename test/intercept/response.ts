@@ -1,5 +1,6 @@
 /** Responses as a source hands them over. */
 import { UNKNOWN_INDEX } from "../../src/capture/record-index.ts";
+import { OPENING, REGISTRATION_BYTES, writeProof } from "../../src/channel/registration.ts";
 import { parseAddress } from "../../src/config/address.ts";
 import { locate } from "../../src/intercept/data-plane/nfqueue.ts";
 import { Packet } from "../../src/wire/packet.ts";
@@ -24,14 +25,15 @@ export function responseOf(
   index = UNKNOWN_INDEX,
   payload = "",
   captured = payload.length,
+  { seq = 1, ack = 2 } = {},
 ): Packet {
   const bytes = makeSegment({
     source: parseAddress(flow.server)!.bytes,
     destination: parseAddress(flow.client)!.bytes,
     sourcePort: flow.serverPort,
     destinationPort: flow.clientPort,
-    seq: 1,
-    ack: 2,
+    seq,
+    ack,
     flags,
     payload: Buffer.from(payload),
   });
@@ -53,7 +55,7 @@ export function datagramOf(flow: Flow): Packet {
   return packet;
 }
 
-/** The flow as 36 bytes of REGISTER. */
+/** The flow as the 36 bytes of a key. */
 export function flowBytes({ client, clientPort, server, serverPort }: Flow): Uint8Array {
   const bytes = new Uint8Array(new ArrayBuffer(36));
   bytes.set(parseAddress(client)!.bytes, 0);
@@ -61,4 +63,13 @@ export function flowBytes({ client, clientPort, server, serverPort }: Flow): Uin
   new DataView(bytes.buffer).setUint16(32, clientPort);
   new DataView(bytes.buffer).setUint16(34, serverPort);
   return bytes;
+}
+
+/** A row of REGISTER for it: as opening with the SYN that `responseOf` answers, if nothing else is said. */
+export function rowOf(flow: Flow, state = OPENING, una = 2, max = una, rcv = 0): DataView {
+  const row = new Uint8Array(new ArrayBuffer(REGISTRATION_BYTES));
+  row.set(flowBytes(flow));
+  const view = new DataView(row.buffer);
+  writeProof(view, 0, una, max, rcv, state);
+  return view;
 }

@@ -1,13 +1,23 @@
 /** Which copy gets a response, and that every response is counted once. */
 import { describe, expect, test } from "bun:test";
+import { OPEN, OPENING, REGISTRATION_BYTES, UNNUMBERED } from "../../src/channel/registration.ts";
 import { parseAddress } from "../../src/config/address.ts";
 import { Copies, type Receiver, SLOTS } from "../../src/intercept/data-plane/copies.ts";
 import { HOLD_SPAN } from "../../src/intercept/data-plane/hold.ts";
+import { AHEAD, MOST_IN_FLIGHT, NEAR } from "../../src/intercept/data-plane/proof.ts";
 import { MOST_RANGES } from "../../src/intercept/data-plane/ranges.ts";
-import { Router, type RouterOptions } from "../../src/intercept/data-plane/router.ts";
+import {
+  DATAGRAM_SPAN,
+  PENDING_SPAN,
+  Router,
+  type RouterOptions,
+} from "../../src/intercept/data-plane/router.ts";
 import type { Packet } from "../../src/wire/packet.ts";
-import { ACK, RST } from "../../src/wire/tcp.ts";
-import { datagramOf, flowBytes, responseOf } from "./response.ts";
+import { ACK, RST, SYN } from "../../src/wire/tcp.ts";
+import { datagramOf, flowBytes, responseOf, rowOf } from "./response.ts";
+
+/** State, una, max, rcv of a registration. */
+type Proof = [state?: number, una?: number, max?: number, rcv?: number];
 
 const FLOW = { client: "10.1.0.5", clientPort: 4000, server: "10.0.0.2", serverPort: 80 };
 
@@ -47,13 +57,21 @@ function setUp(options: Partial<RouterOptions> = {}) {
     const copy = new Copy(readsPayload);
     return { copy, slot: copies.join(id, copy)!.slot };
   };
-  const register = (slot: number, flow = FLOW) => router.register(slot, flowBytes(flow), 0, 36);
+  const register = (owner: number, flow = FLOW, ...proof: Proof) =>
+    router.register(owner, rowOf(flow, ...proof), 0, REGISTRATION_BYTES, 0);
+  /** The copy in a slot does not come back. */
+  const withdraw = (slot: number) => {
+    const owner = copies.ownerOf(slot);
+    copies.forget(slot);
+    router.withdraw(owner);
+    while (!router.sweep(64, 0));
+  };
   const counts = () => {
     const { packets, routed, unrouted, passed, held } = router;
     expect(routed + unrouted + passed + held).toBe(packets);
     return { routed, unrouted, passed, held };
   };
-  return { copies, router, join, register, counts };
+  return { copies, router, join, register, withdraw, counts };
 }
 
 describe("registered flows", () => {
@@ -72,9 +90,11 @@ describe("registered flows", () => {
   });
 
   test("of a copy that is gone belong to no copy, and to it again when it is back", () => {
-    const { copies, router, join, register, counts } = setUp();
+    const { copies, router, join, register, withdraw, counts } = setUp();
     const { copy, slot } = join("a");
     register(slot);
+    router.response(responseOf(FLOW), 0);
+    expect(copy.got).toHaveLength(1);
     expect(copies.leave(slot, copy, 1)).toBe(true);
     router.response(responseOf(FLOW, ACK), 2);
     expect(counts().unrouted).toBe(1);
@@ -82,16 +102,160 @@ describe("registered flows", () => {
     expect(back.slot).toBe(slot);
     router.response(responseOf(FLOW, ACK), 3);
     expect(back.copy.got).toHaveLength(1);
-    router.forget(slot);
+    copies.leave(slot, back.copy, 4);
+    withdraw(slot);
+    expect([router.flows.count, router.withdrawn]).toEqual([0, 1]);
     router.response(responseOf(FLOW, ACK), 4);
-    expect(counts()).toMatchObject({ routed: 1, unrouted: 2 });
+    expect(counts()).toMatchObject({ routed: 2, unrouted: 2 });
   });
+});
+
+describe("a registration", () => {
+  const at = (seq: number, ack: number) => ({ seq, ack });
+  /** State, una, max, rcv; flags and numbers of a response; whether it is to the copy. */
+  const cases: [
+    name: string,
+    proof: Proof,
+    flags: number,
+    numbers: { seq: number; ack: number },
+    is: boolean,
+  ][] = [
+    ["of a SYN: its SYN-ACK", [OPENING, 1001], SYN | ACK, at(7, 1001), true],
+    ["of a SYN: what refuses it", [OPENING, 1001], RST | ACK, at(0, 1001), true],
+    ["of a SYN: the SYN-ACK to a real client", [OPENING, 1001], SYN | ACK, at(7, 1002), false],
+    ["of a SYN: data to a real client", [OPENING, 1001], ACK, at(7, 1000), false],
+    ["of a SYN: a RST without ACK", [OPENING, 1001], RST, at(1001, 1001), false],
+    ["of a SYN of the last number", [OPENING, 0], SYN | ACK, at(7, 0), true],
+    ["open: an ACK of all", [OPEN, 5000, 6000, 90], ACK, at(90, 6000), true],
+    ["open: an ACK of nothing new", [OPEN, 5000, 6000, 90], ACK, at(90, 5000), true],
+    ["open: an ACK of what is sent later", [OPEN, 5000, 5000, 90], ACK, at(90, 5700), true],
+    ["open: data sent again", [OPEN, 5000, 5000, 90_000], ACK, at(50_000, 5000), true],
+    ["open: numbers that go round", [OPEN, -200, 100, 20], ACK, at(-30, 50), true],
+    ["open: an ACK of what is long acknowledged", [OPEN, 5000, 6000, 90], ACK, at(90, 4999), false],
+    ["open: an ACK of what was never sent", [OPEN, 5000, 6000, 90], ACK, at(90, 6001 + AHEAD), false],
+    ["open: data of another connection", [OPEN, 5000, 6000, 90], ACK, at(91 + NEAR, 6000), false],
+    [
+      "open: any number, as if all were in flight",
+      [OPEN, 5000, 4999, 90],
+      ACK,
+      at(90, 5001 + MOST_IN_FLIGHT + AHEAD),
+      false,
+    ],
+    ["open: a RST of a target that knows no such connection", [OPEN, 5000, 6000, 90], RST, at(90, 0), true],
+    ["open: another RST", [OPEN, 5000, 6000, 90], RST, at(91, 0), false],
+    ["of a tcpcopy: a SYN-ACK", [UNNUMBERED, 0], SYN | ACK, at(7, 1001), true],
+    ["of a tcpcopy: what refuses a SYN", [UNNUMBERED, 0], RST | ACK, at(0, 1001), true],
+    ["of a tcpcopy: data of an open connection", [UNNUMBERED, 0], ACK, at(7, 1001), false],
+    ["of a tcpcopy: the end of an open connection", [UNNUMBERED, 0], RST | ACK, at(7, 1001), false],
+    ["of a state that there is not", [9, 1001], SYN | ACK, at(7, 1001), false],
+  ];
+  test.each(cases)("%s", (_, proof, flags, numbers, is) => {
+    const { router, join, register } = setUp();
+    const { copy, slot } = join("a");
+    register(slot, FLOW, ...proof);
+    const response = responseOf(FLOW, flags, undefined, "", 0, numbers);
+    router.response(response, 0);
+    expect(copy.got.length).toBe(is ? 1 : 0);
+    expect(router.confirmed).toBe(is ? 1 : 0);
+    // From then on all of the flow is the copy's; before, nothing.
+    router.response(responseOf(FLOW, ACK, undefined, "", 0, at(1 << 30, 1 << 30)), 0);
+    expect(copy.got.length).toBe(is ? 2 : 0);
+  });
+
+  test("that says whose a response is that waits takes it; another does not", () => {
+    const { router, join, register, counts } = setUp();
+    const [one, other] = [join("a"), join("b")];
+    router.response(responseOf(FLOW), 0);
+    register(other.slot, FLOW, OPENING, 77);
+    expect(counts().held).toBe(1);
+    register(one.slot);
+    expect([one.copy.got.length, other.copy.got.length]).toEqual([1, 0]);
+  });
+
+  test("takes no flow of another copy that is connected, unless it is a new connection", () => {
+    const { copies, router, join, register } = setUp();
+    const [one, other] = [join("a"), join("b")];
+    const got = () => [one.copy.got.length, other.copy.got.length];
+    register(one.slot);
+    router.response(responseOf(FLOW), 0);
+    register(other.slot, FLOW, OPEN, 2, 2, 1);
+    router.response(responseOf(FLOW, ACK), 0);
+    expect(got()).toEqual([2, 0]);
+    register(other.slot, FLOW, OPENING, 99);
+    router.response(responseOf(FLOW, ACK), 0);
+    expect(got()).toEqual([3, 0]);
+    router.response(responseOf(FLOW, SYN | ACK, undefined, "", 0, at(7, 99)), 0);
+    router.response(responseOf(FLOW, ACK), 0);
+    expect(got()).toEqual([3, 2]);
+    expect(router.flows.count).toBe(1);
+    // One that has come again, by another name, goes on with what was its own.
+    copies.leave(other.slot, other.copy, 1);
+    register(one.slot, FLOW, OPEN, 2, 2, 1);
+    router.response(responseOf(FLOW, ACK), 0);
+    expect(got()).toEqual([4, 2]);
+  });
+
+  test("that no response proves is over after a minute; of an open connection it stays", () => {
+    const { router, join, register } = setUp();
+    const { slot } = join("a");
+    register(slot);
+    register(slot, { ...FLOW, clientPort: 1 }, OPEN, 5000, 5000, 90);
+    register(slot, { ...FLOW, clientPort: 2 });
+    router.response(responseOf({ ...FLOW, clientPort: 2 }), 0);
+    router.sweep(5000, PENDING_SPAN - 1);
+    expect([router.flows.count, router.expired]).toEqual([3, 0]);
+    router.sweep(5000, PENDING_SPAN);
+    expect([router.flows.count, router.expired]).toEqual([2, 1]);
+  });
+
+  test("of UDP is refused where another copy that is connected has the flow", () => {
+    const { copies, router, join } = setUp();
+    const [one, other] = [join("a"), join("b")];
+    const rows = new Uint8Array([...flowBytes(FLOW), ...flowBytes({ ...FLOW, clientPort: 1 })]);
+    const taken: number[][] = [];
+    const take = (slot: number) =>
+      router.registerDatagrams(slot, rows, 0, 72, 0, (from, to) => taken.push([from, to]));
+    router.registerDatagrams(one.slot, rows, 0, 36, 0);
+    take(other.slot);
+    router.response(datagramOf(FLOW), 0);
+    router.response(datagramOf({ ...FLOW, clientPort: 1 }), 0);
+    expect([one.copy.got.length, other.copy.got.length, router.refused]).toEqual([1, 1, 1]);
+    copies.leave(one.slot, one.copy, 1);
+    take(other.slot);
+    router.response(datagramOf(FLOW), 0);
+    expect([one.copy.got.length, other.copy.got.length]).toEqual([1, 2]);
+    expect(taken).toEqual([
+      [36, 72],
+      [0, 72],
+    ]);
+    router.sweep(5000, DATAGRAM_SPAN);
+    expect([router.datagramFlows.count, router.expired]).toEqual([0, 2]);
+  });
+});
+
+test("100,000 flows of a stranger, and all that it guesses of open connections: the client's answers are not its", () => {
+  const { router, join, register, counts } = setUp({ maxFlows: 1 << 17, holds: false });
+  const [stranger, own] = [join("stranger"), join("own")];
+  for (let port = 1024; port < 65_536; port++)
+    register(stranger.slot, { ...FLOW, clientPort: port }, port & 1 ? OPEN : OPENING, port * 65_536);
+  for (let port = 1024; port < 65_536; port += 97) {
+    const flow = { ...FLOW, clientPort: port };
+    const numbers = { seq: port * 777, ack: port * 65_537 + 0x40000000 };
+    for (const flags of [SYN | ACK, ACK, RST])
+      router.response(responseOf(flow, flags, undefined, "", 0, numbers), 0);
+    // And a copy of the same flow has its own.
+    register(own.slot, flow, OPENING, numbers.ack);
+    router.response(responseOf(flow, SYN | ACK, undefined, "", 0, numbers), 0);
+  }
+  expect(stranger.copy.got).toEqual([]);
+  expect(own.copy.got.length).toBe(counts().routed);
+  expect(own.copy.got.length).toBe(Math.ceil(64_512 / 97));
 });
 
 describe("a response before its registration", () => {
   test.each([
     ["SYN-ACK", undefined],
-    ["RST", RST],
+    ["RST", RST | ACK],
   ])("%s is held until then", (_, flags) => {
     const { router, join, register, counts } = setUp();
     const { copy, slot } = join("a");
@@ -163,8 +327,8 @@ test("a response to a client in the pools of two copies goes to both, and counts
 });
 
 test("pools grow, hold each address once, and end with their copy", () => {
-  const { router, join } = setUp();
-  const { slot } = join("a");
+  const { copies, router, join, withdraw } = setUp();
+  const { slot, copy } = join("a");
   for (let times = 0; times < 2; times++) router.addRanges(slot, [range("10.1.0.1", "10.1.0.9")]);
   router.addRanges(slot, [range("10.2.0.1", "10.2.0.9")]);
   expect(router.ranges.count).toBe(2);
@@ -173,7 +337,8 @@ test("pools grow, hold each address once, and end with their copy", () => {
     return range(address, address);
   });
   expect(router.addRanges(slot, many)).toBe(2);
-  router.forget(slot);
+  copies.leave(slot, copy, 0);
+  withdraw(slot);
   expect(router.ranges.count).toBe(0);
 });
 
@@ -288,7 +453,10 @@ describe("copies", () => {
     expect(copies.join("more", new Copy())).toBeNull();
     copies.leave(joined[7]!.slot, joined[7]!.copy, 200);
     copies.leave(joined[5]!.slot, joined[5]!.copy, 100);
-    expect(copies.join("more", new Copy())).toEqual({ slot: joined[5]!.slot, before: "5" });
+    expect(copies.join("more", new Copy())).toEqual({
+      slot: joined[5]!.slot,
+      before: { id: "5", owner: joined[5]!.slot },
+    });
     expect(copies.join("7", new Copy())).toEqual({ slot: joined[7]!.slot, before: null });
     expect(copies.count).toBe(SLOTS);
   });
@@ -298,15 +466,17 @@ describe("datagrams", () => {
   const ANSWER = { from: FLOW.server, to: FLOW.client, port: FLOW.clientPort };
 
   test("have flows of their own", () => {
-    const { router, join, register, counts } = setUp();
+    const { copies, router, join, register, withdraw, counts } = setUp();
     const [one, other] = [join("a"), join("b")];
     register(one.slot);
-    router.registerDatagrams(other.slot, flowBytes(FLOW), 0, 36);
+    router.registerDatagrams(other.slot, flowBytes(FLOW), 0, 36, 0);
     router.response(datagramOf(FLOW), 0);
     router.response(datagramOf({ ...FLOW, clientPort: 1 }), 0);
     expect([one.copy.got, other.copy.got]).toEqual([[], [ANSWER]]);
     expect(counts()).toEqual({ routed: 1, unrouted: 1, passed: 0, held: 0 });
-    router.forget(other.slot);
+    copies.leave(other.slot, other.copy, 0);
+    withdraw(other.slot);
+    expect(router.datagramFlows.count).toBe(0);
     router.response(datagramOf(FLOW), 0);
     expect(counts().unrouted).toBe(2);
   });
@@ -314,7 +484,7 @@ describe("datagrams", () => {
   test("of flows that were not registered pass where they may be for real clients", () => {
     const { router, join, counts } = setUp({ passesDatagrams: true });
     const { copy, slot } = join("a");
-    router.registerDatagrams(slot, flowBytes(FLOW), 0, 36);
+    router.registerDatagrams(slot, flowBytes(FLOW), 0, 36, 0);
     expect(router.response(datagramOf(FLOW), 0)).toBe(true);
     expect(router.response(datagramOf({ ...FLOW, clientPort: 1 }), 0)).toBe(false);
     expect(copy.got).toEqual([ANSWER]);
@@ -328,7 +498,7 @@ describe("datagrams", () => {
       datagramOf({ client: server, clientPort: serverPort, server: client, serverPort: clientPort });
     register(slot);
     expect(router.isAboutCopy(swap(FLOW))).toBe(false);
-    router.registerDatagrams(slot, flowBytes(FLOW), 0, 36);
+    router.registerDatagrams(slot, flowBytes(FLOW), 0, 36, 0);
     expect(router.isAboutCopy(swap(FLOW))).toBe(true);
     expect(router.isAboutCopy(swap({ ...FLOW, clientPort: 1 }))).toBe(false);
   });

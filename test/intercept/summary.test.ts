@@ -18,6 +18,8 @@ const CAUGHT = {
   source: "tcx",
   active: 12,
   learned: 1200,
+  confirmed: 0,
+  refused: 0,
   ringFull: 0,
   inert: 0,
   oversize: 0,

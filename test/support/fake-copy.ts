@@ -7,6 +7,7 @@ import { ChannelClient } from "../../src/channel/client.ts";
 import { CompatClient } from "../../src/channel/compat-client.ts";
 import type { Client, ClientHandlers } from "../../src/channel/contract.ts";
 import type { Welcome } from "../../src/channel/messages.ts";
+import { OPEN, OPENING, REGISTRATION_BYTES, writeProof } from "../../src/channel/registration.ts";
 import { formatAddress, parseAddress } from "../../src/config/address.ts";
 import { AF_INET, AF_INET6, address, libc, monotonicMicroseconds, SOCK_RAW } from "../../src/native/libc.ts";
 import type { Packet } from "../../src/wire/packet.ts";
@@ -80,13 +81,17 @@ function inject(bytes: Uint8Array): void {
   libc.sendto(raw, address(bytes), bytes.length, 0, address(name), target.family === 4 ? 16 : 28);
 }
 
-function flowOf({ client, port }: Session): Uint8Array {
-  const flow = new Uint8Array(36);
-  flow.set(client, 0);
-  flow.set(target.bytes, 16);
-  new DataView(flow.buffer).setUint16(32, port);
-  new DataView(flow.buffer).setUint16(34, options.targetPort);
-  return flow;
+/** The registration of a session, with what is known of its numbers. */
+function rowOf({ client, port, seq, ack, state }: Session): Uint8Array {
+  const row = new Uint8Array(REGISTRATION_BYTES);
+  row.set(client, 0);
+  row.set(target.bytes, 16);
+  const view = new DataView(row.buffer);
+  view.setUint16(32, port);
+  view.setUint16(34, options.targetPort);
+  if (state === "syn") writeProof(view, 0, seq + 1, seq + 1, 0, OPENING);
+  else writeProof(view, 0, seq, seq + REQUEST.length + 1, ack, OPEN);
+  return row;
 }
 
 const REQUEST = new TextEncoder().encode("GET /fake HTTP/1.1\r\nHost: fake\r\nConnection: close\r\n\r\n");
@@ -132,8 +137,8 @@ function start(): void {
   };
   sessions.set(`${formatAddress(client)} ${port}`, session);
   const register = () => {
-    const flow = flowOf(session);
-    for (const { client } of ends) client.register(flow, 0);
+    const row = rowOf(session);
+    for (const { client } of ends) client.register(row, 0);
     for (const end of ends) end.send();
   };
   if (by === "register" && options.registerAfter === undefined) register();
@@ -189,7 +194,7 @@ async function connect(which: number): Promise<void> {
       say({ kind: "welcome", ...welcome, authenticated });
       if (by === "ranges" && which === 0)
         channel.ranges(clients.map((client) => ({ first: client, last: client })));
-      if (by === "register") for (const session of sessions.values()) channel.register(flowOf(session), 0);
+      if (by === "register") for (const session of sessions.values()) channel.register(rowOf(session), 0);
       if (options.question && which === 0) channel.ask({ id: 1, ...options.question });
       flush();
     },

@@ -5,6 +5,7 @@
 import { isRefusal } from "../../channel/close.ts";
 import { FLOW_BYTES } from "../../channel/contract.ts";
 import type { Facts, Welcome } from "../../channel/messages.ts";
+import { OPEN, OPENING, REGISTRATION_BYTES, writeProof } from "../../channel/registration.ts";
 import type { Engine } from "../../engine/engine.ts";
 import { type EachFlow, INTERCEPT_AWAY } from "../../engine/sessions/hold.ts";
 import type { PathConfig } from "../../inject/path.ts";
@@ -68,14 +69,16 @@ export class Intercepts {
   private notedAt = Number.NEGATIVE_INFINITY;
   private readonly intercepts: Intercept[];
   private readonly index: PathIndex;
-  private readonly flow = new Uint8Array(new ArrayBuffer(FLOW_BYTES));
-  private readonly flowView = new DataView(this.flow.buffer);
+  /** A registration: of UDP, its first FLOW_BYTES. */
+  private readonly row = new Uint8Array(new ArrayBuffer(REGISTRATION_BYTES));
+  private readonly rowView = new DataView(this.row.buffer);
   private readonly held: boolean[];
   private readonly facts = new Map<number, (facts: Facts) => void>();
   private nextQuestion = 1;
   private registersAll = false;
   /** Calls `each` for every UDP flow of a path, to register them again. */
-  forEachDatagramFlow: (path: number, each: EachFlow) => void = () => {};
+  forEachDatagramFlow: (path: number, each: (port: number, words: Int32Array, at: number) => void) => void =
+    () => {};
   private sink: (packet: Packet) => void = () => {};
   private taken = 0;
 
@@ -192,8 +195,9 @@ export class Intercepts {
   }
 
   /** Registers a new flow with the intercepts that do not learn it from its SYN. See EngineConfig.openFlow. */
-  openFlow(path: number, port: number, words: Int32Array, at: number): void {
+  openFlow(path: number, port: number, words: Int32Array, at: number, iss: number): void {
     const isDatagram = this.isDatagram(path);
+    writeProof(this.rowView, 0, iss + 1, iss + 1, 0, OPENING);
     for (const intercept of this.intercepts) {
       if (!intercept.covers[path]) continue;
       const isTold = intercept.registers && (intercept.leaks || !this.isInRange(path));
@@ -300,11 +304,15 @@ export class Intercepts {
     }
     let flows = 0;
     for (const path of intercept.state.covers) {
-      const each: EachFlow = (port, words, at) => {
+      const registerAgain = (port: number, words: Int32Array, at: number): void => {
         this.register(intercept, path, port, words, at);
         flows++;
       };
-      if (this.isDatagram(path)) this.forEachDatagramFlow(path, each);
+      const each: EachFlow = (port, words, at, isOpen, una, max, rcv) => {
+        writeProof(this.rowView, 0, una, max, rcv, isOpen ? OPEN : OPENING);
+        registerAgain(port, words, at);
+      };
+      if (this.isDatagram(path)) this.forEachDatagramFlow(path, registerAgain);
       else this.engine.forEachFlow(path, each);
     }
     if (flows === 0) return;
@@ -321,21 +329,22 @@ export class Intercepts {
     return this.paths[path]!.local !== null && !this.config.compat && !this.sharesAddresses;
   }
 
+  /** Registers a flow; of TCP, with the numbers that are in `row`. */
   private register(intercept: Intercept, path: number, port: number, words: Int32Array, at: number): void {
     const { target, targetPort, local } = this.paths[path]!;
-    const { flow, flowView } = this;
-    flow.fill(0);
-    if (local) flow.set(local);
-    else if (target.length === 4) flowView.setInt32(0, words[at + 3]!);
-    else for (let i = 0; i < 4; i++) flowView.setInt32(4 * i, words[at + i]!);
-    flow.set(target, 16);
-    flowView.setUint16(32, port);
-    flowView.setUint16(34, targetPort);
+    const { row, rowView } = this;
+    row.fill(0, 0, FLOW_BYTES);
+    if (local) row.set(local);
+    else if (target.length === 4) rowView.setInt32(0, words[at + 3]!);
+    else for (let i = 0; i < 4; i++) rowView.setInt32(4 * i, words[at + i]!);
+    row.set(target, 16);
+    rowView.setUint16(32, port);
+    rowView.setUint16(34, targetPort);
     for (let i = 0; i < intercept.links.length; i++) {
       const link = intercept.links[(port + i) % intercept.links.length]!;
       if (!link.isOpen) continue;
       const { client } = link;
-      if (this.isDatagram(path) ? client.registerDatagrams(flow, 0) : client.register(flow, 0)) return;
+      if (this.isDatagram(path) ? client.registerDatagrams(row, 0) : client.register(row, 0)) return;
     }
   }
 

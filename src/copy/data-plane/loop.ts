@@ -103,8 +103,8 @@ function run(config: DataPlaneConfig, wake: number, handlers: LoopHandlers, clos
   const egresses = new Egresses(config.egresses, config.mark);
   const { batches, injectors } = egresses;
   let now = monotonicMicroseconds();
-  const openFlow = (path: number, port: number, words: Int32Array, at: number): void => {
-    if (intercepts) intercepts.openFlow(path, port, words, at);
+  const openFlow = (path: number, port: number, words: Int32Array, at: number, iss = 0): void => {
+    if (intercepts) intercepts.openFlow(path, port, words, at, iss);
     else flows?.add(path, port);
   };
   const payload = new HugePages(config.reserve);

@@ -107,9 +107,9 @@ export interface EngineConfig {
   keepsClientPorts?: boolean;
   /**
    * Called before the first packet of a flow: responses to this port are ours from now on. The client's address is in
-   * `words` at `at`, four words (IPv4 as IPv4-mapped IPv6).
+   * `words` at `at`, four words (IPv4 as IPv4-mapped IPv6). `iss`: the sequence number of the SYN (RFC 9293).
    */
-  openFlow: (path: number, port: number, words: Int32Array, at: number) => void;
+  openFlow: (path: number, port: number, words: Int32Array, at: number, iss: number) => void;
   /** At least 0, less than 1. */
   random: () => number;
   /** The hash of bytes, for the keys of Multipath TCP; absent: where their data begins is known by its first mapping only. */

@@ -6,21 +6,37 @@ import {
   CLIENT_ADDRESS,
   FREE,
   GAP_AT,
+  ISS,
   NONE,
   PATH,
   PORT,
   PROGRESS_AT,
+  RCV_NXT,
   RESPONSE_AT,
   ROW,
   RTO_AT,
   RTT_AT,
   SINCE,
+  SND_MAX,
+  SND_UNA,
   STATE,
+  SYN_SENT,
   TIMES,
 } from "./table.ts";
 
-/** Called for an open connection: its port, and its client's address in `words` at `at`, as `openFlow` of EngineConfig. */
-export type EachFlow = (port: number, words: Int32Array, at: number) => void;
+/**
+ * Called for a connection: its port, and its client's address in `words` at `at`, as `openFlow` of EngineConfig; then SND.UNA,
+ * the highest sequence number sent, and RCV.NXT, or while its handshake goes on twice the number after that of its SYN, and 0.
+ */
+export type EachFlow = (
+  port: number,
+  words: Int32Array,
+  at: number,
+  isOpen: boolean,
+  una: number,
+  max: number,
+  rcv: number,
+) => void;
 
 /** Why a path is held, as bits: the intercept that catches its responses is away; its target cannot be reached. */
 export const INTERCEPT_AWAY = 1;
@@ -56,7 +72,12 @@ export function forEachFlow(c: Context, path: number, each: EachFlow): void {
   const { words, table } = c;
   for (let row = 0; row < table.end * ROW; row += ROW) {
     if (words[row + STATE] === FREE || words[row + PATH] !== path || words[row + PORT] === NONE) continue;
-    each(words[row + PORT]!, words, row + CLIENT_ADDRESS);
+    const isOpen = words[row + STATE] !== SYN_SENT;
+    const afterSyn = (words[row + ISS]! + 1) | 0;
+    const una = isOpen ? words[row + SND_UNA]! : afterSyn;
+    const max = isOpen ? words[row + SND_MAX]! : afterSyn;
+    const rcv = isOpen ? words[row + RCV_NXT]! : 0;
+    each(words[row + PORT]!, words, row + CLIENT_ADDRESS, isOpen, una, max, rcv);
   }
 }
 

@@ -171,12 +171,12 @@ export function connect(c: Context, s: number, path: number, port: number): void
   const w = c.words;
   const t = c.times;
   const row = s * ROW;
-  c.config.openFlow(path, port, w, row + CLIENT_ADDRESS);
   w[row + PATH] = path;
   w[row + PORT] = port;
   c.ownFlows.add(s);
   if (c.paths[path]!.fromClient) setSource(c.paths[path]!.pair, w, row + CLIENT_ADDRESS);
   const iss = initialSequence(c, path, port);
+  c.config.openFlow(path, port, w, row + CLIENT_ADDRESS, iss);
   const cursor = w[row + CURSOR]!;
   const first = nextToSend(c, s);
   if (w[row + CONNECTIONS]! > 0 && cursor !== NONE) {

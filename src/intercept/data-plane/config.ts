@@ -15,6 +15,8 @@ export interface InterceptPlaneConfig {
   /** Descriptors of the maps `cookies` and `learned`, mode target only; -1: none. */
   cookiesMap: number;
   learnedMap: number;
+  /** Flows that copies have registered, which responses have yet to prove; mode target only. */
+  registeredMap: number;
   /** As `learnedMap`, of UDP. */
   datagramFlowsMap: number;
   /** Descriptor and number of the netfilter queue; mode nfqueue only. */
@@ -29,6 +31,12 @@ export interface InterceptPlaneConfig {
   /** Services that WELCOME names; empty: none are named. */
   services: CoveredService[];
   maxFlows: number;
+  /** Whether copies may register flows and address ranges. */
+  takesRegistrations: boolean;
+  /** Addresses that are no client's, 4 or 16 bytes: of this host, and of the services. No address range may hold one. */
+  noClients: Uint8Array[];
+  /** us for which all that a copy has registered is kept when it is gone. */
+  linger: number;
   translations: AddressPair[];
   dnat: boolean;
   pass: Uint8Array[];

@@ -2,12 +2,22 @@
  * The copies that are or were connected, each with a slot: the number that stands for it in the kernel's maps. A copy is
  * known by the 8 bytes of its hello; one that comes back gets its slot again, so that what the kernel has learned stays
  * true. Slots are handed out oldest unused first.
+ *
+ * What a copy has registered, and what the kernel has learned of it, carries its owner: the slot, and how often that has been
+ * withdrawn before. So all of it is void at once when the copy is forgotten, and can be cleared away bit by bit.
  */
 import type { Packet } from "../../wire/packet.ts";
 import { isDatagram } from "../../wire/udp.ts";
 
 /** Slots there are: as many as the kernel map `cookies` takes. */
 export const SLOTS = 1024;
+/** Owners there are: 30 bits, as kernel maps have them. */
+const OWNERS = 1 << 30;
+
+/** The slot of an owner. */
+export function slotOf(owner: number): number {
+  return owner & (SLOTS - 1);
+}
 
 /** One connection of a copy. */
 export interface Receiver {
@@ -15,6 +25,11 @@ export interface Receiver {
   readonly readsPayload: boolean;
   /** Sends it the headers of a response; false if it cannot. The packet is valid during the call. */
   response(packet: Packet): boolean;
+}
+
+export interface Forgotten {
+  id: string;
+  owner: number;
 }
 
 /** Whether some of a segment's payload was not captured; false for datagrams, whose payload no copy reads. */
@@ -33,21 +48,24 @@ export class Copies<R extends Receiver> {
   readonly #ids: (string | null)[] = Array(SLOTS).fill(null);
   readonly #connections: R[][] = Array.from({ length: SLOTS }, () => []);
   readonly #slots = new Map<string, number>();
+  /** What stands for the copy in a slot; it changes when the copy is forgotten. */
+  readonly #owners = Int32Array.from({ length: SLOTS }, (_, slot) => slot);
   /** When its last connection ended, or below 0 the order of slots that never had one. */
   readonly #unusedSince = Float64Array.from({ length: SLOTS }, (_, slot) => slot - SLOTS);
 
   /**
-   * Takes a connection of the copy `id`. Returns its slot, and the id of the copy that had the slot before (null: none, or
-   * itself); null if every slot has a connected copy.
+   * Takes a connection of the copy `id`. Returns its slot, and the copy that was forgotten for it, with what stood for that
+   * (null: none); null if every slot has a connected copy.
    */
-  join(id: string, connection: R): { slot: number; before: string | null } | null {
+  join(id: string, connection: R): { slot: number; before: Forgotten | null } | null {
     let slot = this.#slots.get(id);
-    let before: string | null = null;
+    let before: Forgotten | null = null;
     if (slot === undefined) {
       slot = this.#oldestUnused();
       if (slot < 0) return null;
-      before = this.#ids[slot]!;
-      if (before !== null) this.#slots.delete(before);
+      const other = this.#ids[slot];
+      if (other !== null && other !== undefined) before = { id: other, owner: this.#owners[slot]! };
+      this.forget(slot);
       this.#ids[slot] = id;
       this.#slots.set(id, slot);
       this.packets[slot] = 0;
@@ -76,12 +94,43 @@ export class Copies<R extends Receiver> {
     return true;
   }
 
+  /** Forgets the copy of a slot, which has no connection: all that it owns belongs to nobody. */
+  forget(slot: number): void {
+    const id = this.#ids[slot];
+    if (id === null || id === undefined) return;
+    this.#ids[slot] = null;
+    this.#slots.delete(id);
+    this.#owners[slot] = (this.#owners[slot]! + SLOTS) % OWNERS;
+  }
+
+  /** The name of the copy in a slot; null if there is none. */
+  idOf(slot: number): string | null {
+    return this.#ids[slot]!;
+  }
+
+  /** What stands for the copy in a slot, until it is forgotten. */
+  ownerOf(slot: number): number {
+    return this.#owners[slot]!;
+  }
+
+  /** Whether an owner has not been forgotten. */
+  isCurrent(owner: number): boolean {
+    return this.#owners[slotOf(owner)] === owner;
+  }
+
+  /** Whether the copy that an owner stands for is connected. */
+  isConnected(owner: number): boolean {
+    return this.isCurrent(owner) && this.#connections[slotOf(owner)]!.length > 0;
+  }
+
   connectionsOf(slot: number): readonly R[] {
     return this.#connections[slot]!;
   }
 
-  /** Hands a response to one of the copy's connections, always the same for a flow. False if it cannot be sent. */
-  deliver(slot: number, packet: Packet): boolean {
+  /** Hands a response to one of the owner's connections, always the same for a flow. False if it cannot be sent. */
+  deliver(owner: number, packet: Packet): boolean {
+    const slot = slotOf(owner);
+    if (this.#owners[slot] !== owner) return false;
     const connections = this.#connections[slot];
     const count = connections?.length ?? 0;
     if (count === 0) return false;

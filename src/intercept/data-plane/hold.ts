@@ -76,13 +76,12 @@ export class Hold {
     return displaced;
   }
 
-  /** Hands the response of a flow to `sink` and forgets it. The packet is valid during the call. */
-  take(key: Uint32Array, at: number, sink: (packet: Packet) => void): void {
+  /** Hands the response of a flow to `sink`, and forgets it if that returns true. The packet is valid during the call. */
+  take(key: Uint32Array, at: number, sink: (packet: Packet) => boolean): void {
     if (this.#count === 0) return;
     const row = this.#lookUp(key, at);
     if (row === NONE) return;
-    sink(this.#show(row));
-    this.#remove(row);
+    if (sink(this.#show(row))) this.#remove(row);
   }
 
   /** Hands every response to `sink` and forgets those for which it returns true. */

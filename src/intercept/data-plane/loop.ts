@@ -13,7 +13,7 @@ import type { InterceptPlaneConfig } from "./config.ts";
 import { type Connection, Connections } from "./connections.ts";
 import { Copies } from "./copies.ts";
 import { Questions } from "./facts.ts";
-import { Cookies, Learned } from "./flow-maps.ts";
+import { Cookies, Learned, Registered } from "./flow-maps.ts";
 import { Registration, SINGLE } from "./registration.ts";
 import { Router } from "./router.ts";
 import { createInterceptCounters, INTERCEPT_INDEX as INDEX, viewInterceptShared } from "./shared.ts";
@@ -64,14 +64,22 @@ export function runInterceptLoop(
       ? {
           cookies: new Cookies(config.cookiesMap),
           learned: new Learned(config.learnedMap),
+          registered: new Registered(config.registeredMap),
           datagrams: new Learned(config.datagramFlowsMap),
         }
       : null;
   const questions = new Questions(config, (key) =>
     kernel ? kernel.learned.has(key.bytes) : router.flows.find(key.words) >= 0,
   );
-  const registration = new Registration(config, copies, router, kernel, questions, onEvent, (isRead) =>
-    source.setRead(isRead),
+  const registration = new Registration(
+    config,
+    copies,
+    router,
+    kernel,
+    questions,
+    onEvent,
+    (isRead) => source.setRead(isRead),
+    () => source.setRegisters(),
   );
   const server = new ChannelServer({ key: config.key, insecure: config.insecure });
   const compatServer = compat
@@ -104,6 +112,8 @@ export function runInterceptLoop(
 
   const tell = () => {
     count(counters, router, registration, copies, connections);
+    // Of the kernel's flows, the kernel knows.
+    if (kernel) counters[INDEX.active] = 0;
     counters[INDEX.discarded] = registration.publish(shared.copies);
     publish(shared, counters);
   };
@@ -148,7 +158,8 @@ export function runInterceptLoop(
 
     idleRounds = records > 0 || events > 0 ? 0 : idleRounds + 1;
     if (idleRounds === 0) wasBusy = true;
-    const due = Math.min(heartbeatAt - now, connections.wait(now), endAt - now, LONGEST_WAIT);
+    const longest = Math.min(heartbeatAt - now, connections.wait(now), endAt - now, LONGEST_WAIT);
+    const due = registration.wait(now, longest);
     timeout = 0;
     if (records >= ROUND || due <= 0) continue;
     if (idleRounds <= PATIENCE) {
@@ -187,8 +198,12 @@ function count(
   counters[INDEX.released] = router.released;
   counters[INDEX.cut] = copies.cut;
   counters[INDEX.active] = router.flows.count;
-  counters[INDEX.evicted] = router.flows.evicted;
+  counters[INDEX.evicted] = router.flows.evicted + router.datagramFlows.evicted;
   counters[INDEX.registered] = registration.registered;
+  counters[INDEX.confirmed] = router.confirmed;
+  counters[INDEX.expired] = router.expired;
+  counters[INDEX.refused] = registration.refused + router.refused;
+  counters[INDEX.withdrawn] = registration.withdrawn + router.withdrawn;
   counters[INDEX.clients] = copies.count;
   counters[INDEX.connections] = connections.count;
   counters[INDEX.unfinished] = connections.unfinished;

@@ -9,7 +9,7 @@ export interface AddressRange {
 }
 
 interface OwnedRange extends AddressRange {
-  slot: number;
+  owner: number;
   /** The highest last address of this range and all before it, of the same family. */
   reach: Uint8Array;
 }
@@ -26,18 +26,20 @@ export class Ranges {
   }
 
   /** Adds to the ranges of a copy; returns how many were not added because it has too many. */
-  add(slot: number, ranges: readonly AddressRange[]): number {
-    const others = this.#ranges.filter((range) => range.slot !== slot);
-    const own = this.#ranges.filter((range) => range.slot === slot);
-    const wanted = [...own, ...ranges.map((range) => ({ ...range, slot, reach: range.last }))].sort(order);
+  add(owner: number, ranges: readonly AddressRange[]): number {
+    const others = this.#ranges.filter((range) => range.owner !== owner);
+    const own = this.#ranges.filter((range) => range.owner === owner);
+    const wanted = [...own, ...ranges.map((range) => ({ ...range, owner, reach: range.last }))].sort(order);
     const distinct = wanted.filter((range, index) => index === 0 || order(wanted[index - 1]!, range) !== 0);
     this.#set([...others, ...distinct.slice(0, MOST_RANGES)]);
     return Math.max(0, distinct.length - MOST_RANGES);
   }
 
-  /** Forgets the ranges of a copy. */
-  remove(slot: number): void {
-    this.#set(this.#ranges.filter((range) => range.slot !== slot));
+  /** Forgets the ranges of a copy; returns how many there were. */
+  remove(owner: number): number {
+    const before = this.count;
+    if (before > 0) this.#set(this.#ranges.filter((range) => range.owner !== owner));
+    return before - this.count;
   }
 
   /**
@@ -57,8 +59,8 @@ export class Ranges {
   }
 
   /** The copy that a range belongs to. */
-  slotAt(index: number): number {
-    return this.#ranges[index]!.slot;
+  ownerAt(index: number): number {
+    return this.#ranges[index]!.owner;
   }
 
   /** The last range that begins at or before the address at `at`. */
@@ -83,6 +85,11 @@ export class Ranges {
       range.reach = reaches ? before.reach : range.last;
     }
   }
+}
+
+/** Whether an address, of 4 or 16 bytes, is in a range. */
+export function holds({ first, last }: AddressRange, address: Uint8Array): boolean {
+  return address.length === first.length && compare(address, 0, first) >= 0 && compare(address, 0, last) <= 0;
 }
 
 function order(one: AddressRange, other: AddressRange): number {

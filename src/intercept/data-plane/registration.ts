@@ -1,19 +1,24 @@
-/** Admits copies, and keeps the router and the kernel's maps up to date with what they register. */
+/**
+ * Admits copies, and keeps the router and the kernel's maps up to date with what they register. What a copy has registered, and
+ * what the kernel has learned of it, is withdrawn when it is gone and has not come back for the time to linger.
+ */
 import type { Candidate, PeerHandlers } from "../../channel/contract.ts";
 import type { Ask, AddressRange as RangeTexts, Welcome } from "../../channel/messages.ts";
-import { parseAddress } from "../../config/address.ts";
+import { Proof, REGISTRATION_BYTES } from "../../channel/registration.ts";
+import { formatAddress, parseAddress } from "../../config/address.ts";
 import type { InterceptPlaneConfig } from "./config.ts";
 import type { Connection, Host } from "./connections.ts";
-import { type Copies, SLOTS } from "./copies.ts";
+import { type Copies, SLOTS, slotOf } from "./copies.ts";
 import { answer, type Questions, watch } from "./facts.ts";
-import type { Cookies, Learned } from "./flow-maps.ts";
-import { FLOW_BYTES, WITH_PAYLOAD } from "./flow-maps.ts";
-import type { AddressRange } from "./ranges.ts";
+import { KEY_BYTES } from "./flow-key.ts";
+import { type Cookies, FLOW_BYTES, type Learned, type Registered, WITH_PAYLOAD } from "./flow-maps.ts";
+import { type AddressRange, holds } from "./ranges.ts";
 import type { Router } from "./router.ts";
 import type { InterceptEvent } from "./start.ts";
 
-/** us that the registrations of a copy that is gone are kept: it may come back. */
-const MEMORY = 60_000_000;
+/** Rows of each table that are looked at in one go, and us between two such looks while nothing is withdrawn. */
+const SWEEP = 4096;
+const SWEEP_INTERVAL = 100_000;
 /** us within which tcpcopies that register nothing share the responses; a later one replaces them all. */
 const TOGETHER = 3_000_000;
 /** Most questions that wait, over all copies. */
@@ -22,14 +27,30 @@ const MOST_QUESTIONS = 1024;
 export const SINGLE = 0;
 const SINGLE_ID = "single";
 
+/** The kernel's maps, in mode target. */
+export interface KernelMaps {
+  cookies: Cookies;
+  learned: Learned;
+  registered: Registered;
+  datagrams: Learned;
+}
+
 export class Registration implements Host {
   /** Registrations of flows; a flow that is registered again counts again. */
   registered = 0;
+  /** Registrations and ranges that were refused, and flows that were withdrawn, besides those that the router counts. */
+  refused = 0;
+  withdrawn = 0;
   readonly #discarded = new Float64Array(SLOTS);
   #now = 0;
   /** Slots of the copies that are connected and read the payload of responses. */
   readonly #readers = new Set<number>();
   #gone: { slot: number; since: number }[] = [];
+  readonly #proof = new Proof();
+  #sweptAt = 0;
+  /** What is still to be gone through until all that was withdrawn is cleared away. */
+  #sweepsTables = false;
+  #sweepsKernel = false;
   #singleSince = Number.NEGATIVE_INFINITY;
   #questions: { connection: Connection; question: Ask }[] = [];
 
@@ -37,23 +58,46 @@ export class Registration implements Host {
     private readonly config: InterceptPlaneConfig,
     private readonly copies: Copies<Connection>,
     private readonly router: Router<Connection>,
-    /** The kernel's maps, in mode target only. */
-    private readonly kernel: { cookies: Cookies; learned: Learned; datagrams: Learned } | null,
+    /** In mode target only. */
+    private readonly kernel: KernelMaps | null,
     private readonly questions: Questions,
     private readonly say: (event: InterceptEvent) => void,
     /** Whether some copy reads payload; called before the first response to it can come, and again when that changes. */
     private readonly setRead: (isRead: boolean) => void,
+    /** Called when flows were registered with the kernel, which looks for them from then on. */
+    private readonly setRegisters: () => void,
   ) {
     if (config.compat?.single) copies.reserve(SINGLE_ID, SINGLE);
+    if (!kernel) return;
+    router.flows.onRemove = (row) => this.#removeFromKernel(kernel.registered, row);
+    const { datagramFlows } = router;
+    datagramFlows.onRemove = (row) =>
+      kernel.datagrams.remove(datagramFlows.keys, row * KEY_BYTES, (row + 1) * KEY_BYTES);
   }
 
-  /** Lets time pass. `now`: us. */
+  /** Lets time pass, and clears away a part of what is over. `now`: us. */
   advance(now: number): void {
     this.#now = now;
-    while (this.#gone.length > 0 && now - this.#gone[0]!.since >= MEMORY) {
+    while (this.#gone.length > 0 && now - this.#gone[0]!.since >= this.config.linger) {
       const { slot } = this.#gone.shift()!;
-      if (this.copies.connectionsOf(slot).length === 0) this.router.forget(slot);
+      if (this.copies.connectionsOf(slot).length === 0) this.#withdraw(slot);
     }
+    if (this.#sweepsTables || now - this.#sweptAt >= SWEEP_INTERVAL) {
+      this.#sweptAt = now;
+      if (this.router.sweep(SWEEP, now)) this.#sweepsTables = false;
+      this.kernel?.registered.flush();
+    }
+    if (!this.#sweepsKernel) return;
+    const { learned } = this.kernel!;
+    this.withdrawn += learned.sweep((owner) => !this.copies.isCurrent(owner));
+    this.#sweepsKernel = !learned.isSwept;
+  }
+
+  /** us until `advance` has something to do that cannot wait, at most `limit`. */
+  wait(now: number, limit: number): number {
+    if (this.#sweepsTables || this.#sweepsKernel) return 0;
+    const next = this.#gone[0];
+    return next ? Math.min(limit, Math.max(0, next.since + this.config.linger - now)) : limit;
   }
 
   handlersFor(connection: Connection): PeerHandlers {
@@ -116,11 +160,7 @@ export class Registration implements Host {
     if (!place) return `${SLOTS} copies are connected, and there is no room for more`;
     const { slot, before } = place;
     connection.slot = slot;
-    if (before !== null) {
-      this.router.forget(slot);
-      this.#discarded[slot] = 0;
-      if (/^[0-9a-f]{16}$/.test(before)) this.kernel?.cookies.remove(Buffer.from(before, "hex"));
-    }
+    if (before !== null) this.#clear(before.id, before.owner);
     connection.readsPayload = readsPayload === true;
     this.#noteReader(slot, connection.readsPayload);
     if (instance) this.kernel?.cookies.set(instance, this.#valueOf(slot));
@@ -146,7 +186,45 @@ export class Registration implements Host {
 
   /** The value that stands for a copy in the kernel's maps. */
   #valueOf(slot: number): number {
-    return this.#readers.has(slot) ? slot + WITH_PAYLOAD : slot;
+    const owner = this.copies.ownerOf(slot);
+    return this.#readers.has(slot) ? owner + WITH_PAYLOAD : owner;
+  }
+
+  /** The copy of a slot is gone for good. */
+  #withdraw(slot: number): void {
+    const id = this.copies.idOf(slot);
+    if (id === null || id === SINGLE_ID) return;
+    const owner = this.copies.ownerOf(slot);
+    this.copies.forget(slot);
+    this.#clear(id, owner);
+  }
+
+  /** Begins to clear away what a copy has left that was forgotten. */
+  #clear(id: string, owner: number): void {
+    this.router.withdraw(owner);
+    this.#sweepsTables = true;
+    if (!this.kernel) return;
+    if (/^[0-9a-f]{16}$/.test(id)) this.kernel.cookies.remove(Buffer.from(id, "hex"));
+    this.kernel.learned.rewind();
+    this.#sweepsKernel = true;
+  }
+
+  /** The registration in this row ends; another copy may have registered the same flow. */
+  #removeFromKernel(registered: Registered, row: number): void {
+    const { flows } = this.router;
+    const at = row * KEY_BYTES;
+    let other = flows.find(new Uint32Array(flows.keys.buffer, at, KEY_BYTES / 4));
+    while (other >= 0 && (other === row || !this.copies.isCurrent(flows.ownerOf(other))))
+      other = flows.after(other);
+    if (other < 0) registered.remove(flows.keys, at);
+    else this.#tellKernel(registered, other);
+  }
+
+  #tellKernel(registered: Registered, row: number): void {
+    const { flows } = this.router;
+    const value = this.#valueOf(slotOf(flows.ownerOf(row)));
+    const [una, max, rcv] = [flows.unaOf(row), flows.maxOf(row), flows.rcvOf(row)];
+    registered.add(flows.keys, row * KEY_BYTES, value, una, max, rcv, flows.stateOf(row));
   }
 
   /** Why another tcpcopy that registers nothing is refused; null if it is not. */
@@ -163,34 +241,67 @@ export class Registration implements Host {
     return null;
   }
 
-  #register({ slot }: Connection, flows: Uint8Array, at: number, count: number): void {
+  /** Whether a copy may register what it asks for; counts it if not. */
+  #mayRegister({ name }: Connection, count: number): boolean {
     this.registered += count;
-    const to = at + count * FLOW_BYTES;
-    if (this.kernel) this.kernel.learned.add(flows, this.#valueOf(slot), at, to);
-    else this.router.register(slot, flows, at, to);
+    if (this.config.takesRegistrations) return true;
+    this.refused += count;
+    if (this.refused === count)
+      this.say({ kind: "warning", text: `registrations are refused, as there is no key: those of ${name}` });
+    return false;
   }
 
-  #registerDatagrams({ slot }: Connection, flows: Uint8Array, at: number, count: number): void {
-    this.registered += count;
-    const to = at + count * FLOW_BYTES;
-    if (this.kernel) this.kernel.datagrams.add(flows, slot, at, to);
-    else this.router.registerDatagrams(slot, flows, at, to);
+  #register(connection: Connection, rows: Uint8Array, at: number, count: number): void {
+    if (!this.#mayRegister(connection, count)) return;
+    const owner = this.copies.ownerOf(connection.slot);
+    const view = new DataView(rows.buffer, rows.byteOffset, rows.byteLength);
+    const to = at + count * REGISTRATION_BYTES;
+    this.router.register(owner, view, at, to, this.#now);
+    if (!this.kernel) return;
+    const value = this.#valueOf(connection.slot);
+    const proof = this.#proof;
+    for (let row = at; row < to; row += REGISTRATION_BYTES) {
+      if (!proof.read(view, row)) continue;
+      this.kernel.registered.add(rows, row, value, proof.una, proof.max, proof.rcv, proof.state);
+    }
+    this.kernel.registered.flush();
+    this.setRegisters();
   }
 
-  #addRanges({ slot, name }: Connection, texts: RangeTexts[]): void {
+  #registerDatagrams(connection: Connection, flows: Uint8Array, at: number, count: number): void {
+    if (!this.#mayRegister(connection, count)) return;
+    const owner = this.copies.ownerOf(connection.slot);
+    const to = at + count * FLOW_BYTES;
+    this.router.registerDatagrams(owner, flows, at, to, this.#now, (from, end) =>
+      this.kernel?.datagrams.add(flows, owner, from, end),
+    );
+  }
+
+  #addRanges(connection: Connection, texts: RangeTexts[]): void {
+    if (!this.#mayRegister(connection, texts.length)) return;
+    const { slot, name } = connection;
     const ranges: AddressRange[] = [];
+    const refuse = (text: string) => {
+      this.refused++;
+      this.say({ kind: "warning", text });
+    };
     for (const { first, last } of texts) {
       const [from, to] = [parseAddress(first), parseAddress(last)];
-      if (from && to && from.family === to.family)
-        ranges.push({ family: from.family, first: from.bytes, last: to.bytes });
-      else
-        this.say({
-          kind: "warning",
-          text: `copy ${name} sent an invalid address range: ${first} to ${last}`,
-        });
+      if (!from || !to || from.family !== to.family) {
+        refuse(`copy ${name} sent an invalid address range: ${first} to ${last}`);
+        continue;
+      }
+      const range = { family: from.family, first: from.bytes, last: to.bytes };
+      const own = this.config.noClients.find((address) => holds(range, address));
+      if (own)
+        refuse(
+          `copy ${name} asked for the responses to ${first} to ${last}, which holds ${formatAddress(own)}: that is no client's`,
+        );
+      else ranges.push(range);
     }
     if (this.kernel) return;
-    const refused = this.router.addRanges(slot, ranges);
+    const refused = this.router.addRanges(this.copies.ownerOf(slot), ranges);
+    this.refused += refused;
     if (refused > 0)
       this.say({
         kind: "warning",

@@ -1,8 +1,9 @@
 /**
- * Finds the copy that a response belongs to: the kernel has named it (mode target: `packet.index` is its slot), its flow was
+ * Finds the copy that a response belongs to: the kernel has named it (mode target: `packet.index` is its owner), its flow was
  * registered over the channel, or the client's address is in a registered pool. Sans-IO; counts every response once.
  */
 import { UNKNOWN_INDEX } from "../../capture/record-index.ts";
+import { OPEN, Proof, REGISTRATION_BYTES } from "../../channel/registration.ts";
 import { copyBytes } from "../../wire/copy.ts";
 import { Packet } from "../../wire/packet.ts";
 import { ACK, RST, SYN } from "../../wire/tcp.ts";
@@ -11,10 +12,18 @@ import type { Copies, Receiver } from "./copies.ts";
 import { FlowKey, FlowMatch, KEY_BYTES, SERVER } from "./flow-key.ts";
 import { FlowTable } from "./flow-table.ts";
 import { Hold } from "./hold.ts";
+import { proves } from "./proof.ts";
 import { type AddressRange, Ranges } from "./ranges.ts";
 
 /** Responses that wait for their registration: 3 s of 10,000 a second. */
 const HELD = 32768;
+const NONE = -1;
+/**
+ * us within which the answer to a SYN that was registered is to come, its repetitions included; without a datagram after which
+ * a flow of UDP is forgotten: the longest that a copy may keep one (-k).
+ */
+export const PENDING_SPAN = 60_000_000;
+export const DATAGRAM_SPAN = 864_000_000_000;
 /** Bytes of a response at most, as a source captures it. */
 const LARGEST = 65536;
 
@@ -54,9 +63,21 @@ export class Router<R extends Receiver> {
   /** Those of UDP. */
   readonly datagramFlows: FlowTable;
   readonly ranges = new Ranges();
+  /**
+   * Registrations that a response has proved; those that none has proved in time; of UDP, those of flows that another connected
+   * copy has; flows of copies that were forgotten.
+   */
+  confirmed = 0;
+  expired = 0;
+  refused = 0;
+  withdrawn = 0;
   readonly #hold: Hold | null;
   readonly #key = new FlowKey();
-  /** Slots of the copies that have already received the current packet. */
+  readonly #proof = new Proof();
+  #now = 0;
+  #isSwept = true;
+  #areDatagramsSwept = true;
+  /** Owners that have already received the current packet. */
   readonly #served: number[] = [];
   readonly #own = new Packet(new Uint8Array(new ArrayBuffer(LARGEST)));
 
@@ -77,6 +98,7 @@ export class Router<R extends Receiver> {
 
   /** Takes a response; false if it is to pass. `now`: us. */
   response(captured: Packet, now: number): boolean {
+    this.#now = now;
     this.packets++;
     this.bytes += captured.payload - captured.ip + captured.length;
     if (this.options.pass.length > 0 && this.#passes(captured)) {
@@ -84,7 +106,7 @@ export class Router<R extends Receiver> {
       return false;
     }
     const packet = this.#translate(captured);
-    if (packet.index === UNKNOWN_INDEX && isDatagram(packet)) return this.#datagram(packet);
+    if (isDatagram(packet)) return this.#datagram(packet);
     const sent =
       packet.index === UNKNOWN_INDEX ? this.#find(packet, now) : this.copies.deliver(packet.index, packet);
     if (sent) this.routed++;
@@ -92,22 +114,66 @@ export class Router<R extends Receiver> {
     return true;
   }
 
-  /** Gives flows, 36 bytes each, to a copy; returns how many were not known. */
-  register(slot: number, bytes: Uint8Array, from: number, to: number): number {
-    let fresh = 0;
-    const key = this.#key;
-    for (let at = from; at + KEY_BYTES <= to; at += KEY_BYTES) {
-      key.ofBytes(bytes, at);
-      if (this.flows.set(key.words, 0, slot)) fresh++;
-      this.#hold?.take(key.words, 0, (packet) => this.#release(slot, packet));
+  /**
+   * Takes registrations of a copy, rows of REGISTRATION_BYTES in `view` from `from` to `to`: its flows are that copy's once a
+   * response proves it. `now`: us.
+   */
+  register(owner: number, view: DataView, from: number, to: number, now: number): void {
+    const bytes = new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
+    const { flows } = this;
+    const proof = this.#proof;
+    const { words } = this.#key;
+    for (let at = from; at + REGISTRATION_BYTES <= to; at += REGISTRATION_BYTES) {
+      if (!proof.read(view, at)) {
+        this.refused++;
+        continue;
+      }
+      this.#key.ofBytes(bytes, at);
+      const known = flows.findOwn(words, 0, owner);
+      const row = known < 0 ? flows.add(words, 0, owner, now) : known;
+      if (known >= 0) flows.renew(row, words, 0, now);
+      // What was proved once stays the copy's.
+      if (known < 0 || flows.stateOf(row) !== 0)
+        flows.setProof(row, proof.state, proof.una, proof.max, proof.rcv);
+      this.#hold?.take(words, 0, (packet) => {
+        const found = this.#rowFor(packet, words);
+        if (found === NONE) return false;
+        this.#released(this.#toOwner(packet, flows, found));
+        return true;
+      });
     }
-    return fresh;
   }
 
-  /** As `register`, flows of UDP. */
-  registerDatagrams(slot: number, bytes: Uint8Array, from: number, to: number): void {
-    for (let at = from; at + KEY_BYTES <= to; at += KEY_BYTES)
-      this.datagramFlows.set(this.#key.ofBytes(bytes, at).words, 0, slot);
+  /**
+   * Takes registrations of UDP, flows of KEY_BYTES each: they are that copy's at once, unless another copy that is connected has
+   * them. Calls `taken` with where those that are begin and end.
+   */
+  registerDatagrams(
+    owner: number,
+    bytes: Uint8Array,
+    from: number,
+    to: number,
+    now: number,
+    taken: (from: number, to: number) => void = () => {},
+  ): void {
+    const { datagramFlows, copies } = this;
+    const { words } = this.#key;
+    let since = from;
+    let at = from;
+    for (; at + KEY_BYTES <= to; at += KEY_BYTES) {
+      const known = datagramFlows.find(this.#key.ofBytes(bytes, at).words);
+      const other = known < 0 ? owner : datagramFlows.ownerOf(known);
+      if (other !== owner && copies.isConnected(other)) {
+        this.refused++;
+        if (since < at) taken(since, at);
+        since = at + KEY_BYTES;
+        continue;
+      }
+      if (other !== owner) datagramFlows.remove(known);
+      if (other === owner && known >= 0) datagramFlows.touch(known, now);
+      else datagramFlows.add(words, 0, owner, now);
+    }
+    if (since < at) taken(since, at);
   }
 
   /** Whether an ICMP error that quotes `packet`, on its way to the client, is about a datagram of a copy. */
@@ -116,22 +182,35 @@ export class Router<R extends Receiver> {
   }
 
   /** Gives all responses to these addresses to a copy; returns how many ranges are too many. */
-  addRanges(slot: number, ranges: readonly AddressRange[]): number {
-    const refused = this.ranges.add(slot, ranges);
+  addRanges(owner: number, ranges: readonly AddressRange[]): number {
+    const refused = this.ranges.add(owner, ranges);
     this.#hold?.takeEach((packet) => {
       const found = this.ranges.find(packet);
       if (found < 0) return false;
-      this.#release(this.ranges.slotAt(found), packet);
+      this.#released(this.copies.deliver(this.ranges.ownerAt(found), packet));
       return true;
     });
     return refused;
   }
 
-  /** Forgets what a copy has registered. */
-  forget(slot: number): void {
-    this.flows.removeAll(slot);
-    this.datagramFlows.removeAll(slot);
-    this.ranges.remove(slot);
+  /** Forgets the ranges of an owner; its flows are over with it, and go by `sweep`. */
+  withdraw(owner: number): void {
+    this.withdrawn += this.ranges.remove(owner);
+    this.flows.rewind();
+    this.datagramFlows.rewind();
+    this.#isSwept = false;
+    this.#areDatagramsSwept = false;
+  }
+
+  /**
+   * Clears away, among the next `rows` rows of each table, what belongs to nobody any more, and what nobody has proved or used
+   * for too long. True when each table was gone through since the last `withdraw`. `now`: us.
+   */
+  sweep(rows: number, now: number): boolean {
+    this.#now = now;
+    if (this.flows.sweep(rows, this.#isOver)) this.#isSwept = true;
+    if (this.datagramFlows.sweep(rows, this.#isDatagramOver)) this.#areDatagramsSwept = true;
+    return this.#isSwept && this.#areDatagramsSwept;
   }
 
   /** Gives up what has waited for too long. `now`: us. */
@@ -139,14 +218,41 @@ export class Router<R extends Receiver> {
     if (this.#hold) this.unrouted += this.#hold.expire(now);
   }
 
+  readonly #isOver = (row: number): boolean => {
+    const { flows } = this;
+    const state = flows.stateOf(row);
+    if (!this.copies.isCurrent(flows.ownerOf(row))) this.withdrawn++;
+    // A connection that is open may say nothing for hours.
+    else if (state === 0 || state === OPEN || this.#now - flows.usedAtOf(row) < PENDING_SPAN) return false;
+    else if (this.options.holds) this.expired++;
+    return true;
+  };
+
+  readonly #isDatagramOver = (row: number): boolean => {
+    const { datagramFlows } = this;
+    if (!this.copies.isCurrent(datagramFlows.ownerOf(row))) this.withdrawn++;
+    else if (this.#now - datagramFlows.usedAtOf(row) < DATAGRAM_SPAN) return false;
+    else this.expired++;
+    return true;
+  };
+
   /** As `response`, for UDP: its flows are registered, and before the first response. */
   #datagram(packet: Packet): boolean {
-    const row = this.datagramFlows.find(this.#key.ofResponse(packet).words);
-    if (row < 0 && this.options.passesDatagrams) {
+    const { datagramFlows, copies } = this;
+    const row = datagramFlows.find(this.#key.ofResponse(packet).words);
+    const isKnown = row >= 0 && copies.isCurrent(datagramFlows.ownerOf(row));
+    if (isKnown) datagramFlows.touch(row, this.#now);
+    if (packet.index !== UNKNOWN_INDEX) {
+      // The kernel has dropped it.
+      if (copies.deliver(packet.index, packet)) this.routed++;
+      else this.unrouted++;
+      return true;
+    }
+    if (!isKnown && this.options.passesDatagrams) {
       this.passed++;
       return false;
     }
-    if (row >= 0 && this.#toOwner(packet, this.datagramFlows, row)) this.routed++;
+    if (isKnown && this.#toOwner(packet, datagramFlows, row)) this.routed++;
     else this.unrouted++;
     return true;
   }
@@ -154,14 +260,50 @@ export class Router<R extends Receiver> {
   /** Hands a response to the copy that registered its flow. */
   #toOwner(packet: Packet, flows: FlowTable, row: number): boolean {
     const own = this.options.dnat ? this.#fromRegistered(packet, flows.keys, row) : packet;
-    return this.copies.deliver(flows.slotOf(row), own);
+    return this.copies.deliver(flows.ownerOf(row), own);
+  }
+
+  /** The registration that a response of the flow `key` is for; -1 if there is none. Proves it, where it has not been. */
+  #rowFor(packet: Packet, key: Uint32Array): number {
+    const { flows, copies } = this;
+    let known = NONE;
+    let proven = NONE;
+    for (let row = flows.find(key); row !== NONE; row = flows.after(row)) {
+      const state = flows.stateOf(row);
+      if (!copies.isCurrent(flows.ownerOf(row))) continue;
+      if (state === 0) known = row;
+      else if (
+        proves(
+          state,
+          flows.unaOf(row),
+          flows.maxOf(row),
+          flows.rcvOf(row),
+          packet.flags,
+          packet.seq,
+          packet.ack,
+        )
+      )
+        proven = row;
+    }
+    if (proven === NONE) return known;
+    if (known !== NONE) {
+      // Only a new connection takes a flow from a copy that is there.
+      if (flows.stateOf(proven) === OPEN && copies.isConnected(flows.ownerOf(known))) return known;
+      flows.remove(known);
+    }
+    flows.setProof(proven, 0, 0, 0, 0);
+    this.confirmed++;
+    return proven;
   }
 
   /** True: handed to a copy. False: of no copy. Null: held. */
   #find(packet: Packet, now: number): boolean | null {
     const key = this.#key.ofResponse(packet);
-    const row = this.flows.find(key.words);
-    if (row >= 0) return this.#toOwner(packet, this.flows, row);
+    const row = this.#rowFor(packet, key.words);
+    if (row !== NONE) {
+      this.flows.touch(row, now);
+      return this.#toOwner(packet, this.flows, row);
+    }
     const { single } = this.options;
     if (single >= 0) return this.copies.deliver(single, packet);
     let found = this.ranges.find(packet);
@@ -169,10 +311,10 @@ export class Router<R extends Receiver> {
     let sent = false;
     this.#served.length = 0;
     for (; found >= 0; found = this.ranges.find(packet, found)) {
-      const slot = this.ranges.slotAt(found);
-      if (this.#served.includes(slot)) continue;
-      this.#served.push(slot);
-      if (this.copies.deliver(slot, packet)) sent = true;
+      const owner = this.ranges.ownerAt(found);
+      if (this.#served.includes(owner)) continue;
+      this.#served.push(owner);
+      if (this.copies.deliver(owner, packet)) sent = true;
     }
     return sent;
   }
@@ -185,9 +327,10 @@ export class Router<R extends Receiver> {
     return null;
   }
 
-  #release(slot: number, packet: Packet): void {
+  /** Counts a response that was held. */
+  #released(isSent: boolean): void {
     this.released++;
-    if (this.copies.deliver(slot, packet)) this.routed++;
+    if (isSent) this.routed++;
     else this.unrouted++;
   }
 

@@ -16,6 +16,8 @@ export interface Source {
   wakes(on: boolean): void;
   /** Whether responses are to come with their payload, those of all copies. In mode target the kernel knows whose do. */
   setRead(isRead: boolean): void;
+  /** From now on the kernel looks for flows that were registered (mode target). */
+  setRegisters(): void;
   /** Whether no response waits; after `wakes(true)` the loop may sleep only then. */
   isEmpty(): boolean;
 }
@@ -29,6 +31,7 @@ function ringSource({ rings, ringBytes, controlMap }: InterceptPlaneConfig): Sou
     heartbeat: (ms) => control.heartbeat(ms),
     wakes: (on) => control.setWaiting(on),
     setRead: (isRead) => control.setRead(isRead),
+    setRegisters: () => control.setRegisters(),
     isEmpty: () => set.isEmpty,
   };
 }
@@ -41,6 +44,7 @@ function queueSource(fd: number, queue: number, isAboutCopy: (quoted: Packet) =>
     heartbeat: () => {},
     wakes: () => {},
     setRead: (isRead) => source.setRead(isRead),
+    setRegisters: () => {},
     // Its descriptor is readable while packets wait: epoll sees them.
     isEmpty: () => true,
   };

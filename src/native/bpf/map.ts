@@ -47,27 +47,30 @@ export function deleteElement(fd: number, key: Uint8Array): void {
   if (code !== 0 && code !== ENOENT) throw new Error(`Cannot delete from a BPF map: ${strerror(code)}`);
 }
 
-/** A hash map with keys of `keyBytes` and values of 4 bytes. */
+/** A hash map with keys of `keyBytes` and values of `valueWords` words of 4 bytes. */
 export class BpfHashMap {
   /** Most elements of one call. */
   readonly capacity: number;
   /** `capacity` keys, contiguous. The caller writes them before a call, with the `values`. */
   readonly keys: Uint8Array;
   readonly values: Uint32Array;
+  isAtEnd = false;
   readonly #attributes = new Uint32Array(new ArrayBuffer(ATTRIBUTES));
   readonly #attributesAt = address(this.#attributes);
   readonly #cursor = new Uint32Array(new ArrayBuffer(CURSOR));
   readonly #keyBytes: number;
+  readonly #valueWords: number;
   readonly #keysAt: number;
   readonly #valuesAt: number;
   readonly #fd: number;
 
-  constructor(fd: number, keyBytes: number, capacity: number) {
+  constructor(fd: number, keyBytes: number, capacity: number, valueWords = 1) {
     this.#fd = fd;
     this.#keyBytes = keyBytes;
+    this.#valueWords = valueWords;
     this.capacity = capacity;
     this.keys = new Uint8Array(new ArrayBuffer(capacity * keyBytes));
-    this.values = new Uint32Array(new ArrayBuffer(capacity * 4));
+    this.values = new Uint32Array(new ArrayBuffer(capacity * valueWords * 4));
     this.#keysAt = address(this.keys);
     this.#valuesAt = address(this.values);
   }
@@ -89,7 +92,19 @@ export class BpfHashMap {
     }
   }
 
-  /** Whether the first of `keys` is in the map. Throws with errno's text. */
+  /**
+   * Reads up to `capacity` elements into `keys` and `values`: from the first one on, or on from where the last call ended.
+   * Returns how many; `isAtEnd` says whether there are no more. Elements may be removed between two calls.
+   * Throws with errno's text.
+   */
+  read(isFirst: boolean): number {
+    const code = this.#call(BPF_MAP_LOOKUP_BATCH, 0, this.capacity, isFirst);
+    if (code !== 0 && code !== ENOENT) throw new Error(`Cannot read a BPF map: ${strerror(code)}`);
+    this.isAtEnd = code === ENOENT;
+    return this.#attributes[8]!;
+  }
+
+  /** Whether the first of `keys` is in the map; then the first of `values` is its value. Throws with errno's text. */
   has(): boolean {
     const words = this.#attributes;
     words.fill(0);
@@ -108,12 +123,8 @@ export class BpfHashMap {
   count(enough = Infinity): number {
     let count = 0;
     for (let first = true; count < enough; first = false) {
-      const code = this.#call(BPF_MAP_LOOKUP_BATCH, 0, this.capacity, first);
-      if (code !== 0 && code !== ENOENT) {
-        throw new Error(`Cannot read a BPF map: ${strerror(code)}`);
-      }
-      count += this.#attributes[8]!;
-      if (code === ENOENT) break;
+      count += this.read(first);
+      if (this.isAtEnd) break;
     }
     return count;
   }
@@ -128,7 +139,7 @@ export class BpfHashMap {
       writePointer(words, 2, cursorAt);
     }
     writePointer(words, 4, this.#keysAt + from * this.#keyBytes);
-    writePointer(words, 6, this.#valuesAt + from * 4);
+    writePointer(words, 6, this.#valuesAt + from * this.#valueWords * 4);
     words[8] = count;
     words[9] = this.#fd;
     return -bpfCall(command, this.#attributesAt, ATTRIBUTES);

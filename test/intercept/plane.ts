@@ -1,0 +1,32 @@
+/** The configuration of an intercept's data plane that catches nothing by itself. */
+import type { InterceptPlaneConfig } from "../../src/intercept/data-plane/config.ts";
+import { createInterceptShared } from "../../src/intercept/data-plane/shared.ts";
+
+export function planeConfig(): InterceptPlaneConfig {
+  return {
+    mode: "assistant",
+    rings: [],
+    ringBytes: 0,
+    controlMap: -1,
+    cookiesMap: -1,
+    learnedMap: -1,
+    registeredMap: -1,
+    datagramFlowsMap: -1,
+    queue: null,
+    listeners: [],
+    key: null,
+    compat: null,
+    services: [],
+    maxFlows: 1024,
+    takesRegistrations: true,
+    noClients: [],
+    linger: 120e6,
+    translations: [],
+    dnat: false,
+    pass: [],
+    hook: "tcx",
+    interfaces: [],
+    version: "1",
+    shared: createInterceptShared(),
+  };
+}
