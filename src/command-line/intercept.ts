@@ -153,7 +153,7 @@ export const INTERCEPT: CommandSpec = {
       {
         name: "linger",
         value: "SECONDS",
-        help: "after the intercept ends or is killed, go on dropping responses to copied requests for this long, 0 to 3600 (default: 120; none in mode nfqueue)",
+        help: "after the intercept ends or is killed, or a copy is gone, go on dropping responses to copied requests for this long, 0 to 3600 (default: 120; after the end none in mode nfqueue)",
       },
       {
         name: "daemon",

@@ -74,7 +74,6 @@ function planeConfig(
     services: coveredServices(plan),
     translations: options.translations.map(({ from, to }) => ({ from: from.bytes, to: to.bytes })),
     dnat: options.dnat,
-    takesRegistrations: true,
     noClients: [...localAddresses(), ...plan.services.flatMap(({ address }) => address ?? [])].map(
       ({ bytes }) => bytes,
     ),

@@ -13,7 +13,7 @@ import {
   settle,
   takeAll,
 } from "./ends.ts";
-import { makeFlow, makePacket } from "./packets.ts";
+import { makePacket, makeRow } from "./packets.ts";
 import { fc } from "./seed.ts";
 
 const key = makeKey();
@@ -42,12 +42,12 @@ function records(bytes: Uint8Array): Uint8Array[] {
 /** What the copy of `ends` says for so many flows, a record for each. */
 function register({ client }: Ends, numbers: readonly number[]): Uint8Array[] {
   return numbers.flatMap((number) => {
-    client.register(makeFlow(number), 0);
+    client.register(makeRow(number), 0);
     return records(takeAll(client.outgoing));
   });
 }
 
-const hex = (number: number) => ["register", Buffer.from(makeFlow(number)).toString("hex")];
+const hex = (number: number) => ["register", Buffer.from(makeRow(number)).toString("hex")];
 const TAMPERED = ["closed", "tampered", expect.stringContaining("somebody on the way")];
 
 /** Hands over what the relay made of it, then ends the connection; the events at the intercept. */
@@ -81,7 +81,7 @@ describe.each([
     peer.response(packet);
     peer.facts({ id: 1, answer: "0123456789abcdef" });
     const registers = "copy" in keys;
-    if (registers) client.register(makeFlow(7), 0);
+    if (registers) client.register(makeRow(7), 0);
     client.ask({ id: 1, what: "0123456789abcdef" });
     if (registers) client.ranges([{ first: "10.0.0.1", last: "10.0.0.9" }]);
     settleSeen();
@@ -98,7 +98,7 @@ describe.each([
       ["addresses", headers.subarray(12, 20)],
       ["ports and sequence number", headers.subarray(20, 28)],
       ["TCP options", new Uint8Array(12).fill(1)],
-      ["a flow", makeFlow(7)],
+      ["a flow", makeRow(7)],
       ["a range", Buffer.from("10.0.0.9")],
     ];
     for (const [what, bytes] of known)
@@ -120,7 +120,7 @@ describe.each([
 });
 
 test("a relay that adds a registration ends the channel, and registers nothing", () => {
-  const plain = Uint8Array.of(0, 0, 0, 36, 16, 0, 0, 0, ...makeFlow(9));
+  const plain = Uint8Array.of(0, 0, 0, 52, 16, 0, 0, 0, ...makeRow(9));
   const guesses = [makeKey(), new Uint8Array(32), key].map((guess) => {
     const bytes = new Uint8Array(new ArrayBuffer(8 + plain.length + 16));
     bytes.set(plain, 8);
@@ -313,7 +313,7 @@ describe("the keys of records", () => {
       const sealer = new Sealer(makeKey(), 2 ** 48 - 2);
       end.outgoing.sealWith(sealer);
       const say = () => {
-        if (side === "client") ends.client.register(makeFlow(1), 0);
+        if (side === "client") ends.client.register(makeRow(1), 0);
         else ends.peer.facts({ id: 1 });
         return takeAll(end.outgoing).length > 0;
       };

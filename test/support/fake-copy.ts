@@ -38,6 +38,8 @@ export interface FakeOptions {
   question?: { what: string; [detail: string]: unknown };
   /** Sends nothing. */
   silent?: boolean;
+  /** Registers all ports of the first of `clients` from 1024 on, by guesses, and sends marked SYNs from these ports of it. */
+  strangerTo?: number[];
 }
 
 const options = JSON.parse(process.argv[2]!) as FakeOptions;
@@ -186,6 +188,25 @@ function onResponse(packet: Packet): void {
   }
 }
 
+/** Does what a copy must not be able to do to a real client. */
+async function harm(channel: Client, ports: number[], flush: () => void): Promise<void> {
+  const client = parseAddress(clients[0]!)!.bytes;
+  const sessionOf = (port: number, state: Session["state"]): Session => {
+    const [seq, ack] = [0, 0].map(() => (Math.random() * 2 ** 32) >>> 0) as [number, number];
+    return { client, port, state, seq, ack, body: 0, sentAt: 0, since: 0 };
+  };
+  setInterval(() => {
+    for (const port of ports) sendSegment(sessionOf(port, "syn"), SYN);
+  }, 50);
+  for (let port = 1024; port < 65_536; port++) {
+    channel.register(rowOf(sessionOf(port, port & 1 ? "syn" : "request")), 0);
+    // No more than what may wait to be written.
+    if (port % 4096 !== 0) continue;
+    for (flush(); !channel.outgoing.isEmpty; flush()) await Bun.sleep(1);
+  }
+  flush();
+}
+
 async function connect(which: number): Promise<void> {
   const handlers: ClientHandlers = {
     onWelcome: (welcome: Welcome, authenticated: boolean) => {
@@ -195,6 +216,7 @@ async function connect(which: number): Promise<void> {
       if (by === "ranges" && which === 0)
         channel.ranges(clients.map((client) => ({ first: client, last: client })));
       if (by === "register") for (const session of sessions.values()) channel.register(rowOf(session), 0);
+      if (options.strangerTo) harm(channel, options.strangerTo, flush);
       if (options.question && which === 0) channel.ask({ id: 1, ...options.question });
       flush();
     },

@@ -31,8 +31,6 @@ export interface InterceptPlaneConfig {
   /** Services that WELCOME names; empty: none are named. */
   services: CoveredService[];
   maxFlows: number;
-  /** Whether copies may register flows and address ranges. */
-  takesRegistrations: boolean;
   /** Addresses that are no client's, 4 or 16 bytes: of this host, and of the services. No address range may hold one. */
   noClients: Uint8Array[];
   /** us for which all that a copy has registered is kept when it is gone. */

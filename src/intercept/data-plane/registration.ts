@@ -241,18 +241,8 @@ export class Registration implements Host {
     return null;
   }
 
-  /** Whether a copy may register what it asks for; counts it if not. */
-  #mayRegister({ name }: Connection, count: number): boolean {
-    this.registered += count;
-    if (this.config.takesRegistrations) return true;
-    this.refused += count;
-    if (this.refused === count)
-      this.say({ kind: "warning", text: `registrations are refused, as there is no key: those of ${name}` });
-    return false;
-  }
-
   #register(connection: Connection, rows: Uint8Array, at: number, count: number): void {
-    if (!this.#mayRegister(connection, count)) return;
+    this.registered += count;
     const owner = this.copies.ownerOf(connection.slot);
     const view = new DataView(rows.buffer, rows.byteOffset, rows.byteLength);
     const to = at + count * REGISTRATION_BYTES;
@@ -269,7 +259,7 @@ export class Registration implements Host {
   }
 
   #registerDatagrams(connection: Connection, flows: Uint8Array, at: number, count: number): void {
-    if (!this.#mayRegister(connection, count)) return;
+    this.registered += count;
     const owner = this.copies.ownerOf(connection.slot);
     const to = at + count * FLOW_BYTES;
     this.router.registerDatagrams(owner, flows, at, to, this.#now, (from, end) =>
@@ -278,7 +268,6 @@ export class Registration implements Host {
   }
 
   #addRanges(connection: Connection, texts: RangeTexts[]): void {
-    if (!this.#mayRegister(connection, texts.length)) return;
     const { slot, name } = connection;
     const ranges: AddressRange[] = [];
     const refuse = (text: string) => {

@@ -1,0 +1,158 @@
+/** Connections of others that the target's own TCP has: no SYN of a copy gets to them, and no copy gets their answers. */
+import { afterEach, beforeEach, expect, test } from "bun:test";
+import { OPEN } from "../../src/channel/registration.ts";
+import { accept, close, connect, listen, localEndpoint, receive, send } from "../../src/channel/socket.ts";
+import { formatAddress } from "../../src/config/address.ts";
+import { testRun } from "../../src/native/bpf/libbpf.ts";
+import { address, libc } from "../../src/native/libc.ts";
+import { ACK, build, type Frame, SYN } from "../bpf/build.ts";
+import { until } from "../support/until.ts";
+import { answerTo, COOKIE, cookieOption, flowOf, loadForTest, SLOT, type TestIntercept } from "./load.ts";
+
+const PASS = -1;
+const DROP = 2;
+const GONE = 7;
+/** linux/tcp.h: what a socket's queues go on from is told while it is under repair. */
+const IPPROTO_TCP = 6;
+const TCP_REPAIR = 19;
+const TCP_REPAIR_QUEUE = 20;
+const TCP_QUEUE_SEQ = 21;
+const [RECEIVE_QUEUE, SEND_QUEUE, NOT_ANY_MORE] = [1, 2, -1];
+
+let intercept: TestIntercept;
+let open: number[] = [];
+let listener = -1;
+let port = 0;
+let local: Uint8Array;
+
+function begin(host: Uint8Array): void {
+  local = host;
+  [listener] = listen([{ address: local, port: 0 }]) as [number];
+  ({ port } = localEndpoint(listener));
+  const ports: [number, number][] = [[port, port]];
+  intercept = loadForTest({
+    services: [
+      { address: null, family: 4, ports },
+      { address: null, family: 6, ports },
+    ],
+  });
+  intercept.beat();
+}
+
+beforeEach(() => {
+  open = [];
+});
+afterEach(() => {
+  for (const fd of [...open, listener]) close(fd);
+  intercept.kernel.detach();
+});
+
+interface Ends {
+  near: number;
+  far: number;
+  /** A copy's SYN with the addresses and ports of the connection. */
+  syn: Frame;
+}
+
+/** A connection of a real client with the service. */
+async function visit(): Promise<Ends> {
+  const near = connect({ address: local, port });
+  open.push(near);
+  const far = await until("a connection", () => {
+    const accepted = accept(listener);
+    return typeof accepted === "number" ? undefined : accepted.fd;
+  });
+  open.push(far);
+  const { port: sourcePort } = localEndpoint(near);
+  const text = formatAddress(local);
+  const syn = { source: text, destination: text, sourcePort, destinationPort: port, flags: SYN };
+  return { near, far, syn: { ...syn, seq: 77, options: cookieOption(COOKIE) } };
+}
+
+/** Whether what one end sends arrives at the other. */
+async function carries(from: number, to: number): Promise<boolean> {
+  const bytes = new Uint8Array(new ArrayBuffer(8));
+  send(from, bytes, 0, 5);
+  return (await until("what was sent", () => Math.max(0, receive(to, bytes, 0, 8)))) === 5;
+}
+
+/** Closes one end, and waits until the other has read that. */
+async function end(fd: number, other: number): Promise<void> {
+  open = open.filter((one) => one !== fd);
+  close(fd);
+  if (other < 0) return;
+  const bytes = new Uint8Array(new ArrayBuffer(8));
+  await until("the end", () => receive(other, bytes, 0, 8) === 0);
+}
+
+const learn = (frame: Frame) => testRun(intercept.kernel.learnProgram, build(frame).bytes).verdict;
+const answer = (syn: Frame) => testRun(intercept.kernel.catchProgram, build(answerTo(syn)).bytes).verdict;
+
+for (const [name, host] of [
+  ["IPv4", Uint8Array.of(127, 0, 0, 1)],
+  ["IPv6", Uint8Array.of(...Array(15).fill(0), 1)],
+] as const) {
+  test(`${name}: a marked SYN to a client's connection is dropped, and the connection goes on`, async () => {
+    begin(host);
+    const { near, far, syn } = await visit();
+    expect(learn(syn)).toBe(DROP);
+    expect(intercept.counted()).toEqual({ refused: 1 });
+    expect(intercept.learned.isEmpty).toBe(true);
+    expect(answer(syn)).toBe(PASS);
+    expect([await carries(near, far), await carries(far, near)]).toEqual([true, true]);
+    // Half closed, it is still a connection.
+    await end(near, far);
+    expect(learn(syn)).toBe(DROP);
+    expect(intercept.counted()).toEqual({ refused: 1 });
+  });
+}
+
+test("a service that listens, and what is left of a connection that is over, are no obstacle", async () => {
+  begin(Uint8Array.of(127, 0, 0, 1));
+  const { near, far, syn } = await visit();
+  expect(learn({ ...syn, sourcePort: 9 })).toBe(PASS);
+  expect(learn(syn)).toBe(DROP);
+  await end(far, near);
+  await end(near, -1);
+  // The side that closed first waits (TIME_WAIT), and its TCP takes a new SYN.
+  await until("the end of the connection", () => learn(syn) === PASS);
+  expect(answer(syn)).toBe(GONE);
+});
+
+test("a connection of a copy is no obstacle: learned before, or registered with the numbers that it has", async () => {
+  begin(Uint8Array.of(127, 0, 0, 1));
+  const { near, far, syn } = await visit();
+  intercept.learned.add(flowOf(syn), SLOT + 1024);
+  expect(learn(syn)).toBe(PASS);
+  intercept.learned.remove(flowOf(syn));
+  const numberOf = (queue: number) => {
+    const value = new Int32Array(new ArrayBuffer(8));
+    const option = (name: number, set: number) => {
+      value[0] = set;
+      expect(libc.setsockopt(far, IPPROTO_TCP, name, address(value), 4)).toBe(0);
+    };
+    option(TCP_REPAIR, 1);
+    option(TCP_REPAIR_QUEUE, queue);
+    value[1] = 4;
+    expect(libc.getsockopt(far, IPPROTO_TCP, TCP_QUEUE_SEQ, address(value), address(value) + 4)).toBe(0);
+    const found = value[0]!;
+    option(TCP_REPAIR, NOT_ANY_MORE);
+    return found;
+  };
+  const [rcv, una] = [numberOf(SEND_QUEUE), numberOf(RECEIVE_QUEUE)];
+  const register = (una: number, rcv: number) => {
+    intercept.registered.add(flowOf(syn), 0, SLOT, una, una, rcv, OPEN);
+    intercept.registered.flush();
+    intercept.setRegisters();
+  };
+  register(una, rcv ^ 0x40000000);
+  expect(learn(syn)).toBe(DROP);
+  register(una + 1000, rcv);
+  expect(learn(syn)).toBe(DROP);
+  register(una, rcv);
+  expect(learn(syn)).toBe(PASS);
+  expect(testRun(intercept.kernel.catchProgram, build({ ...answerTo(syn), flags: ACK }).bytes).verdict).toBe(
+    GONE,
+  );
+  expect([await carries(near, far), await carries(far, near)]).toEqual([true, true]);
+});
