@@ -32,6 +32,9 @@
 /* Set in the value of a copy that reads payload, and so in that of its flows. */
 #define WITH_PAYLOAD 0x40000000
 
+/* The value of flows of an earlier intercept: they are of copies, nobody knows of which. */
+#define FORMER 0x07ffffff
+
 struct service {
     __u8 address[16]; /* zero: any address */
     __u16 zero;
@@ -204,11 +207,12 @@ static __always_inline int is_copied(const struct flow *flow, const struct segme
     __u32 *found = bpf_map_lookup_elem(&learned, flow);
     if (found)
         *value = *found;
+    int is_owned = found && *value != FORMER;
     /* Only a new connection takes a flow from another copy. */
-    if (found && !(segment->flags & (FLAG_SYN | FLAG_RST)))
+    if (is_owned && !(segment->flags & (FLAG_SYN | FLAG_RST)))
         return 1;
     struct registered *known = registered_as(flow);
-    if (!known || (found && (known->value == *value || known->state == OPEN)) ||
+    if (!known || (is_owned && (known->value == *value || known->state == OPEN)) ||
         !proves(known, segment))
         return found != 0;
     *value = known->value;

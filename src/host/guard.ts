@@ -32,6 +32,8 @@ export interface GuardRecord {
   startTime: number | null;
   /** Inode of the network namespace that the links are in. */
   namespace: number;
+  /** Its descriptor of the map of flows that were copies'; absent: it has none. */
+  flows?: number;
   /** The intercept that the guard belongs to. */
   intercept: { pid: number; startTime: number | null };
 }
@@ -66,10 +68,11 @@ export class Guard {
   readonly #pipe: number;
 
   /**
-   * Starts a guard that holds these descriptors and lingers for so many seconds (an integer, at least 1). Throws a Failure (1)
-   * where there is no shell, or where its file cannot be written.
+   * Starts a guard that holds these descriptors and lingers for so many seconds (an integer, at least 1). `flows`: the map of
+   * flows that are copies', which the next intercept reads from it; -1: there is none. Throws a Failure (1) where there is no
+   * shell, or where its file cannot be written.
    */
-  constructor(descriptors: number[], seconds: number) {
+  constructor(descriptors: number[], seconds: number, flows = -1) {
     const ends = new Int32Array(new ArrayBuffer(8));
     if (libc.pipe2(ends, O_CLOEXEC) !== 0) throw failure(strerror(errno()));
     const [read, write] = ends as unknown as [number, number];
@@ -77,7 +80,7 @@ export class Guard {
     try {
       const spawn = () =>
         Bun.spawn(["/bin/sh", "-c", SCRIPT, "xcopy-guard", `${seconds}`, DIRECTORY], {
-          stdio: [read, "ignore", "ignore", ...descriptors],
+          stdio: [read, "ignore", "ignore", ...descriptors, ...(flows < 0 ? [] : [flows])],
           cwd: "/",
           env: { PATH: "/usr/bin:/bin:/usr/sbin:/sbin" },
           detached: true,
@@ -92,7 +95,7 @@ export class Guard {
       libc.close(read);
     }
     try {
-      this.#write();
+      this.#write(flows < 0 ? undefined : 3 + descriptors.length);
     } catch (error) {
       this.end();
       throw failure(`${error}`);
@@ -114,9 +117,10 @@ export class Guard {
     libc.close(this.#pipe);
   }
 
-  #write(): void {
+  #write(flows: number | undefined): void {
     const record: GuardRecord = {
       ...this.#process,
+      ...(flows === undefined ? {} : { flows }),
       namespace: currentNamespace(),
       intercept: { pid: process.pid, startTime: startTimeOf(process.pid) },
     };
@@ -185,12 +189,17 @@ function holdsXdp({ pid }: GuardRecord): boolean {
  * ended, one string each. `xdpOnly`: only guards that hold XDP programs, of which an interface can have only one.
  */
 export function endLingeringGuards(xdpOnly = false): string[] {
-  return readGuards()
-    .filter((record) => lingers(record) && (!xdpOnly || holdsXdp(record)))
+  return lingeringGuards()
+    .filter((record) => !xdpOnly || holdsXdp(record))
     .map((record) => {
       kill(record);
       return `guard ${record.pid} of process ${record.intercept.pid}`;
     });
+}
+
+/** The guards in this network namespace whose intercept has ended. */
+export function lingeringGuards(): GuardRecord[] {
+  return readGuards().filter(lingers);
 }
 
 /** The intercepts, by process id, that have a guard in this network namespace. */

@@ -40,6 +40,7 @@ type SourceConfig = Pick<
   | "cookiesMap"
   | "learnedMap"
   | "registeredMap"
+  | "inherits"
   | "datagramFlowsMap"
   | "queue"
   | "maxFlows"
@@ -143,6 +144,8 @@ function openBy(
       if (filters) filters.attach(ifindexes);
       else attach(ifindexes);
     };
+    // Before anything is learned: what is learned then is of the copies of today.
+    const inherits = isTarget && kernel.inherit() > 0;
     const attached = new Set(plan.interfaces.map(({ ifindex }) => ifindex));
     attachTo([...attached]);
     // Packets that the guard of an earlier intercept drops by XDP would never reach programs at tc.
@@ -159,6 +162,7 @@ function openBy(
         cookiesMap: kernel.cookiesMap,
         learnedMap: kernel.learnedMap,
         registeredMap: kernel.registeredMap,
+        inherits,
         datagramFlowsMap: kernel.datagramFlowsMap,
         queue: null,
         maxFlows: options.maxFlows ?? (isTarget ? KERNEL_FLOWS : TABLE_FLOWS),
@@ -221,6 +225,7 @@ function openQueued(plan: InterceptPlan, options: InterceptOptions): Catch {
       cookiesMap: -1,
       learnedMap: -1,
       registeredMap: -1,
+      inherits: false,
       datagramFlowsMap: -1,
       queue: { fd, number: queue },
       maxFlows: maxFlows ?? TABLE_FLOWS,

@@ -4,12 +4,13 @@ import { type KernelStats, readStats } from "../capture/counters.ts";
 import { addressKey, createRings, fillPorts, useRings, words } from "../capture/maps.ts";
 import { XdpLinks, type XdpMode } from "../capture/xdp-links.ts";
 import type { ProgramKind, XdpProgram } from "../filter/access.ts";
-import { endLingeringGuards, Guard } from "../host/guard.ts";
+import { endLingeringGuards, Guard, lingeringGuards } from "../host/guard.ts";
+import { copyMapOf, LRU_HASH } from "../native/bpf/foreign-map.ts";
 import { BpfObject, fillArrayOfMaps, loadFirst, openLibbpf, updateMap } from "../native/bpf/libbpf.ts";
 import type { CarriedLibrary } from "../native/carried.ts";
 import { Failure } from "../native/failure.ts";
 import { libc } from "../native/libc.ts";
-import { Learned } from "./data-plane/flow-maps.ts";
+import { FLOW_BYTES, Learned } from "./data-plane/flow-maps.ts";
 
 /** `target`: at the target's own egress; `assistant`: at the ingress of a host that the target's answers are routed to. */
 export type InterceptMode = "target" | "assistant";
@@ -83,6 +84,11 @@ export interface InterceptKernel {
    * 4 without privilege, 5 where the kernel cannot.
    */
   attach(ifindexes: number[], filter?: Filter): XdpMode[];
+  /**
+   * Mode `target`: takes over the flows of intercepts before this one, whose guards still stand: they were copies'. Returns how
+   * many; 0 also where it is not allowed.
+   */
+  inherit(): number;
   /** What the programs counted. */
   stats(): KernelStats;
   /**
@@ -214,9 +220,20 @@ export function loadIntercept(options: InterceptOptions): InterceptKernel {
           }
         } finally {
           const held = [...links.filter((fd) => fd >= 0), ...filter.descriptors];
-          if (linger > 0 && links.length > 0) guards.push(new Guard(held, linger));
+          const flows = mode === "target" ? learnedMap : -1;
+          if (linger > 0 && links.length > 0) guards.push(new Guard(held, linger, flows));
         }
         return modes;
+      },
+      inherit() {
+        let count = 0;
+        for (const { pid, flows = -1 } of lingeringGuards()) {
+          const map = copyMapOf(pid, flows, LRU_HASH, FLOW_BYTES, 4);
+          if (map < 0) continue;
+          count += new Learned(learnedMap).inherit(new Learned(map));
+          libc.close(map);
+        }
+        return count;
       },
       stats: () => readStats(countersMap),
       detach() {

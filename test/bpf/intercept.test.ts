@@ -1,6 +1,7 @@
 /** The programs of the intercept, by test runs in the kernel: what is learned, caught and swallowed. */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
 import { OPEN, OPENING, UNNUMBERED } from "../../src/channel/registration.ts";
+import { FORMER } from "../../src/intercept/data-plane/flow-maps.ts";
 import { AHEAD, MOST_IN_FLIGHT, NEAR } from "../../src/intercept/data-plane/proof.ts";
 import { testRun } from "../../src/native/bpf/libbpf.ts";
 import {
@@ -260,6 +261,15 @@ describe("target", () => {
       send({ ...answer, flags: SYN | ACK, ack: 77 });
       send(answer);
       expect(intercept.take().map(({ index }) => index)).toEqual([SLOT, SLOT, OWNER, OWNER]);
+    });
+
+    test("is the copy's again, if it was a copy's before the intercept was restarted", () => {
+      intercept.learned.add(flowOf(FORGED), FORMER);
+      register(OPEN, 2000, 2000, 1000);
+      send({ ...answer, seq: 1 << 30 });
+      send(answer);
+      send({ ...answer, seq: 1 << 30 });
+      expect(intercept.take().map(({ index }) => index)).toEqual([FORMER, OWNER, OWNER]);
     });
 
     test("ICMP errors about its packets are dropped, those about a real client's pass", () => {

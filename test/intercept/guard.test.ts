@@ -12,7 +12,7 @@ import { patient } from "../support/patience.ts";
 import { type Running, run } from "../support/process.ts";
 import { until } from "../support/until.ts";
 import { ForgedClient, Forger } from "./forged.ts";
-import { loadForTest } from "./load.ts";
+import { flowOf, loadForTest } from "./load.ts";
 
 const MAIN = join(import.meta.dir, "../../src/main.ts");
 const LONG = 60;
@@ -155,6 +155,14 @@ describe.each(HOOKS)("%s", (hook) => {
     forge(FORGED);
     forge({ ...FORGED, sourcePort: 40001 });
     expect(await leaks(watched)).toEqual([]);
+    // The next one knows whose these flows were.
+    inTarget(() => {
+      const next = loadForTest();
+      expect(next.kernel.inherit()).toBe(2);
+      expect(next.learned.has(flowOf(FORGED))).toBe(true);
+      expect(next.learned.has(flowOf({ ...FORGED, sourcePort: 40002 }))).toBe(false);
+      next.kernel.detach();
+    });
   });
 
   test("an orderly end leaves nothing, if none was", async () => {

@@ -11,6 +11,7 @@ export function planeConfig(): InterceptPlaneConfig {
     cookiesMap: -1,
     learnedMap: -1,
     registeredMap: -1,
+    inherits: false,
     datagramFlowsMap: -1,
     queue: null,
     listeners: [],

@@ -7,7 +7,7 @@ import type { InterceptPlaneConfig } from "../../src/intercept/data-plane/config
 import { Connection } from "../../src/intercept/data-plane/connections.ts";
 import { Copies } from "../../src/intercept/data-plane/copies.ts";
 import { Questions } from "../../src/intercept/data-plane/facts.ts";
-import { FLOW_BYTES, Learned } from "../../src/intercept/data-plane/flow-maps.ts";
+import { FLOW_BYTES, FORMER, Learned } from "../../src/intercept/data-plane/flow-maps.ts";
 import { Registration } from "../../src/intercept/data-plane/registration.ts";
 import { Router } from "../../src/intercept/data-plane/router.ts";
 import { testRun } from "../../src/native/bpf/libbpf.ts";
@@ -180,6 +180,7 @@ test("a copy that is back in time keeps what it had; one that has its place has 
   pass(LINGER);
   expect(intercept.learned.count()).toBe(1);
   const answer = (sourcePort: number) => {
+    intercept.beat();
     testRun(intercept.kernel.catchProgram, build(answerTo({ ...FRAME, sourcePort })).bytes);
     return intercept.take()[0]!.index;
   };
@@ -199,6 +200,17 @@ test("a copy that is back in time keeps what it had; one that has its place has 
   expect(after).not.toBe(before);
   expect([before & 1023, after & 1023]).toEqual([other.connection.slot, other.connection.slot]);
   expect(router.withdrawn).toBe(0);
+});
+
+test("flows of an earlier intercept are kept for the time to linger", () => {
+  const { registration, pass } = setUp({ inherits: true });
+  const flow = { client: CLIENT, clientPort: 2000, server: SERVER, serverPort: 8080 };
+  intercept.learned.add(flowBytes(flow), FORMER);
+  pass(5);
+  pass(4 + LINGER);
+  expect([intercept.learned.count(), registration.withdrawn]).toEqual([1, 0]);
+  pass(5 + LINGER);
+  expect([intercept.learned.count(), registration.withdrawn]).toEqual([0, 1]);
 });
 
 test("address ranges that hold an address of this host or of a service are refused", () => {

@@ -17,6 +17,8 @@ export interface InterceptPlaneConfig {
   learnedMap: number;
   /** Flows that copies have registered, which responses have yet to prove; mode target only. */
   registeredMap: number;
+  /** Whether `learnedMap` has flows of an earlier intercept. */
+  inherits: boolean;
   /** As `learnedMap`, of UDP. */
   datagramFlowsMap: number;
   /** Descriptor and number of the netfilter queue; mode nfqueue only. */

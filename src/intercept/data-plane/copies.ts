@@ -11,8 +11,8 @@ import { isDatagram } from "../../wire/udp.ts";
 
 /** Slots there are: as many as the kernel map `cookies` takes. */
 export const SLOTS = 1024;
-/** Owners there are: 30 bits, as kernel maps have them. */
-const OWNERS = 1 << 30;
+/** Owners there are: above these 27 bits a record has marks (bpf/record/record.h). The last one stands for no copy: FORMER. */
+const OWNERS = 1 << 27;
 
 /** The slot of an owner. */
 export function slotOf(owner: number): number {
@@ -100,7 +100,7 @@ export class Copies<R extends Receiver> {
     if (id === null || id === undefined) return;
     this.#ids[slot] = null;
     this.#slots.delete(id);
-    this.#owners[slot] = (this.#owners[slot]! + SLOTS) % OWNERS;
+    this.#owners[slot] = (this.#owners[slot]! + SLOTS) % (OWNERS - SLOTS);
   }
 
   /** The name of the copy in a slot; null if there is none. */

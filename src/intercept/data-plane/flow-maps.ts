@@ -1,6 +1,6 @@
 /**
  * The maps by which user space tells the kernel programs about copies and their flows, for any thread that has their
- * descriptors. An owner stands for a copy (copies.ts), below 2^30: it comes back as `index` of the records.
+ * descriptors. An owner stands for a copy (copies.ts), below 2^27: it comes back as `index` of the records.
  */
 import { BpfHashMap } from "../../native/bpf/map.ts";
 import { copyBytes } from "../../wire/copy.ts";
@@ -14,6 +14,8 @@ export const MAX_COOKIES = 1024;
 const BATCH = 1024;
 /** Added to the owner of a flow (copies.ts): its responses are captured with their payload. */
 export const WITH_PAYLOAD = 0x40000000;
+/** The owner of flows that an earlier intercept has learned: it stands for no copy of this one. */
+export const FORMER = 0x07ffffff;
 /** `struct registered` of bpf/intercept/registered.h: owner, una, max, rcv, state. */
 const REGISTERED_WORDS = 5;
 
@@ -45,6 +47,20 @@ export class Learned {
   /** From now on these flows belong to no copy: what this host sends in them passes. */
   remove(flows: Uint8Array, from = 0, to = flows.length): void {
     removeAll(this.#map, flows, from, to);
+  }
+
+  /** Takes the flows of another map for those of copies that are not known any more; returns how many. */
+  inherit(other: Learned): number {
+    const [from, to] = [other.#map, this.#map];
+    let all = 0;
+    for (let isFirst = true; isFirst || !from.isAtEnd; isFirst = false) {
+      const count = from.read(isFirst);
+      copyBytes(from.keys, 0, count * FLOW_BYTES, to.keys, 0);
+      to.values.fill(FORMER);
+      to.update(count);
+      all += count;
+    }
+    return all;
   }
 
   /** Whether this flow is one of them; it counts as used. */

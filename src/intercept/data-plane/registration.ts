@@ -11,7 +11,14 @@ import type { Connection, Host } from "./connections.ts";
 import { type Copies, SLOTS, slotOf } from "./copies.ts";
 import { answer, type Questions, watch } from "./facts.ts";
 import { KEY_BYTES } from "./flow-key.ts";
-import { type Cookies, FLOW_BYTES, type Learned, type Registered, WITH_PAYLOAD } from "./flow-maps.ts";
+import {
+  type Cookies,
+  FLOW_BYTES,
+  FORMER,
+  type Learned,
+  type Registered,
+  WITH_PAYLOAD,
+} from "./flow-maps.ts";
 import { type AddressRange, holds } from "./ranges.ts";
 import type { Router } from "./router.ts";
 import type { InterceptEvent } from "./start.ts";
@@ -51,6 +58,8 @@ export class Registration implements Host {
   /** What is still to be gone through until all that was withdrawn is cleared away. */
   #sweepsTables = false;
   #sweepsKernel = false;
+  /** us: until when flows of an earlier intercept are kept; 0: not known yet. */
+  #formerUntil = 0;
   #singleSince = Number.NEGATIVE_INFINITY;
   #questions: { connection: Connection; question: Ask }[] = [];
 
@@ -87,11 +96,19 @@ export class Registration implements Host {
       if (this.router.sweep(SWEEP, now)) this.#sweepsTables = false;
       this.kernel?.registered.flush();
     }
+    if (this.#formerUntil === 0) this.#formerUntil = now + this.config.linger;
+    else if (this.config.inherits && now >= this.#formerUntil && this.#formerUntil > 0) {
+      this.#formerUntil = -1;
+      this.#sweepsKernel = true;
+    }
     if (!this.#sweepsKernel) return;
     const { learned } = this.kernel!;
-    this.withdrawn += learned.sweep((owner) => !this.copies.isCurrent(owner));
+    this.withdrawn += learned.sweep(this.#isOver);
     this.#sweepsKernel = !learned.isSwept;
   }
+
+  readonly #isOver = (owner: number): boolean =>
+    owner === FORMER ? this.#formerUntil < 0 : !this.copies.isCurrent(owner);
 
   /** us until `advance` has something to do that cannot wait, at most `limit`. */
   wait(now: number, limit: number): number {
