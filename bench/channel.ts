@@ -4,6 +4,7 @@
  * frames without encryption; and what a registered flow costs. Prints one table.
  * usage: bun bench/channel.ts [--quick]
  */
+
 import { randomBytes } from "node:crypto";
 import { ChannelClient } from "../src/channel/client.ts";
 import { CompatClient } from "../src/channel/compat-client.ts";
@@ -11,6 +12,7 @@ import type { Client, ClientHandlers, Peer, PeerHandlers } from "../src/channel/
 import { FRAME_LIMIT, FrameReader } from "../src/channel/frame.ts";
 import { Outgoing } from "../src/channel/outgoing.ts";
 import { addRecord, readRecord } from "../src/channel/record.ts";
+import { REGISTRATION_BYTES } from "../src/channel/registration.ts";
 import { ChannelServer } from "../src/channel/server.ts";
 import { accept, close, connect, flush, listen, localEndpoint, receive } from "../src/channel/socket.ts";
 import { Packet } from "../src/wire/packet.ts";
@@ -177,7 +179,7 @@ function measureSockets(kind: Kind, count: number, together: number): number {
 /** ns for a flow from the copy to the intercept, through memory. */
 function measureFlows(count: number): number {
   const { client, peer, count: arrived } = connectEnds(false);
-  const flow = new Uint8Array(36);
+  const flow = new Uint8Array(REGISTRATION_BYTES);
   const before = used();
   for (let done = 0; done < count; done += ROUND) {
     for (let i = 0; i < ROUND; i++) client.register(flow, 0);

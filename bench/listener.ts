@@ -2,7 +2,9 @@
  * A copy that only listens: registers FLOWS flows with an intercept and counts the responses that it gets.
  * usage: bun listener.ts INTERCEPT FLOWS. Prints "registered", and at SIGTERM the count.
  */
+
 import { randomBytes } from "node:crypto";
+import { OPENING, REGISTRATION_BYTES, writeProof } from "../src/channel/registration.ts";
 import { parseAddress } from "../src/config/address.ts";
 import { INTERCEPT_PORT } from "../src/config/intercepts.ts";
 import { InterceptLink, waitForAny } from "../src/copy/data-plane/intercept-link.ts";
@@ -46,8 +48,10 @@ const turn = () => {
 };
 while (!link.isOpen) turn();
 
-const flow = new Uint8Array(new ArrayBuffer(36));
+const flow = new Uint8Array(new ArrayBuffer(REGISTRATION_BYTES));
 const view = new DataView(flow.buffer);
+// What answers.ts acknowledges.
+writeProof(view, 0, 1, 1, 0, OPENING);
 flow.set([10, 1], 0);
 flow.set([10, 0, 0, 2], 16);
 view.setUint16(34, 8080);

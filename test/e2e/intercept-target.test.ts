@@ -7,7 +7,6 @@ import { createLab, endConnections, type Lab } from "../support/lab.ts";
 import { readRequests, startNginx } from "../support/nginx.ts";
 import { run } from "../support/process.ts";
 import { until } from "../support/until.ts";
-import { startVisitors } from "../support/visit.ts";
 import { XCOPY } from "../support/xcopy.ts";
 
 /** Addresses of real clients, who must never hear of what is sent in their names. */
@@ -90,43 +89,6 @@ test("answers in forged connections go to the copy, and no other client notices"
   const requests = await readRequests(nginx);
   expect(requests.filter(({ content }) => content.includes("/fake"))).toHaveLength(300);
   expect(await ghosts.stop()).toEqual({ packets: 0, lines: [] });
-});
-
-test("a copy that has the key, and is none: the clients whose connections it wants notice nothing, and it gets nothing", async () => {
-  await startNginx(lab, lab.target, 8080);
-  const intercept = await startCatching(lab, lab.target, ["-o", ":8080", "--linger", "1"]);
-  const visits = await startVisitors(lab, lab.client, `http://${TARGET}:8080`);
-  const connections = () =>
-    run(lab.client, "ss", "-Htn", "state", "established", "dst", TARGET)
-      .split("\n")
-      .flatMap((line) => /10\.1\.0\.2:(\d+)/.exec(line)?.slice(1).map(Number) ?? []);
-  let before: number[] = [];
-  const strangerTo = await until("a connection that stays", () => {
-    const now = connections();
-    const same = now.filter((port) => before.includes(port));
-    before = now;
-    return same.length > 0 ? same : undefined;
-  });
-  const stranger = startFakeCopy(lab, lab.online, {
-    ...SERVICE,
-    clients: ["10.1.0.2"],
-    sessions: 0,
-    strangerTo,
-  });
-  await intercept.report(
-    "its registrations, and SYNs that are refused",
-    ({ flows }) => flows.registered === 64_512 && flows.refused > 5,
-  );
-  // That of the check is still the same.
-  expect(connections().some((port) => strangerTo.includes(port))).toBe(true);
-  const { failures } = await visits(10);
-  expect(failures).toEqual([]);
-  const { responses } = await stranger.event<{ responses: number }>("report");
-  expect([responses, stranger.events().filter(({ kind }) => kind === "report").length]).toEqual([0, 1]);
-  await stranger.running.stop();
-  await intercept.report("that nothing is left of it", ({ flows }) => flows.withdrawn >= 64_512);
-  const { account } = await intercept.stop();
-  expect(account.flows).toMatchObject({ confirmed: 0, active: 0 });
 });
 
 test("two copies at once, IPv6, several services, an address that is not the first, several connections", async () => {
