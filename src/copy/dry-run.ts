@@ -10,7 +10,7 @@ import { bufferBytes, megabytes, waitingBytes } from "../host/memory.ts";
 import type { EgressConfig, PathConfig } from "../inject/path.ts";
 import type { CopyOptions } from "./options.ts";
 import type { Plan } from "./plan.ts";
-import { servicesByGreeting } from "./recognize.ts";
+import { requireLogins, servicesByGreeting } from "./recognize.ts";
 
 function sources(paths: PathConfig[]): string {
   const [first, last] = [paths[0]!.local, paths.at(-1)!.local];
@@ -139,6 +139,7 @@ function filterLines({ interfaces }: Plan, expression: string): string[] {
 
 /** Where programs would be attached, what they would match, what would be sent where, and what would be dropped. */
 export function renderPlan(plan: Plan, options: CopyOptions): string {
+  requireLogins(plan, options, options.capture.backEnd);
   const lines = ["Nothing is touched. Without --dry-run this would happen:", ""];
   const add = (name: string, ...texts: string[]) => {
     for (const [index, text] of texts.entries()) lines.push(`${(index ? "" : name).padEnd(10)}${text}`);

@@ -5,7 +5,7 @@ import { parseArguments } from "../../src/command-line/arguments.ts";
 import { COPY } from "../../src/command-line/copy.ts";
 import { parseCopy } from "../../src/copy/options.ts";
 import type { Plan } from "../../src/copy/plan.ts";
-import { recognizeProtocols } from "../../src/copy/recognize.ts";
+import { recognizeProtocols, requireLogins } from "../../src/copy/recognize.ts";
 import { lookAtGreeting } from "../../src/copy/target/greeting.ts";
 import { greeting } from "../protocol/server.ts";
 
@@ -120,4 +120,33 @@ test("with --late spread services are read as HTTP whose protocol nothing names"
   expect((await recognize("--late spread", [[3306, "mysql"]])).ports).toEqual(["3306=mysql", "null=http"]);
   expect((await recognize("--late spread --protocol none", [[80, "mute"]])).ports).toEqual(["null=null"]);
   expect((await recognize("--late drop:2", [[80, "mute"]])).ports).toEqual([]);
+});
+
+test.each([
+  ["--capture packet", "--capture packet sees only requests"],
+  ["--capture raw", "--capture raw sees only requests"],
+  ["--capture pcap", "--capture pcap sees only requests"],
+  ["--direction out", "they come in by --direction out"],
+  ["--capture packet --trust-logins", null],
+  ["--capture tcx", null],
+  ["--capture xdp", null],
+  ["", null],
+])("logins of MySQL need production's answers, or trust: %s", (words, why) => {
+  const options = parseCopy(
+    parseArguments(COPY, `-x 3306-10.0.0.2 --protocol 3306=mysql ${words}`.trim().split(" ")),
+  );
+  const plan = { services: [{ address: null, port: 3306, routes: [] }], files: [] } as Partial<Plan> as Plan;
+  const check = () => requireLogins(plan, options, options.capture.backEnd);
+  if (why === null) {
+    check();
+    return;
+  }
+  let thrown: unknown;
+  try {
+    check();
+  } catch (error) {
+    thrown = error;
+  }
+  expect(thrown).toMatchObject({ exitCode: 2, fix: expect.stringContaining("--trust-logins") });
+  expect((thrown as Error).message).toContain(why);
 });

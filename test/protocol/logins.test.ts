@@ -517,6 +517,18 @@ describe("a session older than xcopy", () => {
     ["a packet of a login", (online: Online) => online.say(ok(2))],
     ["a greeting", (online: Online) => online.say(GREETING)],
     [
+      "a greeting that is cut where it looks like an OK",
+      (online: Online) => {
+        // The number of the connection is 256.
+        for (const version of ["8.0.36", "8.4.0", "10.11.6-MariaDB"]) {
+          const whole = greeting("mysql_native_password", { version });
+          whole.set([0, 1, 0, 0], 4 + 1 + version.length + 1);
+          online.say(whole.subarray(4 + version.length));
+          online.seq -= whole.length - 4 - version.length;
+        }
+      },
+    ],
+    [
       "part of an error that names the user",
       (online: Online) => online.say(Buffer.from("\x05\x05\x05\x01\x02 'to")),
     ],

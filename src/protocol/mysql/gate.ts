@@ -15,7 +15,7 @@ import { COM_CHANGE_USER, ERR, OK } from "./packets/constants.ts";
 import { type Greeting, readGreeting } from "./packets/greeting.ts";
 import type { Login as ClientLogin } from "./packets/login.ts";
 import { HEADER, PacketStream } from "./packets/packets.ts";
-import { Malformed } from "./packets/reader.ts";
+import { integer24, Malformed } from "./packets/reader.ts";
 
 /** Payload bytes that are read of the greeting, which has about 100, and of each packet after it. */
 const MOST_OF_GREETING = 512;
@@ -136,7 +136,7 @@ export class Gate {
   ): void {
     if (this.isTrusted) return;
     this.stream.take(bytes, from, to, missing, seq, ack);
-    if (this.state !== UNDECIDED || !mayAnswer(bytes, from, to, number, algorithm)) return;
+    if (this.state !== UNDECIDED || !mayAnswer(bytes, from, to, missing, number, algorithm)) return;
     this.candidate = { seq, ack };
     this.lookForAnswer();
   }
@@ -242,7 +242,15 @@ export class Gate {
 
   /** What production said is not known, and will not be waited for: counts that once. */
   giveUp(): void {
-    if (this.isCounted && this.state !== ADMITTED) return;
+    if (this.state === ADMITTED) {
+      this.account.count("undecided");
+      this.account.note(
+        "undecided change",
+        "whether production let a MySQL client become another user (COM_CHANGE_USER) is not known, because not all that it sent before was captured (of large results only the beginning is): the session is not copied on. Give --trust-logins to let everybody in.",
+      );
+      return;
+    }
+    if (this.isCounted) return;
     this.isCounted = true;
     this.account.count("undecided");
     this.account.note(
@@ -258,19 +266,32 @@ export class Gate {
 }
 
 /**
- * Whether a segment may begin the answer to a command of a client that is let in. The third byte of its length is 0: an error that
- * names the user, who is refused, has no 0 where a part of it could be taken for the beginning of a packet.
+ * Whether a segment may begin the answer to a command of a client that is let in. A server tells others only greetings and errors,
+ * of which the client can make a segment begin anywhere, and an error names the user: so what would be packets there must follow
+ * each other to the end of the segment, the third byte of the first length is 0, and its number is that of an answer.
  */
 function mayAnswer(
   bytes: Uint8Array,
   from: number,
   to: number,
+  missing: number,
   number: number,
   algorithm: Algorithm | null,
 ): boolean {
   if (to - from <= HEADER || bytes[from + 3] !== number || number === 0) return false;
-  const content = algorithm ? beginningOf(algorithm, bytes, from, to) : null;
-  if (algorithm && content === null) return false;
-  const [part, at, end] = content ? [content, 0, content.length] : [bytes, from, to];
-  return end - at > HEADER && part[at + 2] === 0 && part[at + HEADER] !== ERR;
+  if (algorithm === null) return arePackets(bytes, from, to, to + missing, number);
+  const content = beginningOf(algorithm, bytes, from, to);
+  return content !== null && arePackets(content, 0, content.length, Number.POSITIVE_INFINITY, 1);
+}
+
+/** `to`: the end of what was captured, `end`: of what there was. */
+function arePackets(bytes: Uint8Array, from: number, to: number, end: number, number: number): boolean {
+  if (to - from <= HEADER || bytes[from + 2] !== 0 || bytes[from + HEADER] === ERR) return false;
+  let at = from + HEADER + integer24(bytes, from);
+  if (at > end) return false;
+  for (let next = number + 1; at + HEADER <= to; next++) {
+    if (bytes[at + 3] !== (next & 0xff)) return false;
+    at += HEADER + integer24(bytes, at);
+  }
+  return at >= to || end > to;
 }
