@@ -2,6 +2,7 @@
 import { lookup } from "node:dns/promises";
 import { formatAddress } from "../config/address.ts";
 import { chooseInterfaces, type Interface } from "../config/interfaces.ts";
+import { MYSQL_PORT } from "../config/protocol.ts";
 import type { Lookup } from "../config/transfer.ts";
 import { localTest } from "../host/local-addresses.ts";
 import { Failure } from "../native/failure.ts";
@@ -94,6 +95,10 @@ function filesOf(options: RecordOptions, { isTerminal }: RecordHost): FilesOptio
   };
 }
 
+function withoutAnswers({ label }: RecordedService): string {
+  return `Without --both it is not recorded whom the MySQL server of -x "${label}" lets in: a replay needs --trust-logins then.`;
+}
+
 /** The plan of recording with these options on this host. Throws a Failure if it cannot be done. */
 export async function makeRecordPlan(options: RecordOptions, host: RecordHost): Promise<RecordPlan> {
   const services = await resolveRecordedServices(options.services, host.lookup);
@@ -106,9 +111,12 @@ export async function makeRecordPlan(options: RecordOptions, host: RecordHost): 
     firstName: files.path === STANDARD_OUTPUT ? "standard output" : nameOf(files, new Date(), 1),
     filter: filterText(services, options.both),
     comments: commentsOn(services, options),
-    warnings: foreign.map(
-      ({ label, address }) =>
-        `${formatAddress(address!.bytes)} in -x "${label}" is not an address of this host.`,
-    ),
+    warnings: [
+      ...foreign.map(
+        ({ label, address }) =>
+          `${formatAddress(address!.bytes)} in -x "${label}" is not an address of this host.`,
+      ),
+      ...(options.both ? [] : services.filter(({ port }) => port === MYSQL_PORT).map(withoutAnswers)),
+    ],
   };
 }

@@ -4,6 +4,7 @@ import { parseArguments } from "../../src/command-line/arguments.ts";
 import { RECORD } from "../../src/command-line/record.ts";
 import { parseSize, parseTime } from "../../src/config/size.ts";
 import { parseRecord } from "../../src/record/options.ts";
+import { makeRecordPlan } from "../../src/record/plan.ts";
 import {
   filterText,
   formatRecordedService,
@@ -154,4 +155,18 @@ test("any words are options or a Failure of two lines", () => {
       expect(returnsOrFails(() => options("-x", "80", ...given.flat().map(String)))).toBe(true);
     }),
   );
+});
+
+test("who records MySQL without its answers is told that a replay must trust the logins", async () => {
+  const host = {
+    lookup,
+    interfaces: [{ name: "eth0", ifindex: 2, up: true, loopback: false }],
+    isLocal: () => true,
+    isTerminal: false,
+  };
+  const warnings = async (...words: string[]) =>
+    (await makeRecordPlan(options("-w", "a.pcapng", "-x", ...words), host)).warnings;
+  expect(await warnings("80,3306")).toEqual([expect.stringContaining("a replay needs --trust-logins")]);
+  expect(await warnings("3306", "--both")).toEqual([]);
+  expect(await warnings("80")).toEqual([]);
 });
