@@ -16,6 +16,7 @@ import {
 import { Failure } from "../native/failure.ts";
 import { hasFilters, interfaceName } from "../native/filters.ts";
 import { EEXIST, EINVAL } from "../native/libc.ts";
+import { hasClsact } from "../native/netlink/qdiscs.ts";
 import { DIRECTORY, namesIn, writeRecord } from "../native/run-directory.ts";
 
 const PRIORITIES = 64;
@@ -163,8 +164,7 @@ export class ClsactFilters {
    */
   attach(kind: Kind, programFd: number, ifindex: number): void {
     const name = interfaceName(ifindex)!;
-    const made = createClsact(ifindex);
-    if (made < 0 && made !== -EEXIST) throw bpfFailure(`make a clsact qdisc on "${name}"`, -made);
+    const isFree = !hasClsact(ifindex);
     const filter: Filter = {
       ifindex,
       interface: name,
@@ -173,9 +173,18 @@ export class ClsactFilters {
       handle: process.pid,
       priority: 0,
       programId: programIdOf(programFd),
-      madeQdisc: made === 0 || this.#isMadeByAnother(ifindex),
+      madeQdisc: isFree || this.#isMadeByAnother(ifindex),
     };
     this.#record.filters.push(filter);
+    // The qdisc is noted before it is there.
+    if (isFree) write(this.#record);
+    const made = createClsact(ifindex);
+    if (made < 0 && made !== -EEXIST) {
+      this.#forget(filter);
+      throw bpfFailure(`make a clsact qdisc on "${name}"`, -made);
+    }
+    // Somebody else was faster.
+    if (isFree && made < 0) filter.madeQdisc = this.#isMadeByAnother(ifindex);
     let result = -EEXIST;
     const first = kind === "request" ? 2 : 1;
     // A priority may be in use by another kind of classifier; then the kernel allows no BPF filter there.
@@ -185,10 +194,14 @@ export class ClsactFilters {
       if (result === 0) return;
       if (result !== -EEXIST && result !== -EINVAL) break;
     }
-    this.#record.filters.pop();
-    write(this.#record);
     if (made === 0) destroyClsact(ifindex);
+    this.#forget(filter);
     throw bpfFailure(`attach a classifier to "${name}"`, -result);
+  }
+
+  #forget(filter: Filter): void {
+    this.#record.filters.splice(this.#record.filters.indexOf(filter), 1);
+    write(this.#record);
   }
 
   #isMadeByAnother(ifindex: number): boolean {

@@ -111,6 +111,21 @@ describe("clsact", () => {
     expect(cleanUp()).toEqual([]);
   });
 
+  test("a kill between the note and the filter leaves a qdisc, which the next start removes", async () => {
+    const child = await start("clsact");
+    const record = JSON.parse(readFileSync(recordOf(child), "utf8"));
+    await child.end("SIGKILL");
+    cleanUp();
+    record.filters = [{ ...record.filters[0], priority: 0, madeQdisc: true }];
+    writeFileSync(recordOf(child), JSON.stringify(record));
+    expect(cleanUp()).toEqual([]);
+    expect(existsSync(recordOf(child))).toBe(false);
+    link.host.run("tc", "qdisc", "add", "dev", link.interface, "clsact");
+    writeFileSync(recordOf(child), JSON.stringify(record));
+    expect(cleanUp()).toEqual([`clsact qdisc on "${link.interface}"`]);
+    expect(hasClsact()).toBe(false);
+  });
+
   test("an orderly end leaves nothing", async () => {
     const child = await start("clsact");
     expect(hasClsact()).toBe(true);
