@@ -1,5 +1,6 @@
 /** `xcopy intercept` on the target: answers in forged connections go to the copy, other clients are served as before. */
 import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
+import { join } from "node:path";
 import { addAddress, ip, TARGET, TARGET6 } from "../../src/demo/network.ts";
 import { watchPackets } from "../support/capture.ts";
 import { startCatching, startFakeCopy } from "../support/fake-copies.ts";
@@ -89,6 +90,52 @@ test("answers in forged connections go to the copy, and no other client notices"
   const requests = await readRequests(nginx);
   expect(requests.filter(({ content }) => content.includes("/fake"))).toHaveLength(300);
   expect(await ghosts.stop()).toEqual({ packets: 0, lines: [] });
+});
+
+test("a copy that has the key, and is none: the clients whose connections it wants notice nothing, and it gets nothing", async () => {
+  await startNginx(lab, lab.target, 8080);
+  const intercept = await startCatching(lab, lab.target, ["-o", ":8080", "--linger", "1"]);
+  const held = [
+    process.execPath,
+    join(import.meta.dir, "../support/held.ts"),
+    TARGET,
+    "8080",
+    "5",
+    "20",
+    "0",
+  ];
+  const clients = lab.start(lab.client, held);
+  await clients.line(/^open/);
+  const real = startReal();
+  // As the target sees them.
+  const peers = run(lab.target, "ss", "-Htn", "state", "established", "sport = :8080");
+  const [, client, sourcePort] = /(10\.1\.\d+\.\d+)\]?:(\d+)/.exec(peers) as unknown as [
+    string,
+    string,
+    string,
+  ];
+  const stranger = startFakeCopy(lab, lab.online, {
+    ...SERVICE,
+    clients: [client],
+    sessions: 0,
+    strangerTo: [Number(sourcePort)],
+  });
+  await intercept.report(
+    "its registrations, and SYNs that are refused",
+    ({ flows }) => flows.registered === 64_512 && flows.refused > 5,
+  );
+  const before = real.good();
+  await until("a real client is served", () => real.good() > before + 5);
+  const { responses } = await stranger.event<{ responses: number }>("report");
+  expect([responses, stranger.events().filter(({ kind }) => kind === "report").length]).toEqual([0, 1]);
+  // When these connections are over, their ports are for whoever comes.
+  process.kill(clients.pid, "SIGUSR1");
+  expect(await clients.exited).toBe(0);
+  expect(real.bad()).toBe(0);
+  await stranger.running.stop();
+  await intercept.report("that nothing is left of it", ({ flows }) => flows.withdrawn >= 64_512);
+  const { account } = await intercept.stop();
+  expect(account.flows).toMatchObject({ confirmed: 0, active: 0 });
 });
 
 test("two copies at once, IPv6, several services, an address that is not the first, several connections", async () => {
