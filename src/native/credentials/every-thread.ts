@@ -25,7 +25,7 @@ export type Call = readonly [number: number, ...args: (number | bigint)[]];
  *     syscall; add rbx, 48; jmp 1b
  *     2: pop rbx; ret
  */
-const X64 =
+export const X64 =
   "53488d1d28000000488b034885c0781c488b7b08488b7310488b53184c8b53204c8b43280f054883c330ebdc5bc36690";
 /**
  *     adr x9, table
@@ -33,7 +33,7 @@ const X64 =
  *     svc #0; b 1b
  *     2: ret
  */
-const ARM64 = "49010010288540f8c800f8b72005c1a8220dc1a8248540f8010000d4faffff17c0035fd61f2003d5";
+export const ARM64 = "49010010288540f8c800f8b72005c1a8220dc1a8248540f8010000d4faffff17c0035fd61f2003d5";
 const HANDLER = Uint8Array.fromHex(process.arch === "arm64" ? ARM64 : X64);
 
 const WORDS_PER_CALL = 6;
