@@ -24,8 +24,8 @@ enum counter {
     ICMP_ERRORS,     /* dropped by an intercept */
     ABANDONED,       /* requests whose worker has died */
     FORWARDED,       /* to a service's port at an address that is not this host's */
-    CONFIRMED,       /* registered flows that a SYN of the copy or an answer of the target has proved */
-    REFUSED,         /* SYNs with a cookie of ours, of connections that are somebody else's: dropped */
+    CONFIRMED, /* registered flows that a SYN of the copy or an answer of the target has proved */
+    REFUSED,   /* SYNs with a cookie of ours, of connections that are somebody else's: dropped */
     COUNTERS,
 };
 
