@@ -29,6 +29,8 @@ export interface InterceptPlan {
 export interface InterceptHost extends AssistantHost {
   interfaces: Interface[];
   isLocal(address: Uint8Array): boolean;
+  /** All addresses of this host. */
+  addresses(): Address[];
   /** This host's address towards other hosts; null if it cannot be told. */
   ownAddress(): Address | null;
 }
@@ -55,7 +57,13 @@ function ownAddress(): Address | null {
 }
 
 export function thisInterceptHost(): InterceptHost {
-  return { ...thisAssistant, interfaces: links(), isLocal: localTest(), ownAddress };
+  return {
+    ...thisAssistant,
+    interfaces: links(),
+    isLocal: localTest(),
+    addresses: localAddresses,
+    ownAddress,
+  };
 }
 
 /** Mode target if the services are on this host, assistant if they are on others. */
@@ -112,11 +120,22 @@ function filterFor(services: readonly CaughtService[]): string {
   return [`((tcp or udp) and (${responses.join(" or ")}))`, ...new Set(errors)].join(" or ");
 }
 
-/** The filter without the packets that copies send to this intercept, which must never be caught. */
-function withoutChannel(filter: string, listen: readonly Address[], port: number): string {
-  const hosts = listen.filter((address) => !isUnspecified(address));
-  const where = hosts.map(({ bytes }) => `dst host ${formatAddress(bytes)}`).join(" or ");
-  return `(${filter}) and not (tcp dst port ${port}${where ? ` and (${where})` : ""})`;
+/**
+ * The filter without the packets that copies send to this intercept, which must never be caught. They go to an address of this
+ * host: a client may well have the same port.
+ */
+function withoutChannel(
+  filter: string,
+  listen: readonly Address[],
+  port: number,
+  own: readonly Address[],
+): string {
+  const everywhere = listen.filter(isUnspecified).map(({ family }) => family);
+  const named = listen.filter((address) => !isUnspecified(address));
+  const hosts = [...named, ...own.filter(({ family }) => everywhere.includes(family))];
+  const texts = new Set(hosts.map(({ bytes }) => `dst host ${formatAddress(bytes)}`));
+  if (texts.size === 0) return filter;
+  return `(${filter}) and not (tcp dst port ${port} and (${[...texts].join(" or ")}))`;
 }
 
 /** The plan of catching with these options on this host. Throws a Failure if it cannot be done. */
@@ -187,7 +206,7 @@ export function makeInterceptPlan(
   return {
     mode,
     services,
-    filter: mode === "assistant" ? withoutChannel(filter, listen, port) : null,
+    filter: mode === "assistant" ? withoutChannel(filter, listen, port, host.addresses()) : null,
     interfaces,
     prefersXdp: mode === "assistant" && options.hook === "auto" && prefersXdp(interfaces, host),
     listen,

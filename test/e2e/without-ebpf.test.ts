@@ -335,7 +335,18 @@ test("root keeps nothing where nothing is followed, passes nothing on, and its g
   const { pid } = intercept.running;
   const none = { effective: "0", permitted: "0", inheritable: "0", ambient: "0" };
   expect(privilegesOfAll(pid)).toMatchObject({ ...DROPPED, ...none, bounding: "0" });
-  const guards = run(lab.target, "pgrep", "--ns", `${pid}`, "--nslist", "net", "-x", "xcopy-guard");
+  const guards = run(
+    lab.target,
+    "pgrep",
+    "--ns",
+    `${pid}`,
+    "--nslist",
+    "net",
+    "-U",
+    "0",
+    "-x",
+    "xcopy-guard",
+  );
   expect(guards.trim().split("\n").map(Number).flatMap(privilegesOf)).toMatchObject([none]);
   expect((await intercept.stop()).code).toBe(0);
 });

@@ -230,12 +230,13 @@ test("a guard is in a session of its own, and no signal of a terminal or a servi
   const [guard] = guards();
   const pid = guard!.pid;
   expect(statusOf(pid).session).toBe(pid);
-  // Of this process it has the links, and nothing else: not the other end of its pipe, above all.
+  // Of this process it has the links and the flows of copies, and nothing else: not the other end of its pipe, above all.
   const held = readdirSync(`/proc/${pid}/fdinfo`).map((fd) =>
     readFileSync(`/proc/${pid}/fdinfo/${fd}`, "utf8"),
   );
   expect(held.filter((text) => /^link_id:/m.test(text))).toHaveLength(4);
-  expect(held).toHaveLength(3 + 4);
+  expect(held.filter((text) => /^map_id:/m.test(text))).toHaveLength(1);
+  expect(held).toHaveLength(3 + 4 + 1);
   forge(FORGED);
   await child.line(/^learned/);
   await child.stop("SIGKILL");

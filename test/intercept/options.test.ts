@@ -20,6 +20,7 @@ const HOST = {
     { name: "eth1", ifindex: 3, up: false },
   ],
   isLocal: (bytes: Uint8Array) => OWN.some((own) => sameAddress(own.bytes, bytes)),
+  addresses: () => OWN,
   ownAddress: () => OWN[0]!,
   driverOf: (name: string) => (name === "eth0" ? "ice" : null),
   isUsed: () => false,
@@ -105,12 +106,18 @@ describe("the filter", () => {
   test("of services on other hosts", () => {
     expect(plan(["-o", "10.7.7.7:80,[fd07::7]:80-90"]).filter).toBe(
       "(((tcp or udp) and ((src host 10.7.7.7 and src port 80) or (src host fd07::7 and src portrange 80-90))) or " +
-        "(src host 10.7.7.7 and icmp[0] = 3) or (src host fd07::7 and icmp6[0] = 1)) and not (tcp dst port 36524)",
+        "(src host 10.7.7.7 and icmp[0] = 3) or (src host fd07::7 and icmp6[0] = 1)) and " +
+        "not (tcp dst port 36524 and (dst host 10.0.0.2 or dst host 10.0.0.3 or dst host fd00::2))",
     );
   });
 
-  test("spares the channel", () => {
-    expect(plan(["-F", "tcp", "-p", "4000"]).filter).toBe("(tcp) and not (tcp dst port 4000)");
+  test("spares the channel, and no client that has its port", () => {
+    expect(plan(["-F", "tcp", "-p", "4000"]).filter).toBe(
+      "(tcp) and not (tcp dst port 4000 and (dst host 10.0.0.2 or dst host 10.0.0.3 or dst host fd00::2))",
+    );
+    expect(plan(["-F", "tcp", "-b", "10.0.0.3"]).filter).toBe(
+      "(tcp) and not (tcp dst port 36524 and (dst host 10.0.0.3))",
+    );
   });
 
   test("is not needed on the target", () => {

@@ -14,7 +14,10 @@ const CONFIG = planeConfig();
 
 function setUp() {
   const copies = new Copies<Connection>();
-  const router = new Router({ ...CONFIG, single: -1, holds: true, passesDatagrams: false, seed: 1 }, copies);
+  const router = new Router(
+    { ...CONFIG, single: -1, holds: true, servesClients: true, passesDatagrams: false, seed: 1 },
+    copies,
+  );
   const said: boolean[] = [];
   const questions = new Questions(CONFIG, () => false);
   const registration = new Registration(

@@ -47,6 +47,7 @@ function setUp(options: Partial<RouterOptions> = {}) {
       pass: [],
       single: -1,
       holds: true,
+      servesClients: true,
       passesDatagrams: false,
       seed: 1,
       ...options,
@@ -193,6 +194,26 @@ describe("a registration", () => {
     register(one.slot, FLOW, OPEN, 2, 2, 1);
     router.response(responseOf(FLOW, ACK), 0);
     expect(got()).toEqual([4, 2]);
+  });
+
+  test("gets the bare ACK of a connection that a copy before has left, where no client is served", () => {
+    const { copies, router, join, register } = setUp({ servesClients: false });
+    const [former, next] = [join("a"), join("b")];
+    const got = () => [former.copy.got.length, next.copy.got.length];
+    register(former.slot, FLOW, OPENING, 1001);
+    router.response(responseOf(FLOW, SYN | ACK, undefined, "", 0, at(7, 1001)), 0);
+    register(next.slot, FLOW, OPENING, 5001);
+    const bare = responseOf(FLOW, ACK, undefined, "", 0, at(8, 1500));
+    // The connection of a copy that is there is its own.
+    router.response(bare, 0);
+    expect(got()).toEqual([2, 0]);
+    copies.leave(former.slot, former.copy, 0);
+    router.response(bare, 0);
+    router.response(responseOf(FLOW, ACK, undefined, "secret", 6, at(8, 1500)), 0);
+    expect([...got(), router.confirmed]).toEqual([2, 1, 1]);
+    router.response(responseOf(FLOW, SYN | ACK, undefined, "", 0, at(9, 5001)), 0);
+    expect([...got(), router.confirmed]).toEqual([2, 2, 2]);
+    expect(router.flows.count).toBe(1);
   });
 
   test("that no response proves is over after a minute; of an open connection it stays", () => {

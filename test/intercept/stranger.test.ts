@@ -43,7 +43,10 @@ function setUp(change: Partial<InterceptPlaneConfig> = {}) {
     ...change,
   };
   const copies = new Copies<Connection>();
-  const router = new Router({ ...config, single: -1, holds: false, passesDatagrams: false, seed: 1 }, copies);
+  const router = new Router(
+    { ...config, single: -1, holds: false, servesClients: true, passesDatagrams: false, seed: 1 },
+    copies,
+  );
   const datagrams = new Learned(kernel.datagramFlowsMap);
   const said: string[] = [];
   const registration = new Registration(

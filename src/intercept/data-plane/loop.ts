@@ -54,6 +54,7 @@ export function runInterceptLoop(
       pass,
       single: compat?.single ? SINGLE : -1,
       holds: mode !== "target",
+      servesClients: mode === "target",
       passesDatagrams: mode === "nfqueue",
       seed: crypto.getRandomValues(new Uint32Array(1))[0]!,
     },

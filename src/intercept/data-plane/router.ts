@@ -3,10 +3,10 @@
  * registered over the channel, or the client's address is in a registered pool. Sans-IO; counts every response once.
  */
 import { UNKNOWN_INDEX } from "../../capture/record-index.ts";
-import { OPEN, Proof, REGISTRATION_BYTES } from "../../channel/registration.ts";
+import { OPEN, OPENING, Proof, REGISTRATION_BYTES } from "../../channel/registration.ts";
 import { copyBytes } from "../../wire/copy.ts";
 import { Packet } from "../../wire/packet.ts";
-import { ACK, RST, SYN } from "../../wire/tcp.ts";
+import { ACK, FIN, RST, SYN } from "../../wire/tcp.ts";
 import { isDatagram } from "../../wire/udp.ts";
 import type { Copies, Receiver } from "./copies.ts";
 import { FlowKey, FlowMatch, KEY_BYTES, SERVER } from "./flow-key.ts";
@@ -44,6 +44,8 @@ export interface RouterOptions {
   single: number;
   /** Whether a response may come before its registration; a datagram never does. */
   holds: boolean;
+  /** Whether real clients of the target get their answers: not where all that is caught is dropped. */
+  servesClients: boolean;
   /** Whether datagrams of flows that were not registered pass: they may be for a real client. */
   passesDatagrams: boolean;
   /** 32 bits that nobody outside can guess. */
@@ -263,11 +265,19 @@ export class Router<R extends Receiver> {
     return this.copies.deliver(flows.ownerOf(row), own);
   }
 
-  /** The registration that a response of the flow `key` is for; -1 if there is none. Proves it, where it has not been. */
+  /**
+   * The registration that a response of the flow `key` is for; -1 if there is none. Proves it, where it has not been.
+   *
+   * What a copy before this one has left, the target may still have a connection with: it answers a SYN with a bare ACK of that
+   * connection (RFC 5961 section 4.2), by which the new copy can end it. It proves nothing, and is given to nobody where it may be
+   * about a real client's connection.
+   */
   #rowFor(packet: Packet, key: Uint32Array): number {
     const { flows, copies } = this;
+    const { servesClients } = this.options;
     let known = NONE;
     let proven = NONE;
+    let opening = NONE;
     for (let row = flows.find(key); row !== NONE; row = flows.after(row)) {
       const state = flows.stateOf(row);
       if (!copies.isCurrent(flows.ownerOf(row))) continue;
@@ -284,8 +294,12 @@ export class Router<R extends Receiver> {
         )
       )
         proven = row;
+      else if (state === OPENING && !servesClients && isBareAck(packet)) opening = row;
     }
-    if (proven === NONE) return known;
+    if (proven === NONE) {
+      const isKnown = known !== NONE && (opening === NONE || copies.isConnected(flows.ownerOf(known)));
+      return isKnown ? known : opening;
+    }
     if (known !== NONE) {
       // Only a new connection takes a flow from a copy that is there.
       if (flows.stateOf(proven) === OPEN && copies.isConnected(flows.ownerOf(known))) return known;
@@ -375,6 +389,10 @@ export class Router<R extends Receiver> {
     copyBytes(address, at, length, own.bytes, offset);
     return own;
   }
+}
+
+function isBareAck(packet: Packet): boolean {
+  return packet.length === 0 && (packet.flags & (ACK | SYN | FIN | RST)) === ACK;
 }
 
 function isAt(packet: Packet, at: number, address: Uint8Array): boolean {
