@@ -1,5 +1,6 @@
 /** Kills a mode at random moments, under a load of production. */
 import { ONLINE } from "../../src/demo/network.ts";
+import { randomFrom } from "../engine/simulation.ts";
 import { brokenConnections } from "../support/capture.ts";
 import { createLab, type Lab } from "../support/lab.ts";
 import { startNginx } from "../support/nginx.ts";
@@ -19,17 +20,6 @@ const WORK = 500;
 const END = 300;
 /** ms after which what is left is left. */
 const PATIENCE = 5000;
-
-/** A generator of the same numbers from 0 to 1 for the same seed (mulberry32). */
-function randomBy(seed: number): () => number {
-  let state = seed | 0;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
 
 /** Tables that iptables makes when it is first run, and leaves empty. */
 const EMPTY_TABLE = /^table ip6? \w+ \{\n\tchain \w+ \{\n\t\ttype [^\n]* policy accept;\n\t\}\n\}\n/gm;
@@ -82,7 +72,7 @@ export async function kill(name: string, mode: Mode, moments: number, seed: numb
 }
 
 async function killIn(lab: Lab, name: string, mode: Mode, moments: number, seed: number): Promise<boolean> {
-  const random = randomBy(seed);
+  const random = randomFrom(seed);
   await Promise.all([startNginx(lab, lab.online, 80), startNginx(lab, lab.target, 8080)]);
   const victim = await mode.prepare(lab);
   const broken = brokenConnections(lab.client);

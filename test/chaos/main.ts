@@ -1,5 +1,6 @@
 /** What bin/chaos runs. */
-import { parseArgs } from "node:util";
+
+import { readArguments, refuse } from "../support/arguments.ts";
 import { flood } from "./flood.ts";
 import { kill } from "./kill.ts";
 import { MODES } from "./modes.ts";
@@ -13,30 +14,14 @@ const USAGE = `usage: bin/chaos [--moments 50] [--seed N] [MODE...]
   --seed     what the moments follow from
   flood      SYNs of clients that never come back, so many per second, and real clients beside them`;
 
-function refuse(message: string, fix: string): never {
-  console.error(`${message}\n${fix}`);
-  process.exit(2);
-}
-
-function readArguments() {
-  try {
-    return parseArgs({
-      allowPositionals: true,
-      options: {
-        list: { type: "boolean" },
-        help: { type: "boolean" },
-        moments: { type: "string", default: "50" },
-        seed: { type: "string", default: `${Date.now() & 0x7fffffff}` },
-        seconds: { type: "string", default: "60" },
-        rate: { type: "string", default: "50000" },
-      },
-    });
-  } catch (error) {
-    return refuse(`Cannot begin: ${(error as Error).message.split(". ")[0]}`, USAGE);
-  }
-}
-
-const { values, positionals } = readArguments();
+const { values, positionals } = readArguments("begin", USAGE, {
+  list: { type: "boolean" },
+  help: { type: "boolean" },
+  moments: { type: "string", default: "50" },
+  seed: { type: "string", default: `${Date.now() & 0x7fffffff}` },
+  seconds: { type: "string", default: "60" },
+  rate: { type: "string", default: "50000" },
+});
 if (values.help) {
   console.log(USAGE);
   process.exit(0);

@@ -2,7 +2,7 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { parseArgs } from "node:util";
+import { readArguments, refuse } from "../support/arguments.ts";
 import { loadTarget, readInput, targetNames, writeCrash } from "./files.ts";
 import { tryInput } from "./search.ts";
 
@@ -21,28 +21,12 @@ What a search finds worth keeping goes to dist/fuzz, where the next one begins; 
 const ENDLESS_MS = 30_000;
 const UNITS = { s: 1, m: 60, h: 3600 };
 
-function refuse(message: string, fix: string): never {
-  console.error(`${message}\n${fix}`);
-  process.exit(2);
-}
-
-function readArguments() {
-  try {
-    return parseArgs({
-      allowPositionals: true,
-      options: {
-        list: { type: "boolean" },
-        help: { type: "boolean" },
-        time: { type: "string", default: "5m" },
-        seed: { type: "string", default: `${Date.now() & 0x7fffffff}` },
-      },
-    });
-  } catch (error) {
-    return refuse(`Cannot fuzz: ${(error as Error).message.split(". ")[0]}`, USAGE);
-  }
-}
-
-const { values, positionals } = readArguments();
+const { values, positionals } = readArguments("fuzz", USAGE, {
+  list: { type: "boolean" },
+  help: { type: "boolean" },
+  time: { type: "string", default: "5m" },
+  seed: { type: "string", default: `${Date.now() & 0x7fffffff}` },
+});
 const [name, ...files] = positionals;
 const names = targetNames();
 if (values.help || (name === undefined && !values.list)) {

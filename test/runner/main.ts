@@ -2,7 +2,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
 import { join, relative } from "node:path";
-import { parseArgs } from "node:util";
+import { readArguments, refuse } from "../support/arguments.ts";
 import { exitAtSignals } from "../support/process.ts";
 import { choose, findTests, isMachine, type Task, tasksOf } from "./catalog.ts";
 import { checksOf, runCheck } from "./checks.ts";
@@ -20,28 +20,6 @@ const USAGE = `usage: bin/test [--quick | --list] [-t PATTERN] [TESTS...]
 const ROOT = join(import.meta.dir, "..");
 const TOP = join(ROOT, "..");
 
-function refuse(message: string, fix: string): never {
-  console.error(`${message}\n${fix}`);
-  process.exit(2);
-}
-
-function readArguments() {
-  try {
-    return parseArgs({
-      args: process.argv.slice(2),
-      allowPositionals: true,
-      options: {
-        quick: { type: "boolean", default: false },
-        list: { type: "boolean", default: false },
-        help: { type: "boolean", short: "h", default: false },
-        pattern: { type: "string", short: "t" },
-      },
-    });
-  } catch (error) {
-    return refuse(`Cannot run the tests: ${(error as Error).message.split(". ")[0]}`, USAGE);
-  }
-}
-
 function isRegularExpression(text: string): boolean {
   try {
     return new RegExp(text) !== null;
@@ -50,7 +28,12 @@ function isRegularExpression(text: string): boolean {
   }
 }
 
-const { values, positionals } = readArguments();
+const { values, positionals } = readArguments("run the tests", USAGE, {
+  quick: { type: "boolean", default: false },
+  list: { type: "boolean", default: false },
+  help: { type: "boolean", short: "h", default: false },
+  pattern: { type: "string", short: "t" },
+});
 if (values.help) {
   console.log(USAGE);
   process.exit(0);
