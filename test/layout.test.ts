@@ -146,6 +146,8 @@ const ROOMS: [room: string, mayImport: string[]][] = [
   ["host", ["capture", "config", "filter", "native", "native/netlink", "native/bpf", "native/credentials"]],
   ["netfilter", ["capture", "config", "native", "native/netlink"]],
   ["inject", ["config", "wire", "native", "native/netlink"]],
+  ["web", ["compare", "pairs", "config"]],
+  ["report", ["compare", "native"]],
   ["compare", ["pairs"]],
   ["capture/trace", ["capture/trace/translation", "capture/trace/unmatched", "capture", "wire", "native"]],
   ["capture/trace/translation", ["capture", "config", "wire"]],

@@ -1,0 +1,42 @@
+/** What the pages and /metrics are made of: the main thread of a run gives it. */
+import type { Report } from "../compare/report.ts";
+import type { PairProtocol } from "../pairs/pair.ts";
+
+/** Upper bounds of the buckets of all histograms of /metrics, us. */
+export const BUCKETS: readonly number[] = [
+  100, 250, 500, 1000, 2500, 5000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000,
+  5_000_000, 10_000_000,
+];
+
+/** A histogram of times. */
+export interface TimeCounts {
+  /** How many values were at most BUCKETS[index]. */
+  atMost: readonly number[];
+  count: number;
+  /** us, of all values. */
+  sum: number;
+}
+
+/** The times of the answers of one endpoint, to their last bytes, of both sides. */
+export interface EndpointTimes {
+  service: string;
+  protocol: PairProtocol;
+  method: string;
+  name: string;
+  production: TimeCounts;
+  target: TimeCounts;
+}
+
+/** What /metrics has beyond report and account. */
+export interface MetricsFacts {
+  /** From when a request was due to its replay being handed to the kernel; null: nothing counts it. */
+  lag: TimeCounts | null;
+  endpoints: readonly EndpointTimes[];
+}
+
+/** Each is called at most once a second, however many clients ask, and only while one does. */
+export interface WebSource {
+  report(): Report;
+  account(): object;
+  metrics(): MetricsFacts;
+}
