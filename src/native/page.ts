@@ -28,26 +28,48 @@ export interface Reserve {
   /** Where the first piece begins; the others follow. */
   at: number;
   pieces: number;
-  /** One word: how many of them are ready. */
-  ready: SharedArrayBuffer;
+  /** Two words: how many of them are ready, and how many of these are given out. */
+  counts: SharedArrayBuffer;
 }
+
+const READY = 0;
+const TAKEN = 1;
+/** Pieces that are kept ready and not given out: what a burst needs until more is ready. */
+const AHEAD = 12;
 
 /** A reserve of as many pieces as `bytes` have, none of them ready; without any where the kernel maps nothing. */
 export function mapReserve(bytes: number): Reserve {
   const pieces = Math.floor(bytes / HUGE_PAGE);
   const at = pieces > 0 ? mapPieces(pieces) : null;
-  return { at: at ?? 0, pieces: at === null ? 0 : pieces, ready: new SharedArrayBuffer(4) };
+  return { at: at ?? 0, pieces: at === null ? 0 : pieces, counts: new SharedArrayBuffer(8) };
 }
 
-/** Makes the next piece ready, by its first use; false if none is left. For one thread only. */
-export function prepareNext({ at, pieces, ready }: Reserve): boolean {
-  const count = new Int32Array(ready);
-  const next = count[0]!;
-  if (next === pieces) return false;
+/**
+ * Makes the next piece ready, by its first use. False if so many are ready that more can wait until some are given out, or none
+ * is left. For one thread only.
+ */
+export function prepareNext({ at, pieces, counts }: Reserve): boolean {
+  const words = new Int32Array(counts);
+  const next = words[READY]!;
+  if (next === pieces || next - Atomics.load(words, TAKEN) >= AHEAD) return false;
   const bytes = new Uint8Array(pieceAt(at + next * HUGE_PAGE));
   for (let page = 0; page < HUGE_PAGE; page += SMALL_PAGE) bytes[page] = 0;
-  Atomics.store(count, 0, next + 1);
+  Atomics.store(words, READY, next + 1);
   return true;
+}
+
+/** Resolves when a piece is given out after this call, or `stopWaiting` is called; at once if a piece may be made ready now. */
+export async function whenTaken({ pieces, counts }: Reserve): Promise<void> {
+  const words = new Int32Array(counts);
+  const taken = Atomics.load(words, TAKEN);
+  const ready = words[READY]!;
+  if (ready < pieces && ready - taken < AHEAD) return;
+  await Atomics.waitAsync(words, TAKEN, taken).value;
+}
+
+/** Ends the waiting of `whenTaken`. */
+export function stopWaiting({ counts }: Reserve): void {
+  Atomics.notify(new Int32Array(counts), TAKEN);
 }
 
 /**
@@ -57,18 +79,19 @@ export function prepareNext({ at, pieces, ready }: Reserve): boolean {
 export class HugePages {
   private next = 0;
   private end = 0;
-  /** How many pieces of the reserve were given out, and how many are ready. */
-  private taken = 0;
-  private readonly ready: Int32Array;
+  private readonly counts: Int32Array;
 
   /** `reserve`: what is given out first, as far as it is ready. */
   constructor(private readonly reserve: Reserve) {
-    this.ready = new Int32Array(reserve.ready);
+    this.counts = new Int32Array(reserve.counts);
   }
 
   take(): ArrayBuffer {
-    if (this.taken === Atomics.load(this.ready, 0)) return this.create();
-    return pieceAt(this.reserve.at + this.taken++ * HUGE_PAGE);
+    const taken = this.counts[TAKEN]!;
+    if (taken === Atomics.load(this.counts, READY)) return this.create();
+    Atomics.store(this.counts, TAKEN, taken + 1);
+    Atomics.notify(this.counts, TAKEN);
+    return pieceAt(this.reserve.at + taken * HUGE_PAGE);
   }
 
   private create(): ArrayBuffer {

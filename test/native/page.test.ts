@@ -1,6 +1,13 @@
 /** Memory for payload: pieces of a reserve that is made ready, and others. */
 import { expect, test } from "bun:test";
-import { HUGE_PAGE, HugePages, mapReserve, prepareNext } from "../../src/native/page.ts";
+import {
+  HUGE_PAGE,
+  HugePages,
+  mapReserve,
+  prepareNext,
+  stopWaiting,
+  whenTaken,
+} from "../../src/native/page.ts";
 
 const isZero = (piece: ArrayBuffer) => new Uint8Array(piece).every((byte) => byte === 0);
 
@@ -29,4 +36,24 @@ test("less than a piece is no reserve", () => {
   expect(reserve.pieces).toBe(0);
   expect(prepareNext(reserve)).toBe(false);
   expect(new HugePages(reserve).take().byteLength).toBe(HUGE_PAGE);
+});
+
+test("no more is made ready than a burst needs, until some of it is given out", async () => {
+  const reserve = mapReserve(100 * HUGE_PAGE);
+  let ready = 0;
+  while (prepareNext(reserve)) ready++;
+  expect(ready).toBeLessThan(20);
+  const pages = new HugePages(reserve);
+  const taken = whenTaken(reserve);
+  pages.take();
+  await taken;
+  expect([prepareNext(reserve), prepareNext(reserve)]).toEqual([true, false]);
+  // Given out between the two calls: nothing is to be waited for.
+  pages.take();
+  await whenTaken(reserve);
+
+  expect([prepareNext(reserve), prepareNext(reserve)]).toEqual([true, false]);
+  const stopped = whenTaken(reserve);
+  stopWaiting(reserve);
+  await stopped;
 });

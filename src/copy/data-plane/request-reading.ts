@@ -22,7 +22,7 @@ const RESERVE_SHARE = 1 / 2;
 
 /**
  * Bytes that the engine keeps before requests stay in the rings until these are crowded: the first use of more memory can cost
- * more than sending does. So much is made ready after the start.
+ * more than sending does. Of so much, memory is kept ready (src/native/page.ts).
  */
 export function reserveOf({ source, memory }: Pick<DataPlaneConfig, "source" | "memory">): number {
   const rings = source?.kind === "rings" ? source.rings.length * source.ringBytes : 0;

@@ -1,5 +1,5 @@
 /** The main thread's side of the data plane: starts its worker thread, tells it to drain or stop. */
-import { prepareNext } from "../../native/page.ts";
+import { prepareNext, stopWaiting, whenTaken } from "../../native/page.ts";
 import { entryOf } from "../../runtime/entries.ts";
 import { DRAIN, STOP } from "../../runtime/shared.ts";
 import { type CreatedThread, createThread, startThread } from "../../runtime/thread.ts";
@@ -23,7 +23,7 @@ export interface DataPlane {
 }
 
 const ENTRY = "copy/data-plane/thread.ts";
-/** ms between two pieces of memory that are made ready: all within a second, for an early burst. */
+/** ms between two pieces of memory that are made ready. */
 const PREPARE_INTERVAL = 10;
 /** A thread that was created before its configuration was known. */
 let early: CreatedThread | null = null;
@@ -34,24 +34,34 @@ export function prepareDataPlane(): void {
 }
 
 /**
- * Makes the memory of a worker ready, from its start to its end at most. Here, as the worker would be late meanwhile with what it
- * has to send; --cpu-limit holds here too.
+ * Keeps memory of a worker ready, from its start to its end. Here, as the worker would be late meanwhile with what it has to
+ * send; --cpu-limit holds here too.
  */
-function prepareMemory(
+async function prepareMemory(
   { reserve, worker: { count, cpuLimit } }: DataPlaneConfig,
   ready: Promise<unknown>,
   ended: Promise<unknown>,
-): void {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const prepare = () => {
-    const begun = performance.now();
-    if (!prepareNext(reserve)) return;
-    const rest = cpuLimit > 0 ? ((performance.now() - begun) * count) / cpuLimit : 0;
-    timer = setTimeout(prepare, Math.max(PREPARE_INTERVAL, rest));
+): Promise<void> {
+  let hasEnded = false;
+  const end = () => {
+    hasEnded = true;
+    stopWaiting(reserve);
   };
-  const end = () => clearTimeout(timer);
-  ready.then(prepare, end);
   ended.then(end, end);
+  try {
+    await ready;
+  } catch {
+    return;
+  }
+  while (!hasEnded) {
+    const begun = performance.now();
+    if (!prepareNext(reserve)) {
+      await whenTaken(reserve);
+      continue;
+    }
+    const rest = cpuLimit > 0 ? ((performance.now() - begun) * count) / cpuLimit : 0;
+    await Bun.sleep(Math.max(PREPARE_INTERVAL, rest));
+  }
 }
 
 /**
