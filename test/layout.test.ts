@@ -33,6 +33,7 @@ const ROOMS: [room: string, mayImport: string[]][] = [
   [
     "copy",
     [
+      "copy/comparison",
       "copy/notes",
       "copy/account",
       "copy/data-plane",
@@ -57,6 +58,7 @@ const ROOMS: [room: string, mayImport: string[]][] = [
       "native/bpf",
     ],
   ],
+  ["copy/comparison", ["config", "command-line", "native"]],
   ["copy/target", ["runtime", "netfilter", "config", "protocol/mysql/packets", "native/netlink"]],
   [
     "copy/notes",

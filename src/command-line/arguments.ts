@@ -38,7 +38,39 @@ function readSwitch({ rawName, value }: Token): string {
   );
 }
 
-function readValue({ rawName, value, inlineValue }: Token, option: Option): string {
+/** Gives options that may stand alone the value that this means, as Node's parser would take the next option for it. */
+function withChoices(options: Option[], args: readonly string[]): string[] {
+  const end = args.indexOf("--");
+  const words: string[] = [];
+  for (let index = 0; index < args.length; index++) {
+    const word = args[index]!;
+    const option = options.find(({ name, choices }) => choices && word === `--${name}`);
+    if (!option || (end >= 0 && index > end)) {
+      words.push(word);
+      continue;
+    }
+    const next = args[index + 1];
+    const isAlone = next === undefined || next.startsWith("-");
+    words.push(`${word}=${isAlone ? option.choices![0] : next}`);
+    if (!isAlone) index++;
+  }
+  return words;
+}
+
+/** A value of an option that has only some. */
+function readChoice({ rawName, value = "" }: Token, name: string, choices: readonly string[]): string {
+  if (choices.includes(value)) return value;
+  const written = choices.map((choice) => `"--${name} ${choice}"`).join(" or ");
+  throw new Failure(
+    `Cannot use ${rawName} "${value}": it takes ${choices.join(" or ")}`,
+    `Write ${written}; "--${name}" alone means ${choices[0]}.`,
+    2,
+  );
+}
+
+function readValue(token: Token, option: Option): string {
+  if (option.choices) return readChoice(token, option.name, option.choices);
+  const { rawName, value, inlineValue } = token;
   const taken = value !== undefined && value !== "" && (inlineValue || !/^-./.test(value));
   if (taken) return value;
   throw new Failure(
@@ -55,7 +87,7 @@ function readValue({ rawName, value, inlineValue }: Token, option: Option): stri
 export function parseArguments(spec: CommandSpec, args: readonly string[]): Arguments {
   const options = Object.values(groupsOf(spec)).flat();
   const { tokens } = parseArgs({
-    args: [...args],
+    args: withChoices(options, args),
     strict: false,
     allowPositionals: true,
     tokens: true,

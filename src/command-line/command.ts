@@ -7,6 +7,8 @@ export interface Option {
   short?: string;
   /** What stands for the value in the help; a switch has none. */
   value?: string;
+  /** The values that it takes, where it may also stand alone, which means the first of them. */
+  choices?: readonly [string, ...string[]];
   /** Whether it may be given several times. */
   multiple?: boolean;
   /** What it does, one sentence without a full stop. */

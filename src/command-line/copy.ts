@@ -1,6 +1,7 @@
 /** The command line of `xcopy copy` as data: examples, options, and the options of tcpcopy that it refuses. */
 import type { CommandSpec } from "./command.ts";
 import { REPORTING, RIGHTS } from "./common.ts";
+import { COMPARISON } from "./comparison.ts";
 
 /**
  * SO_MARK of our packets without --mark. Bits that nobody known tests under a mask (Calico 0xffff0000, kube-proxy 0xc000, mwan3
@@ -27,6 +28,7 @@ export const COPY: CommandSpec = {
     ],
     ["xcopy copy -i online.pcap -x 80-10.0.0.2", "replay a recording instead of live traffic"],
     ["xcopy copy -x 3306-10.0.0.2 -u app@secret", "MySQL, with the passwords of the target"],
+    ["xcopy copy -x 80-10.0.0.2 --compare", "say what it answers otherwise (see --report, --web)"],
     ["xcopy copy -x 80-10.0.0.2 --dry-run", "say what would be done, do nothing"],
   ],
   groups: {
@@ -317,6 +319,7 @@ export const COPY: CommandSpec = {
         help: "use at most this much CPU for all workers together, 100 is one CPU; requests for which that is not enough are not copied (default: no limit)",
       },
     ],
+    "What the new version did": COMPARISON,
     "What is reported": REPORTING,
     "What xcopy may do": RIGHTS,
     "How it is done": [

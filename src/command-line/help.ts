@@ -26,8 +26,9 @@ function widest(rows: [left: string, right: string][]): number {
   return Math.max(...rows.map(([left]) => left.length));
 }
 
-function optionRow({ name, short, value, help }: Option): [string, string] {
-  return [`${short ? `-${short}, ` : "    "}--${name}${value ? ` ${value}` : ""}`, help];
+function optionRow({ name, short, value, choices, help }: Option): [string, string] {
+  const written = choices ? ` [${value}]` : value ? ` ${value}` : "";
+  return [`${short ? `-${short}, ` : "    "}--${name}${written}`, help];
 }
 
 /** The text of `--version`. */

@@ -127,7 +127,8 @@ function parseMacOf(label: string, text: string): Uint8Array {
   return mac;
 }
 
-function parseTarget(label: string, text: string, port: number): Transfer["targets"][number] {
+/** A target with its port (`port` if it names none) and weight; throws a Failure that names `label`. */
+export function parseTarget(label: string, text: string, port: number): Transfer["targets"][number] {
   const [endpoint, weight, ...rest] = text.split("*");
   const target = TARGET.exec(endpoint!)?.groups;
   if (!target) {

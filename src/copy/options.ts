@@ -17,6 +17,12 @@ import { parseTransfers, type Transfer } from "../config/transfer.ts";
 import { parseWorkers, type WorkerOptions } from "../config/workers.ts";
 import { Failure } from "../native/failure.ts";
 import type { MysqlConfig } from "../protocol/mysql/config.ts";
+import {
+  type AudienceOptions,
+  type CompareOptions,
+  parseAudience,
+  parseCompare,
+} from "./comparison/options.ts";
 
 export interface CopyOptions {
   transfers: Transfer[];
@@ -101,6 +107,9 @@ export interface CopyOptions {
   /** Whether an option about MySQL is given. */
   speaksMysql: boolean;
   mysql: MysqlConfig;
+  /** What is compared of the answers; null: nothing. */
+  comparison: CompareOptions | null;
+  audience: AudienceOptions;
 }
 
 const MEGABYTE = 1 << 20;
@@ -198,8 +207,9 @@ export function parseCopy(args: Arguments): CopyOptions {
   const delay = { first: 0, last: 60000, unit: "ms" };
   const speaksMysql = MYSQL_OPTIONS.some((name) => args.has(name));
   refuseContradictions(args);
+  const transfers = parseTransfers(all("transfer"));
   return {
-    transfers: parseTransfers(all("transfer")),
+    transfers,
     pool: parsePool(all("clients")),
     intercepts: parseIntercepts(
       all("intercepts"),
@@ -259,6 +269,8 @@ export function parseCopy(args: Arguments): CopyOptions {
     protocols: parseProtocols(all("protocol"), speaksMysql),
     speaksMysql,
     mysql: parseMysql(args),
+    comparison: parseCompare(args, transfers),
+    audience: parseAudience(args),
   };
 }
 

@@ -14,6 +14,7 @@ const SPEC: CommandSpec = {
       { name: "transfer", short: "x", value: "LIST", multiple: true, help: "a list" },
       { name: "memory", short: "m", value: "MB", help: "a number" },
       { name: "drain", value: "SECONDS", help: "a number" },
+      { name: "compare", value: "heads|body", choices: ["heads", "body"], help: "may stand alone" },
       { name: "json", help: "a switch" },
     ],
   },
@@ -33,6 +34,13 @@ test.each([
   [["-x=a"], { transfer: ["=a"] }],
   [["-x", "-"], { transfer: ["-"] }],
   [["--transfer=-a"], { transfer: ["-a"] }],
+  [["--compare"], { compare: ["heads"] }],
+  [["--compare", "body"], { compare: ["body"] }],
+  [["--compare=body", "--json"], { compare: ["body"], json: [""] }],
+  [["--compare", "--json"], { compare: ["heads"], json: [""] }],
+  [["--compare", "-x", "body"], { compare: ["heads"], transfer: ["body"] }],
+  [["-x", "a", "--compare", "heads", "-m5"], { transfer: ["a"], compare: ["heads"], memory: ["5"] }],
+  [["--compare", "--"], { compare: ["heads"] }],
 ])("%j", (args, values) => {
   expect(parse(...args)).toEqual(values);
 });
@@ -55,6 +63,26 @@ test.each([
   [["-x", ""], 'Cannot use option "-x": it needs a value', 'Write it as "-x LIST".'],
   [["--memory="], 'Cannot use option "--memory": it needs a value', 'Write it as "--memory MB".'],
   [["--drain"], 'Cannot use option "--drain": it needs a value', 'Write it as "--drain SECONDS".'],
+  ...[["--compare", "bodies"], ["--compare=bodies"]].map((words): [string[], string, string] => [
+    words,
+    'Cannot use --compare "bodies": it takes heads or body',
+    'Write "--compare heads" or "--compare body"; "--compare" alone means heads.',
+  ]),
+  [
+    ["--compare="],
+    'Cannot use --compare "": it takes heads or body',
+    'Write "--compare heads" or "--compare body"; "--compare" alone means heads.',
+  ],
+  [
+    ["--compare", "--compare=body"],
+    'Cannot use option "--compare" twice: with "heads" and with "body"',
+    "Leave one of them out.",
+  ],
+  [
+    ["--", "--compare"],
+    'Cannot use "--compare": it belongs to no option',
+    'Write each value after its option; "xcopy thing --help" shows how.',
+  ],
   [
     ["-m", "1", "--memory", "2"],
     'Cannot use option "--memory" twice: with "1" and with "2"',
@@ -84,6 +112,7 @@ test("any words are options or a Failure", () => {
     "-x",
     "-m",
     "--json",
+    "--compare",
     "--drain",
     "--",
     "-",

@@ -75,6 +75,8 @@ test("what is not given has its default", () => {
     protocols: [],
     speaksMysql: false,
     mysql: NO_MYSQL,
+    comparison: null,
+    audience: { reports: [], web: null, webToken: null },
   });
 });
 
@@ -162,6 +164,8 @@ test("what is given is taken", () => {
     protocols: [],
     speaksMysql: false,
     mysql: NO_MYSQL,
+    comparison: null,
+    audience: { reports: [], web: null, webToken: null },
   });
 });
 
