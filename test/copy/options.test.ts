@@ -76,7 +76,7 @@ test("what is not given has its default", () => {
     speaksMysql: false,
     mysql: NO_MYSQL,
     comparison: null,
-    audience: { reports: [], web: null, webToken: null },
+    audience: { reports: [], web: null },
   });
 });
 
@@ -165,7 +165,7 @@ test("what is given is taken", () => {
     speaksMysql: false,
     mysql: NO_MYSQL,
     comparison: null,
-    audience: { reports: [], web: null, webToken: null },
+    audience: { reports: [], web: null },
   });
 });
 

@@ -1,15 +1,10 @@
 /** Reads and checks the options about comparing answers, and about who is told of it: reports, the live page. */
 import type { Arguments } from "../../command-line/arguments.ts";
-import {
-  parseFields,
-  parseMask,
-  parseNoise,
-  parseReportFiles,
-  type ReportFile,
-} from "../../config/comparison.ts";
 import { parseWhole } from "../../config/number.ts";
 import type { Transfer } from "../../config/transfer.ts";
+import { parseWeb, type WebAddress } from "../../config/web.ts";
 import { Failure } from "../../native/failure.ts";
+import { parseFields, parseMask, parseNoise, parseReportFiles, type ReportFile } from "./values.ts";
 
 /** What `--compare` asks for. */
 export interface CompareOptions {
@@ -32,9 +27,8 @@ export interface CompareOptions {
 /** Who is told what the run found. */
 export interface AudienceOptions {
   reports: readonly ReportFile[];
-  /** The value of --web, and the file of its token. */
-  web: string | null;
-  webToken: string | null;
+  /** Where the live page is served; null: nowhere. */
+  web: WebAddress | null;
 }
 
 /** Bytes of a segment of which a head is read; with more than that, heads of this length are seen only in part. */
@@ -111,9 +105,10 @@ export function parseCompare(args: Arguments, transfers: readonly Transfer[]): C
 export function parseAudience(args: Arguments): AudienceOptions {
   if (args.has("web-token") && !args.has("web"))
     refuse(written(args, "web-token"), "there is no live page", "Add --web, or leave it out.");
+  const one = (name: string) => args.get(name)?.[0] ?? null;
+  const web = one("web");
   return {
     reports: parseReportFiles(args.get("report") ?? []),
-    web: args.get("web")?.[0] ?? null,
-    webToken: args.get("web-token")?.[0] ?? null,
+    web: web === null ? null : parseWeb(web, one("web-token")),
   };
 }

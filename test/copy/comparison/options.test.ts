@@ -42,8 +42,7 @@ test("reports and the live page need no comparison", () => {
       { path: "a.html", format: "html" },
       { path: "b.JSON", format: "json" },
     ],
-    web: "9400",
-    webToken: null,
+    web: { host: "127.0.0.1", port: 9400, token: null },
   });
 });
 

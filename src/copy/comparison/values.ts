@@ -1,9 +1,9 @@
 /** The values of the options about comparing answers: names of header fields, patterns, the target with the old version, files. */
 import { extname } from "node:path";
-import { COMPARED_FIELDS } from "../command-line/comparison.ts";
-import { Failure } from "../native/failure.ts";
-import { formatEndpoint, sameAddress } from "./address.ts";
-import { parseTarget, type Transfer } from "./transfer.ts";
+import { COMPARED_FIELDS } from "../../command-line/comparison.ts";
+import { formatEndpoint, sameAddress } from "../../config/address.ts";
+import { parseTarget, type Transfer } from "../../config/transfer.ts";
+import { Failure } from "../../native/failure.ts";
 
 /** RFC 9110, section 5.6.2. */
 const TOKEN = /^[!#$%&'*+.^_`|~0-9a-z-]+$/;
