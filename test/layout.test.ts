@@ -58,7 +58,7 @@ const ROOMS: [room: string, mayImport: string[]][] = [
       "native/bpf",
     ],
   ],
-  ["copy/comparison", ["config", "command-line", "native"]],
+  ["copy/comparison", ["config", "command-line", "pairs", "native"]],
   ["copy/target", ["runtime", "netfilter", "config", "protocol/mysql/packets", "native/netlink"]],
   [
     "copy/notes",
@@ -102,6 +102,7 @@ const ROOMS: [room: string, mayImport: string[]][] = [
       "protocol/http",
       "protocol/mysql",
       "protocol",
+      "pairs",
       "wire",
       "native",
       "native/netlink",

@@ -17,6 +17,7 @@ import { ringBytesFor, waitingBytes } from "../host/memory.ts";
 import { requireBpf } from "../host/privileges.ts";
 import type { CarriedLibrary } from "../native/carried.ts";
 import { Failure } from "../native/failure.ts";
+import { pairConfig } from "./comparison/options.ts";
 import type { ChannelConfig, TraceConfig } from "./data-plane/config.ts";
 import type { WholeConfig } from "./data-plane/share-out.ts";
 import { type CopyOptions, signSpan } from "./options.ts";
@@ -223,6 +224,7 @@ export function dataPlaneConfig(
     segmentServices: kernelServices(plan).filter(({ transport }) => transport !== "udp"),
     datagrams: datagramsConfig(plan, options),
     mysql: options.mysql,
+    pairs: options.comparison && pairConfig(options.comparison),
     paths: plan.paths,
     egresses: plan.egresses,
     ways: { memory: createPublished(plan.ways.length), paths: plan.ways.map(({ paths }) => paths) },

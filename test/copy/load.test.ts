@@ -83,6 +83,16 @@ test("the routes of services and the weights of their targets are handed on", ()
   ]);
 });
 
+test("pairs are made with --compare only", () => {
+  expect(config("").pairs).toBeNull();
+  expect(config("--compare").pairs).toMatchObject({ body: false, memory: 0 });
+  expect(config("--compare body --compare-field ETag").pairs).toEqual({
+    body: true,
+    fields: ["etag"],
+    memory: 64 << 20,
+  });
+});
+
 test("without options every session is copied once, whole, on production's clock", () => {
   expect(config("")).toMatchObject({
     source: SOURCE,

@@ -113,6 +113,7 @@ test("each worker gets its own rings and its part of the memory, and all other s
     responseSocket: null,
     memory: 900,
     maxSessions: 50,
+    pairs: { body: true, fields: ["etag"], memory: 600 },
   } as unknown as WholeConfig;
   const configs = shareOut(whole, [4, null, 4], 1.5);
   expect(configs.map(({ source }) => source?.kind === "rings" && source.rings)).toEqual([
@@ -129,11 +130,15 @@ test("each worker gets its own rings and its part of the memory, and all other s
   ]);
   expect(new Set(configs.map(({ worker }) => worker.words)).size).toBe(1);
   expect(new Set(configs.map(({ shared }) => shared)).size).toBe(3);
+  expect(configs.map(({ pairs }) => pairs?.config)).toEqual(
+    Array(3).fill({ body: true, fields: ["etag"], memory: 200 }),
+  );
+  expect(new Set(configs.map(({ pairs }) => pairs?.memory)).size).toBe(3);
 });
 
 test("each worker gets its packet socket and counts by itself; answers from a socket are not shared", () => {
   const source = { kind: "packet", sockets: [10, 11], match: { worker: 0 } };
-  const whole = { source, responseRings: [], responseSocket: null, memory: 900 };
+  const whole = { source, responseRings: [], responseSocket: null, memory: 900, pairs: null };
   const configs = shareOut(whole as unknown as WholeConfig, [null, null], 0);
   expect(configs.map((config) => config.source)).toEqual([
     { ...source, sockets: [10], match: { worker: 0 } },

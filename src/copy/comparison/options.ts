@@ -4,6 +4,7 @@ import { parseWhole } from "../../config/number.ts";
 import type { Transfer } from "../../config/transfer.ts";
 import { parseWeb, type WebAddress } from "../../config/web.ts";
 import { Failure } from "../../native/failure.ts";
+import type { PairConfig } from "../../pairs/pair.ts";
 import { parseFields, parseMask, parseNoise, parseReportFiles, type ReportFile } from "./values.ts";
 
 /** What `--compare` asks for. */
@@ -111,4 +112,12 @@ export function parseAudience(args: Arguments): AudienceOptions {
     reports: parseReportFiles(args.get("report") ?? []),
     web: web === null ? null : parseWeb(web, one("web-token")),
   };
+}
+
+/** Bytes of content that all workers keep at most for requests that wait for an answer. */
+const CONTENT = 64 << 20;
+
+/** What the workers are told; `memory` is that of all together. */
+export function pairConfig({ body, fields }: CompareOptions): PairConfig {
+  return { body, fields, memory: body ? CONTENT : 0 };
 }

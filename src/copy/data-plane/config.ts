@@ -8,6 +8,7 @@ import type { SourceConfig } from "../../capture/source.ts";
 import type { EngineConfig } from "../../engine/sessions/context.ts";
 import type { EgressConfig, PathConfig } from "../../inject/path.ts";
 import type { Reserve } from "../../native/page.ts";
+import type { PairConfig } from "../../pairs/pair.ts";
 import type { MysqlConfig } from "../../protocol/mysql/config.ts";
 import type { ProtocolName } from "../../protocol/names.ts";
 import type { WaysConfig } from "../ways/take.ts";
@@ -131,6 +132,8 @@ export interface DataPlaneConfig extends EngineSettings {
   flowsMap: number;
   services: ServiceConfig[];
   mysql: MysqlConfig;
+  /** What pairs are made for, and the ring that this worker puts them into; null: none are made. */
+  pairs: { config: PairConfig; memory: SharedArrayBuffer } | null;
   /** Null: live requests, from the source. */
   trace: TraceConfig | null;
   /** The TCP services, as the capture knows them: for segments in IP fragments. */

@@ -5,6 +5,8 @@ import { shareWords } from "../../engine/sessions/share.ts";
 import { Failure } from "../../native/failure.ts";
 import { monotonicMicroseconds } from "../../native/libc.ts";
 import { mapReserve } from "../../native/page.ts";
+import type { PairConfig } from "../../pairs/pair.ts";
+import { createPairMemory } from "../../pairs/ring.ts";
 import { workerOfPort } from "../../wire/shard.ts";
 import type { DatagramsConfig, DataPlaneConfig } from "./config.ts";
 import { createDatagramShared } from "./datagram-shared.ts";
@@ -12,9 +14,21 @@ import { reserveOf } from "./request-reading.ts";
 import { createShared } from "./shared.ts";
 
 /** The configuration for all workers; rings and memory are those of all together. */
-export type WholeConfig = Omit<DataPlaneConfig, "worker" | "shared" | "datagrams" | "reserve"> & {
+export type WholeConfig = Omit<DataPlaneConfig, "worker" | "shared" | "datagrams" | "reserve" | "pairs"> & {
   datagrams: Omit<DatagramsConfig, "shared"> | null;
+  pairs: PairConfig | null;
 };
+
+/** Bytes of all rings for pairs together: with content a pair may have several 100 KB, but few have any. */
+const PAIR_RINGS = { heads: 8 << 20, body: 32 << 20 };
+
+/** The part of one of `count` workers. */
+function pairsOf(config: PairConfig | null, count: number): DataPlaneConfig["pairs"] {
+  if (config === null) return null;
+  const bytes = (config.body ? PAIR_RINGS.body : PAIR_RINGS.heads) / count;
+  const memory = Math.floor(config.memory / count);
+  return { config: { ...config, memory }, memory: createPairMemory(Math.floor(bytes)) };
+}
 
 /** Whether each of `workers` workers has a port of its own in these ranges, [first, last] each. */
 export function haveOwnPorts(ports: readonly (readonly [number, number])[], workers: number): boolean {
@@ -67,6 +81,7 @@ export function shareOut(
       source,
       responseRings: ofWorker(whole.responseRings, index, count),
       datagrams: whole.datagrams && { ...whole.datagrams, shared: createDatagramShared() },
+      pairs: pairsOf(whole.pairs, count),
       memory,
       reserve: mapReserve(reserveOf({ source, memory })),
       shared: createShared(),
