@@ -247,7 +247,7 @@ int xcopy_catch(struct __sk_buff *skb) {
     int is_read = (value & WITH_PAYLOAD) != 0;
     __u64 now_us = bpf_ktime_get_ns() / 1000;
     if (alive(now_us, ONLY_WORKER) && is_read)
-        capture_whole(skb, AT_TC, &segment, index, now_us, ONLY_WORKER);
+        capture_payload(skb, AT_TC, &segment, index, WHOLE_PAYLOAD, now_us, ONLY_WORKER);
     else if (alive(now_us, ONLY_WORKER))
         capture_headers(skb, AT_TC, &segment, index, now_us, ONLY_WORKER);
     else
@@ -306,7 +306,7 @@ int xcopy_swallow(struct __sk_buff *skb) {
     if (!is_readable(parsed, now_us))
         return DROP;
     if (is_read(&segment, AT_TC))
-        capture_whole(skb, AT_TC, &segment, NO_SLOT, now_us, ONLY_WORKER);
+        capture_payload(skb, AT_TC, &segment, NO_SLOT, WHOLE_PAYLOAD, now_us, ONLY_WORKER);
     else
         capture_headers(skb, AT_TC, &segment, NO_SLOT, now_us, ONLY_WORKER);
     return DROP;
@@ -325,7 +325,7 @@ static __always_inline int swallow_frame(struct xdp_md *frame, enum hook hook) {
     if (!is_readable(kind != NO_DATAGRAM ? SEGMENT : parsed, now_us))
         return XDP_DROP;
     if (kind == NO_DATAGRAM && is_read(&segment, hook))
-        capture_whole(frame, hook, &segment, NO_SLOT, now_us, ONLY_WORKER);
+        capture_payload(frame, hook, &segment, NO_SLOT, WHOLE_PAYLOAD, now_us, ONLY_WORKER);
     else
         capture_headers(frame, hook, &segment, NO_SLOT, now_us, ONLY_WORKER);
     return XDP_DROP;

@@ -26,6 +26,9 @@ enum counter {
     FORWARDED,       /* to a service's port at an address that is not this host's */
     CONFIRMED, /* registered flows that a SYN of the copy or an answer of the target has proved */
     REFUSED,   /* SYNs with a cookie of ours, of connections that are somebody else's: dropped */
+    OUTGOING_CAPTURED, /* what services sent */
+    OUTGOING_BYTES,
+    OUTGOING_RING_FULL,
     COUNTERS,
 };
 

@@ -32,6 +32,24 @@ static __always_inline __u32 *look_up_service(struct service *key, const __u8 *a
     return bpf_map_lookup_elem(&services, key);
 }
 
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(max_entries, 1);
+    __type(key, struct service);
+    __type(value, __u32);
+} datagram_services SEC(".maps");
+
+/* The same of UDP. */
+static __always_inline __u32 *find_datagram_service(struct service *key, const __u8 *address,
+                                                    int any) {
+    __builtin_memcpy(key->address, address, sizeof(key->address));
+    __u32 *index = bpf_map_lookup_elem(&datagram_services, key);
+    if (index || !any)
+        return index;
+    __builtin_memset(key->address, 0, sizeof(key->address));
+    return bpf_map_lookup_elem(&datagram_services, key);
+}
+
 /* Hash of the flow of a request, whose source is the client. */
 static __always_inline __u32 flow_hash(const struct segment *segment,
                                        const struct addresses *addresses) {

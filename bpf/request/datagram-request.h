@@ -22,23 +22,6 @@
 #include "to-interface.h"
 #include "verified.h"
 
-struct {
-    __uint(type, BPF_MAP_TYPE_HASH);
-    __uint(max_entries, 1);
-    __type(key, struct service);
-    __type(value, __u32);
-} datagram_services SEC(".maps");
-
-static __always_inline __u32 *find_datagram_service(struct service *key, const __u8 *address,
-                                                    int any) {
-    __builtin_memcpy(key->address, address, sizeof(key->address));
-    __u32 *index = bpf_map_lookup_elem(&datagram_services, key);
-    if (index || !any)
-        return index;
-    __builtin_memset(key->address, 0, sizeof(key->address));
-    return bpf_map_lookup_elem(&datagram_services, key);
-}
-
 /* `index` for the record of a datagram, NO_REQUEST if it is no request. `type`: skb->pkt_type. */
 static __always_inline __u32 datagram_index(enum datagram kind, const struct segment *segment,
                                             const struct addresses *addresses,

@@ -20,18 +20,21 @@
 #include "path.h"
 #include "too-big.h"
 
-/* Set in the index of a path whose responses are captured with their payload. */
-#define WITH_PAYLOAD 0x80000000
+/* What is captured of the responses on a path; `prefix`: see prefix.h, 0: their headers. */
+struct answers {
+    __u32 index;
+    __u32 prefix;
+};
 
 struct {
     __uint(type, BPF_MAP_TYPE_HASH);
     __uint(max_entries, 1);
     __type(key, struct path);
-    __type(value, __u32);
+    __type(value, struct answers);
 } paths SEC(".maps");
 
-static __always_inline __u32 *find_path(const __u8 *target, const __u8 *local, __be16 target_port,
-                                        __u16 family) {
+static __always_inline struct answers *find_path(const __u8 *target, const __u8 *local,
+                                                 __be16 target_port, __u16 family) {
     struct path key = {.target_port = target_port, .family = family};
     __builtin_memcpy(key.target, target, sizeof(key.target));
     __builtin_memcpy(key.local, local, sizeof(key.local));
@@ -44,9 +47,9 @@ static __always_inline void capture_too_big(struct __sk_buff *skb) {
     struct quoted quoted;
     if (read_too_big(skb, &quoted))
         return;
-    __u32 *index = find_path(quoted.addresses.destination, quoted.addresses.source,
-                             quoted.ports.destination, quoted.family);
-    if (!index || !is_ours(*index & ~WITH_PAYLOAD, quoted.ports.source))
+    struct answers *found = find_path(quoted.addresses.destination, quoted.addresses.source,
+                                      quoted.ports.destination, quoted.family);
+    if (!found || !is_ours(found->index, quoted.ports.source))
         return;
     __u64 now_us = bpf_ktime_get_ns() / 1000;
     __u32 worker = worker_of_port(quoted.ports.source);
@@ -58,7 +61,7 @@ static __always_inline void capture_too_big(struct __sk_buff *skb) {
         .think_us = 0xffffffff,
         .length = quoted.length,
         .captured = quoted.length < MAX_HEADERS ? quoted.length : MAX_HEADERS,
-        .index = *index & ~WITH_PAYLOAD,
+        .index = found->index,
         .ifindex = skb->ifindex,
     };
     if (put(skb, AT_TC, ring, worker, &header, network_offset(skb), MAX_HEADERS) < 0)
@@ -80,12 +83,9 @@ int xcopy_response(struct __sk_buff *skb) {
     struct addresses addresses;
     if (read_addresses(bytes_of(skb), &segment, &addresses))
         return PASS;
-    __u32 *index =
+    struct answers *found =
         find_path(addresses.source, addresses.destination, segment.source_port, segment.family);
-    if (!index)
-        return PASS;
-    __u32 path = *index & ~WITH_PAYLOAD;
-    if (!is_ours(path, segment.destination_port))
+    if (!found || !is_ours(found->index, segment.destination_port))
         return PASS;
     __u64 now_us = bpf_ktime_get_ns() / 1000;
     __u32 worker = worker_of_port(segment.destination_port);
@@ -94,10 +94,10 @@ int xcopy_response(struct __sk_buff *skb) {
             add(INERT, 1);
         return PASS;
     }
-    if (*index & WITH_PAYLOAD)
-        capture_whole(skb, AT_TC, &segment, path, now_us, worker);
+    if (found->prefix)
+        capture_payload(skb, AT_TC, &segment, found->index, found->prefix, now_us, worker);
     else
-        capture_headers(skb, AT_TC, &segment, path, now_us, worker);
+        capture_headers(skb, AT_TC, &segment, found->index, now_us, worker);
     return DROP;
 }
 

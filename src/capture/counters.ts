@@ -26,6 +26,9 @@ export const KERNEL_COUNTERS = [
   "forwarded",
   "confirmed",
   "refused",
+  "outgoingCaptured",
+  "outgoingBytes",
+  "outgoingRingFull",
 ] as const;
 
 export type KernelCounter = (typeof KERNEL_COUNTERS)[number];

@@ -21,7 +21,8 @@ import {
   useRings,
   words,
 } from "./maps.ts";
-import type { KernelService } from "./services.ts";
+import { type Prefix, prefixWord } from "./prefix.ts";
+import type { AnsweringService, KernelService } from "./services.ts";
 import { XdpLinks, type XdpMode } from "./xdp-links.ts";
 
 export { type Hook, KERNEL_COUNTERS, type KernelCounter, type KernelStats };
@@ -34,8 +35,8 @@ export interface KernelPath {
   targetPort: number;
   /** Default `tcp`. */
   transport?: "tcp" | "udp";
-  /** Whether responses are captured with their payload, or as headers. */
-  payload?: boolean;
+  /** What is captured of the payload of responses over TCP; absent: nothing, only headers. */
+  payload?: Prefix;
 }
 
 /**
@@ -48,10 +49,10 @@ export interface KernelCaptureOptions {
   /** The bytes of request.bpf.o and response.bpf.o. */
   requestObject: Uint8Array;
   responseObject: Uint8Array;
-  /** The bytes of outgoing.bpf.o, where the first bytes of what services send to clients are captured too. */
+  /** The bytes of outgoing.bpf.o, where what services send to clients is captured too. */
   outgoingObject?: Uint8Array | undefined;
   /** The services that `outgoingObject` is for. */
-  outgoingServices?: KernelService[];
+  outgoingServices?: AnsweringService[];
   /** Null: no requests are captured by kernel programs. */
   services: KernelService[] | null;
   /** The index of a path is its place in here. Null: responses come another way. */
@@ -146,12 +147,8 @@ const XDP_PROGRAMS: Record<XdpProgram, string> = {
   "xdp-linear": "xcopy_request_xdp_linear",
 };
 const FLOW_WORDS_PER_PATH = 65536 / 64;
-/** As bpf/response/response.bpf.c has it. */
-const WITH_PAYLOAD = 2 ** 31;
 /** Maps that the outgoing program shares with the request program; its records come in the same rings. */
 const OUTGOING_SHARED = ["control", "counters", "rings", "packets", "lost", ...LOCAL_MAPS];
-/** Bytes captured of an outgoing packet: headers, and as much of an answer as a protocol module reads. */
-const OUTGOING_BYTES = 384;
 
 /**
  * Loads the programs, at least one, without attaching them. Throws a Failure: 4 without privilege, 5 where the kernel or the
@@ -263,7 +260,7 @@ export function loadKernelCapture(options: KernelCaptureOptions): KernelCapture 
       stopRequests() {
         xdp.close();
         for (const map of ["ports", "datagram_ports"]) if (request) fillPorts(request.mapFd(map), 0, []);
-        if (outgoing) fillPorts(outgoing.mapFd("ports"), 0, []);
+        for (const map of ["ports", "datagram_ports"]) if (outgoing) fillPorts(outgoing.mapFd(map), 0, []);
       },
       movePath(path, local) {
         const known = moving[path]!;
@@ -305,8 +302,7 @@ function openRequest(
   for (const name of ["services", "datagram_services"]) {
     request.setMaxEntries(name, Math.max(1, services.length));
   }
-  const takesDatagrams = services.some(({ transport }) => transport === "udp");
-  request.setConstants(settings({ ...options, takesDatagrams }));
+  request.setConstants(settings({ ...options, takesDatagrams: services.some(isUdp) }));
   if (!options.onlyLocal) leaveOutLocal(request);
   return request;
 }
@@ -314,11 +310,19 @@ function openRequest(
 function loadOutgoing(outgoing: BpfObject, request: BpfObject, options: KernelCaptureOptions): void {
   const services = options.outgoingServices ?? [];
   for (const map of OUTGOING_SHARED) outgoing.reuse(map, request.mapFd(map));
-  outgoing.setMaxEntries("services", Math.max(1, services.length));
+  for (const map of ["services", "datagram_services"])
+    outgoing.setMaxEntries(map, Math.max(1, services.length));
+  outgoing.setMaxEntries("prefixes", 1 + Math.max(0, ...services.map(({ index }) => index)));
   const { mark, onlyLocal = false } = options;
-  outgoing.setConstants(settings({ mark, snaplen: OUTGOING_BYTES, onlyLocal }));
+  outgoing.setConstants(settings({ mark, onlyLocal, takesDatagrams: services.some(isUdp) }));
   outgoing.load();
+  for (const { index, payload } of services)
+    updateMap(outgoing.mapFd("prefixes"), words(index), words(prefixWord(payload)));
   fillServices(outgoing, services);
+}
+
+function isUdp({ transport }: KernelService): boolean {
+  return transport === "udp";
 }
 
 function loadResponse(response: BpfObject, paths: KernelPath[], rings: number[]): void {
@@ -349,7 +353,9 @@ export function fillServices(object: BpfObject, services: KernelService[]): void
 }
 
 function fillPath(object: BpfObject, path: KernelPath, index: number): void {
-  updateMap(pathsMap(object, path), pathKey(path), words(path.payload ? index + WITH_PAYLOAD : index));
+  const isTcp = path.transport !== "udp";
+  const prefix = path.payload ? prefixWord(path.payload) : 0;
+  updateMap(pathsMap(object, path), pathKey(path), isTcp ? words(index, prefix) : words(index));
 }
 
 function removePath(object: BpfObject, path: KernelPath): void {
@@ -375,7 +381,7 @@ function fillPaths(object: BpfObject, paths: KernelPath[]): void {
   );
 }
 
-/** Fills the port bitmaps of an object for TCP and for UDP; the outgoing program has only that for TCP. */
+/** Fills the port bitmaps of an object for TCP and for UDP. */
 function fillPortsOfBoth(object: BpfObject, ports: Pick<KernelService, "port" | "transport">[]): void {
   const of = (isUdp: boolean) =>
     ports.flatMap(({ port, transport }) => ((transport === "udp") === isUdp ? [[port, port] as const] : []));

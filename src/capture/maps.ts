@@ -106,6 +106,11 @@ export function createLargeRings(
   }
 }
 
+/** Bytes of each of `rings` rings, a power of two: together at most `total`, but each at least `least`. */
+export function ringBytes({ total, least }: { total: number; least: number }, rings: number): number {
+  return Math.max(least, 2 ** Math.floor(Math.log2(total / rings)));
+}
+
 /** Gives rings to an object that is not loaded yet; then `fillArrayOfMaps` must put them into its map `rings`. */
 export function useRings(object: BpfObject, rings: readonly number[]): void {
   object.setMaxEntries("rings", rings.length);

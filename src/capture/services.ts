@@ -1,5 +1,6 @@
 /** The services whose requests are captured, and which of them a packet goes to: as `look_up_service` in bpf/record/service.h. */
 import type { IpHeader } from "../wire/ip-header.ts";
+import type { Prefix } from "./prefix.ts";
 
 /** A service whose requests are captured. */
 export interface KernelService {
@@ -11,6 +12,12 @@ export interface KernelService {
   transport?: "tcp" | "udp";
   /** `index` of its records. */
   index: number;
+}
+
+/** A service of which what it sends to clients is captured too. */
+export interface AnsweringService extends KernelService {
+  /** How much of the payload of each segment or datagram. */
+  payload: Prefix;
 }
 
 /** The ports of services, by transport. */

@@ -44,7 +44,9 @@ export type Counts = Omit<CaptureCounts, "source" | "responsesLost" | "trace">;
 
 /** The counts that all back ends have. */
 export function countsOf(stats: Record<KernelCounter, number>): Counts {
+  const { outgoingCaptured: packets, outgoingBytes: bytes, outgoingRingFull: lost } = stats;
   return {
+    ...(packets + lost > 0 && { answers: { packets, bytes, lost } }),
     packets: stats.requestsCaptured,
     bytes: stats.requestBytes,
     lost: stats.requestRingFull,

@@ -5,9 +5,9 @@ import {
   loadKernelCapture,
   type RequestHook,
 } from "../capture/kernel.ts";
-import { possibleCpus } from "../capture/maps.ts";
-import { ringBytes } from "../capture/ring-bytes.ts";
-import type { KernelService } from "../capture/services.ts";
+import { possibleCpus, ringBytes } from "../capture/maps.ts";
+import { DATAGRAM_BYTES, type Prefix, WHOLE, widerPrefix } from "../capture/prefix.ts";
+import type { AnsweringService, KernelService } from "../capture/services.ts";
 import type { ResponseSocketConfig } from "../capture/socket/response-source.ts";
 import type { SourceConfig } from "../capture/source.ts";
 import { protocolFor } from "../config/protocol.ts";
@@ -17,7 +17,7 @@ import { ringBytesFor, waitingBytes } from "../host/memory.ts";
 import { requireBpf } from "../host/privileges.ts";
 import type { CarriedLibrary } from "../native/carried.ts";
 import { Failure } from "../native/failure.ts";
-import { pairConfig } from "./comparison/options.ts";
+import { type CompareOptions, pairConfig } from "./comparison/options.ts";
 import type { ChannelConfig, TraceConfig } from "./data-plane/config.ts";
 import type { WholeConfig } from "./data-plane/share-out.ts";
 import { type CopyOptions, signSpan } from "./options.ts";
@@ -54,14 +54,40 @@ export function takesOnlyLocal({ services }: Plan, { capture }: CopyOptions): bo
   return capture.direction === "in" && services.some(({ address }) => address === null);
 }
 
-/** The paths whose responses a protocol module reads. */
-export function pathsRead(plan: Plan, { protocols }: CopyOptions): Set<number> {
-  const services = plan.services.filter(
-    (service) => !service.transport && protocolFor(protocols, service) !== null,
-  );
-  return new Set(
-    services.flatMap(({ routes }) => routes.flatMap(({ targets }) => targets.flatMap(({ paths }) => paths))),
-  );
+/** What is captured of production's answers to logins, as far as the module mysql reads them. */
+const LOGIN_ANSWERS: Prefix = { bytes: 332, takesHeads: false };
+
+/** What is captured of answers that are compared, whose protocol needs no more. */
+function comparedPrefix({ body, prefix }: CompareOptions): Prefix {
+  return body ? WHOLE : { bytes: prefix, takesHeads: true };
+}
+
+/**
+ * The services of which what they send to clients is captured: those whose clients log in (MySQL), and with --compare those whose
+ * answers are compared.
+ */
+export function answeringServices(plan: Plan, { protocols, comparison }: CopyOptions): AnsweringService[] {
+  return kernelServices(plan).flatMap((service): AnsweringService[] => {
+    if (service.transport === "udp")
+      return comparison ? [{ ...service, payload: { bytes: DATAGRAM_BYTES, takesHeads: false } }] : [];
+    const protocol = protocolFor(protocols, plan.services[service.index]!);
+    if (comparison && protocol !== null) return [{ ...service, payload: comparedPrefix(comparison) }];
+    return protocol === "mysql" ? [{ ...service, payload: LOGIN_ANSWERS }] : [];
+  });
+}
+
+/** By path: what protocol modules read of the payload of responses. Paths that none reads are not there. */
+export function pathsRead(plan: Plan, { protocols, comparison }: CopyOptions): Map<number, Prefix> {
+  const read = new Map<number, Prefix>();
+  for (const service of plan.services) {
+    const protocol = service.transport ? null : protocolFor(protocols, service);
+    if (protocol === null) continue;
+    const prefix = comparison && protocol === "http" ? comparedPrefix(comparison) : WHOLE;
+    for (const { targets } of service.routes)
+      for (const { paths } of targets)
+        for (const path of paths) read.set(path, widerPrefix(prefix, read.get(path)));
+  }
+  return read;
 }
 
 /**
@@ -83,10 +109,7 @@ export function loadKernel(
   const responseLeast = workers === 1 ? RESPONSE_RINGS.least : RESPONSE_RING_OF_SEVERAL;
   const read = pathsRead(plan, options);
   const services = kernelServices(plan);
-  const outgoingServices = services.filter(
-    ({ index, transport }) =>
-      transport !== "udp" && protocolFor(options.protocols, plan.services[index]!) === "mysql",
-  );
+  const outgoingServices = answeringServices(plan, options);
   return loadKernelCapture({
     ...kernelPrograms(),
     // Where requests leave this host, answers to them come in.
@@ -95,7 +118,7 @@ export function loadKernel(
     libraries,
     services: hook === null ? null : services,
     paths: isDirect
-      ? plan.paths.map((path, index) => ({ ...(path as KernelPath), payload: read.has(index) }))
+      ? plan.paths.map((path, index) => withPayload(path as KernelPath, read.get(index)))
       : null,
     mark: options.mark,
     workers,
@@ -111,6 +134,10 @@ export function loadKernel(
     ),
     hook: hook ?? "auto",
   });
+}
+
+function withPayload(path: KernelPath, payload: Prefix | undefined): KernelPath {
+  return payload ? { ...path, payload } : path;
 }
 
 /** Whether UDP services are copied. */

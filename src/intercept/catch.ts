@@ -1,7 +1,6 @@
 /** Opens what catches responses in each mode, kernel programs or a netfilter queue; attaches, counts and removes it. */
 import { InterfaceFilters } from "../capture/interface-filters.ts";
-import { possibleCpus } from "../capture/maps.ts";
-import { ringBytes } from "../capture/ring-bytes.ts";
+import { possibleCpus, ringBytes } from "../capture/maps.ts";
 import type { XdpMode } from "../capture/xdp-links.ts";
 import { XDP_COSTS } from "../capture/xdp-links.ts";
 import { interceptProgram } from "../host/carried-programs.ts";

@@ -13,7 +13,7 @@ export function kernelLosses(countersMap: number, lostMap: number): LossSource {
     counts() {
       const stats = readStats(countersMap);
       return {
-        "no room in the rings": stats.requestRingFull + stats.responseRingFull,
+        "no room in the rings": stats.requestRingFull + stats.outgoingRingFull,
         "xcopy stalled": stats.inert,
         "too large": stats.oversize,
         unreadable: stats.unreadable,

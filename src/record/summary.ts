@@ -48,9 +48,9 @@ export function takeRecordAccount(
       own_mark: stats.ownMark,
     },
     responses: {
-      packets: stats.responsesCaptured,
-      bytes: stats.responseBytes,
-      lost: stats.responseRingFull,
+      packets: stats.outgoingCaptured,
+      bytes: stats.outgoingBytes,
+      lost: stats.outgoingRingFull,
     },
     written: {
       packets: count("written"),
@@ -62,7 +62,7 @@ export function takeRecordAccount(
       /** Taken from the rings and not in a file yet; lost if the file could not be written. */
       pending: count("packets") - count("written"),
       /** Still in the rings: to be written, or beyond a limit. */
-      left: stats.requestsCaptured + stats.responsesCaptured - count("packets"),
+      left: stats.requestsCaptured + stats.outgoingCaptured - count("packets"),
     },
     cpu: { user: use.user / 1e6, system: use.system / 1e6 },
     rss_mb: Math.round(use.rss / 1e5) / 10,

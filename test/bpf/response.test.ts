@@ -1,5 +1,6 @@
 /** The response program, by test runs in the kernel: which packets are dropped, and what is captured of them. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { WHOLE } from "../../src/capture/prefix.ts";
 import { testRun } from "../../src/native/bpf/libbpf.ts";
 import { ACK, build, FIN, type Frame, HOP_BY_HOP, RST, SYN } from "./build.ts";
 import { loadForTest, OPTIONS, type TestCapture } from "./capture.ts";
@@ -101,7 +102,7 @@ test("every port has a bit of its own", () => {
 describe("where a protocol module reads responses", () => {
   let whole: TestCapture;
   beforeAll(() => {
-    const paths = OPTIONS.paths.map((path, index) => ({ ...path, payload: index === 0 }));
+    const paths = OPTIONS.paths.map((path, index) => (index === 0 ? { ...path, payload: WHOLE } : path));
     whole = loadForTest({ paths });
     whole.flows.add(0, PORT);
     whole.flows.add(1, PORT);

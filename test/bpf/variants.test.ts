@@ -161,9 +161,15 @@ describe("response and outgoing", () => {
   test.each([1, 8])("%d workers", (workers) => {
     const { paths, services } = OPTIONS;
     if (!FEW) load({ workers, paths, services: null });
-    const outgoing = { outgoingObject: outgoingProgram(), outgoingServices: services };
-    for (const onlyLocal of FEW ? [workers > 1] : BOTH)
-      load({ workers, paths, services, onlyLocal, ...outgoing });
+    const payload = { bytes: 512, takesHeads: true };
+    const answered = paths.map((path) => ({ ...path, payload }));
+    for (const udp of FEW ? [workers > 1] : BOTH) {
+      const all = udp ? [...services, UDP] : services;
+      const outgoingServices = all.map((service) => ({ ...service, payload }));
+      const outgoing = { outgoingObject: outgoingProgram(), outgoingServices };
+      for (const onlyLocal of FEW ? [workers > 1] : BOTH)
+        load({ workers, paths: answered, services: all, onlyLocal, ...outgoing });
+    }
   });
 
   test.skipIf(FEW !== undefined)(`${MANY} targets`, () => {

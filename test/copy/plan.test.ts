@@ -1,7 +1,6 @@
 /** From options to paths, egresses and ports, on hosts that only exist here. */
 import { describe, expect, test } from "bun:test";
-import { countCpus } from "../../src/capture/maps.ts";
-import { ringBytes } from "../../src/capture/ring-bytes.ts";
+import { countCpus, ringBytes } from "../../src/capture/maps.ts";
 import { parseArguments } from "../../src/command-line/arguments.ts";
 import { COPY } from "../../src/command-line/copy.ts";
 import { formatAddress, formatEndpoint, parseAddress } from "../../src/config/address.ts";

@@ -46,8 +46,8 @@ test("without a loss it is short", () => {
     {
       requestsCaptured: 1000,
       requestBytes: 100_000,
-      responsesCaptured: 500,
-      responseBytes: 5000,
+      outgoingCaptured: 500,
+      outgoingBytes: 5000,
       pureAcks: 7,
     },
   );
@@ -68,7 +68,7 @@ test("every loss is named, with what to do about it", () => {
     {
       requestsCaptured: 1000,
       requestRingFull: 5,
-      responseRingFull: 1,
+      outgoingRingFull: 1,
       inert: 4,
       oversize: 3,
       unreadable: 2,

@@ -34,6 +34,8 @@ export interface CaptureCounts {
   unread?: number;
   /** Responses that no ring had room for; TCP sends them again. */
   responsesLost: number;
+  /** Packets that production's services have sent; absent: none was captured. `lost`: no ring had room for them. */
+  answers?: { packets: number; bytes: number; lost: number };
   /** Packets without data that stayed in the kernel. */
   pureAcks: number;
   /** Seen on a second interface. */
@@ -91,6 +93,7 @@ export function takeAccount(
       ...(capture.lost > 0 && capture.lostByCpu ? { lost_by_cpu: capture.lostByCpu } : {}),
       abandoned: capture.abandoned ?? 0,
       unread: capture.unread ?? 0,
+      ...(capture.answers ? { answers: capture.answers } : {}),
       pure_acks: capture.pureAcks,
       duplicates: capture.duplicates,
       fragments: capture.fragments + count("fragmentsLost"),
@@ -254,6 +257,11 @@ function lossesOf(account: Account): Loss[] {
       count: capture.unread,
       what: "packets were captured and not read before the end",
       advice: "raise --drain, or give xcopy more CPU (see --workers and --cpu-limit)",
+    },
+    {
+      count: capture.answers?.lost ?? 0,
+      what: "packets of production's answers found no room in the rings: nobody knows what it answered there",
+      advice: "raise -B if this happens in bursts; else give xcopy more CPU (see --workers and --cpu-limit)",
     },
     {
       count: capture.inert,

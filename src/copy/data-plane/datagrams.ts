@@ -108,6 +108,14 @@ export class Datagrams {
     return true;
   }
 
+  /**
+   * Takes what a UDP service of production has sent to a client, turned around as a request of that client: the whole datagram, or
+   * its beginning (`packet.end`). False if it is of TCP.
+   */
+  takeProduction(packet: Packet, _now: number): boolean {
+    return this.isDatagram[packet.index] === true;
+  }
+
   /** Takes a response if it came back on a path for datagrams; false if it did not. */
   takeResponse(packet: Packet, now: number): boolean {
     if (!this.isDatagramPath[packet.index]) return false;

@@ -157,7 +157,7 @@ function run(config: DataPlaneConfig, wake: number, handlers: LoopHandlers, clos
   const onRequest = (packet: Packet): void => {
     if (packet.index >= OUTGOING) {
       packet.index -= OUTGOING;
-      engine.production(packet, now);
+      if (!datagrams?.takeProduction(packet, now)) engine.production(packet, now);
       return;
     }
     if (packet.index === SEGMENT_FRAGMENT_INDEX) {

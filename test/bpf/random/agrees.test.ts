@@ -6,6 +6,8 @@ import { afterAll, beforeAll, describe, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { Flows } from "../../../src/capture/flows.ts";
 import type { KernelCapture } from "../../../src/capture/kernel.ts";
+import { type Prefix, WHOLE } from "../../../src/capture/prefix.ts";
+import type { AnsweringService, KernelService } from "../../../src/capture/services.ts";
 import { bytesOf } from "../build.ts";
 import { loadForTest, OPTIONS, type TestCapture } from "../capture.ts";
 import { Namespace } from "../namespace.ts";
@@ -39,7 +41,13 @@ const TO6 = { family: 6 as const, target: bytesOf("fd00::9"), local: bytesOf("fd
 const PATHS: Path[] = [
   { transport: "tcp", ...TO4 },
   { transport: "tcp", ...TO6 },
-  { transport: "tcp", ...TO4, target: bytesOf("10.0.0.8"), targetPort: 80, payload: true },
+  {
+    transport: "tcp",
+    ...TO4,
+    target: bytesOf("10.0.0.8"),
+    targetPort: 80,
+    payload: { bytes: 100, takesHeads: true },
+  },
   { transport: "udp", ...TO4 },
   { transport: "udp", ...TO6 },
 ];
@@ -105,17 +113,25 @@ describe("requests", () => {
   });
 });
 
+/** What is sent is captured as far as these say, by transport. */
+const answering = (services: KernelService[], tcp: Prefix) =>
+  services.map((one) => ({ ...one, payload: one.transport === "udp" ? { ...HEADS, bytes: 64 } : tcp }));
+const HEADS: Prefix = { bytes: 50, takesHeads: true };
+
 describe("what services send", () => {
   test.each<[string, LoadOptions, Partial<Settings>]>([
-    ["as it is by default", {}, {}],
+    ["with heads", {}, {}],
+    ["whole", {}, { services: answering(SERVICES, WHOLE) }],
+    ["of TCP alone", {}, { services: answering(TCP_SERVICES, { bytes: 300, takesHeads: false }) }],
     ["from this host's addresses only", { onlyLocal: true }, { local }],
     ["while user space stands still", {}, { isAlive: false }],
   ])("%s", (_, options, some) => {
     const outgoingObject = new Uint8Array(
       readFileSync(`${import.meta.dir}/../../../dist/bpf/outgoing.bpf.o`),
     );
-    const capture = load({ ...options, paths: null, outgoingServices: TCP_SERVICES, outgoingObject });
-    const settings = { services: TCP_SERVICES, snaplen: 384, ...some };
+    const settings = { services: answering(SERVICES, HEADS), ...some };
+    const outgoingServices = settings.services as AnsweringService[];
+    const capture = load({ ...options, paths: null, outgoingServices, outgoingObject });
     const player = () => {
       const reference = new Reference(settings);
       const { outgoingProgram } = capture.kernel;

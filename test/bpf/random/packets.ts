@@ -47,6 +47,8 @@ export interface Shape {
   cookie: number[] | null;
   payload: number;
   fill: number;
+  /** Whether the payload begins as a head of HTTP/1.x does. */
+  isHead: boolean;
   /** Replaces the length in the IP header by itself plus this; null: by 0. */
   wrong: number | null;
   padding: number;
@@ -113,6 +115,7 @@ export const shape: fc.Arbitrary<Shape> = fc.record({
   cookie: fc.constant(null) as fc.Arbitrary<number[] | null>,
   payload: fc.oneof(fc.constantFrom(0, 0, 0, 1, 4, 10, 88, 128, 1400), fc.nat(600)),
   fill: fc.nat(255),
+  isHead: fc.boolean(),
   wrong: rarely<number, number | null>(0, fc.constantFrom(null, -1, -9, -20, 1, 40, 60_000), 2),
   padding: mostly(0, 1, 6),
   icmp: fc.oneof(
@@ -195,6 +198,7 @@ function contentOf(shape: Shape, places: Places, ends: { source: string; destina
   const [servicePort, clientPort] = [places.ports[shape.port]!, places.clientPorts[shape.clientPort]!];
   const ports = shape.isAnswer ? [servicePort, clientPort] : [clientPort, servicePort];
   const payload = Array<number>(shape.payload).fill(shape.fill);
+  if (shape.isHead) payload.splice(0, 7, ...[...Buffer.from("HTTP/1.")].slice(0, payload.length));
   if (shape.protocol === "tcp") return [...tcpOf(shape, ports), ...payload];
   if (shape.protocol === "udp")
     return [...ports.flatMap(u16), ...u16(8 + payload.length), ...u16(shape.seq & 0xffff), ...payload];

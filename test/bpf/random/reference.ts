@@ -3,6 +3,7 @@
  * remembers of the packets before what they do, where that is certain; where it is not (a slot that other flows may have taken, a
  * window of time that may be over) it says so.
  */
+import { HEAD_BYTES, type Prefix } from "../../../src/capture/prefix.ts";
 import type { KernelService } from "../../../src/capture/services.ts";
 import type { TestContext } from "../../../src/native/bpf/libbpf.ts";
 import { ACK, FIN, RST, SYN } from "../build.ts";
@@ -51,7 +52,8 @@ export interface Seen {
 }
 
 export interface Settings {
-  services: KernelService[];
+  /** Of what they send so much payload is captured; absent: as much as `snaplen` says. */
+  services: (KernelService & { payload?: Prefix })[];
   /** At XDP there are no marks, GSO packets and verified checksums, and nobody compares acknowledgements. */
   isXdp?: boolean;
   leaves?: boolean;
@@ -134,6 +136,7 @@ export class Reference {
     const ip = ipOf(frame);
     if (context.mark === MARK) return NOTHING;
     if (ip?.protocol === TCP && ip.offset > 0) return only("fragments");
+    if (ip?.protocol === UDP) return this.#outgoingDatagram(seen, ip);
     const tcp = tcpOf(frame, ip);
     const service = tcp && this.#find("tcp", tcp.family, tcp.source, tcp.sourcePort, true);
     if (!tcp || !service || (service.address === null && local !== null && !isLocal(local, tcp.source)))
@@ -142,7 +145,31 @@ export class Reference {
     if (samplesNone) return only("unsampled");
     if (!keepsAcks && isPureAck(tcp)) return only("pureAcks");
     if (this.#crossings.isDuplicate(`out ${keyOf(tcp)}`, seen, false)) return only("duplicates");
-    return this.#record(seen, tcp, service.index + OUTGOING, "responses", {});
+    return this.#sent(seen, tcp, service, {});
+  }
+
+  /** Of one in fragments the first is captured, as a part of it. */
+  #outgoingDatagram(seen: Seen, ip: Ip): Expected {
+    const { isAlive = true, local = null, samplesNone = false } = this.settings;
+    const udp = udpOf(seen.frame, ip);
+    const service = udp && this.#find("udp", ip.family, ip.source, udp.sourcePort, true);
+    if (!udp || !service || (service.address === null && local !== null && !isLocal(local, ip.source)))
+      return NOTHING;
+    if (!isAlive) return only("inert");
+    if (samplesNone) return only("unsampled");
+    if (this.#crossings.isDuplicate(`out ${datagramKey(seen.frame, ip, udp)}`, seen, !ip.more))
+      return only("duplicates");
+    const at = ip.at + ip.transport;
+    const said = ip.transport + seen.frame[at + 4]! * 256 + seen.frame[at + 5]!;
+    const length = ip.more ? Math.max(said, ip.said) - udp.payload : ip.said - udp.payload;
+    return this.#sent(seen, udp, service, { think: (!ip.more && seen.context.gsoSize) || -1, length });
+  }
+
+  #sent(seen: Seen, one: Segment, service: Settings["services"][number], marks: Partial<ExpectedRecord>) {
+    const { snaplen = 65_535 } = this.settings;
+    const { payload } = service;
+    const captured = payload ? lengthWithPrefix(seen.frame, one, payload) : Math.min(one.length, snaplen);
+    return recordOf(seen.frame, one, captured, service.index + OUTGOING, "outgoing", marks, PASS);
   }
 
   #find(
@@ -151,7 +178,7 @@ export class Reference {
     address: string,
     port: number,
     any: boolean,
-  ): KernelService | undefined {
+  ): Settings["services"][number] | undefined {
     const fits = this.settings.services.filter(
       (one) => (one.transport ?? "tcp") === transport && one.family === family && one.port === port,
     );
@@ -251,12 +278,32 @@ export class Reference {
     { frame }: Seen,
     segment: Segment,
     index: number,
-    kind: "requests" | "responses",
+    kind: Kind,
     marks: Partial<ExpectedRecord>,
   ): Expected {
     const { snaplen = 65_535 } = this.settings;
     return recordOf(frame, segment, Math.min(segment.length, snaplen), index, kind, marks, PASS);
   }
+}
+
+type Kind = keyof typeof COUNTED;
+
+/** What a record of each kind, of a packet of so many bytes, counts as. */
+const COUNTED = {
+  requests: (length: number) => ({ requestsCaptured: 1, requestBytes: length }),
+  responses: (length: number) => ({ responsesCaptured: 1, responseBytes: length }),
+  outgoing: (length: number) => ({ outgoingCaptured: 1, outgoingBytes: length }),
+};
+
+/** Bytes of an IP packet up to the end of the prefix of its payload. */
+export function lengthWithPrefix(
+  frame: Uint8Array,
+  { at, payload, length }: Segment,
+  { bytes, takesHeads }: Prefix,
+): number {
+  const start = frame.subarray(at + payload, at + Math.min(length, payload + 7));
+  const isHead = takesHeads && Buffer.from(start).toString("latin1") === "HTTP/1.";
+  return Math.min(length, payload + (isHead ? Math.max(bytes, HEAD_BYTES) : bytes));
 }
 
 /** A record of the first `captured` bytes of a packet, or its count as unreadable if these are not there. */
@@ -265,7 +312,7 @@ export function recordOf(
   { at, length, transport, payload }: Segment,
   captured: number,
   index: number,
-  kind: "requests" | "responses",
+  kind: Kind,
   marks: Partial<ExpectedRecord>,
   verdict: number,
 ): Expected {
@@ -275,10 +322,7 @@ export function recordOf(
   return {
     verdict,
     record: { bytes, tcp: transport, payload, length: length - payload, index, ...marks },
-    counted:
-      kind === "requests"
-        ? { requestsCaptured: 1, requestBytes: length }
-        : { responsesCaptured: 1, responseBytes: length },
+    counted: COUNTED[kind](length),
   };
 }
 

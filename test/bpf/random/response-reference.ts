@@ -1,7 +1,8 @@
 /** What the response program must do with a packet, by bpf/README.md. */
+import type { Prefix } from "../../../src/capture/prefix.ts";
 import { hexOf, type Ip, icmpOf, ipOf, type Segment, tcpOf, Unknown, udpOf } from "./dissect.ts";
 import { UDP } from "./packets.ts";
-import { DROP, type Expected, PASS, recordOf, type Seen } from "./reference.ts";
+import { DROP, type Expected, lengthWithPrefix, PASS, recordOf, type Seen } from "./reference.ts";
 
 const MOST_HEADERS = 128;
 /** ms; a first fragment is remembered for 1 s. */
@@ -15,7 +16,7 @@ export interface Path {
   target: Uint8Array;
   local: Uint8Array;
   targetPort: number;
-  payload?: boolean;
+  payload?: Prefix;
 }
 
 export class ResponseReference {
@@ -41,8 +42,11 @@ export class ResponseReference {
     const path = this.#find("tcp", tcp.source, tcp.sourcePort, tcp.destination, tcp.destinationPort);
     if (path < 0) return NOTHING;
     if (!this.isAlive) return { ...NOTHING, counted: { inert: 1 } };
-    if (this.paths[path]!.payload)
-      return recordOf(frame, tcp, Math.min(tcp.length, 65_535), path, "responses", {}, DROP);
+    const { payload } = this.paths[path]!;
+    if (payload) {
+      const captured = Math.min(lengthWithPrefix(frame, tcp, payload), 65_535);
+      return recordOf(frame, tcp, captured, path, "responses", {}, DROP);
+    }
     if (tcp.payload > MOST_HEADERS) return { verdict: DROP, record: null, counted: { oversize: 1 } };
     return recordOf(frame, tcp, tcp.payload, path, "responses", {}, DROP);
   }
