@@ -1,8 +1,8 @@
 /** What texts of SQL would do. */
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { judge, LongText } from "../../src/protocol/mysql/sql.ts";
-import { ACCOUNTS, ADMINISTERS, DEFINES, WRITES } from "../../src/protocol/mysql/sql-statement.ts";
+import { judge, LongText } from "../../src/protocol/mysql/sql/sql.ts";
+import { ACCOUNTS, ADMINISTERS, DEFINES, WRITES } from "../../src/protocol/mysql/sql/sql-statement.ts";
 
 /** In pieces of `size`, or at once. */
 function effects(text: string, size = 0): string {

@@ -27,8 +27,8 @@ import {
 } from "./packets/constants.ts";
 import { readChangeUser } from "./packets/login.ts";
 import { integer32 } from "./packets/reader.ts";
-import { judge, LongText } from "./sql.ts";
-import { ACCOUNTS, ADMINISTERS, DEFINES, WRITES } from "./sql-statement.ts";
+import { judge, LongText } from "./sql/sql.ts";
+import { ACCOUNTS, ADMINISTERS, DEFINES, WRITES } from "./sql/sql-statement.ts";
 import { SETS_VARIABLES, type SessionState, USES_DATABASE } from "./state.ts";
 import type { Statement } from "./statements.ts";
 

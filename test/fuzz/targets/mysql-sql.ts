@@ -1,6 +1,11 @@
 /** What a SQL text would do: the same in pieces, and never less than a plain reader finds. */
-import { judge, LongText } from "../../../src/protocol/mysql/sql.ts";
-import { ADMINISTERS, DEFINES, type Judgement, WRITES } from "../../../src/protocol/mysql/sql-statement.ts";
+import { judge, LongText } from "../../../src/protocol/mysql/sql/sql.ts";
+import {
+  ADMINISTERS,
+  DEFINES,
+  type Judgement,
+  WRITES,
+} from "../../../src/protocol/mysql/sql/sql-statement.ts";
 import { cutsOf, feedPieces } from "../pieces.ts";
 import { readAmid } from "../surroundings.ts";
 import { expectThat, type Target } from "../target.ts";

@@ -1,7 +1,7 @@
 /** Whole sessions of MySQL: whatever client and target send, nothing reaches a read-only target that a plain reader knows to write. */
 import { PacketStream } from "../../../src/protocol/mysql/packets/packets.ts";
 import { Malformed } from "../../../src/protocol/mysql/packets/reader.ts";
-import { judge } from "../../../src/protocol/mysql/sql.ts";
+import { judge } from "../../../src/protocol/mysql/sql/sql.ts";
 import { open, ready } from "../../protocol/open.ts";
 import { cutsOf, feedPieces } from "../pieces.ts";
 import { hashOf } from "../random.ts";

@@ -3,6 +3,22 @@
  * quoted names). If in doubt, a text counts as writing. A stored function that writes cannot be recognized.
  */
 import {
+  BACKSLASH,
+  BACKTICK,
+  DIGIT,
+  executable,
+  isComment,
+  isLineComment,
+  KINDS,
+  LETTER,
+  LF,
+  OTHER,
+  QUOTE,
+  SEMICOLON,
+  SLASH,
+  STAR,
+} from "./characters.ts";
+import {
   HASH_START,
   hashOn,
   type Judgement,
@@ -10,36 +26,6 @@ import {
   SYSTEM_DATABASE,
   wordOf,
 } from "./sql-statement.ts";
-
-const SPACE = 0x20;
-const BACKTICK = 0x60;
-const BACKSLASH = 0x5c;
-const LF = 10;
-const HASH = 0x23;
-const DASH = 0x2d;
-const SLASH = 0x2f;
-const STAR = 0x2a;
-const BANG = 0x21;
-const CAPITAL_M = 0x4d;
-
-// Kinds of bytes outside of quotes and comments.
-const OTHER = 0;
-const SEMICOLON = 1;
-const QUOTE = 2;
-/** A comment may begin with it. */
-const OPENING = 3;
-// Words consist of these two.
-const DIGIT = 4;
-const LETTER = 5;
-const KINDS = new Uint8Array(256).map((_, byte) => kindOf(String.fromCharCode(byte)));
-
-function kindOf(character: string): number {
-  if (character === ";") return SEMICOLON;
-  if ("'\"`".includes(character)) return QUOTE;
-  if ("#-/".includes(character)) return OPENING;
-  if (/[0-9]/.test(character)) return DIGIT;
-  return /[A-Za-z_$@\x80-\xff]/.test(character) ? LETTER : OTHER;
-}
 
 const SYSTEM_NAME = new TextEncoder().encode("`mysql`");
 
@@ -187,17 +173,14 @@ class Reading {
 
   /** Skips the start of a comment, or one byte. The content of an executable comment is read as SQL. */
   private open(bytes: Uint8Array, at: number, to: number): number {
-    const byte = bytes[at]!;
-    const next = at + 1 < to ? bytes[at + 1]! : 0;
-    if (byte === HASH || (byte === DASH && next === DASH && (at + 2 >= to || bytes[at + 2]! <= SPACE))) {
+    if (isLineComment(bytes, at, to)) {
       this.inside = LINE;
       return at + 1;
     }
-    if (byte !== SLASH || next !== STAR) return at + 1;
-    const third = at + 2 < to ? bytes[at + 2]! : 0;
+    if (!isComment(bytes, at, to)) return at + 1;
     // "/*!" and "/*M!", with a version or without. Their "*/" is skipped like other bytes.
-    if (third === BANG) return skipVersion(bytes, at + 3, to);
-    if (third === CAPITAL_M && bytes[at + 3] === BANG) return skipVersion(bytes, at + 4, to);
+    const content = executable(bytes, at, to);
+    if (content >= 0) return content;
     this.inside = COMMENT;
     return at + 2;
   }
@@ -318,9 +301,4 @@ function isSystemName(bytes: Uint8Array, at: number, to: number): boolean {
     to - at >= SYSTEM_NAME.length &&
     SYSTEM_NAME.every((byte, index) => (bytes[at + index]! | 0x20) === (byte | 0x20))
   );
-}
-
-function skipVersion(bytes: Uint8Array, at: number, to: number): number {
-  for (let digits = 0; digits < 6 && at < to && bytes[at]! >= 0x30 && bytes[at]! <= 0x39; digits++) at++;
-  return at;
 }
