@@ -20,6 +20,10 @@ export function checksOf(top: string): Check[] {
   return [
     { name: "biome: format and lint", command: ["node_modules/.bin/biome", ...biome] },
     { name: "tsc: types", command: ["node_modules/.bin/tsc", "--noEmit"] },
+    {
+      name: "tsc: types of the page",
+      command: ["node_modules/.bin/tsc", "--noEmit", "-p", "src/report/page"],
+    },
     { name: `shellcheck: ${shell.length} scripts`, command: ["shellcheck", ...shell] },
     {
       name: `clang-format: ${c.length} files in C`,
