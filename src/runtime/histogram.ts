@@ -38,6 +38,24 @@ export function percentile(words: Uint32Array, share: number): number {
   return upperBound(words.length - 1);
 }
 
+/** How many values do not exceed each of `bounds` (us, ascending), with the error of the steps; how many there are, and their sum. */
+export function atMost(
+  words: Uint32Array,
+  bounds: readonly number[],
+): { atMost: number[]; count: number; sum: number } {
+  const below = bounds.map(() => 0);
+  let count = 0;
+  let sum = 0;
+  for (const [bucket, times] of words.entries()) {
+    if (times === 0) continue;
+    const value = upperBound(bucket);
+    count += times;
+    sum += times * value;
+    for (let index = below.length - 1; index >= 0 && value <= bounds[index]!; index--) below[index]! += times;
+  }
+  return { atMost: below, count, sum };
+}
+
 /** The histogram of all values of several, at least one; a new array. */
 export function merged([first, ...others]: readonly Uint32Array[]): Uint32Array {
   const total = first!.slice();
