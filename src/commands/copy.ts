@@ -2,6 +2,7 @@
 import type { Key } from "../channel/key.ts";
 import { strictCommand } from "../command-line/arguments.ts";
 import { COPY } from "../command-line/copy.ts";
+import { checkFiles } from "../copy/comparison/files.ts";
 import { type CopyOptions, parseCopy } from "../copy/options.ts";
 
 /** The parts of the values of -u that hold passwords: of each user all from the first @ on. */
@@ -23,13 +24,15 @@ export default strictCommand(COPY, async (args) => {
   const user = args.get("run-as")?.at(-1);
   if (user !== undefined && !options.dryRun) {
     const { runAs } = await import("../host/run-as.ts");
-    runAs(user, "copy", { setsPriority: options.scheduling.nice !== null });
+    const port = options.audience.web?.port ?? 0;
+    runAs(user, "copy", { setsPriority: options.scheduling.nice !== null, ...(port > 0 && { port }) });
   }
   if (options.mysql.users.length > 0) {
     const { forbidCores, hideArguments } = await import("../native/secrets.ts");
     hideArguments(args.has("user") ? secretsOf(args.get("user")!) : []);
     forbidCores();
   }
+  checkFiles(options.audience.reports);
   const key = await channelKey(options);
   // Imported only here, so that help and errors of the command line do not load the rest of the program.
   if (!options.dryRun) (await import("../copy/data-plane/start.ts")).prepareDataPlane();

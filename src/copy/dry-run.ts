@@ -8,6 +8,7 @@ import { protocolFor } from "../config/protocol.ts";
 import { compileFilter, linkLayerOf, renderFilter } from "../filter/compile.ts";
 import { bufferBytes, megabytes, waitingBytes } from "../host/memory.ts";
 import type { EgressConfig, PathConfig } from "../inject/path.ts";
+import { comparisonLines } from "./comparison/dry-run.ts";
 import type { CopyOptions } from "./options.ts";
 import type { Plan } from "./plan.ts";
 import { requireLogins, servicesByGreeting } from "./recognize.ts";
@@ -199,6 +200,7 @@ export function renderPlan(plan: Plan, options: CopyOptions): string {
   if (filter !== null) add("filter", `${filter}; the kernel runs`, ...filterLines(plan, filter));
   for (const [name, text] of workersOf(plan, options)) add(name, text);
   for (const [name, text] of departures(plan, options)) add(name, text);
+  for (const [name, text] of comparisonLines(options.comparison, options.audience)) add(name, text);
   add("mark", `0x${options.mark.toString(16)} on every packet sent; such packets are not captured`);
   add("memory", ...roomsOf(plan, options));
   return lines.join("\n");

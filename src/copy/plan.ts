@@ -25,6 +25,7 @@ import type { EgressConfig, PathConfig } from "../inject/path.ts";
 import { Failure } from "../native/failure.ts";
 import { links } from "../native/netlink/netlink.ts";
 import { usableCpus } from "../native/scheduling.ts";
+import { comparedTargets } from "./comparison/targets.ts";
 import { datagramNotes } from "./datagram-notes.ts";
 import type { CopyOptions } from "./options.ts";
 import { chooseAddress, hasRoute, tryConnection } from "./target/choose-address.ts";
@@ -373,6 +374,7 @@ export async function makePlan(options: CopyOptions, host: Host, key: Key | null
     return address;
   };
   const services = await resolveTransfers(options.transfers, host.lookup, choose);
+  comparedTargets(services, options.comparison?.noise ?? []);
   const { interfaces, files } = chooseInputs(options.inputs, host.interfaces, host.exists);
   const isLive = files.length === 0;
   refuseOther(options, isLive);

@@ -2,7 +2,6 @@
 import type { KernelCapture } from "../capture/kernel.ts";
 import { fingerprintOf } from "../channel/key.ts";
 import { renderVersion } from "../command-line/help.ts";
-import { formatEndpoint } from "../config/address.ts";
 import { labelOf } from "../config/transfer.ts";
 import { carriedLibraries } from "../host/carried-libraries.ts";
 import { claimPorts } from "../host/claims.ts";
@@ -21,11 +20,11 @@ import { Failure } from "../native/failure.ts";
 import { DIRECTORY_NOTE } from "../native/run-directory.ts";
 import { removeStaleRules } from "../netfilter/rule.ts";
 import { renderStatus } from "./account/status.ts";
-import { type ReturnPath, renderSummary, takeAccount } from "./account/summary.ts";
+import { renderSummary, takeAccount } from "./account/summary.ts";
 import { type Answers, openAnswers } from "./answers.ts";
 import { openCapture } from "./capture.ts";
+import { type Observer, openObserver } from "./comparison/observer.ts";
 import { viewDatagramShared } from "./data-plane/datagram-shared.ts";
-import type { InterceptState } from "./data-plane/intercepts.ts";
 import { shareOut } from "./data-plane/share-out.ts";
 import type { DataPlane } from "./data-plane/start.ts";
 import { startWorkers } from "./data-plane/workers.ts";
@@ -33,6 +32,7 @@ import { watchQuic } from "./datagram-notes.ts";
 import { diagnose } from "./diagnosis.ts";
 import { liveInput, type RequestInput, recordedInput } from "./input.ts";
 import { answersBySocket, dataPlaneConfig, loadForAnswers, pathsRead, tellNote } from "./load.ts";
+import { returnPathOf, watchIntercepts } from "./notes/intercepts.ts";
 import { watchPauses } from "./notes/pauses.ts";
 import { watchSilence } from "./notes/silence.ts";
 import type { CopyOptions } from "./options.ts";
@@ -59,73 +59,6 @@ interface Console {
   stop: StopRequests;
 }
 
-/** How answers come back; `watchIntercepts` keeps it up to date. */
-function returnPathOf(plan: Plan): ReturnPath {
-  const intercepts = plan.intercepts.map(({ address, port }) => ({
-    address: formatEndpoint(address.bytes, port),
-    mode: null,
-    up: false,
-  }));
-  const key = plan.key && fingerprintOf(plan.key.bytes);
-  return { mode: intercepts.length > 0 ? "intercept" : "direct", intercepts, key };
-}
-
-/** The targets of the paths that no intercept covers. */
-function uncoveredTargets({ paths }: Plan, covered: number[]): string[] {
-  const uncovered = paths.filter((_, path) => !covered.includes(path));
-  return [...new Set(uncovered.map(({ target, targetPort }) => formatEndpoint(target, targetPort)))];
-}
-
-/**
- * Keeps the return path up to date, and logs when an intercept connects or is lost, and what that means. `judged`: the
- * preflight reports intercepts that are missing at the start, so that they are not logged here.
- */
-function watchIntercepts(
-  plan: Plan,
-  path: ReturnPath,
-  log: Log,
-  judged: boolean,
-): (state: InterceptState) => void {
-  const known = new Set<number>();
-  const away = new Set<number>();
-  const covered: number[][] = [];
-  return ({ index, up, text, welcome, covers }) => {
-    const { label } = plan.intercepts[index]!;
-    const mode = welcome ? ` (${welcome.mode})` : "";
-    path.intercepts[index]!.up = up;
-    if (welcome) {
-      path.intercepts[index]!.mode = welcome.mode;
-      path.mode = welcome.mode;
-    }
-    if (up) {
-      const isAgain = known.has(index);
-      log.info(`intercept ${label}${mode}: connected${isAgain ? " again" : ""}`);
-      known.add(index);
-      away.delete(index);
-      covered[index] = covers;
-      const isTold = (isAgain || !judged) && known.size === plan.intercepts.length;
-      const held = isTold ? uncoveredTargets(plan, covered.flat()) : [];
-      if (held.length > 0)
-        log.warn(`no intercept catches the answers of ${held.join(", ")}; nothing is sent there`);
-    } else if (away.has(index)) {
-      log.warn(`intercept ${label}${mode}: still not connected (${text})`);
-    } else if (known.has(index)) {
-      away.add(index);
-      const targets = covers.map((path) => {
-        const { target, targetPort } = plan.paths[path]!;
-        return formatEndpoint(target, targetPort);
-      });
-      const held = [...new Set(targets)].join(", ");
-      log.warn(`intercept ${label}${mode}: lost (${text}); nothing is sent to ${held} until it is back`);
-    } else if (!judged) {
-      away.add(index);
-      log.warn(
-        `intercept ${label}: not connected (${text}); nothing whose answers it would catch is sent until it is`,
-      );
-    }
-  };
-}
-
 const NOTHING_YET = "ended before the first request";
 
 /**
@@ -142,7 +75,7 @@ function keepsOf(plan: Plan, options: CopyOptions, kernel: KernelCapture | null,
     runsPrograms: answers.socket !== null,
     attaches: kernel !== null,
     loads,
-    writes: [options.log],
+    writes: [options.log, ...options.audience.reports.map(({ path }) => path)],
     reads: plan.files,
   };
 }
@@ -272,6 +205,7 @@ async function copy(
   kernel: KernelCapture | null,
   answers: Answers,
   source: RequestInput,
+  observer: Observer,
   console_: Console,
 ) {
   const { status, log, stop } = console_;
@@ -309,9 +243,14 @@ async function copy(
     const abandoned = (counts.abandoned ?? 0) + deadWorkers.countAbandoned();
     const capture = { ...counts, abandoned, unread: deadWorkers.unread, responsesLost: answers.lost() };
     const seconds = (performance.now() - start) / 1000;
-    return takeAccount(seconds, deadWorkers.views, capture, use, copies, path, datagrams, wayCounts);
+    const { views } = deadWorkers;
+    return observer.withComparison(
+      takeAccount(seconds, views, capture, use, copies, path, datagrams, wayCounts),
+    );
   };
   watch.start();
+  const pairs = configs.flatMap((config) => config.pairs?.memory ?? []);
+  observer.begin({ views: deadWorkers.views, datagrams, pairs, take });
   const endQuic = watchQuic(datagrams, log);
   const endForwarded = watchForwarded(() => forwardedNote(source.counts(), source.forwarded()), log);
   const endLateness = watchLateness(take, options, log);
@@ -354,14 +293,15 @@ async function copy(
   endClosed();
   endPauses();
   await endSilence();
-  const account = take();
+  const { account, ...findings } = await observer.end();
   for (const failure of await failuresOf(source, stop)) {
     log.error(`${failure.message}\n${failure.fix}`);
     exitCode ||= failure.exitCode;
   }
   log.info(renderSummary(account));
+  for (const line of findings.errors) log.error(line);
   if (options.json) console.log(JSON.stringify(account));
-  return exitCode;
+  return exitCode || findings.exitCode;
 }
 
 /** The options with the protocols of all services; as they are if a signal came first. */
@@ -388,6 +328,7 @@ export async function runCopy(given: CopyOptions, plan: Plan): Promise<number> {
   let kernel: KernelCapture | null = null;
   let answers: Answers | undefined;
   let closeCapture: (() => void) | undefined;
+  let observer: Observer | undefined;
   try {
     for (const warning of plan.warnings) log.warn(warning);
     if (plan.workers.note) log.info(plan.workers.note);
@@ -418,12 +359,14 @@ export async function runCopy(given: CopyOptions, plan: Plan): Promise<number> {
       source = liveInput(plan, opened);
       for (const note of opened.notes) tellNote(note, log);
     }
-    return await copy(plan, options, kernel, answers, source, { status, log, stop });
+    observer = await openObserver(plan.services, plan.intercepts.length === 0, options, log);
+    return await copy(plan, options, kernel, answers, source, observer, { status, log, stop });
   } catch (error) {
     if (!(error instanceof Failure)) throw error;
     log.error(`${error.message}\n${error.fix}`);
     return error.exitCode;
   } finally {
+    await observer?.close();
     closeCapture?.();
     answers?.close();
     kernel?.detach();

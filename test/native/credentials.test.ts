@@ -47,6 +47,15 @@ test("root keeps what it names and passes nothing on", () => {
   expect([said.child, said.maps]).toEqual(["EPERM", true]);
 });
 
+test("so it does while the garbage collector runs all the time", () => {
+  const collects = ["env", "BUN_JSC_slowPathAllocsBetweenGCs=2"];
+  expectAll(drop([NET_ADMIN], [], NOTHING, collects), {
+    effective: "1000",
+    permitted: "1000",
+    bounding: "0",
+  });
+});
+
 test("root that passes one on has it in the programs that it runs, and no other", () => {
   const said = drop([NET_ADMIN, NET_RAW], [NET_ADMIN], { ...NOTHING, runsPrograms: true });
   expectAll(said, { effective: "3000", bounding: "1000" });

@@ -1,18 +1,21 @@
 /** The status line of `xcopy copy` while it runs. */
 import { duration } from "../../runtime/figures.ts";
+import { comparisonWords } from "./comparison.ts";
 import type { DatagramAccount } from "./datagrams.ts";
 import { renderLateness, renderPause } from "./lateness.ts";
 import { type Account, lost } from "./summary.ts";
 
 /**
  * `captured 1,200  sent 1,200  answered 1,199  lost 0  lag 0.3 ms`: counts of requests, the lag that 99 % do not exceed.
- * After `lost` comes what --limit left out, if anything; after the lag how far the copy is behind production, and why.
+ * After `lost` comes what --limit left out, if anything, and with --compare what was compared; after the lag how far the copy is behind production, and why.
  */
 export function renderStatus(account: Account): string {
   const { turns, dropped, lag_us, udp, workers = [] } = account;
   const pause = renderPause(account.next_request ?? 0);
   const waiting = pause === null ? [] : [pause];
-  if (udp && turns.captured === 0) return [...progress(account), renderDatagrams(udp), ...waiting].join("  ");
+  const compared = account.comparison ? comparisonWords(account.comparison) : [];
+  if (udp && turns.captured === 0)
+    return [...progress(account), renderDatagrams(udp), ...compared, ...waiting].join("  ");
   const counts: [string, number][] = [
     ["captured", turns.captured],
     ["sent", turns.sent],
@@ -25,7 +28,7 @@ export function renderStatus(account: Account): string {
   const words = counts.map(([name, count]) => `${name} ${count.toLocaleString("en-US")}`);
   const died = workers.filter((worker) => worker.died).length;
   if (died > 0) words.push(`workers ${workers.length - died} of ${workers.length}`);
-  words.push(`lag ${duration(lag_us.p99)}`);
+  words.push(...compared, `lag ${duration(lag_us.p99)}`);
   const lateness = renderLateness(account);
   words.push(...waiting);
   if (lateness !== null) words.push(`behind ${duration(account.behind * 1e6)}  (${lateness})`);

@@ -13,6 +13,7 @@ import type { DatagramShared } from "../data-plane/datagram-shared.ts";
 import { type Counter, type HistogramName, INDEX } from "../data-plane/shared.ts";
 import type { WayCounts } from "../ways/follow.ts";
 import { closedRows } from "./closed.ts";
+import { type ComparedAccount, comparisonRows } from "./comparison.ts";
 import { accountOfDatagrams, datagramLosses, datagramRows } from "./datagrams.ts";
 import { renderLateness } from "./lateness.ts";
 import { MULTIPATH_ADVICE, renderMultipath } from "./mptcp.ts";
@@ -60,7 +61,8 @@ export interface ReturnPath {
   key: string | null;
 }
 
-export type Account = ReturnType<typeof takeAccount>;
+/** `comparison`: with --compare only. */
+export type Account = ReturnType<typeof takeAccount> & { comparison?: ComparedAccount };
 
 /** Everything counted since the start, `seconds` ago, by all workers. Each of the `copies` of a request counts as a turn. */
 export function takeAccount(
@@ -467,6 +469,7 @@ export function renderSummary(account: Account): string {
         `target ${spreadOf(answer_us.target)}${answer_us.production.max > 0 ? `; production ${spreadOf(answer_us.production)}` : ""}`,
     ],
     ["behind", renderLateness(account) ?? undefined],
+    ...(account.comparison ? comparisonRows(account.comparison) : []),
     ["cost", `${cpu.user.toFixed(1)} s user, ${cpu.system.toFixed(1)} s system${per}, ${account.rss_mb} MB`],
   ];
   // Where only UDP was captured, rows about TCP are left out.

@@ -1,11 +1,15 @@
 /** Reads and checks the options about comparing answers, and about who is told of it: reports, the live page. */
 import type { Arguments } from "../../command-line/arguments.ts";
+import { type Bound, parseBounds } from "../../compare/bounds.ts";
+import { type IgnoreRule, parseIgnore } from "../../compare/content/ignore.ts";
+import { type EndpointRule, parseEndpointRule } from "../../compare/endpoint/rules.ts";
+import { type Mask, parseMask } from "../../compare/mask/pattern.ts";
 import { parseWhole } from "../../config/number.ts";
 import type { Transfer } from "../../config/transfer.ts";
 import { parseWeb, type WebAddress } from "../../config/web.ts";
 import { Failure } from "../../native/failure.ts";
 import type { PairConfig } from "../../pairs/pair.ts";
-import { parseFields, parseMask, parseNoise, parseReportFiles, type ReportFile } from "./values.ts";
+import { parseFields, parseNoise, parseReportFiles, type ReportFile } from "./values.ts";
 
 /** What `--compare` asks for. */
 export interface CompareOptions {
@@ -15,14 +19,13 @@ export interface CompareOptions {
   prefix: number;
   /** Names of the fields of HTTP that are compared, in lower case. */
   fields: readonly string[];
-  /** Values of --endpoint, --ignore and --mask (regular expressions). */
-  endpoints: readonly string[];
-  ignore: readonly string[];
-  masks: readonly string[];
+  endpoints: readonly EndpointRule[];
+  ignore: readonly IgnoreRule[];
+  masks: readonly Mask[];
   /** Labels of the transfers to targets with the old version. */
   noise: readonly string[];
-  /** The value of --fail-on; null: not given. */
-  failOn: string | null;
+  /** Those of --fail-on. */
+  bounds: readonly Bound[];
 }
 
 /** Who is told what the run found. */
@@ -94,11 +97,11 @@ export function parseCompare(args: Arguments, transfers: readonly Transfer[]): C
         ? PREFIX
         : parseWhole("--compare-prefix", prefix, { first: 64, last: 65535, unit: "bytes" }),
     fields: parseFields(all("compare-field")),
-    endpoints: all("endpoint"),
-    ignore: all("ignore"),
+    endpoints: all("endpoint").map(parseEndpointRule),
+    ignore: all("ignore").map(parseIgnore),
     masks: all("mask").map(parseMask),
     noise: [...new Set(all("noise").flatMap((value) => parseNoise(value, transfers)))],
-    failOn: args.get("fail-on")?.[0] ?? null,
+    bounds: all("fail-on").flatMap(parseBounds),
   };
 }
 

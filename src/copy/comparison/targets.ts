@@ -17,7 +17,9 @@ export function comparedTargets(services: readonly Service[], noise: readonly st
   const targets: ComparedTargets["targets"] = [];
   const old = new Set<string>();
   const indexOf = (label: string, isNoise: boolean) => {
-    const known = targets.findIndex((target) => target.isNoise === isNoise && (isNoise || target.label === label));
+    const known = targets.findIndex(
+      (target) => target.isNoise === isNoise && (isNoise || target.label === label),
+    );
     return known < 0 ? targets.push({ label, isNoise }) - 1 : known;
   };
   const indexes = services.map((service) => {

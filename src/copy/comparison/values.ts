@@ -18,21 +18,6 @@ export function parseFields(values: readonly string[]): string[] {
   throw new Failure(`Cannot use --compare-field "${wrong}": not the name of a header field`, fix, 2);
 }
 
-/** A value of `--mask`: a regular expression, as text. Throws a Failure (exit code 2). */
-export function parseMask(text: string): string {
-  let isEmpty: boolean;
-  try {
-    isEmpty = new RegExp(text, "u").test("");
-  } catch (error) {
-    const cause = (error as Error).message.replace(/^Invalid regular expression: /, "");
-    const fix = "Give a regular expression as JavaScript has them, for example 'sk_live_[0-9a-z]+'.";
-    throw new Failure(`Cannot use --mask "${text}": ${cause}`, fix, 2);
-  }
-  if (!isEmpty) return text;
-  const fix = "Have it match at least one character.";
-  throw new Failure(`Cannot use --mask "${text}": it matches where nothing is`, fix, 2);
-}
-
 /** The labels of the transfers to `ADDRESS[:PORT]`, a value of `--noise`. Throws a Failure (exit code 2). */
 export function parseNoise(text: string, transfers: readonly Transfer[]): string[] {
   const refuse = (cause: string, fix: string) =>

@@ -145,6 +145,9 @@ export function boundBy(capabilities: readonly number[], last: number): void {
   }
 }
 
+/** What the call of `giveUpCapabilities` points to, kept: the garbage collector does not know a bare number as a reference. */
+let given: Uint32Array | undefined;
+
 /**
  * Gives up all capabilities of every thread but `kept`, and those of the programs that it starts but `passedOn` (a part of
  * `kept`): effective, permitted, inheritable and ambient ones, and where this process may the bounding set. Sets
@@ -163,7 +166,8 @@ export function giveUpCapabilities(kept: bigint, passedOn: bigint, last: number)
   }
   calls.push([SYS_PRCTL, PR_SET_NO_NEW_PRIVS, 1]);
   // The kernel takes from the ambient set what is not inheritable.
-  calls.push([SYS_CAPSET, address(header), address(data)]);
+  given = data;
+  calls.push([SYS_CAPSET, address(header), address(given)]);
   return inEveryThread(calls, (status) => {
     const now = capabilitiesIn(status);
     const more = [now.permitted & ~kept, (now.inheritable | now.ambient) & ~passedOn];

@@ -1,0 +1,173 @@
+/**
+ * What a run of `xcopy copy` tells besides its account: it takes the pairs of all workers, compares them, serves the live page and
+ * `xcopy top`, and at the end writes the reports and says which bound broke.
+ */
+import { version } from "../../../package.json";
+import { Comparison, type ComparisonAccount } from "../../compare/comparison.ts";
+import type { Report } from "../../compare/report.ts";
+import { labelOf, type Service } from "../../config/transfer.ts";
+import type { Log } from "../../host/log.ts";
+import { monotonicMicroseconds } from "../../native/libc.ts";
+import type { Pair } from "../../pairs/pair.ts";
+import { PairReader } from "../../pairs/ring.ts";
+import type { MetricsFacts } from "../../web/source.ts";
+import { startWeb, type Web } from "../../web/web.ts";
+import { withFindings } from "../account/comparison.ts";
+import type { Account } from "../account/summary.ts";
+import { Collector } from "./collect.ts";
+import { writeFiles } from "./files.ts";
+import type { AudienceOptions, CompareOptions } from "./options.ts";
+import { followProgress, lagCounts, type Workers } from "./progress.ts";
+import { comparedTargets } from "./targets.ts";
+
+/** ms between two notes of the timeline. */
+const MOMENT = 1000;
+/** The exit code where a bound of --fail-on broke. */
+const BROKEN = 6;
+
+/** What a run gives its observer, once it captures. */
+export interface ObservedRun extends Workers {
+  /** The rings of the workers; empty: nothing is compared. */
+  pairs: readonly SharedArrayBuffer[];
+  take(): Account;
+}
+
+/** What is left to say at the end. */
+export interface Findings {
+  account: Account;
+  /** 0; 1: a report could not be written; 6: a bound broke. */
+  exitCode: number;
+  /** One for each report that could not be written, and for each bound that broke. */
+  errors: string[];
+}
+
+export class Observer {
+  private readonly comparison: Comparison;
+  private readonly indexes: number[][];
+  private readonly began = { ms: Date.now(), us: monotonicMicroseconds() };
+  private readonly start = performance.now();
+  private web: Web | null = null;
+  private run: ObservedRun | null = null;
+  private collector: Collector | null = null;
+  private timer: ReturnType<typeof setInterval> | undefined;
+
+  constructor(
+    services: readonly Service[],
+    mode: string,
+    private readonly compare: CompareOptions | null,
+    private readonly audience: AudienceOptions,
+  ) {
+    const { targets, indexes } = comparedTargets(services, compare?.noise ?? []);
+    this.indexes = indexes;
+    this.comparison = new Comparison({
+      version,
+      mode,
+      services: services.map(labelOf),
+      targets,
+      body: compare?.body ?? false,
+      fields: compare?.fields ?? [],
+      endpoints: compare?.endpoints ?? [],
+      ignore: compare?.ignore ?? [],
+      masks: compare?.masks ?? [],
+      bounds: compare?.bounds ?? [],
+      began: this.began,
+    });
+  }
+
+  /** Listens for those who want to know; before privileges are dropped. Throws a Failure where it cannot. */
+  async listen(log: Log): Promise<void> {
+    if (this.audience.web === null) return;
+    this.web = await startWeb(this.audience.web, this);
+    log.info(`live page: ${this.web.url}`);
+  }
+
+  /** The run captures: from now on pairs come, and its progress is noted. */
+  begin(run: ObservedRun): void {
+    this.run = run;
+    const progress = followProgress(run);
+    const note = () => this.comparison.note(progress(this.seconds()));
+    this.timer = setInterval(note, MOMENT);
+    if (run.pairs.length === 0) return;
+    const readers = run.pairs.map((memory) => new PairReader(memory));
+    this.collector = new Collector(readers, (pair) => this.comparison.take(this.withTarget(pair)));
+    this.collector.start();
+  }
+
+  /** An account with what was compared up to now. */
+  withComparison(account: Account): Account {
+    return this.compare ? { ...account, comparison: this.compared() } : account;
+  }
+
+  /** What was compared; pairs that no ring had room for count as well. */
+  private compared(): ComparisonAccount {
+    const account = this.comparison.account();
+    const lost = this.collector?.lost ?? 0;
+    if (lost === 0) return account;
+    const outcomes = { ...account.outcomes, behind: (account.outcomes.behind ?? 0) + lost };
+    return { ...account, requests: account.requests + lost, outcomes };
+  }
+
+  /** The workers have ended: takes what they left, writes the reports, and judges. */
+  async end(): Promise<Findings> {
+    clearInterval(this.timer);
+    this.collector?.finish();
+    const report = this.reportOf(false);
+    const account = report.account as unknown as Account;
+    const failures = await writeFiles(this.audience.reports, report);
+    const { broken } = report.verdict;
+    return {
+      account: this.compare ? { ...account, comparison: withFindings(this.compared(), report) } : account,
+      exitCode: failures.length > 0 ? failures[0]!.exitCode : broken.length > 0 ? BROKEN : 0,
+      errors: [
+        ...failures.map(({ message, fix }) => `${message}\n${fix}`),
+        ...broken.map(({ bound, found }) => `--fail-on "${bound}" is broken: ${found}`),
+      ],
+    };
+  }
+
+  async close(): Promise<void> {
+    clearInterval(this.timer);
+    await this.web?.close();
+  }
+
+  /** For the live page. */
+  report(): Report {
+    return this.reportOf(true);
+  }
+
+  account(): object {
+    return this.run ? this.withComparison(this.run.take()) : {};
+  }
+
+  metrics(): MetricsFacts {
+    return { lag: this.run && lagCounts(this.run), endpoints: [] };
+  }
+
+  private reportOf(isRunning: boolean): Report {
+    const account = this.account() as Record<string, unknown>;
+    const seconds = this.seconds();
+    return this.comparison.report({ seconds, isRunning, lost: this.collector?.lost ?? 0, account });
+  }
+
+  private seconds(): number {
+    return (performance.now() - this.start) / 1000;
+  }
+
+  /** The same pair with the number of its target in place of that of its copy. */
+  private withTarget(pair: Pair): Pair {
+    pair.copy = this.indexes[pair.service]?.[pair.copy] ?? 0;
+    return pair;
+  }
+}
+
+/** The observer of a run; it listens already. Throws a Failure (exit code 1) where it cannot. */
+export async function openObserver(
+  services: readonly Service[],
+  isDirect: boolean,
+  { comparison, audience }: { comparison: CompareOptions | null; audience: AudienceOptions },
+  log: Log,
+): Promise<Observer> {
+  const observer = new Observer(services, isDirect ? "direct" : "intercept", comparison, audience);
+  await observer.listen(log);
+  return observer;
+}
