@@ -103,8 +103,9 @@ export function parseArguments(spec: CommandSpec, args: readonly string[]): Argu
   for (const token of tokens) {
     if (token.kind === "option-terminator") continue;
     if (token.kind === "positional") {
-      if (operand && !values.has(operand.name)) {
-        values.set(operand.name, [token.value]);
+      const words = (operand && values.get(operand.name)) ?? [];
+      if (operand && words.length < (operand.most ?? 1)) {
+        values.set(operand.name, [...words, token.value]);
         continue;
       }
       throw new Failure(
@@ -126,7 +127,7 @@ export function parseArguments(spec: CommandSpec, args: readonly string[]): Argu
     }
     values.set(option.name, [...given, value]);
   }
-  if (operand && !values.has(operand.name)) {
+  if (operand && (values.get(operand.name)?.length ?? 0) < (operand.least ?? 1)) {
     const fix = `Write it as "xcopy ${spec.name} ${operand.value}".`;
     throw new Failure(`Cannot run "${spec.name}": it needs a value, ${operand.value}`, fix, 2);
   }

@@ -21,8 +21,11 @@ export interface CommandSpec {
   summary: string;
   /** Command lines to start from, each with what it does. */
   examples: [line: string, effect: string][];
-  /** The one word that belongs to no option, if the command needs one: its name among the values, what stands for it in the help. */
-  operand?: { name: string; value: string; help: string };
+  /**
+   * The words that belong to no option, if the command takes any: their name among the values, what stands for them in the help, and
+   * how many there must and may be (1 and 1 if that is absent).
+   */
+  operand?: { name: string; value: string; help: string; least?: number; most?: number };
   /** Options under headings. */
   groups: Record<string, Option[]>;
   /** Letters of tcpcopy that are refused with a reason, and what to do instead. */

@@ -107,6 +107,19 @@ test.each([
   expect(failing(() => parse(...args))).toEqual({ message, fix, exitCode: 2 });
 });
 
+test.each([
+  [1, 1, [[], ["a", "b"]], [["a"]]],
+  [0, 1, [["a", "b"]], [[], ["a"], ["--json", "a"]]],
+  [1, 2, [[], ["a", "b", "c"]], [["a"], ["a", "--json", "b"]]],
+] as const)("from %i to %i operands", (least, most, wrong, right) => {
+  const spec = { ...SPEC, operand: { name: "file", value: "FILE", help: "a file", least, most } };
+  for (const words of wrong) expect(failing(() => parseArguments(spec, words)).exitCode).toBe(2);
+  for (const words of right) {
+    const files = words.filter((word) => !word.startsWith("-"));
+    expect(parseArguments(spec, words).get("file") ?? []).toEqual(files);
+  }
+});
+
 test("any words are options or a Failure", () => {
   const pieces = fc.constantFrom(
     "-x",
