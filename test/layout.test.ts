@@ -195,7 +195,7 @@ const ROOMS: [room: string, mayImport: string[]][] = [
   ["config", ["command-line", "protocol/mysql", "protocol", "native"]],
   ["filter", ["native", "native/bpf"]],
   ["command-line", ["native"]],
-  ["protocol/http", ["protocol"]],
+  ["protocol/http", ["protocol", "pairs"]],
   ["protocol/mysql", ["protocol/mysql/sql", "protocol/mysql/packets", "protocol"]],
   ["protocol/mysql/sql", ["pairs"]],
   ["protocol/mysql/packets", []],

@@ -43,10 +43,13 @@ export function requireLogins(plan: Plan, options: CopyOptions, backEnd: string)
   );
 }
 
-/** With --late spread requests are told apart: services whose protocol nothing names are read as HTTP, if they speak it. */
-function protocolOfOthers({ late, protocols }: CopyOptions): ProtocolChoice[] {
+/**
+ * With --late spread and --compare requests are told apart: services whose protocol nothing names are read as HTTP, if they speak it.
+ */
+function protocolOfOthers({ late, comparison, protocols, noWait }: CopyOptions): ProtocolChoice[] {
   const isNamed = protocols.some(({ port }) => port === null);
-  return late?.spreads && !isNamed ? [{ port: null, name: "http" }] : [];
+  const tellsApart = late?.spreads || (comparison !== null && !noWait);
+  return tellsApart && !isNamed ? [{ port: null, name: "http" }] : [];
 }
 
 /**

@@ -27,6 +27,13 @@ export type Login = typeof ADMITTED | typeof REFUSED | typeof UNDECIDED;
 
 /** The engine's side of one session, for its module. */
 export interface Outlet {
+  /** Index of the session's service, and of its copy: from 0, each target that all requests go to, times the replicas. */
+  readonly service: number;
+  readonly copy: number;
+  /** Index of the path that its connection has; -1 while there is none. */
+  readonly path: number;
+  /** us; as the engine was told last. */
+  readonly now: number;
   /**
    * A request of the client begins, and is counted as captured; what `write` adds from now on belongs to it. `tag`: 0 to 2^24-1,
    * given back with the request. Only within `request`.
@@ -94,6 +101,9 @@ export interface ProtocolSession {
    * it is complete.
    */
   standsAlone?(tag: number, isLast: boolean): boolean;
+  /** The request with this tag went to another connection (`standsAlone`); it came to this one, which has not begun it. */
+  movedAway?(tag: number): void;
+  movedHere?(tag: number): void;
   /**
    * The request is about to be sent. `bytes` from `from` to `to` are its first segment of the queue (at most 64 KiB), and may be
    * changed in place. `again`: `begin` was called for it before, and did not return HOLD. `now`: us.
@@ -110,13 +120,21 @@ export interface ProtocolSession {
   skipped(tag: number, bytes: Uint8Array, from: number, to: number, again: boolean): void;
   /** Whether all that was sent is answered, so that the connection may be closed if the client has closed. */
   isAnswered(): boolean;
+  /**
+   * Whether the end of the answer that is awaited cannot be seen, as not all of it was captured. The engine decides then when the next
+   * request may follow, as in a session without a module: by the length of production's answer, PSH and silence. Absent: never.
+   */
+  isEndUnseen?(): boolean;
+  /** The target has ended its stream behind the bytes that came (FIN), or has reset the connection. */
+  targetEnded?(isReset: boolean): void;
   /** A connection to the target is established: the first of the session or a later one. */
   connected(): void;
   /** The connection to the target is gone; the session may open another for its next request. */
   disconnected(): void;
   /**
    * The first bytes of a segment that production's server sent, if these are captured: `bytes` from `from` to `to`; `missing`
-   * bytes follow. Segments may be missing or repeated: `seq` and `ack` are their TCP numbers. `time`: when captured, us.
+   * bytes follow. Segments may be missing or repeated: `seq` and `ack` are their TCP numbers. `time`: when captured, us. Also after
+   * `handOver`.
    */
   production?(
     bytes: Uint8Array,
@@ -129,8 +147,8 @@ export interface ProtocolSession {
   ): void;
   /** Production's server has answered the client's SYN: `seq` is the number of the first byte of its stream. */
   productionOpened?(seq: number): void;
-  /** Production's server has ended its stream, or reset the connection, before the byte with this number. */
-  productionEnded?(seq: number): void;
+  /** Production's server has ended its stream (FIN), or reset the connection, before the byte with this number. */
+  productionEnded?(seq: number, isReset: boolean): void;
   /** The session is over. */
   close(): void;
 }

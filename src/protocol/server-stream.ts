@@ -3,29 +3,44 @@
  * in it something stands does not depend on how it was cut into segments, which the client can decide (by its window and MSS).
  */
 
-/** Most segments that wait for the ones before them, and bytes by which they may be ahead. */
+/** Most segments that wait for the ones before them, their bytes, and bytes by which they may be ahead. */
 const MOST_HELD = 32;
+const MOST_HELD_BYTES = 1 << 18;
 const FARTHEST = 1 << 20;
+
+const NOTHING = new Uint8Array(0);
 
 /**
  * Takes the next bytes of the stream: `bytes` from `from` to `to`, then `missing` that were not captured. `ack`: the acknowledgement
- * number of the segment.
+ * number of the segment; `time`: when it was captured, us. It may leave the last of them for later: see `leave`.
  */
-export type StreamSink = (bytes: Uint8Array, from: number, to: number, missing: number, ack: number) => void;
+export type StreamSink = (
+  bytes: Uint8Array,
+  from: number,
+  to: number,
+  missing: number,
+  ack: number,
+  time: number,
+) => void;
 
 interface Held {
   seq: number;
   ack: number;
   bytes: Uint8Array;
   missing: number;
+  time: number;
 }
 
 export class ServerStream {
   /** Whether the number of the first byte is known. */
   isBegun = false;
-  /** Number of the next byte. */
-  private next = 0;
+  /** Number of the next byte; while the sink is called, of the one after what it is given. */
+  next = 0;
+  /** Whether what comes waits for `resume`. */
+  isPaused = false;
   private held: Held[] = [];
+  private heldBytes = 0;
+  private left = 0;
   private end: number | null = null;
   private isStopped = false;
 
@@ -40,6 +55,23 @@ export class ServerStream {
     return this.held.length > 0;
   }
 
+  /** Whether no more segments can wait. */
+  get isFull(): boolean {
+    return this.held.length >= MOST_HELD || this.heldBytes >= MOST_HELD_BYTES;
+  }
+
+  /** When the segment that has waited longest was captured, us; Infinity if none waits. */
+  get heldSince(): number {
+    return this.held[0]?.time ?? Number.POSITIVE_INFINITY;
+  }
+
+  /** Bytes that are missing before the first segment that waits; Infinity if none waits. */
+  get gap(): number {
+    let least = Number.POSITIVE_INFINITY;
+    for (const { seq } of this.held) least = Math.min(least, (seq - this.next) | 0);
+    return least;
+  }
+
   /** The number of the server's first byte is known. */
   begin(seq: number): void {
     if (this.isBegun || this.isStopped) return;
@@ -49,14 +81,47 @@ export class ServerStream {
   }
 
   /** Takes a captured segment. */
-  take(bytes: Uint8Array, from: number, to: number, missing: number, seq: number, ack: number): void {
+  take(
+    bytes: Uint8Array,
+    from: number,
+    to: number,
+    missing: number,
+    seq: number,
+    ack: number,
+    time = 0,
+  ): void {
     if (this.isStopped) return;
     const ahead = this.isBegun ? (seq - this.next) | 0 : 1;
-    if (ahead <= 0) {
-      if (this.pass(bytes, from, to, missing, -ahead, ack)) this.goOn();
-    } else if (ahead < FARTHEST && this.held.length < MOST_HELD) {
-      this.held.push({ seq, ack, bytes: bytes.slice(from, to), missing });
+    if (ahead <= 0 && !this.isPaused) {
+      if (this.pass(bytes, from, to, missing, -ahead, ack, time)) this.goOn();
+    } else if (ahead < FARTHEST && ahead + to - from + missing > 0 && !this.isFull) {
+      this.hold({ seq, ack, bytes: bytes.slice(from, to), missing, time });
     }
+  }
+
+  /** Within the sink: the last `count` of the bytes that it was given are given again after `resume`; nothing is before. */
+  leave(count: number): void {
+    this.left = count;
+  }
+
+  /** Ends the pause that `leave` began. */
+  resume(): void {
+    if (!this.isPaused) return;
+    this.isPaused = false;
+    this.goOn();
+  }
+
+  /** The next `count` bytes were not captured and will not be: the sink gets them as missing. `time`: us. */
+  skip(count: number, time: number): void {
+    if (this.isStopped || this.isPaused) return;
+    if (this.pass(NOTHING, 0, 0, count, 0, 0, time)) this.goOn();
+  }
+
+  /** Nothing before the byte with this number is wanted. */
+  skipTo(seq: number): void {
+    if (this.isStopped || ((seq - this.next) | 0) <= 0) return;
+    this.next = seq;
+    this.goOn();
   }
 
   /** The server's FIN, or RST, stands behind the byte before this number. */
@@ -69,6 +134,7 @@ export class ServerStream {
   stop(): void {
     this.isStopped = true;
     this.held = [];
+    this.heldBytes = 0;
   }
 
   /** Passes a segment on of which the first `known` bytes were passed on before; false if that is all of it. */
@@ -79,31 +145,47 @@ export class ServerStream {
     missing: number,
     known: number,
     ack: number,
+    time: number,
   ): boolean {
     const fresh = to - from + missing - known;
     if (fresh <= 0) return false;
     this.next = (this.next + fresh) | 0;
     const first = Math.min(to, from + known);
-    this.sink(bytes, first, to, Math.min(missing, fresh), ack);
+    const rest = Math.min(missing, fresh);
+    this.sink(bytes, first, to, rest, ack, time);
+    if (this.left > 0) {
+      const { left } = this;
+      this.left = 0;
+      this.next = (this.next - left) | 0;
+      this.isPaused = true;
+      const kept = Math.max(0, left - rest);
+      this.hold({ seq: this.next, ack, bytes: bytes.slice(to - kept, to), missing: left - kept, time });
+    }
     return true;
+  }
+
+  private hold(segment: Held): void {
+    this.held.push(segment);
+    this.heldBytes += segment.bytes.length;
   }
 
   /** Passes on what waited for the bytes before it. */
   private goOn(): void {
-    for (let index = 0; index < this.held.length; ) {
-      const { seq, ack, bytes, missing } = this.held[index]!;
+    for (let index = 0; index < this.held.length && !this.isPaused; ) {
+      const { seq, ack, bytes, missing, time } = this.held[index]!;
       const ahead = (seq - this.next) | 0;
       if (ahead > 0) {
         index++;
         continue;
       }
       this.held.splice(index, 1);
-      if (this.pass(bytes, 0, bytes.length, missing, -ahead, ack)) index = 0;
+      this.heldBytes -= bytes.length;
+      if (this.pass(bytes, 0, bytes.length, missing, -ahead, ack, time)) index = 0;
     }
     this.lookForEnd();
   }
 
   private lookForEnd(): void {
-    if (this.isBegun && !this.isStopped && this.end === this.next) this.ended();
+    if (this.isBegun && !this.isStopped && !this.isPaused && this.end === this.next) this.ended();
   }
 }

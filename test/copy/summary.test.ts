@@ -128,6 +128,7 @@ test("every counter has its field", () => {
     ),
     spread: of("turnsSpread"),
     protocol_failures: of("protocolFailures"),
+    sessions_not_http: of("sessionsNotHttp"),
     mysql: {
       sessions: of("mysql.sessions"),
       logins: of("mysql.logins"),

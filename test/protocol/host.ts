@@ -43,10 +43,13 @@ export class Host implements Outlet {
   private isSkipping = false;
   private isWoken = false;
   private isNew = true;
-  private time = 0;
+  time = 0;
   /** TCP numbers of the client's next byte. */
   seq = 1000;
   ack = 5000;
+  readonly service = 0;
+  readonly copy = 0;
+  path = 0;
 
   /** `receive` is what the server does with bytes that are sent. */
   constructor(
@@ -54,6 +57,10 @@ export class Host implements Outlet {
     private readonly receive: (bytes: Uint8Array) => void = () => {},
   ) {
     this.session = module.open(this);
+  }
+
+  get now(): number {
+    return this.time;
   }
 
   /** The client's bytes, in pieces of `size`. */
@@ -79,11 +86,12 @@ export class Host implements Outlet {
     this.pump();
   }
 
-  /** The target's bytes, in pieces of `size`. */
-  response(bytes: Uint8Array, size = bytes.length): void {
-    for (let from = 0; from < bytes.length; from += size) {
-      const piece = copy(bytes, from, from + size);
-      this.session.response(piece, 0, piece.length, 0, this.time++);
+  /** The target's bytes, in pieces of `size`, of which the first `captured` bytes are captured. */
+  response(bytes: Uint8Array, size = bytes.length, captured = size): void {
+    for (let from = 0; from < bytes.length && !this.handedOver && !this.isRefused; from += size) {
+      const end = Math.min(from + size, bytes.length);
+      const piece = copy(bytes, from, Math.min(end, from + captured));
+      this.session.response(piece, 0, piece.length, end - from - piece.length, this.time++);
       piece.fill(0xee);
     }
     this.pump();
@@ -144,6 +152,13 @@ export class Host implements Outlet {
   wake(): void {
     // As the engine does: later, not within the call.
     this.isWoken = true;
+  }
+
+  /** The engine's own rule, where the module cannot see where an answer ends. */
+  isSilent = (): boolean => true;
+
+  private hasFallenSilent(): boolean {
+    return this.session.isEndUnseen?.() === true && this.isSilent();
   }
 
   /** Takes a segment of production's server, which the session was given, to its end. */
@@ -216,7 +231,7 @@ export class Host implements Outlet {
         for (const part of next.parts) this.sendMore(part);
         continue;
       }
-      if (!this.handedOver && !this.session.mayBegin(next.tag)) {
+      if (!this.handedOver && !this.session.mayBegin(next.tag) && !this.hasFallenSilent()) {
         if (this.inserts.length > 0) continue;
         return;
       }

@@ -55,7 +55,7 @@ export class Online {
   }
 
   end(): void {
-    this.host.session.productionEnded!(this.seq | 0);
+    this.host.session.productionEnded!(this.seq | 0, false);
     this.host.settle();
   }
 }

@@ -178,6 +178,7 @@ export function takeAccount(
     answer_us: { production: times("productionAnswer"), target: times("targetAnswer") },
     ...(datagrams.length > 0 ? { udp: accountOfDatagrams(datagrams) } : {}),
     ...(count("protocolFailures") > 0 ? { protocol_failures: count("protocolFailures") } : {}),
+    ...(count("sessionsNotHttp") > 0 ? { sessions_not_http: count("sessionsNotHttp") } : {}),
     ...(count("mysql.sessions") > 0
       ? {
           mysql: takeMysql(count, {

@@ -1,7 +1,9 @@
 /** Creates the protocol modules for the sessions of this worker, and tells of protocols that need more than a copy. */
 
 import { SECURED, type SecuredName } from "../../engine/sessions/secured.ts";
-import { HTTP } from "../../protocol/http/http.ts";
+import { PairWriter } from "../../pairs/ring.ts";
+import { createHttp } from "../../protocol/http/http.ts";
+import { Requests } from "../../protocol/http/requests.ts";
 import type { ProtocolModule } from "../../protocol/module.ts";
 import { Account } from "../../protocol/mysql/account.ts";
 import { createMysql } from "../../protocol/mysql/mysql.ts";
@@ -26,7 +28,11 @@ export function createModules(
   const mysql = config.services.some(({ protocol }) => protocol === "mysql")
     ? createMysql(config.mysql, account)
     : null;
-  return config.services.map(({ protocol }) => (protocol === "http" ? HTTP : protocol && mysql));
+  const sink = config.pairs && new PairWriter(config.pairs.memory);
+  const requests =
+    sink && new Requests(config.pairs!.config, sink, () => void counters[INDEX.sessionsNotHttp]!++);
+  const http = createHttp(requests);
+  return config.services.map(({ protocol }) => (protocol === "http" ? http : protocol && mysql));
 }
 
 /** An error of a module in one line. */

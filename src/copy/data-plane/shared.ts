@@ -25,6 +25,8 @@ const OWN_COUNTERS = [
   "interceptsLost",
   /** Channels to intercepts that ended as what came was changed on its way, or stopped in the middle of a record. */
   "channelsBroken",
+  /** Sessions that --compare reads as HTTP and whose first bytes are none: they are copied, and not compared. */
+  "sessionsNotHttp",
   /** us until the next request of a recording, while it is a long time. */
   "nextRequest",
 ] as const;

@@ -36,6 +36,8 @@ export interface Protocols {
   mayBegin(s: number, segment: number): boolean;
   /** Whether the request that begins with this segment, the next of the queue, is complete and may go over another connection. */
   standsAlone(s: number, segment: number): boolean;
+  /** The request that begins with this segment goes over the connection of session `to`. */
+  move(s: number, to: number, segment: number): void;
   /** Whether requests of the session wait without the turn timeout. */
   waitsForever(s: number): boolean;
   /** us without a packet after which the session is ended. */
@@ -50,6 +52,10 @@ export interface Protocols {
   forget(s: number, segment: number): void;
   /** Whether all that was sent is answered. */
   isAnswered(s: number): boolean;
+  /** Whether the module cannot see where the answer ends that it awaits, so that the engine's own rule decides. */
+  isEndUnseen(s: number): boolean;
+  /** The target has ended its stream, or reset the connection. */
+  targetEnded(s: number, isReset: boolean): void;
   /** The connection to the target is established. */
   connected(s: number): void;
   /** The connection to the target is gone; the session may get another. */

@@ -38,7 +38,7 @@ import {
   TIMES,
 } from "../sessions/table.ts";
 import { noteTargetClose } from "../turns/target-close.ts";
-import { hasCome, isAnswered, settleTurn } from "../turns/turns.ts";
+import { hasCome, isAnswered, isAnsweredByModule, settleTurn } from "../turns/turns.ts";
 import { endSession, enterState, leaveConnection } from "./connection.ts";
 import { acknowledge, delayAck } from "./delayed-ack.ts";
 import { dataEnd, emit } from "./emit.ts";
@@ -71,7 +71,7 @@ export function isFinDue(c: Context, s: number): boolean {
   if (flags & CLIENT_FIN && distance(w[row + CLIENT_END]!, w[row + STREAM_END]!) > 0) return false;
   if (flags & HALF_CLOSE) return true;
   if (w[row + STATE] === CLOSE_WAIT) return true;
-  if (c.protocols?.owns(s)) return c.protocols.isAnswered(s);
+  if (c.protocols?.owns(s)) return isAnsweredByModule(c, s, w[row + CLIENT_END_ACK]!);
   return isAnswered(c, s, w[row + CLIENT_END_ACK]!) && !isStillAnswering(c, s);
 }
 
@@ -132,6 +132,7 @@ export function takeFin(c: Context, s: number): void {
   switch (w[row + STATE]) {
     case ESTABLISHED:
       noteTargetClose(c, s);
+      c.protocols?.targetEnded(s, false);
       w[row + RCV_NXT] = (w[row + RCV_NXT]! + 1) | 0;
       w[row + FLAGS]! |= LAST_PUSH;
       enterState(c, s, CLOSE_WAIT);
@@ -140,11 +141,13 @@ export function takeFin(c: Context, s: number): void {
       c.wheel.arm(s, c.now + LINGER);
       break;
     case FIN_WAIT_1:
+      c.protocols?.targetEnded(s, false);
       w[row + RCV_NXT] = (w[row + RCV_NXT]! + 1) | 0;
       w[row + STATE] = CLOSING;
       acknowledge(c, s);
       break;
     case FIN_WAIT_2:
+      c.protocols?.targetEnded(s, false);
       w[row + RCV_NXT] = (w[row + RCV_NXT]! + 1) | 0;
       enterTimeWait(c, s);
       acknowledge(c, s);

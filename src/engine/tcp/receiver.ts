@@ -113,6 +113,7 @@ function takeReset(c: Context, s: number): void {
   const row = s * ROW;
   const state = w[row + STATE]!;
   countAnswered(c, s);
+  c.protocols?.targetEnded(s, true);
   if (state === TIME_WAIT || state === CLOSING || state === LAST_ACK_STATE) {
     finish(c, s);
     return;

@@ -18,12 +18,15 @@ import {
 } from "../sessions/segments.ts";
 import {
   CLIENT_ISN,
+  COPY,
   CURSOR,
   FLAGS,
   HEAD,
   NONE,
+  PATH,
   QUEUED,
   ROW,
+  SERVICE,
   SKIP_TURN,
   STREAMING,
   TAIL,
@@ -73,6 +76,22 @@ export class Attached implements Outlet {
   /** Whether the module decides about the session: it has neither handed it over nor refused it. */
   get isOn(): boolean {
     return !this.isPlain && !this.isRefused;
+  }
+
+  get service(): number {
+    return this.c.words[this.s * ROW + SERVICE]!;
+  }
+
+  get copy(): number {
+    return this.c.words[this.s * ROW + COPY]!;
+  }
+
+  get path(): number {
+    return this.c.words[this.s * ROW + PATH]!;
+  }
+
+  get now(): number {
+    return this.c.now;
   }
 
   /** Passes a captured segment to the module. */

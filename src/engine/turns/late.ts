@@ -31,12 +31,13 @@ import {
   TAIL,
   TARGET,
   TIMES,
+  TURN_ACK,
   TURN_AT,
   TURNS,
 } from "../sessions/table.ts";
 import { dropWaitingTurn } from "./drop.ts";
 import { shareHeader } from "./proxy-header.ts";
-import { dueAt, isBegun, noteAnswerBytes } from "./turns.ts";
+import { dueAt, isAnsweredByModule, isBegun, noteAnswerBytes } from "./turns.ts";
 
 /**
  * The first segment of the session's next turn, if that is not begun and nothing before it waits to be acknowledged; or NONE.
@@ -87,6 +88,7 @@ export function spreadLate(c: Context, s: number, segment: number): boolean {
   if (to === NONE) to = count < MOST_SIBLINGS ? openSibling(c, s) : NONE;
   if (to === NONE) return false;
   noteAnswerBytes(c, s, segment);
+  protocols.move(s, to, segment);
   moveTurn(c, s, to);
   c.counters[COUNTER.turnsSpread]!++;
   c.makeReady(to);
@@ -97,7 +99,7 @@ export function spreadLate(c: Context, s: number, segment: number): boolean {
 function isIdle(c: Context, s: number): boolean {
   const row = s * ROW;
   if (c.words[row + STATE] !== ESTABLISHED || c.words[row + HEAD] !== NONE) return false;
-  return c.protocols!.owns(s) && c.protocols!.isAnswered(s);
+  return c.protocols!.owns(s) && isAnsweredByModule(c, s, c.words[row + TURN_ACK]!);
 }
 
 /** A row for a connection of the same client to the same target; NONE if there is none. */

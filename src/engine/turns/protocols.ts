@@ -50,7 +50,7 @@ import {
   TIMES,
 } from "../sessions/table.ts";
 import { Attached, enqueue } from "./attached.ts";
-import { countTurn, isNews } from "./stream.ts";
+import { beginStream, countTurn, isNews } from "./stream.ts";
 
 /** All sessions with a module. What a module throws ends the copying of its session and nothing else. */
 export class SessionProtocols implements Protocols {
@@ -99,7 +99,10 @@ export class SessionProtocols implements Protocols {
     }
     const flags = w[row + FLAGS]!;
     const isLater = !(flags & HANDSHAKEN) && isNews(c, s, ack, g[at + MARKS]!);
-    const isTurn = !(flags & HAS_DATA) || isLater;
+    const isFirst = !(flags & HAS_DATA);
+    const isTurn = isFirst || isLater;
+    const isGreeted = isFirst && (flags & HANDSHAKEN) !== 0 && isNews(c, s, ack, g[at + MARKS]!);
+    const handshake = w[row + LAST_ACK]!;
     w[row + FLAGS] = (flags | HAS_DATA) & ~HANDSHAKEN;
     if (isTurn || flags & HANDSHAKEN) w[row + LAST_ACK] = ack;
     try {
@@ -107,6 +110,8 @@ export class SessionProtocols implements Protocols {
     } catch (error) {
       this.fail(one, error);
     }
+    // A session that is none for the module from its first bytes on is one without a module: see `append`.
+    if (isFirst && one.isPlain) beginStream(c, s, segment, ack, isGreeted ? handshake : null);
     w[row + QUEUED]! -= g[at + LENGTH]!;
     c.segments.release(segment);
     return true;
@@ -160,7 +165,7 @@ export class SessionProtocols implements Protocols {
   production(s: number, packet: Packet): void {
     // A server that speaks first does so before the client has sent anything.
     const one = this.of(s);
-    if (!one?.isOn) return;
+    if (one === undefined || one.isRefused) return;
     const { bytes, payload, seq, ack, time, length, flags } = packet;
     const to = Math.min(packet.end, payload + length);
     const { session } = one;
@@ -171,7 +176,7 @@ export class SessionProtocols implements Protocols {
       }
       if (length > 0)
         session.production?.(bytes, payload, to, length - (to - payload), seq | 0, ack | 0, time);
-      if (flags & (FIN | RST)) session.productionEnded?.((seq + length) | 0);
+      if (flags & (FIN | RST)) session.productionEnded?.((seq + length) | 0, (flags & RST) !== 0);
     } catch (error) {
       this.fail(one, error);
     }
@@ -232,6 +237,12 @@ export class SessionProtocols implements Protocols {
       this.fail(one, error);
       return false;
     }
+  }
+
+  move(s: number, to: number, segment: number): void {
+    const tag = this.tagOf(segment);
+    this.attached[s]?.session.movedAway?.(tag);
+    this.of(to)?.session.movedHere?.(tag);
   }
 
   waitsForever(s: number): boolean {
@@ -312,6 +323,27 @@ export class SessionProtocols implements Protocols {
     } catch (error) {
       this.fail(one, error);
       return true;
+    }
+  }
+
+  isEndUnseen(s: number): boolean {
+    const one = this.attached[s];
+    if (!one?.isOn || !one.session.isEndUnseen) return false;
+    try {
+      return one.session.isEndUnseen();
+    } catch (error) {
+      this.fail(one, error);
+      return false;
+    }
+  }
+
+  targetEnded(s: number, isReset: boolean): void {
+    const one = this.attached[s];
+    if (!one?.isOn) return;
+    try {
+      one.session.targetEnded?.(isReset);
+    } catch (error) {
+      this.fail(one, error);
     }
   }
 

@@ -151,17 +151,29 @@ export function append(c: Context, s: number, segment: number): void {
   const marks = g[at + MARKS]!;
   const isGreeted = isFirst && (w[row + FLAGS]! & HANDSHAKEN) !== 0 && isNews(c, s, ack, marks);
   if (countTurn(c, s, ack, marks) && (!isFirst || isGreeted)) g[at + MARKS]! |= TURN_START;
-  if (isFirst) {
-    w[row + FIRST_ACK] = isGreeted ? handshake : ack;
-    recognize(c, s, segment);
-  }
-  if (isGreeted) awaitGreeting(c, s, handshake);
+  if (isFirst) beginStream(c, s, segment, ack, isGreeted ? handshake : null);
   w[row + STREAM_END] = end;
   g[at + NEXT] = NONE;
   if (w[row + HEAD] === NONE) w[row + HEAD] = segment;
   else g[w[row + TAIL]! * SEGMENT + NEXT] = segment;
   w[row + TAIL] = segment;
   if (w[row + CURSOR] === NONE) w[row + CURSOR] = segment;
+}
+
+/**
+ * The stream of a session begins with `segment`, whose acknowledgement number is `ack`. `handshake`: that of the client's handshake, if
+ * the client had acknowledged data of the server before it sent anything; else null.
+ */
+export function beginStream(
+  c: Context,
+  s: number,
+  segment: number,
+  ack: number,
+  handshake: number | null,
+): void {
+  c.words[s * ROW + FIRST_ACK] = handshake ?? ack;
+  recognize(c, s, segment);
+  if (handshake !== null) awaitGreeting(c, s, handshake);
 }
 
 /**

@@ -201,6 +201,7 @@ function moduleAllows(c: Context, s: number, segment: number): boolean {
   // What becomes of it: see turns/login.ts.
   if (c.protocols!.login(s, segment) !== ADMITTED) return false;
   if (w[row + STATE] === CLOSE_WAIT || c.protocols!.mayBegin(s, segment)) return true;
+  if (c.protocols!.isEndUnseen(s)) return isAnswered(c, s, c.segments.words[segment * SEGMENT + ACK_NUMBER]!);
   if (c.protocols!.waitsForever(s) || !(w[row + FLAGS]! & TURN_OPEN)) return false;
   const last = Math.max(c.times[s * TIMES + PROGRESS_AT]!, c.times[s * TIMES + RESPONSE_AT]!);
   if (!hasCome(c, s, last + c.config.turnTimeout)) return false;
@@ -262,6 +263,12 @@ export function settleTurn(c: Context, s: number): void {
   timeTarget(c, s);
   const flags = c.words[s * ROW + FLAGS]!;
   if ((flags & (TURN_OPEN | TURN_COUNTED)) === TURN_OPEN && isDelivered(c, s)) countOpen(c, s);
+}
+
+/** Whether all that a session with a module has sent is answered; `nextAck`: as for `isAnswered`. */
+export function isAnsweredByModule(c: Context, s: number, nextAck: number): boolean {
+  const protocols = c.protocols!;
+  return protocols.isAnswered(s) || (protocols.isEndUnseen(s) && isAnswered(c, s, nextAck));
 }
 
 /** Whether `segment`, the one at CURSOR, is of a turn that has begun to be sent. */

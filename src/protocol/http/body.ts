@@ -9,6 +9,9 @@ const TRAILER = 2;
 /** Most characters of a chunk's size line; a longer one is malformed. */
 const LONGEST_SIZE_LINE = 4096;
 
+/** Takes bytes of the content: those of the body without the lines between chunks, and without trailers. */
+export type ContentSink = (bytes: Uint8Array, from: number, to: number) => void;
+
 export class Body {
   /** Bytes left in the body or chunk; Infinity: until the connection closes. */
   private rest = 0;
@@ -16,6 +19,8 @@ export class Body {
   private place = SIZE;
   private line = "";
   isOver = true;
+  /** Bytes of the content so far. */
+  length = 0;
 
   /** `length`: bytes; -1: in chunks; Infinity: until the connection closes. */
   begin(length: number): void {
@@ -24,37 +29,43 @@ export class Body {
     this.place = SIZE;
     this.line = "";
     this.isOver = length === 0;
+    this.length = 0;
+  }
+
+  /** Whether it goes on until the connection closes. */
+  get isEndless(): boolean {
+    return this.rest === Number.POSITIVE_INFINITY;
   }
 
   /** Takes the bytes that belong to the body and returns the index after them, at most `to`. Throws on a malformed chunk. */
-  take(bytes: Uint8Array, from: number, to: number): number {
-    if (!this.isChunked) {
-      const taken = Math.min(this.rest, to - from);
-      this.rest -= taken;
-      if (this.rest === 0) this.isOver = true;
-      return from + taken;
-    }
+  take(bytes: Uint8Array, from: number, to: number, content?: ContentSink | null): number {
     while (from < to && !this.isOver) {
-      if (this.place === DATA) from = this.takeData(from, to);
-      else from = this.takeLine(bytes, from, to);
+      if (this.isChunked && this.place !== DATA) {
+        from = this.takeLine(bytes, from, to);
+        continue;
+      }
+      const end = from + this.takeData(to - from);
+      content?.(bytes, from, end);
+      from = end;
     }
     return from;
   }
 
-  /** Skips `count` bytes that were not captured; false if not all of them are data of the body or chunk. */
-  skip(count: number): boolean {
-    if (this.isOver || (this.isChunked && this.place !== DATA) || count > this.rest) return count === 0;
-    this.takeData(0, count);
-    if (!this.isChunked && this.rest === 0) this.isOver = true;
-    return true;
+  /** Skips bytes that were not captured, at most `count`; returns how many of them are known to be content. */
+  skip(count: number): number {
+    if (this.isOver || (this.isChunked && this.place !== DATA)) return 0;
+    return this.takeData(count);
   }
 
-  private takeData(from: number, to: number): number {
-    const taken = Math.min(this.rest, to - from);
+  private takeData(count: number): number {
+    const taken = Math.min(this.rest, count);
     this.rest -= taken;
+    this.length += taken;
+    if (this.rest > 0) return taken;
     // The line end after a chunk is read as an empty size line.
-    if (this.rest === 0) this.place = SIZE;
-    return from + taken;
+    if (this.isChunked) this.place = SIZE;
+    else this.isOver = true;
+    return taken;
   }
 
   private takeLine(bytes: Uint8Array, from: number, to: number): number {
