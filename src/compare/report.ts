@@ -27,16 +27,19 @@ export interface Sizes {
 }
 
 export interface StatusCount {
-  /** The status of each side; null: it gave no answer. */
+  /** The status of each side; null: it gave no answer (both: more statuses than are counted). */
   production: number | null;
   target: number | null;
   count: number;
 }
 
 /**
- * What differs. `status`: where says from and to ("200 -> 500"); `answer`: the target gave none; `end`: cut short on one side;
- * `length`; `field`: where is its name; `body`: where is a path ("$.user.name") or "" for content that has none; `count`: rows or
- * records; `latency`: only in `Endpoint.differences`, where it is certain that the target is slower.
+ * What differs. `status`: where says from and to ("200 -> 500"); `answer`: the target gave none; `end`: cut short on one side, where says
+ * how the answers ended ("complete -> reset"); `length`; `field`: where is its name; `body`: where is a path ("$.user.name"), "" for
+ * content that has none, or "(not looked into)"; `count`: rows or records; `latency`: where is the percentile ("p99"); only in
+ * `Endpoint.differences`, where it is certain that the target is slower.
+ * Behind a name or a path stands what is more than another value: " (missing)" or " (added)" at the target, " (type)", of an array
+ * " (length)" or " (order)", of an id as a name " (name)". "(others)": more differences than are told apart.
  */
 export type DifferenceKind = "status" | "answer" | "end" | "length" | "field" | "body" | "count" | "latency";
 
@@ -50,7 +53,7 @@ export interface Difference {
   noise: { count: number; of: number } | null;
   /** Whether it is left out of the verdict: it occurs as much with the old version, or was learned to differ always. */
   isNoise: boolean;
-  /** Why: "noise", "learned" (values that differ in every request, as times and tokens), "ignored" is not listed at all; null. */
+  /** Why: "noise", "learned" (values that differ in every request, as times and tokens); null. What is ignored (--ignore) is not listed. */
   because: "noise" | "learned" | null;
   /** One value of each side, shortened. */
   sample: { production: string; target: string } | null;
@@ -93,7 +96,10 @@ export interface Endpoint {
   /** The most important first; noise last. */
   differences: Difference[];
   examples: Example[];
-  /** Requests in which the target failed (no answer, cut short, 5xx; MySQL: an error; DNS: SERVFAIL) and production did not. */
+  /**
+   * Requests in which the target failed (no answer, cut short, 5xx; MySQL: an error; DNS: SERVFAIL) and production did not, without those
+   * whose difference is noise.
+   */
   errors: number;
   /** Requests with a difference that is not noise. */
   different: number;
@@ -101,11 +107,11 @@ export interface Endpoint {
   worse: number;
 }
 
-/** One second or more of the run; in the timeline all have the same length. */
+/** One second or more of the run; in the timeline all have the same length, but the last, which may be shorter. */
 export interface Moment {
   /** s since the start. */
   at: number;
-  /** Requests a second that were sent, and that were paired. */
+  /** Requests a second that were sent, that were paired, that failed, and that had a difference not known to be noise by then. */
   sent: number;
   compared: number;
   errors: number;
@@ -136,7 +142,10 @@ export interface Report {
   targets: { label: string; isNoise: boolean }[];
   /** Whether content was compared. */
   body: boolean;
+  /** Requests of which content differs that was not looked into: too much of it, or not kept. Their difference says so. */
+  notLookedInto?: number;
   verdict: { text: string; isWorse: boolean; broken: BrokenBound[] };
+  /** Requests, and how they ended: those of all endpoints, and those that got lost on their way to the comparison (`behind`). */
   count: number;
   outcomes: Partial<Record<Outcome, number>>;
   errors: number;
