@@ -93,6 +93,11 @@ export class History {
     return CAPTURED;
   }
 
+  /** Whether the same TCP segment was seen on another interface; if not, remembers it, and nothing else. */
+  isRepeatedSegment(packet: Packet, hash: number, interfaceId: number): boolean {
+    return this.#isDuplicate(packet, hash, interfaceId, packet.seq, packet.ack, packet.flags, false);
+  }
+
   /** Whether the same UDP datagram was seen on another interface; if not, remembers it. */
   isRepeatedDatagram(packet: Packet, hash: number, interfaceId: number): boolean {
     const { view, tcp, payload, end } = packet;
@@ -218,15 +223,22 @@ export function flowHash(packet: Packet): number {
   return addressHash(packet, ((view.getUint16(tcp, true) << 16) | view.getUint16(tcp + 2, true)) >>> 0);
 }
 
-function addressHash(packet: Packet, ports: number): number {
+/** The same of the client's flow that a packet belongs to which a service has sent: with both sides the other way round. */
+export function answerHash(packet: Packet): number {
+  const { view, tcp } = packet;
+  return addressHash(packet, ((view.getUint16(tcp + 2, true) << 16) | view.getUint16(tcp, true)) >>> 0, 4);
+}
+
+/** `turned`: 4 where source and destination change places. */
+function addressHash(packet: Packet, ports: number, turned = 0): number {
   const { view, ip } = packet;
   let hash = Math.imul(ports, GOLDEN);
   hash ^= hash >>> 15;
   const isV4 = packet.family === 4;
   for (let word = 0; word < 8; word++) {
     let value = 0;
-    if (!isV4) value = view.getUint32(ip + 8 + word * 4, true);
-    else if ((word & 3) === 0) value = view.getUint32(ip + 12 + word, true);
+    if (!isV4) value = view.getUint32(ip + 8 + (word ^ turned) * 4, true);
+    else if ((word & 3) === 0) value = view.getUint32(ip + 12 + (word ^ turned), true);
     hash = Math.imul(hash ^ value, GOLDEN);
     hash ^= hash >>> 15;
   }

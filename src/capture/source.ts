@@ -1,6 +1,6 @@
 /** The interface of every capture back end to the data plane, and the configuration that a back end is created from. */
 import type { Packet } from "../wire/packet.ts";
-import type { KernelService } from "./services.ts";
+import type { AnsweringService, KernelService } from "./services.ts";
 
 /**
  * Captured requests. The same packets give the same records with every back end: pure ACKs that nobody needs and packets
@@ -34,6 +34,13 @@ export interface RequestSource {
 /** By what sockets recognise requests. Plain data, as all of SourceConfig: it crosses a postMessage. */
 export interface MatchConfig {
   services: KernelService[];
+  /** Services of which what they send is captured too, on its way out; absent: none. */
+  answering?: AnsweringService[];
+  /**
+   * Whether the back end does not tell what leaves from what comes in, so that what seems to come from a service may be forged: it is
+   * good for comparing answers, and not for believing logins. Default false.
+   */
+  mixesDirections?: boolean;
   /** Whether requests leave this host instead of coming in. */
   isOutgoing: boolean;
   /** A LocalTable: services without address are at these addresses only. Null: at any. */
@@ -63,5 +70,5 @@ export type SourceConfig =
   | { kind: "packet"; sockets: number[]; blocks: number; blockBytes: number; match: MatchConfig }
   /** Raw IP sockets. */
   | { kind: "raw"; sockets: RawSocket[]; match: MatchConfig }
-  /** libpcap: an epoll descriptor of all handles, and what src/capture/socket/pcap-table.ts reads. */
-  | { kind: "pcap"; watched: number; table: SharedArrayBuffer; match: MatchConfig };
+  /** libpcap: an epoll descriptor of all handles, the most bytes of an IP packet that it hands over, and what src/capture/socket/pcap-table.ts reads. */
+  | { kind: "pcap"; watched: number; table: SharedArrayBuffer; longest: number; match: MatchConfig };

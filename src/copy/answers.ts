@@ -37,11 +37,11 @@ const ELSEWHERE: Answers = {
   close() {},
 };
 
-/** `kernel`: the programs loaded for answers, null where there are none. `whole`: with payload. Throws a Failure (4, 5). */
-export function openAnswers(plan: Plan, kernel: KernelCapture | null, whole: boolean): Answers {
+/** `kernel`: the programs loaded for answers, null where there are none. `payload`: most bytes that are read of that of a segment. Throws a Failure (4, 5). */
+export function openAnswers(plan: Plan, kernel: KernelCapture | null, payload: number): Answers {
   if (plan.intercepts.length > 0) return ELSEWHERE;
   const interfaces = new Set(plan.egresses.map(({ ifindex }) => ifindex));
-  return kernel ? byProgram(kernel, interfaces) : bySocket(plan, interfaces, whole);
+  return kernel ? byProgram(kernel, interfaces) : bySocket(plan, interfaces, payload);
 }
 
 function byProgram(kernel: KernelCapture, interfaces: Set<number>): Answers {
@@ -66,9 +66,9 @@ function byProgram(kernel: KernelCapture, interfaces: Set<number>): Answers {
   };
 }
 
-function bySocket(plan: Plan, interfaces: Set<number>, whole: boolean): Answers {
+function bySocket(plan: Plan, interfaces: Set<number>, payload: number): Answers {
   const paths = plan.paths.map((path) => ({ ...path, local: path.local! }));
-  const opened = openResponseSocket(paths, [...interfaces], whole);
+  const opened = openResponseSocket(paths, [...interfaces], payload);
   let rule: Rule | undefined;
   const makeRule = (): Rule => makeRules(dropRuleset(paths, plan.ports), WHAT, FIX);
   return {

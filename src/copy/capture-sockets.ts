@@ -11,7 +11,7 @@ import { compileFilter, linkLayerOf } from "../filter/compile.ts";
 import { bufferBytes, megabytes } from "../host/memory.ts";
 import { Failure } from "../native/failure.ts";
 import { type Capture, countsOf } from "./back-end.ts";
-import { kernelServices, takesOnlyLocal } from "./load.ts";
+import { answeringServices, kernelServices, takesOnlyLocal } from "./load.ts";
 import { type CopyOptions, signSpan } from "./options.ts";
 import type { Plan } from "./plan.ts";
 
@@ -52,6 +52,7 @@ export function captureBySockets(name: SocketBackEnd, plan: Plan, options: CopyO
   const { direction, snaplen, bufferBytes: given, filter } = options.capture;
   const capture = OPEN[name]({
     services: kernelServices(plan),
+    answering: direction === "out" ? [] : answeringServices(plan, options),
     isOutgoing: direction === "out",
     onlyLocal: takesOnlyLocal(plan, options),
     snaplen,

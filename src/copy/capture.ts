@@ -38,6 +38,21 @@ const NO_TCX = "capturing by clsact instead of tcx, which Linux has from 6.6 on"
  * one then.
  */
 export function openCapture(plan: Plan, options: CopyOptions, libraries: CarriedLibrary[]): OpenCapture {
+  const opened = openRequests(plan, options, libraries);
+  const unseen = unseenAnswers(opened.capture.name, options);
+  return unseen === null ? opened : { ...opened, notes: [...opened.notes, noteOf(unseen, [])] };
+}
+
+/** Why what production answers is not captured, which is to be compared; null: it is, or nobody asked for it. */
+function unseenAnswers(name: string, { comparison, capture }: CopyOptions): string | null {
+  if (comparison === null) return null;
+  const end = 'requests end as "target only"';
+  if (capture.direction === "out")
+    return `production's answers are not seen, as they come in by --direction out: ${end}`;
+  return name === "raw" ? `production's answers are not seen by raw IP sockets: ${end}` : null;
+}
+
+function openRequests(plan: Plan, options: CopyOptions, libraries: CarriedLibrary[]): OpenCapture {
   const open: Open = (name) => openBackEnd(name, plan, options, libraries);
   const { backEnd } = options.capture;
   // Raw sockets serve one worker only, and see incoming packets only.

@@ -6,7 +6,7 @@ import {
   type RequestHook,
 } from "../capture/kernel.ts";
 import { possibleCpus, ringBytes } from "../capture/maps.ts";
-import { DATAGRAM_BYTES, type Prefix, WHOLE, widerPrefix } from "../capture/prefix.ts";
+import { DATAGRAM_BYTES, mostOf, type Prefix, WHOLE, widerPrefix } from "../capture/prefix.ts";
 import type { AnsweringService, KernelService } from "../capture/services.ts";
 import type { ResponseSocketConfig } from "../capture/socket/response-source.ts";
 import type { SourceConfig } from "../capture/source.ts";
@@ -88,6 +88,11 @@ export function pathsRead(plan: Plan, { protocols, comparison }: CopyOptions): M
         for (const path of paths) read.set(path, widerPrefix(prefix, read.get(path)));
   }
   return read;
+}
+
+/** Most bytes that protocol modules read of the payload of a response; 0: none does. */
+export function mostRead(plan: Plan, options: CopyOptions): number {
+  return Math.max(0, ...[...pathsRead(plan, options).values()].map(mostOf));
 }
 
 /**

@@ -34,11 +34,12 @@ export function requireLogins(plan: Plan, options: CopyOptions, backEnd: string)
   // Whether a recording has them shows when it is read: see Gate.
   if (plan.files.length > 0) return;
   if (capture.direction === "out") why = "they come in by --direction out";
-  else if (["packet", "raw", "pcap"].includes(backEnd)) why = `--capture ${backEnd} sees only requests`;
+  else if (backEnd === "raw") why = "--capture raw sees only requests";
+  else if (backEnd === "pcap") why = "--capture pcap does not tell what leaves this host from what comes in";
   if (why === null) return;
   throw new Failure(
     `Cannot tell whom the MySQL server at port ${service.port} lets in: its answers to logins are not captured (${why})`,
-    "Capture live requests by eBPF (--capture tcx) where they come in, or give --trust-logins to believe every login: then clients that production refuses are let in at the target.",
+    "Capture live requests where they come in, by eBPF (--capture tcx) or by packet sockets (--capture packet), or give --trust-logins to believe every login: then clients that production refuses are let in at the target.",
     2,
   );
 }

@@ -31,7 +31,7 @@ import { startWorkers } from "./data-plane/workers.ts";
 import { watchQuic } from "./datagram-notes.ts";
 import { diagnose } from "./diagnosis.ts";
 import { liveInput, type RequestInput, recordedInput } from "./input.ts";
-import { answersBySocket, dataPlaneConfig, loadForAnswers, pathsRead, tellNote } from "./load.ts";
+import { answersBySocket, dataPlaneConfig, loadForAnswers, mostRead, tellNote } from "./load.ts";
 import { returnPathOf, watchIntercepts } from "./notes/intercepts.ts";
 import { watchPauses } from "./notes/pauses.ts";
 import { watchSilence } from "./notes/silence.ts";
@@ -349,13 +349,13 @@ export async function runCopy(given: CopyOptions, plan: Plan): Promise<number> {
     let source = recorded;
     if (source) {
       kernel = loadForAnswers(plan, options, libraries, (cause) => tellNote(answersBySocket(cause), log));
-      answers = openAnswers(plan, kernel, pathsRead(plan, options).size > 0);
+      answers = openAnswers(plan, kernel, mostRead(plan, options));
     } else {
       const opened = openCapture(plan, options, libraries);
       kernel = opened.kernel;
       closeCapture = opened.capture.close;
       requireLogins(plan, options, opened.capture.name);
-      answers = openAnswers(plan, kernel, pathsRead(plan, options).size > 0);
+      answers = openAnswers(plan, kernel, mostRead(plan, options));
       source = liveInput(plan, opened);
       for (const note of opened.notes) tellNote(note, log);
     }

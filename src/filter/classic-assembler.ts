@@ -5,7 +5,12 @@ export const LOAD_WORD = 0x20;
 export const LOAD_HALF = 0x28;
 export const LOAD_BYTE = 0x30;
 /** At X + k. */
+export const LOAD_WORD_INDEXED = 0x40;
 export const LOAD_HALF_INDEXED = 0x48;
+export const LOAD_BYTE_INDEXED = 0x50;
+/** A = k, and A = bytes of the packet. */
+export const LOAD_CONSTANT = 0x00;
+export const LOAD_LENGTH = 0x80;
 /** X = 4 * (the low 4 bits of a byte): bytes of an IPv4 header. */
 export const LOAD_X_HEADER = 0xb1;
 /** Words of the program's own memory, 0 to 15. */
@@ -14,6 +19,7 @@ export const STORE_MEMORY = 0x02;
 
 /** Operations on A with k, or with WITH_X on A with X. XOR is an extension of Linux. */
 export const ADD = 0x04;
+export const SUBTRACT = 0x14;
 export const MULTIPLY = 0x24;
 export const AND = 0x54;
 export const SHIFT_RIGHT = 0x74;
@@ -26,6 +32,7 @@ const JUMP = 0x05;
 const RETURN = 0x06;
 
 export const EQUAL = 0x10;
+export const AT_LEAST = 0x30;
 export const HAS_BITS = 0x40;
 
 export type Label = number;
@@ -52,7 +59,7 @@ export class ClassicAssembler {
     this.emit(COPY_TO_X);
   }
 
-  /** Jumps if A equals `k` (EQUAL) or has a bit of it (HAS_BITS). Two instructions: a conditional jump reaches only 255. */
+  /** Jumps if A equals `k` (EQUAL), is not less (AT_LEAST) or has a bit of it (HAS_BITS). Two instructions: a conditional jump reaches only 255. */
   jumpIf(condition: number, k: number, to: Label): void {
     this.#instructions.push({ code: JUMP | condition, whenTrue: 0, whenFalse: 1, k });
     this.jump(to);

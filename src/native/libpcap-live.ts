@@ -24,8 +24,8 @@ const SYMBOLS = {
 
 /** Bytes of the blocks into which libpcap divides a buffer. */
 const BLOCK = 256 << 10;
-const PCAP_D_IN = 1;
-const PCAP_D_OUT = 2;
+/** PCAP_D_IN, PCAP_D_OUT, PCAP_D_INOUT. */
+const DIRECTIONS = { in: 1, out: 2, both: 0 } as const;
 const NO_SUCH_DEVICE = -5;
 const PERMISSION_DENIED = -8;
 const NOT_UP = -9;
@@ -62,14 +62,14 @@ export interface PcapHandle {
 }
 
 /**
- * Opens an interface, for packets that come in, or for those that leave. Throws a Failure: 2 if it does not exist or is down,
+ * Opens an interface, for packets that come in, for those that leave, or for both. Throws a Failure: 2 if it does not exist or is down,
  * 4 without privilege, 5 for other errors of libpcap.
  */
 export function openPcap(
   name: string,
   snaplen: number,
   bufferBytes: number,
-  direction: "in" | "out",
+  direction: keyof typeof DIRECTIONS,
 ): PcapHandle {
   const pcap = libpcap();
   const text = new Uint8Array(new TextEncoder().encode(`${name}\0`).buffer);
@@ -82,7 +82,7 @@ export function openPcap(
   const code = pcap.pcap_activate(handle);
   // Positive codes are warnings.
   if (code >= 0 && pcap.pcap_setnonblock(handle, 1, error) === 0) {
-    pcap.pcap_setdirection(handle, direction === "in" ? PCAP_D_IN : PCAP_D_OUT);
+    pcap.pcap_setdirection(handle, DIRECTIONS[direction]);
     const descriptor = pcap.pcap_get_selectable_fd(handle);
     return { handle: Number(handle), descriptor, linkType: pcap.pcap_datalink(handle) };
   }

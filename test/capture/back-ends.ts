@@ -1,7 +1,7 @@
 /** Every back end of the capture in the same shape, in a namespace, with its records copied out. */
 import { Control } from "../../src/capture/control.ts";
 import type { RequestHook } from "../../src/capture/kernel.ts";
-import type { KernelService } from "../../src/capture/services.ts";
+import type { AnsweringService, KernelService } from "../../src/capture/services.ts";
 import { openPcapCapture } from "../../src/capture/socket/pcap-capture.ts";
 import { openPacketCapture, openRawCapture, type SocketCapture } from "../../src/capture/socket/sockets.ts";
 import type { RequestSource } from "../../src/capture/source.ts";
@@ -10,6 +10,7 @@ import { createSource } from "../../src/copy/data-plane/request-source.ts";
 import type { XdpProgram } from "../../src/filter/access.ts";
 import { compileFilter } from "../../src/filter/compile.ts";
 import { type FilterProgram, loadFilterProgram } from "../../src/filter/program.ts";
+import { outgoingProgram } from "../../src/host/carried-programs.ts";
 import type { LocalPrefix } from "../../src/native/netlink/local-prefixes.ts";
 import { links } from "../../src/native/netlink/netlink.ts";
 import { type Captured, copyOf, loadForTest, MARK, OPTIONS } from "../bpf/capture.ts";
@@ -17,6 +18,8 @@ import type { Namespace } from "../bpf/namespace.ts";
 
 export interface BackEndOptions {
   services?: KernelService[];
+  /** What they send is captured too. */
+  answering?: AnsweringService[];
   isOutgoing?: boolean;
   snaplen?: number;
   /** In pcap-filter language. */
@@ -77,7 +80,9 @@ function backEnd(
 function byHook(hook: RequestHook, xdpPrograms: XdpProgram[] = ["xdp"]) {
   return (host: Namespace, ifindexes: number[], options: BackEndOptions): BackEnd => {
     const onlyLocal = options.local !== undefined;
-    const loaded = loadForTest({ hook, xdpPrograms, paths: null, onlyLocal, ...options });
+    const { answering } = options;
+    const sent = answering && { outgoingObject: outgoingProgram(), outgoingServices: answering };
+    const loaded = loadForTest({ hook, xdpPrograms, paths: null, onlyLocal, ...options, ...sent });
     const { kernel, control, requests, beat } = loaded;
     kernel.setLocal?.(options.local ?? []);
     beat();
@@ -143,15 +148,22 @@ function bySockets(open: OpenSockets) {
 export interface Traits {
   /** Sees packets as the wire has them: tagged ones, fragments, those that are for other hosts; and can tell by the interface. */
   seesLink: boolean;
-  /** Sees what leaves this host. */
+  /** Sees requests that leave this host, and what its services answer. */
   seesLeaving: boolean;
+  seesAnswers: boolean;
   /** Sees segments as GRO has joined them. */
   seesJoined: boolean;
   /** Bytes of the largest IP packet that it takes. */
   largest: number;
 }
 
-const EVERYTHING: Traits = { seesLink: true, seesLeaving: true, seesJoined: true, largest: WHOLE_PACKETS };
+const EVERYTHING: Traits = {
+  seesLink: true,
+  seesLeaving: true,
+  seesAnswers: true,
+  seesJoined: true,
+  largest: WHOLE_PACKETS,
+};
 
 type Open = (host: Namespace, ifindexes: number[], options: BackEndOptions) => BackEnd;
 
@@ -165,7 +177,10 @@ export const BACK_ENDS: Record<
   packet: { open: bySockets(openPacketCapture), traits: EVERYTHING },
   // libpcap cuts packets to 256 KiB.
   pcap: { open: bySockets(openPcapCapture), traits: { ...EVERYTHING, largest: 262_000 } },
-  raw: { open: bySockets(openRawCapture), traits: { ...EVERYTHING, seesLink: false, seesLeaving: false } },
+  raw: {
+    open: bySockets(openRawCapture),
+    traits: { ...EVERYTHING, seesLink: false, seesLeaving: false, seesAnswers: false },
+  },
   xdp: {
     open: byHook("xdp"),
     traits: { ...EVERYTHING, seesLeaving: false, seesJoined: false, largest: 65535 },

@@ -1,17 +1,19 @@
 /** Packet sockets of several workers: the kernel gives each the flows that it gives it elsewhere. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { Control } from "../../src/capture/control.ts";
-import type { KernelService } from "../../src/capture/services.ts";
+import { WHOLE } from "../../src/capture/prefix.ts";
+import type { AnsweringService, KernelService } from "../../src/capture/services.ts";
 import { openPacketCapture } from "../../src/capture/socket/sockets.ts";
 import type { RequestSource, SourceConfig } from "../../src/capture/source.ts";
 import { parseAddress } from "../../src/config/address.ts";
 import { createSource } from "../../src/copy/data-plane/request-source.ts";
+import { libc } from "../../src/native/libc.ts";
 import { mapAddress } from "../../src/wire/address-words.ts";
 import { workerOfClient } from "../../src/wire/shard.ts";
 import { build, type Frame } from "../bpf/build.ts";
 import { copyOf, MARK, OPTIONS } from "../bpf/capture.ts";
 import { until } from "../support/until.ts";
-import { HOST_MAC, Link } from "./link.ts";
+import { HOST_MAC, Link, openSender, writeFrame } from "./link.ts";
 
 const WORKERS = 3;
 const DATAGRAM_SERVICES: KernelService[] = ([4, 6] as const).map((family, index) => ({
@@ -22,17 +24,20 @@ const DATAGRAM_SERVICES: KernelService[] = ([4, 6] as const).map((family, index)
   index: 10 + index,
 }));
 
+const SERVICES: KernelService[] = [...OPTIONS.services, ...DATAGRAM_SERVICES];
+
 let link: Link;
 beforeAll(() => {
   link = new Link();
 });
 afterAll(() => link?.remove());
 
-/** A capture that has begun, with a socket for each of so many workers. */
-function openFor(workers: number) {
+/** A capture that has begun, with a socket for each of so many workers; of `answering` what they send is captured too. */
+function openFor(workers: number, answering: AnsweringService[] = []) {
   const capture = link.host.enter(() => {
     const opened = openPacketCapture({
-      services: [...OPTIONS.services, ...DATAGRAM_SERVICES],
+      services: SERVICES,
+      answering,
       isOutgoing: false,
       snaplen: 65535,
       mark: MARK,
@@ -46,6 +51,12 @@ function openFor(workers: number) {
   return { capture, whole: capture.source as Extract<SourceConfig, { kind: "packet" }> };
 }
 
+/** The same frame on its way back. */
+function answerTo({ source = "10.0.0.1", destination = "10.0.0.2", sourcePort = 0, ...rest }: Frame): Frame {
+  const ports = { sourcePort: 80, destinationPort: sourcePort };
+  return { ...rest, ...ports, source: destination, destination: source, destinationMac: [2, 0, 0, 0, 0, 1] };
+}
+
 /** The worker that the programs of the kernel choose. */
 function expected({ source = "10.0.0.1", sourcePort = 0, protocol }: Frame): number {
   const words = new Int32Array(4);
@@ -53,8 +64,13 @@ function expected({ source = "10.0.0.1", sourcePort = 0, protocol }: Frame): num
   return workerOfClient(words, 0, protocol === 17 ? 0 : sourcePort, WORKERS);
 }
 
-test("each client's packets come to the worker that the kernel programs would choose", async () => {
-  const { capture, whole } = openFor(WORKERS);
+test.each([
+  ["each client's packets come", false],
+  ["what services answer comes", true],
+])("%s to the worker that the kernel programs would choose", async (_, isAnswer) => {
+  const answering = SERVICES.map((service) => ({ ...service, payload: WHOLE }));
+  const { capture, whole } = openFor(WORKERS, isAnswer ? answering : []);
+  const sender = openSender(link.host, link.ifindex);
   const sources: RequestSource[] = whole.sockets.map((socket, worker) =>
     createSource({ ...whole, sockets: [socket], match: { ...whole.match, worker } }, new Control(-1)),
   );
@@ -84,7 +100,9 @@ test("each client's packets come to the worker that the kernel programs would ch
     for (const [index, frame] of frames.entries()) {
       const payload = String(index);
       const seq = frame.protocol === 17 ? (20 + payload.length) * 65536 + 1 : 1;
-      link.send(build({ destinationMac: HOST_MAC, ...frame, seq, payload }).bytes);
+      const sent = { destinationMac: HOST_MAC, ...(isAnswer ? answerTo(frame) : frame), seq, payload };
+      if (isAnswer) writeFrame(sender, build(sent).bytes);
+      else link.send(build(sent).bytes);
       // Every 2 ms the kernel takes a block for what has come: a ring has few, and who sends slowly would need them all.
       take();
     }
@@ -94,11 +112,13 @@ test("each client's packets come to the worker that the kernel programs would ch
     });
     const byIndex = (one: string, other: string) => Number.parseInt(one, 10) - Number.parseInt(other, 10);
     expect(found.toSorted(byIndex)).toEqual(wanted);
-    expect(capture.stats().requestsCaptured).toBe(frames.length);
+    const { requestsCaptured, outgoingCaptured } = capture.stats();
+    expect([requestsCaptured, outgoingCaptured]).toEqual(isAnswer ? [0, frames.length] : [frames.length, 0]);
     for (const source of sources) expect(source.descriptors.length).toBe(1);
   } finally {
     for (const source of sources) source.close();
     capture.close();
+    libc.close(sender);
   }
 });
 

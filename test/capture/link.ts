@@ -75,16 +75,7 @@ export class Link {
    * IPv6 extension headers.
    */
   sendLarge(frame: Uint8Array, segmentSize: number, extensions = 0): void {
-    const version6 = frame[12] === 0x86;
-    const tcp = 14 + (version6 ? 40 + extensions : 20);
-    const header = new DataView(new ArrayBuffer(VNET_HEADER));
-    header.setUint8(0, 1); // VIRTIO_NET_HDR_F_NEEDS_CSUM
-    header.setUint8(1, version6 ? 4 : 1); // VIRTIO_NET_HDR_GSO_TCPV6, _TCPV4
-    header.setUint16(2, tcp + 20, true);
-    header.setUint16(4, segmentSize, true);
-    header.setUint16(6, tcp, true);
-    header.setUint16(8, 16, true);
-    this.#write(header, frame);
+    this.#write(headerOfLarge(frame, segmentSize, extensions), frame);
   }
 
   /**
@@ -110,6 +101,20 @@ export class Link {
   }
 }
 
+/** The struct virtio_net_hdr of a TCP packet without options that still is to be cut: see `sendLarge`. */
+export function headerOfLarge(frame: Uint8Array, segmentSize: number, extensions = 0): DataView {
+  const version6 = frame[12] === 0x86;
+  const tcp = 14 + (version6 ? 40 + extensions : 20);
+  const header = new DataView(new ArrayBuffer(VNET_HEADER));
+  header.setUint8(0, 1); // VIRTIO_NET_HDR_F_NEEDS_CSUM
+  header.setUint8(1, version6 ? 4 : 1); // VIRTIO_NET_HDR_GSO_TCPV6, _TCPV4
+  header.setUint16(2, tcp + 20, true);
+  header.setUint16(4, segmentSize, true);
+  header.setUint16(6, tcp, true);
+  header.setUint16(8, 16, true);
+  return header;
+}
+
 function droppedAt(namespace: Namespace, name: string): { rx: number; tx: number } {
   const [{ stats64 }] = JSON.parse(command("ip", "-n", namespace.name, "-s", "-j", "link", "show", name));
   return { rx: stats64.rx.dropped, tx: stats64.tx.dropped };
@@ -126,6 +131,15 @@ export function openSender(namespace: Namespace, ifindex: number): number {
     if (libc.bind(fd, address(to), 20) !== 0) throw new Error("Cannot bind a packet socket");
     return fd;
   });
+}
+
+/** Sends a frame by a socket of `openSender`. `header`: its struct virtio_net_hdr. */
+export function writeFrame(socket: number, bytes: Uint8Array, header?: DataView): void {
+  const whole = new Uint8Array(new ArrayBuffer(10 + bytes.length));
+  if (header) whole.set(new Uint8Array(header.buffer));
+  whole.set(bytes, 10);
+  if (Number(libc.write(socket, address(whole), whole.length)) !== whole.length)
+    throw new Error("Cannot send a frame");
 }
 
 /** A tun interface in a namespace: packets without a MAC header come in where IP packets are written. */

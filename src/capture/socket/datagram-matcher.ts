@@ -7,11 +7,12 @@ import { FRAGMENT_INDEX, NOT_UNICAST } from "../record-index.ts";
 import { type KernelService, Services } from "../services.ts";
 import { LaterFragments } from "./later-fragments.ts";
 
-/** Whom a packet was sent to at the link layer: this host, a group or everybody, another host. */
+/** Whom a packet was sent to at the link layer: this host, a group or everybody, another host; or it leaves this host. */
 export const TO_HOST = 0;
 export const TO_GROUP = 1;
 export const TO_OTHER = 2;
-export type SentTo = typeof TO_HOST | typeof TO_GROUP | typeof TO_OTHER;
+export const FROM_HOST = 3;
+export type SentTo = typeof TO_HOST | typeof TO_GROUP | typeof TO_OTHER | typeof FROM_HOST;
 
 const NONE = -1;
 

@@ -16,19 +16,25 @@ import {
   WITH_X,
   XOR,
 } from "../../filter/classic-assembler.ts";
-import { NETWORK } from "./filter.ts";
+import { NETWORK, PACKET_OUTGOING, PACKET_TYPE, UDP } from "./packet-fields.ts";
 
-const UDP = 17;
 const FRAGMENT = 44;
 
 /** Words of the program's memory. */
 const ADDRESS = 0;
 const HASH = 1;
 
-/** A program that returns the index of the worker, of so many, to which the client of a packet belongs. */
-export function workerProgram(workers: number): Uint8Array {
+/** Offsets of an end of the connection: of its address from the IPv4 and the IPv6 header, of its port from the TCP header. */
+const SOURCE = { ip4: 12, ip6: 8, port: 0 };
+const DESTINATION = { ip4: 16, ip6: 24, port: 2 };
+
+/**
+ * A program that returns the index of the worker, of so many, to which the client of a packet belongs: its source, or of what
+ * leaves its destination, where `answersLeave`.
+ */
+export function workerProgram(workers: number, answersLeave = false): Uint8Array {
   const program = new ClassicAssembler();
-  const [isIp4, hasPort, hasNone] = [program.label(), program.label(), program.label()];
+  const [isAnswer, hasPort, hasNone] = [program.label(), program.label(), program.label()];
   const keep = (word: number) => program.emit(STORE_MEMORY, word);
   /** A = the word `operation` A. */
   const combine = (operation: number, word: number) => {
@@ -36,29 +42,40 @@ export function workerProgram(workers: number): Uint8Array {
     program.emit(LOAD_MEMORY, word);
     program.emit(operation | WITH_X);
   };
-
-  program.emit(LOAD_BYTE, NETWORK);
-  program.emit(SHIFT_RIGHT, 4);
-  program.jumpIf(EQUAL, 4, isIp4);
-  program.emit(LOAD_WORD, NETWORK + 8);
-  for (const offset of [12, 16, 20]) {
+  /** ADDRESS = the client's address, 32 bits of it; A = its port. */
+  const loadClient = ({ ip4, ip6, port }: typeof SOURCE) => {
+    const isIp4 = program.label();
+    program.emit(LOAD_BYTE, NETWORK);
+    program.emit(SHIFT_RIGHT, 4);
+    program.jumpIf(EQUAL, 4, isIp4);
+    program.emit(LOAD_WORD, NETWORK + ip6);
+    for (const offset of [4, 8, 12]) {
+      keep(ADDRESS);
+      program.emit(LOAD_WORD, NETWORK + ip6 + offset);
+      combine(XOR, ADDRESS);
+    }
     keep(ADDRESS);
-    program.emit(LOAD_WORD, NETWORK + offset);
-    combine(XOR, ADDRESS);
+    program.emit(LOAD_BYTE, NETWORK + 6);
+    for (const protocol of [UDP, FRAGMENT]) program.jumpIf(EQUAL, protocol, hasNone);
+    program.emit(LOAD_HALF, NETWORK + 40 + port);
+    program.jump(hasPort);
+    program.place(isIp4);
+    program.emit(LOAD_WORD, NETWORK + ip4);
+    keep(ADDRESS);
+    program.emit(LOAD_BYTE, NETWORK + 9);
+    program.jumpIf(EQUAL, UDP, hasNone);
+    program.emit(LOAD_X_HEADER, NETWORK);
+    program.emit(LOAD_HALF_INDEXED, NETWORK + port);
+    program.jump(hasPort);
+  };
+
+  if (answersLeave) {
+    program.emit(LOAD_WORD, PACKET_TYPE);
+    program.jumpIf(EQUAL, PACKET_OUTGOING, isAnswer);
   }
-  keep(ADDRESS);
-  program.emit(LOAD_BYTE, NETWORK + 6);
-  for (const protocol of [UDP, FRAGMENT]) program.jumpIf(EQUAL, protocol, hasNone);
-  program.emit(LOAD_HALF, NETWORK + 40);
-  program.jump(hasPort);
-  program.place(isIp4);
-  program.emit(LOAD_WORD, NETWORK + 12);
-  keep(ADDRESS);
-  program.emit(LOAD_BYTE, NETWORK + 9);
-  program.jumpIf(EQUAL, UDP, hasNone);
-  program.emit(LOAD_X_HEADER, NETWORK);
-  program.emit(LOAD_HALF_INDEXED, NETWORK);
-  program.jump(hasPort);
+  loadClient(SOURCE);
+  program.place(isAnswer);
+  if (answersLeave) loadClient(DESTINATION);
   // By the address alone: later fragments have no port, and need the same worker.
   program.place(hasNone);
   program.emit(AND, 0);

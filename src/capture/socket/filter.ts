@@ -14,38 +14,29 @@ import {
   LOAD_X_HEADER,
 } from "../../filter/classic-assembler.ts";
 import { HARDWARE_TYPES } from "../../filter/compile.ts";
-
-/**
- * SKF_NET_OFF and SKF_AD_OFF of linux/filter.h, as 32 bits: loads relative to the IP header, and loads of what Linux knows
- * about a packet. The former see only the linear part of a packet before Linux 6.16, so they are used only where necessary.
- */
-export const NETWORK = 0xfff00000;
-const KNOWN = 0xfffff000;
-const PROTOCOL = KNOWN + 0;
-const PACKET_TYPE = KNOWN + 4;
-const INTERFACE = KNOWN + 8;
-const MARK = KNOWN + 20;
-const HARDWARE_TYPE = KNOWN + 28;
-
-const PACKET_OUTGOING = 4;
-const ETHERTYPE_IP = 0x0800;
-const ETHERTYPE_IPV6 = 0x86dd;
-const ETHERTYPES_TAGGED = [0x8100, 0x88a8];
-const TCP = 6;
-const UDP = 17;
-const ICMP = 1;
-const ICMP6 = 58;
-/** IPv6 extension headers that TCP or UDP may follow: options, routing, fragment, authentication. */
-const EXTENSIONS = [0, 43, 44, 51, 60];
-/** Bits of the IPv4 header's fragment field: the offset, and "more fragments". */
-const ANY_FRAGMENT = 0x3fff;
-/** Bytes. */
-const ETHERNET_HEADER = 14;
-
-/** Bytes that are taken of a packet that we sent, so that it can be counted: fewer than any header has. */
-export const OWN_PACKET_BYTES = 1;
-/** Room for link layer headers in front of the bytes that -S counts. */
-export const LINK_BYTES = 64;
+import type { AnsweringService } from "../services.ts";
+import {
+  ANY_FRAGMENT,
+  ETHERNET_HEADER,
+  ETHERTYPE_IP,
+  ETHERTYPE_IPV6,
+  ETHERTYPES_TAGGED,
+  EXTENSIONS,
+  HARDWARE_TYPE,
+  ICMP,
+  ICMP6,
+  INTERFACE,
+  LINK_BYTES,
+  MARK,
+  NETWORK,
+  OWN_PACKET_BYTES,
+  PACKET_OUTGOING,
+  PACKET_TYPE,
+  PROTOCOL,
+  TCP,
+  UDP,
+} from "./packet-fields.ts";
+import { filterSent } from "./sent-filter.ts";
 
 /**
  * What a socket's packets begin with. Packet socket: the MAC header ("packet"), or with SOCK_DGRAM the network header
@@ -74,6 +65,10 @@ export interface SocketFilterOptions {
   front: { ethernet: Uint8Array | null; raw: Uint8Array | null } | null;
   /** Whether answers are taken instead of requests, and ICMP errors, which may be about them. Default false. */
   takesAnswers?: boolean;
+  /** Packet sockets: services of which what they send is taken besides requests, as it leaves. Default: none. */
+  answering?: readonly AnsweringService[];
+  /** Whether that is taken as it comes in: on loopback libpcap shows a packet only so. Default false. */
+  answersComeIn?: boolean;
 }
 
 /** Rejects everything. */
@@ -86,6 +81,7 @@ export function rejectAll(): Uint8Array {
 /** Instructions for `attachSocketFilter`. */
 export function socketFilter(options: SocketFilterOptions): Uint8Array {
   const { kind, interfaces, isOutgoing, mark, snaplen, front } = options;
+  const { answering = [], answersComeIn = false } = options;
   const program = new ClassicAssembler();
   const reject = program.label();
   const accept = program.label();
@@ -97,18 +93,22 @@ export function socketFilter(options: SocketFilterOptions): Uint8Array {
     program.place(isWanted);
   }
   const isRight = program.label();
+  const isSent = program.label();
+  const hasAnswers = answering.length > 0;
+  const otherwise = hasAnswers && answersComeIn ? isSent : reject;
   program.emit(LOAD_WORD, PACKET_TYPE);
-  program.jumpIf(EQUAL, PACKET_OUTGOING, isOutgoing ? isRight : reject);
+  const leaving = hasAnswers && !answersComeIn ? isSent : reject;
+  program.jumpIf(EQUAL, PACKET_OUTGOING, isOutgoing ? isRight : leaving);
   program.jump(isOutgoing ? reject : isRight);
   program.place(isRight);
 
   /** Matches packets with the IP header at offset `network`; `filter` is -F compiled for such packets. */
   const match = (network: number, filter: Uint8Array | null) => {
     const isWanted = program.label();
-    if (filter) program.embed(filter, isWanted, reject);
-    else if (front) program.jump(reject);
+    if (filter) program.embed(filter, isWanted, otherwise);
+    else if (front) program.jump(otherwise);
     program.place(isWanted);
-    matchPorts(program, network, options, accept, reject);
+    matchPorts(program, network, options, accept, otherwise);
   };
   if (kind === "packet") {
     const [ethernet, raw] = [program.label(), program.label()];
@@ -135,6 +135,8 @@ export function socketFilter(options: SocketFilterOptions): Uint8Array {
   program.return(snaplen + LINK_BYTES);
   program.place(isOwn);
   program.return(OWN_PACKET_BYTES);
+  program.place(isSent);
+  if (hasAnswers) filterSent(program, answering, mark, reject);
   program.place(reject);
   program.return(0);
   return program.bytes();

@@ -73,7 +73,15 @@ export class LocalTable {
 
   /** Whether a packet's destination is this host's; loopback is, and so are all groups (multicast). */
   has(view: DataView, { ip, family }: IpHeader): boolean {
-    const at = ip + (family === 4 ? 16 : 24);
+    return this.#hasAt(view, ip + (family === 4 ? 16 : 24), family);
+  }
+
+  /** The same of its source. */
+  hasSource(view: DataView, { ip, family }: IpHeader): boolean {
+    return this.#hasAt(view, ip + (family === 4 ? 12 : 8), family);
+  }
+
+  #hasAt(view: DataView, at: number, family: number): boolean {
     const first = view.getUint8(at);
     if (family === 4 ? first === 127 || first >> 4 === 0xe : first === 0xff) return true;
     const words = this.#words;

@@ -10,9 +10,10 @@ import { WHOLE_PACKETS } from "../maps.ts";
 import { SEGMENT_FRAGMENT_INDEX } from "../record-index.ts";
 import { Services } from "../services.ts";
 import type { MatchConfig } from "../source.ts";
-import { DatagramMatcher, type SentTo, TO_HOST } from "./datagram-matcher.ts";
+import { DatagramMatcher, FROM_HOST, type SentTo, TO_HOST } from "./datagram-matcher.ts";
 import { LaterFragments } from "./later-fragments.ts";
 import { LocalTable } from "./local-table.ts";
+import { SentMatcher } from "./sent-matcher.ts";
 
 export const ETHERTYPE_IP = 0x0800;
 export const ETHERTYPE_IPV6 = 0x86dd;
@@ -26,6 +27,11 @@ const INDEX = Object.fromEntries(KERNEL_COUNTERS.map((name, index) => [name, ind
   number
 >;
 
+/** Whether this EtherType announces a VLAN tag. */
+export function isTag(protocol: number): boolean {
+  return protocol === ETHERTYPE_VLAN || protocol === ETHERTYPE_QINQ;
+}
+
 export class Matcher {
   readonly #counters: Float64Array;
   readonly #services: Services;
@@ -34,6 +40,8 @@ export class Matcher {
   readonly #laterFragments = new LaterFragments();
   readonly #header = new IpHeader();
   readonly #local: LocalTable | null;
+  /** Null: what services send is not captured. */
+  readonly #sent: SentMatcher | null;
 
   constructor(
     private readonly config: MatchConfig,
@@ -49,6 +57,13 @@ export class Matcher {
     this.#datagrams = new DatagramMatcher(ofUdp, isOutgoing, this.#history, (...found) =>
       this.#isForwarded(...found),
     );
+    const { answering = [] } = config;
+    this.#sent =
+      answering.length > 0
+        ? new SentMatcher(answering, this.#history, this.#local, control, (...counted) =>
+            this.count(...counted),
+          )
+        : null;
   }
 
   count(counter: KernelCounter, amount: number): void {
@@ -56,7 +71,7 @@ export class Matcher {
   }
 
   /**
-   * Whether a packet is a request to capture; counts why not. `packet` has `bytes`, `view` and `time`; this sets the rest.
+   * Whether a packet is a request to capture, or one that a service sends (`index` then has OUTGOING); counts why not. `packet` has `bytes`, `view` and `time`; this sets the rest.
    * `at` is the offset of the header that the EtherType `protocol` announces. The packet was captured up to `end`; on the
    * wire it went on to `wireEnd`.
    */
@@ -71,14 +86,18 @@ export class Matcher {
   ): boolean {
     const header = this.#header;
     const { view } = packet;
-    for (let tags = 0; protocol === ETHERTYPE_VLAN || protocol === ETHERTYPE_QINQ; tags++) {
+    for (let tags = 0; isTag(protocol); tags++) {
       if (tags === MAX_VLAN_TAGS || at + 4 > end) return false;
       protocol = view.getUint16(at + 2);
       at += 4;
     }
     if (protocol !== ETHERTYPE_IP && protocol !== ETHERTYPE_IPV6) return false;
     if (parseIp(view, at, end, wireEnd, header) !== IP_OK) return false;
-    if (header.protocol === IPPROTO_UDP) return this.#matchDatagram(packet, sentTo, ifindex);
+    // Nobody outside may pass for a service: see MatchConfig.
+    if (sentTo === FROM_HOST) return this.#sent?.match(packet, header, ifindex) ?? false;
+    if (header.protocol === IPPROTO_UDP) {
+      return this.#matchDatagram(packet, sentTo, ifindex) || this.#isSent(packet, ifindex);
+    }
     if (header.protocol !== IPPROTO_TCP) return false;
     if (header.isFragment) return this.#matchFragment(packet, sentTo, ifindex);
     const { transport, length } = header;
@@ -87,7 +106,8 @@ export class Matcher {
     if (payload < transport + TCP_HEADER || payload > at + length) return false;
     const toAny = sentTo === TO_HOST || this.config.isOutgoing;
     const index = this.#services.find(view, header, view.getUint16(transport + 2), toAny);
-    if (index < 0 || this.#isForwarded(this.#services, view, header)) return false;
+    if (index < 0) return this.#isSent(packet, ifindex);
+    if (this.#isForwarded(this.#services, view, header)) return false;
     // More than a record holds, or than the back end could take (libpcap: 256 KiB).
     if (length > WHOLE_PACKETS || end < Math.min(wireEnd, at + length, at + this.config.snaplen)) {
       this.count("oversize", 1);
@@ -101,6 +121,12 @@ export class Matcher {
     packet.index = index;
     packet.ifindex = ifindex;
     return this.#isNew(packet, length, ifindex);
+  }
+
+  /** Whether a packet that is no request comes from a service, where nothing tells what leaves from what comes in. */
+  #isSent(packet: Packet, ifindex: number): boolean {
+    if (this.#sent === null || !this.config.mixesDirections) return false;
+    return this.#sent.match(packet, this.#header, ifindex);
   }
 
   /** Whether a request to the service that `services` has found only passes through this host; counts it. */

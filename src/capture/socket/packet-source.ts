@@ -5,13 +5,15 @@ import type { Control } from "../control.ts";
 import { Parts } from "../parts.ts";
 import type { RequestSource, SourceConfig } from "../source.ts";
 import { PacketClock } from "./clock.ts";
-import { type SentTo, TO_GROUP, TO_HOST, TO_OTHER } from "./datagram-matcher.ts";
-import { OWN_PACKET_BYTES } from "./filter.ts";
-import { Matcher } from "./matcher.ts";
+import { FROM_HOST, type SentTo, TO_GROUP, TO_HOST, TO_OTHER } from "./datagram-matcher.ts";
+import { isTag, Matcher } from "./matcher.ts";
+import { ETHERNET_HEADER, OWN_PACKET_BYTES } from "./packet-fields.ts";
 import { PacketRing } from "./packet-ring.ts";
 
-/** linux/if_packet.h: PACKET_HOST, PACKET_BROADCAST, PACKET_MULTICAST. */
-const SENT_TO: SentTo[] = [TO_HOST, TO_GROUP, TO_GROUP];
+/** linux/if_packet.h: PACKET_HOST, PACKET_BROADCAST, PACKET_MULTICAST, PACKET_OTHERHOST, PACKET_OUTGOING. */
+const SENT_TO: SentTo[] = [TO_HOST, TO_GROUP, TO_GROUP, TO_OTHER, FROM_HOST];
+/** The same where requests leave this host. */
+const LEAVING: SentTo[] = [TO_HOST, TO_GROUP, TO_GROUP];
 
 /** All packets of a flow come by one ring (fanout.ts), so the rings need no common order. */
 export class PacketSource implements RequestSource {
@@ -19,6 +21,7 @@ export class PacketSource implements RequestSource {
   readonly descriptors: readonly number[];
   readonly #rings: PacketRing[];
   readonly #matcher: Matcher;
+  readonly #sentTo: SentTo[];
   readonly #clocks: PacketClock[];
   readonly #packet = new Packet(new Uint8Array(0));
   readonly #parts = new Parts();
@@ -31,6 +34,7 @@ export class PacketSource implements RequestSource {
     this.#rings = sockets.map((socket) => new PacketRing(socket, blocks, blockBytes));
     this.#clocks = sockets.map(() => new PacketClock());
     this.#matcher = new Matcher(match, control);
+    this.#sentTo = match.isOutgoing ? LEAVING : SENT_TO;
   }
 
   get isEmpty(): boolean {
@@ -77,15 +81,20 @@ export class PacketSource implements RequestSource {
     packet.view = ring.view;
     packet.time = time;
     packet.isVerified = ring.isVerified;
-    const { link } = ring;
+    const { link, protocol } = ring;
     return this.#matcher.match(
       packet,
-      ring.protocol,
-      ring.network,
+      protocol,
+      isTag(protocol) ? firstTag(ring) : ring.network,
       link + ring.captured,
       link + ring.length,
-      SENT_TO[ring.packetType] ?? TO_OTHER,
+      this.#sentTo[ring.packetType] ?? TO_OTHER,
       ring.ifindex,
     );
   }
+}
+
+/** Where the first VLAN tag is: of what leaves, Linux sets the network header behind the tags. */
+function firstTag({ link, network }: PacketRing): number {
+  return network - link > ETHERNET_HEADER ? link + ETHERNET_HEADER : network;
 }

@@ -8,9 +8,12 @@ import { closePcap, openPcap, requireLibpcap } from "../../native/libpcap-live.t
 import { type Link, links } from "../../native/netlink/netlink.ts";
 import { isKnownLink } from "../../wire/link.ts";
 import { SIGN_SPAN } from "../history.ts";
+import { mostOf } from "../prefix.ts";
 import { portsOf } from "../services.ts";
-import { LINK_BYTES, rejectAll, socketFilter } from "./filter.ts";
+import { rejectAll, socketFilter } from "./filter.ts";
+import { LINK_BYTES } from "./packet-fields.ts";
 import { PcapTable } from "./pcap-table.ts";
+import { bytesWith } from "./sent-filter.ts";
 import { createCounts, createLocal, type SocketCapture, type SocketCaptureOptions } from "./sockets.ts";
 
 /**
@@ -27,6 +30,7 @@ export function openPcapCapture(options: SocketCaptureOptions): SocketCapture {
   requireLibpcap();
   const {
     services,
+    answering = [],
     isOutgoing,
     snaplen,
     signSpan = SIGN_SPAN,
@@ -41,19 +45,26 @@ export function openPcapCapture(options: SocketCaptureOptions): SocketCapture {
   const table = new PcapTable(memory);
   const watched = new Epoll();
   const ports = portsOf(services);
+  const longest = Math.max(snaplen, ...answering.map(({ payload }) => bytesWith(mostOf(payload))));
 
-  /** Whether to capture what leaves: not on loopback, where libpcap shows a packet only as it comes in. */
+  /** Whether to capture requests that leave: not on loopback, where libpcap shows a packet only as it comes in. */
   const leaves = ({ loopback }: Link) => isOutgoing && !loopback;
+
+  function directionOf(link: Link): "in" | "out" | "both" {
+    if (answering.length > 0 && !link.loopback) return "both";
+    return leaves(link) ? "out" : "in";
+  }
 
   function setFilter(link: Link, descriptor: number): void {
     const rules = { kind: "packet" as const, interfaces: null, isOutgoing: leaves(link) };
-    attachSocketFilter(descriptor, socketFilter({ ...rules, ...ports, mark, snaplen, front }));
+    const sent = { answering, answersComeIn: link.loopback };
+    attachSocketFilter(descriptor, socketFilter({ ...rules, ...ports, mark, snaplen, front, ...sent }));
   }
 
   function open(link: Link, share: number): void {
     const { name, ifindex, mac } = link;
     const bytes = Math.max(LEAST_BUFFER, share);
-    const opened = openPcap(name, snaplen + LINK_BYTES, bytes, leaves(link) ? "out" : "in");
+    const opened = openPcap(name, longest + LINK_BYTES, bytes, directionOf(link));
     if (!isKnownLink(opened.linkType)) {
       closePcap(opened.handle);
       throw new Failure(
@@ -79,7 +90,18 @@ export function openPcapCapture(options: SocketCaptureOptions): SocketCapture {
       kind: "pcap",
       watched: watched.descriptor,
       table: memory,
-      match: { services, isOutgoing, local, snaplen, signSpan, counters, worker: 0 },
+      longest,
+      match: {
+        services,
+        answering,
+        mixesDirections: true,
+        isOutgoing,
+        local,
+        snaplen,
+        signSpan,
+        counters,
+        worker: 0,
+      },
     },
     bufferBytes,
     start(interfaces) {

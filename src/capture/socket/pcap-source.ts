@@ -9,8 +9,8 @@ import { Parts } from "../parts.ts";
 import type { RequestSource, SourceConfig } from "../source.ts";
 import { PacketClock } from "./clock.ts";
 import { type SentTo, TO_GROUP, TO_HOST, TO_OTHER } from "./datagram-matcher.ts";
-import { LINK_BYTES, OWN_PACKET_BYTES } from "./filter.ts";
 import { ETHERTYPE_IP, ETHERTYPE_IPV6, Matcher } from "./matcher.ts";
+import { LINK_BYTES, OWN_PACKET_BYTES } from "./packet-fields.ts";
 import { PcapTable } from "./pcap-table.ts";
 
 const ETHERNET_HEADER = 14;
@@ -33,7 +33,7 @@ export class PcapSource implements RequestSource {
     this.descriptors = [config.watched];
     this.#table = new PcapTable(config.table);
     this.#matcher = new Matcher(config.match, control);
-    this.#reader = new PcapReader(config.match.snaplen + LINK_BYTES);
+    this.#reader = new PcapReader(config.longest + LINK_BYTES);
     this.#packet = new Packet(this.#reader.bytes);
   }
 

@@ -7,8 +7,8 @@ import { Parts } from "../parts.ts";
 import type { RawSocket, RequestSource, SourceConfig } from "../source.ts";
 import { PacketClock } from "./clock.ts";
 import { TO_HOST } from "./datagram-matcher.ts";
-import { OWN_PACKET_BYTES } from "./filter.ts";
 import { ETHERTYPE_IP, ETHERTYPE_IPV6, Matcher } from "./matcher.ts";
+import { OWN_PACKET_BYTES } from "./packet-fields.ts";
 
 /** Packets per recvmmsg. */
 const BATCH = 32;

@@ -20,15 +20,15 @@ export interface ResponseSocket extends Pick<SocketCapture, "stats" | "close"> {
 }
 
 /**
- * Opens the socket for answers on these paths, received by these interfaces (indexes): headers, or with `whole` all bytes.
- * Throws a Failure: 4 without privilege, 5 where the kernel cannot.
+ * Opens the socket for answers on these paths, received by these interfaces (indexes): headers, and so many bytes of payload at
+ * most. Throws a Failure: 4 without privilege, 5 where the kernel cannot.
  */
 export function openResponseSocket(
   paths: readonly AnsweredPath[],
   interfaces: readonly number[],
-  whole = false,
+  payload = 0,
 ): ResponseSocket {
-  const packetBytes = whole ? WHOLE_PACKETS : RESPONSE_BYTES;
+  const packetBytes = Math.min(WHOLE_PACKETS, RESPONSE_BYTES + payload);
   const socket = openPlainPacketSocket(BUFFER);
   const { counters, stats } = createCounts();
   const ports = paths.map(({ targetPort }) => targetPort);

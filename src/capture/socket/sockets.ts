@@ -11,7 +11,7 @@ import { KERNEL_COUNTERS, type KernelCounter } from "../counters.ts";
 import { SIGN_SPAN } from "../history.ts";
 import type { Forwarded } from "../local-maps.ts";
 import { possibleCpus } from "../maps.ts";
-import { type KernelService, portsOf } from "../services.ts";
+import { type AnsweringService, type KernelService, portsOf } from "../services.ts";
 import type { MatchConfig, SourceConfig } from "../source.ts";
 import { workerProgram } from "./fanout.ts";
 import { rejectAll, type SocketFilterOptions, type SocketKind, socketFilter } from "./filter.ts";
@@ -19,6 +19,8 @@ import { LocalTable } from "./local-table.ts";
 
 export interface SocketCaptureOptions {
   services: KernelService[];
+  /** Services of which what they send is captured too; raw sockets do not see it. Default: none. */
+  answering?: AnsweringService[];
   isOutgoing: boolean;
   /** Most bytes of a packet that are captured, at most WHOLE_PACKETS. */
   snaplen: number;
@@ -66,20 +68,27 @@ const LEAST_BLOCKS = 8;
 
 /** Opens packet sockets that capture nothing yet. Throws a Failure: 4 without privilege, 5 where the kernel cannot. */
 export function openPacketCapture(options: SocketCaptureOptions): SocketCapture {
-  const { isOutgoing, bufferBytes, workers = 1 } = options;
+  const { isOutgoing, bufferBytes, workers = 1, answering = [] } = options;
+  const ignoresOutgoing = !isOutgoing && answering.length === 0;
   const hasBigTcp = links().some(({ largest }) => largest > WITHOUT_BIG_TCP);
   const blockBytes = hasBigTcp ? LARGE_BLOCK_BYTES : BLOCK_BYTES;
   const allBlocks = Math.max(LEAST_BLOCKS, Math.floor(bufferBytes / blockBytes));
   const rings =
     workers > 1 ? workers : Math.min(possibleCpus(), MOST_RINGS, Math.floor(allBlocks / LEAST_BLOCKS));
   const wanted = Math.max(LEAST_BLOCKS, Math.floor(allBlocks / rings));
-  const { sockets, blocks } = openLargest(rings, wanted, blockBytes, !isOutgoing);
+  const { sockets, blocks } = openLargest(rings, wanted, blockBytes, ignoresOutgoing);
   return captureBySockets(
     { ...options, bufferBytes: rings * blocks * blockBytes },
     sockets.map((fd) => ({ fd, kind: "packet" })),
     (match) => ({ kind: "packet", sockets, blocks, blockBytes, match }),
     // Several workers: a later fragment, which has no port, goes to that of its flow.
-    () => startPacketSockets(sockets, !isOutgoing, workerProgram(rings), workers > 1),
+    () =>
+      startPacketSockets(
+        sockets,
+        ignoresOutgoing,
+        workerProgram(rings, !ignoresOutgoing && !isOutgoing),
+        workers > 1,
+      ),
   );
 }
 
@@ -109,7 +118,7 @@ export function openRawCapture(options: SocketCaptureOptions): SocketCapture {
   const sockets = kinds.map((kind, index) => ({ ...kind, fd: descriptors[index]! }));
   return captureBySockets(
     // They get only what is for this host.
-    { ...options, onlyLocal: false },
+    { ...options, onlyLocal: false, answering: [] },
     sockets.map(({ fd, family }) => ({ fd, kind: family === 4 ? "ip4" : "ip6" })),
     (match) => ({ kind: "raw", sockets, match }),
     // Raw sockets receive as soon as they are open: discards what came before the filter.
@@ -171,6 +180,7 @@ export function createLocal(onlyLocal: boolean) {
 function captureBySockets(
   {
     services,
+    answering = [],
     isOutgoing,
     snaplen,
     signSpan = SIGN_SPAN,
@@ -189,7 +199,8 @@ function captureBySockets(
   const ports = portsOf(services);
   const setFilters = (interfaces: readonly number[] | null) => {
     for (const { fd, kind } of sockets) {
-      attachSocketFilter(fd, socketFilter({ kind, interfaces, isOutgoing, ...ports, mark, snaplen, front }));
+      const rules = { kind, interfaces, isOutgoing, ...ports, mark, snaplen, front, answering };
+      attachSocketFilter(fd, socketFilter(rules));
     }
   };
   const rejectEverything = () => {
@@ -197,7 +208,7 @@ function captureBySockets(
   };
   let isBegun = false;
   return {
-    source: config({ services, isOutgoing, local, snaplen, signSpan, counters, worker: 0 }),
+    source: config({ services, answering, isOutgoing, local, snaplen, signSpan, counters, worker: 0 }),
     bufferBytes,
     start(interfaces) {
       if (!isBegun) {
