@@ -1,6 +1,6 @@
 /** Where requests come from: this host's interfaces, or recorded traffic. */
 import type { Forwarded } from "../capture/local-maps.ts";
-import type { KernelService } from "../capture/services.ts";
+import type { AnsweringService } from "../capture/services.ts";
 import type { SourceConfig } from "../capture/source.ts";
 import { startTraceReader, type TraceReader } from "../capture/trace/start.ts";
 import { protocolFor } from "../config/protocol.ts";
@@ -12,7 +12,7 @@ import { entryOf } from "../runtime/entries.ts";
 import type { CaptureCounts } from "./account/summary.ts";
 import type { OpenCapture } from "./capture.ts";
 import type { TraceConfig } from "./data-plane/config.ts";
-import { kernelServices } from "./load.ts";
+import { kernelServices, sentPayload } from "./load.ts";
 import { tellSteps } from "./notes/clocks.ts";
 import { nothingFound } from "./notes/nothing-found.ts";
 import { type CopyOptions, signSpan } from "./options.ts";
@@ -123,7 +123,7 @@ export async function recordedInput(
     {
       paths: plan.files,
       services: kernelServices(plan),
-      answering: mayLogIn(plan, options),
+      answering: recordedAnswers(plan, options),
       targets: targetNumbers(plan),
       protocol: IPPROTO_TCP,
       loops,
@@ -157,14 +157,17 @@ export async function recordedInput(
   };
 }
 
-/** The services whose clients may have to log in, as far as that is known before their targets are asked. */
-function mayLogIn(plan: Plan, options: CopyOptions): KernelService[] {
-  if (options.mysql.trustLogins) return [];
+/**
+ * The services of which what they send to clients is read: those whose clients may have to log in, as far as that is known before
+ * their targets are asked, and with --compare all.
+ */
+function recordedAnswers(plan: Plan, options: CopyOptions): AnsweringService[] {
   const byGreeting = new Set(servicesByGreeting(plan, options));
-  return kernelServices(plan).filter(({ index, transport }) => {
-    const service = plan.services[index]!;
-    const isMysql = protocolFor(options.protocols, service) === "mysql";
-    return transport !== "udp" && (isMysql || byGreeting.has(service));
+  return kernelServices(plan).flatMap((service) => {
+    const planned = plan.services[service.index]!;
+    const isMysql = protocolFor(options.protocols, planned) === "mysql" || byGreeting.has(planned);
+    const payload = sentPayload(service, isMysql && !options.mysql.trustLogins, true, options);
+    return payload ? [{ ...service, payload }] : [];
   });
 }
 

@@ -63,16 +63,27 @@ function comparedPrefix({ body, prefix }: CompareOptions): Prefix {
 }
 
 /**
- * The services of which what they send to clients is captured: those whose clients log in (MySQL), and with --compare those whose
- * answers are compared.
+ * What is captured of what a service sends to clients; null: nothing. `logsIn`: its clients log in (MySQL); `isRead`: a protocol
+ * module reads it, or may.
  */
-export function answeringServices(plan: Plan, { protocols, comparison }: CopyOptions): AnsweringService[] {
+export function sentPayload(
+  { transport }: KernelService,
+  logsIn: boolean,
+  isRead: boolean,
+  { comparison }: CopyOptions,
+): Prefix | null {
+  if (transport === "udp") return comparison && { bytes: DATAGRAM_BYTES, takesHeads: false };
+  if (comparison && isRead)
+    return widerPrefix(comparedPrefix(comparison), logsIn ? LOGIN_ANSWERS : undefined);
+  return logsIn ? LOGIN_ANSWERS : null;
+}
+
+/** The services of which what they send to clients is captured: those whose clients log in, and what is compared. */
+export function answeringServices(plan: Plan, options: CopyOptions): AnsweringService[] {
   return kernelServices(plan).flatMap((service): AnsweringService[] => {
-    if (service.transport === "udp")
-      return comparison ? [{ ...service, payload: { bytes: DATAGRAM_BYTES, takesHeads: false } }] : [];
-    const protocol = protocolFor(protocols, plan.services[service.index]!);
-    if (comparison && protocol !== null) return [{ ...service, payload: comparedPrefix(comparison) }];
-    return protocol === "mysql" ? [{ ...service, payload: LOGIN_ANSWERS }] : [];
+    const protocol = protocolFor(options.protocols, plan.services[service.index]!);
+    const payload = sentPayload(service, protocol === "mysql", protocol !== null, options);
+    return payload ? [{ ...service, payload }] : [];
   });
 }
 

@@ -40,14 +40,15 @@ export class Dissector {
   readonly fragments = new Fragments();
 
   /**
-   * `protocol`: that of `services`, IPPROTO_TCP or IPPROTO_UDP; `datagrams`: UDP services besides them; `answering`: TCP services
-   * whose packets to clients are found too.
+   * `protocol`: that of `services`, IPPROTO_TCP or IPPROTO_UDP; `datagrams`: UDP services besides them; `answering` and
+   * `answeringDatagrams`: those of TCP and of UDP whose packets to clients are found too.
    */
   constructor(
     private readonly services: Services,
     private readonly protocol: number,
     private readonly datagrams: Services | null = null,
     private readonly answering: Services | null = null,
+    private readonly answeringDatagrams: Services | null = null,
   ) {}
 
   /**
@@ -115,8 +116,9 @@ export class Dissector {
     const { transport, end } = header;
     if (transport + 4 > end) return HEADERS_CUT;
     let index = services.find(view, header, view.getUint16(transport + 2));
-    if (index < 0 && header.protocol === IPPROTO_TCP && this.answering) {
-      index = this.answering.findSource(view, header, view.getUint16(transport));
+    const answering = header.protocol === IPPROTO_TCP ? this.answering : this.answeringDatagrams;
+    if (index < 0 && answering) {
+      index = answering.findSource(view, header, view.getUint16(transport));
       if (index >= 0) index += OUTGOING;
     }
     if (index < 0) return NOT_WANTED;

@@ -1,5 +1,5 @@
 /** The options and the messages of the thread that reads traces. Plain data: they cross a postMessage. */
-import type { KernelService } from "../services.ts";
+import type { AnsweringService, KernelService } from "../services.ts";
 import type { ClockStep } from "./timeline.ts";
 import type { Sightings } from "./unmatched/unmatched.ts";
 
@@ -11,8 +11,8 @@ export interface TraceOptions {
   paths: string[];
   /** The services whose requests are read; one without address stands for its port at every destination. */
   services: KernelService[];
-  /** Those of them whose packets to clients are read too, as far as headers and the first bytes; default none. */
-  answering?: KernelService[];
+  /** Those of them whose packets to clients are read too; default none. */
+  answering?: AnsweringService[];
   /** By index of a service: a number of what its requests go to, the same for services with the same targets. */
   targets: number[];
   /** Protocol of the services without `transport: "udp"`: IPPROTO_TCP. */

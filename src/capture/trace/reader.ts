@@ -4,8 +4,9 @@ import { IPPROTO_TCP } from "../../wire/ip.ts";
 import { isKnownLink, LINK_LINUX_SLL } from "../../wire/link.ts";
 import { Packet } from "../../wire/packet.ts";
 import { FIN, RST, SYN } from "../../wire/tcp.ts";
-import { DUPLICATE, flowHash, History, PURE_ACK } from "../history.ts";
+import { answerHash, DUPLICATE, flowHash, History, PURE_ACK } from "../history.ts";
 import { BLANK, checkIpHeader, checkTransport, MERGED, OFFLOADED, RIGHT, WRONG } from "../integrity.ts";
+import { endOfPrefix, type Prefix } from "../prefix.ts";
 import { OUTGOING } from "../record-index.ts";
 import { type KernelService, Services } from "../services.ts";
 import { TRACE_INDEX, type TraceCounter } from "./counters.ts";
@@ -25,8 +26,6 @@ import { type Sightings, Unmatched } from "./unmatched/unmatched.ts";
 const NOT_A_TRACE_FIX = 'It takes pcap and pcapng files, also gzip or zstd, as of "tcpdump -w FILE".';
 /** See integrity.ts: a recording does not say who has captured what, and where. */
 const ACCEPTED = OFFLOADED | MERGED | BLANK;
-/** Bytes of an answer that are read, as src/capture/kernel.ts captures them. */
-const ANSWER_BYTES = 384;
 /** By chance one in 65,536 is right. */
 const RIGHT_SHARE = 16;
 const BROKEN_FIX = 'The packets before were read. "editcap FILE NEW" saves what else can be read.';
@@ -72,6 +71,8 @@ class Reader {
   private readonly dissector: Dissector;
   private readonly history: History;
   private readonly translations: Translations;
+  /** By service: what is read of its packets to clients. */
+  private readonly prefixes: (Prefix | undefined)[] = [];
   /** Stands for a place where none is known. */
   private serial = 0;
   private readonly packet = new Packet(new Uint8Array(0));
@@ -100,11 +101,15 @@ class Reader {
     this.translations = new Translations(options.services, options.targets);
     this.unmatched = new Unmatched(options.services);
     const isUdp = ({ transport }: KernelService) => transport === "udp";
+    const isTcp = (service: KernelService) => !isUdp(service);
+    const { answering = [] } = options;
+    for (const { index, payload } of answering) this.prefixes[index] = payload;
     this.dissector = new Dissector(
-      new Services(options.services.filter((service) => !isUdp(service))),
+      new Services(options.services.filter(isTcp)),
       options.protocol,
       new Services(options.services.filter(isUdp)),
-      options.answering?.length ? new Services(options.answering) : null,
+      answering.some(isTcp) ? new Services(answering.filter(isTcp)) : null,
+      answering.some(isUdp) ? new Services(answering.filter(isUdp)) : null,
     );
   }
 
@@ -209,7 +214,7 @@ class Reader {
       return true;
     }
     const index = this.dissector.read(frame);
-    if (index >= OUTGOING) return this.takeAnswer(frame, index);
+    if (index >= OUTGOING) return this.takeAnswer(frame, input, index);
     if (index >= 0) return this.takeRequest(frame, input, index);
     this.count(REASONS[-index]!, 1);
     if (this.unmatched) this.noteUnmatched(this.unmatched, frame, index);
@@ -223,16 +228,35 @@ class Reader {
     else if (index === NOT_WANTED) unmatched.notePacket(this.dissector.view, this.dissector.header);
   }
 
-  /** Passes on what a service has sent: nobody but a protocol module looks at it, which knows repeated ones. */
-  private takeAnswer(frame: Frame, index: number): boolean {
+  /**
+   * Passes on what a service has sent, as far as it is wanted. Nobody looks at its checksums: most recordings are made where it is
+   * sent, and there they are not finished yet.
+   */
+  private takeAnswer(frame: Frame, input: Input, index: number): boolean {
     this.count("notWanted", 1);
     if (this.unmatched) this.noteUnmatched(this.unmatched, frame, NOT_WANTED);
     const { packet } = this;
     this.place(frame, index);
-    if (packet.length === 0 && !(packet.flags & (SYN | FIN | RST))) return true;
-    packet.end = Math.min(packet.end, packet.ip + ANSWER_BYTES);
+    const isTcp = this.dissector.header.protocol === IPPROTO_TCP;
+    if (isTcp && packet.length === 0 && !(packet.flags & (SYN | FIN | RST))) return true;
+    const hash = answerHash(packet);
+    if (hash < this.options.leftOut || this.isRepeatedAnswer(frame, input, hash, isTcp)) return true;
+    packet.end = endOfPrefix(packet, this.prefixes[index - OUTGOING]!);
     this.count("answers", 1);
     return this.writer.write(packet, this.loop);
+  }
+
+  /** Whether the packet was read as another interface saw it before. */
+  private isRepeatedAnswer(frame: Frame, input: Input, hash: number, isTcp: boolean): boolean {
+    const { packet, history } = this;
+    const seenAt = this.tellsInterface(frame) ? this.placeOf(frame, input) : this.serial++;
+    return isTcp
+      ? history.isRepeatedSegment(packet, ~hash >>> 0, seenAt)
+      : history.isRepeatedDatagram(packet, ~hash >>> 0, seenAt);
+  }
+
+  private placeOf(frame: Frame, input: Input): number {
+    return (Math.imul(input.number, GOLDEN) ^ this.dissector.placeOf(frame)) >>> 0;
   }
 
   /** Sets `packet` to what the dissector has found. */
@@ -259,7 +283,7 @@ class Reader {
     this.place(frame, index);
     if (this.isDamaged(input)) return this.count("checksumErrors", 1);
     const hash = flowHash(packet);
-    const place = (Math.imul(input.number, GOLDEN) ^ dissector.placeOf(frame)) >>> 0;
+    const place = this.placeOf(frame, input);
     if (this.isTranslated(hash, place)) return this.count("translated", 1);
     if (hash < this.options.leftOut) return this.count("unsampled", 1);
     const seenAt = this.tellsInterface(frame) ? place : this.serial++;

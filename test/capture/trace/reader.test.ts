@@ -14,7 +14,7 @@ import { seeded } from "../../support/seed.ts";
 import { makeSegment } from "../../support/segment.ts";
 import { until } from "../../support/until.ts";
 import { writeTrace } from "./generate.ts";
-import { concat, type Laid, pcap, section } from "./lay.ts";
+import { concat, type Laid, MODIFIED, pcap, section } from "./lay.ts";
 import { optionsFor, type Read, readAll, readHere } from "./read.ts";
 import { fc } from "./seed.ts";
 
@@ -101,7 +101,7 @@ test("in a recorded file that was rewritten checksums tell nothing", async () =>
   expectToAddUp(read);
 });
 
-test("answers of services that are asked for come with the requests, as far as their first bytes", async () => {
+test("answers of services that are asked for come with the requests, as far as they are wanted", async () => {
   const from = { source: "10.0.0.2", destination: "10.0.0.1", sourcePort: 80, destinationPort: 50000 };
   const laid = [
     { time: NOW, data: build({ seq: 1, flags: SYN }).bytes },
@@ -110,16 +110,62 @@ test("answers of services that are asked for come with the requests, as far as t
     { time: NOW + 3, data: build({ ...from, seq: 101, payload: 1000 }).bytes },
     { time: NOW + 4, data: build({ ...from, seq: 101, payload: 10, sourcePort: 81 }).bytes },
     request(2, 5),
+    {
+      time: NOW + 6,
+      data: build({ ...from, seq: 1101, payload: `HTTP/1.1 200 OK${"x".repeat(5000)}` }).bytes,
+    },
   ];
   const path = file(pcap(laid));
-  const { services } = optionsFor([path]);
-  const read = await readAll([path], { answering: services });
-  expect(read.seqs).toEqual([1, 100, 101, 2]);
-  expect(read.indexes).toEqual([1, OUTGOING + 1, OUTGOING + 1, 1]);
-  expect(read.captured).toEqual([40, 40, 384, 50]);
-  expect(read.counters).toMatchObject({ requests: 2, answers: 2, notWanted: 4, requestBytes: 90 });
+  const answering = optionsFor([path]).services.map((service) => {
+    return { ...service, payload: { bytes: 344, takesHeads: true } };
+  });
+  const read = await readAll([path], { answering });
+  expect(read.seqs).toEqual([1, 100, 101, 2, 1101]);
+  expect(read.indexes).toEqual([1, OUTGOING + 1, OUTGOING + 1, 1, OUTGOING + 1]);
+  expect(read.captured).toEqual([40, 40, 384, 50, 40 + 4096]);
+  expect(read.counters).toMatchObject({ requests: 2, answers: 3, notWanted: 5, requestBytes: 90 });
   expectToAddUp(read);
   expect((await readAll([path])).seqs).toEqual([1, 2]);
+});
+
+test("datagrams that services answer come too, also put together from fragments", async () => {
+  const service = { address: null, family: 4 as const, port: 53, index: 1, transport: "udp" as const };
+  const udp = (payload: number) => ({ protocol: 17, seq: (20 + payload) * 65536 });
+  const from = { source: "10.0.0.2", destination: "10.0.0.1", sourcePort: 53, destinationPort: 50000 };
+  // What is behind 20 bytes of a header of TCP, of which the first 8 are that of UDP.
+  const pieces = [
+    { ...from, ...udp(1204), id: 7, moreFragments: true, payload: 604 },
+    { ...from, protocol: 17, id: 7, fragmentOffset: 78, payload: 580 },
+  ];
+  const laid = [
+    { destinationPort: 53, ...udp(10), payload: 10 },
+    { ...from, ...udp(30), payload: 30 },
+    { ...from, ...udp(0), payload: 0 },
+    { ...from, ...udp(30), sourcePort: 54, payload: 30 },
+    ...pieces,
+  ].map((fields, index) => ({ time: NOW + index, data: build(fields).bytes }));
+  const path = file(pcap(laid));
+  const answering = [{ ...service, payload: { bytes: 700, takesHeads: false } }];
+  const read = await readAll([path], { services: [service], answering });
+  expect(read.indexes).toEqual([1, OUTGOING + 1, OUTGOING + 1, OUTGOING + 1]);
+  expect(read.captured).toEqual([50, 70, 40, 28 + 700]);
+  expect(read.counters).toMatchObject({ requests: 1, answers: 3, fragments: 1, notWanted: 4 });
+  expectToAddUp(read);
+});
+
+test("an answer that two interfaces saw comes once, and one that was sent again comes twice", async () => {
+  const from = { source: "10.0.0.2", destination: "10.0.0.1", sourcePort: 80, destinationPort: 50000, id: 9 };
+  const answer = (seq: number, time: number, at: number): Laid => {
+    return { time: NOW + time, data: build({ ...from, seq, payload: 20 }).bytes, interface: at };
+  };
+  const laid = [request(1, 0), answer(100, 1, 0), answer(100, 2, 1), answer(120, 3, 0), answer(120, 900, 0)];
+  const path = file(pcap(laid, { magic: MODIFIED }));
+  const answering = optionsFor([path]).services.map((service) => {
+    return { ...service, payload: { bytes: 512, takesHeads: true } };
+  });
+  const read = await readAll([path], { answering });
+  expect(read.seqs).toEqual([1, 100, 120, 120]);
+  expectToAddUp(read);
 });
 
 test("requests come in order, other packets are counted", async () => {
