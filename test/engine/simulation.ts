@@ -7,6 +7,7 @@ import { Engine, type EngineConfig } from "../../src/engine/engine.ts";
 import { COUNTER, ENGINE_COUNTERS } from "../../src/engine/sessions/counters.ts";
 import { PacketBatch } from "../../src/wire/batch.ts";
 import { ipPair } from "../../src/wire/ip.ts";
+import type { Packet } from "../../src/wire/packet.ts";
 import { ACK, distance, FIN, PSH, RST, SYN } from "../../src/wire/tcp.ts";
 import { packet, type Segment, segmentsOf } from "./packets.ts";
 
@@ -88,8 +89,11 @@ export class Simulation {
   readonly sent: { at: number; segment: Segment }[] = [];
   /** What the target does with a SYN: see `refuse`, `silent`. */
   mode: "accept" | "refuse" | "silent" = "accept";
-  /** Bytes the target answers a request with; a request ends with a newline. */
-  answer: (request: string) => number = () => 100;
+  /** What the target answers a request with, or how many bytes; a request ends with `delimiter`. */
+  answer: (request: string) => number | Uint8Array = () => 100;
+  delimiter = "\n";
+  /** Bytes that are captured of each segment's payload, in answers. */
+  prefix = Number.POSITIVE_INFINITY;
   /** us the target takes for it, where it is not the serviceTime of the conditions. */
   timeOf: ((request: string) => number) | null = null;
   /** After how many answers the target closes, 0 for never. */
@@ -258,6 +262,16 @@ export class Simulation {
     server.take(segment);
   }
 
+  private cut(packet: Packet): Packet {
+    packet.end = Math.min(packet.end, packet.payload + this.prefix);
+    return packet;
+  }
+
+  /** Production's server has sent a segment to a client. */
+  produce(fields: Parameters<typeof packet>[0]): void {
+    this.engine.production(this.cut(packet({ ...fields, time: this.now })), this.now);
+  }
+
   /** A packet of the target comes back. */
   respond(r: {
     target: string;
@@ -270,23 +284,21 @@ export class Simulation {
     window: number;
   }): void {
     this.cross(() => {
-      this.engine.response(
-        packet({
-          source: r.target,
-          index: this.targets.indexOf(r.target),
-          destination: "10.0.1.1",
-          sourcePort: TARGET_PORT,
-          destinationPort: r.port,
-          seq: r.seq,
-          ack: r.ack,
-          flags: r.flags,
-          window: r.window,
-          options: r.options,
-          payload: r.payload,
-          time: this.now,
-        }),
-        this.now,
-      );
+      const response = packet({
+        source: r.target,
+        index: this.targets.indexOf(r.target),
+        destination: "10.0.1.1",
+        sourcePort: TARGET_PORT,
+        destinationPort: r.port,
+        seq: r.seq,
+        ack: r.ack,
+        flags: r.flags,
+        window: r.window,
+        options: r.options,
+        payload: r.payload,
+        time: this.now,
+      });
+      this.engine.response(this.cut(response), this.now);
     });
   }
 }
@@ -387,16 +399,17 @@ class Server {
   private read(bytes: Uint8Array): void {
     for (const byte of bytes) {
       this.received.bytes.push(byte);
-      if (byte !== 10) {
-        this.line += String.fromCharCode(byte);
-        continue;
-      }
-      const length = this.net.answer(this.line);
+      this.line += String.fromCharCode(byte);
+      if (!this.line.endsWith(this.net.delimiter)) continue;
+      this.line = this.line.slice(0, -this.net.delimiter.length);
+      const answer = this.net.answer(this.line);
+      const content = typeof answer === "number" ? new Uint8Array(answer).fill(0x61) : answer;
+      const { length } = content;
       const time = this.net.timeOf?.(this.line) ?? this.conditions.serviceTime;
       this.line = "";
       this.net.at(this.net.now + time, () => {
         if (this.isClosed) return;
-        for (let i = 0; i < length; i++) this.out.push(0x61);
+        for (const one of content) this.out.push(one);
         this.sendFrom(this.out.length - length);
         if (length > 0 && ++this.answers === this.net.closeAfter) this.queueFin();
       });

@@ -35,7 +35,10 @@ export class AnswerReader {
   /** Whether a part of the content of the answer was not captured. */
   hasUnseen = false;
   private isStopped = false;
-  private seeks = false;
+  /** Bytes of another answer may come before the next one. */
+  seeks = false;
+  /** Such bytes came. */
+  hasSkipped = false;
   /** The head that is not complete yet, and its bytes. */
   private pieces: Uint8Array = new Uint8Array(0);
   private size = 0;
@@ -60,6 +63,7 @@ export class AnswerReader {
     this.isLost = false;
     this.isStopped = false;
     this.seeks = seeks;
+    this.hasSkipped = false;
   }
 
   /**
@@ -93,6 +97,7 @@ export class AnswerReader {
   /** Where the answer ends cannot be seen. */
   lose(): void {
     this.isLost = true;
+    this.seeks = false;
     this.size = 0;
     this.body.begin(0);
     this.sink.lost();
@@ -118,7 +123,10 @@ export class AnswerReader {
     if (isFirst) {
       const begin = skipEmptyLines(bytes, from, to);
       if (begin === to) return to;
-      if (this.seeks && !(to - begin >= 8 && isVersion(bytes, begin, to))) return to;
+      if (this.seeks && !(to - begin >= 8 && isVersion(bytes, begin, to))) {
+        this.hasSkipped = true;
+        return to;
+      }
       this.seeks = false;
       from = begin;
       this.firstAt = at;

@@ -302,7 +302,7 @@ class HttpSession implements ProtocolSession, AnswerSink {
   }
 
   isEndUnseen(): boolean {
-    return this.reader.isLost;
+    return this.reader.isLost || this.reader.seeks;
   }
 
   mayBegin(tag: number): boolean {
@@ -328,13 +328,14 @@ class HttpSession implements ProtocolSession, AnswerSink {
 
   begin(tag: number, _bytes: Uint8Array, _from: number, _to: number, again: boolean, now: number): Verdict {
     if (tag & IS_RAW && this.mayUpgrade) return DROP;
-    if (this.reader.isLost) {
-      // What comes next is of this request, if only one answer was awaited before: the engine has waited until it had ended.
-      if (tag & IS_PIPELINED || this.open.length > 1) this.isAdrift = true;
+    if (this.isEndUnseen()) {
+      // What comes next is of this request, if only one answer was awaited before, and has begun: the engine has waited for its end.
+      if (tag & IS_PIPELINED || this.open.length > 1 || this.reader.seeks) this.isAdrift = true;
       this.pairing?.passOver(this.reader.at);
       this.open.length = 0;
       this.isContinued = false;
-      if (!this.isAdrift) this.reader.begin(true);
+      if (this.isAdrift) this.reader.lose();
+      else this.reader.begin(true);
     }
     this.open.push(tag);
     this.pairing?.begin(tag >>> NUMBER_SHIFT, again, now);

@@ -214,7 +214,7 @@ export class Pairing {
 
   disconnected(reader: AnswerReader): void {
     const { now } = this.outlet;
-    if (reader.isLost) this.passOver(reader.at);
+    if (reader.isLost || (reader.seeks && reader.hasSkipped)) this.passOver(reader.at);
     for (const request of this.open) {
       if (!request) continue;
       const isUnanswered = this.hasEnded || now - request.begunAt >= PATIENCE;
