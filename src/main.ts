@@ -12,6 +12,7 @@ const tree = defineCommand({
     copy: () => import("./commands/copy.ts").then((module) => module.default),
     intercept: () => import("./commands/intercept.ts").then((module) => module.default),
     record: () => import("./commands/record.ts").then((module) => module.default),
+    report: () => import("./commands/report.ts").then((module) => module.default),
     key: () => import("./commands/key.ts").then((module) => module.default),
     demo: () => import("./commands/demo.ts").then((module) => module.default),
     cleanup: () => import("./commands/cleanup.ts").then((module) => module.default),

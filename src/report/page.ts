@@ -5,6 +5,7 @@ import { gzipSync } from "node:zlib";
 import script from "../../dist/page/script.txt" with { type: "file" };
 import style from "../../dist/page/style.txt" with { type: "file" };
 import type { Distribution, Endpoint, Report } from "../compare/report.ts";
+import type { RunComparison } from "../compare/runs.ts";
 
 /** What stands around a report: read and hashed once. */
 interface Frame {
@@ -34,32 +35,62 @@ function escaped(text: string): string {
   return text.replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`);
 }
 
-/**
- * The page of a report. `live`: the page of src/web, which follows the run by /events and fetches what a row opens to; else it
- * needs nothing but itself. The report is in it as JSON, compressed and in base64, so that nothing of it can be markup.
- */
-export function renderPage(report: Report, { live }: { live: boolean }): string {
+interface Contents {
+  /** Which of its faces the page shows. */
+  kind: "report" | "live" | "runs";
+  title: string;
+  /** What stands there until the script has drawn the rest, or for good where it may not run. */
+  verdict: string;
+  /** JSON. */
+  data: string;
+}
+
+/** What is in it is compressed and in base64, so that nothing of it can be markup. */
+function renderContents({ kind, title, verdict, data }: Contents): string {
   const { script, style } = frame();
-  const data = gzipSync(JSON.stringify(report, drawn), { level: 9 }).toString("base64");
   return `<!doctype html>
-<html lang="en" data-live="${live}">
+<html lang="en" data-kind="${kind}">
 <head>
 <meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="${escaped(policyOf({ live }))}">
+<meta http-equiv="Content-Security-Policy" content="${escaped(policyOf({ live: kind === "live" }))}">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
 <meta name="referrer" content="no-referrer">
-<title>xcopy: ${escaped(titleOf(report))}</title>
+<title>xcopy: ${escaped(title)}</title>
 <link rel="icon" href="data:,">
 <style>${style}</style>
 </head>
 <body>
-<div id="page"><h1>${escaped(report.verdict.text)}</h1><noscript>The rest of this report is drawn by a script that is in this file; scripts are switched off here.</noscript></div>
-<script type="application/octet-stream" id="report">${data}</script>
+<div id="page"><h1>${escaped(verdict)}</h1><noscript>The rest of this report is drawn by a script that is in this file; scripts are switched off here.</noscript></div>
+<script type="application/octet-stream" id="data">${gzipSync(data, { level: 9 }).toString("base64")}</script>
 <script type="module">${script}</script>
 </body>
 </html>
 `;
+}
+
+/**
+ * The page of a report. `live`: the page of src/web, which follows the run by /events and fetches what a row opens to; else it
+ * needs nothing but itself.
+ */
+export function renderPage(report: Report, { live }: { live: boolean }): string {
+  return renderContents({
+    kind: live ? "live" : "report",
+    title: titleOf(report),
+    verdict: report.verdict.text,
+    data: JSON.stringify(report, drawn),
+  });
+}
+
+/** The page of two runs compared. */
+export function renderRunsPage(runs: RunComparison): string {
+  const { text } = runs.verdict;
+  return renderContents({
+    kind: "runs",
+    title: "two runs compared",
+    verdict: text,
+    data: JSON.stringify(runs),
+  });
 }
 
 /** Of the curves what is drawn: three digits, and of the first byte none. For JSON.stringify. */

@@ -80,6 +80,8 @@ export async function startWeb(listen: Listen, source: WebSource): Promise<Web> 
   };
   const common = {
     development: false,
+    // Which Bun takes for granted where it is not for development: another program could share the port.
+    reusePort: false,
     idleTimeout: IDLE,
     maxRequestBodySize: 1,
     fetch,
@@ -99,7 +101,7 @@ export async function startWeb(listen: Listen, source: WebSource): Promise<Web> 
 
 type Common = Pick<
   Bun.Serve.Options<undefined>,
-  "fetch" | "error" | "idleTimeout" | "maxRequestBodySize" | "development"
+  "fetch" | "error" | "reusePort" | "idleTimeout" | "maxRequestBodySize" | "development"
 >;
 
 function urlOf({ host }: WebAddress, port: number): string {

@@ -3,6 +3,7 @@ import type { ComparisonAccount } from "../../compare/comparison.ts";
 import type { BrokenBound, Endpoint, Report } from "../../compare/report.ts";
 import { NOT_COMPARED, type NotCompared, type Outcome } from "../../pairs/pair.ts";
 import { duration, number, percent } from "../../runtime/figures.ts";
+import { printable } from "../../runtime/printable.ts";
 
 /** How many endpoints the account names. */
 const WORST = 10;
@@ -47,14 +48,6 @@ function worstRow(endpoint: ReturnType<typeof endpointOf>): string {
   const of = `${number(errors)} errors and ${number(different)} different in ${number(count)}`;
   const times = `p99 ${duration(latency.target.p99)}, production ${duration(latency.production.p99)}`;
   return `${printable(`${method} ${name}`)} of ${service}: ${of}, ${times}`;
-}
-
-/** Names come from the network: what would move a terminal's cursor or colour it is written as its number. */
-export function printable(text: string): string {
-  return text.replaceAll(/[\p{C}\p{Zl}\p{Zp}]/gu, (character) => {
-    const code = character.codePointAt(0)!.toString(16);
-    return `\\u{${code}}`;
-  });
 }
 
 /** Lines of the summary: names and texts. */

@@ -1,0 +1,25 @@
+/** The command line of `xcopy report` as data. */
+import type { CommandSpec } from "./command.ts";
+
+export const REPORT: CommandSpec = {
+  name: "report",
+  summary: "shows a report that xcopy copy --report wrote, or what changed between two",
+  examples: [
+    ["xcopy report run.json", "the verdict, the figures and the worst endpoints, as text"],
+    ["xcopy report run.json --html run.html", "all of it as a page"],
+    ["xcopy report old.json new.json", "what is worse and what is better in the second run"],
+  ],
+  operand: {
+    name: "file",
+    value: "FILE.json",
+    least: 1,
+    most: 2,
+    help: "a report; of two, the second is compared with the first",
+  },
+  groups: {
+    Output: [
+      { name: "html", value: "FILE", help: "write a page, which needs nothing but itself, to this file" },
+      { name: "json", help: "print the report, or what changed, as one JSON object" },
+    ],
+  },
+};
