@@ -22,6 +22,7 @@ const ROOMS: [room: string, mayImport: string[]][] = [
       "copy/data-plane",
       "intercept",
       "record",
+      "top",
       "demo",
       "report",
       "host",
@@ -33,6 +34,7 @@ const ROOMS: [room: string, mayImport: string[]][] = [
       "native",
     ],
   ],
+  ["top", ["copy/account", "runtime", "host", "compare", "native"]],
   [
     "copy",
     [

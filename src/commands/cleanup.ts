@@ -13,12 +13,14 @@ export default strictCommand(
     const { endLingeringGuards } = await import("../host/guard.ts");
     const { carriedLibraries } = await import("../host/carried-libraries.ts");
     const { removeStaleClaims } = await import("../host/claims.ts");
+    const { removeStaleSockets } = await import("../host/top-sockets.ts");
     const { removeStaleRules } = await import("../netfilter/rule.ts");
     const removed = [
       ...endLingeringGuards(),
       ...removeLeftovers(await carriedLibraries()),
       ...removeStaleRules(),
       ...removeStaleClaims(),
+      ...(await removeStaleSockets()),
       ...removeVerifierLogs(),
     ];
     console.log(

@@ -74,12 +74,16 @@ function start(behaviour: string, words: string[], within = ALONE): Run {
 /** The command line that runs something in the namespaces of a process. */
 const beside = ({ pid }: Run) => ["nsenter", "-t", String(pid), "-n", "-m"];
 
-const claimsOf = (run: Run) =>
+/** Names in the directory of records. */
+const recordsOf = (run: Run) =>
   Bun.spawnSync([...beside(run), "ls", "/run/xcopy"])
     .stdout.toString()
     .trim()
     .split("\n")
     .filter(Boolean);
+const claimsOf = (run: Run) => recordsOf(run).filter((name) => name.startsWith("ports-"));
+
+const socketOf = ({ pid }: Run) => `/run/xcopy/top-${pid}.sock`;
 
 const COPYING = /^copying 80-127\.0\.0\.1:8080, captured by (tcx|clsact) on lo$/;
 /** How much depends on the host. */
@@ -243,7 +247,7 @@ test("the claim of a killed xcopy does not count", async () => {
   expect(claimsOf(other).sort()).toEqual([again, other].map(({ pid }) => `ports-${pid}.json`).sort());
 });
 
-test("cleanup removes the claim of a killed xcopy, not that of a running one", async () => {
+test("cleanup removes the claim and the socket of a killed xcopy, not those of a running one", async () => {
   const killed = start("ends", []);
   await killed.said(COPYING);
   const alive = start("ends", ["-c", "127.0.0.9"], beside(killed));
@@ -252,7 +256,9 @@ test("cleanup removes the claim of a killed xcopy, not that of a running one", a
   await killed.ended;
   const words = [...beside(alive), process.execPath, MAIN, "cleanup"];
   const cleanup = () => Bun.spawnSync(words).stdout.toString();
-  expect(cleanup()).toBe(`removed /run/xcopy/ports-${killed.pid}.json\n`);
+  expect(cleanup()).toBe(`removed /run/xcopy/ports-${killed.pid}.json\nremoved ${socketOf(killed)}\n`);
   expect(cleanup()).toBe("nothing to remove\n");
-  expect(claimsOf(alive)).toEqual([`ports-${alive.pid}.json`]);
+  expect(recordsOf(alive)).toEqual([`ports-${alive.pid}.json`, `top-${alive.pid}.sock`]);
+  alive.kill("SIGTERM");
+  await alive.ended;
 });

@@ -2,11 +2,13 @@
  * What a run of `xcopy copy` tells besides its account: it takes the pairs of all workers, compares them, serves the live page and
  * `xcopy top`, and at the end writes the reports and says which bound broke.
  */
+import { rmSync } from "node:fs";
 import { version } from "../../../package.json";
 import { Comparison, type ComparisonAccount } from "../../compare/comparison.ts";
 import type { Report } from "../../compare/report.ts";
 import { labelOf, type Service } from "../../config/transfer.ts";
 import type { Log } from "../../host/log.ts";
+import { removeStaleSockets, topSocket } from "../../host/top-sockets.ts";
 import { monotonicMicroseconds } from "../../native/libc.ts";
 import type { Pair } from "../../pairs/pair.ts";
 import { PairReader } from "../../pairs/ring.ts";
@@ -46,7 +48,7 @@ export class Observer {
   private readonly indexes: number[][];
   private readonly began = { ms: Date.now(), us: monotonicMicroseconds() };
   private readonly start = performance.now();
-  private web: Web | null = null;
+  private readonly servers: Web[] = [];
   private run: ObservedRun | null = null;
   private collector: Collector | null = null;
   private timer: ReturnType<typeof setInterval> | undefined;
@@ -76,9 +78,26 @@ export class Observer {
 
   /** Listens for those who want to know; before privileges are dropped. Throws a Failure where it cannot. */
   async listen(log: Log): Promise<void> {
-    if (this.audience.web === null) return;
-    this.web = await startWeb(this.audience.web, this);
-    log.info(`live page: ${this.web.url}`);
+    const { web } = this.audience;
+    if (web !== null) {
+      const server = await startWeb(web, this);
+      this.servers.push(server);
+      log.info(`live page: ${server.url}`);
+    }
+    await this.listenForTop(log);
+  }
+
+  private async listenForTop(log: Log): Promise<void> {
+    const path = topSocket();
+    try {
+      await removeStaleSockets();
+      // A process that was killed may have had this number.
+      rmSync(path, { force: true });
+      this.servers.push(await startWeb({ path }, this));
+    } catch (error) {
+      const { message } = error as Error;
+      log.warn(`Cannot make "${path}": ${message}; xcopy top does not show this copy`);
+    }
   }
 
   /** The run captures: from now on pairs come, and its progress is noted. */
@@ -127,7 +146,8 @@ export class Observer {
 
   async close(): Promise<void> {
     clearInterval(this.timer);
-    await this.web?.close();
+    for (const server of this.servers) await server.close();
+    rmSync(topSocket(), { force: true });
   }
 
   /** For the live page. */

@@ -1,0 +1,100 @@
+/** Asks the copies of this host, by their sockets. */
+import type { Report } from "../compare/report.ts";
+import type { Account } from "../copy/account/summary.ts";
+import { allTopSockets, type TopSocket } from "../host/top-sockets.ts";
+
+/** ms in which a copy answers. */
+const PATIENCE = 2000;
+
+/** What `xcopy top` reads of an account; a copy of another version may lack some. */
+export type KnownAccount = Partial<Account>;
+
+/** A copy, as it answered last. */
+export interface CopySeen {
+  pid: number;
+  services: string[];
+  account: KnownAccount;
+  /** Requests a second since it was asked before, or since its start; null: not known. */
+  rate: number | null;
+}
+
+/** Requests of all kinds that were sent. */
+export function sentIn({ turns, udp }: KnownAccount): number {
+  return (turns?.sent ?? 0) + (udp?.datagrams.sent ?? 0);
+}
+
+async function ask<T>({ path }: TopSocket, route: string): Promise<T> {
+  const signal = AbortSignal.timeout(PATIENCE);
+  const response = await fetch(`http://xcopy${route}`, { unix: path, signal });
+  if (!response.ok) throw new Error(`${route}: ${response.status}`);
+  return (await response.json()) as T;
+}
+
+/** Those that run, asked again and again. */
+export class Copies {
+  /** By process id: what it was when it was asked before. */
+  private readonly before = new Map<number, { services: string[]; sent: number; at: number }>();
+  /** Copies that did not answer last time: ended meanwhile, of another user, or stalled. */
+  mute: { pid: number; cause: string }[] = [];
+
+  constructor(private readonly sockets: () => TopSocket[] = allTopSockets) {}
+
+  async look(): Promise<CopySeen[]> {
+    const sockets = this.sockets();
+    const mute: typeof this.mute = [];
+    const seen = await Promise.all(
+      sockets.map(async (socket) => {
+        try {
+          return await this.lookAt(socket);
+        } catch (error) {
+          const cause = causeOf(error);
+          if (cause !== null) mute.push({ pid: socket.pid, cause });
+          return null;
+        }
+      }),
+    );
+    this.mute = mute;
+    const pids = new Set(sockets.map(({ pid }) => pid));
+    for (const pid of this.before.keys()) if (!pids.has(pid)) this.before.delete(pid);
+    return seen.filter((copy) => copy !== null);
+  }
+
+  /** The report of one copy; null: there is no such copy. Throws an Error with the cause where it does not answer. */
+  async report(pid: number): Promise<Report | null> {
+    const socket = this.sockets().find((known) => known.pid === pid);
+    if (!socket) return null;
+    try {
+      return await ask<Report>(socket, "/api/report");
+    } catch (error) {
+      const cause = causeOf(error);
+      if (cause === null) return null;
+      throw new Error(cause);
+    }
+  }
+
+  private async lookAt(socket: TopSocket): Promise<CopySeen> {
+    const { pid } = socket;
+    const known = this.before.get(pid);
+    const services = known?.services ?? (await ask<Report>(socket, "/api/report")).services;
+    const account = await ask<KnownAccount>(socket, "/api/account");
+    const [at, sent] = [performance.now(), sentIn(account)];
+    this.before.set(pid, { services, sent, at });
+    const rate =
+      known === undefined || sent < known.sent
+        ? averageOf(account)
+        : ((sent - known.sent) * 1000) / (at - known.at);
+    return { pid, services, account, rate };
+  }
+}
+
+function averageOf(account: KnownAccount): number | null {
+  return account.seconds ? sentIn(account) / account.seconds : null;
+}
+
+/** Why a copy did not answer; null: it has ended. */
+function causeOf(error: unknown): string | null {
+  const { code, name, message } = error as NodeJS.ErrnoException;
+  if (code === "ENOENT" || code === "ECONNREFUSED" || code === "FailedToOpenSocket") return null;
+  if (code === "EACCES") return "of another user";
+  return name === "TimeoutError" ? "it does not answer" : message;
+}
