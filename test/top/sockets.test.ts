@@ -42,8 +42,6 @@ test("what killed copies left is removed, also where another process has their n
   const at = directory();
   const pids = [2 ** 30, process.pid, 1, 2 ** 30 + 1];
   const [dead, reused, young, alive] = pids.map((pid) => `${at}/top-${pid}.sock`);
-    (pid) => `${at}/top-${pid}.sock`,
-  );
   for (const path of [dead!, reused!, young!]) leave(path);
   const before = Date.now() / 1000 - 60;
   utimesSync(reused!, before, before);
