@@ -24,6 +24,8 @@ import { comparedTargets } from "./targets.ts";
 
 /** ms between two notes of the timeline. */
 const MOMENT = 1000;
+/** ms for which an account of what was compared is good. */
+const FRESH = 400;
 /** The exit code where a bound of --fail-on broke. */
 const BROKEN = 6;
 
@@ -49,6 +51,7 @@ export class Observer {
   private readonly began = { ms: Date.now(), us: monotonicMicroseconds() };
   private readonly start = performance.now();
   private readonly servers: Web[] = [];
+  private counted: { account: ComparisonAccount; until: number } | null = null;
   private run: ObservedRun | null = null;
   private collector: Collector | null = null;
   private timer: ReturnType<typeof setInterval> | undefined;
@@ -117,19 +120,21 @@ export class Observer {
     return this.compare ? { ...account, comparison: this.compared() } : account;
   }
 
-  /** What was compared; pairs that no ring had room for count as well. */
+  /** What was compared up to now; not made anew for each of those who look at the account. */
   private compared(): ComparisonAccount {
-    const account = this.comparison.account();
-    const lost = this.collector?.lost ?? 0;
-    if (lost === 0) return account;
-    const outcomes = { ...account.outcomes, behind: (account.outcomes.behind ?? 0) + lost };
-    return { ...account, requests: account.requests + lost, outcomes };
+    const now = performance.now();
+    if (!this.counted || now > this.counted.until) {
+      const account = this.comparison.account(this.collector?.lost);
+      this.counted = { account, until: now + FRESH };
+    }
+    return this.counted.account;
   }
 
   /** The workers have ended: takes what they left, writes the reports, and judges. */
   async end(): Promise<Findings> {
     clearInterval(this.timer);
     this.collector?.finish();
+    this.counted = null;
     const report = this.reportOf(false);
     const account = report.account as unknown as Account;
     const failures = await writeFiles(this.audience.reports, report);

@@ -64,6 +64,12 @@ function refuseContradictions(args: Arguments): void {
       "it reads the answers of the target, and an intercept 1.x sends only their headers",
       "Run xcopy intercept on the target, or leave -s and --compat out.",
     );
+  if (args.has("no-wait") && !args.get("protocol")?.some((value) => value.endsWith("http")))
+    refuse(
+      "-W with --compare",
+      "which answer is to which request is known only where requests wait for their answers",
+      "Leave -W out, or name services that speak HTTP: --protocol http.",
+    );
   if (args.get("capture")?.[0] === "raw")
     refuse(
       "--compare",
