@@ -106,6 +106,11 @@ const ANSWERED = Array.from(
   (_, command) => `mysql.answered.${KIND_OF[command] ?? "other"}` as const,
 );
 
+/** The kind of a command. */
+export function kindOf(command: number): Kind {
+  return KIND_OF[command] ?? "other";
+}
+
 /** Most different lines in the log. */
 const MOST_NOTES = 20;
 

@@ -1,16 +1,18 @@
 /** Splits what the client sends into its login and commands, and queues the commands that are for the target. */
 import type { Outlet } from "../module.ts";
-import type { Reason } from "./account.ts";
+import { kindOf, type Reason } from "./account.ts";
 import { type Admission, admit, LongAdmission } from "./admission.ts";
 import type { Common } from "./common.ts";
 import type { Comparison } from "./comparison.ts";
 import type { Gate } from "./gate.ts";
 import { ClientPackets, type ClientSink } from "./packets/client-packets.ts";
 import { type Algorithm, algorithmOf, Inflater, recognizeFrames } from "./packets/compression.ts";
-import { COM_CHANGE_USER, COM_QUERY, isKnown, LOCAL_DATA } from "./packets/constants.ts";
+import { COM_CHANGE_USER, COM_QUERY, isKnown, isOfStatement, LOCAL_DATA } from "./packets/constants.ts";
 import { asksForTls, readChangeUser, readLogin } from "./packets/login.ts";
 import { HEADER } from "./packets/packets.ts";
 import { Malformed } from "./packets/reader.ts";
+import { UNKNOWN } from "./pairs/naming.ts";
+import type { SessionPairs } from "./pairs/session-pairs.ts";
 import type { Production } from "./production.ts";
 import type { SessionState } from "./state.ts";
 
@@ -42,10 +44,13 @@ export class ClientCommands implements ClientSink {
   private isLost = false;
   /** The rest of the current packet is queued. */
   private isSending = false;
+  /** The name of the text that was captured last; only where pairs are made. */
+  private lastName = "";
   /** The client's file is being captured. */
   private isInData = false;
   private lastCommand = 0;
   private time = 0;
+  private ack = 0;
   /** The command that is being captured, if its text is too long to be judged at once. */
   private long: LongAdmission | null = null;
   /** By number: commands of the queue that are left out because of the end of their text. */
@@ -62,6 +67,7 @@ export class ClientCommands implements ClientSink {
     private readonly comparison: Comparison,
     private readonly production: Production,
     private readonly gate: Gate,
+    private readonly pairs: SessionPairs | null,
     private readonly onUser: () => void,
   ) {}
 
@@ -96,10 +102,14 @@ export class ClientCommands implements ClientSink {
     isTurn: boolean,
     time: number,
     seq: number,
+    ack: number,
   ): void {
     if (isFresh && this.isNew) this.loginEnd = seq;
     if (isFresh || (this.isLost && isTurn)) {
-      if (!this.isNew) this.gate.lose();
+      if (!this.isNew) {
+        this.gate.lose();
+        this.pairs?.online.lose();
+      }
       this.endText("not_judged");
       this.client.reset();
       this.inflater?.reset();
@@ -110,6 +120,7 @@ export class ClientCommands implements ClientSink {
     }
     if (this.isLost) return;
     this.time = time;
+    this.ack = ack;
     if (isFresh && this.state.login === null) this.recognizeFrames(bytes, from, to);
     if (this.algorithm && !this.inflater && this.client.isBetween) {
       bytes = Buffer.concat([this.opening, bytes.subarray(from, to)]);
@@ -179,6 +190,7 @@ export class ClientCommands implements ClientSink {
     this.isLost = true;
     this.isSending = false;
     this.gate.lose();
+    this.pairs?.online.lose();
     this.common.account.count("notUnderstood");
     this.outlet.leaveOut();
   }
@@ -210,6 +222,7 @@ export class ClientCommands implements ClientSink {
     this.state.database = login.database;
     this.state.captureDatabase(login.database);
     this.algorithm = algorithmOf(login.capabilities);
+    this.pairs?.naming.takeCollation(login.charset);
     this.gate.takeLogin(login, (this.loginEnd + HEADER + length) | 0);
     this.onUser();
   }
@@ -251,11 +264,15 @@ export class ClientCommands implements ClientSink {
     }
     const { reason, slot, prepared, text } = admission;
     if (command === COM_CHANGE_USER) {
-      this.gate.expectUser(readChangeUser(bytes, from, to, this.state.login!.capabilities).user, slot);
+      const { user, charset } = readChangeUser(bytes, from, to, this.state.login!.capabilities);
+      this.gate.expectUser(user, slot);
+      this.pairs?.naming.takeCollation(charset);
     } else this.gate.expect(command);
+    const name = this.pairs === null ? "" : this.name(command, admission, bytes, to, whole);
     this.isSending = reason === null;
     if (reason !== null) {
       this.production.expect(command, -1, prepared, this.time);
+      this.pair(command, -1, name);
       this.common.account.leftOut(reason);
       this.outlet.leaveOut();
       return;
@@ -266,8 +283,33 @@ export class ClientCommands implements ClientSink {
       this.long.take(bytes, text, to);
     }
     this.production.expect(command, number, prepared, this.time);
+    this.pair(command, number, name);
     this.outlet.begin(command | (slot << 8));
     this.outlet.write(bytes, at, to);
+  }
+
+  /** The name of a command in its pair. */
+  private name(
+    command: number,
+    { reason, slot, prepared, text }: Admission,
+    bytes: Uint8Array,
+    to: number,
+    whole: boolean,
+  ): string {
+    const { naming } = this.pairs!;
+    if (text >= 0) {
+      const name = naming.ofText(bytes, text, to, whole);
+      if (prepared) prepared.name = name;
+      this.lastName = name;
+      return name;
+    }
+    if (!isOfStatement(command)) return naming.ofCommand(command);
+    return reason === "unknown_statement" ? UNKNOWN : (this.state.statements.at(slot)?.name ?? UNKNOWN);
+  }
+
+  private pair(command: number, number: number, name: string): void {
+    const { pairs, time, ack, compression } = this;
+    pairs?.captured(command, number, kindOf(command), name, time, ack, compression);
   }
 
   /** As `admit`; null if the command is malformed. */
@@ -285,6 +327,7 @@ export class ClientCommands implements ClientSink {
     const { users, database } = this.common.config;
     const last = this.common.lastLogin;
     const user = last?.user ?? users[0]?.name ?? "";
+    this.pairs?.naming.takeCollation(null);
     const own = database === "" ? (last?.database ?? new Uint8Array(0)) : new TextEncoder().encode(database);
     this.state.beginInTheMiddle(user, own);
     this.onUser();
@@ -297,7 +340,9 @@ export class ClientCommands implements ClientSink {
       this.isSending = true;
       // 0 was the command, 1 the server's answer.
       this.fileNumber = 2;
-      this.production.expect(LOCAL_DATA, this.comparison.capture(), undefined, this.time);
+      const number = this.comparison.capture();
+      this.production.expect(LOCAL_DATA, number, undefined, this.time);
+      this.pair(LOCAL_DATA, number, this.lastName);
       this.outlet.begin(LOCAL_DATA);
     }
     if (this.inflater) bytes[at + 3] = this.fileNumber++ & 0xff;

@@ -1,7 +1,9 @@
 /** What all sessions of the module share: configuration, account, texts of prepared statements, the last login. */
+import type { PairSink } from "../../pairs/pair.ts";
 import type { Account } from "./account.ts";
 import type { MysqlConfig } from "./config.ts";
 import type { Login } from "./packets/login.ts";
+import { Escapes } from "./pairs/naming.ts";
 import { Texts } from "./statements.ts";
 
 /** The user and password with which a user of production logs in at the target. */
@@ -19,10 +21,13 @@ export class Common {
   lastLogin: Login | null = null;
   /** With the users' names as they are on the wire. */
   readonly config: MysqlConfig;
+  readonly escapes = new Escapes();
 
+  /** `pairs`: takes a pair of each command that is answered; null: none is made. */
   constructor(
     config: MysqlConfig,
     readonly account: Account,
+    readonly pairs: PairSink | null,
   ) {
     const users = config.users.map((user) => ({
       ...user,

@@ -68,6 +68,18 @@ export class Gate {
       : new OnlineAnswers((slot, user, isAdmitted) => this.takeChange(slot, user, isAdmitted));
   }
 
+  /** What client and server both can; null: login or greeting were not captured. */
+  get agreed(): { capabilities: number; mariadb: number } | null {
+    const { login, greeting } = this;
+    return (
+      login &&
+      greeting && {
+        capabilities: login.capabilities & greeting.capabilities,
+        mariadb: login.mariadb & greeting.mariadb,
+      }
+    );
+  }
+
   /** As `ProtocolSession.login`. */
   of(command: number, slot: number): Login {
     if (command !== COM_CHANGE_USER || this.state !== ADMITTED || this.isTrusted) return this.state;

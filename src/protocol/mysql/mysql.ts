@@ -1,12 +1,18 @@
 /** The protocol module for MySQL and MariaDB. */
+import type { PairSink } from "../../pairs/pair.ts";
 import type { ProtocolModule } from "../module.ts";
 import type { Account } from "./account.ts";
 import { Common } from "./common.ts";
 import type { MysqlConfig } from "./config.ts";
 import { MysqlSession } from "./session.ts";
 
-export function createMysql(config: MysqlConfig, account: Account): ProtocolModule {
-  const common = new Common(config, account);
+/** `pairs`: as in `Common`. */
+export function createMysql(
+  config: MysqlConfig,
+  account: Account,
+  pairs: PairSink | null = null,
+): ProtocolModule {
+  const common = new Common(config, account, pairs);
   return {
     name: "mysql",
     // The server reads no command before it has answered the one before.

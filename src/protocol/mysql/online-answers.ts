@@ -3,7 +3,7 @@
  * answers a COM_CHANGE_USER. That is known as long as the headers of all packets were captured: large results end it, and whatever
  * else leaves a doubt, as the client may be somebody who wants it.
  */
-import { Answer } from "./answer.ts";
+import { Answer } from "./packets/answer.ts";
 import { type Algorithm, algorithmOf, Inflater } from "./packets/compression.ts";
 import {
   CLIENT_DEPRECATE_EOF,

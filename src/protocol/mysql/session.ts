@@ -19,9 +19,18 @@ import type { Common } from "./common.ts";
 import { Comparison } from "./comparison.ts";
 import { Gate } from "./gate.ts";
 import { type Algorithm, frame, unframe } from "./packets/compression.ts";
-import { COM_CHANGE_USER, COM_STMT_PREPARE, hasNoAnswer, LOCAL_DATA } from "./packets/constants.ts";
+import {
+  CLIENT_DEPRECATE_EOF,
+  CLIENT_SESSION_TRACK,
+  COM_CHANGE_USER,
+  COM_STMT_PREPARE,
+  hasNoAnswer,
+  LOCAL_DATA,
+  MARIADB_PROGRESS,
+} from "./packets/constants.ts";
 import { HEADER } from "./packets/packets.ts";
 import { integer24 } from "./packets/reader.ts";
+import { SessionPairs } from "./pairs/session-pairs.ts";
 import { Production } from "./production.ts";
 import { Rewriting } from "./rewriting.ts";
 import { SessionState } from "./state.ts";
@@ -37,6 +46,9 @@ import {
   type TargetHandlers,
 } from "./target.ts";
 
+/** Capabilities that change how long an answer is. */
+const SHAPES_ANSWERS = CLIENT_DEPRECATE_EOF | CLIENT_SESSION_TRACK;
+
 export class MysqlSession implements ProtocolSession, TargetHandlers {
   private readonly target: TargetConnection;
   private readonly state: SessionState;
@@ -45,10 +57,13 @@ export class MysqlSession implements ProtocolSession, TargetHandlers {
   private readonly comparison: Comparison;
   private readonly online: Production;
   private readonly gate: Gate;
+  /** Null: no pairs are made. */
+  private readonly pairs: SessionPairs | null;
   /** The login at the target is one that fails, as in production. */
   private isWrong = false;
   private logins = 0;
   private sentAt = 0;
+  private answeredAt = 0;
   /** Number of the command that waits for the target's answer, and the statement that it prepares. */
   private openNumber = -1;
   private openStatement: Statement | undefined;
@@ -60,14 +75,23 @@ export class MysqlSession implements ProtocolSession, TargetHandlers {
     private readonly common: Common,
     private readonly outlet: Outlet,
   ) {
-    this.target = new TargetConnection(common.account, this);
+    this.target = new TargetConnection(common.account, this, common.pairs !== null);
     this.state = new SessionState(common.texts);
     this.rewriting = new Rewriting(common, this.state, this.target);
     this.comparison = new Comparison(common.account);
     this.online = new Production(common.account, this.comparison, this.state.statements);
     this.gate = new Gate(common.account, common.config.trustLogins, () => this.takeDecision());
-    const { state, comparison, online, gate } = this;
-    this.commands = new ClientCommands(common, outlet, state, comparison, online, gate, () =>
+    this.pairs =
+      common.pairs &&
+      new SessionPairs(
+        common.pairs,
+        outlet,
+        common.escapes,
+        () => this.gate.agreed,
+        () => this.isFramedAlike(),
+      );
+    const { state, comparison, online, gate, pairs } = this;
+    this.commands = new ClientCommands(common, outlet, state, comparison, online, gate, pairs, () =>
       this.takeUser(),
     );
     common.account.count("sessions");
@@ -83,7 +107,7 @@ export class MysqlSession implements ProtocolSession, TargetHandlers {
     seq: number,
     ack: number,
   ): void {
-    this.commands.take(bytes, from, to, isFresh, isTurn, time, seq);
+    this.commands.take(bytes, from, to, isFresh, isTurn, time, seq, ack);
     this.gate.request((seq + to - from) | 0, ack);
   }
 
@@ -103,10 +127,21 @@ export class MysqlSession implements ProtocolSession, TargetHandlers {
     const { answerNumber, compression } = this.commands;
     this.gate.take(bytes, from, to, missing, seq, ack, answerNumber, compression);
     this.online.take(bytes, from, to, answerNumber, compression, time);
+    this.pairs?.online.take(bytes, from, to, missing, seq, time);
   }
 
-  productionEnded(seq: number): void {
+  productionEnded(seq: number, isReset: boolean): void {
     this.gate.endAt(seq);
+    this.pairs?.online.endAt(seq, isReset);
+  }
+
+  /** Whether production and target frame the same answer alike, so that their sizes can be compared. */
+  private isFramedAlike(): boolean {
+    const { agreed } = this.gate;
+    if (agreed === null) return false;
+    const { capabilities, mariadb } = this.target;
+    const isAlike = ((agreed.capabilities ^ capabilities) & SHAPES_ANSWERS) === 0;
+    return isAlike && (agreed.mariadb & ~MARIADB_PROGRESS) === mariadb;
   }
 
   login(tag: number): Login {
@@ -241,13 +276,20 @@ export class MysqlSession implements ProtocolSession, TargetHandlers {
     this.outlet.wake();
   }
 
-  onAnswer(time: number): void {
-    this.common.account.latency("target", time - this.sentAt);
+  onStatus(flags: number): void {
+    this.common.escapes.see(flags);
   }
 
-  onProgress(): void {
+  onAnswer(time: number): void {
+    this.common.account.latency("target", time - this.sentAt);
+    this.pairs?.pairing.begun(this.openNumber, time);
+  }
+
+  onProgress(time: number): void {
     const { answer } = this.target;
+    this.answeredAt = time;
     if (!answer.isOpen) {
+      if (this.pairs) this.takePair(this.pairs);
       this.common.account.answered(answer.command);
       if (this.comparison.answeredAtTarget(this.openNumber, answer.isError)) {
         const { code } = answer;
@@ -264,6 +306,22 @@ export class MysqlSession implements ProtocolSession, TargetHandlers {
       }
     }
     this.outlet.wake();
+  }
+
+  /** The target's answer has ended, or as much of it as comes before the client's file. */
+  private takePair(pairs: SessionPairs): void {
+    const { answer, answerSize, message, isMessageWhole } = this.target;
+    if (!answer.isError && answer.flags !== 0) this.common.escapes.see(answer.flags);
+    pairs.pairing.answered(this.openNumber, {
+      status: answer.code,
+      end: "complete",
+      bytes: answer.command === COM_CHANGE_USER ? -1 : answerSize,
+      count: answer.isError ? -1 : answer.count,
+      firstAt: this.answeredAt,
+      lastAt: this.answeredAt,
+      message,
+      isMessageWhole,
+    });
   }
 
   // The requests.
@@ -290,8 +348,22 @@ export class MysqlSession implements ProtocolSession, TargetHandlers {
   }
 
   begin(tag: number, bytes: Uint8Array, from: number, to: number, again: boolean, now: number): Verdict {
-    const [command, slot] = [tag & 0xff, tag >>> 8];
     const number = again ? this.openNumber : this.comparison.begin();
+    const verdict = this.go(tag, number, bytes, from, to, again, now);
+    if (verdict === DROP) this.pairs?.pairing.dropped(number);
+    return verdict;
+  }
+
+  private go(
+    tag: number,
+    number: number,
+    bytes: Uint8Array,
+    from: number,
+    to: number,
+    again: boolean,
+    now: number,
+  ): Verdict {
+    const [command, slot] = [tag & 0xff, tag >>> 8];
     const refusal = this.commands.refusalOf(number);
     if (refusal !== null) {
       this.common.account.leftOut(refusal);
@@ -323,9 +395,13 @@ export class MysqlSession implements ProtocolSession, TargetHandlers {
     if (command === COM_CHANGE_USER) this.gate.forget(slot);
     this.sentAt = now;
     if (hasNoAnswer(command)) return GO;
+    if (command === LOCAL_DATA) {
+      // That of its statement ends with the wish for the file.
+      if (this.pairs) this.takePair(this.pairs);
+      this.target.takeFile();
+    } else this.target.begin(command);
     this.openNumber = number;
-    if (command === LOCAL_DATA) this.target.answer.endData();
-    else this.target.begin(command);
+    this.pairs?.pairing.sent(number, now);
     return GO;
   }
 
@@ -335,8 +411,13 @@ export class MysqlSession implements ProtocolSession, TargetHandlers {
   }
 
   skipped(tag: number, bytes: Uint8Array, from: number, to: number, again: boolean): void {
-    if (again) return;
-    this.commands.refusalOf(this.comparison.begin());
+    if (again) {
+      this.pairs?.pairing.dropped(this.openNumber);
+      return;
+    }
+    const number = this.comparison.begin();
+    this.pairs?.pairing.dropped(number);
+    this.commands.refusalOf(number);
     if ((tag & 0xff) === COM_CHANGE_USER && !this.gate.forget(tag >>> 8)) {
       this.state.reset(tag >>> 8);
       return;
@@ -345,6 +426,7 @@ export class MysqlSession implements ProtocolSession, TargetHandlers {
   }
 
   close(): void {
+    this.pairs?.close();
     this.gate.close();
     this.state.statements.clear();
   }

@@ -19,6 +19,8 @@ export class Statement {
   isPrepared = false;
   /** The whole text is known. */
   isWhole = true;
+  /** Its name in pairs, if any are made. */
+  name = "";
   /** Why it is not sent to the target; null: it is sent. */
   leftOut: Reason | null = null;
 

@@ -3,7 +3,7 @@
  * nothing of the client.
  */
 import type { Account } from "./account.ts";
-import { Answer, LOOK } from "./answer.ts";
+import { Answer, LOOK, LOOK_AT_MESSAGES, status } from "./packets/answer.ts";
 import { ED25519 } from "./packets/auth.ts";
 import { type Algorithm, algorithmOf, frame, Inflater } from "./packets/compression.ts";
 import {
@@ -16,9 +16,11 @@ import {
 import { Exchange, refusal } from "./packets/exchange.ts";
 import { type Greeting, readGreeting } from "./packets/greeting.ts";
 import { agree, agreeMariadb, type Login, writeLogin } from "./packets/login.ts";
-import { PacketStream } from "./packets/packets.ts";
+import { HEADER, PacketStream } from "./packets/packets.ts";
 import { Malformed, Reader } from "./packets/reader.ts";
 import { Writer } from "./packets/writer.ts";
+import { NO_MESSAGE } from "./pairs/half.ts";
+import { messageOf } from "./sql/message.ts";
 import type { Statement } from "./statements.ts";
 
 /** Most payload bytes of a packet before the login is done; of longer ones only the beginning is read. */
@@ -45,13 +47,16 @@ export interface TargetHandlers {
   /** The answer to a command has begun. */
   onAnswer(time: number): void;
   /** The answer has ended, or asks for the client's file. */
-  onProgress(): void;
+  onProgress(time: number): void;
+  /** The login, or a COM_CHANGE_USER, has ended with these status flags. Only if `isDetailed`. */
+  onStatus(flags: number): void;
 }
 
 export class TargetConnection {
   state = AWAY;
   greeting: Greeting | null = null;
   capabilities = 0;
+  mariadb = 0;
   readonly answer = new Answer();
   /** Sequence number of the target's last packet. */
   sequence = 0;
@@ -66,13 +71,19 @@ export class TargetConnection {
   private restores: Restored[] = [];
   private time = 0;
   private hasBegun = false;
+  /** If `isDetailed`: bytes of the answer so far; the message of its error, without literals, and whether it is all of it. */
+  size = 0;
+  message: Uint8Array = NO_MESSAGE;
+  isMessageWhole = true;
   private readonly packets = new PacketStream(LONGEST_HANDSHAKE, (bytes, from, to, length, sequence) =>
     this.takePacket(bytes, from, to, length, sequence),
   );
 
+  /** `isDetailed`: what `size` and `message` say is wanted. */
   constructor(
     private readonly account: Account,
     private readonly handlers: TargetHandlers,
+    private readonly isDetailed: boolean,
   ) {}
 
   connected(): void {
@@ -103,7 +114,8 @@ export class TargetConnection {
     const greeting = this.greeting!;
     this.capabilities = agree(login, greeting);
     this.hasEofs = !(this.capabilities & CLIENT_DEPRECATE_EOF);
-    this.cachesMetadata = (agreeMariadb(login, greeting) & MARIADB_CACHE_METADATA) !== 0;
+    this.mariadb = agreeMariadb(login, greeting);
+    this.cachesMetadata = (this.mariadb & MARIADB_CACHE_METADATA) !== 0;
     this.exchange = new Exchange(greeting.plugin, greeting.scramble, password, anyPassword);
     this.restores = restores;
     this.state = LOGGING_IN;
@@ -147,6 +159,25 @@ export class TargetConnection {
   begin(command: number): void {
     this.answer.begin(command);
     this.hasBegun = false;
+    this.beginSize();
+  }
+
+  /** The client's file is sent. */
+  takeFile(): void {
+    this.answer.endData();
+    this.beginSize();
+  }
+
+  private beginSize(): void {
+    this.size = 0;
+    this.message = NO_MESSAGE;
+    this.isMessageWhole = true;
+    this.packets.continued = 0;
+  }
+
+  /** Bytes of the answer, of all its packets. */
+  get answerSize(): number {
+    return this.size + this.packets.continued;
   }
 
   /** Takes bytes of the target; false if `missing` bytes after them make it impossible to find the next packet. */
@@ -203,7 +234,8 @@ export class TargetConnection {
     const step = this.exchange!.take(bytes, from, to, sequence);
     if (step === "wait") return false;
     if (step === "ok") {
-      this.packets.most = LOOK;
+      this.packets.most = this.isDetailed ? LOOK_AT_MESSAGES : LOOK;
+      if (this.isDetailed) this.handlers.onStatus(status(bytes, from, to, false));
       if (this.exchange!.plugin !== ED25519) this.scramble = this.exchange!.scramble;
       this.exchange = null;
       if (this.state === LOGGING_IN) {
@@ -228,6 +260,7 @@ export class TargetConnection {
       this.hasBegun = true;
       if (this.state === READY) this.handlers.onAnswer(this.time);
     }
+    if (this.isDetailed) this.measure(bytes, from, to, length);
     if (this.isChangingUser) {
       if (!this.takeExchange(bytes, from, to, sequence)) return;
       this.isChangingUser = false;
@@ -235,7 +268,7 @@ export class TargetConnection {
     const progress = this.answer.take(bytes, from, to, length, this.hasEofs, this.cachesMetadata);
     if (progress === "more") return;
     if (this.state === READY) {
-      this.handlers.onProgress();
+      this.handlers.onProgress(this.time);
       return;
     }
     if (progress === "data wanted") {
@@ -244,6 +277,13 @@ export class TargetConnection {
     }
     this.endRestore();
     this.restoreNext();
+  }
+
+  private measure(bytes: Uint8Array, from: number, to: number, length: number): void {
+    this.size += HEADER + length;
+    if (length === 0 || bytes[from] !== ERR) return;
+    this.isMessageWhole = to - from === length;
+    this.message = messageOf(bytes, from, to, this.isMessageWhole);
   }
 
   private restoreNext(): void {

@@ -38,6 +38,15 @@ export function hasNoAnswer(command: number): boolean {
   return command === COM_QUIT || command === COM_STMT_CLOSE || command === COM_STMT_SEND_LONG_DATA;
 }
 
+/** Whether the command names a prepared statement. */
+export function isOfStatement(command: number): boolean {
+  return (
+    (command >= COM_STMT_EXECUTE && command <= COM_STMT_RESET) ||
+    command === COM_STMT_FETCH ||
+    command === COM_STMT_BULK_EXECUTE
+  );
+}
+
 export function isKnown(command: number): boolean {
   return (command >= COM_QUIT && command <= COM_RESET_CONNECTION) || command === COM_STMT_BULK_EXECUTE;
 }
@@ -73,6 +82,7 @@ export const MARIADB_CACHE_METADATA = 1 << 4;
 // Status flags.
 export const STATUS_MORE_RESULTS = 0x0008;
 export const STATUS_CURSOR_EXISTS = 0x0040;
+export const STATUS_NO_BACKSLASH_ESCAPES = 0x0200;
 
 // The first byte of a packet.
 export const OK = 0x00;

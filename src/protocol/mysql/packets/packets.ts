@@ -23,6 +23,8 @@ export class PacketStream {
   private skip = 0;
   /** The packet before had the maximum length: the next one continues it. */
   private continues = false;
+  /** Bytes of packets so far that continue others. */
+  continued = 0;
 
   /** `most`: most bytes of each payload that the sink gets; may be changed between packets. */
   constructor(
@@ -100,7 +102,10 @@ export class PacketStream {
     this.skip = length - known;
     const isContinuation = this.continues;
     this.continues = length === MOST_PAYLOAD;
-    if (isContinuation) return;
+    if (isContinuation) {
+      this.continued += HEADER + length;
+      return;
+    }
     this.sink(bytes, from + HEADER, from + HEADER + known, length, bytes[from + 3]!);
   }
 }

@@ -12,11 +12,13 @@ import {
   OK,
   STATUS_CURSOR_EXISTS,
   STATUS_MORE_RESULTS,
-} from "./packets/constants.ts";
-import { Reader } from "./packets/reader.ts";
+} from "./constants.ts";
+import { Reader } from "./reader.ts";
 
 /** Bytes of each packet's payload that are read; a length-encoded integer has at most 9. */
 export const LOOK = 64;
+/** The same where the messages of errors are wanted: marker, number, SQLSTATE and MYSQL_ERRMSG_SIZE. */
+export const LOOK_AT_MESSAGES = 3 + 6 + 512;
 
 const NOTHING = 0;
 /** The first packet of an answer, or of a further result. */
@@ -38,6 +40,10 @@ export class Answer {
   isError = false;
   /** The error code, if the answer is an error. */
   code = 0;
+  /** Rows of all results, and rows affected; -1 if there was neither. */
+  count = -1;
+  /** The status flags that it has ended with, if it is no error. */
+  flags = 0;
   /** For COM_STMT_PREPARE: the statement's number, and how many parameters it has. */
   statement = 0;
   parameters = 0;
@@ -59,9 +65,14 @@ export class Answer {
     this.command = command;
     this.isError = false;
     this.code = 0;
+    this.count = -1;
+    this.flags = 0;
     this.statement = 0;
-    this.state = command === COM_STMT_FETCH ? ROWS : FIRST;
-    if (command === COM_FIELD_LIST) this.state = ROWS;
+    this.state = FIRST;
+    if (command === COM_STMT_FETCH || command === COM_FIELD_LIST) {
+      this.state = ROWS;
+      this.count = 0;
+    }
   }
 
   /** The client's file was sent; the answer goes on. */
@@ -102,7 +113,10 @@ export class Answer {
         this.state = ROWS;
         return "more";
       case ROWS:
-        if (first !== EOF || (hasEofs ? length >= 9 : length >= MOST_PAYLOAD)) return "more";
+        if (first !== EOF || (hasEofs ? length >= 9 : length >= MOST_PAYLOAD)) {
+          this.count++;
+          return "more";
+        }
         return this.endResult(status(bytes, from, to, hasEofs || length < 7));
       case PARAMETERS:
       case PREPARED_COLUMNS:
@@ -123,7 +137,10 @@ export class Answer {
   ): Progress {
     if (this.command === COM_STATISTICS || this.command === COM_CHANGE_USER) return this.end();
     if (this.command === COM_STMT_PREPARE) return this.takePrepared(bytes, from, to, hasEofs);
-    if (first === OK || length === 0) return this.endResult(status(bytes, from, to, false));
+    if (first === OK || length === 0) {
+      this.count = Math.max(0, this.count) + affectedRows(bytes, from, to);
+      return this.endResult(status(bytes, from, to, false));
+    }
     if (first === EOF && length < 9) return this.endResult(status(bytes, from, to, true));
     if (first === LOCAL_INFILE) {
       this.state = DATA;
@@ -131,6 +148,7 @@ export class Answer {
     }
     const reader = new Reader(bytes, from, to);
     this.definitions = reader.lengthEncoded();
+    this.count = Math.max(0, this.count);
     // The next byte is 1 if the column definitions follow.
     const isLeftOut = cachesMetadata && reader.left > 0 && reader.integer(1) === 0;
     this.state = COLUMNS;
@@ -166,6 +184,7 @@ export class Answer {
   }
 
   private endResult(flags: number): Progress {
+    this.flags = flags;
     if (!(flags & STATUS_MORE_RESULTS)) return this.end();
     this.state = FIRST;
     return "more";
@@ -178,11 +197,16 @@ export class Answer {
 }
 
 /** The status flags of an EOF packet, or of an OK packet; 0 where there are none. */
-function status(bytes: Uint8Array, from: number, to: number, isEof: boolean): number {
+export function status(bytes: Uint8Array, from: number, to: number, isEof: boolean): number {
   if (isEof) return to - from >= 5 ? bytes[from + 3]! | (bytes[from + 4]! << 8) : 0;
   if (to - from < 3) return 0;
   const reader = new Reader(bytes, from + 1, to);
   reader.lengthEncoded();
   reader.lengthEncoded();
   return reader.left >= 2 ? reader.integer(2) : 0;
+}
+
+/** What an OK packet says. */
+function affectedRows(bytes: Uint8Array, from: number, to: number): number {
+  return to - from < 2 ? 0 : new Reader(bytes, from + 1, to).lengthEncoded();
 }
