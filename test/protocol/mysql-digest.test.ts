@@ -45,8 +45,9 @@ describe("digests", () => {
       "set @x = 5, @@session.sql_mode = '', global y = 1",
       "SET @x = ? , @@session.sql_mode = ? , GLOBAL y = ?",
     ],
-    ["create user 'bob'@'10.0.0.1' identified by 'secret'", "CREATE user ? @? IDENTIFIED BY ?"],
+    ["create user 'bob'@'10.0.0.1' identified by 'secret'", "CREATE USER ? @? IDENTIFIED BY ?"],
     ["begin; commit;", "BEGIN ; COMMIT"],
+    ["show status; load data infile 'x' into table data", "SHOW STATUS ; LOAD DATA INFILE ? INTO TABLE data"],
     ["prepare s from 'select 5'", "PREPARE s FROM ?"],
     [
       "select a->'$.x', b->>\"$.y\" from t where c <=> ? and d <> :name",

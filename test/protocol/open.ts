@@ -1,5 +1,6 @@
 /** Sessions of the module mysql, with a server that the test plays. */
 
+import type { PairSink } from "../../src/pairs/pair.ts";
 import { Account, type MysqlCounter } from "../../src/protocol/mysql/account.ts";
 import type { MysqlConfig } from "../../src/protocol/mysql/config.ts";
 import { createMysql } from "../../src/protocol/mysql/mysql.ts";
@@ -18,7 +19,8 @@ const CONFIG: MysqlConfig = {
 export const QUIT = command(1);
 export const query = (sql: string) => command(3, sql);
 
-export function open(config: Partial<MysqlConfig> = {}) {
+/** `pairs`: takes the pairs, if any are to be made. */
+export function open(config: Partial<MysqlConfig> = {}, pairs: PairSink | null = null) {
   const counts = new Map<MysqlCounter, number>();
   const notes: string[] = [];
   const account = new Account(
@@ -26,7 +28,7 @@ export function open(config: Partial<MysqlConfig> = {}) {
     () => {},
     (text) => notes.push(text),
   );
-  const module = createMysql({ ...CONFIG, ...config }, account);
+  const module = createMysql({ ...CONFIG, ...config }, account, pairs);
   /** Another session of the same module. */
   const another = () => new Host(module);
   return { host: another(), another, notes, count: (counter: MysqlCounter) => counts.get(counter) ?? 0 };

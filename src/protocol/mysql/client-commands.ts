@@ -110,6 +110,12 @@ export class ClientCommands implements ClientSink {
         this.gate.lose();
         this.pairs?.online.lose();
       }
+      if (isFresh) {
+        // With the bytes the queue is gone, and what there was no memory for was never in it.
+        this.comparison.forgetWaiting();
+        this.refused.clear();
+        this.pairs?.pairing.dropUnsent();
+      }
       this.endText("not_judged");
       this.client.reset();
       this.inflater?.reset();

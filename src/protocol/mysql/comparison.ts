@@ -36,6 +36,11 @@ export class Comparison {
     return this.next++;
   }
 
+  /** The commands that wait were dropped. */
+  forgetWaiting(): void {
+    this.next = this.end;
+  }
+
   answeredOnline(number: number, isError: boolean): void {
     if (isError) this.account.count("errorsInProduction");
     this.take(number, isError ? ONLINE_ERROR : ONLINE_OK, ONLINE_OK | ONLINE_ERROR);

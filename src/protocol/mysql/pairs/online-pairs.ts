@@ -7,7 +7,8 @@
  *   where it ends            by its packets, as long as the headers of all were captured; else where the client had read to when it
  *                            sent its next command, if an answer begins there
  *
- * Unlike `OnlineAnswers`, which decides who is let in, it finds its way again after a gap.
+ * Unlike `OnlineAnswers`, which decides who is let in, it finds its way again after a gap, unless the client sends commands without
+ * waiting: then it cannot be told how many answers are in the gap.
  */
 import type { End } from "../../../pairs/pair.ts";
 import { Answer, LOOK_AT_MESSAGES } from "../packets/answer.ts";
@@ -49,6 +50,8 @@ interface Asked {
   /** Null: no pair is made of it. */
   readonly pair: OpenPair | null;
   readonly algorithm: Algorithm | null;
+  /** Where the client had read to when it sent the command. */
+  readonly ack: number;
   /** Numbers of the first byte of the answer, and of the one behind it; null: not known. */
   start: number | null;
   end: number | null;
@@ -74,7 +77,8 @@ interface Segment {
 export class OnlinePairs {
   private readonly asked: Asked[] = [];
   private readonly held: Segment[] = [];
-  private hasSeen = false;
+  /** Which answers are whose is not known any more. */
+  private isAstray = false;
   private readonly answer = new Answer();
   private readonly packets = new PacketStream(LOOK_AT_MESSAGES, (bytes, from, to, length, sequence) =>
     this.takePacket(bytes, from, to, length, sequence),
@@ -104,19 +108,29 @@ export class OnlinePairs {
 
   /** The client has sent a command that is answered, when it had read to before `ack`. */
   expect(command: number, pair: OpenPair | null, ack: number, algorithm: Algorithm | null): void {
-    // What would tell that its end is one has not come.
-    while (this.asked.length > 1 && this.asked[0]!.end !== null) this.finish(false);
-    let start: number | null = ack | 0;
-    if (this.asked.length > 0 && (this.asked.length > 1 || !this.endsAt(this.asked[0]!, start))) {
-      start = null;
-      if (this.isLost || this.asked.length === MOST_ASKED) this.lose();
+    if (this.isAstray) {
+      if (pair) this.pairing.answeredOnline(pair, "gap");
+      return;
     }
-    if (this.asked[0]?.start === null && start !== null) this.finish(false);
+    const last = this.asked.at(-1);
+    // The client has read more since its command before.
+    const isNews = last === undefined || !isBefore(ack | 0, last.ack);
+    // What would tell that its end is one has not come.
+    if (isNews) while (this.asked.length > 1 && this.asked[0]!.end !== null) this.finish(false);
+    const [first] = this.asked;
+    const waits = !first || (isNews && this.asked.length === 1 && this.endsAt(first, ack | 0));
+    if (last && !waits && this.isBehind(last.ack, isNews)) {
+      this.isAstray = true;
+      this.lose();
+      this.expect(command, pair, ack, algorithm);
+      return;
+    }
     this.asked.push({
       command,
       pair,
       algorithm,
-      start,
+      ack: ack | 0,
+      start: waits ? ack | 0 : null,
       end: null,
       firstAt: -1,
       lastAt: -1,
@@ -140,7 +154,6 @@ export class OnlinePairs {
 
   /** Takes the beginning of a captured segment; `missing` bytes follow. */
   take(bytes: Uint8Array, from: number, to: number, missing: number, seq: number, time: number): void {
-    this.hasSeen = true;
     const end = (seq + to - from + missing) | 0;
     if (this.isReading && isBefore(end, this.next)) return;
     if (this.isReading && !this.isLost && isBefore(seq, this.next)) {
@@ -176,12 +189,20 @@ export class OnlinePairs {
     return true;
   }
 
+  /**
+   * Whether the answers to commands that the client has sent without waiting cannot be told apart: the packets of one are lost, or
+   * were when the client had sent its last command (`ack`), and it has read on.
+   */
+  private isBehind(ack: number, isNews: boolean): boolean {
+    if (this.asked.length === MOST_ASKED) return true;
+    if (this.asked.length === 1 || !isNews || !this.isReading) return false;
+    return this.isLost || !isBefore(ack, this.next);
+  }
+
   private hold(segment: Segment): void {
     if (this.held.some(({ seq, end }) => seq === segment.seq && end === segment.end)) return;
     if (this.held.length === MOST_HELD) this.held.shift();
     this.held.push(segment);
-    const first = this.isReading ? this.asked[0] : undefined;
-    if (first && this.isLost && !isBefore(segment.end, first.seenTo)) this.see(first, segment);
   }
 
   /** Whether anything from `start` to `end` is held. */
@@ -314,9 +335,11 @@ export class OnlinePairs {
     const first = this.asked.shift()!;
     const { pair, start, end } = first;
     const isDone = this.isReading && this.isDone;
-    if (isConfirmed && end !== null && first.seenTo !== end) {
-      const last = this.held.find((segment) => segment.end === end);
-      if (last) this.see(first, last);
+    if (this.isReading && !isDone) {
+      for (const segment of this.held) {
+        const isOfIt = end === null || isBefore(segment.end, end);
+        if (isOfIt && !isBefore(segment.end, first.seenTo)) this.see(first, segment);
+      }
     }
     if (pair) this.pairing.answeredOnline(pair, this.onlineOf(first, isDone, isConfirmed, otherwise));
     this.isReading = false;
@@ -333,7 +356,7 @@ export class OnlinePairs {
   private onlineOf(first: Asked, isDone: boolean, isConfirmed: boolean, otherwise: End): Online {
     const { start, end, firstAt, status } = first;
     if (status < 0) {
-      const isSeen = firstAt >= 0 || (start === null ? this.hasSeen : this.holds(start, end));
+      const isSeen = firstAt >= 0 || start === null || this.holds(start, end);
       return isSeen ? "gap" : "not captured";
     }
     const isKnown =

@@ -36,11 +36,15 @@ export interface OpenPair {
   /** When the target's answer began, us; -1: it has not. */
   answeredAt: number;
   target: Half | null;
+  /** The target will not answer it. */
+  isUnanswered: boolean;
   online: Online | null;
 }
 
 export class Pairing {
   private readonly open = new Map<number, OpenPair>();
+  /** The one that was sent last. */
+  private last: OpenPair | null = null;
 
   /** `isFramedAlike`: whether sizes of the session's answers can be compared; if not, production's are not known. */
   constructor(
@@ -67,16 +71,32 @@ export class Pairing {
 
   /** A command is sent to the target, or once more on another connection. */
   sent(number: number, now: number): void {
+    const { last } = this;
+    // The target answers in order: if it has not answered the one before, its connection was lost meanwhile.
+    if (last && last.number !== number) this.giveUp(last);
     const pair = this.open.get(number);
+    this.last = pair ?? null;
     if (!pair) return;
     if (pair.sentAt < 0) pair.sentAt = now;
     pair.answeredAt = -1;
   }
 
+  private giveUp(pair: OpenPair): void {
+    pair.isUnanswered = true;
+    if (pair.online) this.end(pair, outcomeOf(pair));
+  }
+
   /** A command is not sent, or not again. */
   dropped(number: number): void {
     const pair = this.open.get(number);
-    if (pair) this.end(pair, pair.sentAt < 0 ? "notSent" : outcomeOf(pair));
+    if (!pair) return;
+    if (pair.sentAt < 0) this.end(pair, "notSent");
+    else this.giveUp(pair);
+  }
+
+  /** All commands that wait to be sent were dropped. */
+  dropUnsent(): void {
+    for (const pair of this.open.values()) if (pair.sentAt < 0) this.end(pair, "notSent");
   }
 
   /** The target's answer has begun. */
@@ -87,7 +107,7 @@ export class Pairing {
 
   answered(number: number, half: Half): void {
     const pair = this.open.get(number);
-    if (!pair || pair.target) return;
+    if (!pair || pair.target || pair.isUnanswered) return;
     pair.target = half;
     if (pair.answeredAt >= 0) half.firstAt = pair.answeredAt;
     if (pair.online) this.end(pair, outcomeOf(pair));
@@ -97,7 +117,7 @@ export class Pairing {
   answeredOnline(pair: OpenPair, online: Online): void {
     if (pair.online) return;
     pair.online = online;
-    if (pair.target) this.end(pair, outcomeOf(pair));
+    if (pair.target || pair.isUnanswered) this.end(pair, outcomeOf(pair));
   }
 
   /** The session is over. */
@@ -106,7 +126,8 @@ export class Pairing {
   }
 
   private end(pair: OpenPair, outcome: Outcome): void {
-    this.open.delete(pair.number);
+    if (this.open.get(pair.number) === pair) this.open.delete(pair.number);
+    else if (pair.number >= 0 && outcome !== "tooMany") return;
     // Its answers are not waited for any more.
     const { method, name, at, sentAt, online, target } = pair;
     pair.online ??= "not captured";
@@ -131,7 +152,17 @@ export class Pairing {
 }
 
 function openPair(number: number, method: string, name: string, at: number): OpenPair {
-  return { number, method, name, at, sentAt: -1, answeredAt: -1, target: null, online: null };
+  return {
+    number,
+    method,
+    name,
+    at,
+    sentAt: -1,
+    answeredAt: -1,
+    target: null,
+    isUnanswered: false,
+    online: null,
+  };
 }
 
 function outcomeOf({ online, target }: OpenPair): Outcome {

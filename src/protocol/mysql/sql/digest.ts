@@ -60,6 +60,11 @@ const NULL = words.wordHash("NULL");
 /** Before NULL these say that it is no literal. */
 const IS_NOT = new Set([words.wordHash("IS"), words.wordHash("NOT")]);
 
+/** The first words of statements whose second word is no name. */
+const TWO_WORDS = new Set(
+  "ALTER CREATE DROP FLUSH LOAD LOCK PURGE RESET SHOW START STOP XA".split(" ").map(words.wordHash),
+);
+
 const tokens = new DigestTokens();
 
 class Reading {
@@ -72,6 +77,8 @@ class Reading {
   private isInDoubt = false;
   /** Of the last word, if it is a keyword. */
   private word = 0;
+  /** The next word is the second of such a statement. */
+  private isSecond = false;
 
   /** As `digest`. */
   read(bytes: Uint8Array, from: number, to: number, isWhole: boolean, escapes: boolean): string {
@@ -81,6 +88,7 @@ class Reading {
     this.commentEnd = -1;
     this.isInDoubt = false;
     this.word = 0;
+    this.isSecond = false;
     tokens.begin();
     let at = from;
     while (at < to && !this.isInDoubt && !tokens.isFull) at = this.next(at);
@@ -193,11 +201,12 @@ class Reading {
       return at;
     }
     const last = tokens.last();
-    const isFirst = last === NOTHING || last === END;
+    const isFirst = last === NOTHING || last === END || (last === KEYWORD && this.isSecond);
     const isName = last === DOT || last === AT || next === POINT;
     const kind = isName ? words.IDENTIFIER : words.kindOfWord(hash);
     const before = last === KEYWORD ? this.word : 0;
     this.word = hash;
+    this.isSecond = (last === NOTHING || last === END) && TWO_WORDS.has(hash);
     if (kind === words.OPERAND) {
       if (hash === NULL && !IS_NOT.has(before)) tokens.addValue();
       else tokens.add(OPERAND, bytes, from, at, true);
