@@ -201,7 +201,11 @@ const ROOMS: [room: string, mayImport: string[]][] = [
   ["filter", ["native", "native/bpf"]],
   ["command-line", ["native"]],
   ["protocol/http", ["protocol", "pairs"]],
-  ["protocol/mysql", ["protocol/mysql/sql", "protocol/mysql/packets", "protocol"]],
+  [
+    "protocol/mysql",
+    ["protocol/mysql/pairs", "protocol/mysql/sql", "protocol/mysql/packets", "protocol", "pairs"],
+  ],
+  ["protocol/mysql/pairs", ["protocol/mysql/sql", "protocol/mysql/packets", "pairs"]],
   ["protocol/mysql/sql", ["pairs"]],
   ["protocol/mysql/packets", []],
   ["protocol", []],

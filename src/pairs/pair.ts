@@ -43,14 +43,26 @@ export interface Answer {
   /** HTTP: the status; MySQL: 0, or the number of the error; DNS: the RCODE. */
   status: number;
   end: End;
-  /** Bytes of the content (HTTP: without chunk sizes and trailers; MySQL: of all packets; DNS: of the datagram); -1: not known. */
+  /**
+   * Bytes of the content (HTTP: without chunk sizes and trailers; MySQL: of all packets; DNS: of the datagram); -1: not known. MySQL:
+   * also where production's are not framed as the target's are (capabilities, compression, a login that was not captured).
+   */
   bytes: number;
-  /** MySQL: rows affected; DNS: records in the answer section; HTTP: 0. -1: not known. */
+  /**
+   * MySQL: rows affected, or of the results; DNS: records in the answer section; HTTP: 0. -1: not known, or (MySQL) there is none, as
+   * with an error.
+   */
   count: number;
-  /** us from the first byte of the request (captured; for the target, handed to the kernel) to the first and the last of the answer. */
+  /**
+   * us from the first byte of the request (captured; for the target, handed to the kernel) to the first and the last of the answer that
+   * was seen: with the end "unseen" that is not the last one.
+   */
   firstByte: number;
   lastByte: number;
-  /** HTTP: the head as it was sent, at most MOST_HEAD bytes; MySQL: the message of an error; DNS: the datagram. */
+  /**
+   * HTTP: the head as it was sent, at most MOST_HEAD bytes; MySQL: the message of an error, with "?" in place of literals; DNS: the
+   * datagram.
+   */
   head: Uint8Array;
   /** Whether all of the head is there, so that the fields that it lacks were not sent. */
   isHeadWhole: boolean;
@@ -74,9 +86,12 @@ export interface Pair {
   path: number;
   /** When the request was captured, us, monotonic. */
   at: number;
-  /** HTTP: the method; MySQL: the kind of command, as "query"; DNS: the type of the question, as "AAAA". */
+  /** HTTP: the method; MySQL: the kind of command, as "query" (src/protocol/mysql/account.ts); DNS: the type of the question, as "AAAA". */
   method: string;
-  /** HTTP: the request target, with its query; MySQL: the normalized statement; DNS: the name. At most MOST_NAME characters. */
+  /**
+   * HTTP: the request target, with its query; MySQL: the normalized statement, without literals, or the command, as "COM_PING"; DNS: the
+   * name. At most MOST_NAME characters.
+   */
   name: string;
   /** HTTP: the head of the request, at most MOST_HEAD bytes; else empty. */
   request: Uint8Array;

@@ -65,6 +65,8 @@ export class Host implements Outlet {
 
   /** The client's bytes, in pieces of `size`. */
   request(bytes: Uint8Array, isTurn = true, size = bytes.length, isFresh = false): void {
+    // The engine drops what waits before it goes on behind a gap (closeAtGap, shed).
+    while (isFresh && this.queue.length > 0) this.skip();
     for (let from = 0; from < bytes.length; from += size) {
       // A copy: what the module is given is gone after the call.
       const shifted = new Uint8Array(3 + Math.min(size, bytes.length - from));
@@ -119,7 +121,12 @@ export class Host implements Outlet {
     return this.queue.length;
   }
 
+  /** There is no memory for what is written. */
+  forgets = false;
+
   begin(tag: number): void {
+    this.isSkipping = this.forgets;
+    if (this.forgets) return;
     this.queue.push({ tag, parts: [], again: false, isRest: false });
     this.isSkipping = false;
   }

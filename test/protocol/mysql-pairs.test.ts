@@ -430,7 +430,7 @@ test("every command ends as exactly one pair, and what is said of it is right", 
         } else expect(["gap", "target only"]).toContain(outcome);
       }
     }),
-    seeded(150),
+    seeded(100),
   );
   // It does not pass because it knows nothing.
   expect(outcomes.get("compared")!).toBeGreaterThan(

@@ -23,6 +23,8 @@ import {
 } from "../../native/libc.ts";
 import { HugePages } from "../../native/page.ts";
 import { pinThread } from "../../native/scheduling.ts";
+import type { PairSink } from "../../pairs/pair.ts";
+import { PairWriter } from "../../pairs/ring.ts";
 import { CpuLimit } from "../../runtime/cpu-limit.ts";
 import { record } from "../../runtime/histogram.ts";
 import { Pause } from "../../runtime/pause.ts";
@@ -108,7 +110,8 @@ function run(config: DataPlaneConfig, wake: number, handlers: LoopHandlers, clos
     else flows?.add(path, port);
   };
   const payload = new HugePages(config.reserve);
-  const engine = createEngine(config, counters, openFlow, batches, now, shared, payload, handlers);
+  const pairs = config.pairs && new PairWriter(config.pairs.memory);
+  const engine = createEngine(config, pairs, counters, openFlow, batches, now, shared, payload, handlers);
   const intercepts = config.channel && createIntercepts(config, config.channel, engine, handlers, now);
   const datagrams =
     config.datagrams &&
@@ -302,6 +305,7 @@ function createIntercepts(
 
 function createEngine(
   config: DataPlaneConfig,
+  pairs: PairSink | null,
   counters: Float64Array,
   openFlow: EngineConfig["openFlow"],
   batches: PacketBatch[],
@@ -346,7 +350,7 @@ function createEngine(
       sessionTimeout: config.sessionTimeout,
       idleTimeout: config.idleTimeout,
       counters,
-      modules: createModules(config, counters, shared, onNote),
+      modules: createModules(config, pairs, counters, shared, onNote),
       sha256: (bytes) => createHash("sha256").update(bytes).digest(),
       onSecured: (service, name) => notes.add(config.services[service]!, name),
       onProtocolFailure: (module, error) =>

@@ -1,7 +1,7 @@
 /** Creates the protocol modules for the sessions of this worker, and tells of protocols that need more than a copy. */
 
 import { SECURED, type SecuredName } from "../../engine/sessions/secured.ts";
-import { PairWriter } from "../../pairs/ring.ts";
+import type { PairSink } from "../../pairs/pair.ts";
 import { createHttp } from "../../protocol/http/http.ts";
 import { Requests } from "../../protocol/http/requests.ts";
 import type { ProtocolModule } from "../../protocol/module.ts";
@@ -11,9 +11,10 @@ import { record } from "../../runtime/histogram.ts";
 import type { DataPlaneConfig, ServiceConfig } from "./config.ts";
 import { INDEX, type Shared } from "./shared.ts";
 
-/** For each service its module, or null. `note`: takes lines for the log. */
+/** For each service its module, or null. `sink`: takes pairs, if any are made. `note`: takes lines for the log. */
 export function createModules(
   config: DataPlaneConfig,
+  sink: PairSink | null,
   counters: Float64Array,
   { histograms }: Shared,
   note: (text: string) => void,
@@ -26,9 +27,8 @@ export function createModules(
     note,
   );
   const mysql = config.services.some(({ protocol }) => protocol === "mysql")
-    ? createMysql(config.mysql, account)
+    ? createMysql(config.mysql, account, sink)
     : null;
-  const sink = config.pairs && new PairWriter(config.pairs.memory);
   const requests =
     sink && new Requests(config.pairs!.config, sink, () => void counters[INDEX.sessionsNotHttp]!++);
   const http = createHttp(requests);

@@ -31,8 +31,9 @@ export interface OpenPair {
   readonly name: string;
   /** When it was captured, us. */
   readonly at: number;
-  /** When it was sent to the target, us; -1: it was not. */
+  /** When it was sent to the target, us, and on which path; -1: it was not. */
   sentAt: number;
+  path: number;
   /** When the target's answer began, us; -1: it has not. */
   answeredAt: number;
   target: Half | null;
@@ -78,6 +79,7 @@ export class Pairing {
     this.last = pair ?? null;
     if (!pair) return;
     if (pair.sentAt < 0) pair.sentAt = now;
+    pair.path = this.origin.path;
     pair.answeredAt = -1;
   }
 
@@ -129,9 +131,9 @@ export class Pairing {
     if (this.open.get(pair.number) === pair) this.open.delete(pair.number);
     else if (pair.number >= 0 && outcome !== "tooMany") return;
     // Its answers are not waited for any more.
-    const { method, name, at, sentAt, online, target } = pair;
+    const { path, method, name, at, sentAt, online, target } = pair;
     pair.online ??= "not captured";
-    const { service, copy, path } = this.origin;
+    const { service, copy } = this.origin;
     const half = online && typeof online === "object" ? online : null;
     if (half && !this.isFramedAlike()) half.bytes = -1;
     this.sink.take({
@@ -158,6 +160,7 @@ function openPair(number: number, method: string, name: string, at: number): Ope
     name,
     at,
     sentAt: -1,
+    path: -1,
     answeredAt: -1,
     target: null,
     isUnanswered: false,
