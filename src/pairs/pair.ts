@@ -112,7 +112,7 @@ export interface PairConfig {
   body: boolean;
   /** Names of the fields of HTTP that are compared, in lower case. */
   fields: readonly string[];
-  /** Bytes of content that a worker keeps at most for both sides of requests that wait. */
+  /** Bytes of heads and content that a worker keeps at most for both sides of requests that wait. */
   memory: number;
 }
 

@@ -125,8 +125,10 @@ export function parseAudience(args: Arguments): AudienceOptions {
 
 /** Bytes of content that all workers keep at most for requests that wait for an answer. */
 const CONTENT = 64 << 20;
+/** And of heads alone. */
+const HEADS = 16 << 20;
 
 /** What the workers are told; `memory` is that of all together. */
 export function pairConfig({ body, fields }: CompareOptions): PairConfig {
-  return { body, fields, memory: body ? CONTENT : 0 };
+  return { body, fields, memory: body ? CONTENT : HEADS };
 }
