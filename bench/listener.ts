@@ -9,6 +9,7 @@ import { parseAddress } from "../src/config/address.ts";
 import { INTERCEPT_PORT } from "../src/config/intercepts.ts";
 import { InterceptLink, waitForAny } from "../src/copy/data-plane/intercept-link.ts";
 import { monotonicMicroseconds } from "../src/native/libc.ts";
+import { WHOLE } from "../src/wire/prefix.ts";
 import { KEY } from "../test/support/key.ts";
 import { clientOf } from "./flow.ts";
 
@@ -29,6 +30,7 @@ const config = {
   connections: 1,
   key: new TextEncoder().encode(KEY),
   readsPayload: false,
+  prefix: WHOLE,
   compat: false,
   probeFrom: [],
 };

@@ -58,6 +58,7 @@ const ROOMS: [room: string, mayImport: string[]][] = [
       "filter",
       "command-line",
       "protocol/mysql",
+      "wire",
       "native",
       "native/netlink",
       "native/bpf",

@@ -7,6 +7,7 @@ import type { CarriedLibrary } from "../native/carried.ts";
 import { libc } from "../native/libc.ts";
 import type { LocalPrefix } from "../native/netlink/local-prefixes.ts";
 import { type Link, links } from "../native/netlink/netlink.ts";
+import { type Prefix, prefixWord } from "../wire/prefix.ts";
 import { Attachments, type Hook } from "./attachments.ts";
 import type { Kind } from "./clsact.ts";
 import { KERNEL_COUNTERS, type KernelCounter, type KernelStats, readStats } from "./counters.ts";
@@ -21,7 +22,6 @@ import {
   useRings,
   words,
 } from "./maps.ts";
-import { type Prefix, prefixWord } from "./prefix.ts";
 import type { AnsweringService, KernelService } from "./services.ts";
 import { XdpLinks, type XdpMode } from "./xdp-links.ts";
 

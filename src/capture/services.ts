@@ -1,6 +1,6 @@
 /** The services whose requests are captured, and which of them a packet goes to: as `look_up_service` in bpf/record/service.h. */
 import type { IpHeader } from "../wire/ip-header.ts";
-import type { Prefix } from "./prefix.ts";
+import type { Prefix } from "../wire/prefix.ts";
 
 /** A service whose requests are captured. */
 export interface KernelService {

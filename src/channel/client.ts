@@ -1,7 +1,9 @@
 /** The copy's end of a channel in xcopy's own protocol. */
+
 import { randomBytes } from "node:crypto";
 import { copyBytes } from "../wire/copy.ts";
 import { Packet } from "../wire/packet.ts";
+import { type Prefix, prefixWord, WHOLE } from "../wire/prefix.ts";
 import {
   type CloseCode,
   CUT_OFF_TEXT,
@@ -61,6 +63,8 @@ export interface ClientOptions {
   instance: Uint8Array;
   /** Whether responses should come with payload, if the intercept can send it; absent: no. */
   readsPayload?: boolean;
+  /** How much of it, of each segment; absent: all. An intercept of an earlier version sends all. */
+  prefix?: Prefix;
   handlers: ClientHandlers;
   /** 32 bytes, new with each call. */
   nonce?: () => Uint8Array;
@@ -104,7 +108,7 @@ export class ChannelClient implements Client {
   }
 
   begin(now: number): void {
-    const { key, instance, nonce } = this.#options;
+    const { key, instance, nonce, prefix = WHOLE } = this.#options;
     this.#reader.reset();
     this.#frames.reset();
     this.outgoing.clear();
@@ -115,7 +119,15 @@ export class ChannelClient implements Client {
     const features = (key ? HAS_KEY : 0) | (this.#options.readsPayload ? READS_PAYLOAD : 0);
     this.#ephemeral = makeEphemeral();
     const random = nonce ? nonce() : randomBytes(NONCE_BYTES);
-    this.#hello = makeHello("copy", features, instance, random, this.#ephemeral.publicKey);
+    this.#hello = makeHello(
+      "copy",
+      features,
+      instance,
+      random,
+      this.#ephemeral.publicKey,
+      PROTOCOL_VERSION,
+      prefixWord(prefix),
+    );
     writeWhole(this.outgoing, this.#hello);
     this.state = "handshake";
   }

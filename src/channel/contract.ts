@@ -7,6 +7,7 @@
  * server's (2 each, network order).
  */
 import type { Packet } from "../wire/packet.ts";
+import type { Prefix } from "../wire/prefix.ts";
 import type { CloseCode } from "./close.ts";
 import type { AddressRange, Ask, Facts, Welcome } from "./messages.ts";
 import type { Outgoing } from "./outgoing.ts";
@@ -77,6 +78,8 @@ export interface Candidate {
   version: number;
   /** It reads the payload of responses; absent: only their headers. */
   readsPayload?: boolean;
+  /** How much of it, of each segment; absent: all. */
+  prefix?: Prefix;
 }
 
 /** The intercept's end of one connection. */

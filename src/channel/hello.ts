@@ -31,10 +31,11 @@ export const NONCE_BYTES = 32;
 export const INSTANCE_BYTES = 8;
 const PUBLIC_BYTES = 32;
 
-/** Body: magic 6, version 2, features 4, zero 4, instance 8, nonce 32, public key 32; later versions may append to it. */
+/** Body: magic 6, version 2, features 4, prefix 4, instance 8, nonce 32, public key 32; later versions may append to it. */
 const MAGIC = new TextEncoder().encode("xcopy\0");
 const VERSION_AT = 6;
 const FEATURES_AT = 8;
+const PREFIX_AT = 12;
 const INSTANCE_AT = 16;
 const NONCE_AT = 24;
 const PUBLIC_AT = NONCE_AT + NONCE_BYTES;
@@ -46,6 +47,11 @@ const PUBLIC_PREFIX = Buffer.from("302a300506032b656e032100", "hex");
 export interface Hello {
   version: number;
   features: number;
+  /**
+   * How much the copy reads of the payload of each segment (`prefixWord` of src/wire/prefix.ts); 0: all, as every copy does that has
+   * no such field. An intercept that does not know it sends all.
+   */
+  prefix: number;
   /** The copy's random name: the same as long as its process lives. All zero from an intercept. */
   instance: Uint8Array;
   /** Its X25519 key of this connection; empty in a hello of a version that has none. */
@@ -66,7 +72,7 @@ export function makeEphemeral(): Ephemeral {
   return { publicKey: Uint8Array.from(der.subarray(PUBLIC_PREFIX.length)), privateKey };
 }
 
-/** A whole frame. `instance`: 8 bytes, `nonce`: 32 random bytes that were never used before, `publicKey`: 32 bytes. */
+/** A whole frame. `prefix`: see Hello; `instance`: 8 bytes, `nonce`: 32 random bytes that were never used before, `publicKey`: 32 bytes. */
 export function makeHello(
   side: Side,
   features: number,
@@ -74,6 +80,7 @@ export function makeHello(
   nonce: Uint8Array,
   publicKey: Uint8Array,
   version = PROTOCOL_VERSION,
+  prefix = 0,
 ): Uint8Array {
   const frame = new Uint8Array(FRAME_HEADER + HELLO_BYTES);
   const view = new DataView(frame.buffer);
@@ -82,6 +89,7 @@ export function makeHello(
   frame.set(MAGIC, FRAME_HEADER);
   view.setUint16(FRAME_HEADER + VERSION_AT, version);
   view.setUint32(FRAME_HEADER + FEATURES_AT, features);
+  view.setUint32(FRAME_HEADER + PREFIX_AT, prefix);
   frame.set(instance, FRAME_HEADER + INSTANCE_AT);
   frame.set(nonce, FRAME_HEADER + NONCE_AT);
   frame.set(publicKey, FRAME_HEADER + PUBLIC_AT);
@@ -98,6 +106,7 @@ export function parseHello(view: DataView, from: number, to: number): Hello | nu
   return {
     version,
     features: view.getUint32(from + FEATURES_AT),
+    prefix: view.getUint32(from + PREFIX_AT),
     instance: bytes.slice(from + INSTANCE_AT, from + INSTANCE_AT + INSTANCE_BYTES),
     publicKey: bytes.slice(from + PUBLIC_AT, Math.min(to, from + HELLO_BYTES)),
   };

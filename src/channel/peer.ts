@@ -1,6 +1,8 @@
 /** The intercept's end of one connection in xcopy's own protocol. */
+
 import { randomBytes } from "node:crypto";
 import type { Packet } from "../wire/packet.ts";
+import { endOfPrefix, type Prefix, prefixOf, WHOLE } from "../wire/prefix.ts";
 import {
   type CloseCode,
   CUT_OFF_TEXT,
@@ -91,6 +93,8 @@ export class ChannelPeer implements Peer {
   #sealer: Sealer | null = null;
   #opener: Opener | null = null;
   #readsPayload = false;
+  /** Of each segment. */
+  #prefix: Prefix = WHOLE;
   #deadline: number;
   #now: number;
   /** When something was last put into `outgoing`, as far as `advance` has seen. */
@@ -143,7 +147,11 @@ export class ChannelPeer implements Peer {
   response(packet: Packet): boolean {
     if (this.state !== "open") return false;
     this.#hasSent = true;
-    if (addRecord(this.outgoing, packet, this.#readsPayload)) return true;
+    const { end } = packet;
+    if (this.#readsPayload) packet.end = endOfPrefix(packet, this.#prefix);
+    const isAdded = addRecord(this.outgoing, packet, this.#readsPayload);
+    packet.end = end;
+    if (isAdded) return true;
     this.unsupported++;
     return false;
   }
@@ -279,22 +287,24 @@ export class ChannelPeer implements Peer {
     return this.state === "open";
   }
 
-  #admit({ instance, version, features }: Hello): void {
+  #admit({ instance, version, features, prefix: word }: Hello): void {
     const authenticated = this.#options.key !== null;
     const readsPayload = (features & READS_PAYLOAD) !== 0;
+    const prefix = word === 0 ? WHOLE : prefixOf(word);
     // From here on, the reason why it is not admitted included, only the copy reads what is said.
     this.outgoing.sealWith(this.#sealer!);
     const welcome = this.#handlers.admit({
       instance,
       version,
       authenticated,
-      ...(readsPayload ? { readsPayload } : {}),
+      ...(readsPayload ? { readsPayload, prefix } : {}),
     });
     if (typeof welcome === "string") {
       this.#refuse("full", welcome);
       return;
     }
     this.#readsPayload = readsPayload;
+    this.#prefix = prefix;
     this.outgoing.expand(this.#options.outgoingBytes);
     this.#reader.limit = RECORD_LIMIT;
     this.state = "open";

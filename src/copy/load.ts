@@ -6,7 +6,6 @@ import {
   type RequestHook,
 } from "../capture/kernel.ts";
 import { possibleCpus, ringBytes } from "../capture/maps.ts";
-import { DATAGRAM_BYTES, mostOf, type Prefix, WHOLE, widerPrefix } from "../capture/prefix.ts";
 import type { AnsweringService, KernelService } from "../capture/services.ts";
 import type { ResponseSocketConfig } from "../capture/socket/response-source.ts";
 import type { SourceConfig } from "../capture/source.ts";
@@ -17,6 +16,7 @@ import { ringBytesFor, waitingBytes } from "../host/memory.ts";
 import { requireBpf } from "../host/privileges.ts";
 import type { CarriedLibrary } from "../native/carried.ts";
 import { Failure } from "../native/failure.ts";
+import { DATAGRAM_BYTES, mostOf, type Prefix, WHOLE, widerPrefix } from "../wire/prefix.ts";
 import { type CompareOptions, pairConfig } from "./comparison/options.ts";
 import type { ChannelConfig, TraceConfig } from "./data-plane/config.ts";
 import type { WholeConfig } from "./data-plane/share-out.ts";
@@ -217,12 +217,14 @@ export function answersBySocket(cause: Failure | null): Note {
 
 function channelConfig(plan: Plan, options: CopyOptions): ChannelConfig | null {
   if (plan.intercepts.length === 0) return null;
+  const read = [...pathsRead(plan, options).values()];
   return {
     intercepts: plan.intercepts.map(({ label, address, port }) => ({ label, address: address.bytes, port })),
     connections: options.connections,
     key: plan.key?.bytes ?? null,
     compat: options.compat,
-    readsPayload: pathsRead(plan, options).size > 0,
+    readsPayload: read.length > 0,
+    prefix: read.reduce((one, other) => widerPrefix(one, other), read[0] ?? WHOLE),
     probeFrom: plan.probeFrom,
   };
 }

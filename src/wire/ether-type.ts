@@ -3,7 +3,7 @@
  * here throws or allocates; a payload that is not IP, is unknown, or is cut has no IP packet, which is -1. The steps are
  * bounded by the bytes of the frame, and frames within frames by MOST_FRAMES.
  */
-import { isLikelyIp } from "./likely-ip.ts";
+import { isLikelyIp } from "./ip-header.ts";
 
 const ETHERTYPE_IP = 0x0800;
 const ETHERTYPE_BRIDGING = 0x6558;

@@ -1,7 +1,7 @@
 /** Finding the IP packet in tunnels over UDP, by their port, and in VXLAN and GENEVE also on any other port. */
 import { byEtherType, byNextProtocol, ethernet, ip, likelyEthernet, mpls, ppp } from "./ether-type.ts";
 import { gre } from "./gre.ts";
-import { likelyLength } from "./likely-ip.ts";
+import { likelyLength } from "./ip-header.ts";
 import { UDP_HEADER } from "./udp.ts";
 
 const L2TP_PORT = 1701;

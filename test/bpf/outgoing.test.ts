@@ -1,10 +1,10 @@
 /** The outgoing program, by test runs in the kernel: how much is captured of what services send, over TCP and UDP. */
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:test";
-import { DATAGRAM_BYTES, HEAD_BYTES, type Prefix, WHOLE } from "../../src/capture/prefix.ts";
 import { OUTGOING } from "../../src/capture/record-index.ts";
 import { outgoingProgram } from "../../src/host/carried-programs.ts";
 import { testRun } from "../../src/native/bpf/libbpf.ts";
 import { monotonicMicroseconds } from "../../src/native/libc.ts";
+import { DATAGRAM_BYTES, HEAD_BYTES, type Prefix, WHOLE } from "../../src/wire/prefix.ts";
 import { ACK, build, bytesOf, FIN, type Frame, RST, SYN } from "./build.ts";
 import { type Captured, loadForTest, MARK, OPTIONS, type TestCapture } from "./capture.ts";
 

@@ -1,7 +1,6 @@
 /** Packet sockets of several workers: the kernel gives each the flows that it gives it elsewhere. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { Control } from "../../src/capture/control.ts";
-import { WHOLE } from "../../src/capture/prefix.ts";
 import type { AnsweringService, KernelService } from "../../src/capture/services.ts";
 import { openPacketCapture } from "../../src/capture/socket/sockets.ts";
 import type { RequestSource, SourceConfig } from "../../src/capture/source.ts";
@@ -9,6 +8,7 @@ import { parseAddress } from "../../src/config/address.ts";
 import { createSource } from "../../src/copy/data-plane/request-source.ts";
 import { libc } from "../../src/native/libc.ts";
 import { mapAddress } from "../../src/wire/address-words.ts";
+import { WHOLE } from "../../src/wire/prefix.ts";
 import { workerOfClient } from "../../src/wire/shard.ts";
 import { build, type Frame } from "../bpf/build.ts";
 import { copyOf, MARK, OPTIONS } from "../bpf/capture.ts";

@@ -4,6 +4,7 @@ import { ChannelClient } from "../../src/channel/client.ts";
 import type { Candidate } from "../../src/channel/contract.ts";
 import { ChannelServer } from "../../src/channel/server.ts";
 import type { Packet } from "../../src/wire/packet.ts";
+import { HEAD_BYTES, type Prefix, WHOLE } from "../../src/wire/prefix.ts";
 import { seeded } from "../support/seed.ts";
 import { ADDRESS, carry, INSTANCE, recordClient, recordPeer, settle, WELCOME } from "./ends.ts";
 import { makePacket } from "./packets.ts";
@@ -27,12 +28,18 @@ function segmentOf(packet: Packet): Segment {
 }
 
 /** An open channel to a copy that reads payload, or not, and what it was handed. */
-function open(readsPayload: boolean) {
+function open(readsPayload: boolean, prefix?: Prefix) {
   const heard: Segment[] = [];
   const candidates: Candidate[] = [];
   const server = new ChannelServer({ key: null, insecure: true });
   const handlers = { ...recordClient([]), onResponse: (packet: Packet) => heard.push(segmentOf(packet)) };
-  const client = new ChannelClient({ key: null, instance: INSTANCE, readsPayload, handlers });
+  const client = new ChannelClient({
+    key: null,
+    instance: INSTANCE,
+    readsPayload,
+    ...(prefix && { prefix }),
+    handlers,
+  });
   client.begin(0);
   const peerHandlers = {
     ...recordPeer([]),
@@ -49,7 +56,9 @@ function open(readsPayload: boolean) {
 const bytes = (count: number) => Array.from({ length: count }, (_, index) => (index * 7) & 0xff);
 
 test("the intercept learns that the copy reads payload", () => {
-  expect(open(true).candidates).toMatchObject([{ readsPayload: true }]);
+  expect(open(true).candidates).toMatchObject([{ readsPayload: true, prefix: WHOLE }]);
+  const prefix = { bytes: 512, takesHeads: true };
+  expect(open(true, prefix).candidates).toMatchObject([{ readsPayload: true, prefix }]);
   expect(open(false).candidates[0]).not.toHaveProperty("readsPayload");
 });
 
@@ -70,6 +79,27 @@ test("of datagrams it gets headers all the same", () => {
     [112, 0],
     [3, 3],
   ]);
+});
+
+describe("where a copy reads only a prefix", () => {
+  const head = [...Buffer.from("HTTP/1.1 200 OK\r\n\r\n")];
+  test.each<[string, number[], boolean, number]>([
+    ["of a short segment it gets all", bytes(512), true, 512],
+    ["of a long one the prefix, and its length", bytes(60_000), true, 512],
+    ["of one that begins with a head more", [...head, ...bytes(60_000)], true, HEAD_BYTES],
+    ["unless it does not want that", [...head, ...bytes(60_000)], false, 512],
+  ])("%s", (_, payload, takesHeads, captured) => {
+    const { client, peer, heard } = open(true, { bytes: 512, takesHeads });
+    const packet = makePacket({ seq: 7, flags: 0x19, payload });
+    const { end } = packet;
+    peer.response(packet);
+    carry(peer, client, 1);
+    expect(heard).toEqual([
+      { seq: 7, flags: 0x19, length: payload.length, payload: payload.slice(0, captured) },
+    ]);
+    // It goes to other copies, too.
+    expect(packet.end).toBe(end);
+  });
 });
 
 test("a copy that does not read it gets headers", () => {

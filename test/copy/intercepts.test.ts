@@ -1,4 +1,5 @@
 /** How the data plane treats an intercept, over a real connection whose other end is in this thread and runs only in `round`. */
+
 import { afterEach, expect, test } from "bun:test";
 import type { Peer } from "../../src/channel/contract.ts";
 import { ChannelServer } from "../../src/channel/server.ts";
@@ -16,6 +17,7 @@ import { Intercepts } from "../../src/copy/data-plane/intercepts.ts";
 import type { Engine } from "../../src/engine/engine.ts";
 import type { PathConfig } from "../../src/inject/path.ts";
 import { monotonicMicroseconds } from "../../src/native/libc.ts";
+import { WHOLE } from "../../src/wire/prefix.ts";
 
 const KEY = new Uint8Array(32).fill(7);
 const LOCAL = Uint8Array.of(127, 0, 0, 1);
@@ -101,6 +103,7 @@ function setUp(key: Uint8Array | null = KEY) {
     key,
     compat: false,
     readsPayload: false,
+    prefix: WHOLE,
     probeFrom: [LOCAL],
   };
   const intercepts = new Intercepts(

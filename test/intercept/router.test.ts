@@ -1,4 +1,5 @@
 /** Which copy gets a response, and that every response is counted once. */
+
 import { describe, expect, test } from "bun:test";
 import { OPEN, OPENING, REGISTRATION_BYTES, UNNUMBERED } from "../../src/channel/registration.ts";
 import { parseAddress } from "../../src/config/address.ts";
@@ -13,6 +14,7 @@ import {
   type RouterOptions,
 } from "../../src/intercept/data-plane/router.ts";
 import type { Packet } from "../../src/wire/packet.ts";
+import { type Prefix, WHOLE } from "../../src/wire/prefix.ts";
 import { ACK, RST, SYN } from "../../src/wire/tcp.ts";
 import { datagramOf, flowBytes, responseOf, rowOf } from "./response.ts";
 
@@ -26,7 +28,10 @@ class Copy implements Receiver {
   /** Payload of each. */
   readonly read: string[] = [];
 
-  constructor(readonly readsPayload = false) {}
+  constructor(
+    readonly readsPayload = false,
+    readonly prefix: Prefix = WHOLE,
+  ) {}
 
   response(packet: Packet): boolean {
     const at = (offset: number) =>
@@ -54,8 +59,8 @@ function setUp(options: Partial<RouterOptions> = {}) {
     },
     copies,
   );
-  const join = (id: string, readsPayload = false) => {
-    const copy = new Copy(readsPayload);
+  const join = (id: string, readsPayload = false, prefix = WHOLE) => {
+    const copy = new Copy(readsPayload, prefix);
     return { copy, slot: copies.join(id, copy)!.slot };
   };
   const register = (owner: number, flow = FLOW, ...proof: Proof) =>
@@ -432,6 +437,15 @@ describe("payload", () => {
     expect(other.copy.got).toHaveLength(1);
     expect(copies.cut).toBe(3);
     expect(counts()).toEqual({ routed: 5, unrouted: 0, passed: 0, held: 0 });
+  });
+
+  test("that was captured as far as its copy reads it is sent", () => {
+    const { copies, router, join, register } = setUp();
+    const { copy, slot } = join("a", true, { bytes: 100, takesHeads: false });
+    register(slot);
+    for (const captured of [99, 100, TEXT.length]) router.response(data(captured), 0);
+    expect(copy.got).toHaveLength(2);
+    expect(copies.cut).toBe(1);
   });
 
   test("of a server that speaks first follows the SYN-ACK that waited for its registration", () => {

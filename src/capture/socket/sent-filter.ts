@@ -23,8 +23,8 @@ import {
   WITH_X,
 } from "../../filter/classic-assembler.ts";
 import { HARDWARE_TYPES } from "../../filter/compile.ts";
+import { HEAD_BYTES, mostOf, PREFIX_HEADERS, type Prefix } from "../../wire/prefix.ts";
 import { WHOLE_PACKETS } from "../maps.ts";
-import { HEAD_BYTES, mostOf, PREFIX_HEADERS, type Prefix } from "../prefix.ts";
 import type { AnsweringService } from "../services.ts";
 import {
   ETHERNET_HEADER,

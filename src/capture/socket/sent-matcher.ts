@@ -2,13 +2,13 @@
 import { IPPROTO_TCP } from "../../wire/ip.ts";
 import type { IpHeader } from "../../wire/ip-header.ts";
 import type { Packet } from "../../wire/packet.ts";
+import { endOfPrefix, type Prefix } from "../../wire/prefix.ts";
 import { FIN, RST, SYN } from "../../wire/tcp.ts";
 import { IPPROTO_UDP, UDP_HEADER } from "../../wire/udp.ts";
 import type { Control } from "../control.ts";
 import type { KernelCounter } from "../counters.ts";
 import { answerHash, type History } from "../history.ts";
 import { WHOLE_PACKETS } from "../maps.ts";
-import { endOfPrefix, type Prefix } from "../prefix.ts";
 import { OUTGOING } from "../record-index.ts";
 import { type AnsweringService, Services } from "../services.ts";
 import type { LocalTable } from "./local-table.ts";

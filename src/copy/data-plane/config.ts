@@ -2,6 +2,7 @@
  * What the main thread tells the data plane at start. Plain data: it crosses a postMessage. Addresses are raw
  * bytes in network order (4 or 16 of them), ports host numbers, times us, sizes bytes.
  */
+
 import type { KernelService } from "../../capture/services.ts";
 import type { ResponseSocketConfig } from "../../capture/socket/response-source.ts";
 import type { SourceConfig } from "../../capture/source.ts";
@@ -11,6 +12,7 @@ import type { Reserve } from "../../native/page.ts";
 import type { PairConfig } from "../../pairs/pair.ts";
 import type { MysqlConfig } from "../../protocol/mysql/config.ts";
 import type { ProtocolName } from "../../protocol/names.ts";
+import type { Prefix } from "../../wire/prefix.ts";
 import type { WaysConfig } from "../ways/take.ts";
 
 /** An intercept that catches answers. */
@@ -32,6 +34,8 @@ export interface ChannelConfig {
   compat: boolean;
   /** Whether a protocol module reads what comes. */
   readsPayload: boolean;
+  /** How much of it, of each segment. */
+  prefix: Prefix;
   /** By path: the source address of its preflight connection, of the path's family. */
   probeFrom: Uint8Array[];
 }

@@ -46,7 +46,7 @@ export class InterceptLink {
 
   constructor(
     private readonly config: InterceptConfig,
-    { key, compat, readsPayload }: ChannelConfig,
+    { key, compat, readsPayload, prefix }: ChannelConfig,
     instance: Uint8Array,
     private readonly handlers: LinkHandlers,
   ) {
@@ -65,7 +65,7 @@ export class InterceptLink {
     };
     this.client = compat
       ? new CompatClient(clientHandlers)
-      : new ChannelClient({ key, instance, readsPayload, handlers: clientHandlers });
+      : new ChannelClient({ key, instance, readsPayload, prefix, handlers: clientHandlers });
   }
 
   /** Whether responses come and registrations go. */

@@ -1,4 +1,5 @@
 /** The connections of copies: accepts them, reads, writes, and closes those that are over. */
+
 import type { CloseCode } from "../../channel/close.ts";
 import type { Peer, PeerHandlers } from "../../channel/contract.ts";
 import type { ChannelServer } from "../../channel/server.ts";
@@ -7,6 +8,7 @@ import { formatEndpoint } from "../../config/address.ts";
 import { EPOLLOUT, type Epoll } from "../../native/epoll.ts";
 import { EPOLLIN, strerror } from "../../native/libc.ts";
 import type { Packet } from "../../wire/packet.ts";
+import { WHOLE } from "../../wire/prefix.ts";
 import type { Receiver } from "./copies.ts";
 
 /** us: the longest time between two looks at the deadlines of all connections. */
@@ -25,6 +27,7 @@ export class Connection implements Receiver {
   peer!: Peer;
   slot = -1;
   readsPayload = false;
+  prefix = WHOLE;
   /** Whether something waits to be written that `flush` will write. */
   isDirty = false;
   waitsToWrite = false;

@@ -7,6 +7,7 @@
  * withdrawn before. So all of it is void at once when the copy is forgotten, and can be cleared away bit by bit.
  */
 import type { Packet } from "../../wire/packet.ts";
+import type { Prefix } from "../../wire/prefix.ts";
 import { isDatagram } from "../../wire/udp.ts";
 
 /** Slots there are: as many as the kernel map `cookies` takes. */
@@ -23,6 +24,8 @@ export function slotOf(owner: number): number {
 export interface Receiver {
   /** Whether it is sent what was captured of the payload as well. */
   readonly readsPayload: boolean;
+  /** How much of it, of each segment. */
+  readonly prefix: Prefix;
   /** Sends it the headers of a response; false if it cannot. The packet is valid during the call. */
   response(packet: Packet): boolean;
 }
@@ -32,9 +35,9 @@ export interface Forgotten {
   owner: number;
 }
 
-/** Whether some of a segment's payload was not captured; false for datagrams, whose payload no copy reads. */
-function isCut(packet: Packet): boolean {
-  return packet.end - packet.payload < packet.length && !isDatagram(packet);
+/** Whether some of a segment's payload was not captured that is wanted; false for datagrams, whose payload no copy reads. */
+function isCut(packet: Packet, { bytes }: Prefix): boolean {
+  return packet.end - packet.payload < Math.min(packet.length, bytes) && !isDatagram(packet);
 }
 
 export class Copies<R extends Receiver> {
@@ -137,7 +140,7 @@ export class Copies<R extends Receiver> {
     const which = count === 1 ? 0 : (Math.imul(packet.destinationPort, 0x9e3779b1) >>> 16) % count;
     const connection = connections![which]!;
     // Captured before a copy read payload, or too large for a record: the target's retransmission will be whole.
-    if (connection.readsPayload && isCut(packet)) this.cut++;
+    if (connection.readsPayload && isCut(packet, connection.prefix)) this.cut++;
     else if (!connection.response(packet)) return false;
     this.packets[slot]!++;
     this.bytes[slot]! += packet.payload - packet.ip + packet.length;

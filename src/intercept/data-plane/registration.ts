@@ -2,10 +2,12 @@
  * Admits copies, and keeps the router and the kernel's maps up to date with what they register. What a copy has registered, and
  * what the kernel has learned of it, is withdrawn when it is gone and has not come back for the time to linger.
  */
+
 import type { Candidate, PeerHandlers } from "../../channel/contract.ts";
 import type { Ask, AddressRange as RangeTexts, Welcome } from "../../channel/messages.ts";
 import { Proof, REGISTRATION_BYTES } from "../../channel/registration.ts";
 import { formatAddress, parseAddress } from "../../config/address.ts";
+import { WHOLE } from "../../wire/prefix.ts";
 import type { InterceptPlaneConfig } from "./config.ts";
 import type { Connection, Host } from "./connections.ts";
 import { type Copies, SLOTS, slotOf } from "./copies.ts";
@@ -163,7 +165,7 @@ export class Registration implements Host {
     return all;
   }
 
-  #admit(connection: Connection, { instance, readsPayload }: Candidate): Welcome | string {
+  #admit(connection: Connection, { instance, readsPayload, prefix = WHOLE }: Candidate): Welcome | string {
     const { mode, compat, services, version } = this.config;
     const isSingle = instance === null && compat?.single === true;
     if (isSingle) {
@@ -179,6 +181,7 @@ export class Registration implements Host {
     connection.slot = slot;
     if (before !== null) this.#clear(before.id, before.owner);
     connection.readsPayload = readsPayload === true;
+    connection.prefix = prefix;
     this.#noteReader(slot, connection.readsPayload);
     if (instance) this.kernel?.cookies.set(instance, this.#valueOf(slot));
     const first = this.copies.connectionsOf(slot).length === 1;

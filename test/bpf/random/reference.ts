@@ -3,9 +3,10 @@
  * remembers of the packets before what they do, where that is certain; where it is not (a slot that other flows may have taken, a
  * window of time that may be over) it says so.
  */
-import { HEAD_BYTES, type Prefix } from "../../../src/capture/prefix.ts";
+
 import type { KernelService } from "../../../src/capture/services.ts";
 import type { TestContext } from "../../../src/native/bpf/libbpf.ts";
+import { HEAD_BYTES, type Prefix } from "../../../src/wire/prefix.ts";
 import { ACK, FIN, RST, SYN } from "../build.ts";
 import { MARK } from "../capture.ts";
 import { hexOf, type Ip, ipOf, isFragment, type Segment, tcpOf, Unknown, udpOf } from "./dissect.ts";

@@ -1,5 +1,5 @@
 /** What the response program must do with a packet, by bpf/README.md. */
-import type { Prefix } from "../../../src/capture/prefix.ts";
+import type { Prefix } from "../../../src/wire/prefix.ts";
 import { hexOf, type Ip, icmpOf, ipOf, type Segment, tcpOf, Unknown, udpOf } from "./dissect.ts";
 import { UDP } from "./packets.ts";
 import { DROP, type Expected, lengthWithPrefix, PASS, recordOf, type Seen } from "./reference.ts";

@@ -1,5 +1,5 @@
-/** How much is captured of the payload of what servers send: the rules of bpf/record/prefix.h. */
-import type { Packet } from "../wire/packet.ts";
+/** How much is captured, and sent on, of the payload of what servers send: the rules of bpf/record/prefix.h. */
+import type { Packet } from "./packet.ts";
 
 /** What is captured of each segment, or of each datagram. */
 export interface Prefix {
@@ -21,9 +21,15 @@ export const PREFIX_HEADERS = 256;
 const WHOLE_PAYLOAD = 0x7fffffff;
 const TAKES_HEADS = 0x80000000;
 
-/** As the kernel programs have it. */
+/** As the kernel programs and the channel have it. */
 export function prefixWord({ bytes, takesHeads }: Prefix): number {
   return Math.min(bytes, WHOLE_PAYLOAD) + (takesHeads ? TAKES_HEADS : 0);
+}
+
+/** The prefix of such a word. */
+export function prefixOf(word: number): Prefix {
+  const bytes = word & WHOLE_PAYLOAD;
+  return { bytes: bytes === WHOLE_PAYLOAD ? Infinity : bytes, takesHeads: word >= TAKES_HEADS };
 }
 
 /** What is enough for both. */
