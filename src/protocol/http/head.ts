@@ -117,9 +117,14 @@ export class Fields {
       from = lf + 1;
     }
     let sum = 0;
-    for (const hash of this.hashes)
-      if (hash !== 0) sum = (sum + Math.imul(hash ^ (hash >>> 15), 0x2c1b3c6d)) | 0;
-    this.hash = sum === 0 && this.hashes.some((hash) => hash !== 0) ? 1 : sum >>> 0;
+    let isNone = true;
+    for (let index = 0; index < this.hashes.length; index++) {
+      const hash = this.hashes[index]!;
+      if (hash === 0) continue;
+      isNone = false;
+      sum = (sum + Math.imul(hash ^ (hash >>> 15), 0x2c1b3c6d)) | 0;
+    }
+    this.hash = isNone ? 0 : sum >>> 0 || 1;
   }
 
   /** True if the field is Transfer-Encoding. */
@@ -209,6 +214,19 @@ const decoder = new TextDecoder("latin1");
 /** Bytes as text, one character each. */
 export function textOf(bytes: Uint8Array, from: number, to: number): string {
   return decoder.decode(bytes.subarray(from, to));
+}
+
+/** The usual methods, by their length. */
+const METHODS = [[], [], [], ["GET", "PUT"], ["POST", "HEAD"], ["PATCH"], ["DELETE"], ["OPTIONS", "CONNECT"]];
+
+/** A method as text. */
+export function methodOf(bytes: Uint8Array, from: number, to: number): string {
+  for (const method of METHODS[to - from] ?? []) {
+    let same = 0;
+    while (same < method.length && bytes[from + same] === method.charCodeAt(same)) same++;
+    if (same === method.length) return method;
+  }
+  return textOf(bytes, from, to);
 }
 
 /** The first line of a request, as `readRequestLine` finds it: where method and request target are, and where the line ends. */

@@ -6,7 +6,15 @@ import { DROP, GO, type Outlet, type ProtocolModule, type ProtocolSession, type 
 import { AnswerReader, type AnswerSink, bodyLength, INTERIM, STOP } from "./answers.ts";
 import { isSurelyRequest, looksLikeRequest } from "./beginning.ts";
 import { Body } from "./body.ts";
-import { endOfHead, Fields, LONGEST_HEAD, type RequestLine, readRequestLine, textOf } from "./head.ts";
+import {
+  endOfHead,
+  Fields,
+  LONGEST_HEAD,
+  methodOf,
+  type RequestLine,
+  readRequestLine,
+  textOf,
+} from "./head.ts";
 import { Pairing } from "./pairing.ts";
 import type { Requests } from "./requests.ts";
 
@@ -181,8 +189,9 @@ class HttpSession implements ProtocolSession, AnswerSink {
     let tag = this.isTurn ? 0 : IS_PIPELINED;
     this.isTurn = false;
     this.hasSpoken = true;
-    const isConnect = methodEnd - method === 7 && textOf(bytes, method, methodEnd) === "CONNECT";
-    if (methodEnd - method === 4 && textOf(bytes, method, methodEnd) === "HEAD") tag |= IS_HEAD;
+    const name = methodOf(bytes, method, methodEnd);
+    const isConnect = name === "CONNECT";
+    if (name === "HEAD") tag |= IS_HEAD;
     if (isConnect) tag |= IS_CONNECT;
     if (upgrades) tag |= UPGRADES;
     if (upgrades || isConnect) this.mayUpgrade = true;

@@ -13,7 +13,7 @@ import {
   type PairSink,
 } from "../../pairs/pair.ts";
 import { Content } from "./content.ts";
-import { Fields, type RequestLine, textOf } from "./head.ts";
+import { Fields, methodOf, type RequestLine, textOf } from "./head.ts";
 
 /** Bits of a tag that have the number; 0: the request is not in the table. */
 export const NUMBER_BITS = 19;
@@ -111,7 +111,7 @@ export class Requests {
     const isKept = hasRoom && this.memory >= memory && this.waiting.size < NUMBERS / 2;
     const request = new Request(
       isKept ? this.nextNumber() : 0,
-      textOf(bytes, line.method, line.methodEnd),
+      methodOf(bytes, line.method, line.methodEnd),
       textOf(bytes, line.target, Math.min(line.targetEnd, line.target + MOST_NAME)),
       bytes.slice(line.method, line.method + size),
       at,
@@ -216,12 +216,10 @@ export class Requests {
     request.isDone = true;
     this.waiting.delete(request.number);
     const { production, target, productionAnswer, targetAnswer } = request;
-    const answers = {
-      production: production === "answered" ? productionAnswer : null,
-      target: target === "answered" ? targetAnswer : null,
-    };
-    if (answers.production && answers.target) keepBodies(request, answers.production, answers.target);
-    const hasBody = answers.production?.body || answers.target?.body;
+    const ours = production === "answered" ? productionAnswer : null;
+    const theirs = target === "answered" ? targetAnswer : null;
+    if (ours && theirs) keepBodies(request, ours, theirs);
+    const hasBody = ours?.body || theirs?.body;
     this.sink.take({
       protocol: "http",
       outcome: outcomeOf(production, target),
@@ -233,10 +231,12 @@ export class Requests {
       name: request.name,
       request: request.head,
       requestBody: hasBody ? (request.content?.bytes ?? null) : null,
-      ...answers,
+      production: ours,
+      target: theirs,
     });
-    for (const content of [request.content, request.productionContent, request.targetContent])
-      content?.close();
+    request.content?.close();
+    request.productionContent?.close();
+    request.targetContent?.close();
     request.content = request.productionContent = request.targetContent = null;
     this.memory += request.memory;
     request.memory = 0;
