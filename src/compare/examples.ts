@@ -60,7 +60,7 @@ function rawRequest(pair: Pair): Raw {
   if (pair.protocol !== "http") return { head: `${pair.method} ${pair.name}`, body: "", isCut: false };
   if (pair.requestBody === null) return rawOf(pair.request, true, null, false);
   const coding = fieldsOf(pair.request, new Set(["content-encoding"])).get("content-encoding") ?? "";
-  const bytes = decodeContent(pair.requestBody, coding);
+  const bytes = decodeContent(pair.requestBody, coding, true);
   const text =
     bytes === null ? `(${counted(pair.requestBody.length, "byte")})` : new TextDecoder().decode(bytes);
   return rawOf(pair.request, true, text, text.length > MOST_BODY);

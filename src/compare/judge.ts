@@ -1,5 +1,5 @@
 /** Makes of what was counted of an endpoint what is said of it: which differences matter, how much worse it is. */
-import { slowerPercentiles } from "./latency.ts";
+import { type Slower, slowerPercentiles } from "./latency.ts";
 import { Evidence, isAlike, isLearned } from "./learned.ts";
 import { isAsMuchNoise } from "./noise.ts";
 import type { Difference, Endpoint } from "./report.ts";
@@ -82,7 +82,7 @@ function becauseOf(row: Row, pools: Pools): Because[] {
 }
 
 /** Differences as the report has them: tallies of one kind and place are one, as far as they are alike in whether they matter. */
-function differencesOf(row: Row, because: Because[]): Difference[] {
+function differencesOf(row: Row, because: Because[], slowerAt: readonly Slower[]): Difference[] {
   const merged = new Map<string, Difference & { isError: boolean }>();
   for (const tally of row.byIndex) {
     if (tally.count === 0) continue;
@@ -107,19 +107,17 @@ function differencesOf(row: Row, because: Because[]): Difference[] {
       isError: tally.isError,
     });
   }
-  const slower = slowerPercentiles(row.latency.production, row.latency.target, row.noiseLatency).map(
-    ({ percentile, production, target, count, of, noise, isNoise }) => ({
-      kind: "latency" as const,
-      where: percentile,
-      count,
-      of,
-      noise,
-      isNoise,
-      because: isNoise ? ("noise" as const) : null,
-      sample: { production: time(production), target: time(target) },
-      isError: false,
-    }),
-  );
+  const slower = slowerAt.map(({ percentile, production, target, count, of, noise, isNoise }) => ({
+    kind: "latency" as const,
+    where: percentile,
+    count,
+    of,
+    noise,
+    isNoise,
+    because: isNoise ? ("noise" as const) : null,
+    sample: { production: time(production), target: time(target) },
+    isError: false,
+  }));
   const weight = ({ isNoise, isError, kind }: Difference & { isError: boolean }) =>
     (isNoise ? 8 : 0) + (isError ? 0 : kind === "status" || kind === "latency" ? 1 : 2);
   return [...merged.values(), ...slower]
@@ -150,8 +148,9 @@ export function judge(row: Row, service: string, pools: Pools): Judged {
     different += count;
     if (real.some((index) => row.byIndex[Number(index)]!.isError)) errors += count;
   }
-  const differences = differencesOf(row, because);
-  const slower = slowerPercentiles(row.latency.production, row.latency.target, row.noiseLatency)
+  const slowerAt = slowerPercentiles(row.latency.production, row.latency.target, row.noiseLatency);
+  const differences = differencesOf(row, because, slowerAt);
+  const slower = slowerAt
     .filter(({ isNoise }) => !isNoise)
     .map(({ percentile, production, target }) => ({
       percentile,

@@ -52,6 +52,8 @@ interface Sides<Kind> {
 
 export class Row {
   count = 0;
+  /** What it is found by. */
+  key = "";
   /** Requests of this endpoint that counted elsewhere, before it had a row. */
   before = 0;
   readonly outcomes = new Float64Array(OUTCOMES.length);

@@ -70,6 +70,7 @@ export class Rows {
     const shown = masked === pair.name ? name : this.mask(this.nameOf(protocol, method, masked));
     const created = new Row(service, protocol, this.mask(method), this.mask(shown) || "(none)");
     created.before = came;
+    created.key = key;
     this.rows.set(key, created);
     return created;
   }
@@ -89,13 +90,11 @@ export class Rows {
     if (!counts) return null;
     const count = (this.waiting.get(key) ?? 0) + 1;
     if (count > this.least) {
-      const [[rarest, row]] = [...this.rows].sort(
-        ([, one], [, other]) => one.frequency - other.frequency,
-      ) as [[string, Row]];
+      const row = this.rarest();
       this.least = Math.max(row.frequency, LEAST);
       if (count > this.least) {
         this.waiting.delete(key);
-        this.rows.delete(rarest);
+        this.rows.delete(row.key);
         this.othersOf(row.service, row.protocol).merge(row, MOST_EXAMPLES_OF_OTHERS);
         this.known.clear();
         return count - 1;
@@ -103,6 +102,13 @@ export class Rows {
     }
     this.wait(key, count);
     return null;
+  }
+
+  private rarest(): Row {
+    let rarest: Row | null = null;
+    for (const row of this.rows.values())
+      if (rarest === null || row.frequency < rarest.frequency) rarest = row;
+    return rarest!;
   }
 
   private wait(key: string, count: number): void {

@@ -81,7 +81,10 @@ export class Timeline {
 
   /** `seconds`: the length of the run, for the last moment, which may be shorter. */
   report(seconds: number): Moment[] {
-    return this.moments.map((moment, index) => {
+    const last = this.current();
+    const begun = seconds - (this.moments.length - 1) * this.length;
+    const isOver = this.moments.length > 1 && last.sent + last.compared === 0 && begun <= this.length / 2;
+    return this.moments.slice(0, isOver ? -1 : undefined).map((moment, index) => {
       const at = index * this.length;
       const isLast = index === this.moments.length - 1;
       const length = isLast ? Math.min(this.length, Math.max(seconds - at, 0.1)) : this.length;

@@ -1,5 +1,6 @@
 /** Pairs as the modules make them, for the tests of the comparison. */
 import { createHash } from "node:crypto";
+import fc from "fast-check";
 import { Comparison } from "../../src/compare/comparison.ts";
 import type { Endpoint, Report } from "../../src/compare/report.ts";
 import type { CompareSettings, RunFacts } from "../../src/compare/settings.ts";
@@ -111,4 +112,10 @@ export function random(seed: number): () => number {
     state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
     return state / 2 ** 32;
   };
+}
+
+/** Any UTF-16 units, half of surrogate pairs and control characters too. */
+export function anyText(maxLength: number): fc.Arbitrary<string> {
+  const units = fc.oneof(fc.uint16Array({ maxLength }), fc.uint8Array({ maxLength }));
+  return units.map((codes) => String.fromCharCode(...codes));
 }

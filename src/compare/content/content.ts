@@ -25,7 +25,7 @@ const AFTER = 120;
 
 /** Bytes without their codings, as text; null where they cannot be decoded. */
 export function textOfContent(content: Content): string | null {
-  const bytes = decodeContent(content.bytes, content.coding);
+  const bytes = decodeContent(content.bytes, content.coding, content.isCut);
   if (bytes === null) return null;
   return (/charset="?(iso-8859-1|latin-?1|windows-1252)/i.test(content.type) ? latin1 : utf8).decode(bytes);
 }
@@ -74,8 +74,8 @@ export function differencesOfContent(
   target: Content,
   ignore: readonly IgnoreRule[],
 ): ContentDifference[] {
-  const ours = decodeContent(production.bytes, production.coding);
-  const theirs = decodeContent(target.bytes, target.coding);
+  const ours = decodeContent(production.bytes, production.coding, production.isCut);
+  const theirs = decodeContent(target.bytes, target.coding, target.isCut);
   if (ours === null || theirs === null)
     return [{ where: "", nature: "unknown", production: hex(production.bytes), target: hex(target.bytes) }];
   const isWhole = !production.isCut && !target.isCut;

@@ -12,27 +12,29 @@ import {
 export const MOST_DECODED = 512 * 1024;
 const MOST_CODINGS = 2;
 
-const options = { maxOutputLength: MOST_DECODED, finishFlush: constants.Z_SYNC_FLUSH };
-const DECODERS: Record<string, (bytes: Uint8Array) => Uint8Array> = {
+const bounds = { maxOutputLength: MOST_DECODED };
+const whole = { ...bounds, finishFlush: constants.Z_FINISH };
+const part = { ...bounds, finishFlush: constants.Z_SYNC_FLUSH };
+const partOfBrotli = { ...bounds, finishFlush: constants.BROTLI_OPERATION_FLUSH };
+
+type Decoder = (bytes: Uint8Array, isCut: boolean) => Uint8Array;
+const gunzip: Decoder = (bytes, isCut) => gunzipSync(bytes, isCut ? part : whole);
+const DECODERS: Record<string, Decoder> = {
   identity: (bytes) => bytes,
-  gzip: (bytes) => gunzipSync(bytes, options),
-  "x-gzip": (bytes) => gunzipSync(bytes, options),
+  gzip: gunzip,
+  "x-gzip": gunzip,
   // RFC 9110 says zlib; some send bare deflate.
-  deflate: (bytes) =>
-    (bytes[0]! & 0x0f) === 8 ? inflateSync(bytes, options) : inflateRawSync(bytes, options),
-  br: (bytes) =>
-    brotliDecompressSync(bytes, {
-      maxOutputLength: MOST_DECODED,
-      finishFlush: constants.BROTLI_OPERATION_FLUSH,
-    }),
-  zstd: (bytes) => zstdDecompressSync(bytes, { maxOutputLength: MOST_DECODED }),
+  deflate: (bytes, isCut) =>
+    ((bytes[0]! & 0x0f) === 8 ? inflateSync : inflateRawSync)(bytes, isCut ? part : whole),
+  br: (bytes, isCut) => brotliDecompressSync(bytes, isCut ? partOfBrotli : bounds),
+  zstd: (bytes) => zstdDecompressSync(bytes, bounds),
 };
 
 /**
  * The content without its codings (`gzip`, `deflate`, `br`, `zstd`; the value of Content-Encoding, "" for none). Null where one is not known,
  * or the bytes are not what it says, or more come out than MOST_DECODED. Of content that is cut (gzip, deflate, br) what there is of it.
  */
-export function decodeContent(bytes: Uint8Array, codings: string): Uint8Array | null {
+export function decodeContent(bytes: Uint8Array, codings: string, isCut = false): Uint8Array | null {
   const names = codings
     .toLowerCase()
     .split(",")
@@ -45,7 +47,7 @@ export function decodeContent(bytes: Uint8Array, codings: string): Uint8Array | 
     if (decode === null) return null;
     if (content.length === 0) break;
     try {
-      content = decode(content);
+      content = decode(content, isCut);
     } catch {
       return null;
     }

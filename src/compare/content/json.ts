@@ -143,6 +143,7 @@ class Walk {
   }
 
   private arrays(where: string, production: Json[], target: Json[], progress: Progress): void {
+    if (this.isEqual(production, target)) return;
     if (this.ignore.length > 0 && this.isIgnored(progress, production, target)) return;
     const [ours, theirs] = [this.keysOf(production), this.keysOf(target)];
     // What is alike at both ends is where something was put in or taken out.
@@ -161,6 +162,19 @@ class Walk {
       const next = advance(this.ignore, progress, String(index));
       if (next !== null) this.values(`${where}[*]`, production[index]!, target[index]!, next);
     }
+  }
+
+  private isEqual(one: Json, other: Json): boolean {
+    this.nodes++;
+    if (one === other) return true;
+    if (typeof one !== "object" || typeof other !== "object" || one === null || other === null) return false;
+    if (Array.isArray(one) || Array.isArray(other)) {
+      if (!Array.isArray(one) || !Array.isArray(other) || one.length !== other.length) return false;
+      return one.every((value, index) => this.isEqual(value, other[index]!));
+    }
+    const names = Object.keys(one);
+    if (names.length !== Object.keys(other).length) return false;
+    return names.every((name) => Object.hasOwn(other, name) && this.isEqual(one[name]!, other[name]!));
   }
 
   private keysOf(values: Json[]): string[] {

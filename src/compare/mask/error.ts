@@ -7,7 +7,7 @@ const NAMED =
 
 /** The message of an error of MySQL without the values that it quotes: `Duplicate entry '***' for key 'PRIMARY'`. */
 export function maskError(message: string, found: (secret: string) => void): string {
-  return message.replace(/'((?:[^'\\]|\\.|'')*)'?/g, (whole, value: string, at: number) => {
+  return message.replace(/(?<!\w)'((?:[^'\\]|\\.|'')*)'?/g, (whole, value: string, at: number) => {
     if (value === "" || NAMED.test(message.slice(Math.max(0, at - 20), at))) return whole;
     found(value);
     return `'${MASKED}'`;
