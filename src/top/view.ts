@@ -209,7 +209,7 @@ export function renderCopy(
         const differs = firstDifference(endpoint);
         return differs ? `${name}  ${differs}` : name;
       },
-      least: 28,
+      least: Math.max(28, Math.floor(canvas.columns * 0.4)),
     },
     ENDPOINT_COLUMNS,
     canvas,

@@ -6,7 +6,7 @@ import { rmSync } from "node:fs";
 import { version } from "../../../package.json";
 import { Comparison, type ComparisonAccount } from "../../compare/comparison.ts";
 import type { Report } from "../../compare/report.ts";
-import { labelOf, type Service } from "../../config/transfer.ts";
+import type { Service } from "../../config/transfer.ts";
 import type { Log } from "../../host/log.ts";
 import { removeStaleSockets, topSocket } from "../../host/top-sockets.ts";
 import { monotonicMicroseconds } from "../../native/libc.ts";
@@ -20,7 +20,7 @@ import { Collector } from "./collect.ts";
 import { writeFiles } from "./files.ts";
 import type { AudienceOptions, CompareOptions } from "./options.ts";
 import { followProgress, lagCounts, type Workers } from "./progress.ts";
-import { comparedTargets } from "./targets.ts";
+import { comparedTargets, nameOf } from "./targets.ts";
 
 /** ms between two notes of the timeline. */
 const MOMENT = 1000;
@@ -67,7 +67,7 @@ export class Observer {
     this.comparison = new Comparison({
       version,
       mode,
-      services: services.map(labelOf),
+      services: services.map(nameOf),
       targets,
       body: compare?.body ?? false,
       fields: compare?.fields ?? [],

@@ -1,5 +1,5 @@
 /** Which target each copy of a request goes to, for the comparison: those with the new version, and one with the old. */
-import { formatAddress } from "../../config/address.ts";
+import { formatEndpoint } from "../../config/address.ts";
 import { labelOf, type Service } from "../../config/transfer.ts";
 import { Failure } from "../../native/failure.ts";
 
@@ -9,8 +9,13 @@ export interface ComparedTargets {
   indexes: number[][];
 }
 
+/** A service as the reader of a report knows it: by its port, with its address where others may have that port. */
+export function nameOf({ address, port, transport }: Service): string {
+  return (transport ? `${transport}:` : "") + (address ? formatEndpoint(address.bytes, port) : `${port}`);
+}
+
 /**
- * The targets that the reader of a report tells apart: hosts, or groups of them, whatever ports they have; all that `noise` names
+ * The targets that the reader of a report tells apart, some of them groups; all that `noise` names
  * (labels of transfers) are one. Throws a Failure (exit code 2) for a service that only the old version gets.
  */
 export function comparedTargets(services: readonly Service[], noise: readonly string[]): ComparedTargets {
@@ -32,7 +37,7 @@ export function comparedTargets(services: readonly Service[], noise: readonly st
       );
     }
     return service.routes.map(({ label, targets: its }) => {
-      const hosts = its.map(({ address }) => formatAddress(address.bytes)).join("|");
+      const hosts = its.map(({ address, port }) => formatEndpoint(address.bytes, port)).join("|");
       if (noise.includes(label)) old.add(hosts);
       return indexOf(hosts, noise.includes(label));
     });

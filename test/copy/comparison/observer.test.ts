@@ -103,8 +103,8 @@ test("pairs of all workers are in the account, and in the reports that are writt
   expect(report).toMatchObject({
     isRunning: false,
     count: 3,
-    services: ["80-10.0.0.2"],
-    targets: [{ label: "10.0.0.2", isNoise: false }],
+    services: ["80"],
+    targets: [{ label: "10.0.0.2:80", isNoise: false }],
     account: { mode: "direct", comparison: { requests: 3 } },
   });
   expect(readFileSync(`${at}/r.html`, "utf8")).toStartWith("<!doctype html>");
@@ -151,13 +151,13 @@ test("a pile of pairs is taken in bits, between which the rest of the program ru
 });
 
 test.each([
-  ["-x 80-10.0.0.2", "", [["10.0.0.2", false]], [[0]]],
+  ["-x 80-10.0.0.2", "", [["10.0.0.2:80", false]], [[0]]],
   [
-    "-x 80-10.0.0.2,80-10.0.0.3,81-10.0.0.3:90,81-10.0.0.2",
+    "-x 80-10.0.0.2,80-10.0.0.3,81-10.0.0.3:80,81-10.0.0.2:80",
     "--noise 10.0.0.3",
     [
-      ["10.0.0.2", false],
-      ["10.0.0.3", true],
+      ["10.0.0.2:80", false],
+      ["10.0.0.3:80", true],
     ],
     [
       [0, 1],
@@ -168,9 +168,9 @@ test.each([
     "-x 80-10.0.0.2|10.0.0.4,80-10.0.0.3,81-10.0.0.5,81-10.0.0.6",
     "--noise 10.0.0.3 --noise 10.0.0.6",
     [
-      ["10.0.0.2|10.0.0.4", false],
-      ["10.0.0.3, 10.0.0.6", true],
-      ["10.0.0.5", false],
+      ["10.0.0.2:80|10.0.0.4:80", false],
+      ["10.0.0.3:80, 10.0.0.6:81", true],
+      ["10.0.0.5:81", false],
     ],
     [
       [0, 1],
