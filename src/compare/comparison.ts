@@ -131,6 +131,18 @@ export class Comparison {
     this.timeline.note(progress);
   }
 
+  /** The times to the last byte of each endpoint, counted by `bounds` (us): see Histogram.atMost. */
+  times(bounds: readonly number[]) {
+    return this.rows.all().map(({ service, protocol, method, name, latency }) => ({
+      service: this.settings.services[service] ?? String(service),
+      protocol,
+      method,
+      name,
+      production: latency.production.atMost(bounds),
+      target: latency.target.atMost(bounds),
+    }));
+  }
+
   private judged(): { rows: Row[]; judged: Judged[] } {
     const rows = this.rows.all();
     const pools = poolsOf(rows);

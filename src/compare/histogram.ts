@@ -112,6 +112,11 @@ export class Histogram {
     return count;
   }
 
+  /** How many values do not exceed each of `bounds` (us), by whole buckets; how many there are, and their sum. */
+  atMost(bounds: readonly number[]): { atMost: number[]; count: number; sum: number } {
+    return { atMost: bounds.map((us) => this.count - this.above(us)), count: this.count, sum: this.sum };
+  }
+
   /** Its percentiles and its curve of 40 points. The same object as long as nothing was counted. */
   distribution(): Distribution {
     if (this.known?.count === this.count) return this.known;

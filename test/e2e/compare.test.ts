@@ -60,6 +60,7 @@ test("live: exactly what was planted is in reports, on the page and in the termi
     run(lab.online, "curl", "-sSf", `http://${WEB}${path}`),
   );
   expect(pages[1]).toMatch(/^# HELP xcopy_/m);
+  expect(pages[1]).toContain('endpoint="/orders/{id}"');
   expect(JSON.parse(pages[3]!).comparison.outcomes).toEqual({ compared: COUNT });
   const { pid } = copy.running;
   const top = await Promise.all([

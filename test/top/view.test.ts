@@ -121,7 +121,7 @@ describe("one copy", () => {
       7,
       report([endpoint("/a", { errors: 3, different: 5, differences: [difference] })]),
       { order: "worse", from: 0 },
-      canvas(110),
+      canvas(150),
     );
     expect(lines.slice(0, 4)).toEqual([
       "xcopy 7  80-10.0.0.2  direct, 1 min 5 s",
@@ -129,7 +129,9 @@ describe("one copy", () => {
       "compared 200 of 200  errors 3 (1.5 %)  different 5 (2.5 %)",
       "worse",
     ]);
-    expect(lines[6]).toMatch(/^GET \/a {2}status 200 -> 500 +100 +3 +5 +2.0 ms +9.0 ms +1.0 ms +1.5 ms +10$/);
+    expect(lines[6]).toMatch(
+      /^GET \/a {2}status 200 -> 500 +100 +3 +5 +2.0 ms +9.0 ms +1.0 ms +1.5 ms +10$/,
+    );
   });
 
   test.each([

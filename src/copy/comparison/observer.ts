@@ -12,7 +12,7 @@ import { removeStaleSockets, topSocket } from "../../host/top-sockets.ts";
 import { monotonicMicroseconds } from "../../native/libc.ts";
 import type { Pair } from "../../pairs/pair.ts";
 import { PairReader } from "../../pairs/ring.ts";
-import type { MetricsFacts } from "../../web/source.ts";
+import { BUCKETS, type MetricsFacts } from "../../web/source.ts";
 import { startWeb, type Web } from "../../web/web.ts";
 import { withFindings } from "../account/comparison.ts";
 import type { Account } from "../account/summary.ts";
@@ -165,7 +165,7 @@ export class Observer {
   }
 
   metrics(): MetricsFacts {
-    return { lag: this.run && lagCounts(this.run), endpoints: [] };
+    return { lag: this.run && lagCounts(this.run), endpoints: this.comparison.times(BUCKETS) };
   }
 
   private reportOf(isRunning: boolean): Report {

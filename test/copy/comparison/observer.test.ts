@@ -91,6 +91,11 @@ test("pairs of all workers are in the account, and in the reports that are writt
   for (const writer of writers) writer.take(pair());
   writers[1]!.take(pair({ outcome: "production only", target: null }));
   const { account, exitCode, errors } = await observer.end();
+  const { endpoints } = observer.metrics();
+  expect(endpoints).toMatchObject([
+    { service: "80", protocol: "http", method: "GET", name: "/a", target: { count: 2, sum: 4000 } },
+  ]);
+  expect(endpoints[0]!.production.atMost.slice(0, 6)).toEqual([0, 0, 0, 0, 2, 2]);
   await observer.close();
   expect(account.comparison).toMatchObject({
     requests: 3,
