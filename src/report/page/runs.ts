@@ -45,7 +45,7 @@ function Row({ endpoint }: { endpoint: EndpointOfRuns }) {
           html`<ul class="outcomes"><${Changes} differences=${appeared} sign="+" word="new" /><${Changes} differences=${gone} sign="\u2212" word="gone" /></ul>`
         }
       </th>
-      ${COLUMNS.map(([key, , format]) => html`<td key=${key} class=${`number ${key === "count" || key === "p50" ? "middle" : ""}`}><${Both} of=${endpoint[key]} format=${format} /></td>`)}
+      ${COLUMNS.map(([key, , format]) => html`<td key=${key} class=${`both number ${key === "count" || key === "p50" ? "middle" : ""}`}><${Both} of=${endpoint[key]} format=${format} /></td>`)}
       <td class="number middle"><span class=${worse > 0 ? "worse" : worse < 0 ? "better" : "zero"}>${worse === 0 ? "0" : Number(worse.toPrecision(3))}</span></td>
     </tr>`;
 }
@@ -73,7 +73,7 @@ export function Runs({ runs }: { runs: RunComparison }) {
         <table class="main">
           <caption class="hidden">Endpoints, those first that became worse; each figure as it was and as it is</caption>
           <thead><tr><th scope="col" class="head">Endpoint</th>
-            ${COLUMNS.map(([key, title]) => html`<th scope="col" key=${key} class=${`head number ${key === "count" || key === "p50" ? "middle" : ""}`}>${title}</th>`)}
+            ${COLUMNS.map(([key, title]) => html`<th scope="col" key=${key} class=${`both head number ${key === "count" || key === "p50" ? "middle" : ""}`}>${title}</th>`)}
             <th scope="col" class="head number middle" aria-sort="descending">Worse</th></tr></thead>
           <tbody>${shown.map((endpoint) => html`<${Row} key=${`${endpoint.service} ${endpoint.method} ${endpoint.name}`} endpoint=${endpoint} />`)}
             ${shown.length === 0 && html`<tr><td colspan="7" class="none">no endpoint is like that</td></tr>`}
