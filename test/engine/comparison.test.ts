@@ -223,6 +223,18 @@ test("the run ends with requests on their way", () => {
   expect(rest.pairs.map(({ outcome }) => outcome).sort()).toEqual(["ended", "notSent", "notSent"]);
 });
 
+test("the run ends with a request that the target has not acknowledged", () => {
+  const { net, ...rest } = compared();
+  net.answer = (request) => answerOf(idOf(request), 100);
+  visit(net, { port: 40000, count: 2, pace: 50_000 });
+  net.run(80_000);
+  net.mode = "silent";
+  net.run(200_000);
+  while (!net.engine.end(net.now)) net.flush();
+  expectPairs({ net, ...rest }, numbers(2));
+  expect(rest.pairs.map(({ outcome }) => outcome)).toEqual(["compared", "ended"]);
+});
+
 test("on networks that lose, each request is one pair, with its own answers", () => {
   fc.assert(
     fc.property(

@@ -94,7 +94,13 @@ export class Pairing {
     const request = this.requests.get(number);
     if (!request || again !== request.begunAt > 0) return;
     this.forget(request);
-    this.requests.settleTarget(request, again ? "none" : "notSent");
+    const fate = this.unsure.find((one) => one.request === request)?.fate ?? this.fateUnanswered(request);
+    this.requests.settleTarget(request, again ? fate : "notSent");
+  }
+
+  /** What becomes of a request that was sent, if nothing more is heard of it. */
+  private fateUnanswered(request: Request): Fate {
+    return this.hasEnded || this.outlet.now - request.begunAt >= PATIENCE ? "none" : "ended";
   }
 
   private forget(request: Request): void {
@@ -213,13 +219,11 @@ export class Pairing {
   }
 
   disconnected(reader: AnswerReader): void {
-    const { now } = this.outlet;
     if (reader.isLost || (reader.seeks && reader.hasSkipped)) this.passOver(reader.at);
     for (const request of this.open) {
       if (!request) continue;
-      const isUnanswered = this.hasEnded || now - request.begunAt >= PATIENCE;
       if (request.targetAnswer) this.requests.settleTarget(request, "ended");
-      else this.unsure.push({ request, fate: isUnanswered ? "none" : "ended" });
+      else this.unsure.push({ request, fate: this.fateUnanswered(request) });
     }
     this.open.length = 0;
     this.hasEnded = false;
