@@ -149,7 +149,8 @@ function comparisonMetrics(report: Report, places: Places): Metric[] {
     errors.add(labels, endpoint.errors);
     different.add(labels, endpoint.different);
     for (const [index, { production, target, count }] of endpoint.statuses.entries()) {
-      const name = (status: number | null) => (index < MOST_STATUSES ? String(status ?? "none") : "other");
+      const isOther = index >= MOST_STATUSES || (production === null && target === null);
+      const name = (status: number | null) => (isOther ? "other" : String(status ?? "none"));
       statuses.add({ ...labels, production: name(production), target: name(target) }, count);
     }
   }

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import type { Report } from "../../src/compare/report.ts";
 import { ONLINE, TARGET } from "../../src/demo/network.ts";
 import { readReport } from "../../src/report/read.ts";
+import { carriedIn } from "../report/carried.ts";
 import { createLab, type Lab } from "../support/lab.ts";
 import { run } from "../support/process.ts";
 import { recordTraffic } from "../support/recording.ts";
@@ -85,7 +86,10 @@ test("live: exactly what was planted is in reports, on the page and in the termi
   expect(differences).toEqual([...PLANTED, "GET /stock/{id}: body $.left"]);
   expect(slower).toContainEqual(SLOWER);
   const files = ["live.json", "live.html", "log"].map((name) => readFileSync(inLab(name), "utf8"));
-  const said = [...files, ...pages, ...top.map(({ output }) => output)];
+  // What a page carries is compressed.
+  const carried = [files[1]!, pages[0]!].map(carriedIn);
+  expect(carried.map((text) => text.includes("/orders/{id}"))).toEqual([true, true]);
+  const said = [...files, ...pages, ...carried, ...top.map(({ output }) => output)];
   said.push(copy.running.output.join("\n"), copy.running.errors.join("\n"));
   expect(said.map((text) => text.includes(SECRET))).toEqual(said.map(() => false));
   expect(existsSync(`/run/xcopy/top-${pid}.sock`)).toBe(false);

@@ -1,19 +1,16 @@
 /** The page as a file: what is in it, how large it is, that nothing in it can be markup. */
 import { expect, test } from "bun:test";
 import { createHash } from "node:crypto";
-import { gunzipSync } from "node:zlib";
 import fc from "fast-check";
 import type { Report } from "../../src/compare/report.ts";
 import { renderPage } from "../../src/report/page.ts";
+import { carriedIn } from "./carried.ts";
 import { madeReport } from "./made.ts";
 
 const MOST_BYTES = 200_000;
 
 /** The report that a page carries. */
-function carried(page: string): Report {
-  const data = /id="data">([^<]*)</.exec(page)![1]!;
-  return JSON.parse(gunzipSync(Buffer.from(data, "base64")).toString());
-}
+const carried = (page: string): Report => JSON.parse(carriedIn(page));
 
 test("a page of 50 endpoints is at most 200 KB, the code in it half of that", () => {
   expect(renderPage(madeReport(50, 600), { live: false }).length).toBeLessThan(MOST_BYTES);

@@ -53,6 +53,7 @@ export class Observer {
   private readonly servers: Web[] = [];
   private counted: { account: ComparisonAccount; until: number } | null = null;
   private run: ObservedRun | null = null;
+  private isOver = false;
   private collector: Collector | null = null;
   private timer: ReturnType<typeof setInterval> | undefined;
 
@@ -135,6 +136,7 @@ export class Observer {
     clearInterval(this.timer);
     this.collector?.finish();
     this.counted = null;
+    this.isOver = true;
     const report = this.reportOf(false);
     const account = report.account as unknown as Account;
     const failures = await writeFiles(this.audience.reports, report);
@@ -157,7 +159,7 @@ export class Observer {
 
   /** For the live page. */
   report(): Report {
-    return this.reportOf(true);
+    return this.reportOf(!this.isOver);
   }
 
   account(): object {

@@ -123,6 +123,10 @@ export function App({ first, isLive }: { first: Report; isLive: boolean }) {
       <section aria-labelledby="not-compared">
         <h2 id="not-compared">Not compared, and why</h2>
         <${NotCompared} outcomes=${report.outcomes} count=${report.count} />
+        ${
+          (report.notLookedInto ?? 0) > 0 &&
+          html`<p class="small">Of ${number(report.notLookedInto ?? 0)} requests the content differs and was not looked into: there was too much of it, or it was not kept.</p>`
+        }
       </section>
       <${Account} account=${report.account} />
     </main>

@@ -27,13 +27,15 @@ interface MatrixProps {
   protocol: PairProtocol | null;
 }
 
-export function Matrix({ statuses, protocol }: MatrixProps) {
+export function Matrix({ statuses: all, protocol }: MatrixProps) {
+  // Neither side: more statuses than are counted.
+  const statuses = all.filter(({ production, target }) => production !== null || target !== null);
   if (statuses.length === 0) return html`<p class="none">no statuses yet</p>`;
   const [rows, columns] = [statusesOf(statuses, "production"), statusesOf(statuses, "target")];
   const counts = new Map(statuses.map(({ production, target, count }) => [`${production} ${target}`, count]));
   const shown = rows.flatMap((row) => columns.map((column) => counts.get(`${row} ${column}`) ?? 0));
   const rest =
-    statuses.reduce((sum, { count }) => sum + count, 0) - shown.reduce((sum, count) => sum + count, 0);
+    all.reduce((sum, { count }) => sum + count, 0) - shown.reduce((sum, count) => sum + count, 0);
   const name = (status: Status) => statusName(status, protocol);
   return html`<div class="sideways" tabindex="0" role="region" aria-label="Status matrix">
     <table class="matrix">
