@@ -129,9 +129,7 @@ describe("one copy", () => {
       "compared 200 of 200  errors 3 (1.5 %)  different 5 (2.5 %)",
       "worse",
     ]);
-    expect(lines[6]).toMatch(
-      /^GET \/a {2}status 200 -> 500 +100 +3 +5 +2.0 ms +9.0 ms +1.0 ms +1.5 ms +10$/,
-    );
+    expect(lines[6]).toMatch(/^GET \/a {2}status 200 -> 500 +100 +3 +5 +2.0 ms +9.0 ms +1.0 ms +1.5 ms +10$/);
   });
 
   test.each([

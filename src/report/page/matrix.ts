@@ -34,8 +34,7 @@ export function Matrix({ statuses: all, protocol }: MatrixProps) {
   const [rows, columns] = [statusesOf(statuses, "production"), statusesOf(statuses, "target")];
   const counts = new Map(statuses.map(({ production, target, count }) => [`${production} ${target}`, count]));
   const shown = rows.flatMap((row) => columns.map((column) => counts.get(`${row} ${column}`) ?? 0));
-  const rest =
-    all.reduce((sum, { count }) => sum + count, 0) - shown.reduce((sum, count) => sum + count, 0);
+  const rest = all.reduce((sum, { count }) => sum + count, 0) - shown.reduce((sum, count) => sum + count, 0);
   const name = (status: Status) => statusName(status, protocol);
   return html`<div class="sideways" tabindex="0" role="region" aria-label="Status matrix">
     <table class="matrix">
