@@ -7,7 +7,7 @@ import type { CarriedLibrary } from "../native/carried.ts";
 import { libc } from "../native/libc.ts";
 import type { LocalPrefix } from "../native/netlink/local-prefixes.ts";
 import { type Link, links } from "../native/netlink/netlink.ts";
-import { type Prefix, prefixWord } from "../wire/prefix.ts";
+import { type Prefix, prefixWord, WHOLE } from "../wire/prefix.ts";
 import { Attachments, type Hook } from "./attachments.ts";
 import type { Kind } from "./clsact.ts";
 import { KERNEL_COUNTERS, type KernelCounter, type KernelStats, readStats } from "./counters.ts";
@@ -125,6 +125,8 @@ export interface KernelCapture {
   stopRequests(): void;
   /** Responses on a path come to another address of this host from now on. Throws with errno's text. */
   movePath(path: number, local: Uint8Array): void;
+  /** The payload of responses on a path is captured whole from now on, where prefixes of it were. */
+  readWhole(path: number): void;
   /** Detaches the request programs from all interfaces; responses are still captured. */
   detachRequests(): void;
   /** Closes the links of an interface that is gone. */
@@ -266,6 +268,12 @@ export function loadKernelCapture(options: KernelCaptureOptions): KernelCapture 
         const known = moving[path]!;
         moving[path] = { ...known, local };
         removePath(response!, known);
+        fillPath(response!, moving[path], path);
+      },
+      readWhole(path) {
+        const known = moving[path]!;
+        if (known.transport === "udp" || !known.payload) return;
+        moving[path] = { ...known, payload: WHOLE };
         fillPath(response!, moving[path], path);
       },
       detachRequests() {

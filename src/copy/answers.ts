@@ -17,6 +17,8 @@ export interface Answers {
   forget(ifindexes: ReadonlySet<number>): void;
   /** Answers to these paths come to another address of this host. Throws a Failure (4, 5). */
   moveSource(paths: readonly number[], source: Uint8Array): void;
+  /** Answers to this path are captured whole from now on, where only prefixes of them were. */
+  readWhole(path: number): void;
   /** Packets of answers for which the ring or the socket had no room. */
   lost(): number;
   close(): void;
@@ -33,6 +35,7 @@ const ELSEWHERE: Answers = {
   catchOn() {},
   forget() {},
   moveSource() {},
+  readWhole() {},
   lost: () => 0,
   close() {},
 };
@@ -61,6 +64,7 @@ function byProgram(kernel: KernelCapture, interfaces: Set<number>): Answers {
     moveSource(paths, source) {
       for (const path of paths) kernel.movePath(path, source);
     },
+    readWhole: (path) => kernel.readWhole(path),
     lost: () => kernel.stats().responseRingFull,
     close() {},
   };
@@ -90,6 +94,7 @@ function bySocket(plan: Plan, interfaces: Set<number>, payload: number): Answers
       rule?.remove();
       rule = makeRule();
     },
+    readWhole() {},
     lost: () => opened.stats().responseRingFull,
     close() {
       opened.close();

@@ -223,6 +223,7 @@ async function copy(
     onIntercept: watchIntercepts(plan, path, log, !options.force),
     onDeath: watch.onDeath,
     onWays: (taken) => ways?.takeReport(taken),
+    onEndUnseen: answers.readWhole,
     onNote: (text) => log.warn(text),
   });
   if (!(await begin(plan, options, source, plane, keepsOf(plan, options, kernel, answers), console_))) {

@@ -259,6 +259,26 @@ describe("how requests end", () => {
       ["compared"],
     ],
   ];
+  test("a request after one that production answered early is not taken for one that did not wait", () => {
+    const CHUNKED = `HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3e8\r\n${"x".repeat(1000)}\r\n0\r\n\r\n`;
+    const play = new Play();
+    play.request("POST / HTTP/1.1\r\nContent-Length: 6\r\n\r\nabc").production(OK).request("def").target(OK);
+    // The rest of the request has acknowledged the answer already.
+    play.pipeline(GET).production(CHUNKED, 2000, 100).target(CHUNKED);
+    play.request(GET).both(OK);
+    expect(play.close()).toEqual(["compared", "compared", "compared"]);
+    // One that is sent with the rest of the body has not waited.
+    const hasty = new Play();
+    hasty.request("POST / HTTP/1.1\r\nContent-Length: 6\r\nExpect: 100-continue\r\n\r\n");
+    hasty.production("HTTP/1.1 100 Continue\r\n\r\n").target("HTTP/1.1 100 Continue\r\n\r\n");
+    hasty
+      .request("abcdef")
+      .pipeline(GET)
+      .production(CHUNKED, 2000, 100)
+      .target(CHUNKED + OK);
+    expect(hasty.close()).toEqual(["compared", "unknownEnd"]);
+  });
+
   for (const [name, run, outcomes] of cases) {
     test(name, () => {
       const play = new Play();

@@ -67,6 +67,9 @@ const MOST_OF_WORKER = 1 / 2;
 /** us: the longest sleep for the CPU limit between two looks at commands and heartbeats. */
 const REST = 50_000;
 
+/** What the loop's thread tells the main thread, in the order of LoopHandlers: of an intercept, of ways, a path, a note. */
+export type PlaneEvent = InterceptState | WaysTaken | number | string;
+
 /** What the loop tells the main thread. */
 export interface LoopHandlers {
   /** Called once, when the loop runs and the preflight is over. */
@@ -75,6 +78,8 @@ export interface LoopHandlers {
   onIntercept(state: InterceptState): void;
   /** What the main thread published of the ways is taken. */
   onWays(taken: WaysTaken): void;
+  /** More of the answers on a path must be captured, to see where they end; once for each path. */
+  onEndUnseen(path: number): void;
   /** Something that the user should know, once. */
   onNote(text: string): void;
 }
@@ -312,9 +317,10 @@ function createEngine(
   now: number,
   shared: Shared,
   payload: HugePages,
-  { onNote }: LoopHandlers,
+  { onNote, onEndUnseen }: LoopHandlers,
 ): Engine {
   const { worker } = config;
+  const unseen = new Set<number>();
   const notes = new SecuredNotes(onNote);
   return new Engine(
     {
@@ -355,6 +361,11 @@ function createEngine(
       onSecured: (service, name) => notes.add(config.services[service]!, name),
       onProtocolFailure: (module, error) =>
         onNote(`the protocol module ${module} failed, which is a bug: ${describe(error)}`),
+      onEndUnseen: (path) => {
+        if (unseen.has(path)) return;
+        unseen.add(path);
+        onEndUnseen(path);
+      },
       openFlow,
       keepsClientPorts: config.keepsClientPorts,
       users: config.users,

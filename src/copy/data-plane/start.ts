@@ -6,6 +6,7 @@ import { type CreatedThread, createThread, startThread } from "../../runtime/thr
 import type { WaysTaken } from "../ways/take.ts";
 import type { DataPlaneConfig } from "./config.ts";
 import type { InterceptState } from "./intercepts.ts";
+import type { PlaneEvent } from "./loop.ts";
 import type { Findings } from "./preflight.ts";
 import { viewShared } from "./shared.ts";
 
@@ -66,28 +67,26 @@ async function prepareMemory(
 
 /**
  * Starts the worker. The caller has loaded the kernel side and attached the response program. `onIntercept` is called when
- * an intercept comes or goes, `onNote` with lines for the log, `onWays` when it has taken what was published of the ways.
+ * an intercept comes or goes, `onNote` with lines for the log, `onWays` when it has taken what was published of the ways,
+ * `onEndUnseen` for a path of whose answers more must be captured.
  */
 export function startDataPlane(
   config: DataPlaneConfig,
   onIntercept: (state: InterceptState) => void = () => {},
   onNote: (text: string) => void = () => {},
   onWays: (taken: WaysTaken) => void = () => {},
+  onEndUnseen: (path: number) => void = () => {},
 ): DataPlane {
   const { command } = viewShared(config.shared);
   const thread = early ?? createThread(entryOf(ENTRY));
   early = null;
-  const onEvent = (event: InterceptState | WaysTaken | string): void => {
+  const onEvent = (event: PlaneEvent): void => {
     if (typeof event === "string") onNote(event);
+    else if (typeof event === "number") onEndUnseen(event);
     else if ("version" in event) onWays(event);
     else onIntercept(event);
   };
-  const { ready, ended, ask, rouse } = startThread<Findings, InterceptState | WaysTaken | string>(
-    thread,
-    config,
-    command,
-    onEvent,
-  );
+  const { ready, ended, ask, rouse } = startThread<Findings, PlaneEvent>(thread, config, command, onEvent);
   prepareMemory(config, ready, ended);
   return {
     ready,

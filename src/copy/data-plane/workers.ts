@@ -12,6 +12,8 @@ export interface WorkersHandlers {
   onDeath(worker: number, error: Error, othersGoOn: boolean): void;
   /** A worker has taken what was published of the ways. */
   onWays(taken: WaysTaken): void;
+  /** More of the answers on a path must be captured, to see where they end; once for each path. */
+  onEndUnseen(path: number): void;
   /** Something that the user should know. */
   onNote(text: string): void;
 }
@@ -84,7 +86,7 @@ export class InterceptReports {
  */
 export function startWorkers(
   configs: readonly DataPlaneConfig[],
-  { onIntercept, onDeath, onWays, onNote }: WorkersHandlers,
+  { onIntercept, onDeath, onWays, onEndUnseen, onNote }: WorkersHandlers,
 ): DataPlane {
   const reports = new InterceptReports(configs.length, onIntercept);
   // The same note from several workers is logged once.
@@ -93,8 +95,13 @@ export function startWorkers(
     if (!told.has(text)) onNote(text);
     told.add(text);
   };
+  const unseen = new Set<number>();
+  const seeEnds = (path: number): void => {
+    if (!unseen.has(path)) onEndUnseen(path);
+    unseen.add(path);
+  };
   const planes = configs.map((config, worker) =>
-    startDataPlane(config, (state) => reports.take(worker, state), tell, onWays),
+    startDataPlane(config, (state) => reports.take(worker, state), tell, onWays, seeEnds),
   );
   let isReady = false;
   let alive = planes.length;

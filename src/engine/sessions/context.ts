@@ -122,6 +122,8 @@ export interface EngineConfig {
   onSecured?: (service: number, name: SecuredName) => void;
   /** Called with the error that a module has thrown. */
   onProtocolFailure?: (module: string, error: unknown) => void;
+  /** A module could not see where an answer on this path ends, as the target's bytes were captured in part. May be called often. */
+  onEndUnseen?: (path: number) => void;
 }
 
 // What `subflows` says of a session that is of Multipath TCP; 0: it is not.

@@ -31,6 +31,7 @@ import {
   MULTIPLEXED,
   NONE,
   OVERDUE,
+  PATH,
   PROGRESS_AT,
   RCV_NXT,
   RESPONSE_AT,
@@ -201,7 +202,10 @@ function moduleAllows(c: Context, s: number, segment: number): boolean {
   // What becomes of it: see turns/login.ts.
   if (c.protocols!.login(s, segment) !== ADMITTED) return false;
   if (w[row + STATE] === CLOSE_WAIT || c.protocols!.mayBegin(s, segment)) return true;
-  if (c.protocols!.isEndUnseen(s)) return isAnswered(c, s, c.segments.words[segment * SEGMENT + ACK_NUMBER]!);
+  if (c.protocols!.isEndUnseen(s)) {
+    c.config.onEndUnseen?.(w[row + PATH]!);
+    return isAnswered(c, s, c.segments.words[segment * SEGMENT + ACK_NUMBER]!);
+  }
   if (c.protocols!.waitsForever(s) || !(w[row + FLAGS]! & TURN_OPEN)) return false;
   const last = Math.max(c.times[s * TIMES + PROGRESS_AT]!, c.times[s * TIMES + RESPONSE_AT]!);
   if (!hasCome(c, s, last + c.config.turnTimeout)) return false;
@@ -216,7 +220,11 @@ export function beginTurn(c: Context, s: number, segment: number): void {
   const g = c.segments.words;
   const at = segment * SEGMENT;
   settleTurn(c, s);
-  if ((w[row + FLAGS]! & (TURN_OPEN | TURN_COUNTED)) === TURN_OPEN) countOpen(c, s);
+  if ((w[row + FLAGS]! & (TURN_OPEN | TURN_COUNTED)) === TURN_OPEN) {
+    // A target may answer before it has all of a request; then the next may follow at once.
+    if (c.protocols?.owns(s) && receivedBytes(c, s) > 0) c.counters[COUNTER.turnsAnswered]!++;
+    countOpen(c, s);
+  }
   g[at + MARKS] = (g[at + MARKS]! & ~TURN_START) | BEGUN;
   const isRetry = w[row + TURN_SEQ] === g[at + SEQ];
   w[row + FLAGS]! &= ~(TURN_COUNTED | TURN_ANSWERED | LAST_PUSH | (isRetry ? 0 : TURN_RETRIED));

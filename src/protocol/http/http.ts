@@ -70,6 +70,8 @@ class HttpSession implements ProtocolSession, AnswerSink {
   private headAt = 0;
   private headAck = 0;
   private isHeadTurn = false;
+  /** The same number of the head before, if the client has waited for no `100 Continue` since; else null. */
+  private lastAck: number | null = null;
   /** Bytes before the next request are not known. */
   private isFresh = false;
   /** A request was captured. */
@@ -137,6 +139,7 @@ class HttpSession implements ProtocolSession, AnswerSink {
       return;
     }
     let begins = isTurn;
+    const start = from;
     while (from < to) {
       if (this.isRaw) {
         if (isTurn) this.outlet.begin(IS_RAW);
@@ -158,7 +161,10 @@ class HttpSession implements ProtocolSession, AnswerSink {
       } else {
         this.headAt = time;
         this.headAck = ack;
-        this.isHeadTurn = begins;
+        // A server may answer before it has all of a request: then the rest of the request has acknowledged the answer.
+        const isAnswered = from === start && this.lastAck !== null && ((ack - this.lastAck) | 0) > 0;
+        if (isAnswered) this.isTurn = true;
+        this.isHeadTurn = begins || isAnswered;
       }
       const end = endOfHead(bytes, from, to);
       if (end < 0 && to - from < LONGEST_HEAD && this.mayBeRequest(bytes, from, to, isKept && isTurn)) {
@@ -205,6 +211,7 @@ class HttpSession implements ProtocolSession, AnswerSink {
     this.outlet.write(bytes, from, end);
     this.requestBody.begin(length === -2 ? 0 : length);
     this.expects = expects && !this.requestBody.isOver;
+    this.lastAck = this.expects ? null : this.headAck;
   }
 
   /**
