@@ -30,7 +30,7 @@ export interface ComparisonAccount {
 }
 
 /** Differences that are told apart, of all endpoints. */
-const MOST_TALLIES = 8000;
+const MOST_TALLIES = 4000;
 /** Bytes of content that are looked into: of each second, and at once. */
 const LOOK_RATE = 16_000_000;
 const MOST_LOOK = 32_000_000;
@@ -41,6 +41,8 @@ export class Comparison {
   private readonly differ: Differ;
   private readonly examples: Examples;
   private readonly timeline = new Timeline();
+  /** Of all endpoints. */
+  private readonly latency = { production: new Histogram(), target: new Histogram() };
   private tallies = 0;
   private notLookedInto = 0;
   /** Bytes that may be looked into now, and when that was reckoned, us. */
@@ -60,6 +62,7 @@ export class Comparison {
   take(pair: Pair): void {
     const isNoise = this.settings.targets[pair.copy]?.isNoise ?? false;
     const row = this.rows.of(pair, !isNoise);
+    row.revision++;
     const { production, target } = pair;
     const isCompared = pair.outcome === "compared" && production !== null && target !== null;
     if (!isNoise) row.countPair(pair, OUTCOME_INDEX.get(pair.outcome) ?? 0);
@@ -75,6 +78,10 @@ export class Comparison {
     // Times and ids are most likely learned.
     const isDifferent = tallies.some(({ nature }) => nature !== "time" && nature !== "id");
     const [ours, theirs] = isCompared ? [production.lastByte, target.lastByte] : [null, null];
+    if (isCompared) {
+      this.latency.production.record(production.lastByte);
+      this.latency.target.record(target.lastByte);
+    }
     this.timeline.take(ours, theirs, isError, isDifferent);
   }
 
@@ -156,12 +163,9 @@ export class Comparison {
     const { rows, judged } = this.judged();
     const statuses = new Map<number, number>();
     const outcomes = new Float64Array(OUTCOMES.length);
-    const [production, target] = [new Histogram(), new Histogram()];
     for (const row of rows) {
       row.addStatusesTo(statuses);
       for (let index = 0; index < OUTCOMES.length; index++) outcomes[index]! += row.outcomes[index]!;
-      production.merge(row.latency.production);
-      target.merge(row.latency.target);
     }
     outcomes[OUTCOME_INDEX.get("behind")!]! += run.lost;
     const sorted = judged.toSorted(
@@ -186,7 +190,10 @@ export class Comparison {
       errors: sum("errors"),
       different: sum("different"),
       statuses: statusCountsOf(statuses),
-      latency: { production: production.distribution(), target: target.distribution() },
+      latency: {
+        production: this.latency.production.distribution(),
+        target: this.latency.target.distribution(),
+      },
       timeline: this.timeline.report(run.seconds),
       endpoints,
       account: run.account,
@@ -195,7 +202,7 @@ export class Comparison {
     return report;
   }
 
-  /** For the account of the run (--json) and its text. */
+  /** For the account of the run (--json) and its text. `lost`: as in `RunFacts`. */
   account(lost = 0): ComparisonAccount {
     const { rows, judged } = this.judged();
     const outcomes = new Float64Array(OUTCOMES.length);

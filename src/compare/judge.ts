@@ -131,6 +131,9 @@ export interface Judged {
   slower: { percentile: "p50" | "p99"; by: number; production: number; target: number } | null;
 }
 
+/** What was said of a row, as long as nothing more is counted there. */
+const judgements = new WeakMap<Row, { revision: number; service: string; judged: Judged }>();
+
 /** Weight of a failure beside another difference. */
 const OF_ERROR = 10;
 
@@ -139,6 +142,9 @@ const OF_ERROR = 10;
  * and of all requests the part by which the target is slower, where that is certain (40 % slower: 0.4 for each, at most 1).
  */
 export function judge(row: Row, service: string, pools: Pools): Judged {
+  const known = judgements.get(row);
+  if (known !== undefined && known.revision === row.revision && known.service === service)
+    return known.judged;
   const because = becauseOf(row, pools);
   let errors = 0;
   let different = 0;
@@ -181,5 +187,9 @@ export function judge(row: Row, service: string, pools: Pools): Judged {
     different,
     worse: Math.round(worse * 100) / 100,
   };
-  return { endpoint, slower: slower ?? null };
+  const judged = { endpoint, slower: slower ?? null };
+  // What other endpoints show may change.
+  if (!row.byIndex.some((tally) => pools.has(poolKey(row, tally))))
+    judgements.set(row, { revision: row.revision, service, judged });
+  return judged;
 }

@@ -7,7 +7,7 @@ import type { Nature } from "./looks/nature.ts";
 import { timeOf } from "./looks/times.ts";
 
 const SAMPLES = 32;
-const MOST_VALUE = 64;
+const MOST_VALUE = 40;
 const MOST_REQUESTS = 64;
 
 /** Requests with the difference before ids are learned, and before numbers and texts are. */
@@ -29,9 +29,17 @@ export interface Sample {
   target: string;
 }
 
+/** Values are cut; hashes and lengths are those of all of them. */
 interface Kept extends Sample {
-  hashes: [production: number, target: number];
-  lengths: [production: number, target: number];
+  productionHash: number;
+  targetHash: number;
+  productionLength: number;
+  targetLength: number;
+}
+
+/** A copy of the beginning of a text, that does not keep all of it in memory. */
+function beginningOf(text: string): string {
+  return Buffer.from(text.slice(0, MOST_VALUE), "utf16le").toString("utf16le");
 }
 
 /** What was seen of the values of one difference. */
@@ -75,10 +83,12 @@ export class Evidence {
     }
     const kept: Kept = {
       at: sample.at,
-      production: sample.production.slice(0, MOST_VALUE),
-      target: sample.target.slice(0, MOST_VALUE),
-      hashes: [hash, hashOf(sample.target)],
-      lengths: [sample.production.length, sample.target.length],
+      production: beginningOf(sample.production),
+      target: beginningOf(sample.target),
+      productionHash: hash,
+      targetHash: hashOf(sample.target),
+      productionLength: sample.production.length,
+      targetLength: sample.target.length,
     };
     // The first ones, and of the others the last ones.
     const half = SAMPLES / 2;
@@ -106,10 +116,9 @@ export class Evidence {
 }
 
 function isDistinct(samples: readonly Kept[]): boolean {
-  return [0, 1].every((side) => {
-    const values = new Set(samples.map(({ hashes }) => hashes[side]));
-    return values.size >= DISTINCT * samples.length;
-  });
+  return (["productionHash", "targetHash"] as const).every(
+    (hash) => new Set(samples.map((sample) => sample[hash])).size >= DISTINCT * samples.length,
+  );
 }
 
 /** Whether production gives another value each time, as far as requests came again. */
@@ -234,13 +243,12 @@ function isTime({ production, target }: Kept): boolean {
  * is looked for): one word each, and as long as those.
  */
 export function isAlike(evidence: Evidence, ids: Evidence): boolean {
-  return [0, 1].every((side) => {
-    const lengths = ids.samples.map((sample) => sample.lengths[side]!);
+  return (["production", "target"] as const).every((side) => {
+    const lengths = ids.samples.map((sample) => sample[`${side}Length`]);
     const [least, most] = [Math.min(...lengths), Math.max(...lengths)];
     return evidence.samples.every((sample) => {
-      const text = side === 0 ? sample.production : sample.target;
-      const length = sample.lengths[side]!;
-      return length >= least - 1 && length <= most + 1 && length >= 6 && /^[\w+/=.-]+$/.test(text);
+      const length = sample[`${side}Length`];
+      return length >= least - 1 && length <= most + 1 && length >= 6 && /^[\w+/=.-]+$/.test(sample[side]);
     });
   });
 }

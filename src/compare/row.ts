@@ -9,7 +9,7 @@ import { createTally, keyOf, type Tally } from "./tally.ts";
 export const OTHERS = "(others)";
 /** Differences of an endpoint that are told apart; sets of them that one request had; statuses. */
 const MOST_TALLIES = 64;
-const MOST_SETS = 256;
+const MOST_SETS = 64;
 const MOST_STATUSES = 64;
 const MOST_STATUSES_OF_TALLY = 16;
 
@@ -52,6 +52,8 @@ interface Sides<Kind> {
 
 export class Row {
   count = 0;
+  /** Changes with all that is counted here. */
+  revision = 0;
   /** What it is found by. */
   key = "";
   /** Requests of this endpoint that counted elsewhere, before it had a row. */
@@ -162,6 +164,7 @@ export class Row {
 
   /** Takes all that another row counted, as if its requests had been of this one. */
   merge(other: Row, mostExamples: number): void {
+    this.revision++;
     this.count += other.count;
     for (let index = 0; index < OUTCOMES.length; index++) this.outcomes[index]! += other.outcomes[index]!;
     for (const [key, count] of other.statuses) {

@@ -6,6 +6,7 @@
 import type { Pair, PairProtocol } from "../pairs/pair.ts";
 import { fits } from "./endpoint/rules.ts";
 import { templateOf, templateOfName } from "./endpoint/template.ts";
+import { hashOf } from "./looks/ids.ts";
 import { OTHERS, Row } from "./row.ts";
 import type { CompareSettings } from "./settings.ts";
 
@@ -13,6 +14,8 @@ export const MOST_ROWS = 1000;
 /** Names as they were sent, whose row is known; endpoints without a row that are counted. */
 const MOST_KNOWN = 8192;
 const MOST_WAITING = 4096;
+const MOST_SENT = 300;
+const MOST_METHOD = 40;
 /** An endpoint that came no more often takes nobody's row. */
 const LEAST = 4;
 const MOST_EXAMPLES_OF_OTHERS = 20;
@@ -22,7 +25,8 @@ export class Rows {
   private readonly others = new Map<string, Row>();
   /** By what was sent, so that most requests need no template. */
   private readonly known = new Map<string, Row>();
-  private readonly waiting = new Map<string, number>();
+  /** By a hash of what they are found by. */
+  private readonly waiting = new Map<number, number>();
   /** The rarest row has at least so many requests, as far as was looked. */
   private least = 0;
 
@@ -40,7 +44,7 @@ export class Rows {
     if (known !== undefined) return known;
     const name = this.nameOf(pair.protocol, pair.method, pair.name);
     const row = this.rowOf(pair, name, counts);
-    if (row.isOthers) return row;
+    if (row.isOthers || sent.length > MOST_SENT) return row;
     if (this.known.size >= MOST_KNOWN) this.known.clear();
     this.known.set(sent, row);
     return row;
@@ -68,7 +72,12 @@ export class Rows {
     // What is masked in the name as it was sent may not be found any more in its template.
     const masked = this.mask(pair.name);
     const shown = masked === pair.name ? name : this.mask(this.nameOf(protocol, method, masked));
-    const created = new Row(service, protocol, this.mask(method), this.mask(shown) || "(none)");
+    const created = new Row(
+      service,
+      protocol,
+      this.mask(method.slice(0, MOST_METHOD)),
+      this.mask(shown) || "(none)",
+    );
     created.before = came;
     created.key = key;
     this.rows.set(key, created);
@@ -88,19 +97,20 @@ export class Rows {
   /** How often an endpoint without a row came, if that is often enough to take the row of the rarest; else null. */
   private makeRoom(key: string, counts: boolean): number | null {
     if (!counts) return null;
-    const count = (this.waiting.get(key) ?? 0) + 1;
+    const hash = hashOf(key);
+    const count = (this.waiting.get(hash) ?? 0) + 1;
     if (count > this.least) {
       const row = this.rarest();
       this.least = Math.max(row.frequency, LEAST);
       if (count > this.least) {
-        this.waiting.delete(key);
+        this.waiting.delete(hash);
         this.rows.delete(row.key);
         this.othersOf(row.service, row.protocol).merge(row, MOST_EXAMPLES_OF_OTHERS);
         this.known.clear();
         return count - 1;
       }
     }
-    this.wait(key, count);
+    this.wait(hash, count);
     return null;
   }
 
@@ -111,13 +121,13 @@ export class Rows {
     return rarest!;
   }
 
-  private wait(key: string, count: number): void {
-    if (this.waiting.size >= MOST_WAITING && !this.waiting.has(key)) {
+  private wait(hash: number, count: number): void {
+    if (this.waiting.size >= MOST_WAITING && !this.waiting.has(hash)) {
       for (const [other, known] of this.waiting) {
         if (known <= 1) this.waiting.delete(other);
         else this.waiting.set(other, known >> 1);
       }
     }
-    this.waiting.set(key, count);
+    this.waiting.set(hash, count);
   }
 }

@@ -382,6 +382,9 @@ test("what got lost on the way counts", () => {
     "the same: 1 request of 1 endpoint compared, no difference that matters; 90 % of requests were not compared (mostly: the comparison did not keep up); only 1 request compared: too few to be sure",
   );
   expect(comparison.account(9)).toMatchObject({ requests: 10, outcomes: report.outcomes, endpoints: 1 });
+  expect(comparison.times([999, 1000])).toMatchObject([
+    { name: "/", target: { atMost: [0, 1], count: 1, sum: 1000 } },
+  ]);
 });
 
 // Bytes that strangers choose.

@@ -23,10 +23,22 @@ const MOST_WORD = 4096;
 const NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i;
 const WORDS = /[^\s"'<>&,;(){}|]+/g;
 
-/** `sid=3f2a...`, `/users/3f2a...`: the name in front of an id does not hide it. */
-function partsOf(word: string): string[] {
-  if (word.length > MOST_WORD || isRandomId(word)) return [word];
-  return word.split(/([=_/:.?#[\]])/).flatMap((part) => (isRandomId(part) ? [part] : part.split(/(-)/)));
+/** What parts of a word are separated by, the outermost first. */
+const SEPARATORS = [/(=)/, /([:?#[\]])/, /(\/)/, /([._])/, /(-)/];
+
+function unescaped(word: string): string {
+  if (!word.includes("%")) return word;
+  try {
+    return decodeURIComponent(word);
+  } catch {
+    return word;
+  }
+}
+
+/** `sid=3f2a...`, `/users/3f2a...`: the name in front of an id does not hide it. An id is not taken apart. */
+function partsOf(word: string, level = 0): string[] {
+  if (level === SEPARATORS.length || word.length > MOST_WORD || isRandomId(word)) return [word];
+  return word.split(SEPARATORS[level]!).flatMap((part) => partsOf(part, level + 1));
 }
 
 function lengthOf(words: readonly string[]): number {
@@ -48,7 +60,7 @@ function contrastWords(production: string, target: string): Contrast | null {
   let first: Contrast | null = null;
   for (let index = 0; index < ours.length; index++) {
     if (ours[index] === theirs[index]) continue;
-    const [one, other] = [partsOf(ours[index]!), partsOf(theirs[index]!)];
+    const [one, other] = [partsOf(unescaped(ours[index]!)), partsOf(unescaped(theirs[index]!))];
     if (one.length !== other.length) return null;
     for (let part = 0; part < one.length; part++) {
       if (one[part] === other[part]) continue;
