@@ -20,6 +20,7 @@ const DISTINCT = 0.9;
 /** ms: how far a time may be from the request's, and from the other side's, to be "now" (or "in an hour", "tomorrow"). */
 const NEAR = 25 * 3_600_000;
 const CLOSE = 60_000;
+const MINUTE = 60_000;
 const QUARTER = 900_000;
 
 export interface Sample {
@@ -139,16 +140,20 @@ function areNow(samples: readonly Kept[]): boolean {
   );
 }
 
-/** Whether the target's times are off by what time zones differ in, within seconds. */
-function isOffByZone(samples: readonly Kept[]): boolean {
-  const off = samples.map(({ production, target }) => timeOf(target)! - timeOf(production)!);
-  return (
-    off.filter((ms) => {
-      const zones = Math.round(ms / QUARTER);
-      return zones !== 0 && Math.abs(zones) <= 4 * 14 && Math.abs(ms - zones * QUARTER) < 10_000;
-    }).length >=
-    NEARLY_ALL * samples.length
-  );
+/**
+ * Whether the target's times are off by what somebody wrote into a program: whole minutes, as an expiry that is another; or, where nothing is
+ * near the time of the request (it was recorded long ago, and the target says "now"), what time zones differ in. Within seconds, always.
+ */
+function isOff(samples: readonly Kept[]): boolean {
+  const off = samples.map(({ at, production, target }) => {
+    const [one, other] = [timeOf(production)!, timeOf(target)!];
+    const [unit, within] = Math.abs(one - at) < NEAR ? [MINUTE, 2500] : [QUARTER, 10_000];
+    const units = Math.round((other - one) / unit);
+    const isNear = Math.abs(other - one - units * unit) < within;
+    return isNear && units !== 0 && (unit === MINUTE || Math.abs(units) <= 4 * 14) ? units * unit : 0;
+  });
+  const same = off.filter((ms) => ms !== 0 && ms === off[0]);
+  return same.length >= NEARLY_ALL * samples.length;
 }
 
 /** Spearman's correlation of the ranks of two columns. */
@@ -227,7 +232,7 @@ export function isLearned(nature: Nature, evidence: Evidence, differs: number): 
   if (nature === "length") return seen >= LEAST_NUMBERS && differs >= 0.5 && areFreeLengths(evidence);
   if (nature === "shape" || nature === "unknown" || differs < NEARLY_ALL) return false;
   if (!isFree(evidence) || !isDistinct(samples)) return false;
-  if (nature === "time") return seen >= LEAST_IDS && samples.every(isTime) && !isOffByZone(samples);
+  if (nature === "time") return seen >= LEAST_IDS && samples.every(isTime) && !isOff(samples);
   if (nature === "id") return seen >= LEAST_IDS;
   if (seen < LEAST_NUMBERS) return false;
   if (nature === "number") return areFreeNumbers(evidence);

@@ -164,6 +164,11 @@ describe("what differs always", () => {
       `2026-11-${10 + (index % 20)}T0${index % 10}:00:${String(index % 60).padStart(2, "0")}Z`,
       `2026-11-${10 + (index % 20)}T0${index % 10}:30:${String(index % 60).padStart(2, "0")}Z`,
     ],
+    "an expiry that is later": (index) => [
+      new Date(SETTINGS.began.ms + 100 * index + 60_000).toISOString(),
+      new Date(SETTINGS.began.ms + 100 * index + 3_600_007).toISOString(),
+    ],
+    "an id of another form": (index) => [hex(index, 0).repeat(2), hex(index, 1).toUpperCase().repeat(2)],
     "a flag": (index) => [index % 2 === 0, index % 2 !== 0],
   };
   const pairsOf = (values: Values, name: (index: number) => string) =>

@@ -66,6 +66,21 @@ export function isRandomId(text: string): boolean {
   return text.length >= 8 && isLikelyId(text) && !DATE.test(text) && !(DIGITS.test(text) && text.length < 9);
 }
 
+/**
+ * Whether two ids are of one form: a UUID is not the same digits without hyphens, hexadecimal is not base64, capitals are not small letters,
+ * and of two lengths the shorter is at least three quarters of the other.
+ */
+export function isSameForm(one: string, other: string): boolean {
+  const [short, long] = [one.length, other.length].sort((first, second) => first - second);
+  if (short! < 0.75 * long! || UUID.test(one) !== UUID.test(other)) return false;
+  // Of fewer characters chance has some without a letter above f, or without a capital.
+  if (short! < 12) return true;
+  if (HEX.test(one) !== HEX.test(other)) return false;
+  const hasCapitals = (text: string) => /[A-Z]/.test(text);
+  const hasSmall = (text: string) => /[a-z]/.test(text);
+  return hasCapitals(one) === hasCapitals(other) || hasSmall(one) === hasSmall(other);
+}
+
 /** Hash of a text, 32 bits (FNV-1a over its UTF-16 units, of long ones over both ends). */
 export function hashOf(text: string): number {
   let hash = 0x811c9dc5 ^ text.length;

@@ -1,5 +1,5 @@
 /** How two values differ: what decides whether they can differ always, without that anything is wrong. */
-import { isRandomId } from "./ids.ts";
+import { isRandomId, isSameForm } from "./ids.ts";
 import { TIMES, timeOf } from "./times.ts";
 
 /**
@@ -24,7 +24,7 @@ const NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i;
 const WORDS = /[^\s"'<>&,;(){}|]+/g;
 
 /** What parts of a word are separated by, the outermost first. */
-const SEPARATORS = [/(=)/, /([:?#[\]])/, /(\/)/, /([._])/, /(-)/];
+const SEPARATORS = [/(=)/, /([:?#[\]])/, /([._])/, /(\/)/, /(-)/];
 
 function unescaped(word: string): string {
   if (!word.includes("%")) return word;
@@ -39,6 +39,10 @@ function unescaped(word: string): string {
 function partsOf(word: string, level = 0): string[] {
   if (level === SEPARATORS.length || word.length > MOST_WORD || isRandomId(word)) return [word];
   return word.split(SEPARATORS[level]!).flatMap((part) => partsOf(part, level + 1));
+}
+
+function areIds(one: string, other: string): boolean {
+  return isRandomId(one) && isRandomId(other) && isSameForm(one, other);
 }
 
 function lengthOf(words: readonly string[]): number {
@@ -64,7 +68,7 @@ function contrastWords(production: string, target: string): Contrast | null {
     if (one.length !== other.length) return null;
     for (let part = 0; part < one.length; part++) {
       if (one[part] === other[part]) continue;
-      if (!isRandomId(one[part]!) || !isRandomId(other[part]!)) return null;
+      if (!areIds(one[part]!, other[part]!)) return null;
       first ??= { nature: "id", production: one[part]!, target: other[part]! };
     }
   }
@@ -79,6 +83,6 @@ export function contrastOf(production: string, target: string): Contrast {
   const areNumbers = NUMBER.test(production) && NUMBER.test(target);
   if (timeOf(production) !== null && timeOf(target) !== null) return whole("time");
   if (areNumbers) return whole("number");
-  if (isRandomId(production) && isRandomId(target)) return whole("id");
+  if (areIds(production, target)) return whole("id");
   return contrastWords(production, target) ?? whole("text");
 }
