@@ -9,6 +9,7 @@ import { Endpoints } from "./endpoints.ts";
 import { change, dateOf } from "./format.ts";
 import { type Connection, follow } from "./live.ts";
 import { Matrix } from "./matrix.ts";
+import { isSlower } from "./order.ts";
 import { SurroundingsProvider, useFollowedSurroundings } from "./surroundings.ts";
 
 interface FigureProps {
@@ -31,13 +32,14 @@ function Figures({ report }: { report: Report }) {
     production.count > 0 && target.count > 0
       ? `${duration(production[key])} \u2192 ${duration(target[key])}`
       : "\u2013";
-  const isSlower = (key: "p50" | "p99") => production[key] > 0 && target[key] > production[key] * 1.1;
+  const isAnySlower = report.endpoints.some(isSlower);
+  const isBad = (key: "p50" | "p99") => isAnySlower && target[key] > production[key] * 1.1;
   return html`<dl class="key-figures">
     <${Figure} name="Requests" value=${number(count)} more=${`${percent(compared, count)} compared`} />
     <${Figure} name="Errors of the target" value=${number(errors)} more=${`${percent(errors, Math.max(compared, errors))} of those compared`} isBad=${errors > 0} />
     <${Figure} name="Different answers" value=${number(different)} more=${`${percent(different, Math.max(compared, different))}, noise left out`} isBad=${different > 0} />
-    <${Figure} name="Median time" value=${time("p50")} more=${change(production.p50, target.p50)} isBad=${isSlower("p50")} />
-    <${Figure} name="p99 time" value=${time("p99")} more=${change(production.p99, target.p99)} isBad=${isSlower("p99")} />
+    <${Figure} name="Median time" value=${time("p50")} more=${change(production.p50, target.p50)} isBad=${isBad("p50")} />
+    <${Figure} name="p99 time" value=${time("p99")} more=${change(production.p99, target.p99)} isBad=${isBad("p99")} />
     ${
       typeof lag?.p99 === "number" &&
       typeof lag.p50 === "number" &&
@@ -99,7 +101,7 @@ function Foot({ report }: { report: Report }) {
   const { xcopy, began, seconds, mode, body, isRunning } = report;
   return html`<footer>
     <p>xcopy ${xcopy.version}, mode ${mode}, ${body ? "bodies compared" : "heads compared, not bodies"}.
-      ${" "}Began ${dateOf(began)}, ${isRunning ? "goes on since" : "ran"} ${span(seconds * 1e6)}.
+      ${" "}Began ${dateOf(began)}, ${isRunning ? "running for" : "ran"} ${span(seconds * 1e6)}.
       ${" "}Secrets are masked. Times of production are as captured on this host.</p>
   </footer>`;
 }
@@ -107,7 +109,7 @@ function Foot({ report }: { report: Report }) {
 export function App({ first, isLive }: { first: Report; isLive: boolean }) {
   const [report, setReport] = useState(first);
   const [connection, setConnection] = useState<Connection>("connecting");
-  const surroundings = useFollowedSurroundings(isLive);
+  const surroundings = useFollowedSurroundings(isLive, connection === "over");
   useEffect(() => (isLive ? follow(setReport, setConnection) : undefined), []);
   return html`<${SurroundingsProvider} value=${surroundings}>
     <${Head} report=${report} connection=${isLive ? connection : null} />

@@ -54,6 +54,8 @@ interface ChartProps {
   splitsX?: (low: number, high: number) => number[];
   splitsY?: (low: number, high: number) => number[];
   height: number;
+  /** Whether a line ends where it has no value, and goes on where it has one again. */
+  hasGaps?: boolean;
 }
 
 /** px of a chart on paper, two beside each other. */
@@ -100,7 +102,7 @@ function optionsOf(props: ChartProps, width: number, colours: Colours): uPlot.Op
         stroke: colours[colour],
         width,
         ...(isDashed ? { dash: [5, 3] } : {}),
-        spanGaps: true,
+        spanGaps: !props.hasGaps,
         points: { show: isShort, size: 6, fill: colours[colour] },
         value: (_: uPlot, y: number | null) => (y === null ? "" : props.formatY(y)),
       })),

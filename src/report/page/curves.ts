@@ -160,7 +160,7 @@ interface OverTimeProps {
   timeline: readonly Moment[];
   title: string;
   lines: readonly Line[];
-  values: (moment: Moment) => number[];
+  values: (moment: Moment) => (number | null)[];
   formatY: (y: number) => string;
 }
 
@@ -174,7 +174,7 @@ function OverTime({ timeline, title, lines, values, formatY }: OverTimeProps) {
   }, [timeline]);
   const description = lines
     .map(({ label }, index) => {
-      const series = (data[index + 1] ?? []) as number[];
+      const series = [...(data[index + 1] ?? [])].filter((value) => typeof value === "number");
       const of = (pick: (one: number, other: number) => number) =>
         formatY(series.reduce(pick, series[0] ?? 0));
       return `${label} from ${of((one, other) => Math.min(one, other))} to ${of((one, other) => Math.max(one, other))}`;
@@ -187,12 +187,15 @@ function OverTime({ timeline, title, lines, values, formatY }: OverTimeProps) {
     data=${data}
     formatX=${elapsed}
     formatY=${formatY}
+    hasGaps
     scales=${SCALES}
     splitsX=${timeMarks}
     height=${170}
   />`;
 }
 
+/** Where nothing was answered there is no time. */
+const timeOf = ({ p99 }: Moment["target"]) => (p99 > 0 ? p99 : null);
 const perSecond = (value: number) => number(Math.round(value * 10) / 10);
 
 /** Rate, lag and latency over time. */
@@ -201,9 +204,9 @@ export function Timelines({ report: { timeline } }: { report: Report }) {
     <${OverTime} timeline=${timeline} title="Requests a second" lines=${RATE} formatY=${perSecond}
       values=${(moment: Moment) => [moment.sent, moment.compared, moment.errors]} />
     <${OverTime} timeline=${timeline} title="Lag of what is sent" lines=${LAG} formatY=${duration}
-      values=${(moment: Moment) => [moment.lag.p50, moment.lag.p99]} />
+      values=${(moment: Moment) => (moment.sent > 0 ? [moment.lag.p50, moment.lag.p99] : [null, null])} />
     <${OverTime} timeline=${timeline} title="p99 of the time to the last byte"
       lines=${P99} formatY=${duration}
-      values=${(moment: Moment) => [moment.production.p99, moment.target.p99]} />
+      values=${(moment: Moment) => [timeOf(moment.production), timeOf(moment.target)]} />
   `;
 }

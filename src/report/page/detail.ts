@@ -15,11 +15,11 @@ const INTERVAL = 2000;
 
 /** The endpoint with its curves and examples: as it is in a file; of a run, asked for. */
 function useWhole(endpoint: Endpoint): Endpoint {
-  const { isLive } = useSurroundings();
+  const { isLive, isOver } = useSurroundings();
   const [whole, setWhole] = useState<Endpoint>(endpoint);
   const { service, protocol, method, name } = endpoint;
   useEffect(() => {
-    if (!isLive) return;
+    if (!isLive || isOver) return;
     const abort = new AbortController();
     const query = new URLSearchParams({ service, protocol, method, name });
     const look = async () => {
@@ -36,7 +36,7 @@ function useWhole(endpoint: Endpoint): Endpoint {
       clearInterval(timer);
       abort.abort();
     };
-  }, [isLive, service, protocol, method, name]);
+  }, [isLive, isOver, service, protocol, method, name]);
   return isLive ? whole : endpoint;
 }
 

@@ -12,6 +12,7 @@ import {
   clicked,
   filtered,
   isOnly,
+  isSlower,
   type Only,
   type Order,
   sorted,
@@ -34,8 +35,9 @@ const CHOICES: [only: Only, name: string][] = [
 /** From which change on a time or size is marked, as a share. */
 const NOTABLE = 1.1;
 
-function changeCell(production: number, target: number) {
-  const isNotable = production > 0 && target / production >= NOTABLE;
+/** Marked only where it is certain that the target is slower: chance alone makes a p99 much larger. */
+function changeCell(production: number, target: number, isCertain: boolean) {
+  const isNotable = isCertain && production > 0 && target / production >= NOTABLE;
   return html`<span class=${isNotable ? "worse" : ""}>${change(production, target) || "\u2013"}</span>`;
 }
 
@@ -61,13 +63,13 @@ function cellOf({ id }: Column, endpoint: Endpoint, mostWorse: number) {
     case "p50target":
       return time(target, "p50");
     case "p50":
-      return changeCell(production.p50, target.p50);
+      return changeCell(production.p50, target.p50, isSlower(endpoint));
     case "p99production":
       return time(production, "p99");
     case "p99target":
       return time(target, "p99");
     case "p99":
-      return changeCell(production.p99, target.p99);
+      return changeCell(production.p99, target.p99, isSlower(endpoint));
     case "size":
       return change(sizes.production.mean, sizes.target.mean) || "\u2013";
     default:

@@ -8,9 +8,16 @@ export interface Surroundings {
   isPrinting: boolean;
   /** Whether a run serves it. */
   isLive: boolean;
+  /** Whether that run has ended: nobody answers any more. */
+  isOver: boolean;
 }
 
-const Context = createContext<Surroundings>({ isDark: false, isPrinting: false, isLive: false });
+const Context = createContext<Surroundings>({
+  isDark: false,
+  isPrinting: false,
+  isLive: false,
+  isOver: false,
+});
 export const SurroundingsProvider = Context.Provider;
 
 export function useSurroundings(): Surroundings {
@@ -18,7 +25,7 @@ export function useSurroundings(): Surroundings {
 }
 
 /** Follows the colour scheme, and printing. */
-export function useFollowedSurroundings(isLive: boolean): Surroundings {
+export function useFollowedSurroundings(isLive: boolean, isOver: boolean): Surroundings {
   const scheme = matchMedia("(prefers-color-scheme: dark)");
   const [isDark, setDark] = useState(scheme.matches);
   const [isPrinting, setPrinting] = useState(false);
@@ -41,5 +48,5 @@ export function useFollowedSurroundings(isLive: boolean): Surroundings {
       for (const [target, name, handler] of handlers) target.removeEventListener(name, handler);
     };
   }, []);
-  return { isDark: isDark && !isPrinting, isPrinting, isLive };
+  return { isDark: isDark && !isPrinting, isPrinting, isLive, isOver };
 }
