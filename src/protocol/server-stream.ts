@@ -23,6 +23,16 @@ export type StreamSink = (
   time: number,
 ) => void;
 
+/** Memory for segments that wait, which several streams share. */
+export interface StreamMemory {
+  /** False if there is none. */
+  reserve(bytes: number): boolean;
+  release(bytes: number): void;
+}
+
+/** Bytes that a segment that waits takes itself. */
+const SEGMENT = 200;
+
 interface Held {
   seq: number;
   ack: number;
@@ -44,10 +54,14 @@ export class ServerStream {
   private end: number | null = null;
   private isStopped = false;
 
-  /** `ended`: called when the server has ended its stream, or reset the connection, behind the last byte. */
+  /**
+   * `ended`: called when the server has ended its stream, or reset the connection, behind the last byte. `memory`: what does not fit
+   * does not wait; it is given back by `stop`.
+   */
   constructor(
     private readonly sink: StreamSink,
     private readonly ended: () => void,
+    private readonly memory: StreamMemory | null = null,
   ) {}
 
   /** Whether a segment was captured, and not the one before it. */
@@ -133,6 +147,7 @@ export class ServerStream {
   /** Nothing of it is wanted any more. */
   stop(): void {
     this.isStopped = true;
+    this.memory?.release(this.heldBytes + this.held.length * SEGMENT);
     this.held = [];
     this.heldBytes = 0;
   }
@@ -165,6 +180,7 @@ export class ServerStream {
   }
 
   private hold(segment: Held): void {
+    if (this.memory && !this.memory.reserve(segment.bytes.length + SEGMENT)) return;
     this.held.push(segment);
     this.heldBytes += segment.bytes.length;
   }
@@ -180,6 +196,7 @@ export class ServerStream {
       }
       this.held.splice(index, 1);
       this.heldBytes -= bytes.length;
+      this.memory?.release(bytes.length + SEGMENT);
       if (this.pass(bytes, 0, bytes.length, missing, -ahead, ack, time)) index = 0;
     }
     this.lookForEnd();

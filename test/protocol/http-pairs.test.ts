@@ -515,6 +515,16 @@ describe("content", () => {
   });
 });
 
+test("what production sends without being asked is kept within the memory, and given back", () => {
+  const play = new Play({ ...BODIES, memory: 20_000 });
+  for (let at = 0; at < 30; at++) play.capture(new Uint8Array(1000), play.next + at * 1000);
+  expect(play.requests.reserve(15_000)).toBe(false);
+  play.next += 30_000;
+  play.request(GET).both(OK);
+  expect([play.outcomes(), play.close()]).toEqual([["compared"], ["compared"]]);
+  expect(play.requests.reserve(15_000)).toBe(true);
+});
+
 describe("the hash of compared fields", () => {
   const hashOf = (fields: string, config = { ...HEADS, fields: ["content-type", "etag"] }) => {
     const play = new Play(config).request(GET).both(`HTTP/1.1 204 No\r\n${fields}\r\n`);

@@ -7,6 +7,10 @@ export const INTERIM = -10;
 /** What it returns where the connection goes on with another protocol. */
 export const STOP = -11;
 
+const NONE: Uint8Array = new Uint8Array(0);
+/** Bytes that are kept to put a head together, between heads. */
+const MOST_PIECES = 4096;
+
 export interface AnswerSink {
   /**
    * A head: its status, and its bytes from `from` to `to`, which `fields` were read of. `isWhole`: else its rest was not captured. `at`:
@@ -40,7 +44,7 @@ export class AnswerReader {
   /** Such bytes came. */
   hasSkipped = false;
   /** The head that is not complete yet, and its bytes. */
-  private pieces: Uint8Array = new Uint8Array(0);
+  private pieces = NONE;
   private size = 0;
   private firstAt = 0;
 
@@ -139,6 +143,7 @@ export class AnswerReader {
     if (end >= 0) {
       const next = isFirst ? end : from + end - before;
       this.size = 0;
+      if (this.pieces.length > MOST_PIECES) this.pieces = NONE;
       return this.readHead(head, begin, end, at, next, to);
     }
     if (!isVersion(head, begin, limit)) {

@@ -111,7 +111,8 @@ export class Pairing {
   /** A request is about to be sent. `now`: us. */
   begin(number: number, again: boolean, now: number): void {
     const request = this.requests.get(number);
-    const isOurs = request !== null && again === request.begunAt > 0;
+    // One whose answer had begun on the connection before has had its answer.
+    const isOurs = request !== null && again === request.begunAt > 0 && request.target === "waiting";
     for (const { request: one, fate } of this.unsure) {
       if (one !== request) this.requests.settleTarget(one, fate);
     }

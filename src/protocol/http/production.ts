@@ -15,10 +15,7 @@ const MOST_WAITING = 8192;
 export const MOST_COMPARED = 1024;
 
 export class Production implements AnswerSink {
-  private readonly stream = new ServerStream(
-    (bytes, from, to, missing, _ack, time) => this.feed(bytes, from, to, missing, time),
-    () => this.takeEnd(),
-  );
+  private readonly stream: ServerStream;
   private readonly reader: AnswerReader;
   /** The requests without all of an answer, in order. */
   private readonly waiting: Request[] = [];
@@ -36,6 +33,11 @@ export class Production implements AnswerSink {
   private isGapNext = false;
 
   constructor(private readonly requests: Requests) {
+    this.stream = new ServerStream(
+      (bytes, from, to, missing, _ack, time) => this.feed(bytes, from, to, missing, time),
+      () => this.takeEnd(),
+      requests,
+    );
     const content = (bytes: Uint8Array, from: number, to: number) =>
       this.waiting[0]?.productionContent?.take(bytes, from, to);
     this.reader = new AnswerReader(requests.fields, this, requests.hasContent ? content : null);
