@@ -6,6 +6,7 @@ import type { Report } from "../../src/compare/report.ts";
 import { ONLINE, TARGET } from "../../src/demo/network.ts";
 import { readReport } from "../../src/report/read.ts";
 import { carriedIn } from "../report/carried.ts";
+import { startIntercept } from "../support/intercept.ts";
 import { createLab, type Lab } from "../support/lab.ts";
 import { run } from "../support/process.ts";
 import { recordTraffic } from "../support/recording.ts";
@@ -112,4 +113,21 @@ test("recorded, with a target that runs the old version: what differs there too 
   expect(differences).toEqual(PLANTED);
   expect(slower).toContainEqual(SLOWER);
   expect(existsSync(socket)).toBe(false);
+});
+
+test("by heads, however requests and answers are captured: all are compared", async () => {
+  await startService(lab, lab.online, "versions.ts", "80", "old");
+  await startService(lab, lab.target, "versions.ts", "8080", "old");
+  await startIntercept(lab, lab.target, ["-o", ":8080", "--linger", "0"]);
+  const ways = [["packet"], ["pcap"], ["xdp"], ["tcx", "-s", TARGET]];
+  for (const [capture, ...answers] of ways) {
+    const words = ["-x", `80-${TARGET}:8080`, "--compare", "--capture", capture!, ...answers];
+    const copy = await startCopy(lab, words);
+    const client = startScript(lab, lab.client, "versions-client.ts", ONLINE, "80", "66", SECRET);
+    expect(await client.exited).toBe(0);
+    await copy.report("all compared", ({ comparison }) => comparison?.outcomes.compared === 66, 30_000);
+    const { report } = await copy.stop();
+    expect([capture, report.comparison?.outcomes]).toEqual([capture, { compared: 66 }]);
+    expect(faultsOf(copy.reports())).toEqual([]);
+  }
 });
