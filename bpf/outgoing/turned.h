@@ -49,6 +49,18 @@ static __always_inline int may_capture(__u64 now_us, __u32 worker) {
     return 0;
 }
 
+/* Whether nobody but a comparison reads what is captured so: a login is decided by less. */
+static __always_inline int is_only_compared(__u32 prefix) {
+    return prefix & TAKES_HEADS || (prefix & WHOLE_PAYLOAD) > HEAD_BYTES;
+}
+
+/* Whether the ring has no room to spare: what is left of it is for requests. */
+static __always_inline int is_half_full(__u32 worker) {
+    void *ring = ring_of_this_cpu(worker);
+    return ring && bpf_ringbuf_query(ring, BPF_RB_AVAIL_DATA) * 2 >
+                       bpf_ringbuf_query(ring, BPF_RB_RING_SIZE);
+}
+
 /* `length`: bytes of the IP packet, of a fragment those of all of it; `think_us`: see record.h. */
 static __always_inline void capture_outgoing(struct __sk_buff *skb, const struct segment *segment,
                                              __u32 index, __u32 length, __u32 think_us,
@@ -57,8 +69,13 @@ static __always_inline void capture_outgoing(struct __sk_buff *skb, const struct
     header.length = length;
     header.think_us = think_us;
     __u32 *prefix = bpf_map_lookup_elem(&prefixes, &index);
-    if (prefix && *prefix)
+    if (prefix && *prefix) {
         header.captured = length_with_prefix(skb, AT_TC, segment, *prefix);
+        if (is_only_compared(*prefix) && is_half_full(worker)) {
+            add(OUTGOING_RING_FULL, 1);
+            return;
+        }
+    }
     int result = put_whole(skb, AT_TC, &header, segment, worker);
     if (result < 0) {
         add(OUTGOING_RING_FULL, 1);

@@ -207,6 +207,33 @@ test("a client's datagrams and those to it have one worker", () => {
   several.kernel.detach();
 });
 
+test("half of the rings is for requests: answers that are only compared leave it to them", () => {
+  const small = loadForTest({
+    services: SERVICES,
+    paths: null,
+    requestRingBytes: 1 << 16,
+    outgoingObject: outgoingProgram(),
+    outgoingServices: SERVICES,
+  });
+  small.beat();
+  const { kernel } = small;
+  const send = (program: number, fields: Frame, count: number) => {
+    for (let time = 0; time < count; time++) testRun(program, build({ ...fields, seq: time }).bytes);
+  };
+  // More than all CPUs have room for.
+  const many = kernel.requestRings.length * 80;
+  send(kernel.outgoingProgram, answer({ payload: 1400 }), many);
+  const before = kernel.stats();
+  expect(before.outgoingRingFull).toBeGreaterThan(0);
+  send(kernel.requestProgram, { payload: 1400 }, 10);
+  // What decides about logins is captured as long as there is room.
+  send(kernel.outgoingProgram, answer({ sourcePort: 8080, payload: 10 }), 10);
+  const { requestsCaptured, requestRingFull, outgoingCaptured } = kernel.stats();
+  expect([requestsCaptured, requestRingFull]).toEqual([10, 0]);
+  expect(outgoingCaptured - before.outgoingCaptured).toBe(10);
+  kernel.detach();
+});
+
 test("what finds no room in the rings is counted by itself, and passes", () => {
   const small = loadForTest({
     services: SERVICES,
