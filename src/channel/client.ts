@@ -30,6 +30,7 @@ import {
   PING,
   PROOF,
   RANGES,
+  READ_WHOLE,
   REFUSE,
   REGISTER,
   REGISTER_DATAGRAMS,
@@ -90,6 +91,7 @@ export class ChannelClient implements Client {
   #opener: Opener | null = null;
   /** Whether a record could be opened: nothing is believed any more that is not in one. */
   #isSealed = false;
+  #readsWhole = false;
   #deadline = 0;
   #heardAt = 0;
   #now = 0;
@@ -126,7 +128,7 @@ export class ChannelClient implements Client {
       random,
       this.#ephemeral.publicKey,
       PROTOCOL_VERSION,
-      prefixWord(prefix),
+      prefixWord(this.#readsWhole ? WHOLE : prefix),
     );
     writeWhole(this.outgoing, this.#hello);
     this.state = "handshake";
@@ -169,6 +171,11 @@ export class ChannelClient implements Client {
     const row = addRow(this.outgoing, REGISTER_DATAGRAMS, FLOW_BYTES);
     copyBytes(flow, at, FLOW_BYTES, this.outgoing.bytes, row);
     return true;
+  }
+
+  readWhole(): void {
+    this.#readsWhole = true;
+    if (this.state === "open") writeFrame(this.outgoing, READ_WHOLE, EMPTY);
   }
 
   ranges(ranges: AddressRange[]): boolean {

@@ -48,6 +48,8 @@ export class CompatClient implements Client {
     );
   }
 
+  readWhole(): void {}
+
   begin(now: number): void {
     const { outgoing } = this;
     this.#reader.reset();

@@ -46,6 +46,8 @@ export interface Client extends End {
   register(row: Uint8Array, at: number): boolean;
   /** The same for a flow of UDP, FLOW_BYTES. */
   registerDatagrams(flow: Uint8Array, at: number): boolean;
+  /** From now on, on this connection and later ones, responses come with their whole payload, whatever `prefix` was asked for. */
+  readWhole(): void;
   /** Asks for the responses to all these addresses too, in one message or several. False as above. */
   ranges(ranges: AddressRange[]): boolean;
   /** False as above; throws a RangeError if the question is longer than 65,528 bytes of JSON. */
@@ -102,6 +104,8 @@ export interface PeerHandlers {
   onRegister(rows: Uint8Array, at: number, count: number): void;
   /** The same for flows of UDP, FLOW_BYTES each. */
   onRegisterDatagrams?(flows: Uint8Array, at: number, count: number): void;
+  /** From now on it reads the payload of responses whole. */
+  onReadWhole?(): void;
   /** More address ranges, as the copy wrote them, unchecked. */
   onRanges(ranges: AddressRange[]): void;
   onAsk(question: Ask): void;

@@ -19,6 +19,8 @@ export const RANGES = 17;
 export const ASK = 18;
 /** Flows of UDP: see contract.ts. Rows of REGISTER: see registration.ts. */
 export const REGISTER_DATAGRAMS = 19;
+/** Empty: from now on the copy reads the payload of responses whole, whatever prefix its hello asked for. */
+export const READ_WHOLE = 20;
 /** Intercept to copy: */
 export const INTERCEPT_HELLO = 2;
 export const WELCOME = 32;

@@ -30,6 +30,7 @@ import {
   PING,
   PROOF,
   RANGES,
+  READ_WHOLE,
   REGISTER,
   REGISTER_DATAGRAMS,
   SEALED,
@@ -316,6 +317,9 @@ export class ChannelPeer implements Peer {
     const handlers = this.#handlers;
     if (this.#options.key === null && REGISTRATIONS.includes(type)) {
       this.#refuse("registration", TEXTS.registration);
+    } else if (type === READ_WHOLE) {
+      this.#prefix = WHOLE;
+      handlers.onReadWhole?.();
     } else if (type === REGISTER || type === REGISTER_DATAGRAMS) {
       const count = (to - from) / (type === REGISTER ? REGISTRATION_BYTES : FLOW_BYTES);
       if (!Number.isInteger(count)) this.#close("malformed", "the copy sent a flow that is cut off");

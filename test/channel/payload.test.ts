@@ -152,3 +152,23 @@ describe("whole", () => {
     );
   });
 });
+
+test("a copy that asked for a prefix can ask for all of it later, and asks for it again when it comes back", () => {
+  const { client, peer, heard, candidates } = open(true, { bytes: 512, takesHeads: true });
+  const packet = makePacket({ seq: 7, flags: 0x19, payload: bytes(2000) });
+  peer.response(packet);
+  client.readWhole();
+  settle(client, peer, 1);
+  const whole = makePacket({ seq: 2007, flags: 0x19, payload: bytes(2000) });
+  peer.response(whole);
+  carry(peer, client, 2);
+  expect(heard.map(({ payload }) => payload.length)).toEqual([512, 2000]);
+  expect(candidates.length).toBe(1);
+
+  client.disconnected("");
+  client.begin(3);
+  const again: Candidate[] = [];
+  const handlers = { ...recordPeer([]), admit: (copy: Candidate) => (again.push(copy) ? WELCOME : "") };
+  settle(client, new ChannelServer({ key: null, insecure: true }).accept(ADDRESS, handlers, 3), 3);
+  expect(again).toMatchObject([{ readsPayload: true, prefix: WHOLE }]);
+});

@@ -124,6 +124,11 @@ export class Intercepts {
     return this.config.key === null && !this.config.compat;
   }
 
+  /** Asks all intercepts for the whole payload of responses from now on. */
+  readWhole(): void {
+    for (const { links } of this.intercepts) for (const { client } of links) client.readWhole();
+  }
+
   /** Whether packets may be sent on the path. */
   isOpen(path: number): boolean {
     return !this.held[path];

@@ -116,7 +116,13 @@ function run(config: DataPlaneConfig, wake: number, handlers: LoopHandlers, clos
   };
   const payload = new HugePages(config.reserve);
   const pairs = config.pairs && new PairWriter(config.pairs.memory);
-  const engine = createEngine(config, pairs, counters, openFlow, batches, now, shared, payload, handlers);
+  const engine = createEngine(config, pairs, counters, openFlow, batches, now, shared, payload, {
+    ...handlers,
+    onEndUnseen: (path) => {
+      intercepts?.readWhole();
+      handlers.onEndUnseen(path);
+    },
+  });
   const intercepts = config.channel && createIntercepts(config, config.channel, engine, handlers, now);
   const datagrams =
     config.datagrams &&

@@ -124,6 +124,9 @@ export class Registration implements Host {
       admit: (copy) => this.#admit(connection, copy),
       onRegister: (flows, at, count) => this.#register(connection, flows, at, count),
       onRegisterDatagrams: (flows, at, count) => this.#registerDatagrams(connection, flows, at, count),
+      onReadWhole: () => {
+        connection.prefix = WHOLE;
+      },
       onRanges: (ranges) => this.#addRanges(connection, ranges),
       onAsk: (question) => this.#take(connection, question),
       onClosed: (code, text) => this.#onClosed(connection, code, text),
