@@ -200,6 +200,20 @@ test("secrets in all places of a request and its answers are in no part of the r
   expect(JSON.stringify(report)).toContain("Duplicate entry '***' for key 'PRIMARY'");
 });
 
+test("attributes of cookies, and cookies that are words, are masked in their field only", () => {
+  const lines = [
+    "Set-Cookie: id=x7y8z9a1; Domain=example.com; SameSite=Strict; Expires=Wed, 21 Oct 2026 07:28:00 GMT",
+  ];
+  const request = new TextEncoder().encode(
+    "GET / HTTP/1.1\r\nHost: example.com\r\nCookie: theme=darkmode\r\n\r\n",
+  );
+  const body = "Strict darkmode at 07:28:00, x7y8z9a1";
+  const [example] = compare([pair("/", { lines, body }, { lines, body: `${body}!` }, { request })])
+    .endpoints[0]!.examples;
+  expect(example!.request.head).toBe("GET / HTTP/1.1\nHost: example.com\nCookie: ***");
+  expect(example!.production!.body).toBe("Strict darkmode at 07:28:00, ***");
+});
+
 test("compressed content is masked as well", () => {
   const content = (side: number) => gzipSync(JSON.stringify({ password: SECRETS[side], side }));
   const lines = ["Content-Encoding: gzip"];

@@ -155,6 +155,17 @@ export function maskText(text: string, found: Found = () => {}): string {
   });
 }
 
+/** What of a field's value is secret wherever else it stands: not the attributes of a cookie, nor one that is a word (`theme=darkmode`). */
+function secretsOf(name: string, value: string): string[] {
+  const isCookie = name === "cookie" || name === "set-cookie";
+  if (!isCookie)
+    return [value, ...value.split(/[;,\s]+/).flatMap((part) => [part, part.slice(part.indexOf("=") + 1)])];
+  const cookies = name === "cookie" ? value.split(/;\s*/) : [value.split(";")[0]!];
+  return cookies
+    .map((cookie) => cookie.slice(cookie.indexOf("=") + 1))
+    .filter((text) => !/^[a-z]{1,11}$/i.test(text));
+}
+
 /** A head of HTTP, of which the values of fields that carry secrets are masked whole, also where they are folded. */
 export function maskHead(head: string, found: Found = () => {}): string {
   const [first = "", ...lines] = head.split("\n");
@@ -169,11 +180,7 @@ export function maskHead(head: string, found: Found = () => {}): string {
     const name = field.slice(0, Math.max(colon, 0)).trim();
     const value = field.slice(colon + 1).trim();
     if (colon < 0 || value === "" || !isSecretName(name)) return maskText(field, found);
-    found(value);
-    for (const part of value.split(/[;,\s]+/)) {
-      found(part);
-      found(part.slice(part.indexOf("=") + 1));
-    }
+    for (const secret of secretsOf(name.toLowerCase(), value)) found(secret);
     return `${field.slice(0, colon)}: ${MASKED}`;
   });
   return [maskText(first, found), ...masked].join("\n");
