@@ -16,10 +16,10 @@ beforeAll(() => {
 afterEach(() => lab.stopAll());
 afterAll(() => lab.remove());
 
-test("copies requests of nginx exactly once, one or many to a connection", async () => {
+test("copies requests of nginx exactly once, one or many to a connection, and compares the answers", async () => {
   const online = await startNginx(lab, lab.online, 80);
   const target = await startNginx(lab, lab.target, 8080);
-  const copy = await startCopy(lab, ["-x", TRANSFER, "--protocol", "http"]);
+  const copy = await startCopy(lab, ["-x", TRANSFER, "--compare", "body"]);
   const result = await loadBothKinds(lab, { url: `http://${ONLINE}`, rate: 2000, count: 4000 });
   const { code, report } = await copy.stop();
   expect(result).toEqual({ requests: 4000, errors: 0 });
@@ -28,6 +28,7 @@ test("copies requests of nginx exactly once, one or many to a connection", async
   expect(compareContents(await contents(online), await contents(target))).toEqual(EXACTLY_ONCE);
   expect(faultsOf(copy.reports())).toEqual([]);
   expect(report.turns).toEqual({ captured: 4000, sent: 4000, answered: 4000, dropped: 0, pending: 0 });
+  expect(report.comparison).toMatchObject({ requests: 4000, outcomes: { compared: 4000 }, different: 0 });
   expect(code).toBe(0);
 });
 
