@@ -11,10 +11,8 @@ import { OTHERS, Row } from "./row.ts";
 import type { CompareSettings } from "./settings.ts";
 
 export const MOST_ROWS = 1000;
-/** Names as they were sent, whose row is known; endpoints without a row that are counted. */
-const MOST_KNOWN = 8192;
+/** Endpoints without a row that are counted. */
 const MOST_WAITING = 4096;
-const MOST_SENT = 300;
 const MOST_METHOD = 40;
 /** An endpoint that came no more often takes nobody's row. */
 const LEAST = 4;
@@ -23,8 +21,6 @@ const MOST_EXAMPLES_OF_OTHERS = 20;
 export class Rows {
   private rows = new Map<string, Row>();
   private readonly others = new Map<string, Row>();
-  /** By what was sent, so that most requests need no template. */
-  private readonly known = new Map<string, Row>();
   /** By a hash of what they are found by. */
   private readonly waiting = new Map<number, number>();
   /** The rarest row has at least so many requests, as far as was looked. */
@@ -39,15 +35,7 @@ export class Rows {
 
   /** The row of a pair; `counts`: whether it will be counted there, as the noise target's is not. */
   of(pair: Pair, counts: boolean): Row {
-    const sent = `${pair.service} ${pair.protocol} ${pair.method} ${pair.name}`;
-    const known = this.known.get(sent);
-    if (known !== undefined) return known;
-    const name = this.nameOf(pair.protocol, pair.method, pair.name);
-    const row = this.rowOf(pair, name, counts);
-    if (row.isOthers || sent.length > MOST_SENT) return row;
-    if (this.known.size >= MOST_KNOWN) this.known.clear();
-    this.known.set(sent, row);
-    return row;
+    return this.rowOf(pair, this.nameOf(pair.protocol, pair.method, pair.name), counts);
   }
 
   /** All rows that counted something, the others last. */
@@ -106,7 +94,6 @@ export class Rows {
         this.waiting.delete(hash);
         this.rows.delete(row.key);
         this.othersOf(row.service, row.protocol).merge(row, MOST_EXAMPLES_OF_OTHERS);
-        this.known.clear();
         return count - 1;
       }
     }
