@@ -1,15 +1,16 @@
 /** `xcopy report`: shows a report, or compares two. */
-import { writeFileSync } from "node:fs";
+import { existsSync, realpathSync, writeFileSync } from "node:fs";
 import { strictCommand } from "../command-line/arguments.ts";
 import { REPORT } from "../command-line/report.ts";
 import { causeOfFile, Failure } from "../native/failure.ts";
 
 export default strictCommand(REPORT, async (args) => {
   const [first, second] = args.get("file")!;
+  const html = args.get("html")?.[0];
+  if (html !== undefined) refuseSame(html, args.get("file")!);
   const { readReportFile } = await import("../report/read.ts");
   const { renderReport, renderRuns } = await import("../report/text.ts");
   const report = readReportFile(first!);
-  const html = args.get("html")?.[0];
   const show = (value: object, text: () => string, page: () => string) => {
     if (html !== undefined) writePage(html, page());
     if (args.has("json")) console.log(JSON.stringify(value));
@@ -32,6 +33,16 @@ export default strictCommand(REPORT, async (args) => {
     () => pages.renderRunsPage(runs),
   );
 });
+
+/** Throws a Failure (exit code 2) where the page would take the place of a report. */
+function refuseSame(html: string, reports: readonly string[]): void {
+  const same = reports.find(
+    (path) => existsSync(path) && existsSync(html) && realpathSync(path) === realpathSync(html),
+  );
+  if (same === undefined) return;
+  const fix = "Give the page a name of its own, such as run.html.";
+  throw new Failure(`Cannot write --html "${html}": it is the report that is read`, fix, 2);
+}
 
 function writePage(path: string, page: string): void {
   try {

@@ -110,8 +110,9 @@ describe("what is none", () => {
   });
 
   test("any value in the place of another is refused or rendered, and never a crash", () => {
-    const small: Report = madeReport(2, 2);
-    small.account = {};
+    const small: Report = JSON.parse(JSON.stringify(madeReport(1, 1)), (key, value) =>
+      key === "curve" ? value.slice(0, 2) : key === "account" ? {} : value,
+    );
     const odd = [null, -1, "x", [], {}, true, 1e308];
     const visit = (value: unknown, set: (value: unknown) => void): void => {
       if (typeof value !== "object" || value === null) return;
@@ -136,6 +137,13 @@ describe("what is none", () => {
       }
       renderReport(read);
     });
+  });
+
+  test("a page never takes the place of a report", () => {
+    const message = `Cannot write --html "${path}": it is the report that is read`;
+    const fix = "Give the page a name of its own, such as run.html.";
+    expect(xcopy(["report", path, "--html", path])).toEqual(mistake(2, message, fix));
+    expect(JSON.parse(readFileSync(path, "utf8"))).toEqual(report);
   });
 
   test("a file that is not there, and a page that cannot be written", () => {
