@@ -1,6 +1,7 @@
 /** Where this host's netfilter sends a connection that it translates: DNAT rules, service addresses of Kubernetes and Docker. */
 import { createReadStream } from "node:fs";
 import { createInterface } from "node:readline";
+import { failureOfFile } from "../native/failure.ts";
 
 /** The end of a connection. */
 export interface TranslatedTo {
@@ -28,13 +29,16 @@ export function clientPort(line: string, port: number): number | null {
   return found && Number(found.from) === port && Number(found.dport) !== port ? Number(found.dport) : null;
 }
 
-/** The lines of the kernel's list of connections; none where it has no such list. */
-function entries(): AsyncIterable<string> {
+/** The lines of the kernel's list of connections; none where it has no such list, or this user may not read it. */
+async function* entries(): AsyncGenerator<string> {
   const input = createReadStream("/proc/net/nf_conntrack");
   const lines = createInterface({ input });
-  // Without the file there are no lines.
   input.on("error", () => lines.close());
-  return lines;
+  try {
+    yield* lines;
+  } catch (error) {
+    if (failureOfFile(error) === null) throw error;
+  }
 }
 
 /** The ports that clients use for connections that netfilter sends to `port`, as far as conntrack has such connections. */

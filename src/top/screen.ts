@@ -70,7 +70,8 @@ export function openScreen(onKey: (key: string) => void, onResize: () => void): 
     canvas,
     draw(lines) {
       const shown = lines.slice(0, canvas().rows);
-      stdout.write(`\x1b[H${shown.map((line) => `${line}\x1b[K`).join("\r\n")}\x1b[J`);
+      // Each row is cleared first: behind a line as wide as the terminal that would take its last character.
+      stdout.write(`\x1b[H${shown.map((line) => `\x1b[2K${line}`).join("\r\n")}`);
     },
     leave,
   };

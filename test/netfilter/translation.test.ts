@@ -32,3 +32,12 @@ test.each([
 ])("the port that clients use, of an entry %s", (_, line, port, client) => {
   expect(clientPort(line, port)).toBe(client);
 });
+
+test("a user who may not read the list knows of no translation", () => {
+  const script = `
+    import { translatedPorts, translationOf } from "${import.meta.dir}/../../src/netfilter/translation.ts";
+    console.log(JSON.stringify([await translatedPorts(80), await translationOf(80, 40001)]));`;
+  const nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
+  const { stdout, stderr } = Bun.spawnSync([...nobody, process.execPath, "-e", script], { cwd: "/" });
+  expect([stdout.toString(), stderr.toString()]).toEqual(["[[],null]\n", ""]);
+});
