@@ -54,8 +54,6 @@ export class Row {
   count = 0;
   /** Changes with all that is counted here. */
   revision = 0;
-  /** What it is found by. */
-  key = "";
   /** Requests of this endpoint that counted elsewhere, before it had a row. */
   before = 0;
   readonly outcomes = new Float64Array(OUTCOMES.length);
@@ -81,6 +79,8 @@ export class Row {
     readonly protocol: PairProtocol,
     readonly method: string,
     readonly name: string,
+    /** What it is found by. */
+    readonly key: string,
   ) {}
 
   /** Requests that both answered, or only production did. */

@@ -19,7 +19,9 @@ const LEAST = 4;
 const MOST_EXAMPLES_OF_OTHERS = 20;
 
 export class Rows {
-  private rows = new Map<string, Row>();
+  private readonly rows = new Map<string, Row>();
+  /** Rows whose names were masked, by the names. */
+  private readonly masked = new Map<string, Row>();
   private readonly others = new Map<string, Row>();
   /** By a hash of what they are found by. */
   private readonly waiting = new Map<number, number>();
@@ -53,30 +55,33 @@ export class Rows {
   private rowOf(pair: Pair, name: string, counts: boolean): Row {
     const { service, protocol, method } = pair;
     const key = `${service} ${protocol} ${method} ${name}`;
-    const row = this.rows.get(key);
+    const row = this.rows.get(key) ?? this.masked.get(key);
     if (row !== undefined) return row;
     const came = this.rows.size < this.most ? 0 : this.makeRoom(key, counts);
     if (came === null) return this.othersOf(service, protocol);
     // What is masked in the name as it was sent may not be found any more in its template.
-    const masked = this.mask(pair.name);
-    const shown = masked === pair.name ? name : this.mask(this.nameOf(protocol, method, masked));
-    const created = new Row(
-      service,
-      protocol,
-      this.mask(method.slice(0, MOST_METHOD)),
-      this.mask(shown) || "(none)",
-    );
-    created.before = came;
-    created.key = key;
-    this.rows.set(key, created);
-    return created;
+    const sent = this.mask(pair.name);
+    const shown = this.mask(sent === pair.name ? name : this.nameOf(protocol, method, sent)) || "(none)";
+    const shownMethod = this.mask(method.slice(0, MOST_METHOD));
+    const shownKey = `${service} ${protocol} ${shownMethod} ${shown}`;
+    let shownRow = this.rows.get(shownKey);
+    if (shownRow === undefined) {
+      shownRow = new Row(service, protocol, shownMethod, shown, shownKey);
+      shownRow.before = came;
+      this.rows.set(shownKey, shownRow);
+    }
+    if (shownKey !== key) {
+      if (this.masked.size >= MOST_WAITING) this.masked.clear();
+      this.masked.set(key, shownRow);
+    }
+    return shownRow;
   }
 
   private othersOf(service: number, protocol: PairProtocol): Row {
     const key = `${service} ${protocol}`;
     let row = this.others.get(key);
     if (row === undefined) {
-      row = new Row(service, protocol, "", OTHERS);
+      row = new Row(service, protocol, "", OTHERS, key);
       this.others.set(key, row);
     }
     return row;
@@ -93,6 +98,7 @@ export class Rows {
       if (count > this.least) {
         this.waiting.delete(hash);
         this.rows.delete(row.key);
+        this.masked.clear();
         this.othersOf(row.service, row.protocol).merge(row, MOST_EXAMPLES_OF_OTHERS);
         return count - 1;
       }

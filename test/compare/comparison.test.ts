@@ -4,6 +4,7 @@ import fc from "fast-check";
 import { checkReport } from "../../src/compare/check.ts";
 import { Comparison } from "../../src/compare/comparison.ts";
 import { parseIgnore } from "../../src/compare/content/ignore.ts";
+import { parseMask } from "../../src/compare/mask/pattern.ts";
 import { ENDS, OUTCOMES, PAIR_PROTOCOLS, type Pair } from "../../src/pairs/pair.ts";
 import {
   anyText,
@@ -376,6 +377,18 @@ test("the most frequent endpoints have rows, and all rows add up", () => {
   expect(report.endpoints).toHaveLength(1001);
   expect(report.endpoints.filter(({ name }) => name.startsWith("/often/"))).toHaveLength(50);
   expect([report.count, sum("count"), sum("different")]).toEqual([taken, taken, taken / 3]);
+});
+
+test("endpoints whose names are masked alike are one", () => {
+  const masks = [parseMask("acme-[a-z]+")];
+  const pairs = ["/of/acme-one/x", "/of/acme-two/x", "/of/acme-one/x?a=acme-b", "/of/other/x"].map((name) =>
+    pair(name, {}, {}),
+  );
+  const rows = compare(pairs, { masks }).endpoints.map(({ name, count }) => [name, count]);
+  expect(rows).toEqual([
+    ["/of/***/x", 3],
+    ["/of/other/x", 1],
+  ]);
 });
 
 test("what got lost on the way counts", () => {
