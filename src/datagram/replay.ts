@@ -3,6 +3,7 @@
  * answers are counted and timed. It uses no clock, socket or log: time comes with every call (us, one monotonic clock),
  * packets go into the batches it was given.
  */
+import type { PairSink } from "../pairs/pair.ts";
 import { DESTINATION, readAddress } from "../wire/address-words.ts";
 import type { PacketBatch } from "../wire/batch.ts";
 import { type Words, wordsOf } from "../wire/checksum.ts";
@@ -12,6 +13,8 @@ import { DatagramHeader, hasRoomFor, packetsOf, pushDatagram, UDP_HEADER } from 
 import { AwaitingAnswers } from "./awaiting-answers.ts";
 import { isToGroup, readFlow, readIp } from "./captured.ts";
 import { DATAGRAM, type DatagramDropReason } from "./counters.ts";
+import type { Query } from "./dns.ts";
+import { DnsPairs } from "./dns-pairs.ts";
 import { HeldDatagrams } from "./held-datagrams.ts";
 import { DatagramPorts } from "./ports.ts";
 import { isQuic } from "./quic.ts";
@@ -64,6 +67,8 @@ export interface DatagramConfig {
   openFlow: (path: number, port: number, words: Int32Array, at: number) => void;
   /** Whether nothing may be sent on a path now. */
   isHeld: (path: number) => boolean;
+  /** Where pairs of DNS go; null: none are made. */
+  pairs: PairSink | null;
   /** Called when a batch is full: must send and clear it. */
   flush: (egress: number) => void;
   /** Called with the time from a datagram to its answer, us. */
@@ -95,6 +100,7 @@ export class DatagramReplay {
   /** By service, route and target: index of the path that its next flow takes. */
   private readonly rotation: number[][][];
   private readonly held = new HeldDatagrams();
+  private readonly dns: DnsPairs | null;
   private readonly isServiceHeldNow = (service: number): boolean => this.isServiceHeld(service);
   private readonly takeHeld = (packet: Packet, service: number): void =>
     this.take(packet, service, true, packet.time);
@@ -120,6 +126,7 @@ export class DatagramReplay {
     this.rotation = zeros();
     this.id = Math.floor(random() * 2 ** 32);
     this.header.dontFragment = config.noFragment;
+    this.dns = config.pairs && new DnsPairs(config.pairs, config.timeout);
   }
 
   /**
@@ -159,10 +166,36 @@ export class DatagramReplay {
     for (let index = 0; index < count; index++) {
       const at = packet.payload + index * size;
       const part = Math.min(size, packet.payload + length - at);
+      const query = this.dns === null ? null : this.dns.read(packet.bytes, at, part);
       for (let copy = 0; copy < copies; copy++) {
         this.key[COPY] = copy;
-        this.send(packet, at, part, now);
+        const s = this.send(packet, at, part, now);
+        if (query !== null) this.pair(query, s, service, copy, packet.time, now);
       }
+    }
+  }
+
+  /** A query of DNS was sent on flow `s`, or was not (NONE). */
+  private pair(query: Query, s: number, service: number, copy: number, time: number, now: number): void {
+    const { dns, key, table } = this;
+    if (s === NONE) dns!.notSent(query, service, copy, time);
+    else dns!.sent(query, key, s, service, copy, table.words[s * ROW + PATH]!, time, now);
+  }
+
+  /** Takes what production has sent to a client, turned around as if the client had sent it: the beginning of a datagram at least. */
+  production(packet: Packet, service: number): void {
+    const { dns, key, table } = this;
+    if (dns === null) return;
+    const { bytes, payload, end, tcp, time } = packet;
+    const length = packet.view.getUint16(tcp + 4) - UDP_HEADER;
+    const to = Math.min(end, payload + length);
+    readFlow(packet, key, service | (this.generation << 16));
+    const copies = this.config.services[service]!.routes.length * this.config.replicas;
+    for (let copy = 0; copy < copies; copy++) {
+      key[COPY] = copy;
+      const s = table.findClient(key);
+      const isAwaited = s !== NONE && dns.production(s, bytes, payload, to, length, time);
+      if (!isAwaited) dns.keepEarly(key, bytes, payload, to, length, time);
     }
   }
 
@@ -179,6 +212,11 @@ export class DatagramReplay {
     if (s === NONE) {
       counters[DATAGRAM.strayResponses]! += count;
       return;
+    }
+    if (this.dns !== null) {
+      const length = packet.think > 0 ? Math.min(packet.think, packet.length) : packet.length;
+      const { bytes, payload, end, time } = packet;
+      this.dns.target(s, bytes, payload, Math.min(end, payload + length), length, time);
     }
     for (let i = 0; i < count; i++) {
       const sentAt = this.awaiting.settle(s);
@@ -200,6 +238,7 @@ export class DatagramReplay {
       this.awaiting.settleOldest();
       counters[DATAGRAM.unanswered]!++;
     }
+    this.dns?.advance(now);
     for (let s = this.table.leastRecent; s !== NONE; s = this.table.leastRecent) {
       if (now - this.table.usedAt[s]! < idleTimeout) break;
       this.forget(s);
@@ -210,6 +249,7 @@ export class DatagramReplay {
   /** The end of the run: sends the held datagrams, or drops them if their path is still held. */
   end(): void {
     this.release(Number.POSITIVE_INFINITY);
+    this.dns?.close();
     this.publish();
   }
 
@@ -219,7 +259,8 @@ export class DatagramReplay {
     const { timeout, idleTimeout } = this.config;
     const s = this.table.leastRecent;
     const idle = s === NONE ? Number.POSITIVE_INFINITY : this.table.usedAt[s]! + idleTimeout;
-    return Math.max(0, Math.min(limit, this.awaiting.oldest + timeout - now, idle - now));
+    const due = Math.min(this.awaiting.oldest + timeout, idle, this.dns?.dueAt ?? Number.POSITIVE_INFINITY);
+    return Math.max(0, Math.min(limit, due - now));
   }
 
   /** Datagrams without an answer yet. */
@@ -258,14 +299,14 @@ export class DatagramReplay {
     return false;
   }
 
-  /** Sends `length` bytes of the packet's payload from `at` on, on the flow of `key`. */
-  private send(packet: Packet, at: number, length: number, now: number): void {
+  /** Sends `length` bytes of the packet's payload from `at` on, on the flow of `key`; returns that, or NONE if they are dropped. */
+  private send(packet: Packet, at: number, length: number, now: number): number {
     const { config, key, table, header } = this;
     const { counters } = config;
     let s = table.findClient(key);
     if (s === NONE) {
       s = this.open(now);
-      if (s === NONE) return;
+      if (s === NONE) return NONE;
     } else {
       table.touch(s, now);
     }
@@ -273,7 +314,7 @@ export class DatagramReplay {
     const pathIndex = table.words[row + PATH]!;
     if (config.isHeld(pathIndex)) {
       this.drop("held", 1);
-      return;
+      return NONE;
     }
     const { pair, targetPort, egress, mtu, fromClient } = config.paths[pathIndex]!;
     const packets = packetsOf(pair.family, length, mtu);
@@ -281,11 +322,11 @@ export class DatagramReplay {
     const isTooMany = packets > batch.offset.length || (packets > 1 && config.noFragment);
     if (packets === 0 || isTooMany) {
       this.drop("oversize", 1);
-      return;
+      return NONE;
     }
     if (!config.allow(now)) {
       this.drop("limit", 1);
-      return;
+      return NONE;
     }
     if (!hasRoomFor(batch, length, packets)) config.flush(egress);
     const words = this.wordsOf(egress, batch);
@@ -303,6 +344,7 @@ export class DatagramReplay {
     }
     this.awaiting.add(s, now);
     counters[DATAGRAM.waiting] = this.awaiting.count;
+    return s;
   }
 
   /** Opens a flow of ours for the client's flow in `key`; NONE (and the datagram is dropped) if there is no room or port. */
@@ -338,6 +380,7 @@ export class DatagramReplay {
   private forget(s: number): void {
     const { table, config } = this;
     while (this.awaiting.settle(s) >= 0) config.counters[DATAGRAM.unanswered]!++;
+    this.dns?.forget(s);
     const path = table.words[s * ROW + PATH]!;
     if (!config.paths[path]!.fromClient) this.ports.give(path, table.words[s * ROW + PORT]!);
     table.remove(s);

@@ -10,6 +10,7 @@ import { type DatagramPath, DatagramReplay } from "../../datagram/replay.ts";
 import type { NewWay } from "../../engine/engine.ts";
 import type { PathConfig } from "../../inject/path.ts";
 import { EMSGSIZE, monotonicMicroseconds } from "../../native/libc.ts";
+import type { PairSink } from "../../pairs/pair.ts";
 import { record } from "../../runtime/histogram.ts";
 import { publish } from "../../runtime/shared.ts";
 import { ipPair } from "../../wire/ip.ts";
@@ -35,6 +36,8 @@ export interface DatagramSurroundings {
   allow: (now: number) => boolean;
   /** Whether nothing may be sent on a path now. */
   isHeld: (path: number) => boolean;
+  /** Where pairs go; null: none are made. */
+  pairs: PairSink | null;
   /** Called before packets are sent: whether every answer to them would be caught. */
   settle: () => boolean;
 }
@@ -87,6 +90,7 @@ export class Datagrams {
         allow: surroundings.allow,
         openFlow: surroundings.openFlow,
         isHeld: surroundings.isHeld,
+        pairs: surroundings.pairs,
         flush: () => this.send(),
         onLatency: (us) => record(this.shared.latency, us),
         random: Math.random,
@@ -112,8 +116,10 @@ export class Datagrams {
    * Takes what a UDP service of production has sent to a client, turned around as a request of that client: the whole datagram, or
    * its beginning (`packet.end`). False if it is of TCP.
    */
-  takeProduction(packet: Packet, _now: number): boolean {
-    return this.isDatagram[packet.index] === true;
+  takeProduction(packet: Packet): boolean {
+    if (!this.isDatagram[packet.index]) return false;
+    this.replay.production(packet, packet.index);
+    return true;
   }
 
   /** Takes a response if it came back on a path for datagrams; false if it did not. */

@@ -131,6 +131,7 @@ function run(config: DataPlaneConfig, wake: number, handlers: LoopHandlers, clos
       openFlow,
       allow: (at) => engine.allowRequest(at),
       isHeld: (path) => engine.isHeld(path),
+      pairs,
       settle: () => intercepts?.settle(onResponse) ?? true,
     });
   if (intercepts && datagrams)
@@ -171,7 +172,7 @@ function run(config: DataPlaneConfig, wake: number, handlers: LoopHandlers, clos
   const onRequest = (packet: Packet): void => {
     if (packet.index >= OUTGOING) {
       packet.index -= OUTGOING;
-      if (!datagrams?.takeProduction(packet, now)) engine.production(packet, now);
+      if (!datagrams?.takeProduction(packet)) engine.production(packet, now);
       return;
     }
     if (packet.index === SEGMENT_FRAGMENT_INDEX) {
