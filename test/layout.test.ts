@@ -197,7 +197,7 @@ const ROOMS: [room: string, mayImport: string[]][] = [
   ["engine/tcp", ["engine/turns", "engine/sessions", "protocol", "wire"]],
   ["engine/turns", ["engine/sessions", "protocol", "wire"]],
   ["engine/sessions", ["protocol", "wire"]],
-  ["datagram", ["wire"]],
+  ["datagram", ["pairs", "wire"]],
   ["config", ["command-line", "protocol/mysql", "protocol", "native"]],
   ["filter", ["native", "native/bpf"]],
   ["command-line", ["native"]],

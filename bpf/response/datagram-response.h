@@ -20,7 +20,7 @@ struct {
     __uint(type, BPF_MAP_TYPE_HASH);
     __uint(max_entries, 1);
     __type(key, struct path);
-    __type(value, __u32);
+    __type(value, struct answers);
 } datagram_paths SEC(".maps");
 
 /* Takes an ICMP "destination unreachable" (RFC 792, RFC 4443) about a UDP flow of ours: user space
@@ -33,8 +33,8 @@ static __attribute__((noinline)) int take_refusal(struct __sk_buff *skb) {
     struct path key = {.target_port = quoted.ports.destination, .family = quoted.family};
     __builtin_memcpy(key.target, quoted.addresses.destination, sizeof(key.target));
     __builtin_memcpy(key.local, quoted.addresses.source, sizeof(key.local));
-    __u32 *index = bpf_map_lookup_elem(&datagram_paths, &key);
-    if (!index || !is_ours(*index, quoted.ports.source))
+    struct answers *found = bpf_map_lookup_elem(&datagram_paths, &key);
+    if (!found || !is_ours(found->index, quoted.ports.source))
         return PASS;
     __u64 now_us = bpf_ktime_get_ns() / 1000;
     __u32 worker = worker_of_port(quoted.ports.source);
@@ -46,7 +46,7 @@ static __attribute__((noinline)) int take_refusal(struct __sk_buff *skb) {
         .think_us = 0xffffffff,
         .length = quoted.length,
         .captured = quoted.length < MAX_HEADERS ? quoted.length : MAX_HEADERS,
-        .index = *index,
+        .index = found->index,
         .ifindex = skb->ifindex,
     };
     if (put(skb, AT_TC, ring, worker, &header, network_offset(skb), MAX_HEADERS) < 0)
@@ -72,8 +72,8 @@ static __attribute__((noinline)) int take_datagram_response(struct __sk_buff *sk
     struct path key = {.target_port = segment.source_port, .family = segment.family};
     __builtin_memcpy(key.target, addresses.source, sizeof(key.target));
     __builtin_memcpy(key.local, addresses.destination, sizeof(key.local));
-    __u32 *index = bpf_map_lookup_elem(&datagram_paths, &key);
-    if (!index || !is_ours(*index, segment.destination_port))
+    struct answers *found = bpf_map_lookup_elem(&datagram_paths, &key);
+    if (!found || !is_ours(found->index, segment.destination_port))
         return PASS;
     __u32 worker = worker_of_port(segment.destination_port);
     if (!alive(now_us, worker)) {
@@ -90,7 +90,12 @@ static __attribute__((noinline)) int take_datagram_response(struct __sk_buff *sk
     void *ring = ring_of_this_cpu(worker);
     if (!ring)
         return DROP;
-    struct record header = response_record(&segment, *index, now_us, skb->ifindex);
+    struct record header = response_record(&segment, found->index, now_us, skb->ifindex);
+    /* Of its payload as much as there is room for behind headers. */
+    if (found->prefix) {
+        __u32 rest = skb->len - segment.ip;
+        header.captured = rest < MAX_HEADERS ? rest : MAX_HEADERS;
+    }
     if (kind == WHOLE && skb->gso_size)
         header.think_us = skb->gso_size;
     count_response(put(skb, AT_TC, ring, worker, &header, segment.ip, MAX_HEADERS), &segment);

@@ -17,6 +17,12 @@ struct path {
     __u16 family;
 };
 
+/* What is captured of the responses on a path; `prefix`: see prefix.h, 0: their headers. */
+struct answers {
+    __u32 index;
+    __u32 prefix;
+};
+
 /* A bit per path and local port (host order): the flows that are ours. Written by user space
  * through mmap. */
 struct {

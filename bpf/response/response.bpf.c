@@ -20,12 +20,6 @@
 #include "path.h"
 #include "too-big.h"
 
-/* What is captured of the responses on a path; `prefix`: see prefix.h, 0: their headers. */
-struct answers {
-    __u32 index;
-    __u32 prefix;
-};
-
 struct {
     __uint(type, BPF_MAP_TYPE_HASH);
     __uint(max_entries, 1);

@@ -35,7 +35,10 @@ export interface KernelPath {
   targetPort: number;
   /** Default `tcp`. */
   transport?: "tcp" | "udp";
-  /** What is captured of the payload of responses over TCP; absent: nothing, only headers. */
+  /**
+   * What is captured of the payload of responses; absent: nothing, only headers. Over UDP, where there is one, as much as there is
+   * room for behind the headers (bpf/response/datagram-response.h).
+   */
   payload?: Prefix;
 }
 
@@ -361,9 +364,8 @@ export function fillServices(object: BpfObject, services: KernelService[]): void
 }
 
 function fillPath(object: BpfObject, path: KernelPath, index: number): void {
-  const isTcp = path.transport !== "udp";
   const prefix = path.payload ? prefixWord(path.payload) : 0;
-  updateMap(pathsMap(object, path), pathKey(path), isTcp ? words(index, prefix) : words(index));
+  updateMap(pathsMap(object, path), pathKey(path), words(index, prefix));
 }
 
 function removePath(object: BpfObject, path: KernelPath): void {

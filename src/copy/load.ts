@@ -87,13 +87,15 @@ export function answeringServices(plan: Plan, options: CopyOptions): AnsweringSe
   });
 }
 
-/** By path: what protocol modules read of the payload of responses. Paths that none reads are not there. */
+/** By path: what protocol modules, and pairs of DNS, read of the payload of responses. Paths that none reads are not there. */
 export function pathsRead(plan: Plan, { protocols, comparison }: CopyOptions): Map<number, Prefix> {
   const read = new Map<number, Prefix>();
   for (const service of plan.services) {
     const protocol = service.transport ? null : protocolFor(protocols, service);
-    if (protocol === null) continue;
-    const prefix = comparison && protocol === "http" ? comparedPrefix(comparison) : WHOLE;
+    const isCompared = comparison !== null && service.transport === "udp";
+    if (protocol === null && !isCompared) continue;
+    let prefix = comparison && protocol === "http" ? comparedPrefix(comparison) : WHOLE;
+    if (isCompared) prefix = { bytes: DATAGRAM_BYTES, takesHeads: false };
     for (const { targets } of service.routes)
       for (const { paths } of targets)
         for (const path of paths) read.set(path, widerPrefix(prefix, read.get(path)));

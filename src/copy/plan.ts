@@ -397,6 +397,9 @@ export async function makePlan(options: CopyOptions, host: Host, key: Key | null
     );
   }
   if (datagrams) warnings.push(...datagramNotes(options));
+  if (datagrams && options.comparison && options.intercepts.length > 0) {
+    warnings.push("With -s answers over UDP are not compared: intercepts send no more than their headers.");
+  }
   if (options.insecure) warnings.push(INSECURE);
   const intercepts = await resolveIntercepts(options.intercepts, host.lookup, choose);
   const fromClients = intercepts.length > 0 && options.pool.length === 0;

@@ -32,6 +32,13 @@ beforeAll(() => {
       { family: 4, ...TARGET },
       { family: 4, ...TARGET, transport: "udp" },
       { family: 6, ...TARGET6, transport: "udp" },
+      {
+        family: 4,
+        ...TARGET,
+        targetPort: 8053,
+        transport: "udp",
+        payload: { bytes: 512, takesHeads: false },
+      },
     ],
   });
   namespace = new Namespace();
@@ -198,6 +205,25 @@ describe("an answer", () => {
     expect(verdict).toBe(DROP);
     expect(records).toMatchObject([{ index, tcp: udp, payload: udp + 8, length: 512 }]);
     expect(records[0]!.bytes.length).toBe(udp + 8);
+  });
+
+  test.each([
+    ["a short one", 20, 20 + 8 + 32],
+    ["a long one", 500, 128],
+    ["the first fragment of a longer one", 60, 20 + 8 + 72],
+  ])("on a path that is read has the beginning of its payload: %s", (name, payload, bytes) => {
+    capture.flows.add(3, PORT);
+    const isFragment = name.includes("fragment");
+    const frame = {
+      ...ANSWER,
+      sourcePort: 8053,
+      payload,
+      ...(isFragment ? { moreFragments: true, seq: 4000 << 16 } : {}),
+    };
+    const { verdict, records } = answered(frame);
+    expect(verdict).toBe(DROP);
+    expect(records).toMatchObject([{ index: 3, tcp: 20, payload: 28 }]);
+    expect(records[0]!.bytes.length).toBe(bytes);
   });
 
   test("that is one of several in a packet (GSO) has their size", () => {

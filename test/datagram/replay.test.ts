@@ -130,6 +130,7 @@ function create(changes: Partial<DatagramConfig> = {}) {
     counters,
     allow: () => true,
     isHeld: () => false,
+    pairs: null,
     openFlow: (path, port) => opened.push(`${path} ${port}`),
     flush: take,
     onLatency: (us) => latencies.push(us),

@@ -3,6 +3,7 @@ import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
 import { openSync, readFileSync, writeFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { ONLINE, TARGET } from "../../src/demo/network.ts";
+import { readReport } from "../../src/report/read.ts";
 import { startIntercept } from "../support/intercept.ts";
 import { createLab, type Lab } from "../support/lab.ts";
 import type { MariaDb } from "../support/mariadb.ts";
@@ -86,6 +87,47 @@ for (const [mode, threads, workers] of [
     for (const server of [online, target]) server.sql("DROP TABLE shop.sbtest1, shop.sbtest2");
   });
 }
+
+test("answers that differ are in the report: an error, other numbers of rows, and no literal", async () => {
+  const tables = [
+    [online, "(1, ''), (2, ''), (3, '')"],
+    [target, "(1, ''), (9, '')"],
+  ] as const;
+  for (const [server, rows] of tables) {
+    server.sql("CREATE TABLE shop.compared (id INT PRIMARY KEY, secret VARCHAR(20))");
+    server.sql(`INSERT INTO shop.compared VALUES ${rows}`);
+  }
+  const file = join(lab.directory, "mysql.json");
+  const copy = await startCopy(lab, [...TRANSFER, ...USERS, "--compare", "--report", file]);
+  const statements = [
+    "INSERT INTO compared VALUES (9, 'hunter2')",
+    "UPDATE compared SET secret = 'hunter3' WHERE id < 5",
+    "SELECT * FROM compared WHERE secret = 'hunter3'",
+    "SELECT id FROM compared WHERE id = 1",
+    'PREPARE p FROM "SELECT 5, id FROM compared"',
+  ];
+  client("shop", "online-1", statements.join(";"));
+  const count = statements.length;
+  await copy.report("all", ({ mysql, turns }) => mysql!.answered.query! >= count && turns.pending === 0);
+  const { report } = await copy.stop();
+  const text = readFileSync(file, "utf8");
+  const found = readReport(text, file).endpoints.filter(({ name }) => /compared|PREPARE/.test(name));
+  const said = found.map(({ method, name, statuses, differences }) => {
+    const kinds = differences.map(({ kind }) => kind).filter((kind) => kind === "status" || kind === "count");
+    return `${method} ${name}: ${statuses[0]!.production} ${statuses[0]!.target} ${kinds[0] ?? ""}`;
+  });
+  expect(said.toSorted()).toEqual([
+    "query INSERT INTO compared VALUES (...): 0 1062 status",
+    "query PREPARE p FROM ?: 0 0 ",
+    "query SELECT * FROM compared WHERE secret = ?: 0 0 count",
+    "query SELECT id FROM compared WHERE id = ?: 0 0 ",
+    "query UPDATE compared SET secret = ? WHERE id < ?: 0 0 count",
+  ]);
+  expect(text).not.toMatch(/hunter/);
+  expect(Object.keys(report.comparison!.outcomes)).toEqual(["compared"]);
+  expect(report.mysql!.errors).toMatchObject({ only_target: 1, production: 0 });
+  for (const server of [online, target]) server.sql("DROP TABLE shop.compared");
+});
 
 test("who production does not let in does not get in at the target, whatever the client sends, live and recorded", async () => {
   for (const server of [online, target]) server.sql("TRUNCATE shop.a");

@@ -4,6 +4,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Account } from "../../src/copy/account/summary.ts";
 import { addAddress, ONLINE, ONLINE6, TARGET, TARGET6 } from "../../src/demo/network.ts";
+import { readReport } from "../../src/report/read.ts";
 import { watchPackets } from "../support/capture.ts";
 import { startIntercept } from "../support/intercept.ts";
 import { KEY } from "../support/key.ts";
@@ -38,9 +39,11 @@ async function watchStrays() {
 const ONLINE_BACK = "10.0.0.1";
 const NONE = { packets: 0, lines: [] };
 
-test("copies DNS over IPv4 and IPv6 beside TCP, each question once", async () => {
+test("copies DNS over IPv4 and IPv6 beside TCP, each question once, and compares the answers", async () => {
   const online = await startUnbound(lab, lab.online, 53);
-  const target = await startUnbound(lab, lab.target, 5353);
+  // It does not know the last host, host49.example.
+  const target = await startUnbound(lab, lab.target, 5353, { hosts: 49 });
+  const comparison = join(lab.directory, "dns.json");
   await startNginx(lab, lab.online, 80);
   await startNginx(lab, lab.target, 8080);
   const copy = await startCopy(lab, [
@@ -48,6 +51,7 @@ test("copies DNS over IPv4 and IPv6 beside TCP, each question once", async () =>
     `udp:53-${TARGET}:5353`,
     "-x",
     `udp:[${ONLINE6}]:53-[${TARGET6}]:5353,tcp:80-${TARGET}:8080`,
+    ...["--compare", "--report", comparison],
   ]);
   const strays = await watchStrays();
 
@@ -76,6 +80,14 @@ test("copies DNS over IPv4 and IPv6 beside TCP, each question once", async () =>
     dropped: 0,
   });
   expect(report.turns).toMatchObject({ captured: 5, answered: 5 });
+  const { endpoints, outcomes } = readReport(readFileSync(comparison, "utf8"), comparison);
+  expect(outcomes).toEqual({ compared: asked + 5 });
+  const different = endpoints.filter(({ protocol, different }) => protocol === "dns" && different > 0);
+  // IPv4 and IPv6 ask for each of 50 hosts alike.
+  const statuses = [{ production: 0, target: 3, count: 440 }];
+  expect(different.map(({ method, name }) => `${method} ${name}`)).toContain("A host49.example");
+  for (const one of different) expect(one).toMatchObject({ name: "host49.example", statuses });
+  expect(endpoints.find(({ method }) => method === "TXT")).toMatchObject({ count: 1, different: 0 });
   expect(datagramFaultsOf(copy.reports())).toEqual([]);
   expect(code).toBe(0);
 });

@@ -57,16 +57,16 @@ export function signZone({ directory, client }: Lab): Zone {
   return { name, file: `${file}.signed` };
 }
 
-/** Starts it on all addresses of a namespace and resolves when it answers. */
+/** Starts it on all addresses of a namespace and resolves when it answers. `hosts`: how many it knows. */
 export async function startUnbound(
   lab: Lab,
   namespace: string,
   port: number,
-  { logs = true, zone }: { logs?: boolean; zone?: Zone } = {},
+  { logs = true, zone, hosts: count = HOSTS }: { logs?: boolean; zone?: Zone; hosts?: number } = {},
 ): Promise<Unbound> {
   const name = join(lab.directory, `unbound-${namespace}-${port}-${Date.now()}`);
   const hosts = Array.from(
-    { length: HOSTS },
+    { length: count },
     (_, index) => `  local-data: "host${index}.example. A 10.9.0.${index}"`,
   );
   const texts = Array.from(

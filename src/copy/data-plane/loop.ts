@@ -131,7 +131,8 @@ function run(config: DataPlaneConfig, wake: number, handlers: LoopHandlers, clos
       openFlow,
       allow: (at) => engine.allowRequest(at),
       isHeld: (path) => engine.isHeld(path),
-      pairs,
+      // Of datagrams intercepts send the headers only.
+      pairs: config.channel ? null : pairs,
       settle: () => intercepts?.settle(onResponse) ?? true,
     });
   if (intercepts && datagrams)
