@@ -12,6 +12,15 @@ export function readFlow(packet: Packet, key: Int32Array, service: number): void
   key[SERVICE] = service;
 }
 
+/** The same of a datagram that the service has sent to the client. */
+export function readFlowOfAnswer(packet: Packet, key: Int32Array, service: number): void {
+  readAddress(packet, DESTINATION, key, CLIENT_ADDRESS);
+  readAddress(packet, SOURCE, key, ONLINE_ADDRESS);
+  const ports = packet.view.getInt32(packet.tcp);
+  key[CLIENT_PORTS] = (ports << 16) | (ports >>> 16);
+  key[SERVICE] = service;
+}
+
 /** Whether a packet was sent to a multicast address or to the limited broadcast address (RFC 1112, RFC 919, RFC 4291). */
 export function isToGroup({ bytes, ip, family }: Packet): boolean {
   if (family === 6) return bytes[ip + 24] === 0xff;

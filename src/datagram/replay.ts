@@ -11,7 +11,7 @@ import { type IpPair, setSource } from "../wire/ip.ts";
 import type { Packet } from "../wire/packet.ts";
 import { DatagramHeader, hasRoomFor, packetsOf, pushDatagram, UDP_HEADER } from "../wire/udp.ts";
 import { AwaitingAnswers } from "./awaiting-answers.ts";
-import { isToGroup, readFlow, readIp } from "./captured.ts";
+import { isToGroup, readFlow, readFlowOfAnswer, readIp } from "./captured.ts";
 import { DATAGRAM, type DatagramDropReason } from "./counters.ts";
 import type { Query } from "./dns.ts";
 import { DnsPairs } from "./dns-pairs.ts";
@@ -182,14 +182,14 @@ export class DatagramReplay {
     else dns!.sent(query, key, s, service, copy, table.words[s * ROW + PATH]!, time, now);
   }
 
-  /** Takes what production has sent to a client, turned around as if the client had sent it: the beginning of a datagram at least. */
+  /** Takes what production has sent to a client: the beginning of a datagram at least. */
   production(packet: Packet, service: number): void {
     const { dns, key, table } = this;
     if (dns === null) return;
     const { bytes, payload, end, tcp, time } = packet;
     const length = packet.view.getUint16(tcp + 4) - UDP_HEADER;
     const to = Math.min(end, payload + length);
-    readFlow(packet, key, service | (this.generation << 16));
+    readFlowOfAnswer(packet, key, service | (this.generation << 16));
     const copies = this.config.services[service]!.routes.length * this.config.replicas;
     for (let copy = 0; copy < copies; copy++) {
       key[COPY] = copy;

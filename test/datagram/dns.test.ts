@@ -212,9 +212,8 @@ function create(changes: Partial<DatagramConfig> = {}) {
       clear();
       return [...ports];
     },
-    /** What production has sent, turned around. */
     online: (payload: Uint8Array, time = 0, port = 40_000, captured = payload.length) =>
-      replay.production(packetOf(["10.1.0.1", port], ONLINE, payload, time, captured), 0),
+      replay.production(packetOf(ONLINE, ["10.1.0.1", port], payload, time, captured), 0),
     target: (port: number, payload: Uint8Array, time = 0, path = 0, captured = payload.length) => {
       const packet = packetOf([`10.0.0.${2 + path}`, 53], ["10.0.0.1", port], payload, time, captured);
       packet.index = path;

@@ -94,21 +94,24 @@ test("answers that differ are in the report: an error, other numbers of rows, an
     [target, "(1, ''), (9, '')"],
   ] as const;
   for (const [server, rows] of tables) {
-    server.sql("CREATE TABLE shop.compared (id INT PRIMARY KEY, secret VARCHAR(20))");
+    server.sql("CREATE TABLE shop.compared (id INT PRIMARY KEY, note VARCHAR(20))");
     server.sql(`INSERT INTO shop.compared VALUES ${rows}`);
   }
   const file = join(lab.directory, "mysql.json");
   const copy = await startCopy(lab, [...TRANSFER, ...USERS, "--compare", "--report", file]);
   const statements = [
     "INSERT INTO compared VALUES (9, 'hunter2')",
-    "UPDATE compared SET secret = 'hunter3' WHERE id < 5",
-    "SELECT * FROM compared WHERE secret = 'hunter3'",
+    "UPDATE compared SET note = 'hunter3' WHERE id < 5",
+    "SELECT * FROM compared WHERE note = 'hunter3'",
     "SELECT id FROM compared WHERE id = 1",
     'PREPARE p FROM "SELECT 5, id FROM compared"',
   ];
   client("shop", "online-1", statements.join(";"));
   const count = statements.length;
-  await copy.report("all", ({ mysql, turns }) => mysql!.answered.query! >= count && turns.pending === 0);
+  await copy.report(
+    "all",
+    ({ mysql, turns }) => (mysql?.answered.query ?? 0) >= count && turns.pending === 0,
+  );
   const { report } = await copy.stop();
   const text = readFileSync(file, "utf8");
   const found = readReport(text, file).endpoints.filter(({ name }) => /compared|PREPARE/.test(name));
@@ -119,9 +122,9 @@ test("answers that differ are in the report: an error, other numbers of rows, an
   expect(said.toSorted()).toEqual([
     "query INSERT INTO compared VALUES (...): 0 1062 status",
     "query PREPARE p FROM ?: 0 0 ",
-    "query SELECT * FROM compared WHERE secret = ?: 0 0 count",
+    "query SELECT * FROM compared WHERE note = ?: 0 0 count",
     "query SELECT id FROM compared WHERE id = ?: 0 0 ",
-    "query UPDATE compared SET secret = ? WHERE id < ?: 0 0 count",
+    "query UPDATE compared SET note = ? WHERE id < ?: 0 0 count",
   ]);
   expect(text).not.toMatch(/hunter/);
   expect(Object.keys(report.comparison!.outcomes)).toEqual(["compared"]);

@@ -83,10 +83,12 @@ test("copies DNS over IPv4 and IPv6 beside TCP, each question once, and compares
   const { endpoints, outcomes } = readReport(readFileSync(comparison, "utf8"), comparison);
   expect(outcomes).toEqual({ compared: asked + 5 });
   const different = endpoints.filter(({ protocol, different }) => protocol === "dns" && different > 0);
-  // IPv4 and IPv6 ask for each of 50 hosts alike.
-  const statuses = [{ production: 0, target: 3, count: 440 }];
-  expect(different.map(({ method, name }) => `${method} ${name}`)).toContain("A host49.example");
-  for (const one of different) expect(one).toMatchObject({ name: "host49.example", statuses });
+  expect(different.map(({ method, name, count }) => `${method} ${name} ${count}`).toSorted()).toEqual([
+    "A host49.example 40",
+    "A host49.example 400",
+  ]);
+  for (const { statuses, count } of different)
+    expect(statuses).toEqual([{ production: 0, target: 3, count }]);
   expect(endpoints.find(({ method }) => method === "TXT")).toMatchObject({ count: 1, different: 0 });
   expect(datagramFaultsOf(copy.reports())).toEqual([]);
   expect(code).toBe(0);

@@ -112,10 +112,7 @@ export class Datagrams {
     return true;
   }
 
-  /**
-   * Takes what a UDP service of production has sent to a client, turned around as a request of that client: the whole datagram, or
-   * its beginning (`packet.end`). False if it is of TCP.
-   */
+  /** Takes what a UDP service of production has sent to a client: the datagram or its beginning (`packet.end`). False if it is of TCP. */
   takeProduction(packet: Packet): boolean {
     if (!this.isDatagram[packet.index]) return false;
     this.replay.production(packet, packet.index);
