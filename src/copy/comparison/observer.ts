@@ -182,7 +182,9 @@ export class Observer {
 
   /** The same pair with the number of its target in place of that of its copy. */
   private withTarget(pair: Pair): Pair {
-    pair.copy = this.indexes[pair.service]?.[pair.copy] ?? 0;
+    const routes = this.indexes[pair.service] ?? [];
+    // With -n copies go to the routes in turn.
+    pair.copy = routes[pair.copy % routes.length] ?? 0;
     return pair;
   }
 }

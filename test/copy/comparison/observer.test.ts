@@ -128,6 +128,14 @@ test("pairs come in while the run goes on, and what no ring had room for counts"
   expect(outcomes.compared! + outcomes.behind!).toBe(1001);
 });
 
+test("with -n every other copy goes to the target with the old version, which is not judged", async () => {
+  const { observer, writers } = await observe("-x 80-10.0.0.2,80-10.0.0.3 --compare --noise 10.0.0.3 -n 2");
+  for (const copy of [0, 1, 2, 3])
+    writers[0]!.take(pair({ copy, target: answer(copy % 2 === 1 ? 500 : 200) }));
+  const { account } = await observer.end();
+  expect(account.comparison).toMatchObject({ requests: 2, errors: 0, outcomes: { compared: 2 } });
+});
+
 test("without --compare the account has nothing of it, and a report is written all the same", async () => {
   const at = directory();
   const { observer } = await observe(`-x 80-10.0.0.2 --report ${at}/r.json`);
