@@ -128,6 +128,7 @@ function broken(rule: Bound["rule"], judged: Judged): string | null {
   }
   const { production, target } = judged.latency;
   if (target.count === 0) return "no request was compared";
+  if (rule.than !== "us" && production.count === 0) return "the times of production are not known";
   const [ours, theirs] = [production[rule.percentile], target[rule.percentile]];
   const most =
     rule.than === "us" ? rule.most : rule.than === "more us" ? ours + rule.most : ours * (1 + rule.most);

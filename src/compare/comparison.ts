@@ -77,7 +77,8 @@ export class Comparison {
     const isError = tallies.some((tally) => tally.isError);
     // Times and ids are most likely learned.
     const isDifferent = tallies.some(({ nature }) => nature !== "time" && nature !== "id");
-    const [ours, theirs] = isCompared ? [production.lastByte, target.lastByte] : [null, null];
+    const isTimed = isCompared && production.lastByte !== -1;
+    const [ours, theirs] = isTimed ? [production.lastByte, target.lastByte] : [null, null];
     if (isCompared) {
       this.latency.production.record(production.lastByte);
       this.latency.target.record(target.lastByte);

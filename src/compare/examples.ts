@@ -160,8 +160,8 @@ export class Examples {
       at: Math.round(began.ms + (pair.at - began.us) / 1000),
       ...texts.all(),
       latency: {
-        production: pair.production === null ? null : Math.round(pair.production.lastByte),
-        target: pair.target === null ? null : Math.round(pair.target.lastByte),
+        production: timeOf(pair.production),
+        target: timeOf(pair.target),
       },
     };
     row.examples.push(example);
@@ -169,4 +169,8 @@ export class Examples {
     this.count++;
     this.bytes += bytesOf(example);
   }
+}
+
+function timeOf(answer: Answer | null): number | null {
+  return answer === null || answer.lastByte === -1 ? null : Math.round(answer.lastByte);
 }

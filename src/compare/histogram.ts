@@ -36,8 +36,9 @@ export class Histogram {
   private counts: Uint16Array | Uint32Array = new Uint16Array(0);
   private known: Distribution | null = null;
 
-  /** Counts one value, us; negative ones count as 0. */
+  /** Counts one value, us; other negative ones than -1 (not known: not counted) as 0. */
   record(us: number): void {
+    if (us === -1) return;
     const value = us > 0 ? Math.min(Math.round(us), 0xffffffff) : 0;
     this.count++;
     this.sum += value;

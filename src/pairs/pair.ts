@@ -55,7 +55,8 @@ export interface Answer {
   count: number;
   /**
    * us from the first byte of the request (captured; for the target, handed to the kernel) to the first and the last of the answer that
-   * was seen: with the end "unseen" that is not the last one.
+   * was seen: with the end "unseen" that is not the last one. -1: not known, as of production where a recording is played as fast as
+   * the target answers.
    */
   firstByte: number;
   lastByte: number;

@@ -75,7 +75,11 @@ export class PairWriter implements PairSink {
   /** Where the next bytes of the record go that is being written. */
   private at = 0;
 
-  constructor(memory: SharedArrayBuffer) {
+  /** `speed`: multiple of the recorded speed at which the clock of production runs; Infinity: it does not run. */
+  constructor(
+    memory: SharedArrayBuffer,
+    private readonly speed = 1,
+  ) {
     this.ring = new Ring(memory);
   }
 
@@ -109,8 +113,8 @@ export class PairWriter implements PairSink {
     words[at + 7] = this.put(request, MOST_HEAD);
     words[at + 8] = this.put(requestBody, MOST_REQUEST_BODY);
     ring.doubles[(begin + 40) >>> 3] = pair.at;
-    if (production) this.putAnswer(production, begin + PAIR);
-    if (target) this.putAnswer(target, begin + PAIR + (production ? ANSWER : 0));
+    if (production) this.putAnswer(production, begin + PAIR, this.speed);
+    if (target) this.putAnswer(target, begin + PAIR + (production ? ANSWER : 0), 1);
     const end = (this.at + 7) & ~7;
     words[at] = end - begin;
     Atomics.store(ring.positions, WRITTEN, end === ring.size ? 0 : end);
@@ -128,13 +132,14 @@ export class PairWriter implements PairSink {
     return 0;
   }
 
-  private putAnswer(answer: Answer, begin: number): void {
+  private putAnswer(answer: Answer, begin: number, speed: number): void {
     const { words, doubles } = this.ring;
     let at = begin >>> 3;
     doubles[at++] = answer.bytes;
     doubles[at++] = answer.count;
-    doubles[at++] = answer.firstByte;
-    doubles[at++] = answer.lastByte;
+    const isKnown = speed !== Number.POSITIVE_INFINITY;
+    doubles[at++] = isKnown ? answer.firstByte * speed : -1;
+    doubles[at++] = isKnown ? answer.lastByte * speed : -1;
     doubles[at++] = answer.fields;
     at <<= 1;
     words[at++] = answer.status;

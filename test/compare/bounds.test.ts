@@ -86,3 +86,16 @@ describe("a report", () => {
     expect(broken.map(({ found }) => found)).toEqual(["no request was compared", "no request was compared"]);
   });
 });
+
+test("where the times of production are not known, only bounds that need them break", () => {
+  const unknown = { firstByte: -1, lastByte: -1 };
+  const report = compare(times(50).map(() => pair("/a", unknown, { firstByte: 900, lastByte: 3000 })));
+  const { production, target } = report.latency;
+  expect([production.count, target.count, target.p50]).toEqual([0, 50, 3000]);
+  expect(report.endpoints[0]!.differences).toEqual([]);
+  const broken = brokenBounds(parseBounds("p99>+20%,p50>+1ms,p99>1s"), report);
+  expect(broken.map(({ bound, found }) => [bound, found])).toEqual([
+    ["p99>+20%", "the times of production are not known"],
+    ["p50>+1ms", "the times of production are not known"],
+  ]);
+});

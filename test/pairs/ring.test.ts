@@ -112,6 +112,34 @@ test("a pair that does not fit is counted, and the next that does is taken", () 
   expect(pairs.map(({ at }) => at)).toEqual(Array.from({ length: 10_000 }, (_, index) => index));
 });
 
+test("production's times are those of its own clock, at whatever speed a recording is played", () => {
+  const answer: Answer = {
+    status: 200,
+    end: "complete",
+    bytes: 1,
+    count: 0,
+    firstByte: 100,
+    lastByte: 200,
+    head: new Uint8Array(0),
+    isHeadWhole: false,
+    fields: 0,
+    digest: null,
+    body: null,
+  };
+  const timesAt = (speed?: number) => {
+    const memory = createPairMemory(1 << 14);
+    new PairWriter(memory, speed).take(one({ production: answer, target: answer }));
+    const times: number[] = [];
+    new PairReader(memory).drain(({ production, target }) => {
+      for (const { firstByte, lastByte } of [production!, target!]) times.push(firstByte, lastByte);
+    }, 1);
+    return times;
+  };
+  expect(timesAt()).toEqual([100, 200, 100, 200]);
+  expect(timesAt(4)).toEqual([400, 800, 100, 200]);
+  expect(timesAt(Number.POSITIVE_INFINITY)).toEqual([-1, -1, 100, 200]);
+});
+
 test("what is longer than a pair may be is cut", () => {
   const memory = createPairMemory(1 << 20);
   const long = new Uint8Array(1 << 19).fill(7);

@@ -115,7 +115,7 @@ function run(config: DataPlaneConfig, wake: number, handlers: LoopHandlers, clos
     else flows?.add(path, port);
   };
   const payload = new HugePages(config.reserve);
-  const pairs = config.pairs && new PairWriter(config.pairs.memory);
+  const pairs = config.pairs && new PairWriter(config.pairs.memory, config.trace?.speed);
   const engine = createEngine(config, pairs, counters, openFlow, batches, now, shared, payload, {
     ...handlers,
     onEndUnseen: (path) => {
