@@ -204,14 +204,17 @@ function areFreeNumbers(evidence: Evidence): boolean {
   );
 }
 
-/** Lengths that differ up and down: of content with something of random length in it, not with more or less in it. */
+/**
+ * Lengths that differ up and down: of content with something of random length in it, not with more or less in it. They are often equal
+ * all the same, also where production answers the same request again.
+ */
 function areFreeLengths({ seen, more, sum, squares, same, other }: Evidence): boolean {
   const mean = sum / seen;
   const spread = Math.sqrt(Math.max(0, squares / seen - mean * mean));
   return (
     Math.abs(more - seen / 2) <= 1.5 * Math.sqrt(seen) &&
     Math.abs(mean) <= (3 * spread) / Math.sqrt(seen) &&
-    same <= 0.1 * (same + other)
+    same <= 0.9 * (same + other)
   );
 }
 
@@ -229,7 +232,7 @@ export function isLearned(nature: Nature, evidence: Evidence, differs: number): 
   const { samples, seen } = evidence;
   if (samples.length === 0) return false;
   if (nature === "time" && areNow(samples)) return true;
-  if (nature === "length") return seen >= LEAST_NUMBERS && differs >= 0.5 && areFreeLengths(evidence);
+  if (nature === "length") return seen >= LEAST_NUMBERS && differs >= 0.05 && areFreeLengths(evidence);
   if (nature === "shape" || nature === "unknown" || differs < NEARLY_ALL) return false;
   if (!isFree(evidence) || !isDistinct(samples)) return false;
   if (nature === "time") return seen >= LEAST_IDS && samples.every(isTime) && !isOff(samples);

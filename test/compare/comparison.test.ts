@@ -283,6 +283,23 @@ describe("what differs always", () => {
       ).different,
     ).toBe(100);
   });
+
+  test("lengths that are mostly equal, as of a number with fewer digits now and then, are learned; those that a request decides are not", () => {
+    const rest = { digest: null };
+    const ofDigits = (index: number, side: 0 | 1) => 120 - (rolls[index]![side] < 0.2 ? 1 : 0);
+    const free = times(200).map((index) =>
+      pair(
+        "/x",
+        { bytes: ofDigits(index % 100, 0), ...rest },
+        { bytes: ofDigits((index * 7) % 100, 1), ...rest },
+      ),
+    );
+    expect(compare(free, { body: false }).different).toBe(0);
+    const decided = times(200).map((index) =>
+      pair(`/x/${index % 20}`, { bytes: 120, ...rest }, { bytes: index % 2 === 0 ? 121 : 119, ...rest }),
+    );
+    expect(compare(decided, { body: false }).different).toBe(200);
+  });
 });
 
 describe("with a target that runs the old version", () => {

@@ -85,7 +85,7 @@ test("the routes of services and the weights of their targets are handed on", ()
 
 test("pairs are made with --compare only", () => {
   expect(config("").pairs).toBeNull();
-  expect(config("--compare").pairs).toMatchObject({ body: false, memory: 0 });
+  expect(config("--compare").pairs).toMatchObject({ body: false, memory: 16 << 20 });
   expect(config("--compare body --compare-field ETag").pairs).toEqual({
     body: true,
     fields: ["etag"],

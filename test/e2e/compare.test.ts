@@ -105,7 +105,7 @@ test("recorded, with a target that runs the old version: what differs there too 
   await killed.running.stop("SIGKILL");
   const targets = `80-${TARGET}:8080,80-${TARGET}:8081`;
   const compare = ["--compare", "body", "--noise", `${TARGET}:8081`, "--report", inLab("recorded.json")];
-  const copy = launchCopy(lab, ["-i", recording, "-x", targets, ...compare, "-a", "max"]);
+  const copy = launchCopy(lab, ["-i", recording, "-x", targets, ...compare]);
   expect(await copy.running.exited).toBe(0);
   const report = reportIn("recorded.json");
   expect(report.outcomes).toEqual({ compared: COUNT });
