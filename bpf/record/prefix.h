@@ -31,7 +31,9 @@ static __always_inline int begins_with_head(void *packet, enum hook hook,
 static __always_inline __u32 length_with_prefix(void *packet, enum hook hook,
                                                 const struct segment *segment, __u32 prefix) {
     __u32 most = prefix & WHOLE_PAYLOAD;
-    __u32 payload = segment->length - segment->payload_offset;
+    /* The options of TCP may be cut. */
+    __u32 payload =
+        segment->length > segment->payload_offset ? segment->length - segment->payload_offset : 0;
     if (payload > most && prefix & TAKES_HEADS && most < HEAD_BYTES &&
         begins_with_head(packet, hook, segment))
         most = HEAD_BYTES;

@@ -77,7 +77,6 @@ const CASES: Case[] = [
   { name: "direct, keep-alive", workers: 2 },
   { name: "direct, short connections", workers: 3, load: { close: true } },
   { name: "direct, IPv6, keep-alive", workers: 2, ip6: true },
-  { name: "direct, capture by packet, keep-alive", workers: 2, args: ["--capture", "packet"] },
   {
     name: "direct, capture by packet, short connections",
     workers: 3,
@@ -93,15 +92,6 @@ const CASES: Case[] = [
   },
   { name: "target, keep-alive", workers: 2, way: ON_TARGET, seesClients: true },
   { name: "target, short connections", workers: 3, way: ON_TARGET, load: { close: true }, seesClients: true },
-  { name: "target, IPv6, short connections", workers: 2, way: ON_TARGET, ip6: true, load: { close: true } },
-  {
-    name: "target, -n 3, short connections",
-    workers: 2,
-    way: ON_TARGET,
-    args: ["-n", "3"],
-    times: 3,
-    load: { close: true },
-  },
   {
     name: "target, -C 2, a pool",
     workers: 2,

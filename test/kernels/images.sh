@@ -5,6 +5,6 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 bin/setup kernels
-for kernel in 5.10:bullseye 6.1:bookworm newest:sid; do
+for kernel in 5.10:bullseye newest:sid; do
   test/kernels/image.sh "${kernel%:*}" "${kernel#*:}" amd64
 done

@@ -61,6 +61,12 @@ export async function startMariaDb(
     "--innodb-buffer-pool-size=16M",
     "--innodb-log-file-size=8M",
     "--innodb-flush-log-at-trx-commit=0",
+    // What it would clear and write at each start.
+    "--innodb-temp-data-file-path=ibtmp1:2M:autoextend",
+    "--innodb-log-buffer-size=2M",
+    "--aria-pagecache-buffer-size=1M",
+    "--key-buffer-size=1M",
+    "--query-cache-size=0",
     "--max-connections=1000",
     "--local-infile=1",
     "--max-allowed-packet=64M",
