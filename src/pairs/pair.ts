@@ -38,7 +38,7 @@ export type Outcome = (typeof OUTCOMES)[number];
 export const ENDS = ["complete", "reset", "closed", "unseen"] as const;
 export type End = (typeof ENDS)[number];
 
-/** The answer of one side. Bytes are copies that their reader owns. */
+/** The answer of one side. Heads may be asked for only within the call that hands a pair over; other bytes are the reader's own. */
 export interface Answer {
   /** HTTP: the status; MySQL: 0, or the number of the error; DNS: the RCODE. */
   status: number;

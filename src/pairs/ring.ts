@@ -204,7 +204,10 @@ export class PairReader {
     return this.ring.lost[LOST]!;
   }
 
-  /** Hands at most `most` pairs to `each`, the oldest first; returns how many. Pairs and their bytes are the reader's own. */
+  /**
+   * Hands at most `most` pairs to `each`, the oldest first; returns how many. Of heads, most of which nobody looks at, copies are made as
+   * they are asked for: within the call of `each` only.
+   */
   drain(each: (pair: Pair) => void, most: number): number {
     const { positions, words, size } = this.ring;
     const written = Atomics.load(positions, WRITTEN);
@@ -216,17 +219,22 @@ export class PairReader {
         continue;
       }
       const pair = this.read(read);
-      read += words[read >>> 2]!;
-      if (read === size) read = 0;
-      Atomics.store(positions, READ, read);
+      const bytes = words[read >>> 2]!;
+      try {
+        each(pair);
+      } finally {
+        read += bytes;
+        if (read === size) read = 0;
+        Atomics.store(positions, READ, read);
+      }
       count++;
-      each(pair);
     }
     return count;
   }
 
   private read(begin: number): Pair {
-    const { words, doubles } = this.ring;
+    const { ring } = this;
+    const { words, doubles } = ring;
     const at = begin >>> 2;
     const kinds = words[at + 1]!;
     const hasProduction = ((kinds >>> 16) & HAS_PRODUCTION) !== 0;
@@ -234,6 +242,9 @@ export class PairReader {
     const answers = begin + PAIR;
     this.at = answers + (hasProduction ? ANSWER : 0) + (hasTarget ? ANSWER : 0);
     // In the order in which they were written.
+    const method = this.text(words[at + 5]!);
+    const name = this.text(words[at + 6]!);
+    const request = this.pass(words[at + 7]!);
     return {
       protocol: PAIR_PROTOCOLS[kinds & 0xff]!,
       outcome: OUTCOMES[(kinds >>> 8) & 0xff]!,
@@ -241,9 +252,11 @@ export class PairReader {
       copy: words[at + 3]!,
       path: words[at + 4]!,
       at: doubles[(begin + 40) >>> 3]!,
-      method: decoder.decode(this.get(words[at + 5]!)),
-      name: decoder.decode(this.get(words[at + 6]!)),
-      request: this.get(words[at + 7]!),
+      method,
+      name,
+      get request() {
+        return ring.bytes.slice(request, request + words[at + 7]!);
+      },
       requestBody: this.getIfAny(words[at + 8]!),
       production: hasProduction ? this.readAnswer(answers) : null,
       target: hasTarget ? this.readAnswer(answers + (hasProduction ? ANSWER : 0)) : null,
@@ -251,9 +264,11 @@ export class PairReader {
   }
 
   private readAnswer(begin: number): Answer {
-    const { words, doubles } = this.ring;
+    const { ring } = this;
+    const { words, doubles } = ring;
     const number = begin >>> 3;
     const word = (begin + 40) >>> 2;
+    const head = this.pass(words[word + 2]!);
     return {
       status: words[word]!,
       end: ENDS[words[word + 1]! & 0xff]!,
@@ -261,12 +276,26 @@ export class PairReader {
       count: doubles[number + 1]!,
       firstByte: doubles[number + 2]!,
       lastByte: doubles[number + 3]!,
-      head: this.get(words[word + 2]!),
+      get head() {
+        return ring.bytes.slice(head, head + words[word + 2]!);
+      },
       isHeadWhole: ((words[word + 1]! >>> 8) & HEAD_IS_WHOLE) !== 0,
       fields: doubles[number + 4]!,
       digest: this.getIfAny(words[word + 3]!),
       body: this.getIfAny(words[word + 4]!),
     };
+  }
+
+  /** Passes over the next bytes of the record; returns where they are. */
+  private pass(length: number): number {
+    const at = this.at;
+    this.at += length;
+    return at;
+  }
+
+  private text(length: number): string {
+    const at = this.pass(length);
+    return decoder.decode(this.ring.bytes.subarray(at, at + length));
   }
 
   private getIfAny(length: number): Uint8Array | null {
@@ -275,9 +304,7 @@ export class PairReader {
 
   /** The next bytes of the record, copied. */
   private get(length: number): Uint8Array {
-    const copy = new Uint8Array(length);
-    copy.set(this.ring.bytes.subarray(this.at, this.at + length));
-    this.at += length;
-    return copy;
+    const at = this.pass(length);
+    return this.ring.bytes.slice(at, at + length);
   }
 }

@@ -61,7 +61,7 @@ test("pairs come out as they went in, in order, around the end of the ring, or a
         let lost = 0;
         const take = (most: number) => {
           const before = read.length;
-          expect(reader.drain((one) => read.push(one), most)).toBe(read.length - before);
+          expect(reader.drain((one) => read.push(structuredClone(one)), most)).toBe(read.length - before);
         };
         for (const { pairs, most } of rounds) {
           for (const one of pairs) {
@@ -158,7 +158,7 @@ test("what is longer than a pair may be is cut", () => {
   };
   new PairWriter(memory).take(one({ name: "ä".repeat(5000), request: long, target: answer }));
   const pairs: Pair[] = [];
-  new PairReader(memory).drain((pair) => pairs.push(pair), 10);
+  new PairReader(memory).drain((pair) => pairs.push(structuredClone(pair)), 10);
   const { name, request, target } = pairs[0]!;
   expect([name.length, request.length]).toEqual([MOST_NAME, MOST_HEAD]);
   expect([target!.head.length, target!.body!.length]).toEqual([MOST_HEAD, MOST_BODY]);
