@@ -214,7 +214,8 @@ function areFreeLengths({ seen, more, sum, squares, same, other }: Evidence): bo
   return (
     Math.abs(more - seen / 2) <= 1.5 * Math.sqrt(seen) &&
     Math.abs(mean) <= (3 * spread) / Math.sqrt(seen) &&
-    same <= 0.9 * (same + other)
+    // A few may be by chance.
+    (same < 5 || other >= 0.1 * (same + other))
   );
 }
 
