@@ -103,6 +103,8 @@ test("two targets, each with its intercept: if one intercept is lost only its ta
   expect([(await readRequests(from)).length, errors]).toEqual([requests, 0]);
   const all = 2 * requests;
   await copy.report("all answers", ({ turns }) => turns.answered === all);
+  // Each comes back in its own time.
+  await back.report("all connections of the copy", ({ connections }) => connections.accepted === 3);
   const { report } = await copy.stop();
   const { account } = await back.stop();
   expect(copy.running.errors.filter((line) => /^warning: intercept .* lost/.test(line)).length).toBe(1);
