@@ -12,9 +12,10 @@ for (const kernel of KERNELS.filter(({ name }) => name === "5.10" || name === "n
   const hasImage = existsSync(join(IMAGES, kernel.name, "vmlinuz"));
   // Without a network there is none. Where it must be there, it is an error.
   describe.skipIf(!hasImage && !process.env.CI)(`Linux ${kernel.name}`, () => {
-    // Pairs of settings take too long here as well.
-    test("loads every program with every setting", async () => {
-      const outcome = await runInMachine({ kernel, files: ["bpf/variants"], together: 1 });
+    // The oldest verifier refuses most.
+    const together = kernel.name === "5.10" ? 2 : 1;
+    test(`loads every program with every ${together === 2 ? "pair of settings" : "setting"}`, async () => {
+      const outcome = await runInMachine({ kernel, files: ["bpf/variants"], together });
       const failed = outcome.tests.filter(({ failure }) => failure !== null);
       expect(failed).toEqual([]);
       // Which say what went on where nothing ran.
