@@ -1,6 +1,14 @@
 /** Reads the stream of answers that one side sends: finds their heads, their content, and their ends. */
 import { Body, type ContentSink } from "./body.ts";
-import { endOfHead, type Fields, isVersion, LONGEST_HEAD, readStatus, skipEmptyLines } from "./head.ts";
+import {
+  endOfHead,
+  type Fields,
+  isVersion,
+  LONGEST_HEAD,
+  lineFeed,
+  readStatus,
+  skipEmptyLines,
+} from "./head.ts";
 
 /** What `AnswerSink.head` returns for an interim answer (1xx): another head follows. */
 export const INTERIM = -10;
@@ -157,7 +165,7 @@ export class AnswerReader {
     this.size = 0;
     const status = readStatus(head, begin, limit);
     if (status >= 200 || status === 101) {
-      this.fields.read(head, head.indexOf(10, begin) + 1 || limit, limit);
+      this.fields.read(head, lineFeed(head, begin, limit) + 1 || limit, limit);
       this.sink.head(status, this.fields, head, begin, limit, false, this.firstAt);
     }
     this.lose();
@@ -178,7 +186,7 @@ export class AnswerReader {
       return to;
     }
     const { fields } = this;
-    fields.read(head, head.indexOf(10, begin) + 1, end);
+    fields.read(head, lineFeed(head, begin, end) + 1, end);
     this.hasUnseen = false;
     const length = this.sink.head(status, fields, head, begin, end, true, this.firstAt);
     if (length === INTERIM) return next;

@@ -1,5 +1,5 @@
 /** Whether the first bytes of a client are the start of a request of HTTP/1, judged before all of its head has come. */
-import { endOfToken, type RequestLine, readRequestLine } from "./head.ts";
+import { endOfToken, lineFeed, type RequestLine, readRequestLine } from "./head.ts";
 
 const LF = 10;
 const SPACE = 32;
@@ -29,8 +29,7 @@ export function looksLikeRequest(bytes: Uint8Array, from: number, to: number): b
  * for the end of a head that never comes.
  */
 export function isSurelyRequest(bytes: Uint8Array, from: number, to: number): boolean {
-  const lf = bytes.indexOf(LF, from);
-  if (lf >= 0 && lf < to) return readRequestLine(bytes, from, to, LINE);
+  if (lineFeed(bytes, from, to) >= 0) return readRequestLine(bytes, from, to, LINE);
   const end = endOfToken(bytes, from, Math.min(to, from + 24));
   const method = String.fromCharCode(...bytes.subarray(from, end));
   if (end === to) return METHODS.some((one) => one.startsWith(method));

@@ -1,4 +1,6 @@
 /** Finds the end of an HTTP/1.1 body: by its length, by its last chunk, or when the connection closes. */
+import { lineFeed } from "./head.ts";
+
 const LF = 10;
 
 /** The part of a chunked body that comes next (RFC 9112 section 7.1). */
@@ -69,8 +71,8 @@ export class Body {
   }
 
   private takeLine(bytes: Uint8Array, from: number, to: number): number {
-    const lf = bytes.indexOf(LF, from);
-    const end = lf < 0 || lf >= to ? to : lf + 1;
+    const lf = lineFeed(bytes, from, to);
+    const end = lf < 0 ? to : lf + 1;
     for (let at = from; at < end; at++) this.line += String.fromCharCode(bytes[at]!);
     if (this.line.length > LONGEST_SIZE_LINE) throw new Error("a chunk without a size");
     if (end === to && bytes[end - 1] !== LF) return end;

@@ -15,9 +15,18 @@ for (const char of "!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghi
   IS_TOKEN[char.charCodeAt(0)] = 1;
 }
 
+/**
+ * Index of the first line feed from `from` on and before `to`; -1 if there is none. `bytes` is all of a ring of captured packets, to whose
+ * end `indexOf` would look.
+ */
+export function lineFeed(bytes: Uint8Array, from: number, to: number): number {
+  for (let at = from; at < to; at++) if (bytes[at] === LF) return at;
+  return -1;
+}
+
 /** Index after the empty line that ends the head that begins at `from`; -1 if it is not complete. */
 export function endOfHead(bytes: Uint8Array, from: number, to: number): number {
-  for (let at = bytes.indexOf(LF, from); at >= 0 && at < to; at = bytes.indexOf(LF, at + 1)) {
+  for (let at = lineFeed(bytes, from, to); at >= 0; at = lineFeed(bytes, at + 1, to)) {
     if (at + 1 < to && bytes[at + 1] === LF) return at + 2;
     if (at + 2 < to && bytes[at + 1] === CR && bytes[at + 2] === LF) return at + 3;
   }
@@ -26,8 +35,8 @@ export function endOfHead(bytes: Uint8Array, from: number, to: number): number {
 
 /** Index of the line end at or after `from`: of its CR, if it has one; `to` if there is none. */
 export function endOfLine(bytes: Uint8Array, from: number, to: number): number {
-  const lf = bytes.indexOf(LF, from);
-  if (lf < 0 || lf >= to) return to;
+  const lf = lineFeed(bytes, from, to);
+  if (lf < 0) return to;
   return lf > from && bytes[lf - 1] === CR ? lf - 1 : lf;
 }
 
@@ -95,8 +104,8 @@ export class Fields {
     let isCoding = false;
     let same = -1;
     while (from < to) {
-      const lf = bytes.indexOf(LF, from);
-      if (lf < 0 || lf >= to) break;
+      const lf = lineFeed(bytes, from, to);
+      if (lf < 0) break;
       const end = lf > from && bytes[lf - 1] === CR ? lf - 1 : lf;
       if (end === from) break;
       const first = bytes[from]!;

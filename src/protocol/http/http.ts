@@ -10,6 +10,7 @@ import {
   endOfHead,
   Fields,
   LONGEST_HEAD,
+  lineFeed,
   methodOf,
   type RequestLine,
   readRequestLine,
@@ -190,7 +191,7 @@ class HttpSession implements ProtocolSession, AnswerSink {
 
   private beginRequest(bytes: Uint8Array, from: number, end: number): void {
     const { method, methodEnd, targetEnd } = LINE;
-    FIELDS.read(bytes, bytes.indexOf(10, targetEnd) + 1, end);
+    FIELDS.read(bytes, lineFeed(bytes, targetEnd, end) + 1, end);
     const { upgrades, expects, length } = FIELDS;
     let tag = this.isTurn ? 0 : IS_PIPELINED;
     this.isTurn = false;
