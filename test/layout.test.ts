@@ -34,6 +34,7 @@ const ROOMS: [room: string, mayImport: string[]][] = [
       "native",
     ],
   ],
+  ["doctor", []],
   ["top", ["copy/account", "runtime", "host", "compare", "native"]],
   [
     "copy",
