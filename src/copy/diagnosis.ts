@@ -43,6 +43,7 @@ interface Seen {
   caught?: number;
   sent?: number;
   route?: { interface?: string; error?: string };
+  unresolved?: string | null;
   strict?: string[];
   listening?: boolean | null;
 }
@@ -60,7 +61,7 @@ function notAnswered({ plain }: Try): string {
 
 /** For an intercept on the target, which sees what arrives there. */
 function judgeTarget(seen: Seen, tried: Try): Verdict {
-  const { known, caught, sent, route, strict = [], listening } = seen;
+  const { known, caught, sent, route, unresolved, strict = [], listening } = seen;
   const { target, port, source, intercept, plain, isInsecure } = tried;
   if (caught) {
     return [
@@ -90,6 +91,20 @@ function judgeTarget(seen: Seen, tried: Try): Verdict {
     return [
       `the attempt arrived, but nothing listens on port ${port} there`,
       "Start the service, or correct the port in -x.",
+    ];
+  }
+  if (unresolved) {
+    const isSource = unresolved === source;
+    const how = unresolved.includes(":") ? "neighbour discovery" : "ARP";
+    const where = isSource
+      ? `is on the target's own network, ${route?.interface}, and`
+      : "is the gateway there and";
+    const entry = `ip neighbour replace ${unresolved} lladdr 02:00:00:00:00:01 dev ${route?.interface}`;
+    return [
+      `the attempt from ${source} arrived, but the target cannot send its answer: ${unresolved} ${where} does not answer ${how}`,
+      isSource
+        ? `Name an address that the target reaches through a gateway with --probe-from, or give the target an entry for this one (its answers do not leave it): ${entry}, ${FORCE}`
+        : `Correct the target's route to ${source}, or give the target an entry for the gateway (its answers do not leave it): ${entry}, ${FORCE}`,
     ];
   }
   if (plain === "answered" && strict.length > 0) {

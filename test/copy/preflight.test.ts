@@ -237,6 +237,22 @@ test("the error for an intercept that does not answer the question says so", () 
   );
 });
 
+test.each([
+  ["192.0.2.1", "192.0.2.1 is on the target's own network, net0, and does not answer ARP"],
+  ["10.0.0.1", "10.0.0.1 is the gateway there and does not answer ARP"],
+])(
+  "a target that cannot resolve %s, its next hop to the tried address, cannot answer",
+  (unresolved, cause) => {
+    const { run, answer, said } = setUp();
+    run(3_100_000);
+    answer({ ...SEEN, route: { interface: "net0" }, strict: ["net0"], unresolved });
+    expect(run()).toBe(true);
+    expect(said()).toBe(
+      `Cannot reach target "10.0.0.2:8080": the attempt from 192.0.2.1 arrived, but the target cannot send its answer: ${cause}`,
+    );
+  },
+);
+
 test("an intercept that cannot be asked is not waited for", () => {
   const { world, run } = setUp();
   world.takesQuestions = false;

@@ -93,6 +93,15 @@ const MISTAKES: Mistake[] = [
     mend: (lab) => ip("-n", lab.target, "route", "add", "default", "via", "10.0.0.1"),
   },
   {
+    name: "a tried address on the target's own network that nobody has",
+    copy: ["--probe-from", "10.0.0.77"],
+    cause:
+      /from 10\.0\.0\.77 arrived, but .*: 10\.0\.0\.77 is on the target's own network, net0, and does not answer ARP$/,
+    fix: /^Name an address .* with --probe-from, or .*: ip neighbour replace 10\.0\.0\.77 lladdr \S+ dev net0, or start/,
+    mend: (lab) =>
+      ip("-n", lab.target, "neighbour", "replace", "10.0.0.77", "lladdr", "02:00:00:00:00:01", "dev", "net0"),
+  },
+  {
     name: "rp_filter=1 and another way back",
     make: (lab) => routeElsewhere(lab, "192.0.2.0/24"),
     cause:

@@ -11,7 +11,7 @@
 import { readFileSync } from "node:fs";
 import type { Ask, Facts } from "../../channel/messages.ts";
 import { formatAddress, parseAddress } from "../../config/address.ts";
-import { links, NetlinkError, route } from "../../native/netlink/netlink.ts";
+import { links, NetlinkError, NUD_UNANSWERED, neighbour, route } from "../../native/netlink/netlink.ts";
 import { LISTEN, openSockets } from "../../native/sockets.ts";
 import type { Packet } from "../../wire/packet.ts";
 import { ACK, RST, SYN } from "../../wire/tcp.ts";
@@ -37,6 +37,8 @@ export interface ProbeFacts {
   reset: boolean;
   /** The route back to the client. */
   route: RouteFact;
+  /** The next hop of that route, if it does not answer ARP or neighbour discovery; null: it does, or nobody has asked. */
+  unresolved: string | null;
   /** rp_filter of `all`, and of the interface of the route; null: not known. */
   rpFilter: { all: number | null; interface: number | null };
   /** Interfaces that take packets of a client only if the route back to it leads out there (rp_filter=1). */
@@ -140,6 +142,20 @@ function routeTo(address: Uint8Array): RouteFact {
   }
 }
 
+/** The next hop towards an address, if the kernel has asked for its MAC address and got no answer. */
+function unresolvedTo(address: Uint8Array): string | null {
+  try {
+    const { type, gateway, ifindex } = route(address);
+    const next = gateway ?? address;
+    const isUnanswered =
+      type === "unicast" && ((neighbour(ifindex, next)?.state ?? 0) & NUD_UNANSWERED) !== 0;
+    return isUnanswered ? formatAddress(next) : null;
+  } catch (error) {
+    if (error instanceof NetlinkError) return null;
+    throw error;
+  }
+}
+
 function listens(port: number, family: 4 | 6): boolean {
   const tables = family === 4 ? (["tcp", "tcp6"] as const) : (["tcp6"] as const);
   return tables.some((table) =>
@@ -194,6 +210,7 @@ function probe(questions: Questions, question: Ask): ProbeFacts | { error: strin
     synAck,
     reset,
     route: back,
+    unresolved: unresolvedTo(client.bytes),
     rpFilter: {
       all: sysctl("ipv4/conf/all/rp_filter"),
       interface: through ? sysctl(`ipv4/conf/${through}/rp_filter`) : null,

@@ -73,6 +73,9 @@ export interface NeighbourEntry extends Neighbour {
 /** The states in which the kernel itself sends to the entry's MAC: reachable, stale, delay, probe, noarp, permanent. */
 export const NUD_VALID = 0x02 | 0x04 | 0x08 | 0x10 | 0x40 | 0x80;
 
+/** The states in which the kernel waits for the MAC or has given up: incomplete, failed. */
+export const NUD_UNANSWERED = 0x01 | 0x20;
+
 /** Bytes of struct nlmsghdr. */
 export const HEADER = 16;
 export const RTM_NEWLINK = 16;

@@ -49,7 +49,7 @@ import {
 } from "./messages.ts";
 
 export type { Link, LocalAddress, Neighbour, Route, RouteType } from "./messages.ts";
-export { NUD_VALID } from "./messages.ts";
+export { NUD_UNANSWERED, NUD_VALID } from "./messages.ts";
 
 /** The kernel refused a request; `code` is a positive errno. */
 export class NetlinkError extends Error {
