@@ -22,7 +22,7 @@ const CALLED_AS: Record<string, (words: string[]) => string[]> = {
 };
 
 /** Planned commands that do not exist yet: the error says so, instead of suggesting a similar command. */
-const PLANNED = ["doctor", "status", "compare"];
+const PLANNED = ["status", "compare"];
 
 function isOption(word: string | undefined, { name, short }: { name: string; short?: string }): boolean {
   return word === `--${name}` || word === `-${short}`;

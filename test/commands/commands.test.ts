@@ -3,7 +3,7 @@ import { describe, expect, test } from "bun:test";
 import { mistake, type Surroundings, xcopy } from "./run.ts";
 
 const THERE =
-  'There are: copy, intercept, record, report, top, key, demo, cleanup. "xcopy --help" says more.';
+  'There are: copy, intercept, record, report, doctor, top, key, demo, cleanup. "xcopy --help" says more.';
 const NO_TRANSFER = mistake(
   2,
   "Cannot copy anything: no -x names a service and its target",
@@ -14,8 +14,8 @@ test.each([
   ["copi", 'Cannot run "copi": there is no such command', `Did you mean "copy"? ${THERE}`],
   ["frobnicate", 'Cannot run "frobnicate": there is no such command', THERE],
   ["toString", 'Cannot run "toString": there is no such command', THERE],
-  ["doctor", 'Cannot run "doctor": this version does not have it yet', THERE],
-  ["doctor", 'Cannot run "doctor": this version does not have it yet', THERE],
+  ["status", 'Cannot run "status": this version does not have it yet', THERE],
+  ["compare", 'Cannot run "compare": this version does not have it yet', THERE],
   ["-x", 'Cannot use option "-x": it stands before any command', THERE],
 ])("%s", (word, message, fix) => {
   expect(xcopy([word])).toEqual(mistake(2, message, fix));

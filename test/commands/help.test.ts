@@ -28,6 +28,16 @@ describe("help", () => {
     expect(xcopy([command, "-h"]).stdout).toBe(text(command));
   });
 
+  test("of doctor is that of copy, with examples and a --json of its own", () => {
+    const { code, stdout } = xcopy(["doctor", "--help"]);
+    const optionsOf = (help: string) => help.slice(help.indexOf("What is copied where"));
+    const withoutJson = (help: string) => optionsOf(help).replace(/ +--json [^]*?(?=\n +--)/, "");
+    expect(stdout.split("\n")[2]).toStartWith("  xcopy doctor -x ");
+    expect(withoutJson(stdout)).toBe(withoutJson(text("copy")));
+    expect(optionsOf(stdout)).toContain("exit code 3");
+    expect(code).toBe(0);
+  });
+
   test("is printed even if the rest of the command line is wrong", () => {
     expect(xcopy(["copy", "-x", "nonsense", "--foo", "-h"]).stdout).toBe(text("copy"));
   });

@@ -1,0 +1,19 @@
+/** `xcopy doctor`: reads the options of the copy that is meant, runs all checks, prints what they found. */
+import { strictCommand } from "../command-line/arguments.ts";
+import { DOCTOR } from "../command-line/doctor.ts";
+import { parseCopy } from "../copy/options.ts";
+
+/** Exit code where something would fail. */
+const WOULD_FAIL = 3;
+
+export default strictCommand(DOCTOR, async (args) => {
+  const options = parseCopy(args);
+  const { makeSubject } = await import("../doctor/subject.ts");
+  const { CHECKS } = await import("../doctor/list/checks.ts");
+  const { runChecks } = await import("../doctor/list/run.ts");
+  const { isGood, renderJson, renderList } = await import("../doctor/list/render.ts");
+  const findings = await runChecks(CHECKS, await makeSubject(options));
+  const colours = process.stdout.isTTY === true && !process.env.NO_COLOR && process.env.TERM !== "dumb";
+  console.log(options.json ? renderJson(findings) : renderList(findings, colours));
+  if (!isGood(findings)) process.exitCode = WOULD_FAIL;
+});
