@@ -185,6 +185,7 @@ const ROOMS: [room: string, mayImport: string[]][] = [
   ["report/page", ["runtime", "compare", "pairs"]],
   ["runtime", ["capture", "native"]],
   ["host", ["capture", "config", "filter", "native", "native/netlink", "native/bpf", "native/credentials"]],
+  ["netfilter/listed", ["config"]],
   ["netfilter", ["capture", "config", "native", "native/netlink"]],
   ["inject", ["config", "wire", "native", "native/netlink"]],
   ["compare", ["compare/content", "compare/endpoint", "compare/looks", "compare/mask", "pairs", "native"]],
