@@ -51,6 +51,7 @@ const ROOMS: [room: string, mayImport: string[]][] = [
       "copy/ways",
       "runtime",
       "host",
+      "host/manager",
       "netfilter",
       "inject",
       "capture/trace",
@@ -150,6 +151,7 @@ const ROOMS: [room: string, mayImport: string[]][] = [
       "intercept/data-plane",
       "runtime",
       "host",
+      "host/manager",
       "netfilter",
       "capture",
       "channel",
@@ -170,6 +172,7 @@ const ROOMS: [room: string, mayImport: string[]][] = [
     [
       "runtime",
       "host",
+      "host/manager",
       "capture",
       "config",
       "command-line",
@@ -184,7 +187,20 @@ const ROOMS: [room: string, mayImport: string[]][] = [
   ["report", ["report/page", "runtime", "compare", "pairs", "native"]],
   ["report/page", ["runtime", "compare", "pairs"]],
   ["runtime", ["capture", "native"]],
-  ["host", ["capture", "config", "filter", "native", "native/netlink", "native/bpf", "native/credentials"]],
+  [
+    "host",
+    [
+      "host/manager",
+      "capture",
+      "config",
+      "filter",
+      "native",
+      "native/netlink",
+      "native/bpf",
+      "native/credentials",
+    ],
+  ],
+  ["host/manager", ["native", "native/notify"]],
   ["netfilter/listed", ["config"]],
   ["netfilter", ["capture", "config", "native", "native/netlink"]],
   ["inject", ["config", "wire", "native", "native/netlink"]],
@@ -221,6 +237,7 @@ const ROOMS: [room: string, mayImport: string[]][] = [
   ["native/bpf", ["native"]],
   ["native/credentials", ["native"]],
   ["native/netlink", ["native"]],
+  ["native/notify", ["native"]],
   ["native", []],
 ];
 

@@ -10,6 +10,8 @@ import { forwardedNote, watchForwarded } from "../host/forwarded.ts";
 import { removeLeftovers } from "../host/leftovers.ts";
 import { localTest } from "../host/local-addresses.ts";
 import { createLog, type Log } from "../host/log.ts";
+import { type ServiceManager, serviceManager } from "../host/manager/manager.ts";
+import { keepWatchdog } from "../host/manager/watchdog.ts";
 import { megabytes, waitingBytes } from "../host/memory.ts";
 import { report } from "../host/report.ts";
 import { applyScheduling } from "../host/scheduling.ts";
@@ -48,15 +50,18 @@ import { WayFollower } from "./ways/follow.ts";
 const PATIENCE = 1000;
 /** ms that the data plane may take to end after `stop`. */
 const STOP_PATIENCE = 200;
+/** s that the end may take besides the drain, for a service manager. */
+const END_PATIENCE = 30;
 
 const MARK_LOST =
   "The mark on SYNs (TCP option 253) is lost on the way to the target: each connection is registered with the intercept instead, which costs a round trip.";
 
-/** The run's ways to its user: status line, log, stop signals. */
+/** The run's ways to its user: status line, log, stop signals, service manager. */
 interface Console {
   status: Status;
   log: Log;
   stop: StopRequests;
+  manager: ServiceManager;
 }
 
 const NOTHING_YET = "ended before the first request";
@@ -113,23 +118,29 @@ function follow(source: RequestInput, gone: ReadonlySet<number>, log: Log): void
 }
 
 /**
- * Waits for a signal; then stops the capture and drains for `drain` seconds, which a second signal cuts short. A recording
- * ends by itself, or at a signal without a drain.
+ * Waits for a signal, or for `hopeless`; then stops the capture and drains for `drain` seconds, which a second signal cuts short. A
+ * recording ends by itself, or at a signal without a drain.
  */
 async function copyUntilStopped(
   source: RequestInput,
   plane: DataPlane,
   ways: WayFollower,
-  { stop }: Console,
+  { stop, manager }: Console,
   drain: number,
+  hopeless: Promise<void>,
 ) {
+  let isHopeless = false;
   try {
     await ways.start();
-    await Promise.race([stop.first, plane.ended]);
+    const died = hopeless.then(() => {
+      isHopeless = true;
+    });
+    await Promise.race([stop.first, plane.ended, died]);
   } finally {
     ways.end();
+    manager.stopping(drain + END_PATIENCE);
   }
-  if (stop.count() === 0) {
+  if (stop.count() === 0 && !isHopeless) {
     if (source.trace) return;
     throw new Error("it ended without being told to");
   }
@@ -208,11 +219,11 @@ async function copy(
   observer: Observer,
   console_: Console,
 ) {
-  const { status, log, stop } = console_;
+  const { status, log, stop, manager } = console_;
   answers.begin();
   const whole = dataPlaneConfig(plan, options, kernel, source.source, source.trace, answers.socket);
   const configs = shareOut(whole, plan.workers.cpus, options.scheduling.cpuLimit);
-  const watch = watchWorkers(configs, log);
+  const watch = watchWorkers(configs, log, manager.watchdogMicroseconds !== null);
   const { deadWorkers } = watch;
   const datagrams = configs.flatMap((config) =>
     config.datagrams ? [viewDatagramShared(config.datagrams.shared)] : [],
@@ -233,7 +244,8 @@ async function copy(
   }
   ways = followNetwork(plan, options, whole.ways.memory, answers, source, log, plane.wake);
   const { counts: wayCounts } = ways;
-  log.info(announce(plan, source));
+  const announced = announce(plan, source);
+  log.info(announced);
   log.info(roomFor(options, source));
   const start = performance.now();
   const copies = copiesOf(plan, options);
@@ -250,6 +262,7 @@ async function copy(
     );
   };
   watch.start();
+  keepWatchdog(manager, deadWorkers.views);
   const pairs = configs.flatMap((config) => config.pairs?.memory ?? []);
   observer.begin({ views: deadWorkers.views, datagrams, pairs, take });
   const endQuic = watchQuic(datagrams, log);
@@ -267,7 +280,9 @@ async function copy(
         log,
       );
   const endClosed = watchClosed(take, log);
-  const endReport = report(options, status, take, renderStatus);
+  const endReport = report(options, status, manager, take, renderStatus);
+  manager.ready();
+  manager.status(announced);
   let hasEnded = false;
   const noteEnd = () => {
     hasEnded = true;
@@ -275,7 +290,7 @@ async function copy(
   plane.ended.then(noteEnd, noteEnd);
   let exitCode = 0;
   try {
-    await copyUntilStopped(source, plane, ways, { status, log, stop }, options.drain);
+    await copyUntilStopped(source, plane, ways, console_, options.drain, watch.hopeless);
   } catch (error) {
     log.error(
       `Cannot go on: the data plane died: ${causeOf(error)}\nThis is a bug in ${renderVersion()}: please report it.`,
@@ -325,6 +340,10 @@ export async function runCopy(given: CopyOptions, plan: Plan): Promise<number> {
   const stop = listenForStop();
   const status = createStatus(process.stderr);
   const log = createLog(status.print, options.log);
+  const manager = serviceManager();
+  const console_ = { status, log, stop, manager };
+  manager.starting();
+  stop.first.then(() => manager.stopping(options.drain + END_PATIENCE));
   let release: (() => void) | undefined;
   let kernel: KernelCapture | null = null;
   let answers: Answers | undefined;
@@ -336,8 +355,8 @@ export async function runCopy(given: CopyOptions, plan: Plan): Promise<number> {
     if (DIRECTORY_NOTE) log.info(DIRECTORY_NOTE);
     if (plan.key) log.info(`key ${fingerprintOf(plan.key.bytes)} (${plan.key.source})`);
     applyScheduling(options.scheduling);
-    const recorded = plan.files.length > 0 ? await readRecorded(plan, options, { status, log, stop }) : null;
-    options = await withProtocols(plan, options, { status, log, stop });
+    const recorded = plan.files.length > 0 ? await readRecorded(plan, options, console_) : null;
+    options = await withProtocols(plan, options, console_);
     if (stop.count() > 0) {
       log.info(NOTHING_YET);
       return 0;
@@ -361,7 +380,7 @@ export async function runCopy(given: CopyOptions, plan: Plan): Promise<number> {
       for (const note of opened.notes) tellNote(note, log);
     }
     observer = await openObserver(plan.services, plan.intercepts.length === 0, options, log);
-    return await copy(plan, options, kernel, answers, source, observer, { status, log, stop });
+    return await copy(plan, options, kernel, answers, source, observer, console_);
   } catch (error) {
     if (!(error instanceof Failure)) throw error;
     log.error(`${error.message}\n${error.fix}`);

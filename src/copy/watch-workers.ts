@@ -14,6 +14,8 @@ export function causeOf(error: unknown): string {
 
 export interface WorkersWatch {
   deadWorkers: DeadWorkers;
+  /** Resolves when a worker has died and xcopy is to end, although others could go on. */
+  hopeless: Promise<void>;
   /** See WorkersHandlers (data-plane/workers.ts). */
   onDeath(worker: number, error: Error, othersGoOn: boolean): void;
   /** Looks for stalled workers, until `stop`. */
@@ -21,7 +23,12 @@ export interface WorkersWatch {
   stop(): void;
 }
 
-export function watchWorkers(configs: readonly DataPlaneConfig[], log: Log): WorkersWatch {
+/** `isRestarted`: who started xcopy starts it again if it fails, so that one dead worker ends all of it. */
+export function watchWorkers(
+  configs: readonly DataPlaneConfig[],
+  log: Log,
+  isRestarted: boolean,
+): WorkersWatch {
   const deadWorkers = new DeadWorkers(configs);
   const nameOf = (worker: number) => `worker ${worker + 1} of ${configs.length}`;
   const stalls = new Stalls(deadWorkers.views);
@@ -35,15 +42,21 @@ export function watchWorkers(configs: readonly DataPlaneConfig[], log: Log): Wor
     }
   };
   let timer: Timer | undefined;
+  const hopeless = Promise.withResolvers<void>();
+  const consequence = isRestarted
+    ? "All of it ends, to be started again by the service manager."
+    : "Its connections are not copied any more, those of the others are.";
   return {
     deadWorkers,
+    hopeless: hopeless.promise,
     onDeath(worker, error, othersGoOn) {
       deadWorkers.add(worker);
       if (!othersGoOn) return;
       log.error(
         `Cannot go on with ${nameOf(worker)}: it died: ${causeOf(error)}\n` +
-          `Its connections are not copied any more, those of the others are. This is a bug in ${renderVersion()}: please report it.`,
+          `${consequence} This is a bug in ${renderVersion()}: please report it.`,
       );
+      if (isRestarted) hopeless.resolve();
     },
     start() {
       timer = setInterval(look, INTERVAL);

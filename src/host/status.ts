@@ -7,6 +7,8 @@ const LIVE_INTERVAL = 500;
 export const PLAIN_INTERVAL = 10_000;
 
 export interface Status {
+  /** Whether it is a line that is kept up to date. */
+  readonly isLive: boolean;
   /** Prints a message; on a terminal the status line stays below it. */
   print(line: string): void;
   /** Starts to show the line that `render` returns: every `interval` ms, on a terminal every LIVE_INTERVAL. */
@@ -28,6 +30,7 @@ export function createStatus(stream: NodeJS.WriteStream): Status {
     else write(text);
   };
   return {
+    isLive: live !== null,
     print: (text) => {
       live?.clear();
       write(text);

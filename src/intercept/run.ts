@@ -12,6 +12,8 @@ import { becomeDaemon } from "../host/daemon.ts";
 import { dropPrivileges, type Keeps } from "../host/drop.ts";
 import { removeLeftovers } from "../host/leftovers.ts";
 import { createLog, type Log } from "../host/log.ts";
+import { type ServiceManager, serviceManager } from "../host/manager/manager.ts";
+import { keepWatchdog } from "../host/manager/watchdog.ts";
 import { requirePrivileges } from "../host/privileges.ts";
 import { report } from "../host/report.ts";
 import { listenForStop, type StopRequests } from "../host/signals.ts";
@@ -41,9 +43,19 @@ const MOST_COVERED = 500;
 /** ms between two looks for interfaces that are new, and that the data plane may take to end. */
 const FOLLOW_INTERVAL = 2000;
 const PATIENCE = 1000;
+/** s that the end may take, for a service manager. */
+const END_PATIENCE = 30;
 /** Messages about copies per 10 s: a host that connects all the time must not fill the log. */
 const MOST_MESSAGES = 100;
 const MESSAGE_SPAN = 10_000;
+
+/** The run's ways to its user: status line, log, stop signals, service manager. */
+interface Console {
+  status: Status;
+  log: Log;
+  stop: StopRequests;
+  manager: ServiceManager;
+}
 
 /** Services for WELCOME; on the target with this host's addresses, so that copies know which intercept serves which target. */
 function coveredServices({ mode, services }: InterceptPlan): CoveredService[] {
@@ -139,7 +151,7 @@ function keepsOf(plan: InterceptPlan, options: InterceptOptions, { config }: Cat
 async function catchUntilStopped(
   caught: Catch,
   plane: ReturnType<typeof startInterceptPlane>,
-  { log, stop }: { log: Log; stop: StopRequests },
+  { log, stop, manager }: Console,
   follows: boolean,
 ): Promise<void> {
   const follow = () => {
@@ -155,6 +167,7 @@ async function catchUntilStopped(
     await Promise.race([stop.first, plane.ended]);
   } finally {
     clearInterval(timer);
+    manager.stopping(END_PATIENCE);
   }
   if (stop.count() === 0) throw new Error("it ended without being told to");
   plane.stop();
@@ -168,16 +181,17 @@ async function serve(
   key: Key | null,
   caught: Catch,
   listeners: number[],
-  console_: { status: Status; log: Log; stop: StopRequests },
+  console_: Console,
 ): Promise<number> {
-  const { status, log } = console_;
+  const { status, log, manager } = console_;
   const config = planeConfig(plan, options, key, caught.config, listeners);
   const shared = viewInterceptShared(config.shared);
   const names = new Map<number, string>();
   const plane = startInterceptPlane(config, listener(log, names));
   await plane.ready;
   if (key) log.info(`key ${fingerprintOf(key.bytes)} (${key.source})`);
-  log.info(announce(plan, caught));
+  const announced = announce(plan, caught);
+  log.info(announced);
   if (options.daemon) becomeDaemon();
   const start = performance.now();
   const take = (exact = false): InterceptAccount => {
@@ -187,7 +201,10 @@ async function serve(
     const fingerprint = key && fingerprintOf(key.bytes);
     return takeInterceptAccount(plan.mode, seconds, shared, caught.counts(exact), copies, use, fingerprint);
   };
-  const endReport = report(options, status, () => take(), renderInterceptStatus);
+  const endReport = report(options, status, manager, () => take(), renderInterceptStatus);
+  manager.ready();
+  manager.status(announced);
+  keepWatchdog(manager, [{ shared, isDead: false }]);
   let exitCode = 0;
   try {
     await catchUntilStopped(caught, plane, console_, followsInterfaces(plan, options));
@@ -224,6 +241,8 @@ export async function runIntercept(
   const stop = listenForStop();
   const status = createStatus(process.stderr);
   const log = createLog(status.print, options.log);
+  const manager = serviceManager();
+  manager.starting();
   const ends: (() => void)[] = [];
   try {
     for (const warning of plan.warnings) log.warn(warning);
@@ -247,7 +266,7 @@ export async function runIntercept(
         log.info(`responses are dropped for another ${options.linger} s, as the target may still answer`);
     });
     dropPrivileges(keepsOf(plan, options, caught), log);
-    return await serve(plan, options, key, caught, listeners, { status, log, stop });
+    return await serve(plan, options, key, caught, listeners, { status, log, stop, manager });
   } catch (error) {
     if (!(error instanceof Failure)) throw error;
     log.error(`${error.message}\n${error.fix}`);

@@ -11,6 +11,8 @@ import { followLocal } from "../host/follow-local.ts";
 import { forwardedNote, watchForwarded } from "../host/forwarded.ts";
 import { removeLeftovers } from "../host/leftovers.ts";
 import { createLog, type Log } from "../host/log.ts";
+import { type ServiceManager, serviceManager } from "../host/manager/manager.ts";
+import { keepWatchdog } from "../host/manager/watchdog.ts";
 import { megabytes, ringBytesFor } from "../host/memory.ts";
 import { requirePrivileges } from "../host/privileges.ts";
 import { report } from "../host/report.ts";
@@ -41,15 +43,19 @@ import {
 const RING_LEAST = 1 << 20;
 /** ms that writing what is left in the rings may take at the end. */
 const PATIENCE = 10_000;
+/** s that the end may take besides, for a service manager. */
+const END_PATIENCE = 30;
 /** ms that the data plane may take to end at once (a second signal). */
 const AT_ONCE = 1000;
 /** ms between heartbeats of this thread, besides those of the writing thread: a slow disk must not stop the capture. */
 const HEARTBEAT_INTERVAL = 500;
 
+/** The run's ways to its user: status line, log, stop signals, service manager. */
 interface Console {
   status: Status;
   log: Log;
   stop: StopRequests;
+  manager: ServiceManager;
 }
 
 function kernelServices({ services }: RecordPlan): KernelService[] {
@@ -157,7 +163,7 @@ function listener(plan: RecordPlan, facts: RecordFacts, log: Log): (event: Recor
 async function recordUntilStopped(
   kernel: RecordKernel,
   plane: RecordPlane,
-  stop: StopRequests,
+  { stop, manager }: Console,
   duration: number | null,
   facts: RecordFacts,
 ): Promise<void> {
@@ -167,6 +173,7 @@ async function recordUntilStopped(
     plane.ended.then(() => null),
     ...time,
   ]);
+  manager.stopping(PATIENCE / 1000 + END_PATIENCE);
   kernel.detach();
   if (why === null) {
     if (facts.ended === null) throw new Error("it ended without being told to");
@@ -222,8 +229,9 @@ async function record(
   plan: RecordPlan,
   options: RecordOptions,
   kernel: RecordKernel,
-  { status, log, stop }: Console,
+  console_: Console,
 ): Promise<number> {
+  const { status, log, manager } = console_;
   const first = openFirst(plan);
   const facts: RecordFacts = { source: kernel.hook, first: first.path, last: first.path, ended: null };
   const config = planeConfig(plan, options, kernel, first);
@@ -245,7 +253,8 @@ async function record(
     dropPrivileges(keepsOf(kernel, options, first.path), log);
     const interfaces = plan.interfaces.map(({ name }) => name).join(", ");
     const what = whatIsRecorded(plan.services, options);
-    log.info(`recording ${what} to ${first.path}, captured by ${kernel.hook} on ${interfaces}`);
+    const announced = `recording ${what} to ${first.path}, captured by ${kernel.hook} on ${interfaces}`;
+    log.info(announced);
     const room = megabytes(kernel.rings.length * kernel.ringBytes);
     log.info(`${room} for captured packets that wait to be written (-B)`);
     const start = performance.now();
@@ -253,10 +262,13 @@ async function record(
       const use = { ...process.cpuUsage(), rss: process.memoryUsage.rss() };
       return takeRecordAccount((performance.now() - start) / 1000, shared, kernel.stats(), use, facts);
     };
-    const endReport = report(options, status, take, renderRecordStatus);
+    const endReport = report(options, status, manager, take, renderRecordStatus);
     const endForwarded = watchForwarded(() => forwardedNote(take().capture, kernel.forwarded()), log);
+    manager.ready();
+    manager.status(announced);
+    keepWatchdog(manager, [{ shared, isDead: false }]);
     try {
-      await recordUntilStopped(kernel, plane, stop, options.duration, facts);
+      await recordUntilStopped(kernel, plane, console_, options.duration, facts);
     } catch (error) {
       facts.ended = "error";
       if (error instanceof Failure) log.error(`${error.message}\n${error.fix}`);
@@ -287,6 +299,8 @@ export async function runRecord(options: RecordOptions, plan: RecordPlan): Promi
   const stop = listenForStop();
   const status = createStatus(process.stderr);
   const log = createLog(status.print, options.log);
+  const manager = serviceManager();
+  manager.starting();
   let kernel: RecordKernel | undefined;
   try {
     for (const warning of plan.warnings) log.warn(warning);
@@ -297,7 +311,7 @@ export async function runRecord(options: RecordOptions, plan: RecordPlan): Promi
       log.info(`removed ${what}, left by an xcopy that was killed`);
     if (plan.files.compressed) openZstd(libraries);
     kernel = loadKernel(plan, options, libraries);
-    return await record(plan, options, kernel, { status, log, stop });
+    return await record(plan, options, kernel, { status, log, stop, manager });
   } catch (error) {
     if (!(error instanceof Failure)) throw error;
     log.error(`${error.message}\n${error.fix}`);

@@ -11,12 +11,12 @@ export interface MortalCopy extends Copy {
   kill(worker: number, how: "throw" | "exit" | "hang"): void;
 }
 
-/** As `launchCopy`, from the source. */
-export function launchMortalCopy(lab: Lab, args: string[]): MortalCopy {
+/** As `launchCopy`, from the source; `env`: what else is in its environment. */
+export function launchMortalCopy(lab: Lab, args: string[], env: Record<string, string> = {}): MortalCopy {
   const file = join(lab.directory, `mortal-${runs++}`);
   const copy = launchCopy(lab, args, {
     command: [process.execPath, join(import.meta.dir, "mortal.ts")],
-    env: { MORTAL: file },
+    env: { ...env, MORTAL: file },
   });
   return {
     ...copy,
@@ -28,8 +28,12 @@ export function launchMortalCopy(lab: Lab, args: string[]): MortalCopy {
 }
 
 /** As `startCopy`, from the source. */
-export async function startMortalCopy(lab: Lab, args: string[]): Promise<MortalCopy> {
-  const copy = launchMortalCopy(lab, args);
+export async function startMortalCopy(
+  lab: Lab,
+  args: string[],
+  env: Record<string, string> = {},
+): Promise<MortalCopy> {
+  const copy = launchMortalCopy(lab, args, env);
   await copy.running.line(/^copying /);
   return copy;
 }
