@@ -222,7 +222,7 @@ const ROOMS: [room: string, mayImport: string[]][] = [
   ["datagram", ["pairs", "wire"]],
   ["config", ["command-line", "protocol/mysql", "protocol", "native"]],
   ["filter", ["native", "native/bpf"]],
-  ["command-line", ["native"]],
+  ["command-line", ["toml", "native"]],
   ["protocol/http", ["protocol", "pairs"]],
   [
     "protocol/mysql",
@@ -234,6 +234,7 @@ const ROOMS: [room: string, mayImport: string[]][] = [
   ["protocol", []],
   ["pairs", []],
   ["wire", []],
+  ["toml", []],
   ["native/bpf", ["native"]],
   ["native/credentials", ["native"]],
   ["native/netlink", ["native"]],

@@ -5,7 +5,7 @@
 import { parseArgs } from "node:util";
 import { type CommandDef, defineCommand } from "citty";
 import { Failure } from "../native/failure.ts";
-import { type CommandSpec, groupsOf, HELP, type Option, VERSION } from "./command.ts";
+import { type CommandSpec, HELP, type Option, optionsOf, settable, VERSION } from "./command.ts";
 import { renderHelp, renderVersion } from "./help.ts";
 import { suggest } from "./suggest.ts";
 
@@ -80,12 +80,19 @@ function readValue(token: Token, option: Option): string {
   );
 }
 
+/** The switch that `--no-NAME` takes back, where other sources than the command line may give it. */
+function takenBack(spec: CommandSpec, { name }: Token): Option | undefined {
+  if (spec.table === undefined || !name.startsWith("no-")) return undefined;
+  const mayStandAlone = ({ value, choices }: Option) => value === undefined || choices !== undefined;
+  return settable(spec).find((option) => mayStandAlone(option) && name === `no-${option.name}`);
+}
+
 /**
- * The options of one command. Throws a Failure (exit code 2) for an option that does not exist, lacks its value, has
- * one that it does not take, or is given twice without being a list, and for words that belong to no option.
+ * The options of one command, of a switch that is taken back no value. Throws a Failure (exit code 2) for an option that does not exist,
+ * lacks its value, has one that it does not take, or is given twice without being a list, and for words that belong to no option.
  */
-export function parseArguments(spec: CommandSpec, args: readonly string[]): Arguments {
-  const options = Object.values(groupsOf(spec)).flat();
+export function readWords(spec: CommandSpec, args: readonly string[]): Arguments {
+  const options = optionsOf(spec);
   const { tokens } = parseArgs({
     args: withChoices(options, args),
     strict: false,
@@ -115,7 +122,13 @@ export function parseArguments(spec: CommandSpec, args: readonly string[]): Argu
       );
     }
     const option = options.find(({ name }) => name === token.name);
-    if (!option) throw refuseUnknown(spec, options, token.rawName);
+    if (!option) {
+      const switched = takenBack(spec, token);
+      if (!switched) throw refuseUnknown(spec, options, token.rawName);
+      readSwitch(token);
+      values.set(switched.name, []);
+      continue;
+    }
     const value = option.value === undefined ? readSwitch(token) : readValue(token, option);
     const given = values.get(option.name) ?? [];
     if (option.value !== undefined && !option.multiple && given.length > 0) {
@@ -134,21 +147,31 @@ export function parseArguments(spec: CommandSpec, args: readonly string[]): Argu
   return values;
 }
 
+/** The same of a command that has options from nowhere else. Throws a Failure (exit code 2). */
+export function parseArguments(spec: CommandSpec, args: readonly string[]): Arguments {
+  return new Map([...readWords(spec, args)].filter(([, values]) => values.length > 0));
+}
+
 function asks(args: readonly string[], option: Option): boolean {
   return args.includes(`--${option.name}`) || args.includes(`-${option.short}`);
 }
 
-/**
- * A citty command that reads its options strictly. `--help` and `--version` are answered even where the rest of the
- * command line is wrong.
- */
-export function strictCommand(spec: CommandSpec, run: (args: Arguments) => Promise<void> | void): CommandDef {
+/** A citty command whose `--help` and `--version` are answered even where the rest of its words is wrong. */
+export function wordsCommand(
+  spec: CommandSpec,
+  run: (words: readonly string[]) => Promise<void> | void,
+): CommandDef {
   return defineCommand({
     meta: { name: spec.name, description: spec.summary },
     run: ({ rawArgs }) => {
       if (asks(rawArgs, HELP)) return console.log(renderHelp(spec));
       if (asks(rawArgs, VERSION)) return console.log(renderVersion());
-      return run(parseArguments(spec, rawArgs));
+      return run(rawArgs);
     },
   });
+}
+
+/** A citty command that reads its options strictly, from its command line alone. */
+export function strictCommand(spec: CommandSpec, run: (args: Arguments) => Promise<void> | void): CommandDef {
+  return wordsCommand(spec, (words) => run(parseArguments(spec, words)));
 }

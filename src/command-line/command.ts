@@ -28,6 +28,8 @@ export interface CommandSpec {
   operand?: { name: string; value: string; help: string; least?: number; most?: number };
   /** Options under headings. */
   groups: Record<string, Option[]>;
+  /** The table of a configuration file that has its options; absent: there is no --config. */
+  table?: string;
   /** Letters of tcpcopy that are refused with a reason, and what to do instead. */
   refused?: Record<string, [cause: string, fix: string]>;
 }
@@ -38,4 +40,14 @@ export const VERSION: Option = { name: "version", short: "v", help: "print the v
 /** The headings and options of a command, with the two options that all commands have. */
 export function groupsOf(spec: CommandSpec): Record<string, Option[]> {
   return { ...spec.groups, Other: [HELP, VERSION] };
+}
+
+/** The options of a command that mean something elsewhere than on its command line. */
+export function settable(spec: CommandSpec): Option[] {
+  return Object.values(spec.groups).flat();
+}
+
+/** All options of a command. */
+export function optionsOf(spec: CommandSpec): Option[] {
+  return Object.values(groupsOf(spec)).flat();
 }

@@ -20,3 +20,17 @@ export const REPORTING: Option[] = [
   },
   { name: "log", short: "l", value: "FILE", help: "append messages to this file as well, with the time" },
 ];
+
+/** The group "Options from a file", of the commands that have a table in it. */
+export const CONFIGURATION: Option[] = [
+  {
+    name: "config",
+    value: "FILE",
+    help: "take options from this TOML file too, by their long names; what the environment gives (XCOPY_MEMORY for --memory) goes before the file, and what the command line gives before both: a list given there replaces that of the file, and --no-NAME takes a switch back",
+  },
+  {
+    name: "only",
+    value: "NAME",
+    help: "of the tables with a name in this file only this one (default: all of them, one process each)",
+  },
+];

@@ -1,6 +1,6 @@
 /** The command line of `xcopy copy` as data: examples, options, and the options of tcpcopy that it refuses. */
 import type { CommandSpec } from "./command.ts";
-import { REPORTING, RIGHTS } from "./common.ts";
+import { CONFIGURATION, REPORTING, RIGHTS } from "./common.ts";
 import { COMPARISON } from "./comparison.ts";
 
 /**
@@ -11,6 +11,7 @@ export const MARK = "0xc0";
 
 export const COPY: CommandSpec = {
   name: "copy",
+  table: "copy",
   summary: "copies the requests that reach a service on this host to a target",
   examples: [
     ["xcopy copy -x 80-10.0.0.2:8080", "what reaches port 80 also goes to 10.0.0.2:8080"],
@@ -320,6 +321,7 @@ export const COPY: CommandSpec = {
       },
     ],
     "What the new version did": COMPARISON,
+    "Options from a file": CONFIGURATION,
     "What is reported": REPORTING,
     "What xcopy may do": RIGHTS,
     "How it is done": [

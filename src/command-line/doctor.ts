@@ -12,6 +12,7 @@ function ofCopy(options: Option[]): Option[] {
 
 export const DOCTOR: CommandSpec = {
   name: "doctor",
+  table: "copy",
   summary: "says what would keep a copy from working, and the command that mends it",
   examples: [
     ["xcopy doctor -x 80-10.0.0.2:8080", "everything on the way of this copy: takes 3 s, changes nothing"],

@@ -1,12 +1,13 @@
 /** The command line of `xcopy intercept` as data: examples and options. */
 import type { CommandSpec } from "./command.ts";
-import { REPORTING, RIGHTS } from "./common.ts";
+import { CONFIGURATION, REPORTING, RIGHTS } from "./common.ts";
 
 /** TCP port of the channel, that of tcpcopy/intercept 1.x. */
 export const CHANNEL_PORT = 36524;
 
 export const INTERCEPT: CommandSpec = {
   name: "intercept",
+  table: "intercept",
   summary: "catches the responses of a target and sends their headers to the copies",
   examples: [
     [
@@ -141,6 +142,7 @@ export const INTERCEPT: CommandSpec = {
         help: "with --single: refuse another tcpcopy while one is connected (default: the new one replaces it)",
       },
     ],
+    "Options from a file": CONFIGURATION,
     "What is reported": REPORTING,
     "What xcopy may do": RIGHTS,
     "How it is done": [

@@ -1,10 +1,11 @@
 /** The command line of `xcopy record` as data: examples and options. */
 import type { CommandSpec } from "./command.ts";
-import { REPORTING, RIGHTS } from "./common.ts";
+import { CONFIGURATION, REPORTING, RIGHTS } from "./common.ts";
 import { MARK } from "./copy.ts";
 
 export const RECORD: CommandSpec = {
   name: "record",
+  table: "record",
   summary: "writes the requests that reach a service on this host to a file, to be copied later",
   examples: [
     ["xcopy record -x 80 -w cap.pcapng", "requests to port 80"],
@@ -87,6 +88,7 @@ export const RECORD: CommandSpec = {
         help: "before all files together get larger than this, at least 10k",
       },
     ],
+    "Options from a file": CONFIGURATION,
     "What is reported": REPORTING,
     "What xcopy may do": RIGHTS,
     "How it is done": [

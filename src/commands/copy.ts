@@ -1,6 +1,6 @@
 /** `xcopy copy`: reads the options, makes the plan, prints it (--dry-run) or runs it. */
 import type { Key } from "../channel/key.ts";
-import { strictCommand } from "../command-line/arguments.ts";
+import { configuredCommand } from "../command-line/configured.ts";
 import { COPY } from "../command-line/copy.ts";
 import { checkFiles } from "../copy/comparison/files.ts";
 import { type CopyOptions, parseCopy } from "../copy/options.ts";
@@ -19,7 +19,7 @@ async function channelKey({ intercepts, compat, keyFile, insecure }: CopyOptions
   return key;
 }
 
-export default strictCommand(COPY, async (args) => {
+export default configuredCommand(COPY, async (args) => {
   const options = parseCopy(args);
   const user = args.get("run-as")?.at(-1);
   if (user !== undefined && !options.dryRun) {

@@ -1,12 +1,12 @@
 /** `xcopy doctor`: reads the options of the copy that is meant, runs all checks, prints what they found. */
-import { strictCommand } from "../command-line/arguments.ts";
+import { configuredCommand } from "../command-line/configured.ts";
 import { DOCTOR } from "../command-line/doctor.ts";
 import { parseCopy } from "../copy/options.ts";
 
 /** Exit code where something would fail. */
 const WOULD_FAIL = 3;
 
-export default strictCommand(DOCTOR, async (args) => {
+export default configuredCommand(DOCTOR, async (args) => {
   const options = parseCopy(args);
   const { makeSubject } = await import("../doctor/subject.ts");
   const { CHECKS } = await import("../doctor/list/checks.ts");

@@ -1,9 +1,9 @@
 /** `xcopy intercept`: reads the options, makes the plan, prints it (--dry-run), goes to the background, or runs it. */
-import { strictCommand } from "../command-line/arguments.ts";
+import { configuredCommand } from "../command-line/configured.ts";
 import { INTERCEPT } from "../command-line/intercept.ts";
 import { parseIntercept } from "../intercept/options.ts";
 
-export default strictCommand(INTERCEPT, async (args) => {
+export default configuredCommand(INTERCEPT, async (args) => {
   const options = parseIntercept(args);
   const user = args.get("run-as")?.at(-1);
   if (user !== undefined && !options.dryRun) {

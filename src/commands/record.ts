@@ -1,9 +1,9 @@
 /** `xcopy record`: reads the options, makes the plan, prints it (--dry-run) or runs it. */
-import { strictCommand } from "../command-line/arguments.ts";
+import { configuredCommand } from "../command-line/configured.ts";
 import { RECORD } from "../command-line/record.ts";
 import { parseRecord } from "../record/options.ts";
 
-export default strictCommand(RECORD, async (args) => {
+export default configuredCommand(RECORD, async (args) => {
   const options = parseRecord(args);
   const user = args.get("run-as")?.at(-1);
   if (user !== undefined && !options.dryRun) {

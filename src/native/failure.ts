@@ -45,3 +45,18 @@ export function failureOfFile(error: unknown): Failure | null {
     NOT_PERMITTED.includes(code) ? 4 : 1,
   );
 }
+
+/** Permissions that a file with secrets must not have: all of others, and write of the group. */
+const FORBIDDEN = 0o027;
+
+/**
+ * Throws a Failure (exit code 2) where a file of this mode (of `stat`) may be read or changed by others. `what` completes "Cannot use".
+ */
+export function refuseShared(what: string, path: string, mode: number): void {
+  if (!(mode & FORBIDDEN)) return;
+  throw new Failure(
+    `Cannot use ${what}: other users than its owner may read or change it (mode ${(mode & 0o777).toString(8)})`,
+    `Run chmod 600 ${path}, and change the secrets if others may have seen them.`,
+    2,
+  );
+}
