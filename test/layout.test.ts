@@ -37,8 +37,11 @@ const ROOMS: [room: string, mayImport: string[]][] = [
     ],
   ],
   ["doctor/list", ["doctor/host", "doctor", "native"]],
-  ["doctor/host", ["doctor"]],
-  ["doctor", ["copy", "channel", "native"]],
+  [
+    "doctor/host",
+    ["doctor", "copy", "host", "capture", "config", "native", "native/facts", "native/netlink", "native/bpf"],
+  ],
+  ["doctor", ["copy", "channel", "config", "native", "native/netlink"]],
   ["top", ["copy/account", "runtime", "host", "compare", "native"]],
   [
     "copy",
@@ -236,6 +239,7 @@ const ROOMS: [room: string, mayImport: string[]][] = [
   ["wire", []],
   ["toml", []],
   ["native/bpf", ["native"]],
+  ["native/facts", ["native"]],
   ["native/credentials", ["native"]],
   ["native/netlink", ["native"]],
   ["native/notify", ["native"]],

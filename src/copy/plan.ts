@@ -169,6 +169,9 @@ function choosePart(ports: PortRange[], { part }: CopyOptions): PortRange[] {
   );
 }
 
+/** How the warning begins about ports that this host may use itself. */
+export const PORTS_WARNING = "This host may use ports of";
+
 /** The ports of addresses that are not this host's own. */
 const FOREIGN_PORTS: PortRange = [1024, 65535];
 
@@ -187,7 +190,7 @@ function choosePorts(options: CopyOptions, host: Host, warnings: string[]): Port
   if (sharedPorts(ports, free) < sharedPorts(ports, [[1024, 65535]])) {
     const range = formatPorts(ports);
     warnings.push(
-      `This host may use ports of ${range} for its own connections to a target: reserve them (sysctl net.ipv4.ip_local_reserved_ports=${range}).`,
+      `${PORTS_WARNING} ${range} for its own connections to a target: reserve them (sysctl net.ipv4.ip_local_reserved_ports=${range}).`,
     );
   }
   return ports;

@@ -19,3 +19,15 @@ export interface Finding {
 
 /** Looks at one thing. Throws nothing that the user could mend: that is a finding. */
 export type Check<Subject> = (subject: Subject) => Finding[] | Promise<Finding[]>;
+
+/** Makes findings about one thing of this host. */
+export function findingsAbout(id: string, what: string) {
+  const finding = (status: FindingStatus, found: string, fix: string | null): Finding[] => [
+    { id, status, what, found, fix, host: null },
+  ];
+  return {
+    ok: (found: string) => finding("ok", found, null),
+    warning: (found: string, fix: string | null) => finding("warning", found, fix),
+    failed: (found: string, fix: string | null) => finding("failed", found, fix),
+  };
+}

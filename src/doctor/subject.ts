@@ -4,6 +4,7 @@ import { checkKey, type Key, readKey } from "../channel/key.ts";
 import type { CopyOptions } from "../copy/options.ts";
 import { makePlan, type Plan, thisHost } from "../copy/plan.ts";
 import { Failure } from "../native/failure.ts";
+import { type Link, links } from "../native/netlink/netlink.ts";
 
 export interface Subject {
   /** As `xcopy copy` reads them. */
@@ -21,6 +22,8 @@ export interface Subject {
   keyless: Failure | null;
   /** The text of a file of /proc or /sys; null: there is none, or this user may not read it. */
   read: Read;
+  /** Every network interface of this network namespace. */
+  links: Link[];
 }
 
 export type Read = (path: string) => string | null;
@@ -50,7 +53,15 @@ function failureOf(error: unknown): Failure {
 /** The copy with these options on this host. Throws nothing that the user could mend. */
 export async function makeSubject(given: CopyOptions): Promise<Subject> {
   const options = { ...given, dryRun: true };
-  const subject: Subject = { options, plan: null, unplanned: null, key: null, keyless: null, read: readHost };
+  const subject: Subject = {
+    options,
+    plan: null,
+    unplanned: null,
+    key: null,
+    keyless: null,
+    read: readHost,
+    links: links(),
+  };
   try {
     subject.key = usedKey(options);
   } catch (error) {

@@ -61,6 +61,26 @@ function refuseConflict(mine: Claim, other: Claim): void {
   );
 }
 
+/** What this process would claim. */
+function claimOf(paths: ClaimedPath[], ports: PortRange[]): Claim {
+  return {
+    pid: process.pid,
+    startTime: startTimeOf(process.pid),
+    namespace: currentNamespace(),
+    paths: paths.map(
+      ({ local, target, targetPort, transport }) =>
+        `${local ? formatAddress(local) : "clients"} ${transport ? `${transport}:` : ""}${formatEndpoint(target, targetPort)}`,
+    ),
+    ports,
+  };
+}
+
+/** Throws a Failure (exit code 3) if a running process has claimed any of these ports; claims nothing itself. */
+export function refuseClaimed(paths: ClaimedPath[], ports: PortRange[], directory = DIRECTORY): void {
+  const mine = claimOf(paths, ports);
+  for (const other of readClaims(directory).live) if (other.pid !== mine.pid) refuseConflict(mine, other);
+}
+
 /** Removes the claims of processes that have ended; returns the files that it removed, without those that it may not. */
 export function removeStaleClaims(directory = DIRECTORY): string[] {
   const { stale } = readClaims(directory);
@@ -97,16 +117,7 @@ export function claimPorts(
   warn: (line: string) => void,
   directory = DIRECTORY,
 ): () => void {
-  const mine: Claim = {
-    pid: process.pid,
-    startTime: startTimeOf(process.pid),
-    namespace: currentNamespace(),
-    paths: paths.map(
-      ({ local, target, targetPort, transport }) =>
-        `${local ? formatAddress(local) : "clients"} ${transport ? `${transport}:` : ""}${formatEndpoint(target, targetPort)}`,
-    ),
-    ports,
-  };
+  const mine = claimOf(paths, ports);
   removeStaleClaims(directory);
   const own = `${directory}/ports-${mine.pid}.json`;
   // Writes its own claim before it reads the others: of two that start at the same time, at least one sees the other.
@@ -121,7 +132,7 @@ export function claimPorts(
     if (cause === null) tryToRemove(own);
   };
   try {
-    for (const other of readClaims(directory).live) if (other.pid !== mine.pid) refuseConflict(mine, other);
+    refuseClaimed(paths, ports, directory);
   } catch (error) {
     release();
     throw error;

@@ -1,8 +1,29 @@
 /** All checks of `xcopy doctor`, in the order of its list. */
+import { checkClock } from "../host/clock.ts";
+import { checkInterfaces } from "../host/interfaces.ts";
+import { checkKernel, checkLibraries } from "../host/kernel.ts";
+import { checkCpus } from "../host/limits.ts";
+import { checkLockedMemory, checkMemory } from "../host/memory.ts";
+import { checkOthers } from "../host/others.ts";
 import { checkPlan } from "../host/plan.ts";
+import { checkPorts } from "../host/ports.ts";
+import { checkPrivileges, checkRestrictions } from "../host/privileges.ts";
+import { checkPrograms } from "../host/programs.ts";
 import type { Subject } from "../subject.ts";
 import type { ListedCheck } from "./run.ts";
 
 export const CHECKS: ListedCheck<Subject>[] = [
   { group: "host", name: "the copy as it is meant", look: checkPlan },
+  { group: "host", name: "the kernel", look: checkKernel },
+  { group: "host", name: "capabilities", look: checkPrivileges },
+  { group: "host", name: "restrictions of the kernel", look: checkRestrictions },
+  { group: "host", name: "the libraries", look: checkLibraries },
+  { group: "host", name: "the eBPF programs", look: checkPrograms },
+  { group: "host", name: "the limit of locked memory", look: checkLockedMemory },
+  { group: "host", name: "memory", look: checkMemory },
+  { group: "host", name: "CPUs", look: (subject) => checkCpus(subject) },
+  { group: "host", name: "the interfaces", look: checkInterfaces },
+  { group: "host", name: "source ports", look: (subject) => checkPorts(subject) },
+  { group: "host", name: "other xcopies", look: (subject) => checkOthers(subject) },
+  { group: "host", name: "the clock", look: (subject) => checkClock(subject) },
 ];
