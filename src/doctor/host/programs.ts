@@ -67,10 +67,12 @@ export async function checkPrograms(subject: Subject): Promise<Finding[]> {
   if (!isEnough) return about.ok("not tried, as capabilities are missing");
   const tried = tryCapture(options.capture.backEnd, plan, options, libraries);
   if (tried instanceof Failure) return about.failed(tried.message, tried.fix);
-  const fix = tried.notes.find((note) => note.fix !== null)?.fix ?? null;
   const text = [`by ${tried.name}`, ...tried.notes.map((note) => note.text)].join("; ");
-  const isSecondBest = options.capture.backEnd === "auto" && !/^(tcx|clsact)$/.test(tried.name);
-  const first = isSecondBest ? about.warning(text, fix) : about.ok(text);
+  const fix = tried.notes.find((note) => note.fix !== null)?.fix ?? null;
+  const isSecondBest = options.capture.backEnd === "auto" && !isByProgram(tried.name);
+  let first = about.ok(text);
+  if (isSecondBest)
+    first = missing.length > 0 ? about.ok(`by ${tried.name} socket`) : about.warning(text, fix);
   return [
     ...first,
     ...checkFallBacks(tried, plan, options, libraries),
