@@ -32,10 +32,12 @@ const ROOMS: [room: string, mayImport: string[]][] = [
       "compare",
       "channel",
       "filter",
+      "configuration",
       "command-line",
       "native",
     ],
   ],
+  ["configuration", ["copy", "intercept", "record", "command-line", "native"]],
   ["doctor/list", ["doctor/host", "doctor", "native"]],
   [
     "doctor/host",
