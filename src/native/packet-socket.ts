@@ -68,15 +68,15 @@ export function openPacketSocket(blocks: number, blockBytes: number, ignoresOutg
 
 /**
  * A packet socket without a ring, for recvmmsg(2), that receives nothing until it is bound. Packets begin with their network
- * header and have a timestamp; those that leave this host are left out. `bufferBytes`: of its receive buffer. Throws a Failure:
- * 4 without privilege, 5 where the kernel cannot.
+ * header and have a timestamp; those that leave this host are left out, unless `seesOutgoing`. `bufferBytes`: of its receive
+ * buffer. Throws a Failure: 4 without privilege, 5 where the kernel cannot.
  */
-export function openPlainPacketSocket(bufferBytes: number): number {
+export function openPlainPacketSocket(bufferBytes: number, seesOutgoing = false): number {
   const socket = Number(libc.socket(AF_PACKET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
   if (socket < 0) throw failure(errno());
   setReceiveBuffer(socket, bufferBytes);
   setTimestamps(socket);
-  option(socket, PACKET_IGNORE_OUTGOING, 1);
+  if (!seesOutgoing) option(socket, PACKET_IGNORE_OUTGOING, 1);
   return socket;
 }
 

@@ -156,6 +156,12 @@ export class ReceivedPackets {
     return Math.max(0, libc.recvmmsg(socket, this.#messagesAt, most, flags, null) as number);
   }
 
+  /** Of a packet from a packet socket: the index of its interface, and whom it was to (PACKET_* of linux/if_packet.h). */
+  linkOf(index: number): { ifindex: number; packetType: number } {
+    const view = new DataView(this.#names.buffer, this.#names.byteOffset + index * NAME);
+    return { ifindex: view.getInt32(4, true), packetType: view.getUint8(10) };
+  }
+
   /** Reads the control messages of a packet. */
   read(index: number): void {
     const end = index * CONTROL + this.#messages.getUint32(index * MESSAGE + 40, true);

@@ -1,4 +1,5 @@
 /** All checks of `xcopy doctor`, in the order of its list. */
+import { checkArrival } from "../arrival/check.ts";
 import { checkClock } from "../host/clock.ts";
 import { checkInterfaces } from "../host/interfaces.ts";
 import { checkKernel, checkLibraries } from "../host/kernel.ts";
@@ -26,4 +27,5 @@ export const CHECKS: ListedCheck<Subject>[] = [
   { group: "host", name: "source ports", look: (subject) => checkPorts(subject) },
   { group: "host", name: "other xcopies", look: (subject) => checkOthers(subject) },
   { group: "host", name: "the clock", look: (subject) => checkClock(subject) },
+  { group: "arrival", name: "what arrives", look: (subject) => checkArrival(subject) },
 ];

@@ -1,0 +1,126 @@
+/** What arrives at the services of -x: watched for some seconds, or read from the beginning of recorded files. */
+import { formatEndpoint } from "../../config/address.ts";
+import type { CopyOptions } from "../../copy/options.ts";
+import type { Plan } from "../../copy/plan.ts";
+import { localTest } from "../../host/local-addresses.ts";
+import { Failure } from "../../native/failure.ts";
+import { links } from "../../native/netlink/netlink.ts";
+import { listRules } from "../../netfilter/listed/list.ts";
+import { number } from "../../runtime/figures.ts";
+import type { Finding } from "../finding.ts";
+import type { Subject } from "../subject.ts";
+import { type Arrived, judgeArrivals, type Watch } from "./judge.ts";
+import { readBeginning } from "./recorded.ts";
+import { watchTraffic } from "./sniff.ts";
+import { type HostSockets, readSockets, surroundingsOf } from "./surroundings.ts";
+import { Traffic, type WatchedService } from "./traffic.ts";
+
+/** ms that live traffic is watched. */
+const SPAN = 3000;
+
+/** The services of a plan, with the families of clients that can be copied. */
+export function watchedServices({ services, paths }: Plan): WatchedService[] {
+  return services.map(({ address, port, transport, routes }) => {
+    const path = paths[routes[0]!.targets[0]!.paths[0]!]!;
+    return {
+      address: address?.bytes ?? null,
+      port,
+      isUdp: transport === "udp",
+      families: path.local === null ? [path.family] : [4, 6],
+    };
+  });
+}
+
+function trafficOf(plan: Plan, { capture }: CopyOptions, isLive: boolean): Traffic {
+  const isOutgoing = isLive && capture.direction === "out";
+  return new Traffic({
+    services: watchedServices(plan),
+    isOutgoing,
+    interfaces: !isLive || plan.followsAll ? null : new Set(plan.interfaces.map(({ ifindex }) => ifindex)),
+    isLocal: isLive ? localTest() : null,
+    targets: plan.paths.map(({ target, targetPort }) => ({ address: target, port: targetPort })),
+  });
+}
+
+/** What arrived, service by service. `sockets` and `chains`: of this host; null for recorded traffic. */
+async function judgeAll(
+  plan: Plan,
+  options: CopyOptions,
+  traffic: Traffic,
+  watch: Watch,
+  sockets: HostSockets | null,
+): Promise<Finding[]> {
+  const { chains } = sockets ? await listRules() : { chains: [] };
+  const services = watchedServices(plan);
+  const found = await Promise.all(
+    services.map(async (service, index): Promise<Finding[]> => {
+      const [target] = plan.services[index]!.routes[0]!.targets;
+      const arrived: Arrived = {
+        service,
+        target: formatEndpoint(target!.address.bytes, target!.port),
+        arrivals: traffic.arrivals[index]!,
+        surroundings: sockets && (await surroundingsOf(service, sockets, chains)),
+        proxyProtocol: options.proxyProtocol,
+      };
+      return judgeArrivals(arrived, watch);
+    }),
+  );
+  return found.flat();
+}
+
+async function checkRecorded(plan: Plan, options: CopyOptions): Promise<Finding[]> {
+  const traffic = trafficOf(plan, options, false);
+  const { packets, isPart, faults } = await readBeginning(plan.files, traffic);
+  const watch: Watch = {
+    span: `in ${isPart ? "the first" : "the"} ${number(packets)} packets of ${plan.files.join(", ")}`,
+    least: "",
+    isLive: false,
+    isOutgoing: false,
+    names: new Map(),
+    named: [],
+    opened: traffic.opened,
+    datagrams: traffic.datagrams,
+  };
+  const unread = faults.map((fault) => ({
+    id: "arrival.file",
+    status: "warning" as const,
+    what: "recorded traffic",
+    found: fault,
+    fix: null,
+    host: null,
+  }));
+  if (packets === 0 && faults.length > 0) return unread;
+  return [...unread, ...(await judgeAll(plan, options, traffic, watch, null))];
+}
+
+async function checkLive(plan: Plan, options: CopyOptions, span: number): Promise<Finding[]> {
+  const traffic = trafficOf(plan, options, true);
+  const services = watchedServices(plan);
+  const portsOf = (isUdp: boolean) => services.filter((one) => one.isUdp === isUdp).map(({ port }) => port);
+  const present = links();
+  const loopback = present.find((link) => link.loopback)?.ifindex ?? 0;
+  const { seconds, lost } = await watchTraffic(traffic, portsOf(false), portsOf(true), loopback, span);
+  const watch: Watch = {
+    span: `in ${seconds.toFixed(1)} s`,
+    least: lost > 0 ? "at least " : "",
+    isLive: true,
+    isOutgoing: options.capture.direction === "out",
+    names: new Map(present.map(({ ifindex, name }) => [ifindex, name])),
+    named: plan.interfaces.map(({ name }) => name),
+    opened: traffic.opened,
+    datagrams: traffic.datagrams,
+  };
+  return judgeAll(plan, options, traffic, watch, readSockets());
+}
+
+/** Watches for `span` ms, or reads the files. Nothing is attached, changed or sent. */
+export async function checkArrival({ plan, options }: Subject, span = SPAN): Promise<Finding[]> {
+  if (plan === null) return [];
+  try {
+    return await (plan.files.length > 0 ? checkRecorded(plan, options) : checkLive(plan, options, span));
+  } catch (error) {
+    if (!(error instanceof Failure) || error.exitCode !== 4) throw error;
+    const { message: found, fix } = error;
+    return [{ id: "arrival.packets", status: "warning", what: "requests", found, fix, host: null }];
+  }
+}

@@ -1,0 +1,287 @@
+/** What arrives, packet by packet, and what is said of it. */
+import { expect, test } from "bun:test";
+import { parseAddress } from "../../src/config/address.ts";
+import { type Arrived, judgeArrivals, type Watch } from "../../src/doctor/arrival/judge.ts";
+import { type Surroundings, virtualPorts } from "../../src/doctor/arrival/surroundings.ts";
+import { Traffic, type TrafficSettings, type WatchedService } from "../../src/doctor/arrival/traffic.ts";
+import { IP_OK, IpHeader, parseIp } from "../../src/wire/ip-header.ts";
+import { ACK, PSH, SYN } from "../../src/wire/tcp.ts";
+import { makeSegment } from "../support/segment.ts";
+
+const at = (text: string) => parseAddress(text)!.bytes;
+const text = (value: string) => new TextEncoder().encode(value);
+const FRONT = 2;
+const BACK = 3;
+const HERE = "10.1.0.1";
+const GET = "GET / HTTP/1.1\r\n\r\n";
+
+const SERVICE: WatchedService = { address: null, port: 80, isUdp: false, families: [4, 6] };
+const SETTINGS: TrafficSettings = {
+  services: [SERVICE],
+  isOutgoing: false,
+  interfaces: null,
+  isLocal: (address) => [HERE, "fd00:1::1"].some((one) => at(one).toString() === address.toString()),
+  targets: [{ address: at("10.0.0.2"), port: 8080 }],
+};
+
+interface Sent {
+  from?: string;
+  to?: string;
+  sourcePort?: number;
+  port?: number;
+  flags?: number;
+  ack?: number;
+  data?: string | Uint8Array;
+  ifindex?: number;
+  leaves?: boolean;
+}
+
+function see(traffic: Traffic, sent: Sent): void {
+  const { from = "10.1.0.2", to = HERE, sourcePort = 40_000, port = 80, flags = ACK | PSH, data = "" } = sent;
+  const payload = typeof data === "string" ? text(data) : data;
+  const segment = { source: at(from), destination: at(to), sourcePort, destinationPort: port, seq: 1 };
+  const bytes = makeSegment({ ...segment, ack: sent.ack ?? 1, flags, payload });
+  const view = new DataView(bytes.buffer);
+  const header = new IpHeader();
+  expect(parseIp(view, 0, bytes.length, bytes.length, header)).toBe(IP_OK);
+  traffic.see(bytes, view, header, { ifindex: sent.ifindex ?? FRONT, leaves: sent.leaves ?? false });
+}
+
+/** A connection with a SYN and requests. */
+function visit(traffic: Traffic, sent: Sent = {}, requests = 1): void {
+  see(traffic, { ...sent, flags: SYN, data: "" });
+  for (let i = 0; i < requests; i++) see(traffic, { data: GET, ...sent, ack: 100 * (i + 1) });
+}
+
+const QUIET: Surroundings = { listens: true, elsewhere: null, translated: [], connections: new Map() };
+
+function said(
+  traffic: Traffic,
+  {
+    service = SERVICE,
+    surroundings = QUIET as Surroundings | null,
+    proxyProtocol = 0 as Arrived["proxyProtocol"],
+    isOutgoing = false,
+  } = {},
+): string[] {
+  const watch: Watch = {
+    span: "in 3.0 s",
+    least: "",
+    isLive: true,
+    isOutgoing,
+    names: new Map([
+      [FRONT, "front"],
+      [BACK, "back"],
+    ]),
+    named: ["back"],
+    opened: traffic.opened,
+    datagrams: traffic.datagrams,
+  };
+  const arrived: Arrived = {
+    service,
+    target: "10.0.0.2:8080",
+    arrivals: traffic.arrivals[0]!,
+    surroundings,
+    proxyProtocol,
+  };
+  return judgeArrivals(arrived, watch).map(
+    ({ id, status, found, fix }) => `${status} ${id}: ${found}${fix ? ` -> ${fix}` : ""}`,
+  );
+}
+
+test("packets, connections and requests are told apart, and a packet that is seen twice begins no turn", () => {
+  const traffic = new Traffic(SETTINGS);
+  visit(traffic, {}, 2);
+  visit(traffic, { ifindex: BACK }, 2);
+  see(traffic, { data: "more of it", ack: 200 });
+  visit(traffic, { sourcePort: 40_001, from: "fd00:1::2", to: "fd00:1::1" });
+  expect(traffic.arrivals[0]!.ways.taken).toMatchObject({ packets: 9, connections: 2, requests: 3 });
+  expect(said(traffic)).toEqual([
+    "ok arrival.packets: 9 packets, 2 new connections, 3 requests (packets by interface: front 6, back 3) in 3.0 s",
+    "ok arrival.protocol: HTTP/1 (2 of 2 connections)",
+  ]);
+});
+
+test("what goes to a target, or comes from there, is no request", () => {
+  const traffic = new Traffic({ ...SETTINGS, services: [{ ...SERVICE, port: 8080 }] });
+  visit(traffic, { to: "10.0.0.2", port: 8080, leaves: true });
+  see(traffic, { from: "10.0.0.2", sourcePort: 8080, port: 41_000, flags: SYN | ACK });
+  expect(Object.values(traffic.arrivals[0]!.ways).map(({ packets }) => packets)).toEqual([0, 0, 0, 0, 0, 0]);
+});
+
+test("connections that the host of a target opens are counted", () => {
+  const traffic = new Traffic(SETTINGS);
+  visit(traffic, { from: "10.0.0.2" });
+  visit(traffic, { from: "10.0.0.3" });
+  expect(traffic.fromTargets).toEqual([1]);
+});
+
+test.each<[string, Partial<TrafficSettings>, Sent, string]>([
+  [
+    "on another interface",
+    { interfaces: new Set([BACK]) },
+    {},
+    "failed arrival.interface: they come in by front, which -i back does not name: 2 packets, 1 new connections, 1 requests (packets by interface: front 2) in 3.0 s -> -i front, or leave -i out.",
+  ],
+  [
+    "only passed on",
+    {},
+    { to: "10.9.0.9" },
+    "failed arrival.forwarded: this host only passes them on, or a mirror sends them: they are to 10.9.0.9, no address of this host: 2 packets, 1 new connections, 1 requests (packets by interface: front 2) in 3.0 s -> -x 10.9.0.9:80-10.0.0.2:8080",
+  ],
+  [
+    "to another address",
+    { services: [{ ...SERVICE, address: at("10.1.0.99") }] },
+    {},
+    "failed arrival.address: they are to another address, 10.1.0.1: 2 packets, 1 new connections, 1 requests (packets by interface: front 2) in 3.0 s -> -x 10.1.0.1:80-10.0.0.2:8080, or leave the address before the port out.",
+  ],
+  [
+    "of the other family",
+    { services: [{ ...SERVICE, families: [4] }] },
+    { from: "fd00:1::2", to: "fd00:1::1" },
+    "failed arrival.family: IPv6 requests are not copied: 2 packets, 1 new connections, 1 requests (packets by interface: front 2) in 3.0 s -> Name a target with an IPv6 address, give addresses to send from with -c, or leave -s out.",
+  ],
+  [
+    "of the other family than the address",
+    { services: [{ ...SERVICE, address: at(HERE) }] },
+    { from: "fd00:1::2", to: "fd00:1::1" },
+    "failed arrival.family: IPv6 requests are not copied: 2 packets, 1 new connections, 1 requests (packets by interface: front 2) in 3.0 s -> -x [fd00:1::1]:80-10.0.0.2:8080 besides, or leave the address before the port out.",
+  ],
+  [
+    "that leave",
+    {},
+    { to: "10.9.0.9", leaves: true },
+    "failed arrival.direction: they leave this host, whose processes are the clients: 2 packets, 1 new connections, 1 requests (packets by interface: front 2) in 3.0 s -> --direction out",
+  ],
+])("requests %s are not copied", (_, settings, sent, expected) => {
+  const traffic = new Traffic({ ...SETTINGS, ...settings });
+  visit(traffic, sent);
+  const [service] = settings.services ?? [SERVICE];
+  expect(said(traffic, { service: service! })).toEqual([expected]);
+});
+
+test("requests of the other family beside copied ones are a warning", () => {
+  const traffic = new Traffic({ ...SETTINGS, services: [{ ...SERVICE, families: [4] }] });
+  visit(traffic);
+  visit(traffic, { from: "fd00:1::2", to: "fd00:1::1" });
+  expect(said(traffic).map((line) => line.split(":")[0])).toEqual([
+    "ok arrival.packets",
+    "warning arrival.family",
+    "ok arrival.protocol",
+  ]);
+});
+
+test.each<[string, Surroundings | null, string]>([
+  [
+    "nobody listens",
+    { ...QUIET, listens: false },
+    "failed arrival.packets: nothing arrived in 3.0 s, and nobody listens there; connections come to ports 8000 (2), 22 (1) -> -x 8000-10.0.0.2:8080",
+  ],
+  [
+    "a service listens",
+    QUIET,
+    "warning arrival.packets: nothing arrived in 3.0 s, though a service listens there; connections come to ports 8000 (2), 22 (1) -> Look again when clients ask for something, or: -x 8000-10.0.0.2:8080",
+  ],
+  [
+    "a container listens",
+    { ...QUIET, listens: false, elsewhere: { pid: 77, command: "nginx" } },
+    "failed arrival.packets: nothing arrived in 3.0 s, and nobody listens there in this network namespace, but nginx (pid 77) does in its own; connections come to ports 8000 (2), 22 (1) -> nsenter -t 77 -n xcopy copy ..., or name the port that clients use in -x.",
+  ],
+  [
+    "another port is translated to it",
+    {
+      ...QUIET,
+      translated: [{ ports: "8000, 8001", by: 'rule "r" (number 1) in chain PREROUTING of iptables -t nat' }],
+    },
+    'failed arrival.nat: nothing arrived in 3.0 s: clients use port 8000, 8001, which this host sends to port 80 (rule "r" (number 1) in chain PREROUTING of iptables -t nat) -> -x 8000-10.0.0.2:8080',
+  ],
+  [
+    "it is a recording",
+    null,
+    "failed arrival.packets: nothing arrived in 3.0 s; connections come to ports 8000 (2), 22 (1) -> -x 8000-10.0.0.2:8080",
+  ],
+])("nothing arrives, and %s", (_, surroundings, expected) => {
+  const traffic = new Traffic(SETTINGS);
+  for (const port of [8000, 22, 8000]) see(traffic, { port, flags: SYN });
+  expect(said(traffic, { surroundings })).toEqual([expected]);
+});
+
+test("answers without requests: only one direction is seen", () => {
+  const traffic = new Traffic(SETTINGS);
+  see(traffic, {
+    from: HERE,
+    sourcePort: 80,
+    to: "10.1.0.2",
+    port: 40_000,
+    leaves: true,
+    data: "HTTP/1.1 200 OK",
+  });
+  expect(said(traffic)[0]).toStartWith(
+    "failed arrival.packets: nothing arrived in 3.0 s but answers from there",
+  );
+});
+
+test("connections without a request are a warning", () => {
+  const traffic = new Traffic(SETTINGS);
+  see(traffic, { flags: SYN });
+  expect(said(traffic)).toEqual([
+    "warning arrival.packets: 1 packets, 1 new connections, 0 requests (packets by interface: front 1) in 3.0 s: no request among them -> Look again when clients ask for something.",
+  ]);
+});
+
+test("TLS at production cannot be copied", () => {
+  const traffic = new Traffic(SETTINGS);
+  visit(traffic, { data: Uint8Array.from([22, 3, 1, 0, 60, 1, 0, 0, 56, 3, 3, ...Array(60).fill(7)]) });
+  expect(said(traffic)[1]).toStartWith(
+    "failed arrival.protocol: TLS (1 of 1 connections): no target can read it",
+  );
+});
+
+test("a service that speaks first is known by its greeting", () => {
+  const traffic = new Traffic(SETTINGS);
+  see(traffic, { flags: SYN });
+  see(traffic, {
+    from: HERE,
+    sourcePort: 80,
+    to: "10.1.0.2",
+    port: 40_000,
+    leaves: true,
+    data: "SSH-2.0-x\r\n",
+  });
+  expect(said(traffic)[1]).toStartWith("failed arrival.protocol: SSH (1 of 1 connections)");
+});
+
+test.each([
+  [0, "warning"],
+  [-1, "ok"],
+] as const)(
+  "PROXY protocol in front with --proxy-protocol %p is %s, and what follows is recognized",
+  (proxyProtocol, status) => {
+    const traffic = new Traffic(SETTINGS);
+    const line = "PROXY TCP4 10.9.0.1 10.1.0.1 5 80\r\n";
+    visit(traffic, { data: line + GET });
+    see(traffic, { sourcePort: 40_001, flags: SYN });
+    see(traffic, { sourcePort: 40_001, data: line });
+    see(traffic, { sourcePort: 40_001, data: GET });
+    const [packets, protocol, proxy] = said(traffic, { proxyProtocol });
+    expect(packets).toContain("2 new connections, 2 requests");
+    expect(protocol).toBe("ok arrival.protocol: HTTP/1 (2 of 2 connections)");
+    expect(proxy).toStartWith(
+      `${status} arrival.proxy: 2 connections begin with a PROXY protocol header, version 1`,
+    );
+  },
+);
+
+test("ports of virtual services of IPVS", () => {
+  const table = [
+    "IP Virtual Server version 1.2.1 (size=4096)",
+    "Prot LocalAddress:Port Scheduler Flags",
+    "  -> RemoteAddress:Port Forward Weight ActiveConn InActConn",
+    "TCP  0A000009:0050 rr",
+    "  -> 0A000002:1F90      Masq    1      0          0",
+    "TCP  0A000009:1F90 rr",
+    "  -> 0A000002:1F90      Masq    1      0          0",
+  ].join("\n");
+  expect(virtualPorts(table, 8080)).toEqual([80]);
+  expect(virtualPorts(table, 80)).toEqual([]);
+});

@@ -1,0 +1,25 @@
+/**
+ * Several doctors side by side in one process, of which only the checks of arrival and of the way are run; run as `bun doctors.ts
+ * NAME ARGUMENTS ...` in a namespace. Prints a line of JSON for each: its name and its findings.
+ */
+import { parseArguments } from "../../src/command-line/arguments.ts";
+import { DOCTOR } from "../../src/command-line/doctor.ts";
+import { parseCopy } from "../../src/copy/options.ts";
+import { checkArrival } from "../../src/doctor/arrival/check.ts";
+import { checkPlan } from "../../src/doctor/host/plan.ts";
+import { runChecks } from "../../src/doctor/list/run.ts";
+import { makeSubject } from "../../src/doctor/subject.ts";
+
+const words = process.argv.slice(2);
+const runs = words.flatMap((name, index) => (index % 2 === 0 ? [{ name, args: words[index + 1]! }] : []));
+await Promise.all(
+  runs.map(async ({ name, args }) => {
+    const subject = await makeSubject(parseCopy(parseArguments(DOCTOR, args.split(" "))));
+    const checks = [
+      { group: "host" as const, name: "the plan", look: checkPlan },
+      { group: "arrival" as const, name: "what arrives", look: (one: typeof subject) => checkArrival(one) },
+    ];
+    console.log(JSON.stringify({ name, findings: await runChecks(checks, subject) }));
+  }),
+);
+process.exit(0);
