@@ -14,6 +14,7 @@ const tree = defineCommand({
     record: () => import("./commands/record.ts").then((module) => module.default),
     report: () => import("./commands/report.ts").then((module) => module.default),
     doctor: () => import("./commands/doctor.ts").then((module) => module.default),
+    config: () => import("./commands/config.ts").then((module) => module.default),
     top: () => import("./commands/top.ts").then((module) => module.default),
     key: () => import("./commands/key.ts").then((module) => module.default),
     demo: () => import("./commands/demo.ts").then((module) => module.default),

@@ -32,11 +32,13 @@ const ROOMS: [room: string, mayImport: string[]][] = [
       "compare",
       "channel",
       "filter",
+      "configuration",
       "command-line",
       "native",
     ],
   ],
   ["doctor/list", ["doctor/arrival", "doctor/host", "doctor", "native"]],
+  ["configuration", ["copy", "intercept", "record", "command-line", "native"]],
   [
     "doctor/host",
     ["doctor", "copy", "host", "capture", "config", "native", "native/facts", "native/netlink", "native/bpf"],

@@ -24,7 +24,7 @@ export interface Configuration {
 }
 
 /** Options that have no place in a file, and why. */
-const REFUSED: Record<string, [cause: string, fix: string]> = {
+export const REFUSED: Record<string, [cause: string, fix: string]> = {
   config: ["a file takes in no other", "Write the options of that file here."],
   only: ["it chooses among the tables of this file", "Give --only on the command line."],
   "dry-run": ["whether it is only tried is for who starts it to say", "Give --dry-run on the command line."],
@@ -33,8 +33,9 @@ const REFUSED: Record<string, [cause: string, fix: string]> = {
 };
 
 /** Of values that stand for a number, alone or among others. */
-const NUMBER = /\b(PORT|COUNT|SECONDS|PERCENT|MS|MB|BYTES|FACTOR|RATE|NUMBER|PACKETS|K)\b/;
-const NAME = /^[A-Za-z0-9][\w.-]*$/;
+const NUMBER = /(^|\])(PORT|COUNT|SECONDS|PERCENT|MS|MB|BYTES|FACTOR|RATE|NUMBER|PACKETS|K)($|[|/[])/;
+/** Names of tables below that of a command. */
+export const NAME = /^[A-Za-z0-9][\w.-]*$/;
 
 /** Whether a file may have a number where this option's value belongs. */
 export function takesNumber({ value }: Option): boolean {

@@ -99,8 +99,8 @@ function ofCommandLine(values: Arguments): Settings {
   return new Map([...values].map(([name, texts]) => [name, texts.map(given)]));
 }
 
-/** The later ones go before the earlier ones. */
-function merge(...sources: Settings[]): LoadedArguments {
+/** What these sources give, of which the later ones go before the earlier ones. */
+export function argumentsOf(...sources: Settings[]): LoadedArguments {
   const settings = new Map(sources.flatMap((source) => [...source]));
   for (const [name, given] of settings) if (given.length === 0) settings.delete(name);
   const values = [...settings].map(([name, given]): [string, string[]] => [
@@ -132,7 +132,7 @@ export function loadRuns(
     // How a copy reports is not how doctor does.
     const isOwn = spec.table === spec.name;
     const file = new Map([...settings].filter(([option]) => isOwn || option !== "json"));
-    return { name, args: merge(file, variables, line) };
+    return { name, args: argumentsOf(file, variables, line) };
   });
   return { runs, warnings };
 }

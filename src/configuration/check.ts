@@ -1,0 +1,82 @@
+/** Reads a configuration file as the commands would that it is for, and says all that is wrong. */
+import {
+  argumentsOf,
+  CONFIGURED,
+  type LoadedArguments,
+  readConfigurationFile,
+} from "../command-line/load.ts";
+import { withOrigin } from "../command-line/origin.ts";
+import { parseCopy } from "../copy/options.ts";
+import { parseIntercept } from "../intercept/options.ts";
+import { Failure } from "../native/failure.ts";
+import { parseRecord } from "../record/options.ts";
+import { clashesOf } from "./clashes.ts";
+
+const READERS: Record<string, (args: LoadedArguments) => unknown> = {
+  copy: parseCopy,
+  intercept: parseIntercept,
+  record: parseRecord,
+};
+
+/** For a file of nothing: what each table is about, as one and as several. */
+const KINDS: Record<string, [one: string, several: string]> = {
+  copy: ["copy", "copies"],
+  intercept: ["intercept", "intercepts"],
+  record: ["record", "records"],
+};
+
+function describe(table: string, names: readonly (string | null)[]): string {
+  const [one, several] = KINDS[table]!;
+  const named = names.filter((name) => name !== null);
+  const list = named.length > 0 ? ` (${named.join(", ")})` : "";
+  return `${names.length} ${names.length === 1 ? one : several}${list}`;
+}
+
+/** Why a command would refuse these options; null: it would not. `isLocated`: the error says where in the file. */
+function refusalOf(table: string, args: LoadedArguments): { failure: Failure; isLocated: boolean } | null {
+  try {
+    READERS[table]!(args);
+    return null;
+  } catch (error) {
+    if (!(error instanceof Failure)) throw error;
+    const spec = CONFIGURED.find((one) => one.table === table)!;
+    const located = withOrigin(error, spec, args.settings) as Failure;
+    return { failure: located, isLocated: located !== error };
+  }
+}
+
+/**
+ * What is wrong with a file, and a line that says what is in it. Its path is relative to `directory`. Throws a Failure (exit code 2) if it
+ * cannot be read.
+ */
+export function checkFile(path: string, directory: string): { problems: Failure[]; contents: string } {
+  const { tables, problems: found } = readConfigurationFile(path, directory);
+  const problems = [...found];
+  const add = (failure: Failure) => {
+    if (!problems.some(({ message }) => message === failure.message)) problems.push(failure);
+  };
+  for (const [table, runs] of tables) {
+    const all = runs.map(({ name, settings }) => ({ name, args: argumentsOf(settings) }));
+    for (const { name, args } of all) {
+      const refusal = refusalOf(table, args);
+      if (refusal?.isLocated) add(refusal.failure);
+      // What is missing may be what is wrong above.
+      else if (refusal && found.length === 0) {
+        const title = name === null ? `[${table}]` : `[${table}.${name}]`;
+        add(refusal.failure.withFix(`It is about ${title} of ${path}.`));
+      }
+    }
+    for (const clash of clashesOf(all)) add(clash);
+  }
+  const contents = [...tables].map(([table, runs]) =>
+    describe(
+      table,
+      runs.map(({ name }) => name),
+    ),
+  );
+  if (contents.length === 0 && problems.length === 0) {
+    const fix = "Write options below a line with [copy], [intercept] or [record].";
+    problems.push(new Failure(`Cannot use "${path}": there is nothing in it`, fix, 2));
+  }
+  return { problems, contents: contents.join(", ") };
+}
