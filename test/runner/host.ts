@@ -28,6 +28,8 @@ export interface Outcome {
   /** What was printed, in the order in which it came. */
   output: string;
   seconds: number;
+  /** CPU seconds of all processes that were waited for, user and system; what they left to the kernel's own threads is not in it. */
+  cpuSeconds: number;
   reports: FileReport[];
   /** What went wrong besides the tests: no report, something left behind. */
   faults: string[];
@@ -94,6 +96,7 @@ export async function runApart({ root, files, scratch, pattern, silence = SILENC
   clearInterval(watch);
   running.delete(child);
   const seconds = (performance.now() - begun) / 1000;
+  const cpuSeconds = Number(child.resourceUsage()?.cpuTime.total ?? 0n) / 1e6;
 
   const reports = readReport(report!, faults);
   if (existsSync(left!)) {
@@ -113,7 +116,7 @@ export async function runApart({ root, files, scratch, pattern, silence = SILENC
   else if (status !== 0 && !hasFailed && faults.length === 0 && !NOTHING_MATCHED.test(output)) {
     faults.push("an error outside of its tests");
   }
-  return { output, seconds, reports, faults };
+  return { output, seconds, cpuSeconds, reports, faults };
 }
 
 function readReport(path: string, faults: string[]): FileReport[] {

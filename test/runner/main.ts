@@ -119,6 +119,7 @@ async function run({ name, files }: Task): Promise<void> {
   const isGood = verdict.add(files, { ...outcome, reports });
   const count = reports.reduce((sum, { passed }) => sum + passed, 0);
   const seconds = `${outcome.seconds.toFixed(1)} s`.padStart(8);
-  console.log(`${isGood ? "ok    " : "FAILED"}${seconds}  ${name}: ${count} passed`);
+  const cpu = `${outcome.cpuSeconds.toFixed(1)} s`;
+  console.log(`${isGood ? "ok    " : "FAILED"}${seconds}  ${name}: ${count} passed, ${cpu} of CPU`);
   if (!isGood) console.log([outcome.output.trimEnd(), ...outcome.faults].join("\n"));
 }

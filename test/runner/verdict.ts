@@ -25,7 +25,7 @@ export class Verdict {
    * What became of these files, which ran together; returns whether all is well. What went wrong besides the tests may be the
    * doing of each of the files.
    */
-  add(files: string[], { reports, faults, seconds }: Omit<Outcome, "output">): boolean {
+  add(files: string[], { reports, faults, seconds }: Omit<Outcome, "output" | "cpuSeconds">): boolean {
     let isGood = true;
     for (const file of files) {
       const report = reports.find((one) => one.file === file);
