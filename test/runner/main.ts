@@ -17,6 +17,8 @@ const USAGE = `usage: bin/test [--quick | --list] [-t PATTERN] [TESTS...]
   --list   what there is, and how it runs: plain, with hosts (network namespaces), or alone on the machine
   -t       only tests whose names match this regular expression`;
 
+/** Tasks with hosts that run at a time beside one for each CPU: half of their time they wait. */
+const BESIDE = 1;
 const ROOT = join(import.meta.dir, "..");
 const TOP = join(ROOT, "..");
 
@@ -83,10 +85,17 @@ if (positionals.length === 0) {
   }
 }
 const tasks = tasksOf(tests);
-await runTogether(tasks.filter(({ kind }) => kind === "plain"));
+const cpus = availableParallelism();
+await runTogether(
+  tasks.filter(({ kind }) => kind === "plain"),
+  cpus,
+);
 if ((await images) === false && process.env.CI) verdict.fail("images of the kernels to test on");
 for (const task of tasks.filter(({ kind }) => kind === "alone")) await run(task);
-await runTogether(tasks.filter(({ kind }) => kind === "hosts"));
+await runTogether(
+  tasks.filter(({ kind }) => kind === "hosts"),
+  cpus + BESIDE,
+);
 const again = verdict.doubtful();
 if (again.length > 0) console.log("\nonce more, each alone:");
 for (const file of again) await run({ name: file, files: [file], kind: "alone" });
@@ -102,12 +111,12 @@ async function makeImages(): Promise<boolean> {
   return (await Bun.spawn(command, { stdio: ["ignore", "inherit", "inherit"] }).exited) === 0;
 }
 
-/** One at a time for each CPU: a test with hosts has several processes that want to run. */
-async function runTogether(waiting: Task[]): Promise<void> {
+/** Several at a time. */
+async function runTogether(waiting: Task[], places: number): Promise<void> {
   const runNext = async () => {
     for (let task = waiting.shift(); task; task = waiting.shift()) await run(task);
   };
-  await Promise.all(Array.from({ length: availableParallelism() }, runNext));
+  await Promise.all(Array.from({ length: places }, runNext));
 }
 
 async function run({ name, files }: Task): Promise<void> {
