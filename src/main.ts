@@ -16,6 +16,7 @@ const tree = defineCommand({
     doctor: () => import("./commands/doctor.ts").then((module) => module.default),
     config: () => import("./commands/config.ts").then((module) => module.default),
     top: () => import("./commands/top.ts").then((module) => module.default),
+    reload: () => import("./commands/reload.ts").then((module) => module.default),
     key: () => import("./commands/key.ts").then((module) => module.default),
     demo: () => import("./commands/demo.ts").then((module) => module.default),
     cleanup: () => import("./commands/cleanup.ts").then((module) => module.default),

@@ -17,6 +17,7 @@ const ROOMS: [room: string, mayImport: string[]][] = [
   [
     "commands",
     [
+      "copy/reload",
       "copy",
       "copy/comparison",
       "copy/data-plane",
@@ -66,7 +67,8 @@ const ROOMS: [room: string, mayImport: string[]][] = [
     ],
   ],
   ["doctor", ["copy", "channel", "config", "native", "native/netlink"]],
-  ["top", ["copy/account", "runtime", "host", "compare", "native"]],
+  ["top", ["copy/account", "runtime", "host", "web", "compare", "native"]],
+  ["copy/reload", ["copy", "copy/changes", "runtime", "web", "engine/sessions", "native"]],
   [
     "copy",
     [
@@ -79,6 +81,7 @@ const ROOMS: [room: string, mayImport: string[]][] = [
       "runtime",
       "host",
       "host/manager",
+      "web",
       "netfilter",
       "inject",
       "capture/trace",
@@ -151,6 +154,7 @@ const ROOMS: [room: string, mayImport: string[]][] = [
   [
     "copy/data-plane",
     [
+      "copy/changes",
       "copy/ways",
       "runtime",
       "inject",
@@ -171,7 +175,11 @@ const ROOMS: [room: string, mayImport: string[]][] = [
       "native/netlink",
     ],
   ],
-  ["copy/ways", ["inject", "engine", "engine/sessions", "config", "wire", "native", "native/netlink"]],
+  ["copy/changes", ["runtime", "capture", "engine"]],
+  [
+    "copy/ways",
+    ["runtime", "inject", "engine", "engine/sessions", "config", "wire", "native", "native/netlink"],
+  ],
   [
     "intercept",
     [

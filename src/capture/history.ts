@@ -223,6 +223,26 @@ export function flowHash(packet: Packet): number {
   return addressHash(packet, ((view.getUint16(tcp, true) << 16) | view.getUint16(tcp + 2, true)) >>> 0);
 }
 
+/** The same of addresses (4 or 16 bytes in network order) and ports. */
+export function flowHashOf(
+  client: Uint8Array,
+  service: Uint8Array,
+  clientPort: number,
+  servicePort: number,
+): number {
+  const swapped = (port: number) => ((port & 0xff) << 8) | (port >>> 8);
+  let hash = Math.imul(((swapped(clientPort) << 16) | swapped(servicePort)) >>> 0, GOLDEN);
+  hash ^= hash >>> 15;
+  for (const address of [client, service]) {
+    const view = new DataView(address.buffer, address.byteOffset, address.length);
+    for (let at = 0; at < 16; at += 4) {
+      hash = Math.imul(hash ^ (at < address.length ? view.getUint32(at, true) : 0), GOLDEN);
+      hash ^= hash >>> 15;
+    }
+  }
+  return hash >>> 0;
+}
+
 /** The same of the client's flow that a packet belongs to which a service has sent: with both sides the other way round. */
 export function answerHash(packet: Packet): number {
   const { view, tcp } = packet;

@@ -45,5 +45,12 @@ export default configuredCommand(COPY, async (args) => {
     return;
   }
   const { runCopy } = await import("../copy/run.ts");
-  process.exitCode = await runCopy(options, await makePlan(options, thisHost(options), key));
+  const { Reloader } = await import("../copy/reload/reload.ts");
+  const reloader = new Reloader(
+    { options },
+    () => ({ options: parseCopy(args) }),
+    args.has("config"),
+    args.get("only")?.[0] ?? null,
+  );
+  process.exitCode = await runCopy(options, await makePlan(options, thisHost(options), key), reloader);
 });

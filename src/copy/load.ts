@@ -22,7 +22,7 @@ import type { ChannelConfig, TraceConfig } from "./data-plane/config.ts";
 import type { WholeConfig } from "./data-plane/share-out.ts";
 import { type CopyOptions, signSpan } from "./options.ts";
 import type { Plan } from "./plan.ts";
-import { createPublished } from "./ways/published.ts";
+import { createPublishedWays } from "./ways/published.ts";
 
 /** Bytes of a ring for requests, at least; all of them together have the bytes of -B. */
 const REQUEST_RING_LEAST = 256 << 10;
@@ -274,7 +274,7 @@ export function dataPlaneConfig(
     pairs: options.comparison && pairConfig(options.comparison),
     paths: plan.paths,
     egresses: plan.egresses,
-    ways: { memory: createPublished(plan.ways.length), paths: plan.ways.map(({ paths }) => paths) },
+    ways: { memory: createPublishedWays(plan.ways.length), paths: plan.ways.map(({ paths }) => paths) },
     channel: channelConfig(plan, options),
     keepsClientPorts: plan.keepsClientPorts,
     mark: options.mark,

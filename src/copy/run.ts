@@ -21,8 +21,9 @@ import { CAP } from "../native/bpf/capabilities.ts";
 import { Failure } from "../native/failure.ts";
 import { DIRECTORY_NOTE } from "../native/run-directory.ts";
 import { removeStaleRules } from "../netfilter/rule.ts";
+import type { Reloaded } from "../web/source.ts";
 import { renderStatus } from "./account/status.ts";
-import { renderSummary, takeAccount } from "./account/summary.ts";
+import { type Account, renderSummary, takeAccount } from "./account/summary.ts";
 import { type Answers, openAnswers } from "./answers.ts";
 import { openCapture } from "./capture.ts";
 import { type Observer, openObserver } from "./comparison/observer.ts";
@@ -55,6 +56,33 @@ const END_PATIENCE = 30;
 
 const MARK_LOST =
   "The mark on SYNs (TCP option 253) is lost on the way to the target: each connection is registered with the intercept instead, which costs a round trip.";
+
+/** A copy that captures, for who changes it. */
+export interface RunningCopy {
+  /** What holds now; a change replaces them. */
+  current: { options: CopyOptions; plan: Plan };
+  plane: DataPlane;
+  ways: WayFollower;
+  /** The words that all engines share: see src/engine/sessions/share.ts. */
+  words: Int32Array;
+  account(): Account;
+  log: Log;
+  manager: ServiceManager;
+}
+
+/** What changes a copy while it runs: see src/copy/reload. */
+export interface Reloads {
+  /** The copy's own in its configuration file; null: it has none. */
+  readonly name: string | null;
+  /** SIGHUP asks for it too. */
+  readonly takesSignal: boolean;
+  /** The copy captures: what was asked for before is done now. */
+  begin(running: RunningCopy): void;
+  /** Changes what is asked for; resolves when that is done, or refused. */
+  reload(): Promise<Reloaded>;
+  /** The copy ends. */
+  end(): void;
+}
 
 /** The run's ways to its user: status line, log, stop signals, service manager. */
 interface Console {
@@ -126,7 +154,7 @@ async function copyUntilStopped(
   plane: DataPlane,
   ways: WayFollower,
   { stop, manager }: Console,
-  drain: number,
+  current: RunningCopy["current"],
   hopeless: Promise<void>,
 ) {
   let isHopeless = false;
@@ -138,13 +166,14 @@ async function copyUntilStopped(
     await Promise.race([stop.first, plane.ended, died]);
   } finally {
     ways.end();
-    manager.stopping(drain + END_PATIENCE);
+    manager.stopping(current.options.drain + END_PATIENCE);
   }
   if (stop.count() === 0 && !isHopeless) {
     if (source.trace) return;
     throw new Error("it ended without being told to");
   }
   source.stop();
+  const { drain } = current.options;
   if (source.trace) {
     plane.stop();
     await Promise.race([plane.ended, Bun.sleep(PATIENCE)]);
@@ -218,6 +247,7 @@ async function copy(
   source: RequestInput,
   observer: Observer,
   console_: Console,
+  reloads: Reloads | null,
 ) {
   const { status, log, stop, manager } = console_;
   answers.begin();
@@ -248,7 +278,7 @@ async function copy(
   log.info(announced);
   log.info(roomFor(options, source));
   const start = performance.now();
-  const copies = copiesOf(plan, options);
+  const current = { options, plan };
   let rssAtEnd: number | null = null;
   const take = () => {
     const use = { ...process.cpuUsage(), rss: rssAtEnd ?? process.memoryUsage.rss() };
@@ -258,7 +288,16 @@ async function copy(
     const seconds = (performance.now() - start) / 1000;
     const { views } = deadWorkers;
     return observer.withComparison(
-      takeAccount(seconds, views, capture, use, copies, path, datagrams, wayCounts),
+      takeAccount(
+        seconds,
+        views,
+        capture,
+        use,
+        copiesOf(current.plan, current.options),
+        path,
+        datagrams,
+        wayCounts,
+      ),
     );
   };
   watch.start();
@@ -267,7 +306,7 @@ async function copy(
   observer.begin({ views: deadWorkers.views, datagrams, pairs, take });
   const endQuic = watchQuic(datagrams, log);
   const endForwarded = watchForwarded(() => forwardedNote(source.counts(), source.forwarded()), log);
-  const endLateness = watchLateness(take, options, log);
+  const endLateness = watchLateness(take, current, log);
   const endPauses = source.trace ? watchPauses(take, options.trace.longestGap, log) : () => {};
   const endSilence = source.trace
     ? async () => {}
@@ -283,6 +322,8 @@ async function copy(
   const endReport = report(options, status, manager, take, renderStatus);
   manager.ready();
   manager.status(announced);
+  const words = new Int32Array(configs[0]!.worker.words);
+  reloads?.begin({ current, plane, ways, words, account: take, log, manager });
   let hasEnded = false;
   const noteEnd = () => {
     hasEnded = true;
@@ -290,13 +331,14 @@ async function copy(
   plane.ended.then(noteEnd, noteEnd);
   let exitCode = 0;
   try {
-    await copyUntilStopped(source, plane, ways, console_, options.drain, watch.hopeless);
+    await copyUntilStopped(source, plane, ways, console_, current, watch.hopeless);
   } catch (error) {
     log.error(
       `Cannot go on: the data plane died: ${causeOf(error)}\nThis is a bug in ${renderVersion()}: please report it.`,
     );
     exitCode = 1;
   }
+  reloads?.end();
   watch.stop();
   if (deadWorkers.any) exitCode = 1;
   // To see what was not read, the rings are mapped once more, which would count as resident.
@@ -335,9 +377,13 @@ function withProtocols(plan: Plan, options: CopyOptions, { log, stop }: Console)
 }
 
 /** Carries out a plan until a signal. Returns the exit code; a Failure on the way is logged and gives its own. */
-export async function runCopy(given: CopyOptions, plan: Plan): Promise<number> {
+export async function runCopy(
+  given: CopyOptions,
+  plan: Plan,
+  reloads: Reloads | null = null,
+): Promise<number> {
   let options = given;
-  const stop = listenForStop();
+  const stop = listenForStop(reloads?.takesSignal ? () => void reloads.reload() : null);
   const status = createStatus(process.stderr);
   const log = createLog(status.print, options.log);
   const manager = serviceManager();
@@ -379,8 +425,8 @@ export async function runCopy(given: CopyOptions, plan: Plan): Promise<number> {
       source = liveInput(plan, opened);
       for (const note of opened.notes) tellNote(note, log);
     }
-    observer = await openObserver(plan.services, plan.intercepts.length === 0, options, log);
-    return await copy(plan, options, kernel, answers, source, observer, console_);
+    observer = await openObserver(plan.services, plan.intercepts.length === 0, options, log, reloads);
+    return await copy(plan, options, kernel, answers, source, observer, console_, reloads);
   } catch (error) {
     if (!(error instanceof Failure)) throw error;
     log.error(`${error.message}\n${error.fix}`);

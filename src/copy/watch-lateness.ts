@@ -11,11 +11,11 @@ const ADVICE =
   "--late drop:SECONDS leaves out what is older; --late spread sends HTTP requests over more connections.";
 
 /** Logs what `take` tells until the function that it returns is called. */
-export function watchLateness(take: () => Lateness, { late }: CopyOptions, log: Log): () => void {
+export function watchLateness(take: () => Lateness, current: { options: CopyOptions }, log: Log): () => void {
   let isLate = false;
   const timer = setInterval(() => {
     const text = renderLateness(take());
-    if (text !== null && !isLate) log.warn(late === null ? `${text}\n${ADVICE}` : text);
+    if (text !== null && !isLate) log.warn(current.options.late === null ? `${text}\n${ADVICE}` : text);
     if (text === null && isLate) log.info("the copy has caught up with production");
     isLate = text !== null;
   }, LOOK);

@@ -246,6 +246,11 @@ export class DatagramReplay {
     this.publish();
   }
 
+  /** Other time-outs hold from now on, us. */
+  change(timeout: number, idleTimeout: number): void {
+    Object.assign(this.config, { timeout, idleTimeout });
+  }
+
   /** The end of the run: sends the held datagrams, or drops them if their path is still held. */
   end(): void {
     this.release(Number.POSITIVE_INFINITY);

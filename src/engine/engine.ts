@@ -13,6 +13,7 @@ import type { PacketBatch } from "../wire/batch.ts";
 import { readTooBig, type TooBig } from "../wire/icmp.ts";
 import type { Packet } from "../wire/packet.ts";
 import { ACK, distance, FIN, RST, SYN, URG } from "../wire/tcp.ts";
+import { changeNumbers, type EngineNumbers, leaveOut } from "./change.ts";
 import { takeAnswer, takeFollowing, takeSyn } from "./client-handshake.ts";
 import { displaceOfPath } from "./eviction.ts";
 import { OWN_MSS, OWN_WSCALE, openSession, supersedeAll, takeData, takeEnd } from "./session-lifecycle.ts";
@@ -66,6 +67,7 @@ import { SessionProtocols } from "./turns/protocols.ts";
 import { takeHandshake } from "./turns/stream.ts";
 import { dueAt, waitingTurns } from "./turns/turns.ts";
 
+export type { EngineNumbers } from "./change.ts";
 export type { AnswerTimes, EngineConfig, Late, Pace, Path, Route, Target } from "./sessions/context.ts";
 export type { Moved, NewWay } from "./tcp/move.ts";
 
@@ -291,6 +293,18 @@ export class Engine {
   lowerMtu(pathIndex: number, mtu: number, now: number): void {
     this.c.now = now;
     this.pathMtu.lower(pathIndex, mtu);
+  }
+
+  /** These numbers hold from now on: see changeNumbers. `now`: us. */
+  change(numbers: EngineNumbers, round: number, since: number, now: number): void {
+    this.c.now = now;
+    changeNumbers(this.c, numbers, round, since);
+  }
+
+  /** Ends the sessions whose packets are not captured any more: see leaveOut. `now`: us. */
+  leaveOut(isLeftOut: Parameters<typeof leaveOut>[1], now: number): void {
+    this.c.now = now;
+    leaveOut(this.c, isLeftOut);
   }
 
   /** All client connections have ended: a packet with the same addresses and ports belongs to a new connection. */

@@ -1,4 +1,6 @@
-/** SIGINT, SIGTERM and SIGHUP: the first one requests an orderly end, the second one an immediate end. */
+/**
+ * SIGINT, SIGTERM and SIGHUP: the first one requests an orderly end, the second one an immediate end; SIGHUP may mean something else.
+ */
 
 export interface StopRequests {
   /** Resolves at the first signal. */
@@ -9,8 +11,8 @@ export interface StopRequests {
   count(): number;
 }
 
-/** Listens until the process ends. */
-export function listenForStop(): StopRequests {
+/** Listens until the process ends. `onHangUp`: what SIGHUP means instead, as a terminal that is closed sends it; null: the end. */
+export function listenForStop(onHangUp: (() => void) | null = null): StopRequests {
   const first = Promise.withResolvers<void>();
   const second = Promise.withResolvers<void>();
   let count = 0;
@@ -19,6 +21,7 @@ export function listenForStop(): StopRequests {
     if (count === 1) first.resolve();
     else second.resolve();
   };
-  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, onSignal);
+  for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, onSignal);
+  process.on("SIGHUP", onHangUp ?? onSignal);
   return { first: first.promise, second: second.promise, count: () => count };
 }

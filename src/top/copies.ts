@@ -23,9 +23,13 @@ export function sentIn({ turns, udp }: KnownAccount): number {
   return (turns?.sent ?? 0) + (udp?.datagrams.sent ?? 0);
 }
 
-async function ask<T>({ path }: TopSocket, route: string): Promise<T> {
-  const signal = AbortSignal.timeout(PATIENCE);
-  const response = await fetch(`http://xcopy${route}`, { unix: path, signal });
+/** Asks a copy by its socket; `init`: as for fetch. Throws an Error. */
+export async function ask<T>(
+  { path }: TopSocket,
+  route: string,
+  init: RequestInit = { signal: AbortSignal.timeout(PATIENCE) },
+): Promise<T> {
+  const response = await fetch(`http://xcopy${route}`, { ...init, unix: path });
   if (!response.ok) throw new Error(`${route}: ${response.status}`);
   return (await response.json()) as T;
 }
@@ -92,7 +96,7 @@ function averageOf(account: KnownAccount): number | null {
 }
 
 /** Why a copy did not answer; null: it has ended. */
-function causeOf(error: unknown): string | null {
+export function causeOf(error: unknown): string | null {
   const { code, name, message } = error as NodeJS.ErrnoException;
   if (code === "ENOENT" || code === "ECONNREFUSED" || code === "FailedToOpenSocket") return null;
   if (code === "EACCES") return "of another user";

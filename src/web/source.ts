@@ -34,9 +34,24 @@ export interface MetricsFacts {
   endpoints: readonly EndpointTimes[];
 }
 
-/** Each is called at most once a second, however many clients ask, and only while one does. */
+/** What became of a change that was asked for. */
+export interface Reloaded {
+  /** 0: it is done; 2: refused, nothing is changed; 3: the same, as a target does not answer. */
+  exitCode: number;
+  /** What changed; or why nothing did, and how to mend it. */
+  lines: string[];
+}
+
+/** Each function of it is called at most once a second, however many clients ask, and only while one does. */
 export interface WebSource {
   report(): Report;
   account(): object;
   metrics(): MetricsFacts;
+  /** For those who may open the Unix socket; absent: a run has no configuration that it could read again. */
+  reloads?: {
+    /** The copy's own in its configuration file; null: it has none. */
+    name: string | null;
+    /** Reads the configuration again. */
+    reload(): Promise<Reloaded>;
+  };
 }

@@ -72,6 +72,12 @@ export async function startWeb(listen: Listen, source: WebSource): Promise<Web> 
       return refuse(429, "too many requests", { "Retry-After": "1" });
     }
     const url = new URL(request.url);
+    if ("path" in listen && url.pathname === "/api/reload" && source.reloads) {
+      const { name, reload } = source.reloads;
+      // Targets are tried meanwhile.
+      server.timeout(request, 0);
+      return answer(JSON.stringify(request.method === "POST" ? await reload() : { name }), JSON_TYPE);
+    }
     const refusal = refusalOf(request, url, listen, server.port ?? 0);
     if (refusal instanceof Response) return refusal;
     const response = await route(request, url, { state, events, server });

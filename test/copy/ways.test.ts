@@ -3,10 +3,10 @@ import { describe, expect, test } from "bun:test";
 import { parseAddress } from "../../src/config/address.ts";
 import { type Facts, type Found, judge, type KnownWay } from "../../src/copy/ways/judge.ts";
 import {
-  createPublished,
-  PublishedReader,
+  createPublishedWays,
   type PublishedWays,
   publishWays,
+  WaysReader,
 } from "../../src/copy/ways/published.ts";
 import type { EgressConfig } from "../../src/inject/path.ts";
 
@@ -160,8 +160,8 @@ describe("published ways", () => {
   });
 
   test("are read as they were written, the latest only", () => {
-    const memory = createPublished(1);
-    const reader = new PublishedReader(memory);
+    const memory = createPublishedWays(1);
+    const reader = new WaysReader(memory);
     expect([reader.hasNews, reader.version]).toEqual([false, 0]);
     expect(publishWays(memory, ways(0, null))).toBe(1);
     expect(publishWays(memory, ways(1, KNOWN.source))).toBe(2);
@@ -186,8 +186,8 @@ describe("published ways", () => {
       egresses: Array.from({ length: count }, () => ({ config, epoch: 2 ** 30 })),
       ways: Array.from({ length: count }, () => ({ egress: 1e6, source: new Uint8Array(16), isHeld: true })),
     };
-    const memory = createPublished(count);
+    const memory = createPublishedWays(count);
     publishWays(memory, all);
-    expect(new PublishedReader(memory).read()).toEqual(all);
+    expect(new WaysReader(memory).read()).toEqual(all);
   });
 });

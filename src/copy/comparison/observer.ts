@@ -12,7 +12,7 @@ import { removeStaleSockets, topSocket } from "../../host/top-sockets.ts";
 import { monotonicMicroseconds } from "../../native/libc.ts";
 import type { Pair } from "../../pairs/pair.ts";
 import { PairReader } from "../../pairs/ring.ts";
-import { BUCKETS, type MetricsFacts } from "../../web/source.ts";
+import { BUCKETS, type MetricsFacts, type WebSource } from "../../web/source.ts";
 import { startWeb, type Web } from "../../web/web.ts";
 import { withFindings } from "../account/comparison.ts";
 import type { Account } from "../account/summary.ts";
@@ -62,6 +62,7 @@ export class Observer {
     mode: string,
     private readonly compare: CompareOptions | null,
     private readonly audience: AudienceOptions,
+    private readonly reloading: WebSource["reloads"] | null = null,
   ) {
     const { targets, indexes } = comparedTargets(services, compare?.noise ?? []);
     this.indexes = indexes;
@@ -97,11 +98,21 @@ export class Observer {
       await removeStaleSockets();
       // A process that was killed may have had this number.
       rmSync(path, { force: true });
-      this.servers.push(await startWeb({ path }, this));
+      this.servers.push(await startWeb({ path }, this.forOwner()));
     } catch (error) {
       const { message } = error as Error;
       log.warn(`Cannot make "${path}": ${message}; xcopy top does not show this copy`);
     }
+  }
+
+  /** For those who may open the socket. */
+  private forOwner(): WebSource {
+    return {
+      report: () => this.report(),
+      account: () => this.account(),
+      metrics: () => this.metrics(),
+      ...(this.reloading && { reloads: this.reloading }),
+    };
   }
 
   /** The run captures: from now on pairs come, and its progress is noted. */
@@ -195,8 +206,9 @@ export async function openObserver(
   isDirect: boolean,
   { comparison, audience }: { comparison: CompareOptions | null; audience: AudienceOptions },
   log: Log,
+  reloads: WebSource["reloads"] | null = null,
 ): Promise<Observer> {
-  const observer = new Observer(services, isDirect ? "direct" : "intercept", comparison, audience);
+  const observer = new Observer(services, isDirect ? "direct" : "intercept", comparison, audience, reloads);
   await observer.listen(log);
   return observer;
 }

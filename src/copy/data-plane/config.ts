@@ -148,6 +148,8 @@ export interface DataPlaneConfig extends EngineSettings {
   egresses: EgressConfig[];
   /** How the main thread tells that a way has changed. */
   ways: WaysConfig;
+  /** How the main thread tells what else changes while it runs: see src/copy/changes. */
+  changes: SharedArrayBuffer;
   /** Null: answers come to this host's own address. */
   channel: ChannelConfig | null;
   /** For captured payload: see reserveOf. The main thread makes it ready, after the start. */

@@ -128,6 +128,10 @@ export class Datagrams {
     return true;
   }
 
+  change(numbers: { datagramTimeout: number; datagramIdleTimeout: number }): void {
+    this.replay.change(numbers.datagramTimeout, numbers.datagramIdleTimeout);
+  }
+
   /** Datagrams of a path go another way from now on; those of its flows that wait for an answer count as unanswered. */
   move(path: number, { source, egress, mtu }: NewWay): void {
     const known = this.paths[path];

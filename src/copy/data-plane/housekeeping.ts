@@ -18,6 +18,11 @@ export class Housekeeping {
   private refreshAt: number;
   private rampAt = Number.POSITIVE_INFINITY;
   private rampBegan = 0;
+  /** The share at `rampBegan`. */
+  private rampFrom = 0;
+  private share = 0;
+  private sample: number;
+  private ramp: number;
 
   constructor(
     private readonly config: DataPlaneConfig,
@@ -29,6 +34,18 @@ export class Housekeeping {
     now: number,
   ) {
     this.refreshAt = now + REFRESH_INTERVAL;
+    this.sample = config.sample;
+    this.ramp = config.ramp;
+  }
+
+  /** From now on the share of connections grows, or falls, to this one. */
+  change({ sample, ramp }: { sample: number; ramp: number }, now: number): void {
+    if (sample === this.sample && ramp === this.ramp) return;
+    this.sample = sample;
+    this.ramp = ramp;
+    this.rampFrom = this.share;
+    this.rampBegan = now;
+    if (this.share > 0) this.rampAt = now;
   }
 
   /** Requests are captured from now on. */
@@ -87,9 +104,10 @@ export class Housekeeping {
   }
 
   private setSample(now: number): void {
-    const { sample, ramp } = this.config;
+    const { sample, ramp, rampFrom } = this;
     const done = ramp === 0 ? 1 : Math.min(1, (now - this.rampBegan) / ramp);
-    this.control.setSample(sample * done);
+    this.share = rampFrom + (sample - rampFrom) * done;
+    this.control.setSample(this.share);
     this.rampAt = done === 1 ? Number.POSITIVE_INFINITY : now + RAMP_INTERVAL;
   }
 }

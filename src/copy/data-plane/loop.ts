@@ -33,9 +33,11 @@ import type { PacketBatch } from "../../wire/batch.ts";
 import { IPPROTO_TCP, ipPair } from "../../wire/ip.ts";
 import type { Packet } from "../../wire/packet.ts";
 import { COOKIE_BYTES } from "../../wire/tcp.ts";
+import type { NewsTaken } from "../changes/news.ts";
+import { Changes } from "../changes/take.ts";
 import { Egresses } from "../ways/egresses.ts";
 import { Ways, type WaysTaken } from "../ways/take.ts";
-import type { ChannelConfig, DataPlaneConfig } from "./config.ts";
+import type { ChannelConfig, DataPlaneConfig, WorkerConfig } from "./config.ts";
 import { Datagrams } from "./datagrams.ts";
 import { Housekeeping } from "./housekeeping.ts";
 import { type InterceptState, Intercepts } from "./intercepts.ts";
@@ -67,8 +69,8 @@ const MOST_OF_WORKER = 1 / 2;
 /** us: the longest sleep for the CPU limit between two looks at commands and heartbeats. */
 const REST = 50_000;
 
-/** What the loop's thread tells the main thread, in the order of LoopHandlers: of an intercept, of ways, a path, a note. */
-export type PlaneEvent = InterceptState | WaysTaken | number | string;
+/** What the loop's thread tells the main thread, in the order of LoopHandlers: of an intercept, ways, changes, a path, a note. */
+export type PlaneEvent = InterceptState | WaysTaken | NewsTaken | number | string;
 
 /** What the loop tells the main thread. */
 export interface LoopHandlers {
@@ -78,6 +80,8 @@ export interface LoopHandlers {
   onIntercept(state: InterceptState): void;
   /** What the main thread published of the ways is taken. */
   onWays(taken: WaysTaken): void;
+  /** What the main thread published of changes is taken. */
+  onNews(taken: NewsTaken): void;
   /** More of the answers on a path must be captured, to see where they end; once for each path. */
   onEndUnseen(path: number): void;
   /** Something that the user should know, once. */
@@ -169,6 +173,16 @@ function run(config: DataPlaneConfig, wake: number, handlers: LoopHandlers, clos
     (one) => one !== null,
   );
   const ways = new Ways(config.ways, egresses, engine, knowPaths, handlers.onWays);
+  const limitCpu = {
+    change(numbers: { cpuLimit: number }) {
+      if (numbers.cpuLimit === worker.cpuLimit) return;
+      worker.cpuLimit = numbers.cpuLimit;
+      cpuLimit = isReady ? cpuLimitOf(worker) : null;
+    },
+  };
+  const takeNumbers = [housekeeping, datagrams, player, limitCpu].filter((one) => one !== null);
+  const leftOut = () => control.leftOut;
+  const changes = new Changes(config.changes, engine, takeNumbers, leftOut, config.sample, handlers.onNews);
 
   const onRequest = (packet: Packet): void => {
     if (packet.index >= OUTGOING) {
@@ -225,11 +239,14 @@ function run(config: DataPlaneConfig, wake: number, handlers: LoopHandlers, clos
   for (;;) {
     now = monotonicMicroseconds();
     housekeeping.run(now);
-    if (ways.hasNews) {
+    const haveWaysChanged = ways.hasNews;
+    if (haveWaysChanged || changes.hasNews) {
       // It would end every wait at once.
       libc.read(wake, address(asked), 8);
-      ways.take(now);
+      if (changes.hasNews) changes.take(now);
+      if (haveWaysChanged) ways.take(now);
     }
+    changes.run(now);
     const caught = intercepts?.run(onResponse, now) ?? responses.drain(onResponse, ROUND, now);
     const taken = (player ? isReady && player.drain(onRequest, ROUND, now) : reading?.take(now)) || 0;
     const records = caught + taken;
@@ -248,7 +265,7 @@ function run(config: DataPlaneConfig, wake: number, handlers: LoopHandlers, clos
 
     if (!isReady && preflight.run(now)) {
       isReady = true;
-      if (worker.cpuLimit > 0) cpuLimit = new CpuLimit(worker.cpuLimit, now, cpuMicroseconds());
+      cpuLimit = cpuLimitOf(worker);
       housekeeping.begin(now);
       handlers.onReady(preflight.findings);
     }
@@ -278,6 +295,7 @@ function run(config: DataPlaneConfig, wake: number, handlers: LoopHandlers, clos
       housekeeping.wait(now),
       drainUntil > 0 ? DRAIN_LOOK : LONGEST_WAIT,
       preflight.wait(now),
+      changes.wait(now),
       datagrams?.wait(now, LONGEST_WAIT) ?? LONGEST_WAIT,
     );
     const other = intercepts?.wait(now, longest) ?? longest;
@@ -297,6 +315,11 @@ function run(config: DataPlaneConfig, wake: number, handlers: LoopHandlers, clos
   publish(shared, counters);
   requests?.count();
   responses.count();
+}
+
+/** Null: no limit. */
+function cpuLimitOf({ cpuLimit }: WorkerConfig): CpuLimit | null {
+  return cpuLimit > 0 ? new CpuLimit(cpuLimit, monotonicMicroseconds(), cpuMicroseconds()) : null;
 }
 
 function pin(cpu: number): void {

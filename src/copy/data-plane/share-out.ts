@@ -7,14 +7,19 @@ import { monotonicMicroseconds } from "../../native/libc.ts";
 import { mapReserve } from "../../native/page.ts";
 import type { PairConfig } from "../../pairs/pair.ts";
 import { createPairMemory } from "../../pairs/ring.ts";
+import { createPublished } from "../../runtime/published.ts";
 import { workerOfPort } from "../../wire/shard.ts";
+import { NEWS_BYTES } from "../changes/news.ts";
 import type { DatagramsConfig, DataPlaneConfig } from "./config.ts";
 import { createDatagramShared } from "./datagram-shared.ts";
 import { reserveOf } from "./request-reading.ts";
 import { createShared } from "./shared.ts";
 
 /** The configuration for all workers; rings and memory are those of all together. */
-export type WholeConfig = Omit<DataPlaneConfig, "worker" | "shared" | "datagrams" | "reserve" | "pairs"> & {
+export type WholeConfig = Omit<
+  DataPlaneConfig,
+  "worker" | "shared" | "datagrams" | "reserve" | "pairs" | "changes"
+> & {
   datagrams: Omit<DatagramsConfig, "shared"> | null;
   pairs: PairConfig | null;
 };
@@ -85,6 +90,7 @@ export function shareOut(
       memory,
       reserve: mapReserve(reserveOf({ source, memory })),
       shared: createShared(),
+      changes: createPublished(NEWS_BYTES),
     };
   });
 }

@@ -1,8 +1,10 @@
 /** The main thread's side of the data plane: starts its worker thread, tells it to drain or stop. */
 import { prepareNext, stopWaiting, whenTaken } from "../../native/page.ts";
 import { entryOf } from "../../runtime/entries.ts";
+import { publishData } from "../../runtime/published.ts";
 import { DRAIN, STOP } from "../../runtime/shared.ts";
 import { type CreatedThread, createThread, startThread } from "../../runtime/thread.ts";
+import type { NewsTaken, PlaneNews } from "../changes/news.ts";
 import type { WaysTaken } from "../ways/take.ts";
 import type { DataPlaneConfig } from "./config.ts";
 import type { InterceptState } from "./intercepts.ts";
@@ -21,6 +23,8 @@ export interface DataPlane {
   stop(): void;
   /** Something is published for it: see src/copy/ways. */
   wake(): void;
+  /** Tells every worker of a change; resolves with what those say that have taken it and did not end before. One at a time. */
+  change(news: PlaneNews): Promise<NewsTaken[]>;
 }
 
 const ENTRY = "copy/data-plane/thread.ts";
@@ -80,14 +84,22 @@ export function startDataPlane(
   const { command } = viewShared(config.shared);
   const thread = early ?? createThread(entryOf(ENTRY));
   early = null;
+  let taken: PromiseWithResolvers<NewsTaken[]> | null = null;
   const onEvent = (event: PlaneEvent): void => {
     if (typeof event === "string") onNote(event);
     else if (typeof event === "number") onEndUnseen(event);
     else if ("version" in event) onWays(event);
+    else if ("taken" in event) taken?.resolve([event]);
     else onIntercept(event);
   };
   const { ready, ended, ask, rouse } = startThread<Findings, PlaneEvent>(thread, config, command, onEvent);
   prepareMemory(config, ready, ended);
+  let hasEnded = false;
+  const noteEnd = () => {
+    hasEnded = true;
+    taken?.resolve([]);
+  };
+  ended.then(noteEnd, noteEnd);
   return {
     ready,
     ended,
@@ -97,5 +109,12 @@ export function startDataPlane(
     },
     stop: () => ask(STOP),
     wake: rouse,
+    change(news) {
+      if (hasEnded) return Promise.resolve([]);
+      taken = Promise.withResolvers();
+      publishData(config.changes, news);
+      rouse();
+      return taken.promise;
+    },
   };
 }

@@ -11,6 +11,7 @@ serveThread<DataPlaneConfig, Findings, PlaneEvent>(self, (config, onReady, onEve
     onReady,
     onIntercept: onEvent,
     onWays: onEvent,
+    onNews: onEvent,
     onEndUnseen: onEvent,
     onNote: onEvent,
   }),

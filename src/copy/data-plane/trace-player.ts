@@ -39,6 +39,8 @@ export class TracePlayer {
   /** Capture time of the record played last. */
   private last = 0;
   private beganAt = 0;
+  /** Requests that had begun at `beganAt`. */
+  private begunAt = 0;
   /** The last seen sum of the counters that show progress, and when it last changed, us. */
   private progress = -1;
   private progressAt = 0;
@@ -149,8 +151,19 @@ export class TracePlayer {
     if (isFull) return now - this.progressAt > STALL ? STALL_READS : 0;
     if (config.rate === 0) return limit;
     const allowed = (config.rate * (now - this.beganAt)) / 1e6 + 1;
-    const begun = counters[INDEX.turnsCaptured]! + (this.datagrams?.captured ?? 0);
-    return this.loop < 0 || begun < allowed ? limit : 0;
+    return this.loop < 0 || this.begun - this.begunAt < allowed ? limit : 0;
+  }
+
+  private get begun(): number {
+    return this.counters[INDEX.turnsCaptured]! + (this.datagrams?.captured ?? 0);
+  }
+
+  /** Another limit of requests per second holds. */
+  change({ rate }: { rate: number }, now: number): void {
+    if (rate === this.config.rate) return;
+    this.config.rate = rate;
+    this.beganAt = now;
+    this.begunAt = this.begun;
   }
 
   private lookForProgress(now: number): void {

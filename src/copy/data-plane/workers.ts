@@ -137,5 +137,6 @@ export function startWorkers(
     wake() {
       for (const plane of planes) plane.wake();
     },
+    change: async (news) => (await Promise.all(planes.map((plane) => plane.change(news)))).flat(),
   };
 }

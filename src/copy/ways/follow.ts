@@ -150,6 +150,11 @@ export class WayFollower {
     for (const state of this.states) if (state.since > 0) this.countHeld(state);
   }
 
+  /** ms for which a way that is gone is held. */
+  setHold(ms: number): void {
+    this.options.hold = ms;
+  }
+
   /** A data plane has taken what was published. */
   takeReport({ version, moved }: WaysTaken): void {
     for (const one of this.news) {

@@ -3,7 +3,7 @@ import { sameAddress } from "../../config/address.ts";
 import type { Engine, NewWay } from "../../engine/engine.ts";
 import { WAY_GONE } from "../../engine/sessions/hold.ts";
 import type { Egresses } from "./egresses.ts";
-import { PublishedReader, type PublishedWay } from "./published.ts";
+import { type PublishedWay, WaysReader } from "./published.ts";
 
 /** What a data plane is told at its start. */
 export interface WaysConfig {
@@ -35,7 +35,7 @@ export interface KnowsPaths {
 }
 
 export class Ways {
-  private readonly reader: PublishedReader;
+  private readonly reader: WaysReader;
   private readonly known: (PublishedWay & { mtu: number })[] = [];
 
   constructor(
@@ -45,7 +45,7 @@ export class Ways {
     private readonly others: readonly KnowsPaths[],
     private readonly onTaken: (taken: WaysTaken) => void,
   ) {
-    this.reader = new PublishedReader(config.memory);
+    this.reader = new WaysReader(config.memory);
   }
 
   /** Whether something was published that is not taken yet. */

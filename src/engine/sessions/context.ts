@@ -155,7 +155,7 @@ export class Context {
   /** Reused by every lookup in `ownFlows`: the address that a response was sent to. */
   readonly address = new Int32Array(4);
   /** Which sessions may have a connection; null: all. */
-  readonly users: Users | null;
+  users: Users | null;
   /** The sessions with a protocol module, set by the engine before its first packet; null: no service has one. */
   protocols: Protocols | null = null;
   /** By path: why it is held, so that nothing may be sent; 0: it is not (hold.ts). */
@@ -183,7 +183,7 @@ export class Context {
   /** Sessions with turns that wait. */
   readonly waiting: WaitingSessions;
   /** The connections that carry late turns of other sessions; null: late turns are not spread. */
-  readonly spread: Spread | null;
+  spread: Spread | null;
   /** Segments beyond a gap, over all sessions. */
   segmentsHeld = 0;
   /** us; before this time no idle session is looked for that could make room: none was found (eviction.ts). */
@@ -194,7 +194,7 @@ export class Context {
   readonly credit: number[][][];
   /** By service, route and target: index of the path that its next connection takes. */
   readonly pathRotation: number[][][];
-  readonly turnLimit: TurnLimit;
+  turnLimit: TurnLimit;
   private readonly queue: Int32Array;
   private queueHead = 0;
   private queueTail = 0;

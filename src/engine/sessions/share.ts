@@ -15,14 +15,14 @@ export interface Share {
   since: number;
 }
 
-/** Words of memory that the engines share: turns taken, sessions of all engines, sessions of each. */
+/** Words of memory that the engines share: turns taken (two, see TurnLimit), sessions of all engines, sessions of each. */
 export function shareWords(workers: number): number {
   return OWN_SESSIONS + workers;
 }
 
 const TURNS = 0;
-const SESSIONS = 1;
-const OWN_SESSIONS = 2;
+const SESSIONS = 2;
+const OWN_SESSIONS = 3;
 
 /** The share of an engine that is the only one. `now`: us. */
 export function alone(now: number): Share {
@@ -66,15 +66,21 @@ export function releaseSessions(words: Int32Array, worker: number): void {
   Atomics.sub(words, SESSIONS, Atomics.exchange(words, OWN_SESSIONS + worker, 0));
 }
 
-/** The limit of turns per second, over all engines: a token bucket that holds the turns of 50 ms, at least one. */
+/**
+ * The limit of turns per second, over all engines: a token bucket that holds the turns of 50 ms, at least one. When the limit
+ * changes, each engine changes over at its own time: the next limit counts in another word, which `clearTurns` has made ready.
+ */
 export class TurnLimit {
   private readonly burst: number;
+  private readonly turns: number;
 
-  /** `rate`: turns per second; 0: no limit. */
+  /** `rate`: turns per second; 0: no limit. `round`: how often the limit has changed. */
   constructor(
     private readonly share: Share,
     private readonly rate: number,
+    round = 0,
   ) {
+    this.turns = TURNS + (round & 1);
     this.burst = Math.max(1, Math.floor(rate / 20));
   }
 
@@ -82,7 +88,7 @@ export class TurnLimit {
   take(now: number): boolean {
     if (this.rate === 0) return true;
     for (;;) {
-      const used = Atomics.load(this.share.words, TURNS);
+      const used = Atomics.load(this.share.words, this.turns);
       const left = this.left(now, used);
       if (left < 1) return false;
       if (this.replace(used, used + 1 + Math.max(0, left - this.burst))) return true;
@@ -92,7 +98,7 @@ export class TurnLimit {
   /** Discards what is beyond the bucket's size. Must be called often enough that the difference of counts fits 31 bits. */
   settle(now: number): void {
     if (this.rate === 0) return;
-    const used = Atomics.load(this.share.words, TURNS);
+    const used = Atomics.load(this.share.words, this.turns);
     const left = this.left(now, used);
     if (left > this.burst) this.replace(used, used + left - this.burst);
   }
@@ -104,8 +110,13 @@ export class TurnLimit {
   }
 
   private replace(used: number, by: number): boolean {
-    return Atomics.compareExchange(this.share.words, TURNS, used, by | 0) === used;
+    return Atomics.compareExchange(this.share.words, this.turns, used, by | 0) === used;
   }
+}
+
+/** No turns were taken yet of a limit that is about to hold, with this `round` (see TurnLimit). */
+export function clearTurns(words: Int32Array, round: number): void {
+  Atomics.store(words, TURNS + (round & 1), 0);
 }
 
 /** Whether connections from this port of an address of this host belong to this engine. */

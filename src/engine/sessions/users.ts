@@ -25,12 +25,23 @@ export class Users {
   /** `capacity`: sessions there can be; `limit`: most users at a time. */
   constructor(
     capacity: number,
-    private readonly limit: number,
+    private limit: number,
   ) {
     this.states = new Uint8Array(capacity);
     this.places = new Int32Array(capacity);
     // A session that ended while it waited leaves a stale entry.
     this.queue = new Int32Array(2 ** Math.ceil(Math.log2(2 * capacity)));
+  }
+
+  /** Another limit holds, 0 for none; users that are too many stay. */
+  setLimit(limit: number): void {
+    this.limit = limit === 0 ? Number.POSITIVE_INFINITY : limit;
+  }
+
+  /** The session has a connection already. */
+  adopt(s: number): void {
+    this.states[s] = USER;
+    this.count++;
   }
 
   /** Whether the session may open a connection; if not, it is queued for `invite`. */

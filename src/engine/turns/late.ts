@@ -78,8 +78,8 @@ export function awaitLateness(c: Context, s: number): void {
 /** Gives the turn that begins with `segment`, which may not begin yet, to another connection; false if it is not to be spread. */
 export function spreadLate(c: Context, s: number, segment: number): boolean {
   const { spread, protocols } = c;
-  const late = c.config.late!;
-  if (spread === null || spread.has(s) || waitingTurn(c, s) !== segment) return false;
+  const { late } = c.config;
+  if (spread === null || !late?.spreads || spread.has(s) || waitingTurn(c, s) !== segment) return false;
   if (dueAt(c, s, segment) + late.after > c.now) return false;
   if (!protocols?.owns(s) || !protocols.standsAlone(s, segment)) return false;
   let count = 0;

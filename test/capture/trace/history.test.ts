@@ -1,6 +1,6 @@
 /** Duplicates, pure ACKs and think times of recorded traffic. */
 import { expect, test } from "bun:test";
-import { CAPTURED, DUPLICATE, flowHash, History, PURE_ACK } from "../../../src/capture/history.ts";
+import { CAPTURED, DUPLICATE, flowHash, flowHashOf, History, PURE_ACK } from "../../../src/capture/history.ts";
 import { ACK, FIN, PSH, RST, SYN } from "../../../src/wire/tcp.ts";
 import { type Fields, packet } from "../../engine/packets.ts";
 

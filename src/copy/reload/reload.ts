@@ -1,0 +1,154 @@
+/**
+ * Reads the configuration again and applies what changed, while sessions that stay go on. The design:
+ *
+ * - What is asked for is compared with what runs, first the options, then the plans (difference.ts). Whatever cannot change while a
+ *   copy runs is named, and nothing changes then.
+ * - Services, routes, targets and paths keep their numbers for the life of a copy, as sessions, kernel maps and pairs name them:
+ *   what is new is appended, what is gone stays as a tombstone, and comes back to life with its old number (numbers.ts).
+ * - All or nothing: new targets are tried first, by paths that nothing uses yet; only then is the rest told.
+ * - Data planes, which have no event loop, read changes from shared memory between two rounds (src/copy/changes), each one after all
+ *   of them have taken the one before.
+ * - Requests are captured for a new service when every data plane knows it, and for a removed one no more before any forgets it.
+ */
+import { clearTurns } from "../../engine/sessions/share.ts";
+import { Failure } from "../../native/failure.ts";
+import { monotonicMicroseconds } from "../../native/libc.ts";
+import { number } from "../../runtime/figures.ts";
+import type { Reloaded } from "../../web/source.ts";
+import type { LiveNumbers } from "../changes/news.ts";
+import type { CopyOptions } from "../options.ts";
+import type { Reloads, RunningCopy } from "../run.ts";
+import { changedNumbers, needRestart } from "./options.ts";
+
+/** What is asked for now. */
+export interface Asked {
+  options: CopyOptions;
+}
+
+const UNTOUCHED = "Nothing is changed: the copy goes on as before.";
+
+/** A change that was refused, as it is told: what cannot be done, and what to do. */
+function refusal(message: string, fix: string): Failure {
+  return new Failure(`Cannot reload: ${message}`, `${fix} ${UNTOUCHED}`, 2);
+}
+
+/** As two lines, with what a user has to know of any refusal. */
+function linesOf(error: unknown): Reloaded {
+  if (!(error instanceof Failure)) throw error;
+  const { message, fix, exitCode } = error;
+  if (message.startsWith("Cannot reload: ")) return { exitCode, lines: [message, fix] };
+  const lines = [`Cannot reload: ${message}`, `${fix} ${UNTOUCHED}`];
+  return { exitCode: exitCode === 3 ? 3 : 2, lines };
+}
+
+export class Reloader implements Reloads {
+  private running: RunningCopy | null = null;
+  private last: Promise<unknown>;
+  private readonly begun = Promise.withResolvers<void>();
+  private hasEnded = false;
+  private round = 0;
+  private since = 0;
+
+  /** `read`: reads the configuration again, and throws a Failure (2) for a bad one. `given`: what it said at the start. */
+  constructor(
+    private given: Asked,
+    private readonly read: () => Asked | Promise<Asked>,
+    readonly takesSignal: boolean,
+    readonly name: string | null,
+  ) {
+    this.last = this.begun.promise;
+  }
+
+  begin(running: RunningCopy): void {
+    this.running = running;
+    this.begun.resolve();
+  }
+
+  end(): void {
+    this.hasEnded = true;
+    this.begun.resolve();
+  }
+
+  /** One after the other. */
+  readonly reload = (): Promise<Reloaded> => {
+    const next = this.last.then(() => this.reloadNow());
+    this.last = next.catch(() => {});
+    return next;
+  };
+
+  private async reloadNow(): Promise<Reloaded> {
+    const { running } = this;
+    if (running === null || this.hasEnded)
+      return { exitCode: 2, lines: ["Cannot reload: the copy ends", "Start it again."] };
+    const { log, manager } = running;
+    manager.reloading();
+    try {
+      const lines = [await this.change(running)];
+      for (const line of lines) log.info(line);
+      return { exitCode: 0, lines };
+    } catch (error) {
+      const reloaded = linesOf(error);
+      log.error(reloaded.lines.join("\n"));
+      return reloaded;
+    } finally {
+      if (!manager.isStopping) manager.ready();
+    }
+  }
+
+  /** Returns what changed, for the user. Throws a Failure, and nothing changed then. */
+  private async change(running: RunningCopy): Promise<string> {
+    const { given } = this;
+    const asked = await this.read();
+    const { plan, options } = running.current;
+    const fixed = needRestart(given.options, asked.options, plan.files.length === 0);
+    if (fixed.length > 0)
+      throw refusal(`${fixed.join(", ")} changed, which needs a restart`, "Restart it, or change it back.");
+    const changed = changedNumbers(given.options, asked.options);
+    if (changed.length > 0) {
+      // Protocols that were recognized stay.
+      running.current.options = { ...asked.options, protocols: options.protocols, mysql: options.mysql };
+      await this.changeNumbers(running, options.limit);
+    }
+    this.given = asked;
+    return this.told(changed, running);
+  }
+
+  private async changeNumbers({ current, plane, ways, words }: RunningCopy, limit: number): Promise<void> {
+    const { options } = current;
+    ways.setHold(options.timeout * 1000);
+    if (options.limit !== limit) {
+      this.round++;
+      this.since = monotonicMicroseconds();
+      clearTurns(words, this.round);
+    }
+    await plane.change({ numbers: liveNumbers(options, this.round, this.since) });
+  }
+
+  private told(changed: string[], { account }: RunningCopy): string {
+    const sessions = account().sessions.active;
+    const what = changed.length > 0 ? changed.join(", ") : "nothing changed";
+    return `reloaded ${process.pid}: ${what}; ${number(sessions)} ${sessions === 1 ? "session goes" : "sessions go"} on`;
+  }
+}
+
+/** See LiveNumbers. */
+function liveNumbers(options: CopyOptions, round: number, since: number): LiveNumbers {
+  return {
+    sample: options.sample,
+    ramp: options.ramp,
+    cpuLimit: options.scheduling.cpuLimit,
+    datagramTimeout: options.datagramTimeout * 1e6,
+    datagramIdleTimeout: options.datagramKeepalive * 1e6,
+    rate: options.trace.rate,
+    round,
+    since,
+    jitter: Math.round(options.jitter * 1000),
+    late: options.late,
+    turnTimeout: Math.round(options.turnTimeout * 1e6),
+    quiet: Math.round(options.rtt * 1000),
+    turnLimit: options.limit,
+    users: options.trace.users,
+    sessionTimeout: options.timeout * 1e6,
+    idleTimeout: options.keepalive * 1e6,
+  };
+}

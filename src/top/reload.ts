@@ -1,0 +1,65 @@
+/** Asks a copy of this host to read its configuration again, by its socket. */
+import { allTopSockets, type TopSocket } from "../host/top-sockets.ts";
+import { Failure } from "../native/failure.ts";
+import type { Reloaded } from "../web/source.ts";
+import { ask, causeOf } from "./copies.ts";
+
+/** ms in which a copy tries new targets, and changes. */
+const PATIENCE = 60_000;
+const ALL = '"xcopy top" shows the copies that this user may see; root sees those of others too.';
+const NO_COPIES =
+  "An intercept is restarted instead: its guard keeps dropping meanwhile, and its copies connect again.";
+
+interface Copy extends TopSocket {
+  /** Its own in its configuration file; null: it has none. */
+  name: string | null;
+  /** Why it does not answer; null: it does. */
+  cause: string | null;
+}
+
+async function lookAt(socket: TopSocket): Promise<Copy | null> {
+  try {
+    return { ...socket, ...(await ask<{ name: string | null }>(socket, "/api/reload")), cause: null };
+  } catch (error) {
+    const cause = causeOf(error);
+    return cause === null ? null : { ...socket, name: null, cause };
+  }
+}
+
+function written({ pid, name }: Copy): string {
+  return name === null ? `${pid}` : `${pid} (${name})`;
+}
+
+/** The copy that is meant: by process id or name, or the only one. Throws a Failure (2). */
+function choose(copies: readonly Copy[], wanted: string | null): Copy {
+  const found =
+    wanted === null ? copies : copies.filter(({ pid, name }) => `${pid}` === wanted || name === wanted);
+  if (found.length === 1) return found[0]!;
+  const all = copies.map(written).join(", ");
+  if (wanted === null && copies.length > 1) {
+    throw new Failure(
+      `Cannot reload: ${copies.length} copies run here: ${all}`,
+      'Name one of them: "xcopy reload PID".',
+      2,
+    );
+  }
+  const cause = wanted === null ? "no copy runs here" : `no copy "${wanted}" runs here`;
+  throw new Failure(`Cannot reload: ${cause}${all && ` (there are ${all})`}`, `${ALL} ${NO_COPIES}`, 2);
+}
+
+/** Reloads, and prints what became of it. Returns the exit code: that of Reloaded. Throws a Failure. */
+export async function reload(wanted: string | null): Promise<number> {
+  const seen = await Promise.all(allTopSockets().map(lookAt));
+  const copy = choose(
+    seen.filter((one) => one !== null),
+    wanted,
+  );
+  if (copy.cause !== null)
+    throw new Failure(`Cannot reload ${written(copy)}: ${copy.cause}`, "Try it as its user, or as root.", 4);
+  const init = { method: "POST", signal: AbortSignal.timeout(PATIENCE) };
+  const reloaded = await ask<Reloaded>(copy, "/api/reload", init).catch((error: Error) => {
+    throw new Failure(`Cannot reload ${written(copy)}: ${error.message}`, "Look into its log.", 1);
+  });
+  for (const line of reloaded.lines) (reloaded.exitCode === 0 ? console.log : console.error)(line);
+  return reloaded.exitCode;
+}
