@@ -1,6 +1,14 @@
 /** Duplicates, pure ACKs and think times of recorded traffic. */
 import { expect, test } from "bun:test";
-import { CAPTURED, DUPLICATE, flowHash, flowHashOf, History, PURE_ACK } from "../../../src/capture/history.ts";
+import {
+  CAPTURED,
+  DUPLICATE,
+  flowHash,
+  flowHashOf,
+  History,
+  PURE_ACK,
+} from "../../../src/capture/history.ts";
+import { Packet } from "../../../src/wire/packet.ts";
 import { ACK, FIN, PSH, RST, SYN } from "../../../src/wire/tcp.ts";
 import { type Fields, packet } from "../../engine/packets.ts";
 
@@ -247,4 +255,23 @@ test("the hash is the same within a flow, and different between flows", () => {
   }
   expect(hashes.size).toBe(1000);
   expect([...hashes].filter((hash) => hash < 2 ** 31).length).toBeWithin(400, 600);
+});
+
+test("the hash of addresses and ports is that of their packets", () => {
+  for (const [client, service] of [
+    [Uint8Array.of(10, 1, 2, 3), Uint8Array.of(10, 1, 0, 200)],
+    [Uint8Array.from({ length: 16 }, (_, i) => 17 * i), Uint8Array.from({ length: 16 }, (_, i) => 255 - i)],
+  ] as const) {
+    const isV4 = client.length === 4;
+    const bytes = new Uint8Array(60);
+    bytes[0] = isV4 ? 0x45 : 0x60;
+    bytes.set(client, isV4 ? 12 : 8);
+    bytes.set(service, isV4 ? 16 : 24);
+    const seen = new Packet(bytes);
+    seen.ip = 0;
+    seen.tcp = isV4 ? 20 : 40;
+    seen.view.setUint16(seen.tcp, 40_123);
+    seen.view.setUint16(seen.tcp + 2, 80);
+    expect(flowHashOf(client, service, 40_123, 80)).toBe(flowHash(seen));
+  }
 });

@@ -15,6 +15,7 @@ const read = (words: string) => ({
 function pretend(words: string, next: () => string) {
   const news: PlaneNews[] = [];
   const logged: string[] = [];
+  const told: string[] = [];
   const log = { info: (text: string) => logged.push(text), error: (text: string) => logged.push(text) };
   const current = { options: read(words).options, plan: { files: [] } };
   const running = {
@@ -29,14 +30,15 @@ function pretend(words: string, next: () => string) {
     words: new Int32Array(4),
     account: () => ({ sessions: { active: 1203 } }),
     log,
+    manager: { reloading: () => told.push("reloading"), ready: () => told.push("ready") },
   } as unknown as RunningCopy;
   const reloader = new Reloader(read(words), () => read(next()), true, null);
-  return { reloader, running, news, logged, current };
+  return { reloader, running, news, logged, told, current };
 }
 
 describe("a reload", () => {
   test("tells the numbers that changed, once they were asked for", async () => {
-    const { reloader, running, news, logged, current } = pretend(
+    const { reloader, running, news, logged, told, current } = pretend(
       "-r 10",
       () => "-r 50 --limit 20/s --drain 7",
     );
@@ -46,6 +48,7 @@ describe("a reload", () => {
     const line = `reloaded ${process.pid}: -r 10 -> 50, --limit none -> 20/s, --drain 2 -> 7; 1,203 sessions go on`;
     expect(await early).toEqual({ exitCode: 0, lines: [line] });
     expect(logged).toEqual([line]);
+    expect(told).toEqual(["reloading", "ready"]);
     expect(news).toMatchObject([{ numbers: { sample: 0.5, turnLimit: 20, round: 1 } }]);
     expect(current.options.drain).toBe(7);
     expect((await reloader.reload()).lines[0]).toContain(": nothing changed; ");
