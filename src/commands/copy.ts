@@ -2,8 +2,12 @@
 import type { Key } from "../channel/key.ts";
 import { configuredCommand } from "../command-line/configured.ts";
 import { COPY } from "../command-line/copy.ts";
+import { readingWith } from "../command-line/load.ts";
 import { checkFiles } from "../copy/comparison/files.ts";
 import { type CopyOptions, parseCopy } from "../copy/options.ts";
+
+/** Options that name files which are read again. */
+const SECRET_FILES = ["mysql-users", "web-token"];
 
 /** The parts of the values of -u that hold passwords: of each user all from the first @ on. */
 function secretsOf(values: readonly string[]): string[] {
@@ -19,7 +23,7 @@ async function channelKey({ intercepts, compat, keyFile, insecure }: CopyOptions
   return key;
 }
 
-export default configuredCommand(COPY, async (args) => {
+export default configuredCommand(COPY, async (args, { again }) => {
   const options = parseCopy(args);
   const user = args.get("run-as")?.at(-1);
   if (user !== undefined && !options.dryRun) {
@@ -48,9 +52,12 @@ export default configuredCommand(COPY, async (args) => {
   const { Reloader } = await import("../copy/reload/reload.ts");
   const reloader = new Reloader(
     { options },
-    () => ({ options: parseCopy(args) }),
-    args.has("config"),
-    args.get("only")?.[0] ?? null,
+    () => ({ options: readingWith(COPY, again?.() ?? args, parseCopy) }),
+    {
+      takesSignal: again !== null,
+      name: args.get("only")?.[0] ?? null,
+      reads: ["config", ...SECRET_FILES].flatMap((name) => args.get(name) ?? []),
+    },
   );
   process.exitCode = await runCopy(options, await makePlan(options, thisHost(options), key), reloader);
 });

@@ -74,6 +74,8 @@ export interface RunningCopy {
 export interface Reloads {
   /** The copy's own in its configuration file; null: it has none. */
   readonly name: string | null;
+  /** Files that it reads. */
+  readonly reads: readonly string[];
   /** SIGHUP asks for it too. */
   readonly takesSignal: boolean;
   /** The copy captures: what was asked for before is done now. */
@@ -97,7 +99,13 @@ const NOTHING_YET = "ended before the first request";
 /**
  * What is needed to copy, to follow interfaces and ways to the targets (programs are attached there, sockets opened), and to end.
  */
-function keepsOf(plan: Plan, options: CopyOptions, kernel: KernelCapture | null, answers: Answers): Keeps {
+function keepsOf(
+  plan: Plan,
+  options: CopyOptions,
+  kernel: KernelCapture | null,
+  answers: Answers,
+  reloads: Reloads | null,
+): Keeps {
   const { filter } = options.capture;
   // An interface with another link layer takes another program.
   const loads = filter !== null && kernel !== null && kernel.requestRings.length > 0;
@@ -109,7 +117,7 @@ function keepsOf(plan: Plan, options: CopyOptions, kernel: KernelCapture | null,
     attaches: kernel !== null,
     loads,
     writes: [options.log, ...options.audience.reports.map(({ path }) => path)],
-    reads: plan.files,
+    reads: [...plan.files, ...(reloads?.reads ?? [])],
   };
 }
 
@@ -267,7 +275,9 @@ async function copy(
     onEndUnseen: answers.readWhole,
     onNote: (text) => log.warn(text),
   });
-  if (!(await begin(plan, options, source, plane, keepsOf(plan, options, kernel, answers), console_))) {
+  if (
+    !(await begin(plan, options, source, plane, keepsOf(plan, options, kernel, answers, reloads), console_))
+  ) {
     plane.stop();
     log.info(NOTHING_YET);
     return 0;

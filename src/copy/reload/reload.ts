@@ -42,6 +42,9 @@ function linesOf(error: unknown): Reloaded {
 }
 
 export class Reloader implements Reloads {
+  readonly takesSignal: boolean;
+  readonly name: string | null;
+  readonly reads: readonly string[];
   private running: RunningCopy | null = null;
   private last: Promise<unknown>;
   private readonly begun = Promise.withResolvers<void>();
@@ -53,9 +56,11 @@ export class Reloader implements Reloads {
   constructor(
     private given: Asked,
     private readonly read: () => Asked | Promise<Asked>,
-    readonly takesSignal: boolean,
-    readonly name: string | null,
+    { takesSignal, name, reads }: Pick<Reloads, "takesSignal" | "name" | "reads">,
   ) {
+    this.takesSignal = takesSignal;
+    this.name = name;
+    this.reads = reads;
     this.last = this.begun.promise;
   }
 

@@ -32,7 +32,11 @@ function pretend(words: string, next: () => string) {
     log,
     manager: { reloading: () => told.push("reloading"), ready: () => told.push("ready") },
   } as unknown as RunningCopy;
-  const reloader = new Reloader(read(words), () => read(next()), true, null);
+  const reloader = new Reloader(read(words), () => read(next()), {
+    takesSignal: true,
+    name: null,
+    reads: [],
+  });
   return { reloader, running, news, logged, told, current };
 }
 
