@@ -1,4 +1,4 @@
-/** The command line of `xcopy top` as data. */
+/** The command lines of `xcopy top` and `xcopy reload`, which ask running copies, as data. */
 import type { CommandSpec } from "./command.ts";
 
 export const TOP: CommandSpec = {
@@ -21,4 +21,20 @@ export const TOP: CommandSpec = {
       { name: "json", help: "print it once, as one JSON object" },
     ],
   },
+};
+
+export const RELOAD: CommandSpec = {
+  name: "reload",
+  summary: "has a running copy read its configuration again",
+  examples: [
+    ["xcopy reload", "the copy that runs on this host"],
+    ["xcopy reload 1234", "the copy with this process id, of several"],
+  ],
+  operand: {
+    name: "copy",
+    value: "PID|NAME",
+    help: "the process id of a copy, or its name in the configuration file (default: the only copy that runs)",
+    least: 0,
+  },
+  groups: {},
 };
