@@ -37,7 +37,8 @@ done
 # The guard of a killed intercept goes with the namespaces of its lab. Its record stays, until the next start of xcopy in there.
 for record in /run/xcopy/guard-*.json; do
   pid=${record##*-}
-  [[ -e /proc/${pid%.json} ]] || rm -f "$record"
+  # One that nobody has asked for yet is still listed, but has no command line.
+  [[ -n $(tr -d '\0' 2>/dev/null <"/proc/${pid%.json}/cmdline") ]] || rm -f "$record"
 done
 {
   printf '%s\n' "${others[@]+"${others[@]}"}" | sed '/^$/d'
