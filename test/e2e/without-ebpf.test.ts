@@ -37,10 +37,10 @@ const AS_NOBODY = (...capabilities: string[]) => {
   ];
 };
 
-/** The sentence of the README that names them. */
-const README = [
+/** The sentence of the page about installing that names them. */
+const NEEDED = [
   .../^- Root, or `CAP_[^.]*?\(/ms
-    .exec(readFileSync(join(import.meta.dir, "../../README.md"), "utf8"))![0]
+    .exec(readFileSync(join(import.meta.dir, "../../docs/guides/installing.md"), "utf8"))![0]
     .matchAll(/`CAP_(\w+)`/g),
 ].map(([, name]) => name!.toLowerCase());
 
@@ -269,10 +269,10 @@ describe("a program that the kernel refuses", () => {
 });
 
 describe("as nobody", () => {
-  test("with exactly the capabilities of the README it captures by eBPF", async () => {
+  test("with exactly the capabilities of the page about installing it captures by eBPF", async () => {
     await startNginx(lab, lab.online, 80);
     const target = await startNginx(lab, lab.target, 8080);
-    const prefix = AS_NOBODY(...README);
+    const prefix = AS_NOBODY(...NEEDED);
     const copy = await startCopy(lab, ["-x", `80-${TARGET}:8080`], { prefix });
     await load(lab, { url: `http://${ONLINE}`, rate: 500, count: 500 });
     // CAP_NET_ADMIN and CAP_NET_RAW, to follow interfaces and ways.

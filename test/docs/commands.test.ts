@@ -1,0 +1,125 @@
+/**
+ * Every block of commands of the pages for users is run, on the hosts that they speak of. The fence says how:
+ *
+ *     sh production                   on this host (target, client, assistant), to its end, with exit code 0
+ *     sh production exit=3            with this one
+ *     sh production until=copied      until what clients ask has reached the target, then Ctrl-C
+ *     sh production until=recording   until a line begins so and clients have asked, then Ctrl-C
+ *     sh target stays=catching        until the end of the page; what comes next waits for a line that begins so
+ *     sh production dry               with --dry-run behind each command of xcopy
+ *     sh not=NAME                     not run, for the reason in exceptions.ts
+ *
+ * A block `text output` behind it has lines of what it printed, in this order: numbers and units may differ, "..." is anything.
+ */
+import { expect, test } from "bun:test";
+import type { Running } from "../support/process.ts";
+import { until } from "../support/until.ts";
+import { DEVELOPERS } from "./exceptions.ts";
+import { createHosts, type Hosts } from "./hosts.ts";
+import { type Block, type Page, readPages, wordOf } from "./pages.ts";
+
+const HOSTS = ["production", "target", "client", "assistant"];
+/** Pages at a time. */
+const AT_ONCE = 3;
+
+const pages = readPages().filter(({ path }) => !DEVELOPERS.includes(path));
+
+/** What a line of a page stands for. */
+function patternOf(line: string): RegExp {
+  const parts = line.trim().split(/(\.\.\.|\d[\d,.]*(?: (?:us|ms|s|MB|GB|KB|%)(?!\w))?)/);
+  const source = parts.map((part, index) => {
+    if (index % 2 === 0) return RegExp.escape(part).replaceAll(/(\\x20| )+/g, "\\s+");
+    return part === "..." ? ".*" : "[\\d,.]+(?: (?:us|ms|s|MB|GB|KB|%))?";
+  });
+  return new RegExp(source.join(""));
+}
+
+/** The lines of a page that a command did not print, in their order. */
+function missing(expected: Block, printed: readonly string[]): string[] {
+  let from = 0;
+  return expected.text.split("\n").filter((line) => {
+    if (line.trim() === "" || line.trim() === "...") return false;
+    const pattern = patternOf(line);
+    const at = printed.findIndex((text, index) => index >= from && pattern.test(text));
+    if (at < 0) return true;
+    from = at + 1;
+    return false;
+  });
+}
+
+async function interrupt(running: Running): Promise<void> {
+  await running.stop("SIGINT");
+}
+
+/** Lets clients ask until all services of the page were asked at the target. */
+async function copySomething(hosts: Hosts): Promise<void> {
+  for (const { ask, asked } of hosts.traffic) {
+    const before = asked();
+    ask();
+    await until("something is copied", () => asked() > before);
+  }
+}
+
+async function runBlock(hosts: Hosts, block: Block): Promise<Running> {
+  const host = block.words.find((word) => HOSTS.includes(word)) ?? "";
+  const [stays, condition] = [wordOf(block, "stays"), wordOf(block, "until")];
+  const isDry = block.words.includes("dry");
+  const text = isDry ? block.text.replaceAll(/^xcopy .*?(?=\s*(?:#.*)?$)/gm, "$& --dry-run") : block.text;
+  const running = hosts.start(host, stays || condition ? `exec ${text}` : text);
+  if (stays) {
+    await running.line(new RegExp(`^${stays}`));
+    return running;
+  }
+  if (condition === "copied") {
+    await running.line(/^copying /);
+    await copySomething(hosts);
+    await interrupt(running);
+  } else if (condition) {
+    await running.line(new RegExp(`^${condition}`));
+    for (const { ask } of hosts.traffic) ask();
+    await interrupt(running);
+  }
+  const code = await running.exited;
+  const said = [...running.output, ...running.errors].slice(-20).join("\n");
+  if (code !== Number(wordOf(block, "exit") ?? 0))
+    throw new Error(`${block.place} ended with ${code}:\n${said}`);
+  return running;
+}
+
+async function runPage({ blocks, needs }: Page): Promise<void> {
+  const hosts = await createHosts(needs);
+  try {
+    let last: Running | null = null;
+    for (const block of blocks) {
+      if (block.language === "sh" && wordOf(block, "not") === null) {
+        last = await runBlock(hosts, block).catch((error) => {
+          throw new Error(`${block.place}: ${(error as Error).message}`);
+        });
+      } else if (block.words.includes("output")) {
+        const printed = [...last!.output, ...last!.errors];
+        const lines = missing(block, printed);
+        if (lines.length > 0)
+          throw new Error(
+            `${block.place}: not printed:\n${lines.join("\n")}\nprinted:\n${printed.join("\n")}`,
+          );
+      }
+    }
+  } finally {
+    await hosts.remove();
+  }
+}
+
+test("every command of the pages does what they say", async () => {
+  const waiting = pages.filter(({ blocks }) =>
+    blocks.some((block) => block.language === "sh" && wordOf(block, "not") === null),
+  );
+  const faults: string[] = [];
+  const next = async (): Promise<void> => {
+    const page = waiting.shift();
+    if (!page) return;
+    await runPage(page).catch((error) => faults.push((error as Error).message));
+    return next();
+  };
+  await Promise.all(Array.from({ length: AT_ONCE }, next));
+  expect(faults).toEqual([]);
+});
