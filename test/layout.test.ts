@@ -34,11 +34,13 @@ const ROOMS: [room: string, mayImport: string[]][] = [
       "channel",
       "filter",
       "configuration",
+      "copies",
       "command-line",
       "native",
     ],
   ],
   ["doctor/list", ["doctor/arrival", "doctor/host", "doctor", "native"]],
+  ["copies", ["host", "host/manager", "config"]],
   ["configuration", ["copy", "intercept", "record", "command-line", "native"]],
   [
     "doctor/host",

@@ -9,7 +9,7 @@ export type Environment = Readonly<Record<string, string | undefined>>;
 const PREFIX = "XCOPY_";
 
 /** What means something else: to xcopy itself, to install.sh, and to the tests. */
-const OTHERS = /^XCOPY_(KEY|DAEMON|VERSION|BASE_URL|INSTALL_DIR|DEMO_ROLE|DEBIAN_MIRROR|TEST_.*)$/;
+const OTHERS = /^XCOPY_(KEY|DAEMON|PARENT|VERSION|BASE_URL|INSTALL_DIR|DEMO_ROLE|DEBIAN_MIRROR|TEST_.*)$/;
 
 /** What Kubernetes gives every container beside a service that is called xcopy, as Docker does for links. */
 const OF_SERVICE = /^XCOPY_(SERVICE_(HOST|PORT(_.*)?)|PORT_[0-9]+_(TCP|UDP|SCTP)(_.*)?)$/;

@@ -20,10 +20,13 @@ export const CONFIGURED: readonly CommandSpec[] = [COPY, INTERCEPT, RECORD];
 /** Options whose values are secret. */
 const SECRET = ["user"];
 
+const COMMAND_LINE = { source: "command line" } as const;
+
 /** One of the runs that are asked for. */
 export interface Run {
   /** Of its table, `[copy.NAME]`; null: it has none. */
   name: string | null;
+  /** With the name as --only, whoever chose it. */
   args: LoadedArguments;
 }
 
@@ -95,7 +98,7 @@ function runsOfFile(spec: CommandSpec, path: string, only: string | undefined, d
 }
 
 function ofCommandLine(values: Arguments): Settings {
-  const given = (text: string): Given => ({ text, origin: { source: "command line" } });
+  const given = (text: string): Given => ({ text, origin: COMMAND_LINE });
   return new Map([...values].map(([name, texts]) => [name, texts.map(given)]));
 }
 
@@ -132,7 +135,9 @@ export function loadRuns(
     // How a copy reports is not how doctor does.
     const isOwn = spec.table === spec.name;
     const file = new Map([...settings].filter(([option]) => isOwn || option !== "json"));
-    return { name, args: argumentsOf(file, variables, line) };
+    const chosen: Settings =
+      name === null ? new Map() : new Map([["only", [{ text: name, origin: COMMAND_LINE }]]]);
+    return { name, args: argumentsOf(file, variables, line, chosen) };
   });
   return { runs, warnings };
 }

@@ -1,10 +1,12 @@
 /** `xcopy copy`: reads the options, makes the plan, prints it (--dry-run) or runs it. */
 import type { Key } from "../channel/key.ts";
-import { configuredCommand } from "../command-line/configured.ts";
+import type { Arguments } from "../command-line/arguments.ts";
+import { configuredCommand, type Source } from "../command-line/configured.ts";
 import { COPY } from "../command-line/copy.ts";
-import { readingWith } from "../command-line/load.ts";
+import { type LoadedArguments, type Run, readingWith } from "../command-line/load.ts";
 import { checkFiles } from "../copy/comparison/files.ts";
 import { type CopyOptions, parseCopy } from "../copy/options.ts";
+import { runSeveral } from "./several.ts";
 
 /** Options that name files which are read again. */
 const SECRET_FILES = ["mysql-users", "web-token"];
@@ -23,7 +25,24 @@ async function channelKey({ intercepts, compat, keyFile, insecure }: CopyOptions
   return key;
 }
 
-export default configuredCommand(COPY, async (args, { again }) => {
+/** Keeps passwords from other users of this host. */
+async function hideSecrets(args: Arguments): Promise<void> {
+  const { forbidCores, hideArguments } = await import("../native/secrets.ts");
+  hideArguments(secretsOf(args.get("user") ?? []));
+  forbidCores();
+}
+
+async function runAll(runs: readonly Run[], words: readonly string[]): Promise<void> {
+  for (const { args } of runs) if (args.has("user")) await hideSecrets(args);
+  const { shareOut } = await import("../copies/shares.ts");
+  await runSeveral(COPY, runs, words, parseCopy, (copies) =>
+    shareOut(
+      copies.map(({ name, options: { transfers, ports, part } }) => ({ name, transfers, ports, part })),
+    ),
+  );
+}
+
+async function run(args: LoadedArguments, { again }: Source): Promise<void> {
   const options = parseCopy(args);
   const user = args.get("run-as")?.at(-1);
   if (user !== undefined && !options.dryRun) {
@@ -31,11 +50,7 @@ export default configuredCommand(COPY, async (args, { again }) => {
     const port = options.audience.web?.port ?? 0;
     runAs(user, "copy", { setsPriority: options.scheduling.nice !== null, ...(port > 0 && { port }) });
   }
-  if (options.mysql.users.length > 0) {
-    const { forbidCores, hideArguments } = await import("../native/secrets.ts");
-    hideArguments(args.has("user") ? secretsOf(args.get("user")!) : []);
-    forbidCores();
-  }
+  if (options.mysql.users.length > 0) await hideSecrets(args);
   checkFiles(options.audience.reports);
   const key = await channelKey(options);
   // Imported only here, so that help and errors of the command line do not load the rest of the program.
@@ -60,4 +75,6 @@ export default configuredCommand(COPY, async (args, { again }) => {
     },
   );
   process.exitCode = await runCopy(options, await makePlan(options, thisHost(options), key), reloader);
-});
+}
+
+export default configuredCommand(COPY, run, runAll);

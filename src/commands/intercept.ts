@@ -1,9 +1,11 @@
 /** `xcopy intercept`: reads the options, makes the plan, prints it (--dry-run), goes to the background, or runs it. */
+import type { Arguments } from "../command-line/arguments.ts";
 import { configuredCommand } from "../command-line/configured.ts";
 import { INTERCEPT } from "../command-line/intercept.ts";
 import { parseIntercept } from "../intercept/options.ts";
+import { runSeveral } from "./several.ts";
 
-export default configuredCommand(INTERCEPT, async (args) => {
+async function run(args: Arguments): Promise<void> {
   const options = parseIntercept(args);
   const user = args.get("run-as")?.at(-1);
   if (user !== undefined && !options.dryRun) {
@@ -34,4 +36,8 @@ export default configuredCommand(INTERCEPT, async (args) => {
   }
   const { runIntercept } = await import("../intercept/run.ts");
   process.exitCode = await runIntercept(options, plan, key);
-});
+}
+
+export default configuredCommand(INTERCEPT, run, (runs, words) =>
+  runSeveral(INTERCEPT, runs, words, parseIntercept),
+);

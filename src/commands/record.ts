@@ -1,9 +1,11 @@
 /** `xcopy record`: reads the options, makes the plan, prints it (--dry-run) or runs it. */
+import type { Arguments } from "../command-line/arguments.ts";
 import { configuredCommand } from "../command-line/configured.ts";
 import { RECORD } from "../command-line/record.ts";
 import { parseRecord } from "../record/options.ts";
+import { runSeveral } from "./several.ts";
 
-export default configuredCommand(RECORD, async (args) => {
+async function run(args: Arguments): Promise<void> {
   const options = parseRecord(args);
   const user = args.get("run-as")?.at(-1);
   if (user !== undefined && !options.dryRun) {
@@ -21,4 +23,6 @@ export default configuredCommand(RECORD, async (args) => {
   }
   const { runRecord } = await import("../record/run.ts");
   process.exitCode = await runRecord(options, plan);
-});
+}
+
+export default configuredCommand(RECORD, run, (runs, words) => runSeveral(RECORD, runs, words, parseRecord));

@@ -9,10 +9,15 @@ export function isDaemon(): boolean {
   return process.env[DAEMON] !== undefined;
 }
 
-/** The command line of this process: the executable's, or from source that of bun with the file. */
+/** What starts this program: the executable, or from source bun with the file. */
+export function ownProgram(): string[] {
+  const file = process.argv[1]!;
+  return file.startsWith("/$bunfs/") ? [process.execPath] : [process.execPath, file];
+}
+
+/** The command line of this process. */
 export function ownCommand(): string[] {
-  const [, file, ...words] = process.argv;
-  return file!.startsWith("/$bunfs/") ? [process.execPath, ...words] : [process.execPath, file!, ...words];
+  return [...ownProgram(), ...process.argv.slice(2)];
 }
 
 /**

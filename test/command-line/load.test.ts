@@ -96,8 +96,8 @@ test("tables with a name are runs of their own, with the options above them as d
   const { runs } = loadRuns(COPY, words, {}, directory);
   const config = ["shop.toml"];
   expect(runs.map(({ name, args }) => [name, Object.fromEntries(args)])).toEqual([
-    ["shop", { config, memory: ["100"], json: [""], transfer: ["80-a"] }],
-    ["search", { config, memory: ["50"], transfer: ["90-a"] }],
+    ["shop", { config, only: ["shop"], memory: ["100"], json: [""], transfer: ["80-a"] }],
+    ["search", { config, only: ["search"], memory: ["50"], transfer: ["90-a"] }],
   ]);
   expect(values([...words, "--only", "search"]).memory).toEqual(["50"]);
   expect(failing(() => values(words))).toMatchObject({

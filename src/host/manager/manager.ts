@@ -5,7 +5,10 @@
 import { monotonicMicroseconds } from "../../native/libc.ts";
 import { sendDatagram } from "../../native/notify/notify.ts";
 
-/** Environment variable of a process that is one of several: it tells its parent, by the channel that Bun gives both. */
+/**
+ * Environment variable of a process that is one of several, with its name: it tells its parent, by the channel that Bun gives both, and
+ * the parent the service manager, if there is one.
+ */
 export const HAS_PARENT = "XCOPY_PARENT";
 
 /** The words of sd_notify(3) that xcopy says, with their values: what goes out in one message. */
@@ -46,12 +49,13 @@ export function managerOf(
   send: (message: Notification) => void,
   watchdogMicroseconds: number | null,
   now: () => number = monotonicMicroseconds,
+  listens = true,
 ): ServiceManager {
   let isStopping = false;
   let start: Timer | undefined;
   return {
     watchdogMicroseconds,
-    listens: true,
+    listens,
     get isStopping() {
       return isStopping;
     },
@@ -112,7 +116,10 @@ export function serviceManager(
 ): ServiceManager {
   if (environment[HAS_PARENT] !== undefined && process.send) {
     const watchdog = watchdogOf({ WATCHDOG_USEC: environment.WATCHDOG_USEC }, 0);
-    return managerOf((message) => process.send!(message), watchdog);
+    // The parent was killed: nobody else would end this process.
+    process.once("disconnect", () => process.kill(process.pid, "SIGTERM"));
+    const send = (message: Notification) => process.connected && process.send!(message);
+    return managerOf(send, watchdog, monotonicMicroseconds, environment.NOTIFY_SOCKET !== undefined);
   }
   const socket = environment.NOTIFY_SOCKET;
   if (!socket) return NONE;

@@ -1,0 +1,37 @@
+/** Runs all runs that a configuration file has for a command, a process each. */
+import type { Arguments } from "../command-line/arguments.ts";
+import type { CommandSpec } from "../command-line/command.ts";
+import { type Run, readingWith } from "../command-line/load.ts";
+import { isUpstreamName } from "../command-line/tcpcopy.ts";
+import { clashesOf } from "../configuration/clashes.ts";
+
+/** Seconds of --drain, without it. */
+const DRAIN = 2;
+
+/** The words that some runs get besides those of all, by their names. */
+type MoreWords<T> = (runs: { name: string; options: T }[]) => ReadonlyMap<string, readonly string[]>;
+
+/**
+ * Runs all of them, as the words of the command line ask; `read` reads their options, which are tried before anything starts. Sets the
+ * exit code. Throws a Failure (exit code 2) for the first mistake in any of them.
+ */
+export async function runSeveral<T>(
+  spec: CommandSpec,
+  runs: readonly Run[],
+  words: readonly string[],
+  read: (args: Arguments) => T,
+  more: MoreWords<T> = () => new Map(),
+): Promise<void> {
+  const all = runs.map(({ name, args }) => ({ name: name!, options: readingWith(spec, args, read) }));
+  const [clash] = clashesOf(runs);
+  if (clash) throw clash;
+  const { runTogether } = await import("../copies/run.ts");
+  const command = isUpstreamName(process.argv0) ? [] : [spec.name];
+  const moreWords = more(all);
+  const members = all.map(({ name }) => ({
+    name,
+    words: [...command, "--only", name, ...(moreWords.get(name) ?? []), ...words],
+  }));
+  const drains = runs.map(({ args }) => Number(args.get("drain")?.[0] ?? DRAIN));
+  process.exitCode = await runTogether(members, Math.max(...drains));
+}

@@ -1,0 +1,79 @@
+/** What a service manager hears of several runs, as of one: no clock, no process. */
+import type { Notification, ServiceManager } from "../host/manager/manager.ts";
+
+interface State {
+  phase: "starting" | "works" | "reloads" | "ended";
+  /** One line for people. */
+  status: string;
+  /** ms; when it was alive last. */
+  alive: number;
+}
+
+/** The runs as one; times are in ms. */
+export interface Together {
+  /** A run has been started, again too. */
+  started(name: string, now: number): void;
+  /** What a run has told its parent. */
+  heard(name: string, message: Notification, now: number): void;
+  ended(name: string, status: string): void;
+  /** Whether it works: signals about its work mean something to it. */
+  works(name: string): boolean;
+  /** Whether all have come to work. */
+  readonly isReady: boolean;
+  /** Whether none that works has been silent for longer than this. */
+  allAlive(patience: number, now: number): boolean;
+}
+
+/** Tells `manager` about the runs with these names, which are shown in this order. */
+export function together(names: readonly string[], manager: ServiceManager): Together {
+  const states = new Map(
+    names.map((name): [string, State] => [name, { phase: "starting", status: "starts", alive: 0 }]),
+  );
+  let isReady = false;
+  let isReloading = false;
+  const some = (phase: State["phase"]) => [...states.values()].some((state) => state.phase === phase);
+  const tell = () => manager.status([...states].map(([name, { status }]) => `${name}: ${status}`).join("; "));
+  /** `ready` is said once for the start of all, and once for a reload of any. */
+  const settle = () => {
+    const isDue = isReloading ? !some("reloads") : !isReady && !some("starting");
+    if (!isDue) return;
+    isReady = true;
+    isReloading = false;
+    manager.ready();
+  };
+  return {
+    get isReady() {
+      return isReady;
+    },
+    started(name, now) {
+      Object.assign(states.get(name)!, { phase: "starting", status: "starts", alive: now });
+    },
+    heard(name, message, now) {
+      const state = states.get(name)!;
+      state.alive = now;
+      if (message.RELOADING) {
+        state.phase = "reloads";
+        if (!isReloading) manager.reloading();
+        isReloading = true;
+      }
+      if (message.READY) {
+        state.phase = "works";
+        settle();
+      }
+      if (message.STATUS !== undefined) {
+        state.status = message.STATUS;
+        tell();
+      }
+    },
+    ended(name, status) {
+      Object.assign(states.get(name)!, { phase: "ended", status });
+      settle();
+      tell();
+    },
+    works: (name) => ["works", "reloads"].includes(states.get(name)!.phase),
+    allAlive: (patience, now) =>
+      [...states.values()].every(
+        ({ phase, alive }) => phase === "starting" || phase === "ended" || now - alive <= patience,
+      ),
+  };
+}

@@ -1,0 +1,101 @@
+/** Several copies of one configuration file: one process each, to everybody else as one. */
+import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { ONLINE, TARGET } from "../../src/demo/network.ts";
+import { createLab, type Lab } from "../support/lab.ts";
+import { type FakeManager, listenAsManager } from "../support/manager.ts";
+import { startNginx } from "../support/nginx.ts";
+import type { Running } from "../support/process.ts";
+import { startServices } from "../support/served.ts";
+import { until } from "../support/until.ts";
+import { load } from "../support/wrk.ts";
+import { patientOption, runXcopy, XCOPY } from "../support/xcopy.ts";
+
+let lab: Lab;
+let manager: FakeManager | undefined;
+beforeAll(() => {
+  lab = createLab();
+});
+afterEach(async () => {
+  await lab.stopAll();
+  manager?.close();
+});
+afterAll(() => lab.remove());
+
+function start(text: string, env: Record<string, string> = {}): Running {
+  const path = join(lab.directory, "several.toml");
+  writeFileSync(path, text);
+  return lab.start(lab.online, [XCOPY, "copy", "--config", path, ...patientOption("--drain")], env);
+}
+
+const accounts = ({ output }: Running) => output.map((line) => JSON.parse(line));
+
+/** Process ids of the copies, which have the command line of all with --only in it. */
+function pidOf(name: string): number {
+  const { stdout } = Bun.spawnSync(["pgrep", "-f", `copy --only ${name} .*--config ${lab.directory}`]);
+  return Number(stdout.toString().trim());
+}
+
+const COPIES = `[copy]
+json = true
+stats-interval = 0.1
+
+[copy.shop]
+transfer = "80-${TARGET}:8080"
+
+[copy.search]
+transfer = "81-${TARGET}:8080"
+`;
+
+test("two copies to one target are ready together, copy, are started again, and end together", async () => {
+  const { target } = await startServices(lab);
+  await startNginx(lab, lab.online, 81);
+  const socket = join(lab.directory, "notify");
+  manager = listenAsManager(socket);
+  const running = start(COPIES, { NOTIFY_SOCKET: socket, WATCHDOG_USEC: "4000000" });
+  await manager.hear(/^READY=1$/);
+  expect(running.errors.filter((line) => /: copying /.test(line))).toHaveLength(2);
+  await load(lab, { url: `http://${ONLINE}`, rate: 100, count: 20, connections: 4 });
+  await load(lab, { url: `http://${ONLINE}:81`, rate: 100, count: 30, connections: 4 });
+  await until("the answers to both", () => {
+    const answered = (name: string) => accounts(running).findLast((one) => one.name === name)?.turns.answered;
+    return answered("shop") === 20 && answered("search") === 30;
+  });
+  await manager.hear(/^STATUS=shop: .*; search: /);
+  await manager.hear(/^WATCHDOG=1$/);
+
+  const copying = () => running.errors.filter((line) => line.startsWith("search: copying ")).length;
+  process.kill(pidOf("search"), "SIGKILL");
+  await running.line(/^warning: "search" ended with exit code 1, and is started again in 5 s$/);
+  await until("it copies again", () => copying() === 2);
+  expect(await running.stop("SIGTERM")).toBe(0);
+  expect(manager.said().filter((line) => line === "READY=1")).toHaveLength(1);
+  expect(manager.said()).toContain("STOPPING=1");
+  expect(
+    accounts(running)
+      .slice(-2)
+      .map(({ name }) => name)
+      .sort(),
+  ).toEqual(["search", "shop"]);
+  expect(target.ended()).toBe(false);
+});
+
+test("if one cannot start, none does; of several that copy the others go on without one", async () => {
+  await startServices(lab);
+  const failed = start(`${COPIES}[copy.lost]\ntransfer = "82-${TARGET}:9"`);
+  expect(await failed.exited).toBe(3);
+  expect(failed.errors).toContain('warning: "lost" ended with exit code 3: the others are ended too');
+
+  const running = start(COPIES);
+  await until("both copy", () => running.errors.filter((line) => /: copying /.test(line)).length === 2);
+  process.kill(pidOf("search"), "SIGKILL");
+  await running.line(/^warning: "search" ended with exit code 1$/);
+  await load(lab, { url: `http://${ONLINE}`, rate: 100, count: 10, connections: 2 });
+  await until("the answers", () => accounts(running).at(-1)?.turns.answered === 10);
+  // Who is killed can tell nobody: the copies find out.
+  expect(await running.stop("SIGKILL")).toBe(137);
+  await until("the copy has ended by itself", () => pidOf("shop") === 0);
+  // What the killed copy has left.
+  expect((await runXcopy(lab, ["cleanup"])).code).toBe(0);
+});
