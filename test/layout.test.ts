@@ -39,9 +39,13 @@ const ROOMS: [room: string, mayImport: string[]][] = [
       "native",
     ],
   ],
-  ["doctor/list", ["doctor/arrival", "doctor/host", "doctor", "native"]],
+  ["doctor/list", ["doctor/arrival", "doctor/host", "doctor/intercept", "doctor", "native"]],
   ["copies", ["host", "host/manager", "config"]],
   ["configuration", ["copy", "intercept", "record", "command-line", "native"]],
+  [
+    "doctor/intercept",
+    ["doctor", "copy", "copy/data-plane", "intercept/data-plane", "channel", "config", "wire", "native"],
+  ],
   [
     "doctor/host",
     ["doctor", "copy", "host", "capture", "config", "native", "native/facts", "native/netlink", "native/bpf"],

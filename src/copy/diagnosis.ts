@@ -181,7 +181,7 @@ function judgeSilence({ facts }: ProbeResult, tried: Try): Verdict {
 }
 
 /** What to do about an intercept that could not be reached or that refuses; `text`: why, "" if it did not answer. */
-function fixIntercept(text: string, port: number): string {
+export function fixIntercept(text: string, port: number): string {
   if (text === TEXTS["copy without key"])
     return "Give this side the intercept's key, with --key-file or XCOPY_KEY, and leave --insecure out.";
   if (text === TEXTS["intercept without key"])

@@ -10,6 +10,7 @@ import { checkPlan } from "../host/plan.ts";
 import { checkPorts } from "../host/ports.ts";
 import { checkPrivileges, checkRestrictions } from "../host/privileges.ts";
 import { checkPrograms } from "../host/programs.ts";
+import { checkIntercepts } from "../intercept/check.ts";
 import type { Subject } from "../subject.ts";
 import type { ListedCheck } from "./run.ts";
 
@@ -28,4 +29,5 @@ export const CHECKS: ListedCheck<Subject>[] = [
   { group: "host", name: "other xcopies", look: (subject) => checkOthers(subject) },
   { group: "host", name: "the clock", look: (subject) => checkClock(subject) },
   { group: "arrival", name: "what arrives", look: (subject) => checkArrival(subject) },
+  { group: "intercept", name: "the intercepts", look: checkIntercepts },
 ];

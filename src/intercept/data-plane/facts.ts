@@ -4,24 +4,28 @@
  *     { id, what: "sync" }                                      -> { id }: all messages before it were read
  *     { id, what: "route", address }                            -> { id, route }
  *     { id, what: "probe", client, clientPort, server, serverPort } -> { id, ...ProbeFacts }
+ *     { id, what: "host", addresses, servers }                  -> { id, ...HostFacts }: see host-facts.ts
  *
  * The first probe question about a flow also begins to watch it: ask before the SYN, and again after it. An answer comes after
  * all responses that it counts.
  */
-import { readFileSync } from "node:fs";
 import type { Ask, Facts } from "../../channel/messages.ts";
-import { formatAddress, parseAddress } from "../../config/address.ts";
-import { links, NetlinkError, NUD_UNANSWERED, neighbour, route } from "../../native/netlink/netlink.ts";
-import { LISTEN, openSockets } from "../../native/sockets.ts";
+import { parseAddress } from "../../config/address.ts";
 import type { Packet } from "../../wire/packet.ts";
 import { ACK, RST, SYN } from "../../wire/tcp.ts";
 import type { InterceptPlaneConfig } from "./config.ts";
 import { FlowKey } from "./flow-key.ts";
-
-/** How this host would send to an address: null where it would not, with the reason. */
-export type RouteFact =
-  | { type: string; interface: string; gateway: string | null; source: string | null; mtu: number }
-  | { error: string };
+import {
+  conntrack,
+  hostFacts,
+  isOwn,
+  isStrict,
+  listens,
+  type RouteFact,
+  routeTo,
+  sysctl,
+  unresolvedTo,
+} from "./host-facts.ts";
 
 /** All that this host knows about one flow, and about what may block it. */
 export interface ProbeFacts {
@@ -111,67 +115,6 @@ export class Questions {
   }
 }
 
-function sysctl(name: string): number | null {
-  try {
-    return Number(readFileSync(`/proc/sys/net/${name}`, "utf8"));
-  } catch {
-    return null;
-  }
-}
-
-/** Whether an interface has rp_filter=1: the larger of its own value and that of `all` applies (ip-sysctl.rst). */
-function isStrict(name: string): boolean {
-  const own = sysctl(`ipv4/conf/${name}/rp_filter`) ?? 0;
-  return Math.max(own, sysctl("ipv4/conf/all/rp_filter") ?? 0) === 1;
-}
-
-function routeTo(address: Uint8Array): RouteFact {
-  try {
-    const found = route(address);
-    const link = links().find(({ ifindex }) => ifindex === found.ifindex);
-    return {
-      type: found.type,
-      interface: link?.name ?? "",
-      gateway: found.gateway && formatAddress(found.gateway),
-      source: found.source && formatAddress(found.source),
-      mtu: found.mtu || (link?.mtu ?? 0),
-    };
-  } catch (error) {
-    if (error instanceof NetlinkError) return { error: error.message };
-    throw error;
-  }
-}
-
-/** The next hop towards an address, if the kernel has asked for its MAC address and got no answer. */
-function unresolvedTo(address: Uint8Array): string | null {
-  try {
-    const { type, gateway, ifindex } = route(address);
-    const next = gateway ?? address;
-    const isUnanswered =
-      type === "unicast" && ((neighbour(ifindex, next)?.state ?? 0) & NUD_UNANSWERED) !== 0;
-    return isUnanswered ? formatAddress(next) : null;
-  } catch (error) {
-    if (error instanceof NetlinkError) return null;
-    throw error;
-  }
-}
-
-function listens(port: number, family: 4 | 6): boolean {
-  const tables = family === 4 ? (["tcp", "tcp6"] as const) : (["tcp6"] as const);
-  return tables.some((table) =>
-    openSockets(table).some((socket) => socket.state === LISTEN && socket.port === port),
-  );
-}
-
-function isOwn(address: Uint8Array): boolean {
-  try {
-    return route(address).type === "local";
-  } catch (error) {
-    if (error instanceof NetlinkError) return false;
-    throw error;
-  }
-}
-
 function port(value: unknown): number | null {
   return Number.isInteger(value) && (value as number) > 0 && (value as number) < 65536
     ? (value as number)
@@ -199,7 +142,6 @@ function probe(questions: Questions, question: Ask): ProbeFacts | { error: strin
   const server = parseAddress(question.server as string)!.bytes;
   const back = routeTo(client.bytes);
   const through = "error" in back ? null : back.interface;
-  const [count, max] = [sysctl("netfilter/nf_conntrack_count"), sysctl("netfilter/nf_conntrack_max")];
   return {
     mode,
     hook,
@@ -217,7 +159,7 @@ function probe(questions: Questions, question: Ask): ProbeFacts | { error: strin
     },
     strict: client.family === 4 ? interfaces.filter((name) => name !== "lo" && isStrict(name)) : [],
     ipForward: sysctl(client.family === 4 ? "ipv4/ip_forward" : "ipv6/conf/all/forwarding"),
-    conntrack: count === null || max === null ? null : { count, max },
+    conntrack: conntrack(),
     listening: isOwn(server) ? listens(question.serverPort as number, client.family) : null,
   };
 }
@@ -234,6 +176,7 @@ export function answer(questions: Questions, question: Ask, now: number): Facts 
   if (what === "sync") return { id };
   if (questions.areTooMany(now)) return { id, error: "too many questions; ask again in a second" };
   if (what === "probe") return { id, ...probe(questions, question) };
+  if (what === "host") return { id, ...hostFacts(questions.config, question) };
   const address = typeof question.address === "string" ? parseAddress(question.address) : null;
   if (what === "route" && address) return { id, route: routeTo(address.bytes) };
   return { id, error: `there is no answer to "${what}"` };
