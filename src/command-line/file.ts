@@ -143,12 +143,18 @@ function readOption(reading: Reading, option: Option, value: Value): Given[] {
 function refuseKey(reading: Reading, at: Position, key: string, spec: CommandSpec): void {
   const refused = Object.hasOwn(REFUSED, key) ? REFUSED[key] : undefined;
   if (refused) {
-    refuse(reading, at, `"${key}"`, refused[0], refused[1]);
+    refuse(reading, at, JSON.stringify(key), refused[0], refused[1]);
     return;
   }
   const switched = settable(spec).find(({ name }) => key === `no-${name}`);
   if (switched) {
-    refuse(reading, at, `"${key}"`, "it is for the command line", `Write it as ${switched.name} = false.`);
+    refuse(
+      reading,
+      at,
+      JSON.stringify(key),
+      "it is for the command line",
+      `Write it as ${switched.name} = false.`,
+    );
     return;
   }
   const all = `"xcopy ${spec.name} --help" lists all options.`;
@@ -161,7 +167,7 @@ function refuseKey(reading: Reading, at: Position, key: string, spec: CommandSpe
       known.filter((name) => !Object.hasOwn(REFUSED, name)),
     );
   const fix = near ? `Did you mean "${near}"? ${all}` : all;
-  refuse(reading, at, `"${key}"`, "there is no such option", fix);
+  refuse(reading, at, JSON.stringify(key), "there is no such option", fix);
 }
 
 /** The options of a table; what else is in it goes to `onTable` where it is a table. */
@@ -187,7 +193,7 @@ function readTable(reading: Reading, table: Table, spec: CommandSpec): Named[] {
   const own = readOptions(reading, table, spec, (name, at, inner) => {
     if (!NAME.test(name)) {
       const fix = "Name it with letters, digits, - and _, for example [copy.shop].";
-      refuse(reading, at, `"${name}"`, "this is not the name of a table", fix);
+      refuse(reading, at, JSON.stringify(name), "this is not the name of a table", fix);
     }
     below.push({ name, settings: readOptions(reading, inner, spec) });
   });
@@ -208,7 +214,8 @@ export function readConfiguration(
   const tables = new Map<string, readonly Named[]>();
   let top: Table;
   try {
-    top = readToml(text);
+    // Some editors begin a text with a byte order mark.
+    top = readToml(text.replace(/^\uFEFF/, ""));
   } catch (error) {
     if (!(error instanceof NotToml)) throw error;
     const cause = error.message.charAt(0).toLowerCase() + error.message.slice(1);
@@ -226,7 +233,7 @@ export function readConfiguration(
     }
     if (spec) {
       const cause = `it is a table, and ${KINDS[value.kind]} is given`;
-      refuse(reading, at, `"${key}"`, cause, `Write it as [${key}], and its options below that.`);
+      refuse(reading, at, JSON.stringify(key), cause, `Write it as [${key}], and its options below that.`);
       continue;
     }
     const isOption = specs.find((one) => settable(one).some(({ name }) => name === key));
@@ -238,7 +245,7 @@ export function readConfiguration(
       ? `Write it below a line with [${isOption.table}].`
       : `${near ? `Did you mean [${near}]? ` : ""}There are: ${names.join(", ")}.`;
     const cause = isOption ? "it stands outside of any table" : "there is no such table";
-    refuse(reading, at, `"${key}"`, cause, fix);
+    refuse(reading, at, JSON.stringify(key), cause, fix);
   }
   return { tables, problems: reading.problems };
 }

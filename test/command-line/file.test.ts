@@ -4,6 +4,7 @@ import { COPY } from "../../src/command-line/copy.ts";
 import { readConfiguration } from "../../src/command-line/file.ts";
 import { INTERCEPT } from "../../src/command-line/intercept.ts";
 import { RECORD } from "../../src/command-line/record.ts";
+import { fc } from "../config/seed.ts";
 
 const read = (text: string) =>
   readConfiguration({ written: "f", path: "/d/f" }, text, [COPY, INTERCEPT, RECORD]);
@@ -145,6 +146,16 @@ test.each([
   ]);
 });
 
+test("names are shown in one line", () => {
+  expect(read('[copy]\n"a\\nb" = 1').problems[0]!.message).toBe(
+    'Cannot use f:2:1 "a\\nb": there is no such option',
+  );
+});
+
+test("a byte order mark is no part of the text", () => {
+  expect(read("\uFEFF[copy]\nmemory = 64").problems).toEqual([]);
+});
+
 test("all errors of a file are found", () => {
   const { problems } = read("[copy]\nmemroy = 1\nlog = 5\n[intercept]\nmod = 'a'\n[recrod]");
   expect(problems.map(({ message }) => /f:\d+:\d+/.exec(message)![0])).toEqual([
@@ -172,4 +183,36 @@ test("dotted keys, inline tables and headings say the same", () => {
     );
     expect(found).toEqual([[["shop", "memory 64"]], [[null, "port 5"]]]);
   }
+});
+
+test("any text is read, or has a place where it is wrong", () => {
+  const pieces = fc.constantFrom(
+    "[copy",
+    "]",
+    "[[",
+    ".shop",
+    "\n",
+    "memory",
+    " = ",
+    "64",
+    "'a'",
+    '"""',
+    "{",
+    "}",
+    ",",
+    "#",
+    "\u{feff}",
+  );
+  fc.assert(
+    fc.property(fc.array(fc.oneof(pieces, fc.string()), { maxLength: 8 }), (parts) => {
+      const text = parts.join("");
+      const lines = text.split("\n");
+      for (const { message, fix } of read(text).problems) {
+        const [, line, column] = /^Cannot (?:use|read) f:(\d+):(\d+)[ :]/.exec(message)!.map(Number);
+        expect(lines.length).toBeGreaterThanOrEqual(line!);
+        expect(column).toBeGreaterThanOrEqual(1);
+        expect(fix).toEndWith(".");
+      }
+    }),
+  );
 });

@@ -48,7 +48,7 @@ transfer = "80-${TARGET}:8080"
 transfer = "81-${TARGET}:8080"
 `;
 
-test("two copies to one target are ready together, copy, are started again, and end together", async () => {
+test("two copies to one target are ready together, copy, read the file again, are started again, and end together", async () => {
   const { target } = await startServices(lab);
   await startNginx(lab, lab.online, 81);
   const socket = join(lab.directory, "notify");
@@ -65,12 +65,21 @@ test("two copies to one target are ready together, copy, are started again, and 
   await manager.hear(/^STATUS=shop: .*; search: /);
   await manager.hear(/^WATCHDOG=1$/);
 
+  const said = (what: string) => manager!.said().filter((line) => line === what).length;
+  writeFileSync(
+    join(lab.directory, "several.toml"),
+    COPIES.replace("[copy.shop]", "limit = 50\n\n[copy.shop]"),
+  );
+  process.kill(running.pid, "SIGHUP");
+  await until("all have read it again", () => said("READY=1") === 2);
+  expect(said("RELOADING=1")).toBe(1);
+
   const copying = () => running.errors.filter((line) => line.startsWith("search: copying ")).length;
   process.kill(pidOf("search"), "SIGKILL");
   await running.line(/^warning: "search" ended with exit code 1, and is started again in 5 s$/);
   await until("it copies again", () => copying() === 2);
   expect(await running.stop("SIGTERM")).toBe(0);
-  expect(manager.said().filter((line) => line === "READY=1")).toHaveLength(1);
+  expect(said("READY=1")).toBe(2);
   expect(manager.said()).toContain("STOPPING=1");
   expect(
     accounts(running)
