@@ -39,7 +39,7 @@ const ROOMS: [room: string, mayImport: string[]][] = [
       "native",
     ],
   ],
-  ["doctor/list", ["doctor/arrival", "doctor/host", "doctor/intercept", "doctor", "native"]],
+  ["doctor/list", ["doctor/way", "doctor/arrival", "doctor/host", "doctor/intercept", "doctor", "native"]],
   ["copies", ["host", "host/manager", "config"]],
   ["configuration", ["copy", "intercept", "record", "command-line", "native"]],
   [
@@ -49,6 +49,25 @@ const ROOMS: [room: string, mayImport: string[]][] = [
   [
     "doctor/host",
     ["doctor", "copy", "host", "capture", "config", "native", "native/facts", "native/netlink", "native/bpf"],
+  ],
+  [
+    "doctor/way",
+    [
+      "doctor/arrival",
+      "doctor",
+      "copy",
+      "copy/data-plane",
+      "copy/target",
+      "runtime",
+      "host",
+      "netfilter/listed",
+      "inject",
+      "capture",
+      "config",
+      "native",
+      "native/netlink",
+      "native/probes",
+    ],
   ],
   [
     "doctor/arrival",
@@ -276,6 +295,7 @@ const ROOMS: [room: string, mayImport: string[]][] = [
   ["pairs", []],
   ["wire", []],
   ["toml", []],
+  ["native/probes", ["native"]],
   ["native/bpf", ["native"]],
   ["native/facts", ["native"]],
   ["native/credentials", ["native"]],

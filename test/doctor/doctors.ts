@@ -9,6 +9,7 @@ import { checkArrival } from "../../src/doctor/arrival/check.ts";
 import { checkPlan } from "../../src/doctor/host/plan.ts";
 import { runChecks } from "../../src/doctor/list/run.ts";
 import { makeSubject } from "../../src/doctor/subject.ts";
+import { checkRules, checkWay } from "../../src/doctor/way/check.ts";
 
 const words = process.argv.slice(2);
 const runs = words.flatMap((name, index) => (index % 2 === 0 ? [{ name, args: words[index + 1]! }] : []));
@@ -18,6 +19,8 @@ await Promise.all(
     const checks = [
       { group: "host" as const, name: "the plan", look: checkPlan },
       { group: "arrival" as const, name: "what arrives", look: (one: typeof subject) => checkArrival(one) },
+      { group: "way" as const, name: "the ways", look: checkWay },
+      { group: "way" as const, name: "the rules", look: checkRules },
     ];
     console.log(JSON.stringify({ name, findings: await runChecks(checks, subject) }));
   }),

@@ -1,8 +1,9 @@
 /**
- * A service at several ports that answers whatever comes as HTTP/1 does; run as `bun serve.ts PORT[=HOST:PORT] ...` in a
- * namespace. With an endpoint behind it a port passes on every connection to there, as a proxy of TCP.
+ * A service at several ports that answers whatever comes as HTTP/1 does; run as `bun serve.ts PORT[=HOST:PORT|=tls] ...` in a
+ * namespace. With an endpoint behind it a port passes on every connection to there, as a proxy of TCP; with "tls" it speaks TLS.
  */
 import { connect, createServer, type Socket } from "node:net";
+import { createServer as createTlsServer } from "node:tls";
 
 const BODY = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
@@ -20,6 +21,9 @@ function bind(one: Socket, other: Socket): void {
 await Promise.all(
   process.argv.slice(2).map((word) => {
     const [port, behind] = word.split("=");
+    // Without a certificate it answers each handshake with an alert.
+    if (behind === "tls")
+      return new Promise<void>((resolve) => createTlsServer({}).listen(Number(port), "::", resolve));
     const server = createServer((socket) => {
       if (behind) {
         const [host, to] = behind.split(":");

@@ -2,8 +2,12 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { join } from "node:path";
 import type { GroupedFinding } from "../../src/doctor/list/run.ts";
+import { createFar } from "../support/far.ts";
+import { startIntercept } from "../support/intercept.ts";
+import { KEY } from "../support/key.ts";
 import { createLab, type Lab } from "../support/lab.ts";
 import { run } from "../support/process.ts";
+import { createSecondTarget } from "../support/second.ts";
 
 const HERE = join(import.meta.dir, "../doctor");
 
@@ -29,7 +33,7 @@ const FAULTS: Fault[] = [
   {
     name: "wrong interface",
     args: "-x 80-10.0.0.2:8080 -i back",
-    expected: { "arrival.interface": [/come in by front, which -i back does not name/, /^-i front, or/] },
+    expected: { "arrival.interface": [/come in by .*front.*, which -i back does not name/, /^-i .*front.*, or leave/] },
   },
   {
     name: "TLS at production",
@@ -70,7 +74,121 @@ const FAULTS: Fault[] = [
       ],
     },
   },
+  {
+    name: "no route",
+    args: "-x 80-10.77.0.1:8080",
+    expected: { "host.plan": [/no route/, /^Add a route to it/] },
+  },
+  {
+    name: "the target is production",
+    args: "-x 80-10.1.0.1:80",
+    expected: { "host.plan": [/is the service that is copied/, /^Name another host or port/] },
+  },
+  {
+    name: "the target passes requests on to production",
+    args: "-x 80-10.7.0.2:8084",
+    expected: {
+      "way.loop": [/opened \d+ connections to port 80 meanwhile/, /-F 'not src host 10\.7\.0\.2'/],
+    },
+  },
+  {
+    name: "nobody has the address of the target",
+    args: "-x 80-10.0.0.99:8080",
+    expected: {
+      "way.neighbour": [/^10\.0\.0\.99 on back does not answer ARP$/, /^Check that the target is up/],
+    },
+  },
+  {
+    name: "nothing listens at the target",
+    args: "-x 80-10.0.0.2:8081",
+    expected: { "way.port": [/^connection refused$/, /^Start the service there/] },
+  },
+  {
+    name: "a firewall at the target",
+    args: "-x 80-10.0.0.2:8082",
+    expected: { "way.port": [/^no answer to a connection attempt/, /check the firewalls on the way/] },
+  },
+  {
+    name: "a narrow way that drops large packets",
+    args: "-x 80-10.2.0.2:8080",
+    expected: {
+      "way.mtu": [/^packets of 1300 bytes get there, those of 1500 are lost/, /^-M 1300, and let ICMP/],
+    },
+  },
+  {
+    name: "foreign source addresses are dropped on the way",
+    args: "-x 10.1.0.1:80-10.2.0.2:8085 -s 10.2.0.2 -M 1300",
+    expected: { "way.spoofing": [/drops foreign source addresses/, /^Turn source address checks off/] },
+  },
+  {
+    name: "answers to a pool do not come back",
+    args: "-x 80-10.0.0.2:8080 -c 10.0.0.200",
+    expected: { "way.pool": [/answers to 10\.0\.0\.200 do not come back/, /^Route the addresses of -c/] },
+  },
+  {
+    name: "a rule drops what leaves",
+    args: "-x 80-10.0.0.2:8083 --inject raw",
+    expected: {
+      "rules.output": [
+        /^what goes to 10\.0\.0\.2:8083 is dropped: rule "tcp dport 8083 drop" \(handle \d+\) in chain out of the table inet faults$/,
+        /^nft 'insert rule inet faults out handle \d+ ip daddr 10\.0\.0\.2 tcp dport 8083 accept'$/,
+      ],
+    },
+  },
+  {
+    name: "a rule of the interface drops what leaves",
+    args: "-x 80-10.0.0.2:8086",
+    expected: {
+      "rules.output": [/"tcp dport 8086 drop" .* table netdev faults$/, /^nft 'insert rule netdev faults/],
+    },
+  },
+  {
+    name: "this host translates the address of the target",
+    args: "-x 80-10.0.0.2:8087",
+    expected: { "way.translated": [/netfilter translates to 10\.0\.0\.2:8080/, /^Name the server itself/] },
+  },
+  {
+    name: "only the target speaks TLS",
+    args: "-x 80-10.0.0.2:8443",
+    expected: { "way.tls": [/the target speaks TLS, and clients here speak HTTP\/1/, /without TLS/] },
+  },
 ];
+
+/** What the rules of this host, of the target, and of the router that it is to a host behind it do. */
+const RULES = {
+  online: `
+table inet faults {
+  chain redirected {
+    type nat hook prerouting priority dstnat
+    tcp dport 88 redirect to :8089
+  }
+  chain sent {
+    type nat hook output priority -100
+    ip daddr 10.0.0.2 tcp dport 8087 dnat ip to 10.0.0.2:8080
+  }
+  chain out {
+    type filter hook output priority 0
+    tcp dport 8083 drop
+  }
+}
+table netdev faults {
+  chain out {
+    type filter hook egress device back priority 0
+    tcp dport 8086 drop
+  }
+}`,
+  target: `
+table inet faults {
+  chain in {
+    type filter hook input priority 0
+    tcp dport 8082 drop
+  }
+  chain on {
+    type filter hook forward priority 0
+    ip saddr 192.0.2.0/24 drop
+  }
+}`,
+};
 
 let lab: Lab;
 beforeAll(() => {
@@ -83,16 +201,19 @@ afterAll(async () => {
 
 test("each planted fault is named with its cause and its fix, and no other", async () => {
   const bun = process.execPath;
+  const target2 = createSecondTarget(lab);
+  const far = createFar(lab, 1300, true).namespace;
+  for (const host of ["online", "target"] as const) run(lab[host], "nft", RULES[host]);
+  const serve = (host: string, ...ports: string[]) =>
+    lab.start(host, [bun, join(HERE, "serve.ts"), ...ports]);
   const services = [
-    lab.start(lab.online, [bun, join(HERE, "serve.ts"), "80", "443", "85", "87", "8089"]),
-    lab.start(lab.target, [bun, join(HERE, "serve.ts"), "8080", "86"]),
+    serve(lab.online, "80", "443", "85", "87", "8089"),
+    serve(lab.target, "8080", "8082", "86", "8083", "8086", "8443=tls"),
+    serve(target2, "8084=10.7.0.1:80"),
+    serve(far, "8080", "8085"),
   ];
   for (const service of services) await service.line(/^listening/);
-  run(
-    lab.online,
-    "nft",
-    "table ip faults {\n chain redirected {\n type nat hook prerouting priority dstnat\n tcp dport 88 redirect to :8089\n }\n}",
-  );
+  await startIntercept(lab, far, ["-o", ":8085"]);
   const talks = [
     "http=10.1.0.1 80",
     "tls=10.1.0.1 443",
@@ -109,7 +230,7 @@ test("each planted fault is named with its cause and its fix, and no other", asy
   await clients.line(/^talking/);
 
   const words = FAULTS.flatMap(({ name, args }) => [name, args]);
-  const doctors = lab.start(lab.online, [bun, join(HERE, "doctors.ts"), ...words]);
+  const doctors = lab.start(lab.online, [bun, join(HERE, "doctors.ts"), ...words], { XCOPY_KEY: KEY });
   expect(await doctors.exited).toBe(0);
   const said = doctors.output.map((line) => JSON.parse(line) as { name: string; findings: GroupedFinding[] });
   const wrong = (name: string) =>

@@ -8,24 +8,26 @@ export interface OrdinaryConnection {
   result: "answered" | "refused" | "silent";
   /** The endpoint that this host's netfilter connected instead; null: it translated nothing, as far as is known. */
   translatedTo: string | null;
+  /** Of a silent target: the error that came in place of an answer, as EHOSTUNREACH; absent: none. */
+  error?: string;
 }
 
 /** Opens and closes a connection from this host's own address; `patience`: ms. */
 export function connectOnce(address: string, port: number, patience: number): Promise<OrdinaryConnection> {
   return new Promise((resolve) => {
     const socket = createConnection({ host: address, port });
-    const end = async (result: OrdinaryConnection["result"]) => {
+    const end = async (result: OrdinaryConnection["result"], error?: string) => {
       callOff();
       const { localPort } = socket;
       const translatedTo =
         result === "answered" && localPort ? await translatedFrom(address, port, localPort) : null;
       socket.destroy();
-      resolve({ result, translatedTo });
+      resolve({ result, translatedTo, ...(error && { error }) });
     };
     const callOff = afterPatience(patience, () => end("silent"));
     socket.on("connect", () => end("answered"));
     socket.on("error", (error: NodeJS.ErrnoException) =>
-      end(error.code === "ECONNREFUSED" ? "refused" : "silent"),
+      error.code === "ECONNREFUSED" ? end("refused") : end("silent", error.code),
     );
   });
 }

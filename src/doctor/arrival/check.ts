@@ -12,7 +12,7 @@ import type { Subject } from "../subject.ts";
 import { type Arrived, judgeArrivals, type Watch } from "./judge.ts";
 import { readBeginning } from "./recorded.ts";
 import { watchTraffic } from "./sniff.ts";
-import { type HostSockets, readSockets, surroundingsOf } from "./surroundings.ts";
+import { readSockets, surroundingsOf } from "./surroundings.ts";
 import { Traffic, type WatchedService } from "./traffic.ts";
 
 /** ms that live traffic is watched. */
@@ -42,14 +42,73 @@ function trafficOf(plan: Plan, { capture }: CopyOptions, isLive: boolean): Traff
   });
 }
 
-/** What arrived, service by service. `sockets` and `chains`: of this host; null for recorded traffic. */
+/** What was watched or read; null: it cannot be looked at, or there is no plan. */
+interface Observation {
+  traffic: Traffic;
+  watch: Watch;
+  faults: string[];
+}
+
+/** One observation for all checks of a subject. */
+const observations = new WeakMap<Subject, Promise<Observation | null>>();
+
+/** Watches for `span` ms, or reads the files; at a second call, what the first one saw. Rejects with a Failure (4, 5). */
+export function observe(subject: Subject, span = SPAN): Promise<Observation | null> {
+  const known = observations.get(subject);
+  if (known) return known;
+  const { plan, options } = subject;
+  const made =
+    plan === null
+      ? Promise.resolve(null)
+      : plan.files.length > 0
+        ? readRecorded(plan, options)
+        : watchLive(plan, options, span);
+  observations.set(subject, made);
+  return made;
+}
+
+async function readRecorded(plan: Plan, options: CopyOptions): Promise<Observation> {
+  const traffic = trafficOf(plan, options, false);
+  const { packets, isPart, faults } = await readBeginning(plan.files, traffic);
+  const watch: Watch = {
+    span: `in ${isPart ? "the first" : "the"} ${number(packets)} packets of ${plan.files.join(", ")}`,
+    least: "",
+    isLive: false,
+    isOutgoing: false,
+    names: new Map(),
+    named: [],
+    opened: traffic.opened,
+    datagrams: traffic.datagrams,
+  };
+  return { traffic, watch, faults };
+}
+
+async function watchLive(plan: Plan, options: CopyOptions, span: number): Promise<Observation> {
+  const traffic = trafficOf(plan, options, true);
+  const services = watchedServices(plan);
+  const portsOf = (isUdp: boolean) => services.filter((one) => one.isUdp === isUdp).map(({ port }) => port);
+  const present = links();
+  const loopback = present.find((link) => link.loopback)?.ifindex ?? 0;
+  const { seconds, lost } = await watchTraffic(traffic, portsOf(false), portsOf(true), loopback, span);
+  const watch: Watch = {
+    span: `in ${seconds.toFixed(1)} s`,
+    least: lost > 0 ? "at least " : "",
+    isLive: true,
+    isOutgoing: options.capture.direction === "out",
+    names: new Map(present.map(({ ifindex, name }) => [ifindex, name])),
+    named: plan.interfaces.map(({ name }) => name),
+    opened: traffic.opened,
+    datagrams: traffic.datagrams,
+  };
+  return { traffic, watch, faults: [] };
+}
+
+/** What arrived, service by service. */
 async function judgeAll(
-  plan: Plan,
-  options: CopyOptions,
-  traffic: Traffic,
-  watch: Watch,
-  sockets: HostSockets | null,
+  { plan, options }: { plan: Plan; options: CopyOptions },
+  { traffic, watch }: Observation,
 ): Promise<Finding[]> {
+  const sockets = watch.isLive ? readSockets() : null;
   const { chains } = sockets ? await listRules() : { chains: [] };
   const services = watchedServices(plan);
   const found = await Promise.all(
@@ -68,56 +127,16 @@ async function judgeAll(
   return found.flat();
 }
 
-async function checkRecorded(plan: Plan, options: CopyOptions): Promise<Finding[]> {
-  const traffic = trafficOf(plan, options, false);
-  const { packets, isPart, faults } = await readBeginning(plan.files, traffic);
-  const watch: Watch = {
-    span: `in ${isPart ? "the first" : "the"} ${number(packets)} packets of ${plan.files.join(", ")}`,
-    least: "",
-    isLive: false,
-    isOutgoing: false,
-    names: new Map(),
-    named: [],
-    opened: traffic.opened,
-    datagrams: traffic.datagrams,
-  };
-  const unread = faults.map((fault) => ({
-    id: "arrival.file",
-    status: "warning" as const,
-    what: "recorded traffic",
-    found: fault,
-    fix: null,
-    host: null,
-  }));
-  if (packets === 0 && faults.length > 0) return unread;
-  return [...unread, ...(await judgeAll(plan, options, traffic, watch, null))];
-}
-
-async function checkLive(plan: Plan, options: CopyOptions, span: number): Promise<Finding[]> {
-  const traffic = trafficOf(plan, options, true);
-  const services = watchedServices(plan);
-  const portsOf = (isUdp: boolean) => services.filter((one) => one.isUdp === isUdp).map(({ port }) => port);
-  const present = links();
-  const loopback = present.find((link) => link.loopback)?.ifindex ?? 0;
-  const { seconds, lost } = await watchTraffic(traffic, portsOf(false), portsOf(true), loopback, span);
-  const watch: Watch = {
-    span: `in ${seconds.toFixed(1)} s`,
-    least: lost > 0 ? "at least " : "",
-    isLive: true,
-    isOutgoing: options.capture.direction === "out",
-    names: new Map(present.map(({ ifindex, name }) => [ifindex, name])),
-    named: plan.interfaces.map(({ name }) => name),
-    opened: traffic.opened,
-    datagrams: traffic.datagrams,
-  };
-  return judgeAll(plan, options, traffic, watch, readSockets());
-}
-
 /** Watches for `span` ms, or reads the files. Nothing is attached, changed or sent. */
-export async function checkArrival({ plan, options }: Subject, span = SPAN): Promise<Finding[]> {
-  if (plan === null) return [];
+export async function checkArrival(subject: Subject, span = SPAN): Promise<Finding[]> {
+  const { plan, options } = subject;
   try {
-    return await (plan.files.length > 0 ? checkRecorded(plan, options) : checkLive(plan, options, span));
+    const seen = await observe(subject, span);
+    if (seen === null || plan === null) return [];
+    const about = { id: "arrival.file", what: "recorded traffic", fix: null, host: null };
+    const unread = seen.faults.map((found): Finding => ({ ...about, status: "warning", found }));
+    if (seen.faults.length > 0 && seen.traffic.packets === 0) return unread;
+    return [...unread, ...(await judgeAll({ plan, options }, seen))];
   } catch (error) {
     if (!(error instanceof Failure) || error.exitCode !== 4) throw error;
     const { message: found, fix } = error;

@@ -12,6 +12,7 @@ import { checkPrivileges, checkRestrictions } from "../host/privileges.ts";
 import { checkPrograms } from "../host/programs.ts";
 import { checkIntercepts } from "../intercept/check.ts";
 import type { Subject } from "../subject.ts";
+import { checkRules, checkWay } from "../way/check.ts";
 import type { ListedCheck } from "./run.ts";
 
 export const CHECKS: ListedCheck<Subject>[] = [
@@ -29,5 +30,7 @@ export const CHECKS: ListedCheck<Subject>[] = [
   { group: "host", name: "other xcopies", look: (subject) => checkOthers(subject) },
   { group: "host", name: "the clock", look: (subject) => checkClock(subject) },
   { group: "arrival", name: "what arrives", look: (subject) => checkArrival(subject) },
+  { group: "way", name: "the ways to the targets", look: checkWay },
+  { group: "way", name: "the rules of this host", look: checkRules },
   { group: "intercept", name: "the intercepts", look: checkIntercepts },
 ];

@@ -16,8 +16,8 @@ export interface GroupedFinding extends Finding {
   group: Group;
 }
 
-/** ms that all checks have together. */
-const SPAN = 6000;
+/** ms that all checks have together: as long as a start takes to try a target in vain by way of an intercept, and some. */
+const SPAN = 15_000;
 
 /** A finding about a check that found nothing out. */
 function unfinished(name: string, found: string, fix: string | null): Finding {

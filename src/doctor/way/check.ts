@@ -1,0 +1,145 @@
+/** The ways to the targets: route, next hop, packet size, port, and what this host's rules do to what is sent. */
+import { formatAddress, formatEndpoint, isLinkLocal } from "../../config/address.ts";
+import type { Plan } from "../../copy/plan.ts";
+import { connectOnce } from "../../copy/target/connection.ts";
+import { Failure } from "../../native/failure.ts";
+import { listRules } from "../../netfilter/listed/list.ts";
+import { observe, watchedServices } from "../arrival/check.ts";
+import { nameOf } from "../arrival/judge.ts";
+import type { Finding } from "../finding.ts";
+import type { Subject } from "../subject.ts";
+import { readGreeting } from "./greeting.ts";
+import { checkMtu } from "./mtu.ts";
+import { checkNeighbour, describeRoute, type Way } from "./route.ts";
+import { blockedPaths, checkConnectionTable, judgeRules } from "./rules.ts";
+import { type Tried, tryCopy } from "./try-copy.ts";
+import { judgeLoop, judgeTarget, judgeTls, type Target } from "./verdict.ts";
+
+/** ms for an ordinary connection: a lost SYN is sent again after 1 s. */
+const PATIENCE = 3000;
+
+/** The way to each distinct address of a target. */
+function waysOf({ ways, paths, egresses }: Plan): Way[] {
+  return ways.map(({ address, paths: [first] }) => {
+    const { egress, local } = paths[first!]!;
+    return { target: address.bytes, egress: egresses[egress]!, source: local };
+  });
+}
+
+async function lookAtTarget(plan: Plan, index: number): Promise<Target> {
+  const { target, targetPort, transport, egress } = plan.paths[index]!;
+  const endpoint = formatEndpoint(target, targetPort);
+  if (transport === "udp") return { endpoint, ordinary: null, greeting: null };
+  const zone = plan.egresses[egress]!.interface;
+  const host = isLinkLocal(target) ? `${formatAddress(target)}%${zone}` : formatAddress(target);
+  const ordinary = await connectOnce(host, targetPort, PATIENCE);
+  const greeting = ordinary.result === "answered" ? await readGreeting(host, targetPort) : null;
+  return { endpoint, ordinary, greeting };
+}
+
+/** The first path of each endpoint. */
+function endpointsOf({ paths }: Plan): number[] {
+  const seen = new Set<string>();
+  return [...paths.keys()].filter((index) => {
+    const { target, targetPort, transport } = paths[index]!;
+    const key = `${transport} ${formatEndpoint(target, targetPort)}`;
+    return !seen.has(key) && seen.add(key);
+  });
+}
+
+/** What the preflight found; null: it could not be made, with the reason. */
+async function tryOut(subject: Subject): Promise<{ tried: Tried | null; failure: Failure | null }> {
+  try {
+    return { tried: await tryCopy(subject), failure: null };
+  } catch (error) {
+    if (error instanceof Failure) return { tried: null, failure: error };
+    throw error;
+  }
+}
+
+/** The rules of this host, and its table of connections. */
+export async function checkRules({ plan, options, read }: Subject): Promise<Finding[]> {
+  if (plan === null) return [];
+  const listed = await listRules();
+  return [...judgeRules(blockedPaths(plan, options, listed), listed), ...checkConnectionTable(read)];
+}
+
+/** What is known of the targets besides what they are asked: loops, and which of the two speaks TLS. */
+async function compareWithProduction(
+  subject: Subject,
+  plan: Plan,
+  targets: Target[],
+  paths: number[],
+): Promise<Finding[]> {
+  let seen: Awaited<ReturnType<typeof observe>>;
+  try {
+    seen = await observe(subject);
+  } catch (error) {
+    // The check of arrivals says so.
+    if (error instanceof Failure) return [];
+    throw error;
+  }
+  if (seen === null) return [];
+  const { traffic, watch } = seen;
+  const services = watchedServices(plan);
+  return targets.flatMap((target, index) => {
+    const path = paths[index]!;
+    const service = plan.services.findIndex(({ routes }) =>
+      routes.some((route) => route.targets.some((one) => one.paths.includes(path))),
+    );
+    const loop = watch.isLive
+      ? judgeLoop(target.endpoint, traffic.fromTargets[path]!, nameOf(services[service]!))
+      : null;
+    return [loop, judgeTls(target, traffic.arrivals[service]!.protocols)].filter(
+      (finding) => finding !== null,
+    );
+  });
+}
+
+/** All about the ways. Sends what an ordinary client and the preflight of a copy send, and a few empty datagrams. */
+export async function checkWay(subject: Subject): Promise<Finding[]> {
+  const { plan, options } = subject;
+  if (plan === null) return [];
+  const ways = waysOf(plan);
+  const routes = ways.map(describeRoute);
+  const neighbours = (await Promise.all(ways.map(checkNeighbour))).filter((finding) => finding !== null);
+  const lost = neighbours.filter(({ status }) => status === "failed");
+  // Nothing gets there: what else is found of the way follows from that.
+  if (lost.length > 0) return [...routes, ...neighbours];
+  const paths = endpointsOf(plan);
+  const [targets, { tried, failure }, sizes] = await Promise.all([
+    Promise.all(paths.map((path) => lookAtTarget(plan, path))),
+    tryOut(subject),
+    Promise.all(ways.map(checkMtu)),
+  ]);
+  const blocked = blockedPaths(plan, options, await listRules());
+  const isBlocked = (index: number) => blocked.some(({ path }) => path === plan.paths[index]);
+  // An intercept that is not there is found by the checks of intercepts.
+  const isReached = tried?.findings.intercepts.every(({ up }) => up) ?? true;
+  const judged = targets.flatMap((target, index) => {
+    if (isBlocked(paths[index]!)) return [];
+    const finding = judgeTarget(target, tried?.plan ?? plan, isReached ? (tried?.findings ?? null) : null);
+    return finding ? [finding] : [];
+  });
+  const untried: Finding[] =
+    failure && judged.every(({ status }) => status === "ok")
+      ? [
+          {
+            id: "way.try",
+            status: "failed",
+            what: "a connection as copies make it",
+            found: failure.message,
+            fix: failure.fix,
+            host: null,
+          },
+        ]
+      : [];
+  return [
+    ...routes,
+    ...neighbours,
+    ...sizes.filter((finding) => finding !== null),
+    ...judged,
+    ...untried,
+    ...(await compareWithProduction(subject, plan, targets, paths)),
+  ];
+}

@@ -1,0 +1,71 @@
+/** Whether packets of the size that the route promises get to a target, and if not, how large ones do. */
+import { formatAddress } from "../../config/address.ts";
+import { type Answered, sendUncut } from "../../native/probes/df-datagram.ts";
+import type { Finding } from "../finding.ts";
+import { about, type Way } from "./route.ts";
+
+/** The first port of traceroute(8): nobody listens there. */
+const PORT = 33434;
+/** ms for an answer. */
+const PATIENCE = 400;
+/** ms after which a host answers again that has answered too much (icmp_ratelimit of ip-sysctl.rst). */
+const RECOVERY = 1100;
+/** Bytes of a packet that every path takes. */
+const SMALL = 128;
+/** What paths take, by what is on them: PPPoE, tunnels of all kinds, the least of IPv6, the least of IPv4. */
+const SIZES = [1492, 1480, 1460, 1450, 1440, 1420, 1400, 1380, 1350, 1300, 1280, 1200, 1006, 576];
+
+/** Sends a packet of so many bytes, which may not be cut. */
+export type Send = (bytes: number) => Promise<Answered>;
+
+export interface PathMtu {
+  /** Bytes that surely get there; null: the target does not answer. */
+  largest: number | null;
+  /** Whether larger ones are lost without a word. */
+  isSilent: boolean;
+}
+
+/** Tries a path that should take `mtu` bytes. Sends at most 8 packets. */
+export async function measurePath(mtu: number, send: Send, recovery = RECOVERY): Promise<PathMtu> {
+  const whole = await send(mtu);
+  if (whole.result === "arrived") return { largest: mtu, isSilent: false };
+  if (whole.result === "too-large" && whole.mtu > 0 && whole.mtu < mtu)
+    return { largest: whole.mtu, isSilent: false };
+  if ((await send(SMALL)).result !== "arrived") return { largest: null, isSilent: false };
+  // The largest of the sizes that arrives, by halves.
+  const sizes = SIZES.filter((size) => size < mtu);
+  let [first, last] = [0, sizes.length];
+  while (first < last) {
+    const middle = (first + last) >> 1;
+    if ((await send(sizes[middle]!)).result === "arrived") last = middle;
+    else first = middle + 1;
+  }
+  // A host that has answered too much in this second is silent, too.
+  await Bun.sleep(recovery);
+  if ((await send(mtu)).result === "arrived") return { largest: mtu, isSilent: false };
+  return { largest: sizes[first] ?? SMALL, isSilent: true };
+}
+
+export function judgeMtu(target: Uint8Array, mtu: number, { largest, isSilent }: PathMtu): Finding {
+  const what = about("mtu", `packet size to ${formatAddress(target)}`);
+  if (largest === null) {
+    const found = `${mtu} bytes by the route; the target answers no UDP, by which the way could be tried`;
+    return { ...what, status: "ok", found, fix: null };
+  }
+  if (largest >= mtu) return { ...what, status: "ok", found: `${mtu} bytes get there`, fix: null };
+  if (!isSilent) {
+    const found = `${largest} bytes on the way, as a router says, of ${mtu} by the route`;
+    return { ...what, status: "ok", found, fix: null };
+  }
+  const found = `packets of ${largest} bytes get there, those of ${mtu} are lost without a word: large requests hang`;
+  return { ...what, status: "warning", found, fix: `-M ${largest}, and let ICMP through on the way.` };
+}
+
+/** Null where packets do not leave this host. */
+export async function checkMtu({ target, egress }: Way): Promise<Finding | null> {
+  if (egress.interface === "lo") return null;
+  const path = await measurePath(egress.mtu, (bytes) =>
+    sendUncut(target, PORT, bytes, PATIENCE, egress.ifindex),
+  );
+  return judgeMtu(target, egress.mtu, path);
+}

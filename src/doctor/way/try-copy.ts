@@ -1,0 +1,58 @@
+/** Tries what a copy tries before its first request, by its own preflight, so that doctor and copy do not disagree. */
+import type { KernelCapture } from "../../capture/kernel.ts";
+import { openAnswers } from "../../copy/answers.ts";
+import type { Findings } from "../../copy/data-plane/preflight.ts";
+import { shareOut } from "../../copy/data-plane/share-out.ts";
+import { startDataPlane } from "../../copy/data-plane/start.ts";
+import { mergeFindings } from "../../copy/data-plane/workers.ts";
+import { dataPlaneConfig, loadForAnswers, mostRead } from "../../copy/load.ts";
+import type { CopyOptions } from "../../copy/options.ts";
+import { makePlan, type Plan, thisHost } from "../../copy/plan.ts";
+import { carriedLibraries } from "../../host/carried-libraries.ts";
+import type { Subject } from "../subject.ts";
+
+/** Bounds that are enough for a connection on each path. */
+const SESSIONS = 1024;
+const MEMORY = 16 << 20;
+
+export interface Tried {
+  /** As the copy would make it, with next hops. */
+  plan: Plan;
+  findings: Findings;
+}
+
+/**
+ * The connections of the preflight. Attaches, as a copy does, what catches answers to them, and detaches it again; no request is
+ * captured. Rejects with a Failure where a copy could not start.
+ */
+export async function tryCopy({ options: given, key }: Subject): Promise<Tried> {
+  const options: CopyOptions = {
+    ...given,
+    dryRun: false,
+    force: false,
+    maxSessions: SESSIONS,
+    memory: MEMORY,
+    comparison: null,
+    scheduling: { ...given.scheduling, workers: 1 },
+  };
+  const plan = await makePlan(options, thisHost(options), key);
+  const libraries = await carriedLibraries();
+  const kernel: KernelCapture | null =
+    plan.intercepts.length > 0 ? null : loadForAnswers(plan, options, libraries, () => {});
+  const answers = openAnswers(plan, kernel, mostRead(plan, options));
+  try {
+    answers.begin();
+    const whole = dataPlaneConfig(plan, options, kernel, null, null, answers.socket);
+    const configs = shareOut(whole, plan.workers.cpus, 0);
+    const planes = configs.map((config) => startDataPlane(config));
+    try {
+      return { plan, findings: mergeFindings(await Promise.all(planes.map(({ ready }) => ready))) };
+    } finally {
+      for (const plane of planes) plane.stop();
+      await Promise.allSettled(planes.map(({ ended }) => ended));
+    }
+  } finally {
+    answers.close();
+    kernel?.detach();
+  }
+}

@@ -1,0 +1,100 @@
+/** What the preflight of a copy and an ordinary connection say about one target together. */
+import { formatEndpoint } from "../../config/address.ts";
+import type { Findings, ProbeResult } from "../../copy/data-plane/preflight.ts";
+import { diagnose } from "../../copy/diagnosis.ts";
+import type { Plan } from "../../copy/plan.ts";
+import type { OrdinaryConnection } from "../../copy/target/connection.ts";
+import { Failure } from "../../native/failure.ts";
+import type { Finding } from "../finding.ts";
+import type { Greeting } from "./greeting.ts";
+import { about } from "./route.ts";
+
+/** What is known of a target; null: it was not asked. */
+export interface Target {
+  endpoint: string;
+  ordinary: OrdinaryConnection | null;
+  greeting: Greeting | null;
+}
+
+/** What kind of fault it is that the diagnosis tells: the end of its id. */
+function kindOf({ result, facts }: ProbeResult, plan: Plan, ordinary: OrdinaryConnection | null): string {
+  const isAnswered = ordinary?.result === "answered";
+  if (result === "uncaught") return "uncaught";
+  if (!isAnswered) return "port";
+  if (plan.intercepts.length === 0) {
+    if (ordinary.translatedTo) return "translated";
+    return plan.usesPool ? "pool" : "answers";
+  }
+  if (result === "refused") return "port";
+  const [fact] = facts;
+  return fact?.mode === "target" && fact.known === false && !fact.caught ? "spoofing" : "answers";
+}
+
+function describe({ ordinary, greeting }: Target): string {
+  const said = greeting?.protocol
+    ? greeting.isFirst
+      ? `, greets as ${greeting.protocol} does`
+      : `, speaks ${greeting.protocol}`
+    : greeting?.isFirst
+      ? ", speaks first, by no protocol that is known"
+      : ", waits for its client to speak";
+  return ordinary?.result === "answered" ? `open${said}` : "answers copied connections";
+}
+
+/** One finding for each path's target. `tried`: null where the preflight could not be made. */
+export function judgeTarget(target: Target, plan: Plan, findings: Findings | null): Finding | null {
+  const what = `port of ${target.endpoint}`;
+  const { ordinary } = target;
+  const probe = findings?.probes.find(({ path }) => {
+    const { target: address, targetPort } = plan.paths[path]!;
+    return formatEndpoint(address, targetPort) === target.endpoint;
+  });
+  if (findings && probe && probe.result !== "answered") {
+    try {
+      const plain = new Map(ordinary ? [[target.endpoint, ordinary]] : []);
+      diagnose({ ...findings, probes: [probe] }, plan, plain);
+    } catch (error) {
+      if (!(error instanceof Failure)) throw error;
+      const id = kindOf(probe, plan, ordinary);
+      const found = error.message.replace(/^Cannot (reach|copy to|try) (target )?"[^"]*": /, "");
+      return { ...about(id, what), status: "failed", found, fix: error.fix };
+    }
+  }
+  if (!probe && ordinary && ordinary.result !== "answered") {
+    const how =
+      ordinary.result === "refused"
+        ? "connection refused"
+        : `no answer${ordinary.error ? ` (${ordinary.error})` : ""}`;
+    const fix = "Start the service there, and check the firewalls on the way.";
+    return { ...about("port", what), status: "failed", found: how, fix };
+  }
+  return { ...about("port", what), status: "ok", found: describe(target), fix: null };
+}
+
+/** Production and target that do not both speak TLS; null: they do, or it is not known. */
+export function judgeTls(target: Target, production: ReadonlyMap<string, number>): Finding | null {
+  const known = [...production].filter(([name]) => name !== "");
+  if (known.length === 0 || !target.greeting) return null;
+  const isTlsHere = known.some(([name]) => name === "TLS");
+  const isTlsThere = target.greeting.protocol === "TLS";
+  const what = about("tls", `TLS at ${target.endpoint}`);
+  if (isTlsThere && !isTlsHere) {
+    const found = `the target speaks TLS, and clients here speak ${known[0]![0]} without it`;
+    return { ...what, status: "warning", found, fix: "Name in -x a port of the target without TLS." };
+  }
+  return null;
+}
+
+/** Whether the host of a target is a client of the service. */
+export function judgeLoop(endpoint: string, opened: number, services: string): Finding | null {
+  if (opened === 0) return null;
+  const found = `its host opened ${opened} connections to ${services} meanwhile: if it passes requests on to production, each copy comes back as a request`;
+  const fix = "Let the target answer by itself, or leave its connections out: -F 'not src host ADDRESS'.";
+  const address = endpoint.replace(/:\d+$/, "").replace(/[[\]]/g, "");
+  return {
+    ...about("loop", `target ${endpoint}`),
+    status: "warning",
+    found,
+    fix: fix.replace("ADDRESS", address),
+  };
+}

@@ -1,0 +1,97 @@
+/** One UDP datagram that routers may not cut (DF), and what comes back for it: ip(7), udp(7), ipv6(7). */
+import {
+  AF_INET,
+  AF_INET6,
+  address,
+  EMSGSIZE,
+  errno,
+  IPPROTO_IP,
+  libc,
+  SOCK_CLOEXEC,
+  SOCK_DGRAM,
+  SOCK_NONBLOCK,
+} from "../libc.ts";
+
+const IPPROTO_IPV6 = 41;
+const MTU_DISCOVER = { 4: 10, 6: 23 } as const;
+const MTU = { 4: 14, 6: 24 } as const;
+/** IP_PMTUDISC_PROBE: DF is set, and what is known of the path does not keep larger packets back. */
+const PROBE = 3;
+const ECONNREFUSED = 111;
+const MSG_NOSIGNAL = 0x4000;
+/** ms between two looks for an answer. */
+const INTERVAL = 5;
+/** Bytes of the IP and UDP headers. */
+const HEADERS = { 4: 28, 6: 48 } as const;
+
+export interface Answered {
+  /** `arrived`: the host said that nobody listens at the port. `too-large`: a router or this host refused it. */
+  result: "arrived" | "too-large" | "silent";
+  /** Bytes of the largest packet that the path takes, as far as the kernel knows then; 0: it does not. */
+  mtu: number;
+}
+
+/**
+ * Sends an IP packet of `bytes` bytes to a UDP port where nobody should listen, and waits `patience` ms for an ICMP error.
+ * `scope`: index of the interface, for link-local addresses.
+ */
+export async function sendUncut(
+  target: Uint8Array,
+  port: number,
+  bytes: number,
+  patience: number,
+  scope = 0,
+): Promise<Answered> {
+  const family = target.length === 4 ? 4 : 6;
+  const level = family === 4 ? IPPROTO_IP : IPPROTO_IPV6;
+  const type = SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK;
+  const socket = Number(libc.socket(family === 4 ? AF_INET : AF_INET6, type, 0));
+  if (socket < 0) return { result: "silent", mtu: 0 };
+  try {
+    setWord(socket, level, MTU_DISCOVER[family], PROBE);
+    const name = nameOf(target, port, scope);
+    if (Number(libc.connect(socket, address(name), name.length)) !== 0) return { result: "silent", mtu: 0 };
+    const payload = new Uint8Array(new ArrayBuffer(Math.max(0, bytes - HEADERS[family])));
+    const sent = Number(libc.sendto(socket, address(payload), payload.length, MSG_NOSIGNAL, null, 0));
+    const code = sent < 0 ? errno() : await errorOf(socket, patience);
+    const result = code === ECONNREFUSED ? "arrived" : code === EMSGSIZE ? "too-large" : "silent";
+    return { result, mtu: getWord(socket, level, MTU[family]) };
+  } finally {
+    libc.close(socket);
+  }
+}
+
+/** The error that came for what was sent; 0: none, or an answer of somebody who listens. */
+async function errorOf(socket: number, patience: number): Promise<number> {
+  const SO_ERROR = 4;
+  const SOL_SOCKET = 1;
+  const end = performance.now() + patience;
+  do {
+    const code = getWord(socket, SOL_SOCKET, SO_ERROR);
+    if (code !== 0) return code;
+    await Bun.sleep(INTERVAL);
+  } while (performance.now() < end);
+  return 0;
+}
+
+function setWord(socket: number, level: number, option: number, value: number): void {
+  const word = new Int32Array(new ArrayBuffer(4)).fill(value);
+  libc.setsockopt(socket, level, option, address(word), 4);
+}
+
+function getWord(socket: number, level: number, option: number): number {
+  const word = new Int32Array(new ArrayBuffer(4));
+  const length = new Uint32Array(new ArrayBuffer(4)).fill(4);
+  return libc.getsockopt(socket, level, option, address(word), address(length)) === 0 ? word[0]! : 0;
+}
+
+/** struct sockaddr_in, sockaddr_in6. */
+function nameOf(target: Uint8Array, port: number, scope: number): Uint8Array {
+  const name = new Uint8Array(new ArrayBuffer(target.length === 4 ? 16 : 28));
+  const view = new DataView(name.buffer);
+  view.setUint16(0, target.length === 4 ? AF_INET : AF_INET6, true);
+  view.setUint16(2, port);
+  name.set(target, target.length === 4 ? 4 : 8);
+  if (target.length === 16) view.setUint32(24, scope, true);
+  return name;
+}

@@ -1,0 +1,247 @@
+/** What is said of the way to a target, for what was tried and for what this host's rules do. */
+import { expect, test } from "bun:test";
+import { parseAddress } from "../../src/config/address.ts";
+import type { Findings, ProbeResult } from "../../src/copy/data-plane/preflight.ts";
+import type { CopyOptions } from "../../src/copy/options.ts";
+import type { Plan } from "../../src/copy/plan.ts";
+import type { OrdinaryConnection } from "../../src/copy/target/connection.ts";
+import { judgeMtu, measurePath } from "../../src/doctor/way/mtu.ts";
+import { blockedPaths, checkConnectionTable, judgeRules } from "../../src/doctor/way/rules.ts";
+import { judgeLoop, judgeTarget, judgeTls, type Target } from "../../src/doctor/way/verdict.ts";
+import { readIptables } from "../../src/netfilter/listed/iptables.ts";
+
+const at = (text: string) => parseAddress(text)!.bytes;
+const TARGET = at("10.0.0.2");
+const said = (finding: { id: string; status: string; found: string; fix: string | null } | null) =>
+  finding && `${finding.status} ${finding.id}: ${finding.found}${finding.fix ? ` -> ${finding.fix}` : ""}`;
+
+/** A way that takes packets of so many bytes to a target that answers; `word`: whether a router says what it takes. */
+const way = (takes: number, word: boolean, answers = true) => {
+  const sizes: number[] = [];
+  const send = async (bytes: number) => {
+    sizes.push(bytes);
+    if (bytes > takes && word) return { result: "too-large" as const, mtu: takes };
+    return { result: bytes <= takes && answers ? ("arrived" as const) : ("silent" as const), mtu: 1500 };
+  };
+  return { sizes, send };
+};
+
+test.each<[string, number, boolean, boolean, string, number]>([
+  ["all", 1500, true, true, "ok way.mtu: 1500 bytes get there", 1],
+  [
+    "less, as a router says",
+    1400,
+    true,
+    true,
+    "ok way.mtu: 1400 bytes on the way, as a router says, of 1500 by the route",
+    1,
+  ],
+  [
+    "nothing that is answered",
+    1500,
+    true,
+    false,
+    "ok way.mtu: 1500 bytes by the route; the target answers no UDP, by which the way could be tried",
+    2,
+  ],
+])("a way that takes %s", async (_, takes, word, answers, expected, packets) => {
+  const { sizes, send } = way(takes, word, answers);
+  expect(said(judgeMtu(TARGET, 1500, await measurePath(1500, send, 0)))).toBe(expected);
+  expect(sizes.length).toBe(packets);
+});
+
+test.each([
+  [1499, 1492],
+  [1450, 1450],
+  [1399, 1380],
+  [600, 576],
+])("a way that takes %p bytes, and loses more without a word: %p get there", async (takes, largest) => {
+  const { sizes, send } = way(takes, false);
+  const finding = judgeMtu(TARGET, 1500, await measurePath(1500, send, 0));
+  expect(said(finding)).toBe(
+    `warning way.mtu: packets of ${largest} bytes get there, those of 1500 are lost without a word: large requests hang -> -M ${largest}, and let ICMP through on the way.`,
+  );
+  expect(sizes.length).toBeLessThanOrEqual(8);
+});
+
+test("a target that is silent for a moment, as it has answered too much, has no narrow way", async () => {
+  let sent = 0;
+  const send = async (bytes: number) => ({
+    result: bytes < 1500 || ++sent > 1 ? ("arrived" as const) : ("silent" as const),
+    mtu: 0,
+  });
+  expect(await measurePath(1500, send, 0)).toEqual({ largest: 1500, isSilent: false });
+});
+
+const PLAN = (
+  kind: "packet" | "raw",
+  { intercepts = 0, usesPool = false, local = "10.0.0.1" as string | null } = {},
+) =>
+  ({
+    paths: [{ family: 4, local: local && at(local), target: TARGET, targetPort: 8080, egress: 0 }],
+    egresses: [{ kind, interface: "back" }],
+    probeFrom: [at("192.0.2.1")],
+    ports: [[1024, 2000]],
+    intercepts: Array.from({ length: intercepts }, () => ({ label: "10.0.0.2" })),
+    usesPool,
+    key: null,
+  }) as unknown as Plan;
+const OPTIONS = { mark: 1 } as CopyOptions;
+const listed = (table: string, ...rules: string[]) => ({
+  chains: readIptables(
+    [`*${table}`, ":OUTPUT ACCEPT [0:0]", ":POSTROUTING ACCEPT [0:0]", ...rules, "COMMIT"].join("\n"),
+    "iptables",
+  ),
+  missing: [],
+});
+const DROP = "-A OUTPUT -d 10.0.0.2/32 -j DROP";
+
+test.each<[string, Plan, ReturnType<typeof listed>, string]>([
+  [
+    "drops IP packets",
+    PLAN("raw"),
+    listed("filter", "-A OUTPUT -p udp -j DROP", DROP),
+    'failed rules.output: what goes to 10.0.0.2:8080 is dropped: rule "-d 10.0.0.2/32 -j DROP" (number 2) in chain OUTPUT of iptables -t filter -> iptables -t filter -I OUTPUT 2 -d 10.0.0.2 -p tcp --dport 8080 -j ACCEPT',
+  ],
+  ["does not see frames", PLAN("packet"), listed("filter", DROP), "ok rules.output: none of 1 is in the way"],
+  [
+    "masquerades this host's own address",
+    PLAN("raw"),
+    listed("nat", "-A POSTROUTING -j MASQUERADE"),
+    "ok rules.output: none of 1 is in the way",
+  ],
+  [
+    "gives clients' addresses another",
+    PLAN("raw", { local: null }),
+    listed("nat", "-A POSTROUTING -o back -j SNAT --to-source 10.0.0.9"),
+    'warning rules.source: what goes to 10.0.0.2:8080 from 192.0.2.1 gets another source: rule "-o back -j SNAT --to-source 10.0.0.9" (number 1) in chain POSTROUTING of iptables -t nat -> iptables -t nat -I POSTROUTING 1 -d 10.0.0.2 -p tcp --dport 8080 -j ACCEPT',
+  ],
+  [
+    "sends them elsewhere",
+    PLAN("raw"),
+    listed("nat", "-A OUTPUT -p tcp -m tcp --dport 8080 -j REDIRECT --to-ports 81"),
+    'failed rules.destination: what goes to 10.0.0.2:8080 is sent elsewhere: rule "-p tcp -m tcp --dport 8080 -j REDIRECT --to-ports 81" (number 1) in chain OUTPUT of iptables -t nat -> iptables -t nat -I OUTPUT 1 -d 10.0.0.2 -p tcp --dport 8080 -j ACCEPT',
+  ],
+])("a rule that %s", (_, plan, rules, expected) => {
+  expect(judgeRules(blockedPaths(plan, OPTIONS, rules), rules).map(said)).toEqual([expected]);
+});
+
+test.each([
+  ["100", "262144", ["ok rules.conntrack: 100 of 262,144"]],
+  [
+    "240000",
+    "262144",
+    [
+      "warning rules.conntrack: 240,000 of 262,144: nearly full, then new connections are dropped -> sysctl -w net.netfilter.nf_conntrack_max=524288",
+    ],
+  ],
+  [null, null, []],
+])("a table of connections with %p of %p", (count, max, expected) => {
+  const read = (path: string) => (path.endsWith("count") ? count : max);
+  expect(checkConnectionTable(read).map(said)).toEqual(expected);
+});
+
+type Result = ProbeResult["result"];
+const findings = (result: Result, facts: object[] = []): Findings => ({
+  probes: [{ path: 0, result, facts: facts as ProbeResult["facts"] }],
+  intercepts: [],
+  registersAll: false,
+});
+const target = (ordinary: Partial<OrdinaryConnection>, greeting: Target["greeting"] = null): Target => ({
+  endpoint: "10.0.0.2:8080",
+  ordinary: { result: "answered", translatedTo: null, ...ordinary },
+  greeting,
+});
+const SEEN = { mode: "target", known: true, caught: 0, listening: true };
+
+test.each<[string, Target, Plan, Findings | null, string]>([
+  ["answers", target({}), PLAN("packet"), findings("answered"), "ok way.port: open, waits"],
+  [
+    "greets",
+    target({}, { protocol: "MySQL", isFirst: true }),
+    PLAN("packet"),
+    findings("answered"),
+    "ok way.port: open, greets as MySQL does",
+  ],
+  [
+    "answers copies alone",
+    target({ result: "silent" }),
+    PLAN("packet"),
+    findings("answered"),
+    "ok way.port: answers copied connections",
+  ],
+  [
+    "refuses",
+    target({ result: "refused" }),
+    PLAN("packet"),
+    findings("refused"),
+    "failed way.port: connection refused",
+  ],
+  [
+    "refuses, as far as could be tried",
+    target({ result: "refused" }),
+    PLAN("packet"),
+    null,
+    "failed way.port: connection refused",
+  ],
+  [
+    "is not reached",
+    target({ result: "silent", error: "EHOSTUNREACH" }),
+    PLAN("packet"),
+    null,
+    "failed way.port: no answer (EHOSTUNREACH)",
+  ],
+  [
+    "is silent",
+    target({ result: "silent" }),
+    PLAN("packet"),
+    findings("silent"),
+    "failed way.port: no answer to a connection attempt from 10.0.0.1",
+  ],
+  [
+    "is translated",
+    target({ translatedTo: "10.0.0.3:80" }),
+    PLAN("packet"),
+    findings("refused"),
+    "failed way.translated: connection refused, as 10.0.0.2:8080 is an address that",
+  ],
+  [
+    "does not answer a pool",
+    target({}),
+    PLAN("packet", { usesPool: true }),
+    findings("silent"),
+    "failed way.pool: no answer",
+  ],
+  ["answers elsewhere", target({}), PLAN("packet"), findings("silent"), "failed way.answers: no answer"],
+  [
+    "is behind a check of addresses",
+    target({}),
+    PLAN("packet", { intercepts: 1 }),
+    findings("silent", [{ ...SEEN, known: false }]),
+    "failed way.spoofing: a connection attempt",
+  ],
+  [
+    "cannot resolve the tried address",
+    target({}),
+    PLAN("packet", { intercepts: 1 }),
+    findings("silent", [{ ...SEEN, unresolved: "192.0.2.1" }]),
+    "failed way.answers: the attempt from 192.0.2.1 arrived, but the target cannot send",
+  ],
+])("a target that %s", (_, one, plan, found, expected) => {
+  expect(said(judgeTarget(one, plan, found))).toStartWith(expected);
+});
+
+test("TLS at the target only is a warning, if production is known to speak without", () => {
+  const tls = target({}, { protocol: "TLS", isFirst: false });
+  expect(said(judgeTls(tls, new Map([["HTTP/1", 3]])))).toStartWith("warning way.tls: the target speaks TLS");
+  for (const production of [new Map(), new Map([["", 3]]), new Map([["TLS", 3]])])
+    expect(judgeTls(tls, production)).toBeNull();
+  expect(judgeTls(target({}, { protocol: null, isFirst: false }), new Map([["HTTP/1", 3]]))).toBeNull();
+});
+
+test("a target whose host is a client of production may be a loop", () => {
+  expect(said(judgeLoop("[fd00::2]:8080", 3, "port 80"))).toBe(
+    "warning way.loop: its host opened 3 connections to port 80 meanwhile: if it passes requests on to production, each copy comes back as a request -> Let the target answer by itself, or leave its connections out: -F 'not src host fd00::2'.",
+  );
+  expect(judgeLoop("10.0.0.2:8080", 0, "port 80")).toBeNull();
+});
