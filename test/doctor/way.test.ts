@@ -221,14 +221,25 @@ test.each<[string, Target, Plan, Findings | null, string]>([
     "failed way.spoofing: a connection attempt",
   ],
   [
-    "cannot resolve the tried address",
+    "has a firewall that knows its clients",
     target({}),
     PLAN("packet", { intercepts: 1 }),
-    findings("silent", [{ ...SEEN, unresolved: "192.0.2.1" }]),
-    "failed way.answers: the attempt from 192.0.2.1 arrived, but the target cannot send",
+    findings("silent", [SEEN]),
+    "failed way.answers: the attempt from 192.0.2.1 arrived and was not answered, though",
   ],
 ])("a target that %s", (_, one, plan, found, expected) => {
   expect(said(judgeTarget(one, plan, found))).toStartWith(expected);
+});
+
+test.each<[string, Result, object]>([
+  ["no intercept catches", "uncaught", {}],
+  ["has no way back", "silent", { route: { error: "network is unreachable" } }],
+  ["cannot resolve the tried address", "silent", { unresolved: "192.0.2.1" }],
+  ["does not listen", "silent", { listening: false }],
+  ["filters by the way back", "silent", { route: { interface: "other" }, strict: ["net0"] }],
+])("a target that %s is told of by the checks of its intercept, and not twice", (_, result, fact) => {
+  const found = findings(result, [{ ...SEEN, ...fact }]);
+  expect(judgeTarget(target({}), PLAN("packet", { intercepts: 1 }), found)).toBeNull();
 });
 
 test("TLS at the target only is a warning, if production is known to speak without", () => {

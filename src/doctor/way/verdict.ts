@@ -19,7 +19,6 @@ export interface Target {
 /** What kind of fault it is that the diagnosis tells: the end of its id. */
 function kindOf({ result, facts }: ProbeResult, plan: Plan, ordinary: OrdinaryConnection | null): string {
   const isAnswered = ordinary?.result === "answered";
-  if (result === "uncaught") return "uncaught";
   if (!isAnswered) return "port";
   if (plan.intercepts.length === 0) {
     if (ordinary.translatedTo) return "translated";
@@ -28,6 +27,27 @@ function kindOf({ result, facts }: ProbeResult, plan: Plan, ordinary: OrdinaryCo
   if (result === "refused") return "port";
   const [fact] = facts;
   return fact?.mode === "target" && fact.known === false && !fact.caught ? "spoofing" : "answers";
+}
+
+/** What an intercept answers about a connection that was tried: see src/intercept/data-plane/facts.ts. */
+interface Seen {
+  error?: string;
+  known?: boolean;
+  caught?: number;
+  route?: { interface?: string; error?: string };
+  unresolved?: string | null;
+  strict?: string[];
+  listening?: boolean | null;
+}
+
+/** Whether the checks of intercepts (src/doctor/intercept) name the cause: it is told once. */
+function isToldOfIntercept({ result, facts }: ProbeResult): boolean {
+  if (result === "uncaught") return true;
+  const seen = facts[0] as Seen | undefined;
+  if (!seen || seen.error || seen.caught || !seen.known) return false;
+  const { route, unresolved, strict = [], listening } = seen;
+  const isFiltered = strict.some((name) => name !== route?.interface);
+  return Boolean(route?.error || unresolved || listening === false || isFiltered);
 }
 
 function describe({ ordinary, greeting }: Target): string {
@@ -50,6 +70,7 @@ export function judgeTarget(target: Target, plan: Plan, findings: Findings | nul
     return formatEndpoint(address, targetPort) === target.endpoint;
   });
   if (findings && probe && probe.result !== "answered") {
+    if (plan.intercepts.length > 0 && isToldOfIntercept(probe)) return null;
     try {
       const plain = new Map(ordinary ? [[target.endpoint, ordinary]] : []);
       diagnose({ ...findings, probes: [probe] }, plan, plain);
