@@ -33,7 +33,9 @@ const FAULTS: Fault[] = [
   {
     name: "wrong interface",
     args: "-x 80-10.0.0.2:8080 -i back",
-    expected: { "arrival.interface": [/come in by .*front.*, which -i back does not name/, /^-i .*front.*, or leave/] },
+    expected: {
+      "arrival.interface": [/come in by .*front.*, which -i back does not name/, /^-i .*front.*, or leave/],
+    },
   },
   {
     name: "TLS at production",
