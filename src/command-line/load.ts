@@ -155,8 +155,12 @@ export function load(
   const { runs } = loadRuns(spec, words, environment, directory);
   if (runs.length === 1) return runs[0]!.args;
   const names = runs.map(({ name }) => name).join(", ");
-  const cause = `there are ${runs.length} in the file`;
-  throw new Failure(`Cannot ${spec.name}: ${cause}`, `Name one of them with --only: ${names}.`, 2);
+  const path = runs[0]!.args.get("config")![0];
+  throw new Failure(
+    `Cannot run "${spec.name}" for "${path}": it has ${runs.length} tables below [${spec.table}]`,
+    `Name one of them with --only: ${names}.`,
+    2,
+  );
 }
 
 /** Reads the values of arguments; an error about one of them says where it comes from. */

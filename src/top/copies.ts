@@ -12,6 +12,8 @@ export type KnownAccount = Partial<Account>;
 /** A copy, as it answered last. */
 export interface CopySeen {
   pid: number;
+  /** Its own in its configuration file; null: it has none. */
+  name: string | null;
   services: string[];
   account: KnownAccount;
   /** Requests a second since it was asked before, or since its start; null: not known. */
@@ -34,10 +36,18 @@ export async function ask<T>(
   return (await response.json()) as T;
 }
 
+/** What a copy was when it was asked before. */
+interface Known {
+  name: string | null;
+  services: string[];
+  sent: number;
+  at: number;
+}
+
 /** Those that run, asked again and again. */
 export class Copies {
-  /** By process id: what it was when it was asked before. */
-  private readonly before = new Map<number, { services: string[]; sent: number; at: number }>();
+  /** By process id. */
+  private readonly before = new Map<number, Known>();
   /** Copies that did not answer last time: ended meanwhile, of another user, or stalled. */
   mute: { pid: number; cause: string }[] = [];
 
@@ -79,16 +89,23 @@ export class Copies {
   private async lookAt(socket: TopSocket): Promise<CopySeen> {
     const { pid } = socket;
     const known = this.before.get(pid);
-    const services = known?.services ?? (await ask<Report>(socket, "/api/report")).services;
+    const { name, services } = known ?? (await firstLook(socket));
     const account = await ask<KnownAccount>(socket, "/api/account");
     const [at, sent] = [performance.now(), sentIn(account)];
-    this.before.set(pid, { services, sent, at });
+    this.before.set(pid, { name, services, sent, at });
     const rate =
       known === undefined || sent < known.sent
         ? averageOf(account)
         : ((sent - known.sent) * 1000) / (at - known.at);
-    return { pid, services, account, rate };
+    return { pid, name, services, account, rate };
   }
+}
+
+/** What stays as it is while a copy runs; one of another version may have no name. */
+async function firstLook(socket: TopSocket): Promise<Pick<Known, "name" | "services">> {
+  const { services } = await ask<Report>(socket, "/api/report");
+  const named = ask<{ name: string | null }>(socket, "/api/reload").catch(() => ({ name: null }));
+  return { services, name: (await named).name };
 }
 
 function averageOf(account: KnownAccount): number | null {

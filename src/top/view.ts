@@ -104,7 +104,8 @@ export function renderCopies(
     copies,
     {
       heading: "    PID  SERVICES",
-      cell: ({ pid, services }) => `${String(pid).padStart(7)}  ${printable(services.join(", "))}`,
+      cell: ({ pid, name, services }) =>
+        `${String(pid).padStart(7)}  ${printable((name === null ? "" : `${name}: `) + services.join(", "))}`,
       least: 24,
     },
     COPY_COLUMNS,

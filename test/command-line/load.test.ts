@@ -101,7 +101,7 @@ test("tables with a name are runs of their own, with the options above them as d
   ]);
   expect(values([...words, "--only", "search"]).memory).toEqual(["50"]);
   expect(failing(() => values(words))).toMatchObject({
-    message: "Cannot copy: there are 2 in the file",
+    message: 'Cannot run "copy" for "shop.toml": it has 2 tables below [copy]',
     fix: "Name one of them with --only: shop, search.",
   });
   expect(failing(() => values([...words, "--only", "shops"]))).toMatchObject({

@@ -23,7 +23,9 @@ function serve(path: string, sent = 0): void {
   const server = Bun.serve({
     unix: path,
     fetch(request) {
-      if (new URL(request.url).pathname === "/api/report") return Response.json({ services: ["80-a"] });
+      const { pathname } = new URL(request.url);
+      if (pathname === "/api/report") return Response.json({ services: ["80-a"] });
+      if (pathname === "/api/reload") return Response.json({ name: "shop" });
       total += sent;
       return Response.json({ seconds: 10, turns: { sent: total } });
     },
@@ -58,7 +60,13 @@ test("copies that answer are shown with their rates; one that has ended is not",
   leave(sockets[1]!.path);
   const copies = new Copies(() => sockets);
   expect(await copies.look()).toEqual([
-    { pid: 1, services: ["80-a"], account: { seconds: 10, turns: { sent: 100 } } as never, rate: 10 },
+    {
+      pid: 1,
+      name: "shop",
+      services: ["80-a"],
+      account: { seconds: 10, turns: { sent: 100 } } as never,
+      rate: 10,
+    },
   ]);
   const [again] = await copies.look();
   expect(again!.rate).toBeGreaterThan(10);

@@ -68,6 +68,7 @@ const report = (endpoints: Endpoint[], more: Partial<Report> = {}): Report => ({
 });
 const copy = (pid: number, more: Partial<CopySeen> = {}): CopySeen => ({
   pid,
+  name: null,
   services: ["80-10.0.0.2"],
   account: { seconds: 12, turns: { captured: 9, sent: 9, answered: 9, dropped: 0, pending: 0 } },
   rate: 0.75,
@@ -75,6 +76,11 @@ const copy = (pid: number, more: Partial<CopySeen> = {}): CopySeen => ({
 });
 
 describe("all copies", () => {
+  test("one of several of a file has its name in front", () => {
+    const [, row] = renderCopies([copy(12, { name: "shop" })], [], -1, canvas(160));
+    expect(row).toStartWith("     12  shop: 80-10.0.0.2 ");
+  });
+
   test("each has a row, with what there is room for", () => {
     const seen = [copy(12), copy(1234, { rate: 1234.5 })];
     expect(renderCopies(seen, [], -1, canvas(80))).toEqual([
