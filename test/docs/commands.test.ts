@@ -75,7 +75,7 @@ async function runBlock(hosts: Hosts, block: Block): Promise<Running> {
     await copySomething(hosts);
     await interrupt(running);
   } else if (condition) {
-    await running.line(new RegExp(`^${condition}`));
+    await running.line(new RegExp(`^(tcpdump: )?${condition}`));
     for (const { ask } of hosts.traffic) ask();
     await interrupt(running);
   }
@@ -86,13 +86,24 @@ async function runBlock(hosts: Hosts, block: Block): Promise<Running> {
   return running;
 }
 
+/** Copies that have been run, by what they depend on: the same one in several pages is run once. */
+const done = new Map<string, Promise<Running>>();
+
 async function runPage({ blocks, needs }: Page): Promise<void> {
   const hosts = await createHosts(needs);
   try {
     let last: Running | null = null;
+    let before = `${needs}`;
     for (const block of blocks) {
       if (isRun(block)) {
-        last = await runBlock(hosts, block).catch((error) => {
+        const isCopy = wordOf(block, "until") === "copied";
+        const key = `${before} ${block.words} ${block.text}`;
+        // What another command of this page has left behind may make a difference.
+        const isDry = block.words.includes("dry") || /^.* --dry-run$/.test(block.text);
+        if (!isCopy && !isDry) before += block.place;
+        const run = (isCopy && done.get(key)) || runBlock(hosts, block);
+        if (isCopy) done.set(key, run);
+        last = await run.catch((error) => {
           throw new Error(`${block.place}: ${(error as Error).message}`);
         });
       } else if (block.words.includes("output")) {
