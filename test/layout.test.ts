@@ -453,7 +453,7 @@ test("the same source can be built and run as it is: imports name their files", 
 });
 
 const ROOT = join(SRC, "..");
-const PAGES = /^(src|test|bench|bpf|bin|docs)\/.*\.(ts|c|h|md|sh)$|^README\.md$/;
+const PAGES = /^(src|test|bench|bpf|bin|docs|packaging)\/.*\.(ts|c|h|md|sh)$|^README\.md$/;
 
 /** What a person reads: a document whole, of code the comments. */
 function proseOf(page: string): string {
@@ -472,7 +472,9 @@ test("the first line of every file says what it is", () => {
 
 test("the paths that documents and comments name are there", () => {
   const gone = pages.flatMap((page) => {
-    const paths = proseOf(page).matchAll(/(?<![\w./<-])(?:src|test|bench|bpf|bin|docs)\/[\w./-]*\w/g);
+    const paths = proseOf(page).matchAll(
+      /(?<![\w./<-])(?:src|test|bench|bpf|bin|docs|packaging)\/[\w./-]*\w/g,
+    );
     const missing = [...paths].filter(([path]) => !path.includes("NAME") && !existsSync(join(ROOT, path)));
     return missing.map(([path]) => `${page}: ${path}`);
   });

@@ -435,10 +435,11 @@ test("it is clean POSIX sh", () => {
 
 test("the real release of this machine installs, runs, and is removed", async () => {
   const target = FILE.replace("xcopy-", "");
-  const words = ["--base-url", `${base}/real`, "--target", target, "--output", join(scratch, "www/real")];
+  const output = join(scratch, "www/real");
+  const words = ["--base-url", `${base}/real`, "--target", target, "--executables", "--output", output];
   const made = Bun.spawnSync([join(ROOT, "bin/release"), ...words]);
   expect([made.exitCode, made.stderr.toString()]).toEqual([0, expect.any(String)]);
-  const script = join(scratch, "www/real/install.sh");
+  const script = join(output, "install.sh");
 
   const first = await run([], { XCOPY_BASE_URL: "" }, script);
   expect([first.code, first.stderr]).toEqual([0, ""]);

@@ -9,8 +9,11 @@ export interface Check {
 
 /** The checks of the checkout in `top`. */
 export function checksOf(top: string): Check[] {
-  const shell = filesIn(top, ["bin", ".ci", "test/runner", "test/kernels", "."], (path) =>
-    /^#!.*[ /](ba)?sh\n/.test(readFileSync(path, "utf8")),
+  const packaging = ["", "/deb", "/rpm", "/oci"].map((room) => `packaging${room}`);
+  const shell = filesIn(
+    top,
+    ["bin", ".ci", "test/runner", "test/kernels", "test/support", ...packaging, "."],
+    (path) => /^#!.*[ /](ba)?sh\n/.test(readFileSync(path, "utf8")),
   );
   const programs = readdirSync(join(top, "bpf"), { withFileTypes: true })
     .filter((entry) => entry.isDirectory())
