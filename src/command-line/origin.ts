@@ -34,24 +34,40 @@ function valueMeant(given: readonly Given[], rest: string): Given {
   return given.find(isWhole) ?? given.find((value) => value.text.includes(text)) ?? given[0]!;
 }
 
-/**
- * The error of an option's reader, which names the option as on a command line (`Cannot use -m "5": ...`), with the place that the
- * value comes from instead: `Cannot use shop.toml:3:10 memory "5": ...`. The option that is named first is the one meant. Any other
- * error as it is.
- */
-export function withOrigin(error: unknown, spec: CommandSpec, settings: Settings): unknown {
-  if (!(error instanceof Failure)) return error;
-  const { message, fix, exitCode } = error;
+/** What a message is about. */
+export interface Fault {
+  option: Option;
+  given: Given;
+  /** Where the message names the option, and how it is written there. */
+  index: number;
+  written: string;
+}
+
+/** The value that the error of an option's reader is about: of the option that is named first; null: it is about none that was given. */
+export function faultOf({ message }: Failure, spec: CommandSpec, settings: Settings): Fault | null {
   for (const found of message.matchAll(/(?<![\w"'-])--?([A-Za-z][\w-]*)/g)) {
     const [written, word] = found;
     const isLong = written.startsWith("--");
     const option = optionsOf(spec).find(({ name, short }) => (isLong ? name : short) === word);
     if (!option) continue;
-    const rest = message.slice(found.index + written.length);
     const given = settings.get(option.name) ?? [];
-    const origin = given.length > 0 ? valueMeant(given, rest).origin : null;
-    if (origin === null || origin.source === "command line") break;
-    return new Failure(message.slice(0, found.index) + nameFor(option, origin) + rest, fix, exitCode);
+    if (given.length === 0) return null;
+    const { index } = found;
+    return { option, given: valueMeant(given, message.slice(index + written.length)), index, written };
   }
-  return error;
+  return null;
+}
+
+/**
+ * The error of an option's reader, which names the option as on a command line (`Cannot use -m "5": ...`), with the place that the
+ * value comes from instead: `Cannot use shop.toml:3:10 memory "5": ...`. Any other error as it is.
+ */
+export function withOrigin(error: unknown, spec: CommandSpec, settings: Settings): unknown {
+  if (!(error instanceof Failure)) return error;
+  const fault = faultOf(error, spec, settings);
+  if (fault === null || fault.given.origin.source === "command line") return error;
+  const { message, fix, exitCode } = error;
+  const { option, given, index, written } = fault;
+  const name = nameFor(option, given.origin as Exclude<Origin, { source: "command line" }>);
+  return new Failure(message.slice(0, index) + name + message.slice(index + written.length), fix, exitCode);
 }

@@ -1,22 +1,8 @@
 /** Reads a configuration file as the commands would that it is for, and says all that is wrong. */
-import {
-  argumentsOf,
-  CONFIGURED,
-  type LoadedArguments,
-  readConfigurationFile,
-} from "../command-line/load.ts";
-import { withOrigin } from "../command-line/origin.ts";
-import { parseCopy } from "../copy/options.ts";
-import { parseIntercept } from "../intercept/options.ts";
+import { argumentsOf, readConfigurationFile } from "../command-line/load.ts";
 import { Failure } from "../native/failure.ts";
-import { parseRecord } from "../record/options.ts";
 import { clashesOf } from "./clashes.ts";
-
-const READERS: Record<string, (args: LoadedArguments) => unknown> = {
-  copy: parseCopy,
-  intercept: parseIntercept,
-  record: parseRecord,
-};
+import { refusalsOf } from "./refusals.ts";
 
 /** For a file of nothing: what each table is about, as one and as several. */
 const KINDS: Record<string, [one: string, several: string]> = {
@@ -32,19 +18,6 @@ function describe(table: string, names: readonly (string | null)[]): string {
   return `${names.length} ${names.length === 1 ? one : several}${list}`;
 }
 
-/** Why a command would refuse these options; null: it would not. `isLocated`: the error says where in the file. */
-function refusalOf(table: string, args: LoadedArguments): { failure: Failure; isLocated: boolean } | null {
-  try {
-    READERS[table]!(args);
-    return null;
-  } catch (error) {
-    if (!(error instanceof Failure)) throw error;
-    const spec = CONFIGURED.find((one) => one.table === table)!;
-    const located = withOrigin(error, spec, args.settings) as Failure;
-    return { failure: located, isLocated: located !== error };
-  }
-}
-
 /**
  * What is wrong with a file, and a line that says what is in it. Its path is relative to `directory`. Throws a Failure (exit code 2) if it
  * cannot be read.
@@ -56,16 +29,16 @@ export function checkFile(path: string, directory: string): { problems: Failure[
     if (!problems.some(({ message }) => message === failure.message)) problems.push(failure);
   };
   for (const [table, runs] of tables) {
-    const all = runs.map(({ name, settings }) => ({ name, args: argumentsOf(settings) }));
-    for (const { name, args } of all) {
-      const refusal = refusalOf(table, args);
-      if (refusal?.isLocated) add(refusal.failure);
+    for (const { name, settings } of runs) {
+      const { faults, missing } = refusalsOf(table, settings);
+      faults.forEach(add);
       // What is missing may be what is wrong above.
-      else if (refusal && found.length === 0) {
+      if (missing && found.length === 0) {
         const title = name === null ? `[${table}]` : `[${table}.${name}]`;
-        add(refusal.failure.withFix(`It is about ${title} of ${path}.`));
+        add(missing.withFix(`It is about ${title} of ${path}.`));
       }
     }
+    const all = runs.map(({ name, settings }) => ({ name, args: argumentsOf(settings) }));
     for (const clash of clashesOf(all)) add(clash);
   }
   const contents = [...tables].map(([table, runs]) =>

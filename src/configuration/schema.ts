@@ -22,6 +22,12 @@ export function rangeOf(option: Option): [least: number, most: number] | null {
   return found && [Number(found[1]), Number(found[2])];
 }
 
+/** The words that an option takes, where it takes no others; null: it does. */
+export function wordsOf({ value, choices }: Option): readonly string[] | null {
+  if (choices) return choices;
+  return value !== undefined && WORDS.test(value) ? value.split("|") : null;
+}
+
 function numberSchema(option: Option): Schema {
   const range = rangeOf(option);
   const type = WHOLE.test(option.value!) ? "integer" : "number";
@@ -31,8 +37,8 @@ function numberSchema(option: Option): Schema {
 function valueSchema(option: Option): Schema {
   const { value, choices, multiple } = option;
   if (value === undefined) return { type: "boolean" };
-  if (choices) return { anyOf: [{ type: "boolean" }, { enum: [...choices] }] };
-  if (WORDS.test(value)) return { enum: value.split("|") };
+  const words = wordsOf(option);
+  if (words) return choices ? { anyOf: [{ type: "boolean" }, { enum: [...words] }] } : { enum: [...words] };
   const one: Schema = takesNumber(option) ? { anyOf: [numberSchema(option), TEXT] } : TEXT;
   return multiple ? { anyOf: [one, { type: "array", items: one }] } : one;
 }

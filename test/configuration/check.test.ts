@@ -29,12 +29,43 @@ test.each([
   expect(check(text)).toEqual({ problems: [], contents });
 });
 
-test("every run's first mistake is found, one of the defaults once", () => {
+test("the mistakes of every run are found, one of the defaults once", () => {
   expect(check(`${SHOP}memory = 1\n${SEARCH}pace = "slow"`).problems).toEqual([
     'Cannot use f.toml:3:10 memory "1": not a whole number from 16 to 65536',
     'Cannot use f.toml:6:8 pace "slow": no such pace',
   ]);
   expect(check(`[copy]\nmemory = 1\n${SHOP}${SEARCH}`).problems).toHaveLength(1);
+});
+
+test("all bad values are found, and nothing that only seems wrong without them", () => {
+  const lines = [
+    "[copy]",
+    'transfer = ["80", "81-10.0.0.2", "82-10.0.0"]',
+    "replicas = 0",
+    "jitter = 5",
+    'pace = "slow"',
+    'clients = ["10.1.1.1", "a"]',
+    'late = "never"',
+    'protocol = "smtp"',
+    'compare = "body"',
+    'ignore = ["$.a", "b"]',
+    'fail-on = "much"',
+    "web = 70000",
+  ];
+  const { problems } = check(lines.join("\n"));
+  const places = problems.map((message) => /f\.toml:(\d+:\d+ \S+)/.exec(message)![1]!);
+  expect(places.sort((one, other) => one.localeCompare(other, "en", { numeric: true }))).toEqual([
+    "2:13 transfer",
+    "2:34 transfer",
+    "3:12 replicas",
+    "5:8 pace",
+    "6:24 clients",
+    "7:8 late",
+    "8:12 protocol",
+    "10:18 ignore",
+    "11:11 fail-on",
+    "12:7 web",
+  ]);
 });
 
 test("an unknown option and a bad value are both found, what an unknown option may have been meant for is not", () => {
