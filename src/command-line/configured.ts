@@ -1,5 +1,6 @@
 /** Commands that take their options from a configuration file and the environment too. */
 import type { CommandDef } from "citty";
+import { say } from "../host/log/style.ts";
 import { wordsCommand } from "./arguments.ts";
 import type { CommandSpec } from "./command.ts";
 import type { Environment } from "./environment.ts";
@@ -31,7 +32,7 @@ export function configuredCommand(
     const environment = environmentOf(process.argv0);
     const directory = process.cwd();
     const { runs, warnings } = loadRuns(spec, words, environment, directory);
-    for (const warning of warnings) console.error(`warning: ${warning}`);
+    for (const warning of warnings) say("warning", warning);
     if (runs.length > 1 && runAll) return await runAll(runs, words);
     const again = () => load(spec, words, environment, directory);
     const args = runs.length > 1 ? again() : runs[0]!.args;

@@ -1,6 +1,6 @@
 /** The command line of `xcopy copy` as data: examples, options, and the options of tcpcopy that it refuses. */
 import type { CommandSpec } from "./command.ts";
-import { CONFIGURATION, REPORTING, RIGHTS } from "./common.ts";
+import { background, CONFIGURATION, REPORTING, RIGHTS } from "./common.ts";
 import { COMPARISON } from "./comparison.ts";
 
 /**
@@ -360,18 +360,13 @@ export const COPY: CommandSpec = {
         value: "NUMBER",
         help: `the mark (SO_MARK) of packets that xcopy sends, which are never captured (default: ${MARK})`,
       },
+      ...background("copy"),
     ],
   },
-  refused: {
-    d: [
-      "xcopy does not run in the background by itself yet",
-      'Start it from a service manager, or with "nohup".',
-    ],
-    ...Object.fromEntries(
-      [..."DHPU"].map((letter) => [
-        letter,
-        ["it is an option of tcpcopy that xcopy does not have yet", "Leave it out."],
-      ]),
-    ),
-  },
+  refused: Object.fromEntries(
+    [..."DHU"].map((letter) => [
+      letter,
+      ["it is an option of tcpcopy that xcopy does not have yet", "Leave it out."],
+    ]),
+  ),
 };

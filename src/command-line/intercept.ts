@@ -1,6 +1,6 @@
 /** The command line of `xcopy intercept` as data: examples and options. */
 import type { CommandSpec } from "./command.ts";
-import { CONFIGURATION, REPORTING, RIGHTS } from "./common.ts";
+import { background, CONFIGURATION, REPORTING, RIGHTS } from "./common.ts";
 
 /** TCP port of the channel, that of tcpcopy/intercept 1.x. */
 export const CHANNEL_PORT = 36524;
@@ -157,17 +157,7 @@ export const INTERCEPT: CommandSpec = {
         value: "SECONDS",
         help: "after the intercept ends or is killed, or a copy is gone, go on dropping responses to copied requests for this long, 0 to 3600 (default: 120; after the end none in mode nfqueue)",
       },
-      {
-        name: "daemon",
-        short: "d",
-        help: "go to the background once it works; messages go to -l (default: /var/log/xcopy-intercept.log)",
-      },
-      {
-        name: "pid-file",
-        short: "P",
-        value: "FILE",
-        help: "write the process id to this file, and remove it at the end",
-      },
+      ...background("intercept"),
     ],
   },
 };

@@ -1,6 +1,6 @@
 /** The command line of `xcopy record` as data: examples and options. */
 import type { CommandSpec } from "./command.ts";
-import { CONFIGURATION, REPORTING, RIGHTS } from "./common.ts";
+import { background, CONFIGURATION, REPORTING, RIGHTS } from "./common.ts";
 import { MARK } from "./copy.ts";
 
 export const RECORD: CommandSpec = {
@@ -109,6 +109,7 @@ export const RECORD: CommandSpec = {
         value: "NUMBER",
         help: `the mark (SO_MARK) of packets that xcopy sends, which are never recorded (default: ${MARK})`,
       },
+      ...background("record"),
     ],
   },
 };

@@ -6,6 +6,8 @@ import { COPY } from "../command-line/copy.ts";
 import { type LoadedArguments, type Run, readingWith } from "../command-line/load.ts";
 import { checkFiles } from "../copy/comparison/files.ts";
 import { type CopyOptions, parseCopy } from "../copy/options.ts";
+import { say, setStyle } from "../host/log/style.ts";
+import { goesToBackground } from "./background.ts";
 import { runSeveral } from "./several.ts";
 
 /** Options that name files which are read again. */
@@ -44,12 +46,14 @@ async function runAll(runs: readonly Run[], words: readonly string[]): Promise<v
 
 async function run(args: LoadedArguments, { again }: Source): Promise<void> {
   const options = parseCopy(args);
+  setStyle({ format: options.logFormat, command: "copy" });
   const user = args.get("run-as")?.at(-1);
   if (user !== undefined && !options.dryRun) {
     const { runAs } = await import("../host/run-as.ts");
     const port = options.audience.web?.port ?? 0;
     runAs(user, "copy", { setsPriority: options.scheduling.nice !== null, ...(port > 0 && { port }) });
   }
+  if (await goesToBackground(options)) return;
   if (options.mysql.users.length > 0) await hideSecrets(args);
   checkFiles(options.audience.reports);
   const key = await channelKey(options);
@@ -60,7 +64,7 @@ async function run(args: LoadedArguments, { again }: Source): Promise<void> {
     const { renderPlan } = await import("../copy/dry-run.ts");
     const plan = await makePlan(options, thisHost(options), key);
     console.log(renderPlan(plan, options));
-    for (const warning of plan.warnings) console.error(`warning: ${warning}`);
+    for (const warning of plan.warnings) say("warning", warning);
     return;
   }
   const { runCopy } = await import("../copy/run.ts");

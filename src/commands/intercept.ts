@@ -2,11 +2,14 @@
 import type { Arguments } from "../command-line/arguments.ts";
 import { configuredCommand } from "../command-line/configured.ts";
 import { INTERCEPT } from "../command-line/intercept.ts";
+import { say, setStyle } from "../host/log/style.ts";
 import { parseIntercept } from "../intercept/options.ts";
+import { goesToBackground } from "./background.ts";
 import { runSeveral } from "./several.ts";
 
 async function run(args: Arguments): Promise<void> {
   const options = parseIntercept(args);
+  setStyle({ format: options.logFormat, command: "intercept" });
   const user = args.get("run-as")?.at(-1);
   if (user !== undefined && !options.dryRun) {
     const { runAs } = await import("../host/run-as.ts");
@@ -26,14 +29,10 @@ async function run(args: Arguments): Promise<void> {
   if (options.dryRun) {
     const { renderInterceptPlan } = await import("../intercept/dry-run.ts");
     console.log(renderInterceptPlan(plan, options, key !== null));
-    for (const warning of plan.warnings) console.error(`warning: ${warning}`);
+    for (const warning of plan.warnings) say("warning", warning);
     return;
   }
-  const { isDaemon, startDaemon } = await import("../host/daemon.ts");
-  if (options.daemon && !isDaemon()) {
-    process.exitCode = await startDaemon();
-    return;
-  }
+  if (await goesToBackground(options)) return;
   const { runIntercept } = await import("../intercept/run.ts");
   process.exitCode = await runIntercept(options, plan, key);
 }

@@ -4,6 +4,8 @@ import type { CommandSpec } from "../command-line/command.ts";
 import { type Run, readingWith } from "../command-line/load.ts";
 import { isUpstreamName } from "../command-line/tcpcopy.ts";
 import { clashesOf } from "../configuration/clashes.ts";
+import { setStyle } from "../host/log/style.ts";
+import { Failure } from "../native/failure.ts";
 
 /** Seconds of --drain, without it. */
 const DRAIN = 2;
@@ -25,6 +27,15 @@ export async function runSeveral<T>(
   const all = runs.map(({ name, args }) => ({ name: name!, options: readingWith(spec, args, read) }));
   const [clash] = clashesOf(runs);
   if (clash) throw clash;
+  if (runs.some(({ args }) => args.has("daemon"))) {
+    throw new Failure(
+      "Cannot use -d: there are several runs, and the process that looks after them does not go to the background",
+      "Name one with --only, or let a service manager start them.",
+      2,
+    );
+  }
+  const isJson = runs.some(({ args }) => args.get("log-format")?.[0] === "json");
+  setStyle({ command: spec.name, format: isJson ? "json" : "text" });
   const { runTogether } = await import("../copies/run.ts");
   const command = isUpstreamName(process.argv0) ? [] : [spec.name];
   const moreWords = more(all);

@@ -2,10 +2,12 @@
 import { basename } from "node:path";
 import { type CommandDef, runCommand } from "citty";
 import { HELP, VERSION } from "../command-line/command.ts";
+import { asksForJson } from "../command-line/common.ts";
 import { COPY } from "../command-line/copy.ts";
 import { renderOverview, renderVersion } from "../command-line/help.ts";
 import { suggest } from "../command-line/suggest.ts";
 import { fromIntercept, fromTcpcopy } from "../command-line/tcpcopy.ts";
+import { say, setStyle } from "../host/log/style.ts";
 import { Failure, failureOfFile } from "../native/failure.ts";
 
 type Loader = () => Promise<CommandDef>;
@@ -74,13 +76,14 @@ function explain(error: unknown): string {
  * 1 for a bug.
  */
 export async function runTree(tree: CommandDef, calledAs: string, words: string[]): Promise<never> {
+  setStyle({ command: words[0] ?? "", format: asksForJson(words, process.env) ? "json" : "text" });
   const translate = CALLED_AS[basename(calledAs)];
   try {
     await dispatch(tree, translate ? translate(words) : words);
     process.exit(process.exitCode ?? 0);
   } catch (thrown) {
     const error = failureOfFile(thrown) ?? thrown;
-    console.error(explain(error));
+    say("error", explain(error));
     process.exit(error instanceof Failure ? error.exitCode : 1);
   }
 }

@@ -4,6 +4,7 @@
  */
 import type { Subprocess } from "bun";
 import { ownProgram } from "../host/daemon.ts";
+import { isToJournal, say } from "../host/log/style.ts";
 import {
   HAS_PARENT,
   type Notification,
@@ -34,12 +35,14 @@ export function worstOf(codes: readonly number[]): number {
   return failures.find((code) => code !== BROKEN_BOUND) ?? failures[0] ?? 0;
 }
 
-/** The environment of a run: it talks to this process, and only this one to the service manager. */
+/** The environment of a run: it talks to this process, and only this one to the service manager and its journal. */
 function environmentFor(name: string, watchdogMicroseconds: number | null): Record<string, string> {
-  const { WATCHDOG_USEC: _, WATCHDOG_PID: __, ...others } = process.env;
+  const { WATCHDOG_USEC: _, WATCHDOG_PID: __, JOURNAL_STREAM: journal, ...others } = process.env;
   return {
     ...(others as Record<string, string>),
     [HAS_PARENT]: name,
+    // It writes to a pipe, from where this process hands it on.
+    ...(journal !== undefined && isToJournal(2, process.env) && { JOURNAL_STREAM: journal }),
     ...(watchdogMicroseconds !== null && { WATCHDOG_USEC: `${watchdogMicroseconds}` }),
   };
 }
@@ -58,7 +61,6 @@ export async function runTogether(members: readonly Member[], drain: number): Pr
   /** Those that are about to be started again. */
   const waiting = new Map<string, Timer>();
   const codes = new Map<string, number>();
-  const say = (text: string) => console.error(text);
   let isStopping = false;
   const over = Promise.withResolvers<void>();
   const settle = () => {
@@ -79,12 +81,12 @@ export async function runTogether(members: readonly Member[], drain: number): Pr
     const what = `ended with exit code ${code}`;
     if (isStopping) return what;
     if (!state.isReady) {
-      if (running.size > 0) say(`warning: "${member.name}" ${what}: the others are ended too`);
+      if (running.size > 0) say("warning", `"${member.name}" ${what}: the others are ended too`);
       stop("SIGTERM");
       return what;
     }
     const text = manager.listens ? `${what}, and is started again in ${RESTART / 1000} s` : what;
-    say(`warning: "${member.name}" ${text}`);
+    say("warning", `"${member.name}" ${text}`);
     if (manager.listens) waiting.set(member.name, setTimeout(begin, RESTART, member));
     return text;
   };
@@ -111,7 +113,7 @@ export async function runTogether(members: readonly Member[], drain: number): Pr
     running.set(name, child);
     const streams = [
       eachLine(child.stdout, (line) => console.log(named(name, line))),
-      eachLine(child.stderr, (line) => say(named(name, line))),
+      eachLine(child.stderr, (line) => console.error(named(name, line))),
     ];
     void Promise.all([child.exited, ...streams]).then(([code]) => {
       // One that is told to end before it listens ends by the signal.

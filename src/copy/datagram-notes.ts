@@ -1,6 +1,6 @@
 /** Notes for users who copy UDP: options without effect on it, and QUIC, which no target can read. */
 import { DATAGRAM } from "../datagram/counters.ts";
-import type { Log } from "../host/log.ts";
+import type { Log } from "../host/log/log.ts";
 import { takeCounters } from "../runtime/shared.ts";
 import type { DatagramShared } from "./data-plane/datagram-shared.ts";
 import type { CopyOptions } from "./options.ts";

@@ -1,6 +1,7 @@
 /** Reads and checks the options of `xcopy copy`, and gives each its default. */
 import { SIGN_SPAN } from "../capture/history.ts";
 import type { Arguments } from "../command-line/arguments.ts";
+import { type Logging, readLogging } from "../command-line/common.ts";
 import { MARK } from "../command-line/copy.ts";
 import { type Address, parseAddress, unusable } from "../config/address.ts";
 import { CAPTURE_OPTIONS, type CaptureOptions, parseCapture } from "../config/capture.ts";
@@ -24,7 +25,7 @@ import {
   parseCompare,
 } from "./comparison/options.ts";
 
-export interface CopyOptions {
+export interface CopyOptions extends Logging {
   transfers: Transfer[];
   /** Empty: this host's own address. */
   pool: Address[];
@@ -95,7 +96,6 @@ export interface CopyOptions {
   json: boolean;
   /** Seconds; null: not given. */
   statsInterval: number | null;
-  log: string | null;
   dryRun: boolean;
   force: boolean;
   capture: CaptureOptions;
@@ -146,6 +146,10 @@ function refuseContradictions(args: Arguments): void {
     throw new Failure(`Cannot use ${option}: ${cause}`, fix, 2);
   };
   const one = (name: string) => args.get(name)?.[0];
+  if (args.has("daemon") && args.get("input")?.includes("-")) {
+    const cause = "-i - reads standard input, which a run in the background has not";
+    refuse("-d", cause, "Leave it out, or name a file with -i.");
+  }
   const noWait = "with -W requests do not wait for answers";
   const pace = one("pace");
   if (args.has("no-wait") && pace !== undefined && parsePace(pace) !== "clock") {
@@ -258,7 +262,7 @@ export function parseCopy(args: Arguments): CopyOptions {
       interval === null
         ? null
         : parseDecimal("--stats-interval", interval, { first: 0.1, last: 86400, unit: "seconds" }),
-    log: one("log"),
+    ...readLogging("copy", args),
     dryRun: args.has("dry-run"),
     force: args.has("force"),
     inject: parseInjection(one("inject") ?? "auto"),

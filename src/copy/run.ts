@@ -5,18 +5,19 @@ import { renderVersion } from "../command-line/help.ts";
 import { labelOf } from "../config/transfer.ts";
 import { carriedLibraries } from "../host/carried-libraries.ts";
 import { claimPorts } from "../host/claims.ts";
+import { becomeDaemon, writePidFile } from "../host/daemon.ts";
 import { dropPrivileges, type Keeps } from "../host/drop.ts";
 import { forwardedNote, watchForwarded } from "../host/forwarded.ts";
 import { removeLeftovers } from "../host/leftovers.ts";
 import { localTest } from "../host/local-addresses.ts";
-import { createLog, type Log } from "../host/log.ts";
+import { createLog, type Log, reopenLogs } from "../host/log/log.ts";
+import { report } from "../host/log/report.ts";
+import { createStatus, type Status } from "../host/log/status.ts";
 import { type ServiceManager, serviceManager } from "../host/manager/manager.ts";
 import { keepWatchdog } from "../host/manager/watchdog.ts";
 import { megabytes, waitingBytes } from "../host/memory.ts";
-import { report } from "../host/report.ts";
 import { applyScheduling } from "../host/scheduling.ts";
 import { listenForStop, type StopRequests } from "../host/signals.ts";
-import { createStatus, type Status } from "../host/status.ts";
 import { CAP } from "../native/bpf/capabilities.ts";
 import { Failure } from "../native/failure.ts";
 import { DIRECTORY_NOTE } from "../native/run-directory.ts";
@@ -116,7 +117,7 @@ function keepsOf(
     runsPrograms: answers.socket !== null,
     attaches: kernel !== null,
     loads,
-    writes: [options.log, ...options.audience.reports.map(({ path }) => path)],
+    writes: [options.log, options.pidFile, ...options.audience.reports.map(({ path }) => path)],
     reads: [...plan.files, ...(reloads?.reads ?? [])],
   };
 }
@@ -330,6 +331,7 @@ async function copy(
       );
   const endClosed = watchClosed(take, log);
   const endReport = report(options, status, manager, take, renderStatus);
+  if (options.daemon) becomeDaemon(reopenLogs);
   manager.ready();
   manager.status(announced);
   const words = new Int32Array(configs[0]!.worker.words);
@@ -400,6 +402,7 @@ export async function runCopy(
   const console_ = { status, log, stop, manager };
   manager.starting();
   stop.first.then(() => manager.stopping(options.drain + END_PATIENCE));
+  let removePidFile: (() => void) | undefined;
   let release: (() => void) | undefined;
   let kernel: KernelCapture | null = null;
   let answers: Answers | undefined;
@@ -407,6 +410,7 @@ export async function runCopy(
   let observer: Observer | undefined;
   try {
     for (const warning of plan.warnings) log.warn(warning);
+    removePidFile = writePidFile(options.pidFile);
     if (plan.workers.note) log.info(plan.workers.note);
     if (DIRECTORY_NOTE) log.info(DIRECTORY_NOTE);
     if (plan.key) log.info(`key ${fingerprintOf(plan.key.bytes)} (${plan.key.source})`);
@@ -447,5 +451,6 @@ export async function runCopy(
     answers?.close();
     kernel?.detach();
     release?.();
+    removePidFile?.();
   }
 }

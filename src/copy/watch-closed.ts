@@ -1,5 +1,5 @@
 /** Says when the target closes connections that production keeps open, and when clients use several subflows of Multipath TCP. */
-import type { Log } from "../host/log.ts";
+import type { Log } from "../host/log/log.ts";
 import { CLOSED_ADVICE, type Closed, renderClosed } from "./account/closed.ts";
 import { MULTIPATH_ADVICE, type Multipath, renderMultipath } from "./account/mptcp.ts";
 

@@ -1,5 +1,5 @@
 /** Says when the copy falls behind production, and when it has caught up. */
-import type { Log } from "../host/log.ts";
+import type { Log } from "../host/log/log.ts";
 import { type Lateness, renderLateness } from "./account/lateness.ts";
 import type { CopyOptions } from "./options.ts";
 

@@ -1,5 +1,6 @@
 /** `-d`: the program starts itself again in a new session, and ends when that process runs in the background or has failed. */
-import { closeSync, openSync, readdirSync, readlinkSync } from "node:fs";
+import { closeSync, openSync, readdirSync, readlinkSync, rmSync, writeFileSync } from "node:fs";
+import { Failure } from "../native/failure.ts";
 import { libc } from "../native/libc.ts";
 
 /** Environment variable that marks the process in the background. */
@@ -47,8 +48,11 @@ function target(fd: number): string {
   }
 }
 
-/** In the background process: reports that start-up has succeeded, and closes the standard streams. Else does nothing. */
-export function becomeDaemon(): void {
+/**
+ * In the background process: reports that start-up has succeeded, and closes the standard streams. Else does nothing. `reopen` opens
+ * files that may be the same as a standard stream.
+ */
+export function becomeDaemon(reopen: () => void): void {
   if (!isDaemon()) return;
   const old = [0, 1, 2].map(target);
   const nothing = openSync("/dev/null", "r+");
@@ -58,7 +62,20 @@ export function becomeDaemon(): void {
     if (fd !== nothing && (fd < 3 || (target(fd) !== "" && old.includes(target(fd))))) libc.dup2(nothing, fd);
   }
   closeSync(nothing);
+  reopen();
   process.chdir("/");
   process.send?.("works");
   process.disconnect?.();
+}
+
+/** `-P`: writes the process id to a file, if there is one; returns what removes it. Throws a Failure (exit code 2). */
+export function writePidFile(path: string | null): () => void {
+  if (path === null) return () => {};
+  try {
+    writeFileSync(path, `${process.pid}\n`);
+  } catch (error) {
+    const cause = (error as Error).message;
+    throw new Failure(`Cannot use -P "${path}": ${cause}`, "Name a file that can be written.", 2);
+  }
+  return () => rmSync(path, { force: true });
 }

@@ -12,7 +12,7 @@ import {
 } from "../native/credentials/credentials.ts";
 import { DIRECTORY } from "../native/run-directory.ts";
 import { deniedCalls, type StillDoes } from "./denied-calls.ts";
-import type { Log } from "./log.ts";
+import type { Log } from "./log/log.ts";
 
 /** What a mode still needs while it runs. */
 export interface Keeps extends StillDoes {

@@ -1,7 +1,7 @@
 /** Says once that packets only passed through this host, where nothing else came: the user may have meant them. */
 import type { Forwarded } from "../capture/local-maps.ts";
 import { formatEndpoint } from "../config/address.ts";
-import type { Log } from "./log.ts";
+import type { Log } from "./log/log.ts";
 
 /** ms between two looks. Requests that come with the first of these packets have that long to be seen. */
 const LOOK = 2000;

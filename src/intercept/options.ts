@@ -1,5 +1,6 @@
 /** Reads and checks the options of `xcopy intercept`, and gives each its default. */
 import type { Arguments } from "../command-line/arguments.ts";
+import { type Logging, readLogging } from "../command-line/common.ts";
 import { CHANNEL_PORT } from "../command-line/intercept.ts";
 import { type Address, parseAddress, sameAddress, unusable } from "../config/address.ts";
 import { type Network, parseNetworks } from "../config/networks.ts";
@@ -28,7 +29,7 @@ export interface CompatOptions {
   from: Network[];
 }
 
-export interface InterceptOptions {
+export interface InterceptOptions extends Logging {
   /** Null: chosen by the addresses of the services. */
   mode: InterceptMode | null;
   services: CaughtService[];
@@ -55,13 +56,10 @@ export interface InterceptOptions {
   json: boolean;
   /** Seconds; null: not given. */
   statsInterval: number | null;
-  log: string | null;
   dryRun: boolean;
   hook: InterceptHook;
   /** Seconds. */
   linger: number;
-  daemon: boolean;
-  pidFile: string | null;
 }
 
 const MODES: InterceptMode[] = ["target", "assistant", "nfqueue"];
@@ -69,7 +67,6 @@ const HOOKS: InterceptHook[] = ["auto", "tcx", "clsact", "xdp"];
 
 /** -q up to this means the default, as in intercept 1.x. */
 const NO_QUEUE_LENGTH = 1024;
-const DAEMON_LOG = "/var/log/xcopy-intercept.log";
 
 function refuse(option: string, cause: string, fix: string): Failure {
   return new Failure(`Cannot use ${option}: ${cause}`, fix, 2);
@@ -216,7 +213,6 @@ export function parseIntercept(args: Arguments): InterceptOptions {
     );
   const length = whole("-q", "queue-length", { first: 1, last: 1048576, unit: "packets" }, 1);
   const [interval, flows] = [one("stats-interval"), one("flows")];
-  const daemon = args.has("daemon");
   return {
     mode,
     services,
@@ -238,11 +234,9 @@ export function parseIntercept(args: Arguments): InterceptOptions {
       interval === null
         ? null
         : parseDecimal("--stats-interval", interval, { first: 0.1, last: 86400, unit: "seconds" }),
-    log: one("log") ?? (daemon ? DAEMON_LOG : null),
+    ...readLogging("intercept", args),
     dryRun: args.has("dry-run"),
     hook,
     linger: whole("--linger", "linger", { first: 0, last: 3600, unit: "seconds" }, 120),
-    daemon,
-    pidFile: one("pid-file"),
   };
 }

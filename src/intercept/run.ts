@@ -1,5 +1,4 @@
 /** Runs `xcopy intercept`: catches until a signal, closes the connections of copies, prints the summary. */
-import { rmSync, writeFileSync } from "node:fs";
 import { version } from "../../package.json";
 import { fingerprintOf, type Key } from "../channel/key.ts";
 import type { CoveredService } from "../channel/messages.ts";
@@ -8,16 +7,16 @@ import { renderVersion } from "../command-line/help.ts";
 import { formatAddress, formatEndpoint } from "../config/address.ts";
 import { formatService } from "../config/service.ts";
 import { carriedLibraries } from "../host/carried-libraries.ts";
-import { becomeDaemon } from "../host/daemon.ts";
+import { becomeDaemon, writePidFile } from "../host/daemon.ts";
 import { dropPrivileges, type Keeps } from "../host/drop.ts";
 import { removeLeftovers } from "../host/leftovers.ts";
-import { createLog, type Log } from "../host/log.ts";
+import { createLog, type Log, reopenLogs } from "../host/log/log.ts";
+import { report } from "../host/log/report.ts";
+import { createStatus, type Status } from "../host/log/status.ts";
 import { type ServiceManager, serviceManager } from "../host/manager/manager.ts";
 import { keepWatchdog } from "../host/manager/watchdog.ts";
 import { requirePrivileges } from "../host/privileges.ts";
-import { report } from "../host/report.ts";
 import { listenForStop, type StopRequests } from "../host/signals.ts";
-import { createStatus, type Status } from "../host/status.ts";
 import { CAP } from "../native/bpf/capabilities.ts";
 import { Failure } from "../native/failure.ts";
 import { raiseDescriptors } from "../native/limits.ts";
@@ -192,7 +191,7 @@ async function serve(
   if (key) log.info(`key ${fingerprintOf(key.bytes)} (${key.source})`);
   const announced = announce(plan, caught);
   log.info(announced);
-  if (options.daemon) becomeDaemon();
+  if (options.daemon) becomeDaemon(reopenLogs);
   const start = performance.now();
   const take = (exact = false): InterceptAccount => {
     const use = { ...process.cpuUsage(), rss: process.memoryUsage.rss() };
@@ -222,16 +221,6 @@ async function serve(
   return exitCode;
 }
 
-function writePidFile(path: string): () => void {
-  try {
-    writeFileSync(path, `${process.pid}\n`);
-  } catch (error) {
-    const cause = (error as Error).message;
-    throw new Failure(`Cannot use -P "${path}": ${cause}`, "Name a file that can be written.", 2);
-  }
-  return () => rmSync(path, { force: true });
-}
-
 /** Carries out a plan until a signal. Returns the exit code; a Failure on the way is logged and gives its own. */
 export async function runIntercept(
   options: InterceptOptions,
@@ -252,7 +241,7 @@ export async function runIntercept(
       bpf: plan.mode === "nfqueue" ? "unused" : "needed",
       sockets: false,
     });
-    if (options.pidFile !== null) ends.push(writePidFile(options.pidFile));
+    ends.push(writePidFile(options.pidFile));
     raiseDescriptors(DESCRIPTORS);
     const libraries = await carriedLibraries();
     for (const what of removeLeftovers(libraries))

@@ -1,5 +1,6 @@
 /** Reads and checks the options of `xcopy record`, and gives each its default. */
 import type { Arguments } from "../command-line/arguments.ts";
+import { type Logging, readLogging } from "../command-line/common.ts";
 import { MARK } from "../command-line/copy.ts";
 import { parseBuffer } from "../config/capture.ts";
 import { parseDecimal, parseMark, parseWhole } from "../config/number.ts";
@@ -10,7 +11,7 @@ import { parseRecordedServices, type WrittenService } from "./service.ts";
 /** Where programs are attached. */
 export type Hook = "auto" | "tcx" | "clsact";
 
-export interface RecordOptions {
+export interface RecordOptions extends Logging {
   services: WrittenService[];
   /** Values of -i; empty: every interface that is up. */
   interfaces: readonly string[];
@@ -37,7 +38,6 @@ export interface RecordOptions {
   json: boolean;
   /** Seconds; null: not given. */
   statsInterval: number | null;
-  log: string | null;
   dryRun: boolean;
   hook: Hook;
   /** Bytes for captured packets that wait to be written; null: not given (src/host/memory.ts). */
@@ -73,6 +73,13 @@ function refuseContradictions(options: RecordOptions): void {
   if (options.write !== "-") return;
   const stdout = "with -w - there is no file";
   if (rotates) refuse("--rotate-size and --rotate-time", stdout, "Leave them out, or name a file.");
+  if (options.daemon) {
+    refuse(
+      "-d",
+      "-w - writes to standard output, which a run in the background has not",
+      "Name a file with -w.",
+    );
+  }
   if (options.overwrite) refuse("--overwrite", stdout, "Leave it out, or name a file.");
   if (options.json) {
     const cause = "with -w - standard output has the packets";
@@ -120,7 +127,7 @@ export function parseRecord(args: Arguments): RecordOptions {
     statsInterval: given("stats-interval", (text) =>
       parseDecimal("--stats-interval", text, { first: 0.1, last: 86400, unit: "seconds" }),
     ),
-    log: one("log"),
+    ...readLogging("record", args),
     dryRun: args.has("dry-run"),
     hook: parseHook(one("capture") ?? "auto"),
     bufferBytes: parseBuffer(one("buffer")),

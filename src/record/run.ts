@@ -6,18 +6,19 @@ import type { KernelService } from "../capture/services.ts";
 import { renderVersion } from "../command-line/help.ts";
 import { carriedLibraries } from "../host/carried-libraries.ts";
 import { recordPrograms } from "../host/carried-programs.ts";
+import { becomeDaemon, writePidFile } from "../host/daemon.ts";
 import { dropPrivileges, type Keeps } from "../host/drop.ts";
 import { followLocal } from "../host/follow-local.ts";
 import { forwardedNote, watchForwarded } from "../host/forwarded.ts";
 import { removeLeftovers } from "../host/leftovers.ts";
-import { createLog, type Log } from "../host/log.ts";
+import { createLog, type Log, reopenLogs } from "../host/log/log.ts";
+import { report } from "../host/log/report.ts";
+import { createStatus, type Status } from "../host/log/status.ts";
 import { type ServiceManager, serviceManager } from "../host/manager/manager.ts";
 import { keepWatchdog } from "../host/manager/watchdog.ts";
 import { megabytes, ringBytesFor } from "../host/memory.ts";
 import { requirePrivileges } from "../host/privileges.ts";
-import { report } from "../host/report.ts";
 import { listenForStop, type StopRequests } from "../host/signals.ts";
-import { createStatus, type Status } from "../host/status.ts";
 import { CAP } from "../native/bpf/capabilities.ts";
 import type { CarriedLibrary } from "../native/carried.ts";
 import { Failure } from "../native/failure.ts";
@@ -219,7 +220,7 @@ function keepsOf({ hook }: RecordKernel, options: RecordOptions, first: string):
     runsPrograms: false,
     attaches: false,
     loads: false,
-    writes: [options.log, first],
+    writes: [options.log, options.pidFile, first],
     reads: [],
   };
 }
@@ -264,6 +265,7 @@ async function record(
     };
     const endReport = report(options, status, manager, take, renderRecordStatus);
     const endForwarded = watchForwarded(() => forwardedNote(take().capture, kernel.forwarded()), log);
+    if (options.daemon) becomeDaemon(reopenLogs);
     manager.ready();
     manager.status(announced);
     keepWatchdog(manager, [{ shared, isDead: false }]);
@@ -301,10 +303,12 @@ export async function runRecord(options: RecordOptions, plan: RecordPlan): Promi
   const log = createLog(status.print, options.log);
   const manager = serviceManager();
   manager.starting();
+  let removePidFile: (() => void) | undefined;
   let kernel: RecordKernel | undefined;
   try {
     for (const warning of plan.warnings) log.warn(warning);
     if (DIRECTORY_NOTE) log.info(DIRECTORY_NOTE);
+    removePidFile = writePidFile(options.pidFile);
     requirePrivileges({ what: "capture packets", bpf: "needed", sockets: false });
     const libraries = await carriedLibraries();
     for (const what of removeLeftovers(libraries))
@@ -318,5 +322,6 @@ export async function runRecord(options: RecordOptions, plan: RecordPlan): Promi
     return error.exitCode;
   } finally {
     kernel?.close();
+    removePidFile?.();
   }
 }

@@ -33,11 +33,6 @@ describe("usage", () => {
       `Did you mean "--transfer"? ${ALL}`,
     ],
     [
-      ["-x", TRANSFER, "-d"],
-      'Cannot use option "-d": xcopy does not run in the background by itself yet',
-      'Start it from a service manager, or with "nohup".',
-    ],
-    [
       ["-x", TRANSFER, "-s", "10.0.0.3:x"],
       'Cannot use -s "10.0.0.3:x": it is not address[:port] (IPv6 addresses go in brackets)',
       'Write it as address[:port], for example "10.0.0.2" or "[2001:db8::2]:36524".',

@@ -11,7 +11,18 @@ const text = (name: string) =>
     `xcopy ${version}`,
   );
 
-const COMMANDS = ["copy", "intercept", "record", "report", "config", "top", "reload", "key", "demo", "cleanup"];
+const COMMANDS = [
+  "copy",
+  "intercept",
+  "record",
+  "report",
+  "config",
+  "top",
+  "reload",
+  "key",
+  "demo",
+  "cleanup",
+];
 
 describe("help", () => {
   test("of the program", () => {

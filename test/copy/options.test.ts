@@ -59,6 +59,9 @@ test("what is not given has its default", () => {
     json: false,
     statsInterval: null,
     log: null,
+    logFormat: "text",
+    daemon: false,
+    pidFile: null,
     dryRun: false,
     force: false,
     capture: {
@@ -84,7 +87,7 @@ test("what is given is taken", () => {
   const args =
     "-x 81-10.0.0.3 -c 10.1.0.1 -c 10.1.0.2 -i lo -i eth0 -m 2048 -M 1400 -t 120 --max-sessions 1000";
   const more =
-    "--ports 20000-29999 --drain 0.5 --json --stats-interval 0.1 -l /x --dry-run --force --capture clsact --mark 7 -F tcp -B 8 -S 1500 --direction out --inject raw -o eth1";
+    "--ports 20000-29999 --drain 0.5 --json --stats-interval 0.1 -l /x --log-format json -d -P /pid --dry-run --force --capture clsact --mark 7 -F tcp -B 8 -S 1500 --direction out --inject raw -o eth1";
   const pace =
     "--no-fragment -k 300 -f 3/8 -r 12.5 -g 1.5 --limit 500/s -n 3 --jitter 0.5 -O --pace fast --late drop:2.5 --turn-timeout 0.25 -R 30 --proxy-protocol v2";
   const intercepts =
@@ -148,6 +151,9 @@ test("what is given is taken", () => {
     json: true,
     statsInterval: 0.1,
     log: "/x",
+    logFormat: "json",
+    daemon: true,
+    pidFile: "/pid",
     dryRun: true,
     force: true,
     capture: {

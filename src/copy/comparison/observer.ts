@@ -7,7 +7,7 @@ import { version } from "../../../package.json";
 import { Comparison, type ComparisonAccount } from "../../compare/comparison.ts";
 import type { Report } from "../../compare/report.ts";
 import type { Service } from "../../config/transfer.ts";
-import type { Log } from "../../host/log.ts";
+import type { Log } from "../../host/log/log.ts";
 import { removeStaleSockets, topSocket } from "../../host/top-sockets.ts";
 import { monotonicMicroseconds } from "../../native/libc.ts";
 import type { Pair } from "../../pairs/pair.ts";

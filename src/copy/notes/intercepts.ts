@@ -2,7 +2,7 @@
 import { fingerprintOf, type Key } from "../../channel/key.ts";
 import { formatEndpoint } from "../../config/address.ts";
 import type { InterceptAddress } from "../../config/intercepts.ts";
-import type { Log } from "../../host/log.ts";
+import type { Log } from "../../host/log/log.ts";
 import type { PathConfig } from "../../inject/path.ts";
 import type { ReturnPath } from "../account/summary.ts";
 import type { InterceptState } from "../data-plane/intercepts.ts";

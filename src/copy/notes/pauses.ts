@@ -1,5 +1,5 @@
 /** Says when a replay has to wait for long. */
-import type { Log } from "../../host/log.ts";
+import type { Log } from "../../host/log/log.ts";
 import { renderPause } from "../account/lateness.ts";
 
 /** ms between two looks. */

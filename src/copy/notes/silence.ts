@@ -1,7 +1,7 @@
 /** Says why nothing is captured, where it can be told: which connections this host has while no request comes. */
 import { formatAddress } from "../../config/address.ts";
 import type { Service } from "../../config/transfer.ts";
-import type { Log } from "../../host/log.ts";
+import type { Log } from "../../host/log/log.ts";
 import { ESTABLISHED, LISTEN, type OpenSocket, openSockets } from "../../native/sockets.ts";
 import { translatedPorts } from "../../netfilter/translation.ts";
 import { number } from "../../runtime/figures.ts";

@@ -1,5 +1,6 @@
 /** The status of a run on stderr: on a terminal one line that is kept up to date, else a line at each interval. */
 import { createLogUpdate } from "log-update";
+import { forStderr, styleOfProcess } from "./style.ts";
 
 /** ms between two updates of the line on a terminal. */
 const LIVE_INTERVAL = 500;
@@ -17,9 +18,11 @@ export interface Status {
   stop(): void;
 }
 
-/** The status of one run on `stream`. */
+/** The status of one run on `stream`, in the style of the process. */
 export function createStatus(stream: NodeJS.WriteStream): Status {
-  const live = stream.isTTY && process.env.TERM !== "dumb" ? createLogUpdate(stream) : null;
+  const style = styleOfProcess();
+  const mayMove = stream.isTTY && process.env.TERM !== "dumb" && style.format === "text";
+  const live = mayMove ? createLogUpdate(stream) : null;
   let timer: Timer | undefined;
   let line = "";
   // Bun's console.error writes synchronously, so that nothing is lost at the end; on a terminal it would print in red.
@@ -27,7 +30,7 @@ export function createStatus(stream: NodeJS.WriteStream): Status {
   const show = (text: string) => {
     line = text;
     if (live) live(text);
-    else write(text);
+    else write(forStderr({ level: "info", text, time: new Date() }, style));
   };
   return {
     isLive: live !== null,

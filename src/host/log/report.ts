@@ -1,5 +1,5 @@
 /** The reports of a run while it runs: the status on stderr and for the service manager, and JSON on stdout. */
-import type { ServiceManager } from "./manager/manager.ts";
+import type { ServiceManager } from "../manager/manager.ts";
 import { PLAIN_INTERVAL, type Status } from "./status.ts";
 
 /**
