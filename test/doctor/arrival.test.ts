@@ -1,11 +1,16 @@
 /** What arrives, packet by packet, and what is said of it. */
 import { expect, test } from "bun:test";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { parseAddress } from "../../src/config/address.ts";
 import { type Arrived, judgeArrivals, type Watch } from "../../src/doctor/arrival/judge.ts";
+import { readBeginning } from "../../src/doctor/arrival/recorded.ts";
 import { type Surroundings, virtualPorts } from "../../src/doctor/arrival/surroundings.ts";
 import { Traffic, type TrafficSettings, type WatchedService } from "../../src/doctor/arrival/traffic.ts";
 import { IP_OK, IpHeader, parseIp } from "../../src/wire/ip-header.ts";
 import { ACK, PSH, SYN } from "../../src/wire/tcp.ts";
+import { pcap } from "../capture/trace/lay.ts";
 import { makeSegment } from "../support/segment.ts";
 
 const at = (text: string) => parseAddress(text)!.bytes;
@@ -62,6 +67,7 @@ function said(
     surroundings = QUIET as Surroundings | null,
     proxyProtocol = 0 as Arrived["proxyProtocol"],
     isOutgoing = false,
+    hidden = [] as string[],
   } = {},
 ): string[] {
   const watch: Watch = {
@@ -73,6 +79,7 @@ function said(
       [FRONT, "front"],
       [BACK, "back"],
     ]),
+    hidden,
     named: ["back"],
     opened: traffic.opened,
     datagrams: traffic.datagrams,
@@ -157,7 +164,32 @@ test.each<[string, Partial<TrafficSettings>, Sent, string]>([
   const traffic = new Traffic({ ...SETTINGS, ...settings });
   visit(traffic, sent);
   const [service] = settings.services ?? [SERVICE];
-  expect(said(traffic, { service: service! })).toEqual([expected]);
+  expect(said(traffic, { service: service!, surroundings: { ...QUIET, listens: false } })).toEqual([
+    expected,
+  ]);
+});
+
+test.each<[string, Sent]>([
+  ["passes on", { to: "10.9.0.9" }],
+  ["asks", { to: "10.9.0.9", leaves: true }],
+])("where a service listens that nobody asks, what this host %s is not the reason", (_, sent) => {
+  const traffic = new Traffic(SETTINGS);
+  visit(traffic, sent);
+  expect(said(traffic)[0]).toStartWith(
+    "warning arrival.packets: nothing arrived in 3.0 s, though a service listens there",
+  );
+});
+
+test("of several services with one port each gets what is to its address", () => {
+  const services = ["10.1.0.1", "10.1.0.3", null].map((address) => ({
+    ...SERVICE,
+    address: address ? at(address) : null,
+  }));
+  const traffic = new Traffic({ ...SETTINGS, services, isLocal: () => true });
+  visit(traffic, { to: "10.1.0.3" });
+  visit(traffic, { to: "10.1.0.4" });
+  const taken = traffic.arrivals.map(({ ways }) => ways.taken.requests);
+  expect(taken).toEqual([0, 1, 1]);
 });
 
 test("requests of the other family beside copied ones are a warning", () => {
@@ -204,6 +236,12 @@ test.each<[string, Surroundings | null, string]>([
   const traffic = new Traffic(SETTINGS);
   for (const port of [8000, 22, 8000]) see(traffic, { port, flags: SYN });
   expect(said(traffic, { surroundings })).toEqual([expected]);
+});
+
+test("what an XDP program takes is not seen, and that is said where nothing arrives", () => {
+  expect(said(new Traffic(SETTINGS), { hidden: ["front"] })[0]).toStartWith(
+    "warning arrival.packets: nothing arrived in 3.0 s (what an XDP program takes on front is not seen), though",
+  );
 });
 
 test("answers without requests: only one direction is seen", () => {
@@ -271,6 +309,30 @@ test.each([
     );
   },
 );
+
+test("the beginning of a recording is read as live packets are", async () => {
+  const packet = (port: number, data: string) =>
+    makeSegment({
+      source: at("10.9.0.2"),
+      destination: at("10.9.0.1"),
+      ...{ sourcePort: 40_000, destinationPort: port, seq: 1, ack: 1, flags: ACK | PSH, payload: text(data) },
+    });
+  const directory = mkdtempSync(join(tmpdir(), "xcopy-doctor-"));
+  const file = join(directory, "a.pcap");
+  const packets = [packet(80, GET), packet(8000, GET), packet(80, GET)].map((data) => ({ data }));
+  writeFileSync(file, pcap(packets, { linkType: 101 }));
+  const traffic = new Traffic({ ...SETTINGS, isLocal: null });
+  expect(await readBeginning([directory], traffic)).toEqual({ packets: 3, isPart: false, faults: [] });
+  expect(traffic.arrivals[0]!.ways.taken).toMatchObject({ packets: 2, requests: 1 });
+  writeFileSync(file, "this is no recording");
+  const { packets: none, faults } = await readBeginning([file, "-"], new Traffic(SETTINGS));
+  expect([none, faults.length]).toEqual([0, 2]);
+  expect((await readBeginning(["/nowhere.pcap"], new Traffic(SETTINGS))).faults).toEqual([
+    '"/nowhere.pcap": no such file',
+  ]);
+  expect(faults.join()).toContain("it is neither pcap nor pcapng");
+  rmSync(directory, { recursive: true });
+});
 
 test("ports of virtual services of IPVS", () => {
   const table = [

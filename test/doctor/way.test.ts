@@ -135,6 +135,13 @@ test.each([
       "warning rules.conntrack: 240,000 of 262,144: nearly full, then new connections are dropped -> sysctl -w net.netfilter.nf_conntrack_max=524288",
     ],
   ],
+  [
+    "262144",
+    "262144",
+    [
+      "failed rules.conntrack: 262,144 of 262,144: full: new connections are dropped -> sysctl -w net.netfilter.nf_conntrack_max=524288",
+    ],
+  ],
   [null, null, []],
 ])("a table of connections with %p of %p", (count, max, expected) => {
   const read = (path: string) => (path.endsWith("count") ? count : max);

@@ -5,12 +5,12 @@ import type { Plan } from "../../copy/plan.ts";
 import { localTest } from "../../host/local-addresses.ts";
 import { Failure } from "../../native/failure.ts";
 import { links } from "../../native/netlink/netlink.ts";
-import { listRules } from "../../netfilter/listed/list.ts";
 import { number } from "../../runtime/figures.ts";
 import type { Finding } from "../finding.ts";
 import type { Subject } from "../subject.ts";
 import { type Arrived, judgeArrivals, type Watch } from "./judge.ts";
 import { readBeginning } from "./recorded.ts";
+import { rulesOf } from "./rules-of.ts";
 import { watchTraffic } from "./sniff.ts";
 import { readSockets, surroundingsOf } from "./surroundings.ts";
 import { Traffic, type WatchedService } from "./traffic.ts";
@@ -76,6 +76,7 @@ async function readRecorded(plan: Plan, options: CopyOptions): Promise<Observati
     isLive: false,
     isOutgoing: false,
     names: new Map(),
+    hidden: [],
     named: [],
     opened: traffic.opened,
     datagrams: traffic.datagrams,
@@ -96,6 +97,7 @@ async function watchLive(plan: Plan, options: CopyOptions, span: number): Promis
     isLive: true,
     isOutgoing: options.capture.direction === "out",
     names: new Map(present.map(({ ifindex, name }) => [ifindex, name])),
+    hidden: present.filter(({ hasXdp }) => hasXdp).map(({ name }) => name),
     named: plan.interfaces.map(({ name }) => name),
     opened: traffic.opened,
     datagrams: traffic.datagrams,
@@ -104,12 +106,9 @@ async function watchLive(plan: Plan, options: CopyOptions, span: number): Promis
 }
 
 /** What arrived, service by service. */
-async function judgeAll(
-  { plan, options }: { plan: Plan; options: CopyOptions },
-  { traffic, watch }: Observation,
-): Promise<Finding[]> {
+async function judgeAll(subject: Subject, plan: Plan, { traffic, watch }: Observation): Promise<Finding[]> {
   const sockets = watch.isLive ? readSockets() : null;
-  const { chains } = sockets ? await listRules() : { chains: [] };
+  const { chains } = sockets ? await rulesOf(subject) : { chains: [] };
   const services = watchedServices(plan);
   const found = await Promise.all(
     services.map(async (service, index): Promise<Finding[]> => {
@@ -119,7 +118,7 @@ async function judgeAll(
         target: formatEndpoint(target!.address.bytes, target!.port),
         arrivals: traffic.arrivals[index]!,
         surroundings: sockets && (await surroundingsOf(service, sockets, chains)),
-        proxyProtocol: options.proxyProtocol,
+        proxyProtocol: subject.options.proxyProtocol,
       };
       return judgeArrivals(arrived, watch);
     }),
@@ -129,14 +128,14 @@ async function judgeAll(
 
 /** Watches for `span` ms, or reads the files. Nothing is attached, changed or sent. */
 export async function checkArrival(subject: Subject, span = SPAN): Promise<Finding[]> {
-  const { plan, options } = subject;
+  const { plan } = subject;
   try {
     const seen = await observe(subject, span);
     if (seen === null || plan === null) return [];
     const about = { id: "arrival.file", what: "recorded traffic", fix: null, host: null };
     const unread = seen.faults.map((found): Finding => ({ ...about, status: "warning", found }));
     if (seen.faults.length > 0 && seen.traffic.packets === 0) return unread;
-    return [...unread, ...(await judgeAll({ plan, options }, seen))];
+    return [...unread, ...(await judgeAll(subject, plan, seen))];
   } catch (error) {
     if (!(error instanceof Failure) || error.exitCode !== 4) throw error;
     const { message: found, fix } = error;

@@ -19,6 +19,8 @@ export interface Watch {
   isOutgoing: boolean;
   /** Names of interfaces by index. */
   names: ReadonlyMap<number, string>;
+  /** Interfaces on which an XDP program takes packets before they can be seen here, or may. */
+  hidden: readonly string[];
   /** The interfaces that -i names. */
   named: readonly string[];
   /** Ports of connections that were opened meanwhile, and of datagrams. */
@@ -46,6 +48,9 @@ const NOT_TAKEN = [
   "opposite",
 ] as const satisfies WayOfArrival[];
 
+/** Ways of packets that have nothing to do with a service that listens here: it is only quiet. */
+const OTHERS: ReadonlySet<WayOfArrival> = new Set(["forwarded", "opposite"]);
+
 const finding = (id: string, status: Finding["status"], what: string, found: string, fix: string | null) => ({
   id: `arrival.${id}`,
   status,
@@ -64,7 +69,8 @@ export function judgeArrivals(arrived: Arrived, watch: Watch): Finding[] {
   const { service, arrivals } = arrived;
   const what = `requests to ${nameOf(service)}`;
   const { taken } = arrivals.ways;
-  const way = NOT_TAKEN.find((one) => arrivals.ways[one].packets > 0);
+  const listens = arrived.surroundings?.listens ?? false;
+  const way = NOT_TAKEN.find((one) => arrivals.ways[one].packets > 0 && !(listens && OTHERS.has(one)));
   if (taken.packets === 0)
     return [way ? judgeWay(way, what, arrived, watch) : judgeNothing(what, arrived, watch)];
   return [
@@ -147,7 +153,9 @@ function judgeWay(
 
 function judgeNothing(what: string, arrived: Arrived, watch: Watch): Finding {
   const { service, arrivals, surroundings, target } = arrived;
-  const nothing = `nothing arrived ${watch.span}`;
+  const hidden =
+    watch.hidden.length > 0 ? ` (what an XDP program takes on ${watch.hidden.join(", ")} is not seen)` : "";
+  const nothing = `nothing arrived ${watch.span}${hidden}`;
   const others = otherPorts(arrived, watch);
   const named = others.length > 0 ? `; connections come to ${listed(others)}` : "";
   const [most] = others.find(([port]) => port !== service.port) ?? [];

@@ -2,7 +2,7 @@
 import { TraceError } from "../../capture/trace/frame.ts";
 import { Input } from "../../capture/trace/input.ts";
 import { findTraces } from "../../capture/trace/paths.ts";
-import { isStream } from "../../capture/trace/source.ts";
+import { isStream, reasonOf } from "../../capture/trace/source.ts";
 import { IP_OK, IpHeader, parseIp } from "../../wire/ip-header.ts";
 import { networkLayer } from "../../wire/link.ts";
 import { innerIp } from "../../wire/tunnel.ts";
@@ -25,10 +25,10 @@ export interface ReadPart {
 /** Shows `traffic` the first packets of the files. Standard input is left to the copy. */
 export async function readBeginning(files: readonly string[], traffic: Traffic): Promise<ReadPart> {
   const part: ReadPart = { packets: 0, isPart: false, faults: [] };
-  const paths = files.filter((path) => !isStream(path));
-  if (paths.length < files.length) part.faults.push("standard input and pipes are not read by doctor");
-  const traces = findTraces(paths, (text) => part.faults.push(text));
-  for (const { path } of traces) {
+  const traces = files.flatMap((path) => tracesOf(path, part));
+  const paths = traces.filter((path) => !isStream(path));
+  if (paths.length < traces.length) part.faults.push("standard input and pipes are not read by doctor");
+  for (const path of paths) {
     if (part.packets >= MOST_PACKETS) {
       part.isPart = true;
       break;
@@ -36,6 +36,15 @@ export async function readBeginning(files: readonly string[], traffic: Traffic):
     await readFile(path, traffic, part);
   }
   return part;
+}
+
+function tracesOf(path: string, { faults }: ReadPart): string[] {
+  try {
+    return findTraces([path], (text) => faults.push(text)).map((trace) => trace.path);
+  } catch (error) {
+    faults.push(`"${path}": ${reasonOf(error)}`);
+    return [];
+  }
 }
 
 async function readFile(path: string, traffic: Traffic, part: ReadPart): Promise<void> {
@@ -63,7 +72,7 @@ async function readFile(path: string, traffic: Traffic, part: ReadPart): Promise
     if (input.time !== Infinity) part.isPart = true;
   } catch (error) {
     if (!(error instanceof TraceError) && (error as NodeJS.ErrnoException).code === undefined) throw error;
-    part.faults.push(`"${path}": ${(error as Error).message}`);
+    part.faults.push(`"${path}": ${reasonOf(error)}`);
   } finally {
     input.close();
   }

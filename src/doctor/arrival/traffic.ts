@@ -120,10 +120,10 @@ export class Traffic {
     const destination = bytes.subarray(at + size, at + 2 * size);
     const [from, to] = [view.getUint16(transport), view.getUint16(transport + 2)];
     if (this.#isTarget(destination, to) || this.#isTarget(source, from)) return;
-    const index = this.settings.services.findIndex((one) => one.port === to && one.isUdp === isUdp);
+    const index = this.#serviceOf(destination, to, isUdp);
     const flags = isUdp ? 0 : view.getUint8(transport + 13);
     if (index < 0) {
-      const answered = this.settings.services.findIndex((one) => one.port === from && one.isUdp === isUdp);
+      const answered = this.#serviceOf(source, from, isUdp);
       if (answered >= 0) this.#seeAnswer(answered, bytes, view, header, destination, to);
       this.#noteOther(isUdp, flags, to, destination, seen);
       return;
@@ -244,6 +244,16 @@ export class Traffic {
     const found = isLocal(address);
     this.#isLocal.set(key, found);
     return found;
+  }
+
+  /** The service at an address, or that without one, or else one with the port; -1: there is none. */
+  #serviceOf(address: Uint8Array, port: number, isUdp: boolean): number {
+    const { services } = this.settings;
+    const isThere = (one: WatchedService) => one.port === port && one.isUdp === isUdp;
+    const exact = services.findIndex((one) => isThere(one) && one.address && sameBytes(one.address, address));
+    if (exact >= 0) return exact;
+    const any = services.findIndex((one) => isThere(one) && one.address === null);
+    return any >= 0 ? any : services.findIndex(isThere);
   }
 
   #isTarget(address: Uint8Array, port: number): boolean {

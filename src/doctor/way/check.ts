@@ -3,9 +3,9 @@ import { formatAddress, formatEndpoint, isLinkLocal } from "../../config/address
 import type { Plan } from "../../copy/plan.ts";
 import { connectOnce } from "../../copy/target/connection.ts";
 import { Failure } from "../../native/failure.ts";
-import { listRules } from "../../netfilter/listed/list.ts";
 import { observe, watchedServices } from "../arrival/check.ts";
 import { nameOf } from "../arrival/judge.ts";
+import { rulesOf } from "../arrival/rules-of.ts";
 import type { Finding } from "../finding.ts";
 import type { Subject } from "../subject.ts";
 import { readGreeting } from "./greeting.ts";
@@ -47,20 +47,24 @@ function endpointsOf({ paths }: Plan): number[] {
   });
 }
 
-/** What the preflight found; null: it could not be made, with the reason. */
+/**
+ * What the preflight found; null: it could not be made, with the reason, unless the checks of this host have that: privileges
+ * (4), the kernel (5), options (2).
+ */
 async function tryOut(subject: Subject): Promise<{ tried: Tried | null; failure: Failure | null }> {
   try {
     return { tried: await tryCopy(subject), failure: null };
   } catch (error) {
-    if (error instanceof Failure) return { tried: null, failure: error };
-    throw error;
+    if (!(error instanceof Failure)) throw error;
+    return { tried: null, failure: [2, 4, 5].includes(error.exitCode) ? null : error };
   }
 }
 
 /** The rules of this host, and its table of connections. */
-export async function checkRules({ plan, options, read }: Subject): Promise<Finding[]> {
+export async function checkRules(subject: Subject): Promise<Finding[]> {
+  const { plan, options, read } = subject;
   if (plan === null) return [];
-  const listed = await listRules();
+  const listed = await rulesOf(subject);
   return [...judgeRules(blockedPaths(plan, options, listed), listed), ...checkConnectionTable(read)];
 }
 
@@ -112,7 +116,7 @@ export async function checkWay(subject: Subject): Promise<Finding[]> {
     tryOut(subject),
     Promise.all(ways.map(checkMtu)),
   ]);
-  const blocked = blockedPaths(plan, options, await listRules());
+  const blocked = blockedPaths(plan, options, await rulesOf(subject));
   const isBlocked = (index: number) => blocked.some(({ path }) => path === plan.paths[index]);
   // An intercept that is not there is found by the checks of intercepts.
   const isReached = tried?.findings.intercepts.every(({ up }) => up) ?? true;

@@ -10,8 +10,9 @@ import { number } from "../../runtime/figures.ts";
 import type { Finding } from "../finding.ts";
 import type { Read } from "../subject.ts";
 
-/** The share of the table of connections from which new ones may soon be dropped. */
-const NEARLY_FULL = 0.9;
+/** Shares of the table of connections from which on it is nearly full, and full: as for intercepts (src/doctor/intercept/judge.ts). */
+const NEARLY_FULL = 0.8;
+const FULL = 0.98;
 
 const about = (id: string, what: string) => ({ id: `rules.${id}`, what, host: null });
 
@@ -116,7 +117,9 @@ export function checkConnectionTable(read: Read): Finding[] {
   const found = `${number(count!)} of ${number(most!)}`;
   if (count! < most! * NEARLY_FULL) return [{ ...what, status: "ok", found, fix: null }];
   const fix = `sysctl -w net.netfilter.nf_conntrack_max=${most! * 2}`;
-  return [
-    { ...what, status: "warning", found: `${found}: nearly full, then new connections are dropped`, fix },
-  ];
+  const isFull = count! >= most! * FULL;
+  const state = isFull
+    ? "full: new connections are dropped"
+    : "nearly full, then new connections are dropped";
+  return [{ ...what, status: isFull ? "failed" : "warning", found: `${found}: ${state}`, fix }];
 }

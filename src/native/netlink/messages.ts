@@ -19,6 +19,8 @@ export interface Link {
   kind: string;
   /** Bytes of the largest packet that the kernel joins or leaves whole there (GRO, GSO), 0 if not known; above 65536: BIG TCP. */
   largest: number;
+  /** Whether an XDP program sees packets first; absent: none does. */
+  hasXdp?: true;
 }
 
 export interface LocalAddress {
@@ -100,6 +102,8 @@ const IFLA_ADDRESS = 1;
 const IFLA_IFNAME = 3;
 const IFLA_MTU = 4;
 const IFLA_LINKINFO = 18;
+const IFLA_XDP = 43;
+const IFLA_XDP_ATTACHED = 2;
 const IFLA_INFO_KIND = 1;
 /** IFLA_GSO_MAX_SIZE, IFLA_GRO_MAX_SIZE, IFLA_GSO_IPV4_MAX_SIZE, IFLA_GRO_IPV4_MAX_SIZE. */
 const IFLA_LARGEST = [41, 58, 63, 64];
@@ -163,7 +167,13 @@ export function parseLink(body: Uint8Array): Link | null {
     mac: attributes.get(IFLA_ADDRESS)?.slice() ?? new Uint8Array(0),
     kind: info === undefined ? "" : textOf(attributesOf(info, 0).get(IFLA_INFO_KIND)),
     largest: Math.max(...IFLA_LARGEST.map((type) => u32Of(attributes.get(type)))),
+    ...(hasXdp(attributes.get(IFLA_XDP)) && { hasXdp: true as const }),
   };
+}
+
+/** Whether the nested attribute names a program. */
+function hasXdp(xdp: Uint8Array | undefined): boolean {
+  return xdp !== undefined && (attributesOf(xdp, 0).get(IFLA_XDP_ATTACHED)?.[0] ?? 0) !== 0;
 }
 
 /** The address of an RTM_NEWADDR or RTM_DELADDR; null if it is of no IP. */
