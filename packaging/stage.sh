@@ -15,7 +15,7 @@ install -D -m 755 "$executable" "$root/usr/bin/xcopy"
 for unit in packaging/systemd/*.service; do put "$unit" "usr/lib/systemd/system/${unit##*/}"; done
 put packaging/sysusers.d/xcopy.conf usr/lib/sysusers.d/xcopy.conf
 put packaging/logrotate.d/xcopy etc/logrotate.d/xcopy
-for example in packaging/examples/*; do put "$example" "etc/xcopy/${example##*/}"; done
+for example in packaging/config/*.example; do put "$example" "etc/xcopy/${example##*/}"; done
 chmod 750 "$root/etc/xcopy"
 put packaging/README.md usr/share/doc/xcopy/README.md
 {

@@ -44,7 +44,10 @@ function readText(path: string, written: string): { text: string; mode: number }
   try {
     fd = openSync(path, "r");
   } catch (error) {
-    const fix = "Name a file that can be read.";
+    const isForbidden = (error as NodeJS.ErrnoException).code === "EACCES";
+    const fix = isForbidden
+      ? `Let this user read it (a service: chgrp xcopy ${path}; chmod 640 ${path}), or run xcopy as root.`
+      : "Name a file that can be read.";
     throw new Failure(`Cannot read --config "${written}": ${causeOfFile(error)}`, fix, 2);
   }
   try {
@@ -67,7 +70,12 @@ export function readConfigurationFile(written: string, directory: string): Confi
   const configuration = readConfiguration({ written, path }, text, CONFIGURED);
   const named = [...configuration.tables.values()].flat();
   if (named.some(({ settings }) => SECRET.some((name) => settings.get(name)?.length)))
-    refuseShared(`"${written}", which has passwords ("user")`, path, mode);
+    refuseShared(
+      `"${written}", which has passwords ("user")`,
+      path,
+      mode,
+      `chmod 600 ${path} (a service's: chgrp xcopy ${path}; chmod 640 ${path})`,
+    );
   return configuration;
 }
 

@@ -50,13 +50,14 @@ export function failureOfFile(error: unknown): Failure | null {
 const FORBIDDEN = 0o027;
 
 /**
- * Throws a Failure (exit code 2) where a file of this mode (of `stat`) may be read or changed by others. `what` completes "Cannot use".
+ * Throws a Failure (exit code 2) where a file of this mode (of `stat`) may be read or changed by others. `what` completes "Cannot use",
+ * `mend` is what mends it.
  */
-export function refuseShared(what: string, path: string, mode: number): void {
+export function refuseShared(what: string, path: string, mode: number, mend = `chmod 600 ${path}`): void {
   if (!(mode & FORBIDDEN)) return;
   throw new Failure(
     `Cannot use ${what}: other users than its owner may read or change it (mode ${(mode & 0o777).toString(8)})`,
-    `Run chmod 600 ${path}, and change the secrets if others may have seen them.`,
+    `Run ${mend}, and change the secrets if others may have seen them.`,
     2,
   );
 }
