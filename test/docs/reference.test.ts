@@ -120,7 +120,9 @@ function idsIn(path: string, text: string): string[] {
   const parts = [...text.matchAll(/\b(?:finding|about|say)\(\s*"(?!(?:ok|warning|failed)")([a-z_-]+)"/g)].map(
     ([, id]) => `${prefix}.${id}`,
   );
-  return [...whole, ...parts];
+  const [kinds = ""] = /^function kindOf\([\s\S]*?^}/m.exec(text) ?? [];
+  const told = [...kinds.matchAll(/(?:return|[?:]) "([a-z]+)"/g)].map(([, id]) => `${prefix}.${id}`);
+  return [...whole, ...parts, ...told];
 }
 
 test("every finding of doctor is in the tree", () => {
