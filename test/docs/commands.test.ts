@@ -11,11 +11,11 @@
  *
  * A block `text output` behind it has lines of what it printed, in this order: numbers and units may differ, "..." is anything.
  */
-import { test } from "bun:test";
+import { afterAll, test } from "bun:test";
 import type { Running } from "../support/process.ts";
 import { until } from "../support/until.ts";
 import { DEVELOPERS } from "./exceptions.ts";
-import { createHosts, type Hosts } from "./hosts.ts";
+import { createHosts, type Hosts, removeMountPoint, type Visit } from "./hosts.ts";
 import { type Block, type Page, readPages, wordOf } from "./pages.ts";
 
 const HOSTS = ["production", "target", "client", "assistant"];
@@ -52,7 +52,7 @@ async function interrupt(running: Running): Promise<void> {
 }
 
 /** Lets clients ask until all services of the page were asked at the target. */
-async function copySomething(hosts: Hosts): Promise<void> {
+async function copySomething(hosts: Visit): Promise<void> {
   for (const { ask, asked } of hosts.traffic) {
     const before = asked();
     ask();
@@ -60,7 +60,7 @@ async function copySomething(hosts: Hosts): Promise<void> {
   }
 }
 
-async function runBlock(hosts: Hosts, block: Block): Promise<Running> {
+async function runBlock(hosts: Visit, block: Block): Promise<Running> {
   const host = block.words.find((word) => HOSTS.includes(word)) ?? "";
   const [stays, condition] = [wordOf(block, "stays"), wordOf(block, "until")];
   const isDry = block.words.includes("dry");
@@ -89,11 +89,20 @@ async function runBlock(hosts: Hosts, block: Block): Promise<Running> {
 /** Copies that have been run, by what they depend on: the same one in several pages is run once. */
 const done = new Map<string, Promise<Running>>();
 
+/** Hosts that no page is on, by what they have. A page that changes them ("own") leaves none behind. */
+const idle = new Map<string, Hosts[]>();
+afterAll(async () => {
+  for (const hosts of [...idle.values()].flat()) await hosts.remove();
+  removeMountPoint();
+});
+
 async function runPage({ blocks, needs }: Page): Promise<void> {
-  const hosts = await createHosts(needs);
+  const kind = `${needs}`;
+  const place = idle.get(kind)?.pop() ?? (await createHosts(needs));
+  const hosts = place.visit();
   try {
     let last: Running | null = null;
-    let before = `${needs}`;
+    let before = kind;
     for (const block of blocks) {
       if (isRun(block)) {
         const isCopy = wordOf(block, "until") === "copied";
@@ -116,7 +125,9 @@ async function runPage({ blocks, needs }: Page): Promise<void> {
       }
     }
   } finally {
-    await hosts.remove();
+    await hosts.end();
+    if (needs.includes("own")) await place.remove();
+    else idle.set(kind, [...(idle.get(kind) ?? []), place]);
   }
 }
 

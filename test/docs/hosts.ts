@@ -1,5 +1,5 @@
 /** The hosts that the pages speak of, with the services that a page asks for, and how a block of commands is run on one of them. */
-import { mkdirSync, readFileSync, symlinkSync } from "node:fs";
+import { mkdirSync, readFileSync, rmdirSync } from "node:fs";
 import { join } from "node:path";
 import { ip, ONLINE } from "../../src/demo/network.ts";
 import { createAssistant } from "../support/assistant.ts";
@@ -17,24 +17,40 @@ interface Traffic {
   asked(): number;
 }
 
-export interface Hosts {
+/** What one page does on the hosts. */
+export interface Visit {
   /** Starts a block on a host by its name in the pages: production, target, client, assistant. */
   start(host: string, text: string): Running;
   traffic: Traffic[];
+  /** Ends what was started. */
+  end(): Promise<void>;
+}
+
+export interface Hosts {
+  /** For one page after the other: each has files of its own. */
+  visit(): Visit;
   remove(): Promise<void>;
 }
 
 /** Where xcopy keeps keys and files of configuration; each page has its own there. */
 const ETC = "/etc/xcopy";
 
+let isEtcMade = false;
+
+/** Removes the directory on which those of the pages were mounted, if it was not there before. */
+export function removeMountPoint(): void {
+  if (isEtcMade) rmdirSync(ETC);
+}
+
 /** How a block is begun: in files of the page's own, with xcopy in PATH. */
 const BEGIN = [
-  'mkdir -p /run/xcopy "$1/etc" "$1/run" "$1/home"',
+  'mkdir -p /run/xcopy "$1/etc" "$1/run" "$1/home" "$1/bin"',
+  'ln -sf "$2" "$1/bin/xcopy"',
   `mount --bind "$1/etc" ${ETC}`,
   'mount --bind "$1/run" /run/xcopy',
   'cd "$1/home"',
   'PATH="$1/bin:$PATH"',
-  'exec bash -eo pipefail -c "$2"',
+  'exec bash -eo pipefail -c "$3"',
 ].join(" && ");
 
 /** As on a host with one card for its clients and one for the services behind it. */
@@ -97,13 +113,11 @@ const SERVICES: Record<string, (lab: Lab) => Promise<Traffic>> = {
   dns: startDns,
 };
 
-/** Makes the hosts of a page. `needs` are services, and "assistant", which the target routes its answers to. */
+/** Makes the hosts of a page. `needs` are services; "assistant", which the target routes its answers to; "own" means nothing here. */
 export async function createHosts(needs: readonly string[]): Promise<Hosts> {
   const lab = createLab({ manyClients: false });
   nameCards(lab);
-  mkdirSync(ETC, { recursive: true });
-  mkdirSync(join(lab.directory, "bin"));
-  symlinkSync(XCOPY, join(lab.directory, "bin/xcopy"));
+  isEtcMade ||= mkdirSync(ETC, { recursive: true }) !== undefined;
   const names: Record<string, string> = { production: lab.online, target: lab.target, client: lab.client };
   if (needs.includes("assistant")) {
     names.assistant = createAssistant(lab, ["10.1.0.0/24", "192.0.2.0/24"]);
@@ -111,14 +125,27 @@ export async function createHosts(needs: readonly string[]): Promise<Hosts> {
     ip("-n", names.assistant, "link", "set", "net0", "name", "eth0", "up");
     ip("-n", names.assistant, "route", "add", "default", "via", "10.3.0.1");
   }
-  const wanted = needs.filter((need) => need !== "assistant");
+  const wanted = needs.filter((need) => need in SERVICES);
   const traffic = await Promise.all(wanted.map((need) => SERVICES[need]!(lab)));
+  let visits = 0;
   return {
-    traffic,
-    start(host, text) {
-      const namespace = names[host];
-      if (!namespace) throw new Error(`There is no host "${host}" among ${Object.keys(names).join(", ")}`);
-      return lab.start(namespace, ["sh", "-c", BEGIN, "sh", lab.directory, text]);
+    visit() {
+      const directory = join(lab.directory, `page-${visits++}`);
+      const begun: Running[] = [];
+      return {
+        traffic,
+        start(host, text) {
+          const namespace = names[host];
+          if (!namespace)
+            throw new Error(`There is no host "${host}" among ${Object.keys(names).join(", ")}`);
+          const running = lab.start(namespace, ["sh", "-c", BEGIN, "sh", directory, XCOPY, text]);
+          begun.push(running);
+          return running;
+        },
+        async end() {
+          for (const running of begun.reverse()) await running.stop();
+        },
+      };
     },
     async remove() {
       await lab.stopAll();

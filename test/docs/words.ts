@@ -32,6 +32,6 @@ export function commandsOf(text: string): string[][] {
 export function xcopyLines(text: string): string[][] {
   return commandsOf(text).flatMap((words) => {
     const at = words.findIndex((word) => /^(xcopy|.*(bin|REGISTRY)\/xcopy)$/.test(word));
-    return at < 0 ? [] : [words.slice(at + 1)];
+    return /^[a-z-]/.test((at >= 0 && words[at + 1]) || "") ? [words.slice(at + 1)] : [];
   });
 }
