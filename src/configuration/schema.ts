@@ -28,10 +28,11 @@ export function wordsOf({ value, choices }: Option): readonly string[] | null {
   return value !== undefined && WORDS.test(value) ? value.split("|") : null;
 }
 
+/** A number in its range, or text. */
 function numberSchema(option: Option): Schema {
   const range = rangeOf(option);
-  const type = WHOLE.test(option.value!) ? "integer" : "number";
-  return range ? { type, minimum: range[0], maximum: range[1] } : { type };
+  const type = [WHOLE.test(option.value!) ? "integer" : "number", "string"];
+  return { ...TEXT, type, ...(range && { minimum: range[0], maximum: range[1] }) };
 }
 
 function valueSchema(option: Option): Schema {
@@ -39,7 +40,7 @@ function valueSchema(option: Option): Schema {
   if (value === undefined) return { type: "boolean" };
   const words = wordsOf(option);
   if (words) return choices ? { anyOf: [{ type: "boolean" }, { enum: [...words] }] } : { enum: [...words] };
-  const one: Schema = takesNumber(option) ? { anyOf: [numberSchema(option), TEXT] } : TEXT;
+  const one: Schema = takesNumber(option) ? numberSchema(option) : TEXT;
   return multiple ? { anyOf: [one, { type: "array", items: one }] } : one;
 }
 

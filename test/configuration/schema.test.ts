@@ -5,6 +5,7 @@ import { type CommandSpec, settable } from "../../src/command-line/command.ts";
 import { COPY } from "../../src/command-line/copy.ts";
 import { readConfiguration, takesNumber } from "../../src/command-line/file.ts";
 import { CONFIGURED } from "../../src/command-line/load.ts";
+import { refusalsOf } from "../../src/configuration/refusals.ts";
 import { configurationSchema, rangeOf } from "../../src/configuration/schema.ts";
 import { parseCopy } from "../../src/copy/options.ts";
 import { parseIntercept } from "../../src/intercept/options.ts";
@@ -112,6 +113,57 @@ test("schema and program take and refuse the same files", () => {
     }),
   );
   expect(taken).toBeGreaterThan(20);
+});
+
+/** Options of copy that go together, with values that are good. */
+const GOOD: Record<string, string> = {
+  input: '["eth0", "eth1"]',
+  filter: '"tcp"',
+  direction: '"out"',
+  ports: '"2000-3000"',
+  shift: "1",
+  protocol: '["80=http"]',
+  clients: '["10.1.1.1", "10.1.2.x"]',
+  sample: "12.5",
+  gradual: "60",
+  limit: '"500/s"',
+  replicas: "2",
+  "full-sessions": "true",
+  pace: '"think"',
+  late: '"drop:0.5"',
+  rtt: "5",
+  speed: '"max"',
+  memory: "64",
+  "max-sessions": "1_000",
+  mtu: "1400",
+  drain: "0",
+  workers: '"auto"',
+  nice: "19",
+  "cpu-limit": "50",
+  compare: "true",
+  "compare-field": '"x-a,x-b"',
+  report: '["a.html", "b.json"]',
+  web: "8090",
+  json: "false",
+  "stats-interval": "0.5",
+  log: '"a.log"',
+  capture: '"tcx"',
+  mark: "0xc1",
+};
+
+test("any file of good options is good for the schema and for the program", () => {
+  const some = fc.subarray(Object.keys(GOOD).filter((name) => name !== "compare-field"));
+  fc.assert(
+    fc.property(some, fc.boolean(), (options, named) => {
+      const names = options.includes("compare") ? [...options, "compare-field"] : options;
+      const lines = ["transfer = '80-10.0.0.2'", ...names.map((name) => `${name} = ${GOOD[name]}`)];
+      const text = `${named ? "[copy.shop]" : "[copy]"}\n${lines.join("\n")}`;
+      const { tables, problems } = readConfiguration({ written: "f", path: "/d/f" }, text, CONFIGURED);
+      expect(problems).toEqual([]);
+      expect(refusalsOf("copy", tables.get("copy")![0]!.settings)).toEqual({ faults: [], missing: null });
+      expect(fits(asJson(text))).toBe(true);
+    }),
+  );
 });
 
 describe("the ranges in the schema are those of the program", () => {
