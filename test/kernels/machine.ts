@@ -2,8 +2,8 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { eachLine } from "../../src/copies/lines.ts";
 import { type CaseReport, parseCases } from "../runner/report.ts";
-import { eachLine } from "../support/process.ts";
 import type { Host } from "./hosts.ts";
 import type { Kernel } from "./kernels.ts";
 

@@ -1,4 +1,5 @@
 /** Processes in a namespace: lines as they come, an awaited end, nothing left behind. */
+import { eachLine } from "../../src/copies/lines.ts";
 import { inNamespace } from "../../src/demo/network.ts";
 import { until } from "./until.ts";
 
@@ -65,21 +66,6 @@ export function start(namespace: string, command: string[], env: Record<string, 
 /** Adds the lines of a stream to `lines` as they come; resolves at its end. */
 export function collect(stream: ReadableStream<Uint8Array>, lines: string[]): Promise<void> {
   return eachLine(stream, (line) => lines.push(line));
-}
-
-/** Says the lines of a stream as they come; resolves at its end. */
-export async function eachLine(
-  stream: ReadableStream<Uint8Array>,
-  heard: (line: string) => void,
-): Promise<void> {
-  const decoder = new TextDecoder();
-  let rest = "";
-  for await (const chunk of stream) {
-    const parts = (rest + decoder.decode(chunk, { stream: true })).split("\n");
-    rest = parts.pop()!;
-    parts.forEach(heard);
-  }
-  if (rest) heard(rest);
 }
 
 /** Runs a command in a namespace to its end and returns its stdout; throws with its stderr when it fails. */
