@@ -216,6 +216,7 @@ const ROOMS: [room: string, mayImport: string[]][] = [
       "host",
       "host/log",
       "host/manager",
+      "netfilter/listed",
       "netfilter",
       "capture",
       "channel",
@@ -229,7 +230,17 @@ const ROOMS: [room: string, mayImport: string[]][] = [
   ],
   [
     "intercept/data-plane",
-    ["runtime", "capture", "channel", "config", "wire", "native", "native/netlink", "native/bpf"],
+    [
+      "runtime",
+      "netfilter/listed",
+      "capture",
+      "channel",
+      "config",
+      "wire",
+      "native",
+      "native/netlink",
+      "native/bpf",
+    ],
   ],
   [
     "record",

@@ -46,6 +46,7 @@ interface Seen {
   unresolved?: string | null;
   strict?: string[];
   listening?: boolean | null;
+  blocked?: { drops: "requests" | "answers"; place: string; fix: string } | null;
 }
 
 /** What an ordinary connection of this host got from the target, as the end of a sentence. */
@@ -61,7 +62,7 @@ function notAnswered({ plain }: Try): string {
 
 /** For an intercept on the target, which sees what arrives there. */
 function judgeTarget(seen: Seen, tried: Try): Verdict {
-  const { known, caught, sent, route, unresolved, strict = [], listening } = seen;
+  const { known, caught, sent, route, unresolved, strict = [], listening, blocked } = seen;
   const { target, port, source, intercept, plain, isInsecure } = tried;
   if (caught) {
     return [
@@ -105,6 +106,13 @@ function judgeTarget(seen: Seen, tried: Try): Verdict {
       isSource
         ? `Name an address that the target reaches through a gateway with --probe-from, or give the target an entry for this one (its answers do not leave it): ${entry}, ${FORCE}`
         : `Correct the target's route to ${source}, or give the target an entry for the gateway (its answers do not leave it): ${entry}, ${FORCE}`,
+    ];
+  }
+  if (blocked) {
+    const what = blocked.drops === "answers" ? "the target's answer to it" : "it there";
+    return [
+      `the attempt from ${source} arrived and was ${notAnswered(tried)}: when the intercept started, netfilter dropped ${what} by the ${blocked.place}`,
+      `On the target: ${blocked.fix}; ${FORCE}`,
     ];
   }
   if (plain === "answered" && strict.length > 0) {

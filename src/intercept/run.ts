@@ -22,6 +22,7 @@ import { Failure } from "../native/failure.ts";
 import { raiseDescriptors } from "../native/limits.ts";
 import { localAddresses } from "../native/netlink/netlink.ts";
 import { DIRECTORY_NOTE } from "../native/run-directory.ts";
+import { type RuleTexts, readRuleTexts } from "../netfilter/listed/list.ts";
 import { type Catch, openCatch } from "./catch.ts";
 import type { InterceptPlaneConfig } from "./data-plane/config.ts";
 import { createInterceptShared, viewInterceptShared } from "./data-plane/shared.ts";
@@ -49,6 +50,10 @@ const MOST_MESSAGES = 100;
 const MESSAGE_SPAN = 10_000;
 
 /** The run's ways to its user: status line, log, stop signals, service manager. */
+/** Bytes of netfilter rules that are kept for questions of copies, and ms that reading them may take. */
+const MOST_RULES = 4 << 20;
+const RULES_PATIENCE = 1000;
+
 interface Console {
   status: Status;
   log: Log;
@@ -74,6 +79,7 @@ function planeConfig(
   key: Key | null,
   source: Catch["config"],
   listeners: number[],
+  rules: RuleTexts,
 ): InterceptPlaneConfig {
   return {
     ...source,
@@ -92,6 +98,7 @@ function planeConfig(
     pass: options.pass.map(({ bytes }) => bytes),
     interfaces: plan.interfaces.map(({ name }) => name),
     version,
+    rules,
     shared: createInterceptShared(),
   };
 }
@@ -180,10 +187,11 @@ async function serve(
   key: Key | null,
   caught: Catch,
   listeners: number[],
+  rules: RuleTexts,
   console_: Console,
 ): Promise<number> {
   const { status, log, manager } = console_;
-  const config = planeConfig(plan, options, key, caught.config, listeners);
+  const config = planeConfig(plan, options, key, caught.config, listeners, rules);
   const shared = viewInterceptShared(config.shared);
   const names = new Map<number, string>();
   const plane = startInterceptPlane(config, listener(log, names));
@@ -246,6 +254,8 @@ export async function runIntercept(
     const libraries = await carriedLibraries();
     for (const what of removeLeftovers(libraries))
       log.info(`removed ${what}, left by an xcopy that was killed`);
+    // Later this process may run no commands, and has no privileges for these.
+    const reading = readRuleTexts(MOST_RULES, RULES_PATIENCE);
     const listeners = listen(plan.listen.map(({ bytes }) => ({ address: bytes, port: plan.port })));
     ends.push(() => listeners.forEach(close));
     const caught = openCatch(plan, options, libraries);
@@ -254,8 +264,9 @@ export async function runIntercept(
       if (caught.end())
         log.info(`responses are dropped for another ${options.linger} s, as the target may still answer`);
     });
+    const rules = await reading;
     dropPrivileges(keepsOf(plan, options, caught), log);
-    return await serve(plan, options, key, caught, listeners, { status, log, stop, manager });
+    return await serve(plan, options, key, caught, listeners, rules, { status, log, stop, manager });
   } catch (error) {
     if (!(error instanceof Failure)) throw error;
     log.error(`${error.message}\n${error.fix}`);

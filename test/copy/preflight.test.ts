@@ -253,6 +253,23 @@ test.each([
   },
 );
 
+test.each([
+  ["requests", "it there"],
+  ["answers", "the target's answer to it"],
+])("a rule of the target's netfilter that drops %s is named", (drops, what) => {
+  const { run, answer, said } = setUp();
+  run(3_100_000);
+  answer({
+    ...SEEN,
+    strict: ["net0"],
+    blocked: { drops, place: 'rule "drop" (handle 3)', fix: "nft '...'" },
+  });
+  expect(run()).toBe(true);
+  expect(said()).toBe(
+    `Cannot reach target "10.0.0.2:8080": the attempt from 192.0.2.1 arrived and was not answered, though an ordinary connection from this host is: when the intercept started, netfilter dropped ${what} by the rule "drop" (handle 3)`,
+  );
+});
+
 test("an intercept that cannot be asked is not waited for", () => {
   const { world, run } = setUp();
   world.takesQuestions = false;

@@ -228,6 +228,15 @@ test.each<[string, Target, Plan, Findings | null, string]>([
     "failed way.spoofing: a connection attempt",
   ],
   [
+    "has a rule that drops copies",
+    target({ result: "silent" }),
+    PLAN("packet", { intercepts: 1 }),
+    findings("silent", [
+      { ...SEEN, blocked: { drops: "requests", place: 'rule "drop" (handle 3)', fix: "nft '...'" } },
+    ]),
+    "failed way.rules: the attempt from 192.0.2.1 arrived and was not answered, and neither is",
+  ],
+  [
     "has a firewall that knows its clients",
     target({}),
     PLAN("packet", { intercepts: 1 }),

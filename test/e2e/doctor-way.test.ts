@@ -123,6 +123,16 @@ const FAULTS: Fault[] = [
     expected: { "way.spoofing": [/drops foreign source addresses/, /^Turn source address checks off/] },
   },
   {
+    name: "a rule at the target drops copies",
+    args: "-x 10.1.0.1:80-10.2.0.2:8088 -s 10.2.0.2 -M 1300",
+    expected: {
+      "way.rules": [
+        /netfilter dropped it there by the rule "tcp dport 8088 drop" \(handle \d+\) in chain in of the table inet faults$/,
+        /^On the target: nft 'insert rule inet faults in handle \d+ ip daddr 10\.2\.0\.2 tcp dport 8088 accept'/,
+      ],
+    },
+  },
+  {
     name: "answers to a pool do not come back",
     args: "-x 80-10.0.0.2:8080 -c 10.0.0.200",
     expected: { "way.pool": [/answers to 10\.0\.0\.200 do not come back/, /^Route the addresses of -c/] },
@@ -187,7 +197,14 @@ table inet faults {
   }
   chain on {
     type filter hook forward priority 0
-    ip saddr 192.0.2.0/24 drop
+    tcp dport 8085 ip saddr 192.0.2.0/24 drop
+  }
+}`,
+  far: `
+table inet faults {
+  chain in {
+    type filter hook input priority 0
+    tcp dport 8088 drop
   }
 }`,
 };
@@ -212,10 +229,11 @@ test("each planted fault is named with its cause and its fix, and no other", asy
     serve(lab.online, "80", "443", "85", "87", "8089"),
     serve(lab.target, "8080", "8082", "86", "8083", "8086", "8443=tls"),
     serve(target2, "8084=10.7.0.1:80"),
-    serve(far, "8080", "8085"),
+    serve(far, "8080", "8085", "8088"),
   ];
+  run(far, "nft", RULES.far);
   for (const service of services) await service.line(/^listening/);
-  await startIntercept(lab, far, ["-o", ":8085"]);
+  await startIntercept(lab, far, ["-o", ":8085", "-o", ":8088"]);
   const talks = [
     "http=10.1.0.1 80",
     "tls=10.1.0.1 443",

@@ -28,6 +28,7 @@ export function planeConfig(): InterceptPlaneConfig {
     hook: "tcx",
     interfaces: [],
     version: "1",
+    rules: null,
     shared: createInterceptShared(),
   };
 }

@@ -1,6 +1,7 @@
 /** Rules as nft and iptables list them, and what becomes of packets there. */
 import { expect, test } from "bun:test";
 import { parseAddress } from "../../src/config/address.ts";
+import { Blocking } from "../../src/intercept/data-plane/blocking.ts";
 import { readIptables } from "../../src/netfilter/listed/iptables.ts";
 import { readNft, readTexts } from "../../src/netfilter/listed/nft.ts";
 import { type DescribedPacket, type ListedChain, placeOf } from "../../src/netfilter/listed/ruleset.ts";
@@ -126,6 +127,7 @@ const saved = (table: string, ...rules: string[]) =>
   [
     `*${table}`,
     ":OUTPUT ACCEPT [0:0]",
+    ":INPUT ACCEPT [0:0]",
     ":PREROUTING ACCEPT [0:0]",
     ":POSTROUTING ACCEPT [0:0]",
     ":MINE - [0:0]",
@@ -190,4 +192,32 @@ test("the command that lets a packet pass in front of what drops it", () => {
   expect(letThrough(verdictAt("output", six, tables)!, six)).toBe(
     "ip6tables -t filter -I OUTPUT 2 -d fd00::2 -p tcp --dport 8080 -j ACCEPT",
   );
+});
+
+test("a connection that rules at its end drop, or the answers to it, by what the tools have printed", () => {
+  const printed = (output: string | null) => ({ output, error: null });
+  const texts = (rules: string) => ({
+    ...{ json: printed(null), texts: printed(null) },
+    saved: [printed(rules), printed(null), printed(null), printed(null)],
+  });
+  const connection = {
+    ...{ client: at("192.0.2.1"), clientPort: 40_000, server: at("10.0.0.2"), serverPort: 8080 },
+    ...{ in: undefined, out: "net0" },
+  };
+  const found = (...rules: string[]) => new Blocking(texts(saved("filter", ...rules))).find(connection);
+  expect(found("-A INPUT -s 192.0.2.0/24 -p tcp -m tcp --dport 8080 -j DROP")).toEqual({
+    drops: "requests",
+    place:
+      'rule "-s 192.0.2.0/24 -p tcp -m tcp --dport 8080 -j DROP" (number 1) in chain INPUT of iptables -t filter',
+    fix: "iptables -t filter -I INPUT 1 -d 10.0.0.2 -p tcp --dport 8080 -j ACCEPT",
+  });
+  expect(found("-A OUTPUT -o net0 -d 192.0.2.0/24 -j DROP")).toMatchObject({
+    drops: "answers",
+    fix: "iptables -t filter -I OUTPUT 1 -s 10.0.0.2 -p tcp --sport 8080 -j ACCEPT",
+  });
+  // By which interface it comes in is not known.
+  expect(found("-A INPUT -i net9 -j DROP")).toBeNull();
+  expect(found("-A INPUT -i net9 -j ACCEPT", "-A INPUT -j DROP")).toBeNull();
+  expect(found("-A OUTPUT -m conntrack --ctstate NEW -j DROP")).toBeNull();
+  expect(new Blocking(null).find(connection)).toBeNull();
 });

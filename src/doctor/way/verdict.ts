@@ -18,6 +18,7 @@ export interface Target {
 
 /** What kind of fault it is that the diagnosis tells: the end of its id. */
 function kindOf({ result, facts }: ProbeResult, plan: Plan, ordinary: OrdinaryConnection | null): string {
+  if (facts[0]?.blocked) return "rules";
   const isAnswered = ordinary?.result === "answered";
   if (!isAnswered) return "port";
   if (plan.intercepts.length === 0) {

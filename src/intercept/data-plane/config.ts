@@ -4,6 +4,7 @@
  */
 import type { CoveredService } from "../../channel/messages.ts";
 import type { Network } from "../../config/networks.ts";
+import type { RuleTexts } from "../../netfilter/listed/list.ts";
 import type { AddressPair } from "./router.ts";
 
 export interface InterceptPlaneConfig {
@@ -44,6 +45,8 @@ export interface InterceptPlaneConfig {
   hook: string;
   interfaces: string[];
   version: string;
+  /** The netfilter rules of this host as they were at the start; null: not read. */
+  rules: RuleTexts | null;
   /** Shared with the main thread: see shared.ts. */
   shared: SharedArrayBuffer;
 }

@@ -13,6 +13,7 @@ import type { Ask, Facts } from "../../channel/messages.ts";
 import { parseAddress } from "../../config/address.ts";
 import type { Packet } from "../../wire/packet.ts";
 import { ACK, RST, SYN } from "../../wire/tcp.ts";
+import { Blocking, type BlockingRule } from "./blocking.ts";
 import type { InterceptPlaneConfig } from "./config.ts";
 import { FlowKey } from "./flow-key.ts";
 import {
@@ -51,6 +52,8 @@ export interface ProbeFacts {
   conntrack: { count: number; max: number } | null;
   /** Whether a process of this host (of this network namespace) listens there; null: the server is another host. */
   listening: boolean | null;
+  /** A rule of this host that drops the flow, by the rules at the start of this process; null: none is known. */
+  blocked: BlockingRule | null;
 }
 
 const MOST_WATCHED = 64;
@@ -69,6 +72,7 @@ interface Watched {
 export class Questions {
   readonly #watched: Watched[] = [];
   readonly #key = new FlowKey();
+  readonly #blocking: Blocking;
   #second = 0;
   #answers = 0;
 
@@ -76,7 +80,20 @@ export class Questions {
     readonly config: InterceptPlaneConfig,
     /** Whether a flow is known. */
     readonly knows: (key: FlowKey) => boolean,
-  ) {}
+  ) {
+    this.#blocking = new Blocking(config.rules);
+  }
+
+  /** The rule that drops a connection of a question; null: none is known. */
+  blockedBy(client: Uint8Array, server: Uint8Array, question: Ask, back: RouteFact): BlockingRule | null {
+    const { interfaces } = this.config;
+    return this.#blocking.find({
+      ...{ client, clientPort: question.clientPort as number },
+      ...{ server, serverPort: question.serverPort as number },
+      in: interfaces.length === 1 ? interfaces[0] : undefined,
+      out: "error" in back ? undefined : back.interface,
+    });
+  }
 
   /** Whether any flow is watched; if not, `see` need not be called. */
   get isWatching(): boolean {
@@ -142,6 +159,7 @@ function probe(questions: Questions, question: Ask): ProbeFacts | { error: strin
   const server = parseAddress(question.server as string)!.bytes;
   const back = routeTo(client.bytes);
   const through = "error" in back ? null : back.interface;
+  const isHere = isOwn(server);
   return {
     mode,
     hook,
@@ -160,7 +178,8 @@ function probe(questions: Questions, question: Ask): ProbeFacts | { error: strin
     strict: client.family === 4 ? interfaces.filter((name) => name !== "lo" && isStrict(name)) : [],
     ipForward: sysctl(client.family === 4 ? "ipv4/ip_forward" : "ipv6/conf/all/forwarding"),
     conntrack: conntrack(),
-    listening: isOwn(server) ? listens(question.serverPort as number, client.family) : null,
+    listening: isHere ? listens(question.serverPort as number, client.family) : null,
+    blocked: isHere ? questions.blockedBy(client.bytes, server, question, back) : null,
   };
 }
 

@@ -21,28 +21,45 @@ const SAVES = [
   ["ip6tables-legacy", "ip6tables-legacy-save"],
 ] as const;
 
-/** All rules that there are. Needs CAP_NET_ADMIN. Runs up to six commands, some 10 ms each. */
-export async function listRules(): Promise<Listed> {
+/** What a command printed, or why not; both null: there is no such command. */
+interface Printed {
+  output: string | null;
+  error: string | null;
+}
+
+/** What the tools printed. Plain data: it crosses a postMessage. */
+export interface RuleTexts {
+  json: Printed;
+  texts: Printed;
+  /** As SAVES. */
+  saved: Printed[];
+}
+
+/** Has the tools list all rules. Needs CAP_NET_ADMIN. Runs up to six commands side by side, some ms each. */
+export async function readRuleTexts(mostBytes = MOST_BYTES, patience = PATIENCE): Promise<RuleTexts> {
+  const [json, texts, ...saved] = await Promise.all(
+    [
+      ["nft", "-j", "list", "ruleset"],
+      ["nft", "-a", "list", "ruleset"],
+      ...SAVES.map(([, command]) => [command]),
+    ].map(([command, ...args]) => runTool(command!, args, mostBytes, patience)),
+  );
+  return { json: json!, texts: texts!, saved };
+}
+
+/** All rules that there are, as far as the tools printed them. */
+export function parseRules({ json, texts, saved }: RuleTexts): Listed {
   const missing: string[] = [];
-  const [json, texts, ...saved] = await Promise.all([
-    runTool("nft", ["-j", "list", "ruleset"]),
-    runTool("nft", ["-a", "list", "ruleset"]),
-    ...SAVES.map(([, command]) => runTool(command, [])),
-  ]);
   const chains: ListedChain[] = [];
   const isManaged = new Set<string>();
   for (const [index, [tool]] of SAVES.entries()) {
-    const result = saved[index]!;
-    if (result.error !== null || result.output === null) continue;
+    const output = saved[index]?.output ?? null;
+    if (output === null) continue;
+    const isNft = output.includes("(nf_tables)");
     // "iptables" is itself the legacy one on some hosts: the same rules are not read twice.
-    const isNft = result.output.includes("(nf_tables)");
-    if (
-      tool.endsWith("-legacy") &&
-      saved[index - 2]?.output &&
-      !saved[index - 2]!.output!.includes("(nf_tables)")
-    )
-      continue;
-    const read = readIptables(result.output, tool);
+    const same = saved[index - 2]?.output;
+    if (tool.endsWith("-legacy") && same && !same.includes("(nf_tables)")) continue;
+    const read = readIptables(output, tool);
     if (isNft) for (const { family, table } of read) isManaged.add(`${family} ${table}`);
     chains.push(...read);
   }
@@ -60,11 +77,17 @@ export async function listRules(): Promise<Listed> {
   return { chains, missing };
 }
 
-/** What a command printed, or why not; both null: there is no such command. */
+/** All rules of this network namespace: see `readRuleTexts`. */
+export async function listRules(): Promise<Listed> {
+  return parseRules(await readRuleTexts());
+}
+
 async function runTool(
   command: string,
   args: string[],
-): Promise<{ output: string | null; error: string | null }> {
+  maxBuffer: number,
+  timeout: number,
+): Promise<Printed> {
   const path = Bun.which(command, { PATH: `${process.env.PATH ?? ""}:/usr/sbin:/sbin` });
   if (path === null) return { output: null, error: null };
   const running = Bun.spawn([path, ...args], {
@@ -73,8 +96,8 @@ async function runTool(
     stdout: "pipe",
     stderr: "pipe",
     env: { ...process.env, LC_ALL: "C" },
-    timeout: PATIENCE,
-    maxBuffer: MOST_BYTES,
+    timeout,
+    maxBuffer,
   });
   const [output, said] = await Promise.all([
     new Response(running.stdout).text(),

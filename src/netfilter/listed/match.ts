@@ -12,12 +12,15 @@ export const UNKNOWN: Condition = () => null;
 
 const PROTOCOL_NUMBERS: Record<string, number> = { icmp: 1, tcp: 6, udp: 17, ipv6_icmp: 58, sctp: 132 };
 
+/** An interface: see DescribedPacket. */
+const interfaceOf = (name: string | null | undefined) => (name === undefined ? null : (name ?? undefined));
+
 /** The fields that are known, by the names that nft has for them: "tcp dport", "meta oifname". */
 export const FIELDS: Record<string, Field> = {
-  "meta iifname": (packet) => packet.in ?? undefined,
-  "meta iif": (packet) => packet.in ?? undefined,
-  "meta oifname": (packet) => packet.out ?? undefined,
-  "meta oif": (packet) => packet.out ?? undefined,
+  "meta iifname": (packet) => interfaceOf(packet.in),
+  "meta iif": (packet) => interfaceOf(packet.in),
+  "meta oifname": (packet) => interfaceOf(packet.out),
+  "meta oif": (packet) => interfaceOf(packet.out),
   "meta mark": ({ mark }) => mark,
   "meta l4proto": ({ protocol }) => protocol,
   "meta nfproto": ({ family }) => `ipv${family}`,

@@ -8,9 +8,9 @@ export interface DescribedPacket {
   destination: Uint8Array;
   sourcePort: number;
   destinationPort: number;
-  /** Names of the interfaces that it came in by and goes out by; null where it has none. */
-  in: string | null;
-  out: string | null;
+  /** Names of the interfaces that it came in by and goes out by; null where it has none, undefined where that is not known. */
+  in: string | null | undefined;
+  out: string | null | undefined;
   mark: number;
   /** What connection tracking knows of its connection. */
   state: "new" | "established";

@@ -32,7 +32,7 @@ export function verdictAt(
   packet: DescribedPacket,
   chains: readonly ListedChain[],
 ): Verdict | null {
-  const device = hook === "ingress" ? packet.in : hook === "egress" ? packet.out : null;
+  const device = (hook === "ingress" ? packet.in : hook === "egress" ? packet.out : null) ?? null;
   const bases = chains
     .filter((chain) => chain.hook === hook && sees(chain, packet, device))
     .sort((one, other) => one.priority - other.priority);
@@ -113,17 +113,18 @@ export function translationsTo(
   );
 }
 
-/** The command that lets a packet pass in front of the rule that drops it. */
-export function letThrough({ chain, rule }: Verdict, packet: DescribedPacket): string {
+/** The command that lets a packet pass in front of the rule that drops it. `isAnswer`: all answers of the port it comes from. */
+export function letThrough({ chain, rule }: Verdict, packet: DescribedPacket, isAnswer = false): string {
   const { tool, family, table, name } = chain;
-  const { protocol, destinationPort } = packet;
-  const to = formatAddress(packet.destination);
+  const { protocol } = packet;
+  const port = isAnswer ? packet.sourcePort : packet.destinationPort;
+  const address = formatAddress(isAnswer ? packet.source : packet.destination);
   if (tool === "nft") {
     const verb = rule ? "insert" : "add";
     const where = rule ? ` handle ${rule.handle}` : "";
     const header = packet.family === 4 ? "ip" : "ip6";
-    return `nft '${verb} rule ${family} ${table} ${name}${where} ${header} daddr ${to} ${protocol} dport ${destinationPort} accept'`;
+    return `nft '${verb} rule ${family} ${table} ${name}${where} ${header} ${isAnswer ? "saddr" : "daddr"} ${address} ${protocol} ${isAnswer ? "sport" : "dport"} ${port} accept'`;
   }
   const where = rule ? `-I ${name} ${rule.handle}` : `-A ${name}`;
-  return `${tool} -t ${table} ${where} -d ${to} -p ${protocol} --dport ${destinationPort} -j ACCEPT`;
+  return `${tool} -t ${table} ${where} ${isAnswer ? "-s" : "-d"} ${address} -p ${protocol} ${isAnswer ? "--sport" : "--dport"} ${port} -j ACCEPT`;
 }
