@@ -124,7 +124,12 @@ export async function runTogether(members: readonly Member[], drain: number): Pr
   for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => stop(signal));
   for (const signal of ["SIGHUP", "SIGUSR1"] as const) {
     process.on(signal, () => {
-      for (const [name, child] of running) if (state.works(name)) child.kill(signal);
+      for (const [name, child] of running) {
+        if (!state.works(name)) continue;
+        // At once for all: else it would be a reload of its own for each that has not begun when others have ended theirs.
+        if (signal === "SIGHUP") state.reloads(name);
+        child.kill(signal);
+      }
     });
   }
   manager.starting();

@@ -15,6 +15,8 @@ export interface Together {
   started(name: string, now: number): void;
   /** What a run has told its parent. */
   heard(name: string, message: Notification, now: number): void;
+  /** A run is told to read its settings again. */
+  reloads(name: string): void;
   ended(name: string, status: string): void;
   /** Whether it works: signals about its work mean something to it. */
   works(name: string): boolean;
@@ -41,7 +43,13 @@ export function together(names: readonly string[], manager: ServiceManager): Tog
     isReloading = false;
     manager.ready();
   };
+  const reloads = (name: string) => {
+    states.get(name)!.phase = "reloads";
+    if (!isReloading) manager.reloading();
+    isReloading = true;
+  };
   return {
+    reloads,
     get isReady() {
       return isReady;
     },
@@ -51,11 +59,7 @@ export function together(names: readonly string[], manager: ServiceManager): Tog
     heard(name, message, now) {
       const state = states.get(name)!;
       state.alive = now;
-      if (message.RELOADING) {
-        state.phase = "reloads";
-        if (!isReloading) manager.reloading();
-        isReloading = true;
-      }
+      if (message.RELOADING) reloads(name);
       if (message.READY) {
         state.phase = "works";
         settle();

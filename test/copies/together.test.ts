@@ -50,6 +50,13 @@ test("a reload is one reload, over when all that read anew have", () => {
   expect(heard()).toEqual(["RELOADING=1\nMONOTONIC_USEC=0"]);
   runs.heard("search", READY, 0);
   expect(heard()).toEqual(["READY=1"]);
+  // Those that are told together end together, whenever each begins.
+  runs.reloads("shop");
+  runs.reloads("search");
+  for (const message of [RELOADING, READY]) runs.heard("shop", message, 0);
+  expect(heard()).toEqual(["RELOADING=1\nMONOTONIC_USEC=0"]);
+  for (const message of [RELOADING, READY]) runs.heard("search", message, 0);
+  expect(heard()).toEqual(["READY=1"]);
   runs.heard("search", RELOADING, 0);
   runs.ended("search", "ended with exit code 1");
   expect(heard()).toEqual([
