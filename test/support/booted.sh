@@ -24,10 +24,10 @@ hide() {
 }
 
 # Two layers above this host's files, as a character device 0:0 in the first hides what is below it. Of systemd's units none
-# starts by itself but the journal: no daemon of this host, no clock, no device.
+# starts by itself but the journal: no daemon of this host, no clock, no device. And no xcopy is installed.
 if [[ ! -d $directory/upper ]]; then
   mkdir "$directory"/{hidden,own,upper,work,root}
-  hide etc/systemd/system usr/lib/systemd/system-generators /usr/lib/systemd/system/*.wants
+  hide etc/systemd/system usr/lib/systemd/system-generators /usr/lib/systemd/system/*.wants etc/xcopy usr/{,local/}bin/xcopy
   units=$directory/own/usr/lib/systemd/system
   mkdir -p "$directory"/own/etc/systemd/{system,journald.conf.d} "$units"/{sysinit,sockets}.target.wants
   ln -s ../systemd-journald.service "$units/sysinit.target.wants/"
@@ -63,4 +63,6 @@ done
 hostname booted
 pivot_root . mnt
 umount -l /mnt
+# As in every host, or services do not see what systemd mounts for them (credentials).
+mount --make-rshared /
 exec env -i container=booted PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin /usr/lib/systemd/systemd --show-status=false

@@ -14,7 +14,7 @@ import {
   symlinkSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import type { Lab } from "./lab.ts";
 import { type Running, start } from "./process.ts";
 import { until } from "./until.ts";
@@ -70,9 +70,9 @@ const ENVIRONMENT = [
   "HOME=/root",
   "DEBIAN_FRONTEND=noninteractive",
 ];
-/** What installing anything leaves, and systemd itself. */
+/** What installing anything leaves, and systemd itself, which makes and removes its directories of links. */
 const BOOKS =
-  /^\/(var\/lib\/(dpkg|apt|systemd|rpm)|var\/cache|var\/log\/(dpkg|alternatives)\.log|etc\/(\.pwd\.lock|\.updated)|var\/\.updated)(\/|$)/;
+  /^\/(var\/lib\/(dpkg|apt|systemd|rpm)|var\/cache|var\/log\/(dpkg|alternatives)\.log|etc\/(\.pwd\.lock|\.updated|(passwd|group|g?shadow)-)|var\/\.updated)(\/|$)|^\/etc\/systemd\/system\/[^/]+\.wants$/;
 
 const all = new Set<Booted>();
 process.on("exit", () => {
@@ -213,9 +213,17 @@ function removeCgroup(cgroup: string): void {
 /** See `Booted.changes`: what the upper layer has, compared with the layers below it. */
 function changesBelow(directory: string): string[] {
   const upper = join(directory, "upper");
-  const lowers = [join(directory, "own"), "/"];
-  const below = (path: string) =>
-    lowers.map((lower) => join(lower, path)).find((file) => lstatSync(file, { throwIfNoEntry: false }));
+  const isThere = (file: string) => lstatSync(file, { throwIfNoEntry: false }) !== undefined;
+  /** Whether a layer in between hides it, or a directory that it is in, which is checked first. */
+  const isHidden = (path: string): boolean =>
+    path !== "/" &&
+    (isHidden(dirname(path)) ||
+      lstatSync(join(directory, "hidden", path), { throwIfNoEntry: false })?.isCharacterDevice() === true);
+  const below = (path: string) => {
+    const own = join(directory, "own", path);
+    if (isThere(own)) return own;
+    return isThere(path) && !isHidden(path) ? path : null;
+  };
   const paths = readdirSync(upper, { recursive: true, encoding: "utf8" }).map((path) => `/${path}`);
   return paths
     .filter((path) => !BOOKS.test(path))

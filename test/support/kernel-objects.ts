@@ -19,9 +19,9 @@ export interface KernelObject {
   id: number;
 }
 
-/** From the open files of the process. */
-export function kernelObjects(pid: number): KernelObject[] {
-  const directory = `/proc/${pid}/fdinfo`;
+/** From the open files of the process; `proc` is where its number is one of a process. */
+export function kernelObjects(pid: number, proc = "/proc"): KernelObject[] {
+  const directory = `${proc}/${pid}/fdinfo`;
   return readdirSync(directory).flatMap((fd) => {
     const text = readFileSync(`${directory}/${fd}`, "utf8");
     // The files of a link name its program too, which counts as held as well.
