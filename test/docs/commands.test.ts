@@ -6,6 +6,7 @@
  *     sh production until=copied      until what clients ask has reached the target, then Ctrl-C
  *     sh production until=recording   until a line begins so and clients have asked, then Ctrl-C
  *     sh target stays=catching        until the end of the page; what comes next waits for a line that begins so
+ *     sh production alone             what stays is ended first
  *     sh production dry               with --dry-run behind each command of xcopy
  *     sh not=NAME                     not run, for the reason in exceptions.ts
  *
@@ -64,6 +65,7 @@ async function runBlock(hosts: Visit, block: Block): Promise<Running> {
   const host = block.words.find((word) => HOSTS.includes(word)) ?? "";
   const [stays, condition] = [wordOf(block, "stays"), wordOf(block, "until")];
   const isDry = block.words.includes("dry");
+  if (block.words.includes("alone")) await hosts.end();
   const text = isDry ? block.text.replaceAll(/^xcopy .*?(?=\s*(?:#.*)?$)/gm, "$& --dry-run") : block.text;
   const running = hosts.start(host, stays || condition ? `exec ${text}` : text);
   if (stays) {

@@ -143,7 +143,7 @@ export async function createHosts(needs: readonly string[]): Promise<Hosts> {
           return running;
         },
         async end() {
-          for (const running of begun.reverse()) await running.stop();
+          for (const running of begun.splice(0).reverse()) await running.stop();
         },
       };
     },
