@@ -58,6 +58,19 @@ export function faultOf({ message }: Failure, spec: CommandSpec, settings: Setti
   return null;
 }
 
+/** A text with the long names of options in place of their letters, as a file has them, but for what stands in quotes. */
+function withLongNames(text: string, spec: CommandSpec): string {
+  const long = (letter: string) => optionsOf(spec).find(({ short }) => short === letter)?.name;
+  const outside = (part: string) =>
+    part.replace(/(?<![\w-])-([A-Za-z])(?![\w-])/g, (written, letter) =>
+      long(letter) === undefined ? written : `--${long(letter)}`,
+    );
+  return text
+    .split(/("[^"]*")/)
+    .map((part, index) => (index % 2 === 0 ? outside(part) : part))
+    .join("");
+}
+
 /**
  * The error of an option's reader, which names the option as on a command line (`Cannot use -m "5": ...`), with the place that the
  * value comes from instead: `Cannot use shop.toml:3:10 memory "5": ...`. Any other error as it is.
@@ -69,5 +82,6 @@ export function withOrigin(error: unknown, spec: CommandSpec, settings: Settings
   const { message, fix, exitCode } = error;
   const { option, given, index, written } = fault;
   const name = nameFor(option, given.origin as Exclude<Origin, { source: "command line" }>);
-  return new Failure(message.slice(0, index) + name + message.slice(index + written.length), fix, exitCode);
+  const rest = withLongNames(message.slice(index + written.length), spec);
+  return new Failure(message.slice(0, index) + name + rest, withLongNames(fix, spec), exitCode);
 }

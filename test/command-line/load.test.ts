@@ -188,11 +188,11 @@ test.each([
   ['transfer = "80-10.0.0.2"\npace = "slow"', 'shop.toml:3:8 pace "slow": no such pace'],
   [
     'transfer = "80-10.0.0.2"\nno-wait = true\npace = "fast"',
-    'shop.toml:4:8 pace "fast": with -W requests do not wait for answers',
+    'shop.toml:4:8 pace "fast": with --no-wait requests do not wait for answers',
   ],
   [
     'transfer = "80-10.0.0.2"\njitter = 5',
-    'shop.toml:3:10 jitter "5": it spreads the copies of a connection, and without -n there is only one',
+    'shop.toml:3:10 jitter "5": it spreads the copies of a connection, and without --replicas there is only one',
   ],
   ['transfer = "80-10.0.0.2"\nnoise = "10.0.0.3"', 'shop.toml:3:9 noise "10.0.0.3": nothing is compared'],
 ])("%j is named by its place", (lines, message) => {
