@@ -34,8 +34,8 @@ const KEY_BYTES = 32;
 
 /**
  * The key from `file` (--key-file), else from XCOPY_KEY, else from the file xcopy.key in CREDENTIALS_DIRECTORY (where
- * systemd's LoadCredential= puts it), else from `fallback`; null if none of them is there. Line ends behind it do not count.
- * Throws a Failure (exit code 2, or 4 if the file may not be read).
+ * systemd's LoadCredential= puts it, or where there is none an empty one), else from `fallback`; null if none of them is there. Line
+ * ends behind it do not count. Throws a Failure (exit code 2, or 4 if the file may not be read).
  */
 export function readKey(
   file: string | null,
@@ -51,7 +51,7 @@ export function readKey(
     });
   }
   const directory = environment.CREDENTIALS_DIRECTORY;
-  const credential = directory ? readKeyFile(`${directory}/xcopy.key`, false) : null;
+  const credential = directory ? readKeyFile(`${directory}/xcopy.key`, false, true) : null;
   return credential ?? readKeyFile(fallback, false);
 }
 
@@ -120,11 +120,12 @@ export function makeKeyFile(path: string): string {
   return fingerprintOf(new TextEncoder().encode(text.trimEnd()));
 }
 
-function readKeyFile(path: string, mustExist: boolean): Key | null {
+function readKeyFile(path: string, mustExist: boolean, mayBeEmpty = false): Key | null {
   try {
     const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
     try {
-      return checkLength({ bytes: readOpen(fd, path), source: path });
+      const bytes = readOpen(fd, path);
+      return mayBeEmpty && bytes.length === 0 ? null : checkLength({ bytes, source: path });
     } finally {
       closeSync(fd);
     }

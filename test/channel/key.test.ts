@@ -31,7 +31,9 @@ describe("where a key comes from", () => {
   test("none is given", () => {
     expect(readKey(null, {})).toBeNull();
     expect(readKey(null, { XCOPY_KEY: "", CREDENTIALS_DIRECTORY: "" })).toBeNull();
-    expect(readKey(null, { CREDENTIALS_DIRECTORY: directory })).toBeNull();
+    expect(readKey(null, { CREDENTIALS_DIRECTORY: directory }, "/nowhere")).toBeNull();
+    write("xcopy.key", "\n", 0o440);
+    expect(readKey(null, { CREDENTIALS_DIRECTORY: directory }, "/nowhere")).toBeNull();
   });
 
   test("from a file, from the environment, from systemd, in this order", () => {

@@ -1,4 +1,4 @@
-/** The units of systemd in docs/systemd: what they allow is what docs/security.md says, and a good grade of systemd itself. */
+/** The units of systemd in packaging/systemd: what they allow is what docs/security.md says, and a good grade of systemd itself. */
 import { describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -18,7 +18,7 @@ describe.each([
   ["xcopy-copy@.service", "copy --capture tcx"],
   ["xcopy-intercept@.service", "intercept --mode target"],
 ])("%s", (name, mode) => {
-  const path = join(DOCS, "systemd", name);
+  const path = join(import.meta.dir, "../../packaging/systemd", name);
   const unit = readFileSync(path, "utf8");
 
   test("gives what the mode needs, and no more", () => {
