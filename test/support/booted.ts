@@ -14,7 +14,7 @@ import {
   symlinkSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import type { Lab } from "./lab.ts";
 import { type Running, start } from "./process.ts";
 import { until } from "./until.ts";
@@ -79,8 +79,6 @@ process.on("exit", () => {
   for (const booted of all) booted.remove();
 });
 
-let made = 0;
-
 /** Boots a Debian in the network of a namespace of the lab. */
 export async function boot(
   lab: Lab,
@@ -88,7 +86,8 @@ export async function boot(
 ): Promise<Booted> {
   const directory = mkdtempSync(join(tmpdir(), "xcopy-booted-"));
   const cgroups = join(directory, "cgroups");
-  const cgroup = join(cgroups, `xcopy-booted-${process.pid}-${made++}`);
+  // All cgroups are in one tree, whatever namespaces this test runs in.
+  const cgroup = join(cgroups, basename(directory));
   let system: Running | undefined;
   let init = 0;
   const inside = (command: string[]) => [
@@ -167,7 +166,7 @@ export async function boot(
       if (!all.delete(booted)) return;
       if (existsSync(cgroup)) {
         if (system && !system.ended()) process.kill(system.pid, "SIGKILL");
-        while (readFileSync(join(cgroup, "cgroup.events"), "utf8").includes("populated 1")) Bun.sleepSync(5);
+        while (!isEmpty(cgroup)) Bun.sleepSync(5);
         removeCgroup(cgroup);
       }
       for (const mounted of [cgroups, directory]) Bun.spawnSync(["umount", mounted]);
@@ -180,6 +179,7 @@ export async function boot(
     await booted.try("systemctl", verb);
     const code = await system!.exited;
     if (code !== expected) throw new Error(`It ended with ${code} at "systemctl ${verb}"`);
+    await until("all of its processes are gone", () => isEmpty(cgroup));
     removeCgroup(cgroup);
   }
 
@@ -200,6 +200,12 @@ export async function boot(
 function mount(type: string, where: string): void {
   const { exitCode, stderr } = Bun.spawnSync(["mount", "-t", type, type, where]);
   if (exitCode !== 0) throw new Error(`Cannot mount ${type}: ${stderr}`);
+}
+
+/** Whether no process is in a cgroup or in one of those in it. */
+function isEmpty(cgroup: string): boolean {
+  const events = join(cgroup, "cgroup.events");
+  return !existsSync(events) || readFileSync(events, "utf8").includes("populated 0");
 }
 
 /** Removes a cgroup without processes, with those in it. */
