@@ -144,3 +144,10 @@ test("the page of options is what the commands have", () => {
   // Another text: node_modules/.bin/bun test/docs/reference.ts writes it.
   expect(readFileSync(join(ROOT, OPTIONS), "utf8")).toBe(renderOptions(specs));
 });
+
+test("units that are named are in the packages", () => {
+  const named = new Set(pages.flatMap(({ text }) => text.match(/\bxcopy-[a-z]+@/g) ?? []));
+  expect([...named].sort()).toEqual(["xcopy-copy@", "xcopy-intercept@"]);
+  const units = [...named].map((name) => join(ROOT, "packaging/systemd", `${name}.service`));
+  expect(units.filter((unit) => !existsSync(unit))).toEqual([]);
+});
