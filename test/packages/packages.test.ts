@@ -47,6 +47,8 @@ drwxr-x--- /etc/xcopy
 -rw-r--r-- /etc/xcopy/copy.toml.example
 -rw-r--r-- /etc/xcopy/intercept.toml.example
 -rwxr-xr-x /usr/bin/xcopy
+-rw-r--r-- /usr/lib/systemd/system/xcopy-copy@.service
+-rw-r--r-- /usr/lib/systemd/system/xcopy-intercept@.service
 -rw-r--r-- /usr/lib/sysusers.d/xcopy.conf
 drwxr-xr-x /usr/share/doc/xcopy
 -rw-r--r-- /usr/share/doc/xcopy/README.md
