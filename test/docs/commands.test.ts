@@ -25,11 +25,18 @@ const AT_ONCE = 3;
 
 const pages = readPages().filter(({ path }) => !DEVELOPERS.includes(path));
 
+/** Kernels before 6.6 have the other one. */
+const TCX = /tcx\b/g;
+const EITHER = "(?:tcx|clsact)";
+
 /** What a line of a page stands for. */
 function patternOf(line: string): RegExp {
   const parts = line.trim().split(/(\.\.\.|\d[\d,.]*(?: (?:us|ms|s|MB|GB|KB|%)(?!\w))?)/);
   const source = parts.map((part, index) => {
-    if (index % 2 === 0) return RegExp.escape(part).replaceAll(/(\\x20| )+/g, "\\s+");
+    if (index % 2 === 0)
+      return RegExp.escape(part)
+        .replaceAll(/(\\x20| )+/g, "\\s+")
+        .replaceAll(TCX, EITHER);
     return part === "..." ? ".*" : "[\\d,.]+(?: (?:us|ms|s|MB|GB|KB|%))?";
   });
   return new RegExp(source.join(""));
