@@ -80,6 +80,7 @@ function said(
       [BACK, "back"],
     ]),
     hidden,
+    filtered: null,
     named: ["back"],
     opened: traffic.opened,
     datagrams: traffic.datagrams,

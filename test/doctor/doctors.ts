@@ -1,6 +1,6 @@
 /**
  * Several doctors side by side in one process, of which only the checks of arrival and of the way are run; run as `bun doctors.ts
- * NAME ARGUMENTS ...` in a namespace. Prints a line of JSON for each: its name and its findings.
+ * NAME ARGUMENTS ...` in a namespace, an underscore for a space within an argument. Prints a line of JSON for each: its name and its findings.
  */
 import { parseArguments } from "../../src/command-line/arguments.ts";
 import { DOCTOR } from "../../src/command-line/doctor.ts";
@@ -18,7 +18,14 @@ const words = process.argv.slice(2);
 const runs = words.flatMap((name, index) => (index % 2 === 0 ? [{ name, args: words[index + 1]! }] : []));
 await Promise.all(
   runs.map(async ({ name, args }) => {
-    const subject = await makeSubject(parseCopy(parseArguments(DOCTOR, args.split(" "))));
+    const subject = await makeSubject(
+      parseCopy(
+        parseArguments(
+          DOCTOR,
+          args.split(" ").map((word) => word.replaceAll("_", " ")),
+        ),
+      ),
+    );
     const checks = [
       { group: "host" as const, name: "the plan", look: checkPlan },
       { group: "arrival" as const, name: "what arrives", look: (one: typeof subject) => checkArrival(one) },

@@ -2,6 +2,7 @@
 import { formatEndpoint } from "../../config/address.ts";
 import type { CopyOptions } from "../../copy/options.ts";
 import type { Plan } from "../../copy/plan.ts";
+import { compileFilter } from "../../filter/compile.ts";
 import { localTest } from "../../host/local-addresses.ts";
 import { Failure } from "../../native/failure.ts";
 import { links } from "../../native/netlink/netlink.ts";
@@ -75,6 +76,7 @@ async function readRecorded(plan: Plan, options: CopyOptions): Promise<Observati
     least: "",
     isLive: false,
     isOutgoing: false,
+    filtered: null,
     names: new Map(),
     hidden: [],
     named: [],
@@ -84,18 +86,34 @@ async function readRecorded(plan: Plan, options: CopyOptions): Promise<Observati
   return { traffic, watch, faults };
 }
 
+/** -F for packets without link layer; null where it is about one, or cannot be compiled: the plan says that. */
+function frontOf(filter: string): Uint8Array | null {
+  try {
+    return compileFilter(filter, "raw").instructions;
+  } catch (error) {
+    if (error instanceof Failure) return null;
+    throw error;
+  }
+}
+
 async function watchLive(plan: Plan, options: CopyOptions, span: number): Promise<Observation> {
   const traffic = trafficOf(plan, options, true);
   const services = watchedServices(plan);
   const portsOf = (isUdp: boolean) => services.filter((one) => one.isUdp === isUdp).map(({ port }) => port);
   const present = links();
   const loopback = present.find((link) => link.loopback)?.ifindex ?? 0;
-  const { seconds, lost } = await watchTraffic(traffic, portsOf(false), portsOf(true), loopback, span);
+  const { filter, direction } = options.capture;
+  const isOutgoing = direction === "out";
+  const { seconds, lost, passed } = await watchTraffic(traffic, {
+    ...{ ports: portsOf(false), datagramPorts: portsOf(true), isOutgoing, loopback, span },
+    front: filter === null ? null : frontOf(filter),
+  });
   const watch: Watch = {
     span: `in ${seconds.toFixed(1)} s`,
     least: lost > 0 ? "at least " : "",
     isLive: true,
-    isOutgoing: options.capture.direction === "out",
+    isOutgoing,
+    filtered: passed === 0 ? filter : null,
     names: new Map(present.map(({ ifindex, name }) => [ifindex, name])),
     hidden: present.filter(({ hasXdp }) => hasXdp).map(({ name }) => name),
     named: plan.interfaces.map(({ name }) => name),

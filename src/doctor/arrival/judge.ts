@@ -17,6 +17,8 @@ export interface Watch {
   least: string;
   isLive: boolean;
   isOutgoing: boolean;
+  /** -F, where it lets nothing through of what comes to the services; else null. */
+  filtered: string | null;
   /** Names of interfaces by index. */
   names: ReadonlyMap<number, string>;
   /** Interfaces on which an XDP program takes packets before they can be seen here, or may. */
@@ -94,6 +96,10 @@ function counted(
 function judgeTaken(what: string, { arrivals }: Arrived, watch: Watch): Finding {
   const { taken } = arrivals.ways;
   const found = `${counted(taken, watch)} ${watch.span}`;
+  if (watch.filtered !== null) {
+    const left = `-F "${watch.filtered}" leaves all of them out: ${found}`;
+    return finding("filter", "failed", what, left, "Leave -F out, or correct it: man 7 pcap-filter");
+  }
   if (taken.requests > 0) return finding("packets", "ok", what, found, null);
   const fix = "Look again when clients ask for something.";
   return finding("packets", "warning", what, `${found}: no request among them`, fix);
