@@ -26,6 +26,8 @@ const RESTART = 5000;
 const END_PATIENCE = 40;
 /** Looks at the runs within the time that the manager waits. */
 const LOOKS = 4;
+/** Exit codes that another start cannot mend, as in the units: usage, permissions, kernel, a bound of --fail-on. */
+const FINAL = [2, 4, 5, 6];
 /** Exit code where a bound of --fail-on is broken: any other failure counts for more. */
 const BROKEN_BOUND = 6;
 
@@ -85,9 +87,10 @@ export async function runTogether(members: readonly Member[], drain: number): Pr
       stop("SIGTERM");
       return what;
     }
-    const text = manager.listens ? `${what}, and is started again in ${RESTART / 1000} s` : what;
+    const isAgain = manager.listens && !FINAL.includes(code);
+    const text = isAgain ? `${what}, and is started again in ${RESTART / 1000} s` : what;
     say("warning", `"${member.name}" ${text}`);
-    if (manager.listens) waiting.set(member.name, setTimeout(begin, RESTART, member));
+    if (isAgain) waiting.set(member.name, setTimeout(begin, RESTART, member));
     return text;
   };
 
