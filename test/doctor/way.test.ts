@@ -101,45 +101,45 @@ test.each<[string, Plan, ReturnType<typeof listed>, string]>([
     "drops IP packets",
     PLAN("raw"),
     listed("filter", "-A OUTPUT -p udp -j DROP", DROP),
-    'failed rules.output: what goes to 10.0.0.2:8080 is dropped: rule "-d 10.0.0.2/32 -j DROP" (number 2) in chain OUTPUT of iptables -t filter -> iptables -t filter -I OUTPUT 2 -d 10.0.0.2 -p tcp --dport 8080 -j ACCEPT',
+    'failed way.output: what goes to 10.0.0.2:8080 is dropped: rule "-d 10.0.0.2/32 -j DROP" (number 2) in chain OUTPUT of iptables -t filter -> iptables -t filter -I OUTPUT 2 -d 10.0.0.2 -p tcp --dport 8080 -j ACCEPT',
   ],
-  ["does not see frames", PLAN("packet"), listed("filter", DROP), "ok rules.output: none of 1 is in the way"],
+  ["does not see frames", PLAN("packet"), listed("filter", DROP), "ok way.output: none of 1 is in the way"],
   [
     "masquerades this host's own address",
     PLAN("raw"),
     listed("nat", "-A POSTROUTING -j MASQUERADE"),
-    "ok rules.output: none of 1 is in the way",
+    "ok way.output: none of 1 is in the way",
   ],
   [
     "gives clients' addresses another",
     PLAN("raw", { local: null }),
     listed("nat", "-A POSTROUTING -o back -j SNAT --to-source 10.0.0.9"),
-    'warning rules.source: what goes to 10.0.0.2:8080 from 192.0.2.1 gets another source: rule "-o back -j SNAT --to-source 10.0.0.9" (number 1) in chain POSTROUTING of iptables -t nat -> iptables -t nat -I POSTROUTING 1 -d 10.0.0.2 -p tcp --dport 8080 -j ACCEPT',
+    'warning way.source: what goes to 10.0.0.2:8080 from 192.0.2.1 gets another source: rule "-o back -j SNAT --to-source 10.0.0.9" (number 1) in chain POSTROUTING of iptables -t nat -> iptables -t nat -I POSTROUTING 1 -d 10.0.0.2 -p tcp --dport 8080 -j ACCEPT',
   ],
   [
     "sends them elsewhere",
     PLAN("raw"),
     listed("nat", "-A OUTPUT -p tcp -m tcp --dport 8080 -j REDIRECT --to-ports 81"),
-    'failed rules.destination: what goes to 10.0.0.2:8080 is sent elsewhere: rule "-p tcp -m tcp --dport 8080 -j REDIRECT --to-ports 81" (number 1) in chain OUTPUT of iptables -t nat -> iptables -t nat -I OUTPUT 1 -d 10.0.0.2 -p tcp --dport 8080 -j ACCEPT',
+    'failed way.destination: what goes to 10.0.0.2:8080 is sent elsewhere: rule "-p tcp -m tcp --dport 8080 -j REDIRECT --to-ports 81" (number 1) in chain OUTPUT of iptables -t nat -> iptables -t nat -I OUTPUT 1 -d 10.0.0.2 -p tcp --dport 8080 -j ACCEPT',
   ],
 ])("a rule that %s", (_, plan, rules, expected) => {
   expect(judgeRules(blockedPaths(plan, OPTIONS, rules), rules).map(said)).toEqual([expected]);
 });
 
 test.each([
-  ["100", "262144", ["ok rules.conntrack: 100 of 262,144"]],
+  ["100", "262144", ["ok way.conntrack: 100 of 262,144"]],
   [
     "240000",
     "262144",
     [
-      "warning rules.conntrack: 240,000 of 262,144: nearly full, then new connections are dropped -> sysctl -w net.netfilter.nf_conntrack_max=524288",
+      "warning way.conntrack: 240,000 of 262,144: nearly full, then new connections are dropped -> sysctl -w net.netfilter.nf_conntrack_max=524288",
     ],
   ],
   [
     "262144",
     "262144",
     [
-      "failed rules.conntrack: 262,144 of 262,144: full: new connections are dropped -> sysctl -w net.netfilter.nf_conntrack_max=524288",
+      "failed way.conntrack: 262,144 of 262,144: full: new connections are dropped -> sysctl -w net.netfilter.nf_conntrack_max=524288",
     ],
   ],
   [null, null, []],

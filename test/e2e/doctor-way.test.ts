@@ -139,7 +139,7 @@ const FAULTS: Fault[] = [
     args: "-x 80-10.0.0.2:8083 --inject raw",
     expected: [
       [
-        "rules.output",
+        "way.output",
         /^what goes to 10\.0\.0\.2:8083 is dropped: rule "tcp dport 8083 drop" \(handle \d+\) in chain out of the table inet faults$/,
         /^nft 'insert rule inet faults out handle \d+ ip daddr 10\.0\.0\.2 tcp dport 8083 accept'$/,
       ],
@@ -149,7 +149,7 @@ const FAULTS: Fault[] = [
     name: "a rule of the interface drops what leaves",
     args: "-x 80-10.0.0.2:8086",
     expected: [
-      ["rules.output", /"tcp dport 8086 drop" .* table netdev faults$/, /^nft 'insert rule netdev faults/],
+      ["way.output", /"tcp dport 8086 drop" .* table netdev faults$/, /^nft 'insert rule netdev faults/],
     ],
   },
   {

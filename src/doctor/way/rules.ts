@@ -14,7 +14,7 @@ import type { Read } from "../subject.ts";
 const NEARLY_FULL = 0.8;
 const FULL = 0.98;
 
-const about = (id: string, what: string) => ({ id: `rules.${id}`, what, host: null });
+const about = (id: string, what: string) => ({ id: `way.${id}`, what, host: null });
 
 interface Blocked {
   path: PathConfig;
