@@ -3,6 +3,7 @@ import { expect, test } from "bun:test";
 import { existsSync, readFileSync, statSync } from "node:fs";
 import { dirname, join, normalize } from "node:path";
 import { parseArguments } from "../../src/command-line/arguments.ts";
+import { groupsOf } from "../../src/command-line/command.ts";
 import { parseCopy } from "../../src/copy/options.ts";
 import { parseIntercept } from "../../src/intercept/options.ts";
 import { parseRecord } from "../../src/record/options.ts";
@@ -150,4 +151,34 @@ test("units that are named are in the packages", () => {
   expect([...named].sort()).toEqual(["xcopy-copy@", "xcopy-intercept@"]);
   const units = [...named].map((name) => join(ROOT, "packaging/systemd", `${name}.service`));
   expect(units.filter((unit) => !existsSync(unit))).toEqual([]);
+});
+
+/** Options of other programs that pages name in a sentence. */
+const FOREIGN = [
+  // bin/release, MySQL, setpriv, and what tcpcopy is configured with before it is built.
+  ...["base-url", "skip-ssl", "skip-grant-tables", "inh-caps", "ambient-caps"],
+  ...["offline", "pcap-capture", "pcap-send", "udp", "million", "set-protocol-module"],
+];
+
+test("options that sentences and tables name are there", () => {
+  const known = new Set(
+    [...specs.values()].flatMap((spec) =>
+      Object.values(groupsOf(spec))
+        .flat()
+        .map(({ name }) => name),
+    ),
+  );
+  const unknown = pages.flatMap(({ path, text }) => {
+    // What stands in front in these tables are options of the other tool.
+    const own = /from-(tcpcopy|goreplay)/.test(path) ? text.replaceAll(/^\| [^|]*\|/gm, "") : text;
+    const prose = own.replaceAll(/^```[\s\S]*?^```/gm, "");
+    const names = [...prose.matchAll(/`[^`\n]*`/g)].flatMap(
+      ([code]) => code.match(/(?<![\w-])--[a-z][a-z-]*[a-z]\b(?!-)/g) ?? [],
+    );
+    return names
+      .map((name) => name.slice(2))
+      .filter((name) => !known.has(name) && !known.has(name.replace(/^no-/, "")) && !FOREIGN.includes(name))
+      .map((name) => `${path}: --${name}`);
+  });
+  expect([...new Set(unknown)]).toEqual([]);
 });
