@@ -3,6 +3,7 @@
  * answers are counted and timed. It uses no clock, socket or log: time comes with every call (us, one monotonic clock),
  * packets go into the batches it was given.
  */
+import { copiesOf, nextTarget, routeOf } from "../engine/sessions/weights.ts";
 import type { PairSink } from "../pairs/pair.ts";
 import { DESTINATION, readAddress } from "../wire/address-words.ts";
 import type { PacketBatch } from "../wire/batch.ts";
@@ -33,7 +34,7 @@ export interface DatagramPath {
 }
 
 export interface DatagramService {
-  /** Each flow is copied to each route: to one of its targets, by weight, on one of the target's paths. */
+  /** Each flow is copied to each route: to one of its targets, by weight, on one of the target's paths; as in EngineConfig. */
   routes: { weight: number; paths: number[] }[][];
   /** Whether QUIC packets are counted. */
   mayBeQuic: boolean;
@@ -99,6 +100,8 @@ export class DatagramReplay {
   private readonly credit: number[][][];
   /** By service, route and target: index of the path that its next flow takes. */
   private readonly rotation: number[][][];
+  /** By service: the copies of each flow; see Context. */
+  private readonly copies: number[][];
   private readonly held = new HeldDatagrams();
   private readonly dns: DnsPairs | null;
   private readonly isServiceHeldNow = (service: number): boolean => this.isServiceHeld(service);
@@ -124,6 +127,7 @@ export class DatagramReplay {
     const zeros = () => services.map((service) => (service?.routes ?? []).map((route) => route.map(() => 0)));
     this.credit = zeros();
     this.rotation = zeros();
+    this.copies = services.map((service) => copiesOf(service?.routes ?? [], config.replicas));
     this.id = Math.floor(random() * 2 ** 32);
     this.header.dontFragment = config.noFragment;
     this.dns = config.pairs && new DnsPairs(config.pairs, config.timeout);
@@ -142,22 +146,22 @@ export class DatagramReplay {
 
   private take(packet: Packet, service: number, isUnicast: boolean, now: number): void {
     const length = packet.view.getUint16(packet.tcp + 4) - UDP_HEADER;
-    const { routes, mayBeQuic } = this.config.services[service]!;
-    const copies = routes.length * this.config.replicas;
+    const { mayBeQuic } = this.config.services[service]!;
+    const copies = this.copies[service]!;
     const size = packet.think > 0 ? packet.think : Math.max(1, length);
     const count = length <= 0 ? 1 : Math.ceil(length / size);
     const { counters } = this.config;
-    counters[DATAGRAM.captured]! += count * copies;
+    counters[DATAGRAM.captured]! += count * copies.length;
     if (!isUnicast || isToGroup(packet)) {
-      this.drop("group", count * copies);
+      this.drop("group", count * copies.length);
       return;
     }
     if (length < 0 || length > packet.length) {
-      this.drop("malformed", count * copies);
+      this.drop("malformed", count * copies.length);
       return;
     }
     if (length > packet.end - packet.payload) {
-      this.drop("cut", count * copies);
+      this.drop("cut", count * copies.length);
       return;
     }
     if (mayBeQuic && isQuic(packet.bytes, packet.payload, length)) counters[DATAGRAM.quic]!++;
@@ -167,7 +171,7 @@ export class DatagramReplay {
       const at = packet.payload + index * size;
       const part = Math.min(size, packet.payload + length - at);
       const query = this.dns === null ? null : this.dns.read(packet.bytes, at, part);
-      for (let copy = 0; copy < copies; copy++) {
+      for (const copy of copies) {
         this.key[COPY] = copy;
         const s = this.send(packet, at, part, now);
         if (query !== null) this.pair(query, s, service, copy, packet.time, now);
@@ -190,8 +194,7 @@ export class DatagramReplay {
     const length = packet.view.getUint16(tcp + 4) - UDP_HEADER;
     const to = Math.min(end, payload + length);
     readFlowOfAnswer(packet, key, service | (this.generation << 16));
-    const copies = this.config.services[service]!.routes.length * this.config.replicas;
-    for (let copy = 0; copy < copies; copy++) {
+    for (const copy of this.copies[service]!) {
       key[COPY] = copy;
       const s = table.findClient(key);
       const isAwaited = s !== NONE && dns.production(s, bytes, payload, to, length, time);
@@ -251,6 +254,40 @@ export class DatagramReplay {
     Object.assign(this.config, { timeout, idleTimeout });
   }
 
+  /** One more path; undefined: one of another protocol. */
+  addPath(path: DatagramPath | undefined): void {
+    this.config.paths.push(path);
+    this.table.addPath(path?.fromClient === true);
+  }
+
+  /** The service of this index, which may be new, from now on; the routes that it had keep their places. */
+  setService(index: number, service: DatagramService | undefined): void {
+    const { services, replicas } = this.config;
+    const rotation = this.rotation[index] ?? [];
+    const routes = service?.routes ?? [];
+    services[index] = service;
+    this.copies[index] = copiesOf(routes, replicas);
+    this.credit[index] = routes.map((route) => route.map(() => 0));
+    this.rotation[index] = routes.map((route, r) => route.map((_, target) => rotation[r]?.[target] ?? 0));
+  }
+
+  /** Forgets the flows to targets that are gone: their next datagrams begin others. */
+  endRetired(): void {
+    const { table } = this;
+    const { services } = this.config;
+    const gone = services.map(
+      (service) =>
+        new Set(service?.routes.flat().flatMap(({ weight, paths }) => (weight === 0 ? paths : []))),
+    );
+    for (let s = table.leastRecent; s !== NONE; ) {
+      const next = table.after(s);
+      const row = s * ROW;
+      if (gone[table.words[row + SERVICE]! & 0xffff]?.has(table.words[row + PATH]!)) this.forget(s);
+      s = next;
+    }
+    this.publish();
+  }
+
   /** The end of the run: sends the held datagrams, or drops them if their path is still held. */
   end(): void {
     this.release(Number.POSITIVE_INFINITY);
@@ -299,7 +336,9 @@ export class DatagramReplay {
   private isServiceHeld(service: number): boolean {
     const { services, isHeld } = this.config;
     for (const route of services[service]!.routes) {
-      for (const { paths } of route) for (const path of paths) if (isHeld(path)) return true;
+      for (const { weight, paths } of route) {
+        if (weight > 0) for (const path of paths) if (isHeld(path)) return true;
+      }
     }
     return false;
   }
@@ -395,17 +434,10 @@ export class DatagramReplay {
   private choosePath(): number {
     const service = this.key[SERVICE]! & 0xffff;
     const { routes } = this.config.services[service]!;
-    const index = this.key[COPY]! % routes.length;
+    const index = routeOf(this.key[COPY]!, this.config.replicas);
     const route = routes[index]!;
     const credit = this.credit[service]![index]!;
-    let total = 0;
-    let best = 0;
-    for (let target = 0; target < route.length; target++) {
-      total += route[target]!.weight;
-      credit[target]! += route[target]!.weight;
-      if (credit[target]! > credit[best]!) best = target;
-    }
-    credit[best]! -= total;
+    const best = nextTarget(route, credit);
     const { paths } = route[best]!;
     const rotation = this.rotation[service]![index]!;
     const turn = rotation[best]!;

@@ -51,7 +51,7 @@ export class FlowTable {
   /** `fromClient`: by path, whether it sends from the clients' addresses. */
   constructor(
     readonly capacity: number,
-    private readonly fromClient: readonly boolean[],
+    private readonly fromClient: boolean[],
   ) {
     const heads = 2 ** Math.ceil(Math.log2(Math.max(2, capacity)));
     this.words = new Int32Array(capacity * ROW);
@@ -59,6 +59,11 @@ export class FlowTable {
     this.clientHeads = new Int32Array(heads).fill(NONE);
     this.ownHeads = new Int32Array(heads).fill(NONE);
     this.mask = heads - 1;
+  }
+
+  /** One more path. */
+  addPath(fromClient: boolean): void {
+    this.fromClient.push(fromClient);
   }
 
   /** The row that was used least recently, or NONE. */

@@ -48,8 +48,7 @@ export function takeSyn(c: Context, packet: Packet): void {
   const w = c.words;
   const isn = packet.seq | 0;
   let isRepeated = c.halfOpen.has(c.flowKey, isn);
-  const copies = copiesOf(c, packet);
-  for (let copy = 0; copy < copies; copy++) {
+  for (const copy of c.copies[packet.index]!) {
     c.flowKey[COPY] = copy;
     const s = c.clientFlows.find(c.flowKey);
     if (s === NONE) continue;
@@ -89,14 +88,14 @@ function openFlow(c: Context, packet: Packet, row: number, serverSeq: number): v
   // Data in the SYN counts as sent when the client knew the server's first sequence number.
   c.halfOpen.packet.view.setUint32(8, serverSeq);
   const isDoubtful = c.halfOpen.hasFlow(c.flowKey);
-  const copies = copiesOf(c, packet);
-  for (let copy = 0; copy < copies; copy++) {
+  const copies = c.copies[packet.index]!;
+  for (const copy of copies) {
     c.flowKey[COPY] = copy;
     const before = c.clientFlows.find(c.flowKey);
     if (before !== NONE) supersede(c, before);
     openAfterSyn(c, isDoubtful ? SYN_AGAIN : 0);
   }
-  c.flowKey[COPY] = 0;
+  c.flowKey[COPY] = copies[0]!;
 }
 
 /**
@@ -113,10 +112,6 @@ export function takeAnswer(c: Context, packet: Packet): void {
 /** Whether a packet belongs to the stream of a session by its sequence number. */
 function continues(c: Context, packet: Packet, known: number): boolean {
   return known !== NONE && Math.abs(distance(packet.seq, c.words[known * ROW + STREAM_END]!)) < FAR;
-}
-
-function copiesOf(c: Context, packet: Packet): number {
-  return c.config.services[packet.index]!.length * c.config.replicas;
 }
 
 /** Opens a session for the flow in `flowKey` as the SYN says that was taken out of the table last. `flags`: its first FLAGS. */

@@ -8,16 +8,26 @@
  *   advance()         time has passed          -> retransmissions, delayed ACKs, timeouts
  *   dispatch()        fills the batches with all that is due, once per session
  */
+
+import type { ProtocolModule } from "../protocol/module.ts";
 import { DESTINATION, mapAddress, readAddress } from "../wire/address-words.ts";
 import type { PacketBatch } from "../wire/batch.ts";
 import { readTooBig, type TooBig } from "../wire/icmp.ts";
 import type { Packet } from "../wire/packet.ts";
 import { ACK, distance, FIN, RST, SYN, URG } from "../wire/tcp.ts";
-import { changeNumbers, type EngineNumbers, leaveOut } from "./change.ts";
+import {
+  addPath,
+  changeNumbers,
+  type EngineNumbers,
+  endRetired,
+  leaveOut,
+  retire,
+  setRoutes,
+} from "./change.ts";
 import { takeAnswer, takeFollowing, takeSyn } from "./client-handshake.ts";
 import { displaceOfPath } from "./eviction.ts";
 import { OWN_MSS, OWN_WSCALE, openSession, supersedeAll, takeData, takeEnd } from "./session-lifecycle.ts";
-import { Context, type EngineConfig } from "./sessions/context.ts";
+import { Context, type EngineConfig, type Path, type Route } from "./sessions/context.ts";
 import { COUNTER, type DropReason } from "./sessions/counters.ts";
 import { fillFlowKey, fillOutgoingFlowKey } from "./sessions/flow-key.ts";
 import { type EachFlow, forEachFlow, holdPath, isHeld, resumePath } from "./sessions/hold.ts";
@@ -51,7 +61,7 @@ import {
   TIME_WAIT,
   TIMES,
 } from "./sessions/table.ts";
-import { noteMultipath, takeAside } from "./subflows.ts";
+import { isFirstCopy, noteMultipath, takeAside } from "./subflows.ts";
 import { connect, endSession, leaveConnection, probePort } from "./tcp/connection.ts";
 import { emitControl, emitReset, hasRoom } from "./tcp/emit.ts";
 import { arm, expire, reset } from "./tcp/expiry.ts";
@@ -179,22 +189,25 @@ export class Engine {
       c.counters[COUNTER[`invalid.${fault}`]]!++;
       return;
     }
+    const copies = c.copies[packet.index]!;
+    const first = copies[0];
+    // It was captured before its service went.
+    if (first === undefined) return;
     if (packet.flags & URG) c.counters[COUNTER.urgent]!++;
     fillFlowKey(c.flowKey, packet);
     if (packet.flags & SYN) {
       takeSyn(c, packet);
       return;
     }
-    c.flowKey[COPY] = 0;
+    c.flowKey[COPY] = first;
     let s = c.clientFlows.find(c.flowKey);
     if (c.halfOpen.count > 0 && (s === NONE || c.words[s * ROW + FLAGS]! & SYN_AGAIN)) {
       if (takeFollowing(c, packet, s)) return;
       s = c.clientFlows.find(c.flowKey);
     }
     this.takeRequest(packet, s);
-    const copies = c.config.services[packet.index]!.length * c.config.replicas;
-    for (let copy = 1; copy < copies; copy++) {
-      c.flowKey[COPY] = copy;
+    for (let i = 1; i < copies.length; i++) {
+      c.flowKey[COPY] = copies[i]!;
       this.takeRequest(packet, c.clientFlows.find(c.flowKey));
     }
   }
@@ -208,10 +221,11 @@ export class Engine {
     c.now = now;
     if (c.protocols === null || (packet.length === 0 && !(packet.flags & (SYN | FIN | RST)))) return;
     fillOutgoingFlowKey(c.flowKey, packet);
-    c.flowKey[COPY] = 0;
+    const copies = c.copies[packet.index]!;
+    if (copies.length === 0) return;
+    c.flowKey[COPY] = copies[0]!;
     if (c.halfOpen.count > 0) takeAnswer(c, packet);
-    const copies = c.config.services[packet.index]!.length * c.config.replicas;
-    for (let copy = 0; copy < copies; copy++) {
+    for (const copy of copies) {
       c.flowKey[COPY] = copy;
       const s = c.clientFlows.find(c.flowKey);
       if (s !== NONE) c.protocols.production(s, packet);
@@ -234,7 +248,7 @@ export class Engine {
     }
     const fault = faultOf(c, s, packet);
     if (fault !== null) {
-      if (c.flowKey[COPY] === 0) c.counters[COUNTER[`invalid.${fault}`]]!++;
+      if (isFirstCopy(c, packet)) c.counters[COUNTER[`invalid.${fault}`]]!++;
       return;
     }
     c.times[s * TIMES + ACTIVE_AT] = c.now;
@@ -299,6 +313,33 @@ export class Engine {
   change(numbers: EngineNumbers, round: number, since: number, now: number): void {
     this.c.now = now;
     changeNumbers(this.c, numbers, round, since);
+  }
+
+  /** One more path, on which nothing is sent until `resume` for these reasons. `now`: us. */
+  addPath(path: Path, reasons: number, now: number): void {
+    this.c.now = now;
+    addPath(this.c, path, reasons);
+    this.pathMtu.addPath(path);
+    this.probeResults.push("silent");
+  }
+
+  /** The routes of a service, which may be new, from now on: those that it had keep their places. `now`: us. */
+  setRoutes(service: number, routes: Route[], module: ProtocolModule | null, now: number): void {
+    this.c.now = now;
+    if (module !== null) this.c.protocols ??= new SessionProtocols(this.c, this.c.config.modules!);
+    setRoutes(this.c, service, routes, module);
+  }
+
+  /** Sessions whose targets are gone deliver what was captured, and close. `now`: us. */
+  retire(now: number): void {
+    this.c.now = now;
+    retire(this.c);
+  }
+
+  /** Ends those that are left of them, as `end` does. */
+  endRetired(now: number): boolean {
+    this.c.now = now;
+    return endRetired(this.c);
   }
 
   /** Ends the sessions whose packets are not captured any more: see leaveOut. `now`: us. */

@@ -37,7 +37,7 @@ import {
   TARGET,
   TIMES,
 } from "./sessions/table.ts";
-import { nextTarget } from "./sessions/weights.ts";
+import { nextTarget, routeOf } from "./sessions/weights.ts";
 import { endSession } from "./tcp/connection.ts";
 import { arm } from "./tcp/expiry.ts";
 import { endHeader } from "./turns/proxy-header.ts";
@@ -73,8 +73,8 @@ export function openSession(c: Context, packet: Packet, flags: number): number {
   if (!c.config.waitsForAnswers) w[row + FLAGS]! |= STREAMING;
   if (c.segments.used > c.config.memory * FULL_SHARE) w[row + FLAGS]! |= SHED;
   chooseTarget(c, s);
-  const replica = Math.floor(w[row + COPY]! / c.config.services[packet.index]!.length);
-  if (replica > 0) c.times[s * TIMES + DELAY] = Math.floor(c.config.random() * c.config.jitter);
+  if (w[row + COPY]! % c.config.replicas > 0)
+    c.times[s * TIMES + DELAY] = Math.floor(c.config.random() * c.config.jitter);
   c.clientFlows.add(s);
   c.counters[COUNTER.active]!++;
   c.times[s * TIMES + ACTIVE_AT] = c.now;
@@ -85,7 +85,7 @@ export function openSession(c: Context, packet: Packet, flags: number): number {
 function chooseTarget(c: Context, s: number): void {
   const row = s * ROW;
   const routes = c.config.services[c.words[row + SERVICE]!]!;
-  const index = c.words[row + COPY]! % routes.length;
+  const index = routeOf(c.words[row + COPY]!, c.config.replicas);
   const route = routes[index]!;
   if (route.length === 1) return;
   c.words[row + TARGET] = nextTarget(route, c.credit[c.words[row + SERVICE]!]![index]!);

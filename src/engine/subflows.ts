@@ -28,9 +28,14 @@ import {
 } from "./sessions/table.ts";
 import { ignoreTurn } from "./turns/stream.ts";
 
+/** Whether the session in `flowKey` is of the first copy: what is true of the client's packet is counted once. */
+export function isFirstCopy(c: Context, { index }: Packet): boolean {
+  return c.flowKey[COPY] === c.copies[index]![0];
+}
+
 /** Opens a session for the joined subflow in `flowKey`, of which nothing is copied. `packet`: what follows its SYN. */
 export function openJoined(c: Context, packet: Packet, isn: number): void {
-  if (c.flowKey[COPY] === 0) c.counters[COUNTER["mptcp.joined"]]!++;
+  if (isFirstCopy(c, packet)) c.counters[COUNTER["mptcp.joined"]]!++;
   openAside(c, packet, isn);
 }
 
@@ -59,7 +64,7 @@ export function takeAside(c: Context, s: number, packet: Packet): boolean {
   let aside = s;
   if (c.subflows[s] !== ASIDE) {
     if (packet.length === 0 || !hasHole(c, s, packet)) return false;
-    if (c.flowKey[COPY] === 0) c.counters[COUNTER["mptcp.incomplete"]]!++;
+    if (isFirstCopy(c, packet)) c.counters[COUNTER["mptcp.incomplete"]]!++;
     takeEnd(c, s, packet, CLIENT_RST);
     if (c.words[s * ROW + STATE] !== FREE) supersede(c, s);
     aside = openAside(c, packet, packet.seq - 1);

@@ -198,8 +198,8 @@ test("every copy has its pairs: replicas, several targets", () => {
       .sort(),
   ).toEqual([
     ["0 0", 5],
-    ["1 1", 5],
-    ["2 0", 5],
+    ["1 0", 5],
+    ["2 1", 5],
     ["3 1", 5],
   ]);
 });

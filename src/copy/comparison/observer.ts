@@ -62,6 +62,7 @@ export class Observer {
     mode: string,
     private readonly compare: CompareOptions | null,
     private readonly audience: AudienceOptions,
+    private readonly replicas = 1,
     private readonly reloading: WebSource["reloads"] | null = null,
   ) {
     const { targets, indexes } = comparedTargets(services, compare?.noise ?? []);
@@ -194,8 +195,7 @@ export class Observer {
   /** The same pair with the number of its target in place of that of its copy. */
   private withTarget(pair: Pair): Pair {
     const routes = this.indexes[pair.service] ?? [];
-    // With -n copies go to the routes in turn.
-    pair.copy = routes[pair.copy % routes.length] ?? 0;
+    pair.copy = routes[Math.floor(pair.copy / this.replicas)] ?? 0;
     return pair;
   }
 }
@@ -204,11 +204,22 @@ export class Observer {
 export async function openObserver(
   services: readonly Service[],
   isDirect: boolean,
-  { comparison, audience }: { comparison: CompareOptions | null; audience: AudienceOptions },
+  {
+    comparison,
+    audience,
+    replicas,
+  }: { comparison: CompareOptions | null; audience: AudienceOptions; replicas: number },
   log: Log,
   reloads: WebSource["reloads"] | null = null,
 ): Promise<Observer> {
-  const observer = new Observer(services, isDirect ? "direct" : "intercept", comparison, audience, reloads);
+  const observer = new Observer(
+    services,
+    isDirect ? "direct" : "intercept",
+    comparison,
+    audience,
+    replicas,
+    reloads,
+  );
   await observer.listen(log);
   return observer;
 }

@@ -15,7 +15,7 @@ import { Spread } from "./spread.ts";
 import { FLAGS, NONE, READY, ROW, SessionTable } from "./table.ts";
 import { Users } from "./users.ts";
 import { WaitingSessions } from "./waiting.ts";
-import { creditAfter } from "./weights.ts";
+import { copiesOf, creditAfter } from "./weights.ts";
 import { Wheel } from "./wheel.ts";
 
 /**
@@ -60,7 +60,10 @@ export interface Target {
 export type Route = Target[];
 
 export interface EngineConfig {
-  /** By service, its routes: every session is copied to each route, `replicas` times. */
+  /**
+   * By service, its routes: every session is copied to each route, `replicas` times. Copy `replicas * r + n` goes to route r. Targets
+   * with the weight 0 are gone: a route where all are gets no copies.
+   */
   services: Route[][];
   paths: Path[];
   replicas: number;
@@ -192,6 +195,8 @@ export class Context {
   packetId = 1;
   /** By service, route and target: its credit (see weights.ts). */
   readonly credit: number[][][];
+  /** By service: the copies of each session, by their numbers; empty: the service is gone. */
+  readonly copies: number[][];
   /** By service, route and target: index of the path that its next connection takes. */
   readonly pathRotation: number[][][];
   turnLimit: TurnLimit;
@@ -235,6 +240,7 @@ export class Context {
     this.pathRotation = config.services.map((routes) =>
       routes.map((route) => route.map(({ paths }) => share.worker % Math.max(1, paths.length))),
     );
+    this.copies = config.services.map((routes) => copiesOf(routes, config.replicas));
     this.turnLimit = new TurnLimit(share, config.turnLimit);
     // A row that is released while it is queued leaves a stale entry: there is room for those of one round.
     this.queue = new Int32Array(2 ** Math.ceil(Math.log2(capacity + 65536)));
@@ -275,6 +281,6 @@ export class Context {
 }
 
 /** A source port equal to the target's would connect a target on this host to itself; 0 where the target is another host. */
-function unusablePort({ pair, targetPort }: Path): number {
+export function unusablePort({ pair, targetPort }: Path): number {
   return pair.source.join() === pair.destination.join() ? targetPort : 0;
 }

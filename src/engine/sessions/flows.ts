@@ -106,10 +106,15 @@ export class OwnFlows {
   /** `fromClient`: by path, whether it sends from the clients' addresses. */
   constructor(
     table: SessionTable,
-    private readonly fromClient: readonly boolean[] = [],
+    private readonly fromClient: boolean[] = [],
   ) {
     this.words = table.words;
     this.buckets = new Buckets(table, OWN_CHAIN);
+  }
+
+  /** One more path. */
+  addPath(fromClient: boolean): void {
+    this.fromClient.push(fromClient);
   }
 
   /** `address`: four words at `at`, only read for a path that sends from the clients' addresses. */

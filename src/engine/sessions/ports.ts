@@ -39,6 +39,11 @@ export class Ports {
     this.random = random;
   }
 
+  /** One more path. */
+  addPath(unusable: number): void {
+    this.unusable.push(unusable);
+  }
+
   /** A free port of the path, or NONE. */
   take(path: number): number {
     const { all } = this;

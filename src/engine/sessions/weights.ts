@@ -19,3 +19,17 @@ export function creditAfter(route: readonly { weight: number }[], count: number)
   for (let i = 0; i < count; i++) nextTarget(route, credit);
   return credit;
 }
+
+/** The numbers of the copies of each session: see EngineConfig. */
+export function copiesOf(routes: readonly (readonly { weight: number }[])[], replicas: number): number[] {
+  return routes.flatMap((route, index) =>
+    route.some(({ weight }) => weight > 0)
+      ? Array.from({ length: replicas }, (_, replica) => index * replicas + replica)
+      : [],
+  );
+}
+
+/** The route of a copy. */
+export function routeOf(copy: number, replicas: number): number {
+  return Math.floor(copy / replicas);
+}

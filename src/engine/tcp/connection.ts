@@ -83,6 +83,7 @@ import {
   WAS_ESTABLISHED,
   WINDOW_PROBE,
 } from "../sessions/table.ts";
+import { routeOf } from "../sessions/weights.ts";
 import { dropAllTurns, loseTurns } from "../turns/drop.ts";
 import { removePrefix } from "../turns/prefix.ts";
 import { releaseHeader } from "../turns/proxy-header.ts";
@@ -111,7 +112,7 @@ export function openConnection(c: Context, s: number): Opened {
   const w = c.words;
   const row = s * ROW;
   const service = w[row + SERVICE]!;
-  const route = w[row + COPY]! % c.config.services[service]!.length;
+  const route = routeOf(w[row + COPY]!, c.config.replicas);
   const target = w[row + TARGET]!;
   const { paths } = c.config.services[service]![route]![target]!;
   const rotation = c.pathRotation[service]![route]!;
@@ -133,7 +134,7 @@ export function nextPath(c: Context, s: number): number {
   const w = c.words;
   const row = s * ROW;
   const routes = c.config.services[w[row + SERVICE]!]!;
-  return routes[w[row + COPY]! % routes.length]![w[row + TARGET]!]!.paths[0]!;
+  return routes[routeOf(w[row + COPY]!, c.config.replicas)]![w[row + TARGET]!]!.paths[0]!;
 }
 
 /** Random ports that are tried, for each worker, before an address counts as having no free port. */
@@ -147,7 +148,7 @@ function portOfClient(c: Context, s: number, path: number): number {
     ownsClient(c.share, w, row + CLIENT_ADDRESS, port) &&
     c.ownFlows.find(path, port, w, row + CLIENT_ADDRESS) === NONE;
   const own = w[row + CLIENT_PORTS]! >>> 16;
-  const isFirst = w[row + COPY]! < c.config.services[w[row + SERVICE]!]!.length;
+  const isFirst = w[row + COPY]! % c.config.replicas === 0;
   if (c.config.keepsClientPorts && isFirst && isFree(own)) return own;
   for (let i = 0; i < PORT_TRIES * c.share.workers; i++) {
     const port = c.ports.any();

@@ -13,13 +13,13 @@ export class PathMtu {
   /** By path: the MTU at the start, bytes. */
   private readonly first: number[];
   /** By path: when a lowered MTU expires, us; Infinity if it is not lowered. */
-  private readonly until: Float64Array;
+  private readonly until: number[];
   /** The smallest of `until`. */
   private next = Number.POSITIVE_INFINITY;
 
   constructor(private readonly c: Context) {
     this.first = c.paths.map(({ mtu }) => mtu);
-    this.until = new Float64Array(c.paths.length).fill(Number.POSITIVE_INFINITY);
+    this.until = c.paths.map(() => Number.POSITIVE_INFINITY);
   }
 
   /**
@@ -43,6 +43,12 @@ export class PathMtu {
       if (c.words[s * ROW + STATE]! >= ESTABLISHED && isSmaller[c.words[s * ROW + PATH]!])
         resendSmaller(c, s);
     }
+  }
+
+  /** One more path, which the context has already. */
+  addPath({ mtu }: { mtu: number }): void {
+    this.first.push(mtu);
+    this.until.push(Number.POSITIVE_INFINITY);
   }
 
   /** The MTU of a path is another from now on, not only until EXPIRY. */
