@@ -2,7 +2,7 @@
 
 import type { XdpProgram } from "../filter/access.ts";
 import { BpfObject, fillArrayOfMaps, loadFirst, openLibbpf, updateMap } from "../native/bpf/libbpf.ts";
-import { BpfHashMap } from "../native/bpf/map.ts";
+import { BpfHashMap, deleteElement } from "../native/bpf/map.ts";
 import type { CarriedLibrary } from "../native/carried.ts";
 import { libc } from "../native/libc.ts";
 import type { LocalPrefix } from "../native/netlink/local-prefixes.ts";
@@ -60,6 +60,8 @@ export interface KernelCaptureOptions {
   services: KernelService[] | null;
   /** The index of a path is its place in here. Null: responses come another way. */
   paths: KernelPath[] | null;
+  /** How many more of both can be added later; default 0. */
+  room?: { services: number; paths: number };
   /** SO_MARK of all packets that we send; 0: none. */
   mark: number;
   /** Most bytes that are captured of a packet: up to WHOLE_PACKETS, which is the default. */
@@ -128,6 +130,13 @@ export interface KernelCapture {
   stopRequests(): void;
   /** Responses on a path come to another address of this host from now on. Throws with errno's text. */
   movePath(path: number, local: Uint8Array): void;
+  /** Responses on one more path, which gets the next index, are captured from now on. Throws with errno's text. */
+  addPath(path: KernelPath): void;
+  /**
+   * These services are captured from now on, and what these send to clients, with what they were told to be before `outgoingObject` was
+   * loaded. Throws with errno's text.
+   */
+  setServices(services: readonly KernelService[], outgoing: readonly AnsweringService[]): void;
   /** The payload of responses on a path is captured whole from now on, where prefixes of it were. */
   readWhole(path: number): void;
   /** Detaches the request programs from all interfaces; responses are still captured. */
@@ -208,7 +217,7 @@ export function loadKernelCapture(options: KernelCaptureOptions): KernelCapture 
       for (const shared of ["control", "counters"]) response.reuse(shared, request.mapFd(shared));
     }
     if (request && outgoing) loadOutgoing(outgoing, request, options);
-    if (response && paths) loadResponse(response, paths, responseRings);
+    if (response && paths) loadResponse(response, paths, responseRings, options.room?.paths ?? 0);
     const owner = (request ?? response)!;
     const countersMap = owner.mapFd("counters");
     const local = request && options.onlyLocal ? localMapsOf(request) : null;
@@ -217,6 +226,8 @@ export function loadKernelCapture(options: KernelCaptureOptions): KernelCapture 
     const responseProgram = response?.programFd("xcopy_response") ?? -1;
     const outgoingProgram = outgoing?.programFd("xcopy_outgoing") ?? -1;
     const moving = [...(paths ?? [])];
+    let serving: readonly KernelService[] = services ?? [];
+    let answering: readonly KernelService[] = options.outgoingServices ?? [];
     const direction: Kind = options.isOutgoing ? "leaving" : "request";
     // Generic XDP sees packets as GRO has joined them, and reads no more than 64 KiB of one.
     const suits = ({ hardwareType, largest }: Link) =>
@@ -267,6 +278,19 @@ export function loadKernelCapture(options: KernelCaptureOptions): KernelCapture 
         for (const map of ["ports", "datagram_ports"]) if (request) fillPorts(request.mapFd(map), 0, []);
         for (const map of ["ports", "datagram_ports"]) if (outgoing) fillPorts(outgoing.mapFd(map), 0, []);
       },
+      addPath(path) {
+        moving.push(path);
+        fillPath(response!, path, moving.length - 1);
+        fillPathPorts(response!, moving);
+      },
+      setServices(present, outgoingPresent) {
+        replaceServices(request!, serving, present);
+        serving = present;
+        if (!outgoing) return;
+        fillPrefixes(outgoing, outgoingPresent);
+        replaceServices(outgoing, answering, outgoingPresent);
+        answering = outgoingPresent;
+      },
       movePath(path, local) {
         const known = moving[path]!;
         moving[path] = { ...known, local };
@@ -311,7 +335,7 @@ function openRequest(
   setWorkers(request, options.workers ?? 1);
   useRings(request, rings);
   for (const name of ["services", "datagram_services"]) {
-    request.setMaxEntries(name, Math.max(1, services.length));
+    request.setMaxEntries(name, Math.max(1, services.length + (options.room?.services ?? 0)));
   }
   request.setConstants(settings({ ...options, takesDatagrams: services.some(isUdp) }));
   if (!options.onlyLocal) leaveOutLocal(request);
@@ -321,25 +345,31 @@ function openRequest(
 function loadOutgoing(outgoing: BpfObject, request: BpfObject, options: KernelCaptureOptions): void {
   const services = options.outgoingServices ?? [];
   for (const map of OUTGOING_SHARED) outgoing.reuse(map, request.mapFd(map));
+  const room = options.room?.services ?? 0;
   for (const map of ["services", "datagram_services"])
-    outgoing.setMaxEntries(map, Math.max(1, services.length));
-  outgoing.setMaxEntries("prefixes", 1 + Math.max(0, ...services.map(({ index }) => index)));
+    outgoing.setMaxEntries(map, Math.max(1, services.length + room));
+  outgoing.setMaxEntries("prefixes", 1 + room + Math.max(0, ...services.map(({ index }) => index)));
   const { mark, onlyLocal = false } = options;
   outgoing.setConstants(settings({ mark, onlyLocal, takesDatagrams: services.some(isUdp) }));
   outgoing.load();
+  fillPrefixes(outgoing, services);
+  fillServices(outgoing, services);
+}
+
+function fillPrefixes(outgoing: BpfObject, services: readonly AnsweringService[]): void {
   for (const { index, payload } of services)
     updateMap(outgoing.mapFd("prefixes"), words(index), words(prefixWord(payload)));
-  fillServices(outgoing, services);
 }
 
 function isUdp({ transport }: KernelService): boolean {
   return transport === "udp";
 }
 
-function loadResponse(response: BpfObject, paths: KernelPath[], rings: number[]): void {
+function loadResponse(response: BpfObject, paths: KernelPath[], rings: number[], room: number): void {
+  const most = Math.max(1, paths.length + room);
   useRings(response, rings);
-  for (const name of ["paths", "datagram_paths"]) response.setMaxEntries(name, Math.max(1, paths.length));
-  response.setMaxEntries("flows", Math.max(1, paths.length) * FLOW_WORDS_PER_PATH);
+  for (const name of ["paths", "datagram_paths"]) response.setMaxEntries(name, most);
+  response.setMaxEntries("flows", most * FLOW_WORDS_PER_PATH);
   response.load();
   fillArrayOfMaps(response.mapFd("rings"), rings);
   fillPaths(response, paths);
@@ -354,12 +384,31 @@ function fillMacs(request: BpfObject, present: Link[]): void {
   }
 }
 
+function servicesMap(object: BpfObject, { transport }: KernelService): number {
+  return object.mapFd(transport === "udp" ? "datagram_services" : "services");
+}
+
+function serviceKey({ address, port, family }: KernelService): Uint8Array {
+  return addressKey([address], port, family);
+}
+
+/** Adds services that are new, and removes those that are not there any more; those that stay are never missing. */
+function replaceServices(
+  object: BpfObject,
+  before: readonly KernelService[],
+  services: readonly KernelService[],
+): void {
+  const nameOf = (service: KernelService) => `${service.transport} ${serviceKey(service)}`;
+  const present = new Set(services.map(nameOf));
+  fillServices(object, services);
+  for (const gone of before)
+    if (!present.has(nameOf(gone))) deleteElement(servicesMap(object, gone), serviceKey(gone));
+}
+
 /** Fills the maps of a request or outgoing program with its services. */
-export function fillServices(object: BpfObject, services: KernelService[]): void {
-  for (const { address, port, family, transport, index } of services) {
-    const map = object.mapFd(transport === "udp" ? "datagram_services" : "services");
-    updateMap(map, addressKey([address], port, family), words(index));
-  }
+export function fillServices(object: BpfObject, services: readonly KernelService[]): void {
+  for (const service of services)
+    updateMap(servicesMap(object, service), serviceKey(service), words(service.index));
   fillPortsOfBoth(object, services);
 }
 
@@ -385,6 +434,10 @@ function pathKey({ target, local, targetPort, family }: KernelPath): Uint8Array 
 
 function fillPaths(object: BpfObject, paths: KernelPath[]): void {
   for (const [index, path] of paths.entries()) fillPath(object, path, index);
+  fillPathPorts(object, paths);
+}
+
+function fillPathPorts(object: BpfObject, paths: readonly KernelPath[]): void {
   fillPortsOfBoth(
     object,
     paths.map(({ targetPort, transport = "tcp" }) => ({ port: targetPort, transport })),
@@ -392,10 +445,12 @@ function fillPaths(object: BpfObject, paths: KernelPath[]): void {
 }
 
 /** Fills the port bitmaps of an object for TCP and for UDP. */
-function fillPortsOfBoth(object: BpfObject, ports: Pick<KernelService, "port" | "transport">[]): void {
+function fillPortsOfBoth(
+  object: BpfObject,
+  ports: readonly Pick<KernelService, "port" | "transport">[],
+): void {
   const of = (isUdp: boolean) =>
     ports.flatMap(({ port, transport }) => ((transport === "udp") === isUdp ? [[port, port] as const] : []));
   fillPorts(object.mapFd("ports"), 0, of(false));
-  const datagrams = of(true);
-  if (datagrams.length > 0) fillPorts(object.mapFd("datagram_ports"), 0, datagrams);
+  fillPorts(object.mapFd("datagram_ports"), 0, of(true));
 }

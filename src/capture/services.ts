@@ -30,12 +30,18 @@ export function portsOf(services: KernelService[]): { ports: number[]; datagramP
 export class Services {
   /** Per port: 1 + the position of its first service in `#services`, which is sorted by port; 0: none. */
   readonly #first = new Uint16Array(65536);
-  readonly #services: KernelService[];
+  #services: KernelService[] = [];
   /** Whether the service of the last `find` that found one has no address. */
   isAny = false;
 
   /** A service without address is found by port, where no service with that address and port is. */
-  constructor(services: KernelService[]) {
+  constructor(services: readonly KernelService[]) {
+    this.become(services);
+  }
+
+  /** These are the services from now on. */
+  become(services: readonly KernelService[]): void {
+    this.#first.fill(0);
     // Of each port those with an address come first.
     this.#services = services.toSorted(
       (one, other) => one.port - other.port || Number(one.address === null) - Number(other.address === null),

@@ -26,6 +26,8 @@ export interface RequestSource {
   readonly isCrowded?: boolean;
   /** When the oldest packet that waits was captured, us; Infinity if none does; absent: not known. */
   readonly oldest?: number;
+  /** These services are captured from now on, where the source picks their packets itself. */
+  setServices?(services: readonly KernelService[], answering: readonly AnsweringService[]): void;
   /** Counts what only the kernel knows, such as drops; called about twice a second and at the end. */
   count(): void;
   close(): void;

@@ -1,5 +1,5 @@
 /** Catches the targets' answers to this host's own addresses: by a kernel program, or by a socket and a netfilter rule. */
-import type { KernelCapture } from "../capture/kernel.ts";
+import type { KernelCapture, KernelPath } from "../capture/kernel.ts";
 import { openResponseSocket } from "../capture/socket/response-socket.ts";
 import type { ResponseSocketConfig } from "../capture/socket/response-source.ts";
 import { dropRuleset } from "../netfilter/drop-ruleset.ts";
@@ -15,6 +15,8 @@ export interface Answers {
   catchOn(ifindexes: readonly number[]): void;
   /** These interfaces are gone. */
   forget(ifindexes: ReadonlySet<number>): void;
+  /** Answers to these paths, which get the next indexes, are caught too, and on these interfaces. Throws a Failure (2, 4, 5). */
+  addPaths(paths: readonly KernelPath[], ifindexes: readonly number[]): void;
   /** Answers to these paths come to another address of this host. Throws a Failure (4, 5). */
   moveSource(paths: readonly number[], source: Uint8Array): void;
   /** Answers to this path are captured whole from now on, where only prefixes of them were. */
@@ -33,6 +35,7 @@ const ELSEWHERE: Answers = {
   socket: null,
   begin() {},
   catchOn() {},
+  addPaths() {},
   forget() {},
   moveSource() {},
   readWhole() {},
@@ -48,15 +51,20 @@ export function openAnswers(plan: Plan, kernel: KernelCapture | null, payload: n
 }
 
 function byProgram(kernel: KernelCapture, interfaces: Set<number>): Answers {
+  const catchOn = (ifindexes: readonly number[]): void => {
+    for (const ifindex of ifindexes) {
+      if (interfaces.has(ifindex)) continue;
+      kernel.attachResponses([ifindex]);
+      interfaces.add(ifindex);
+    }
+  };
   return {
     socket: null,
     begin: () => kernel.attachResponses([...interfaces]),
-    catchOn(ifindexes) {
-      for (const ifindex of ifindexes) {
-        if (interfaces.has(ifindex)) continue;
-        kernel.attachResponses([ifindex]);
-        interfaces.add(ifindex);
-      }
+    catchOn,
+    addPaths(paths, ifindexes) {
+      catchOn(ifindexes);
+      for (const path of paths) kernel.addPath(path);
     },
     forget(ifindexes) {
       for (const ifindex of ifindexes) if (interfaces.delete(ifindex)) kernel.forget(ifindex);
@@ -75,6 +83,11 @@ function bySocket(plan: Plan, interfaces: Set<number>, payload: number): Answers
   const opened = openResponseSocket(paths, [...interfaces], payload);
   let rule: Rule | undefined;
   const makeRule = (): Rule => makeRules(dropRuleset(paths, plan.ports), WHAT, FIX);
+  /** nft replaces it in one step. */
+  const renewRule = (): void => {
+    if (rule?.tool !== "nft") rule?.remove();
+    rule = makeRule();
+  };
   return {
     socket: opened.source,
     begin() {
@@ -89,10 +102,16 @@ function bySocket(plan: Plan, interfaces: Set<number>, payload: number): Answers
     forget(ifindexes) {
       for (const ifindex of ifindexes) interfaces.delete(ifindex);
     },
+    addPaths(more, ifindexes) {
+      paths.push(...more.map(({ transport: _, ...path }) => ({ ...path, egress: 0 })));
+      renewRule();
+      for (const ifindex of ifindexes) interfaces.add(ifindex);
+      opened.addPaths(more);
+      opened.listen([...interfaces]);
+    },
     moveSource(indexes, source) {
       for (const index of indexes) paths[index]!.local = source;
-      rule?.remove();
-      rule = makeRule();
+      renewRule();
     },
     readWhole() {},
     lost: () => opened.stats().responseRingFull,

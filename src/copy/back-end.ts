@@ -1,6 +1,7 @@
 /** The interface of a capture back end, as the main thread uses it. */
 import type { KernelCounter } from "../capture/counters.ts";
 import type { Forwarded } from "../capture/local-maps.ts";
+import type { AnsweringService, KernelService } from "../capture/services.ts";
 import type { SourceConfig } from "../capture/source.ts";
 import type { LocalPrefix } from "../native/netlink/local-prefixes.ts";
 import type { CaptureCounts } from "./account/summary.ts";
@@ -31,6 +32,8 @@ export interface Capture {
   refresh(): void;
   /** Says which addresses are this host's; returns how many there is no room for. Null where it does not matter. */
   readonly setLocal: ((local: readonly LocalPrefix[]) => number) | null;
+  /** These services are captured from now on, and what these send to clients. Throws an Error, where the kernel has no room. */
+  setServices(services: KernelService[], answering: AnsweringService[]): void;
   /** A destination whose packets only passed through this host; null: there was none. */
   forwarded(): Forwarded | null;
   /** Stops capturing; what was captured can still be read. */

@@ -49,6 +49,7 @@ export function captureByPrograms(kernel: KernelCapture, { capture }: CopyOption
     forget: (ifindex) => kernel.forget(ifindex),
     refresh: () => kernel.learnMacs(),
     stop: () => kernel.stopRequests(),
+    setServices: (services, answering) => kernel.setServices(services, answering),
     setLocal: kernel.setLocal,
     forwarded: () => kernel.forwarded(),
     counts() {

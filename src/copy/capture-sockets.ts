@@ -62,6 +62,7 @@ export function captureBySockets(name: SocketBackEnd, plan: Plan, options: CopyO
     front: filter === null ? null : compileFront(filter, plan),
     workers: plan.workers.count,
   });
+  const seesAnswers = direction !== "out" && name !== "raw";
   const interfaces = new Set<number>();
   // libpcap opens each interface by itself; the other back ends capture on all interfaces at once, also on later ones.
   const takesAll = plan.followsAll && name !== "pcap";
@@ -82,6 +83,8 @@ export function captureBySockets(name: SocketBackEnd, plan: Plan, options: CopyO
     },
     refresh() {},
     stop: capture.stop,
+    setServices: (services, answering) =>
+      capture.change({ services, answering: seesAnswers ? answering : [] }),
     setLocal: capture.setLocal,
     forwarded: capture.forwarded,
     counts: () => countsOf(capture.stats()),

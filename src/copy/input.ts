@@ -1,6 +1,6 @@
 /** Where requests come from: this host's interfaces, or recorded traffic. */
 import type { Forwarded } from "../capture/local-maps.ts";
-import type { AnsweringService } from "../capture/services.ts";
+import type { AnsweringService, KernelService } from "../capture/services.ts";
 import type { SourceConfig } from "../capture/source.ts";
 import { startTraceReader, type TraceReader } from "../capture/trace/start.ts";
 import { protocolFor } from "../config/protocol.ts";
@@ -41,6 +41,8 @@ export interface RequestInput {
    * gone meanwhile, even if there is one with that index again. Throws a Failure.
    */
   follow(gone?: ReadonlySet<number>): string[];
+  /** See Capture; for live requests only. */
+  setServices(services: KernelService[], answering: AnsweringService[]): void;
   /** No more requests from now on. */
   stop(): void;
   counts(): RequestCounts;
@@ -98,6 +100,7 @@ export function liveInput(plan: Plan, { capture }: OpenCapture): RequestInput {
       if (fresh.length > 0) capture.attach(fresh.map(({ ifindex }) => ifindex));
       return fresh.map(({ name }) => name);
     },
+    setServices: (services, answering) => capture.setServices(services, answering),
     stop() {
       endFollowing?.();
       capture.stop();
@@ -145,6 +148,7 @@ export async function recordedInput(
     trace: { memory: reader.memory, wake, speed, longestGap: longestGap * 1000, rate },
     begin: async () => {},
     follow: () => [],
+    setServices() {},
     stop: () => reader.stop(),
     forwarded: () => null,
     counts: () => countRecorded(reader),

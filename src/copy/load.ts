@@ -17,6 +17,7 @@ import { requireBpf } from "../host/privileges.ts";
 import type { CarriedLibrary } from "../native/carried.ts";
 import { Failure } from "../native/failure.ts";
 import { DATAGRAM_BYTES, mostOf, type Prefix, WHOLE, widerPrefix } from "../wire/prefix.ts";
+import { SPARE } from "./changes/news.ts";
 import { type CompareOptions, pairConfig } from "./comparison/options.ts";
 import type { ChannelConfig, TraceConfig } from "./data-plane/config.ts";
 import type { WholeConfig } from "./data-plane/share-out.ts";
@@ -138,6 +139,8 @@ export function loadKernel(
     paths: isDirect
       ? plan.paths.map((path, index) => withPayload(path as KernelPath, read.get(index)))
       : null,
+    // A service without address may have one of each family.
+    room: { services: 2 * SPARE.services, paths: SPARE.paths },
     mark: options.mark,
     workers,
     snaplen,
@@ -274,7 +277,11 @@ export function dataPlaneConfig(
     pairs: options.comparison && pairConfig(options.comparison),
     paths: plan.paths,
     egresses: plan.egresses,
-    ways: { memory: createPublishedWays(plan.ways.length), paths: plan.ways.map(({ paths }) => paths) },
+    ways: {
+      memory: createPublishedWays(plan.ways.length + SPARE.ways),
+      paths: plan.ways.map(({ paths }) => paths),
+    },
+    mostPaths: plan.paths.length + SPARE.paths,
     channel: channelConfig(plan, options),
     keepsClientPorts: plan.keepsClientPorts,
     mark: options.mark,

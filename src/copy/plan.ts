@@ -88,8 +88,8 @@ export interface Host {
   resolveEgress(target: Address, way: Way): Promise<ResolvedEgress>;
 }
 
-/** This host. A dry run sends nothing, changes nothing and needs no privileges. */
-export function thisHost({ mark, dryRun, force, capture }: CopyOptions): Host {
+/** This host. A dry run sends nothing, changes nothing and needs no privileges; nor does a copy that runs, and has what it needs. */
+export function thisHost({ mark, dryRun, force, capture }: CopyOptions, runs = false): Host {
   const sysctl = (name: string, usual: string) => {
     try {
       return readFileSync(`/proc/sys/net/ipv4/${name}`, "utf8");
@@ -109,7 +109,7 @@ export function thisHost({ mark, dryRun, force, capture }: CopyOptions): Host {
     cpus: usableCpus(),
     resolveEgress: async ({ bytes, family }, way) => {
       const bpf = needsBpf(capture) ? "needed" : "wanted";
-      if (!dryRun) requirePrivileges({ what: "capture and send packets", bpf, sockets: true });
+      if (!dryRun && !runs) requirePrivileges({ what: "capture and send packets", bpf, sockets: true });
       return resolveEgress(bytes, family, mark, !dryRun && !force, way);
     },
   };

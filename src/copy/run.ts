@@ -64,6 +64,9 @@ export interface RunningCopy {
   current: { options: CopyOptions; plan: Plan };
   plane: DataPlane;
   ways: WayFollower;
+  source: RequestInput;
+  answers: Answers;
+  observer: Observer;
   /** The words that all engines share: see src/engine/sessions/share.ts. */
   words: Int32Array;
   account(): Account;
@@ -335,7 +338,7 @@ async function copy(
   manager.ready();
   manager.status(announced);
   const words = new Int32Array(configs[0]!.worker.words);
-  reloads?.begin({ current, plane, ways, words, account: take, log, manager });
+  reloads?.begin({ current, plane, ways, source, answers, observer, words, account: take, log, manager });
   let hasEnded = false;
   const noteEnd = () => {
     hasEnded = true;

@@ -2,9 +2,13 @@
 import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { ONLINE, TARGET } from "../../src/demo/network.ts";
+import { watchPackets } from "../support/capture.ts";
+import { compareContents, EXACTLY_ONCE } from "../support/compare.ts";
 import { createLab, type Lab } from "../support/lab.ts";
-import { startServices, TRANSFER, URL_ONLINE } from "../support/served.ts";
-import { startLoad } from "../support/wrk.ts";
+import { type Nginx, readRequests, startNginx } from "../support/nginx.ts";
+import { until } from "../support/until.ts";
+import { type LoadOptions, startLoad } from "../support/wrk.ts";
 import { faultsOf, runXcopy, startCopy } from "../support/xcopy.ts";
 
 let lab: Lab;
@@ -14,25 +18,70 @@ beforeAll(() => {
 afterEach(() => lab.stopAll());
 afterAll(() => lab.remove());
 
-/** Writes the configuration of the copy; returns its path. */
-function configure(lines: string): string {
-  const path = join(lab.directory, "copy.toml");
-  writeFileSync(path, `[copy]\n${lines}\n`, { mode: 0o600 });
-  return path;
-}
+const contentsOf = async (server: Nginx) => (await readRequests(server)).map(({ content }) => content);
+const arrived = (what: string, server: Nginx, count: number) =>
+  until(what, async () => (await readRequests(server)).length >= count);
 
-test("a limit that goes", async () => {
-  await startServices(lab);
-  const path = configure(`transfer = ["${TRANSFER}"]\nlimit = "100/s"`);
+test.each(["tcx", "packet"])("transfers, rates and filters, captured by %s", async (capture) => {
+  const path = join(lab.directory, "copy.toml");
+  const configure = (transfers: string[], more = "") => {
+    const list = transfers.map((one) => `"${one.replace("-", `-${TARGET}:`)}"`).join(", ");
+    writeFileSync(path, `[copy]\ntransfer = [${list}]\ncapture = "${capture}"\n${more}\n`, { mode: 0o600 });
+  };
+  const reload = async () => {
+    const { code, output, errors } = await runXcopy(lab, ["reload"]);
+    return { code, text: output + errors };
+  };
+  const [online, second, target, other, new_] = await Promise.all([
+    startNginx(lab, lab.online, 80),
+    startNginx(lab, lab.online, 81),
+    startNginx(lab, lab.target, 8080),
+    startNginx(lab, lab.target, 8081),
+    startNginx(lab, lab.target, 8082),
+  ]);
+  configure(["80-8080"]);
   const copy = await startCopy(lab, ["--config", path]);
-  const load = startLoad(lab, { url: URL_ONLINE, rate: 400, connections: 20 });
-  await copy.report("drops", ({ dropped }) => dropped.limit > 50);
-  configure(`transfer = ["${TRANSFER}"]`);
-  const { code, output, errors } = await runXcopy(lab, ["reload"]);
-  expect(errors).toBe("");
-  expect(output).toMatch(/^reloaded \d+: --limit 100\/s -> none; \d+ sessions go on$/);
+  const load = (options: Partial<LoadOptions> = {}) =>
+    startLoad(lab, { url: `http://${ONLINE}`, rate: 150, connections: 10, ...options });
+  const loads = [load(), load({ close: true })];
+  await arrived("the first requests", target, 50);
+  const resets = await watchPackets(
+    lab,
+    lab.target,
+    "net0",
+    "dst port 8080 and tcp[tcpflags] & tcp-rst != 0",
+  );
+
+  // A service that is new.
+  configure(["80-8080", "81-8081"]);
+  expect(await reload()).toEqual({
+    code: 0,
+    text: expect.stringMatching(/^reloaded \d+: \+81-10\.0\.0\.2:8081; \d+ sessions go on$/),
+  });
+  const third = load({ url: `http://${ONLINE}:81`, rate: 100 });
+  await arrived("requests of the new service", other, 30);
+
+  // One more target, and its end; its connections are not only those of new clients.
+  configure(["80-8080", "80-8082", "81-8081"]);
+  expect(await reload()).toMatchObject({ code: 0 });
+  await arrived("requests at the new target", new_, 50);
+  configure(["80-8080", "81-8081"], "sample = 300");
+  expect(await reload()).toMatchObject({ code: 2 });
+  configure(["80-8080", "80-8089", "81-8081"]);
+  expect(await reload()).toEqual({ code: 3, text: expect.stringContaining("10.0.0.2:8089") });
+  configure(["80-8080", "81-8081"]);
+  expect(await reload()).toMatchObject({ code: 0, text: expect.stringContaining(": -80-10.0.0.2:8082; ") });
+  const before = (await readRequests(target)).length;
+  await arrived("requests after the end of a target", target, before + 100);
+
+  await Promise.all([...loads, third].map((one) => one.end()));
+  const { code, report } = await copy.finish();
   expect(code).toBe(0);
-  await load.end();
-  await copy.finish();
+  console.log(JSON.stringify([report.turns, report.dropped, report.sessions]));
+  expect(compareContents(await contentsOf(online), await contentsOf(target))).toEqual(EXACTLY_ONCE);
+  expect(compareContents(await contentsOf(second), await contentsOf(other))).toEqual(EXACTLY_ONCE);
+  const atNew = compareContents(await contentsOf(online), await contentsOf(new_));
+  expect([atNew.doubled, atNew.foreign]).toEqual([[], []]);
+  expect(await resets.stop()).toEqual({ packets: 0, lines: [] });
   expect(faultsOf(copy.reports())).toEqual([]);
 });

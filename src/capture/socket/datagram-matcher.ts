@@ -21,12 +21,16 @@ export class DatagramMatcher {
   readonly #laterFragments = new LaterFragments();
 
   constructor(
-    services: KernelService[],
+    services: readonly KernelService[],
     private readonly isOutgoing: boolean,
     private readonly history: History,
     private readonly isForwarded: (services: Services, view: DataView, header: IpHeader) => boolean,
   ) {
     this.#services = new Services(services);
+  }
+
+  setServices(services: readonly KernelService[]): void {
+    this.#services.become(services);
   }
 
   /**

@@ -8,7 +8,7 @@ import { KERNEL_COUNTERS, type KernelCounter } from "../counters.ts";
 import { DUPLICATE, flowHash, History, PURE_ACK } from "../history.ts";
 import { WHOLE_PACKETS } from "../maps.ts";
 import { SEGMENT_FRAGMENT_INDEX } from "../record-index.ts";
-import { Services } from "../services.ts";
+import { type AnsweringService, type KernelService, Services } from "../services.ts";
 import type { MatchConfig } from "../source.ts";
 import { DatagramMatcher, FROM_HOST, type SentTo, TO_HOST } from "./datagram-matcher.ts";
 import { LaterFragments } from "./later-fragments.ts";
@@ -64,6 +64,13 @@ export class Matcher {
             this.count(...counted),
           )
         : null;
+  }
+
+  /** As RequestSource.setServices. */
+  setServices(services: readonly KernelService[], answering: readonly AnsweringService[]): void {
+    this.#services.become(services.filter(({ transport }) => transport !== "udp"));
+    this.#datagrams.setServices(services.filter(({ transport }) => transport === "udp"));
+    this.#sent?.setServices(answering);
   }
 
   count(counter: KernelCounter, amount: number): void {

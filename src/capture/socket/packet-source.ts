@@ -64,6 +64,10 @@ export class PacketSource implements RequestSource {
     return done;
   }
 
+  setServices(...services: Parameters<Matcher["setServices"]>): void {
+    this.#matcher.setServices(...services);
+  }
+
   count(): void {
     for (const socket of this.descriptors) this.#matcher.count("requestRingFull", packetDrops(socket));
   }

@@ -14,7 +14,13 @@ import { rejectAll, socketFilter } from "./filter.ts";
 import { LINK_BYTES } from "./packet-fields.ts";
 import { PcapTable } from "./pcap-table.ts";
 import { bytesWith } from "./sent-filter.ts";
-import { createCounts, createLocal, type SocketCapture, type SocketCaptureOptions } from "./sockets.ts";
+import {
+  createCounts,
+  createLocal,
+  type SocketCapture,
+  type SocketCaptureOptions,
+  type SocketRules,
+} from "./sockets.ts";
 
 /**
  * Least bytes of the buffer of one interface. libpcap divides it into blocks of 256 KiB, and a block is handed over after some
@@ -44,7 +50,7 @@ export function openPcapCapture(options: SocketCaptureOptions): SocketCapture {
   const memory = PcapTable.memory();
   const table = new PcapTable(memory);
   const watched = new Epoll();
-  const ports = portsOf(services);
+  let rules: SocketRules = { services, answering, front };
   const longest = Math.max(snaplen, ...answering.map(({ payload }) => bytesWith(mostOf(payload))));
 
   /** Whether to capture requests that leave: not on loopback, where libpcap shows a packet only as it comes in. */
@@ -56,9 +62,10 @@ export function openPcapCapture(options: SocketCaptureOptions): SocketCapture {
   }
 
   function setFilter(link: Link, descriptor: number): void {
-    const rules = { kind: "packet" as const, interfaces: null, isOutgoing: leaves(link) };
-    const sent = { answering, answersComeIn: link.loopback };
-    attachSocketFilter(descriptor, socketFilter({ ...rules, ...ports, mark, snaplen, front, ...sent }));
+    const { services, ...rest } = rules;
+    const common = { kind: "packet" as const, interfaces: null, isOutgoing: leaves(link), mark, snaplen };
+    const all = { ...common, ...portsOf(services), ...rest, answersComeIn: link.loopback };
+    attachSocketFilter(descriptor, socketFilter(all));
   }
 
   function open(link: Link, share: number): void {
@@ -114,6 +121,14 @@ export function openPcapCapture(options: SocketCaptureOptions): SocketCapture {
       const known = slots().map((slot) => table.ifindex(slot));
       const fresh = present.filter(({ ifindex }) => !known.includes(ifindex));
       for (const link of fresh) open(link, Math.floor(bufferBytes / present.length));
+    },
+    change(others) {
+      rules = { ...rules, ...others };
+      const present = links();
+      for (const slot of slots()) {
+        const link = present.find(({ ifindex }) => ifindex === table.ifindex(slot));
+        if (link) setFilter(link, table.descriptor(slot));
+      }
     },
     stop() {
       for (const slot of slots()) attachSocketFilter(table.descriptor(slot), rejectAll());

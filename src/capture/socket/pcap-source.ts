@@ -52,6 +52,10 @@ export class PcapSource implements RequestSource {
     return done;
   }
 
+  setServices(...services: Parameters<Matcher["setServices"]>): void {
+    this.#matcher.setServices(...services);
+  }
+
   count(): void {
     const { count } = this.#table;
     for (let slot = 0; slot < count; slot++) {

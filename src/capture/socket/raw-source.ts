@@ -56,6 +56,10 @@ export class RawSource implements RequestSource {
     return done;
   }
 
+  setServices(...services: Parameters<Matcher["setServices"]>): void {
+    this.#matcher.setServices(...services);
+  }
+
   count(): void {
     for (const [index, socket] of this.descriptors.entries()) {
       const drops = socketDrops(socket);

@@ -15,6 +15,8 @@ export interface ResponseSocket extends Pick<SocketCapture, "stats" | "close"> {
   readonly source: ResponseSocketConfig;
   /** From now on answers are received. Throws a Failure (5). */
   start(): void;
+  /** Answers on these paths are received too. Throws a Failure (5). */
+  addPaths(paths: readonly AnsweredPath[]): void;
   /** They come in by these interfaces (indexes) from now on. Throws a Failure (5). */
   listen(interfaces: readonly number[]): void;
 }
@@ -32,7 +34,9 @@ export function openResponseSocket(
   const socket = openPlainPacketSocket(BUFFER);
   const { counters, stats } = createCounts();
   const ports = paths.map(({ targetPort }) => targetPort);
+  let present = interfaces;
   const listen = (on: readonly number[]): void => {
+    present = on;
     const rules = { kind: "network" as const, interfaces: on, isOutgoing: false, ports, mark: 0 };
     attachSocketFilter(
       socket,
@@ -52,6 +56,10 @@ export function openResponseSocket(
       listen(interfaces);
     },
     listen,
+    addPaths(more) {
+      ports.push(...more.map(({ targetPort }) => targetPort));
+      listen(present);
+    },
     stats,
     close() {
       libc.close(socket);

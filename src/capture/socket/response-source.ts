@@ -86,6 +86,16 @@ export class ResponseSource implements RequestSource {
     this.#paths = new PathTable(this.#answered);
   }
 
+  /** One more path. */
+  addPath({
+    config: { target, local, targetPort },
+  }: {
+    config: { target: Uint8Array; local: Uint8Array | null; targetPort: number };
+  }): void {
+    this.#answered.push({ target, local: local!, targetPort });
+    this.#paths = new PathTable(this.#answered);
+  }
+
   /** Nothing to do: the main thread closes the socket. */
   close(): void {}
 

@@ -16,8 +16,8 @@ import type { LocalTable } from "./local-table.ts";
 const TCP_HEADER = 20;
 
 export class SentMatcher {
-  readonly #segments: Services;
-  readonly #datagrams: Services;
+  readonly #segments = new Services([]);
+  readonly #datagrams = new Services([]);
   /** By index of a service. */
   readonly #prefixes: (Prefix | undefined)[] = [];
 
@@ -28,10 +28,14 @@ export class SentMatcher {
     private readonly control: Control,
     private readonly count: (counter: KernelCounter, amount: number) => void,
   ) {
+    this.setServices(services);
+  }
+
+  setServices(services: readonly AnsweringService[]): void {
     for (const { index, payload } of services) this.#prefixes[index] = payload;
     const isUdp = ({ transport }: AnsweringService) => transport === "udp";
-    this.#segments = new Services(services.filter((one) => !isUdp(one)));
-    this.#datagrams = new Services(services.filter(isUdp));
+    this.#segments.become(services.filter((one) => !isUdp(one)));
+    this.#datagrams.become(services.filter(isUdp));
   }
 
   /**

@@ -38,6 +38,9 @@ export interface SocketCaptureOptions {
   workers?: number;
 }
 
+/** What of the options may change while it captures. */
+export type SocketRules = Required<Pick<SocketCaptureOptions, "services" | "answering" | "front">>;
+
 export interface SocketCapture {
   readonly source: SourceConfig;
   /** Bytes of all receive buffers or rings together: fewer than asked for where the kernel has no memory for so much. */
@@ -47,6 +50,8 @@ export interface SocketCapture {
    * again with others.
    */
   start(ifindexes: readonly number[] | null): void;
+  /** Captures by other rules from now on; what is absent stays. A back end with one worker sees no answers that it did not from the start. */
+  change(rules: Partial<SocketRules>): void;
   /** From now on nothing more is captured. */
   stop(): void;
   /** Says which addresses are this host's; returns how many there is no room for. Null where it does not matter. */
@@ -196,11 +201,13 @@ function captureBySockets(
 ): SocketCapture {
   const { counters, stats } = createCounts(workers);
   const { local, setLocal, forwarded } = createLocal(onlyLocal);
-  const ports = portsOf(services);
-  const setFilters = (interfaces: readonly number[] | null) => {
+  let rules: SocketRules = { services, answering, front };
+  let interfaces: readonly number[] | null = null;
+  const setFilters = () => {
+    const { services, ...rest } = rules;
     for (const { fd, kind } of sockets) {
-      const rules = { kind, interfaces, isOutgoing, ...ports, mark, snaplen, front, answering };
-      attachSocketFilter(fd, socketFilter(rules));
+      const all = { kind, interfaces, isOutgoing, ...portsOf(services), mark, snaplen, ...rest };
+      attachSocketFilter(fd, socketFilter(all));
     }
   };
   const rejectEverything = () => {
@@ -210,14 +217,19 @@ function captureBySockets(
   return {
     source: config({ services, answering, isOutgoing, local, snaplen, signSpan, counters, worker: 0 }),
     bufferBytes,
-    start(interfaces) {
+    start(on) {
+      interfaces = on;
       if (!isBegun) {
         // Until all sockets have joined the fanout group, each of them would get every packet.
         rejectEverything();
         begin();
         isBegun = true;
       }
-      setFilters(interfaces);
+      setFilters();
+    },
+    change(others) {
+      rules = { ...rules, ...others };
+      if (isBegun) setFilters();
     },
     stop: rejectEverything,
     setLocal,

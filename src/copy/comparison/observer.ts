@@ -20,7 +20,7 @@ import { Collector } from "./collect.ts";
 import { writeFiles } from "./files.ts";
 import type { AudienceOptions, CompareOptions } from "./options.ts";
 import { followProgress, lagCounts, type Workers } from "./progress.ts";
-import { comparedTargets, nameOf } from "./targets.ts";
+import { type ComparedTargets, comparedTargets, nameOf } from "./targets.ts";
 
 /** ms between two notes of the timeline. */
 const MOMENT = 1000;
@@ -47,7 +47,11 @@ export interface Findings {
 
 export class Observer {
   private readonly comparison: Comparison;
+  /** By service and route: the index of its target. */
   private readonly indexes: number[][];
+  /** What the comparison has of both; more come at the end. */
+  private readonly services: string[];
+  private readonly targets: ComparedTargets["targets"];
   private readonly began = { ms: Date.now(), us: monotonicMicroseconds() };
   private readonly start = performance.now();
   private readonly servers: Web[] = [];
@@ -67,10 +71,12 @@ export class Observer {
   ) {
     const { targets, indexes } = comparedTargets(services, compare?.noise ?? []);
     this.indexes = indexes;
+    this.services = services.map(nameOf);
+    this.targets = targets;
     this.comparison = new Comparison({
       version,
       mode,
-      services: services.map(nameOf),
+      services: this.services,
       targets,
       body: compare?.body ?? false,
       fields: compare?.fields ?? [],
@@ -126,6 +132,25 @@ export class Observer {
     const readers = run.pairs.map((memory) => new PairReader(memory));
     this.collector = new Collector(readers, (pair) => this.comparison.take(this.withTarget(pair)));
     this.collector.start();
+  }
+
+  /**
+   * These services are copied from now on; `numberOf`: by service its number, and by service and route the number of that. Numbers that
+   * are not among them stay what they were.
+   */
+  setServices(services: readonly Service[], numberOf: (service: number, route?: number) => number): void {
+    const { targets, indexes } = comparedTargets(services, this.compare?.noise ?? []);
+    const known = targets.map(({ label, isNoise }) => {
+      const same = this.targets.findIndex((one) => one.label === label && one.isNoise === isNoise);
+      return same < 0 ? this.targets.push({ label, isNoise }) - 1 : same;
+    });
+    for (const [index, service] of services.entries()) {
+      const number = numberOf(index);
+      this.services[number] = nameOf(service);
+      this.indexes[number] ??= [];
+      for (const [route, target] of indexes[index]!.entries())
+        this.indexes[number][numberOf(index, route)] = known[target]!;
+    }
   }
 
   /** An account with what was compared up to now. */

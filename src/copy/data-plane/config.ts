@@ -148,6 +148,8 @@ export interface DataPlaneConfig extends EngineSettings {
   egresses: EgressConfig[];
   /** How the main thread tells that a way has changed. */
   ways: WaysConfig;
+  /** How many paths there may be at most, as the map `flows` has room for. */
+  mostPaths: number;
   /** How the main thread tells what else changes while it runs: see src/copy/changes. */
   changes: SharedArrayBuffer;
   /** Null: answers come to this host's own address. */

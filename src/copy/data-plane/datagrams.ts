@@ -4,9 +4,9 @@ import { flowHash } from "../../capture/history.ts";
 import { checkTransport, OFFLOADED, WRONG } from "../../capture/integrity.ts";
 import { Reassembly } from "../../capture/reassembly.ts";
 import { FRAGMENT_INDEX, NOT_UNICAST } from "../../capture/record-index.ts";
-import { Services } from "../../capture/services.ts";
+import { type KernelService, Services } from "../../capture/services.ts";
 import { DATAGRAM, DATAGRAM_COUNTERS } from "../../datagram/counters.ts";
-import { type DatagramPath, DatagramReplay } from "../../datagram/replay.ts";
+import { type DatagramPath, DatagramReplay, type DatagramService } from "../../datagram/replay.ts";
 import type { NewWay } from "../../engine/engine.ts";
 import type { PathConfig } from "../../inject/path.ts";
 import { EMSGSIZE, monotonicMicroseconds } from "../../native/libc.ts";
@@ -16,6 +16,7 @@ import { publish } from "../../runtime/shared.ts";
 import { ipPair } from "../../wire/ip.ts";
 import type { Packet } from "../../wire/packet.ts";
 import { IPPROTO_UDP } from "../../wire/udp.ts";
+import type { ChangedServices, OpenedPath } from "../changes/news.ts";
 import { Egresses } from "../ways/egresses.ts";
 import type { DatagramsConfig, DataPlaneConfig } from "./config.ts";
 import { type DatagramShared, viewDatagramShared } from "./datagram-shared.ts";
@@ -47,6 +48,7 @@ export class Datagrams {
   private readonly counters = new Float64Array(DATAGRAM_COUNTERS.length);
   private readonly shared: DatagramShared;
   readonly egresses: Egresses;
+  private readonly services: Services;
   private readonly reassembly: Reassembly;
   private readonly isDatagram: boolean[];
   private readonly isDatagramPath: boolean[];
@@ -64,17 +66,18 @@ export class Datagrams {
   ) {
     const { services, paths, egresses } = config;
     this.shared = viewDatagramShared(datagrams.shared);
-    this.reassembly = new Reassembly(new Services(datagrams.services), IPPROTO_UDP);
+    this.services = new Services(datagrams.services);
+    this.reassembly = new Reassembly(this.services, IPPROTO_UDP);
     this.egresses = new Egresses(egresses, config.mark);
     this.isDatagram = services.map(({ transport }) => transport === "udp");
     this.isDatagramPath = paths.map(({ transport }) => transport === "udp");
-    this.paths = paths.map((path) => (path.transport === "udp" ? pathOf(path, config) : undefined));
+    this.paths = paths.map((path) =>
+      path.transport === "udp" ? { ...pathOf(path), mtu: egresses[path.egress]!.mtu } : undefined,
+    );
     this.replay = new DatagramReplay(
       {
-        services: services.map(({ transport, routes }, index) =>
-          transport === "udp"
-            ? { routes, mayBeQuic: datagrams.services.some((s) => s.index === index && s.port === HTTPS) }
-            : undefined,
+        services: services.map(
+          ({ transport, routes }, index) => transport && serviceOf(routes, datagrams.services, index),
         ),
         paths: this.paths,
         replicas: config.replicas,
@@ -130,6 +133,27 @@ export class Datagrams {
 
   change(numbers: { datagramTimeout: number; datagramIdleTimeout: number }): void {
     this.replay.change(numbers.datagramTimeout, numbers.datagramIdleTimeout);
+  }
+
+  addPath({ config, mtu }: OpenedPath): void {
+    const isUdp = config.transport === "udp";
+    this.isDatagramPath.push(isUdp);
+    const path = isUdp ? { ...pathOf(config), mtu } : undefined;
+    // The replay has the same list.
+    this.replay.addPath(path);
+  }
+
+  setServices({ services, captured }: ChangedServices): void {
+    const datagrams = captured.filter(({ transport }) => transport === "udp");
+    this.services.become(datagrams);
+    for (const { index, config } of services) {
+      this.isDatagram[index] = config.transport === "udp";
+      this.replay.setService(index, config.transport && serviceOf(config.routes, datagrams, index));
+    }
+  }
+
+  endRetired(): void {
+    this.replay.endRetired();
   }
 
   /** Datagrams of a path go another way from now on; those of its flows that wait for an answer count as unanswered. */
@@ -255,12 +279,19 @@ export class Datagrams {
   }
 }
 
-function pathOf(path: PathConfig, { egresses }: DataPlaneConfig): DatagramPath {
+function serviceOf(
+  routes: DatagramService["routes"],
+  captured: readonly KernelService[],
+  number: number,
+): DatagramService {
+  return { routes, mayBeQuic: captured.some(({ index, port }) => index === number && port === HTTPS) };
+}
+
+function pathOf(path: PathConfig): Omit<DatagramPath, "mtu"> {
   return {
     pair: ipPair(path.local ?? new Uint8Array(path.target.length), path.target),
     targetPort: path.targetPort,
     egress: path.egress,
-    mtu: egresses[path.egress]!.mtu,
     fromClient: path.local === null,
   };
 }

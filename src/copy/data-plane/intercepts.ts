@@ -68,7 +68,7 @@ export class Intercepts {
   broken = 0;
   private notedAt = Number.NEGATIVE_INFINITY;
   private readonly intercepts: Intercept[];
-  private readonly index: PathIndex;
+  private index: PathIndex;
   /** A registration: of UDP, its first FLOW_BYTES. */
   private readonly row = new Uint8Array(new ArrayBuffer(REGISTRATION_BYTES));
   private readonly rowView = new DataView(this.row.buffer);
@@ -122,6 +122,26 @@ export class Intercepts {
   /** Whether nothing can be registered, as the intercepts do not know who we are. */
   get isInsecure(): boolean {
     return this.config.key === null && !this.config.compat;
+  }
+
+  /** One more path, which is in `paths` already: it is held until its responses will be caught. */
+  addPath(_: unknown, number: number, now: number): void {
+    const path = this.paths[number]!;
+    this.index = new PathIndex(this.paths);
+    this.held.push(true);
+    this.engine.hold(number, INTERCEPT_AWAY, now);
+    for (const { covers: covered, state, links, registers, leaks } of this.intercepts) {
+      const isCaught = state.welcome !== null && covers(state.welcome, path);
+      covered.push(isCaught);
+      if (!isCaught) continue;
+      state.covers = [...state.covers, number];
+      if (!registers || leaks || !this.isInRange(number)) continue;
+      for (const { client } of links) client.ranges(rangesOf([path]));
+    }
+    const catching = this.intercepts.filter((intercept) => intercept.covers[number]);
+    if (catching.length === 0 || !catching.every(({ isUp }) => isUp)) return;
+    this.held[number] = false;
+    this.engine.resume(number, INTERCEPT_AWAY, now);
   }
 
   /** Asks all intercepts for the whole payload of responses from now on. */

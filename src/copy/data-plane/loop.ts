@@ -23,7 +23,6 @@ import {
 } from "../../native/libc.ts";
 import { HugePages } from "../../native/page.ts";
 import { pinThread } from "../../native/scheduling.ts";
-import type { PairSink } from "../../pairs/pair.ts";
 import { PairWriter } from "../../pairs/ring.ts";
 import { CpuLimit } from "../../runtime/cpu-limit.ts";
 import { record } from "../../runtime/histogram.ts";
@@ -34,14 +33,14 @@ import { IPPROTO_TCP, ipPair } from "../../wire/ip.ts";
 import type { Packet } from "../../wire/packet.ts";
 import { COOKIE_BYTES } from "../../wire/tcp.ts";
 import type { NewsTaken } from "../changes/news.ts";
-import { Changes } from "../changes/take.ts";
+import { Changes, type Part } from "../changes/take.ts";
 import { Egresses } from "../ways/egresses.ts";
 import { Ways, type WaysTaken } from "../ways/take.ts";
 import type { ChannelConfig, DataPlaneConfig, WorkerConfig } from "./config.ts";
 import { Datagrams } from "./datagrams.ts";
 import { Housekeeping } from "./housekeeping.ts";
 import { type InterceptState, Intercepts } from "./intercepts.ts";
-import { createModules, describe, SecuredNotes } from "./modules.ts";
+import { describe, moduleMaker, SecuredNotes } from "./modules.ts";
 import { type Findings, Preflight } from "./preflight.ts";
 import { acceptedOf, RequestReading, reserveOf } from "./request-reading.ts";
 import { createSource } from "./request-source.ts";
@@ -70,7 +69,7 @@ const MOST_OF_WORKER = 1 / 2;
 const REST = 50_000;
 
 /** What the loop's thread tells the main thread, in the order of LoopHandlers: of an intercept, ways, changes, a path, a note. */
-export type PlaneEvent = InterceptState | WaysTaken | NewsTaken | number | string;
+export type PlaneEvent = InterceptState | WaysTaken | NewsTaken<Findings> | number | string;
 
 /** What the loop tells the main thread. */
 export interface LoopHandlers {
@@ -81,7 +80,7 @@ export interface LoopHandlers {
   /** What the main thread published of the ways is taken. */
   onWays(taken: WaysTaken): void;
   /** What the main thread published of changes is taken. */
-  onNews(taken: NewsTaken): void;
+  onNews(taken: NewsTaken<Findings>): void;
   /** More of the answers on a path must be captured, to see where they end; once for each path. */
   onEndUnseen(path: number): void;
   /** Something that the user should know, once. */
@@ -106,7 +105,7 @@ function run(config: DataPlaneConfig, wake: number, handlers: LoopHandlers, clos
   const counters = createCounters();
   const control = new Control(config.controlMap, worker.index);
   // The kernel needs to know our flows only where answers come back to this host.
-  const flows = config.channel ? null : new Flows(config.flowsMap, config.paths.length);
+  const flows = config.channel ? null : new Flows(config.flowsMap, config.mostPaths);
   const requests = config.source && createSource(config.source, control);
   const responses: RequestSource = config.responseSocket
     ? new ResponseSource(config.responseSocket)
@@ -120,7 +119,8 @@ function run(config: DataPlaneConfig, wake: number, handlers: LoopHandlers, clos
   };
   const payload = new HugePages(config.reserve);
   const pairs = config.pairs && new PairWriter(config.pairs.memory, config.trace?.speed);
-  const engine = createEngine(config, pairs, counters, openFlow, batches, now, shared, payload, {
+  const moduleOf = moduleMaker(config, pairs, counters, shared, handlers.onNote);
+  const engine = createEngine(config, moduleOf, counters, openFlow, batches, now, shared, payload, {
     ...handlers,
     onEndUnseen: (path) => {
       intercepts?.readWhole();
@@ -145,7 +145,8 @@ function run(config: DataPlaneConfig, wake: number, handlers: LoopHandlers, clos
     config.trace &&
     new TracePlayer(config.trace, config.memory, config.turnTimeout, engine, counters, datagrams);
   const accepted = acceptedOf(config);
-  const reassembly = new Reassembly(new Services(config.segmentServices), IPPROTO_TCP, worker);
+  const segmentServices = new Services(config.segmentServices);
+  const reassembly = new Reassembly(segmentServices, IPPROTO_TCP, worker);
   const preflight = new Preflight(config, engine, intercepts, now);
   closers.push(() => requests?.close());
   closers.push(() => intercepts?.close("it ended"));
@@ -173,16 +174,39 @@ function run(config: DataPlaneConfig, wake: number, handlers: LoopHandlers, clos
     (one) => one !== null,
   );
   const ways = new Ways(config.ways, egresses, engine, knowPaths, handlers.onWays);
-  const limitCpu = {
-    change(numbers: { cpuLimit: number }) {
+  const own: Part = {
+    change(numbers) {
       if (numbers.cpuLimit === worker.cpuLimit) return;
       worker.cpuLimit = numbers.cpuLimit;
       cpuLimit = isReady ? cpuLimitOf(worker) : null;
     },
+    addPath({ config: path, probeFrom }) {
+      config.paths.push(path);
+      if (probeFrom) config.channel?.probeFrom.push(probeFrom);
+    },
+    setServices({ services, captured, answering }) {
+      for (const { index, config: service } of services) config.services[index] = service;
+      segmentServices.become(captured.filter(({ transport }) => transport !== "udp"));
+      requests?.setServices?.(captured, answering);
+    },
   };
-  const takeNumbers = [housekeeping, datagrams, player, limitCpu].filter((one) => one !== null);
-  const leftOut = () => control.leftOut;
-  const changes = new Changes(config.changes, engine, takeNumbers, leftOut, config.sample, handlers.onNews);
+  // Its own is first: others look into the list of paths.
+  const parts: Part[] = [own, housekeeping, player, intercepts, ways, ...knowPaths].filter(
+    (one) => one !== null,
+  );
+  const changes = new Changes(
+    config.changes,
+    {
+      engine,
+      parts,
+      moduleOf,
+      tryPaths: (paths, isTried, at) => new Preflight(config, engine, intercepts, at, paths, isTried),
+      leftOut: () => control.leftOut,
+      onTaken: handlers.onNews,
+    },
+    config.paths.length,
+    config.sample,
+  );
 
   const onRequest = (packet: Packet): void => {
     if (packet.index >= OUTGOING) {
@@ -341,7 +365,7 @@ function createIntercepts(
 
 function createEngine(
   config: DataPlaneConfig,
-  pairs: PairSink | null,
+  moduleOf: ReturnType<typeof moduleMaker>,
   counters: Float64Array,
   openFlow: EngineConfig["openFlow"],
   batches: PacketBatch[],
@@ -387,7 +411,7 @@ function createEngine(
       sessionTimeout: config.sessionTimeout,
       idleTimeout: config.idleTimeout,
       counters,
-      modules: createModules(config, pairs, counters, shared, onNote),
+      modules: config.services.map(moduleOf),
       sha256: (bytes) => createHash("sha256").update(bytes).digest(),
       onSecured: (service, name) => notes.add(config.services[service]!, name),
       onProtocolFailure: (module, error) =>

@@ -11,14 +11,14 @@ import { record } from "../../runtime/histogram.ts";
 import type { DataPlaneConfig, ServiceConfig } from "./config.ts";
 import { INDEX, type Shared } from "./shared.ts";
 
-/** For each service its module, or null. `sink`: takes pairs, if any are made. `note`: takes lines for the log. */
-export function createModules(
+/** Gives services their modules, or null. `sink`: takes pairs, if any are made. `note`: takes lines for the log. */
+export function moduleMaker(
   config: DataPlaneConfig,
   sink: PairSink | null,
   counters: Float64Array,
   { histograms }: Shared,
   note: (text: string) => void,
-): (ProtocolModule | null)[] {
+): (service: Pick<ServiceConfig, "protocol">) => ProtocolModule | null {
   const account = new Account(
     (counter) => {
       counters[INDEX[counter]]!++;
@@ -26,13 +26,15 @@ export function createModules(
     (side, us) => record(histograms[`${side}Latency`], us),
     note,
   );
-  const mysql = config.services.some(({ protocol }) => protocol === "mysql")
-    ? createMysql(config.mysql, account, sink)
-    : null;
+  let mysql: ProtocolModule | null = null;
   const requests =
     sink && new Requests(config.pairs!.config, sink, () => void counters[INDEX.sessionsNotHttp]!++);
   const http = createHttp(requests);
-  return config.services.map(({ protocol }) => (protocol === "http" ? http : protocol && mysql));
+  return ({ protocol }) => {
+    if (protocol === null || protocol === "http") return protocol && http;
+    mysql ??= createMysql(config.mysql, account, sink);
+    return mysql;
+  };
 }
 
 /** An error of a module in one line. */

@@ -67,11 +67,14 @@ export class Preflight {
     private readonly intercepts: Intercepts | null,
     /** us: the latest round. */
     private now: number,
+    /** The paths that are tried. */
+    private readonly paths: readonly number[] = [...config.paths.keys()],
+    isTried = config.probe,
   ) {
     this.facts = config.paths.map(() => []);
     this.asked = config.paths.map(() => 0);
     this.untried = config.paths.map(() => true);
-    if (!config.probe) this.phase = "done";
+    if (!isTried) this.phase = "done";
   }
 
   /** Goes on with the preflight; true when it is over. Call it in every round. */
@@ -93,7 +96,7 @@ export class Preflight {
 
   get findings(): Findings {
     return {
-      probes: this.config.paths.map((_, path) => ({
+      probes: this.paths.map((path) => ({
         path,
         result: this.foundOf(path),
         facts: this.facts[path]!.map((facts) => (this.unseen[path] ? { ...facts, known: false } : facts)),
@@ -115,7 +118,7 @@ export class Preflight {
   private runConnect(): void {
     const states = this.intercepts?.states ?? [];
     if (states.every(({ up }) => up)) {
-      if (this.config.paths.every((_, path) => this.isCaught(path))) this.probe();
+      if (this.paths.every((path) => this.isCaught(path))) this.probe();
       else this.phase = "done";
     } else if (this.left <= 0 || states.some(({ isRefused }) => isRefused)) {
       // An intercept that refuses would only count another try as one more failure.
@@ -158,7 +161,7 @@ export class Preflight {
   }
 
   private silent(): number[] {
-    return this.config.paths.flatMap((_, path) => (this.resultOf(path) === "silent" ? [path] : []));
+    return this.paths.filter((path) => this.resultOf(path) === "silent");
   }
 
   private foundOf(path: number): ProbeResult["result"] {

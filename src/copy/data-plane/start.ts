@@ -24,7 +24,7 @@ export interface DataPlane {
   /** Something is published for it: see src/copy/ways. */
   wake(): void;
   /** Tells every worker of a change; resolves with what those say that have taken it and did not end before. One at a time. */
-  change(news: PlaneNews): Promise<NewsTaken[]>;
+  change(news: PlaneNews): Promise<NewsTaken<Findings>[]>;
 }
 
 const ENTRY = "copy/data-plane/thread.ts";
@@ -84,7 +84,7 @@ export function startDataPlane(
   const { command } = viewShared(config.shared);
   const thread = early ?? createThread(entryOf(ENTRY));
   early = null;
-  let taken: PromiseWithResolvers<NewsTaken[]> | null = null;
+  let taken: PromiseWithResolvers<NewsTaken<Findings>[]> | null = null;
   const onEvent = (event: PlaneEvent): void => {
     if (typeof event === "string") onNote(event);
     else if (typeof event === "number") onEndUnseen(event);

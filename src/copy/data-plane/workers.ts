@@ -33,7 +33,7 @@ export function mergeFindings(all: Findings[]): Findings {
   const [first] = all as [Findings, ...Findings[]];
   if (all.length === 1) return first;
   return {
-    probes: first.probes.map((_, path) => mergeProbes(all.map(({ probes }) => probes[path]!))),
+    probes: first.probes.map((_, index) => mergeProbes(all.map(({ probes }) => probes[index]!))),
     intercepts: first.intercepts.map((_, index) =>
       worstState(all.map(({ intercepts }) => intercepts[index]!)),
     ),

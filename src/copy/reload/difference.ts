@@ -32,6 +32,8 @@ export interface Difference {
   /** By service and path of the plan: its number. */
   serviceOf: number[];
   pathOf: number[];
+  /** By service and route of the plan: the number of the route in its service. */
+  routeOf: number[][];
   /** Numbers of services that are new, or back; whose routes changed, these included; and that are gone. */
   added: number[];
   changed: number[];
@@ -96,7 +98,7 @@ function likeness(route: readonly NumberedTarget[], wanted: readonly NumberedTar
 function placeRoutes(
   before: readonly NumberedTarget[][],
   wanted: readonly NumberedTarget[][],
-): NumberedTarget[][] {
+): { next: NumberedTarget[][]; places: number[] } {
   const pairs = wanted.flatMap((want, index) =>
     before.map((route, place) => ({ index, place, likeness: likeness(route, want) })),
   );
@@ -109,12 +111,13 @@ function placeRoutes(
     taken.add(place);
   }
   const next = before.map((route) => route.map((target) => ({ ...target, weight: 0 })));
-  for (const [index, want] of wanted.entries()) {
+  const places = wanted.map((want, index) => {
     const place = placeOf.get(index);
-    if (place === undefined) next.push([...want]);
-    else next[place] = placeTargets(next[place]!, want);
-  }
-  return next;
+    if (place === undefined) return next.push([...want]) - 1;
+    next[place] = placeTargets(next[place]!, want);
+    return place;
+  });
+  return { next, places };
 }
 
 function placeTargets(gone: readonly NumberedTarget[], wanted: readonly NumberedTarget[]): NumberedTarget[] {
@@ -160,15 +163,18 @@ export function differenceOf(before: Numbered, plan: Plan): Difference {
   });
   const services: NumberedService[] = before.services.map((service) => ({
     ...service,
-    routes: placeRoutes(service.routes, []),
+    routes: placeRoutes(service.routes, []).next,
   }));
+  const routeOf: number[][] = [];
   const serviceOf = wanted.services.map(({ key, routes }) => {
     const numbered = routes.map((route) =>
       route.map((target) => ({ ...target, paths: target.paths.map((path) => pathOf[path]!) })),
     );
     const known = services.findIndex((service) => service.key === key);
-    if (known < 0) return services.push({ key, routes: numbered }) - 1;
-    services[known] = { key, routes: placeRoutes(before.services[known]!.routes, numbered) };
+    const { next, places } = placeRoutes(before.services[known]?.routes ?? [], numbered);
+    routeOf.push(places);
+    if (known < 0) return services.push({ key, routes: next }) - 1;
+    services[known] = { key, routes: next };
     return known;
   });
   const next = { services, paths };
@@ -183,6 +189,7 @@ export function differenceOf(before: Numbered, plan: Plan): Difference {
     next,
     serviceOf,
     pathOf,
+    routeOf,
     added: numbers.filter((number) => isLiveNow(number) && !wasLive(number)),
     changed,
     removed: numbers.filter((number) => !isLiveNow(number) && wasLive(number)),

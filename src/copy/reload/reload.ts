@@ -4,14 +4,14 @@
  * - What is asked for is compared with what runs, first the options, then the plans (difference.ts). Whatever cannot change while a
  *   copy runs is named, and nothing changes then.
  * - Services, routes, targets and paths keep their numbers for the life of a copy, as sessions, kernel maps and pairs name them:
- *   what is new is appended, what is gone stays as a tombstone, and comes back to life with its old number (numbers.ts).
+ *   what is new is appended, what is gone stays as a tombstone, and comes back to life with its old number (difference.ts).
  * - All or nothing: new targets are tried first, by paths that nothing uses yet; only then is the rest told.
  * - Data planes, which have no event loop, read changes from shared memory between two rounds (src/copy/changes), each one after all
  *   of them have taken the one before.
  * - Requests are captured for a new service when every data plane knows it, and for a removed one no more before any forgets it.
  */
+import { isDeepStrictEqual } from "node:util";
 import { clearTurns } from "../../engine/sessions/share.ts";
-import { Failure } from "../../native/failure.ts";
 import { monotonicMicroseconds } from "../../native/libc.ts";
 import { number } from "../../runtime/figures.ts";
 import type { Reloaded } from "../../web/source.ts";
@@ -19,26 +19,12 @@ import type { LiveNumbers } from "../changes/news.ts";
 import type { CopyOptions } from "../options.ts";
 import type { Reloads, RunningCopy } from "../run.ts";
 import { changedNumbers, needRestart } from "./options.ts";
+import { refusal, refused } from "./refusal.ts";
+import { Transfers } from "./transfers.ts";
 
 /** What is asked for now. */
 export interface Asked {
   options: CopyOptions;
-}
-
-const UNTOUCHED = "Nothing is changed: the copy goes on as before.";
-
-/** A change that was refused, as it is told: what cannot be done, and what to do. */
-function refusal(message: string, fix: string): Failure {
-  return new Failure(`Cannot reload: ${message}`, `${fix} ${UNTOUCHED}`, 2);
-}
-
-/** As two lines, with what a user has to know of any refusal. */
-function linesOf(error: unknown): Reloaded {
-  if (!(error instanceof Failure)) throw error;
-  const { message, fix, exitCode } = error;
-  if (message.startsWith("Cannot reload: ")) return { exitCode, lines: [message, fix] };
-  const lines = [`Cannot reload: ${message}`, `${fix} ${UNTOUCHED}`];
-  return { exitCode: exitCode === 3 ? 3 : 2, lines };
 }
 
 export class Reloader implements Reloads {
@@ -46,6 +32,7 @@ export class Reloader implements Reloads {
   readonly name: string | null;
   readonly reads: readonly string[];
   private running: RunningCopy | null = null;
+  private transfers: Transfers | null = null;
   private last: Promise<unknown>;
   private readonly begun = Promise.withResolvers<void>();
   private hasEnded = false;
@@ -66,6 +53,7 @@ export class Reloader implements Reloads {
 
   begin(running: RunningCopy): void {
     this.running = running;
+    if (running.current.plan.files.length === 0) this.transfers = new Transfers(running);
     this.begun.resolve();
   }
 
@@ -92,7 +80,7 @@ export class Reloader implements Reloads {
       for (const line of lines) log.info(line);
       return { exitCode: 0, lines };
     } catch (error) {
-      const reloaded = linesOf(error);
+      const reloaded = refused(error);
       log.error(reloaded.lines.join("\n"));
       return reloaded;
     } finally {
@@ -104,18 +92,21 @@ export class Reloader implements Reloads {
   private async change(running: RunningCopy): Promise<string> {
     const { given } = this;
     const asked = await this.read();
-    const { plan, options } = running.current;
+    const { current } = running;
+    const { plan } = current;
     const fixed = needRestart(given.options, asked.options, plan.files.length === 0);
     if (fixed.length > 0)
       throw refusal(`${fixed.join(", ")} changed, which needs a restart`, "Restart it, or change it back.");
-    const changed = changedNumbers(given.options, asked.options);
-    if (changed.length > 0) {
-      // Protocols that were recognized stay.
-      running.current.options = { ...asked.options, protocols: options.protocols, mysql: options.mysql };
-      await this.changeNumbers(running, options.limit);
-    }
+    const isMoved = !isDeepStrictEqual(given.options.transfers, asked.options.transfers);
+    const ready = isMoved ? await this.transfers!.prepare(asked.options) : null;
+    const numbers = changedNumbers(given.options, asked.options);
+    const before = current.options;
+    // Protocols that were recognized stay.
+    current.options = ready?.options ?? { ...asked.options, protocols: before.protocols };
+    if (numbers.length > 0) await this.changeNumbers(running, before.limit);
+    await ready?.apply();
     this.given = asked;
-    return this.told(changed, running);
+    return this.told([...(ready?.lines ?? []), ...numbers], running);
   }
 
   private async changeNumbers({ current, plane, ways, words }: RunningCopy, limit: number): Promise<void> {

@@ -68,6 +68,21 @@ interface State extends KnownWay {
   cause: string;
   isGivenUp: boolean;
   isTold: boolean;
+  /** Whether no target is there any more: its connections end, and what becomes of the way does not matter. */
+  isUnused: boolean;
+}
+
+/** A way as it is now. */
+export interface PresentWay {
+  /** Its number. */
+  way: number;
+  /** Whether it is new: the data planes hear of it with the next publication. */
+  isNew: boolean;
+  isHeld: boolean;
+  /** Index of its egress, and what that is. */
+  slot: number;
+  egress: EgressConfig;
+  source: Uint8Array;
 }
 
 interface News {
@@ -103,27 +118,58 @@ export class WayFollower {
     private readonly actions: WayActions,
   ) {
     this.egresses = egresses.map((config) => ({ config, epoch: 0 }));
-    this.states = planned.map((one) => {
-      const egress = egresses[one.egress]!;
-      const target = one.address.bytes;
-      return {
-        planned: one,
-        target,
-        egress,
-        slot: one.egress,
-        source: one.source,
-        followsSource: one.followsSource,
-        wasOnLink:
-          sameAddress(egress.nextHop, target) &&
-          !quietly(() => isDefaultRoute(target, options.mark, one.way.over), false),
-        isHeld: false,
-        heldFor: 0,
-        since: 0,
-        cause: "",
-        isGivenUp: false,
-        isTold: false,
-      };
-    });
+    this.states = planned.map((one) => this.stateOf(one, egresses[one.egress]!, one.egress));
+  }
+
+  private stateOf(planned: PlannedWay, egress: EgressConfig, slot: number): State {
+    const target = planned.address.bytes;
+    return {
+      planned,
+      target,
+      egress,
+      slot,
+      source: planned.source,
+      followsSource: planned.followsSource,
+      wasOnLink:
+        sameAddress(egress.nextHop, target) &&
+        !quietly(() => isDefaultRoute(target, this.options.mark, planned.way.over), false),
+      isHeld: false,
+      heldFor: 0,
+      since: 0,
+      cause: "",
+      isGivenUp: false,
+      isTold: false,
+      isUnused: false,
+    };
+  }
+
+  /** The way to a target that is about to be used; it is followed from the next `publish` on. `egress`: where a new one leads. */
+  use(planned: PlannedWay, egress: EgressConfig): PresentWay {
+    const known = this.states.findIndex(({ target }) => sameAddress(target, planned.address.bytes));
+    if (known < 0) {
+      const state = this.stateOf(planned, egress, -1);
+      state.slot = this.slotFor(state, egress, this.epochs.get(egress.ifindex) ?? 0);
+      this.states.push(state);
+      return this.present(this.states.length - 1, true);
+    }
+    const state = this.states[known]!;
+    state.planned = { ...planned, paths: [...new Set([...state.planned.paths, ...planned.paths])] };
+    if (state.isUnused) {
+      state.isUnused = false;
+      this.lookAt(state, performance.now());
+    }
+    return this.present(known, false);
+  }
+
+  private present(way: number, isNew: boolean): PresentWay {
+    const { slot, egress, source, isHeld } = this.states[way]!;
+    return { way, isNew, isHeld: isHeld || isNew, slot, egress, source };
+  }
+
+  /** Only the ways to these targets are used from now on. */
+  useOnly(targets: readonly Uint8Array[]): void {
+    for (const state of this.states)
+      state.isUnused = !targets.some((target) => sameAddress(target, state.target));
   }
 
   /** Follows from now on. */
@@ -230,6 +276,7 @@ export class WayFollower {
 
   /** True if what is published of the way changes. */
   private lookAt(state: State, now: number): boolean {
+    if (state.isUnused) return false;
     const { mark } = this.options;
     if (state.since > 0) state.heldFor = now - state.since;
     const found = this.find(state);
@@ -363,7 +410,8 @@ export class WayFollower {
     return slot;
   }
 
-  private publish(): void {
+  /** Tells the data planes the ways as they are. */
+  publish(): void {
     this.actions.wake();
     this.version = publishWays(this.memory, {
       egresses: this.egresses,

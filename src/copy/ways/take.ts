@@ -53,9 +53,20 @@ export class Ways {
     return this.reader.hasNews;
   }
 
+  /** One more path, of a way that may be new: then it is published next. */
+  addPath({ way }: { way: number }, number: number): void {
+    this.config.paths[way] ??= [];
+    this.config.paths[way].push(number);
+  }
+
   /** Makes injectors anew, moves paths, holds and resumes them. `now`: us. */
   take(now: number): void {
     const { egresses, ways } = this.reader.read();
+    if (ways.length > this.config.paths.length) {
+      // The paths of a new way are told of first, but a moment after this was looked at.
+      this.reader.version = -1;
+      return;
+    }
     this.egresses.take(egresses);
     for (const other of this.others) other.egresses?.take(egresses);
     const moved: WayMoved[] = [];

@@ -17,7 +17,7 @@ function pretend(words: string, next: () => string) {
   const logged: string[] = [];
   const told: string[] = [];
   const log = { info: (text: string) => logged.push(text), error: (text: string) => logged.push(text) };
-  const current = { options: read(words).options, plan: { files: [] } };
+  const current = { options: read(words).options, plan: { files: [], services: [], paths: [], ways: [] } };
   const running = {
     current,
     plane: {
