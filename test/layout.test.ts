@@ -94,7 +94,23 @@ const ROOMS: [room: string, mayImport: string[]][] = [
   ],
   ["doctor", ["copy", "channel", "config", "native", "native/netlink"]],
   ["top", ["copy/account", "runtime", "host", "web", "compare", "native"]],
-  ["copy/reload", ["copy", "copy/changes", "runtime", "web", "engine/sessions", "native"]],
+  [
+    "copy/reload",
+    [
+      "copy",
+      "copy/data-plane",
+      "copy/changes",
+      "copy/ways",
+      "runtime",
+      "host",
+      "web",
+      "inject",
+      "capture",
+      "engine/sessions",
+      "config",
+      "native",
+    ],
+  ],
   [
     "copy",
     [
@@ -102,6 +118,7 @@ const ROOMS: [room: string, mayImport: string[]][] = [
       "copy/notes",
       "copy/account",
       "copy/data-plane",
+      "copy/changes",
       "copy/target",
       "copy/ways",
       "runtime",
@@ -203,7 +220,7 @@ const ROOMS: [room: string, mayImport: string[]][] = [
       "native/netlink",
     ],
   ],
-  ["copy/changes", ["runtime", "capture", "engine"]],
+  ["copy/changes", ["runtime", "inject", "capture", "engine", "engine/sessions", "protocol", "wire"]],
   [
     "copy/ways",
     ["runtime", "inject", "engine", "engine/sessions", "config", "wire", "native", "native/netlink"],
