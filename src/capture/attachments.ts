@@ -1,5 +1,5 @@
 /** The tc programs that one process has attached to interfaces: by tcx links, or by clsact on kernels without tcx. */
-import { bpfFailure, createTcxLink } from "../native/bpf/libbpf.ts";
+import { bpfFailure, createTcxLink, updateLink } from "../native/bpf/libbpf.ts";
 import { Failure } from "../native/failure.ts";
 import { interfaceName } from "../native/filters.ts";
 import { EINVAL, ENODEV, libc } from "../native/libc.ts";
@@ -58,6 +58,16 @@ export class Attachments {
     this.#filters ??= new ClsactFilters();
     this.#filters.attach(kind, programFd, ifindex);
     return -1;
+  }
+
+  /** Another program captures requests on an interface, in one step. Throws a Failure. */
+  replaceRequest(programFd: number, ifindex: number): void {
+    for (const link of this.#links) {
+      if (link.ifindex !== ifindex || (link.kind !== "request" && link.kind !== "leaving")) continue;
+      const code = updateLink(link.fd, programFd);
+      if (code < 0) throw bpfFailure(`replace the program on interface ${ifindex}`, -code);
+    }
+    this.#filters?.replaceRequest(programFd, ifindex);
   }
 
   /** Detaches the request programs from all interfaces. */

@@ -12,6 +12,7 @@ import {
   detachFilter,
   type FilterPlace,
   queryFilter,
+  replaceFilter,
 } from "../native/bpf/libbpf.ts";
 import { Failure } from "../native/failure.ts";
 import { hasFilters, interfaceName } from "../native/filters.ts";
@@ -197,6 +198,22 @@ export class ClsactFilters {
     if (made === 0) destroyClsact(ifindex);
     this.#forget(filter);
     throw bpfFailure(`attach a classifier to "${name}"`, -result);
+  }
+
+  /** Another program takes the place of the one that captures requests on an interface. Throws a Failure. */
+  replaceRequest(programFd: number, ifindex: number): void {
+    const filters = this.#record.filters.filter(
+      (filter) => filter.ifindex === ifindex && (filter.kind === "request" || filter.kind === "leaving"),
+    );
+    for (const filter of filters) {
+      const next = { ...filter, programId: programIdOf(programFd) };
+      // Until it is known which of the two is there, the record has both.
+      this.#record.filters.push(next);
+      write(this.#record);
+      const result = replaceFilter(filter, programFd);
+      this.#forget(result < 0 ? next : filter);
+      if (result < 0) throw bpfFailure(`replace a classifier on "${filter.interface}"`, -result);
+    }
   }
 
   #forget(filter: Filter): void {

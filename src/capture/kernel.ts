@@ -124,6 +124,11 @@ export interface KernelCapture {
   attachRequests(ifindexes: number[], program?: number): void;
   attachResponses(ifindexes: number[]): void;
   /**
+   * On interfaces with a request program this one runs instead from now on, as `program` of attachRequests; each packet is seen by one of
+   * the two. Throws a Failure.
+   */
+  replaceRequests(ifindexes: readonly number[], program?: number): void;
+  /**
    * From now on no request is captured. XDP programs are detached, tc programs stay: at each tcx link that comes or goes the
    * kernel waits some 10 ms for running programs (tcx_entry_sync), which on hundreds of interfaces takes seconds.
    */
@@ -268,6 +273,12 @@ export function loadKernelCapture(options: KernelCaptureOptions): KernelCapture 
           if (usesXdp(ifindex)) xdp.attach(program ?? requestXdpProgram, ifindex);
           else attachments.attach(direction, program ?? requestProgram, ifindex);
           if (outgoing) attachments.attach("outgoing", outgoingProgram, ifindex);
+        }
+      },
+      replaceRequests(ifindexes, program) {
+        for (const ifindex of ifindexes) {
+          if (usesXdp(ifindex)) xdp.replace(program ?? requestXdpProgram, ifindex);
+          else attachments.replaceRequest(program ?? requestProgram, ifindex);
         }
       },
       attachResponses(ifindexes) {

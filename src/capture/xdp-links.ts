@@ -1,5 +1,5 @@
 /** XDP programs attached to interfaces by BPF links. */
-import { bpfFailure, createXdpLink } from "../native/bpf/libbpf.ts";
+import { bpfFailure, createXdpLink, updateLink } from "../native/bpf/libbpf.ts";
 import { Failure } from "../native/failure.ts";
 import { interfaceName } from "../native/filters.ts";
 import { EBUSY, EINVAL, ENODEV, EPERM, libc, sleepMicroseconds } from "../native/libc.ts";
@@ -60,6 +60,15 @@ export class XdpLinks {
     if (link.fd < 0) throw bpfFailure(`attach to interface "${name}" by XDP`, -link.fd);
     this.#links.push({ ifindex, ...link });
     return link;
+  }
+
+  /** Another program runs on an interface, in one step. Throws a Failure. */
+  replace(programFd: number, ifindex: number): void {
+    for (const link of this.#links) {
+      if (link.ifindex !== ifindex) continue;
+      const code = updateLink(link.fd, programFd);
+      if (code < 0) throw bpfFailure(`replace the XDP program on interface ${ifindex}`, -code);
+    }
   }
 
   /** The mode in which the program is attached to an interface; undefined if it is not attached. */

@@ -32,6 +32,8 @@ export interface Capture {
   refresh(): void;
   /** Says which addresses are this host's; returns how many there is no room for. Null where it does not matter. */
   readonly setLocal: ((local: readonly LocalPrefix[]) => number) | null;
+  /** Packets are captured by another filter (-F) from now on, null: by none; each is judged by one of the two. Throws a Failure (2, 5), and nothing is changed then. */
+  setFilter(filter: string | null): void;
   /** These services are captured from now on, and what these send to clients. Throws an Error, where the kernel has no room. */
   setServices(services: KernelService[], answering: AnsweringService[]): void;
   /** A destination whose packets only passed through this host; null: there was none. */

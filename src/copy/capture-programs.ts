@@ -2,6 +2,7 @@
 import { type FilterTarget, InterfaceFilters } from "../capture/interface-filters.ts";
 import type { KernelCapture } from "../capture/kernel.ts";
 import { megabytes } from "../host/memory.ts";
+import { Failure } from "../native/failure.ts";
 import { interfaceName } from "../native/filters.ts";
 import { type Capture, countsOf } from "./back-end.ts";
 import type { CopyOptions } from "./options.ts";
@@ -14,21 +15,33 @@ export function captureByPrograms(kernel: KernelCapture, { capture }: CopyOption
     kernel.usesXdp(ifindex)
       ? { kind: kernel.xdpProgram, target: kernel.requestXdpProgram, frags: kernel.xdpProgram === "xdp" }
       : { kind: "tc", target: kernel.requestProgram };
-  const filters =
-    filter === null
+  const filtersOf = (expression: string | null) =>
+    expression === null
       ? null
-      : new InterfaceFilters(filter, targetOn, (ifindexes, { fd }) => kernel.attachRequests(ifindexes, fd));
+      : new InterfaceFilters(expression, targetOn, (ifindexes, { fd }) =>
+          kernel.attachRequests(ifindexes, fd),
+        );
+  let filters = filtersOf(filter);
+  const attached = new Set<number>();
+  /** Where each of these interfaces gets which program; undefined: the one without a filter. */
+  const programsOf = (
+    by: InterfaceFilters | null,
+    ifindexes: readonly number[],
+  ): [number, number | undefined][] =>
+    by === null
+      ? ifindexes.map((ifindex) => [ifindex, undefined])
+      : by.load(ifindexes).flatMap(([{ fd }, those]) => those.map((one): [number, number] => [one, fd]));
   const attachOne = (ifindex: number, program?: number) => {
     try {
       kernel.attachRequests([ifindex], program);
+      attached.add(ifindex);
     } catch (error) {
       // With hundreds of interfaces (containers) one may well go before its turn.
       if (interfaceName(ifindex) !== null) throw error;
     }
   };
   const attach = (ifindexes: number[]) => {
-    if (!filters) for (const ifindex of ifindexes) attachOne(ifindex);
-    else for (const [{ fd }, those] of filters.load(ifindexes)) for (const one of those) attachOne(one, fd);
+    for (const [ifindex, program] of programsOf(filters, ifindexes)) attachOne(ifindex, program);
   };
   return {
     get name() {
@@ -44,9 +57,37 @@ export function captureByPrograms(kernel: KernelCapture, { capture }: CopyOption
       filters?.load(ifindexes);
       attach(ifindexes.slice(0, 1));
       kernel.detachRequests();
+      attached.clear();
     },
     attach,
-    forget: (ifindex) => kernel.forget(ifindex),
+    forget(ifindex) {
+      attached.delete(ifindex);
+      kernel.forget(ifindex);
+    },
+    setFilter(expression) {
+      if (filter === null) {
+        throw new Failure(
+          "Cannot use -F from now on: what loads its programs was given up at the start",
+          "Restart it, or start it with a filter that all packets match (-F tcp), which can be changed later.",
+          2,
+        );
+      }
+      const next = filtersOf(expression);
+      const replaced: number[] = [];
+      try {
+        for (const [ifindex, program] of programsOf(next, [...attached])) {
+          kernel.replaceRequests([ifindex], program);
+          replaced.push(ifindex);
+        }
+      } catch (error) {
+        for (const [ifindex, program] of programsOf(filters, replaced))
+          kernel.replaceRequests([ifindex], program);
+        next?.close();
+        throw error;
+      }
+      filters?.close();
+      filters = next;
+    },
     refresh: () => kernel.learnMacs(),
     stop: () => kernel.stopRequests(),
     setServices: (services, answering) => kernel.setServices(services, answering),

@@ -50,6 +50,8 @@ function compileIfPossible(expression: string) {
 /** Opens sockets that capture nothing yet. Throws a Failure (2, 4, 5). */
 export function captureBySockets(name: SocketBackEnd, plan: Plan, options: CopyOptions): Capture {
   const { direction, snaplen, bufferBytes: given, filter } = options.capture;
+  const frontOf = (expression: string | null) =>
+    expression === null ? null : compileFront(expression, plan);
   const capture = OPEN[name]({
     services: kernelServices(plan),
     answering: direction === "out" ? [] : answeringServices(plan, options),
@@ -59,7 +61,7 @@ export function captureBySockets(name: SocketBackEnd, plan: Plan, options: CopyO
     signSpan: signSpan(options),
     mark: options.mark,
     bufferBytes: bufferBytes(given),
-    front: filter === null ? null : compileFront(filter, plan),
+    front: frontOf(filter),
     workers: plan.workers.count,
   });
   const seesAnswers = direction !== "out" && name !== "raw";
@@ -83,6 +85,7 @@ export function captureBySockets(name: SocketBackEnd, plan: Plan, options: CopyO
     },
     refresh() {},
     stop: capture.stop,
+    setFilter: (expression) => capture.change({ front: frontOf(expression) }),
     setServices: (services, answering) =>
       capture.change({ services, answering: seesAnswers ? answering : [] }),
     setLocal: capture.setLocal,

@@ -41,7 +41,8 @@ export interface RequestInput {
    * gone meanwhile, even if there is one with that index again. Throws a Failure.
    */
   follow(gone?: ReadonlySet<number>): string[];
-  /** See Capture; for live requests only. */
+  /** See Capture; both for live requests only. */
+  setFilter(filter: string | null): void;
   setServices(services: KernelService[], answering: AnsweringService[]): void;
   /** No more requests from now on. */
   stop(): void;
@@ -100,6 +101,7 @@ export function liveInput(plan: Plan, { capture }: OpenCapture): RequestInput {
       if (fresh.length > 0) capture.attach(fresh.map(({ ifindex }) => ifindex));
       return fresh.map(({ name }) => name);
     },
+    setFilter: (filter) => capture.setFilter(filter),
     setServices: (services, answering) => capture.setServices(services, answering),
     stop() {
       endFollowing?.();
@@ -148,6 +150,7 @@ export async function recordedInput(
     trace: { memory: reader.memory, wake, speed, longestGap: longestGap * 1000, rate },
     begin: async () => {},
     follow: () => [],
+    setFilter() {},
     setServices() {},
     stop: () => reader.stop(),
     forwarded: () => null,

@@ -9,7 +9,7 @@ import { createLab, type Lab } from "../support/lab.ts";
 import { type Nginx, readRequests, startNginx } from "../support/nginx.ts";
 import { until } from "../support/until.ts";
 import { type LoadOptions, startLoad } from "../support/wrk.ts";
-import { faultsOf, runXcopy, startCopy } from "../support/xcopy.ts";
+import { faultsOf, hostState, runXcopy, startCopy } from "../support/xcopy.ts";
 
 let lab: Lab;
 beforeAll(() => {
@@ -18,15 +18,22 @@ beforeAll(() => {
 afterEach(() => lab.stopAll());
 afterAll(() => lab.remove());
 
+/** Of each load. */
+const CONNECTIONS = 10;
+
 const contentsOf = async (server: Nginx) => (await readRequests(server)).map(({ content }) => content);
 const arrived = (what: string, server: Nginx, count: number) =>
   until(what, async () => (await readRequests(server)).length >= count);
 
-test.each(["tcx", "packet"])("transfers, rates and filters, captured by %s", async (capture) => {
+test.each(["tcx", "clsact", "packet"])("transfers, rates and filters, captured by %s", async (capture) => {
   const path = join(lab.directory, "copy.toml");
-  const configure = (transfers: string[], more = "") => {
+  const configure = (transfers: string[], filter = "tcp", more = "") => {
     const list = transfers.map((one) => `"${one.replace("-", `-${TARGET}:`)}"`).join(", ");
-    writeFileSync(path, `[copy]\ntransfer = [${list}]\ncapture = "${capture}"\n${more}\n`, { mode: 0o600 });
+    writeFileSync(
+      path,
+      `[copy]\ntransfer = [${list}]\ncapture = "${capture}"\nfilter = "${filter}"\n${more}\n`,
+      { mode: 0o600 },
+    );
   };
   const reload = async () => {
     const { code, output, errors } = await runXcopy(lab, ["reload"]);
@@ -42,8 +49,11 @@ test.each(["tcx", "packet"])("transfers, rates and filters, captured by %s", asy
   configure(["80-8080"]);
   const copy = await startCopy(lab, ["--config", path]);
   const load = (options: Partial<LoadOptions> = {}) =>
-    startLoad(lab, { url: `http://${ONLINE}`, rate: 150, connections: 10, ...options });
-  const loads = [load(), load({ close: true })];
+    startLoad(lab, { url: `http://${ONLINE}`, rate: 150, connections: CONNECTIONS, ...options });
+  const loads = [load()];
+  await arrived("requests of connections that stay", target, 20);
+  const keptRun = (await contentsOf(target))[0]!.match(/GET (\/[^ ]+-)[^-]+ /)![1]!;
+  loads.push(load({ close: true }));
   await arrived("the first requests", target, 50);
   const resets = await watchPackets(
     lab,
@@ -65,7 +75,7 @@ test.each(["tcx", "packet"])("transfers, rates and filters, captured by %s", asy
   configure(["80-8080", "80-8082", "81-8081"]);
   expect(await reload()).toMatchObject({ code: 0 });
   await arrived("requests at the new target", new_, 50);
-  configure(["80-8080", "81-8081"], "sample = 300");
+  configure(["80-8080", "81-8081"], "tcp", "sample = 300");
   expect(await reload()).toMatchObject({ code: 2 });
   configure(["80-8080", "80-8089", "81-8081"]);
   expect(await reload()).toEqual({ code: 3, text: expect.stringContaining("10.0.0.2:8089") });
@@ -74,14 +84,53 @@ test.each(["tcx", "packet"])("transfers, rates and filters, captured by %s", asy
   const before = (await readRequests(target)).length;
   await arrived("requests after the end of a target", target, before + 100);
 
-  await Promise.all([...loads, third].map((one) => one.end()));
+  // Filters that let the same packets through: none may be lost or seen twice.
+  for (const filter of ["tcp port 80 or tcp port 81", "ip", "tcp dst portrange 80-81", "tcp"]) {
+    configure(["80-8080", "81-8081"], filter);
+    expect(await reload()).toMatchObject({ code: 0, text: expect.stringContaining(": -F changed; ") });
+  }
+  configure(["80-8080", "81-8081"], "no such filter");
+  expect(await reload()).toMatchObject({ code: 2 });
+
+  // And one that does not.
+  await third.end();
+  configure(["80-8080", "81-8081"], "tcp port 80", "timeout = 60");
+  expect(await reload()).toMatchObject({
+    code: 0,
+    text: expect.stringContaining(": -t 600 -> 60, -F changed; "),
+  });
+  const unseen = load({ url: `http://${ONLINE}:81`, rate: 100, count: 20, close: true });
+  const seen = (await contentsOf(second)).length;
+  await unseen.result;
+
+  await Promise.all(loads.map((one) => one.end()));
   const { code, report } = await copy.finish();
   expect(code).toBe(0);
   console.log(JSON.stringify([report.turns, report.dropped, report.sessions]));
   expect(compareContents(await contentsOf(online), await contentsOf(target))).toEqual(EXACTLY_ONCE);
-  expect(compareContents(await contentsOf(second), await contentsOf(other))).toEqual(EXACTLY_ONCE);
+  const atSecond = (await contentsOf(second)).slice(0, seen);
+  expect(compareContents(atSecond, await contentsOf(other))).toEqual(EXACTLY_ONCE);
+  // The connections of clients that stayed are the same to the end.
+  const kept = (await readRequests(target)).filter(({ content }) => content.includes(keptRun));
+  expect(new Set(kept.map(({ connection }) => connection)).size).toBe(CONNECTIONS);
   const atNew = compareContents(await contentsOf(online), await contentsOf(new_));
   expect([atNew.doubled, atNew.foreign]).toEqual([[], []]);
   expect(await resets.stop()).toEqual({ packets: 0, lines: [] });
   expect(faultsOf(copy.reports())).toEqual([]);
+});
+
+test("kill -9 right after a reload leaves nothing", async () => {
+  const path = join(lab.directory, "killed.toml");
+  const configure = (transfers: string, filter: string) =>
+    writeFileSync(path, `[copy]\ntransfer = "${transfers}"\nfilter = "${filter}"\nforce = true\n`, {
+      mode: 0o600,
+    });
+  const state = () => hostState(lab.online);
+  const before = state();
+  configure(`80-${TARGET}:8080`, "tcp");
+  const copy = await startCopy(lab, ["--config", path]);
+  configure(`80-${TARGET}:8080,81-${TARGET}:8081`, "ip");
+  expect(await runXcopy(lab, ["reload"])).toMatchObject({ code: 0 });
+  await copy.running.stop("SIGKILL");
+  await until("nothing is left", () => state() === before);
 });

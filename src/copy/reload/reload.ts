@@ -101,12 +101,21 @@ export class Reloader implements Reloads {
     const ready = isMoved ? await this.transfers!.prepare(asked.options) : null;
     const numbers = changedNumbers(given.options, asked.options);
     const before = current.options;
+    const isFiltered = asked.options.capture.filter !== before.capture.filter;
+    if (isFiltered) {
+      try {
+        running.source.setFilter(asked.options.capture.filter);
+      } catch (error) {
+        ready?.cancel();
+        throw error;
+      }
+    }
     // Protocols that were recognized stay.
     current.options = ready?.options ?? { ...asked.options, protocols: before.protocols };
     if (numbers.length > 0) await this.changeNumbers(running, before.limit);
     await ready?.apply();
     this.given = asked;
-    return this.told([...(ready?.lines ?? []), ...numbers], running);
+    return this.told([...(ready?.lines ?? []), ...numbers, ...(isFiltered ? ["-F changed"] : [])], running);
   }
 
   private async changeNumbers({ current, plane, ways, words }: RunningCopy, limit: number): Promise<void> {

@@ -30,6 +30,8 @@ export interface Ready {
   /** The options with the protocols of all services. */
   options: CopyOptions;
   apply(): Promise<void>;
+  /** It is not applied after all. */
+  cancel(): void;
 }
 
 export class Transfers {
@@ -69,7 +71,12 @@ export class Transfers {
       throw refusal("what a new service answers is to be read, which no service's was", "Restart it.");
     refuseClaimed(plan.paths, plan.ports);
     await this.tryTargets(plan, difference, options);
-    return { lines: difference.lines, options, apply: () => this.apply(plan, difference, options) };
+    return {
+      lines: difference.lines,
+      options,
+      apply: () => this.apply(plan, difference, options),
+      cancel: () => this.forgetWays(),
+    };
   }
 
   private refuseFixed(plan: Plan, { next }: Difference): void {
@@ -113,7 +120,6 @@ export class Transfers {
     const { opened, pathOf } = difference;
     if (opened.length === 0) return;
     const { ways, plane, answers } = this.running;
-    const before = this.ways.map(({ address }) => address.bytes);
     const paths = this.openPaths(plan, difference, options);
     // Whatever comes of it, these numbers are given.
     this.numbered = { ...this.numbered, paths: difference.next.paths };
@@ -132,9 +138,14 @@ export class Transfers {
       const ofPlan = { ...rest, probes: probes.map((one) => ({ ...one, path: pathOf.indexOf(one.path) })) };
       diagnose(ofPlan, plan, await connectOrdinarily(ofPlan, plan));
     } catch (error) {
-      ways.useOnly(before);
+      this.forgetWays();
       throw error;
     }
+  }
+
+  /** Ways that were opened, and are not used, are not followed any more. */
+  private forgetWays(): void {
+    this.running.ways.useOnly(this.ways.map(({ address }) => address.bytes));
   }
 
   /** The paths that have no number yet, as data planes and kernel know them; the ways of all are followed. */

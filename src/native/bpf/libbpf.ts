@@ -60,6 +60,8 @@ function open(path: string) {
 }
 
 const BPF_LINK_CREATE = 28;
+const BPF_LINK_UPDATE = 29;
+const BPF_TC_F_REPLACE = 1;
 const BPF_XDP = 37;
 const BPF_F_XDP_HAS_FRAGS = 32;
 const BPF_TCX_INGRESS = 46;
@@ -403,6 +405,14 @@ export function createXdpLink(programFd: number, ifindex: number, mode: "native"
   return createLink(programFd, ifindex, BPF_XDP, mode === "native" ? XDP_FLAGS_DRV_MODE : XDP_FLAGS_SKB_MODE);
 }
 
+/** Another program runs at a link from now on; no packet passes without one of the two. Returns 0 or a negative errno. */
+export function updateLink(link: number, programFd: number): number {
+  const attributes = memory(16);
+  attributes.setUint32(0, link, true);
+  attributes.setUint32(4, programFd, true);
+  return bpfCall(BPF_LINK_UPDATE, address(attributes), 16);
+}
+
 /** The place of a tc filter on an interface. */
 export interface FilterPlace {
   ifindex: number;
@@ -446,6 +456,13 @@ export function destroyClsact(ifindex: number): number {
 /** Adds a BPF filter in direct-action mode. Returns 0 or a negative errno: -EEXIST or -EINVAL where the place is in use. */
 export function attachFilter(place: FilterPlace, programFd: number): number {
   return lib.bpf_tc_attach(hookOf(place), new Uint8Array(filterOptions(place, programFd).buffer));
+}
+
+/** Puts another program into a place that has one, in one step. Returns 0 or a negative errno. */
+export function replaceFilter(place: FilterPlace, programFd: number): number {
+  const options = filterOptions(place, programFd);
+  options.setUint32(12, BPF_TC_F_REPLACE, true);
+  return lib.bpf_tc_attach(hookOf(place), new Uint8Array(options.buffer));
 }
 
 /** Removes a BPF filter. Returns 0 or a negative errno: -ENOENT or -EINVAL where there is none. */
