@@ -19,8 +19,8 @@ packaging/stage.sh "$executable" "$architecture" "$version" "$scratch/root"
 vendor=$scratch/root/usr/share/zsh/vendor-completions
 if [[ -d $vendor ]]; then mv "$vendor" "${vendor%/*}/site-functions"; fi
 
-# Where it was made, and when, is not written into it.
-rpmbuild --quiet -bb --target "$machine-linux" \
+# Where it was made, and when, is not written into it, and settings of whoever makes it count for nothing.
+HOME=$scratch rpmbuild --quiet -bb --target "$machine-linux" \
   --define "_topdir $scratch/rpm" --define "_rpmdir $scratch" --define "staged $scratch/root" \
   --define "version $version" --define "_binary_payload $payload" --define "_buildhost reproducible" \
   --define "use_source_date_epoch_as_buildtime 1" --define "clamp_mtime_to_source_date_epoch 1" \

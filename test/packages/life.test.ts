@@ -133,6 +133,15 @@ test("enabled, it copies when the system has restarted", async () => {
   await expectToCopy(target);
 });
 
+test("the names of tcpcopy are there on request", () => {
+  for (const name of ["tcpcopy", "intercept"]) {
+    booted.run("update-alternatives", "--install", `/usr/bin/${name}`, name, "/usr/bin/xcopy", "50");
+  }
+  // Words of tcpcopy, which has no commands.
+  expect(booted.run("tcpcopy", "-x", TRANSFER, "--dry-run")).toContain(TRANSFER);
+  expect(booted.run("intercept", "--help")).toContain("xcopy intercept");
+});
+
 test("removed, it is out of the kernel, and purged, nothing is left", async () => {
   const { MainPID } = booted.unit(UNIT);
   const objects = kernelObjects(MainPID, booted.path("/proc"));

@@ -93,7 +93,7 @@ test("a .deb", () => {
 test("a .rpm", () => {
   const rpm = make("rpm", "first");
   expect(rpm).toEndWith(`/xcopy-1.2.3-1.${RPM}.rpm`);
-  const query = (format: string) => linesOf(shell("rpm", "-qp", "--qf", format, rpm));
+  const query = (format: string) => linesOf(shell("rpm", "--dbpath", scratch, "-qp", "--qf", format, rpm));
   expect(query("[%{FILEMODES:perms} %{FILENAMES}\n]")).toEqual([...FILES].sort());
   expect(
     query("[%{FILEUSERNAME}:%{FILEGROUPNAME} %{FILENAMES}\n]").filter(
