@@ -41,7 +41,7 @@ const ROOMS: [room: string, mayImport: string[]][] = [
     ],
   ],
   ["doctor/list", ["doctor/way", "doctor/arrival", "doctor/host", "doctor/intercept", "doctor", "native"]],
-  ["copies", ["host", "host/log", "host/manager", "config"]],
+  ["copies", ["host", "host/log", "host/manager", "config", "native"]],
   ["configuration", ["copy", "intercept", "record", "command-line", "native"]],
   [
     "doctor/intercept",

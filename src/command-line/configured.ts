@@ -14,6 +14,15 @@ export interface Source {
   again: (() => LoadedArguments) | null;
 }
 
+/** Several runs of one file. */
+export interface Several {
+  runs: readonly Run[];
+  /** Those of the command line. */
+  words: readonly string[];
+  /** Reads their names anew. Throws a Failure. */
+  names(): string[];
+}
+
 /** Called as tcpcopy or intercept, the program does what that would do: nothing else than the command line changes it. */
 function environmentOf(calledAs: string): Environment {
   return isUpstreamName(calledAs) ? {} : process.env;
@@ -26,14 +35,17 @@ function environmentOf(calledAs: string): Environment {
 export function configuredCommand(
   spec: CommandSpec,
   run: (args: LoadedArguments, source: Source) => Promise<void> | void,
-  runAll?: (runs: Run[], words: readonly string[]) => Promise<void> | void,
+  runAll?: (several: Several) => Promise<void> | void,
 ): CommandDef {
   return wordsCommand(spec, async (words) => {
     const environment = environmentOf(process.argv0);
     const directory = process.cwd();
     const { runs, warnings } = loadRuns(spec, words, environment, directory);
     for (const warning of warnings) say("warning", warning);
-    if (runs.length > 1 && runAll) return await runAll(runs, words);
+    if (runs.length > 1 && runAll) {
+      const names = () => loadRuns(spec, words, environment, directory).runs.map(({ name }) => name!);
+      return await runAll({ runs, words, names });
+    }
     const again = () => load(spec, words, environment, directory);
     const args = runs.length > 1 ? again() : runs[0]!.args;
     try {

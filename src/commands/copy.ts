@@ -1,9 +1,9 @@
 /** `xcopy copy`: reads the options, makes the plan, prints it (--dry-run) or runs it. */
 import type { Key } from "../channel/key.ts";
 import type { Arguments } from "../command-line/arguments.ts";
-import { configuredCommand, type Source } from "../command-line/configured.ts";
+import { configuredCommand, type Several, type Source } from "../command-line/configured.ts";
 import { COPY } from "../command-line/copy.ts";
-import { type LoadedArguments, type Run, readingWith } from "../command-line/load.ts";
+import { type LoadedArguments, readingWith } from "../command-line/load.ts";
 import { checkFiles } from "../copy/comparison/files.ts";
 import { type CopyOptions, parseCopy } from "../copy/options.ts";
 import { say, setStyle } from "../host/log/style.ts";
@@ -34,10 +34,10 @@ async function hideSecrets(args: Arguments): Promise<void> {
   forbidCores();
 }
 
-async function runAll(runs: readonly Run[], words: readonly string[]): Promise<void> {
-  for (const { args } of runs) if (args.has("user")) await hideSecrets(args);
+async function runAll(several: Several): Promise<void> {
+  for (const { args } of several.runs) if (args.has("user")) await hideSecrets(args);
   const { shareOut } = await import("../copies/shares.ts");
-  await runSeveral(COPY, runs, words, parseCopy, (copies) =>
+  await runSeveral(COPY, several, parseCopy, (copies) =>
     shareOut(
       copies.map(({ name, options: { transfers, ports, part } }) => ({ name, transfers, ports, part })),
     ),

@@ -37,6 +37,4 @@ async function run(args: Arguments): Promise<void> {
   process.exitCode = await runIntercept(options, plan, key);
 }
 
-export default configuredCommand(INTERCEPT, run, (runs, words) =>
-  runSeveral(INTERCEPT, runs, words, parseIntercept),
-);
+export default configuredCommand(INTERCEPT, run, (several) => runSeveral(INTERCEPT, several, parseIntercept));

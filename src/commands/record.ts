@@ -29,4 +29,4 @@ async function run(args: Arguments): Promise<void> {
   process.exitCode = await runRecord(options, plan);
 }
 
-export default configuredCommand(RECORD, run, (runs, words) => runSeveral(RECORD, runs, words, parseRecord));
+export default configuredCommand(RECORD, run, (several) => runSeveral(RECORD, several, parseRecord));

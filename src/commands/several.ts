@@ -1,7 +1,8 @@
 /** Runs all runs that a configuration file has for a command, a process each. */
 import type { Arguments } from "../command-line/arguments.ts";
 import type { CommandSpec } from "../command-line/command.ts";
-import { type Run, readingWith } from "../command-line/load.ts";
+import type { Several } from "../command-line/configured.ts";
+import { readingWith } from "../command-line/load.ts";
 import { isUpstreamName } from "../command-line/tcpcopy.ts";
 import { clashesOf } from "../configuration/clashes.ts";
 import { setStyle } from "../host/log/style.ts";
@@ -19,8 +20,7 @@ type MoreWords<T> = (runs: { name: string; options: T }[]) => ReadonlyMap<string
  */
 export async function runSeveral<T>(
   spec: CommandSpec,
-  runs: readonly Run[],
-  words: readonly string[],
+  { runs, words, names }: Several,
   read: (args: Arguments) => T,
   more: MoreWords<T> = () => new Map(),
 ): Promise<void> {
@@ -44,5 +44,5 @@ export async function runSeveral<T>(
     words: [...command, "--only", name, ...(moreWords.get(name) ?? []), ...words],
   }));
   const drains = runs.map(({ args }) => Number(args.get("drain")?.[0] ?? DRAIN));
-  process.exitCode = await runTogether(members, Math.max(...drains));
+  process.exitCode = await runTogether(members, Math.max(...drains), names);
 }

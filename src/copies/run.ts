@@ -11,6 +11,7 @@ import {
   type ServiceManager,
   serviceManager,
 } from "../host/manager/manager.ts";
+import { Failure } from "../native/failure.ts";
 import { eachLine, named } from "./lines.ts";
 import { together } from "./together.ts";
 
@@ -49,11 +50,25 @@ function environmentFor(name: string, watchdogMicroseconds: number | null): Reco
   };
 }
 
+/** What a reload does not do: the tables that have come into the file and gone from it, with `names` as they are now. */
+export function untouched(members: readonly Member[], names: readonly string[]): string[] {
+  const come = names.filter((name) => !members.some((member) => member.name === name));
+  const gone = members.filter(({ name }) => !names.includes(name));
+  return [
+    ...come.map((name) => `"${name}" is new in the file: a restart begins it`),
+    ...gone.map(({ name }) => `"${name}" is not in the file any more: it goes on until a restart`),
+  ];
+}
+
 /**
  * Runs all of them until they have ended. `drain`: s that their ends may take. Where a service manager listens, one that fails later is
- * started again. Resolves with the exit code.
+ * started again. `names` reads those in the file anew. Resolves with the exit code.
  */
-export async function runTogether(members: readonly Member[], drain: number): Promise<number> {
+export async function runTogether(
+  members: readonly Member[],
+  drain: number,
+  names: () => string[],
+): Promise<number> {
   const manager = serviceManager();
   const state = together(
     members.map(({ name }) => name),
@@ -125,8 +140,17 @@ export async function runTogether(members: readonly Member[], drain: number): Pr
   };
 
   for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => stop(signal));
+  const noteChanges = () => {
+    try {
+      for (const line of untouched(members, names())) say("warning", line);
+    } catch (error) {
+      // Each run says what is wrong in the file.
+      if (!(error instanceof Failure)) throw error;
+    }
+  };
   for (const signal of ["SIGHUP", "SIGUSR1"] as const) {
     process.on(signal, () => {
+      if (signal === "SIGHUP") noteChanges();
       for (const [name, child] of running) {
         if (!state.works(name)) continue;
         // At once for all: else it would be a reload of its own for each that has not begun when others have ended theirs.

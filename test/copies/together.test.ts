@@ -3,7 +3,7 @@ import { expect, test } from "bun:test";
 import { parsePart, parsePorts } from "../../src/config/ports.ts";
 import { parseTransfers } from "../../src/config/transfer.ts";
 import { named } from "../../src/copies/lines.ts";
-import { worstOf } from "../../src/copies/run.ts";
+import { untouched, worstOf } from "../../src/copies/run.ts";
 import { shareOut } from "../../src/copies/shares.ts";
 import { together } from "../../src/copies/together.ts";
 import { managerOf, textOf } from "../../src/host/manager/manager.ts";
@@ -108,6 +108,15 @@ test.each([
   [[3, 1], 3],
 ])("%j end with %d", (codes, code) => {
   expect(worstOf(codes)).toBe(code);
+});
+
+test("what a reload leaves alone is said", () => {
+  const members = ["shop", "search"].map((name) => ({ name, words: [] }));
+  expect(untouched(members, ["shop", "search"])).toEqual([]);
+  expect(untouched(members, ["pay", "shop"])).toEqual([
+    '"pay" is new in the file: a restart begins it',
+    '"search" is not in the file any more: it goes on until a restart',
+  ]);
 });
 
 const copies = (texts: Record<string, string>, more = {}) =>

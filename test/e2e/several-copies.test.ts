@@ -68,11 +68,12 @@ test("two copies to one target are ready together, copy, read the file again, ar
   const said = (what: string) => manager!.said().filter((line) => line === what).length;
   writeFileSync(
     join(lab.directory, "several.toml"),
-    COPIES.replace("[copy.shop]", "limit = 50\n\n[copy.shop]"),
+    `${COPIES.replace("[copy.shop]", "limit = 50\n\n[copy.shop]")}[copy.pay]\ntransfer = "82-10.9.9.9"\n`,
   );
   process.kill(running.pid, "SIGHUP");
   await until("all have read it again", () => said("READY=1") === 2);
   expect(said("RELOADING=1")).toBe(1);
+  expect(running.errors).toContain('warning: "pay" is new in the file: a restart begins it');
 
   const copying = () => running.errors.filter((line) => line.startsWith("search: copying ")).length;
   process.kill(pidOf("search"), "SIGKILL");
