@@ -181,6 +181,14 @@ test.each<[string, Sent]>([
   );
 });
 
+test("requests that come in where --direction out takes those that leave", () => {
+  const traffic = new Traffic({ ...SETTINGS, isOutgoing: true });
+  visit(traffic);
+  expect(said(traffic, { isOutgoing: true })[0]).toStartWith(
+    "failed arrival.direction: they come in, and --direction out takes those that leave:",
+  );
+});
+
 test("of several services with one port each gets what is to its address", () => {
   const services = ["10.1.0.1", "10.1.0.3", null].map((address) => ({
     ...SERVICE,

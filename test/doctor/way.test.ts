@@ -258,6 +258,14 @@ test.each<[string, Result, object]>([
   expect(judgeTarget(target({}), PLAN("packet", { intercepts: 1 }), found)).toBeNull();
 });
 
+test.each([
+  [true, "failed way.port: nobody listens there -> Start the service there, or correct the port in -x."],
+  [false, "ok way.port: no error comes back for an empty datagram; whether it answers is not tried"],
+])("a UDP target that refuses (%p)", (isUdpRefused, expected) => {
+  const one = { endpoint: "10.0.0.2:53", ordinary: null, greeting: null, isUdpRefused };
+  expect(said(judgeTarget(one, PLAN("packet"), findings("answered")))).toBe(expected);
+});
+
 test("TLS at the target only is a warning, if production is known to speak without", () => {
   const tls = target({}, { protocol: "TLS", isFirst: false });
   expect(said(judgeTls(tls, new Map([["HTTP/1", 3]])))).toStartWith("warning way.tls: the target speaks TLS");

@@ -72,7 +72,8 @@ export function judgeArrivals(arrived: Arrived, watch: Watch): Finding[] {
   const what = `requests to ${nameOf(service)}`;
   const { taken } = arrivals.ways;
   const listens = arrived.surroundings?.listens ?? false;
-  const way = NOT_TAKEN.find((one) => arrivals.ways[one].packets > 0 && !(listens && OTHERS.has(one)));
+  const isQuiet = listens && !watch.isOutgoing;
+  const way = NOT_TAKEN.find((one) => arrivals.ways[one].packets > 0 && !(isQuiet && OTHERS.has(one)));
   if (taken.packets === 0)
     return [way ? judgeWay(way, what, arrived, watch) : judgeNothing(what, arrived, watch)];
   return [

@@ -3,6 +3,7 @@ import { formatAddress, formatEndpoint, isLinkLocal } from "../../config/address
 import type { Plan } from "../../copy/plan.ts";
 import { connectOnce } from "../../copy/target/connection.ts";
 import { Failure } from "../../native/failure.ts";
+import { sendUncut } from "../../native/probes/df-datagram.ts";
 import { observe, watchedServices } from "../arrival/check.ts";
 import { nameOf } from "../arrival/judge.ts";
 import { rulesOf } from "../arrival/rules-of.ts";
@@ -17,6 +18,8 @@ import { judgeLoop, judgeTarget, judgeTls, type Target } from "./verdict.ts";
 
 /** ms for an ordinary connection: a lost SYN is sent again after 1 s. */
 const PATIENCE = 3000;
+/** ms for the error that an empty datagram to a closed port brings. */
+const UDP_PATIENCE = 500;
 
 /** The way to each distinct address of a target. */
 function waysOf({ ways, paths, egresses }: Plan): Way[] {
@@ -29,7 +32,11 @@ function waysOf({ ways, paths, egresses }: Plan): Way[] {
 async function lookAtTarget(plan: Plan, index: number): Promise<Target> {
   const { target, targetPort, transport, egress } = plan.paths[index]!;
   const endpoint = formatEndpoint(target, targetPort);
-  if (transport === "udp") return { endpoint, ordinary: null, greeting: null };
+  if (transport === "udp") {
+    const { ifindex } = plan.egresses[egress]!;
+    const { result } = await sendUncut(target, targetPort, 0, UDP_PATIENCE, ifindex);
+    return { endpoint, ordinary: null, greeting: null, isUdpRefused: result === "arrived" };
+  }
   const zone = plan.egresses[egress]!.interface;
   const host = isLinkLocal(target) ? `${formatAddress(target)}%${zone}` : formatAddress(target);
   const ordinary = await connectOnce(host, targetPort, PATIENCE);

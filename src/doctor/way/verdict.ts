@@ -14,6 +14,17 @@ export interface Target {
   endpoint: string;
   ordinary: OrdinaryConnection | null;
   greeting: Greeting | null;
+  /** Of UDP: whether its host said that nobody listens; absent: TCP. */
+  isUdpRefused?: boolean;
+}
+
+function judgeUdp(what: string, isRefused: boolean): Finding {
+  if (!isRefused) {
+    const found = "no error comes back for an empty datagram; whether it answers is not tried";
+    return { ...about("port", what), status: "ok", found, fix: null };
+  }
+  const fix = "Start the service there, or correct the port in -x.";
+  return { ...about("port", what), status: "failed", found: "nobody listens there", fix };
 }
 
 /** What kind of fault it is that the diagnosis tells: the end of its id. */
@@ -64,8 +75,9 @@ function describe({ ordinary, greeting }: Target): string {
 
 /** One finding for each path's target. `tried`: null where the preflight could not be made. */
 export function judgeTarget(target: Target, plan: Plan, findings: Findings | null): Finding | null {
-  const what = `port of ${target.endpoint}`;
-  const { ordinary } = target;
+  const what = `${target.isUdpRefused === undefined ? "" : "UDP "}port of ${target.endpoint}`;
+  const { ordinary, isUdpRefused } = target;
+  if (isUdpRefused !== undefined) return judgeUdp(what, isUdpRefused);
   const probe = findings?.probes.find(({ path }) => {
     const { target: address, targetPort } = plan.paths[path]!;
     return formatEndpoint(address, targetPort) === target.endpoint;

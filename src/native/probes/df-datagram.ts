@@ -32,7 +32,7 @@ export interface Answered {
 }
 
 /**
- * Sends an IP packet of `bytes` bytes to a UDP port where nobody should listen, and waits `patience` ms for an ICMP error.
+ * Sends an IP packet of `bytes` bytes (0: an empty datagram) to a UDP port, and waits `patience` ms for an ICMP error.
  * `scope`: index of the interface, for link-local addresses.
  */
 export async function sendUncut(
@@ -51,8 +51,10 @@ export async function sendUncut(
     setWord(socket, level, MTU_DISCOVER[family], PROBE);
     const name = nameOf(target, port, scope);
     if (Number(libc.connect(socket, address(name), name.length)) !== 0) return { result: "silent", mtu: 0 };
-    const payload = new Uint8Array(new ArrayBuffer(Math.max(0, bytes - HEADERS[family])));
-    const sent = Number(libc.sendto(socket, address(payload), payload.length, MSG_NOSIGNAL, null, 0));
+    const length = Math.max(0, bytes - HEADERS[family]);
+    // Memory of no bytes has no address.
+    const payload = new Uint8Array(new ArrayBuffer(length + 1));
+    const sent = Number(libc.sendto(socket, address(payload), length, MSG_NOSIGNAL, null, 0));
     const code = sent < 0 ? errno() : await errorOf(socket, patience);
     const result = code === ECONNREFUSED ? "arrived" : code === EMSGSIZE ? "too-large" : "silent";
     return { result, mtu: getWord(socket, level, MTU[family]) };
