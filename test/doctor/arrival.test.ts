@@ -117,6 +117,13 @@ test("what goes to a target, or comes from there, is no request", () => {
   expect(Object.values(traffic.arrivals[0]!.ways).map(({ packets }) => packets)).toEqual([0, 0, 0, 0, 0, 0]);
 });
 
+test("what goes to a target that is the service itself is a request", () => {
+  const service = { ...SERVICE, address: at("10.0.0.2"), port: 8080 };
+  const traffic = new Traffic({ ...SETTINGS, services: [service] });
+  visit(traffic, { to: "10.0.0.2", port: 8080 });
+  expect(traffic.arrivals[0]!.ways.taken.requests).toBe(1);
+});
+
 test("connections that the host of a target opens are counted", () => {
   const traffic = new Traffic(SETTINGS);
   visit(traffic, { from: "10.0.0.2" });

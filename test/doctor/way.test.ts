@@ -7,7 +7,7 @@ import type { Plan } from "../../src/copy/plan.ts";
 import type { OrdinaryConnection } from "../../src/copy/target/connection.ts";
 import { judgeMtu, measurePath } from "../../src/doctor/way/mtu.ts";
 import { blockedPaths, checkConnectionTable, judgeRules } from "../../src/doctor/way/rules.ts";
-import { judgeLoop, judgeTarget, judgeTls, type Target } from "../../src/doctor/way/verdict.ts";
+import { judgeLoop, judgeSame, judgeTarget, judgeTls, type Target } from "../../src/doctor/way/verdict.ts";
 import { readIptables } from "../../src/netfilter/listed/iptables.ts";
 
 const at = (text: string) => parseAddress(text)!.bytes;
@@ -272,6 +272,15 @@ test("TLS at the target only is a warning, if production is known to speak witho
   for (const production of [new Map(), new Map([["", 3]]), new Map([["TLS", 3]])])
     expect(judgeTls(tls, production)).toBeNull();
   expect(judgeTls(target({}, { protocol: null, isFirst: false }), new Map([["HTTP/1", 3]]))).toBeNull();
+});
+
+test("a target that is the copied service itself, also where other hosts are behind this one", () => {
+  const service = { address: at("10.0.0.2"), port: 80, isUdp: false, families: [4 as const] };
+  expect(said(judgeSame("10.0.0.2:80", [service]))).toStartWith(
+    "failed way.loop: it is the service that is copied",
+  );
+  expect(judgeSame("10.0.0.2:8080", [service])).toBeNull();
+  expect(judgeSame("10.0.0.2:80", [{ ...service, address: null }])).toBeNull();
 });
 
 test("a target whose host is a client of production may be a loop", () => {

@@ -96,6 +96,8 @@ export class Traffic {
   packets = 0;
   readonly #flows = new Map<string, Flow>();
   readonly #isLocal = new Map<string, boolean>();
+  /** Endpoints of targets, without those that are services themselves, by mistake. */
+  readonly #targets: TrafficSettings["targets"];
 
   constructor(private readonly settings: TrafficSettings) {
     this.arrivals = settings.services.map(() => ({
@@ -105,6 +107,10 @@ export class Traffic {
       answers: 0,
     }));
     this.fromTargets = settings.targets.map(() => 0);
+    this.#targets = settings.targets.filter(
+      ({ address, port }) =>
+        !settings.services.some((one) => one.address && one.port === port && sameBytes(one.address, address)),
+    );
   }
 
   /** Takes an IP packet of TCP or UDP; `header` is of the packet in `bytes`. */
@@ -257,7 +263,7 @@ export class Traffic {
   }
 
   #isTarget(address: Uint8Array, port: number): boolean {
-    return this.settings.targets.some((one) => one.port === port && sameBytes(one.address, address));
+    return this.#targets.some((one) => one.port === port && sameBytes(one.address, address));
   }
 }
 

@@ -14,7 +14,7 @@ import { checkMtu } from "./mtu.ts";
 import { checkNeighbour, describeRoute, type Way } from "./route.ts";
 import { blockedPaths, checkConnectionTable, judgeRules } from "./rules.ts";
 import { type Tried, tryCopy } from "./try-copy.ts";
-import { judgeLoop, judgeTarget, judgeTls, type Target } from "./verdict.ts";
+import { judgeLoop, judgeSame, judgeTarget, judgeTls, type Target } from "./verdict.ts";
 
 /** ms for an ordinary connection: a lost SYN is sent again after 1 s. */
 const PATIENCE = 3000;
@@ -101,9 +101,10 @@ async function compareWithProduction(
     const loop = watch.isLive
       ? judgeLoop(target.endpoint, traffic.fromTargets[path]!, nameOf(services[service]!))
       : null;
-    return [loop, judgeTls(target, traffic.arrivals[service]!.protocols)].filter(
-      (finding) => finding !== null,
-    );
+    return [
+      judgeSame(target.endpoint, services) ?? loop,
+      judgeTls(target, traffic.arrivals[service]!.protocols),
+    ].filter((finding) => finding !== null);
   });
 }
 

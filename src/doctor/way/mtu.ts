@@ -2,10 +2,8 @@
 import { formatAddress } from "../../config/address.ts";
 import { type Answered, sendUncut } from "../../native/probes/df-datagram.ts";
 import type { Finding } from "../finding.ts";
-import { about, type Way } from "./route.ts";
+import { about, TRACEROUTE_PORT, type Way } from "./route.ts";
 
-/** The first port of traceroute(8): nobody listens there. */
-const PORT = 33434;
 /** ms for an answer. */
 const PATIENCE = 400;
 /** ms after which a host answers again that has answered too much (icmp_ratelimit of ip-sysctl.rst). */
@@ -65,7 +63,7 @@ export function judgeMtu(target: Uint8Array, mtu: number, { largest, isSilent }:
 export async function checkMtu({ target, egress }: Way): Promise<Finding | null> {
   if (egress.interface === "lo") return null;
   const path = await measurePath(egress.mtu, (bytes) =>
-    sendUncut(target, PORT, bytes, PATIENCE, egress.ifindex),
+    sendUncut(target, TRACEROUTE_PORT, bytes, PATIENCE, egress.ifindex),
   );
   return judgeMtu(target, egress.mtu, path);
 }

@@ -4,11 +4,14 @@ import { noAnswer } from "../../inject/egress.ts";
 import type { EgressConfig } from "../../inject/path.ts";
 import { EPERM } from "../../native/libc.ts";
 import { NetlinkError, NUD_VALID, neighbour, useNeighbour } from "../../native/netlink/netlink.ts";
+import { sendUncut } from "../../native/probes/df-datagram.ts";
 import type { Finding } from "../finding.ts";
 
 /** ms to wait for the MAC address of a next hop, and between two looks: as `resolveEgress`. */
 const PATIENCE = 1500;
 const INTERVAL = 10;
+/** The first port of traceroute(8): nobody listens there. */
+export const TRACEROUTE_PORT = 33434;
 
 /** A target as its way is looked at. */
 export interface Way {
@@ -33,7 +36,7 @@ export function describeRoute({ target, egress, source }: Way): Finding {
   return { ...about("route", `route to ${formatAddress(target)}`), status: "ok", found, fix: null };
 }
 
-/** Whether the next hop has a MAC address; null where none is needed. The kernel is told to ask, or else an ordinary connection asks. */
+/** Whether the next hop has a MAC address; null where none is needed. The kernel is told to ask. */
 export async function checkNeighbour({ target, egress }: Way): Promise<Finding | null> {
   const { kind, hasFixedMac, ifindex, nextHop, interface: name } = egress;
   if (kind !== "packet") return null;
@@ -46,6 +49,8 @@ export async function checkNeighbour({ target, egress }: Way): Promise<Finding |
     useNeighbour(ifindex, nextHop);
   } catch (error) {
     if (!(error instanceof NetlinkError) || error.code !== EPERM) throw error;
+    // Without CAP_NET_ADMIN a datagram makes the kernel ask.
+    await sendUncut(target, TRACEROUTE_PORT, 0, 0, ifindex);
   }
   const end = performance.now() + PATIENCE;
   for (;;) {

@@ -5,6 +5,7 @@ import { diagnose } from "../../copy/diagnosis.ts";
 import type { Plan } from "../../copy/plan.ts";
 import type { OrdinaryConnection } from "../../copy/target/connection.ts";
 import { Failure } from "../../native/failure.ts";
+import type { WatchedService } from "../arrival/traffic.ts";
 import type { Finding } from "../finding.ts";
 import type { Greeting } from "./greeting.ts";
 import { about } from "./route.ts";
@@ -117,6 +118,15 @@ export function judgeTls(target: Target, production: ReadonlyMap<string, number>
     return { ...what, status: "warning", found, fix: "Name in -x a port of the target without TLS." };
   }
   return null;
+}
+
+/** A target that is the copied service itself: it would get each request twice. */
+export function judgeSame(endpoint: string, services: readonly WatchedService[]): Finding | null {
+  const service = services.find(({ address, port }) => address && formatEndpoint(address, port) === endpoint);
+  if (!service) return null;
+  const found = "it is the service that is copied: it would get each request twice";
+  const fix = "Name another host or port as the target in -x.";
+  return { ...about("loop", `target ${endpoint}`), status: "failed", found, fix };
 }
 
 /** Whether the host of a target is a client of the service. */
