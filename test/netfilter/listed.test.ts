@@ -1,5 +1,8 @@
 /** Rules as nft and iptables list them, and what becomes of packets there. */
 import { expect, test } from "bun:test";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { parseAddress } from "../../src/config/address.ts";
 import { Blocking } from "../../src/intercept/data-plane/blocking.ts";
 import { readIptables } from "../../src/netfilter/listed/iptables.ts";
@@ -220,4 +223,22 @@ test("a connection that rules at its end drop, or the answers to it, by what the
   expect(found("-A INPUT -i net9 -j ACCEPT", "-A INPUT -j DROP")).toBeNull();
   expect(found("-A OUTPUT -m conntrack --ctstate NEW -j DROP")).toBeNull();
   expect(new Blocking(null).find(connection)).toBeNull();
+});
+
+test("tools that fail or cannot be run are no error, and are named", () => {
+  const directory = mkdtempSync(join(tmpdir(), "xcopy-tools-"));
+  for (const [name, text] of [
+    ["nft", "#!/bin/sh\necho 'Operation not permitted' >&2; exit 1\n"],
+    ["iptables-save", "no program"],
+  ] as const)
+    writeFileSync(join(directory, name), text, { mode: 0o755 });
+  const list = join(import.meta.dir, "../../src/netfilter/listed/list.ts");
+  const script = `const { listRules } = await import("${list}"); console.log(JSON.stringify(await listRules()));`;
+  const done = Bun.spawnSync([process.execPath, "-e", script], {
+    env: { PATH: `${directory}:/bin:/usr/bin` },
+  });
+  rmSync(directory, { recursive: true });
+  const { chains, missing } = JSON.parse(done.stdout.toString());
+  expect(missing).toEqual(["nft: Operation not permitted"]);
+  expect(chains.filter(({ tool }: ListedChain) => tool === "nft" || tool === "iptables")).toEqual([]);
 });

@@ -7,6 +7,9 @@ import type { ListedChain } from "./ruleset.ts";
 const MOST_BYTES = 32 << 20;
 const PATIENCE = 5000;
 
+/** Where the tools are also for users without /usr/sbin. */
+const TOOL_PATH = `${process.env.PATH ?? ""}:/usr/sbin:/sbin`;
+
 export interface Listed {
   chains: ListedChain[];
   /** What could not be listed, and why; rules may be in the way that are not in `chains`. */
@@ -88,22 +91,28 @@ async function runTool(
   maxBuffer: number,
   timeout: number,
 ): Promise<Printed> {
-  const path = Bun.which(command, { PATH: `${process.env.PATH ?? ""}:/usr/sbin:/sbin` });
+  const path = Bun.which(command, { PATH: TOOL_PATH });
   if (path === null) return { output: null, error: null };
-  const running = Bun.spawn([path, ...args], {
-    cwd: "/",
-    stdin: "ignore",
-    stdout: "pipe",
-    stderr: "pipe",
-    env: { ...process.env, LC_ALL: "C" },
-    timeout,
-    maxBuffer,
-  });
-  const [output, said] = await Promise.all([
-    new Response(running.stdout).text(),
-    new Response(running.stderr).text(),
-    running.exited,
-  ]);
-  if (running.exitCode === 0) return { output, error: null };
-  return { output: null, error: said.split("\n")[0]!.trim() || `it ended with ${running.exitCode}` };
+  try {
+    const running = Bun.spawn([path, ...args], {
+      cwd: "/",
+      stdin: "ignore",
+      stdout: "pipe",
+      stderr: "pipe",
+      // Not the key, which may be in ours.
+      env: { PATH: TOOL_PATH, LC_ALL: "C" },
+      timeout,
+      maxBuffer,
+    });
+    const [output, said] = await Promise.all([
+      new Response(running.stdout).text(),
+      new Response(running.stderr).text(),
+      running.exited,
+    ]);
+    if (running.exitCode === 0) return { output, error: null };
+    return { output: null, error: said.split("\n")[0]!.trim() || `it ended with ${running.exitCode}` };
+  } catch (error) {
+    // It may not be run: another user's, a filter of system calls, no memory.
+    return { output: null, error: (error as Error).message };
+  }
 }
