@@ -1,6 +1,7 @@
 #!/usr/bin/env bun
 /** The executable's entry: the tree of commands, each loaded only when it is called. */
 import { defineCommand } from "citty";
+import type { CommandName } from "./command-line/commands.ts";
 import { runTree } from "./commands/tree.ts";
 
 const tree = defineCommand({
@@ -20,7 +21,7 @@ const tree = defineCommand({
     key: () => import("./commands/key.ts").then((module) => module.default),
     demo: () => import("./commands/demo.ts").then((module) => module.default),
     cleanup: () => import("./commands/cleanup.ts").then((module) => module.default),
-  },
+  } satisfies Record<CommandName, unknown>,
 });
 
 await runTree(tree, process.argv0, process.argv.slice(2));

@@ -1,4 +1,4 @@
-/** The options of `xcopy copy` about comparing answers and telling what was found. */
+/** The options of `xcopy copy` about comparing responses and telling what was found. */
 import type { Option } from "./command.ts";
 
 /**
@@ -13,62 +13,85 @@ export const COMPARISON: Option[] = [
     name: "compare",
     value: "heads|body",
     choices: ["heads", "body"],
-    help: "compare the target's answers with production's (HTTP, MySQL, DNS): status, header fields, length and latency, and with body the content as well; alone it means heads",
+    common: true,
+    help: "compare the target's responses with production's: HTTP, MySQL and DNS",
+    details:
+      "heads: status, header fields, length and latency. body: the content as well. Alone it means heads",
   },
   {
     name: "compare-field",
     value: "LIST",
+    values: "anything",
     multiple: true,
-    help: `the header fields that are compared, names with commas between them (default: ${COMPARED_FIELDS.join(",")})`,
+    help: "the header fields to compare, names with commas between them",
+    default: COMPARED_FIELDS.join(","),
   },
   {
     name: "compare-prefix",
     value: "BYTES",
-    help: "where only heads are compared, capture this many bytes of each packet of an answer, 64 to 65535 (default: 512)",
+    values: "anything",
+    help: "with --compare heads: capture this much of each packet of a response, 64 to 65535 bytes",
+    default: "512",
   },
   {
     name: "endpoint",
     value: "RULE",
+    values: "anything",
     multiple: true,
-    help: "requests that this matches are one endpoint: 'GET /users/*', without a method for all of them (default: numbers, UUIDs, hashes and dates in paths become {id})",
+    help: "count requests that match this rule as one endpoint: 'GET /users/*'",
+    details: "A rule without a method holds for all methods",
+    default: "numbers, UUIDs, hashes and dates in paths become {id}",
   },
   {
     name: "ignore",
     value: "JSONPATH",
+    values: "anything",
     multiple: true,
-    help: "leave these values out of the comparison of JSON: '$.meta.*', '$.items[*].id'",
+    help: "leave these values of JSON out of the comparison: '$.meta.*', '$.items[*].id'",
   },
   {
     name: "mask",
     value: "REGEX",
+    values: "anything",
     multiple: true,
-    help: "write what matches this nowhere, as Authorization, Cookie and Set-Cookie, which are always masked",
+    help: "write what matches this expression nowhere",
+    details: "Authorization, Cookie and Set-Cookie are always masked",
   },
   {
     name: "noise",
     value: "ADDRESS[:PORT]",
+    values: "anything",
     multiple: true,
-    help: "this target of -x runs the version that production runs: what differs there too is noise",
+    help: "this target of -x runs production's own version: what differs there too is noise",
   },
   {
     name: "fail-on",
     value: "BOUNDS",
-    help: "exit with code 6 if one of these is broken at the end, such as 'errors>0.1%,p99>+20%'",
+    values: "anything",
+    help: "exit with code 6 if one of these bounds is broken at the end: 'errors>0.1%,p99>+20%'",
   },
   {
     name: "report",
     value: "FILE",
+    values: "file",
     multiple: true,
-    help: "write at the end what was found, to a page (.html) or for programs (.json)",
+    common: true,
+    help: "write what was found, at the end: a page (.html), or for programs (.json)",
   },
   {
     name: "web",
     value: "[ADDRESS:]PORT",
-    help: "serve the report as a live page, with /metrics for Prometheus and /api/account (without an address: to this host only)",
+    values: "anything",
+    common: true,
+    help: "serve the report as a live page",
+    details:
+      "It also has /metrics for Prometheus, and /api/account. Without an address it can be reached from this host only",
   },
   {
     name: "web-token",
     value: "FILE",
-    help: "the token that who asks for the page must have, which every address but this host's own needs: a file that only its owner may read",
+    values: "file",
+    help: "the token that who asks for the page must have, in a file that only its owner may read",
+    details: "Needed for every address of --web but this host's own",
   },
 ];

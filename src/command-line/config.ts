@@ -12,11 +12,26 @@ export const CONFIG: CommandSpec = {
   operand: {
     name: "words",
     value: "ACTION [FILE]",
+    values: ["check", "show", "schema"],
     least: 1,
     most: 2,
     help: "check FILE: read the file as copy, intercept and record do, and exit with 0, or with 2 if they would refuse it; show FILE: with the environment of this shell as well, passwords masked; schema: the JSON Schema of these files",
   },
   groups: {
-    "What is shown": [{ name: "only", value: "NAME", help: "show: of the tables with a name only this one" }],
+    "What is shown": [
+      {
+        name: "only",
+        value: "NAME",
+        values: "section",
+        help: "show: of the tables with a name only this one",
+      },
+    ],
+  },
+  manual: {
+    description: [
+      "xcopy config reads configuration files as xcopy copy, intercept and record do with --config, and starts nothing. An error names the line and the column.",
+      "The environment may give options too: XCOPY_MEMORY stands for --memory. It goes before the file, and the command line goes before both.",
+    ],
+    exits: [0, 2],
   },
 };

@@ -1,13 +1,20 @@
 /** The command line of `xcopy doctor` as data: every option of copy, so that its command line can be used as it is. */
 import type { CommandSpec, Option } from "./command.ts";
+import { KEY_PLACES } from "./common.ts";
 import { COPY } from "./copy.ts";
 
-const JSON_HELP =
-  "print the list as one JSON object, the last line of standard output: good (false: exit code 3), failed, warnings, ok (how many), and findings, each with group (host, arrival, way, intercept), id, status (ok, warning, failed), what, found, fix and host (null: this host)";
+/** Its own, in place of copy's. */
+const JSON_OPTION: Option = {
+  name: "json",
+  common: true,
+  help: "print the list as one JSON object, the last line of standard output",
+  details:
+    "It has good (false: exit code 3), failed, warnings, ok (how many), and findings, each with group (host, arrival, way, intercept), id, status (ok, warning, failed), what, found, fix and host (null: this host)",
+};
 
 /** The options of copy; --json is doctor's own. */
 function ofCopy(options: Option[]): Option[] {
-  return options.map((option) => (option.name === "json" ? { ...option, help: JSON_HELP } : option));
+  return options.map((option) => (option.name === "json" ? JSON_OPTION : option));
 }
 
 export const DOCTOR: CommandSpec = {
@@ -20,5 +27,13 @@ export const DOCTOR: CommandSpec = {
     ["xcopy doctor -x 80-10.0.0.2 --json", "for programs; exit code 0, or 3 if something would fail"],
   ],
   groups: Object.fromEntries(Object.entries(COPY.groups).map(([title, options]) => [title, ofCopy(options)])),
+  manual: {
+    description: [
+      "xcopy doctor takes the command line of an xcopy copy that does not work, or is about to be started, and looks at everything on its way: this host, what arrives at the service, the way to the target, and with -s the host of each intercept. Each finding is ok, a warning or failed; what is not ok comes with the command that mends it. It changes nothing.",
+    ],
+    exits: [0, 2, 3, 4],
+    environment: [KEY_PLACES.environment],
+    files: [KEY_PLACES.file],
+  },
   ...(COPY.refused && { refused: COPY.refused }),
 };

@@ -12,14 +12,27 @@ export const REPORT: CommandSpec = {
   operand: {
     name: "file",
     value: "FILE.json",
+    values: "file",
     least: 1,
     most: 2,
     help: "a report; of two, the second is compared with the first",
   },
   groups: {
     Output: [
-      { name: "html", value: "FILE", help: "write a page, which needs nothing but itself, to this file" },
-      { name: "json", help: "print the report, or what changed, as one JSON object" },
+      {
+        name: "html",
+        value: "FILE",
+        values: "file",
+        common: true,
+        help: "write a page to this file, which needs no other file and no network",
+      },
+      { name: "json", common: true, help: "print the report, or what changed, as one JSON object" },
     ],
+  },
+  manual: {
+    description: [
+      "xcopy report shows a report of xcopy copy --report again: how the responses of the target differ from production's. Of two reports it says what changed from the first to the second.",
+    ],
+    exits: [0, 1, 2, 4],
   },
 };

@@ -12,14 +12,26 @@ export const TOP: CommandSpec = {
   operand: {
     name: "pid",
     value: "PID",
-    help: "the process id of a copy (default: all copies that this user may see)",
+    values: "copy",
+    help: "show the copy with this process id (default: all copies that this user may see)",
     least: 0,
   },
   groups: {
     "How it is shown": [
-      { name: "once", help: "print it once; so it is where standard output is no terminal" },
-      { name: "json", help: "print it once, as one JSON object" },
+      {
+        name: "once",
+        common: true,
+        help: "print it once, which is what it does where standard output is no terminal",
+      },
+      { name: "json", common: true, help: "print it once, as one JSON object" },
     ],
+  },
+  manual: {
+    description: [
+      "xcopy top asks the copies that run on this host what they do: their rates, what the target does with the requests, and with --compare what differs. It changes nothing in them.",
+    ],
+    exits: [0, 1, 2, 4],
+    files: [["/run/xcopy/", "The sockets by which copies are asked"]],
   },
 };
 
@@ -33,8 +45,16 @@ export const RELOAD: CommandSpec = {
   operand: {
     name: "copy",
     value: "PID|NAME",
+    values: "copy",
     help: "the process id of a copy, or its name in the configuration file (default: the only copy that runs)",
     least: 0,
   },
   groups: {},
+  manual: {
+    description: [
+      "xcopy reload has a copy read the file of its --config again, as SIGHUP does, and says what changed. Transfers, rates and filters change without ending the connections that stay; what only a restart can change is named, and left as it is. A file that cannot be used changes nothing.",
+    ],
+    exits: [0, 1, 2, 4],
+    files: [["/run/xcopy/", "The sockets by which copies are asked"]],
+  },
 };

@@ -1,7 +1,8 @@
 /** `xcopy config`: checks or shows a configuration file, prints the schema. */
-import { strictCommand } from "../command-line/arguments.ts";
+
 import { CONFIG } from "../command-line/config.ts";
-import { suggest } from "../command-line/suggest.ts";
+import { strictCommand } from "../command-line/reading/arguments.ts";
+import { suggest } from "../command-line/reading/suggest.ts";
 import { Failure } from "../native/failure.ts";
 
 const ACTIONS = ["check", "show", "schema"];

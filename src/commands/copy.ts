@@ -1,9 +1,9 @@
 /** `xcopy copy`: reads the options, makes the plan, prints it (--dry-run) or runs it. */
 import type { Key } from "../channel/key.ts";
-import type { Arguments } from "../command-line/arguments.ts";
-import { configuredCommand, type Several, type Source } from "../command-line/configured.ts";
 import { COPY } from "../command-line/copy.ts";
-import { type LoadedArguments, readingWith } from "../command-line/load.ts";
+import type { Arguments } from "../command-line/reading/arguments.ts";
+import { configuredCommand, type Several, type Source } from "../command-line/reading/configured.ts";
+import { type LoadedArguments, readingWith } from "../command-line/reading/load.ts";
 import { checkFiles } from "../copy/comparison/files.ts";
 import { type CopyOptions, parseCopy } from "../copy/options.ts";
 import { say, setStyle } from "../host/log/style.ts";

@@ -1,5 +1,7 @@
 /** `xcopy demo`: runs the demo, or one of the processes that the demo starts (service, client). */
-import { strictCommand } from "../command-line/arguments.ts";
+
+import { DEMO } from "../command-line/demo.ts";
+import { strictCommand } from "../command-line/reading/arguments.ts";
 import type { ClientOptions } from "../demo/client.ts";
 
 /** What a process that the demo started has to do: the JSON in the environment variable ROLE. */
@@ -15,17 +17,9 @@ async function playRole({ service, client }: Role): Promise<void> {
   await new Promise(() => {});
 }
 
-export default strictCommand(
-  {
-    name: "demo",
-    summary: "shows live requests being copied, in network namespaces of its own",
-    examples: [["xcopy demo", "make three hosts, copy 8 s of traffic, compare, clean up"]],
-    groups: {},
-  },
-  async () => {
-    const { ROLE, runDemo } = await import("../demo/run.ts");
-    const role = process.env[ROLE];
-    if (role) await playRole(JSON.parse(role) as Role);
-    else if (!(await runDemo())) process.exitCode = 1;
-  },
-);
+export default strictCommand(DEMO, async () => {
+  const { ROLE, runDemo } = await import("../demo/run.ts");
+  const role = process.env[ROLE];
+  if (role) await playRole(JSON.parse(role) as Role);
+  else if (!(await runDemo())) process.exitCode = 1;
+});

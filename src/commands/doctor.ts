@@ -1,6 +1,7 @@
 /** `xcopy doctor`: reads the options of the copy that is meant, runs all checks, prints what they found. */
-import { configuredCommand } from "../command-line/configured.ts";
+
 import { DOCTOR } from "../command-line/doctor.ts";
+import { configuredCommand } from "../command-line/reading/configured.ts";
 import { parseCopy } from "../copy/options.ts";
 
 /** Exit code where something would fail. */

@@ -1,7 +1,8 @@
 /** `xcopy intercept`: reads the options, makes the plan, prints it (--dry-run), goes to the background, or runs it. */
-import type { Arguments } from "../command-line/arguments.ts";
-import { configuredCommand } from "../command-line/configured.ts";
+
 import { INTERCEPT } from "../command-line/intercept.ts";
+import type { Arguments } from "../command-line/reading/arguments.ts";
+import { configuredCommand } from "../command-line/reading/configured.ts";
 import { say, setStyle } from "../host/log/style.ts";
 import { parseIntercept } from "../intercept/options.ts";
 import { goesToBackground } from "./background.ts";

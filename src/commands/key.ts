@@ -1,6 +1,7 @@
 /** `xcopy key`: makes a key for the channel between copy and intercept. */
-import { strictCommand } from "../command-line/arguments.ts";
+
 import { KEY } from "../command-line/key.ts";
+import { strictCommand } from "../command-line/reading/arguments.ts";
 
 export default strictCommand(KEY, async (args) => {
   const path = args.get("file")![0]!;

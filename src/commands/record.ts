@@ -1,6 +1,6 @@
 /** `xcopy record`: reads the options, makes the plan, prints it (--dry-run) or runs it. */
-import type { Arguments } from "../command-line/arguments.ts";
-import { configuredCommand } from "../command-line/configured.ts";
+import type { Arguments } from "../command-line/reading/arguments.ts";
+import { configuredCommand } from "../command-line/reading/configured.ts";
 import { RECORD } from "../command-line/record.ts";
 import { say, setStyle } from "../host/log/style.ts";
 import { parseRecord } from "../record/options.ts";

@@ -1,5 +1,5 @@
 /** `xcopy reload`: asks a running copy to read its configuration again, and prints what became of it. */
-import { strictCommand } from "../command-line/arguments.ts";
+import { strictCommand } from "../command-line/reading/arguments.ts";
 import { RELOAD } from "../command-line/top.ts";
 
 export default strictCommand(RELOAD, async (args) => {

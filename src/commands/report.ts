@@ -1,6 +1,6 @@
 /** `xcopy report`: shows a report, or compares two. */
 import { existsSync, realpathSync, writeFileSync } from "node:fs";
-import { strictCommand } from "../command-line/arguments.ts";
+import { strictCommand } from "../command-line/reading/arguments.ts";
 import { REPORT } from "../command-line/report.ts";
 import { causeOfFile, Failure } from "../native/failure.ts";
 

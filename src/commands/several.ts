@@ -1,9 +1,10 @@
 /** Runs all runs that a configuration file has for a command, a process each. */
-import type { Arguments } from "../command-line/arguments.ts";
+
 import type { CommandSpec } from "../command-line/command.ts";
-import type { Several } from "../command-line/configured.ts";
-import { readingWith } from "../command-line/load.ts";
-import { isUpstreamName } from "../command-line/tcpcopy.ts";
+import type { Arguments } from "../command-line/reading/arguments.ts";
+import type { Several } from "../command-line/reading/configured.ts";
+import { readingWith } from "../command-line/reading/load.ts";
+import { isUpstreamName } from "../command-line/reading/tcpcopy.ts";
 import { clashesOf } from "../configuration/clashes.ts";
 import { setStyle } from "../host/log/style.ts";
 import { Failure } from "../native/failure.ts";

@@ -1,5 +1,5 @@
 /** `xcopy top`: reads the options, shows what runs. */
-import { strictCommand } from "../command-line/arguments.ts";
+import { strictCommand } from "../command-line/reading/arguments.ts";
 import { TOP } from "../command-line/top.ts";
 import { Failure } from "../native/failure.ts";
 

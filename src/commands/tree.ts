@@ -1,21 +1,17 @@
 /** Finds the command that was called, runs it, and turns an error into a message and an exit code. */
 import { basename } from "node:path";
 import { type CommandDef, runCommand } from "citty";
-import { HELP, VERSION } from "../command-line/command.ts";
-import { asksForJson } from "../command-line/common.ts";
+import { HELP, type Option, VERSION } from "../command-line/command.ts";
+import { COMMANDS } from "../command-line/commands.ts";
 import { COPY } from "../command-line/copy.ts";
-import { renderOverview, renderVersion } from "../command-line/help.ts";
-import { suggest } from "../command-line/suggest.ts";
-import { fromIntercept, fromTcpcopy } from "../command-line/tcpcopy.ts";
+import { renderOverview, renderVersion } from "../command-line/reading/help.ts";
+import { asksForJson } from "../command-line/reading/logging.ts";
+import { suggest } from "../command-line/reading/suggest.ts";
+import { fromIntercept, fromTcpcopy } from "../command-line/reading/tcpcopy.ts";
 import { say, setStyle } from "../host/log/style.ts";
 import { Failure, failureOfFile } from "../native/failure.ts";
 
 type Loader = () => Promise<CommandDef>;
-
-const EXAMPLE: [line: string, effect: string] = [
-  "xcopy copy -x 80-10.0.0.2:8080",
-  "what reaches port 80 of this host also goes to 10.0.0.2:8080",
-];
 
 /** By the name that the executable is called as: translates a command line of tcpcopy or intercept 1.x into ours. */
 const CALLED_AS: Record<string, (words: string[]) => string[]> = {
@@ -26,16 +22,13 @@ const CALLED_AS: Record<string, (words: string[]) => string[]> = {
 /** Planned commands that do not exist yet: the error says so, instead of suggesting a similar command. */
 const PLANNED = ["status", "compare"];
 
-function isOption(word: string | undefined, { name, short }: { name: string; short?: string }): boolean {
+function isOption(word: string | undefined, { name, short }: Option): boolean {
   return word === `--${name}` || word === `-${short}`;
 }
 
-async function overview(tree: CommandDef, commands: Record<string, Loader>): Promise<string> {
-  const rows = Object.entries(commands).map(async ([name, load]): Promise<[string, string]> => {
-    const { meta } = await load();
-    return [name, (meta as { description: string }).description];
-  });
-  return renderOverview((tree.meta as { description: string }).description, EXAMPLE, await Promise.all(rows));
+function overview(tree: CommandDef, isShort: boolean): string {
+  const { description } = tree.meta as { description: string };
+  return renderOverview({ summary: description, commands: Object.values(COMMANDS), isShort });
 }
 
 function refuse(word: string, commands: string[]): Failure {
@@ -53,10 +46,10 @@ async function dispatch(tree: CommandDef, words: string[]): Promise<void> {
   const commands = tree.subCommands as Record<string, Loader>;
   const names = Object.keys(commands);
   const [first] = words;
-  if (isOption(first, HELP)) return console.log(await overview(tree, commands));
+  if (isOption(first, HELP)) return console.log(overview(tree, first === `-${HELP.short}`));
   if (isOption(first, VERSION)) return console.log(renderVersion());
   if (first === undefined) {
-    console.error(await overview(tree, commands));
+    console.error(overview(tree, true));
     process.exitCode = 2;
     return;
   }

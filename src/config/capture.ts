@@ -1,5 +1,5 @@
 /** `--capture` and the options that go with it: how requests are captured, which ones, and how much of each packet. */
-import type { Arguments } from "../command-line/arguments.ts";
+import type { Arguments } from "../command-line/reading/arguments.ts";
 import { Failure } from "../native/failure.ts";
 import { parseWhole } from "./number.ts";
 

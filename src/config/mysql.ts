@@ -1,5 +1,5 @@
 /** The options about MySQL: users with their passwords, and which statements are not sent. */
-import type { Arguments } from "../command-line/arguments.ts";
+import type { Arguments } from "../command-line/reading/arguments.ts";
 import { Failure } from "../native/failure.ts";
 import type { MysqlConfig, MysqlUser } from "../protocol/mysql/config.ts";
 import { readSecret } from "./secret.ts";

@@ -1,5 +1,5 @@
 /** How recorded traffic is replayed: the options that apply only where `-i` names files. */
-import type { Arguments } from "../command-line/arguments.ts";
+import type { Arguments } from "../command-line/reading/arguments.ts";
 import { Failure } from "../native/failure.ts";
 import { isDecimal, parseDecimal, parseWhole } from "./number.ts";
 

@@ -1,5 +1,5 @@
 /** How many workers share the connections, and how much of this host's CPUs they get. */
-import type { Arguments } from "../command-line/arguments.ts";
+import type { Arguments } from "../command-line/reading/arguments.ts";
 import { Failure } from "../native/failure.ts";
 import { isWhole, parseDecimal } from "./number.ts";
 

@@ -1,5 +1,5 @@
 /** Reads a configuration file as the commands would that it is for, and says all that is wrong. */
-import { argumentsOf, readConfigurationFile } from "../command-line/load.ts";
+import { argumentsOf, readConfigurationFile } from "../command-line/reading/load.ts";
 import { Failure } from "../native/failure.ts";
 import { clashesOf } from "./clashes.ts";
 import { refusalsOf } from "./refusals.ts";

@@ -1,6 +1,6 @@
 /** What several runs of one file cannot have in common. */
-import type { Run } from "../command-line/load.ts";
-import { formatPlace, type Given } from "../command-line/origin.ts";
+import type { Run } from "../command-line/reading/load.ts";
+import { formatPlace, type Given } from "../command-line/reading/origin.ts";
 import { Failure } from "../native/failure.ts";
 
 /** Options that name what only one process can have, or writes whole. */

@@ -1,7 +1,13 @@
 /** All that a command would say of the values of a run, one after the other: it ends at the first. */
 import type { CommandSpec, Option } from "../command-line/command.ts";
-import { argumentsOf, CONFIGURED, type LoadedArguments } from "../command-line/load.ts";
-import { type Fault, faultOf, type Given, type Settings, withOrigin } from "../command-line/origin.ts";
+import { argumentsOf, CONFIGURED, type LoadedArguments } from "../command-line/reading/load.ts";
+import {
+  type Fault,
+  faultOf,
+  type Given,
+  type Settings,
+  withOrigin,
+} from "../command-line/reading/origin.ts";
 import { parseCopy } from "../copy/options.ts";
 import { parseIntercept } from "../intercept/options.ts";
 import { Failure } from "../native/failure.ts";

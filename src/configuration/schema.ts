@@ -3,8 +3,8 @@
  * which all of them read.
  */
 import { type CommandSpec, type Option, settable } from "../command-line/command.ts";
-import { NAME, REFUSED, takesNumber } from "../command-line/file.ts";
-import { CONFIGURED } from "../command-line/load.ts";
+import { NAME, REFUSED, takesNumber } from "../command-line/reading/file.ts";
+import { CONFIGURED } from "../command-line/reading/load.ts";
 
 export type Schema = { [key: string]: unknown };
 

@@ -1,9 +1,9 @@
 /** The options that count, as a configuration file would have them, and where each comes from. */
 
 import { type CommandSpec, settable } from "../command-line/command.ts";
-import type { Environment } from "../command-line/environment.ts";
-import { CONFIGURED, loadRuns, type Run, readConfigurationFile } from "../command-line/load.ts";
-import { formatPlace, type Given } from "../command-line/origin.ts";
+import type { Environment } from "../command-line/reading/environment.ts";
+import { CONFIGURED, loadRuns, type Run, readConfigurationFile } from "../command-line/reading/load.ts";
+import { formatPlace, type Given } from "../command-line/reading/origin.ts";
 
 /** The password of `user@password`, and of each further one. */
 function masked(option: string, text: string): string {

@@ -1,8 +1,8 @@
 /** Reads and checks the options of `xcopy copy`, and gives each its default. */
 import { SIGN_SPAN } from "../capture/history.ts";
-import type { Arguments } from "../command-line/arguments.ts";
-import { type Logging, readLogging } from "../command-line/common.ts";
 import { MARK } from "../command-line/copy.ts";
+import type { Arguments } from "../command-line/reading/arguments.ts";
+import { type Logging, readLogging } from "../command-line/reading/logging.ts";
 import { type Address, parseAddress, unusable } from "../config/address.ts";
 import { CAPTURE_OPTIONS, type CaptureOptions, parseCapture } from "../config/capture.ts";
 import { type Injection, parseInjection } from "../config/injection.ts";
@@ -186,6 +186,10 @@ function refuseContradictions(args: Arguments): void {
       const value = one(name) ? ` "${one(name)}"` : "";
       refuse(`--${name}${value}`, "it is about intercepts, and there is no -s", "Name an intercept with -s.");
     }
+  }
+  if (args.has("probe-from") && args.has("clients")) {
+    const cause = "with -c each target is tried from the addresses of -c";
+    refuse(`--probe-from "${one("probe-from")}"`, cause, "Leave one of them out.");
   }
   if (args.has("jitter") && !args.has("replicas")) {
     const cause = "it spreads the copies of a connection, and without -n there is only one";

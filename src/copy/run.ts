@@ -1,7 +1,7 @@
 /** Runs `xcopy copy`: attaches, copies until a signal or the end of the recording, drains, prints the summary, detaches. */
 import type { KernelCapture } from "../capture/kernel.ts";
 import { fingerprintOf } from "../channel/key.ts";
-import { renderVersion } from "../command-line/help.ts";
+import { renderVersion } from "../command-line/reading/help.ts";
 import { labelOf } from "../config/transfer.ts";
 import { carriedLibraries } from "../host/carried-libraries.ts";
 import { claimPorts } from "../host/claims.ts";

@@ -1,5 +1,5 @@
 /** Logs workers that die or stall, and counts the packets that they leave unread. */
-import { renderVersion } from "../command-line/help.ts";
+import { renderVersion } from "../command-line/reading/help.ts";
 import type { Log } from "../host/log/log.ts";
 import { Stalls } from "../runtime/stalls.ts";
 import type { DataPlaneConfig } from "./data-plane/config.ts";

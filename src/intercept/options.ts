@@ -1,7 +1,8 @@
 /** Reads and checks the options of `xcopy intercept`, and gives each its default. */
-import type { Arguments } from "../command-line/arguments.ts";
-import { type Logging, readLogging } from "../command-line/common.ts";
+
 import { CHANNEL_PORT } from "../command-line/intercept.ts";
+import type { Arguments } from "../command-line/reading/arguments.ts";
+import { type Logging, readLogging } from "../command-line/reading/logging.ts";
 import { type Address, parseAddress, sameAddress, unusable } from "../config/address.ts";
 import { type Network, parseNetworks } from "../config/networks.ts";
 import { parseDecimal, parseWhole, type Range } from "../config/number.ts";

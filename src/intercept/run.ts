@@ -3,7 +3,7 @@ import { version } from "../../package.json";
 import { fingerprintOf, type Key } from "../channel/key.ts";
 import type { CoveredService } from "../channel/messages.ts";
 import { close, listen } from "../channel/socket.ts";
-import { renderVersion } from "../command-line/help.ts";
+import { renderVersion } from "../command-line/reading/help.ts";
 import { formatAddress, formatEndpoint } from "../config/address.ts";
 import { formatService } from "../config/service.ts";
 import { carriedLibraries } from "../host/carried-libraries.ts";

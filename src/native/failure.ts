@@ -1,12 +1,22 @@
-/**
- * An error that a user can act on: what could not be done and why, how to fix it, and the exit code the process
- * ends with (1 runtime, 2 usage, 3 preflight, 4 permission, 5 kernel cannot).
- */
+/** The codes that the process may exit with, and what each says. */
+export const EXIT_CODES = {
+  0: "All went well",
+  1: "It failed while it ran",
+  2: "The command line, or a file that it names, cannot be used as it is",
+  3: "It did not start: a check before the start failed, such as the way to a target",
+  4: "A right is missing: start it as root, or with the capabilities that the error names",
+  5: "The kernel lacks something that is needed",
+  6: "A bound of --fail-on is broken",
+} as const;
+
+export type ExitCode = keyof typeof EXIT_CODES;
+
+/** An error that a user can act on: what could not be done and why, how to fix it, and the code that the process exits with. */
 export class Failure extends Error {
   constructor(
     message: string,
     readonly fix: string,
-    readonly exitCode: number,
+    readonly exitCode: Exclude<ExitCode, 0>,
   ) {
     super(message);
     this.name = "Failure";

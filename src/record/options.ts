@@ -1,7 +1,8 @@
 /** Reads and checks the options of `xcopy record`, and gives each its default. */
-import type { Arguments } from "../command-line/arguments.ts";
-import { type Logging, readLogging } from "../command-line/common.ts";
+
 import { MARK } from "../command-line/copy.ts";
+import type { Arguments } from "../command-line/reading/arguments.ts";
+import { type Logging, readLogging } from "../command-line/reading/logging.ts";
 import { parseBuffer } from "../config/capture.ts";
 import { parseDecimal, parseMark, parseWhole } from "../config/number.ts";
 import { parseSize, parseTime } from "../config/size.ts";

@@ -3,7 +3,7 @@ import { cpus, release, type as systemName } from "node:os";
 import { Control } from "../capture/control.ts";
 import { possibleCpus, WHOLE_PACKETS } from "../capture/maps.ts";
 import type { KernelService } from "../capture/services.ts";
-import { renderVersion } from "../command-line/help.ts";
+import { renderVersion } from "../command-line/reading/help.ts";
 import { carriedLibraries } from "../host/carried-libraries.ts";
 import { recordPrograms } from "../host/carried-programs.ts";
 import { becomeDaemon, writePidFile } from "../host/daemon.ts";

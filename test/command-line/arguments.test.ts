@@ -1,7 +1,7 @@
 /** Command lines: what is an option, and what is refused. */
 import { expect, test } from "bun:test";
-import { parseArguments } from "../../src/command-line/arguments.ts";
 import type { CommandSpec } from "../../src/command-line/command.ts";
+import { parseArguments } from "../../src/command-line/reading/arguments.ts";
 import { failing, returnsOrFails } from "../config/failing.ts";
 import { fc } from "../config/seed.ts";
 
@@ -11,13 +11,14 @@ const SPEC: CommandSpec = {
   examples: [["xcopy thing", "a thing"]],
   groups: {
     All: [
-      { name: "transfer", short: "x", value: "LIST", multiple: true, help: "a list" },
-      { name: "memory", short: "m", value: "MB", help: "a number" },
-      { name: "drain", value: "SECONDS", help: "a number" },
+      { name: "transfer", short: "x", value: "LIST", values: "anything", multiple: true, help: "a list" },
+      { name: "memory", short: "m", value: "MB", values: "anything", help: "a number" },
+      { name: "drain", value: "SECONDS", values: "anything", help: "a number" },
       { name: "compare", value: "heads|body", choices: ["heads", "body"], help: "may stand alone" },
       { name: "json", help: "a switch" },
     ],
   },
+  manual: { description: [], exits: [0] },
   refused: { d: ["it does not do that", "Do it otherwise."] },
 };
 const parse = (...args: string[]) => Object.fromEntries(parseArguments(SPEC, args));
@@ -112,7 +113,8 @@ test.each([
   [0, 1, [["a", "b"]], [[], ["a"], ["--json", "a"]]],
   [1, 2, [[], ["a", "b", "c"]], [["a"], ["a", "--json", "b"]]],
 ] as const)("from %i to %i operands", (least, most, wrong, right) => {
-  const spec = { ...SPEC, operand: { name: "file", value: "FILE", help: "a file", least, most } };
+  const operand = { name: "file", value: "FILE", values: "file", help: "a file", least, most } as const;
+  const spec: CommandSpec = { ...SPEC, operand };
   for (const words of wrong) expect(failing(() => parseArguments(spec, words)).exitCode).toBe(2);
   for (const words of right) {
     const files = words.filter((word) => !word.startsWith("-"));

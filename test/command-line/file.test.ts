@@ -1,8 +1,8 @@
 /** Configuration files: what is taken, and what is said of what is not, with its place. */
 import { expect, test } from "bun:test";
 import { COPY } from "../../src/command-line/copy.ts";
-import { readConfiguration } from "../../src/command-line/file.ts";
 import { INTERCEPT } from "../../src/command-line/intercept.ts";
+import { readConfiguration } from "../../src/command-line/reading/file.ts";
 import { RECORD } from "../../src/command-line/record.ts";
 import { fc } from "../config/seed.ts";
 

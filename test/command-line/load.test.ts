@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { COPY } from "../../src/command-line/copy.ts";
 import { DOCTOR } from "../../src/command-line/doctor.ts";
 import { INTERCEPT } from "../../src/command-line/intercept.ts";
-import { load, loadRuns, readingWith } from "../../src/command-line/load.ts";
+import { load, loadRuns, readingWith } from "../../src/command-line/reading/load.ts";
 import { parseCopy } from "../../src/copy/options.ts";
 import { failing } from "../config/failing.ts";
 

@@ -1,6 +1,6 @@
 /** "Did you mean": the nearest of a few known words. */
 import { expect, test } from "bun:test";
-import { suggest } from "../../src/command-line/suggest.ts";
+import { suggest } from "../../src/command-line/reading/suggest.ts";
 
 const known = ["--transfer", "--timeout", "--json", "--log", "--stats-interval", "copy", "cleanup"];
 

@@ -1,8 +1,8 @@
 /** Command lines of tcpcopy 1.x. */
 import { expect, test } from "bun:test";
-import { parseArguments } from "../../src/command-line/arguments.ts";
 import { COPY } from "../../src/command-line/copy.ts";
-import { fromTcpcopy } from "../../src/command-line/tcpcopy.ts";
+import { parseArguments } from "../../src/command-line/reading/arguments.ts";
+import { fromTcpcopy } from "../../src/command-line/reading/tcpcopy.ts";
 import { parseCopy } from "../../src/copy/options.ts";
 
 const translated = (words: string) => fromTcpcopy(COPY, words.split(" ")).join(" ");

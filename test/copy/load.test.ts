@@ -2,8 +2,8 @@
 import { expect, test } from "bun:test";
 import type { KernelCapture } from "../../src/capture/kernel.ts";
 import type { SourceConfig } from "../../src/capture/source.ts";
-import { parseArguments } from "../../src/command-line/arguments.ts";
 import { COPY } from "../../src/command-line/copy.ts";
+import { parseArguments } from "../../src/command-line/reading/arguments.ts";
 import { dataPlaneConfig } from "../../src/copy/load.ts";
 import { parseCopy } from "../../src/copy/options.ts";
 import type { Plan } from "../../src/copy/plan.ts";

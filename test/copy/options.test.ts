@@ -1,7 +1,7 @@
 /** The options of `xcopy copy`: defaults, values, errors. */
 import { describe, expect, test } from "bun:test";
-import { parseArguments } from "../../src/command-line/arguments.ts";
 import { COPY } from "../../src/command-line/copy.ts";
+import { parseArguments } from "../../src/command-line/reading/arguments.ts";
 import { formatAddress } from "../../src/config/address.ts";
 import { parseCopy } from "../../src/copy/options.ts";
 import { failing } from "../config/failing.ts";
@@ -83,6 +83,11 @@ test("what is not given has its default", () => {
   });
 });
 
+test("--probe-from takes an address of each family", () => {
+  const { probeFrom } = parse("-s", "a", "--probe-from", "10.1.0.9,2001:db8::9");
+  expect(probeFrom.map(({ bytes }) => formatAddress(bytes))).toEqual(["10.1.0.9", "2001:db8::9"]);
+});
+
 test("what is given is taken", () => {
   const args =
     "-x 81-10.0.0.3 -c 10.1.0.1 -c 10.1.0.2 -i lo -i eth0 -m 2048 -M 1400 -t 120 --max-sessions 1000";
@@ -90,19 +95,17 @@ test("what is given is taken", () => {
     "--ports 20000-29999 --drain 0.5 --json --stats-interval 0.1 -l /x --log-format json -d -P /pid --dry-run --force --capture clsact --mark 7 -F tcp -B 8 -S 1500 --direction out --inject raw -o eth1";
   const pace =
     "--no-fragment -k 300 -f 3/8 -r 12.5 -g 1.5 --limit 500/s -n 3 --jitter 0.5 -O --pace fast --late drop:2.5 --turn-timeout 0.25 -R 30 --proxy-protocol v2";
-  const intercepts =
-    "-s 10.0.0.2,[2001:db8::2]:99 -s catcher -p 1234 -C 3 --key-file /k --probe-from 10.1.0.9,2001:db8::9 --compat -L";
+  const intercepts = "-s 10.0.0.2,[2001:db8::2]:99 -s catcher -p 1234 -C 3 --key-file /k --compat -L";
   const trace = "-a 2.5 -I 100 -T 3 --start 5 --end 2026-01-31T22:00:00+01:00 --rate 2000/s --users 7";
   const cpus = "--workers 3 --cpus 5,2-3,3 --nice idle --cpu-limit 150";
   const words = `${args} ${more} ${pace} ${intercepts} ${trace} ${cpus}`.split(" ");
-  const { transfers, pool, intercepts: found, probeFrom, ...rest } = parse(...words);
+  const { transfers, pool, intercepts: found, ...rest } = parse(...words);
   expect(found.map(({ label, port }) => `${label} ${port}`)).toEqual([
     "10.0.0.2 1234",
     "[2001:db8::2]:99 99",
     "catcher 1234",
   ]);
   expect(found[2]!.host).toEqual({ name: "catcher" });
-  expect(probeFrom.map(({ bytes }) => formatAddress(bytes))).toEqual(["10.1.0.9", "2001:db8::9"]);
   expect(transfers.map(({ label }) => label)).toEqual(["80-10.0.0.2", "81-10.0.0.3"]);
   expect(pool.map(({ bytes }) => [...bytes])).toEqual([
     [10, 1, 0, 1],
@@ -112,6 +115,7 @@ test("what is given is taken", () => {
     connections: 3,
     keyFile: "/k",
     insecure: false,
+    probeFrom: [],
     compat: true,
     inputs: ["lo", "eth0"],
     trace: {
@@ -259,6 +263,11 @@ test.each([
     "--turn-timeout 5 --no-wait",
     'Cannot use --turn-timeout "5": with -W requests do not wait for answers',
     "Leave -W or --turn-timeout out.",
+  ],
+  [
+    "-s a --probe-from 10.1.0.9 -c 10.1.0.1",
+    'Cannot use --probe-from "10.1.0.9": with -c each target is tried from the addresses of -c',
+    "Leave one of them out.",
   ],
   [
     "--jitter 10",

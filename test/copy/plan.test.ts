@@ -1,8 +1,8 @@
 /** From options to paths, egresses and ports, on hosts that only exist here. */
 import { describe, expect, test } from "bun:test";
 import { countCpus, ringBytes } from "../../src/capture/maps.ts";
-import { parseArguments } from "../../src/command-line/arguments.ts";
 import { COPY } from "../../src/command-line/copy.ts";
+import { parseArguments } from "../../src/command-line/reading/arguments.ts";
 import { formatAddress, formatEndpoint, parseAddress } from "../../src/config/address.ts";
 import { parseCopy } from "../../src/copy/options.ts";
 import { copiesOf, type Host, makePlan, type Plan } from "../../src/copy/plan.ts";

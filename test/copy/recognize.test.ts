@@ -1,8 +1,8 @@
 /** Which services are read as MySQL, by what their targets on this host send first. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { createServer, type Server } from "node:net";
-import { parseArguments } from "../../src/command-line/arguments.ts";
 import { COPY } from "../../src/command-line/copy.ts";
+import { parseArguments } from "../../src/command-line/reading/arguments.ts";
 import { parseCopy } from "../../src/copy/options.ts";
 import type { Plan } from "../../src/copy/plan.ts";
 import { recognizeProtocols, requireLogins } from "../../src/copy/recognize.ts";

@@ -1,7 +1,7 @@
 /** How many workers there are, and where, for every host and command line. */
 import { describe, expect, test } from "bun:test";
-import { parseArguments } from "../../src/command-line/arguments.ts";
 import { COPY } from "../../src/command-line/copy.ts";
+import { parseArguments } from "../../src/command-line/reading/arguments.ts";
 import { formatCpus } from "../../src/config/workers.ts";
 import { parseCopy } from "../../src/copy/options.ts";
 import { planWorkers } from "../../src/copy/worker-plan.ts";

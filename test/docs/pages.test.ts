@@ -2,8 +2,8 @@
 import { expect, test } from "bun:test";
 import { existsSync, readFileSync, statSync } from "node:fs";
 import { dirname, join, normalize } from "node:path";
-import { parseArguments } from "../../src/command-line/arguments.ts";
 import { groupsOf } from "../../src/command-line/command.ts";
+import { parseArguments } from "../../src/command-line/reading/arguments.ts";
 import { parseCopy } from "../../src/copy/options.ts";
 import { parseIntercept } from "../../src/intercept/options.ts";
 import { parseRecord } from "../../src/record/options.ts";

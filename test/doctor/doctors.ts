@@ -2,8 +2,9 @@
  * Several doctors side by side in one process, of which only the checks of arrival and of the way are run; run as `bun doctors.ts
  * NAME ARGUMENTS ...` in a namespace, an underscore for a space within an argument. Prints a line of JSON for each: its name and its findings.
  */
-import { parseArguments } from "../../src/command-line/arguments.ts";
+
 import { DOCTOR } from "../../src/command-line/doctor.ts";
+import { parseArguments } from "../../src/command-line/reading/arguments.ts";
 import { parseCopy } from "../../src/copy/options.ts";
 import { checkArrival } from "../../src/doctor/arrival/check.ts";
 import { checkPlan } from "../../src/doctor/host/plan.ts";

@@ -1,6 +1,7 @@
 /** What checks of a host look at in tests: files and interfaces that are given, not those of this host. */
-import { parseArguments } from "../../src/command-line/arguments.ts";
+
 import { COPY } from "../../src/command-line/copy.ts";
+import { parseArguments } from "../../src/command-line/reading/arguments.ts";
 import { type CopyOptions, parseCopy } from "../../src/copy/options.ts";
 import type { Finding } from "../../src/doctor/finding.ts";
 import type { Read } from "../../src/doctor/subject.ts";

@@ -12,7 +12,7 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
-import { asksForJson } from "../../src/command-line/common.ts";
+import { asksForJson } from "../../src/command-line/reading/logging.ts";
 import { createLog, reopenLogs } from "../../src/host/log/log.ts";
 import {
   forFile,

@@ -1,8 +1,8 @@
 /** The options of intercept and their combinations, also those of intercept 1.x. */
 import { describe, expect, test } from "bun:test";
-import { parseArguments } from "../../src/command-line/arguments.ts";
 import { INTERCEPT } from "../../src/command-line/intercept.ts";
-import { fromIntercept } from "../../src/command-line/tcpcopy.ts";
+import { parseArguments } from "../../src/command-line/reading/arguments.ts";
+import { fromIntercept } from "../../src/command-line/reading/tcpcopy.ts";
 import { formatAddress, parseAddress, sameAddress } from "../../src/config/address.ts";
 import { formatNetwork } from "../../src/config/networks.ts";
 import { isUsedBy } from "../../src/intercept/assistant-hook.ts";

@@ -30,7 +30,7 @@ test.each<[string, () => unknown, number, RegExp]>([
   const error = thrown(call);
   const failure = failureOfFile(error)!;
   expect(failure.message).toMatch(message);
-  expect(failure.exitCode).toBe(exitCode);
+  expect(failure.exitCode as number).toBe(exitCode);
   expect(failure.fix).not.toBe("");
   expect(causeOfFile(error)).not.toContain("/");
 });

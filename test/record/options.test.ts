@@ -1,6 +1,6 @@
 /** The options of `xcopy record`: values and errors. */
 import { describe, expect, test } from "bun:test";
-import { parseArguments } from "../../src/command-line/arguments.ts";
+import { parseArguments } from "../../src/command-line/reading/arguments.ts";
 import { RECORD } from "../../src/command-line/record.ts";
 import { parseSize, parseTime } from "../../src/config/size.ts";
 import { parseRecord } from "../../src/record/options.ts";

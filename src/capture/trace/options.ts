@@ -1,4 +1,5 @@
 /** The options and the messages of the thread that reads traces. Plain data: they cross a postMessage. */
+import type { Failure } from "../../native/failure.ts";
 import type { AnsweringService, KernelService } from "../services.ts";
 import type { ClockStep } from "./timeline.ts";
 import type { Sightings } from "./unmatched/unmatched.ts";
@@ -43,7 +44,7 @@ export interface TraceSummary {
 export interface TraceFailure {
   message: string;
   fix: string;
-  exitCode: number;
+  exitCode: Failure["exitCode"];
 }
 
 /** A clock that was set while a trace was made, or a longer way between two traces than anybody waits for. */

@@ -1,5 +1,5 @@
 /** Reads and checks the options about comparing answers, and about who is told of it: reports, the live page. */
-import type { Arguments } from "../../command-line/arguments.ts";
+import type { Arguments } from "../../command-line/reading/arguments.ts";
 import { type Bound, parseBounds } from "../../compare/bounds.ts";
 import { type IgnoreRule, parseIgnore } from "../../compare/content/ignore.ts";
 import { type EndpointRule, parseEndpointRule } from "../../compare/endpoint/rules.ts";

@@ -11,8 +11,8 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { parseArguments } from "../../../src/command-line/arguments.ts";
 import { COPY } from "../../../src/command-line/copy.ts";
+import { parseArguments } from "../../../src/command-line/reading/arguments.ts";
 import { resolveTransfers } from "../../../src/config/transfer.ts";
 import type { Account } from "../../../src/copy/account/summary.ts";
 import { Collector } from "../../../src/copy/comparison/collect.ts";

@@ -1,7 +1,7 @@
 /** The options about comparing answers: values, defaults, and what makes no sense together. */
 import { expect, test } from "bun:test";
-import { parseArguments } from "../../../src/command-line/arguments.ts";
 import { COPY } from "../../../src/command-line/copy.ts";
+import { parseArguments } from "../../../src/command-line/reading/arguments.ts";
 import { parseCopy } from "../../../src/copy/options.ts";
 import { failing } from "../../config/failing.ts";
 

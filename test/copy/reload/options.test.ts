@@ -1,7 +1,7 @@
 /** Which changes of options a running copy takes, and which need a restart. */
 import { describe, expect, test } from "bun:test";
-import { parseArguments } from "../../../src/command-line/arguments.ts";
 import { COPY } from "../../../src/command-line/copy.ts";
+import { parseArguments } from "../../../src/command-line/reading/arguments.ts";
 import { parseCopy } from "../../../src/copy/options.ts";
 import { changedNumbers, needRestart } from "../../../src/copy/reload/options.ts";
 

@@ -1,7 +1,7 @@
 /** What a reload tells the data planes and the user, with a copy that only pretends to run. */
 import { describe, expect, test } from "bun:test";
-import { parseArguments } from "../../../src/command-line/arguments.ts";
 import { COPY } from "../../../src/command-line/copy.ts";
+import { parseArguments } from "../../../src/command-line/reading/arguments.ts";
 import type { PlaneNews } from "../../../src/copy/changes/news.ts";
 import { parseCopy } from "../../../src/copy/options.ts";
 import { Reloader } from "../../../src/copy/reload/reload.ts";

@@ -3,9 +3,9 @@
  * `[copy]` then has the defaults.
  */
 import { dirname, resolve } from "node:path";
-import { Failure } from "../native/failure.ts";
-import { NotToml, type Position, readToml, type Table, type Value } from "../toml/read.ts";
-import { type CommandSpec, type Option, settable } from "./command.ts";
+import { Failure } from "../../native/failure.ts";
+import { NotToml, type Position, readToml, type Table, type Value } from "../../toml/read.ts";
+import { type CommandSpec, type Option, settable } from "../command.ts";
 import { formatPlace, type Given, type Settings } from "./origin.ts";
 import { suggest } from "./suggest.ts";
 

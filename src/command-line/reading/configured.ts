@@ -1,8 +1,8 @@
 /** Commands that take their options from a configuration file and the environment too. */
 import type { CommandDef } from "citty";
-import { say } from "../host/log/style.ts";
+import { say } from "../../host/log/style.ts";
+import type { CommandSpec } from "../command.ts";
 import { wordsCommand } from "./arguments.ts";
-import type { CommandSpec } from "./command.ts";
 import type { Environment } from "./environment.ts";
 import { type LoadedArguments, load, loadRuns, type Run } from "./load.ts";
 import { withOrigin } from "./origin.ts";

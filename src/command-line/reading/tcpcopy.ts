@@ -1,6 +1,6 @@
 /** Translates command lines of tcpcopy and intercept 1.x into those of xcopy. */
 import { basename } from "node:path";
-import { type CommandSpec, groupsOf } from "./command.ts";
+import { type CommandSpec, groupsOf } from "../command.ts";
 
 /** Whether argv 0 asks for the command line of tcpcopy or intercept 1.x. */
 export function isUpstreamName(calledAs: string): boolean {

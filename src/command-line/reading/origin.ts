@@ -1,6 +1,6 @@
 /** Where the value of an option comes from, and errors that say so. */
-import { Failure } from "../native/failure.ts";
-import { type CommandSpec, type Option, optionsOf } from "./command.ts";
+import { Failure } from "../../native/failure.ts";
+import { type CommandSpec, type Option, optionsOf } from "../command.ts";
 
 export type Origin =
   | { source: "command line" }

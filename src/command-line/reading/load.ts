@@ -4,15 +4,15 @@
  */
 import { closeSync, fstatSync, openSync, readFileSync } from "node:fs";
 import { resolve } from "node:path";
-import { causeOfFile, Failure, refuseShared } from "../native/failure.ts";
+import { causeOfFile, Failure, refuseShared } from "../../native/failure.ts";
+import type { CommandSpec } from "../command.ts";
+import { COPY } from "../copy.ts";
+import { INTERCEPT } from "../intercept.ts";
+import { RECORD } from "../record.ts";
 import { type Arguments, readWords } from "./arguments.ts";
-import type { CommandSpec } from "./command.ts";
-import { COPY } from "./copy.ts";
 import { type Environment, readEnvironment } from "./environment.ts";
 import { type Configuration, type Named, readConfiguration } from "./file.ts";
-import { INTERCEPT } from "./intercept.ts";
 import { type Given, type Settings, withOrigin } from "./origin.ts";
-import { RECORD } from "./record.ts";
 
 /** The commands that have a table in a configuration file. */
 export const CONFIGURED: readonly CommandSpec[] = [COPY, INTERCEPT, RECORD];

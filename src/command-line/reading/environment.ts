@@ -1,6 +1,6 @@
 /** Options from the environment: XCOPY_MAX_SESSIONS for --max-sessions. */
-import { Failure } from "../native/failure.ts";
-import { type CommandSpec, type Option, settable } from "./command.ts";
+import { Failure } from "../../native/failure.ts";
+import { type CommandSpec, type Option, settable } from "../command.ts";
 import type { Given, Settings } from "./origin.ts";
 import { suggest } from "./suggest.ts";
 

@@ -4,9 +4,9 @@
  */
 import { parseArgs } from "node:util";
 import { type CommandDef, defineCommand } from "citty";
-import { Failure } from "../native/failure.ts";
-import { type CommandSpec, HELP, type Option, optionsOf, settable, VERSION } from "./command.ts";
-import { renderHelp, renderVersion } from "./help.ts";
+import { Failure } from "../../native/failure.ts";
+import { type CommandSpec, HELP, type Option, optionsOf, settable, VERSION } from "../command.ts";
+import { renderHelp, renderShortHelp, renderVersion } from "./help.ts";
 import { suggest } from "./suggest.ts";
 
 /** Values by long name, in the order given; a switch has one empty value. */
@@ -156,7 +156,7 @@ function asks(args: readonly string[], option: Option): boolean {
   return args.includes(`--${option.name}`) || args.includes(`-${option.short}`);
 }
 
-/** A citty command whose `--help` and `--version` are answered even where the rest of its words is wrong. */
+/** A citty command whose `-h`, `--help` and `--version` are answered even where the rest of its words is wrong. */
 export function wordsCommand(
   spec: CommandSpec,
   run: (words: readonly string[]) => Promise<void> | void,
@@ -164,7 +164,8 @@ export function wordsCommand(
   return defineCommand({
     meta: { name: spec.name, description: spec.summary },
     run: ({ rawArgs }) => {
-      if (asks(rawArgs, HELP)) return console.log(renderHelp(spec));
+      if (rawArgs.includes(`-${HELP.short}`)) return console.log(renderShortHelp(spec));
+      if (rawArgs.includes(`--${HELP.name}`)) return console.log(renderHelp(spec));
       if (asks(rawArgs, VERSION)) return console.log(renderVersion());
       return run(rawArgs);
     },
