@@ -6,6 +6,7 @@ import { createFar } from "../support/far.ts";
 import { startIntercept } from "../support/intercept.ts";
 import { KEY } from "../support/key.ts";
 import { createLab, type Lab } from "../support/lab.ts";
+import { patient } from "../support/patience.ts";
 import { run } from "../support/process.ts";
 import { createSecondTarget } from "../support/second.ts";
 
@@ -146,6 +147,17 @@ const FAULTS: Fault[] = [
     ],
   },
   {
+    name: "a rule of iptables drops what leaves",
+    args: "-x 80-10.0.0.2:8092 --inject raw",
+    expected: [
+      [
+        "way.output",
+        /^what goes to 10\.0\.0\.2:8092 is dropped: rule "-p tcp -m tcp --dport 8092 -j DROP" \(number 1\) in chain OUTPUT of iptables -t filter$/,
+        /^iptables -t filter -I OUTPUT 1 -d 10\.0\.0\.2 -p tcp --dport 8092 -j ACCEPT$/,
+      ],
+    ],
+  },
+  {
     name: "a rule of the interface drops what leaves",
     args: "-x 80-10.0.0.2:8086",
     expected: [
@@ -221,11 +233,12 @@ test("each planted fault is named with its cause and its fix, and no other", asy
   const target2 = createSecondTarget(lab);
   const far = createFar(lab, 1300, true).namespace;
   for (const host of ["online", "target"] as const) run(lab[host], "nft", RULES[host]);
+  run(lab.online, ..."iptables -A OUTPUT -p tcp --dport 8092 -j DROP".split(" "));
   const serve = (host: string, ...ports: string[]) =>
     lab.start(host, [bun, join(HERE, "serve.ts"), ...ports]);
   const services = [
     serve(lab.online, "80", "443", "85", "87", "8089"),
-    serve(lab.target, "8080", "8082", "86", "90", "8083", "8086", "8443=tls"),
+    serve(lab.target, "8080", "8082", "86", "90", "8083", "8086", "8092", "8443=tls"),
     serve(target2, "8084=10.7.0.1:80"),
     serve(far, "8080", "8085", "8088"),
   ];
@@ -263,5 +276,13 @@ test("each planted fault is named with its cause and its fix, and no other", asy
       expect(found).toMatch(expected[index]![1]);
       expect(fix).toMatch(expected[index]![2]);
     }
+  }
+
+  // What is said to mend them does.
+  for (const port of [8083, 8092]) {
+    const visit = ["curl", "-s", "-m", `${patient(3000) / 1000}`, `http://10.0.0.2:${port}/`];
+    const [{ fix }] = FAULTS.flatMap(({ name, args }) => (args.includes(`:${port} `) ? wrong(name) : []));
+    run(lab.online, "sh", "-c", fix!);
+    expect(run(lab.online, ...visit)).toBe("ok");
   }
 });
