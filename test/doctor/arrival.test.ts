@@ -6,8 +6,9 @@ import { join } from "node:path";
 import { parseAddress } from "../../src/config/address.ts";
 import { type Arrived, judgeArrivals, type Watch } from "../../src/doctor/arrival/judge.ts";
 import { readBeginning } from "../../src/doctor/arrival/recorded.ts";
-import { type Surroundings, virtualPorts } from "../../src/doctor/arrival/surroundings.ts";
+import { type Surroundings, surroundingsOf, virtualPorts } from "../../src/doctor/arrival/surroundings.ts";
 import { Traffic, type TrafficSettings, type WatchedService } from "../../src/doctor/arrival/traffic.ts";
+import { readIptables } from "../../src/netfilter/listed/iptables.ts";
 import { IP_OK, IpHeader, parseIp } from "../../src/wire/ip-header.ts";
 import { ACK, PSH, SYN } from "../../src/wire/tcp.ts";
 import { pcap } from "../capture/trace/lay.ts";
@@ -58,7 +59,13 @@ function visit(traffic: Traffic, sent: Sent = {}, requests = 1): void {
   for (let i = 0; i < requests; i++) see(traffic, { data: GET, ...sent, ack: 100 * (i + 1) });
 }
 
-const QUIET: Surroundings = { listens: true, elsewhere: null, translated: [], connections: new Map() };
+const QUIET: Surroundings = {
+  listens: true,
+  elsewhere: null,
+  translated: [],
+  sentOn: null,
+  connections: new Map(),
+};
 
 function said(
   traffic: Traffic,
@@ -273,6 +280,28 @@ test("answers without requests: only one direction is seen", () => {
   expect(said(traffic)[0]).toStartWith(
     "failed arrival.packets: nothing arrived in 3.0 s but answers from there",
   );
+});
+
+test("a rule that sends requests on does not keep them from being taken, and is named", () => {
+  const traffic = new Traffic(SETTINGS);
+  visit(traffic);
+  expect(said(traffic, { surroundings: { ...QUIET, sentOn: 'rule "r"' } })[1]).toBe(
+    'ok arrival.nat: this host sends them on (rule "r"); they are taken before, as clients send them',
+  );
+});
+
+test("the rule that sends on is the one that the packet would meet", async () => {
+  const rules =
+    "*nat\n:PREROUTING ACCEPT\n-A PREROUTING -i front -p tcp --dport 80 -j REDIRECT --to-ports 8080\nCOMMIT";
+  const chains = readIptables(rules, "iptables");
+  const none = { tcp: [], udp: [], others: [] };
+  const by = async (name: string | undefined) =>
+    (await surroundingsOf(SERVICE, none, chains, { to: at(HERE), by: name })).sentOn;
+  expect([await by("front"), await by("back"), await by(undefined)]).toEqual([
+    expect.stringContaining("REDIRECT --to-ports 8080"),
+    null,
+    null,
+  ]);
 });
 
 test("connections without a request are a warning", () => {

@@ -13,8 +13,8 @@ import { type Arrived, judgeArrivals, type Watch } from "./judge.ts";
 import { readBeginning } from "./recorded.ts";
 import { rulesOf } from "./rules-of.ts";
 import { watchTraffic } from "./sniff.ts";
-import { readSockets, surroundingsOf } from "./surroundings.ts";
-import { Traffic, type WatchedService } from "./traffic.ts";
+import { readSockets, type Sample, surroundingsOf } from "./surroundings.ts";
+import { type Counts, Traffic, type WatchedService } from "./traffic.ts";
 
 /** ms that live traffic is watched. */
 const SPAN = 3000;
@@ -123,6 +123,12 @@ async function watchLive(plan: Plan, options: CopyOptions, span: number): Promis
   return { traffic, watch, faults: [] };
 }
 
+/** The first of what was taken, by the interface of most of it. */
+function sampleOf({ to, interfaces }: Counts, { names }: Watch): Sample {
+  const [most] = [...interfaces].sort((one, other) => other[1] - one[1]);
+  return { to, by: most && names.get(most[0]) };
+}
+
 /** What arrived, service by service. */
 async function judgeAll(subject: Subject, plan: Plan, { traffic, watch }: Observation): Promise<Finding[]> {
   const sockets = watch.isLive ? readSockets() : null;
@@ -131,11 +137,12 @@ async function judgeAll(subject: Subject, plan: Plan, { traffic, watch }: Observ
   const found = await Promise.all(
     services.map(async (service, index): Promise<Finding[]> => {
       const [target] = plan.services[index]!.routes[0]!.targets;
+      const { taken } = traffic.arrivals[index]!.ways;
       const arrived: Arrived = {
         service,
         target: formatEndpoint(target!.address.bytes, target!.port),
         arrivals: traffic.arrivals[index]!,
-        surroundings: sockets && (await surroundingsOf(service, sockets, chains)),
+        surroundings: sockets && (await surroundingsOf(service, sockets, chains, sampleOf(taken, watch))),
         proxyProtocol: subject.options.proxyProtocol,
       };
       return judgeArrivals(arrived, watch);

@@ -78,6 +78,7 @@ export function judgeArrivals(arrived: Arrived, watch: Watch): Finding[] {
     return [way ? judgeWay(way, what, arrived, watch) : judgeNothing(what, arrived, watch)];
   return [
     judgeTaken(what, arrived, watch),
+    ...judgeSentOn(arrived),
     ...judgeFamily(what, arrived, watch),
     ...judgeProtocols(arrived, watch),
   ];
@@ -104,6 +105,13 @@ function judgeTaken(what: string, { arrivals }: Arrived, watch: Watch): Finding 
   if (taken.requests > 0) return finding("packets", "ok", what, found, null);
   const fix = "Look again when clients ask for something.";
   return finding("packets", "warning", what, `${found}: no request among them`, fix);
+}
+
+/** Where a rule sends requests on: they are taken before it, as clients send them. */
+function judgeSentOn({ service, surroundings }: Arrived): Finding[] {
+  if (!surroundings?.sentOn) return [];
+  const found = `this host sends them on (${surroundings.sentOn}); they are taken before, as clients send them`;
+  return [finding("nat", "ok", `translation of ${nameOf(service)}`, found, null)];
 }
 
 /** Requests of clients of the other address family, beside such as are copied. */

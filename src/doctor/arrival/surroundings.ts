@@ -2,7 +2,7 @@
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { ESTABLISHED, LISTEN, type OpenSocket, openSockets } from "../../native/sockets.ts";
 import { type ListedChain, placeOf } from "../../netfilter/listed/ruleset.ts";
-import { translationsTo } from "../../netfilter/listed/walk.ts";
+import { translationsTo, verdictAt } from "../../netfilter/listed/walk.ts";
 import { translatedPorts } from "../../netfilter/translation.ts";
 
 /** Network namespaces that are looked into. */
@@ -26,6 +26,8 @@ export interface Surroundings {
   listens: boolean;
   elsewhere: ListenerElsewhere | null;
   translated: TranslatedPort[];
+  /** The rule that sends what comes to the port on to another address or port; null: none, as far as is known. */
+  sentOn: string | null;
   /** Established connections of this host by port. */
   connections: ReadonlyMap<number, number>;
 }
@@ -65,12 +67,20 @@ function namespaceOf(pid: string): string | null {
   }
 }
 
+/** A packet to the port as it has come: to which address, and by which interface. */
+export interface Sample {
+  to: Uint8Array | null;
+  by: string | undefined;
+}
+
 /** What there is at a port. `chains`: the rules of this host. */
 export async function surroundingsOf(
-  { port, isUdp }: { port: number; isUdp: boolean },
+  service: { port: number; isUdp: boolean },
   sockets: HostSockets,
   chains: readonly ListedChain[],
+  sample: Sample,
 ): Promise<Surroundings> {
+  const { port, isUdp } = service;
   const isThere = ({ tcp, udp }: Pick<HostSockets, "tcp" | "udp">) =>
     isUdp
       ? udp.some((socket) => socket.port === port)
@@ -80,8 +90,35 @@ export async function surroundingsOf(
     listens: isThere(sockets),
     elsewhere: other ? { pid: other.pid, command: commandOf(other.pid) } : null,
     translated: await translatedTo(port, chains),
+    sentOn: sentOnBy(service, chains, sample),
     connections: connectionsByPort(sockets.tcp),
   };
+}
+
+/** The rule at prerouting that a new connection of some client would meet. */
+function sentOnBy(
+  { port, isUdp }: { port: number; isUdp: boolean },
+  chains: readonly ListedChain[],
+  { to, by }: Sample,
+): string | null {
+  if (to === null) return null;
+  const verdict = verdictAt(
+    "prerouting",
+    {
+      family: to.length === 4 ? 4 : 6,
+      protocol: isUdp ? "udp" : "tcp",
+      source: new Uint8Array(to.length),
+      destination: to,
+      sourcePort: 0,
+      destinationPort: port,
+      in: by,
+      out: null,
+      mark: 0,
+      state: "new",
+    },
+    chains,
+  );
+  return verdict?.kind === "translate" ? placeOf(verdict.chain, verdict.rule) : null;
 }
 
 function commandOf(pid: number): string {
