@@ -2,82 +2,80 @@
  * docs/reference/options.md, made from the descriptions of the commands. Run as a program it writes the page; pages.test.ts
  * compares it.
  */
-import { readdirSync, writeFileSync } from "node:fs";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type CommandSpec, groupsOf, type Option } from "../../src/command-line/command.ts";
+import { COMMANDS } from "../../src/command-line/commands.ts";
+import { explanationOf, writtenOption } from "../../src/command-line/reading/help.ts";
 import { ROOT } from "./pages.ts";
 
 export const OPTIONS = "docs/reference/options.md";
 
-const DESCRIPTIONS = join(ROOT, "src/command-line");
-const ORDER = ["copy", "intercept", "record", "doctor", "report", "top", "reload", "config", "key"];
-
-/** Every command that is described as data, by name; those that users meet first come first. */
-export async function readSpecs(): Promise<Map<string, CommandSpec>> {
-  const specs: CommandSpec[] = [];
-  for (const file of readdirSync(DESCRIPTIONS, { recursive: true, encoding: "utf8" }).filter((name) =>
-    name.endsWith(".ts"),
-  )) {
-    for (const value of Object.values(await import(join(DESCRIPTIONS, file)))) {
-      const spec = value as Partial<CommandSpec> | null;
-      if (typeof spec === "object" && spec?.summary && spec.groups && spec.examples)
-        specs.push(spec as CommandSpec);
-    }
-  }
-  const place = ({ name }: CommandSpec) => (ORDER.includes(name) ? ORDER.indexOf(name) : ORDER.length);
-  specs.sort((one, other) => place(one) - place(other) || (one.name < other.name ? -1 : 1));
-  return new Map(specs.map((spec) => [spec.name, spec]));
-}
+/** Every command, by name. */
+export const SPECS = new Map<string, CommandSpec>(Object.entries(COMMANDS));
 
 const cell = (text: string) => text.replaceAll("|", "\\|").replaceAll("<", "&lt;");
+const code = (text: string) => `\`${text.replaceAll("|", "\\|")}\``;
 
-function row({ name, short, value, choices, multiple, help }: Option): string {
-  const shown = choices ? ` [${value}]` : value ? ` ${value}` : "";
-  const names = [...(short ? [`-${short}`] : []), `--${name}${shown}`].map((text) => `\`${text}\``);
-  return `| ${cell(names.join(", "))} | ${cell(help)}${multiple ? "; may be repeated" : ""} |`;
+function row(option: Option): string {
+  const names = [...(option.short ? [`-${option.short}`] : []), writtenOption(option)].map(code);
+  return `| ${names.join(", ")} | ${cell(explanationOf(option))}${option.multiple ? "; may be repeated" : ""} |`;
+}
+
+function table(title: string, rows: readonly (readonly [string, string])[] = []): string[] {
+  if (rows.length === 0) return [];
+  return [
+    "",
+    `| ${title} | |`,
+    "|---|---|",
+    ...rows.map(([name, text]) => `| ${code(name)} | ${cell(text)} |`),
+  ];
 }
 
 function section(spec: CommandSpec): string[] {
-  const examples = spec.examples.map(([line, effect]) => `| \`${cell(line)}\` | ${cell(effect)} |`);
-  const { operand } = spec;
-  const groups = spec.name === "doctor" ? {} : groupsOf(spec);
+  const { name, summary, examples, operand, manual } = spec;
+  const takesThoseOfCopy = name === "doctor";
+  const groups = Object.entries(takesThoseOfCopy ? {} : groupsOf(spec));
   return [
-    `## xcopy ${spec.name}`,
+    `## xcopy ${name}`,
     "",
-    `${spec.summary}.`,
-    "",
-    "| for example | |",
-    "|---|---|",
-    ...examples,
-    ...(operand ? [`| \`${cell(operand.value)}\` | ${cell(operand.help)} |`] : []),
-    "",
-    ...(spec.name === "doctor"
-      ? ["It takes every option of [xcopy copy](#xcopy-copy); `--json` is its own.", ""]
+    `${summary}.`,
+    ...manual.description.flatMap((paragraph) => ["", cell(paragraph)]),
+    ...table("for example", examples),
+    ...table("words", operand && [[operand.value, operand.help]]),
+    ...(takesThoseOfCopy
+      ? ["", "It takes every option of [xcopy copy](#xcopy-copy); `--json` is its own."]
       : []),
-    ...Object.entries(groups).flatMap(([title, options]) => [
-      `### ${spec.name}: ${title}`,
+    ...groups.flatMap(([title, options]) => [
+      "",
+      `### ${name}: ${title}`,
       "",
       "| option | |",
       "|---|---|",
       ...options.map(row),
-      "",
     ]),
+    ...table("environment", manual.environment),
+    ...table("file", manual.files),
+    ...table("signal", manual.signals),
+    "",
+    `Exit codes: ${manual.exits.join(", ")} ([what they mean](process.md#exit-codes)).`,
+    "",
   ];
 }
 
 /** The text of the page. */
-export function renderOptions(specs: Map<string, CommandSpec>): string {
+export function renderOptions(): string {
   return [
     "<!-- Made by test/docs/reference.ts from src/command-line: change the texts there. -->",
     "# Options",
     "",
-    "Every option of every command, as `--help` has them. `xcopy COMMAND --help` says the same of the version that is installed.",
+    "Every option of every command, as `xcopy COMMAND --help` and `man xcopy-COMMAND` have them; `xcopy COMMAND -h` shows those that most people need.",
     "",
-    ...[...specs.values()].flatMap(section),
+    ...[...SPECS.values()].flatMap(section),
   ]
     .join("\n")
     .trimEnd()
     .concat("\n");
 }
 
-if (import.meta.main) writeFileSync(join(ROOT, OPTIONS), renderOptions(await readSpecs()));
+if (import.meta.main) writeFileSync(join(ROOT, OPTIONS), renderOptions());
