@@ -4,6 +4,7 @@
  */
 import { type CommandSpec, type Option, settable } from "../command-line/command.ts";
 import { NAME, REFUSED, takesNumber } from "../command-line/reading/file.ts";
+import { explanationOf } from "../command-line/reading/help.ts";
 import { CONFIGURED } from "../command-line/reading/load.ts";
 
 export type Schema = { [key: string]: unknown };
@@ -47,7 +48,7 @@ function valueSchema(option: Option): Schema {
 function optionSchemas(spec: CommandSpec): Record<string, Schema> {
   const options = settable(spec).filter(({ name }) => !Object.hasOwn(REFUSED, name));
   return Object.fromEntries(
-    options.map((option) => [option.name, { description: option.help, ...valueSchema(option) }]),
+    options.map((option) => [option.name, { description: explanationOf(option), ...valueSchema(option) }]),
   );
 }
 

@@ -4,6 +4,7 @@ import Ajv from "ajv";
 import { type CommandSpec, settable } from "../../src/command-line/command.ts";
 import { COPY } from "../../src/command-line/copy.ts";
 import { readConfiguration, takesNumber } from "../../src/command-line/reading/file.ts";
+import { explanationOf } from "../../src/command-line/reading/help.ts";
 import { CONFIGURED } from "../../src/command-line/reading/load.ts";
 import { refusalsOf } from "../../src/configuration/refusals.ts";
 import { configurationSchema, rangeOf } from "../../src/configuration/schema.ts";
@@ -64,7 +65,7 @@ test("every option is described as its help does", () => {
       description,
     ]);
     const here = settable(spec).filter(({ name }) => !["config", "only", "dry-run"].includes(name));
-    expect(described).toEqual(here.map(({ name, help }) => [name, help]));
+    expect(described).toEqual(here.map((option) => [option.name, explanationOf(option)]));
   }
 });
 

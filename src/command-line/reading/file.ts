@@ -43,8 +43,8 @@ export function takesNumber({ value }: Option): boolean {
 }
 
 /** Whether an option's value is a path, which in a file is relative to the file's directory. */
-function takesPath({ value }: Option): boolean {
-  return value?.startsWith("FILE") === true;
+function takesPath({ values }: Option): boolean {
+  return values === "file" || values === "directory";
 }
 
 /** The file that is read, and what was found wrong in it so far. */
