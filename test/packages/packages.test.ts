@@ -12,6 +12,7 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { writeLayout } from "../../packaging/oci/layout.ts";
+import { XCOPY } from "../support/xcopy.ts";
 
 const ROOT = join(import.meta.dir, "../..");
 const ARCHITECTURE = process.arch === "arm64" ? "arm64" : "x64";
@@ -179,6 +180,23 @@ describe("what an executable is made of", () => {
       parts.filter((id) => id !== "SPDXRef-Package-xcopy").sort(),
     );
   });
+});
+
+test("what is in the image is enough to run the executable", () => {
+  const [tar, root] = [join(scratch, "root.tar"), join(scratch, "root")];
+  shell("packaging/oci/root.sh", XCOPY, ARCHITECTURE, tar);
+  const listed = linesOf(shell("tar", "-tf", tar)).filter((path) => !path.endsWith("/"));
+  expect(listed.filter((path) => !path.startsWith("./lib"))).toEqual([
+    "./etc/group",
+    "./etc/passwd",
+    "./usr/bin/xcopy",
+    "./usr/share/doc/libc6/copyright",
+  ]);
+  mkdirSync(root);
+  shell("tar", "-xf", tar, "-C", root);
+  // The runtime wants /proc, which every container has.
+  const container = ["unshare", "--mount", "--pid", "--fork", `--mount-proc=${root}/proc`, "chroot", root];
+  expect(shell(...container, "/usr/bin/xcopy", "--version")).toBe(shell(XCOPY, "--version"));
 });
 
 interface Descriptor {
