@@ -12,7 +12,7 @@ export function checksOf(top: string): Check[] {
   const packaging = ["", "/deb", "/rpm", "/oci"].map((room) => `packaging${room}`);
   const shell = filesIn(
     top,
-    ["bin", ".ci", "test/runner", "test/kernels", "test/support", ...packaging, "."],
+    ["bin", ".ci", "test/runner", "test/kernels", "test/service", "test/support", ...packaging, "."],
     (path) => /^#!.*[ /](ba)?sh\n/.test(readFileSync(path, "utf8")),
   );
   const programs = readdirSync(join(top, "bpf"), { withFileTypes: true })
