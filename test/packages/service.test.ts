@@ -106,6 +106,23 @@ test("a copy is up when it copies, survives what kills it, opens its log anew, a
   expect(said.filter(([priority]) => priority < 6)).toEqual([]);
 });
 
+test("several copies of one file are one service: its status, its journal, its end", async () => {
+  await startServices(lab);
+  const copies = ["one", "two"].flatMap((name) => [`[copy.${name}]`, `transfer = ["${TRANSFER}"]`]);
+  configure(...copies);
+  booted.run("systemctl", "start", COPY);
+  expect(booted.unit(COPY).StatusText).toMatch(/^one: copying .*; two: copying /);
+  expect(journal(COPY)).toContainEqual([6, expect.stringMatching(/^two: copying /)]);
+  booted.run("systemctl", "reload", COPY);
+  await booted.untilUnit(COPY, "works after a reload", ({ ActiveState }) => ActiveState === "active");
+
+  booted.run("systemctl", "kill", "-s", "KILL", "--kill-who=main", COPY);
+  await booted.untilUnit(COPY, "runs again", (unit) => unit.NRestarts === 1 && unit.ActiveState === "active");
+  booted.run("systemctl", "stop", COPY);
+  expect(booted.unit(COPY)).toMatchObject({ ActiveState: "inactive", Result: "success" });
+  expect((await booted.try("pgrep", "-x", "xcopy")).output).toBe("");
+});
+
 test("a wrong file is an error in the journal, and no reason to try again", async () => {
   configure("[copy]", 'transfer = ["80"]');
   expect((await booted.try("systemctl", "start", COPY)).code).not.toBe(0);
