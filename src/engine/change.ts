@@ -121,11 +121,18 @@ function isGone(c: Context, s: number): boolean {
   return c.config.services[w[row + SERVICE]!]![route]![w[row + TARGET]!]!.weight === 0;
 }
 
-/** Sessions whose targets are gone get nothing more of their clients: what was captured is delivered, then they close. */
-export function retire(c: Context): void {
+/**
+ * Sessions whose targets are gone get nothing more of their clients: what was captured is delivered, then they close. Returns how many
+ * there are.
+ */
+export function retire(c: Context): number {
+  let count = 0;
   for (let s = 0; s < c.table.end; s++) {
-    if (isGone(c, s) && !(c.words[s * ROW + FLAGS]! & SUPERSEDED)) supersede(c, s);
+    if (!isGone(c, s) || c.words[s * ROW + FLAGS]! & SUPERSEDED) continue;
+    supersede(c, s);
+    count++;
   }
+  return count;
 }
 
 /** Ends the sessions of targets that are gone, as the engine's end does. False when a batch was full: call it again. */

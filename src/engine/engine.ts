@@ -330,10 +330,10 @@ export class Engine {
     setRoutes(this.c, service, routes, module);
   }
 
-  /** Sessions whose targets are gone deliver what was captured, and close. `now`: us. */
-  retire(now: number): void {
+  /** Sessions whose targets are gone deliver what was captured, and close. Returns how many there are. `now`: us. */
+  retire(now: number): number {
     this.c.now = now;
-    retire(this.c);
+    return retire(this.c);
   }
 
   /** Ends those that are left of them, as `end` does. */

@@ -10,7 +10,7 @@ const ALL = '"xcopy top" shows the copies that this user may see; root sees thos
 const NO_COPIES =
   "An intercept is restarted instead: its guard keeps dropping meanwhile, and its copies connect again.";
 
-interface Copy extends TopSocket {
+export interface Copy extends TopSocket {
   /** Its own in its configuration file; null: it has none. */
   name: string | null;
   /** Why it does not answer; null: it does. */
@@ -31,7 +31,7 @@ function written({ pid, name }: Copy): string {
 }
 
 /** The copy that is meant: by process id or name, or the only one. Throws a Failure (2). */
-function choose(copies: readonly Copy[], wanted: string | null): Copy {
+export function choose(copies: readonly Copy[], wanted: string | null): Copy {
   const found =
     wanted === null ? copies : copies.filter(({ pid, name }) => `${pid}` === wanted || name === wanted);
   if (found.length === 1) return found[0]!;

@@ -36,7 +36,7 @@ export interface MetricsFacts {
 
 /** What became of a change that was asked for. */
 export interface Reloaded {
-  /** 0: it is done; 2: refused, nothing is changed; 3: the same, as a target does not answer. */
+  /** 0: it is done; 2: refused, nothing is changed; 3: the same, as a target does not answer; 1: a bug. */
   exitCode: number;
   /** What changed; or why nothing did, and how to mend it. */
   lines: string[];

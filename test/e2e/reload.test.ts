@@ -118,6 +118,46 @@ test.each(["tcx", "clsact", "packet"])("transfers, rates and filters, captured b
   expect(faultsOf(copy.reports())).toEqual([]);
 });
 
+test("several workers, SIGHUP: a group that changes, fewer connections", async () => {
+  const path = join(lab.directory, "workers.toml");
+  const configure = (targets: string[], more = "") => {
+    const group = targets.map((target) => `${TARGET}:${target}`).join("|");
+    writeFileSync(path, `[copy]\ntransfer = "80-${group}"\nworkers = 2\n${more}\n`, { mode: 0o600 });
+  };
+  const [online, first, second] = await Promise.all([
+    startNginx(lab, lab.online, 80),
+    startNginx(lab, lab.target, 8080),
+    startNginx(lab, lab.target, 8081),
+  ]);
+  configure(["8080"]);
+  const copy = await startCopy(lab, ["--config", path]);
+  const kept = startLoad(lab, { url: `http://${ONLINE}`, rate: 200, connections: 40 });
+  await arrived("the first requests", first, 40);
+  configure(["8080", "8081*3"]);
+  process.kill(copy.running.pid, "SIGHUP");
+  await copy.running.line(/^reloaded /);
+  const closed = startLoad(lab, { url: `http://${ONLINE}`, rate: 100, connections: 10, close: true });
+  await arrived("requests at the second target", second, 50);
+  configure(["8081"]);
+  const { output } = await runXcopy(lab, ["reload"]);
+  expect(output).toMatch(/, \+80-10\.0\.0\.2:8081; \d+ sessions? goe?s? on, \d+ ends?$/);
+  const before = (await readRequests(first)).length;
+  const { turns } = copy.reports().at(-1)!;
+  // The clients of the first target go on at the second.
+  await copy.report("sessions of all clients", ({ sessions }) => sessions.midstream >= 40);
+  await copy.report("more requests", (report) => report.turns.sent > turns.sent + 200);
+  expect((await readRequests(first)).length).toBe(before);
+  configure(["8081"], "sample = 20");
+  expect(await runXcopy(lab, ["reload"])).toMatchObject({ code: 0 });
+  await copy.report("the end of most", ({ sessions }) => sessions.active > 0 && sessions.active < 25);
+  await Promise.all([kept.end(), closed.end()]);
+  await copy.finish();
+  const targets = [...(await contentsOf(first)), ...(await contentsOf(second))];
+  const { doubled, foreign } = compareContents(await contentsOf(online), targets);
+  expect([doubled, foreign]).toEqual([[], []]);
+  expect(faultsOf(copy.reports())).toEqual([]);
+});
+
 test("kill -9 right after a reload leaves nothing", async () => {
   const path = join(lab.directory, "killed.toml");
   const configure = (transfers: string, filter: string) =>

@@ -67,10 +67,12 @@ export interface PlaneNews {
   services?: ChangedServices;
 }
 
-/** A data plane has taken what was published as version `taken`. `found`: what trying the paths of `opening` found. */
+/** A data plane has taken what was published as version `taken`. `found`: what trying the paths of `opening` found; `ending`:
+ * how many sessions end as their targets are gone. */
 export interface NewsTaken<F = unknown> {
   taken: number;
   found?: F;
+  ending: number;
 }
 
 /** How many more services, paths and ways there is room for than there were at the start. */

@@ -66,19 +66,19 @@ export class Changes<F> {
   take(now: number): void {
     const { numbers, opening, services } = this.reader.read();
     if (numbers) this.takeNumbers(numbers, now);
-    if (services) this.takeServices(services, now);
+    const ending = services ? this.takeServices(services, now) : 0;
     if (opening) {
       for (const path of opening.paths) this.addPath(path, now);
       for (const path of opening.tries) this.surroundings.engine.probeResults[path] = "silent";
       this.trial = this.surroundings.tryPaths(opening.tries, opening.isTried, now);
-    } else this.surroundings.onTaken({ taken: this.reader.version });
+    } else this.surroundings.onTaken({ taken: this.reader.version, ending });
   }
 
   /** Does what is due; called in every round. */
   run(now: number): void {
     const { engine, parts, leftOut, onTaken } = this.surroundings;
     if (this.trial?.run(now)) {
-      onTaken({ taken: this.reader.version, found: this.trial.findings });
+      onTaken({ taken: this.reader.version, found: this.trial.findings, ending: 0 });
       this.trial = null;
     }
     if (now >= this.leaveOutAt) {
@@ -130,13 +130,13 @@ export class Changes<F> {
     for (const part of parts) part.addPath?.(path, number, now);
   }
 
-  private takeServices(changed: ChangedServices, now: number): void {
+  private takeServices(changed: ChangedServices, now: number): number {
     const { engine, parts, moduleOf } = this.surroundings;
     for (const { index, config } of changed.services) {
       engine.setRoutes(index, config.routes, moduleOf(config), now);
     }
     for (const part of parts) part.setServices?.(changed, now);
-    engine.retire(now);
     this.endAt = now + changed.drain;
+    return engine.retire(now);
   }
 }

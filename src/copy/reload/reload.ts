@@ -113,9 +113,11 @@ export class Reloader implements Reloads {
     // Protocols that were recognized stay.
     current.options = ready?.options ?? { ...asked.options, protocols: before.protocols };
     if (numbers.length > 0) await this.changeNumbers(running, before.limit);
-    await ready?.apply();
+    const active = running.account().sessions.active;
+    const ending = (await ready?.apply()) ?? 0;
     this.given = asked;
-    return this.told([...(ready?.lines ?? []), ...numbers, ...(isFiltered ? ["-F changed"] : [])], running);
+    const what = [...(ready?.lines ?? []), ...numbers, ...(isFiltered ? ["-F changed"] : [])];
+    return told(what, Math.max(0, active - ending), ending);
   }
 
   private async changeNumbers({ current, plane, ways, words }: RunningCopy, limit: number): Promise<void> {
@@ -128,12 +130,15 @@ export class Reloader implements Reloads {
     }
     await plane.change({ numbers: liveNumbers(options, this.round, this.since) });
   }
+}
 
-  private told(changed: string[], { account }: RunningCopy): string {
-    const sessions = account().sessions.active;
-    const what = changed.length > 0 ? changed.join(", ") : "nothing changed";
-    return `reloaded ${process.pid}: ${what}; ${number(sessions)} ${sessions === 1 ? "session goes" : "sessions go"} on`;
-  }
+/** `reloaded 1234: -r 10 -> 50; 1,203 sessions go on, 1 ends`. */
+function told(changed: readonly string[], staying: number, ending: number): string {
+  const of = (count: number, one: string, many: string) => `${number(count)} ${count === 1 ? one : many}`;
+  const what = changed.length > 0 ? changed.join(", ") : "nothing changed";
+  const sessions = of(staying, "session goes on", "sessions go on");
+  const end = ending > 0 ? `, ${of(ending, "ends", "end")}` : "";
+  return `reloaded ${process.pid}: ${what}; ${sessions}${end}`;
 }
 
 /** See LiveNumbers. */

@@ -29,7 +29,8 @@ export interface Ready {
   lines: string[];
   /** The options with the protocols of all services. */
   options: CopyOptions;
-  apply(): Promise<void>;
+  /** Resolves with the number of sessions that end, as their targets are gone. */
+  apply(): Promise<number>;
   /** It is not applied after all. */
   cancel(): void;
 }
@@ -176,7 +177,7 @@ export class Transfers {
     return made.sort((one, other) => one.number - other.number);
   }
 
-  private async apply(plan: Plan, difference: Difference, options: CopyOptions): Promise<void> {
+  private async apply(plan: Plan, difference: Difference, options: CopyOptions): Promise<number> {
     const { plane, source, ways, observer, log, current } = this.running;
     const { next, serviceOf, removed, routeOf } = difference;
     for (const [index, service] of plan.services.entries()) this.labels[serviceOf[index]!] = labelOf(service);
@@ -195,13 +196,16 @@ export class Transfers {
       index,
       config: this.liveService(plan, difference, options, index),
     }));
-    await plane.change({ services: { services, captured, answering, drain: options.drain * 1e6 } });
+    const taken = await plane.change({
+      services: { services, captured, answering, drain: options.drain * 1e6 },
+    });
     source.setServices(captured, answering);
     ways.useOnly(plan.ways.map(({ address }) => address.bytes));
     claimPorts(this.paths, plan.ports, (line) => log.warn(line));
     this.numbered = next;
     this.ways = plan.ways;
     current.plan = plan;
+    return taken.reduce((sum, { ending }) => sum + ending, 0);
   }
 
   private liveService(

@@ -23,7 +23,7 @@ function pretend(words: string, next: () => string) {
     plane: {
       change: async (one: PlaneNews) => {
         news.push(one);
-        return [{ taken: news.length }];
+        return [{ taken: news.length, ending: 0 }];
       },
     },
     ways: { setHold() {} },
@@ -74,6 +74,18 @@ describe("a reload", () => {
     expect(logged).toEqual([reloaded.lines.join("\n")]);
     expect(news).toEqual([]);
     expect(current.options.sample).toBe(0.1);
+  });
+
+  test("that fails for a bug does not end the copy", async () => {
+    const { reloader, running } = pretend("-r 10", () => {
+      throw new TypeError("boom");
+    });
+    reloader.begin(running);
+    expect(await reloader.reload()).toMatchObject({
+      exitCode: 1,
+      lines: [expect.stringContaining("boom"), expect.stringContaining("bug")],
+    });
+    expect(await reloader.reload()).toMatchObject({ exitCode: 1 });
   });
 
   test("of a copy that ends is refused", async () => {
