@@ -109,7 +109,6 @@ const ROOMS: [room: string, mayImport: string[]][] = [
       "capture",
       "engine/sessions",
       "config",
-      "command-line",
       "native",
     ],
   ],

@@ -1,5 +1,5 @@
 /** A change that is refused, as a user reads it. */
-import { renderVersion } from "../../command-line/help.ts";
+import { renderVersion } from "../../command-line/reading/help.ts";
 import { Failure } from "../../native/failure.ts";
 import type { Reloaded } from "../../web/source.ts";
 
