@@ -109,6 +109,7 @@ const ROOMS: [room: string, mayImport: string[]][] = [
       "capture",
       "engine/sessions",
       "config",
+      "command-line/reading",
       "native",
     ],
   ],
