@@ -1,8 +1,10 @@
-/** Limits that change while engines run. */
+/** Limits and targets that change while engines run. */
 import { describe, expect, test } from "bun:test";
 import { alone, clearTurns, shareWords, TurnLimit } from "../../src/engine/sessions/share.ts";
 import { NONE } from "../../src/engine/sessions/table.ts";
 import { Users } from "../../src/engine/sessions/users.ts";
+import { faultOfBooks } from "./books.ts";
+import { client, Simulation, texts } from "./simulation.ts";
 
 const SECOND = 1_000_000;
 
@@ -60,4 +62,54 @@ test("users that are too many stay, and nobody is invited until there is room", 
   expect(users.invite()).toBe(NONE);
   users.setLimit(0);
   expect([users.invite(), users.invite(), users.invite()]).toEqual([4, 5, NONE]);
+});
+
+const lines = (count: number) => Array.from({ length: count }, (_, i) => `request ${i}\n`);
+const GONE = [[{ weight: 0, paths: [0] }]];
+
+describe("a target that goes", () => {
+  test("gets what was captured, then the end of its connections; its clients begin nothing new", () => {
+    const net = new Simulation({ seed: 1 });
+    client(net, { port: 40000, requests: lines(20), pace: 10_000 });
+    net.run(95_000);
+    net.engine.setRoutes(0, GONE, null, net.now);
+    expect(net.engine.retire(net.now)).toBe(1);
+    net.run(2_000_000);
+    expect(texts(net)).toEqual([lines(9).join("")]);
+    expect([net.count("turnsDropped"), net.count("active"), net.count("closed")]).toEqual([0, 0, 1]);
+    expect(faultOfBooks(net.counters)).toBe("");
+  });
+
+  test("and does not answer: what is left ends", () => {
+    const net = new Simulation({ seed: 2 });
+    client(net, { port: 40000, requests: lines(20), pace: 10_000 });
+    net.run(55_000);
+    net.mode = "silent";
+    net.run(30_000);
+    net.engine.setRoutes(0, GONE, null, net.now);
+    net.engine.retire(net.now);
+    net.run(1_000_000);
+    expect(net.count("active")).toBe(1);
+    while (!net.engine.endRetired(net.now)) net.flush();
+    net.flush();
+    expect([net.count("active"), net.engine.pending]).toEqual([0, 0]);
+    expect(net.count("dropped.ended")).toBe(net.count("turnsDropped"));
+    expect(faultOfBooks(net.counters)).toBe("");
+  });
+
+  test("and comes back is given the next requests of the clients that are there", () => {
+    const net = new Simulation({ seed: 3 });
+    client(net, { port: 40000, requests: lines(30), pace: 10_000 });
+    net.run(95_000);
+    net.engine.setRoutes(0, GONE, null, net.now);
+    net.engine.retire(net.now);
+    net.run(100_000);
+    net.engine.setRoutes(0, [[{ weight: 1, paths: [0] }]], null, net.now);
+    net.run(2_000_000);
+    const [before, after, ...more] = texts(net);
+    expect([before, more]).toEqual([lines(9).join(""), []]);
+    expect(lines(30).join("").endsWith(after!)).toBe(true);
+    expect(after!.length).toBeGreaterThan(lines(30).slice(21).join("").length - 1);
+    expect(faultOfBooks(net.counters)).toBe("");
+  });
 });
