@@ -52,9 +52,9 @@ export const RELOAD: CommandSpec = {
   groups: {},
   manual: {
     description: [
-      "xcopy reload has a copy read the file of its --config again, as SIGHUP does, and says what changed. Transfers, rates and filters change without ending the connections that stay; what only a restart can change is named, and left as it is. A file that cannot be used changes nothing.",
+      "xcopy reload has a copy read the file of its --config again, as SIGHUP does, and says what changed. Transfers, rates and filters change without ending the connections that stay; where something else changed it is named, as it needs a restart, and nothing changes; so it is where a file cannot be used, or a new target does not answer.",
     ],
-    exits: [0, 1, 2, 4],
+    exits: [0, 1, 2, 3, 4],
     files: [["/run/xcopy/", "The sockets by which copies are asked"]],
   },
 };
