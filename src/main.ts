@@ -21,6 +21,8 @@ const tree = defineCommand({
     key: () => import("./commands/key.ts").then((module) => module.default),
     demo: () => import("./commands/demo.ts").then((module) => module.default),
     cleanup: () => import("./commands/cleanup.ts").then((module) => module.default),
+    completion: () => import("./commands/completion.ts").then((module) => module.default),
+    man: () => import("./commands/man.ts").then((module) => module.default),
   } satisfies Record<CommandName, unknown>,
 });
 

@@ -86,10 +86,18 @@ export interface CommandSpec {
   /** Command lines to start from, each with what it does; the first three are shown by `-h`. */
   examples: [line: string, effect: string][];
   /**
-   * The words that belong to no option, if the command takes any: their name among the values, what stands for them in the help, and
-   * how many there must and may be (1 and 1 if that is absent).
+   * The words that belong to no option, if the command takes any: their name among the values, what stands for them in the help, what
+   * the first and further ones are, and how many there must and may be (1 and 1 if that is absent).
    */
-  operand?: { name: string; value: string; values: Values; help: string; least?: number; most?: number };
+  operand?: {
+    name: string;
+    value: string;
+    values: Values;
+    further?: Values;
+    help: string;
+    least?: number;
+    most?: number;
+  };
   /** Options under headings. */
   groups: Record<string, Option[]>;
   manual: Manual;

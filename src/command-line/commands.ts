@@ -9,6 +9,7 @@ import { INTERCEPT } from "./intercept.ts";
 import { KEY } from "./key.ts";
 import { RECORD } from "./record.ts";
 import { REPORT } from "./report.ts";
+import { COMPLETION, MAN } from "./shell.ts";
 import { RELOAD, TOP } from "./top.ts";
 
 export const COMMANDS = {
@@ -23,6 +24,8 @@ export const COMMANDS = {
   key: KEY,
   demo: DEMO,
   cleanup: CLEANUP,
+  completion: COMPLETION,
+  man: MAN,
 } satisfies Record<string, CommandSpec>;
 
 export type CommandName = keyof typeof COMMANDS;

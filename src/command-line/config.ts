@@ -13,6 +13,7 @@ export const CONFIG: CommandSpec = {
     name: "words",
     value: "ACTION [FILE]",
     values: ["check", "show", "schema"],
+    further: "file",
     least: 1,
     most: 2,
     help: "check FILE: read the file as copy, intercept and record do, and exit with 0, or with 2 if they would refuse it; show FILE: with the environment of this shell as well, passwords masked; schema: the JSON Schema of these files",

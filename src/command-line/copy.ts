@@ -417,7 +417,7 @@ export const COPY: CommandSpec = {
   },
   manual: {
     description: [
-      "xcopy copy captures the requests that real clients send to a service, as they arrive, and sends them to a target in TCP connections (or UDP datagrams) of its own. The clients, and the service that responses them, notice nothing: the responses of the target end here.",
+      "xcopy copy captures the requests that real clients send to a service, as they arrive, and sends them to a target in TCP connections (or UDP datagrams) of its own. The clients, and the service that answers them, notice nothing: the responses of the target end here.",
       "Without -s, requests come from this host's own address, and nothing needs to be installed anywhere else. With -s they come from the real clients' addresses, and xcopy intercept, on the target or on a third host, catches the responses before they can reach the clients.",
       "Before the first request each target is tried with a connection of its own. Where no response comes back, xcopy says at which hop it was lost, and exits with code 3. All that it attaches to the kernel is gone when it ends.",
     ],

@@ -13,6 +13,7 @@ export const REPORT: CommandSpec = {
     name: "file",
     value: "FILE.json",
     values: "file",
+    further: "file",
     least: 1,
     most: 2,
     help: "a report; of two, the second is compared with the first",

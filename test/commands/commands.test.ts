@@ -3,7 +3,7 @@ import { describe, expect, test } from "bun:test";
 import { mistake, type Surroundings, xcopy } from "./run.ts";
 
 const THERE =
-  'There are: copy, intercept, record, report, doctor, config, top, reload, key, demo, cleanup. "xcopy --help" says more.';
+  'There are: copy, intercept, record, report, doctor, config, top, reload, key, demo, cleanup, completion, man. "xcopy --help" says more.';
 const NO_TRANSFER = mistake(
   2,
   "Cannot copy anything: no -x names a service and its target",
