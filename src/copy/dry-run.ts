@@ -1,14 +1,16 @@
 /** What `xcopy copy --dry-run` prints. */
 
+import { possibleCpus } from "../capture/maps.ts";
 import { formatAddress, formatEndpoint } from "../config/address.ts";
 import { formatMac } from "../config/injection.ts";
 import type { LateRule } from "../config/pace.ts";
 import { formatPorts } from "../config/ports.ts";
 import { protocolFor } from "../config/protocol.ts";
 import { compileFilter, linkLayerOf, renderFilter } from "../filter/compile.ts";
-import { bufferBytes, megabytes, waitingBytes } from "../host/memory.ts";
+import { bufferBytes, megabytes, ringBytesFor, waitingBytes } from "../host/memory.ts";
 import type { EgressConfig, PathConfig } from "../inject/path.ts";
 import { comparisonLines } from "./comparison/dry-run.ts";
+import { REQUEST_RING_LEAST } from "./load.ts";
 import type { CopyOptions } from "./options.ts";
 import type { Plan } from "./plan.ts";
 import { requireLogins, servicesByGreeting } from "./recognize.ts";
@@ -122,9 +124,18 @@ const SOCKETS: Record<string, string | undefined> = {
   pcap: "libpcap",
 };
 
-/** What bursts find room in; how much of it rings have is known when they are made. */
-function roomsOf({ files }: Plan, { capture, memory }: CopyOptions): string[] {
-  const captured = `about ${megabytes(bufferBytes(capture.bufferBytes))} for captured packets that wait to be read`;
+/** Bytes for captured packets: of all rings together, which are powers of two, or of sockets. */
+function capturedBytes({ workers }: Plan, { capture }: CopyOptions): number {
+  if (SOCKETS[capture.backEnd]) return bufferBytes(capture.bufferBytes);
+  const rings = workers.count * possibleCpus();
+  return rings * ringBytesFor(capture.bufferBytes, rings, REQUEST_RING_LEAST);
+}
+
+/** What bursts find room in; rings are made smaller where there is no memory for them. */
+function roomsOf(plan: Plan, options: CopyOptions): string[] {
+  const { files } = plan;
+  const { memory } = options;
+  const captured = `about ${megabytes(capturedBytes(plan, options))} for captured packets that wait to be read`;
   const waiting = `up to ${megabytes(waitingBytes(memory))} for requests that wait to be sent`;
   return files.length > 0 ? [waiting] : [captured, waiting];
 }

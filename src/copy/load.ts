@@ -26,7 +26,7 @@ import type { Plan } from "./plan.ts";
 import { createPublishedWays } from "./ways/published.ts";
 
 /** Bytes of a ring for requests, at least; all of them together have the bytes of -B. */
-const REQUEST_RING_LEAST = 256 << 10;
+export const REQUEST_RING_LEAST = 256 << 10;
 /** The same for answers, and bytes of all their rings together. */
 const RESPONSE_RINGS = { total: 4 << 20, least: 256 << 10 };
 /** Where responses are captured with their payload. */

@@ -1,12 +1,16 @@
 /** `xcopy copy` up to the point where it would start, as a user sees it. */
 import { describe, expect, test } from "bun:test";
-import { bufferBytes, megabytes, waitingBytes } from "../../src/host/memory.ts";
+import { possibleCpus } from "../../src/capture/maps.ts";
+import { megabytes, ringBytesFor, waitingBytes } from "../../src/host/memory.ts";
 import { ALONE, mistake, POWERLESS, xcopy } from "./run.ts";
 
 const TRANSFER = "80-127.0.0.1:8080";
 const ALL = '"xcopy copy --help" lists all options.';
 const HOW =
   'Write it as [address:]port-target[:port], for example "80-10.0.0.2:8080" or "80-[2001:db8::2]:8080".';
+
+/** Of one worker: its rings are powers of two, and so together more or less than the share of this host's memory. */
+const CAPTURED = megabytes(possibleCpus() * ringBytesFor(null, possibleCpus(), 256 << 10));
 
 describe("usage", () => {
   test.each([
@@ -176,7 +180,7 @@ attach    at ingress by tcx
           request program   lo
           response program  lo
 mark      0xc0 on every packet sent; such packets are not captured
-memory    about ${megabytes(bufferBytes(null))} for captured packets that wait to be read
+memory    about ${CAPTURED} for captured packets that wait to be read
           up to ${megabytes(waitingBytes(null))} for requests that wait to be sent
 `,
     });
@@ -263,7 +267,7 @@ pace      the next request goes as soon as one is answered
 quiet     answers shorter than production's are complete after 30 ms of silence
 header    PROXY protocol v2 opens each connection
 mark      0xc0 on every packet sent; such packets are not captured
-memory    about ${megabytes(bufferBytes(null))} for captured packets that wait to be read
+memory    about ${CAPTURED} for captured packets that wait to be read
           up to ${megabytes(waitingBytes(null))} for requests that wait to be sent
 `,
     });
