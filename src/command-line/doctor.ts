@@ -29,7 +29,7 @@ export const DOCTOR: CommandSpec = {
   groups: Object.fromEntries(Object.entries(COPY.groups).map(([title, options]) => [title, ofCopy(options)])),
   manual: {
     description: [
-      "xcopy doctor takes the command line of an xcopy copy that does not work, or is about to be started, and looks at everything on its way: this host, what arrives at the service, the way to the target, and with -s the host of each intercept. Each finding is ok, a warning or failed; what is not ok comes with the command that mends it. It changes nothing.",
+      "xcopy doctor takes the command line of an xcopy copy that does not work, or is about to be started, and looks at everything on its way: this host, what arrives at the service, the way to the target, and with -s the host of each intercept. Each finding is ok, a warning or failed; what is not ok comes with the command that mends it. It changes nothing: eBPF programs are loaded and unloaded again, and one is attached to an interface for a moment, where it does nothing.",
     ],
     exits: [0, 2, 3, 4],
     environment: [KEY_PLACES.environment],

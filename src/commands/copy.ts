@@ -3,10 +3,12 @@ import type { Key } from "../channel/key.ts";
 import { COPY } from "../command-line/copy.ts";
 import type { Arguments } from "../command-line/reading/arguments.ts";
 import { configuredCommand, type Several, type Source } from "../command-line/reading/configured.ts";
+import { doctorLine } from "../command-line/reading/doctor-line.ts";
 import { type LoadedArguments, readingWith } from "../command-line/reading/load.ts";
 import { checkFiles } from "../copy/comparison/files.ts";
 import { type CopyOptions, parseCopy } from "../copy/options.ts";
 import { say, setStyle } from "../host/log/style.ts";
+import { Failure } from "../native/failure.ts";
 import { goesToBackground } from "./background.ts";
 import { runSeveral } from "./several.ts";
 
@@ -44,7 +46,8 @@ async function runAll(several: Several): Promise<void> {
   );
 }
 
-async function run(args: LoadedArguments, { again }: Source): Promise<void> {
+/** `line` says where more is found out about a start that failed. */
+async function start(args: LoadedArguments, { again }: Source, line: string): Promise<void> {
   const options = parseCopy(args);
   setStyle({ format: options.logFormat, command: "copy" });
   const user = args.get("run-as")?.at(-1);
@@ -78,7 +81,17 @@ async function run(args: LoadedArguments, { again }: Source): Promise<void> {
       reads: ["config", ...SECRET_FILES].flatMap((name) => args.get(name) ?? []),
     },
   );
-  process.exitCode = await runCopy(options, await makePlan(options, thisHost(options), key), reloader);
+  const plan = await makePlan(options, thisHost(options), key);
+  process.exitCode = await runCopy(options, plan, reloader, line);
+}
+
+async function run(args: LoadedArguments, source: Source): Promise<void> {
+  const line = doctorLine(args.settings);
+  try {
+    await start(args, source, line);
+  } catch (error) {
+    throw error instanceof Failure ? error.withLineOfStart(line) : error;
+  }
 }
 
 export default configuredCommand(COPY, run, runAll);

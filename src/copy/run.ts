@@ -396,6 +396,7 @@ export async function runCopy(
   given: CopyOptions,
   plan: Plan,
   reloads: Reloads | null = null,
+  lineOfStart = "",
 ): Promise<number> {
   let options = given;
   const stop = listenForStop(reloads?.takesSignal ? () => void reloads.reload() : null);
@@ -446,7 +447,8 @@ export async function runCopy(
     return await copy(plan, options, kernel, answers, source, observer, console_, reloads);
   } catch (error) {
     if (!(error instanceof Failure)) throw error;
-    log.error(`${error.message}\n${error.fix}`);
+    const { message, fix } = lineOfStart === "" ? error : error.withLineOfStart(lineOfStart);
+    log.error(`${message}\n${fix}`);
     return error.exitCode;
   } finally {
     await observer?.close();

@@ -22,6 +22,12 @@ export class Failure extends Error {
     this.name = "Failure";
   }
 
+  /** The same error with one more line behind its fix, where a start could not do what it needs (exit codes 3, 4, 5). */
+  withLineOfStart(line: string): Failure {
+    if (this.exitCode < 3 || this.exitCode > 5) return this;
+    return new Failure(this.message, `${this.fix}\n${line}`, this.exitCode);
+  }
+
   /** The same error with one more sentence in its fix. */
   withFix(more: string): Failure {
     return new Failure(this.message, `${this.fix.replace(/\.?$/, ".")} ${more}`, this.exitCode);

@@ -115,12 +115,15 @@ describe("a loop", () => {
   });
 });
 
+/** The last line where it cannot start. */
+const pointer = (transfer: string) => `"xcopy doctor -x ${transfer}" looks at everything on the way`;
+
 test("without privileges it says which are missing", () => {
   expect(xcopy(["copy", "-x", TRANSFER], { within: [...ALONE, ...POWERLESS] })).toEqual(
     mistake(
       4,
       "Cannot capture and send packets: this process lacks CAP_BPF, CAP_PERFMON, CAP_NET_ADMIN, CAP_NET_RAW",
-      "Run it as root (sudo), or as a service with these as ambient capabilities too: CAP_BPF loads its eBPF programs, CAP_PERFMON allows them arithmetic with pointers, CAP_NET_ADMIN attaches them, marks packets, makes netfilter rules, and asks for the MAC addresses of next hops, CAP_NET_RAW opens the sockets that send and capture packets.",
+      `Run it as root (sudo), or as a service with these as ambient capabilities too: CAP_BPF loads its eBPF programs, CAP_PERFMON allows them arithmetic with pointers, CAP_NET_ADMIN attaches them, marks packets, makes netfilter rules, and asks for the MAC addresses of next hops, CAP_NET_RAW opens the sockets that send and capture packets.\n${pointer(TRANSFER)}`,
     ),
   );
 });
@@ -135,7 +138,7 @@ test("a target without a route", () => {
     mistake(
       3,
       'Cannot reach target "10.0.0.2": no route (-x "80-10.0.0.2:8080")',
-      'Add a route to it (see "ip route get 10.0.0.2"), or correct the address in -x.',
+      `Add a route to it (see "ip route get 10.0.0.2"), or correct the address in -x.\n${pointer("80-10.0.0.2:8080")}`,
     ),
   );
 });
@@ -146,7 +149,7 @@ test("a host that leaves no source port", () => {
     mistake(
       3,
       "Cannot find source ports: this host uses all from 1024 for its own connections (1024-65535)",
-      "Name some with --ports, and reserve them with the sysctl net.ipv4.ip_local_reserved_ports.",
+      `Name some with --ports, and reserve them with the sysctl net.ipv4.ip_local_reserved_ports.\n${pointer(TRANSFER)}`,
     ),
   );
 });

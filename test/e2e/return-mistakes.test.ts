@@ -235,9 +235,10 @@ async function checkMistake(lab: Lab, mistake: Mistake): Promise<void> {
 
   const wrong = launchCopy(lab, [...base, ...withKeys(lab, copy)]).running;
   expect(await wrong.exited).toBe(3);
-  const [cause, fix] = wrong.errors.slice(-2);
+  const [cause, fix, pointer] = wrong.errors.slice(-3);
   expect(cause).toMatch(mistake.cause);
   expect(fix).toMatch(mistake.fix);
+  expect(pointer).toMatch(/^"xcopy doctor -x 80-10\.0\.0\.2:8080 .*" looks at everything on the way$/);
   const isRefused = intercept && /key|compat/.test(mistake.name);
   if (isRefused)
     expect(catching!.running.errors.join("\n")).toMatch(/refused 10\.0\.0\.1:\d+: (.* key|.*--compat)/);
@@ -305,7 +306,7 @@ testInLab("a wrong key again and again: the address is refused, and both sides s
   while (said.length <= 10 && !/too many/.test(said.at(-1) ?? "")) {
     const wrong = launchCopy(lab, [...args, ...withKeys(lab, ["--key-file", "other"])]).running;
     expect(await wrong.exited).toBe(3);
-    said.push(wrong.errors.at(-2)!);
+    said.push(wrong.errors.at(-3)!);
   }
   expect(said.length).toBeGreaterThan(5);
   for (const line of said.slice(0, -1))
@@ -313,8 +314,8 @@ testInLab("a wrong key again and again: the address is refused, and both sides s
   expect(said.at(-1)).toMatch(/too many handshakes failed from this address/);
   const right = launchCopy(lab, [...args, ...withKeys(lab, ["--key-file", "one"])]).running;
   expect(await right.exited).toBe(3);
-  expect(right.errors.at(-2)).toMatch(/too many handshakes failed from this address/);
-  expect(right.errors.at(-1)).toMatch(/^Wait a minute/);
+  expect(right.errors.at(-3)).toMatch(/too many handshakes failed from this address/);
+  expect(right.errors.at(-2)).toMatch(/^Wait a minute/);
   await catching.running.line(/refused 10\.0\.0\.1:\d+: too many handshakes failed/);
 });
 
