@@ -48,6 +48,17 @@ test("a copy is ready when it copies, tells that it lives, and that it ends", as
   expect(code).toBe(0);
 });
 
+test("a worker that rests, as it may use no more CPU, lives", async () => {
+  await startServices(lab);
+  const { manager, env } = managed(2000);
+  const copy = await startCopy(lab, ["-x", TRANSFER, "--cpu-limit", "1"], { env });
+  await load(lab, { url: URL_ONLINE, rate: 1000, count: 1000 });
+  // What it has used by now it may use in some 10 s.
+  const before = manager.said().length;
+  await until("four more signs of life", () => manager.said().slice(before).length >= 4);
+  expect((await copy.stop()).code).toBe(0);
+});
+
 test("a worker that stands still is not said to be alive", async () => {
   await startServices(lab);
   const { manager, env } = managed(2000);

@@ -251,6 +251,8 @@ function run(config: DataPlaneConfig, wake: number, handlers: LoopHandlers, clos
       sleepMicroseconds(Math.min(span, REST));
       now = monotonicMicroseconds();
       housekeeping.run(now);
+      // The same numbers again: it rests, and has not stalled.
+      publish(shared, counters);
     }
   };
 
