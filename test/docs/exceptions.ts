@@ -1,6 +1,6 @@
 /**
  * Why a block of commands is not run: its fence says `sh not=NAME`. The xcopy commands within it are read all the same
- * (commands.test.ts), options and values.
+ * (pages.test.ts), options and values.
  */
 export const EXCEPTIONS: Record<string, string> = {
   build:

@@ -3,14 +3,16 @@ import { expect, test } from "bun:test";
 import { existsSync, readFileSync, statSync } from "node:fs";
 import { dirname, join, normalize } from "node:path";
 import { groupsOf } from "../../src/command-line/command.ts";
+import { COPY } from "../../src/command-line/copy.ts";
 import { parseArguments } from "../../src/command-line/reading/arguments.ts";
+import { fromIntercept, fromTcpcopy } from "../../src/command-line/reading/tcpcopy.ts";
 import { parseCopy } from "../../src/copy/options.ts";
 import { parseIntercept } from "../../src/intercept/options.ts";
 import { parseRecord } from "../../src/record/options.ts";
 import { DEVELOPERS, EXCEPTIONS } from "./exceptions.ts";
 import { type Page, ROOT, readPages, wordOf } from "./pages.ts";
 import { OPTIONS, renderOptions, SPECS } from "./reference.ts";
-import { xcopyLines } from "./words.ts";
+import { commandsOf, xcopyLines } from "./words.ts";
 
 const all = readPages();
 const pages = all.filter(({ path }) => !DEVELOPERS.includes(path));
@@ -69,6 +71,18 @@ test("every command line of xcopy has options and values that there are", () => 
   );
   expect(wrong).toEqual([]);
   expect(commands.flatMap(({ text }) => xcopyLines(text)).length).toBeGreaterThan(1);
+});
+
+test("command lines of tcpcopy and intercept 1.x are taken", () => {
+  const lines = commands
+    .filter((block) => wordOf(block, "not") === "tcpcopy")
+    .flatMap(({ text }) => commandsOf(text));
+  expect(lines.map(([name]) => name)).toEqual(["tcpcopy", "intercept"]);
+  for (const [name, ...words] of lines) {
+    const ours =
+      name === "tcpcopy" ? ["copy", ...fromTcpcopy(COPY, words)] : ["intercept", ...fromIntercept(words)];
+    expect(mistakeOf(ours)).toBeNull();
+  }
 });
 
 /** The name by which a heading can be linked, as GitHub makes it. */
