@@ -30,7 +30,7 @@ async function channelKey({ intercepts, compat, keyFile, insecure }: CopyOptions
 }
 
 /** Keeps passwords from other users of this host. */
-async function hideSecrets(args: Arguments): Promise<void> {
+export async function hideSecrets(args: Arguments): Promise<void> {
   const { forbidCores, hideArguments } = await import("../native/secrets.ts");
   hideArguments(secretsOf(args.get("user") ?? []));
   forbidCores();
