@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { optionsOf } from "../../src/command-line/command.ts";
 import { COMMANDS } from "../../src/command-line/commands.ts";
+import { configurationPage } from "../../src/manual/configuration.ts";
 import { manualPages } from "../../src/manual/pages.ts";
 import { flow } from "../../src/manual/roff.ts";
 import { EXIT_CODES } from "../../src/native/failure.ts";
@@ -12,10 +13,12 @@ import { EXIT_CODES } from "../../src/native/failure.ts";
 /** A terminal shows bold letters and underlined ones by writing over them. */
 const BACKSPACE = String.fromCharCode(8);
 const PAGES = manualPages();
+const CONFIGURATION_PAGE = "xcopy.toml.5";
 const DIRECTORY = mkdtempSync(join(tmpdir(), "xcopy-manual-"));
-const files = [...PAGES.keys()].map((name) => join(DIRECTORY, name));
+const files = [...PAGES.keys(), CONFIGURATION_PAGE].map((name) => join(DIRECTORY, name));
 
 beforeAll(() => {
+  writeFileSync(join(DIRECTORY, CONFIGURATION_PAGE), `${configurationPage(Object.values(COMMANDS))}\n`);
   for (const [name, text] of PAGES) writeFileSync(join(DIRECTORY, name), `${text}\n`);
 });
 afterAll(() => rmSync(DIRECTORY, { recursive: true }));
@@ -49,8 +52,9 @@ test("whatis finds them", () => {
     .trimEnd()
     .split("\n");
   const summaries = Object.values(COMMANDS).map(({ name, summary }) => `"xcopy-${name} - ${summary}"`);
-  expect(found.slice(1).map((line) => line.slice(line.indexOf(": ") + 2))).toEqual(summaries);
+  expect(found.slice(1, -1).map((line) => line.slice(line.indexOf(": ") + 2))).toEqual(summaries);
   expect(found[0]).toContain('"xcopy - ');
+  expect(found.at(-1)).toContain('"xcopy.toml - ');
 });
 
 test.each(Object.values(COMMANDS))("of $name has all options and examples", (spec) => {
@@ -63,6 +67,20 @@ test.each(Object.values(COMMANDS))("of $name has all options and examples", (spe
   for (const [line] of spec.examples) expect(page).toContain(line);
   for (const title of ["NAME", "SYNOPSIS", "DESCRIPTION", "OPTIONS", "EXAMPLES", "EXIT STATUS", "SEE ALSO"])
     expect(page).toContain(` ${title} `);
+});
+
+test("that of the configuration file has the options of each table", () => {
+  const page = shown(CONFIGURATION_PAGE);
+  for (const line of [
+    "[copy]",
+    "transfer = [LIST, ...]",
+    "insecure = true",
+    "[intercept]",
+    "[record]",
+    "rotate-time = TIME",
+  ])
+    expect(page).toContain(line);
+  expect(page).not.toMatch(/ (only|config|dry-run) = /);
 });
 
 test("that of xcopy has all exit codes", () => {
