@@ -51,7 +51,7 @@ test("a copy is ready when it copies, tells that it lives, and that it ends", as
 test("a worker that rests, as it may use no more CPU, lives", async () => {
   await startServices(lab);
   const { manager, env } = managed(2000);
-  const copy = await startCopy(lab, ["-x", TRANSFER, "--cpu-limit", "1"], { env });
+  const copy = await startCopy(lab, ["-x", TRANSFER, "--cpu-limit", "1", "--drain", "0"], { env });
   await load(lab, { url: URL_ONLINE, rate: 1000, count: 1000 });
   // What it has used by now it may use in some 10 s.
   const before = manager.said().length;
