@@ -76,7 +76,7 @@ export function background(command: string): Option[] {
       name: "daemon",
       short: "d",
       help: "go to the background once it works; messages go to the file of -l",
-      default: `not; with it -l is ${daemonLog(command)}`,
+      details: `Without -l they go to ${daemonLog(command)}`,
     },
     {
       name: "pid-file",

@@ -101,6 +101,7 @@ describe("help", () => {
     for (const spec of SPECS) {
       for (const render of [renderHelp, renderShortHelp]) {
         const narrow = render(spec, width);
+        // A word that is longer cannot be broken.
         const long = narrow.split("\n").filter((line) => line.length > width && line.trim().includes(" "));
         expect(long).toEqual([]);
         expect(words(narrow)).toEqual(words(render(spec, 100)));

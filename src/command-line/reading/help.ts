@@ -8,7 +8,7 @@ const WIDTH = 100;
 /** In narrower terminals lines are broken by the terminal. */
 const LEAST_WIDTH = 40;
 /** The second column is at least so wide: in narrow terminals it begins below the first. */
-const LEAST_TEXT = 30;
+const LEAST_TEXT = 40;
 /** Examples of the short help. */
 const EXAMPLES = 3;
 
