@@ -6,7 +6,6 @@ executable=$(realpath "$1") architecture=$2 version=$3 root=$(realpath -m "$4")
 cd "$(dirname "$0")/.."
 umask 022
 
-xcopy() { node_modules/.bin/bun src/main.ts "$@"; }
 shopt -s nullglob
 put() { install -D -m 644 "$1" "$root/$2"; }
 
@@ -23,6 +22,7 @@ put packaging/README.md usr/share/doc/xcopy/README.md
   sed '1,4d; s/^$/./; s/^/ /' LICENSE
 } >"$root/usr/share/doc/xcopy/copyright"
 put docs/grafana/xcopy.json usr/share/doc/xcopy/grafana.json
+node_modules/.bin/bun packaging/shell.ts "$root"
 node_modules/.bin/bun packaging/sbom/main.ts "$executable" "$architecture" "$version" >"$root/usr/share/doc/xcopy/xcopy.spdx.json"
 
 find "$root" -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +

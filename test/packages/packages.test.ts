@@ -12,6 +12,7 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { writeLayout } from "../../packaging/oci/layout.ts";
+import { COMMANDS } from "../../src/command-line/commands.ts";
 import { XCOPY } from "../support/xcopy.ts";
 
 const ROOT = join(import.meta.dir, "../..");
@@ -41,8 +42,9 @@ function make(kind: "deb" | "rpm", name: string): string {
   return join(directory, readdirSync(directory)[0]!);
 }
 
-/** What both kinds of packages install: mode, path. */
-const FILES = `
+/** What both kinds of packages install: mode, path. Where completions of zsh are is the only difference. */
+const FILES = [
+  ...`
 -rw-r--r-- /etc/logrotate.d/xcopy
 drwxr-x--- /etc/xcopy
 -rw-r--r-- /etc/xcopy/copy.toml.example
@@ -55,9 +57,20 @@ drwxr-xr-x /usr/share/doc/xcopy
 -rw-r--r-- /usr/share/doc/xcopy/README.md
 -rw-r--r-- /usr/share/doc/xcopy/copyright
 -rw-r--r-- /usr/share/doc/xcopy/grafana.json
--rw-r--r-- /usr/share/doc/xcopy/xcopy.spdx.json`
-  .trim()
-  .split("\n");
+-rw-r--r-- /usr/share/doc/xcopy/xcopy.spdx.json
+-rw-r--r-- /usr/share/bash-completion/completions/xcopy
+-rw-r--r-- /usr/share/zsh/vendor-completions/_xcopy
+-rw-r--r-- /usr/share/fish/vendor_completions.d/xcopy.fish`
+    .trim()
+    .split("\n"),
+  ...["xcopy", ...Object.keys(COMMANDS).map((name) => `xcopy-${name}`)].map(
+    (name) => `-rw-r--r-- /usr/share/man/man1/${name}.1.gz`,
+  ),
+];
+
+/** Without directories of others, which are in packages too. */
+const ownOf = (list: string[]) =>
+  list.filter((line) => !line.startsWith("d") || line.includes("xcopy")).sort();
 
 const linesOf = (text: string) => text.trim().split("\n").sort();
 
@@ -77,9 +90,7 @@ test("a .deb", () => {
     expect([owner, time]).toEqual(["root/root", "2026-01-02 03:04"]);
     return `${mode} ${path!.replace(/(?<=.)\/$/, "")}`;
   });
-  // Directories of others are in it, too.
-  const own = list.filter((line) => !line.startsWith("d") || line.includes("xcopy"));
-  expect(own.sort()).toEqual([...FILES, "-rw-r--r-- /usr/share/doc/xcopy/changelog.gz"].sort());
+  expect(ownOf(list)).toEqual([...FILES, "-rw-r--r-- /usr/share/doc/xcopy/changelog.gz"].sort());
   const field = (name: string) => shell("dpkg-deb", "-f", deb, name).trim();
   expect([field("Package"), field("Version"), field("Architecture")]).toEqual(["xcopy", "1.2.3", DEBIAN]);
   expect(field("Depends")).toContain("libc6 (>= 2.31)");
@@ -95,7 +106,8 @@ test("a .rpm", () => {
   const rpm = make("rpm", "first");
   expect(rpm).toEndWith(`/xcopy-1.2.3-1.${RPM}.rpm`);
   const query = (format: string) => linesOf(shell("rpm", "--dbpath", scratch, "-qp", "--qf", format, rpm));
-  expect(query("[%{FILEMODES:perms} %{FILENAMES}\n]")).toEqual([...FILES].sort());
+  const files = FILES.map((line) => line.replace("/vendor-completions/", "/site-functions/"));
+  expect(ownOf(query("[%{FILEMODES:perms} %{FILENAMES}\n]"))).toEqual(files.sort());
   expect(
     query("[%{FILEUSERNAME}:%{FILEGROUPNAME} %{FILENAMES}\n]").filter(
       (line) => !line.startsWith("root:root"),

@@ -75,7 +75,9 @@ test("it makes a user, runs nothing; an upgrade restarts, a removal stops and ke
   expect(readFileSync(booted.path("/run/asked"), "utf8").trim().split("\n").at(-1)).toBe("cleanup");
   const wanted = booted.path(`/etc/systemd/system/multi-user.target.wants/${UNIT}`);
   expect(existsSync(wanted)).toBe(false);
-  const left = booted.changes().filter((line) => !/\/(passwd|group|g?shadow)$/.test(line));
+  // rpm removes empty directories of shells that no other of its packages has; Debian's it does not know.
+  const others = /\/(passwd|group|g?shadow)$|^-\/usr\/share\/(bash-completion|fish|zsh)\//;
+  const left = booted.changes().filter((line) => !others.test(line));
   expect(left).toEqual([
     `+/etc/systemd/system/${UNIT}.d`,
     `+/etc/systemd/system/${UNIT}.d/simple.conf`,
