@@ -38,8 +38,8 @@ async function makePackage(version: string): Promise<void> {
   );
 }
 
-/** What `dpkg` is asked without writing everything to the disk at once. */
-const dpkg = (...words: string[]) => booted.run("dpkg", "--force-unsafe-io", ...words);
+/** What `dpkg` is asked, without writing everything to the disk at once and without an index of all manual pages of this host. */
+const dpkg = (...words: string[]) => booted.run("dpkg", "--force-unsafe-io", "--no-triggers", ...words);
 
 /** Resolves with the service as soon as it copies, as another process than `old`. */
 const copying = (old = 0) =>
