@@ -6,7 +6,6 @@ executable=$(realpath "$1") architecture=$2 version=$3 root=$(realpath -m "$4")
 cd "$(dirname "$0")/.."
 umask 022
 
-shopt -s nullglob
 put() { install -D -m 644 "$1" "$root/$2"; }
 
 mkdir -p "$root"
