@@ -58,6 +58,7 @@ drwxr-xr-x /usr/share/doc/xcopy
 -rw-r--r-- /usr/share/doc/xcopy/copyright
 -rw-r--r-- /usr/share/doc/xcopy/grafana.json
 -rw-r--r-- /usr/share/doc/xcopy/xcopy.spdx.json
+-rw-r--r-- /usr/share/man/man5/xcopy.toml.5.gz
 -rw-r--r-- /usr/share/bash-completion/completions/xcopy
 -rw-r--r-- /usr/share/zsh/vendor-completions/_xcopy
 -rw-r--r-- /usr/share/fish/vendor_completions.d/xcopy.fish`
