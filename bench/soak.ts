@@ -8,7 +8,7 @@ import { createReadStream } from "node:fs";
 import { cpus, release } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import type { Account } from "../src/copy/account/summary.ts";
+import type { Account } from "../src/copy/account/account.ts";
 import { ONLINE, TARGET } from "../src/demo/network.ts";
 import { createLab, type Lab } from "../test/support/lab.ts";
 import { startNginx } from "../test/support/nginx.ts";

@@ -4,7 +4,7 @@ import type { Forwarded } from "../capture/local-maps.ts";
 import type { AnsweringService, KernelService } from "../capture/services.ts";
 import type { SourceConfig } from "../capture/source.ts";
 import type { LocalPrefix } from "../native/netlink/local-prefixes.ts";
-import type { CaptureCounts } from "./account/summary.ts";
+import type { CaptureCounts } from "./account/account.ts";
 
 /** A back end that is open. */
 export interface Capture {

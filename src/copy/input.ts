@@ -9,7 +9,7 @@ import type { Failure } from "../native/failure.ts";
 import { EFD_CLOEXEC, EFD_NONBLOCK, IPPROTO_TCP, libc } from "../native/libc.ts";
 import { links } from "../native/netlink/netlink.ts";
 import { entryOf } from "../runtime/entries.ts";
-import type { CaptureCounts } from "./account/summary.ts";
+import type { CaptureCounts } from "./account/account.ts";
 import type { OpenCapture } from "./capture.ts";
 import type { TraceConfig } from "./data-plane/config.ts";
 import { kernelServices, sentPayload } from "./load.ts";

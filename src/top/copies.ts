@@ -1,6 +1,6 @@
 /** Asks the copies of this host, by their sockets. */
 import type { Report } from "../compare/report.ts";
-import type { Account } from "../copy/account/summary.ts";
+import type { Account } from "../copy/account/account.ts";
 import { allTopSockets, type TopSocket } from "../host/top-sockets.ts";
 
 /** ms in which a copy answers. */

@@ -1,6 +1,6 @@
 /** What `xcopy top` shows, as lines: of all copies a row each, of one its endpoints. No input, no terminal. */
 import type { Endpoint, Report } from "../compare/report.ts";
-import type { Account } from "../copy/account/summary.ts";
+import type { Account } from "../copy/account/account.ts";
 import { duration, number, percent, span } from "../runtime/figures.ts";
 import { printable } from "../runtime/printable.ts";
 import type { CopySeen, KnownAccount } from "./copies.ts";

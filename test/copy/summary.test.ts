@@ -1,7 +1,8 @@
 /** The account of copy: the field of each counter, the summary, the status line. */
 import { describe, expect, test } from "bun:test";
+import { type CaptureCounts, takeAccount } from "../../src/copy/account/account.ts";
 import { renderStatus } from "../../src/copy/account/status.ts";
-import { type CaptureCounts, renderSummary, takeAccount } from "../../src/copy/account/summary.ts";
+import { renderSummary } from "../../src/copy/account/summary.ts";
 import {
   type Counter,
   createCounters,

@@ -3,7 +3,7 @@ import { expect, test } from "bun:test";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { TRACE_COUNTERS, type TraceCounter } from "../../src/capture/trace/counters.ts";
-import { type CaptureCounts, takeAccount } from "../../src/copy/account/summary.ts";
+import { type CaptureCounts, takeAccount } from "../../src/copy/account/account.ts";
 import { createDatagramShared, viewDatagramShared } from "../../src/copy/data-plane/datagram-shared.ts";
 import { createCounters, createShared, INDEX, viewShared } from "../../src/copy/data-plane/shared.ts";
 import { DROP_REASONS } from "../../src/engine/sessions/counters.ts";

@@ -1,6 +1,6 @@
 /** Replicas, several targets, shares of the sessions, limits, and the PROXY protocol. */
 import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
-import type { Account } from "../../src/copy/account/summary.ts";
+import type { Account } from "../../src/copy/account/account.ts";
 import { ONLINE6, TARGET, TARGET6 } from "../../src/demo/network.ts";
 import { compareContents, EXACTLY_ONCE } from "../support/compare.ts";
 import { createLab, type Lab } from "../support/lab.ts";

@@ -1,7 +1,7 @@
 /** Packets of every size: GRO on and off, other MTUs, paths narrower than the interface. Bodies arrive unharmed. */
 import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
 import { join } from "node:path";
-import type { Account } from "../../src/copy/account/summary.ts";
+import type { Account } from "../../src/copy/account/account.ts";
 import { ip, ONLINE, TARGET } from "../../src/demo/network.ts";
 import { createFar, FAR, FAR6 } from "../support/far.ts";
 import { createLab, type Lab } from "../support/lab.ts";

@@ -3,7 +3,7 @@
  * no other client of the target notices, sessions go on, and what is lost is counted.
  */
 import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
-import type { Account } from "../../src/copy/account/summary.ts";
+import type { Account } from "../../src/copy/account/account.ts";
 import { ONLINE, TARGET } from "../../src/demo/network.ts";
 import { brokenConnections } from "../support/capture.ts";
 import { compareContents, EXACTLY_ONCE } from "../support/compare.ts";

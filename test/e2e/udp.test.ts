@@ -2,7 +2,7 @@
 import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import type { Account } from "../../src/copy/account/summary.ts";
+import type { Account } from "../../src/copy/account/account.ts";
 import { addAddress, ONLINE, ONLINE6, TARGET, TARGET6 } from "../../src/demo/network.ts";
 import { readReport } from "../../src/report/read.ts";
 import { watchPackets } from "../support/capture.ts";

@@ -2,7 +2,7 @@
 import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
 import { readdirSync, readFileSync } from "node:fs";
 import { parseAddress } from "../../src/config/address.ts";
-import type { Account } from "../../src/copy/account/summary.ts";
+import type { Account } from "../../src/copy/account/account.ts";
 import { ONLINE6, TARGET, TARGET6 } from "../../src/demo/network.ts";
 import { mapAddress } from "../../src/wire/address-words.ts";
 import { workerOfClient } from "../../src/wire/shard.ts";

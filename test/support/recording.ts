@@ -1,6 +1,6 @@
 /** Recordings of what reaches online, made by tcpdump, and their replay by `xcopy copy -i`. */
 import { join } from "node:path";
-import type { Account } from "../../src/copy/account/summary.ts";
+import type { Account } from "../../src/copy/account/account.ts";
 import { TARGET } from "../../src/demo/network.ts";
 import { startTcpdump } from "./capture.ts";
 import type { Lab } from "./lab.ts";

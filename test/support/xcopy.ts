@@ -1,6 +1,6 @@
 /** dist/xcopy in a namespace, and what it says about itself. */
 import { join } from "node:path";
-import type { Account } from "../../src/copy/account/summary.ts";
+import type { Account } from "../../src/copy/account/account.ts";
 import { keyFor } from "./key.ts";
 import type { Lab } from "./lab.ts";
 import { patient } from "./patience.ts";

@@ -1,9 +1,10 @@
 /** The status line of `xcopy copy` while it runs. */
 import { duration } from "../../runtime/figures.ts";
+import type { Account } from "./account.ts";
 import { comparisonWords } from "./comparison.ts";
 import type { DatagramAccount } from "./datagrams.ts";
 import { renderLateness, renderPause } from "./lateness.ts";
-import { type Account, lost } from "./summary.ts";
+import { lost } from "./losses.ts";
 
 /**
  * `captured 1,200  sent 1,200  answered 1,199  lost 0  lag 0.3 ms`: counts of requests, the lag that 99 % do not exceed.

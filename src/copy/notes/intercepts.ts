@@ -4,7 +4,7 @@ import { formatEndpoint } from "../../config/address.ts";
 import type { InterceptAddress } from "../../config/intercepts.ts";
 import type { Log } from "../../host/log/log.ts";
 import type { PathConfig } from "../../inject/path.ts";
-import type { ReturnPath } from "../account/summary.ts";
+import type { ReturnPath } from "../account/account.ts";
 import type { InterceptState } from "../data-plane/intercepts.ts";
 
 /** What of a plan is about intercepts. */

@@ -14,7 +14,7 @@ import { join } from "node:path";
 import { COPY } from "../../../src/command-line/copy.ts";
 import { parseArguments } from "../../../src/command-line/reading/arguments.ts";
 import { resolveTransfers } from "../../../src/config/transfer.ts";
-import type { Account } from "../../../src/copy/account/summary.ts";
+import type { Account } from "../../../src/copy/account/account.ts";
 import { Collector } from "../../../src/copy/comparison/collect.ts";
 import { checkFiles, writeFiles } from "../../../src/copy/comparison/files.ts";
 import { Observer } from "../../../src/copy/comparison/observer.ts";
