@@ -22,14 +22,14 @@ export const DOCTOR: CommandSpec = {
   table: "copy",
   summary: "says what would keep a copy from working, and the command that mends it",
   examples: [
-    ["xcopy doctor -x 80-10.0.0.2:8080", "everything on the way of this copy: takes 3 s, changes nothing"],
+    ["xcopy doctor -x 80-10.0.0.2:8080", "everything on the way of this copy; takes 3 s and leaves nothing behind"],
     ["xcopy doctor -x 80-10.0.0.2 -s 10.0.0.2", "the intercept's host too, by the intercept"],
     ["xcopy doctor -x 80-10.0.0.2 --json", "for programs; exit code 0, or 3 if something would fail"],
   ],
   groups: Object.fromEntries(Object.entries(COPY.groups).map(([title, options]) => [title, ofCopy(options)])),
   manual: {
     description: [
-      "xcopy doctor takes the command line of an xcopy copy that does not work, or is about to be started, and looks at everything on its way: this host, what arrives at the service, the way to the target, and with -s the host of each intercept. Each finding is ok, a warning or failed; what is not ok comes with the command that mends it. It changes nothing: eBPF programs are loaded and unloaded again, and one is attached to an interface for a moment, where it does nothing.",
+      "xcopy doctor takes the command line of an xcopy copy that does not work, or is about to be started, and looks at everything on its way: this host, what arrives at the service, the way to the target, and with -s the host of each intercept. Each finding is ok, a warning or failed; what is not ok comes with the command that mends it. It leaves nothing behind: eBPF programs are loaded and unloaded again, and what catches the responses to its own tries is attached for as long as these take, as at a start. To a target it sends what a start sends, and besides two connections, a TLS greeting and a few UDP datagrams; to production it sends nothing.",
     ],
     exits: [0, 2, 3, 4],
     environment: [KEY_PLACES.environment],
