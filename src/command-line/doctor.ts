@@ -22,7 +22,10 @@ export const DOCTOR: CommandSpec = {
   table: "copy",
   summary: "says what would keep a copy from working, and the command that mends it",
   examples: [
-    ["xcopy doctor -x 80-10.0.0.2:8080", "everything on the way of this copy; takes 3 s and leaves nothing behind"],
+    [
+      "xcopy doctor -x 80-10.0.0.2:8080",
+      "everything on the way of this copy; takes 3 s and leaves nothing behind",
+    ],
     ["xcopy doctor -x 80-10.0.0.2 -s 10.0.0.2", "the intercept's host too, by the intercept"],
     ["xcopy doctor -x 80-10.0.0.2 --json", "for programs; exit code 0, or 3 if something would fail"],
   ],
