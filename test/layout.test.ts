@@ -18,6 +18,7 @@ const ROOMS: [room: string, mayImport: string[]][] = [
     "commands",
     [
       "copy/reload",
+      "copy/plan",
       "copy",
       "copy/comparison",
       "copy/data-plane",
@@ -52,13 +53,25 @@ const ROOMS: [room: string, mayImport: string[]][] = [
   ],
   [
     "doctor/host",
-    ["doctor", "copy", "host", "capture", "config", "native", "native/facts", "native/netlink", "native/bpf"],
+    [
+      "doctor",
+      "copy/plan",
+      "copy",
+      "host",
+      "capture",
+      "config",
+      "native",
+      "native/facts",
+      "native/netlink",
+      "native/bpf",
+    ],
   ],
   [
     "doctor/way",
     [
       "doctor/arrival",
       "doctor",
+      "copy/plan",
       "copy",
       "copy/data-plane",
       "copy/target",
@@ -95,11 +108,12 @@ const ROOMS: [room: string, mayImport: string[]][] = [
       "native/netlink",
     ],
   ],
-  ["doctor", ["copy", "channel", "config", "native", "native/netlink"]],
+  ["doctor", ["copy/plan", "copy", "channel", "config", "native", "native/netlink"]],
   ["top", ["copy/account", "runtime", "host", "web", "compare", "native"]],
   [
     "copy/reload",
     [
+      "copy/plan",
       "copy",
       "copy/data-plane",
       "copy/changes",
@@ -113,6 +127,21 @@ const ROOMS: [room: string, mayImport: string[]][] = [
       "config",
       "command-line/reading",
       "native",
+    ],
+  ],
+  [
+    "copy/plan",
+    [
+      "copy",
+      "copy/comparison",
+      "copy/target",
+      "copy/ways",
+      "host",
+      "inject",
+      "channel",
+      "config",
+      "native",
+      "native/netlink",
     ],
   ],
   [

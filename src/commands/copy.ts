@@ -62,7 +62,8 @@ async function start(args: LoadedArguments, { again }: Source, line: string): Pr
   const key = await channelKey(options);
   // Imported only here, so that help and errors of the command line do not load the rest of the program.
   if (!options.dryRun) (await import("../copy/data-plane/start.ts")).prepareDataPlane();
-  const { makePlan, thisHost } = await import("../copy/plan.ts");
+  const { makePlan } = await import("../copy/plan/make.ts");
+  const { thisHost } = await import("../copy/plan/host.ts");
   if (options.dryRun) {
     const { renderPlan } = await import("../copy/dry-run.ts");
     const plan = await makePlan(options, thisHost(options), key);

@@ -37,7 +37,7 @@ export interface CopyOptions extends Logging {
   keyFile: string | null;
   /** Whether to talk to intercepts without a key. */
   insecure: boolean;
-  /** Source addresses of the preflight's connections, at most one of each family; empty: see `probeSource` (plan.ts). */
+  /** Source addresses of the preflight's connections, at most one of each family; empty: see `probeSource` (plan/sources.ts). */
   probeFrom: Address[];
   /** Whether the intercepts are those of tcpcopy 1.x. */
   compat: boolean;

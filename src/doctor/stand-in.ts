@@ -1,7 +1,9 @@
 /** A plan for what can be tried though the copy that is meant cannot be planned: the same services, copied to this host itself. */
 import { parseTransfers } from "../config/transfer.ts";
 import type { CopyOptions } from "../copy/options.ts";
-import { makePlan, type Plan, thisHost } from "../copy/plan.ts";
+import { thisHost } from "../copy/plan/host.ts";
+import { makePlan } from "../copy/plan/make.ts";
+import type { Plan } from "../copy/plan.ts";
 import { Failure } from "../native/failure.ts";
 
 /** Null: not even that can be planned. */

@@ -2,7 +2,9 @@
 import { readFileSync } from "node:fs";
 import { checkKey, type Key, readKey } from "../channel/key.ts";
 import type { CopyOptions } from "../copy/options.ts";
-import { makePlan, type Plan, thisHost } from "../copy/plan.ts";
+import { thisHost } from "../copy/plan/host.ts";
+import { makePlan } from "../copy/plan/make.ts";
+import type { Plan } from "../copy/plan.ts";
 import { Failure } from "../native/failure.ts";
 import { type Link, links } from "../native/netlink/netlink.ts";
 

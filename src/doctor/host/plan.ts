@@ -1,5 +1,5 @@
 /** Whether the copy can be planned on this host: names resolved, interfaces there, routes to the targets. */
-import { PORTS_WARNING } from "../../copy/plan.ts";
+import { PORTS_WARNING } from "../../copy/plan/sources.ts";
 import { type Finding, findingsAbout } from "../finding.ts";
 import type { Subject } from "../subject.ts";
 

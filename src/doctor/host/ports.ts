@@ -1,6 +1,6 @@
 /** The source ports that copies may use here, and other xcopies that use them. */
 import { countPorts, formatPorts } from "../../config/ports.ts";
-import { PORTS_WARNING } from "../../copy/plan.ts";
+import { PORTS_WARNING } from "../../copy/plan/sources.ts";
 import { refuseClaimed } from "../../host/claims.ts";
 import { Failure } from "../../native/failure.ts";
 import { DIRECTORY } from "../../native/run-directory.ts";

@@ -7,7 +7,9 @@ import { startDataPlane } from "../../copy/data-plane/start.ts";
 import { mergeFindings } from "../../copy/data-plane/workers.ts";
 import { dataPlaneConfig, loadForAnswers, mostRead } from "../../copy/load.ts";
 import type { CopyOptions } from "../../copy/options.ts";
-import { makePlan, type Plan, thisHost } from "../../copy/plan.ts";
+import { thisHost } from "../../copy/plan/host.ts";
+import { makePlan } from "../../copy/plan/make.ts";
+import type { Plan } from "../../copy/plan.ts";
 import { carriedLibraries } from "../../host/carried-libraries.ts";
 import type { Subject } from "../subject.ts";
 
