@@ -18,6 +18,7 @@ const ROOMS: [room: string, mayImport: string[]][] = [
     "commands",
     [
       "copy/reload",
+      "copy/run",
       "copy/plan",
       "copy",
       "copy/comparison",
@@ -113,6 +114,7 @@ const ROOMS: [room: string, mayImport: string[]][] = [
   [
     "copy/reload",
     [
+      "copy/run",
       "copy/plan",
       "copy",
       "copy/data-plane",
@@ -127,6 +129,28 @@ const ROOMS: [room: string, mayImport: string[]][] = [
       "config",
       "command-line/reading",
       "native",
+    ],
+  ],
+  [
+    "copy/run",
+    [
+      "copy",
+      "copy/comparison",
+      "copy/notes",
+      "copy/account",
+      "copy/data-plane",
+      "copy/ways",
+      "host",
+      "host/log",
+      "host/manager",
+      "web",
+      "netfilter",
+      "capture",
+      "channel",
+      "config",
+      "command-line/reading",
+      "native",
+      "native/bpf",
     ],
   ],
   [
@@ -157,8 +181,6 @@ const ROOMS: [room: string, mayImport: string[]][] = [
       "runtime",
       "host",
       "host/log",
-      "host/manager",
-      "web",
       "netfilter",
       "inject",
       "capture/trace",
@@ -175,7 +197,6 @@ const ROOMS: [room: string, mayImport: string[]][] = [
       "wire",
       "native",
       "native/netlink",
-      "native/bpf",
     ],
   ],
   [

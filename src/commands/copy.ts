@@ -71,7 +71,7 @@ async function start(args: LoadedArguments, { again }: Source, line: string): Pr
     for (const warning of plan.warnings) say("warning", warning);
     return;
   }
-  const { runCopy } = await import("../copy/run.ts");
+  const { runCopy } = await import("../copy/run/run.ts");
   const { Reloader } = await import("../copy/reload/reload.ts");
   const reloader = new Reloader(
     { options },

@@ -17,7 +17,7 @@ import { number } from "../../runtime/figures.ts";
 import type { Reloaded } from "../../web/source.ts";
 import type { LiveNumbers } from "../changes/news.ts";
 import type { CopyOptions } from "../options.ts";
-import type { Reloads, RunningCopy } from "../run.ts";
+import type { Reloads, RunningCopy } from "../run/running.ts";
 import { changedNumbers, needRestart } from "./options.ts";
 import { refusal, refused } from "./refusal.ts";
 import { Transfers } from "./transfers.ts";

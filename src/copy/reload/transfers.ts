@@ -17,7 +17,7 @@ import { thisHost } from "../plan/host.ts";
 import { makePlan } from "../plan/make.ts";
 import type { Plan } from "../plan.ts";
 import { recognizeProtocols, requireLogins } from "../recognize.ts";
-import type { RunningCopy } from "../run.ts";
+import type { RunningCopy } from "../run/running.ts";
 import type { PlannedWay } from "../ways/follow.ts";
 import { type Difference, differenceOf, type Numbered, numberedOf } from "./difference.ts";
 import { refusal } from "./refusal.ts";

@@ -5,7 +5,7 @@ import { parseArguments } from "../../../src/command-line/reading/arguments.ts";
 import type { PlaneNews } from "../../../src/copy/changes/news.ts";
 import { parseCopy } from "../../../src/copy/options.ts";
 import { Reloader } from "../../../src/copy/reload/reload.ts";
-import type { RunningCopy } from "../../../src/copy/run.ts";
+import type { RunningCopy } from "../../../src/copy/run/running.ts";
 
 const read = (words: string) => ({
   options: parseCopy(parseArguments(COPY, `-x 80-10.0.0.2 ${words}`.trim().split(" "))),

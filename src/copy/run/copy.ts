@@ -1,0 +1,174 @@
+/** Copies with all opened: starts the data plane and what watches it, until the end, and prints the summary. */
+import type { KernelCapture } from "../../capture/kernel.ts";
+import { renderVersion } from "../../command-line/reading/help.ts";
+import { labelOf } from "../../config/transfer.ts";
+import { becomeDaemon } from "../../host/daemon.ts";
+import { forwardedNote, watchForwarded } from "../../host/forwarded.ts";
+import { localTest } from "../../host/local-addresses.ts";
+import { reopenLogs } from "../../host/log/log.ts";
+import { report } from "../../host/log/report.ts";
+import { keepWatchdog } from "../../host/manager/watchdog.ts";
+import { megabytes, waitingBytes } from "../../host/memory.ts";
+import { takeAccount } from "../account/account.ts";
+import { renderStatus } from "../account/status.ts";
+import { renderSummary } from "../account/summary.ts";
+import type { Answers } from "../answers.ts";
+import type { Observer } from "../comparison/observer.ts";
+import { viewDatagramShared } from "../data-plane/datagram-shared.ts";
+import { shareOut } from "../data-plane/share-out.ts";
+import { startWorkers } from "../data-plane/workers.ts";
+import { watchQuic } from "../datagram-notes.ts";
+import type { RequestInput } from "../input.ts";
+import { dataPlaneConfig } from "../load.ts";
+import { returnPathOf, watchIntercepts } from "../notes/intercepts.ts";
+import { watchPauses } from "../notes/pauses.ts";
+import { watchSilence } from "../notes/silence.ts";
+import type { CopyOptions } from "../options.ts";
+import { copiesOf, type Plan } from "../plan.ts";
+import { watchClosed } from "../watch-closed.ts";
+import { watchLateness } from "../watch-lateness.ts";
+import { causeOf, watchWorkers } from "../watch-workers.ts";
+import type { WayFollower } from "../ways/follow.ts";
+import { begin, keepsOf } from "./begin.ts";
+import { copyUntilStopped, failuresOf } from "./end.ts";
+import { followNetwork } from "./network.ts";
+import { type Console, NOTHING_YET, type Reloads } from "./running.ts";
+
+function announce(plan: Plan, { description }: RequestInput): string {
+  const { count } = plan.workers;
+  const workers = count > 1 ? `, by ${count} workers` : "";
+  return `copying ${plan.services.map(labelOf).join(", ")}, ${description}${workers}`;
+}
+
+/** What bursts find room in. */
+function roomFor({ memory }: CopyOptions, { room }: RequestInput): string {
+  const waiting = `up to ${megabytes(waitingBytes(memory))} for requests that wait to be sent (-m)`;
+  return room === null ? waiting : `${room} for captured packets that wait to be read (-B), ${waiting}`;
+}
+
+/** Copies with the programs loaded, and prints the summary. Returns the exit code. */
+export async function copy(
+  plan: Plan,
+  options: CopyOptions,
+  kernel: KernelCapture | null,
+  answers: Answers,
+  source: RequestInput,
+  observer: Observer,
+  console_: Console,
+  reloads: Reloads | null,
+) {
+  const { status, log, stop, manager } = console_;
+  answers.begin();
+  const whole = dataPlaneConfig(plan, options, kernel, source.source, source.trace, answers.socket);
+  const configs = shareOut(whole, plan.workers.cpus, options.scheduling.cpuLimit);
+  const watch = watchWorkers(configs, log, manager.watchdogMicroseconds !== null);
+  const { deadWorkers } = watch;
+  const datagrams = configs.flatMap((config) =>
+    config.datagrams ? [viewDatagramShared(config.datagrams.shared)] : [],
+  );
+  const path = returnPathOf(plan);
+  let ways: WayFollower | undefined;
+  const plane = startWorkers(configs, {
+    onIntercept: watchIntercepts(plan, path, log, !options.force),
+    onDeath: watch.onDeath,
+    onWays: (taken) => ways?.takeReport(taken),
+    onEndUnseen: answers.readWhole,
+    onNote: (text) => log.warn(text),
+  });
+  if (
+    !(await begin(plan, options, source, plane, keepsOf(plan, options, kernel, answers, reloads), console_))
+  ) {
+    plane.stop();
+    log.info(NOTHING_YET);
+    return 0;
+  }
+  ways = followNetwork(plan, options, whole.ways.memory, answers, source, log, plane.wake);
+  const { counts: wayCounts } = ways;
+  const announced = announce(plan, source);
+  log.info(announced);
+  log.info(roomFor(options, source));
+  const start = performance.now();
+  const current = { options, plan };
+  let rssAtEnd: number | null = null;
+  const take = () => {
+    const use = { ...process.cpuUsage(), rss: rssAtEnd ?? process.memoryUsage.rss() };
+    const counts = source.counts();
+    const abandoned = (counts.abandoned ?? 0) + deadWorkers.countAbandoned();
+    const capture = { ...counts, abandoned, unread: deadWorkers.unread, responsesLost: answers.lost() };
+    const seconds = (performance.now() - start) / 1000;
+    const { views } = deadWorkers;
+    return observer.withComparison(
+      takeAccount(
+        seconds,
+        views,
+        capture,
+        use,
+        copiesOf(current.plan, current.options),
+        path,
+        datagrams,
+        wayCounts,
+      ),
+    );
+  };
+  watch.start();
+  keepWatchdog(manager, deadWorkers.views);
+  const pairs = configs.flatMap((config) => config.pairs?.memory ?? []);
+  observer.begin({ views: deadWorkers.views, datagrams, pairs, take });
+  const endQuic = watchQuic(datagrams, log);
+  const endForwarded = watchForwarded(() => forwardedNote(source.counts(), source.forwarded()), log);
+  const endLateness = watchLateness(take, current, log);
+  const endPauses = source.trace ? watchPauses(take, options.trace.longestGap, log) : () => {};
+  const endSilence = source.trace
+    ? async () => {}
+    : watchSilence(
+        // What only passed through is told by itself.
+        () => source.counts().packets + (source.counts().forwarded ?? 0),
+        plan.services,
+        () => source.description,
+        localTest(),
+        log,
+      );
+  const endClosed = watchClosed(take, log);
+  const endReport = report(options, status, manager, take, renderStatus);
+  if (options.daemon) becomeDaemon(reopenLogs);
+  manager.ready();
+  manager.status(announced);
+  const words = new Int32Array(configs[0]!.worker.words);
+  reloads?.begin({ current, plane, ways, source, answers, observer, words, account: take, log, manager });
+  let hasEnded = false;
+  const noteEnd = () => {
+    hasEnded = true;
+  };
+  plane.ended.then(noteEnd, noteEnd);
+  let exitCode = 0;
+  try {
+    await copyUntilStopped(source, plane, ways, console_, current, watch.hopeless);
+  } catch (error) {
+    log.error(
+      `Cannot go on: the data plane died: ${causeOf(error)}\nThis is a bug in ${renderVersion()}: please report it.`,
+    );
+    exitCode = 1;
+  }
+  reloads?.end();
+  watch.stop();
+  if (deadWorkers.any) exitCode = 1;
+  // To see what was not read, the rings are mapped once more, which would count as resident.
+  rssAtEnd = process.memoryUsage.rss();
+  if (hasEnded) deadWorkers.finish();
+  endReport();
+  endQuic();
+  endForwarded();
+  endLateness();
+  endClosed();
+  endPauses();
+  await endSilence();
+  const { account, ...findings } = await observer.end();
+  for (const failure of await failuresOf(source, stop)) {
+    log.error(`${failure.message}\n${failure.fix}`);
+    exitCode ||= failure.exitCode;
+  }
+  log.info(renderSummary(account));
+  for (const line of findings.errors) log.error(line);
+  if (options.json) console.log(JSON.stringify(account));
+  return exitCode || findings.exitCode;
+}
