@@ -24,7 +24,12 @@ wait_for() { # wait_for SECONDS COMMAND...: until it succeeds
   done
 }
 property() { systemctl show "$unit" --property "$1" --value; }
-runs_anew() { [[ $(property ActiveState) == active && $(property MainPID) != "$1" ]]; }
+# Both asked at once: between two questions one run ends and the next begins.
+runs_anew() { # runs_anew PID: as another process
+  local state
+  state=$(systemctl show "$unit" --property ActiveState,MainPID)
+  [[ $state == *ActiveState=active* && $state =~ MainPID=([0-9]+) && ${BASH_REMATCH[1]} != 0 && ${BASH_REMATCH[1]} != "$1" ]]
+}
 arrived() { [[ $(grep -c "^/$1/" /run/copy/access.log) == "$2" ]]; }
 ask() { # ask NAME COUNT: from the client; each is answered
   ip netns exec client curl -sf -o /dev/null "http://10.1.0.1/$1/[1-$2]"
