@@ -71,6 +71,10 @@ function start(behaviour: string, words: string[], within = ALONE): Run {
   return run;
 }
 
+/** The last line of a copy that could not start. */
+const pointer = (words: string[]) =>
+  `"${["xcopy doctor -x", TRANSFER, ...words].join(" ")}" looks at everything on the way`;
+
 /** The command line that runs something in the namespaces of a process. */
 const beside = ({ pid }: Run) => ["nsenter", "-t", String(pid), "-n", "-m"];
 
@@ -150,6 +154,7 @@ test.each([
   expect(run.stderr).toEqual([
     `Cannot reach target "127.0.0.1:8080": ${cause}`,
     "Start the service there, check the firewalls on the way, or start anyway with --force.",
+    pointer(words),
   ]);
   expect(run.stdout).toEqual([]);
 });
@@ -218,6 +223,7 @@ test("a second xcopy to a target needs other ports or another target", async () 
       ),
     ),
     "Stop that one, add its -x to this command, or give each its own part of the ports: -f 0/2 and -f 1/2.",
+    pointer([]),
   ]);
   const elsewhere = start("ends", ["-c", "127.0.0.9"], beside(first));
   await elsewhere.said(COPYING);
