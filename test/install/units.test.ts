@@ -27,6 +27,15 @@ describe.each([
     expect(setting("CapabilityBoundingSet")).toEqual(needsOf(mode));
   });
 
+  test("starts without the secrets that it would hand over", () => {
+    const named = (key: string) => [...unit.matchAll(new RegExp(`^${key}=([^:]+):(.*)$`, "gm"))];
+    expect(named("LoadCredential").length).toBeGreaterThan(0);
+    expect(named("SetCredential").map(([, credential]) => credential)).toEqual(
+      named("LoadCredential").map(([, credential]) => credential),
+    );
+    expect(named("SetCredential").every(([, , text]) => text === "\\n")).toBe(true);
+  });
+
   test.skipIf(Bun.which("systemd-analyze") === null)("has an exposure of 3.0 at most", () => {
     const words = ["security", "--offline=true", "--threshold=30", "--no-pager", path];
     const { exitCode, stdout, stderr } = Bun.spawnSync(["systemd-analyze", ...words]);
