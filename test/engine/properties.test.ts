@@ -294,6 +294,23 @@ describe("arbitrary packets", () => {
     fuzz.end();
   });
 
+  test("the turn behind a gap counts, though it acknowledges less than what came before it", () => {
+    const fuzz = new Fuzz({ late: { after: 50_000, spreads: false } });
+    const request = { kind: "request", flow: 1, think: -1, options: [] } as const;
+    for (const one of [
+      { ...request, flags: 2, seq: { by: 0 }, ack: { by: 0 }, length: 0 },
+      { kind: "send", flow: 1, length: 1460, isTurn: false },
+      { kind: "close", flow: 1, isReset: false },
+      { kind: "send", flow: 1, length: 1, isTurn: false },
+      { kind: "pass", time: 1 },
+      { kind: "answer", length: 0, window: 0, fin: false },
+      { ...request, flags: 17, seq: { by: 0 }, ack: { by: -1 }, length: 100 },
+      { kind: "pass", time: 1_100_000 },
+    ] as Step[])
+      fuzz.take(one, false);
+    fuzz.end();
+  });
+
   test("never make the engine throw or its counters contradict each other, and all memory is freed", () => {
     fc.assert(
       fc.property(

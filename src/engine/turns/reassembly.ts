@@ -264,6 +264,8 @@ export function skipGap(c: Context, s: number): boolean {
   w[row + STREAM_END] = g[segment * SEGMENT + SEQ]!;
   // The first turn may be among the missing bytes: what follows waits for an answer, not for a greeting.
   if (w[row + FLAGS]! & HANDSHAKEN) w[row + FLAGS] = (w[row + FLAGS]! | HAS_DATA) & ~HANDSHAKEN;
+  // It counts as a turn whatever the acknowledgement numbers before the gap were, which may have come out of order.
+  w[row + LAST_ACK] = (g[segment * SEGMENT + ACK_NUMBER]! - 1) | 0;
   takeHeld(c, s);
   return true;
 }
