@@ -18,7 +18,9 @@ beforeAll(async () => {
 });
 afterEach(async () => {
   await lab.stopAll();
+  // Closed once: later its descriptor is another's.
   manager?.close();
+  manager = undefined;
 });
 afterAll(() => lab.remove());
 
