@@ -20,6 +20,7 @@ beforeAll(() => {
 afterEach(async () => {
   await lab.stopAll();
   manager?.close();
+  manager = undefined;
 });
 afterAll(() => lab.remove());
 
