@@ -209,7 +209,9 @@ test("an assistant's intercept and its copy are killed: nothing stays, sessions 
   const pool = await startPool(lab, "shop", "online-1", 4);
   await pool.rounds(2);
   await settled(copy);
-  // The answer comes when nobody catches it: the target sends it again.
+  // The answer comes when nobody catches it: the target sends it again. Meanwhile the host forwards nothing: a client would reset
+  // the target's connection.
+  setForwarding(way.host(), false);
   const slow = lab.start(
     lab.client,
     clientCommand("shop", "online-1", "SELECT SLEEP(2); INSERT INTO a VALUES (1)"),
@@ -219,6 +221,7 @@ test("an assistant's intercept and its copy are killed: nothing stays, sessions 
   expect(await slow.exited).toBe(0);
   await pool.rounds(2);
   intercept = await start(way);
+  setForwarding(way.host(), true);
   await settled(copy);
   await arrived(online, target, "pool", "a");
   expect(faultsOf(copy.reports())).toEqual([]);
