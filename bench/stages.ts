@@ -4,7 +4,7 @@
  */
 import { createNetwork, inNamespace } from "../src/demo/network.ts";
 import { outgoingProgram } from "../src/host/carried-programs.ts";
-import { testRun } from "../src/native/bpf/libbpf.ts";
+import { testRun } from "../src/native/bpf/test-run.ts";
 import { WHOLE } from "../src/wire/prefix.ts";
 import { ACK, build, type Frame, PSH, SYN } from "../test/bpf/build.ts";
 import { loadForTest, OPTIONS, type TestCapture } from "../test/bpf/capture.ts";

@@ -1,5 +1,6 @@
 /** The tc programs that one process has attached to interfaces: by tcx links, or by clsact on kernels without tcx. */
-import { bpfFailure, createTcxLink, updateLink } from "../native/bpf/libbpf.ts";
+import { bpfFailure } from "../native/bpf/errors.ts";
+import { createTcxLink, updateLink } from "../native/bpf/link.ts";
 import { Failure } from "../native/failure.ts";
 import { interfaceName } from "../native/filters.ts";
 import { EINVAL, ENODEV, libc } from "../native/libc.ts";

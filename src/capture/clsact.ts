@@ -3,17 +3,17 @@
  * /run/xcopy before it is attached.
  */
 import { readFileSync, rmSync, statSync } from "node:fs";
+import { bpfFailure } from "../native/bpf/errors.ts";
+import type { Direction } from "../native/bpf/link.ts";
 import {
   attachFilter,
-  bpfFailure,
   createClsact,
-  type Direction,
   destroyClsact,
   detachFilter,
   type FilterPlace,
   queryFilter,
   replaceFilter,
-} from "../native/bpf/libbpf.ts";
+} from "../native/bpf/tc-filter.ts";
 import { Failure } from "../native/failure.ts";
 import { hasFilters, interfaceName } from "../native/filters.ts";
 import { EEXIST, EINVAL } from "../native/libc.ts";

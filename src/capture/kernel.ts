@@ -1,8 +1,10 @@
 /** Capture by the kernel programs: loads and attaches them, and reads their counters. */
 
 import type { XdpProgram } from "../filter/access.ts";
-import { BpfObject, fillArrayOfMaps, loadFirst, openLibbpf, updateMap } from "../native/bpf/libbpf.ts";
+import { fillArrayOfMaps, updateMap } from "../native/bpf/create-map.ts";
+import { openLibbpf } from "../native/bpf/libbpf.ts";
 import { BpfHashMap, deleteElement } from "../native/bpf/map.ts";
+import { BpfObject, loadFirst } from "../native/bpf/object.ts";
 import type { CarriedLibrary } from "../native/carried.ts";
 import { libc } from "../native/libc.ts";
 import type { LocalPrefix } from "../native/netlink/local-prefixes.ts";

@@ -1,7 +1,8 @@
 /** The maps of bpf/record/local.h: which addresses are this host's, and an example of those that are not. */
 
-import { type BpfObject, updateMap } from "../native/bpf/libbpf.ts";
+import { updateMap } from "../native/bpf/create-map.ts";
 import { deleteElement, lookUp } from "../native/bpf/map.ts";
+import type { BpfObject } from "../native/bpf/object.ts";
 import { AF_INET, AF_INET6 } from "../native/libc.ts";
 import type { LocalPrefix } from "../native/netlink/local-prefixes.ts";
 import { words } from "./maps.ts";

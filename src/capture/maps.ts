@@ -1,6 +1,7 @@
 /** What user space writes into the maps and constants of the kernel programs, in the layout of bpf/. */
 import { readFileSync } from "node:fs";
-import { type BpfObject, createRing, updateMap } from "../native/bpf/libbpf.ts";
+import { createRing, updateMap } from "../native/bpf/create-map.ts";
+import type { BpfObject } from "../native/bpf/object.ts";
 import { AF_INET, AF_INET6, libc } from "../native/libc.ts";
 import { SIGN_SPAN } from "./history.ts";
 

@@ -1,5 +1,6 @@
 /** XDP programs attached to interfaces by BPF links. */
-import { bpfFailure, createXdpLink, updateLink } from "../native/bpf/libbpf.ts";
+import { bpfFailure } from "../native/bpf/errors.ts";
+import { createXdpLink, updateLink } from "../native/bpf/link.ts";
 import { Failure } from "../native/failure.ts";
 import { interfaceName } from "../native/filters.ts";
 import { EBUSY, EINVAL, ENODEV, EPERM, libc, sleepMicroseconds } from "../native/libc.ts";

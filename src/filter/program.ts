@@ -1,5 +1,9 @@
 /** Loads a filter in front of another BPF program: a program that runs that one for the packets that match. */
-import { bpfFailure, createProgramArray, loadProgram, openLibbpf, setProgram } from "../native/bpf/libbpf.ts";
+
+import { createProgramArray, setProgram } from "../native/bpf/create-map.ts";
+import { bpfFailure } from "../native/bpf/errors.ts";
+import { openLibbpf } from "../native/bpf/libbpf.ts";
+import { loadProgram } from "../native/bpf/program.ts";
 import { EINVAL, libc } from "../native/libc.ts";
 import type { ProgramKind } from "./access.ts";
 import { translate } from "./translate.ts";

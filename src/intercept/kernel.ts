@@ -5,8 +5,10 @@ import { addressKey, createRings, fillPorts, useRings, words } from "../capture/
 import { XdpLinks, type XdpMode } from "../capture/xdp-links.ts";
 import type { ProgramKind, XdpProgram } from "../filter/access.ts";
 import { endLingeringGuards, Guard, lingeringGuards } from "../host/guard.ts";
+import { fillArrayOfMaps, updateMap } from "../native/bpf/create-map.ts";
 import { copyMapOf, LRU_HASH } from "../native/bpf/foreign-map.ts";
-import { BpfObject, fillArrayOfMaps, loadFirst, openLibbpf, updateMap } from "../native/bpf/libbpf.ts";
+import { openLibbpf } from "../native/bpf/libbpf.ts";
+import { BpfObject, loadFirst } from "../native/bpf/object.ts";
 import type { CarriedLibrary } from "../native/carried.ts";
 import { Failure } from "../native/failure.ts";
 import { libc } from "../native/libc.ts";

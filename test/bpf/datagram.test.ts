@@ -1,6 +1,6 @@
 /** UDP in the kernel programs: which datagrams and fragments are captured, and which answers are dropped. */
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:test";
-import { type TestContext, testRun } from "../../src/native/bpf/libbpf.ts";
+import { type TestContext, testRun } from "../../src/native/bpf/test-run.ts";
 import { until } from "../support/until.ts";
 import { build, bytesOf, FRAGMENT, type Frame, HOP_BY_HOP } from "./build.ts";
 import { loadForTest, MARK, TARGET, TARGET6, type TestCapture } from "./capture.ts";

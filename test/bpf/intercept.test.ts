@@ -3,7 +3,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { OPEN, OPENING, UNNUMBERED } from "../../src/channel/registration.ts";
 import { FORMER } from "../../src/intercept/data-plane/flow-maps.ts";
 import { AHEAD, MOST_IN_FLIGHT, NEAR } from "../../src/intercept/data-plane/proof.ts";
-import { testRun } from "../../src/native/bpf/libbpf.ts";
+import { testRun } from "../../src/native/bpf/test-run.ts";
 import {
   answerTo,
   COOKIE,

@@ -2,7 +2,7 @@
 import { afterEach, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { KERNEL_COUNTERS } from "../../src/capture/kernel.ts";
-import { testRun } from "../../src/native/bpf/libbpf.ts";
+import { testRun } from "../../src/native/bpf/test-run.ts";
 import { address, EPOLL_CTL_ADD, EPOLLIN, libc, monotonicMicroseconds } from "../../src/native/libc.ts";
 import { build } from "./build.ts";
 import { loadForTest, type TestCapture } from "./capture.ts";

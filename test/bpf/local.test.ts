@@ -1,6 +1,6 @@
 /** Services without address, by test runs in the kernel: only what goes to addresses of this host is a request. */
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:test";
-import { testRun } from "../../src/native/bpf/libbpf.ts";
+import { testRun } from "../../src/native/bpf/test-run.ts";
 import type { LocalPrefix } from "../../src/native/netlink/local-prefixes.ts";
 import { build, bytesOf, type Frame } from "./build.ts";
 import { loadForTest, type TestCapture } from "./capture.ts";

@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:test";
 import { OUTGOING } from "../../src/capture/record-index.ts";
 import { outgoingProgram } from "../../src/host/carried-programs.ts";
-import { testRun } from "../../src/native/bpf/libbpf.ts";
+import { testRun } from "../../src/native/bpf/test-run.ts";
 import { monotonicMicroseconds } from "../../src/native/libc.ts";
 import { DATAGRAM_BYTES, HEAD_BYTES, type Prefix, WHOLE } from "../../src/wire/prefix.ts";
 import { ACK, build, bytesOf, FIN, type Frame, RST, SYN } from "./build.ts";

@@ -1,7 +1,7 @@
 /** The request program, by test runs in the kernel: which packets are captured, and as what. */
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:test";
 import { SEGMENT_FRAGMENT_INDEX } from "../../src/capture/record-index.ts";
-import { type TestContext, testRun } from "../../src/native/bpf/libbpf.ts";
+import { type TestContext, testRun } from "../../src/native/bpf/test-run.ts";
 import {
   ACK,
   AUTHENTICATION,

@@ -1,6 +1,6 @@
 /** The response program, by test runs in the kernel: which packets are dropped, and what is captured of them. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { testRun } from "../../src/native/bpf/libbpf.ts";
+import { testRun } from "../../src/native/bpf/test-run.ts";
 import { WHOLE } from "../../src/wire/prefix.ts";
 import { ACK, build, FIN, type Frame, HOP_BY_HOP, RST, SYN } from "./build.ts";
 import { loadForTest, OPTIONS, type TestCapture } from "./capture.ts";

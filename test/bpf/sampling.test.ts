@@ -1,6 +1,6 @@
 /** What the request program leaves out, and the one pure ACK that it lets through. */
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:test";
-import { testRun } from "../../src/native/bpf/libbpf.ts";
+import { testRun } from "../../src/native/bpf/test-run.ts";
 import { ACK, build, type Frame, SYN } from "./build.ts";
 import { loadForTest, type TestCapture } from "./capture.ts";
 

@@ -1,6 +1,6 @@
 /** Signs of life: one pure ACK of each connection in a time. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { testRun } from "../../src/native/bpf/libbpf.ts";
+import { testRun } from "../../src/native/bpf/test-run.ts";
 import { monotonicMicroseconds } from "../../src/native/libc.ts";
 import { ACK, build, type Frame, SYN } from "./build.ts";
 import { loadForTest, type TestCapture } from "./capture.ts";

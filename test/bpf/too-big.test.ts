@@ -1,6 +1,6 @@
 /** ICMP messages about packets of ours reach user space, and pass. */
 import { describe, expect, test } from "bun:test";
-import { testRun } from "../../src/native/bpf/libbpf.ts";
+import { testRun } from "../../src/native/bpf/test-run.ts";
 import { readTooBig } from "../../src/wire/icmp.ts";
 import { Packet } from "../../src/wire/packet.ts";
 import { ACK, type Frame } from "./build.ts";

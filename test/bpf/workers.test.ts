@@ -1,6 +1,6 @@
 /** Which worker's rings a flow goes to: the same for all of it, and as user space reckons. */
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:test";
-import { testRun } from "../../src/native/bpf/libbpf.ts";
+import { testRun } from "../../src/native/bpf/test-run.ts";
 import { monotonicMicroseconds } from "../../src/native/libc.ts";
 import { workerOfClient, workerOfPort } from "../../src/wire/shard.ts";
 import { ACK, build, bytesOf, FIN, type Frame, SYN } from "./build.ts";

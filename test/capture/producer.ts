@@ -1,5 +1,6 @@
 /** A thread that runs a program over frames, as the kernel would, while another reads the rings. */
-import { openLibbpf, testRun } from "../../src/native/bpf/libbpf.ts";
+import { openLibbpf } from "../../src/native/bpf/libbpf.ts";
+import { testRun } from "../../src/native/bpf/test-run.ts";
 
 export interface Work {
   program: number;

@@ -4,13 +4,10 @@ import type { ProgramKind } from "../../src/filter/access.ts";
 import { ALU64, Assembler, MOV, R0, R1, R2, R3, R6 } from "../../src/filter/assembler.ts";
 import type { Filter } from "../../src/filter/compile.ts";
 import { type FilterProgram, loadFilterProgram } from "../../src/filter/program.ts";
-import {
-  createProgramArray,
-  loadProgram,
-  openLibbpf,
-  setProgram,
-  testRun,
-} from "../../src/native/bpf/libbpf.ts";
+import { createProgramArray, setProgram } from "../../src/native/bpf/create-map.ts";
+import { openLibbpf } from "../../src/native/bpf/libbpf.ts";
+import { loadProgram } from "../../src/native/bpf/program.ts";
+import { testRun } from "../../src/native/bpf/test-run.ts";
 import { libc } from "../../src/native/libc.ts";
 
 /** TC_ACT_SHOT and XDP_DROP: what a match comes to here. */

@@ -2,7 +2,8 @@
 import { describe, expect, test } from "bun:test";
 import { compileFilter } from "../../src/filter/compile.ts";
 import { loadFilterProgram } from "../../src/filter/program.ts";
-import { createTcxLink, testRun } from "../../src/native/bpf/libbpf.ts";
+import { createTcxLink } from "../../src/native/bpf/link.ts";
+import { testRun } from "../../src/native/bpf/test-run.ts";
 import { Failure } from "../../src/native/failure.ts";
 import { libc } from "../../src/native/libc.ts";
 import { build } from "../bpf/build.ts";

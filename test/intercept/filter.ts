@@ -3,7 +3,8 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Filter } from "../../src/intercept/kernel.ts";
-import { BpfObject, updateMap } from "../../src/native/bpf/libbpf.ts";
+import { updateMap } from "../../src/native/bpf/create-map.ts";
+import { BpfObject } from "../../src/native/bpf/object.ts";
 import { command } from "../bpf/namespace.ts";
 
 function compile(): Uint8Array {

@@ -1,7 +1,7 @@
 /** The maps by which user space tells the kernel about copies and their flows. */
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { FLOW_BYTES, MAX_COOKIES } from "../../src/intercept/data-plane/flow-maps.ts";
-import { testRun } from "../../src/native/bpf/libbpf.ts";
+import { testRun } from "../../src/native/bpf/test-run.ts";
 import { build } from "../bpf/build.ts";
 import { answerTo, flowOf, loadForTest, type TestIntercept } from "./load.ts";
 

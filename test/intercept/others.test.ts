@@ -3,7 +3,7 @@ import { afterEach, beforeEach, expect, test } from "bun:test";
 import { OPEN } from "../../src/channel/registration.ts";
 import { accept, close, connect, listen, localEndpoint, receive, send } from "../../src/channel/socket.ts";
 import { formatAddress } from "../../src/config/address.ts";
-import { testRun } from "../../src/native/bpf/libbpf.ts";
+import { testRun } from "../../src/native/bpf/test-run.ts";
 import { address, libc } from "../../src/native/libc.ts";
 import { ACK, build, type Frame, SYN } from "../bpf/build.ts";
 import { until } from "../support/until.ts";

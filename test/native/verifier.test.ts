@@ -2,8 +2,10 @@
 import { describe, expect, test } from "bun:test";
 import { existsSync, readFileSync } from "node:fs";
 import { release } from "node:os";
+import { createRing } from "../../src/native/bpf/create-map.ts";
 import { isLimited, isOlder } from "../../src/native/bpf/errors.ts";
-import { createRing, loadProgram, openLibbpf } from "../../src/native/bpf/libbpf.ts";
+import { openLibbpf } from "../../src/native/bpf/libbpf.ts";
+import { loadProgram } from "../../src/native/bpf/program.ts";
 import { reasonIn, removeLogs } from "../../src/native/bpf/verifier.ts";
 import type { Failure } from "../../src/native/failure.ts";
 import { EACCES, EPERM } from "../../src/native/libc.ts";
@@ -83,7 +85,9 @@ function failureElsewhere(within: string[], code: string): Pick<Failure, "messag
   const source = `${import.meta.dir}/../../src`;
   const script = `
     import { carriedLibraries } from "${source}/host/carried-libraries.ts";
-    import { createRing, loadProgram, openLibbpf } from "${source}/native/bpf/libbpf.ts";
+    import { createRing } from "${source}/native/bpf/create-map.ts";
+    import { openLibbpf } from "${source}/native/bpf/libbpf.ts";
+    import { loadProgram } from "${source}/native/bpf/program.ts";
     openLibbpf(await carriedLibraries());
     try {
       ${code};

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:tes
 import { readFileSync } from "node:fs";
 import { Control } from "../../src/capture/control.ts";
 import { RingSet } from "../../src/capture/ring-set.ts";
-import { testRun } from "../../src/native/bpf/libbpf.ts";
+import { testRun } from "../../src/native/bpf/test-run.ts";
 import { monotonicMicroseconds } from "../../src/native/libc.ts";
 import { loadRecordKernel, type RecordKernel } from "../../src/record/kernel.ts";
 import { kernelLosses } from "../../src/record/losses.ts";

@@ -1,6 +1,6 @@
 /** Arbitrary packets for the kernel programs: of all shapes that their parser knows, then some with bytes changed or cut. */
 import fc from "fast-check";
-import type { TestContext } from "../../../src/native/bpf/libbpf.ts";
+import type { TestContext } from "../../../src/native/bpf/test-run.ts";
 import { AUTHENTICATION, bytesOf, DESTINATION_OPTIONS, FRAGMENT, HOP_BY_HOP, ROUTING } from "../build.ts";
 import { MARK } from "../capture.ts";
 

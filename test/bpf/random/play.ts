@@ -1,7 +1,7 @@
 /** Plays random packets, a few in a row, through programs of the kernel, and compares with what a reference expects. */
 import { expect } from "bun:test";
 import fc from "fast-check";
-import { type TestContext, testRun } from "../../../src/native/bpf/libbpf.ts";
+import { type TestContext, testRun } from "../../../src/native/bpf/test-run.ts";
 import { seeded } from "../../support/seed.ts";
 import { type Captured, MARK } from "../capture.ts";
 import type { Namespace } from "../namespace.ts";

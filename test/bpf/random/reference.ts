@@ -5,7 +5,7 @@
  */
 
 import type { KernelService } from "../../../src/capture/services.ts";
-import type { TestContext } from "../../../src/native/bpf/libbpf.ts";
+import type { TestContext } from "../../../src/native/bpf/test-run.ts";
 import { HEAD_BYTES, type Prefix } from "../../../src/wire/prefix.ts";
 import { ACK, FIN, RST, SYN } from "../build.ts";
 import { MARK } from "../capture.ts";
