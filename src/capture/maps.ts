@@ -4,6 +4,7 @@ import { createRing, updateMap } from "../native/bpf/create-map.ts";
 import type { BpfObject } from "../native/bpf/object.ts";
 import { AF_INET, AF_INET6, libc } from "../native/libc.ts";
 import { SIGN_SPAN } from "./history.ts";
+import type { KernelService } from "./services.ts";
 
 const PORTS_BYTES = 65536 / 8;
 
@@ -129,6 +130,17 @@ export function fillPorts(
     for (let port = first; port <= last; port++) bits[port >> 3]! |= 1 << (port & 7);
   }
   updateMap(portsMap, words(index), bits);
+}
+
+/** Fills the port bitmaps of an object for TCP and for UDP. */
+export function fillPortsOfBoth(
+  object: BpfObject,
+  ports: readonly Pick<KernelService, "port" | "transport">[],
+): void {
+  const of = (isUdp: boolean) =>
+    ports.flatMap(({ port, transport }) => ((transport === "udp") === isUdp ? [[port, port] as const] : []));
+  fillPorts(object.mapFd("ports"), 0, of(false));
+  fillPorts(object.mapFd("datagram_ports"), 0, of(true));
 }
 
 /** A map key: addresses of 16 bytes each (IPv4: 4 and zeros; null: zeros), port (network order), family (host order). */

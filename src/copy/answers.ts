@@ -1,5 +1,6 @@
 /** Catches the targets' answers to this host's own addresses: by a kernel program, or by a socket and a netfilter rule. */
-import type { KernelCapture, KernelPath } from "../capture/kernel.ts";
+import type { KernelCapture } from "../capture/kernel/capture.ts";
+import type { KernelPath } from "../capture/kernel/options.ts";
 import { openResponseSocket } from "../capture/socket/response-socket.ts";
 import type { ResponseSocketConfig } from "../capture/socket/response-source.ts";
 import { dropRuleset } from "../netfilter/drop-ruleset.ts";

@@ -1,6 +1,6 @@
 /** Capture by programs in the kernel: tcx, clsact and XDP. */
 import { type FilterTarget, InterfaceFilters } from "../capture/interface-filters.ts";
-import type { KernelCapture } from "../capture/kernel.ts";
+import type { KernelCapture } from "../capture/kernel/capture.ts";
 import { megabytes } from "../host/memory.ts";
 import { Failure } from "../native/failure.ts";
 import { interfaceName } from "../native/filters.ts";

@@ -1,5 +1,5 @@
 /** Opens the capture of live requests: by the back end that the user named, or by the best that works. */
-import type { KernelCapture } from "../capture/kernel.ts";
+import type { KernelCapture } from "../capture/kernel/capture.ts";
 import { XDP_COSTS } from "../capture/xdp-links.ts";
 import { type BackEnd, needsBpf } from "../config/capture.ts";
 import type { CarriedLibrary } from "../native/carried.ts";

@@ -1,10 +1,7 @@
 /** From a plan: loads the kernel programs, and makes the configuration of the data plane. */
-import {
-  type KernelCapture,
-  type KernelPath,
-  loadKernelCapture,
-  type RequestHook,
-} from "../capture/kernel.ts";
+import type { KernelCapture } from "../capture/kernel/capture.ts";
+import { loadKernelCapture } from "../capture/kernel/load.ts";
+import type { KernelPath, RequestHook } from "../capture/kernel/options.ts";
 import { possibleCpus, ringBytes } from "../capture/maps.ts";
 import type { AnsweringService, KernelService } from "../capture/services.ts";
 import type { ResponseSocketConfig } from "../capture/socket/response-source.ts";

@@ -1,7 +1,7 @@
 /** The kernel side of `xcopy record`: the request program of copy and, for --both, the program for outgoing packets. */
 import { Attachments, type Hook } from "../capture/attachments.ts";
 import { type KernelStats, readStats } from "../capture/counters.ts";
-import { fillServices } from "../capture/kernel.ts";
+import { fillServices } from "../capture/kernel/services.ts";
 import { type Forwarded, LOCAL_MAPS, leaveOutLocal, localMapsOf } from "../capture/local-maps.ts";
 import { createLargeRings, settings, useRings } from "../capture/maps.ts";
 import type { KernelService } from "../capture/services.ts";

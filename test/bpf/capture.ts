@@ -2,11 +2,9 @@
 import { existsSync, readFileSync } from "node:fs";
 import { Control } from "../../src/capture/control.ts";
 import { Flows } from "../../src/capture/flows.ts";
-import {
-  type KernelCapture,
-  type KernelCaptureOptions,
-  loadKernelCapture,
-} from "../../src/capture/kernel.ts";
+import type { KernelCapture } from "../../src/capture/kernel/capture.ts";
+import { loadKernelCapture } from "../../src/capture/kernel/load.ts";
+import type { KernelCaptureOptions } from "../../src/capture/kernel/options.ts";
 import { ofWorker } from "../../src/capture/maps.ts";
 import { RingSet } from "../../src/capture/ring-set.ts";
 import { monotonicMicroseconds } from "../../src/native/libc.ts";

@@ -1,7 +1,7 @@
 /** What the kernel programs do at their limits: full rings, no heartbeat, counters. */
 import { afterEach, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
-import { KERNEL_COUNTERS } from "../../src/capture/kernel.ts";
+import { KERNEL_COUNTERS } from "../../src/capture/counters.ts";
 import { testRun } from "../../src/native/bpf/test-run.ts";
 import { address, EPOLL_CTL_ADD, EPOLLIN, libc, monotonicMicroseconds } from "../../src/native/libc.ts";
 import { build } from "./build.ts";

@@ -4,7 +4,8 @@
  */
 import { describe, expect, test } from "bun:test";
 import { release } from "node:os";
-import { type KernelCaptureOptions, loadKernelCapture, type RequestHook } from "../../src/capture/kernel.ts";
+import { loadKernelCapture } from "../../src/capture/kernel/load.ts";
+import type { KernelCaptureOptions, RequestHook } from "../../src/capture/kernel/options.ts";
 import { WHOLE_PACKETS } from "../../src/capture/maps.ts";
 import type { KernelService } from "../../src/capture/services.ts";
 import type { ProgramKind, XdpProgram } from "../../src/filter/access.ts";

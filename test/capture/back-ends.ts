@@ -1,6 +1,6 @@
 /** Every back end of the capture in the same shape, in a namespace, with its records copied out. */
 import { Control } from "../../src/capture/control.ts";
-import type { RequestHook } from "../../src/capture/kernel.ts";
+import type { RequestHook } from "../../src/capture/kernel/options.ts";
 import type { AnsweringService, KernelService } from "../../src/capture/services.ts";
 import { openPcapCapture } from "../../src/capture/socket/pcap-capture.ts";
 import { openPacketCapture, openRawCapture, type SocketCapture } from "../../src/capture/socket/sockets.ts";

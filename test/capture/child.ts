@@ -1,6 +1,6 @@
 /** A process that attaches both programs to an interface of its network namespace, says so and stays. */
 import { readFileSync } from "node:fs";
-import type { Hook } from "../../src/capture/kernel.ts";
+import type { Hook } from "../../src/capture/attachments.ts";
 import { loadForTest } from "../bpf/capture.ts";
 
 const [hook, ifindex] = process.argv.slice(2);

@@ -1,6 +1,6 @@
 /** Both programs on interfaces: their order, what they drop, how they come and go. What they capture: conformance.test.ts. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import type { Hook } from "../../src/capture/kernel.ts";
+import type { Hook } from "../../src/capture/attachments.ts";
 import { ACK, build, bytesOf, type Frame, PSH, SYN } from "../bpf/build.ts";
 import { type Captured, loadForTest, type TestCapture } from "../bpf/capture.ts";
 import { command } from "../bpf/namespace.ts";

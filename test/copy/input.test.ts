@@ -1,6 +1,6 @@
 /** How live capture begins on many interfaces, of which some may be gone. */
 import { expect, test } from "bun:test";
-import type { KernelCapture } from "../../src/capture/kernel.ts";
+import type { KernelCapture } from "../../src/capture/kernel/capture.ts";
 import type { Capture } from "../../src/copy/back-end.ts";
 import { captureByPrograms } from "../../src/copy/capture-programs.ts";
 import { liveInput } from "../../src/copy/input.ts";

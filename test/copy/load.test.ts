@@ -1,6 +1,6 @@
 /** What the data plane is told for each option. */
 import { expect, test } from "bun:test";
-import type { KernelCapture } from "../../src/capture/kernel.ts";
+import type { KernelCapture } from "../../src/capture/kernel/capture.ts";
 import type { SourceConfig } from "../../src/capture/source.ts";
 import { COPY } from "../../src/command-line/copy.ts";
 import { parseArguments } from "../../src/command-line/reading/arguments.ts";

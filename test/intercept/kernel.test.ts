@@ -1,6 +1,6 @@
 /** The programs on real interfaces, with a real server that answers clients that are not there. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import type { Hook } from "../../src/capture/kernel.ts";
+import type { Hook } from "../../src/capture/attachments.ts";
 import { build, bytesOf, type Frame, SYN } from "../bpf/build.ts";
 import type { Captured } from "../bpf/capture.ts";
 import { enterNamespace, Namespace } from "../bpf/namespace.ts";

@@ -1,7 +1,7 @@
 /** Production's server, as the capture sees it: a stream of TCP segments, of which only the first bytes are captured. */
 import type { Host } from "./host.ts";
 
-/** Payload bytes of a segment that are captured, at the least (src/capture/kernel.ts). */
+/** Payload bytes of a segment that are captured, at the least (src/capture/kernel/options.ts). */
 const CAPTURED = 300;
 
 export interface Segment {

@@ -1,6 +1,6 @@
 /** Changes what is copied where while a copy runs: see reload.ts for the design. */
 import { isDeepStrictEqual } from "node:util";
-import type { KernelPath } from "../../capture/kernel.ts";
+import type { KernelPath } from "../../capture/kernel/options.ts";
 import type { AnsweringService, KernelService } from "../../capture/services.ts";
 import { formatAddress, sameAddress } from "../../config/address.ts";
 import { protocolFor } from "../../config/protocol.ts";

@@ -1,5 +1,5 @@
 /** The beginning of the capture, once the first tries have found the targets. */
-import type { KernelCapture } from "../../capture/kernel.ts";
+import type { KernelCapture } from "../../capture/kernel/capture.ts";
 import { dropPrivileges, type Keeps } from "../../host/drop.ts";
 import { CAP } from "../../native/bpf/capabilities.ts";
 import type { Answers } from "../answers.ts";

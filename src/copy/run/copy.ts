@@ -1,5 +1,5 @@
 /** Copies with all opened: starts the data plane and what watches it, until the end, and prints the summary. */
-import type { KernelCapture } from "../../capture/kernel.ts";
+import type { KernelCapture } from "../../capture/kernel/capture.ts";
 import { renderVersion } from "../../command-line/reading/help.ts";
 import { labelOf } from "../../config/transfer.ts";
 import { becomeDaemon } from "../../host/daemon.ts";

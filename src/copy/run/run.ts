@@ -1,5 +1,5 @@
 /** Runs `xcopy copy`: opens all that a plan needs, copies (copy.ts), and closes it again, whatever happens. */
-import type { KernelCapture } from "../../capture/kernel.ts";
+import type { KernelCapture } from "../../capture/kernel/capture.ts";
 import { fingerprintOf } from "../../channel/key.ts";
 import { carriedLibraries } from "../../host/carried-libraries.ts";
 import { claimPorts } from "../../host/claims.ts";

@@ -1,5 +1,5 @@
 /** Tries what a copy tries before its first request, by its own preflight, so that doctor and copy do not disagree. */
-import type { KernelCapture } from "../../capture/kernel.ts";
+import type { KernelCapture } from "../../capture/kernel/capture.ts";
 import { openAnswers } from "../../copy/answers.ts";
 import type { Findings } from "../../copy/data-plane/preflight.ts";
 import { shareOut } from "../../copy/data-plane/share-out.ts";

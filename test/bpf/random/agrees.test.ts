@@ -5,7 +5,7 @@
 import { afterAll, beforeAll, describe, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { Flows } from "../../../src/capture/flows.ts";
-import type { KernelCapture } from "../../../src/capture/kernel.ts";
+import type { KernelCapture } from "../../../src/capture/kernel/capture.ts";
 import type { AnsweringService, KernelService } from "../../../src/capture/services.ts";
 import { type Prefix, WHOLE } from "../../../src/wire/prefix.ts";
 import { bytesOf } from "../build.ts";
