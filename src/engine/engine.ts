@@ -10,11 +10,11 @@
  */
 
 import type { ProtocolModule } from "../protocol/module.ts";
-import { DESTINATION, mapAddress, readAddress } from "../wire/address-words.ts";
+import { DESTINATION, readAddress } from "../wire/address-words.ts";
 import type { PacketBatch } from "../wire/batch.ts";
 import { readTooBig, type TooBig } from "../wire/icmp.ts";
 import type { Packet } from "../wire/packet.ts";
-import { ACK, distance, FIN, RST, SYN, URG } from "../wire/tcp.ts";
+import { distance, FIN, RST, SYN, URG } from "../wire/tcp.ts";
 import {
   addPath,
   changeNumbers,
@@ -25,57 +25,24 @@ import {
   setRoutes,
 } from "./change.ts";
 import { takeAnswer, takeFollowing, takeSyn } from "./client-handshake.ts";
-import { displaceOfPath } from "./eviction.ts";
-import { OWN_MSS, OWN_WSCALE, openSession, supersedeAll, takeData, takeEnd } from "./session-lifecycle.ts";
+import { takeRequest } from "./client-segment.ts";
+import { dispatch } from "./dispatch.ts";
+import { end } from "./end.ts";
+import { look } from "./look.ts";
+import { probe } from "./probe.ts";
+import { supersedeAll } from "./session-lifecycle.ts";
 import { Context, type EngineConfig, type Path, type Route } from "./sessions/context.ts";
-import { COUNTER, type DropReason } from "./sessions/counters.ts";
+import { COUNTER } from "./sessions/counters.ts";
 import { fillFlowKey, fillOutgoingFlowKey } from "./sessions/flow-key.ts";
-import { type EachFlow, forEachFlow, holdPath, isHeld, resumePath } from "./sessions/hold.ts";
-import {
-  ACTIVE_AT,
-  CLIENT_ADDRESS,
-  CLIENT_FIN,
-  CLIENT_RST,
-  CLIENTLESS,
-  CLOSED,
-  COPY,
-  CURSOR,
-  ESTABLISHED,
-  FLAGS,
-  FREE,
-  MIDSTREAM,
-  NONE,
-  OFFER_MSS,
-  OFFER_SACK,
-  OFFER_TIMESTAMPS,
-  OFFER_WSCALE,
-  OFFERS,
-  OPEN_AT_ONCE,
-  PATH,
-  READY,
-  ROW,
-  SND_MAX,
-  SND_UNA,
-  STATE,
-  SYN_AGAIN,
-  TIME_WAIT,
-  TIMES,
-} from "./sessions/table.ts";
-import { isFirstCopy, noteMultipath, takeAside } from "./subflows.ts";
-import { connect, endSession, leaveConnection, probePort } from "./tcp/connection.ts";
-import { emitControl, emitReset, hasRoom } from "./tcp/emit.ts";
-import { arm, expire, reset } from "./tcp/expiry.ts";
+import { type EachFlow, forEachFlow, holdPath, resumePath } from "./sessions/hold.ts";
+import { ACTIVE_AT, COPY, FLAGS, NONE, ROW, SND_MAX, SND_UNA, SYN_AGAIN, TIMES } from "./sessions/table.ts";
+import { expire } from "./tcp/expiry.ts";
 import { endConnections, type Moved, movePath, type NewWay } from "./tcp/move.ts";
 import { PathMtu } from "./tcp/path-mtu.ts";
 import { takeResponse } from "./tcp/receiver.ts";
-import { transmit } from "./tcp/sender.ts";
-import { faultOf, faultOfFlags } from "./turns/acceptance.ts";
-import { timeHandshake, timeProduction } from "./turns/answer-times.ts";
-import { dropAllTurns } from "./turns/drop.ts";
-import { awaitLateness } from "./turns/late.ts";
+import { resetUnknown } from "./tcp/unknown.ts";
+import { faultOfFlags } from "./turns/acceptance.ts";
 import { SessionProtocols } from "./turns/protocols.ts";
-import { takeHandshake } from "./turns/stream.ts";
-import { dueAt, waitingTurns } from "./turns/turns.ts";
 
 export type { EngineNumbers } from "./change.ts";
 export type { AnswerTimes, EngineConfig, Late, Pace, Path, Route, Target } from "./sessions/context.ts";
@@ -114,22 +81,8 @@ export class Engine {
    * no free row or port.
    */
   probe(path: number, now: number, from: Uint8Array | null = null): number {
-    const c = this.c;
-    c.now = now;
-    const s = c.table.allocate();
-    if (s === NONE) return NONE;
-    const row = s * ROW;
-    if (from) mapAddress(from, c.words, row + CLIENT_ADDRESS);
-    const port = from ? probePort(c, s) : c.ports.take(path);
-    if (port === NONE) return NONE;
-    c.words[row + FLAGS] = CLIENTLESS;
-    c.words[row + OFFERS] = OFFER_SACK | OFFER_TIMESTAMPS;
-    c.words[row + OFFER_MSS] = OWN_MSS;
-    c.words[row + OFFER_WSCALE] = OWN_WSCALE;
-    c.times[s * TIMES + ACTIVE_AT] = now;
-    connect(c, s, path, port);
-    c.makeReady(s);
-    return port;
+    this.c.now = now;
+    return probe(this.c, path, from);
   }
 
   /**
@@ -205,10 +158,10 @@ export class Engine {
       if (takeFollowing(c, packet, s)) return;
       s = c.clientFlows.find(c.flowKey);
     }
-    this.takeRequest(packet, s);
+    takeRequest(c, packet, s);
     for (let i = 1; i < copies.length; i++) {
       c.flowKey[COPY] = copies[i]!;
-      this.takeRequest(packet, c.clientFlows.find(c.flowKey));
+      takeRequest(c, packet, c.clientFlows.find(c.flowKey));
     }
   }
 
@@ -230,42 +183,6 @@ export class Engine {
       const s = c.clientFlows.find(c.flowKey);
       if (s !== NONE) c.protocols.production(s, packet);
     }
-  }
-
-  private takeRequest(packet: Packet, known: number): void {
-    const c = this.c;
-    const flags = packet.flags;
-    let s = known;
-    if (s === NONE) {
-      if (packet.length === 0 || flags & RST || !c.config.takesMidstream) {
-        c.counters[COUNTER.stray]!++;
-        return;
-      }
-      s = openSession(c, packet, MIDSTREAM);
-      if (s === NONE) return;
-      c.counters[COUNTER.midstream]!++;
-      noteMultipath(c, s, packet);
-    }
-    const fault = faultOf(c, s, packet);
-    if (fault !== null) {
-      if (isFirstCopy(c, packet)) c.counters[COUNTER[`invalid.${fault}`]]!++;
-      return;
-    }
-    c.times[s * TIMES + ACTIVE_AT] = c.now;
-    if (c.subflows[s] !== 0 && takeAside(c, s, packet)) return;
-    if (flags & RST) {
-      takeEnd(c, s, packet, CLIENT_RST);
-      return;
-    }
-    if (packet.length > 0) {
-      timeProduction(c, s, packet);
-      takeData(c, s, packet, packet.seq);
-    } else if (!(flags & FIN)) {
-      if (takeHandshake(c, s, packet)) timeHandshake(c, s, packet);
-      return;
-    }
-    if (flags & FIN) takeEnd(c, s, packet, CLIENT_FIN);
-    c.makeReady(s);
   }
 
   /** Takes a packet of a target; `packet.index` is the path it came back on. */
@@ -369,71 +286,14 @@ export class Engine {
 
   /** Fills the batches with what is due. False when a batch was full: send the batches, clear them, and call again. */
   dispatch(now: number): boolean {
-    const c = this.c;
-    c.now = now;
-    c.turnLimit.settle(now);
-    this.invite();
-    for (let s = c.nextReady(); s !== NONE; s = c.nextReady()) {
-      const row = s * ROW;
-      const flags = c.words[row + FLAGS]!;
-      if (c.words[row + STATE] === FREE || !(flags & READY)) {
-        c.removeReady();
-        continue;
-      }
-      const sent = transmit(c, s);
-      if (sent === "batch full") return false;
-      if (sent === "no port" && displaceOfPath(c, s)) continue;
-      c.removeReady();
-      c.words[row + FLAGS]! &= ~READY;
-      if (sent === "over") {
-        endSession(c, s, "ended", c.words[row + FLAGS]! & CLIENT_RST ? "resetSessions" : "closed");
-      } else {
-        if (sent !== "done") this.giveUpOpening(s, sent === "no port" ? "ports" : "memory");
-        if (c.words[row + CURSOR] !== NONE) {
-          c.waiting.note(s);
-          awaitLateness(c, s);
-        }
-        arm(c, s);
-      }
-    }
-    c.counters[COUNTER.memory] = c.segments.used;
-    return true;
-  }
-
-  /** Makes the sessions ready that may have a connection now, under the limit of users. */
-  private invite(): void {
-    const { users } = this.c;
-    if (users === null) return;
-    for (let s = users.invite(); s !== NONE; s = users.invite()) this.c.makeReady(s);
-  }
-
-  /** No connection could be opened: drops the session's turns. The next turn tries again, if the client has not closed. */
-  private giveUpOpening(s: number, reason: DropReason): void {
-    dropAllTurns(this.c, s, reason);
-    // There is one where memory was missing for what opens it.
-    reset(this.c, s);
-    leaveConnection(this.c, s);
-    this.c.users?.leave(s);
-    this.c.words[s * ROW + FLAGS]! &= ~OPEN_AT_ONCE;
-    this.c.makeReady(s);
+    this.c.now = now;
+    return dispatch(this.c);
   }
 
   /** Sets the counters `waiting`, `waitingForConnection` and `behind` to what is true now. `now`: us. */
   look(now: number): void {
-    const { c } = this;
-    c.now = now;
-    let [waiting, unconnected, oldest] = [0, 0, now];
-    c.waiting.keep((s) => {
-      const turns = waitingTurns(c, s);
-      if (turns === 0) return false;
-      waiting += turns;
-      if (c.words[s * ROW + STATE]! < ESTABLISHED || isHeld(c, s)) unconnected += turns;
-      oldest = Math.min(oldest, dueAt(c, s, c.words[s * ROW + CURSOR]!));
-      return true;
-    });
-    c.counters[COUNTER.waiting] = waiting;
-    c.counters[COUNTER.waitingForConnection] = unconnected;
-    c.counters[COUNTER.behind] = now - oldest;
+    this.c.now = now;
+    look(this.c);
   }
 
   /** Whether a turn was held up within the last 3 ms by an answer that is expected soon: poll for responses soon. */
@@ -462,30 +322,7 @@ export class Engine {
    * batch was full: send the batches, clear them, and call again.
    */
   end(now: number): boolean {
-    const c = this.c;
-    c.now = now;
-    c.halfOpen.clear();
-    for (let s = 0; s < c.table.end; s++) {
-      const state = c.words[s * ROW + STATE]!;
-      if (state === FREE) continue;
-      if (state !== CLOSED && state !== TIME_WAIT && !c.held[c.words[s * ROW + PATH]!]) {
-        if (!hasRoom(c, s)) return false;
-        emitControl(c, s, RST | ACK);
-      }
-      endSession(c, s, "ended");
-    }
-    return true;
+    this.c.now = now;
+    return end(this.c);
   }
-}
-
-/** Answers a segment that belongs to none of our connections with a RST (RFC 9293 section 3.10.7.1). */
-function resetUnknown(c: Context, packet: Packet): void {
-  const flags = packet.flags;
-  if (flags & RST) return;
-  if (flags & ACK) {
-    emitReset(c, packet.index, c.address, 0, packet.destinationPort, packet.ack, 0, RST);
-    return;
-  }
-  const end = packet.seq + packet.length + (flags & (SYN | FIN) ? 1 : 0);
-  emitReset(c, packet.index, c.address, 0, packet.destinationPort, 0, end, RST | ACK);
 }
