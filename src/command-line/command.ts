@@ -8,13 +8,14 @@ import type { ExitCode } from "../native/failure.ts";
 export type Values =
   | "anything"
   | "file"
+  /** One that is there, or for a file that is not there yet. */
   | "directory"
   | "user"
-  /** Interfaces with commas between them; `captured` ones may also be `any`, or files instead. */
+  /** Interfaces separated by commas; `captured` ones may also be `any`, or files instead. */
   | "interface"
   | "interfaces"
   | "interfaces or files"
-  /** CPUs with commas between them. */
+  /** CPUs separated by commas. */
   | "cpus"
   /** The process id of a copy that runs. */
   | "copy"
@@ -87,13 +88,14 @@ export interface CommandSpec {
   examples: [line: string, effect: string][];
   /**
    * The words that belong to no option, if the command takes any: their name among the values, what stands for them in the help, what
-   * the first and further ones are, and how many there must and may be (1 and 1 if that is absent).
+   * the first and further ones are (which some first words do not have), and how many there must and may be (1 and 1 if that is absent).
    */
   operand?: {
     name: string;
     value: string;
     values: Values;
     further?: Values;
+    alone?: readonly string[];
     help: string;
     least?: number;
     most?: number;
@@ -110,7 +112,7 @@ export interface CommandSpec {
 export const HELP: Option = {
   name: "help",
   short: "h",
-  help: "print the options that most people need (-h), or all of them (--help)",
+  help: "print the usual options (-h), or all of them (--help)",
   common: true,
 };
 export const VERSION: Option = { name: "version", short: "v", help: "print the version", common: true };

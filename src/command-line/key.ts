@@ -15,7 +15,7 @@ export const KEY: CommandSpec = {
   operand: {
     name: "file",
     value: "FILE",
-    values: "file",
+    values: "directory",
     help: "write the key (32 random bytes, as base64) to this new file, which only its owner may read; an existing file is never overwritten",
   },
   groups: {},

@@ -1,6 +1,16 @@
 /** The completions for bash. They need no package: the words are put together here, as bash breaks them at = and :. */
-import { type CommandSpec, optionsOf, type Values } from "../command-line/command.ts";
-import { allWords, HEADER, quoted, RUNNING, SECTIONS, valuesOf, wordsOf } from "./values.ts";
+import { type CommandSpec, type Option, optionsOf, type Values } from "../command-line/command.ts";
+import {
+  HEADER,
+  operandsOf,
+  quoted,
+  RUNNING,
+  SECTIONS,
+  separatorsOf,
+  tableOf,
+  valuesOf,
+  wordsOf,
+} from "./values.ts";
 
 const HELPERS = `_xcopy_interfaces() {
   local path
@@ -19,20 +29,25 @@ _xcopy_copies() {
   done
 }
 
+# The names of the tables [TABLE.NAME] in the file of --config, or in that which xcopy config reads.
 _xcopy_sections() {
-  local index
-  for ((index = 0; index < \${#words[@]} - 1; index++)); do
+  local index file=\${operands[1]} program=${quoted(SECTIONS)}
+  for ((index = 2; index < \${#words[@]} - 1; index++)); do
     case \${words[index]} in
-      --config) sed -n ${quoted(SECTIONS)} "\${words[index + 1]}" 2>/dev/null ;;
-      --config=*) sed -n ${quoted(SECTIONS)} "\${words[index]#*=}" 2>/dev/null ;;
+      --config) file=\${words[index + 1]} ;;
+      --config=*) file=\${words[index]#*=} ;;
     esac
   done
+  [[ $file == \\~/* ]] && file=$HOME/\${file#*/}
+  sed -n "\${program/TABLE/$1}" "$file" 2>/dev/null
 }
 
-# Offers words for the part of the value behind its last comma or =.
+# _xcopy_words SEPARATORS WORD...: offers words for the part of the value behind its last separator, each once in a list.
 _xcopy_words() {
-  local before=\${value%"\${value##*[,=]}"} word
-  for word in "$@"; do
+  local before='' word
+  [[ $1 ]] && before=\${value%"\${value##*["$1"]}"}
+  for word in "\${@:2}"; do
+    [[ ,$before == *",$word,"* ]] && continue
     [[ $before$word == "$value"* ]] && COMPREPLY+=("$lead$before$word")
   done
   local kept=\${current%"\${current##*[=:]}"}
@@ -45,6 +60,18 @@ _xcopy_paths() {
   compopt -o filenames
   local path
   while IFS= read -r path; do COMPREPLY+=("$path"); done < <(compgen "$1" -- "$value")
+}
+
+# _xcopy_unless_given -s/--long...: offers the words of options of which none is there yet.
+_xcopy_unless_given() {
+  local option word offered=()
+  for option in "$@"; do
+    for word in \${option//\\// }; do
+      [[ " \${given[*]} " == *" $word "* ]] && continue 2
+    done
+    offered+=(\${option//\\// })
+  done
+  _xcopy_words '' "\${offered[@]}"
 }
 `;
 
@@ -64,63 +91,101 @@ const MAIN = `_xcopy() {
   local count=\${#words[@]}
   local current=\${words[count - 1]} value=\${words[count - 1]} lead='' command=\${words[1]}
   if ((count <= 2)); then
-    _xcopy_words COMMANDS
+    _xcopy_words '' COMMANDS
     return
   fi
-  if [[ $current == --*=* ]]; then
+  # What stands before the current word: options, words that belong to none, and whether "--" ends the options.
+  local given=() operands=() ended='' awaited='' action alone
+  for ((index = 2; index < count - 1; index++)); do
+    word=\${words[index]}
+    if [[ $ended || $word != -?* ]]; then
+      operands+=("$word")
+    elif [[ $word == -- ]]; then
+      ended=1
+    else
+      given+=("\${word%%=*}")
+      [[ $word != *=* ]] && _xcopy_action "$command $word" || continue
+      [[ $alone && \${words[index + 1]} == -* ]] && continue
+      ((++index == count - 1)) && awaited="$command $word"
+    fi
+  done
+  if [[ $awaited ]]; then
+    _xcopy_action "$awaited" && eval "$action"
+  elif [[ ! $ended && $current == --*=* ]]; then
     lead=\${current%%=*}=
     value=\${current#*=}
-    _xcopy_value "$command \${current%%=*}"
-  elif [[ $current == -* ]]; then
+    _xcopy_action "$command \${current%%=*}" && eval "$action"
+  elif [[ ! $ended && $current == -* ]]; then
     _xcopy_options
-  elif ! _xcopy_value "$command \${words[count - 2]}"; then
-    ((count == 3)) && _xcopy_value "$command" || _xcopy_value "$command further"
+  elif _xcopy_action "$command \${#operands[@]} \${operands[0]}"; then
+    eval "$action"
   fi
 }
 
 complete -F _xcopy xcopy`;
 
-function action(values: Values): string {
-  if (typeof values !== "string") return `_xcopy_words ${values.map(quoted).join(" ")}`;
+function action(values: Values, separators: string, table: string): string {
+  const words = (list: string) => `_xcopy_words ${quoted(separators)} ${list}`;
+  if (typeof values !== "string") return words(values.map(quoted).join(" "));
   const actions: Record<Exclude<Values, readonly string[]>, string> = {
     anything: ":",
     file: "_xcopy_paths -f",
     directory: "_xcopy_paths -d",
     user: "_xcopy_paths -u",
-    interface: "_xcopy_words $(_xcopy_interfaces)",
-    interfaces: "_xcopy_words $(_xcopy_interfaces)",
-    "interfaces or files": "_xcopy_words any $(_xcopy_interfaces); _xcopy_paths -f",
-    cpus: "_xcopy_words $(_xcopy_cpus)",
-    copy: "_xcopy_words $(_xcopy_copies)",
-    section: "_xcopy_words $(_xcopy_sections)",
+    interface: words("$(_xcopy_interfaces)"),
+    interfaces: words("$(_xcopy_interfaces)"),
+    "interfaces or files": `${words("any $(_xcopy_interfaces)")}; _xcopy_paths -f`,
+    cpus: words("$(_xcopy_cpus)"),
+    copy: words("$(_xcopy_copies)"),
+    section: words(`$(_xcopy_sections ${quoted(table)})`),
   };
   return actions[values];
 }
 
+/** The cases of what may stand behind an option, or where a word belongs to none, of one command. */
+function casesOf(spec: CommandSpec): string[] {
+  const table = tableOf(spec);
+  const line = (pattern: string, values: Values, separators = "", more = "") =>
+    `    ${pattern}) action=${quoted(action(values, separators, table))}${more} ;;`;
+  const options = optionsOf(spec).flatMap((option) => {
+    const values = valuesOf(option);
+    const pattern = wordsOf(option).map((word) => quoted(`${spec.name} ${word}`));
+    if (values === null) return [];
+    return [line(pattern.join(" | "), values, separatorsOf(option), option.choices ? " alone=1" : "")];
+  });
+  const operands = operandsOf(spec).flatMap(({ values, not }, number) => [
+    ...not.map((first) => `    ${quoted(`${spec.name} ${number} ${first}`)}) return 1 ;;`),
+    line(`${quoted(`${spec.name} ${number} `)}*`, values),
+  ]);
+  return [...options, ...operands];
+}
+
+/** The options of a command: those that may be repeated, and of the others each as "-s/--long". */
+function optionsLine(spec: CommandSpec): string {
+  const repeated = (option: Option) => option.multiple === true;
+  const [several, once] = [
+    optionsOf(spec).filter(repeated).flatMap(wordsOf),
+    optionsOf(spec)
+      .filter((option) => !repeated(option))
+      .map((option) => wordsOf(option).join("/")),
+  ];
+  const first = several.length > 0 ? `_xcopy_words '' ${several.join(" ")}; ` : "";
+  return `    ${spec.name}) ${first}_xcopy_unless_given ${once.join(" ")} ;;`;
+}
+
 /** The script, for bash from 4.3 on. */
 export function bashCompletion(commands: readonly CommandSpec[]): string {
-  const values = commands.flatMap((spec) => [
-    ...optionsOf(spec).flatMap((option) => {
-      const given = valuesOf(option);
-      const pattern = wordsOf(option).map((word) => quoted(`${spec.name} ${word}`));
-      return given === null ? [] : [`    ${pattern.join(" | ")}) ${action(given)} ;;`];
-    }),
-    ...(spec.operand ? [`    ${quoted(spec.name)}) ${action(spec.operand.values)} ;;`] : []),
-    ...(spec.operand?.further
-      ? [`    ${quoted(`${spec.name} further`)}) ${action(spec.operand.further)} ;;`]
-      : []),
-  ]);
-  const options = commands.map((spec) => `    ${spec.name}) _xcopy_words ${allWords(spec).join(" ")} ;;`);
   const first = [...commands.map(({ name }) => name), "-h", "--help", "-v", "--version"].join(" ");
   return [
     HEADER("bash"),
-    "# shellcheck shell=bash disable=SC2046,SC2015",
+    "# shellcheck shell=bash disable=SC2015,SC2016,SC2034,SC2206",
     HELPERS,
     "_xcopy_options() {\n  case $command in",
-    ...options,
+    ...commands.map(optionsLine),
     "  esac\n}\n",
-    "_xcopy_value() {\n  case $1 in",
-    ...values,
+    "# What offers the values of an option, or the words of this number that belong to none; alone: the option may stand without a value.",
+    "_xcopy_action() {\n  alone=''\n  case $1 in",
+    ...commands.flatMap(casesOf),
     "    *) return 1 ;;\n  esac\n  return 0\n}\n",
     MAIN.replace("COMMANDS", first),
   ].join("\n");

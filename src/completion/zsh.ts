@@ -1,16 +1,31 @@
 /** The completions for zsh, by its _arguments. */
 import { type CommandSpec, type Option, optionsOf, type Values } from "../command-line/command.ts";
-import { HEADER, quoted, RUNNING, SECTIONS, valuesOf, wordsOf } from "./values.ts";
+import {
+  HEADER,
+  operandsOf,
+  quoted,
+  RUNNING,
+  SECTIONS,
+  separatorsOf,
+  tableOf,
+  valuesOf,
+  wordsOf,
+} from "./values.ts";
 
-const HELPERS = `# Offers words for the part of the value behind its last comma or =.
-_xcopy_words() {
-  compset -P '*[,=]'
-  compadd "$@"
+const HELPERS = `# _xcopy_list SEPARATORS WORD...: offers words for the part of the value behind its last separator, each once.
+_xcopy_list() {
+  compset -P "*[$1]"
+  local -a given=(\${(s:,:)\${IPREFIX#--*=}})
+  compadd -F given -- "\${@:2}"
 }
 
 _xcopy_interfaces() {
   local -a found=(/sys/class/net/*/ifindex(N:h:t))
-  _xcopy_words "$@" $found
+  _xcopy_list , "$@" $found
+}
+
+_xcopy_interface() {
+  compadd -- /sys/class/net/*/ifindex(N:h:t)
 }
 
 _xcopy_interfaces_or_files() {
@@ -20,7 +35,7 @@ _xcopy_interfaces_or_files() {
 
 _xcopy_cpus() {
   local -a found=(/sys/devices/system/cpu/cpu<->(N:t))
-  _xcopy_words \${found#cpu}
+  _xcopy_list , \${found#cpu}
 }
 
 _xcopy_copies() {
@@ -29,54 +44,68 @@ _xcopy_copies() {
   compadd -- \${found%.sock}
 }
 
+# The names of the tables [TABLE.NAME] in the file of --config, or in that which xcopy config reads.
 _xcopy_sections() {
-  local file=\${opt_args[--config]}
-  [[ -n $file ]] && compadd -- \${(f)"$(sed -n ${quoted(SECTIONS)} \${(Q)file} 2>/dev/null)"}
+  local file=\${\${(Q)opt_args[--config]}:-$line[2]} program=${quoted(SECTIONS)}
+  [[ -n $file ]] && compadd -- \${(f)"$(sed -n "\${program/TABLE/$1}" \${~file} 2>/dev/null)"}
 }
 `;
 
-function action(values: Values): string {
-  if (typeof values !== "string")
-    return `_xcopy_words ${values.map((word) => word.replace(":", "\\:")).join(" ")}`;
+/** What is done to complete a value. A space before it keeps \`_arguments\` from giving it options of \`compadd\`. */
+function action(values: Values, separators: string, table: string): string {
+  if (typeof values !== "string") {
+    const words = values.map((word) => word.replace(":", "\\:")).join(" ");
+    return separators === "" ? `(${words})` : ` _xcopy_list ${separators} ${words}`;
+  }
   const actions: Record<Exclude<Values, readonly string[]>, string> = {
     anything: " ",
     file: "_files",
-    directory: "_directories",
+    // Not _directories, which offers files where there is no directory.
+    directory: "_path_files -/",
     user: "_users",
-    interface: "_xcopy_interfaces",
-    interfaces: "_xcopy_interfaces",
-    "interfaces or files": "_xcopy_interfaces_or_files",
-    cpus: "_xcopy_cpus",
-    copy: "_xcopy_copies",
-    section: "_xcopy_sections",
+    interface: " _xcopy_interface",
+    interfaces: " _xcopy_interfaces",
+    "interfaces or files": " _xcopy_interfaces_or_files",
+    cpus: " _xcopy_cpus",
+    copy: " _xcopy_copies",
+    section: ` _xcopy_sections ${quoted(table)}`,
   };
   return actions[values];
 }
 
-function argument(value: string, values: Values): string {
-  return `:${value.replaceAll(":", "\\:")}:${action(values)}`;
+function argument(value: string, action: string): string {
+  return `:${value.replaceAll(":", "\\:")}:${action}`;
 }
 
-function optionSpec(option: Option): string {
+function optionSpec(option: Option, table: string): string {
   const { help, value, multiple } = option;
   const text = `[${help.replace(/[[\]\\]/g, "\\$&")}]`;
   const given = valuesOf(option);
   const words = wordsOf(option);
-  const several = multiple || !given;
-  const excluded = several || words.length === 1 ? "" : `(${words.join(" ")})`;
-  const taken = option.choices ? `:${argument(value!, given!)}` : given ? argument(value!, given) : "";
+  const excluded = multiple || words.length === 1 ? "" : `(${words.join(" ")})`;
+  const taken = given ? argument(value!, action(given, separatorsOf(option), table)) : "";
   const suffix = (word: string) =>
-    given === null ? "" : option.choices ? "" : word.startsWith("--") ? "=" : "+";
+    given === null || option.choices ? "" : word.startsWith("--") ? "=" : "+";
   return words
-    .map((word) => quoted(`${several ? "*" : excluded}${word}${suffix(word)}${text}${taken}`))
+    .map((word) =>
+      quoted(`${multiple ? "*" : excluded}${word}${suffix(word)}${text}${option.choices ? ":" : ""}${taken}`),
+    )
     .join(" ");
 }
 
+function operandSpecs(spec: CommandSpec): string[] {
+  return operandsOf(spec).map(({ values, not }, index) => {
+    const done = action(values, "", tableOf(spec));
+    const behind = not.map((first) => `[[ $line[1] == ${first} ]] || `).join("");
+    return quoted(`${index + 1}${argument(spec.operand!.value, behind ? `{${behind}${done}}` : done)}`);
+  });
+}
+
 function commandFunction(spec: CommandSpec): string {
-  const { operand } = spec;
-  const lines = optionsOf(spec).map(optionSpec);
-  if (operand) lines.push(quoted(`1${argument(operand.value, operand.values)}`));
-  if (operand?.further) lines.push(quoted(`*${argument(operand.value, operand.further)}`));
+  const lines = [
+    ...optionsOf(spec).map((option) => optionSpec(option, tableOf(spec))),
+    ...operandSpecs(spec),
+  ];
   return `_xcopy_${spec.name}() {\n  _arguments -S \\\n    ${lines.join(" \\\n    ")}\n}\n`;
 }
 

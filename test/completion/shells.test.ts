@@ -23,6 +23,7 @@ const SOCKETS = "/dev/shm/xcopy-completion-test";
 const interfaces = readdirSync("/sys/class/net").filter((name) =>
   existsSync(`/sys/class/net/${name}/ifindex`),
 );
+const cpus = readdirSync("/sys/devices/system/cpu").flatMap((name) => /^cpu(\d+)$/.exec(name)?.[1] ?? []);
 
 /** What stands before the word that is completed, the word, and what it may become. */
 const TABLE: [before: string, word: string, candidates: string[]][] = [
@@ -32,10 +33,18 @@ const TABLE: [before: string, word: string, candidates: string[]][] = [
   ["copy", "--compare-", ["--compare-field", "--compare-prefix"]],
   ["key", "-", ["-h", "--help", "-v", "--version"]],
   ["reload", "--", ["--help", "--version"]],
+  ["copy --dry-run -x 80-10.0.0.2 --force", "--dr", ["--drain"]],
+  ["copy -p 36525 --late=spread:1", "--po", ["--ports"]],
+  ["copy -x 80-10.0.0.2:8080", "--tr", ["--transfer", "--trust-logins"]],
+  ["copy -i", "--", []],
+  ["copy --compare", "--compare-f", ["--compare-field"]],
+  ["copy --compare body", "--compare", ["--compare-field", "--compare-prefix"]],
+  ["copy --", "--tr", []],
   ["copy --capture", "xd", ["xdp", "xdp-generic"]],
   ["copy", "--capture=xd", ["xdp", "xdp-generic"]],
   ["copy -F 'tcp and port 80' --pace", "", ["clock", "think", "fast"]],
   ["copy --late", "s", ["spread", "spread:"]],
+  ["copy --pace", "clock,t", []],
   ["copy --protocol", "m", ["mysql"]],
   ["copy --protocol", "3306=m", ["3306=mysql"]],
   ["copy --protocol", "80=http,3306=m", ["80=http,3306=mysql"]],
@@ -45,20 +54,34 @@ const TABLE: [before: string, word: string, candidates: string[]][] = [
   ["copy -i", "ke", ["key.one", "key.two"]],
   ["record -i", "", interfaces],
   ["record -i", "any,l", ["any,lo"]],
+  ["record -i", "lo,l", interfaces.filter((name) => /^l(?!o$)/.test(name)).map((name) => `lo,${name}`)],
+  ["record", "--interface=any,l", ["any,lo"]],
   ["copy -o", "l", ["lo"]],
   ["copy -x", "8", []],
+  ["copy -o", "lo,l", []],
   ["copy --key-file", "ke", ["key.one", "key.two"]],
   ["copy -x '80-[2001:db8::2]:80' --key-file", "key.o", ["key.one"]],
   ["copy --run-as", "daemo", ["daemon"]],
-  ["copy --cpus", "0,0", ["0,0"]],
+  ["copy --cpus", "0,", cpus.filter((cpu) => cpu !== "0").map((cpu) => `0,${cpu}`)],
   ["copy --config shops.toml --only", "", ["books", "shoes"]],
   ["copy --config=shops.toml --only", "b", ["books"]],
+  ["intercept --config shops.toml --only", "", ["gate"]],
+  ["config show shops.toml --only", "", ["books", "gate", "shoes"]],
   ["top", "424", ["4242"]],
   ["intercept --mode", "t", ["target"]],
   ["doctor --capture", "tc", ["tcx"]],
   ["config", "", ["check", "show", "schema"]],
   ["config check", "sho", ["shops.toml"]],
+  ["config --only books", "sho", ["show"]],
+  ["config check shops.toml", "sho", []],
+  ["config schema", "sho", []],
   ["report old.json", "ke", ["key.one", "key.two"]],
+  ["report --html page.html --json", "ke", ["key.one", "key.two"]],
+  ["report old.json new.json", "ke", []],
+  ["report --", "ke", ["key.one", "key.two"]],
+  ["top --once", "424", ["4242"]],
+  ["key", "ke", []],
+  ["key", "di", ["directory"]],
   ["completion", "", ["bash", "zsh", "fish"]],
   ["man", "di", ["directory"]],
 ];
@@ -75,7 +98,10 @@ PS1='> '
 beforeAll(() => {
   mkdirSync(path("work/directory"), { recursive: true });
   for (const name of ["key.one", "key.two"]) writeFileSync(path(`work/${name}`), "");
-  writeFileSync(path("work/shops.toml"), "[copy]\nlog = 'x'\n[copy.books]\n[copy.shoes]  # two\n");
+  writeFileSync(
+    path("work/shops.toml"),
+    "[copy]\nlog = 'x'\n[copy.books]\n[ copy.shoes ]  # two\n[intercept.gate]\n",
+  );
   writeFileSync(path("xcopy.bash"), bashCompletion(SPECS));
   writeFileSync(path("xcopy.zsh"), zshCompletion(SPECS));
   writeFileSync(path("xcopy.fish"), fishCompletion(SPECS));
@@ -120,7 +146,7 @@ async function typed(name: string, shell: string, environment: Record<string, st
 function candidatesOf(words: string[], [before, word]: (typeof TABLE)[number]): string[] {
   const typedBefore = before.match(/'[^']*'|[^ ]+/g)?.length ?? 0;
   const found = words.slice(typedBefore);
-  return found.length === 1 && found[0] === word && !/,0$/.test(word) ? [] : found;
+  return found.length === 1 && found[0] === word ? [] : found;
 }
 
 function expectAll(found: string[][]): void {
