@@ -2,9 +2,10 @@
 # Lays out the files of a package in a directory, which are the same in a .deb and a .rpm, all of the time SOURCE_DATE_EPOCH.
 # usage: SOURCE_DATE_EPOCH=SECONDS packaging/stage.sh EXECUTABLE x64|arm64 VERSION DIRECTORY
 set -euo pipefail
+umask 022
+export LC_ALL=C TZ=UTC
 executable=$(realpath "$1") architecture=$2 version=$3 root=$(realpath -m "$4")
 cd "$(dirname "$0")/.."
-umask 022
 
 put() { install -D -m 644 "$1" "$root/$2"; }
 

@@ -2,6 +2,8 @@
 # Makes DIRECTORY/xcopy_VERSION_ARCHITECTURE.deb.
 # usage: SOURCE_DATE_EPOCH=SECONDS packaging/deb/package.sh EXECUTABLE x64|arm64 VERSION DIRECTORY [DPKG-DEB-OPTION...]
 set -euo pipefail
+umask 022
+export LC_ALL=C TZ=UTC
 executable=$(realpath "$1") architecture=$2 version=$3 output=$(realpath "$4")
 # Debian 11 knows no zstd. A higher level takes four times as long to save a twelfth.
 options=("${@:5}")

@@ -3,9 +3,10 @@
 # for what it writes.
 # usage: SOURCE_DATE_EPOCH=SECONDS packaging/oci/root.sh EXECUTABLE x64|arm64 OUTPUT
 set -euo pipefail
+umask 022
+export LC_ALL=C TZ=UTC
 executable=$(realpath "$1") architecture=$2 output=$(realpath -m "$3")
 cd "$(dirname "$0")/../.."
-umask 022
 
 packaging/oci/libc.sh "$architecture"
 scratch=$(mktemp -d)

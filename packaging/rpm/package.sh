@@ -3,6 +3,8 @@
 # usage: SOURCE_DATE_EPOCH=SECONDS packaging/rpm/package.sh EXECUTABLE x64|arm64 VERSION DIRECTORY [PAYLOAD]
 #   PAYLOAD  how it is compressed, as rpm names it (default: w3.xzdio)
 set -euo pipefail
+umask 022
+export LC_ALL=C TZ=UTC
 executable=$(realpath "$1") architecture=$2 version=$3 output=$(realpath "$4") payload=${5-w3.xzdio}
 cd "$(dirname "$0")/../.."
 export SOURCE_DATE_EPOCH
