@@ -33,7 +33,11 @@ export class Attachments {
   attach(kind: Kind, programFd: number, ifindex: number): number {
     const name = interfaceName(ifindex);
     if (name === null) {
-      throw new Failure(`Cannot attach to interface ${ifindex}: no such interface`, "List them: ip link", 2);
+      throw new Failure(
+        `Cannot attach to interface ${ifindex}: no such interface`,
+        '"ip link" lists the interfaces.',
+        2,
+      );
     }
     if (this.#hook === "tcx") {
       const before = this.#links.find((link) => link.ifindex === ifindex && link.kind === "response");
@@ -44,13 +48,17 @@ export class Attachments {
         return fd;
       }
       if (fd === -ENODEV) {
-        throw new Failure(`Cannot attach to interface "${name}": it is gone`, "List them: ip link", 2);
+        throw new Failure(
+          `Cannot attach to interface "${name}": it is gone`,
+          '"ip link" lists the interfaces.',
+          2,
+        );
       }
       if (fd !== -EINVAL) throw bpfFailure(`attach to interface "${name}" by tcx`, -fd);
       if (this.#wanted === "tcx" || this.#links.length > 0) {
         throw new Failure(
           `Cannot attach to interface "${name}" by tcx: this kernel has none`,
-          "Use Linux 6.6 or newer, or the hook clsact",
+          "Use Linux 6.6 or newer, or clsact instead of tcx.",
           5,
         );
       }

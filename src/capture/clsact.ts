@@ -245,6 +245,6 @@ export class ClsactFilters {
 /** The id of a program, from its descriptor's fdinfo. */
 function programIdOf(programFd: number): number {
   const id = /^prog_id:\s*(\d+)$/m.exec(readFileSync(`/proc/self/fdinfo/${programFd}`, "utf8"))?.[1];
-  if (id === undefined) throw new Failure("Cannot find out the id of a BPF program", "Mount /proc", 1);
+  if (id === undefined) throw new Failure("Cannot find out the id of a BPF program", "Mount /proc.", 1);
   return Number(id);
 }

@@ -34,7 +34,11 @@ export class XdpLinks {
   attach(programFd: number, ifindex: number): { fd: number; mode: XdpMode } {
     const name = interfaceName(ifindex);
     if (name === null) {
-      throw new Failure(`Cannot attach to interface ${ifindex}: no such interface`, "List them: ip link", 2);
+      throw new Failure(
+        `Cannot attach to interface ${ifindex}: no such interface`,
+        '"ip link" lists the interfaces.',
+        2,
+      );
     }
     const tryIt = () => tryModes(this.modes, programFd, ifindex);
     let link = tryIt();
@@ -47,14 +51,14 @@ export class XdpLinks {
     if (link.fd === -EBUSY) {
       throw new Failure(
         `Cannot attach to interface "${name}" by XDP: another program is attached`,
-        `Take it off (ip link set dev ${name} xdp off) or use tcx`,
+        `Take it off (ip link set dev ${name} xdp off), or use tcx instead of XDP.`,
         3,
       );
     }
     if (link.fd === -EINVAL) {
       throw new Failure(
         `Cannot attach to interface "${name}" by XDP: this kernel has no links for it`,
-        "Use Linux 5.9 or newer, or tcx",
+        "Use Linux 5.9 or newer, or tcx instead of XDP.",
         5,
       );
     }

@@ -4,7 +4,7 @@ import type { CommandSpec } from "./command.ts";
 export const CLEANUP: CommandSpec = {
   name: "cleanup",
   summary: "removes what an xcopy that was killed left in the kernel",
-  examples: [["xcopy cleanup", "remove it and say what it was; a running xcopy is left alone"]],
+  examples: [["xcopy cleanup", "remove what a killed xcopy left, and say what it was"]],
   groups: {},
   manual: {
     description: [

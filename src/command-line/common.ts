@@ -16,14 +16,14 @@ export const RIGHTS: Option[] = [
 export const REPORTING: Option[] = [
   {
     name: "json",
-    help: "print the account as one JSON object, the last line of standard output",
+    help: "print the account as JSON, the last line of stdout",
     common: true,
   },
   {
     name: "stats-interval",
     value: "SECONDS",
     values: "anything",
-    help: "report also while it runs, each time after this many seconds, 0.1 to 86400",
+    help: "also report while it runs, at this interval, 0.1 to 86400 s",
     details: "With --json each report is a JSON object on a line of its own, else a line of text",
     default: "10; on a terminal one line that is kept up to date",
   },
@@ -53,15 +53,15 @@ export const CONFIGURATION: Option[] = [
     value: "FILE",
     values: "file",
     common: true,
-    help: "take options from this TOML file too, by their long names",
+    help: "take options from this TOML file too",
     details:
-      "The environment (XCOPY_MEMORY for --memory) goes before the file, and the command line before both. A list that is given there replaces that of the file, and --no-NAME takes a switch back",
+      "It has them by their long names. The command line overrides the environment (XCOPY_MEMORY for --memory), and that the file. A list given there replaces that of the file, and --no-NAME switches an option of the file off",
   },
   {
     name: "only",
     value: "NAME",
     values: "section",
-    help: "of the tables with a name in this file only this one",
+    help: "take only the table with this name from the file, such as shop for [copy.shop]",
     default: "all of them, one process each",
   },
 ];

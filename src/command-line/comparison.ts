@@ -23,7 +23,7 @@ export const COMPARISON: Option[] = [
     value: "LIST",
     values: "anything",
     multiple: true,
-    help: "the header fields to compare, names with commas between them",
+    help: "the header fields to compare, names separated by commas",
     default: COMPARED_FIELDS.join(","),
   },
   {
@@ -54,7 +54,7 @@ export const COMPARISON: Option[] = [
     value: "REGEX",
     values: "anything",
     multiple: true,
-    help: "write what matches this expression nowhere",
+    help: "mask what matches this expression in all that is written",
     details: "Authorization, Cookie and Set-Cookie are always masked",
   },
   {
@@ -76,7 +76,7 @@ export const COMPARISON: Option[] = [
     values: "file",
     multiple: true,
     common: true,
-    help: "write what was found, at the end: a page (.html), or for programs (.json)",
+    help: "at the end write a report: a .html page, or .json",
   },
   {
     name: "web",
@@ -91,7 +91,7 @@ export const COMPARISON: Option[] = [
     name: "web-token",
     value: "FILE",
     values: "file",
-    help: "the token that who asks for the page must have, in a file that only its owner may read",
+    help: "the token that visitors of the page must give, in a file that only its owner may read",
     details: "Needed for every address of --web but this host's own",
   },
 ];

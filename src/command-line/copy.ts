@@ -14,10 +14,10 @@ export const MARK = "0xc0";
 export const COPY: CommandSpec = {
   name: "copy",
   table: "copy",
-  summary: "copies the requests that reach a service on this host to a target",
+  summary: "copies requests that reach a service on this host to a target",
   examples: [
-    ["xcopy copy -x 80-10.0.0.2:8080", "what reaches port 80 also goes to 10.0.0.2:8080"],
-    ["xcopy copy -x 80-10.0.0.2 --compare", "say how its responses differ from production's"],
+    ["xcopy copy -x 80-10.0.0.2:8080", "copy port 80 to port 8080 of 10.0.0.2"],
+    ["xcopy copy -x 80-10.0.0.2 --compare", "compare responses with production's"],
     ["xcopy copy -x 80-10.0.0.2 --dry-run", "say what would be done, and do nothing"],
     ["xcopy copy -x 80-10.0.0.2 -x 443-10.0.0.3", "two services, each to the same port of its target"],
     ["xcopy copy -x udp:53-10.0.0.2:5353", "a UDP service"],
@@ -45,7 +45,7 @@ export const COPY: CommandSpec = {
         common: true,
         help: "copy requests to a port of this host to a target: [udp:][address:]port-target[:port]",
         details:
-          "Without an address: to any address of this host (not what it only forwards). Without a target port: to the same port. IPv6 addresses are in brackets. Several stand with commas between them. The same port with several targets: each gets all requests. With | between targets each connection goes to one of them, to target*3 three times as many (weights 1 to 1000). target:port@MAC gives the MAC address of the next hop, which is looked up otherwise; port@MAC-target gives the source MAC address of the frames",
+          "Without an address: to any address of this host (not what it only forwards). Without a target port: to the same port. IPv6 addresses are in brackets. Separate several by commas. The same port with several targets: each gets all requests. With | between targets each connection goes to one of them, to target*3 three times as many (weights 1 to 1000). target:port@MAC gives the MAC address of the next hop, which is looked up otherwise; port@MAC-target gives the source MAC address of the frames",
       },
       {
         name: "input",
@@ -56,7 +56,7 @@ export const COPY: CommandSpec = {
         common: true,
         help: "capture on these interfaces, or replay these files",
         details:
-          "Several interfaces stand with commas between them, any means all. Files are pcap or pcapng, also compressed by gzip or zstd, directories of such files, or - for standard input",
+          "Separate several interfaces by commas; any means all. Files are pcap or pcapng, also compressed by gzip or zstd, directories of such files, or - for standard input",
         default: "all interfaces that are up",
       },
       {
@@ -65,8 +65,8 @@ export const COPY: CommandSpec = {
         value: "FILTER",
         values: "anything",
         common: true,
-        help: "copy only requests that match this filter too, written as for tcpdump",
-        details: "See pcap-filter(7). It runs in the kernel",
+        help: "copy only requests that match this tcpdump filter",
+        details: "They must match -x as well. It is written as in pcap-filter(7), and runs in the kernel",
       },
       {
         name: "direction",
@@ -81,9 +81,9 @@ export const COPY: CommandSpec = {
         value: "LIST",
         values: "anything",
         multiple: true,
-        help: "send from these addresses, which the target must route through this host",
+        help: "send from these addresses; without -s the target must route them through this host",
         details:
-          "Single addresses, a.b.c.x (1 to 254), first-last or network/length, with commas between several; at most 4096 addresses",
+          "Single addresses, a.b.c.x (1 to 254), first-last or network/length, separated by commas; at most 4096 addresses",
         default: "this host's own address; with -s the clients' addresses",
       },
       {
@@ -121,9 +121,9 @@ export const COPY: CommandSpec = {
         values: "anything",
         multiple: true,
         common: true,
-        help: "send from the clients' own addresses: xcopy intercept at this address[:port] catches the responses",
+        help: "send from the clients' own addresses, with xcopy intercept at this address[:port]",
         details:
-          "Several stand with commas between them. With -c requests come from the addresses of -c instead",
+          "It catches the responses. Separate several by commas. With -c requests come from the addresses of -c instead",
         default: "none: requests come from this host's own address, and responses return to it",
       },
       {
@@ -138,7 +138,6 @@ export const COPY: CommandSpec = {
         name: "key-file",
         value: "FILE",
         values: "file",
-        common: true,
         help: "the key shared with the intercepts, which only its owner may read",
         details: "xcopy key makes one",
         default: "the environment's XCOPY_KEY, else /etc/xcopy/xcopy.key",
@@ -154,7 +153,7 @@ export const COPY: CommandSpec = {
         values: "anything",
         help: "the source address of the connection that tries each target before the first request",
         details:
-          "Choose an unused address of a network of the clients: one IPv4 address, one IPv6 address, or both with a comma between them. Not with -c, whose addresses are used then",
+          "Choose an unused address of a network of the clients: one IPv4 address, one IPv6 address, or both separated by a comma. Not with -c, whose addresses are used then",
         default: "192.0.2.1 and 2001:db8::1",
       },
       {
@@ -195,7 +194,6 @@ export const COPY: CommandSpec = {
         name: "limit",
         value: "RATE/s",
         values: "anything",
-        common: true,
         help: "send at most this many requests a second, 0.1 to 10000000",
         details: "The others are not sent. With several targets or -n each copy of a request counts",
         default: "no limit",
@@ -346,7 +344,7 @@ export const COPY: CommandSpec = {
         name: "cpu-limit",
         value: "PERCENT",
         values: "anything",
-        help: "use at most this much CPU for all workers together; 100 is one CPU",
+        help: "use at most this much CPU for all workers together, 1 to 819200; 100 is one CPU",
         details: "Requests for which that is not enough are not copied",
         default: "no limit",
       },
@@ -359,9 +357,10 @@ export const COPY: CommandSpec = {
       {
         name: "dry-run",
         common: true,
-        help: "say what would be captured, sent and dropped, and change nothing",
+        help: "say what would be done, and change nothing",
+        details: "That is what would be captured, sent and dropped",
       },
-      { name: "force", help: "start even if a target does not respond" },
+      { name: "force", help: "start even if a target does not answer" },
       {
         name: "capture",
         value: "HOW",
@@ -410,6 +409,7 @@ export const COPY: CommandSpec = {
         value: "NUMBER",
         values: "anything",
         help: "the mark (SO_MARK) of packets that xcopy sends; packets with it are never captured",
+        details: "From 1 to 0xffffffff",
         default: MARK,
       },
       ...background("copy"),
@@ -436,10 +436,9 @@ export const COPY: CommandSpec = {
     ],
     seeAlso: ["pcap-filter(7)", "tcpdump(8)"],
   },
-  refused: Object.fromEntries(
-    [..."DHU"].map((letter) => [
-      letter,
-      ["it is an option of tcpcopy that xcopy does not have yet", "Leave it out."],
-    ]),
-  ),
+  refused: {
+    D: ["xcopy takes the MSS from the client or the MTU", "Leave it out; -M bounds the size of packets."],
+    H: ["xcopy never sends from 127.0.0.1 to another host", "Leave it out; -c gives other source addresses."],
+    U: ["xcopy has no memory pools", "Leave it out; -m bounds the memory."],
+  },
 };

@@ -3,7 +3,7 @@ import type { CommandSpec } from "./command.ts";
 
 export const DEMO: CommandSpec = {
   name: "demo",
-  summary: "shows live requests being copied, in network namespaces of its own",
+  summary: "shows live requests copied in network namespaces of its own",
   examples: [["xcopy demo", "make three hosts, copy 8 s of traffic, compare, clean up"]],
   groups: {},
   manual: {

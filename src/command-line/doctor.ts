@@ -7,26 +7,32 @@ import { COPY } from "./copy.ts";
 const JSON_OPTION: Option = {
   name: "json",
   common: true,
-  help: "print the list as one JSON object, the last line of standard output",
+  help: "print the list as JSON, the last line of stdout",
   details:
-    "It has good (false: exit code 3), failed, warnings, ok (how many), and findings, each with group (host, arrival, way, intercept), id, status (ok, warning, failed), what, found, fix and host (null: this host)",
+    "It is one object. It has good (false: exit code 3), failed, warnings, ok (how many), and findings, each with group (host, arrival, way, intercept), id, status (ok, warning, failed), what, found, fix and host (null: this host)",
 };
+
+/** Those of copy that say which copy is meant: `-h` shows no others. */
+const COMMON = ["transfer", "input", "filter", "intercepts", "config"];
 
 /** The options of copy; --json is doctor's own. */
 function ofCopy(options: Option[]): Option[] {
-  return options.map((option) => (option.name === "json" ? JSON_OPTION : option));
+  return options.map(({ common, ...option }) => {
+    if (option.name === "json") return JSON_OPTION;
+    return common && COMMON.includes(option.name) ? { ...option, common } : option;
+  });
 }
 
 export const DOCTOR: CommandSpec = {
   name: "doctor",
   table: "copy",
-  summary: "says what would keep a copy from working, and the command that mends it",
+  summary: "says what would keep a copy from working, and how to mend it",
   examples: [
     [
       "xcopy doctor -x 80-10.0.0.2:8080",
       "everything on the way of this copy; takes 3 s and leaves nothing behind",
     ],
-    ["xcopy doctor -x 80-10.0.0.2 -s 10.0.0.2", "the intercept's host too, by the intercept"],
+    ["xcopy doctor -x 80-10.0.0.2 -s 10.0.0.2", "the intercept's host too, as the intercept sees it"],
     ["xcopy doctor -x 80-10.0.0.2 --json", "for programs; exit code 0, or 3 if something would fail"],
   ],
   groups: Object.fromEntries(Object.entries(COPY.groups).map(([title, options]) => [title, ofCopy(options)])),

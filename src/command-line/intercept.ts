@@ -8,11 +8,12 @@ export const CHANNEL_PORT = 36524;
 export const INTERCEPT: CommandSpec = {
   name: "intercept",
   table: "intercept",
-  summary: "catches the responses of a target and sends their headers to the copies",
+  summary: "catches the responses of a target for xcopy copy -s",
   examples: [
-    ["xcopy intercept -o :8080", "on the target: catch the responses of port 8080 to copies"],
-    ["xcopy intercept -o 10.0.0.2:80,[2001:db8::2]:80", "two services of this host"],
+    ["xcopy intercept -o :8080", "on the target: catch what port 8080 answers"],
     ["xcopy intercept -o :8080 --dry-run", "say what would be done, and do nothing"],
+    ["xcopy intercept -o :80,:443", "two services of this host"],
+    ["xcopy intercept -o 10.0.0.2:80,[2001:db8::2]:80", "only at these addresses"],
     [
       "xcopy intercept -i eth0 -F 'tcp and src port 8080'",
       "on a third host, which the target routes its responses to",
@@ -34,7 +35,7 @@ export const INTERCEPT: CommandSpec = {
         common: true,
         help: "catch responses to copied requests from these ports of this host: [address]:port, [address]:first-last",
         details:
-          "Several stand with commas between them, IPv6 addresses in brackets. With an address only the responses of this address are caught",
+          "Separate several by commas; IPv6 addresses are in brackets. With an address only the responses of this address are caught",
       },
       {
         name: "filter",
@@ -42,7 +43,8 @@ export const INTERCEPT: CommandSpec = {
         value: "FILTER",
         values: "anything",
         common: true,
-        help: "on a third host (mode assistant): catch every packet that matches, written as for tcpdump (pcap-filter(7))",
+        help: "on a third host: catch every packet that matches this tcpdump filter",
+        details: "It is written as in pcap-filter(7)",
       },
       {
         name: "interface",
@@ -51,7 +53,7 @@ export const INTERCEPT: CommandSpec = {
         values: "interfaces",
         multiple: true,
         common: true,
-        help: "catch on these interfaces, with commas between them",
+        help: "catch on these interfaces, separated by commas",
         default: "all that are up",
       },
       {
@@ -70,7 +72,7 @@ export const INTERCEPT: CommandSpec = {
         value: "LIST",
         values: "anything",
         multiple: true,
-        help: "mode nfqueue: let the responses to these clients pass, addresses with commas between them",
+        help: "mode nfqueue: let the responses to these clients pass, addresses separated by commas",
         details: "Responses to all other clients are dropped",
       },
       {
@@ -97,12 +99,12 @@ export const INTERCEPT: CommandSpec = {
         values: "anything",
         multiple: true,
         help: "handle responses to address A as responses to B, for clients at B that the target sees as A",
-        details: "Needed where the target runs in a container. Several pairs stand with commas between them",
+        details: "Needed where the target runs in a container. Separate several pairs by commas",
       },
       {
         name: "dnat",
         help: "find the copy by the client's address and the ports alone",
-        details: "For a target that responds from another address than requests are sent to",
+        details: "For a target that answers from another address than requests are sent to",
       },
     ],
     "Which copies may connect": [
@@ -113,7 +115,8 @@ export const INTERCEPT: CommandSpec = {
         values: "anything",
         multiple: true,
         common: true,
-        help: "listen for copies on these addresses of this host, with commas between them",
+        help: "listen for copies on these addresses of this host",
+        details: "Separate several by commas",
         default:
           "with a key all; with --insecure or --compat the address that -o names, else the one that the default route sends from",
       },
@@ -131,8 +134,8 @@ export const INTERCEPT: CommandSpec = {
         value: "FILE",
         values: "file",
         common: true,
-        help: "accept only copies that have the key in this file, which only its owner may read",
-        details: "xcopy key makes one",
+        help: "accept only copies that have the key in this file",
+        details: "Only its owner may read it. xcopy key makes one",
         default: "the environment's XCOPY_KEY, else /etc/xcopy/xcopy.key",
       },
       {
@@ -159,7 +162,7 @@ export const INTERCEPT: CommandSpec = {
         value: "LIST",
         values: "anything",
         multiple: true,
-        help: "with --compat: accept tcpcopy 1.x from these addresses and networks only, with commas between them",
+        help: "with --compat: accept tcpcopy 1.x from these addresses and networks only, separated by commas",
         details: "Called as intercept: from everywhere, if it is not given",
       },
       {
@@ -192,7 +195,8 @@ export const INTERCEPT: CommandSpec = {
       {
         name: "dry-run",
         common: true,
-        help: "say what would be attached, caught and dropped, and change nothing",
+        help: "say what would be done, and change nothing",
+        details: "That is what would be attached, caught and dropped",
       },
       {
         name: "hook",

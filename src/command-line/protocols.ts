@@ -8,7 +8,6 @@ export const PROTOCOLS: Option[] = [
     value: "[PORT=]NAME",
     values: ["mysql", "http", "none"],
     multiple: true,
-    common: true,
     help: "the protocol of all services of -x, or of the one at this port: mysql, http or none",
     details:
       "The exact end of each response is then known without waiting for silence, and MySQL connections log in, prepare and reconnect as the target needs it",
@@ -22,7 +21,7 @@ export const PROTOCOLS: Option[] = [
     values: "anything",
     multiple: true,
     help: "passwords of MySQL users at the target: user@password",
-    details: "Several stand with commas between them. user>other@password logs in as other instead of user",
+    details: "Separate several by commas. user>other@password logs in as other instead of user",
   },
   {
     name: "mysql-users",

@@ -6,13 +6,13 @@ import { MARK } from "./copy.ts";
 export const RECORD: CommandSpec = {
   name: "record",
   table: "record",
-  summary: "writes the requests that reach a service on this host to a file, to be replayed later",
+  summary: "records the requests to a service on this host, for replay",
   examples: [
     ["xcopy record -x 80 -w cap.pcapng", "requests to port 80"],
+    ["xcopy record -x 80 --both -w - | tshark -r -", "responses too, for tshark"],
+    ["xcopy record -x 80 -w cap.pcapng --compress zstd", "compressed, cap.pcapng.zst"],
     ["xcopy record -x 80 -w cap.pcapng --rotate-size 100M --keep 10", "the last gigabyte of them"],
     ["xcopy record -x 80,443 -w cap-%F-%H%M.pcapng --rotate-time 5m", "files named by their time"],
-    ["xcopy record -x 80 -w cap.pcapng --compress zstd", "compressed, cap.pcapng.zst"],
-    ["xcopy record -x 80 --both -w - | tshark -r -", "responses too, for tshark"],
   ],
   groups: {
     "What is recorded": [
@@ -23,9 +23,9 @@ export const RECORD: CommandSpec = {
         values: "anything",
         multiple: true,
         common: true,
-        help: "record the requests to this port of this host: [address:]port",
+        help: "record the requests to this port: [address:]port",
         details:
-          "Several stand with commas between them, IPv6 addresses in brackets. A target after it, as in xcopy copy, is ignored",
+          "Separate several by commas; IPv6 addresses are in brackets. A target after it, as in xcopy copy, is ignored",
       },
       {
         name: "interface",
@@ -34,7 +34,7 @@ export const RECORD: CommandSpec = {
         values: "interfaces",
         multiple: true,
         common: true,
-        help: "capture on these interfaces, with commas between them",
+        help: "capture on these interfaces, separated by commas",
         default: "all that are up",
       },
       {
@@ -74,32 +74,33 @@ export const RECORD: CommandSpec = {
         value: "FILE",
         values: "file",
         common: true,
-        help: "write a pcapng that only its owner may read to this file, or to standard output (-)",
+        help: "write to this pcapng file, or to standard output (-)",
         details:
-          "Its name may have conversions of strftime(3), in local time: %Y %m %d %H %M %S %y %j %s %F %T %%",
+          "Only its owner may read it. Its name may have conversions of strftime(3), in local time: %Y %m %d %H %M %S %y %j %s %F %T %%",
       },
       {
         name: "rotate-size",
         value: "SIZE",
         values: "anything",
         common: true,
-        help: "begin a new file before one gets larger than this, such as 100M, at least 10k",
-        details: "FILE-0001.pcapng, FILE-0002.pcapng, ...; numbers of existing files are skipped",
+        help: "begin a new file before one exceeds this, such as 100M",
+        details:
+          "At least 10k. The files are FILE-0001.pcapng, FILE-0002.pcapng, ...; numbers of existing files are skipped",
       },
       {
         name: "rotate-time",
         value: "TIME",
         values: "anything",
         common: true,
-        help: "begin a new file after this time, such as 5m or 1h, at least 1s",
-        details: "A file that has no packet yet goes on",
+        help: "begin a new file after this time, such as 5m or 1h",
+        details: "From 1s to 20d. A file that has no packet yet goes on",
       },
       {
         name: "keep",
         value: "COUNT",
         values: "anything",
         common: true,
-        help: "keep only this many of these files, the newest, 1 to 100000",
+        help: "keep only this many files, the newest, 1 to 100000",
         default: "all",
       },
       {
@@ -125,7 +126,8 @@ export const RECORD: CommandSpec = {
         value: "TIME",
         values: "anything",
         common: true,
-        help: "end after this time, such as 90s, 5m or 1h, at least 1s",
+        help: "end after this time, such as 90s, 5m or 1h",
+        details: "From 1s to 20d",
       },
       {
         name: "limit-bytes",
@@ -138,7 +140,12 @@ export const RECORD: CommandSpec = {
     "What is reported": REPORTING,
     "What xcopy may do": RIGHTS,
     "How it is done": [
-      { name: "dry-run", common: true, help: "say what would be captured and written, and change nothing" },
+      {
+        name: "dry-run",
+        common: true,
+        help: "say what would be done, and change nothing",
+        details: "That is what would be captured and written",
+      },
       {
         name: "capture",
         value: "HOOK",
@@ -160,6 +167,7 @@ export const RECORD: CommandSpec = {
         value: "NUMBER",
         values: "anything",
         help: "the mark (SO_MARK) of packets that xcopy sends; packets with it are never recorded",
+        details: "From 1 to 0xffffffff",
         default: MARK,
       },
       ...background("record"),

@@ -8,8 +8,7 @@ export const RECORDED: Option[] = [
     short: "a",
     value: "FACTOR|max",
     values: ["max"],
-    common: true,
-    help: "replay at this multiple of the recorded speed, 0.1 to 1000, or max: as fast as the targets respond",
+    help: "replay at this multiple of the recorded speed, 0.1 to 1000, or max: as fast as the targets answer",
     default: "1; with --users max",
   },
   {
@@ -44,14 +43,14 @@ export const RECORDED: Option[] = [
     name: "rate",
     value: "RATE/s",
     values: "anything",
-    help: "start at most this many requests a second; the others wait",
+    help: "start at most this many requests a second, 0.1 to 10000000; the others wait",
     default: "no limit",
   },
   {
     name: "users",
     value: "COUNT",
     values: "anything",
-    help: "replay at most this many connections at a time; the next begins when one has ended",
+    help: "replay at most this many connections at a time, 1 to 1000000; the next begins when one has ended",
     default: "as recorded",
   },
 ];

@@ -3,7 +3,7 @@ import type { CommandSpec } from "./command.ts";
 
 export const REPORT: CommandSpec = {
   name: "report",
-  summary: "shows a report that xcopy copy --report wrote, or what changed between two",
+  summary: "shows a report of xcopy copy, or what changed between two",
   examples: [
     ["xcopy report run.json", "the verdict, the figures and the worst endpoints, as text"],
     ["xcopy report run.json --html run.html", "all of it as a page"],

@@ -19,8 +19,12 @@ const CALLED_AS: Record<string, (words: string[]) => string[]> = {
   intercept: (words) => ["intercept", ...fromIntercept(words)],
 };
 
-/** Planned commands that do not exist yet: the error says so, instead of suggesting a similar command. */
-const PLANNED = ["status", "compare"];
+/** Commands that other programs have, and what does that here. */
+const ELSEWHERE = new Map([
+  ["status", '"xcopy top --once" shows what runs.'],
+  ["compare", '"xcopy copy --compare" compares responses, "xcopy report OLD.json NEW.json" two runs.'],
+  ["help", '"xcopy COMMAND --help" lists all options of a command.'],
+]);
 
 function isOption(word: string | undefined, { name, short }: Option): boolean {
   return word === `--${name}` || word === `-${short}`;
@@ -36,9 +40,10 @@ function refuse(word: string, commands: string[]): Failure {
   if (word.startsWith("-")) {
     return new Failure(`Cannot use option "${word}": it stands before any command`, there, 2);
   }
-  const cause = PLANNED.includes(word) ? "this version does not have it yet" : "there is no such command";
   const near = suggest(word, commands);
-  return new Failure(`Cannot run "${word}": ${cause}`, near ? `Did you mean "${near}"? ${there}` : there, 2);
+  const meant = ELSEWHERE.get(word) ?? (near && `Did you mean "${near}"?`);
+  const fix = meant ? `${meant} ${there}` : there;
+  return new Failure(`Cannot run "${word}": there is no such command`, fix, 2);
 }
 
 /** Runs what the words ask for. Throws a Failure for what does not exist. */

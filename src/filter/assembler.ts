@@ -136,7 +136,7 @@ export class Assembler {
       if (offset > MAX_JUMP || offset < -MAX_JUMP) {
         throw new Failure(
           `Cannot load the filter: it has ${this.#instructions.length} instructions, too many for its jumps`,
-          "Use a shorter filter, for example nets in place of hosts",
+          "Use a shorter filter, for example nets in place of hosts.",
           2,
         );
       }

@@ -26,9 +26,9 @@ export function attachSocketFilter(socket: number, instructions: Uint8Array): vo
   if (count > MAX_INSTRUCTIONS) {
     throw new Failure(
       `Cannot attach the filter to a socket: it has ${count} instructions, and the kernel takes ${MAX_INSTRUCTIONS}`,
-      "Use a shorter filter, for example nets in place of hosts",
+      "Use a shorter filter, for example nets in place of hosts.",
       2,
     );
   }
-  throw new Failure(`Cannot attach the filter to a socket: ${strerror(code)}`, "Use another filter", 1);
+  throw new Failure(`Cannot attach the filter to a socket: ${strerror(code)}`, "Use another filter.", 1);
 }

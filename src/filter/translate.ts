@@ -198,7 +198,7 @@ function branch(assembler: Assembler, instruction: Instruction, index: number, l
 function unknown({ code, k }: Instruction): Failure {
   return new Failure(
     `Cannot translate the instruction 0x${code.toString(16)} ${k} of the filter: xcopy does not know it`,
-    "Write the filter in another way",
+    "Write the filter in another way.",
     2,
   );
 }

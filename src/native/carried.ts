@@ -74,7 +74,7 @@ function fileInMemory(name: string, bytes: Uint8Array): number {
     const rest = bytes.subarray(done);
     const written = Number(libc.write(fd, rest, rest.length));
     if (written <= 0)
-      throw new Failure(`Cannot unpack "${name}": ${strerror(errno())}`, "Free some memory", 1);
+      throw new Failure(`Cannot unpack "${name}": ${strerror(errno())}`, "Free some memory.", 1);
     done += written;
   }
   return fd;

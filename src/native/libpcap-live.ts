@@ -39,7 +39,11 @@ function load() {
     } catch {}
   }
   const message = `Cannot capture by libpcap: there is no "${LIBPCAP_NAMES[0]}"`;
-  throw new Failure(message, "Install libpcap (Debian: libpcap0.8), or use another --capture.", 5);
+  throw new Failure(
+    message,
+    "Install libpcap (Debian: apt-get install libpcap0.8), or use another --capture.",
+    5,
+  );
 }
 
 function libpcap() {
@@ -101,7 +105,7 @@ function failure(name: string, code: number, said: string): Failure {
   if (code === PERMISSION_DENIED) {
     return new Failure(message, "Run as root, or with the capabilities CAP_NET_RAW and CAP_NET_ADMIN.", 4);
   }
-  if (code === NO_SUCH_DEVICE) return new Failure(message, "List them: ip link", 2);
+  if (code === NO_SUCH_DEVICE) return new Failure(message, '"ip link" lists the interfaces.', 2);
   if (code === NOT_UP) return new Failure(message, `Set it up (ip link set ${name} up), or leave it out.`, 2);
   return new Failure(message, "Use another --capture.", 5);
 }

@@ -45,7 +45,7 @@ function load() {
   }
   throw new Failure(
     `Cannot load "${LIBPCAP_NAMES[0]}": ${reasonOf(cause)}`,
-    "Install libpcap (Debian: libpcap0.8)",
+    "Install libpcap (Debian: apt-get install libpcap0.8).",
     5,
   );
 }

@@ -196,7 +196,11 @@ function ruleFailure(
   fix = "Look at the rules of netfilter: nft list ruleset",
 ): Failure {
   if (causes.length === 0)
-    return new Failure(`Cannot ${what}: neither nft nor iptables is there`, "apt-get install nftables", 5);
+    return new Failure(
+      `Cannot ${what}: neither nft nor iptables is there`,
+      "Install nftables (Debian: apt-get install nftables).",
+      5,
+    );
   const message = `Cannot ${what}: ${causes.join("; ")}`;
   if (causes.some(isRefusal))
     return new Failure(message, "Run it as root, or with the capability CAP_NET_ADMIN.", 4);

@@ -14,8 +14,12 @@ test.each([
   ["copi", 'Cannot run "copi": there is no such command', `Did you mean "copy"? ${THERE}`],
   ["frobnicate", 'Cannot run "frobnicate": there is no such command', THERE],
   ["toString", 'Cannot run "toString": there is no such command', THERE],
-  ["status", 'Cannot run "status": this version does not have it yet', THERE],
-  ["compare", 'Cannot run "compare": this version does not have it yet', THERE],
+  ["status", 'Cannot run "status": there is no such command', `"xcopy top --once" shows what runs. ${THERE}`],
+  [
+    "help",
+    'Cannot run "help": there is no such command',
+    `"xcopy COMMAND --help" lists all options of a command. ${THERE}`,
+  ],
   ["-x", 'Cannot use option "-x": it stands before any command', THERE],
 ])("%s", (word, message, fix) => {
   expect(xcopy([word])).toEqual(mistake(2, message, fix));

@@ -45,7 +45,7 @@ test("programs are tried on one interface, attached to each once, and inert befo
 });
 
 test("an interface that is gone is passed over, any other failure is not", () => {
-  const gone = new Failure("Cannot attach: no such interface", "List them: ip link", 2);
+  const gone = new Failure("Cannot attach: no such interface", '"ip link" lists the interfaces.', 2);
   const { capture, calls } = byPrograms((ifindex) => (ifindex === GONE ? gone : null));
   capture.attach([GONE, LO]);
   expect(calls).toEqual(["attach 1"]);

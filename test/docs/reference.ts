@@ -69,7 +69,7 @@ export function renderOptions(): string {
     "<!-- Made by test/docs/reference.ts from src/command-line: change the texts there. -->",
     "# Options",
     "",
-    "Every option of every command, as `xcopy COMMAND --help` and `man xcopy-COMMAND` have them; `xcopy COMMAND -h` shows those that most people need.",
+    "Every option of every command, as `xcopy COMMAND --help` and `man xcopy-COMMAND` have them; `xcopy COMMAND -h` shows the usual ones.",
     "",
     ...[...SPECS.values()].flatMap(section),
   ]

@@ -91,6 +91,6 @@ test("a host without libpcap", () => {
   const shown = command("unshare", "--mount", "sh", "-ec", hide, "sh", process.execPath, "-e", script);
   const [message, fix, exitCode] = JSON.parse(shown);
   expect(message).toStartWith('Cannot load "libpcap.so.0.8": ');
-  expect(fix).toBe("Install libpcap (Debian: libpcap0.8)");
+  expect(fix).toBe("Install libpcap (Debian: apt-get install libpcap0.8).");
   expect(exitCode).toBe(5);
 });

@@ -29,6 +29,13 @@ function refuseUnknown(spec: CommandSpec, options: Option[], written: string): F
   return new Failure(`${message}there is no such option`, near ? `Did you mean "${near}"? ${all}` : all, 2);
 }
 
+function refuseWord({ name, operand, groups }: CommandSpec, word: string): Failure {
+  const help = `"xcopy ${name} --help" shows how.`;
+  const takes = operand ? `Write it as "xcopy ${name} ${operand.value}"` : "Leave it out";
+  const fix = Object.keys(groups).length > 0 && !operand ? "Write each value after its option" : takes;
+  return new Failure(`Cannot use "${word}": it belongs to no option`, `${fix}; ${help}`, 2);
+}
+
 function readSwitch({ rawName, value }: Token): string {
   if (value === undefined) return "";
   throw new Failure(
@@ -115,11 +122,7 @@ export function readWords(spec: CommandSpec, args: readonly string[]): Arguments
         values.set(operand.name, [...words, token.value]);
         continue;
       }
-      throw new Failure(
-        `Cannot use "${token.value}": it belongs to no option`,
-        `Write each value after its option; "xcopy ${spec.name} --help" shows how.`,
-        2,
-      );
+      throw refuseWord(spec, token.value);
     }
     const option = options.find(({ name }) => name === token.name);
     if (!option) {

@@ -7,7 +7,7 @@ import { type CommandSpec, groupsOf, HELP, type Option, VERSION } from "../comma
 const WIDTH = 100;
 /** In narrower terminals lines are broken by the terminal. */
 const LEAST_WIDTH = 40;
-/** The second column is at least so wide: in narrow terminals it begins below the first. */
+/** The second column is at least so wide, where its texts need it: in narrow terminals it begins below the first. */
 const LEAST_TEXT = 40;
 /** Examples of the short help. */
 const EXAMPLES = 3;
@@ -31,7 +31,8 @@ function wrap(text: string, width: number): string[] {
 /** Two columns, the second wrapped and aligned; one below the other where there is no room. */
 function table(rows: [left: string, right: string][], left: number, width: number): string[] {
   const room = width - left - 4;
-  if (room < LEAST_TEXT) {
+  const longest = Math.max(...rows.map(([, text]) => text.length));
+  if (room < Math.min(LEAST_TEXT, longest)) {
     return rows.flatMap(([name, text]) => [
       ...wrap(name, width - 2).map((line) => `  ${line}`),
       ...wrap(text, width - 6).map((line) => `      ${line}`),
@@ -82,7 +83,7 @@ export function renderHelp(spec: CommandSpec, width = helpWidth()): string {
   ].join("\n");
 }
 
-/** The text of `xcopy COMMAND -h`, a screen: what it does, first examples, the options that most people need. */
+/** The text of `xcopy COMMAND -h`, a screen: what it does, first examples, the usual options. */
 export function renderShortHelp(spec: CommandSpec, width = helpWidth()): string {
   const { operand } = spec;
   const options = Object.values(groupsOf(spec)).flat();
@@ -127,13 +128,11 @@ export function renderOverview({ summary, commands, isShort }: Overview, width =
     "Commands",
     ...table(list, left, width),
     "",
-    "Options",
+    // A screen of 24 lines has room for all but this one.
+    ...(isShort ? [] : ["Options"]),
     ...table(options, left, width),
     ...(isShort ? [] : ["", "Exit codes", ...table(codes, left, width)]),
     "",
-    ...wrap(
-      '"xcopy COMMAND -h" shows the options that most people need, "xcopy COMMAND --help" all of them.',
-      width,
-    ),
+    ...wrap('"xcopy COMMAND -h" shows the usual options, --help all, "man xcopy" the manual.', width),
   ].join("\n");
 }

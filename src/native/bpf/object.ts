@@ -101,13 +101,22 @@ export class BpfObject {
   #program(name: string, object = this.#object): Pointer {
     const found = lib.bpf_object__find_program_by_name(object, text(name));
     if (!found)
-      throw new Failure(`Cannot find the program "${name}" in "${this.#name}"`, "Build xcopy again", 5);
+      throw new Failure(
+        `Cannot find the program "${name}" in "${this.#name}"`,
+        "Install xcopy again: its executable is damaged.",
+        5,
+      );
     return found as Pointer;
   }
 
   #map(name: string, object = this.#object): Pointer {
     const found = lib.bpf_object__find_map_by_name(object, text(name));
-    if (!found) throw new Failure(`Cannot find the map "${name}" in "${this.#name}"`, "Build xcopy again", 5);
+    if (!found)
+      throw new Failure(
+        `Cannot find the map "${name}" in "${this.#name}"`,
+        "Install xcopy again: its executable is damaged.",
+        5,
+      );
     return found as Pointer;
   }
 
