@@ -56,7 +56,7 @@ test("two copies to one target are ready together, copy, read the file again, ar
   manager = listenAsManager(socket);
   const running = start(COPIES, { NOTIFY_SOCKET: socket, WATCHDOG_USEC: "4000000" });
   await manager.hear(/^READY=1$/);
-  expect(running.errors.filter((line) => /: copying /.test(line))).toHaveLength(2);
+  await until("what both say", () => running.errors.filter((line) => /: copying /.test(line)).length === 2);
   await load(lab, { url: `http://${ONLINE}`, rate: 100, count: 20, connections: 4 });
   await load(lab, { url: `http://${ONLINE}:81`, rate: 100, count: 30, connections: 4 });
   await until("the answers to both", () => {
