@@ -24,16 +24,12 @@
 #include "../record/state.h"
 #include "connection.h"
 #include "flow.h"
+#include "learned.h"
 #include "option.h"
 #include "registered.h"
 
 /* `index` of records whose flow the kernel does not know. */
 #define NO_SLOT 0xffffffff
-/* Set in the value of a copy that reads payload, and so in that of its flows. */
-#define WITH_PAYLOAD 0x40000000
-
-/* The value of flows of an earlier intercept: they are of copies, nobody knows of which. */
-#define FORMER 0x07ffffff
 
 struct service {
     __u8 address[16]; /* zero: any address */
@@ -58,15 +54,7 @@ struct {
     __type(value, __u32);
 } cookies SEC(".maps");
 
-/* From a copied TCP flow to what stands for the copy that sends it. */
-struct {
-    __uint(type, BPF_MAP_TYPE_LRU_HASH);
-    __uint(max_entries, 1);
-    __type(key, struct flow);
-    __type(value, __u32);
-} learned SEC(".maps");
-
-/* The same for UDP, which has no SYN to learn from: user space registers all flows. */
+/* As `learned`, for UDP, which has no SYN to learn from: user space registers all flows. */
 struct {
     __uint(type, BPF_MAP_TYPE_LRU_HASH);
     __uint(max_entries, 1);
@@ -82,12 +70,6 @@ static __always_inline int service_has(const __u8 *address, __u16 family, __be16
     return index && port_is_in(*index, port);
 }
 
-/* From now on the flow is a copy's. */
-static __always_inline void learn(const struct flow *flow, __u32 value, enum counter counter) {
-    bpf_map_update_elem(&learned, flow, &value, BPF_ANY);
-    add(counter, 1);
-}
-
 /*
  * A SYN without our option is a real client's: if a copied flow had its addresses and ports before,
  * that flow is over.
@@ -95,10 +77,12 @@ static __always_inline void learn(const struct flow *flow, __u32 value, enum cou
 static __always_inline void forget(const struct flow *flow, const struct registered *known) {
     if (known && known->state == UNNUMBERED)
         return;
-    if (!bpf_map_lookup_elem(&learned, flow))
+    __u32 *found = bpf_map_lookup_elem(&learned, flow);
+    if (!found)
         return;
+    if (is_owned(*found))
+        add(FORGOTTEN, 1);
     bpf_map_delete_elem(&learned, flow);
-    add(FORGOTTEN, 1);
 }
 
 /* Learns the flow of a SYN, if a copy has sent it; the verdict. */
@@ -124,8 +108,8 @@ static __attribute__((noinline)) int learn_from(struct __sk_buff *skb, struct se
         forget(&flow, known);
         return PASS;
     }
-    /* What another copy had before is for the target's TCP to decide. */
-    if (!bpf_map_lookup_elem(&learned, &flow) && is_connected(skb, segment, addresses, known)) {
+    /* What another copy has or had is for the target's TCP to decide. */
+    if (!was_learned(&flow) && is_connected(skb, segment, addresses, known)) {
         add(REFUSED, 1);
         return DROP;
     }
@@ -168,7 +152,8 @@ static __always_inline int is_error_to_client(struct __sk_buff *skb) {
                                quoted.ports.source, quoted.ports.destination);
     if (quoted.protocol == IPPROTO_UDP)
         return bpf_map_lookup_elem(&datagram_flows, &flow) != 0;
-    if (bpf_map_lookup_elem(&learned, &flow))
+    __u32 value;
+    if (is_learned(&flow, &value))
         return 1;
     struct registered *known = registered_as(&flow);
     return known && has_sent(known, bpf_ntohl(quoted.ports.seq));
@@ -204,18 +189,18 @@ static __attribute__((noinline)) int catch_datagram(struct __sk_buff *skb) {
 /* Whether a packet of the target is in the flow of a copy; then sets what stands for the copy. */
 static __always_inline int is_copied(const struct flow *flow, const struct segment *segment,
                                      __u32 *value) {
-    __u32 *found = bpf_map_lookup_elem(&learned, flow);
-    if (found)
-        *value = *found;
-    int is_owned = found && *value != FORMER;
+    int found = is_learned(flow, value);
+    int has_owner = found && (*value & OWNER) != FORMER;
     /* Only a new connection takes a flow from another copy. */
-    if (is_owned && !(segment->flags & (FLAG_SYN | FLAG_RST)))
+    if (has_owner && !(segment->flags & (FLAG_SYN | FLAG_RST)))
         return 1;
     struct registered *known = registered_as(flow);
-    if (!known || (is_owned && (known->value == *value || known->state == OPEN)) ||
+    if (!known || (has_owner && (known->value == (*value & ~UNPROVED) || known->state == OPEN)) ||
         !proves(known, segment))
-        return found != 0;
+        return found;
     *value = known->value;
+    if (known->state == UNNUMBERED)
+        *value |= UNPROVED;
     learn(flow, *value, CONFIRMED);
     return 1;
 }
@@ -243,7 +228,7 @@ int xcopy_catch(struct __sk_buff *skb) {
     __u32 value;
     if (!is_copied(&flow, &segment, &value))
         return PASS;
-    __u32 index = value & ~WITH_PAYLOAD;
+    __u32 index = value & OWNER;
     int is_read = (value & WITH_PAYLOAD) != 0;
     __u64 now_us = bpf_ktime_get_ns() / 1000;
     if (alive(now_us, ONLY_WORKER) && is_read)

@@ -13,7 +13,7 @@ import { openQueue } from "../native/nfqueue.ts";
 import { readStatistics } from "../native/nfqueue-status.ts";
 import { makeRule, type Rule } from "../netfilter/rule.ts";
 import type { InterceptPlaneConfig } from "./data-plane/config.ts";
-import { Learned } from "./data-plane/flow-maps.ts";
+import { Learned, Owners } from "./data-plane/flow-maps.ts";
 import { type Filter, type HookChoice, type InterceptService, loadIntercept } from "./kernel.ts";
 import type { InterceptOptions } from "./options.ts";
 import type { InterceptPlan } from "./plan.ts";
@@ -37,6 +37,7 @@ type SourceConfig = Pick<
   | "ringBytes"
   | "controlMap"
   | "cookiesMap"
+  | "ownersMap"
   | "learnedMap"
   | "registeredMap"
   | "inherits"
@@ -143,13 +144,12 @@ function openBy(
       if (filters) filters.attach(ifindexes);
       else attach(ifindexes);
     };
-    // Before anything is learned: what is learned then is of the copies of today.
-    const inherits = isTarget && kernel.inherit() > 0;
     const attached = new Set(plan.interfaces.map(({ ifindex }) => ifindex));
     attachTo([...attached]);
+    const inherits = isTarget && kernel.inherit() > 0;
     // Packets that the guard of an earlier intercept drops by XDP would never reach programs at tc.
     if (!isTarget && kernel.hook !== "xdp") endLingeringGuards(true);
-    const learned = isTarget ? new Learned(kernel.learnedMap) : null;
+    const learned = isTarget ? new Learned(kernel.learnedMap, new Owners(kernel.ownersMap)) : null;
     const active = slowly(() => learned?.count() ?? 0);
     return {
       places: plan.interfaces.map(({ name, ifindex }) => name + WAYS[modes.get(ifindex) ?? "tc"]),
@@ -159,6 +159,7 @@ function openBy(
         ringBytes: kernel.ringBytes,
         controlMap: kernel.controlMap,
         cookiesMap: kernel.cookiesMap,
+        ownersMap: kernel.ownersMap,
         learnedMap: kernel.learnedMap,
         registeredMap: kernel.registeredMap,
         inherits,
@@ -222,6 +223,7 @@ function openQueued(plan: InterceptPlan, options: InterceptOptions): Catch {
       ringBytes: 0,
       controlMap: -1,
       cookiesMap: -1,
+      ownersMap: -1,
       learnedMap: -1,
       registeredMap: -1,
       inherits: false,

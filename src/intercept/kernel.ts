@@ -12,7 +12,7 @@ import { BpfObject, loadFirst } from "../native/bpf/object.ts";
 import type { CarriedLibrary } from "../native/carried.ts";
 import { Failure } from "../native/failure.ts";
 import { libc } from "../native/libc.ts";
-import { FLOW_BYTES, Learned } from "./data-plane/flow-maps.ts";
+import { FLOW_BYTES, Learned, Owners } from "./data-plane/flow-maps.ts";
 
 /** `target`: at the target's own egress; `assistant`: at the ingress of a host that the target's answers are routed to. */
 export type InterceptMode = "target" | "assistant";
@@ -63,9 +63,10 @@ export interface InterceptKernel {
   /** Descriptors of the ring buffers, one per possible CPU, and the bytes of each: see RingSet. */
   readonly rings: number[];
   readonly ringBytes: number;
-  /** Descriptors of maps: see Control, Cookies, Learned, Registered. */
+  /** Descriptors of maps: see Control, Cookies, Owners, Learned, Registered. */
   readonly controlMap: number;
   readonly cookiesMap: number;
+  readonly ownersMap: number;
   readonly learnedMap: number;
   readonly registeredMap: number;
   /** As `learnedMap`, of UDP. */
@@ -87,8 +88,9 @@ export interface InterceptKernel {
    */
   attach(ifindexes: number[], filter?: Filter): XdpMode[];
   /**
-   * Mode `target`: takes over the flows of intercepts before this one, whose guards still stand: they were copies'. Returns how
-   * many; 0 also where it is not allowed.
+   * Mode `target`: takes over the flows of intercepts before this one, whose guards still stand: they were copies', also of
+   * copies that were gone. To be called after `attach`, so that no SYN of a real client is missed, and before a copy can have
+   * any flow. Returns how many; 0 also where it is not allowed.
    */
   inherit(): number;
   /** What the programs counted. */
@@ -170,6 +172,7 @@ export function loadIntercept(options: InterceptOptions): InterceptKernel {
     fillServices(object, services);
 
     const countersMap = object.mapFd("counters");
+    const ownersMap = object.mapFd("owners");
     const learnedMap = object.mapFd("learned");
     const registeredMap = object.mapFd("registered");
     const datagramFlowsMap = object.mapFd("datagram_flows");
@@ -182,8 +185,10 @@ export function loadIntercept(options: InterceptOptions): InterceptKernel {
 
     /** Whether the target may still answer in flows that copies have forged. */
     function isOwed(): boolean {
-      if (mode === "target")
-        return !new Learned(learnedMap).isEmpty || !new Learned(datagramFlowsMap).isEmpty;
+      if (mode === "target") {
+        const learned = new Learned(learnedMap, new Owners(ownersMap));
+        return !learned.isEmpty || !new Learned(datagramFlowsMap).isEmpty;
+      }
       const { responsesCaptured, responseRingFull, inert, oversize } = readStats(countersMap);
       return responsesCaptured + responseRingFull + inert + oversize > 0;
     }
@@ -193,6 +198,7 @@ export function loadIntercept(options: InterceptOptions): InterceptKernel {
       ringBytes: options.ringBytes,
       controlMap: object.mapFd("control"),
       cookiesMap: object.mapFd("cookies"),
+      ownersMap,
       learnedMap,
       registeredMap,
       datagramFlowsMap,

@@ -179,6 +179,8 @@ describe("target", () => {
     const syn = { ...FORGED, options: Array(20).fill(1) };
     const answer = answerTo(FORGED);
 
+    beforeAll(() => intercept.owners.set(OWNER));
+
     function register(state: number, una: number, max = una, rcv = 0, frame = FORGED): void {
       intercept.registered.add(flowOf(frame), 0, OWNER, una, max, rcv, state);
       intercept.registered.flush();

@@ -5,6 +5,7 @@
 import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
 import type { Account } from "../../src/copy/account/account.ts";
 import { ONLINE, TARGET } from "../../src/demo/network.ts";
+import type { InterceptAccount } from "../../src/intercept/summary.ts";
 import { brokenConnections } from "../support/capture.ts";
 import { compareContents, EXACTLY_ONCE } from "../support/compare.ts";
 import { countGhosts, type Ghosts } from "../support/ghosts.ts";
@@ -12,6 +13,7 @@ import { type Intercept, startIntercept } from "../support/intercept.ts";
 import { createLab, type Lab } from "../support/lab.ts";
 import { type Loss, losePackets } from "../support/loss.ts";
 import { type LoggedRequest, type Nginx, readArrived, readRequests, startNginx } from "../support/nginx.ts";
+import { startScript } from "../support/scripts.ts";
 import { createElsewhere, createThird, setForwarding, THIRD } from "../support/third.ts";
 import { type EndVisits, isVisit, startVisitors } from "../support/visit.ts";
 import { type LoadResult, load, startLoad } from "../support/wrk.ts";
@@ -38,7 +40,7 @@ type Mode = keyof typeof MODES;
 interface Scene {
   from: Nginx;
   to: Nginx;
-  intercept(): Promise<Intercept>;
+  intercept(...args: string[]): Promise<Intercept>;
   copy(): Promise<Copy>;
   visits: EndVisits[];
   broken: number;
@@ -53,7 +55,7 @@ async function prepare(mode: Mode): Promise<Scene> {
   return {
     from: await startNginx(lab, lab.online, 80),
     to: await startNginx(lab, lab.target, 8080),
-    intercept: () => startIntercept(lab, host, args),
+    intercept: (...more) => startIntercept(lab, host, [...args, ...more]),
     copy: () =>
       startCopy(lab, [
         "-x",
@@ -189,6 +191,45 @@ for (const { mode, close } of [
     expect(ended.map(({ pending }) => pending)).toEqual([0, 0]);
     for (const one of copies) expect(faultsOf(one.reports())).toEqual([]);
     expect([code, caught.code]).toEqual([0, 0]);
+    checkGhosts();
+  });
+}
+
+for (const restarts of [false, true]) {
+  const name = restarts ? "target, its intercept killed as well" : "target";
+  test(`${name}: a copy is killed, and started again when --linger is over; connections that the target still has go on`, async () => {
+    const scene = await prepare("target");
+    let intercept = await scene.intercept("--linger", restarts ? "30" : "1");
+    const first = await scene.copy();
+    const client = startScript(lab, lab.client, "held.ts", ONLINE, "80", "10", "5", "0");
+    await client.line(/^open/);
+    await first.report("all answers", ({ turns }) => turns.answered === 10);
+    await first.stop("SIGKILL");
+    if (restarts) {
+      await intercept.stop("SIGKILL");
+      intercept = await scene.intercept("--linger", "1");
+    }
+    const isWithdrawn = ({ flows }: InterceptAccount) => flows.withdrawn >= 10 && flows.active === 0;
+    await intercept.report("that what it had is withdrawn", isWithdrawn);
+
+    const second = await scene.copy();
+    process.kill(client.pid, "SIGUSR1");
+    expect(await client.exited).toBe(0);
+    await second.report("the end of all", ({ turns }) => turns.answered + turns.dropped === 50);
+    const { code, report } = await second.stop();
+    const { account } = await intercept.stop();
+    // Of a connection that began before a copy, the first turn may be left out.
+    const left = report.dropped.midstream;
+    expect(left).toBeLessThanOrEqual(10);
+    const sent = 50 - left;
+    expect(report.turns).toEqual({ captured: 50, sent, answered: sent, dropped: left, pending: 0 });
+    const comparison = await compare(scene);
+    expect(comparison).toMatchObject({ doubled: [], foreign: [] });
+    expect(comparison.missing.length).toBe(left);
+    expect(faultsOf(second.reports())).toEqual([]);
+    expect(account.flows).toMatchObject({ refused: 0 });
+    expect(code).toBe(0);
+    for (const end of scene.visits) expect((await end(1)).failures).toEqual([]);
     checkGhosts();
   });
 }

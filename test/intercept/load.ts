@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { Control } from "../../src/capture/control.ts";
 import { RingSet } from "../../src/capture/ring-set.ts";
-import { Cookies, Learned, Registered } from "../../src/intercept/data-plane/flow-maps.ts";
+import { Cookies, Learned, Owners, Registered } from "../../src/intercept/data-plane/flow-maps.ts";
 import { type InterceptKernel, type InterceptOptions, loadIntercept } from "../../src/intercept/kernel.ts";
 import { monotonicMicroseconds } from "../../src/native/libc.ts";
 import { bytesOf, type Frame } from "../bpf/build.ts";
@@ -19,6 +19,7 @@ export function cookieOption(cookie: Uint8Array): number[] {
 export interface TestIntercept {
   kernel: InterceptKernel;
   learned: Learned;
+  owners: Owners;
   registered: Registered;
   cookies: Cookies;
   /** From now on the programs look for flows that are registered. */
@@ -56,10 +57,12 @@ export function loadForTest(options: Partial<InterceptOptions> = {}): TestInterc
   const rings = new RingSet(kernel.rings, kernel.ringBytes);
   const cookies = new Cookies(kernel.cookiesMap);
   cookies.set(COOKIE, SLOT);
+  const owners = new Owners(kernel.ownersMap);
   let before = kernel.stats();
   return {
     kernel,
-    learned: new Learned(kernel.learnedMap),
+    learned: new Learned(kernel.learnedMap, owners),
+    owners,
     registered: new Registered(kernel.registeredMap),
     cookies,
     setRegisters: () => control.setRegisters(),

@@ -1,8 +1,9 @@
 /** Connections of others that the target's own TCP has: no SYN of a copy gets to them, and no copy gets their answers. */
-import { afterEach, beforeEach, expect, test } from "bun:test";
-import { OPEN } from "../../src/channel/registration.ts";
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { OPEN, UNNUMBERED } from "../../src/channel/registration.ts";
 import { accept, close, connect, listen, localEndpoint, receive, send } from "../../src/channel/socket.ts";
 import { formatAddress } from "../../src/config/address.ts";
+import { FORMER, UNPROVED } from "../../src/intercept/data-plane/flow-maps.ts";
 import { testRun } from "../../src/native/bpf/test-run.ts";
 import { address, libc } from "../../src/native/libc.ts";
 import { ACK, build, type Frame, SYN } from "../bpf/build.ts";
@@ -86,7 +87,8 @@ async function end(fd: number, other: number): Promise<void> {
 }
 
 const learn = (frame: Frame) => testRun(intercept.kernel.learnProgram, build(frame).bytes).verdict;
-const answer = (syn: Frame) => testRun(intercept.kernel.catchProgram, build(answerTo(syn)).bytes).verdict;
+const answer = (syn: Frame, flags = ACK) =>
+  testRun(intercept.kernel.catchProgram, build({ ...answerTo(syn), flags }).bytes).verdict;
 
 for (const [name, host] of [
   ["IPv4", Uint8Array.of(127, 0, 0, 1)],
@@ -155,4 +157,74 @@ test("a connection of a copy is no obstacle: learned before, or registered with 
     GONE,
   );
   expect([await carries(near, far), await carries(far, near)]).toEqual([true, true]);
+});
+
+describe("what a copy had that is gone for good", () => {
+  const NEXT = SLOT + 1024;
+  const unmarked = (syn: Frame) => ({ ...syn, options: Array(20).fill(1) });
+  /** The copy is withdrawn, and another one has its slot. */
+  const withdraw = () => {
+    intercept.owners.set(NEXT);
+    intercept.cookies.set(COOKIE, NEXT);
+  };
+
+  test("its answers pass, and a SYN of a copy gets to its connection", async () => {
+    begin(Uint8Array.of(127, 0, 0, 1));
+    const { syn } = await visit();
+    intercept.learned.add(flowOf(syn), SLOT);
+    expect(answer(syn)).toBe(GONE);
+    withdraw();
+    expect(answer(syn)).toBe(PASS);
+    expect(intercept.learned.isEmpty).toBe(true);
+    intercept.take();
+    expect(learn(syn)).toBe(PASS);
+    expect(answer(syn)).toBe(GONE);
+    expect(intercept.take().map(({ index }) => index)).toEqual([NEXT]);
+    expect(intercept.counted()).toMatchObject({ learned: 1 });
+  });
+
+  test("flows of an earlier intercept are dropped until they are over, and then the same", async () => {
+    begin(Uint8Array.of(127, 0, 0, 1));
+    const { syn } = await visit();
+    intercept.learned.add(flowOf(syn), FORMER);
+    expect(answer(syn)).toBe(GONE);
+    intercept.owners.endFormer();
+    expect(answer(syn)).toBe(PASS);
+    expect(learn(syn)).toBe(PASS);
+    expect(answer(syn)).toBe(GONE);
+  });
+
+  test("where a real client began the connection since, no SYN of a copy gets to it", async () => {
+    begin(Uint8Array.of(127, 0, 0, 1));
+    const { near, far, syn } = await visit();
+    intercept.learned.add(flowOf(syn), SLOT);
+    withdraw();
+    expect(learn(unmarked(syn))).toBe(PASS);
+    expect(learn(syn)).toBe(DROP);
+    // It was nobody's: no flow of a copy was forgotten.
+    expect(intercept.counted()).toEqual({ refused: 1 });
+    expect(answer(syn)).toBe(PASS);
+    expect([await carries(near, far), await carries(far, near)]).toEqual([true, true]);
+  });
+
+  test("a tcpcopy's flow, which a real client may have begun, is no reason to let a SYN to it", async () => {
+    begin(Uint8Array.of(127, 0, 0, 1));
+    const { syn } = await visit();
+    intercept.registered.add(flowOf(syn), 0, SLOT, 0, 0, 0, UNNUMBERED);
+    intercept.registered.flush();
+    intercept.setRegisters();
+    expect(answer(syn, SYN | ACK)).toBe(GONE);
+    expect(intercept.take().map(({ index }) => index)).toEqual([SLOT]);
+    expect(learn(unmarked(syn))).toBe(PASS);
+    intercept.registered.remove(flowOf(syn), 0);
+    intercept.registered.flush();
+    withdraw();
+    expect(answer(syn)).toBe(PASS);
+    expect(learn(syn)).toBe(DROP);
+    // An intercept after this one knows it as well.
+    intercept.learned.add(flowOf(syn), FORMER + UNPROVED);
+    expect(answer(syn)).toBe(GONE);
+    intercept.owners.endFormer();
+    expect([answer(syn), learn(syn)]).toEqual([PASS, DROP]);
+  });
 });

@@ -9,6 +9,7 @@ export function planeConfig(): InterceptPlaneConfig {
     ringBytes: 0,
     controlMap: -1,
     cookiesMap: -1,
+    ownersMap: -1,
     learnedMap: -1,
     registeredMap: -1,
     inherits: false,

@@ -34,7 +34,7 @@ afterEach(() => {
 });
 
 function setUp(change: Partial<InterceptPlaneConfig> = {}) {
-  const { kernel, cookies, learned, registered } = intercept;
+  const { kernel, cookies, owners, learned, registered } = intercept;
   const config = {
     ...planeConfig(),
     mode: "target" as const,
@@ -53,7 +53,7 @@ function setUp(change: Partial<InterceptPlaneConfig> = {}) {
     config,
     copies,
     router,
-    config.mode === "target" ? { cookies, learned, registered, datagrams } : null,
+    config.mode === "target" ? { cookies, owners, learned, registered, datagrams } : null,
     new Questions(config, () => false),
     (event) => said.push(event.text),
     () => {},
@@ -164,6 +164,12 @@ test("when a copy is gone for the time to linger, all its flows are withdrawn, a
   const late = { ...FRAME, sourcePort: 50_000, flags: SYN, options: cookieOption(one.instance) };
   testRun(intercept.kernel.learnProgram, build(late).bytes);
   expect(isCaught(50_000)).toBe(false);
+  // Its connections may still be there, for a copy to begin anew.
+  const third = join(3);
+  const again = { ...FRAME, sourcePort: 20_000, flags: SYN, options: cookieOption(third.instance) };
+  testRun(intercept.kernel.learnProgram, build(again).bytes);
+  expect([20_000, 20_001].map(isCaught)).toEqual([true, false]);
+  third.leave(LINGER);
   other.leave(2 * LINGER);
   pass(3 * LINGER);
   expect([intercept.learned.isEmpty, datagrams.isEmpty, router.flows.count]).toEqual([true, true, 0]);

@@ -13,8 +13,9 @@ export interface InterceptPlaneConfig {
   rings: number[];
   ringBytes: number;
   controlMap: number;
-  /** Descriptors of the maps `cookies` and `learned`, mode target only; -1: none. */
+  /** Descriptors of the maps `cookies`, `owners` and `learned`, mode target only; -1: none. */
   cookiesMap: number;
+  ownersMap: number;
   learnedMap: number;
   /** Flows that copies have registered, which responses have yet to prove; mode target only. */
   registeredMap: number;

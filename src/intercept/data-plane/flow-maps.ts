@@ -3,7 +3,9 @@
  * descriptors. An owner stands for a copy (copies.ts), below 2^27: it comes back as `index` of the records.
  */
 import { BpfHashMap } from "../../native/bpf/map.ts";
+import { mapShared, PROT_READ, PROT_WRITE } from "../../native/libc.ts";
 import { copyBytes } from "../../wire/copy.ts";
+import { SLOTS, slotOf } from "./copies.ts";
 
 /** Bytes of a flow: client and server address (16 each; IPv4 as 4 and zeros), their ports (network order). */
 export const FLOW_BYTES = 36;
@@ -12,22 +14,65 @@ export const COOKIE_BYTES = 8;
 export const MAX_COOKIES = 1024;
 
 const BATCH = 1024;
-/** Added to the owner of a flow (copies.ts): its responses are captured with their payload. */
+/**
+ * The value of a flow, as in bpf/intercept/learned.h: its owner; whether its responses are captured with their payload; whether
+ * it was a tcpcopy's, which proves nothing.
+ */
+const OWNER = 0x07ffffff;
 export const WITH_PAYLOAD = 0x40000000;
+export const UNPROVED = 0x20000000;
 /** The owner of flows that an earlier intercept has learned: it stands for no copy of this one. */
-export const FORMER = 0x07ffffff;
+export const FORMER = OWNER;
+/** Words of an element of a mapped array: 8 bytes at least. */
+const ELEMENT = 2;
 /** `struct registered` of bpf/intercept/registered.h: owner, una, max, rcv, state. */
 const REGISTERED_WORDS = 5;
 
-/** Flows that belong to copies, in the map `learned` (TCP, by SYNs and proofs) or `datagram_flows` (registered). */
+/** Which owners may still be there, in the map `owners`: all that the others had is withdrawn. */
+export class Owners {
+  /** By slot its owner, less the slot; then whether flows of an earlier intercept are over. */
+  readonly #words: Int32Array;
+
+  /** `map` is the descriptor of the map `owners`. */
+  constructor(map: number) {
+    const words = (SLOTS + 1) * ELEMENT;
+    this.#words = new Int32Array(mapShared(map, words * 4, PROT_READ | PROT_WRITE).buffer, 0, words);
+  }
+
+  /** The slot of this owner is its own from now on: earlier owners of it are over. */
+  set(owner: number): void {
+    const slot = slotOf(owner);
+    this.#words[slot * ELEMENT] = owner - slot;
+  }
+
+  /** The flows of an earlier intercept are over. */
+  endFormer(): void {
+    this.#words[SLOTS * ELEMENT] = 1;
+  }
+
+  /** Whether the owner of a flow with this value is not over. */
+  have(value: number): boolean {
+    const owner = value & OWNER;
+    if (owner === FORMER) return this.#words[SLOTS * ELEMENT] === 0;
+    const slot = slotOf(owner);
+    return this.#words[slot * ELEMENT] === owner - slot;
+  }
+}
+
+/**
+ * Flows that belong to copies, in the map `learned` (TCP, by SYNs and proofs) or `datagram_flows` (registered). Those of owners
+ * that are over stay in the first (bpf/intercept/learned.h), and count for nothing here.
+ */
 export class Learned {
   readonly #map: BpfHashMap;
-  /** Where `sweep` goes on; whether it does. */
-  #isSweeping = false;
+  readonly #owners: Owners | null;
+  /** Whether `look` has begun, and is not at the end. */
+  #isLooking = false;
 
-  /** `map` is the descriptor of it. */
-  constructor(map: number) {
+  /** `map` is the descriptor of it; `owners`: those of the map `learned`. */
+  constructor(map: number, owners: Owners | null = null) {
     this.#map = new BpfHashMap(map, FLOW_BYTES, BATCH);
+    this.#owners = owners;
   }
 
   /**
@@ -56,7 +101,8 @@ export class Learned {
     for (let isFirst = true; isFirst || !from.isAtEnd; isFirst = false) {
       const count = from.read(isFirst);
       copyBytes(from.keys, 0, count * FLOW_BYTES, to.keys, 0);
-      to.values.fill(FORMER);
+      for (let index = 0; index < count; index++)
+        to.values[index] = (from.values[index]! & UNPROVED) | FORMER;
       to.update(count);
       all += count;
     }
@@ -66,41 +112,47 @@ export class Learned {
   /** Whether this flow is one of them; it counts as used. */
   has(flow: Uint8Array): boolean {
     this.#map.keys.set(flow);
-    return this.#map.has();
+    return this.#map.has() && this.#isOwned(this.#map.values[0]!);
   }
 
   /** How many there are; reads the whole map. */
   count(): number {
-    return this.#map.count();
+    return this.#count(Infinity);
   }
 
   get isEmpty(): boolean {
-    return this.#map.count(1) === 0;
+    return this.#count(1) === 0;
   }
 
-  /** Looks at the next flows, some 1,000, and removes those of owners that are over; returns how many. See `isSwept`. */
-  sweep(isOver: (owner: number) => boolean): number {
+  /** Looks at the next flows, some 1,000; returns how many of them are of such owners. See `isAtEnd`. */
+  look(isOne: (owner: number) => boolean): number {
     const map = this.#map;
-    const count = map.read(!this.#isSweeping);
-    this.#isSweeping = !map.isAtEnd;
-    let over = 0;
-    for (let index = 0; index < count; index++) {
-      if (!isOver(map.values[index]! & ~WITH_PAYLOAD)) continue;
-      map.keys.copyWithin(over * FLOW_BYTES, index * FLOW_BYTES, (index + 1) * FLOW_BYTES);
-      over++;
+    const count = map.read(!this.#isLooking);
+    this.#isLooking = !map.isAtEnd;
+    let ones = 0;
+    for (let index = 0; index < count; index++) if (isOne(map.values[index]! & OWNER)) ones++;
+    return ones;
+  }
+
+  /** Whether the last `look` came to the end; the next one begins anew. */
+  get isAtEnd(): boolean {
+    return !this.#isLooking;
+  }
+
+  #isOwned(value: number): boolean {
+    return this.#owners === null || this.#owners.have(value);
+  }
+
+  /** Stops counting at `enough`. */
+  #count(enough: number): number {
+    const map = this.#map;
+    let count = 0;
+    for (let isFirst = true; count < enough; isFirst = false) {
+      const read = map.read(isFirst);
+      for (let index = 0; index < read; index++) if (this.#isOwned(map.values[index]!)) count++;
+      if (map.isAtEnd) break;
     }
-    map.delete(over);
-    return over;
-  }
-
-  /** Whether the last `sweep` came to the end; the next one begins anew. */
-  get isSwept(): boolean {
-    return !this.#isSweeping;
-  }
-
-  /** The next `sweep` begins with the first flow. */
-  rewind(): void {
-    this.#isSweeping = false;
+    return count;
   }
 }
 

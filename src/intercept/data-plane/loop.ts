@@ -13,7 +13,7 @@ import type { InterceptPlaneConfig } from "./config.ts";
 import { type Connection, Connections } from "./connections.ts";
 import { Copies } from "./copies.ts";
 import { Questions } from "./facts.ts";
-import { Cookies, Learned, Registered } from "./flow-maps.ts";
+import { Cookies, Learned, Owners, Registered } from "./flow-maps.ts";
 import { Registration, SINGLE } from "./registration.ts";
 import { Router } from "./router.ts";
 import { createInterceptCounters, INTERCEPT_INDEX as INDEX, viewInterceptShared } from "./shared.ts";
@@ -60,15 +60,16 @@ export function runInterceptLoop(
     },
     copies,
   );
-  const kernel =
-    mode === "target"
-      ? {
-          cookies: new Cookies(config.cookiesMap),
-          learned: new Learned(config.learnedMap),
-          registered: new Registered(config.registeredMap),
-          datagrams: new Learned(config.datagramFlowsMap),
-        }
-      : null;
+  const owners = mode === "target" ? new Owners(config.ownersMap) : null;
+  const kernel = owners
+    ? {
+        cookies: new Cookies(config.cookiesMap),
+        owners,
+        learned: new Learned(config.learnedMap, owners),
+        registered: new Registered(config.registeredMap),
+        datagrams: new Learned(config.datagramFlowsMap),
+      }
+    : null;
   const questions = new Questions(config, (key) =>
     kernel ? kernel.learned.has(key.bytes) : router.flows.find(key.words) >= 0,
   );

@@ -18,6 +18,7 @@ import {
   FLOW_BYTES,
   FORMER,
   type Learned,
+  type Owners,
   type Registered,
   WITH_PAYLOAD,
 } from "./flow-maps.ts";
@@ -39,6 +40,7 @@ const SINGLE_ID = "single";
 /** The kernel's maps, in mode target. */
 export interface KernelMaps {
   cookies: Cookies;
+  owners: Owners;
   learned: Learned;
   registered: Registered;
   datagrams: Learned;
@@ -57,9 +59,11 @@ export class Registration implements Host {
   #gone: { slot: number; since: number }[] = [];
   readonly #proof = new Proof();
   #sweptAt = 0;
-  /** What is still to be gone through until all that was withdrawn is cleared away. */
+  /** Whether the tables are still to be gone through until all that was withdrawn is cleared away. */
   #sweepsTables = false;
-  #sweepsKernel = false;
+  /** Owners that are over, whose flows in the kernel are being counted; those that come after them. */
+  #counting = new Set<number>();
+  #uncounted = new Set<number>();
   /** us: until when flows of an earlier intercept are kept; 0: not known yet. */
   #formerUntil = 0;
   #singleSince = Number.NEGATIVE_INFINITY;
@@ -101,20 +105,26 @@ export class Registration implements Host {
     if (this.#formerUntil === 0) this.#formerUntil = now + this.config.linger;
     else if (this.config.inherits && now >= this.#formerUntil && this.#formerUntil > 0) {
       this.#formerUntil = -1;
-      this.#sweepsKernel = true;
+      this.kernel!.owners.endFormer();
+      this.#uncounted.add(FORMER);
     }
-    if (!this.#sweepsKernel) return;
-    const { learned } = this.kernel!;
-    this.withdrawn += learned.sweep(this.#isOver);
-    this.#sweepsKernel = !learned.isSwept;
+    if (this.#countsKernel) this.#countWithdrawn(this.kernel!.learned);
   }
 
-  readonly #isOver = (owner: number): boolean =>
-    owner === FORMER ? this.#formerUntil < 0 : !this.copies.isCurrent(owner);
+  get #countsKernel(): boolean {
+    return this.#counting.size + this.#uncounted.size > 0;
+  }
+
+  /** Counts the next flows in the kernel that were withdrawn: they stay there (bpf/intercept/learned.h). */
+  #countWithdrawn(learned: Learned): void {
+    if (this.#counting.size === 0) [this.#counting, this.#uncounted] = [this.#uncounted, this.#counting];
+    this.withdrawn += learned.look((owner) => this.#counting.has(owner));
+    if (learned.isAtEnd) this.#counting.clear();
+  }
 
   /** us until `advance` has something to do that cannot wait, at most `limit`. */
   wait(now: number, limit: number): number {
-    if (this.#sweepsTables || this.#sweepsKernel) return 0;
+    if (this.#sweepsTables || this.#countsKernel) return 0;
     const next = this.#gone[0];
     return next ? Math.min(limit, Math.max(0, next.since + this.config.linger - now)) : limit;
   }
@@ -227,9 +237,9 @@ export class Registration implements Host {
     this.router.withdraw(owner);
     this.#sweepsTables = true;
     if (!this.kernel) return;
+    this.kernel.owners.set(this.copies.ownerOf(slotOf(owner)));
     if (/^[0-9a-f]{16}$/.test(id)) this.kernel.cookies.remove(Buffer.from(id, "hex"));
-    this.kernel.learned.rewind();
-    this.#sweepsKernel = true;
+    this.#uncounted.add(owner);
   }
 
   /** The registration in this row ends; another copy may have registered the same flow. */
