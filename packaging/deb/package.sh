@@ -26,6 +26,7 @@ packaging/stage.sh "$executable" "$architecture" "$version" "$root"
   printf 'xcopy (%s) stable; urgency=medium\n\n  * Version %s.\n\n' "$version" "$version"
   printf ' -- the xcopy authors <noreply@xcopy.invalid>  %s\n' "$(LC_ALL=C date -u -R -d "@$SOURCE_DATE_EPOCH")"
 } | gzip -9n >"$root/usr/share/doc/xcopy/changelog.gz"
+install -D -m 644 packaging/deb/lintian-overrides "$root/usr/share/lintian/overrides/xcopy"
 mkdir "$root/DEBIAN"
 for script in postinst prerm postrm; do install -m 755 "packaging/deb/$script" "$root/DEBIAN/"; done
 (cd "$root" && find etc -type f -printf '/%p\n' | sort) >"$root/DEBIAN/conffiles"

@@ -109,6 +109,11 @@ export interface CommandSpec {
   refused?: Record<string, [cause: string, fix: string]>;
 }
 
+/** What stands for the words that belong to no option, in brackets where there need be none: "[PID]"; null: the command takes none. */
+export function writtenOperand({ operand }: CommandSpec): string | null {
+  return operand ? (operand.least === 0 ? `[${operand.value}]` : operand.value) : null;
+}
+
 export const HELP: Option = {
   name: "help",
   short: "h",

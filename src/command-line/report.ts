@@ -11,7 +11,7 @@ export const REPORT: CommandSpec = {
   ],
   operand: {
     name: "file",
-    value: "FILE.json",
+    value: "FILE.json [FILE.json]",
     values: "file",
     further: "file",
     least: 1,

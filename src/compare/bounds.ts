@@ -26,7 +26,7 @@ export interface Bound {
 }
 
 const FIX =
-  "Write bounds with commas between them: 'errors>0.1%', 'different>1%', 'not-compared>5%', 'p99>+20%' (than production), 'p99>+50ms', 'p99>300ms', 'requests<1000', and for one endpoint 'GET /users/{id}:p99>+20%'.";
+  "Write bounds, separated by commas: 'errors>0.1%', 'different>1%', 'not-compared>5%', 'p99>+20%' (than production), 'p99>+50ms', 'p99>300ms', 'requests<1000', and for one endpoint 'GET /users/{id}:p99>+20%'.";
 const BOUND = /^(?:(.+):)?\s*([a-z0-9-]+)\s*([<>])\s*(\+?)\s*(\d{1,9}(?:\.\d{1,6})?)\s*(%|us|ms|s)?$/is;
 const UNITS: Record<string, number> = { us: 1, ms: 1000, s: 1e6 };
 

@@ -1,6 +1,6 @@
 /** `--pace` and `--late`: when requests go, and what becomes of those that the target does not take in time. */
 import { Failure } from "../native/failure.ts";
-import { parseDecimal, type Range } from "./number.ts";
+import { isDecimal, type Range } from "./number.ts";
 
 /**
  * When a request goes, once the one before is answered: at the time of production's clock (at once if that is past), after
@@ -22,7 +22,7 @@ export interface LateRule {
   spreads: boolean;
 }
 
-const SECONDS: Range = { first: 0.001, last: 86400, unit: "seconds" };
+const SECONDS: Range = { first: 0.001, last: 86400 };
 /** us: `spread` without a time. */
 const SPREAD_AFTER = 100_000;
 
@@ -32,8 +32,10 @@ export function parseLate(text: string): LateRule | null {
   if (what === "wait" && time === undefined) return null;
   if (what === "spread" && time === undefined) return { after: SPREAD_AFTER, spreads: true };
   if ((what === "drop" || what === "spread") && time !== undefined) {
-    const seconds = parseDecimal(`--late ${what}`, time, SECONDS);
-    return { after: Math.round(seconds * 1e6), spreads: what === "spread" };
+    if (isDecimal(time, SECONDS))
+      return { after: Math.round(Number(time) * 1e6), spreads: what === "spread" };
+    const cause = `"${time}" is not a number from ${SECONDS.first} to ${SECONDS.last}`;
+    throw new Failure(`Cannot use --late "${text}": ${cause}`, "Give seconds, for example drop:2.", 2);
   }
   const fix = "Give wait, drop:SECONDS, spread or spread:SECONDS, for example drop:2.";
   throw new Failure(`Cannot use --late "${text}": not a rule for late requests`, fix, 2);

@@ -1,6 +1,6 @@
 /** Reads files with secrets; refuses a file that other users can access, or that its group can change. */
 import { closeSync, fstatSync, openSync, readFileSync } from "node:fs";
-import { Failure, refuseShared } from "../native/failure.ts";
+import { causeOfFile, Failure, refuseShared } from "../native/failure.ts";
 
 /**
  * The text of a file that `option` names; null if it is optional and does not exist. Throws a Failure (exit code 2) if it
@@ -11,9 +11,9 @@ export function readSecret(option: string, path: string, isOptional: boolean): s
   try {
     fd = openSync(path, "r");
   } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException;
-    if (isOptional && code === "ENOENT") return null;
-    throw new Failure(`Cannot use ${option} "${path}": ${message}`, "Name a file that can be read.", 2);
+    if (isOptional && (error as NodeJS.ErrnoException).code === "ENOENT") return null;
+    const cause = causeOfFile(error);
+    throw new Failure(`Cannot use ${option} "${path}": ${cause}`, "Name a file that can be read.", 2);
   }
   try {
     refuseShared(`${option} "${path}"`, path, fstatSync(fd).mode);

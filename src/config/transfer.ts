@@ -148,8 +148,14 @@ export function parseTarget(label: string, text: string, port: number): Transfer
 
 function parseTransfer(label: string): Transfer {
   if (!label.includes("-")) throw refuse(label, "there is no target in it");
+  if (label.endsWith("-")) throw refuse(label, "there is no target behind the last -");
   const { transport, rest } = TRANSPORT.exec(label)!.groups!;
   const source = SOURCE.exec(rest!)?.groups;
+  const other = /^(sctp|dccp|quic|https?)$/i.exec(source?.host ?? "")?.[0];
+  if (other !== undefined) {
+    const fix = 'Leave it out for TCP, and write UDP as "udp:53-10.0.0.2:5353".';
+    throw refuse(label, `"${other}:" is neither "tcp:" nor "udp:"`, fix);
+  }
   if (!source) throw refuse(label, "the part before the target is not [address:]port");
   const port = parsePort(label, source.port!);
   const targets = source.target!.split("|").map((text) => parseTarget(label, text, port));

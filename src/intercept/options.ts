@@ -88,7 +88,7 @@ function parseAddresses(option: string, values: readonly string[]): Address[] {
   for (const text of values.flatMap((value) => value.split(",").map((part) => part.trim()))) {
     const address = parseAddress(text.replace(/^\[(.*)\]$/, "$1"));
     if (!address)
-      throw refuse(`${option} "${text}"`, "not an IP address", `Give addresses with commas between them.`);
+      throw refuse(`${option} "${text}"`, "not an IP address", "Give addresses, separated by commas.");
     if (!addresses.some(({ bytes }) => sameAddress(bytes, address.bytes))) addresses.push(address);
   }
   return addresses;

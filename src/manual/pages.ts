@@ -1,6 +1,13 @@
 /** The manual pages, made from the same definitions as the help: xcopy(1), and xcopy-COMMAND(1) of each command. */
 import { version } from "../../package.json";
-import { type CommandSpec, groupsOf, HELP, type Option, VERSION } from "../command-line/command.ts";
+import {
+  type CommandSpec,
+  groupsOf,
+  HELP,
+  type Option,
+  VERSION,
+  writtenOperand,
+} from "../command-line/command.ts";
 import { COMMANDS } from "../command-line/commands.ts";
 import { writtenOption } from "../command-line/reading/help.ts";
 import { EXIT_CODES, type ExitCode } from "../native/failure.ts";
@@ -65,7 +72,7 @@ function pageOf(spec: CommandSpec): string {
   return [
     ...heading(`xcopy-${spec.name}`, spec.summary),
     ...section("SYNOPSIS", [
-      `${bold(`xcopy ${spec.name}`)} [${italic("OPTION")}]...${operand ? ` ${italic(operand.least === 0 ? `[${operand.value}]` : operand.value)}` : ""}`,
+      `${bold(`xcopy ${spec.name}`)} [${italic("OPTION")}]...${operand ? ` ${italic(writtenOperand(spec)!)}` : ""}`,
     ]),
     ...section("DESCRIPTION", paragraphs(manual.description)),
     ".SH OPTIONS",

@@ -63,6 +63,11 @@ test.each([
   [["-x", "--json"], 'Cannot use option "-x": it needs a value', 'Write it as "-x LIST".'],
   [["-x", ""], 'Cannot use option "-x": it needs a value', 'Write it as "-x LIST".'],
   [["--memory="], 'Cannot use option "--memory": it needs a value', 'Write it as "--memory MB".'],
+  [
+    ["--drain", "-1"],
+    'Cannot use option "--drain": it needs a value, and "-1" begins with a dash',
+    'Write it as "--drain SECONDS".',
+  ],
   [["--drain"], 'Cannot use option "--drain": it needs a value', 'Write it as "--drain SECONDS".'],
   ...[["--compare", "bodies"], ["--compare=bodies"]].map((words): [string[], string, string] => [
     words,

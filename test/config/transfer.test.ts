@@ -149,7 +149,7 @@ describe("what cannot be read", () => {
     ["10.0.0.2:80", "there is no target in it"],
     ["-10.0.0.2:80", "the part before the target is not [address:]port"],
     ["http-10.0.0.2:80", "the part before the target is not [address:]port"],
-    ["80-", "the part before the target is not [address:]port"],
+    ["80-", "there is no target behind the last -"],
     ["2001:db8::1:80-10.0.0.2", "the part before the target is not [address:]port"],
     ["80-2001:db8::2", '"2001:db8::2" is not target[:port] (IPv6 addresses go in brackets)'],
     ["80-10.0.0.2:80:81", '"10.0.0.2:80:81" is not target[:port] (IPv6 addresses go in brackets)'],
@@ -177,6 +177,14 @@ describe("what cannot be read", () => {
     expect(failing(() => parseTransfers([text]))).toEqual({
       message: `Cannot use -x "${text}": ${cause}`,
       fix: FIX,
+      exitCode: 2,
+    });
+  });
+
+  test("another transport than TCP and UDP", () => {
+    expect(failing(() => parseTransfers(["sctp:80-10.0.0.2"]))).toEqual({
+      message: 'Cannot use -x "sctp:80-10.0.0.2": "sctp:" is neither "tcp:" nor "udp:"',
+      fix: 'Leave it out for TCP, and write UDP as "udp:53-10.0.0.2:5353".',
       exitCode: 2,
     });
   });

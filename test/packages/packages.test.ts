@@ -26,7 +26,11 @@ let scratch: string;
 let executable: string;
 
 function shell(...words: string[]): string {
-  const env = { ...process.env, SOURCE_DATE_EPOCH: `${TIME}`, TZ: "UTC", LC_ALL: "C.UTF-8" };
+  return shellWith({ TZ: "UTC", LC_ALL: "C.UTF-8" }, words);
+}
+
+function shellWith(environment: Record<string, string>, words: string[]): string {
+  const env = { ...process.env, SOURCE_DATE_EPOCH: `${TIME}`, ...environment };
   const { exitCode, stdout, stderr } = Bun.spawnSync(words, { cwd: ROOT, env });
   if (exitCode !== 0) throw new Error(`Cannot run "${words.join(" ")}": ${stdout}${stderr}`);
   return stdout.toString();
@@ -38,7 +42,17 @@ function make(kind: "deb" | "rpm", name: string): string {
   mkdirSync(directory);
   // The time of a build is not that of the release.
   utimesSync(executable, TIME + (name === "first" ? 1000 : -1000), TIME + (name === "first" ? 1000 : -1000));
-  shell(`packaging/${kind}/package.sh`, executable, ARCHITECTURE, "1.2.3", directory);
+  const words = [`packaging/${kind}/package.sh`, executable, ARCHITECTURE, "1.2.3", directory];
+  // Nor are permissions, language and zone those of whoever makes it.
+  if (name === "first") shell(...words);
+  else
+    shellWith({ TZ: "Asia/Tokyo", LC_ALL: "en_US.UTF-8" }, [
+      "sh",
+      "-c",
+      'umask 077; exec "$@"',
+      "sh",
+      ...words,
+    ]);
   return join(directory, readdirSync(directory)[0]!);
 }
 
@@ -91,7 +105,10 @@ test("a .deb", () => {
     expect([owner, time]).toEqual(["root/root", "2026-01-02 03:04"]);
     return `${mode} ${path!.replace(/(?<=.)\/$/, "")}`;
   });
-  expect(ownOf(list)).toEqual([...FILES, "-rw-r--r-- /usr/share/doc/xcopy/changelog.gz"].sort());
+  const debians = ["doc/xcopy/changelog.gz", "lintian/overrides/xcopy"].map(
+    (path) => `-rw-r--r-- /usr/share/${path}`,
+  );
+  expect(ownOf(list)).toEqual([...FILES, ...debians].sort());
   const field = (name: string) => shell("dpkg-deb", "-f", deb, name).trim();
   expect([field("Package"), field("Version"), field("Architecture")]).toEqual(["xcopy", "1.2.3", DEBIAN]);
   expect(field("Depends")).toContain("libc6 (>= 2.31)");

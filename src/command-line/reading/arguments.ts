@@ -5,7 +5,15 @@
 import { parseArgs } from "node:util";
 import { type CommandDef, defineCommand } from "citty";
 import { Failure } from "../../native/failure.ts";
-import { type CommandSpec, HELP, type Option, optionsOf, settable, VERSION } from "../command.ts";
+import {
+  type CommandSpec,
+  HELP,
+  type Option,
+  optionsOf,
+  settable,
+  VERSION,
+  writtenOperand,
+} from "../command.ts";
 import { renderHelp, renderShortHelp, renderVersion } from "./help.ts";
 import { suggest } from "./suggest.ts";
 
@@ -29,9 +37,11 @@ function refuseUnknown(spec: CommandSpec, options: Option[], written: string): F
   return new Failure(`${message}there is no such option`, near ? `Did you mean "${near}"? ${all}` : all, 2);
 }
 
-function refuseWord({ name, operand, groups }: CommandSpec, word: string): Failure {
+function refuseWord(spec: CommandSpec, word: string): Failure {
+  const { name, groups } = spec;
   const help = `"xcopy ${name} --help" shows how.`;
-  const takes = operand ? `Write it as "xcopy ${name} ${operand.value}"` : "Leave it out";
+  const operand = writtenOperand(spec);
+  const takes = operand ? `Write it as "xcopy ${name} ${operand}"` : "Leave it out";
   const fix = Object.keys(groups).length > 0 && !operand ? "Write each value after its option" : takes;
   return new Failure(`Cannot use "${word}": it belongs to no option`, `${fix}; ${help}`, 2);
 }
@@ -80,8 +90,9 @@ function readValue(token: Token, option: Option): string {
   const { rawName, value, inlineValue } = token;
   const taken = value !== undefined && value !== "" && (inlineValue || !/^-./.test(value));
   if (taken) return value;
+  const dashed = /^-[0-9]/.test(value ?? "") ? `, and "${value}" begins with a dash` : "";
   throw new Failure(
-    `Cannot use option "${rawName}": it needs a value`,
+    `Cannot use option "${rawName}": it needs a value${dashed}`,
     `Write it as "${rawName} ${option.value}".`,
     2,
   );

@@ -73,12 +73,13 @@ export function renderHelp(spec: CommandSpec, width = helpWidth()): string {
     title,
     rows: options.map((option) => optionRow(option)),
   }));
-  const left = widest(groups.flatMap(({ rows }) => rows));
+  const words: [string, string][] = operand ? [[operand.value, operand.help]] : [];
+  const left = widest([...words, ...groups.flatMap(({ rows }) => rows)]);
   return [
     ...wrap(`xcopy ${spec.name}: ${spec.summary}`, width),
     "",
     ...table(spec.examples, widest(spec.examples), width),
-    ...(operand ? ["", ...table([[operand.value, operand.help]], left, width)] : []),
+    ...(operand ? ["", ...table(words, left, width)] : []),
     ...groups.flatMap(({ title, rows }) => ["", title, ...table(rows, left, width)]),
   ].join("\n");
 }

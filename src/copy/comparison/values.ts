@@ -14,7 +14,7 @@ export function parseFields(values: readonly string[]): string[] {
   const names = values.flatMap((value) => value.split(",").map((name) => name.trim().toLowerCase()));
   const wrong = names.find((name) => !TOKEN.test(name));
   if (wrong === undefined) return [...new Set(names)];
-  const fix = `Give names with commas between them, for example ${COMPARED_FIELDS.join(",")}.`;
+  const fix = `Give names, separated by commas, for example ${COMPARED_FIELDS.join(",")}.`;
   throw new Failure(`Cannot use --compare-field "${wrong}": not the name of a header field`, fix, 2);
 }
 

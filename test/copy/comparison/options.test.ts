@@ -98,7 +98,7 @@ test.each([
   [
     "--compare --compare-field a,b;c",
     'Cannot use --compare-field "b;c": not the name of a header field',
-    "Give names with commas between them, for example content-type,content-encoding,location,cache-control.",
+    "Give names, separated by commas, for example content-type,content-encoding,location,cache-control.",
   ],
   [
     "--compare -s 10.0.0.2 --compat",
