@@ -581,7 +581,7 @@ test("the paths that documents and comments name are there", () => {
 });
 
 test("the map for contributors has every room", () => {
-  const map = readFileSync(join(ROOT, "docs/contributing.md"), "utf8");
+  const map = readFileSync(join(ROOT, "docs/development/map.md"), "utf8");
   const rooms = ROOMS.filter(([room]) => room !== "").map(([room]) => `**src/${room}**`);
   expect(rooms.filter((room) => !map.includes(room))).toEqual([]);
 });

@@ -20,6 +20,7 @@ export const EXCEPTIONS: Record<string, string> = {
 /** Pages for those who change xcopy: their commands are those of bin/, which no user runs. */
 export const DEVELOPERS = [
   "docs/contributing.md",
+  ...["map", "recipes", "tests", "failed-tests"].map((name) => `docs/development/${name}.md`),
   "docs/fuzzing.md",
   "docs/performance.md",
   "docs/protocol-modules.md",
