@@ -167,8 +167,16 @@ test("units that are named are in the packages", () => {
 
 /** Options of other programs that pages name in a sentence. */
 const FOREIGN = [
-  // bin/release, MySQL, setpriv, and what tcpcopy is configured with before it is built.
-  ...["base-url", "skip-ssl", "skip-grant-tables", "inh-caps", "ambient-caps"],
+  // bin/release, MySQL, setpriv, timeout, docker, and what tcpcopy is configured with before it is built.
+  ...[
+    "base-url",
+    "skip-ssl",
+    "skip-grant-tables",
+    "inh-caps",
+    "ambient-caps",
+    "preserve-status",
+    "security-opt",
+  ],
   ...["offline", "pcap-capture", "pcap-send", "udp", "million", "set-protocol-module"],
 ];
 
