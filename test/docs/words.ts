@@ -31,7 +31,7 @@ export function commandsOf(text: string): string[][] {
 /** Words behind each "xcopy" of a text, also where another program runs it (`kubectl exec ... -- xcopy copy ...`). */
 export function xcopyLines(text: string): string[][] {
   return commandsOf(text).flatMap((words) => {
-    const at = words.findIndex((word) => /^(xcopy|.*(bin|REGISTRY)\/xcopy)$/.test(word));
+    const at = words.findIndex((word) => /^(xcopy|.*(bin|REGISTRY)\/xcopy(:VERSION)?)$/.test(word));
     return /^[a-z-]/.test((at >= 0 && words[at + 1]) || "") ? [words.slice(at + 1)] : [];
   });
 }
