@@ -11,7 +11,8 @@ import { createInterceptShared, viewInterceptShared } from "../../src/intercept/
 import { type CatchCounts, takeInterceptAccount } from "../../src/intercept/summary.ts";
 import { EXIT_CODES } from "../../src/native/failure.ts";
 import { publish } from "../../src/runtime/shared.ts";
-import { ROOT } from "./pages.ts";
+import { DEVELOPERS } from "./exceptions.ts";
+import { ROOT, readPages } from "./pages.ts";
 
 const page = (path: string) => readFileSync(join(ROOT, "docs", path), "utf8");
 const USE = { user: 0, system: 0, rss: 0 };
@@ -97,6 +98,22 @@ test("every field of an intercept's account is explained", () => {
     USE,
   );
   expect(missingIn(ofIntercept, account)).toEqual([]);
+});
+
+test("fields of accounts that pages name are there", () => {
+  const known = namesIn(page("reference/account.md"));
+  const pages = readPages().filter(({ path }) => !DEVELOPERS.includes(path));
+  const named = pages.flatMap(({ path, text }) =>
+    [...namesIn(text)]
+      .filter((name) =>
+        /^(capture|sessions|turns|sent|responses|dropped|trace|ways|mptcp|udp|mysql|flows|connections|written)(\.[a-z_]+)+$/.test(
+          name,
+        ),
+      )
+      .map((name) => ({ path, name })),
+  );
+  expect(named.length).toBeGreaterThan(20);
+  expect(named.filter(({ name }) => name.split(".").some((part) => !known.has(part)))).toEqual([]);
 });
 
 test("every metric is explained", () => {
