@@ -6,7 +6,7 @@ import type { PortRange } from "../config/ports.ts";
 import type { Service, Target } from "../config/transfer.ts";
 import type { EgressConfig, PathConfig } from "../inject/path.ts";
 import type { CopyOptions } from "./options.ts";
-import type { PlannedWay } from "./ways/follow.ts";
+import type { PlannedWay } from "./ways/way.ts";
 import type { WorkerPlan } from "./worker-plan.ts";
 
 /** A target and the ways to it. */

@@ -11,7 +11,7 @@ import type { ProcessUse } from "../../runtime/figures.ts";
 import { spread } from "../../runtime/histogram.ts";
 import type { DatagramShared } from "../data-plane/datagram-shared.ts";
 import { type Counter, type HistogramName, INDEX } from "../data-plane/shared.ts";
-import type { WayCounts } from "../ways/follow.ts";
+import type { WayCounts } from "../ways/way.ts";
 import type { ComparedAccount } from "./comparison.ts";
 import { accountOfDatagrams } from "./datagrams.ts";
 import { takeMysql } from "./mysql.ts";

@@ -1,7 +1,7 @@
 /** The summary of a run of `xcopy copy`: its account for people. */
 import { INVALID_REASONS } from "../../engine/sessions/counters.ts";
 import { bytes, duration, number, percent } from "../../runtime/figures.ts";
-import type { WayCounts } from "../ways/follow.ts";
+import type { WayCounts } from "../ways/way.ts";
 import type { Account } from "./account.ts";
 import { closedRows } from "./closed.ts";
 import { comparisonRows } from "./comparison.ts";

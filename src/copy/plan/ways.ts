@@ -5,7 +5,7 @@ import type { ResolvedEgress, Way } from "../../inject/egress.ts";
 import type { PathConfig } from "../../inject/path.ts";
 import { Failure } from "../../native/failure.ts";
 import type { CopyOptions } from "../options.ts";
-import type { PlannedWay } from "../ways/follow.ts";
+import type { PlannedWay } from "../ways/way.ts";
 import type { Host } from "./host.ts";
 import { targetsOf } from "./services.ts";
 

@@ -18,7 +18,7 @@ import { makePlan } from "../plan/make.ts";
 import type { Plan } from "../plan.ts";
 import { recognizeProtocols, requireLogins } from "../recognize.ts";
 import type { RunningCopy } from "../run/running.ts";
-import type { PlannedWay } from "../ways/follow.ts";
+import type { PlannedWay } from "../ways/way.ts";
 import { type Difference, differenceOf, type Numbered, numberedOf } from "./difference.ts";
 import { refusal } from "./refusal.ts";
 
