@@ -3,80 +3,24 @@
  * answers are counted and timed. It uses no clock, socket or log: time comes with every call (us, one monotonic clock),
  * packets go into the batches it was given.
  */
-import { copiesOf, nextTarget, routeOf } from "../engine/sessions/weights.ts";
-import type { PairSink } from "../pairs/pair.ts";
+import { copiesOf, routeOf } from "../engine/sessions/weights.ts";
 import { DESTINATION, readAddress } from "../wire/address-words.ts";
 import type { PacketBatch } from "../wire/batch.ts";
 import { type Words, wordsOf } from "../wire/checksum.ts";
-import { type IpPair, setSource } from "../wire/ip.ts";
+import { setSource } from "../wire/ip.ts";
 import type { Packet } from "../wire/packet.ts";
 import { DatagramHeader, hasRoomFor, packetsOf, pushDatagram, UDP_HEADER } from "../wire/udp.ts";
 import { AwaitingAnswers } from "./awaiting-answers.ts";
 import { isToGroup, readFlow, readFlowOfAnswer, readIp } from "./captured.ts";
+import type { DatagramConfig, DatagramPath, DatagramService } from "./config.ts";
 import { DATAGRAM, type DatagramDropReason } from "./counters.ts";
 import type { Query } from "./dns.ts";
 import { DnsPairs } from "./dns-pairs.ts";
 import { HeldDatagrams } from "./held-datagrams.ts";
+import { PathTurns } from "./path-turns.ts";
 import { DatagramPorts } from "./ports.ts";
 import { isQuic } from "./quic.ts";
 import { CLIENT_PORTS, COPY, FlowTable, KEY_WORDS, NONE, PATH, PORT, ROW, SERVICE } from "./table.ts";
-
-/** A target as seen from one source address. */
-export interface DatagramPath {
-  pair: IpPair;
-  targetPort: number;
-  /** Index of the batch its packets go to. */
-  egress: number;
-  /** Largest IP packet, bytes. */
-  mtu: number;
-  /** Each flow has its client's address as source: the source of `pair` is set for each packet. */
-  fromClient: boolean;
-}
-
-export interface DatagramService {
-  /** Each flow is copied to each route: to one of its targets, by weight, on one of the target's paths; as in EngineConfig. */
-  routes: { weight: number; paths: number[] }[][];
-  /** Whether QUIC packets are counted. */
-  mayBeQuic: boolean;
-}
-
-export interface DatagramConfig {
-  /** By index; undefined for services and paths of other protocols. */
-  services: (DatagramService | undefined)[];
-  paths: (DatagramPath | undefined)[];
-  replicas: number;
-  /** Index of this worker; each worker has ports of its own. */
-  worker: number;
-  /** How many workers there are. */
-  workers: number;
-  /** Source ports, ranges [first, last]. */
-  ports: [number, number][];
-  /** Whether flows from a client's address use the client's port too, if it is free. */
-  keepsClientPorts: boolean;
-  maxFlows: number;
-  /** us without an answer after which a datagram counts as unanswered. */
-  timeout: number;
-  /** us without a datagram after which a flow is forgotten. */
-  idleTimeout: number;
-  /** Whether datagrams that do not fit into one packet are dropped, and the others have the don't-fragment flag (IPv4). */
-  noFragment: boolean;
-  /** The counters, at the indexes of DATAGRAM. */
-  counters: Float64Array;
-  /** Whether one more request may be sent now (--limit). */
-  allow: (now: number) => boolean;
-  /** Called before the first packet of a flow; the client's address is in `words` at `at`, four words (IPv4-mapped). */
-  openFlow: (path: number, port: number, words: Int32Array, at: number) => void;
-  /** Whether nothing may be sent on a path now. */
-  isHeld: (path: number) => boolean;
-  /** Where pairs of DNS go; null: none are made. */
-  pairs: PairSink | null;
-  /** Called when a batch is full: must send and clear it. */
-  flush: (egress: number) => void;
-  /** Called with the time from a datagram to its answer, us. */
-  onLatency: (us: number) => void;
-  /** At least 0, less than 1. */
-  random: () => number;
-}
 
 /** Most datagrams that wait for an answer at a time. */
 const MAX_WAITING = 262_144;
@@ -96,10 +40,7 @@ export class DatagramReplay {
   private readonly key = new Int32Array(KEY_WORDS);
   private readonly address = new Int32Array(4);
   private readonly header = new DatagramHeader();
-  /** By service, route and target: its credit (see `choosePath`). */
-  private readonly credit: number[][][];
-  /** By service, route and target: index of the path that its next flow takes. */
-  private readonly rotation: number[][][];
+  private readonly turns: PathTurns;
   /** By service: the copies of each flow; see Context. */
   private readonly copies: number[][];
   private readonly held = new HeldDatagrams();
@@ -124,9 +65,7 @@ export class DatagramReplay {
     );
     this.awaiting = new AwaitingAnswers(this.table, MAX_WAITING);
     this.ports = new DatagramPorts(config.ports, random, config.worker, config.workers);
-    const zeros = () => services.map((service) => (service?.routes ?? []).map((route) => route.map(() => 0)));
-    this.credit = zeros();
-    this.rotation = zeros();
+    this.turns = new PathTurns(services);
     this.copies = services.map((service) => copiesOf(service?.routes ?? [], config.replicas));
     this.id = Math.floor(random() * 2 ** 32);
     this.header.dontFragment = config.noFragment;
@@ -263,12 +202,9 @@ export class DatagramReplay {
   /** The service of this index, which may be new, from now on; the routes that it had keep their places. */
   setService(index: number, service: DatagramService | undefined): void {
     const { services, replicas } = this.config;
-    const rotation = this.rotation[index] ?? [];
-    const routes = service?.routes ?? [];
     services[index] = service;
-    this.copies[index] = copiesOf(routes, replicas);
-    this.credit[index] = routes.map((route) => route.map(() => 0));
-    this.rotation[index] = routes.map((route, r) => route.map((_, target) => rotation[r]?.[target] ?? 0));
+    this.copies[index] = copiesOf(service?.routes ?? [], replicas);
+    this.turns.set(index, service);
   }
 
   /** Forgets the flows to targets that are gone: their next datagrams begin others. */
@@ -430,19 +366,10 @@ export class DatagramReplay {
     table.remove(s);
   }
 
-  /** Chooses target and path for the flow of `key`: by weight, evenly mixed (nginx's smooth weighted round-robin). */
+  /** Target and path for the flow of `key`. */
   private choosePath(): number {
-    const service = this.key[SERVICE]! & 0xffff;
-    const { routes } = this.config.services[service]!;
-    const index = routeOf(this.key[COPY]!, this.config.replicas);
-    const route = routes[index]!;
-    const credit = this.credit[service]![index]!;
-    const best = nextTarget(route, credit);
-    const { paths } = route[best]!;
-    const rotation = this.rotation[service]![index]!;
-    const turn = rotation[best]!;
-    rotation[best] = turn + 1 === paths.length ? 0 : turn + 1;
-    return paths[turn]!;
+    const { key, config } = this;
+    return this.turns.next(key[SERVICE]! & 0xffff, routeOf(key[COPY]!, config.replicas));
   }
 
   private choosePort(path: number): number {

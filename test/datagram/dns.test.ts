@@ -1,9 +1,10 @@
 /** Pairs of DNS over UDP: which datagrams are queries, and which answers are whose. */
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
+import type { DatagramConfig } from "../../src/datagram/config.ts";
 import { DATAGRAM_COUNTERS } from "../../src/datagram/counters.ts";
 import { rcodeOf, readQuery } from "../../src/datagram/dns.ts";
-import { type DatagramConfig, DatagramReplay } from "../../src/datagram/replay.ts";
+import { DatagramReplay } from "../../src/datagram/replay.ts";
 import type { Pair } from "../../src/pairs/pair.ts";
 import { PacketBatch } from "../../src/wire/batch.ts";
 import { ipPair } from "../../src/wire/ip.ts";

@@ -1,8 +1,9 @@
 /** Replayed datagrams, without a clock and a network: flows, order, copies, answers, bounds; the account adds up. */
 import { beforeEach, describe, expect, test } from "bun:test";
 import fc from "fast-check";
+import type { DatagramConfig } from "../../src/datagram/config.ts";
 import { DATAGRAM, DATAGRAM_COUNTERS, type DatagramCounter } from "../../src/datagram/counters.ts";
-import { type DatagramConfig, DatagramReplay } from "../../src/datagram/replay.ts";
+import { DatagramReplay } from "../../src/datagram/replay.ts";
 import { PacketBatch } from "../../src/wire/batch.ts";
 import { ipPair } from "../../src/wire/ip.ts";
 import { Packet } from "../../src/wire/packet.ts";
