@@ -1,38 +1,29 @@
 /** Copies with all opened: starts the data plane and what watches it, until the end, and prints the summary. */
-import type { KernelCapture } from "../../capture/kernel/capture.ts";
 import { renderVersion } from "../../command-line/reading/help.ts";
 import { labelOf } from "../../config/transfer.ts";
 import { becomeDaemon } from "../../host/daemon.ts";
-import { forwardedNote, watchForwarded } from "../../host/forwarded.ts";
-import { localTest } from "../../host/local-addresses.ts";
 import { reopenLogs } from "../../host/log/log.ts";
 import { report } from "../../host/log/report.ts";
 import { keepWatchdog } from "../../host/manager/watchdog.ts";
 import { megabytes, waitingBytes } from "../../host/memory.ts";
-import { takeAccount } from "../account/account.ts";
 import { renderStatus } from "../account/status.ts";
 import { renderSummary } from "../account/summary.ts";
-import type { Answers } from "../answers.ts";
-import type { Observer } from "../comparison/observer.ts";
 import { viewDatagramShared } from "../data-plane/datagram-shared.ts";
 import { shareOut } from "../data-plane/share-out.ts";
 import { startWorkers } from "../data-plane/workers.ts";
-import { watchQuic } from "../datagram-notes.ts";
 import type { RequestInput } from "../input.ts";
 import { dataPlaneConfig } from "../load.ts";
 import { returnPathOf, watchIntercepts } from "../notes/intercepts.ts";
-import { watchPauses } from "../notes/pauses.ts";
-import { watchSilence } from "../notes/silence.ts";
 import type { CopyOptions } from "../options.ts";
-import { copiesOf, type Plan } from "../plan.ts";
-import { watchClosed } from "../watch-closed.ts";
-import { watchLateness } from "../watch-lateness.ts";
+import type { Plan } from "../plan.ts";
 import { causeOf, watchWorkers } from "../watch-workers.ts";
 import type { WayFollower } from "../ways/follow.ts";
+import { Accounting } from "./accounting.ts";
 import { begin, keepsOf } from "./begin.ts";
 import { copyUntilStopped, failuresOf } from "./end.ts";
 import { followNetwork } from "./network.ts";
-import { type Console, NOTHING_YET, type Reloads } from "./running.ts";
+import { type Console, NOTHING_YET, type Opened, type Reloads } from "./running.ts";
+import { watchCopy } from "./watches.ts";
 
 function announce(plan: Plan, { description }: RequestInput): string {
   const { count } = plan.workers;
@@ -50,22 +41,17 @@ function roomFor({ memory }: CopyOptions, { room }: RequestInput): string {
 export async function copy(
   plan: Plan,
   options: CopyOptions,
-  kernel: KernelCapture | null,
-  answers: Answers,
-  source: RequestInput,
-  observer: Observer,
+  opened: Opened,
   console_: Console,
   reloads: Reloads | null,
-) {
-  const { status, log, stop, manager } = console_;
+): Promise<number> {
+  const { kernel, answers, source, observer } = opened;
+  const { status, log, manager } = console_;
   answers.begin();
   const whole = dataPlaneConfig(plan, options, kernel, source.source, source.trace, answers.socket);
   const configs = shareOut(whole, plan.workers.cpus, options.scheduling.cpuLimit);
   const watch = watchWorkers(configs, log, manager.watchdogMicroseconds !== null);
   const { deadWorkers } = watch;
-  const datagrams = configs.flatMap((config) =>
-    config.datagrams ? [viewDatagramShared(config.datagrams.shared)] : [],
-  );
   const path = returnPathOf(plan);
   let ways: WayFollower | undefined;
   const plane = startWorkers(configs, {
@@ -75,60 +61,28 @@ export async function copy(
     onEndUnseen: answers.readWhole,
     onNote: (text) => log.warn(text),
   });
-  if (
-    !(await begin(plan, options, source, plane, keepsOf(plan, options, kernel, answers, reloads), console_))
-  ) {
+  const keeps = keepsOf(plan, options, kernel, answers, reloads);
+  if (!(await begin(plan, options, source, plane, keeps, console_))) {
     plane.stop();
     log.info(NOTHING_YET);
     return 0;
   }
   ways = followNetwork(plan, options, whole.ways.memory, answers, source, log, plane.wake);
-  const { counts: wayCounts } = ways;
   const announced = announce(plan, source);
   log.info(announced);
   log.info(roomFor(options, source));
-  const start = performance.now();
+
   const current = { options, plan };
-  let rssAtEnd: number | null = null;
-  const take = () => {
-    const use = { ...process.cpuUsage(), rss: rssAtEnd ?? process.memoryUsage.rss() };
-    const counts = source.counts();
-    const abandoned = (counts.abandoned ?? 0) + deadWorkers.countAbandoned();
-    const capture = { ...counts, abandoned, unread: deadWorkers.unread, responsesLost: answers.lost() };
-    const seconds = (performance.now() - start) / 1000;
-    const { views } = deadWorkers;
-    return observer.withComparison(
-      takeAccount(
-        seconds,
-        views,
-        capture,
-        use,
-        copiesOf(current.plan, current.options),
-        path,
-        datagrams,
-        wayCounts,
-      ),
-    );
-  };
+  const datagrams = configs.flatMap((config) =>
+    config.datagrams ? [viewDatagramShared(config.datagrams.shared)] : [],
+  );
+  const accounting = new Accounting(opened, current, path, deadWorkers, datagrams, ways.counts);
+  const { take } = accounting;
   watch.start();
   keepWatchdog(manager, deadWorkers.views);
   const pairs = configs.flatMap((config) => config.pairs?.memory ?? []);
   observer.begin({ views: deadWorkers.views, datagrams, pairs, take });
-  const endQuic = watchQuic(datagrams, log);
-  const endForwarded = watchForwarded(() => forwardedNote(source.counts(), source.forwarded()), log);
-  const endLateness = watchLateness(take, current, log);
-  const endPauses = source.trace ? watchPauses(take, options.trace.longestGap, log) : () => {};
-  const endSilence = source.trace
-    ? async () => {}
-    : watchSilence(
-        // What only passed through is told by itself.
-        () => source.counts().packets + (source.counts().forwarded ?? 0),
-        plan.services,
-        () => source.description,
-        localTest(),
-        log,
-      );
-  const endClosed = watchClosed(take, log);
+  const endWatches = watchCopy(source, current, datagrams, take, log);
   const endReport = report(options, status, manager, take, renderStatus);
   if (options.daemon) becomeDaemon(reopenLogs);
   manager.ready();
@@ -149,26 +103,33 @@ export async function copy(
     );
     exitCode = 1;
   }
+
   reloads?.end();
   watch.stop();
   if (deadWorkers.any) exitCode = 1;
   // To see what was not read, the rings are mapped once more, which would count as resident.
-  rssAtEnd = process.memoryUsage.rss();
+  accounting.keepMemory();
   if (hasEnded) deadWorkers.finish();
   endReport();
-  endQuic();
-  endForwarded();
-  endLateness();
-  endClosed();
-  endPauses();
-  await endSilence();
+  await endWatches();
+  return conclude(opened, options, console_, exitCode);
+}
+
+/** Prints what is left to say at the end. Returns the exit code; `exitCode`: that of the run. */
+async function conclude(
+  { observer, source }: Opened,
+  options: CopyOptions,
+  { log, stop }: Console,
+  exitCode: number,
+): Promise<number> {
+  let code = exitCode;
   const { account, ...findings } = await observer.end();
   for (const failure of await failuresOf(source, stop)) {
     log.error(`${failure.message}\n${failure.fix}`);
-    exitCode ||= failure.exitCode;
+    code ||= failure.exitCode;
   }
   log.info(renderSummary(account));
   for (const line of findings.errors) log.error(line);
   if (options.json) console.log(JSON.stringify(account));
-  return exitCode || findings.exitCode;
+  return code || findings.exitCode;
 }

@@ -102,7 +102,7 @@ export async function runCopy(
       for (const note of opened.notes) tellNote(note, log);
     }
     observer = await openObserver(plan.services, plan.intercepts.length === 0, options, log, reloads);
-    return await copy(plan, options, kernel, answers, source, observer, console_, reloads);
+    return await copy(plan, options, { kernel, answers, source, observer }, console_, reloads);
   } catch (error) {
     if (!(error instanceof Failure)) throw error;
     const { message, fix } = lineOfStart === "" ? error : error.withLineOfStart(lineOfStart);

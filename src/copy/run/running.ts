@@ -1,4 +1,5 @@
 /** What a copy is while it runs, for those who change it and those who talk to its user. */
+import type { KernelCapture } from "../../capture/kernel/capture.ts";
 import type { Log } from "../../host/log/log.ts";
 import type { Status } from "../../host/log/status.ts";
 import type { ServiceManager } from "../../host/manager/manager.ts";
@@ -12,6 +13,15 @@ import type { RequestInput } from "../input.ts";
 import type { CopyOptions } from "../options.ts";
 import type { Plan } from "../plan.ts";
 import type { WayFollower } from "../ways/follow.ts";
+
+/** What a copy has open before it begins, and its caller closes. */
+export interface Opened {
+  /** Null: no programs of the kernel capture. */
+  kernel: KernelCapture | null;
+  answers: Answers;
+  source: RequestInput;
+  observer: Observer;
+}
 
 /** A copy that captures, for who changes it. */
 export interface RunningCopy {
