@@ -85,7 +85,7 @@ export class Differ {
     const { production, target, protocol, outcome } = pair;
     if (outcome === "production only" && production !== null) {
       const failed = isFailure(protocol, production.status) || isCut(production);
-      return [found("answer", "", statusName(protocol, production.status), "no answer", !failed)];
+      return [found("answer", "", statusName(protocol, production.status), "no response", !failed)];
     }
     if (outcome !== "compared" || production === null || target === null) return NONE;
     if (production.status !== target.status) {

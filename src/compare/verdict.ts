@@ -20,7 +20,7 @@ function isError({ kind, where, isNoise }: Difference): boolean {
 /** `GET /cart/{id}: 500 instead of 200`. */
 function inWords(endpoint: Endpoint, { kind, where }: Difference): string {
   const [from, to] = where.split(" -> ");
-  if (kind === "answer") return `${nameOf(endpoint)}: no answer`;
+  if (kind === "answer") return `${nameOf(endpoint)}: no response`;
   if (kind === "status") return `${nameOf(endpoint)}: ${to} instead of ${from}`;
   if (kind === "end")
     return `${nameOf(endpoint)}: answers ${to === "complete" ? "whole instead of" : ""} cut short`;
@@ -86,7 +86,7 @@ function doubts(report: Report): string[] {
   const reasons: (readonly [why: string, count: number])[] = (Object.keys(NOT_COMPARED) as NotCompared[]).map(
     (reason) => [NOT_COMPARED[reason], report.outcomes[reason] ?? 0],
   );
-  reasons.push(["production's answer was not captured", report.outcomes["target only"] ?? 0]);
+  reasons.push(["production's response was not captured", report.outcomes["target only"] ?? 0]);
   const present = reasons.filter(([, count]) => count > 0).sort(([, one], [, other]) => other - one);
   const left = present.reduce((sum, [, count]) => sum + count, 0);
   const said: string[] = [];
@@ -114,7 +114,7 @@ export function verdictOf(report: Report, judged: readonly Judged[]): { text: st
   const said = doubts(report);
   const tail = said.length > 0 ? `; ${said.join("; ")}` : "";
   if (compared + failed === 0) {
-    const why = report.count === 0 ? "no request was paired with its answers" : said.join("; ");
+    const why = report.count === 0 ? "no request was paired with its responses" : said.join("; ");
     return { text: `nothing was compared: ${why}`, isWorse: false };
   }
   if (found.length > 0 || otherwise !== null) {

@@ -27,9 +27,9 @@ export interface Answers {
   close(): void;
 }
 
-const WHAT = "keep answers from this host's TCP";
+const WHAT = "keep responses from this host's TCP";
 const FIX =
-  "Install nftables, run where eBPF is allowed (CAP_BPF, CAP_PERFMON), or catch the answers at the target: xcopy intercept there, -s here.";
+  "Install nftables, run where eBPF is allowed (CAP_BPF, CAP_PERFMON), or catch the responses at the target: xcopy intercept there, -s here.";
 
 /** Answers that an intercept catches. */
 const ELSEWHERE: Answers = {

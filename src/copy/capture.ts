@@ -48,8 +48,8 @@ function unseenAnswers(name: string, { comparison, capture }: CopyOptions): stri
   if (comparison === null) return null;
   const end = 'requests end as "target only"';
   if (capture.direction === "out")
-    return `production's answers are not seen, as they come in by --direction out: ${end}`;
-  return name === "raw" ? `production's answers are not seen by raw IP sockets: ${end}` : null;
+    return `production's responses are not seen, as they come in by --direction out: ${end}`;
+  return name === "raw" ? `production's responses are not seen by raw IP sockets: ${end}` : null;
 }
 
 function openRequests(plan: Plan, options: CopyOptions, libraries: CarriedLibrary[]): OpenCapture {

@@ -13,9 +13,9 @@ export function datagramNotes(options: CopyOptions): string[] {
   const { fullSessions, noWait, pace, late, proxyProtocol, jitter, trace } = options;
   const notes: [string, boolean, string][] = [
     ["-O", fullSessions, "a datagram belongs to no connection"],
-    ["-W", noWait, "datagrams never wait for answers"],
-    [`--pace ${pace}`, pace !== "clock", "datagrams never wait for answers"],
-    ["--late", late !== null, "datagrams never wait for answers"],
+    ["-W", noWait, "datagrams never wait for responses"],
+    [`--pace ${pace}`, pace !== "clock", "datagrams never wait for responses"],
+    ["--late", late !== null, "datagrams never wait for responses"],
     ["--proxy-protocol", proxyProtocol > 0, "there is no connection that it could open"],
     ["--jitter", jitter > 0, "all copies of a datagram go at once"],
     ["--users", trace.users > 0, "datagrams go as recorded"],

@@ -85,7 +85,7 @@ function judgeTarget(seen: Seen, tried: Try): Verdict {
   if (route?.error) {
     return [
       `the attempt arrived, but the target has no way back to ${source} (${route.error.replace(/^.*: /, "")})`,
-      `Give it a route there (a default route will do: the answers do not leave the target), name an address that it has a route to with --probe-from, ${FORCE}`,
+      `Give it a route there (a default route will do: the responses do not leave the target), name an address that it has a route to with --probe-from, ${FORCE}`,
     ];
   }
   if (listening === false) {
@@ -102,14 +102,14 @@ function judgeTarget(seen: Seen, tried: Try): Verdict {
       : "is the gateway there and";
     const entry = `ip neighbour replace ${unresolved} lladdr 02:00:00:00:00:01 dev ${route?.interface}`;
     return [
-      `the attempt from ${source} arrived, but the target cannot send its answer: ${unresolved} ${where} does not answer ${how}`,
+      `the attempt from ${source} arrived, but the target cannot send its response: ${unresolved} ${where} does not answer ${how}`,
       isSource
-        ? `Name an address that the target reaches through a gateway with --probe-from, or give the target an entry for this one (its answers do not leave it): ${entry}, ${FORCE}`
-        : `Correct the target's route to ${source}, or give the target an entry for the gateway (its answers do not leave it): ${entry}, ${FORCE}`,
+        ? `Name an address that the target reaches through a gateway with --probe-from, or give the target an entry for this one (its responses do not leave it): ${entry}, ${FORCE}`
+        : `Correct the target's route to ${source}, or give the target an entry for the gateway (its responses do not leave it): ${entry}, ${FORCE}`,
     ];
   }
   if (blocked) {
-    const what = blocked.drops === "answers" ? "the target's answer to it" : "it there";
+    const what = blocked.drops === "answers" ? "the target's response to it" : "it there";
     return [
       `the attempt from ${source} arrived and was ${notAnswered(tried)}: when the intercept started, netfilter dropped ${what} by the ${blocked.place}`,
       `On the target: ${blocked.fix}; ${FORCE}`,
@@ -133,11 +133,11 @@ function judgeAssistant({ caught }: Seen, tried: Try): Verdict {
   const { target, port, source, intercept, plain } = tried;
   if (caught) {
     return [
-      `the target's answer to ${source} was caught by the intercept at ${intercept}, but did not arrive here`,
+      `the target's response to ${source} was caught by the intercept at ${intercept}, but did not arrive here`,
       `Check that the target answers from ${target}, the address in -x; behind a NAT give the intercept --dnat.`,
     ];
   }
-  const silence = `no answer to ${source} reached the intercept at ${intercept}`;
+  const silence = `no response to ${source} reached the intercept at ${intercept}`;
   if (plain === "silent" || plain === "refused") {
     return [
       `${silence}; an ordinary connection from this host is ${plain === "refused" ? "refused" : "not answered either"}`,
@@ -163,13 +163,13 @@ function judgeDirect(
   }
   if (plain === "answered" && isFromPool) {
     return [
-      `${failed}, though an ordinary connection from this host is answered: answers to ${source} do not come back to this host`,
+      `${failed}, though an ordinary connection from this host is answered: responses to ${source} do not come back to this host`,
       `Route the addresses of -c to this host on ${target} and on the way, leave -c out, ${FORCE}`,
     ];
   }
   if (plain === "answered") {
     return [
-      `${failed}, though an ordinary connection from this host is answered: it is translated on its way (DNAT, IPVS, a proxy in this host's netfilter), or its answers come from another address or by another interface than the way there`,
+      `${failed}, though an ordinary connection from this host is answered: it is translated on its way (DNAT, IPVS, a proxy in this host's netfilter), or its responses come from another address or by another interface than the way there`,
       `Name in -x the address of the server that really answers ("ss -tn", "conntrack -L" and "ipvsadm -Ln" help to find it), ${FORCE}`,
     ];
   }
@@ -181,8 +181,8 @@ function judgeSilence({ facts }: ProbeResult, tried: Try): Verdict {
   if (!fact || fact.error) {
     const silence = tried.tells ? "did not say what it saw of the attempt" : "cannot be asked for the reason";
     return [
-      `no answer to a connection attempt from ${tried.source} came back by the intercept at ${tried.intercept}, which ${fact ? `reports: ${fact.error}` : silence}`,
-      `Check that answers to ${tried.source} pass there, name another address with --probe-from, ${FORCE}`,
+      `no response to a connection attempt from ${tried.source} came back by the intercept at ${tried.intercept}, which ${fact ? `reports: ${fact.error}` : silence}`,
+      `Check that responses to ${tried.source} pass there, name another address with --probe-from, ${FORCE}`,
     ];
   }
   return fact.mode === "target" ? judgeTarget(fact as Seen, tried) : judgeAssistant(fact as Seen, tried);
@@ -198,7 +198,7 @@ export function fixIntercept(text: string, port: number): string {
     return `Wait a minute, and give both sides the same key (--key-file or XCOPY_KEY), ${FORCE}`;
   if (text === TEXTS["wrong key"]) return `Give both the same key, with --key-file or XCOPY_KEY, ${FORCE}`;
   if (/--compat/.test(text)) return `Give --compat to both or to neither, ${FORCE}`;
-  if (text === "" || /refused|answer|unreachable|route|timed out/i.test(text))
+  if (text === "" || /refused|answer|response|unreachable|route|timed out/i.test(text))
     return `Start it there ("xcopy intercept -o :${port}"), check the firewalls on the way, ${FORCE}`;
   return `Correct that on this side or on the other, ${FORCE}`;
 }
@@ -207,7 +207,7 @@ export function fixIntercept(text: string, port: number): string {
 function judgeIntercept({ index, text }: InterceptState, plan: Plan): Failure {
   const { address, port } = plan.intercepts[index]!;
   const where = formatEndpoint(address.bytes, port);
-  const message = `Cannot use the intercept at "${where}": ${text || "no answer within 3 s"}`;
+  const message = `Cannot use the intercept at "${where}": ${text || "no response within 3 s"}`;
   return new Failure(message, fixIntercept(text, plan.services[0]!.routes[0]!.targets[0]!.port), 3);
 }
 
@@ -222,7 +222,7 @@ function describeCaught({ index, welcome }: InterceptState, plan: Plan): string 
 function judgeUncaught(endpoint: string, port: number, intercepts: InterceptState[], plan: Plan): Failure {
   const list = intercepts.map((state) => describeCaught(state, plan)).join("; ");
   return new Failure(
-    `Cannot copy to "${endpoint}": none of the intercepts catches its answers (${list})`,
+    `Cannot copy to "${endpoint}": none of the intercepts catches its responses (${list})`,
     `Start the intercept there with -o :${port}, correct -x, or name the intercept that catches them in -s.`,
     3,
   );
@@ -231,7 +231,7 @@ function judgeUncaught(endpoint: string, port: number, intercepts: InterceptStat
 /** The error for a path that was held for too long to be tried: its intercept is connected, but silent again and again. */
 function judgeUntried(endpoint: string, label: string): Failure {
   return new Failure(
-    `Cannot try target "${endpoint}": the intercept at ${label} is too busy to catch its answers`,
+    `Cannot try target "${endpoint}": the intercept at ${label} is too busy to catch its responses`,
     `Find out what keeps that host, this host or the network between them busy, and start again, ${FORCE}`,
     3,
   );
@@ -260,7 +260,7 @@ export function diagnose(
   if (plan.intercepts.length === 0) {
     const source = formatAddress(local!);
     const [cause, fix] = judgeDirect(
-      bad.result === "refused" ? "connection refused" : `no answer to a connection attempt from ${source}`,
+      bad.result === "refused" ? "connection refused" : `no response to a connection attempt from ${source}`,
       {
         target: formatAddress(target),
         port: targetPort,

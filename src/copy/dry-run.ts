@@ -70,10 +70,11 @@ function departures(plan: Plan, options: CopyOptions): [name: string, text: stri
     ["pace", options.pace === "fast" && "the next request goes as soon as one is answered"],
     [
       "pace",
-      options.pace === "think" && "the next request goes after the client's think time, late answers or not",
+      options.pace === "think" &&
+        "the next request goes after the client's think time, late responses or not",
     ],
     ["late", late !== null && lateText(late)],
-    ["quiet", rtt > 0 && `answers shorter than production's are complete after ${rtt} ms of silence`],
+    ["quiet", rtt > 0 && `responses shorter than production's are complete after ${rtt} ms of silence`],
     ...plan.services.map((service): [string, string | false] => {
       const protocol = protocolFor(options.protocols, service);
       return ["protocol", protocol !== null && `connections to port ${service.port} are read as ${protocol}`];
@@ -184,7 +185,7 @@ export function renderPlan(plan: Plan, options: CopyOptions): string {
         if (isDirect) {
           add(
             "drop",
-            `on ${egress.interface}: answers of ${to} to connections that xcopy opened; nothing else`,
+            `on ${egress.interface}: responses of ${to} to connections that xcopy opened; nothing else`,
           );
         } else {
           add("answers", `of ${to} are caught by the intercept at ${intercepts} and sent here`);

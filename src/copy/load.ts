@@ -165,7 +165,7 @@ export function hasUdp({ services }: Plan): boolean {
 
 /** What more to say to somebody whose UDP services cannot be copied for want of eBPF. */
 export const UDP_WAYS =
-  "Answers of UDP services need eBPF here, or an intercept at the target: xcopy intercept there, -s here.";
+  "Responses of UDP services need eBPF here, or an intercept at the target: xcopy intercept there, -s here.";
 
 /**
  * As `loadKernel`, for answers alone. Where the host allows no eBPF, `tell` gets the cause and null is returned: answers
@@ -213,7 +213,7 @@ export function tellNote(
 /** About answers that come by a socket, for `cause`; null: that is said already. */
 export function answersBySocket(cause: Failure | null): Note {
   const what =
-    "catching answers by a packet socket instead of eBPF, kept from this host's TCP by a netfilter rule, which stays after kill -9 until the next start or xcopy cleanup";
+    "catching responses by a packet socket instead of eBPF, kept from this host's TCP by a netfilter rule, which stays after kill -9 until the next start or xcopy cleanup";
   return noteOf(what, cause === null ? [] : [cause]);
 }
 

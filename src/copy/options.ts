@@ -150,7 +150,7 @@ function refuseContradictions(args: Arguments): void {
     const cause = "-i - reads standard input, which a run in the background has not";
     refuse("-d", cause, "Leave it out, or name a file with -i.");
   }
-  const noWait = "with -W requests do not wait for answers";
+  const noWait = "with -W requests do not wait for responses";
   const pace = one("pace");
   if (args.has("no-wait") && pace !== undefined && parsePace(pace) !== "clock") {
     refuse(`--pace "${pace}"`, noWait, "Leave -W or --pace out.");
@@ -161,7 +161,7 @@ function refuseContradictions(args: Arguments): void {
   if (args.has("compat") && spreads) {
     refuse(
       `--late "${late}"`,
-      "it reads the answers of the target, and an intercept 1.x sends only their headers",
+      "it reads the responses of the target, and an intercept 1.x sends only their headers",
       "Run xcopy intercept on the target, or leave -s and --compat out.",
     );
   }
@@ -172,7 +172,7 @@ function refuseContradictions(args: Arguments): void {
   if (understood !== undefined && args.has("compat")) {
     const option = understood.startsWith("--") ? understood : `--${understood}`;
     const cause =
-      "the protocol module reads the answers of the target, and an intercept 1.x sends only their headers";
+      "the protocol module reads the responses of the target, and an intercept 1.x sends only their headers";
     refuse(option, cause, "Run xcopy intercept on the target, or leave -s and --compat out.");
   }
   if (understood !== undefined && args.has("no-wait") && !args.get("protocol")?.includes("http")) {

@@ -38,7 +38,7 @@ export function requireLogins(plan: Plan, options: CopyOptions, backEnd: string)
   else if (backEnd === "pcap") why = "--capture pcap does not tell what leaves this host from what comes in";
   if (why === null) return;
   throw new Failure(
-    `Cannot tell whom the MySQL server at port ${service.port} lets in: its answers to logins are not captured (${why})`,
+    `Cannot tell whom the MySQL server at port ${service.port} lets in: its responses to logins are not captured (${why})`,
     "Capture live requests where they come in, by eBPF (--capture tcx) or by packet sockets (--capture packet), or give --trust-logins to believe every login: then clients that production refuses are let in at the target.",
     2,
   );

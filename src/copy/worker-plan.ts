@@ -23,7 +23,7 @@ function reasonForOne(options: CopyOptions, isLive: boolean): string {
   const { backEnd } = options.capture;
   if (backEnd === "raw" || backEnd === "pcap")
     return `what --capture ${backEnd} captures is read by one worker`;
-  if (options.compat) return "an intercept of tcpcopy may send any answer to any of our connections";
+  if (options.compat) return "an intercept of tcpcopy may send any response to any of our connections";
   return "";
 }
 

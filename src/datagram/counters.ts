@@ -9,7 +9,7 @@ export const DATAGRAM_DROP_REASONS = {
   ports: "no free source port",
   flows: "over the bound of flows",
   limit: "over --limit",
-  held: "no intercept would have caught the answer",
+  held: "no intercept would have caught the response",
 } as const;
 
 export type DatagramDropReason = keyof typeof DATAGRAM_DROP_REASONS;

@@ -140,7 +140,7 @@ function flowing({ online, target, client }: Processes): Awaited {
   const { sent, answered } = client.latest ?? { sent: 0, answered: 0 };
   if (sent < REQUESTS && sent === answered) return finishing("the client has sent nothing");
   if (online.latest!.received < sent) return finishing("no request has reached online");
-  if (answered < sent) return finishing("no answer has reached the client");
+  if (answered < sent) return finishing("no response has reached the client");
   if (target.latest!.received < sent) return finishing("no request has reached the target");
   return finishing("the client has not ended");
 }

@@ -108,7 +108,7 @@ export interface Verdict {
 export function judge(picture: Picture): Verdict {
   const { client, online, target, seconds } = picture;
   const faults = [
-    [client.sent - client.answered, "got no answer from online"],
+    [client.sent - client.answered, "got no response from online"],
     [client.sent - online.distinct, "did not reach online"],
     [online.distinct - target.distinct, "did not reach the target"],
     [target.received - target.distinct - target.foreign, "reached the target a second time"],

@@ -183,7 +183,7 @@ function faultsOf({ responses, unrouted, flows, connections }: InterceptAccount)
     },
     {
       count: flows.expired,
-      what: "flows were registered for which no answer of the target came",
+      what: "flows were registered for which no response of the target came",
       advice: "see whether the target answers on the port that copies send to",
     },
     {

@@ -9,11 +9,11 @@ export type PairProtocol = (typeof PAIR_PROTOCOLS)[number];
 
 /** Why a request was not compared, and what that means, in words for users. */
 export const NOT_COMPARED = {
-  gap: "part of production's answer was not captured",
+  gap: "part of production's response was not captured",
   notSent: "the request was not sent to the target",
   upgraded: "the connection went on with another protocol",
-  unknownEnd: "where the answer ends could not be seen",
-  tooMany: "more requests waited for their answers than are remembered",
+  unknownEnd: "where the response ends could not be seen",
+  tooMany: "more requests waited for their responses than are remembered",
   behind: "the comparison did not keep up",
   ended: "the connection or the run ended before both had answered",
 } as const;

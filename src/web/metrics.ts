@@ -71,13 +71,13 @@ const OF_ACCOUNT: [path: string, type: "counter" | "gauge", name: string, help: 
     "Packets that were sent to targets again.",
   ],
   ["sent.errors", "counter", "xcopy_send_errors_total", "Packets that the kernel refused to send."],
-  ["responses.packets", "counter", "xcopy_response_packets_total", "Packets of answers of targets."],
-  ["responses.bytes", "counter", "xcopy_response_bytes_total", "Bytes of answers of targets."],
+  ["responses.packets", "counter", "xcopy_response_packets_total", "Packets of responses of targets."],
+  ["responses.bytes", "counter", "xcopy_response_bytes_total", "Bytes of responses of targets."],
   [
     "responses.lost",
     "counter",
     "xcopy_response_lost_packets_total",
-    "Packets of answers that found no room.",
+    "Packets of responses that found no room.",
   ],
   ["behind", "gauge", "xcopy_behind_seconds", "By how much what is sent is late."],
   ["waiting", "gauge", "xcopy_requests_waiting", "Requests that are due and have not been sent."],
@@ -166,8 +166,12 @@ function comparisonMetrics(report: Report, places: Places): Metric[] {
   });
   return [
     counter("xcopy_outcomes_total", "Requests by how their comparison ended.", outcomes),
-    counter("xcopy_compared_total", "Requests whose answers were compared, by endpoint.", compared.samples()),
-    counter("xcopy_different_total", "Requests whose answers differ, noise left out.", different.samples()),
+    counter(
+      "xcopy_compared_total",
+      "Requests whose responses were compared, by endpoint.",
+      compared.samples(),
+    ),
+    counter("xcopy_different_total", "Requests whose responses differ, noise left out.", different.samples()),
     counter(
       "xcopy_target_errors_total",
       "Requests in which the target failed and production did not.",
@@ -226,7 +230,7 @@ function timeMetrics({ lag, endpoints }: MetricsFacts, places: Places): Metric[]
     },
     {
       name,
-      help: "From the first byte of a request to the last of its answer, by side and endpoint.",
+      help: "From the first byte of a request to the last of its response, by side and endpoint.",
       type: "histogram",
       values: [...sides.values()].flatMap(({ labels, times }) => bucketsOf(name, labels, times)),
     },

@@ -182,7 +182,7 @@ describe.each([
   });
 });
 
-describe("an answer", () => {
+describe("a response", () => {
   const PORT = 33_000;
   const ANSWER = { source: "10.0.0.9", destination: "10.0.0.2", sourcePort: 8080, destinationPort: PORT };
   const ANSWER6 = { ...ANSWER, source: "fd00::9", destination: "fd00::2" };

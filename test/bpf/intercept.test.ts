@@ -164,7 +164,7 @@ describe("target", () => {
     expect(send(answerTo(frame))).toBe(GONE);
   });
 
-  test("a real client with the address and port of an earlier copied flow gets its answers", () => {
+  test("a real client with the address and port of an earlier copied flow gets its responses", () => {
     learn(FORGED);
     expect(send(answerTo(FORGED))).toBe(GONE);
     learn({ ...FORGED, options: Array(20).fill(1) });
@@ -286,7 +286,7 @@ describe("target", () => {
     });
   });
 
-  describe("an answer in a learned flow is dropped, and its headers are captured", () => {
+  describe("a response in a learned flow is dropped, and its headers are captured", () => {
     const answer = answerTo(FORGED);
     const answer6 = answerTo(FORGED6);
     const cases: [name: string, frame: Frame, headers: number][] = [

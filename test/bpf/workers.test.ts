@@ -210,7 +210,7 @@ describe("a worker that", () => {
     expect(capture.counted()).toMatchObject({ requestsCaptured: 2, unsampled: 1 });
   });
 
-  test("has died gets nothing any more: its requests are abandoned, its answers pass", () => {
+  test("has died gets nothing any more: its requests are abandoned, its responses pass", () => {
     const own = loadForTest({ workers: WORKERS });
     try {
       own.beat();

@@ -525,7 +525,7 @@ describe.each(Object.entries(BACK_ENDS))("%s", (name, { open, traits }) => {
     expect(outgoingBytes).toBe(seen.reduce((sum, { ip }) => sum + ip.length, 0));
   });
 
-  test.if(traits.seesAnswers)("captures an answer over loopback once, and requests besides it", async () => {
+  test.if(traits.seesAnswers)("captures a response over loopback once, and requests besides it", async () => {
     one.close();
     const lo = link.host.ifindex("lo");
     one = open(link.host, [lo, link.ifindex], { services: ANSWERING, answering: ANSWERING });

@@ -156,7 +156,7 @@ describe("clsact", () => {
   });
 
   test.each([false, true])(
-    "the capture of requests ends before that of answers; requests leave: %p",
+    "the capture of requests ends before that of responses; requests leave: %p",
     (isOutgoing) => {
       const { kernel } = loadForTest({ hook: "clsact", isOutgoing });
       const direction = isOutgoing ? "egress" : "ingress";

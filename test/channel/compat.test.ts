@@ -288,7 +288,7 @@ describe("towards a tcpcopy 1.x", () => {
     expect(peer.facts({ id: 1 })).toBe(false);
   });
 
-  test("strangers are disconnected without an answer", () => {
+  test("strangers are disconnected without a response", () => {
     const bytes = (text: string) => new TextEncoder().encode(text);
     const table: [Uint8Array, string][] = [
       [bytes("GET / HTTP/1.1\r\n\r\n"), "stranger"],
@@ -397,7 +397,7 @@ test("both ends understand each other, in any pieces", () => {
   );
 });
 
-test("a tcpcopy that is not admitted gets no answer: its protocol has none", () => {
+test("a tcpcopy that is not admitted gets no response: its protocol has none", () => {
   const events: Events = [];
   const server = new ChannelServer({ key: null, insecure: true, compat: "combined" });
   const peer = server.accept(ADDRESS, recordPeer(events, "it is full"), 0);

@@ -260,7 +260,7 @@ describe("an attacker without the key", () => {
     }
   });
 
-  test("answers a copy that has one", () => {
+  test("responses a copy that has one", () => {
     const json = new TextEncoder().encode(JSON.stringify(WELCOME));
     for (const features of [0, HAS_KEY]) {
       for (const isSealed of [true, false]) {
@@ -298,7 +298,7 @@ describe("an attacker without the key", () => {
   });
 });
 
-describe("strangers are disconnected without an answer", () => {
+describe("strangers are disconnected without a response", () => {
   const bytes = (text: string) => new TextEncoder().encode(text);
   const table: [string, Uint8Array, string][] = [
     ["HTTP", bytes("GET / HTTP/1.1\r\nHost: target\r\n\r\n"), "stranger"],

@@ -92,7 +92,7 @@ describe.each([
     const all = Buffer.concat(seen).toString("latin1");
     const headers = Buffer.from(packet.bytes.subarray(packet.ip, packet.ip + 40));
     const known: [string, Uint8Array][] = [
-      ["payload, an answer, a question, a text", Uint8Array.from(secret)],
+      ["payload, a response, a question, a text", Uint8Array.from(secret)],
       ["JSON", Buffer.from('"services"')],
       ["WELCOME's cookie", Buffer.from("cookie")],
       ["addresses", headers.subarray(12, 20)],

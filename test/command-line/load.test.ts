@@ -188,7 +188,7 @@ test.each([
   ['transfer = "80-10.0.0.2"\npace = "slow"', 'shop.toml:3:8 pace "slow": no such pace'],
   [
     'transfer = "80-10.0.0.2"\nno-wait = true\npace = "fast"',
-    'shop.toml:4:8 pace "fast": with --no-wait requests do not wait for answers',
+    'shop.toml:4:8 pace "fast": with --no-wait requests do not wait for responses',
   ],
   [
     'transfer = "80-10.0.0.2"\njitter = 5',

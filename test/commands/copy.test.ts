@@ -68,7 +68,7 @@ describe("usage", () => {
     ],
     [
       ["-x", TRANSFER, "-W", "--pace", "fast"],
-      'Cannot use --pace "fast": with -W requests do not wait for answers',
+      'Cannot use --pace "fast": with -W requests do not wait for responses',
       "Leave -W or --pace out.",
     ],
     [["-x", TRANSFER, "-g"], 'Cannot use option "-g": it needs a value', 'Write it as "-g SECONDS".'],
@@ -170,14 +170,14 @@ capture   requests to port 80 of every address of this host; they pass unchanged
 send      to 127.0.0.1:8080 from 127.0.0.1
           ports 1024-32767, 61000-65535
           over lo, routed by the kernel, packets of at most 65535 bytes
-drop      on lo: answers of 127.0.0.1:8080 to connections that xcopy opened; nothing else
+drop      on lo: responses of 127.0.0.1:8080 to connections that xcopy opened; nothing else
 
 transfer  [::1]:443-[::1]:8443
 capture   requests to port 443 of ::1; they pass unchanged
 send      to [::1]:8443 from ::1
           ports 1024-32767, 61000-65535
           over lo, routed by the kernel, packets of at most 65535 bytes
-drop      on lo: answers of [::1]:8443 to connections that xcopy opened; nothing else
+drop      on lo: responses of [::1]:8443 to connections that xcopy opened; nothing else
 
 attach    at ingress by tcx
           request program   lo
@@ -244,18 +244,18 @@ capture   requests to port 80 of every address of this host; they pass unchanged
 send      to 127.0.0.1:8080 from 127.0.0.1, 1 of 3 connections
           ports 10094-19163
           over lo, routed by the kernel, packets of at most 65535 bytes
-drop      on lo: answers of 127.0.0.1:8080 to connections that xcopy opened; nothing else
+drop      on lo: responses of 127.0.0.1:8080 to connections that xcopy opened; nothing else
 send      to [::1]:8081 from ::1, 2 of 3 connections
           ports 10094-19163
           over lo, routed by the kernel, packets of at most 65535 bytes
-drop      on lo: answers of [::1]:8081 to connections that xcopy opened; nothing else
+drop      on lo: responses of [::1]:8081 to connections that xcopy opened; nothing else
 
 transfer  80-127.0.0.1:90
 capture   requests to port 80 of every address of this host; they pass unchanged
 send      to 127.0.0.1:90 from 127.0.0.1
           ports 10094-19163
           over lo, routed by the kernel, packets of at most 65535 bytes
-drop      on lo: answers of 127.0.0.1:90 to connections that xcopy opened; nothing else
+drop      on lo: responses of 127.0.0.1:90 to connections that xcopy opened; nothing else
 
 attach    at ingress by tcx, or clsact where the kernel has no tcx
           request program   lo
@@ -276,7 +276,7 @@ memory    about ${CAPTURED} for captured packets that wait to be read
     });
   });
 
-  test("says that requests do not wait for answers", () => {
+  test("says that requests do not wait for responses", () => {
     const { stdout } = xcopy(["copy", "--dry-run", "-x", TRANSFER, "-W"], { within });
     expect(stdout).toContain("\npace      requests go when the client sent them, answered or not\nmark ");
   });

@@ -29,7 +29,7 @@ const endpointsOf = (pairs: Pair[], settings = {}) =>
 test("without a pair there is a report, and it says so", () => {
   const report = compare([]);
   expect(report.verdict).toEqual({
-    text: "nothing was compared: no request was paired with its answers",
+    text: "nothing was compared: no request was paired with its responses",
     isWorse: false,
     broken: [],
   });
@@ -58,9 +58,9 @@ test.each<
   ["a failure", { status: 200, body: "x" }, { status: 500, body: "y" }, ["status 200 -> 500 1/1"], 1],
   ["a failure less", { status: 503 }, { status: 200 }, ["status 503 -> 200 1/1"], 0],
   ["failures of both", { status: 500 }, { status: 502 }, ["status 500 -> 502 1/1"], 0],
-  ["no answer", { status: 200 }, null, ["answer  1/1"], 1],
-  ["no answer to what failed", { status: 500 }, null, ["answer  1/1"], 0],
-  ["no answer of production", null, { status: 200 }, [], 0],
+  ["no response", { status: 200 }, null, ["answer  1/1"], 1],
+  ["no response to what failed", { status: 500 }, null, ["answer  1/1"], 0],
+  ["no response of production", null, { status: 200 }, [], 0],
   ["cut short", {}, { end: "reset" }, ["end complete -> reset 1/1"], 1],
   ["both cut short", { end: "closed" }, { end: "reset", body: "y" }, [], 0],
   ["not seen to its end", {}, { end: "unseen", body: "y" }, [], 0],
@@ -214,7 +214,7 @@ describe("what differs always", () => {
     expect(compare(pairs).different).toBe(200);
   });
 
-  test("an id in one of ten answers is real, and in all answers of one status it is not", () => {
+  test("an id in one of ten answers is real, and in all responses of one status it is not", () => {
     const some = times(200).map((index) => {
       const value = (side: number) => (index % 10 === 0 ? hex(index, side) : "a");
       return pair("/x", { body: { id: value(0) } }, { body: { id: value(1) } });

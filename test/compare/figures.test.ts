@@ -242,7 +242,7 @@ describe("the verdict", () => {
       "the same: 20 requests of 1 endpoint compared, no difference that matters; only 20 requests compared: too few to be sure",
     );
     expect(verdict(times(20).map(() => pair("/", null, given))).text).toBe(
-      "nothing was compared: 100 % of requests were not compared (mostly: production's answer was not captured)",
+      "nothing was compared: 100 % of requests were not compared (mostly: production's response was not captured)",
     );
     expect(compare(same(200), { body: false }).verdict.text).toEndWith(
       "no difference that matters; heads and lengths only",

@@ -135,7 +135,7 @@ function leaksIn(report: object): string[] {
   return SECRETS.flatMap(formsOf).filter((form) => text.includes(form));
 }
 
-test("secrets in all places of a request and its answers are in no part of the report", () => {
+test("secrets in all places of a request and its responses are in no part of the report", () => {
   const s = (index: number) => SECRETS[index]!;
   const basic = (index: number) => Buffer.from(`bob:${s(index)}`).toString("base64");
   const request = [

@@ -44,7 +44,7 @@ describe("refused", () => {
     ["--protocol none -u a@b", /names no service that speaks it/],
     [
       "--protocol mysql -s 10.0.0.3 --compat",
-      /^Cannot use --protocol: the protocol module reads the answers of the target/,
+      /^Cannot use --protocol: the protocol module reads the responses of the target/,
     ],
     ["-u a@secret -s 10.0.0.3 --compat", /^Cannot use --user: the protocol module reads/],
     ["--protocol mysql -W", /^Cannot use -W: a MySQL server/],

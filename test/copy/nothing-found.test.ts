@@ -77,7 +77,7 @@ describe("a recording without a packet to the service", () => {
       ["7 connections to other ports: 8080 (5), 443 (2)", "name the port that clients use"],
     ],
     [
-      "another port, of which only the answers were captured",
+      "another port, of which only the responses were captured",
       several(2, { ...SERVICE, sourcePort: 8080, destinationPort: 40000, flags: SYN | ACK }),
       {},
       ["2 connections to other ports: 8080 (2)"],

@@ -246,22 +246,22 @@ test.each([
   ]),
   [
     "-W --pace fast",
-    'Cannot use --pace "fast": with -W requests do not wait for answers',
+    'Cannot use --pace "fast": with -W requests do not wait for responses',
     "Leave -W or --pace out.",
   ],
   [
     "-W --late spread",
-    'Cannot use --late "spread": with -W requests do not wait for answers',
+    'Cannot use --late "spread": with -W requests do not wait for responses',
     "Leave -W or --late out.",
   ],
   [
     "-s a --compat --late spread:1",
-    'Cannot use --late "spread:1": it reads the answers of the target, and an intercept 1.x sends only their headers',
+    'Cannot use --late "spread:1": it reads the responses of the target, and an intercept 1.x sends only their headers',
     "Run xcopy intercept on the target, or leave -s and --compat out.",
   ],
   [
     "--turn-timeout 5 --no-wait",
-    'Cannot use --turn-timeout "5": with -W requests do not wait for answers',
+    'Cannot use --turn-timeout "5": with -W requests do not wait for responses',
     "Leave -W or --turn-timeout out.",
   ],
   [

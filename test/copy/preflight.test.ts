@@ -105,7 +105,7 @@ test("a path that no intercept covers is reported, and no path is tried", () => 
   expect(run()).toBe(true);
   expect(world.probes).toEqual([]);
   expect(result()).toEqual(["untried", "uncaught"]);
-  expect(said()).toMatch(/none of the intercepts catches its answers \(10\.0\.0\.2 catches port 8080\)/);
+  expect(said()).toMatch(/none of the intercepts catches its responses \(10\.0\.0\.2 catches port 8080\)/);
 });
 
 for (const answer of ["answered", "refused"] as const) {
@@ -233,7 +233,7 @@ test("the error for an intercept that does not answer the question says so", () 
   expect(run()).toBe(true);
   expect(world.registersAll).toBe(0);
   expect(said()).toMatch(
-    /no answer .* came back by the intercept at 10\.0\.0\.2, which did not say what it saw/,
+    /no response .* came back by the intercept at 10\.0\.0\.2, which did not say what it saw/,
   );
 });
 
@@ -248,14 +248,14 @@ test.each([
     answer({ ...SEEN, route: { interface: "net0" }, strict: ["net0"], unresolved });
     expect(run()).toBe(true);
     expect(said()).toBe(
-      `Cannot reach target "10.0.0.2:8080": the attempt from 192.0.2.1 arrived, but the target cannot send its answer: ${cause}`,
+      `Cannot reach target "10.0.0.2:8080": the attempt from 192.0.2.1 arrived, but the target cannot send its response: ${cause}`,
     );
   },
 );
 
 test.each([
   ["requests", "it there"],
-  ["answers", "the target's answer to it"],
+  ["answers", "the target's response to it"],
 ])("a rule of the target's netfilter that drops %s is named", (drops, what) => {
   const { run, answer, said } = setUp();
   run(3_100_000);
@@ -285,7 +285,7 @@ test("an intercept that answers with an error is quoted", () => {
   expect(said()).toMatch(/by the intercept at 10\.0\.0\.2, which reports: too many questions/);
 });
 
-test("a late answer about the first try is not taken for one about the second", () => {
+test("a late response about the first try is not taken for one about the second", () => {
   const { world, run, answer, preflight } = setUp();
   run(3_100_000);
   const late = world.questions.at(-1)!;
@@ -299,7 +299,7 @@ test("a late answer about the first try is not taken for one about the second", 
   expect(preflight.findings.probes[0]!.facts).toMatchObject([{ caught: 1, known: false }]);
 });
 
-test("a target's answer counts also if it arrives together with that of the intercept", () => {
+test("a target's response counts also if it arrives together with that of the intercept", () => {
   const { world, run, answer, result } = setUp();
   run(3_100_000);
   world.results[0] = "answered";

@@ -131,7 +131,7 @@ test.each([
   ["--capture tcx", null],
   ["--capture xdp", null],
   ["", null],
-])("logins of MySQL need production's answers, or trust: %s", (words, why) => {
+])("logins of MySQL need production's responses, or trust: %s", (words, why) => {
   const options = parseCopy(
     parseArguments(COPY, `-x 3306-10.0.0.2 --protocol 3306=mysql ${words}`.trim().split(" ")),
   );

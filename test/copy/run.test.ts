@@ -147,7 +147,7 @@ test("a signal before the targets have answered ends it", async () => {
 
 test.each([
   ["refused", ["-c", "127.0.0.2,127.0.0.3"], "connection refused"],
-  ["silent", [], "no answer to a connection attempt from 127.0.0.1"],
+  ["silent", [], "no response to a connection attempt from 127.0.0.1"],
 ])("a target found %s is an error with exit code 3", async (behaviour, words, cause) => {
   const run = start(behaviour, words);
   expect(await run.ended).toBe(3);

@@ -256,7 +256,7 @@ describe("for a person", () => {
       "  requests  3,000 captured, 2,300 sent, 0 answered",
       "  lost      0 requests (0 %), 0 packets",
       "  left out  700 requests (--limit), 4,500 packets (-r, -g)",
-      "  overdue   12 requests sent without an answer to the one before",
+      "  overdue   12 requests sent without a response to the one before",
       "  urgent    3 packets with urgent data, sent in line",
     ]);
     expect(lines).toHaveLength(11);
@@ -312,7 +312,7 @@ describe("for a person", () => {
     ["inert", "passed while xcopy was stopped"],
     ["oversize", "were larger than this way of capture takes"],
     ["fragments", "in IP fragments could not be put together"],
-    ["responsesLost", "packets of answers found no room"],
+    ["responsesLost", "packets of responses found no room"],
   ] as const)("%s is said", (field, words) => {
     expect(renderSummary(account({}, { [field]: 5 }))).toContain(words);
     expect(renderSummary(account())).not.toContain(words);
@@ -363,25 +363,25 @@ test.each([
   [
     SLOW,
     { productionAnswer: [1000], targetAnswer: [503_000] },
-    "the target takes 508 ms for an answer, production 1 ms: 24,071 requests wait, the oldest for 23 s",
+    "the target takes 508 ms for a response, production 1 ms: 24,071 requests wait, the oldest for 23 s",
   ],
   [
     { waiting: 1, behind: 1_000_000 },
     { targetAnswer: [2500] },
-    "the target takes 2.6 ms for an answer: 1 request waits, the oldest for 1 s",
+    "the target takes 2.6 ms for a response: 1 request waits, the oldest for 1 s",
   ],
   [SLOW, {}, "the target does not answer: 24,071 requests wait, the oldest for 23 s"],
   [
     SLOW,
     { productionAnswer: [5000], targetAnswer: [4000] },
-    "24,071 requests wait for answers of the target, the oldest for 23 s",
+    "24,071 requests wait for responses of the target, the oldest for 23 s",
   ],
   [
     { ...SLOW, waitingForConnection: 20_000 },
     { productionAnswer: [1000], targetAnswer: [503_000] },
     "24,071 requests wait for a connection to the target, the oldest for 23 s",
   ],
-] as const)("%j with answers of %j: %s", (counters, answers, text) => {
+] as const)("%j with responses of %j: %s", (counters, answers, text) => {
   const told = account(counters, {}, [], 1, answers);
   expect(renderSummary(told)).toContain(`  behind    ${text}\n`);
   expect(renderStatus(told)).toEndWith(`  behind ${duration(counters.behind)}  (${text})`);
@@ -392,7 +392,7 @@ test.each([{ waiting: 5, behind: 900_000 }, { behind: 0 }])("nothing is said of 
   expect(renderStatus(account(counters))).not.toContain("behind");
 });
 
-test("the answer times of both sides are shown side by side, and requests that were spread", () => {
+test("the response times of both sides are shown side by side, and requests that were spread", () => {
   const answers = { productionAnswer: [1000, 1000, 9000], targetAnswer: [2000] };
   const told = renderSummary(account({ turnsSpread: 1200 }, {}, [], 1, answers));
   expect(told).toContain("  answers   target p50 2.0 ms, p99 2.0 ms; production p50 1.0 ms, p99 9.2 ms\n");

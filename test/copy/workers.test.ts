@@ -145,7 +145,7 @@ test("each worker gets its packet socket and counts by itself; answers from a so
     { ...source, sockets: [11], match: { worker: 1 } },
   ] as never);
   const answered = { ...whole, responseSocket: { socket: 5 } } as unknown as WholeConfig;
-  expect(() => shareOut(answered, [null, null], 0)).toThrow("without eBPF one worker reads all answers");
+  expect(() => shareOut(answered, [null, null], 0)).toThrow("without eBPF one worker reads all responses");
 });
 
 test.each([

@@ -71,10 +71,10 @@ describe("a query", () => {
   ])("is read: %#", (bytes, type, name) => expect(read(bytes)).toMatchObject({ id: 7, type, name }));
 
   test.each([
-    ["an answer", reply()],
+    ["a response", reply()],
     ["a notification", message({ flags: 0x2000 })],
     ["no question", message({ questions: 0 })],
-    ["an answer in a query", message({ answers: 1 })],
+    ["a response in a query", message({ answers: 1 })],
     [
       "a pointer in the question",
       Uint8Array.from([
@@ -350,7 +350,7 @@ describe("answers", () => {
   });
 });
 
-test("every query ends as one pair for each copy, and its answers are its own", () => {
+test("every query ends as one pair for each copy, and its responses are its own", () => {
   const step = fc.record({
     client: fc.nat(2),
     id: fc.nat(2),

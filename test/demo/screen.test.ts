@@ -50,7 +50,7 @@ for (const { name, changes, line } of [
   {
     name: "one failed at the client",
     changes: { client: { answered: 7999, failed: 1 } },
-    line: "1 requests got no answer from online.",
+    line: "1 requests got no response from online.",
   },
   {
     name: "nothing was sent",

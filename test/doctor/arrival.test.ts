@@ -267,7 +267,7 @@ test("what an XDP program takes is not seen, and that is said where nothing arri
   );
 });
 
-test("answers without requests: only one direction is seen", () => {
+test("responses without requests: only one direction is seen", () => {
   const traffic = new Traffic(SETTINGS);
   see(traffic, {
     from: HERE,
@@ -278,7 +278,7 @@ test("answers without requests: only one direction is seen", () => {
     data: "HTTP/1.1 200 OK",
   });
   expect(said(traffic)[0]).toStartWith(
-    "failed arrival.packets: nothing arrived in 3.0 s but answers from there",
+    "failed arrival.packets: nothing arrived in 3.0 s but responses from there",
   );
 });
 

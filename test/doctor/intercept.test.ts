@@ -75,14 +75,14 @@ describe("facts", () => {
         ],
       },
       [
-        "failed intercept.route_back: none to 192.0.2.1 (network is unreachable) -> ip route add 192.0.2.1 via GATEWAY (a default route will do: answers do not leave that host), or name an address that it has a route to with --probe-from",
+        "failed intercept.route_back: none to 192.0.2.1 (network is unreachable) -> ip route add 192.0.2.1 via GATEWAY (a default route will do: responses do not leave that host), or name an address that it has a route to with --probe-from",
       ],
     ],
     [
       "a next hop that answers nobody",
       { routes: [{ ...elsewhere[0]!, unresolved: "192.0.2.1" }, elsewhere[1]!] },
       [
-        "failed intercept.route_back: 192.0.2.1, the next hop to them, answers no ARP or ND -> Answers to such clients never leave: route them through a host that answers, or name another address with --probe-from.",
+        "failed intercept.route_back: 192.0.2.1, the next hop to them, answers no ARP or ND -> Responses to such clients never leave: route them through a host that answers, or name another address with --probe-from.",
       ],
     ],
     [
@@ -99,7 +99,7 @@ describe("facts", () => {
       "a queue on a host that forwards nothing",
       { mode: "nfqueue", servers: between },
       [
-        "failed intercept.ip_forward: off (net.ipv4.ip_forward=0): answers that are routed through it are not queued -> sysctl -w net.ipv4.ip_forward=1",
+        "failed intercept.ip_forward: off (net.ipv4.ip_forward=0): responses that are routed through it are not queued -> sysctl -w net.ipv4.ip_forward=1",
       ],
     ],
     ["a queue on a host that forwards", { mode: "nfqueue", servers: between, ipForward: { 4: 1, 6: 0 } }, []],
@@ -191,9 +191,9 @@ describe("intercepts", () => {
   });
 
   test("one of an earlier version does not know the question", async () => {
-    const { port } = start(() => ({ error: 'there is no answer to "host"' }), { version: "0.0.1" });
+    const { port } = start(() => ({ error: 'there is no response to "host"' }), { version: "0.0.1" });
     expect(await look(subject([port], KEY))).toEqual([
-      'warning intercept.facts: xcopy 0.0.1 there does not tell (there is no answer to "host") -> Update xcopy there.',
+      'warning intercept.facts: xcopy 0.0.1 there does not tell (there is no response to "host") -> Update xcopy there.',
     ]);
   });
 

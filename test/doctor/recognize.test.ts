@@ -42,7 +42,7 @@ test.each<[string, Uint8Array, string | null, number]>([
 test.each<[string, Uint8Array, string | null]>([
   ["a greeting of MySQL", GREETING, "MySQL"],
   ["the version of an SSH server", text("SSH-2.0-OpenSSH_9.2\r\n"), "SSH"],
-  ["an answer of HTTP/1", text("HTTP/1.1 200 OK\r\n"), "HTTP/1"],
+  ["a response of HTTP/1", text("HTTP/1.1 200 OK\r\n"), "HTTP/1"],
   ["a greeting of a mail server", text("220 mx.example ESMTP Postfix\r\n"), "SMTP"],
   ["an alert of TLS", hex("15030300020228"), "TLS"],
   ["words", text("welcome\n"), null],

@@ -171,7 +171,7 @@ test.each<[string, Target, Plan, Findings | null, string]>([
     "ok way.port: open, greets as MySQL does",
   ],
   [
-    "answers copies alone",
+    "responses copies alone",
     target({ result: "silent" }),
     PLAN("packet"),
     findings("answered"),
@@ -196,14 +196,14 @@ test.each<[string, Target, Plan, Findings | null, string]>([
     target({ result: "silent", error: "EHOSTUNREACH" }),
     PLAN("packet"),
     null,
-    "failed way.port: no answer (EHOSTUNREACH)",
+    "failed way.port: no response (EHOSTUNREACH)",
   ],
   [
     "is silent",
     target({ result: "silent" }),
     PLAN("packet"),
     findings("silent"),
-    "failed way.port: no answer to a connection attempt from 10.0.0.1",
+    "failed way.port: no response to a connection attempt from 10.0.0.1",
   ],
   [
     "is translated",
@@ -217,9 +217,9 @@ test.each<[string, Target, Plan, Findings | null, string]>([
     target({}),
     PLAN("packet", { usesPool: true }),
     findings("silent"),
-    "failed way.pool: no answer",
+    "failed way.pool: no response",
   ],
-  ["answers elsewhere", target({}), PLAN("packet"), findings("silent"), "failed way.answers: no answer"],
+  ["responses elsewhere", target({}), PLAN("packet"), findings("silent"), "failed way.answers: no response"],
   [
     "is behind a check of addresses",
     target({}),

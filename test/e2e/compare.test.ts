@@ -115,7 +115,7 @@ test("recorded, with a target that runs the old version: what differs there too 
   expect(existsSync(socket)).toBe(false);
 });
 
-test("by heads, however requests and answers are captured: all are compared", async () => {
+test("by heads, however requests and responses are captured: all are compared", async () => {
   await startService(lab, lab.online, "versions.ts", "80", "old");
   await startService(lab, lab.target, "versions.ts", "8080", "old");
   await startIntercept(lab, lab.target, ["-o", ":8080", "--linger", "0"]);

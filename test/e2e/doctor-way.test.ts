@@ -105,7 +105,7 @@ const FAULTS: Fault[] = [
   {
     name: "a firewall at the target",
     args: "-x 80-10.0.0.2:8082",
-    expected: [["way.port", /^no answer to a connection attempt/, /check the firewalls on the way/]],
+    expected: [["way.port", /^no response to a connection attempt/, /check the firewalls on the way/]],
   },
   {
     name: "a narrow way that drops large packets",
@@ -131,9 +131,9 @@ const FAULTS: Fault[] = [
     ],
   },
   {
-    name: "answers to a pool do not come back",
+    name: "responses to a pool do not come back",
     args: "-x 80-10.0.0.2:8080 -c 10.0.0.200",
-    expected: [["way.pool", /answers to 10\.0\.0\.200 do not come back/, /^Route the addresses of -c/]],
+    expected: [["way.pool", /responses to 10\.0\.0\.200 do not come back/, /^Route the addresses of -c/]],
   },
   {
     name: "a rule drops what leaves",

@@ -32,7 +32,8 @@ async function copyLoad(args: string[], options: CopiedLoad): Promise<Account> {
     const whole = { url: URL_ONLINE, rate: 1000, ...options, count: part };
     const result = await (options.close === undefined ? loadBothKinds(lab, whole) : load(lab, whole));
     expect(result).toMatchObject({ requests: part, errors: 0 });
-    if (done < count) await copy.report("the part's answers", ({ turns }) => turns.answered === done * times);
+    if (done < count)
+      await copy.report("the part's responses", ({ turns }) => turns.answered === done * times);
   }
   const { code, report } = await copy.stop();
   expect(faultsOf(copy.reports())).toEqual([]);

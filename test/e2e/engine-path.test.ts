@@ -34,7 +34,7 @@ async function copyBodies(on: Lab, target = TARGET, host = on.target, args: stri
     const client = on.start(on.client, [...command, `http://${ONLINE}`, `${BYTES}`, `${PART}`, "8"]);
     expect(await client.exited).toBe(0);
     posted.push(...client.output);
-    await copy.report("the answers", ({ turns }) => turns.answered === posted.length, 30_000);
+    await copy.report("the responses", ({ turns }) => turns.answered === posted.length, 30_000);
   }
   const { code, report } = await copy.stop();
 

@@ -34,13 +34,13 @@ for (const { name, bytes, rate, connections } of [
   { name: "one connection with 100 MB/s for 3 s", bytes: 300e6, rate: 100e6, connections: 1 },
   { name: "50 connections with 0.5 MB/s each", bytes: 1e6, rate: 0.5e6, connections: 50 },
   {
-    name: "200 connections with 1,000 bytes each, closed before the answer",
+    name: "200 connections with 1,000 bytes each, closed before the response",
     bytes: 1000,
     rate: 0,
     connections: 200,
   },
 ]) {
-  test(`${name}: the same bytes at the target, and its answer is awaited`, async () => {
+  test(`${name}: the same bytes at the target, and its response is awaited`, async () => {
     limitSpeed(lab.client, "net0", 125e6);
     const online = await startService(lab, lab.online, "sink.ts", "90");
     const target = await startService(lab, lab.target, "sink.ts", "90");

@@ -71,7 +71,7 @@ async function copies({ copy: more = [], url = URL, target = TARGET, close = fal
   const [online, test] = [await startNginx(lab, lab.online, 80), await startNginx(lab, lab.target, 8080)];
   const copy = await startCopy(lab, ["-x", `80-${target}:8080`, ...more]);
   const sent = await load(lab, { url, rate: 500, count: COUNT, connections: 20, close });
-  await copy.report("all answers", ({ turns }) => turns.answered === COUNT);
+  await copy.report("all responses", ({ turns }) => turns.answered === COUNT);
   const { code, report } = await copy.stop();
   expect(sent).toMatchObject({ requests: COUNT, errors: 0 });
   expect(compareContents(await contents(online), await contents(test))).toEqual(EXACTLY_ONCE);

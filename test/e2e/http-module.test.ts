@@ -16,7 +16,7 @@ beforeAll(() => {
 afterEach(() => lab.stopAll());
 afterAll(() => lab.remove());
 
-test("copies requests of nginx exactly once, one or many to a connection, and compares the answers", async () => {
+test("copies requests of nginx exactly once, one or many to a connection, and compares the responses", async () => {
   const online = await startNginx(lab, lab.online, 80);
   const target = await startNginx(lab, lab.target, 8080);
   const copy = await startCopy(lab, ["-x", TRANSFER, "--compare", "body"]);
@@ -32,7 +32,7 @@ test("copies requests of nginx exactly once, one or many to a connection, and co
   expect(code).toBe(0);
 });
 
-test("waits for the end of an answer that pauses, however long", async () => {
+test("waits for the end of a response that pauses, however long", async () => {
   const online = await startService(lab, lab.online, "halting.ts", "80", "0");
   const target = await startService(lab, lab.target, "halting.ts", "8080", "300");
   const copy = await startCopy(lab, ["-x", TRANSFER, "--protocol", "http", "--drain", "10"]);

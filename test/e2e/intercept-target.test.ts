@@ -50,7 +50,7 @@ function startReal(url = `http://${TARGET}:8080/real`) {
   return { running, good: () => count("good"), bad: () => count("bad") };
 }
 
-test("answers in forged connections go to the copy, and no other client notices", async () => {
+test("responses in forged connections go to the copy, and no other client notices", async () => {
   const nginx = await startNginx(lab, lab.target, 8080);
   const ghosts = await watchPackets(lab, lab.client, "net0", GHOSTS);
   const real = startReal();

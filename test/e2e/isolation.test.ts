@@ -18,7 +18,7 @@ afterAll(() => lab.remove());
 const COUNT = 100_000;
 
 for (const workers of [1, 2]) {
-  test(`${workers} without CPU time: the rings are full, which is counted, and production has all its answers`, async () => {
+  test(`${workers} without CPU time: the rings are full, which is counted, and production has all its responses`, async () => {
     const { online, target } = await startServices(lab);
     const broken = brokenConnections(lab.client);
     // Rings of 1 % of the memory of a large host would take the whole load.

@@ -90,7 +90,7 @@ test("too slow a target, --late wait: it is said who takes how long, and everyth
   expect(Math.max(...copy.reports().map(waitForAnswers))).toBeGreaterThan(500);
   const said = copy.running.errors.find((line) => line.startsWith("warning: the target takes"));
   expect(said).toMatch(
-    /^warning: the target takes [0-9]+ ms for an answer, production [0-9.]+ ms: [0-9,]+ requests wait, the oldest for [0-9]+ s$/,
+    /^warning: the target takes [0-9]+ ms for a response, production [0-9.]+ ms: [0-9,]+ requests wait, the oldest for [0-9]+ s$/,
   );
   expect(copy.running.errors.join("\n")).toContain("--late drop:SECONDS leaves out what is older");
 });

@@ -88,7 +88,7 @@ for (const [mode, threads, workers] of [
   });
 }
 
-test("answers that differ are in the report: an error, other numbers of rows, and no literal", async () => {
+test("responses that differ are in the report: an error, other numbers of rows, and no literal", async () => {
   const tables = [
     [online, "(1, ''), (2, ''), (3, '')"],
     [target, "(1, ''), (9, '')"],

@@ -100,7 +100,7 @@ for (const { name, args, url, target: targetHost = "target", client = "client", 
     for (let done = part; done <= COUNT; done += part) {
       const result = await loadBothKinds(lab, { url, rate: 1500, count: part, namespace: lab[client] });
       expect(result).toEqual({ requests: part, errors: 0 });
-      if (done < COUNT) await copy.report("the part's answers", ({ turns }) => turns.answered === done);
+      if (done < COUNT) await copy.report("the part's responses", ({ turns }) => turns.answered === done);
     }
     const { code, report } = await copy.stop();
 
@@ -253,7 +253,7 @@ test("the way to the target goes and comes: requests wait, connections go on or 
       /10\.0\.0\.2 is reached by back \(10\.0\.0\.1\) again after .*; 4 connections go on/,
     );
     await first.line(/^sent 120$/);
-    await copy.report("all answers", ({ turns }) => turns.answered === 120);
+    await copy.report("all responses", ({ turns }) => turns.answered === 120);
 
     onlineIp("addr", "del", "10.0.0.1/24", "dev", "back");
     const second = client();

@@ -110,14 +110,14 @@ describe.each(WAYS)("$name", (way) => {
     expect(code).toBe(0);
   });
 
-  test("HTTP: a request waits for the end of an answer that is larger than a packet, and pauses", async () => {
+  test("HTTP: a request waits for the end of a response that is larger than a packet, and pauses", async () => {
     const size = `${3 << 20}`;
     const from = await startService(lab, lab.online, "halting.ts", "80", "0", size);
     const to = await startService(lab, lab.target, "halting.ts", "8080", "300", size);
     const intercept = await start(way);
     const copy = await startCopy(lab, ["-s", way.at, "-x", `80-${TARGET}:8080`, "--protocol", "http"]);
     expect(await startScript(lab, lab.client, "keep-alive.ts", ONLINE, "80", "5").exited).toBe(0);
-    await copy.report("all answers", ({ turns }) => turns.answered === 5);
+    await copy.report("all responses", ({ turns }) => turns.answered === 5);
     // The last one has begun by then.
     await intercept.report("their ends", ({ responses }) => responses.bytes > 5 * Number(size));
     const { report } = await copy.stop();
@@ -178,7 +178,7 @@ test("greetings are read also if the registration comes after the target's SYN-A
   const goOn = stopData(third, "up", 36524);
   try {
     client("shop", "online-1", "INSERT INTO a VALUES (1)");
-    await intercept.report("an answer that is held", ({ held }) => held > 0);
+    await intercept.report("a response that is held", ({ held }) => held > 0);
   } finally {
     goOn();
   }
@@ -201,7 +201,7 @@ async function kill(running: { pid: number; stop(signal: NodeJS.Signals): Promis
   await until("the kernel to free everything", () => stillThere(objects).length === 0);
 }
 
-test("an assistant's intercept and its copy are killed: nothing stays, sessions go on, no answer is lost", async () => {
+test("an assistant's intercept and its copy are killed: nothing stays, sessions go on, no response is lost", async () => {
   [online, target] = await startShop(lab);
   const way = WAYS[0]!;
   let intercept = await start(way);

@@ -42,7 +42,7 @@ test.each<[what: string, words: string[], kept: string, passedOn: string, prefix
   ["a copy by packet sockets", [...COPY, "--capture", "packet"], NETWORK, "0"],
   ["a copy by raw sockets", [...COPY, "--capture", "raw"], NETWORK, "0"],
   ["a copy by libpcap", [...COPY, "--capture", "pcap"], NETWORK, "0"],
-  ["a copy that takes answers by a rule of netfilter", COPY, NETWORK, NETWORK, WITHOUT_BPF],
+  ["a copy that takes responses by a rule of netfilter", COPY, NETWORK, NETWORK, WITHOUT_BPF],
   ["a copy of a recording", [...COPY, "-i", "RECORDING"], NETWORK, "0"],
   [
     "an intercept that filters, on interfaces that come later too",

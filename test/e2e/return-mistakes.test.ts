@@ -74,14 +74,14 @@ const MISTAKES: Mistake[] = [
   {
     name: "an intercept for another port",
     intercept: ["-o", ":9090"],
-    cause: /none of the intercepts catches its answers \(10\.0\.0\.2 catches port 9090\)/,
+    cause: /none of the intercepts catches its responses \(10\.0\.0\.2 catches port 9090\)/,
     fix: /^Start the intercept there with -o :8080/,
     mended: { intercept: ["-o", ":8080", "-o", ":9090"] },
   },
   {
     name: "a firewall between copy and intercept",
     make: (lab) => block(lab.target, "input", "tcp dport 36524 drop"),
-    cause: /intercept at "10.0.0.2:36524": no answer/,
+    cause: /intercept at "10.0.0.2:36524": no response/,
     fix: /check the firewalls on the way/,
     mend: unblockTarget,
   },
@@ -157,7 +157,7 @@ const MISTAKES: Mistake[] = [
     assistant: true,
     make: (lab) => ip("-n", lab.target, "route", "del", "192.0.2.0/24"),
     cause:
-      /no answer to 192\.0\.2\.1 reached the intercept at 10\.4\.0\.2, though the target answers an ordinary connection/,
+      /no response to 192\.0\.2\.1 reached the intercept at 10\.4\.0\.2, though the target answers an ordinary connection/,
     fix: /route the clients' addresses through the intercept's host \("ip route add 192\.0\.2\.1 via/,
     mend: (lab) => ip("-n", lab.target, "route", "add", "192.0.2.1", "via", "10.3.0.2"),
   },
@@ -331,13 +331,13 @@ testInLab("--force without an intercept: what is held, and until when, is said",
 
   const wrong = await startIntercept(lab, lab.target, ["-o", ":9090"]);
   await copy.running.line(
-    /^warning: no intercept catches the answers of 10\.0\.0\.2:8080; nothing is sent there/,
+    /^warning: no intercept catches the responses of 10\.0\.0\.2:8080; nothing is sent there/,
   );
   await wrong.stop();
   expect(await readRequests(to)).toEqual([]);
 
   await startIntercept(lab, lab.target, ["-o", ":8080"]);
-  await copy.report("the answers", ({ turns }) => turns.answered === 200);
+  await copy.report("the responses", ({ turns }) => turns.answered === 200);
   expect((await readRequests(to)).length).toBe(200);
   expect(await copy.running.stop()).toBe(0);
 });

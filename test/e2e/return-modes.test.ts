@@ -171,7 +171,7 @@ for (const {
       close,
     });
     const visitors = await Promise.all(visits.map((end) => end(5)));
-    await copy.report("all answers", ({ turns }) => turns.answered === COUNT);
+    await copy.report("all responses", ({ turns }) => turns.answered === COUNT);
     const { code, report } = await copy.stop();
     const caught = await catching.stop();
 

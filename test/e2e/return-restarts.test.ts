@@ -144,7 +144,7 @@ for (const { mode, close } of [
     const result = await going.end();
     await checkOthers(scene, result);
     const count = result.requests;
-    await copy.report("all answers", ({ turns }) => turns.answered === count);
+    await copy.report("all responses", ({ turns }) => turns.answered === count);
     const { code, report } = await copy.stop();
     const caught = await intercept.stop();
     expect(await compare(scene)).toEqual(EXACTLY_ONCE);
@@ -203,7 +203,7 @@ for (const restarts of [false, true]) {
     const first = await scene.copy();
     const client = startScript(lab, lab.client, "held.ts", ONLINE, "80", "10", "5", "0");
     await client.line(/^open/);
-    await first.report("all answers", ({ turns }) => turns.answered === 10);
+    await first.report("all responses", ({ turns }) => turns.answered === 10);
     await first.stop("SIGKILL");
     if (restarts) {
       await intercept.stop("SIGKILL");

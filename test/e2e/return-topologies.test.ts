@@ -102,7 +102,7 @@ test("two targets, each with its intercept: if one intercept is lost only its ta
   const { requests, errors } = await going.end();
   expect([(await readRequests(from)).length, errors]).toEqual([requests, 0]);
   const all = 2 * requests;
-  await copy.report("all answers", ({ turns }) => turns.answered === all);
+  await copy.report("all responses", ({ turns }) => turns.answered === all);
   // Each comes back in its own time.
   await back.report("all connections of the copy", ({ connections }) => connections.accepted === 3);
   const { report } = await copy.stop();
@@ -132,7 +132,7 @@ for (const { name, args, times } of [
     const intercept = await startIntercept(lab, lab.target, CATCH);
     const copy = await startCopy(lab, ["-x", `80-${TARGET}:8080`, "-s", TARGET, ...args]);
     await load(lab, { url: `http://${ONLINE}`, rate: 1000, count: 1500, close: true });
-    await copy.report("all answers", ({ turns }) => turns.answered === 1500 * times);
+    await copy.report("all responses", ({ turns }) => turns.answered === 1500 * times);
     const { report } = await copy.stop();
     const { account } = await intercept.stop();
     const arrived = await readRequests(to);

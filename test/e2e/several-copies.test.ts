@@ -59,7 +59,7 @@ test("two copies to one target are ready together, copy, read the file again, ar
   await until("what both say", () => running.errors.filter((line) => /: copying /.test(line)).length === 2);
   await load(lab, { url: `http://${ONLINE}`, rate: 100, count: 20, connections: 4 });
   await load(lab, { url: `http://${ONLINE}:81`, rate: 100, count: 30, connections: 4 });
-  await until("the answers to both", () => {
+  await until("the responses to both", () => {
     const answered = (name: string) => accounts(running).findLast((one) => one.name === name)?.turns.answered;
     return answered("shop") === 20 && answered("search") === 30;
   });
@@ -103,7 +103,7 @@ test("if one cannot start, none does; of several that copy the others go on with
   process.kill(pidOf("search"), "SIGKILL");
   await running.line(/^warning: "search" ended with exit code 1$/);
   await load(lab, { url: `http://${ONLINE}`, rate: 100, count: 10, connections: 2 });
-  await until("the answers", () => accounts(running).at(-1)?.turns.answered === 10);
+  await until("the responses", () => accounts(running).at(-1)?.turns.answered === 10);
   // Who is killed can tell nobody: the copies find out.
   expect(await running.stop("SIGKILL")).toBe(137);
   await until("the copy has ended by itself", () => pidOf("shop") === 0);

@@ -66,7 +66,7 @@ test("a target that vanishes and comes back is copied to again", async () => {
   await copy.report("requests that wait", ({ turns }) => turns.pending > 500);
   ip("-n", lab.target, "link", "set", "net0", "up");
   const answered = copy.reports().at(-1)!.turns.answered;
-  await copy.report("answers again", ({ turns }) => turns.answered > answered + 500);
+  await copy.report("responses again", ({ turns }) => turns.answered > answered + 500);
   const result = await running.result;
   const { code } = await copy.stop();
 

@@ -40,7 +40,7 @@ test("Ctrl-C ends a replay with a summary", async () => {
   expect(compareContents(sent, arrived)).toMatchObject({ doubled: [], foreign: [] });
 });
 
-test("answers to a replay that found no room are counted and reported", async () => {
+test("responses to a replay that found no room are counted and reported", async () => {
   const { file } = await recordLoad(lab, "slow.pcap", { url: URL, count: 100, rate: 100 });
   await startNginx(lab, lab.target, 8080);
   // Without eBPF answers come by a socket, which takes them for as long as xcopy is stopped.
@@ -54,7 +54,7 @@ test("answers to a replay that found no room are counted and reported", async ()
   const { report } = await copy.stop("SIGINT");
   expect(report.capture.lost).toBe(0);
   expect(copy.running.errors.join("\n")).toContain(
-    `${report.responses.lost.toLocaleString("en-US")} packets of answers found no room`,
+    `${report.responses.lost.toLocaleString("en-US")} packets of responses found no room`,
   );
 });
 

@@ -39,7 +39,7 @@ async function watchStrays() {
 const ONLINE_BACK = "10.0.0.1";
 const NONE = { packets: 0, lines: [] };
 
-test("copies DNS over IPv4 and IPv6 beside TCP, each question once, and compares the answers", async () => {
+test("copies DNS over IPv4 and IPv6 beside TCP, each question once, and compares the responses", async () => {
   const online = await startUnbound(lab, lab.online, 53);
   // It does not know the last host, host49.example.
   const target = await startUnbound(lab, lab.target, 5353, { hosts: 49 });
@@ -94,7 +94,7 @@ test("copies DNS over IPv4 and IPv6 beside TCP, each question once, and compares
   expect(code).toBe(0);
 });
 
-test("copies questions whose answers are signed, and larger than a packet", async () => {
+test("copies questions whose responses are signed, and larger than a packet", async () => {
   const zone = signZone(lab);
   const online = await startUnbound(lab, lab.online, 53, { zone });
   const target = await startUnbound(lab, lab.target, 5353, { zone });
@@ -154,7 +154,7 @@ async function echo(server: string, port: number, sizes: readonly number[]): Pro
 }
 
 test.each(["tcx", "packet", "raw", "pcap", "xdp"])(
-  "copies datagrams of up to 65,000 bytes in fragments, and takes their answers: capture by %s",
+  "copies datagrams of up to 65,000 bytes in fragments, and takes their responses: capture by %s",
   async (capture) => {
     const { online, target } = await startEchoes(7000);
     const transfers = `udp:7000-${TARGET},udp:[${ONLINE6}]:7000-[${TARGET6}]`;
@@ -306,14 +306,14 @@ function readPcap(file: string): Uint8Array[] {
   return parts;
 }
 
-test("with an intercept on the target questions come from the clients' own addresses, and only the copy gets the answers", async () => {
+test("with an intercept on the target questions come from the clients' own addresses, and only the copy gets the responses", async () => {
   const online = await startUnbound(lab, lab.online, 53);
   const target = await startUnbound(lab, lab.target, 5353);
   await startIntercept(lab, lab.target, ["-o", ":5353", "-b", TARGET]);
   const transfers = `udp:53-${TARGET}:5353,udp:54-${TARGET}:5354`;
   const refused = await runXcopy(lab, ["copy", "-s", TARGET, "-x", transfers], ["env", `XCOPY_KEY=${KEY}`]);
   expect(refused).toMatchObject({ code: 3, output: "" });
-  expect(refused.errors).toContain("none of the intercepts catches its answers");
+  expect(refused.errors).toContain("none of the intercepts catches its responses");
 
   const copy = await startCopy(lab, ["-s", TARGET, "-x", `udp:53-${TARGET}:5353`]);
   const strays = await watchStrays();
@@ -447,7 +447,7 @@ test("-g begins with a few flows and ends with all of them", async () => {
   expect(target.questions().length).toBe(ramped.udp!.datagrams.sent + 1000);
 });
 
-test("copies memcached's UDP commands, and log lines that get no answer", async () => {
+test("copies memcached's UDP commands, and log lines that get no response", async () => {
   for (const namespace of [lab.online, lab.target]) {
     await startMemcached(lab, namespace, ["-U", `${MEMCACHED_PORT}`]);
     lab.start(namespace, [

@@ -26,7 +26,7 @@ const WITHOUT_NFT = [
 const LACKING = "Cannot load eBPF programs: this process lacks CAP_BPF, CAP_PERFMON";
 const BY_PACKET = `capturing by a packet socket instead of eBPF, which shows requests up to 2 ms later: ${LACKING}\n`;
 const BY_SOCKET =
-  "catching answers by a packet socket instead of eBPF, kept from this host's TCP by a netfilter rule";
+  "catching responses by a packet socket instead of eBPF, kept from this host's TCP by a netfilter rule";
 
 /** As a user without any right but these. */
 const AS_NOBODY = (...capabilities: string[]) => {
@@ -219,10 +219,10 @@ test("a back end that needs eBPF is an error that says what is missing", async (
   }
 });
 
-test("UDP needs eBPF for answers, or an intercept, and the error says so", async () => {
+test("UDP needs eBPF for responses, or an intercept, and the error says so", async () => {
   const { code, errors } = await runXcopy(lab, ["copy", "-x", `udp:53-${TARGET}:5353`], LIMITED);
   expect(errors).toContain("Cannot load eBPF programs: this process lacks CAP_BPF, CAP_PERFMON");
-  expect(errors).toContain("Answers of UDP services need eBPF here, or an intercept at the target");
+  expect(errors).toContain("Responses of UDP services need eBPF here, or an intercept at the target");
   expect(code).toBe(4);
 });
 
@@ -237,7 +237,7 @@ describe("a program that the kernel refuses", () => {
   afterAll(() => rmSync(changed));
   afterEach(() => rmSync("/run/xcopy/verifier-request.log"));
 
-  test("is no reason not to copy: a packet socket takes its place, and answers come by eBPF", async () => {
+  test("is no reason not to copy: a packet socket takes its place, and responses come by eBPF", async () => {
     await startNginx(lab, lab.online, 80);
     const target = await startNginx(lab, lab.target, 8080);
     const copy = await startCopy(lab, ["-x", `80-${TARGET}:8080`], { prefix, command: main });
@@ -320,7 +320,7 @@ describe("as nobody", () => {
       prefix: AS_NOBODY("net_admin", "net_raw"),
     });
     await load(lab, { url: `http://${ONLINE}`, rate: 500, count: 500 });
-    await copy.report("all answers", ({ turns }) => turns.answered === 500);
+    await copy.report("all responses", ({ turns }) => turns.answered === 500);
     expect(privilegesOfAll(intercept.running.pid)).toMatchObject({
       ...DROPPED,
       permitted: "1000",

@@ -240,7 +240,7 @@ for (const [how, capture] of [
     const broken = brokenConnections(lab.client);
     const copy = await startMortalCopy(lab, ["-x", TRANSFER, "--workers", "2", "--capture", capture]);
     const running = startLoad(lab, { url: URL_ONLINE, rate: 2000, count: 6000, connections: 50 });
-    await copy.report("answers by both", ({ workers = [] }) =>
+    await copy.report("responses by both", ({ workers = [] }) =>
       workers.every(({ turns }) => turns.answered > 200),
     );
     copy.kill(1, how);
@@ -278,7 +278,7 @@ test("when the last worker dies, xcopy ends with 1 and an account", async () => 
   await startServices(lab);
   const copy = await startMortalCopy(lab, ["-x", TRANSFER, "--workers", "2"]);
   await load(lab, { url: URL_ONLINE, rate: 1000, count: 1000 });
-  await copy.report("every answer", ({ turns }) => turns.answered === 1000);
+  await copy.report("every response", ({ turns }) => turns.answered === 1000);
   copy.kill(0, "throw");
   await copy.running.line(/worker 1 of 2: it died/);
   copy.kill(1, "exit");
@@ -302,7 +302,7 @@ test("a stalled worker is reported, its packets are counted, and xcopy can be en
   await startServices(lab);
   const copy = await startMortalCopy(lab, ["-x", TRANSFER, "--workers", "2", "--drain", "0"]);
   const running = startLoad(lab, { url: URL_ONLINE, rate: 500, count: 4000, connections: 50 });
-  await copy.report("answers by both", ({ workers = [] }) =>
+  await copy.report("responses by both", ({ workers = [] }) =>
     workers.every(({ turns }) => turns.answered > 50),
   );
   copy.kill(0, "hang");
@@ -320,7 +320,7 @@ test("with -s, responses to a dead worker's sessions are no longer sent to it, a
   const catching = await startIntercept(lab, lab.target, ON_TARGET.intercept);
   const copy = await startMortalCopy(lab, ["-x", TRANSFER, "-s", TARGET, "--workers", "2"]);
   const running = startLoad(lab, { url: URL_ONLINE, rate: 1000, count: 4000, connections: 50 });
-  await copy.report("answers by both", ({ workers = [] }) =>
+  await copy.report("responses by both", ({ workers = [] }) =>
     workers.every(({ turns }) => turns.answered > 200),
   );
   await catching.report("a copy for each worker", ({ clients }) => clients === 2);

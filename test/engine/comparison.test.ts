@@ -109,8 +109,8 @@ function expectPairs({ net, pairs, requests }: Compared, names: string[]): void 
 
 const numbers = (count: number) => Array.from({ length: count }, (_, id) => `/${id}`);
 
-describe("of answers only the beginnings of segments are captured", () => {
-  test("the next request waits until the answer before has ended, and each is compared", () => {
+describe("of responses only the beginnings of segments are captured", () => {
+  test("the next request waits until the response before has ended, and each is compared", () => {
     const { net, ...rest } = compared({ serviceTime: 700 });
     net.prefix = 120;
     const size = (id: number) => (id * 977) % 9000;
@@ -145,7 +145,7 @@ describe("of answers only the beginnings of segments are captured", () => {
     expect(new Set(rest.pairs.map(({ outcome }) => outcome))).toEqual(new Set(["compared"]));
   });
 
-  test("the connection is closed when the last answer has come", () => {
+  test("the connection is closed when the last response has come", () => {
     const { net } = compared({ serviceTime: 50_000 });
     net.prefix = 120;
     net.answer = () => answerOf(1, 3000);
@@ -156,7 +156,7 @@ describe("of answers only the beginnings of segments are captured", () => {
   });
 });
 
-test("late requests that go over other connections are paired with their own answers", () => {
+test("late requests that go over other connections are paired with their own responses", () => {
   const config = { late: { after: 50_000, spreads: true } };
   for (const prefix of [120, 1e9]) {
     const { net, ...rest } = compared({ serviceTime: 200_000, config: {} });
@@ -235,7 +235,7 @@ test("the run ends with a request that the target has not acknowledged", () => {
   expect(rest.pairs.map(({ outcome }) => outcome)).toEqual(["compared", "ended"]);
 });
 
-test("on networks that lose, each request is one pair, with its own answers", () => {
+test("on networks that lose, each request is one pair, with its own responses", () => {
   fc.assert(
     fc.property(
       fc.record({

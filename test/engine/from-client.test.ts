@@ -105,7 +105,7 @@ class Lab {
 
 const ends = (segments: Sent[]) => segments.map(({ source, sourcePort }) => `${source}:${sourcePort}`);
 
-test("each connection has its client's address and port as source, and gets the answers sent to them", () => {
+test("each connection has its client's address and port as source, and gets the responses sent to them", () => {
   const lab = new Lab();
   lab.request("192.168.0.7", 40000);
   lab.request("192.168.0.8", 40000);

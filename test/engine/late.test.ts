@@ -197,7 +197,7 @@ describe("by production's clock", () => {
     delay: fc.constantFrom(20, 1000),
   });
 
-  test("no turn goes before it is due or before the answer to the one before, and the lag of a target that keeps up is bounded", () => {
+  test("no turn goes before it is due or before the response to the one before, and the lag of a target that keeps up is bounded", () => {
     fc.assert(
       fc.property(load, fc.constantFrom(0, 60_000), ({ gaps, busy, answer, delay }, jitter) => {
         const mean = gaps.reduce((sum, gap) => sum + gap, 0) / gaps.length;

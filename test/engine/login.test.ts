@@ -183,7 +183,7 @@ test("nobody's packets open no connection, and their requests are dropped after 
   expect(texts(net)).toEqual(["three\n"]);
 });
 
-test("more than a megabyte is not kept for an answer", () => {
+test("more than a megabyte is not kept for a response", () => {
   const { net, syn, client } = connection();
   syn();
   client(0);

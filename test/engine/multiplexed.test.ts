@@ -74,7 +74,7 @@ test("bytes of an earlier answer do not count for a later one", () => {
   expectDelivered(net, PREFACE + turns.join(""));
 });
 
-test("a target whose answers are shorter is waited for once", () => {
+test("a target whose responses are shorter is waited for once", () => {
   const turns = Array.from({ length: 50 }, (_, i) => `${i}x\n${i}y\n`);
   const { net, sent } = simulate(turns, { answer: () => 90 });
   net.run(10_000_000);
@@ -83,7 +83,7 @@ test("a target whose answers are shorter is waited for once", () => {
   expectDelivered(net, PREFACE + turns.join(""));
 });
 
-test("a turn does not wait for an answer that the target sent earlier than production", () => {
+test("a turn does not wait for a response that the target sent earlier than production", () => {
   // Production had said something before each turn, the target says it all at once at first.
   const turns = ["a\n", "b\n", "c\n", "d\n", "e\n"];
   const { net, sent } = simulate(turns, { production: 100, answer: (line) => (line === "a" ? 500 : 0) });

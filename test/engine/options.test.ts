@@ -31,7 +31,7 @@ describe("pace", () => {
     expect(second! - first!).toBeLessThan(68_000);
   });
 
-  test("without think time the next turn is sent when the answer has come", () => {
+  test("without think time the next turn is sent when the response has come", () => {
     const net = new Simulation({ seed: 1, serviceTime: 50_000, config: { pace: "fast" } });
     const start = net.now;
     const payload = (text: string) => new TextEncoder().encode(text);
@@ -62,7 +62,7 @@ describe("pace", () => {
     }
   });
 
-  test("without waiting for answers, turns are sent as captured", () => {
+  test("without waiting for responses, turns are sent as captured", () => {
     const net = new Simulation({ seed: 1, serviceTime: 500_000, config: { waitsForAnswers: false } });
     const start = net.now;
     client(net, { port: 40000, requests: lines(3), pace: 1000 });
@@ -74,7 +74,7 @@ describe("pace", () => {
     expectBooksToBalance(net);
   });
 
-  test("a turn without an answer holds the next one until the turn timeout; after two in a row turns do not wait", () => {
+  test("a turn without a response holds the next one until the turn timeout; after two in a row turns do not wait", () => {
     const net = new Simulation({ seed: 1, config: { turnTimeout: 100_000 } });
     net.answer = () => 0;
     const start = net.now;

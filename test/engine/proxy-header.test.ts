@@ -129,7 +129,7 @@ test("what only begins like a header is sent as it is", () => {
   }
 });
 
-test("a request that may be the beginning of a header goes after a moment, and at once when the client has an answer", () => {
+test("a request that may be the beginning of a header goes after a moment, and at once when the client has a response", () => {
   for (const [pace, most] of [
     [1_000_000, 101_000],
     [30_000, 31_000],

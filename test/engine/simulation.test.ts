@@ -39,7 +39,7 @@ describe("a session", () => {
     expect(net.count("closed")).toBe(1);
   });
 
-  test("turns wait for the target's answer", () => {
+  test("turns wait for the target's response", () => {
     const net = new Simulation({ seed: 1, serviceTime: 50_000 });
     client(net, { port: 40000, requests: requests(3), pace: 1000 });
     net.run(5_000_000);
@@ -93,7 +93,7 @@ describe("life cycle", () => {
     expectBooksToBalance(net);
   });
 
-  test("a target that closes after each answer gets each turn on a new connection", () => {
+  test("a target that closes after each response gets each turn on a new connection", () => {
     const net = new Simulation({ seed: 1 });
     net.closeAfter = 1;
     const lines = requests(3);

@@ -40,14 +40,14 @@ test.each<[string, Case, [closed: number, outOfContext: number]]>([
     { closeAfter: 1, client: { requests: lines(3), pace: 10 } },
     [1, 1],
   ],
-  ["both close after the answer", { closeAfter: 1, client: { requests: lines(1) } }, [0, 0]],
+  ["both close after the response", { closeAfter: 1, client: { requests: lines(1) } }, [0, 0]],
   [
     "both close, production three seconds later",
     { closeAfter: 1, client: { requests: lines(1), pace: 3 * SECOND } },
     [0, 0],
   ],
   [
-    "the client resets after the answer",
+    "the client resets after the response",
     { closeAfter: 1, client: { requests: lines(1), end: "rst" } },
     [0, 0],
   ],

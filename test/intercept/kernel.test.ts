@@ -61,7 +61,7 @@ async function fetchForged(frame: Frame): Promise<ForgedClient> {
   intercept.beat();
   await client.connect();
   client.request(`/${BYTES}`);
-  await client.until("the answer", () => client.finished);
+  await client.until("the response", () => client.finished);
   return client;
 }
 
@@ -189,7 +189,7 @@ describe("behind a bridge", () => {
     ["the service in a namespace", "10.9.0.2", "service"],
     ["the service on the bridge's own address", "10.9.0.3", "host"],
   ] as const;
-  test.each(cases)("%s: each answer is caught once", async (_, destination, where) => {
+  test.each(cases)("%s: each response is caught once", async (_, destination, where) => {
     intercept = loadForTest({ ringBytes: 1 << 20 });
     attach(net.host, "p1", "br0", "p2", "lo");
     // Somebody behind the client's port forges a third one's address.

@@ -168,7 +168,7 @@ describe("what a copy had that is gone for good", () => {
     intercept.cookies.set(COOKIE, NEXT);
   };
 
-  test("its answers pass, and a SYN of a copy gets to its connection", async () => {
+  test("its responses pass, and a SYN of a copy gets to its connection", async () => {
     begin(Uint8Array.of(127, 0, 0, 1));
     const { syn } = await visit();
     intercept.learned.add(flowOf(syn), SLOT);

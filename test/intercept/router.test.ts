@@ -259,7 +259,7 @@ describe("a registration", () => {
   });
 });
 
-test("100,000 flows of a stranger, and all that it guesses of open connections: the client's answers are not its", () => {
+test("100,000 flows of a stranger, and all that it guesses of open connections: the client's responses are not its", () => {
   const { router, join, register, counts } = setUp({ maxFlows: 1 << 17, holds: false });
   const [stranger, own] = [join("stranger"), join("own")];
   for (let port = 1024; port < 65_536; port++)

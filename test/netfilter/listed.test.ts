@@ -197,7 +197,7 @@ test("the command that lets a packet pass in front of what drops it", () => {
   );
 });
 
-test("a connection that rules at its end drop, or the answers to it, by what the tools have printed", () => {
+test("a connection that rules at its end drop, or the responses to it, by what the tools have printed", () => {
   const printed = (output: string | null) => ({ output, error: null });
   const texts = (rules: string) => ({
     ...{ json: printed(null), texts: printed(null) },

@@ -46,14 +46,14 @@ test("caching_sha2_password", () => {
   );
 });
 
-test("the answer for an empty password is empty, for sha256_password a zero", () => {
+test("the response for an empty password is empty, for sha256_password a zero", () => {
   for (const plugin of ["mysql_native_password", "caching_sha2_password"]) {
     expect(firstResponse(plugin, text(""), SCRAMBLE)).toEqual(new Uint8Array(0));
   }
   expect(firstResponse("sha256_password", text(""), SCRAMBLE)).toEqual(Uint8Array.of(0));
 });
 
-test("the answer of mysql_native_password passes the server's check", () => {
+test("the response of mysql_native_password passes the server's check", () => {
   const sha1 = (...parts: Uint8Array[]) => {
     const hash = new Bun.CryptoHasher("sha1");
     for (const part of parts) hash.update(part);

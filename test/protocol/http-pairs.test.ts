@@ -86,7 +86,7 @@ const OK = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Type: text/plain\r\n
 const CHUNKED =
   "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n3;x=y\r\nabc\r\n0a\r\n0123456789\r\n0\r\nA: b\r\n\r\n";
 
-test("a pair has the request and both answers, with their times", () => {
+test("a pair has the request and both responses, with their times", () => {
   const play = new Play();
   play.host.time = 1000;
   play.request(GET);
@@ -124,7 +124,7 @@ test("a pair has the request and both answers, with their times", () => {
   expect(pair.target!.firstByte).toBe(8000 - 1001);
 });
 
-describe("an answer ends where its protocol says, in whatever pieces", () => {
+describe("a response ends where its protocol says, in whatever pieces", () => {
   const HEAD = "HEAD / HTTP/1.1\r\n\r\n";
   const cases: [name: string, request: string, answer: string, status: number, bytes: number][] = [
     ["a length", GET, OK, 200, 5],
@@ -197,7 +197,7 @@ describe("an answer ends where its protocol says, in whatever pieces", () => {
 describe("how requests end", () => {
   const CUT = "HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nabc";
   const cases: [name: string, play: (play: Play) => unknown, outcomes: Outcome[]][] = [
-    ["production's answer was not captured", (play) => play.request(GET).target(OK), ["target only"]],
+    ["production's response was not captured", (play) => play.request(GET).target(OK), ["target only"]],
     [
       "nothing of production was captured, and the client goes on",
       (play) => {
@@ -244,12 +244,12 @@ describe("how requests end", () => {
       ["compared"],
     ],
     [
-      "the end of production's answer was not captured",
+      "the end of production's response was not captured",
       (play) => play.request(GET).production(CUT).target(OK),
       ["ended"],
     ],
     [
-      "production sends an answer before the request's body, the target after it",
+      "production sends a response before the request's body, the target after it",
       (play) =>
         play
           .request("POST / HTTP/1.1\r\nContent-Length: 6\r\n\r\nabc")
@@ -345,7 +345,7 @@ describe("another protocol", () => {
     expect(play.pairs[0]).toMatchObject({ production: { status: 101 }, target: { status: 101 } });
   });
 
-  test("production's answer may be captured after that of the target", () => {
+  test("production's response may be captured after that of the target", () => {
     const play = new Play().request(UPGRADE).target(ACCEPTED).production(ACCEPTED);
     expect(play.outcomes()).toEqual(["compared"]);
   });
@@ -387,7 +387,7 @@ describe("another protocol", () => {
   });
 });
 
-describe("where production's answer was not captured whole", () => {
+describe("where production's response was not captured whole", () => {
   test("of each segment only the beginning: lengths come from TCP", () => {
     const big = `HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n${"x".repeat(5000)}`;
     const play = new Play();
@@ -454,7 +454,7 @@ describe("where production's answer was not captured whole", () => {
     expect(play.outcomes()).toEqual(["compared", "compared", "compared"]);
   });
 
-  test("an answer that comes before its request, repeated and in the wrong order", () => {
+  test("a response that comes before its request, repeated and in the wrong order", () => {
     const play = new Play();
     play.request(GET).both(OK);
     const second = latin1(OK.replace("200", "201"));
@@ -468,7 +468,7 @@ describe("where production's answer was not captured whole", () => {
     expect(play.pairs.map(({ production }) => production?.status)).toEqual([200, 201, 200]);
   });
 
-  test("bytes of the client are lost: the answer to what is not known is skipped", () => {
+  test("bytes of the client are lost: the response to what is not known is skipped", () => {
     const play = new Play().request(GET).both(OK);
     play.production(OK.replace("200", "404"));
     play.host.ack = play.next | 0;
@@ -759,7 +759,7 @@ describe("random requests", () => {
     );
   });
 
-  test("no answer is taken for another where some was lost, or cut", () => {
+  test("no response is taken for another where some was lost, or cut", () => {
     let compared = 0;
     let count = 0;
     fc.assert(

@@ -17,7 +17,7 @@ function play(requests: string[], answer: string, size: number): [before: number
   return [before, host.sent.length];
 }
 
-describe("the next request is sent when the answer has ended", () => {
+describe("the next request is sent when the response has ended", () => {
   const cases: [name: string, request: string, answer: string, ends: boolean][] = [
     ["a length", GET, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nabcde", true],
     ["a length, incomplete", GET, "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nabcde", false],
@@ -110,7 +110,7 @@ describe("a body behind Expect: 100-continue", () => {
     });
   }
 
-  test("the request after it waits for the answer, the one that was pipelined behind it does not", () => {
+  test("the request after it waits for the response, the one that was pipelined behind it does not", () => {
     const host = opened(HEAD, `0123456789${GET}`, 1000);
     host.request(bytes(GET));
     host.response(bytes(CONTINUE));
@@ -158,7 +158,7 @@ describe("a body behind Expect: 100-continue", () => {
 
 const UPGRADE = "GET /chat HTTP/1.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n";
 
-test("after an accepted Upgrade the session is a stream; frames captured before the answer are sent after it", () => {
+test("after an accepted Upgrade the session is a stream; frames captured before the response are sent after it", () => {
   const host = new Host(HTTP);
   host.connect();
   host.request(bytes(UPGRADE));

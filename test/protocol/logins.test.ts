@@ -161,7 +161,7 @@ describe("a login", () => {
     expect(wrong.notes.join()).toContain("with a wrong password");
   });
 
-  test("is refused where the server ends the connection before its answer", () => {
+  test("is refused where the server ends the connection before its response", () => {
     const { host, online, logins } = watched();
     online.open().say(GREETING);
     host.request(login("shop"));
@@ -425,7 +425,7 @@ describe("COM_CHANGE_USER", () => {
       },
     ],
     [
-      "the answer to a file that looks like commands",
+      "the response to a file that looks like commands",
       ({ host, online }) => {
         host.request(query("LOAD DATA LOCAL INFILE 'a' INTO TABLE t"));
         online.say(Uint8Array.of(2, 0, 0, 1, 0xfb, 97));
@@ -436,7 +436,7 @@ describe("COM_CHANGE_USER", () => {
       },
     ],
     [
-      "the answer to a command that came with the login",
+      "the response to a command that came with the login",
       ({ host, online }) => {
         host.request(Uint8Array.of(...become("admin"), ...command(0x0e)));
         online.say(error(1, 1045, "no"));
@@ -476,7 +476,7 @@ describe("COM_CHANGE_USER", () => {
 });
 
 describe("a session older than xcopy", () => {
-  test("is let in by an answer to its command, before or after that is captured, in pieces of every size", () => {
+  test("is let in by a response to its command, before or after that is captured, in pieces of every size", () => {
     for (const size of SIZES) {
       for (const answer of [ok(1), result(1, false), result(1, true)]) {
         const { host, online, logins } = watched();
@@ -499,7 +499,7 @@ describe("a session older than xcopy", () => {
   test.each([
     ["an error", (online: Online) => online.say(error(1, 1045, "no"))],
     ["the end", (online: Online) => online.end()],
-    ["an answer to what was before", (online: Online, host: Host) => online.say(ok(1), 100, host.seq - 1)],
+    ["a response to what was before", (online: Online, host: Host) => online.say(ok(1), 100, host.seq - 1)],
     [
       "bytes that the client has read",
       (online: Online) => {

@@ -109,7 +109,7 @@ describe("logins", () => {
 for (const algorithm of ALGORITHMS) {
   describe(`a target that offers ${algorithm}`, () => {
     for (const size of SIZES) {
-      test(`gets compressed commands, and its answers are read in pieces of ${size}`, () => {
+      test(`gets compressed commands, and its responses are read in pieces of ${size}`, () => {
         const { host, count } = compressed(algorithm);
         host.request(framed(algorithm, long), true, size);
         expect(sent(host, algorithm)).toEqual({ bytes: long, numbers: [0] });
@@ -212,7 +212,7 @@ for (const algorithm of ALGORITHMS) {
       expect(numbers.length).toBeGreaterThan(4);
     });
 
-    test("has its session refused if its answers are incomplete", () => {
+    test("has its session refused if its responses are incomplete", () => {
       const { host } = compressed(algorithm);
       host.request(framed(algorithm, long));
       host.session.response(framed(algorithm, ok(1), 1), 0, 10, 5, 0);

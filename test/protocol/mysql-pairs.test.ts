@@ -38,7 +38,7 @@ const brief = ({ outcome, method, name, production, target }: Pair) => [
   target && [target.status, target.count, target.bytes, target.end],
 ];
 
-describe("answers of both sides", () => {
+describe("responses of both sides", () => {
   test("rows affected, errors with their messages, rows and sizes of results", () => {
     const { host, online, pairs } = ready();
     host.request(query("update t set a = 5 where b = 'x'"));
@@ -88,7 +88,7 @@ describe("answers of both sides", () => {
     expect(target!.lastByte - target!.firstByte).toBe(50);
   });
 
-  test("several results are one answer, with the rows of all", () => {
+  test("several results are one response, with the rows of all", () => {
     const { host, online, pairs } = ready();
     const answer = Buffer.concat([result(2, false, true), result(3, false)]);
     // The numbers of the packets go on.
@@ -143,7 +143,7 @@ describe("answers of both sides", () => {
     ]);
   });
 
-  test("COM_CHANGE_USER has the exchange before its answer", () => {
+  test("COM_CHANGE_USER has the exchange before its response", () => {
     const { host, online, pairs } = ready();
     host.request(command(0x11, "shop\0\0shop\0", Uint8Array.of(45, 0), "mysql_native_password\0"));
     online.say(new Writer().integer(0xfe, 1).put(Buffer.from("mysql_native_password\0")).zeros(21).packet(1));
@@ -341,7 +341,7 @@ describe("what the target does not answer", () => {
 });
 
 describe("a client that sends commands without waiting", () => {
-  test("has its answers told apart by their packets", () => {
+  test("has its responses told apart by their packets", () => {
     const { host, online, pairs } = ready();
     host.request(
       Buffer.concat([query("select a from t"), query("select b from t"), query("select c from t")]),

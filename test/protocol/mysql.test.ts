@@ -229,7 +229,7 @@ describe("commands, in pieces of every size", () => {
   for (const hasEofs of [true, false]) {
     const capabilities = hasEofs ? { capabilities: 0x00bf_a28d & ~0x0800 } : {};
     for (const size of SIZES) {
-      test(`the next command is sent when the answer has ended, ${size}, ${hasEofs ? "with" : "without"} EOFs`, () => {
+      test(`the next command is sent when the response has ended, ${size}, ${hasEofs ? "with" : "without"} EOFs`, () => {
         const { host, count } = ready({}, capabilities);
         const commands = Array.from({ length: 6 }, (_, index) => query(`SELECT ${index}`));
         for (const one of commands) host.request(one, true, size);
@@ -270,7 +270,7 @@ describe("commands, in pieces of every size", () => {
     }
   }
 
-  test("production's statement numbers are taken from its answers if these are captured", () => {
+  test("production's statement numbers are taken from its responses if these are captured", () => {
     const { host, count } = ready();
     host.request(command(0x16, "SELECT 1"));
     const answer = prepared(9, 0, false);
@@ -633,7 +633,7 @@ describe("any bytes", () => {
       }),
     );
   });
-  test("in commands, with answers of any kind", () => {
+  test("in commands, with responses of any kind", () => {
     const answer = fc.constantFrom(
       ok(1),
       error(1, 1, "no"),

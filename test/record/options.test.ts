@@ -157,7 +157,7 @@ test("any words are options or a Failure of two lines", () => {
   );
 });
 
-test("who records MySQL without its answers is told that a replay must trust the logins", async () => {
+test("who records MySQL without its responses is told that a replay must trust the logins", async () => {
   const host = {
     lookup,
     interfaces: [{ name: "eth0", ifindex: 2, up: true, loopback: false }],

@@ -155,5 +155,5 @@ test("statuses are in the words of their protocol", () => {
     statusName(3, "dns"),
     statusName(null, null),
   ];
-  expect(of).toEqual(["503", "OK", "error 1064", "NXDOMAIN", "no answer"]);
+  expect(of).toEqual(["503", "OK", "error 1064", "NXDOMAIN", "no response"]);
 });

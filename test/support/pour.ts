@@ -35,7 +35,7 @@ async function pour(): Promise<void> {
   socket.end();
   await ended;
   const digest = hash.digest("hex");
-  if (answer !== `${digest}\n`) throw new Error(`The answer is "${answer}", not "${digest}"`);
+  if (answer !== `${digest}\n`) throw new Error(`The response is "${answer}", not "${digest}"`);
   console.log(`${bytes} ${digest}`);
 }
 

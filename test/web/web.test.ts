@@ -64,7 +64,7 @@ describe("what is there", () => {
     expect((await fetch(`${url}api/endpoint?name=none`)).status).toBe(404);
   });
 
-  test("every answer forbids what a page of ours does not need", async () => {
+  test("every response forbids what a page of ours does not need", async () => {
     const url = await start();
     const { headers } = await fetch(url);
     expect(headers.get("content-security-policy")).toMatch(
@@ -227,7 +227,7 @@ describe("what is not done to the run", () => {
     expect(granted(1000)).toBe(100);
   });
 
-  test("a source that throws is an answer of 500, and the next request is another one", async () => {
+  test("a source that throws is a response of 500, and the next request is another one", async () => {
     const { source } = madeSource();
     let fails = true;
     const url = await start(null, {

@@ -83,7 +83,7 @@ export function datagramRows({ datagrams, flows, sent, latency_us, lag_us, dropp
     ],
     [
       "udp time",
-      `lag p50 ${duration(lag_us.p50)}, p99 ${duration(lag_us.p99)}; answers p50 ${duration(latency_us.p50)}, p99 ${duration(latency_us.p99)}`,
+      `lag p50 ${duration(lag_us.p50)}, p99 ${duration(lag_us.p99)}; responses p50 ${duration(latency_us.p50)}, p99 ${duration(latency_us.p99)}`,
     ],
   ];
   return rows;

@@ -37,9 +37,9 @@ export function renderLateness({
   if (2 * waiting_for_connection > waiting) return `${wait} for a connection to the target, ${oldest}`;
   const { production, target } = answer_us;
   if (target.p50 === 0) return `the target does not answer: ${wait}, ${oldest}`;
-  if (target.p50 <= production.p50) return `${wait} for answers of the target, ${oldest}`;
+  if (target.p50 <= production.p50) return `${wait} for responses of the target, ${oldest}`;
   const here = production.p50 > 0 ? `, production ${time(production.p50)}` : "";
-  return `the target takes ${time(target.p50)} for an answer${here}: ${wait}, ${oldest}`;
+  return `the target takes ${time(target.p50)} for a response${here}: ${wait}, ${oldest}`;
 }
 
 /** `next request in 3 h 12 min`; null where it comes sooner than is said (see TracePlayer). */

@@ -22,7 +22,7 @@ const ADVICE: Record<LossReason, string> = {
   sessions: "raise --max-sessions",
   protocol: "see the account of the protocol module above",
   login: "none needed: production did not let them in either",
-  undecided: "capture the interfaces by which production's answers leave too, or give --trust-logins",
+  undecided: "capture the interfaces by which production's responses leave too, or give --trust-logins",
   ports: "add addresses with -c, ports with --ports, or a larger part of them with -f",
   late: "see why the target is slower than the service here; --late says what becomes of late requests",
   ended: "raise --drain",
@@ -50,7 +50,7 @@ export function lossesOf(account: Account): Loss[] {
     },
     {
       count: capture.answers?.lost ?? 0,
-      what: "packets of production's answers found no room in the rings: nobody knows what it answered there",
+      what: "packets of production's responses found no room in the rings: nobody knows what it answered there",
       advice: "raise -B if this happens in bursts; else give xcopy more CPU (see --workers and --cpu-limit)",
     },
     {
@@ -87,7 +87,7 @@ export function lossesOf(account: Account): Loss[] {
     },
     {
       count: responses.lost,
-      what: "packets of answers found no room (and were sent again, where they are of TCP)",
+      what: "packets of responses found no room (and were sent again, where they are of TCP)",
       advice: "give xcopy more CPU (see --workers and --cpu-limit), or copy less at a time",
     },
     {

@@ -125,7 +125,7 @@ export function renderSummary(account: Account): string {
     ["mptcp", renderMultipath(account) ?? undefined],
     ["workers", account.workers && renderWorkers(account.workers, turns.captured)],
     ["read", account.trace && renderTrace(account.trace)],
-    ["overdue", overdue > 0 && `${number(overdue)} requests sent without an answer to the one before`],
+    ["overdue", overdue > 0 && `${number(overdue)} requests sent without a response to the one before`],
     ["urgent", capture.urgent > 0 && `${number(capture.urgent)} packets with urgent data, sent in line`],
     [
       "sessions",

@@ -5,8 +5,8 @@ import type { AudienceOptions, CompareOptions } from "./options.ts";
 function whatIsCompared({ body, prefix, fields }: CompareOptions): string {
   const what = `${fields.join(", ")}, lengths, times`;
   return body
-    ? `status, ${what} and content, of whole answers of production and the target`
-    : `status, ${what}, of the first ${prefix} bytes of each packet of production's answers and the target's`;
+    ? `status, ${what} and content, of whole responses of production and the target`
+    : `status, ${what}, of the first ${prefix} bytes of each packet of production's responses and the target's`;
 }
 
 /** Lines: a name and a text. */

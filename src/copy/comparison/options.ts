@@ -61,13 +61,13 @@ function refuseContradictions(args: Arguments): void {
   if (args.has("compat"))
     refuse(
       "--compare",
-      "it reads the answers of the target, and an intercept 1.x sends only their headers",
+      "it reads the responses of the target, and an intercept 1.x sends only their headers",
       "Run xcopy intercept on the target, or leave -s and --compat out.",
     );
   if (args.has("no-wait") && !args.get("protocol")?.some((value) => value.endsWith("http")))
     refuse(
       "-W with --compare",
-      "which answer is to which request is known only where requests wait for their answers",
+      "which response is to which request is known only where requests wait for their responses",
       "Leave -W out, or name services that speak HTTP: --protocol http.",
     );
   if (args.get("capture")?.[0] === "raw")
@@ -79,7 +79,7 @@ function refuseContradictions(args: Arguments): void {
   if (body && args.has("compare-prefix"))
     refuse(
       written(args, "compare-prefix"),
-      "with --compare body answers are captured whole",
+      "with --compare body responses are captured whole",
       "Leave it out.",
     );
   if (!body && args.has("ignore"))

@@ -138,7 +138,7 @@ export class InterceptLink {
 
   private finishConnecting(now: number): void {
     if (!isWritable(this.fd)) {
-      if (now >= this.deadline) this.fail("no answer", now);
+      if (now >= this.deadline) this.fail("no response", now);
       return;
     }
     const result = connectResult(this.fd);

@@ -58,7 +58,7 @@ function sourceOf(source: SourceConfig | null, worker: number, workers: number):
 function refuseSharedAnswers({ responseSocket }: WholeConfig, workers: number): void {
   if (responseSocket === null || workers === 1) return;
   throw new Failure(
-    `Cannot use --workers "${workers}": without eBPF one worker reads all answers`,
+    `Cannot use --workers "${workers}": without eBPF one worker reads all responses`,
     "Leave it out.",
     5,
   );

@@ -61,7 +61,7 @@ export function watchIntercepts(
       const isTold = (isAgain || !judged) && known.size === plan.intercepts.length;
       const held = isTold ? uncoveredTargets(plan, covered.flat()) : [];
       if (held.length > 0)
-        log.warn(`no intercept catches the answers of ${held.join(", ")}; nothing is sent there`);
+        log.warn(`no intercept catches the responses of ${held.join(", ")}; nothing is sent there`);
     } else if (away.has(index)) {
       log.warn(`intercept ${label}${mode}: still not connected (${text})`);
     } else if (known.has(index)) {
@@ -75,7 +75,7 @@ export function watchIntercepts(
     } else if (!judged) {
       away.add(index);
       log.warn(
-        `intercept ${label}: not connected (${text}); nothing whose answers it would catch is sent until it is`,
+        `intercept ${label}: not connected (${text}); nothing whose responses it would catch is sent until it is`,
       );
     }
   };

@@ -80,7 +80,7 @@ export async function makePlan(options: CopyOptions, host: Host, key: Key | null
   }
   if (datagrams) warnings.push(...datagramNotes(options));
   if (datagrams && options.comparison && options.intercepts.length > 0) {
-    warnings.push("With -s answers over UDP are not compared: intercepts send no more than their headers.");
+    warnings.push("With -s responses over UDP are not compared: intercepts send no more than their headers.");
   }
   if (options.insecure) warnings.push(INSECURE);
   const intercepts = await resolveIntercepts(options.intercepts, host.lookup, choose);

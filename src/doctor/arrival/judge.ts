@@ -177,7 +177,7 @@ function judgeNothing(what: string, arrived: Arrived, watch: Watch): Finding {
   const prefix = service.isUdp ? "udp:" : "";
   const transfer = most === undefined ? null : `-x ${prefix}${most}-${target}`;
   if (arrivals.answers > 0) {
-    const found = `${nothing} but answers from there: only one direction is seen`;
+    const found = `${nothing} but responses from there: only one direction is seen`;
     return finding(
       "packets",
       "failed",

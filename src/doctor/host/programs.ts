@@ -96,7 +96,7 @@ function checkFallBacks(
 
 /** How answers come back; `hasKernel`: by programs that could be loaded. */
 function checkAnswers(hasKernel: boolean, { intercepts }: Plan): Finding[] {
-  const about = findingsAbout("host.answers", "capture of answers");
+  const about = findingsAbout("host.answers", "capture of responses");
   if (intercepts.length > 0) return about.ok("by the intercepts");
   if (hasKernel) return about.ok("by an eBPF program");
   const tool = ["nft", "iptables"].find((name) =>
@@ -110,7 +110,7 @@ function checkAnswers(hasKernel: boolean, { intercepts }: Plan): Finding[] {
 }
 
 function answersOfRecording(plan: Plan, options: CopyOptions, libraries: CarriedLibrary[]): Finding[] {
-  const about = findingsAbout("host.capture", "capture of answers");
+  const about = findingsAbout("host.capture", "capture of responses");
   const causes: Failure[] = [];
   try {
     loadForAnswers(plan, options, libraries, (cause) => causes.push(cause))?.detach();

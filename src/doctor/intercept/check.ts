@@ -83,7 +83,7 @@ async function lookAt(
   const what = `intercept at ${where}`;
   if ("text" in connected) {
     const fix = fixIntercept(connected.text, plan!.paths[0]!.targetPort);
-    const found = connected.text || "no answer within 2.5 s";
+    const found = connected.text || "no response within 2.5 s";
     return { label, welcome: null, findings: [finding("connection", "failed", what, found, fix, label)] };
   }
   try {
@@ -121,7 +121,7 @@ function uncaught(plan: Plan, all: { welcome: Welcome | null; label: string }[])
     });
     const fix = `Start the intercept there with -o :${port}, correct -x, or name the intercept that catches them in -s.`;
     const found = `caught by none of the intercepts (${there.join("; ")})`;
-    return finding("services", "failed", `answers of ${address}:${port}`, found, fix, null);
+    return finding("services", "failed", `responses of ${address}:${port}`, found, fix, null);
   });
 }
 

@@ -83,13 +83,13 @@ function judgeRoutes({ routes, strict, mode }: HostFacts, { clients, self }: Que
       about(
         "failed",
         `none to ${listing(lacking)} (${cause})`,
-        `ip route add ${lacking[0]} via GATEWAY (a default route will do: answers do not leave that host), or name an address that it has a route to with --probe-from`,
+        `ip route add ${lacking[0]} via GATEWAY (a default route will do: responses do not leave that host), or name an address that it has a route to with --probe-from`,
       ),
     ];
   }
   const unresolved = clients.flatMap((client) => routeTo(client)?.unresolved ?? []);
   if (unresolved.length > 0) {
-    const fix = `Answers to such clients never leave: route them through a host that answers, or name another address with --probe-from.`;
+    const fix = `Responses to such clients never leave: route them through a host that answers, or name another address with --probe-from.`;
     return [
       about(
         "failed",
@@ -143,7 +143,7 @@ function judgeForwarding(
   return [
     about(
       "failed",
-      `off (${name}=0): answers that are routed through it are not queued`,
+      `off (${name}=0): responses that are routed through it are not queued`,
       `sysctl -w ${name}=1`,
     ),
   ];

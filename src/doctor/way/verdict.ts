@@ -99,7 +99,7 @@ export function judgeTarget(target: Target, plan: Plan, findings: Findings | nul
     const how =
       ordinary.result === "refused"
         ? "connection refused"
-        : `no answer${ordinary.error ? ` (${ordinary.error})` : ""}`;
+        : `no response${ordinary.error ? ` (${ordinary.error})` : ""}`;
     const fix = "Start the service there, and check the firewalls on the way.";
     return { ...about("port", what), status: "failed", found: how, fix };
   }

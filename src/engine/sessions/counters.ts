@@ -6,7 +6,7 @@ import { SECURED, type SecuredName } from "./secured.ts";
 export const DROP_REASONS = {
   midstream: "the first turn of a session that began before xcopy: its start is unknown",
   refused: "target refused the connection",
-  unreachable: "no answer to the connection attempt",
+  unreachable: "no response to the connection attempt",
   reset: "target reset the connection before it had taken the whole turn",
   moved: "the address to send from changed before the target had taken the whole turn",
   unanswered: "target did not answer within -t",

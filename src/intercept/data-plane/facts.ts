@@ -198,5 +198,5 @@ export function answer(questions: Questions, question: Ask, now: number): Facts 
   if (what === "host") return { id, ...hostFacts(questions.config, question) };
   const address = typeof question.address === "string" ? parseAddress(question.address) : null;
   if (what === "route" && address) return { id, route: routeTo(address.bytes) };
-  return { id, error: `there is no answer to "${what}"` };
+  return { id, error: `there is no response to "${what}"` };
 }

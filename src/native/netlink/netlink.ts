@@ -136,7 +136,7 @@ function receive(what: string): number {
   for (;;) {
     const length = Number(libc.recv(socket, receivedAddress, received.length, MSG_TRUNC));
     if (length > received.length)
-      throw new Error(`Cannot ${what} over netlink: an answer of ${length} bytes`);
+      throw new Error(`Cannot ${what} over netlink: a response of ${length} bytes`);
     if (length >= 0) return length;
     const code = errno();
     if (code !== EINTR) throw new NetlinkError(what, code);
@@ -153,7 +153,8 @@ function readPart(what: string, length: number, onMessage: OnMessage, interrupte
     const size = view.getUint32(at, true);
     const type = view.getUint16(at + 4, true);
     const flags = view.getUint16(at + 6, true);
-    if (size < HEADER || at + size > length) throw new Error(`Cannot ${what} over netlink: malformed answer`);
+    if (size < HEADER || at + size > length)
+      throw new Error(`Cannot ${what} over netlink: malformed response`);
     const body = received.subarray(at + HEADER, at + size);
     const ours = view.getUint32(at + 8, true) === sequence;
     at += align(size);
@@ -267,7 +268,7 @@ export function route(destination: Uint8Array, mark = 0, over = 0): Route {
   askForRoute(destination, mark, over, 0, (body) => {
     found = parseRoute(body);
   });
-  if (found === null) throw new Error("Cannot look up a route over netlink: no route in the answer");
+  if (found === null) throw new Error("Cannot look up a route over netlink: no route in the response");
   return found;
 }
 

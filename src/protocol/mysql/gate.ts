@@ -267,7 +267,7 @@ export class Gate {
     this.account.count("undecided");
     this.account.note(
       "undecided",
-      "whether production let a MySQL client in is not known, because its answer was not captured: what the client sent is left out. Capture the interfaces by which the answers leave too (-i), record them too (xcopy record --both), or give --trust-logins to let everybody in.",
+      "whether production let a MySQL client in is not known, because its response was not captured: what the client sent is left out. Capture the interfaces by which the responses leave too (-i), record them too (xcopy record --both), or give --trust-logins to let everybody in.",
     );
   }
 

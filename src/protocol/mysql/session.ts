@@ -232,7 +232,7 @@ export class MysqlSession implements ProtocolSession, TargetHandlers {
     this.common.account.count("notUnderstood");
     this.common.account.note(
       "incomplete",
-      "the answers of the MySQL target arrive incomplete: its sessions are not copied. Run xcopy intercept of this version, or leave -s out.",
+      "the responses of the MySQL target arrive incomplete: its sessions are not copied. Run xcopy intercept of this version, or leave -s out.",
     );
     this.outlet.refuse();
   }

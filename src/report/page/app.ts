@@ -37,7 +37,7 @@ function Figures({ report }: { report: Report }) {
   return html`<dl class="key-figures">
     <${Figure} name="Requests" value=${number(count)} more=${`${percent(compared, count)} compared`} />
     <${Figure} name="Errors of the target" value=${number(errors)} more=${`${percent(errors, Math.max(compared, errors))} of those compared`} isBad=${errors > 0} />
-    <${Figure} name="Different answers" value=${number(different)} more=${`${percent(different, Math.max(compared, different))}, noise left out`} isBad=${different > 0} />
+    <${Figure} name="Different responses" value=${number(different)} more=${`${percent(different, Math.max(compared, different))}, noise left out`} isBad=${different > 0} />
     <${Figure} name="Median time" value=${time("p50")} more=${change(production.p50, target.p50)} isBad=${isBad("p50")} />
     <${Figure} name="p99 time" value=${time("p99")} more=${change(production.p99, target.p99)} isBad=${isBad("p99")} />
     ${

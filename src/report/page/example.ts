@@ -35,7 +35,7 @@ function Answers({ production, target }: { production: MessageText | null; targe
 
 function answerTitle(name: string, answer: MessageText | null, us: number | null): string {
   const time = us === null ? "" : `, ${duration(us)}`;
-  return answer ? `${name}${time}` : `${name}: no answer${time}`;
+  return answer ? `${name}${time}` : `${name}: no response${time}`;
 }
 
 export function ExampleView({ example, isFirst }: { example: Example; isFirst: boolean }) {

@@ -6,7 +6,7 @@ import { NOT_COMPARED } from "../../pairs/pair.ts";
 /** What a kind of difference is, for people. */
 export const KINDS: Record<DifferenceKind, string> = {
   status: "status",
-  answer: "no answer",
+  answer: "no response",
   end: "cut short",
   length: "length",
   field: "header",
@@ -17,9 +17,9 @@ export const KINDS: Record<DifferenceKind, string> = {
 
 /** What an outcome means, for people. */
 export function meaningOf(outcome: Outcome): string {
-  if (outcome === "compared") return "both answers were compared";
-  if (outcome === "target only") return "production's answer was not captured at all";
-  if (outcome === "production only") return "the target gave no answer";
+  if (outcome === "compared") return "both responses were compared";
+  if (outcome === "target only") return "production's response was not captured at all";
+  if (outcome === "production only") return "the target gave no response";
   return NOT_COMPARED[outcome] ?? outcome;
 }
 
@@ -49,7 +49,7 @@ const RCODES = ["NOERROR", "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP", "REFUSED
 
 /** A status in the words of its protocol; null: no answer. */
 export function statusName(status: number | null, protocol: PairProtocol | null): string {
-  if (status === null) return "no answer";
+  if (status === null) return "no response";
   if (protocol === "mysql") return status === 0 ? "OK" : `error ${status}`;
   if (protocol === "dns") return RCODES[status] ?? `RCODE ${status}`;
   return String(status);

@@ -65,7 +65,7 @@ function beat(intercept: TestIntercept, { isAlive, isRead }: InterceptSettings):
 
 describe("on the target", () => {
   test.each([
-    ["flows of copies are learned, and their answers caught", {}],
+    ["flows of copies are learned, and their responses caught", {}],
     ["while user space stands still, too", { isAlive: false }],
   ])("%s", (_, some) => {
     const intercept = load();

@@ -101,7 +101,7 @@ test("in a recorded file that was rewritten checksums tell nothing", async () =>
   expectToAddUp(read);
 });
 
-test("answers of services that are asked for come with the requests, as far as they are wanted", async () => {
+test("responses of services that are asked for come with the requests, as far as they are wanted", async () => {
   const from = { source: "10.0.0.2", destination: "10.0.0.1", sourcePort: 80, destinationPort: 50000 };
   const laid = [
     { time: NOW, data: build({ seq: 1, flags: SYN }).bytes },
@@ -153,7 +153,7 @@ test("datagrams that services answer come too, also put together from fragments"
   expectToAddUp(read);
 });
 
-test("an answer that two interfaces saw comes once, and one that was sent again comes twice", async () => {
+test("a response that two interfaces saw comes once, and one that was sent again comes twice", async () => {
   const from = { source: "10.0.0.2", destination: "10.0.0.1", sourcePort: 80, destinationPort: 50000, id: 9 };
   const answer = (seq: number, time: number, at: number): Laid => {
     return { time: NOW + time, data: build({ ...from, seq, payload: 20 }).bytes, interface: at };

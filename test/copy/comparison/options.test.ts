@@ -87,7 +87,7 @@ test.each([
   ],
   [
     "--compare body --compare-prefix 600",
-    'Cannot use --compare-prefix "600": with --compare body answers are captured whole',
+    'Cannot use --compare-prefix "600": with --compare body responses are captured whole',
     "Leave it out.",
   ],
   [
@@ -102,7 +102,7 @@ test.each([
   ],
   [
     "--compare -s 10.0.0.2 --compat",
-    "Cannot use --compare: it reads the answers of the target, and an intercept 1.x sends only their headers",
+    "Cannot use --compare: it reads the responses of the target, and an intercept 1.x sends only their headers",
     "Run xcopy intercept on the target, or leave -s and --compat out.",
   ],
   [

@@ -254,7 +254,7 @@ describe("a network that loses nothing", () => {
     expect(engine.resetSessions).toBe(50);
   });
 
-  test("sessions that the target closes after each answer are opened again", async () => {
+  test("sessions that the target closes after each response are opened again", async () => {
     const load: Load = {
       ...ORDINARY,
       sessions: 20,
