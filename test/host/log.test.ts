@@ -9,6 +9,7 @@ import {
   readFileSync,
   renameSync,
   rmSync,
+  symlinkSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
@@ -112,15 +113,39 @@ describe("the file", () => {
     mkdirSync(path);
     reopenLogs();
     log.info("two");
-    expect(linesOf(`${path}.1`)).toEqual(["info one", "info two"]);
+    expect(linesOf(`${path}.1`)).toEqual([
+      "info one",
+      expect.stringMatching(/^warning Cannot open log file .*the old one is written on$/),
+      "info two",
+    ]);
     expect(said[1]).toStartWith(`warning: Cannot open log file "${path}" again: EISDIR`);
   });
 
-  test("that cannot be written any more is given up, until it is opened anew", () => {
-    const { log } = begin("/dev/full");
+  test("that has no room is tried again, and tells how many messages are missing", () => {
+    const link = join(directory, "link");
+    symlinkSync("/dev/full", link);
+    const { log } = begin("link");
     log.info("one");
     log.info("two");
     expect(said).toEqual(["one", expect.stringMatching(/^warning: Cannot write log file .*ENOSPC/), "two"]);
+    rmSync(link);
+    reopenLogs();
+    log.info("three");
+    expect(linesOf(link)).toEqual([
+      "warning 2 messages are missing here: the file could not be written",
+      "info three",
+    ]);
+  });
+
+  test("that several runs share has the name of each in its messages", () => {
+    setStyle({ name: "shop", command: "copy" });
+    const { path, log } = begin("shared");
+    log.info("one");
+    expect(linesOf(path)).toEqual(["info shop: one"]);
+    setStyle({ format: "json" });
+    begin("shared").log.info("two");
+    const line = readFileSync(path, "utf8").split("\n")[1]!;
+    expect(JSON.parse(line)).toMatchObject({ name: "shop", message: "two" });
   });
 
   test("and the lines on stderr are JSON where that is asked for", () => {

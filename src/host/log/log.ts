@@ -20,9 +20,11 @@ export function reopenLogs(): void {
 export function createLog(print: (line: string) => void, file: string | null): Log {
   const style = styleOfProcess();
   const warn = (text: string) => print(forStderr({ level: "warning", text, time: new Date() }, style));
-  const written = file === null ? null : new LogFile(file, warn);
+  const note = (text: string) => forFile({ level: "warning", text, time: new Date() }, style);
+  const written = file === null ? null : new LogFile(file, warn, note);
   if (written) files.push(written);
-  if (process.listenerCount("SIGUSR1") === 0) process.on("SIGUSR1", reopenLogs);
+  process.off("SIGUSR1", reopenLogs);
+  process.on("SIGUSR1", reopenLogs);
   return createConsola({
     reporters: [
       {

@@ -21,6 +21,8 @@ export interface Style {
   isJournal: boolean;
   /** The command that runs. */
   command: string;
+  /** The name of a run that is one of several: in a file, which they may share; on stderr their parent says it. */
+  name?: string | undefined;
 }
 
 /**
@@ -53,16 +55,24 @@ export function forStderr(message: Message, { format, isJournal, command }: Styl
 }
 
 /** A message for a file, with the last line end. */
-export function forFile(message: Message, { format, command }: Style): string {
-  if (format === "json") return `${asJson(message, command)}\n`;
-  const start = `${message.time.toISOString()} ${message.level}`;
+export function forFile(message: Message, { format, command, name }: Style): string {
+  if (format === "json") {
+    const line = asJson(message, command);
+    return name === undefined ? `${line}\n` : `{"name":${JSON.stringify(name)},${line.slice(1)}\n`;
+  }
+  const start = `${message.time.toISOString()} ${message.level}${name === undefined ? "" : ` ${name}:`}`;
   return message.text
     .split("\n")
     .map((line) => `${start} ${line}\n`)
     .join("");
 }
 
-let current: Style = { format: "text", isJournal: isToJournal(2, process.env), command: "" };
+let current: Style = {
+  format: "text",
+  isJournal: isToJournal(2, process.env),
+  command: "",
+  name: process.env[HAS_PARENT],
+};
 
 /** How this process writes its messages. */
 export function styleOfProcess(): Style {
