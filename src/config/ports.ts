@@ -97,6 +97,30 @@ export function freePorts(local: string, reserved: string): PortRange[] {
   return free;
 }
 
+/** How many of `ports` this host may give to connections of its own; `local` and `reserved` as for `freePorts`. */
+export function portsAtRisk(ports: readonly PortRange[], local: string, reserved: string): number {
+  const [first, last] = local.trim().split(/\s+/).map(Number);
+  const within = ports.map(([from, to]): PortRange => [Math.max(from, first!), Math.min(to, last!)]);
+  const given = within.filter(([from, to]) => from <= to);
+  return countPorts(given) - sharedPorts(given, listedPorts(reserved));
+}
+
+/** `reserved` with `ports` besides, as net.ipv4.ip_local_reserved_ports takes it: writing it replaces what was there. */
+export function reservedWith(ports: readonly PortRange[], reserved: string): string {
+  return [reserved.trim(), formatPorts(ports).replaceAll(" ", "")].filter((text) => text !== "").join(",");
+}
+
+function listedPorts(text: string): PortRange[] {
+  return text
+    .trim()
+    .split(",")
+    .filter((part) => part !== "")
+    .map((part): PortRange => {
+      const [first, last] = part.split("-").map(Number);
+      return [first!, last ?? first!];
+    });
+}
+
 /** Ports that two lists of ranges have in common. */
 export function sharedPorts(one: readonly PortRange[], other: readonly PortRange[]): number {
   let count = 0;

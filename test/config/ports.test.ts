@@ -8,11 +8,31 @@ import {
   parsePart,
   parsePorts,
   partOf,
+  portsAtRisk,
+  reservedWith,
   sharedPorts,
 } from "../../src/config/ports.ts";
 import { seeded } from "../support/seed.ts";
 import { failing } from "./failing.ts";
 import { fc } from "./seed.ts";
+
+test.each<[string, PortRange[], string, number]>([
+  ["none of them", [[20000, 29999]], "\n", 0],
+  ["those that it takes its own from", [[32000, 33000]], "\n", 233],
+  ["all but the reserved ones", [[40000, 41000]], "9000-9010,40000-40099,40999-42000\n", 899],
+  ["none, as all are reserved", [[40000, 41000]], "40000-41000\n", 0],
+])("ports that this host may take for itself: %s", (_, ports, reserved, count) => {
+  expect(portsAtRisk(ports, "32768\t60999\n", reserved)).toBe(count);
+});
+
+test("ports are reserved besides those that are", () => {
+  const ports: PortRange[] = [
+    [20000, 20999],
+    [30000, 30000],
+  ];
+  expect(reservedWith(ports, "\n")).toBe("20000-20999,30000");
+  expect(reservedWith(ports, "9000-9010\n")).toBe("9000-9010,20000-20999,30000");
+});
 
 test("--ports is a range", () => {
   expect(parsePorts("20000-29999")).toEqual([20000, 29999]);

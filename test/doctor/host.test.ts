@@ -249,8 +249,14 @@ describe("ports and other xcopies", () => {
   const paths = [path] as unknown as Plan["paths"];
 
   test("free, few, and those that this host uses itself", () => {
-    const at = (given: Partial<Plan>) =>
-      linesOf(checkPorts({ plan: plan({ paths, ports, ...given }) }, directory));
+    const RESERVED = "/proc/sys/net/ipv4/ip_local_reserved_ports";
+    const at = (given: Partial<Plan>, reserved = "\n") =>
+      linesOf(
+        checkPorts(
+          { plan: plan({ paths, ports, ...given }), read: files({ [RESERVED]: reserved }) },
+          directory,
+        ),
+      );
     expect(at({})).toEqual(["ok host.ports: 10000 to each target (20000-29999)"]);
     expect(at({ ports: [[1, 100]] })).toEqual([
       "warning host.ports: 100 to each target (1-100): that many connections at a time -> Give it more with --ports, or more addresses with -c.",
@@ -261,6 +267,8 @@ describe("ports and other xcopies", () => {
     expect(at({ warnings })).toEqual([
       "warning host.ports: 10000 to each target (20000-29999): this host may use them for its own connections -> sysctl -w net.ipv4.ip_local_reserved_ports=20000-29999",
     ]);
+    // What is reserved for others stays so.
+    expect(at({ warnings }, "9000-9010,33000\n")[0]).toEndWith("=9000-9010,33000,20000-29999");
   });
 
   test("those of another xcopy, which runs, and what a killed one has left", () => {
@@ -274,7 +282,7 @@ describe("ports and other xcopies", () => {
       join(directory, `ports-${process.ppid}.json`),
       JSON.stringify({ ...other, pid: process.ppid, startTime }),
     );
-    const at = () => linesOf(checkPorts({ plan: plan({ paths, ports }) }, directory));
+    const at = () => linesOf(checkPorts({ plan: plan({ paths, ports }), read: files({}) }, directory));
     expect(at()[0]).toStartWith(
       `failed host.ports: Cannot use ports 20000-29999 towards "10.0.0.2:80": xcopy with process id ${process.ppid} uses them -> `,
     );

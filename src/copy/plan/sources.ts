@@ -7,7 +7,8 @@ import {
   freePorts,
   type PortRange,
   partOf,
-  sharedPorts,
+  portsAtRisk,
+  reservedWith,
 } from "../../config/ports.ts";
 import type { ResolvedEgress } from "../../inject/egress.ts";
 import type { PathConfig } from "../../inject/path.ts";
@@ -45,10 +46,10 @@ export function choosePorts(options: CopyOptions, host: Host, warnings: string[]
     );
   }
   const ports = choosePart([options.ports], options);
-  if (sharedPorts(ports, free) < sharedPorts(ports, [[1024, 65535]])) {
-    const range = formatPorts(ports);
+  if (portsAtRisk(ports, host.localPorts, host.reservedPorts) > 0) {
+    const kept = reservedWith(ports, host.reservedPorts);
     warnings.push(
-      `${PORTS_WARNING} ${range} for its own connections to a target: reserve them (sysctl net.ipv4.ip_local_reserved_ports=${range}).`,
+      `${PORTS_WARNING} ${formatPorts(ports)} for its own connections to a target: reserve them (sysctl net.ipv4.ip_local_reserved_ports=${kept}).`,
     );
   }
   return ports;

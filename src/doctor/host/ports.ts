@@ -1,5 +1,5 @@
 /** The source ports that copies may use here, and other xcopies that use them. */
-import { countPorts, formatPorts } from "../../config/ports.ts";
+import { countPorts, formatPorts, reservedWith } from "../../config/ports.ts";
 import { PORTS_WARNING } from "../../copy/plan/sources.ts";
 import { refuseClaimed } from "../../host/claims.ts";
 import { Failure } from "../../native/failure.ts";
@@ -11,7 +11,7 @@ import type { Subject } from "../subject.ts";
 const FEW = 1000;
 
 /** --ports, -f, and what this host keeps for itself. */
-export function checkPorts({ plan }: Pick<Subject, "plan">, directory = DIRECTORY): Finding[] {
+export function checkPorts({ plan, read }: Pick<Subject, "plan" | "read">, directory = DIRECTORY): Finding[] {
   if (plan === null) return [];
   const about = findingsAbout("host.ports", "source ports");
   try {
@@ -23,7 +23,8 @@ export function checkPorts({ plan }: Pick<Subject, "plan">, directory = DIRECTOR
   const count = countPorts(plan.ports);
   const found = `${count} to each target (${formatPorts(plan.ports)})`;
   if (plan.warnings.some((text) => text.startsWith(PORTS_WARNING))) {
-    const fix = `sysctl -w net.ipv4.ip_local_reserved_ports=${formatPorts(plan.ports).replaceAll(" ", "")}`;
+    const kept = read("/proc/sys/net/ipv4/ip_local_reserved_ports") ?? "";
+    const fix = `sysctl -w net.ipv4.ip_local_reserved_ports=${reservedWith(plan.ports, kept)}`;
     return about.warning(`${found}: this host may use them for its own connections`, fix);
   }
   if (count < FEW)
