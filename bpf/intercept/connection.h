@@ -11,14 +11,15 @@
 #include "registered.h"
 
 /*
- * Whether the socket found has a connection that a SYN would disturb, and that is not the one in
- * `known`, the registration of its flow or null. A socket that listens, that has a handshake to
- * finish, or that is in TIME_WAIT is no obstacle: TCP itself decides there.
+ * Whether the socket found has a connection whose answers a SYN would take, and that is not the one
+ * in `known`, the registration of its flow or null. One with a handshake to finish is a connection
+ * too, and stays one until the client's first data where the service defers accepting
+ * (tcp_check_req). A socket that listens, or that is in TIME_WAIT, is no obstacle: TCP itself
+ * decides there.
  */
 static __always_inline int is_of_others(struct bpf_sock *socket, const struct registered *known) {
     __u32 state = socket->state;
-    if (state != BPF_TCP_ESTABLISHED && state != BPF_TCP_FIN_WAIT1 && state != BPF_TCP_FIN_WAIT2 &&
-        state != BPF_TCP_CLOSE_WAIT && state != BPF_TCP_LAST_ACK && state != BPF_TCP_CLOSING)
+    if (state == BPF_TCP_LISTEN || state == BPF_TCP_TIME_WAIT || state == BPF_TCP_CLOSE)
         return 0;
     if (!known || known->state != OPEN)
         return 1;

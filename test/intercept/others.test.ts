@@ -5,7 +5,7 @@ import { accept, close, connect, listen, localEndpoint, receive, send } from "..
 import { formatAddress } from "../../src/config/address.ts";
 import { FORMER, UNPROVED } from "../../src/intercept/data-plane/flow-maps.ts";
 import { testRun } from "../../src/native/bpf/test-run.ts";
-import { address, libc } from "../../src/native/libc.ts";
+import { address, EAGAIN, libc } from "../../src/native/libc.ts";
 import { ACK, build, type Frame, SYN } from "../bpf/build.ts";
 import { until } from "../support/until.ts";
 import { answerTo, COOKIE, cookieOption, flowOf, loadForTest, SLOT, type TestIntercept } from "./load.ts";
@@ -15,6 +15,7 @@ const DROP = 2;
 const GONE = 7;
 /** linux/tcp.h: what a socket's queues go on from is told while it is under repair. */
 const IPPROTO_TCP = 6;
+const TCP_DEFER_ACCEPT = 9;
 const TCP_REPAIR = 19;
 const TCP_REPAIR_QUEUE = 20;
 const TCP_QUEUE_SEQ = 21;
@@ -108,6 +109,33 @@ for (const [name, host] of [
     expect(intercept.counted()).toEqual({ refused: 1 });
   });
 }
+
+test("a connection of a client that waits for its first data is one: of a service that defers accepting", async () => {
+  begin(Uint8Array.of(127, 0, 0, 1));
+  const seconds = Int32Array.of(60);
+  expect(libc.setsockopt(listener, IPPROTO_TCP, TCP_DEFER_ACCEPT, address(seconds), 4)).toBe(0);
+  const near = connect({ address: local, port });
+  open.push(near);
+  const text = formatAddress(local);
+  const ends = { source: text, destination: text, destinationPort: port };
+  const syn = {
+    ...ends,
+    sourcePort: localEndpoint(near).port,
+    flags: SYN,
+    seq: 77,
+    options: cookieOption(COOKIE),
+  };
+  expect(accept(listener)).toBe(-EAGAIN);
+  expect(learn(syn)).toBe(DROP);
+  expect(intercept.counted()).toEqual({ refused: 1 });
+  send(near, new Uint8Array(new ArrayBuffer(1)), 0, 1);
+  const far = await until("the connection", () => {
+    const accepted = accept(listener);
+    return typeof accepted === "number" ? undefined : accepted.fd;
+  });
+  open.push(far);
+  expect(await carries(far, near)).toBe(true);
+});
 
 test("a service that listens, and what is left of a connection that is over, are no obstacle", async () => {
   begin(Uint8Array.of(127, 0, 0, 1));
