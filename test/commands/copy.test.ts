@@ -267,7 +267,7 @@ copies    each connection 3 times
 jitter    copies after the first begin up to 20 ms later, each after its own random time
 limit     at most 500 requests a second; the others are counted, but not sent
 pace      the next request goes as soon as one is answered
-quiet     answers shorter than production's are complete after 30 ms of silence
+quiet     responses shorter than production's are complete after 30 ms of silence
 header    PROXY protocol v2 opens each connection
 mark      0xc0 on every packet sent; such packets are not captured
 memory    about ${CAPTURED} for captured packets that wait to be read
