@@ -2,7 +2,6 @@
 import { type FilterTarget, InterfaceFilters } from "../capture/interface-filters.ts";
 import type { KernelCapture } from "../capture/kernel/capture.ts";
 import { megabytes } from "../host/memory.ts";
-import { Failure } from "../native/failure.ts";
 import { interfaceName } from "../native/filters.ts";
 import { type Capture, countsOf } from "./back-end.ts";
 import type { CopyOptions } from "./options.ts";
@@ -65,13 +64,6 @@ export function captureByPrograms(kernel: KernelCapture, { capture }: CopyOption
       kernel.forget(ifindex);
     },
     setFilter(expression) {
-      if (filter === null) {
-        throw new Failure(
-          "Cannot use -F from now on: what loads its programs was given up at the start",
-          "Restart it, or start it with a filter that all packets match (-F tcp), which can be changed later.",
-          2,
-        );
-      }
       const next = filtersOf(expression);
       const replaced: number[] = [];
       try {

@@ -138,6 +138,7 @@ export function loadKernel(
       : null,
     // A service without address may have one of each family.
     room: { services: 2 * SPARE.services, paths: SPARE.paths },
+    mayTakeDatagrams: mayTakeUdp(plan, options),
     mark: options.mark,
     workers,
     snaplen,
@@ -161,6 +162,11 @@ function withPayload(path: KernelPath, payload: Prefix | undefined): KernelPath 
 /** Whether UDP services are copied. */
 export function hasUdp({ services }: Plan): boolean {
   return services.some(({ transport }) => transport === "udp");
+}
+
+/** Whether a reload may bring the first UDP service. */
+function mayTakeUdp({ files }: Plan, { isReloadable, compat, insecure }: CopyOptions): boolean {
+  return isReloadable && files.length === 0 && !compat && !insecure;
 }
 
 /** What more to say to somebody whose UDP services cannot be copied for want of eBPF. */
@@ -231,8 +237,13 @@ function channelConfig(plan: Plan, options: CopyOptions): ChannelConfig | null {
   };
 }
 
-function datagramsConfig(plan: Plan, options: CopyOptions): WholeConfig["datagrams"] {
-  if (!hasUdp(plan)) return null;
+function datagramsConfig(
+  plan: Plan,
+  options: CopyOptions,
+  responseSocket: ResponseSocketConfig | null,
+): WholeConfig["datagrams"] {
+  // By a socket come answers over TCP only.
+  if (!hasUdp(plan) && (responseSocket !== null || !mayTakeUdp(plan, options))) return null;
   return {
     services: kernelServices(plan).filter(({ transport }) => transport === "udp"),
     timeout: options.datagramTimeout * 1e6,
@@ -269,7 +280,7 @@ export function dataPlaneConfig(
       protocol: service.transport ? null : protocolFor(options.protocols, service),
     })),
     segmentServices: kernelServices(plan).filter(({ transport }) => transport !== "udp"),
-    datagrams: datagramsConfig(plan, options),
+    datagrams: datagramsConfig(plan, options, responseSocket),
     mysql: options.mysql,
     pairs: options.comparison && pairConfig(options.comparison),
     paths: plan.paths,

@@ -26,6 +26,8 @@ import {
 } from "./comparison/options.ts";
 
 export interface CopyOptions extends Logging {
+  /** Whether it has a file of --config, which may ask for something else later. */
+  isReloadable: boolean;
   transfers: Transfer[];
   /** Empty: this host's own address. */
   pool: Address[];
@@ -217,6 +219,7 @@ export function parseCopy(args: Arguments): CopyOptions {
   refuseContradictions(args);
   const transfers = parseTransfers(all("transfer"));
   return {
+    isReloadable: args.has("config"),
     transfers,
     pool: parsePool(all("clients")),
     intercepts: parseIntercepts(

@@ -24,6 +24,7 @@ test("what is not given has its default", () => {
   expect(rest).toEqual({
     pool: [],
     intercepts: [],
+    isReloadable: false,
     connections: 1,
     keyFile: null,
     insecure: false,
@@ -112,6 +113,7 @@ test("what is given is taken", () => {
     [10, 1, 0, 2],
   ]);
   expect(rest).toEqual({
+    isReloadable: false,
     connections: 3,
     keyFile: "/k",
     insecure: false,

@@ -1,5 +1,6 @@
 /** What each mode keeps of its privileges once it works: the table "What it gives up" of docs/security.md. */
 import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { CAP } from "../../src/native/bpf/capabilities.ts";
 import { createLab, type Lab } from "../support/lab.ts";
@@ -39,6 +40,12 @@ test.each<[what: string, words: string[], kept: string, passedOn: string, prefix
     setOf("NET_ADMIN", "NET_RAW", "BPF", "PERFMON"),
     "0",
   ],
+  [
+    "a copy that may be told to filter later",
+    ["copy", "--config", "TABLE"],
+    setOf("NET_ADMIN", "NET_RAW", "BPF", "PERFMON"),
+    "0",
+  ],
   ["a copy by packet sockets", [...COPY, "--capture", "packet"], NETWORK, "0"],
   ["a copy by raw sockets", [...COPY, "--capture", "raw"], NETWORK, "0"],
   ["a copy by libpcap", [...COPY, "--capture", "pcap"], NETWORK, "0"],
@@ -63,10 +70,13 @@ test.each<[what: string, words: string[], kept: string, passedOn: string, prefix
     const file = join(lab.directory, "recorded.pcap");
     lab.start(lab.online, ["sh", "-c", `exec 3>"${recording}"; cat "${file}" >&3; exec sleep 600`]);
   }
+  const table = join(lab.directory, "copy.toml");
+  writeFileSync(table, `[copy]\ntransfer = "${TRANSFER}"\n`);
   const places: Record<string, string> = {
     RECORDING: recording,
     KEY: keyFile(),
     FILE: join(lab.directory, "recorded.pcapng"),
+    TABLE: table,
   };
   const where = words[0] === "intercept" ? lab.target : lab.online;
   const running = lab.start(where, [...prefix, XCOPY, ...words.map((word) => places[word] ?? word)]);

@@ -32,9 +32,16 @@ export function openRequest(
   for (const name of ["services", "datagram_services"]) {
     request.setMaxEntries(name, Math.max(1, services.length + (options.room?.services ?? 0)));
   }
-  request.setConstants(settings({ ...options, takesDatagrams: services.some(isUdp) }));
+  request.setConstants(settings({ ...options, takesDatagrams: takesDatagrams(services, options) }));
   if (!options.onlyLocal) leaveOutLocal(request);
   return request;
+}
+
+function takesDatagrams(
+  services: KernelService[],
+  { mayTakeDatagrams = false }: KernelCaptureOptions,
+): boolean {
+  return mayTakeDatagrams || services.some(isUdp);
 }
 
 /** Loads the outgoing object, which shares maps with the request object, and fills its own. Throws a Failure. */
@@ -46,7 +53,8 @@ export function loadOutgoing(outgoing: BpfObject, request: BpfObject, options: K
     outgoing.setMaxEntries(map, Math.max(1, services.length + room));
   outgoing.setMaxEntries("prefixes", 1 + room + Math.max(0, ...services.map(({ index }) => index)));
   const { mark, onlyLocal = false } = options;
-  outgoing.setConstants(settings({ mark, onlyLocal, takesDatagrams: services.some(isUdp) }));
+  const flags = { onlyLocal, takesDatagrams: takesDatagrams(services, options) };
+  outgoing.setConstants(settings({ mark, ...flags }));
   outgoing.load();
   fillPrefixes(outgoing, services);
   fillServices(outgoing, services);

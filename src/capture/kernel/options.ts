@@ -40,6 +40,8 @@ export interface KernelCaptureOptions {
   paths: KernelPath[] | null;
   /** How many more of both can be added later; default 0. */
   room?: { services: number; paths: number };
+  /** Whether services of UDP may be added later, where there is none now. Default false. */
+  mayTakeDatagrams?: boolean;
   /** SO_MARK of all packets that we send; 0: none. */
   mark: number;
   /** Most bytes that are captured of a packet: up to WHOLE_PACKETS, which is the default. */

@@ -50,6 +50,7 @@ export function changedNumbers(before: CopyOptions, after: CopyOptions): string[
 
 /** Options whose value is fixed when a copy starts, each with what of it is compared; every field of CopyOptions is here or live. */
 const FIXED: Record<Exclude<keyof CopyOptions, Live>, string> = {
+  isReloadable: "--config",
   pool: "-c",
   intercepts: "-s",
   connections: "-C",

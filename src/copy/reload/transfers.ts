@@ -42,7 +42,7 @@ export class Transfers {
   /** What runs, by their numbers: paths, and the labels of services. */
   private readonly paths: PathConfig[];
   private readonly labels: string[];
-  private readonly first: { services: number; paths: number; answers: boolean; udp: boolean };
+  private readonly first: { services: number; paths: number; answers: boolean };
   private ways: readonly PlannedWay[];
 
   constructor(private readonly running: RunningCopy) {
@@ -55,7 +55,6 @@ export class Transfers {
       services: plan.services.length,
       paths: plan.paths.length,
       answers: answeringServices(plan, options).length > 0,
-      udp: hasUdp(plan),
     };
   }
 
@@ -84,7 +83,8 @@ export class Transfers {
 
   private refuseFixed(plan: Plan, { next }: Difference): void {
     const { first } = this;
-    if (hasUdp(plan) && !first.udp) throw refusal("the first UDP service needs a restart", "Restart it.");
+    if (hasUdp(plan) && !this.running.takesUdp)
+      throw refusal("the first UDP service needs a restart here", "Restart it.");
     if (
       next.services.length > first.services + SPARE.services ||
       next.paths.length > first.paths + SPARE.paths

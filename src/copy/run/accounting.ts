@@ -2,6 +2,7 @@
 import { type Account, type ReturnPath, takeAccount } from "../account/account.ts";
 import type { DatagramShared } from "../data-plane/datagram-shared.ts";
 import type { DeadWorkers } from "../dead-workers.ts";
+import { hasUdp } from "../load.ts";
 import { copiesOf } from "../plan.ts";
 import type { WayCounts } from "../ways/way.ts";
 import type { Opened, RunningCopy } from "./running.ts";
@@ -9,6 +10,7 @@ import type { Opened, RunningCopy } from "./running.ts";
 export class Accounting {
   private readonly start = performance.now();
   private rssAtEnd: number | null = null;
+  private hasCopiedUdp = false;
 
   constructor(
     private readonly opened: Opened,
@@ -31,9 +33,15 @@ export class Accounting {
     const copies = copiesOf(this.current.plan, this.current.options);
     const { views } = deadWorkers;
     return observer.withComparison(
-      takeAccount(seconds, views, capture, use, copies, this.path, this.datagrams, this.ways),
+      takeAccount(seconds, views, capture, use, copies, this.path, this.datagramsSoFar, this.ways),
     );
   };
+
+  /** None before there was a UDP service, which a reload may bring. */
+  private get datagramsSoFar(): readonly DatagramShared[] {
+    this.hasCopiedUdp ||= hasUdp(this.current.plan);
+    return this.hasCopiedUdp ? this.datagrams : [];
+  }
 
   /** From now on accounts tell the memory of now. */
   keepMemory(): void {

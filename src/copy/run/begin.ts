@@ -25,8 +25,9 @@ export function keepsOf(
   reloads: Reloads | null,
 ): Keeps {
   const { filter } = options.capture;
-  // An interface with another link layer takes another program.
-  const loads = filter !== null && kernel !== null && kernel.requestRings.length > 0;
+  // An interface with another link layer takes another program, and a reload may bring another filter, or the first.
+  const mayFilter = filter !== null || reloads?.takesSignal === true;
+  const loads = mayFilter && kernel !== null && kernel.requestRings.length > 0;
   return {
     capabilities: [CAP.NET_ADMIN, CAP.NET_RAW, ...(loads ? [CAP.BPF, CAP.PERFMON] : [])],
     usesMaps: kernel !== null,

@@ -88,7 +88,9 @@ export async function copy(
   manager.ready();
   manager.status(announced);
   const words = new Int32Array(configs[0]!.worker.words);
-  reloads?.begin({ current, plane, ways, source, answers, observer, words, account: take, log, manager });
+  const takesUdp = datagrams.length > 0;
+  const parts = { plane, ways, source, answers, observer, words };
+  reloads?.begin({ current, ...parts, takesUdp, account: take, log, manager });
   let hasEnded = false;
   const noteEnd = () => {
     hasEnded = true;

@@ -32,6 +32,8 @@ export interface RunningCopy {
   source: RequestInput;
   answers: Answers;
   observer: Observer;
+  /** Whether UDP services can be copied, also where none is now. */
+  takesUdp: boolean;
   /** The words that all engines share: see src/engine/sessions/share.ts. */
   words: Int32Array;
   account(): Account;
@@ -43,6 +45,8 @@ export interface RunningCopy {
 export interface Reloads {
   /** The copy's own in its configuration file; null: it has none. */
   readonly name: string | null;
+  /** The process that runs it beside others of its file; null: none. */
+  readonly parent: number | null;
   /** Files that it reads. */
   readonly reads: readonly string[];
   /** SIGHUP asks for it too. */
