@@ -46,7 +46,7 @@ export const RELOAD: CommandSpec = {
     name: "copy",
     value: "PID|NAME",
     values: "copy",
-    help: "the process id of a copy, or its name in the configuration file (default: the only copy that runs)",
+    help: "the process id of a copy, or of the process that runs several of a file, or a name in the configuration file (default: the only copy that runs, or all of the only file)",
     least: 0,
   },
   groups: {},

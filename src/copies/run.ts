@@ -11,15 +11,11 @@ import {
   type ServiceManager,
   serviceManager,
 } from "../host/manager/manager.ts";
-import { Failure } from "../native/failure.ts";
 import { eachLine, named } from "./lines.ts";
+import { reloadTogether } from "./reload.ts";
+import { listenForReload } from "./reload-socket.ts";
+import type { Member, Tables } from "./tables.ts";
 import { together } from "./together.ts";
-
-export interface Member {
-  name: string;
-  /** The words that start it: command, options. */
-  words: readonly string[];
-}
 
 /** ms after which a run that failed is started again, as the units of systemd do. */
 const RESTART = 5000;
@@ -50,24 +46,15 @@ function environmentFor(name: string, watchdogMicroseconds: number | null): Reco
   };
 }
 
-/** What a reload does not do: the tables that have come into the file and gone from it, with `names` as they are now. */
-export function untouched(members: readonly Member[], names: readonly string[]): string[] {
-  const come = names.filter((name) => !members.some((member) => member.name === name));
-  const gone = members.filter(({ name }) => !names.includes(name));
-  return [
-    ...come.map((name) => `"${name}" is new in the file: a restart begins it`),
-    ...gone.map(({ name }) => `"${name}" is not in the file any more: it goes on until a restart`),
-  ];
-}
-
 /**
  * Runs all of them until they have ended. `drain`: s that their ends may take. Where a service manager listens, one that fails later is
- * started again. `names` reads those in the file anew. Resolves with the exit code.
+ * started again. `again` reads the file anew, for a reload; null: these runs have none, SIGHUP is handed on to them. Resolves with the
+ * exit code.
  */
 export async function runTogether(
   members: readonly Member[],
   drain: number,
-  names: () => string[],
+  again: ((present: ReadonlySet<string>) => Tables) | null,
 ): Promise<number> {
   const manager = serviceManager();
   const state = together(
@@ -77,6 +64,8 @@ export async function runTogether(
   const running = new Map<string, Subprocess>();
   /** Those that are about to be started again. */
   const waiting = new Map<string, Timer>();
+  /** Those whose tables are gone: how they end counts for nothing. */
+  const leaving = new Set<string>();
   const codes = new Map<string, number>();
   let isStopping = false;
   const over = Promise.withResolvers<void>();
@@ -111,8 +100,11 @@ export async function runTogether(
 
   const onEnd = (member: Member, code: number) => {
     running.delete(member.name);
-    codes.set(member.name, code);
-    state.ended(member.name, code === 0 ? "has ended" : onFailure(member, code));
+    if (leaving.delete(member.name)) state.left(member.name);
+    else {
+      codes.set(member.name, code);
+      state.ended(member.name, code === 0 ? "has ended" : onFailure(member, code));
+    }
     settle();
   };
 
@@ -139,33 +131,43 @@ export async function runTogether(
     });
   };
 
-  for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => stop(signal));
-  const noteChanges = () => {
-    try {
-      for (const line of untouched(members, names())) say("warning", line);
-    } catch (error) {
-      // Each run says what is wrong in the file.
-      if (!(error instanceof Failure)) throw error;
-    }
+  /** Ends a run whose table is gone. */
+  const end = (name: string) => {
+    codes.delete(name);
+    clearTimeout(waiting.get(name));
+    const child = running.get(name);
+    if (waiting.delete(name) || child === undefined) state.left(name);
+    if (child === undefined) return;
+    leaving.add(name);
+    child.kill("SIGTERM");
   };
-  for (const signal of ["SIGHUP", "SIGUSR1"] as const) {
-    process.on(signal, () => {
-      if (signal === "SIGHUP") noteChanges();
-      for (const [name, child] of running) {
-        if (!state.works(name)) continue;
-        // At once for all: else it would be a reload of its own for each that has not begun when others have ended theirs.
-        if (signal === "SIGHUP") state.reloads(name);
-        child.kill(signal);
-      }
+
+  for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => stop(signal));
+  const handOn = (signal: NodeJS.Signals) => {
+    for (const [name, child] of running) if (state.works(name)) child.kill(signal);
+  };
+  process.on("SIGUSR1", () => handOn("SIGUSR1"));
+  const reload =
+    again &&
+    reloadTogether({
+      read: () => again(new Set([...running.keys(), ...waiting.keys()])),
+      state,
+      pidOf: (name) => running.get(name)?.pid ?? null,
+      present: () => [...running.keys(), ...waiting.keys()].filter((name) => !leaving.has(name)),
+      begin,
+      end,
+      isStopping: () => isStopping,
     });
-  }
+  process.on("SIGHUP", () => (reload ? void reload() : handOn("SIGHUP")));
+  const close = reload ? listenForReload(reload, (text) => say("warning", text)) : () => {};
   manager.starting();
   members.forEach(begin);
   const watch = watchOver(manager, (patience) => isStopping || state.allAlive(patience, performance.now()));
   await over.promise;
   clearInterval(watch);
+  close();
   if (!isStopping) manager.stopping(END_PATIENCE);
-  return worstOf(members.map(({ name }) => codes.get(name) ?? 0));
+  return worstOf([...codes.values()]);
 }
 
 /** Says that all is alive as long as `isAlive` with this patience (ms); undefined where nobody waits for that. */

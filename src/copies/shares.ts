@@ -41,3 +41,13 @@ export function shareOut(copies: readonly Sending[]): Map<string, string[]> {
   }
   return words;
 }
+
+/**
+ * The name of one of `others` that sends to a target of this copy too, with all ports for itself or a part that was shared out when all of
+ * them began; null: none does, or the copy says which ports it uses.
+ */
+export function meets(copy: Sending, others: readonly Sending[]): string | null {
+  if (copy.ports || copy.part) return null;
+  const targets = new Set(targetsOf(copy));
+  return others.find((other) => !new Set(targetsOf(other)).isDisjointFrom(targets))?.name ?? null;
+}

@@ -11,13 +11,17 @@ interface State {
 
 /** The runs as one; times are in ms. */
 export interface Together {
-  /** A run has been started, again too. */
+  /** A run has been started, again too; one with another name is one more. */
   started(name: string, now: number): void;
   /** What a run has told its parent. */
   heard(name: string, message: Notification, now: number): void;
   /** A run is told to read its settings again. */
   reloads(name: string): void;
   ended(name: string, status: string): void;
+  /** A run has ended for good, and is shown no more. */
+  left(name: string): void;
+  /** Resolves when it does not start any more: it works, or has ended. */
+  settled(name: string): Promise<void>;
   /** Whether it works: signals about its work mean something to it. */
   works(name: string): boolean;
   /** Whether all have come to work. */
@@ -33,10 +37,14 @@ export function together(names: readonly string[], manager: ServiceManager): Tog
   );
   let isReady = false;
   let isReloading = false;
+  let waiting: { name: string; resolve: () => void }[] = [];
+  const isStarting = (name: string) => states.get(name)?.phase === "starting";
   const some = (phase: State["phase"]) => [...states.values()].some((state) => state.phase === phase);
   const tell = () => manager.status([...states].map(([name, { status }]) => `${name}: ${status}`).join("; "));
   /** `ready` is said once for the start of all, and once for a reload of any. */
   const settle = () => {
+    for (const { name, resolve } of waiting) if (!isStarting(name)) resolve();
+    waiting = waiting.filter(({ name }) => isStarting(name));
     const isDue = isReloading ? !some("reloads") : !isReady && !some("starting");
     if (!isDue) return;
     isReady = true;
@@ -54,10 +62,12 @@ export function together(names: readonly string[], manager: ServiceManager): Tog
       return isReady;
     },
     started(name, now) {
-      Object.assign(states.get(name)!, { phase: "starting", status: "starts", alive: now });
+      states.set(name, { phase: "starting", status: "starts", alive: now });
     },
     heard(name, message, now) {
-      const state = states.get(name)!;
+      const state = states.get(name);
+      // The last words of one that has left.
+      if (state === undefined) return;
       state.alive = now;
       if (message.RELOADING) reloads(name);
       if (message.READY) {
@@ -74,7 +84,16 @@ export function together(names: readonly string[], manager: ServiceManager): Tog
       settle();
       tell();
     },
-    works: (name) => ["works", "reloads"].includes(states.get(name)!.phase),
+    left(name) {
+      states.delete(name);
+      settle();
+      tell();
+    },
+    settled(name) {
+      if (!isStarting(name)) return Promise.resolve();
+      return new Promise((resolve) => waiting.push({ name, resolve }));
+    },
+    works: (name) => ["works", "reloads"].includes(states.get(name)?.phase ?? "ended"),
     allAlive: (patience, now) =>
       [...states.values()].every(
         ({ phase, alive }) => phase === "starting" || phase === "ended" || now - alive <= patience,

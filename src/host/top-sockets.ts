@@ -1,4 +1,7 @@
-/** The sockets by which `xcopy top` asks the copies of this host: top-PID.sock beside their records. */
+/**
+ * The sockets by which `xcopy top` and `xcopy reload` ask the copies of this host: top-PID.sock beside their records, and copies-PID.sock
+ * of a process that runs several copies of one file.
+ */
 import { readdirSync, rmSync, statSync } from "node:fs";
 import { connect } from "node:net";
 import { startTimeOf } from "../capture/clsact.ts";
@@ -7,7 +10,7 @@ import { DIRECTORY, namesIn } from "../native/run-directory.ts";
 /** ms in which a process that has just made its socket listens on it. */
 const YOUNG = 2000;
 
-const NAME = /^top-([0-9]+)\.sock$/;
+type Kind = "top" | "copies";
 
 export interface TopSocket {
   pid: number;
@@ -19,19 +22,33 @@ export function topSocket(pid = process.pid): string {
   return `${DIRECTORY}/top-${pid}.sock`;
 }
 
-function socketsIn(directory: string, names: readonly string[]): TopSocket[] {
+/** That of this process, which runs several copies. */
+export function copiesSocket(): string {
+  return `${DIRECTORY}/copies-${process.pid}.sock`;
+}
+
+function socketsIn(directory: string, names: readonly string[], kinds: readonly Kind[]): TopSocket[] {
   return names.flatMap((name) => {
-    const pid = NAME.exec(name)?.[1];
-    return pid ? [{ pid: Number(pid), path: `${directory}/${name}` }] : [];
+    const [, kind, pid] = /^(top|copies)-([0-9]+)\.sock$/.exec(name) ?? [];
+    return kinds.includes(kind as Kind) ? [{ pid: Number(pid), path: `${directory}/${name}` }] : [];
   });
 }
 
-/** Those of all users of this host that this one may see, also of copies that were killed. */
+/** Those of copies of all users of this host that this one may see, also of copies that were killed. */
 export function allTopSockets(): TopSocket[] {
+  return allSockets("top");
+}
+
+/** The same of processes that run several copies. */
+export function allCopiesSockets(): TopSocket[] {
+  return allSockets("copies");
+}
+
+function allSockets(kind: Kind): TopSocket[] {
   const others = listed("/dev/shm").filter((name) => /^xcopy-[0-9]+$/.test(name));
   const directories = new Set([DIRECTORY, "/run/xcopy", ...others.map((name) => `/dev/shm/${name}`)]);
   return [...directories]
-    .flatMap((directory) => socketsIn(directory, listed(directory)))
+    .flatMap((directory) => socketsIn(directory, listed(directory), [kind]))
     .sort((one, other) => one.pid - other.pid);
 }
 
@@ -64,7 +81,7 @@ function mayBeYoung({ pid, path }: TopSocket): boolean {
 /** Removes the sockets of copies that were killed; returns their paths, without those that this user may not remove. */
 export async function removeStaleSockets(directory = DIRECTORY): Promise<string[]> {
   const removed: string[] = [];
-  for (const socket of socketsIn(directory, namesIn(directory))) {
+  for (const socket of socketsIn(directory, namesIn(directory), ["top", "copies"])) {
     if (mayBeYoung(socket) || !(await isDead(socket.path))) continue;
     try {
       rmSync(socket.path);

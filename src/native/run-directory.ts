@@ -36,8 +36,8 @@ export function namesIn(directory = DIRECTORY): string[] {
   }
 }
 
-/** Makes a directory, if it is not there. Throws what the file system says, or why it is of no use. */
-function makeDirectory(directory: string): void {
+/** Makes DIRECTORY, or another one, if it is not there. Throws what the file system says, or why it is of no use. */
+export function makeDirectory(directory = DIRECTORY): void {
   const isOwn = directory === ofUser();
   mkdirSync(directory, { recursive: true, mode: isOwn ? 0o700 : 0o755 });
   if (!isTrusted(directory)) throw new Error(`"${directory}" is not a directory of this user alone`);

@@ -1,11 +1,11 @@
-/** Asks a copy of this host to read its configuration again, by its socket. */
-import { allTopSockets, type TopSocket } from "../host/top-sockets.ts";
+/** Asks a copy of this host, or several of one file, to read their configuration again, by their socket. */
+import { allCopiesSockets, allTopSockets, type TopSocket } from "../host/top-sockets.ts";
 import { Failure } from "../native/failure.ts";
 import type { Reloaded } from "../web/source.ts";
 import { ask, causeOf } from "./copies.ts";
 
-/** ms in which a copy tries new targets, and changes. */
-const PATIENCE = 60_000;
+/** ms in which copies try new targets, and change. */
+const PATIENCE = 120_000;
 const ALL = '"xcopy top" shows the copies that this user may see; root sees those of others too.';
 const NO_COPIES =
   "An intercept is restarted instead: its guard keeps dropping meanwhile, and its copies connect again.";
@@ -13,33 +13,51 @@ const NO_COPIES =
 export interface Copy extends TopSocket {
   /** Its own in its configuration file; null: it has none. */
   name: string | null;
+  /** The process that runs it beside others of its file; null: none. */
+  parent: number | null;
+  /** Whether it is such a process. */
+  isParent: boolean;
   /** Why it does not answer; null: it does. */
   cause: string | null;
 }
 
-async function lookAt(socket: TopSocket): Promise<Copy | null> {
+async function lookAt(socket: TopSocket, isParent: boolean): Promise<Copy | null> {
   try {
-    return { ...socket, ...(await ask<{ name: string | null }>(socket, "/api/reload")), cause: null };
+    const { name = null, parent = null } = await ask<Partial<Pick<Copy, "name" | "parent">>>(
+      socket,
+      "/api/reload",
+    );
+    return { ...socket, name, parent, isParent, cause: null };
   } catch (error) {
     const cause = causeOf(error);
-    return cause === null ? null : { ...socket, name: null, cause };
+    return cause === null ? null : { ...socket, name: null, parent: null, isParent, cause };
   }
 }
 
-function written({ pid, name }: Copy): string {
+function written({ pid, name, isParent }: Copy): string {
+  if (isParent) return `${pid} (several)`;
   return name === null ? `${pid}` : `${pid} (${name})`;
 }
 
-/** The copy that is meant: by process id or name, or the only one. Throws a Failure (2). */
+/** The copy that is meant, or the process of several: by process id or name, or the only one. Throws a Failure (2). */
 export function choose(copies: readonly Copy[], wanted: string | null): Copy {
+  const parents = copies.filter(({ isParent }) => isParent).map(({ pid }) => pid);
+  const alone = copies.filter(({ parent }) => parent === null || !parents.includes(parent));
   const found =
-    wanted === null ? copies : copies.filter(({ pid, name }) => `${pid}` === wanted || name === wanted);
+    wanted === null ? alone : copies.filter(({ pid, name }) => `${pid}` === wanted || name === wanted);
   if (found.length === 1) return found[0]!;
   const all = copies.map(written).join(", ");
-  if (wanted === null && copies.length > 1) {
+  if (wanted === null && alone.length > 1) {
     throw new Failure(
-      `Cannot reload: ${copies.length} copies run here: ${all}`,
+      `Cannot reload: ${alone.length} copies run here: ${all}`,
       'Name one of them: "xcopy reload PID".',
+      2,
+    );
+  }
+  if (found.length > 1) {
+    throw new Failure(
+      `Cannot reload: ${found.length} copies "${wanted}" run here: ${found.map(written).join(", ")}`,
+      'Name one of them by its process id: "xcopy reload PID".',
       2,
     );
   }
@@ -49,7 +67,10 @@ export function choose(copies: readonly Copy[], wanted: string | null): Copy {
 
 /** Reloads, and prints what became of it. Returns the exit code: that of Reloaded. Throws a Failure. */
 export async function reload(wanted: string | null): Promise<number> {
-  const seen = await Promise.all(allTopSockets().map(lookAt));
+  const seen = await Promise.all([
+    ...allTopSockets().map((socket) => lookAt(socket, false)),
+    ...allCopiesSockets().map((socket) => lookAt(socket, true)),
+  ]);
   const copy = choose(
     seen.filter((one) => one !== null),
     wanted,

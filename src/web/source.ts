@@ -51,6 +51,8 @@ export interface WebSource {
   reloads?: {
     /** The copy's own in its configuration file; null: it has none. */
     name: string | null;
+    /** The process that runs it beside others of its file; null: none. */
+    parent?: number | null;
     /** Reads the configuration again. */
     reload(): Promise<Reloaded>;
   };

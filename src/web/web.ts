@@ -73,10 +73,10 @@ export async function startWeb(listen: Listen, source: WebSource): Promise<Web> 
     }
     const url = new URL(request.url);
     if ("path" in listen && url.pathname === "/api/reload" && source.reloads) {
-      const { name, reload } = source.reloads;
+      const { name, parent = null, reload } = source.reloads;
       // Targets are tried meanwhile.
       server.timeout(request, 0);
-      return answer(JSON.stringify(request.method === "POST" ? await reload() : { name }), JSON_TYPE);
+      return answer(JSON.stringify(request.method === "POST" ? await reload() : { name, parent }), JSON_TYPE);
     }
     const refusal = refusalOf(request, url, listen, server.port ?? 0);
     if (refusal instanceof Response) return refusal;

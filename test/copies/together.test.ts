@@ -3,8 +3,8 @@ import { expect, test } from "bun:test";
 import { parsePart, parsePorts } from "../../src/config/ports.ts";
 import { parseTransfers } from "../../src/config/transfer.ts";
 import { named } from "../../src/copies/lines.ts";
-import { untouched, worstOf } from "../../src/copies/run.ts";
-import { shareOut } from "../../src/copies/shares.ts";
+import { worstOf } from "../../src/copies/run.ts";
+import { meets, shareOut } from "../../src/copies/shares.ts";
 import { together } from "../../src/copies/together.ts";
 import { managerOf, textOf } from "../../src/host/manager/manager.ts";
 
@@ -110,13 +110,34 @@ test.each([
   expect(worstOf(codes)).toBe(code);
 });
 
-test("what a reload leaves alone is said", () => {
-  const members = ["shop", "search"].map((name) => ({ name, words: [] }));
-  expect(untouched(members, ["shop", "search"])).toEqual([]);
-  expect(untouched(members, ["pay", "shop"])).toEqual([
-    '"pay" is new in the file: a restart begins it',
-    '"search" is not in the file any more: it goes on until a restart',
+test("one more comes and one goes while the others work", async () => {
+  const { runs, heard } = pair();
+  runs.heard("shop", READY, 0);
+  runs.heard("search", READY, 0);
+  heard();
+  runs.started("pay", 0);
+  const settled = runs.settled("pay");
+  expect([runs.works("pay"), heard()]).toEqual([false, []]);
+  runs.heard("pay", READY, 0);
+  await settled;
+  runs.left("search");
+  // Its last words.
+  runs.heard("search", { STATUS: "ends" }, 0);
+  expect([runs.works("pay"), runs.works("search"), heard()]).toEqual([
+    true,
+    false,
+    ["STATUS=shop: starts; pay: starts"],
   ]);
+});
+
+test("a reload does not wait for one that goes", () => {
+  const { runs, heard } = pair();
+  runs.heard("shop", READY, 0);
+  runs.heard("search", READY, 0);
+  heard();
+  runs.reloads("search");
+  runs.left("search");
+  expect(heard()).toContain("READY=1");
 });
 
 const copies = (texts: Record<string, string>, more = {}) =>
@@ -156,3 +177,11 @@ test.each([{ ports: parsePorts("2000-3000") }, { part: parsePart("1/2") }])(
     expect(shareOut(both).size).toBe(0);
   },
 );
+
+test("a new copy meets one that has its target, unless it says its ports", () => {
+  const [shop] = copies({ shop: "80-t1|t2" });
+  const [pay] = copies({ pay: "82-T2:80" });
+  expect(meets(pay!, [shop!])).toBe("shop");
+  expect(meets(pay!, copies({ other: "80-t3" }))).toBeNull();
+  expect(meets({ ...pay!, part: parsePart("1/2") }, [shop!])).toBeNull();
+});

@@ -67,21 +67,52 @@ test("two copies to one target are ready together, copy, read the file again, ar
   await manager.hear(/^WATCHDOG=1$/);
 
   const said = (what: string) => manager!.said().filter((line) => line === what).length;
-  writeFileSync(
-    join(lab.directory, "several.toml"),
-    `${COPIES.replace("[copy.shop]", "limit = 50\n\n[copy.shop]")}[copy.pay]\ntransfer = "82-10.9.9.9"\n`,
-  );
+  const file = join(lab.directory, "several.toml");
+  const limited = COPIES.replace("[copy.shop]", "limit = 5000\n\n[copy.shop]");
+  writeFileSync(file, limited);
   process.kill(running.pid, "SIGHUP");
   await until("all have read it again", () => said("READY=1") === 2);
   expect(said("RELOADING=1")).toBe(1);
-  expect(running.errors).toContain('warning: "pay" is new in the file: a restart begins it');
+  expect(running.errors.filter((line) => line.includes("--limit none -> 5,000/s"))).toHaveLength(2);
+
+  // What is wrong in one table changes nothing in any, and is said to who asked.
+  writeFileSync(
+    file,
+    `${limited.replace("limit = 5000", "limit = 6000")}[copy.pay]\ntransfer = "82-${TARGET}:8082"\nmemory = 1\n`,
+  );
+  const refused = await runXcopy(lab, ["reload"]);
+  expect(refused).toMatchObject({
+    code: 2,
+    errors: expect.stringContaining('several.toml:14:10 memory "1"'),
+  });
+  expect(running.errors.filter((line) => line.includes("5,000/s -> 6,000/s"))).toEqual([]);
+
+  // A table comes, one that shares a target with another cannot yet, and goes.
+  writeFileSync(file, `${limited}[copy.pay]\ntransfer = "82-${TARGET}:8082"\n`);
+  await Promise.all([startNginx(lab, lab.online, 82), startNginx(lab, lab.target, 8082)]);
+  const come = await runXcopy(lab, ["reload", `${running.pid}`]);
+  expect(come).toMatchObject({
+    code: 0,
+    output: expect.stringContaining('"pay" is new in the file: it has begun'),
+  });
+  await load(lab, { url: `http://${ONLINE}:82`, rate: 100, count: 10, connections: 2 });
+  await until("the answers to the new one", () => {
+    return accounts(running).findLast((one) => one.name === "pay")?.turns.answered === 10;
+  });
+  writeFileSync(file, `${limited}[copy.twin]\ntransfer = "83-${TARGET}:8080"\n`);
+  const held = await runXcopy(lab, ["reload"]);
+  expect(held).toMatchObject({
+    code: 2,
+    errors: expect.stringContaining('Cannot begin "twin" now: "shop" sends to its target too'),
+  });
+  await until("the end of the one that is gone", () => pidOf("pay") === 0);
+  writeFileSync(file, limited);
 
   const copying = () => running.errors.filter((line) => line.startsWith("search: copying ")).length;
   process.kill(pidOf("search"), "SIGKILL");
   await running.line(/^warning: "search" ended with exit code 1, and is started again in 5 s$/);
   await until("it copies again", () => copying() === 2);
   expect(await running.stop("SIGTERM")).toBe(0);
-  expect(said("READY=1")).toBe(2);
   expect(manager.said()).toContain("STOPPING=1");
   expect(
     accounts(running)

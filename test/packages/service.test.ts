@@ -115,6 +115,11 @@ test("several copies of one file are one service: its status, its journal, its e
   expect(journal(COPY)).toContainEqual([6, expect.stringMatching(/^two: copying /)]);
   booted.run("systemctl", "reload", COPY);
   await booted.untilUnit(COPY, "works after a reload", ({ ActiveState }) => ActiveState === "active");
+  configure(...copies, "memory = 1");
+  expect((await booted.try("systemctl", "reload", COPY)).code).not.toBe(0);
+  expect(booted.unit(COPY)).toMatchObject({ ActiveState: "active", SubState: "running", NRestarts: 0 });
+  expect(journal(COPY)).toContainEqual([3, expect.stringContaining('shop.toml:5:10 memory "1"')]);
+  configure(...copies);
 
   booted.run("systemctl", "kill", "-s", "KILL", "--kill-who=main", COPY);
   await booted.untilUnit(COPY, "runs again", (unit) => unit.NRestarts === 1 && unit.ActiveState === "active");
