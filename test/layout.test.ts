@@ -47,7 +47,10 @@ const ROOMS: [room: string, mayImport: string[]][] = [
   ],
   ["doctor/list", ["doctor/way", "doctor/arrival", "doctor/host", "doctor/intercept", "doctor", "native"]],
   ["copies", ["host", "host/log", "host/manager", "config", "native"]],
-  ["configuration", ["copy", "intercept", "record", "command-line/reading", "command-line", "native"]],
+  [
+    "configuration",
+    ["copy", "intercept", "record", "filter", "command-line/reading", "command-line", "native"],
+  ],
   [
     "doctor/intercept",
     ["doctor", "copy", "copy/data-plane", "intercept/data-plane", "channel", "config", "wire", "native"],
@@ -122,6 +125,7 @@ const ROOMS: [room: string, mayImport: string[]][] = [
       "copy/ways",
       "runtime",
       "host",
+      "host/manager",
       "web",
       "inject",
       "capture/kernel",

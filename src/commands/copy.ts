@@ -5,12 +5,14 @@ import type { Arguments } from "../command-line/reading/arguments.ts";
 import { configuredCommand, type Several, type Source } from "../command-line/reading/configured.ts";
 import { doctorLine } from "../command-line/reading/doctor-line.ts";
 import { type LoadedArguments, readingWith } from "../command-line/reading/load.ts";
+import { withOrigin } from "../command-line/reading/origin.ts";
 import { checkFiles } from "../copy/comparison/files.ts";
 import { type CopyOptions, parseCopy } from "../copy/options.ts";
 import { say, setStyle } from "../host/log/style.ts";
+import { holdEarly } from "../host/signals.ts";
 import { Failure } from "../native/failure.ts";
 import { goesToBackground } from "./background.ts";
-import { runSeveral } from "./several.ts";
+import { type Named, runSeveral } from "./several.ts";
 
 /** Options that name files which are read again. */
 const SECRET_FILES = ["mysql-users", "web-token"];
@@ -38,16 +40,22 @@ export async function hideSecrets(args: Arguments): Promise<void> {
 
 async function runAll(several: Several): Promise<void> {
   for (const { args } of several.runs) if (args.has("user")) await hideSecrets(args);
-  const { shareOut } = await import("../copies/shares.ts");
-  await runSeveral(COPY, several, parseCopy, (copies) =>
-    shareOut(
-      copies.map(({ name, options: { transfers, ports, part } }) => ({ name, transfers, ports, part })),
-    ),
-  );
+  const { meets, shareOut } = await import("../copies/shares.ts");
+  const sendingOf = ({ name, options: { transfers, ports, part } }: Named<CopyOptions>) => ({
+    name,
+    transfers,
+    ports,
+    part,
+  });
+  await runSeveral(COPY, several, parseCopy, {
+    moreWords: (copies) => shareOut(copies.map(sendingOf)),
+    meets: (one, others) => meets(sendingOf(one), others.map(sendingOf)),
+  });
 }
 
 /** `line` says where more is found out about a start that failed. */
 async function start(args: LoadedArguments, { again }: Source, line: string): Promise<void> {
+  holdEarly(again !== null);
   const options = parseCopy(args);
   setStyle({ format: options.logFormat, command: "copy" });
   const user = args.get("run-as")?.at(-1);
@@ -59,6 +67,9 @@ async function start(args: LoadedArguments, { again }: Source, line: string): Pr
   if (await goesToBackground(options)) return;
   if (options.mysql.users.length > 0) await hideSecrets(args);
   checkFiles(options.audience.reports);
+  const { filter } = options.capture;
+  // Before anything is touched, and with its place in the file.
+  if (filter !== null) (await import("../filter/compile.ts")).compileFilter(filter, "ethernet");
   const key = await channelKey(options);
   // Imported only here, so that help and errors of the command line do not load the rest of the program.
   if (!options.dryRun) (await import("../copy/data-plane/start.ts")).prepareDataPlane();
@@ -75,7 +86,13 @@ async function start(args: LoadedArguments, { again }: Source, line: string): Pr
   const { Reloader } = await import("../copy/reload/reload.ts");
   const reloader = new Reloader(
     { options },
-    () => ({ options: readingWith(COPY, again?.() ?? args, parseCopy) }),
+    () => {
+      const now = again?.() ?? args;
+      return {
+        options: readingWith(COPY, now, parseCopy),
+        explain: (error) => withOrigin(error, COPY, now.settings),
+      };
+    },
     {
       takesSignal: again !== null,
       name: args.get("only")?.[0] ?? null,
@@ -83,7 +100,9 @@ async function start(args: LoadedArguments, { again }: Source, line: string): Pr
     },
   );
   const plan = await makePlan(options, thisHost(options), key);
-  process.exitCode = await runCopy(options, plan, reloader, line);
+  process.exitCode = await runCopy(options, plan, reloader, (failure) =>
+    (withOrigin(failure, COPY, args.settings) as Failure).withLineOfStart(line),
+  );
 }
 
 async function run(args: LoadedArguments, source: Source): Promise<void> {

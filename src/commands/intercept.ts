@@ -4,11 +4,13 @@ import { INTERCEPT } from "../command-line/intercept.ts";
 import type { Arguments } from "../command-line/reading/arguments.ts";
 import { configuredCommand } from "../command-line/reading/configured.ts";
 import { say, setStyle } from "../host/log/style.ts";
+import { holdEarly } from "../host/signals.ts";
 import { parseIntercept } from "../intercept/options.ts";
 import { goesToBackground } from "./background.ts";
 import { runSeveral } from "./several.ts";
 
 async function run(args: Arguments): Promise<void> {
+  holdEarly(false);
   const options = parseIntercept(args);
   setStyle({ format: options.logFormat, command: "intercept" });
   const user = args.get("run-as")?.at(-1);

@@ -3,11 +3,13 @@ import type { Arguments } from "../command-line/reading/arguments.ts";
 import { configuredCommand } from "../command-line/reading/configured.ts";
 import { RECORD } from "../command-line/record.ts";
 import { say, setStyle } from "../host/log/style.ts";
+import { holdEarly } from "../host/signals.ts";
 import { parseRecord } from "../record/options.ts";
 import { goesToBackground } from "./background.ts";
 import { runSeveral } from "./several.ts";
 
 async function run(args: Arguments): Promise<void> {
+  holdEarly(false);
   const options = parseRecord(args);
   setStyle({ format: options.logFormat, command: "record" });
   const user = args.get("run-as")?.at(-1);

@@ -5,6 +5,7 @@ import { HELP, type Option, VERSION } from "../command-line/command.ts";
 import { COMMANDS } from "../command-line/commands.ts";
 import { COPY } from "../command-line/copy.ts";
 import { renderOverview, renderVersion } from "../command-line/reading/help.ts";
+import { CONFIGURED, textOrNull } from "../command-line/reading/load.ts";
 import { asksForJson } from "../command-line/reading/logging.ts";
 import { suggest } from "../command-line/reading/suggest.ts";
 import { fromIntercept, fromTcpcopy } from "../command-line/reading/tcpcopy.ts";
@@ -74,8 +75,16 @@ function explain(error: unknown): string {
  * 1 for a bug.
  */
 export async function runTree(tree: CommandDef, calledAs: string, words: string[]): Promise<never> {
-  setStyle({ command: words[0] ?? "", format: asksForJson(words, process.env) ? "json" : "text" });
   const translate = CALLED_AS[basename(calledAs)];
+  const read =
+    translate !== undefined || CONFIGURED.some(({ name }) => name === words[0]) ? textOrNull : undefined;
+  setStyle({ command: words[0] ?? "", format: asksForJson(words, process.env, read) ? "json" : "text" });
+  for (const event of ["uncaughtException", "unhandledRejection"] as const) {
+    process.on(event, (error: unknown) => {
+      say("error", explain(error));
+      process.exit(1);
+    });
+  }
   try {
     await dispatch(tree, translate ? translate(words) : words);
     process.exit(process.exitCode ?? 0);

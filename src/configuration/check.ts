@@ -39,7 +39,7 @@ export function checkFile(path: string, directory: string): { problems: Failure[
       }
     }
     const all = runs.map(({ name, settings }) => ({ name, args: argumentsOf(settings) }));
-    for (const clash of clashesOf(all)) add(clash);
+    for (const clash of clashesOf(table, all)) add(clash);
   }
   const contents = [...tables].map(([table, runs]) =>
     describe(

@@ -9,14 +9,24 @@ import {
   withOrigin,
 } from "../command-line/reading/origin.ts";
 import { parseCopy } from "../copy/options.ts";
+import { compileFilter } from "../filter/compile.ts";
 import { parseIntercept } from "../intercept/options.ts";
 import { Failure } from "../native/failure.ts";
 import { parseRecord } from "../record/options.ts";
 import { rangeOf, wordsOf } from "./schema.ts";
 
+/** Throws a Failure (exit code 2) for a filter that cannot be; where this host has no libpcap nobody knows. */
+function checkFilter(filter: string | null): void {
+  try {
+    if (filter !== null) compileFilter(filter, "ethernet");
+  } catch (error) {
+    if (!(error instanceof Failure) || error.exitCode === 2) throw error;
+  }
+}
+
 const READERS: Record<string, (args: LoadedArguments) => unknown> = {
-  copy: parseCopy,
-  intercept: parseIntercept,
+  copy: (args) => checkFilter(parseCopy(args).capture.filter),
+  intercept: (args) => checkFilter(parseIntercept(args).filter),
   record: parseRecord,
 };
 

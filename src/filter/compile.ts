@@ -48,7 +48,7 @@ export function compileFilter(expression: string, linkLayer: LinkLayer): Filter 
   if (typeof compiled === "string") {
     const where = linkLayer === "raw" ? " for an interface without link layer" : "";
     throw new Failure(
-      `Cannot compile the filter "${expression}"${where}: ${compiled}`,
+      `Cannot compile -F "${expression}"${where}: ${compiled}`,
       "Write it as for tcpdump, for example 'tcp and src port 8080': man 7 pcap-filter",
       2,
     );

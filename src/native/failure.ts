@@ -11,6 +11,14 @@ export const EXIT_CODES = {
 
 export type ExitCode = keyof typeof EXIT_CODES;
 
+/** What would move a cursor, colour or reorder what is around it, or begin another line: control and direction characters. */
+const UNPRINTABLE = /[\p{Cc}\u2028-\u202e\u2066-\u2069]/gu;
+
+/** One line, as a value that is named in it may hold anything. */
+function oneLine(text: string): string {
+  return text.replace(UNPRINTABLE, (character) => `\\u{${character.charCodeAt(0).toString(16)}}`);
+}
+
 /** An error that a user can act on: what could not be done and why, how to fix it, and the code that the process exits with. */
 export class Failure extends Error {
   constructor(
@@ -18,7 +26,7 @@ export class Failure extends Error {
     readonly fix: string,
     readonly exitCode: Exclude<ExitCode, 0>,
   ) {
-    super(message);
+    super(oneLine(message));
     this.name = "Failure";
   }
 

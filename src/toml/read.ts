@@ -94,6 +94,23 @@ function openTable(top: Table, { key, kind }: AST.TOMLTable): Table {
   return made;
 }
 
+/** What the parser says of mistakes that it finds at the next line only, and in words of its own. */
+const AT_LINE_END = /^(Unspecified values|Unterminated table-key)/i;
+const WORDS: [said: RegExp, cause: string][] = [
+  [/^Unspecified values are invalid/i, "there is no value"],
+  [/^Defining a key multiple times is invalid/i, "this key is there already"],
+  [/^Unterminated table-key/i, "this heading has no end"],
+];
+
+/** The error of the parser, at the place where the mistake is, in a user's words. */
+function notToml({ lineNumber, column, message }: ParseError, text: string): NotToml {
+  const cause = WORDS.find(([said]) => said.test(message))?.[1] ?? message;
+  if (column > 0 || lineNumber < 2 || !AT_LINE_END.test(message))
+    return new NotToml({ line: lineNumber, column: column + 1 }, cause);
+  const before = text.split("\n")[lineNumber - 2]!.trimEnd();
+  return new NotToml({ line: lineNumber - 1, column: before.length + 1 }, cause);
+}
+
 /** The tables of a text. Throws NotToml at the first place that is no TOML, or has a key that is there already. */
 export function readToml(text: string): Table {
   const top: Table = { kind: "table", at: { line: 1, column: 1 }, entries: new Map() };
@@ -108,7 +125,7 @@ export function readToml(text: string): Table {
     }
   } catch (error) {
     if (!(error instanceof ParseError)) throw error;
-    throw new NotToml({ line: error.lineNumber, column: error.column + 1 }, error.message);
+    throw notToml(error, text);
   }
   return top;
 }

@@ -132,7 +132,7 @@ test.each([
   ],
   [
     "[copy]\nmemory = 1\nmemory = 2",
-    "Cannot read f:3:1: defining a key multiple times is invalid",
+    "Cannot read f:3:1: this key is there already",
     'Mend the file there: options are written as name = "text", name = 1 or name = true (toml.io).',
   ],
   [

@@ -25,7 +25,7 @@ describe("what libpcap refuses is an error with libpcap's message", () => {
   ] as const) {
     test(text, () => {
       const { message, fix, exitCode } = failure(text);
-      expect(message).toStartWith(`Cannot compile the filter "${text}": `);
+      expect(message).toStartWith(`Cannot compile -F "${text}": `);
       expect(message).toContain(words);
       expect(fix).toContain("man 7 pcap-filter");
       expect(exitCode).toBe(2);
@@ -34,7 +34,7 @@ describe("what libpcap refuses is an error with libpcap's message", () => {
 
   test("only without link layer", () => {
     expect(failure("vlan 5", "raw").message).toStartWith(
-      'Cannot compile the filter "vlan 5" for an interface without link layer: ',
+      'Cannot compile -F "vlan 5" for an interface without link layer: ',
     );
   });
 });

@@ -19,8 +19,8 @@ export interface Several {
   runs: readonly Run[];
   /** Those of the command line. */
   words: readonly string[];
-  /** Reads their names anew. Throws a Failure. */
-  names(): string[];
+  /** Reads them anew. Throws a Failure. */
+  again(): readonly Run[];
 }
 
 /** Called as tcpcopy or intercept, the program does what that would do: nothing else than the command line changes it. */
@@ -43,8 +43,8 @@ export function configuredCommand(
     const { runs, warnings } = loadRuns(spec, words, environment, directory);
     for (const warning of warnings) say("warning", warning);
     if (runs.length > 1 && runAll) {
-      const names = () => loadRuns(spec, words, environment, directory).runs.map(({ name }) => name!);
-      return await runAll({ runs, words, names });
+      const again = () => loadRuns(spec, words, environment, directory).runs;
+      return await runAll({ runs, words, again });
     }
     const again = () => load(spec, words, environment, directory);
     const args = runs.length > 1 ? again() : runs[0]!.args;

@@ -2,7 +2,7 @@
  * The options of a run from all that gives them: what the command line gives goes before the environment (XCOPY_MEMORY), and that before
  * the file of --config. A list of one replaces that of the other.
  */
-import { closeSync, fstatSync, openSync, readFileSync } from "node:fs";
+import { closeSync, fstatSync, openSync, readSync, statSync } from "node:fs";
 import { resolve } from "node:path";
 import { causeOfFile, Failure, refuseShared } from "../../native/failure.ts";
 import type { CommandSpec } from "../command.ts";
@@ -39,6 +39,50 @@ export interface Loaded {
   warnings: string[];
 }
 
+/** Bytes of a configuration file, at most. */
+const MOST = 1 << 20;
+
+/** The bytes of a file, which may be a pipe; a few more than MOST if it has more than that. */
+function readBytes(fd: number): Uint8Array {
+  const bytes = new Uint8Array(MOST + 1);
+  let length = 0;
+  while (length < bytes.length) {
+    const more = readSync(fd, bytes, length, bytes.length - length, null);
+    if (more === 0) break;
+    length += more;
+  }
+  return bytes.subarray(0, length);
+}
+
+/** The place of the first byte that is no UTF-8, as `3:14`; null: there is none. */
+function foreignPlace(bytes: Uint8Array): string | null {
+  const strict = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+  try {
+    strict.decode(bytes);
+    return null;
+  } catch {
+    // Of a decoded text the first replacement stands where the first such byte is, unless the text has one of its own.
+    const text = new TextDecoder().decode(bytes);
+    const before = text.slice(0, text.indexOf("\uFFFD")).split("\n");
+    return `${before.length}:${before.at(-1)!.length + 1}`;
+  }
+}
+
+/** The text of a file that may be none, or be wrong; null: it cannot be read. */
+export function textOrNull(path: string): string | null {
+  try {
+    if (!statSync(path).isFile()) return null;
+    const fd = openSync(path, "r");
+    try {
+      return new TextDecoder().decode(readBytes(fd));
+    } finally {
+      closeSync(fd);
+    }
+  } catch {
+    return null;
+  }
+}
+
 function readText(path: string, written: string): { text: string; mode: number } {
   let fd: number;
   try {
@@ -51,8 +95,23 @@ function readText(path: string, written: string): { text: string; mode: number }
     throw new Failure(`Cannot read --config "${written}": ${causeOfFile(error)}`, fix, 2);
   }
   try {
-    return { text: readFileSync(fd, "utf8"), mode: fstatSync(fd).mode };
+    const bytes = readBytes(fd);
+    if (bytes.length > MOST) {
+      const cause = `it has more than ${MOST >> 20} MB, and is no configuration`;
+      throw new Failure(
+        `Cannot read --config "${written}": ${cause}`,
+        "Name a file with options in TOML.",
+        2,
+      );
+    }
+    const place = foreignPlace(bytes);
+    if (place !== null) {
+      const fix = `Save it as UTF-8 (iconv -f ISO-8859-1 -t UTF-8, or UTF-16).`;
+      throw new Failure(`Cannot read ${written}:${place}: this is not UTF-8`, fix, 2);
+    }
+    return { text: new TextDecoder().decode(bytes), mode: fstatSync(fd).mode };
   } catch (error) {
+    if (error instanceof Failure) throw error;
     const fix = "Name a file with options in TOML.";
     throw new Failure(`Cannot read --config "${written}": ${causeOfFile(error)}`, fix, 2);
   } finally {

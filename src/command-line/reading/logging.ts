@@ -31,12 +31,27 @@ export function readLogging(command: string, args: Arguments): Logging {
   };
 }
 
-/** Whether a command line that may be wrong, or the environment, asks for messages as JSON. */
+/** `log-format = "json"` in a configuration file that may be wrong. */
+const IN_FILE = /^[^#"'\n]*\blog-format["']?\s*=\s*["']json["']/m;
+
+/** The last value of an option on a command line that may be wrong. */
+function lastOf(words: readonly string[], option: string): string | undefined {
+  const at = words.lastIndexOf(`--${option}`);
+  const joined = words.findLast((word) => word.startsWith(`--${option}=`));
+  return at >= 0 ? words[at + 1] : joined?.slice(option.length + 3);
+}
+
+/**
+ * Whether a command line that may be wrong, the environment, or the file of --config asks for messages as JSON, in this order. `read`
+ * gives the text of a file, null where it has none.
+ */
 export function asksForJson(
   words: readonly string[],
   environment: Record<string, string | undefined>,
+  read: (path: string) => string | null = () => null,
 ): boolean {
-  const at = words.lastIndexOf("--log-format");
-  const written = at >= 0 ? words[at + 1] : words.findLast((word) => word.startsWith("--log-format="));
-  return (written ?? environment.XCOPY_LOG_FORMAT)?.replace(/^--log-format=/, "") === "json";
+  const written = lastOf(words, "log-format") ?? environment.XCOPY_LOG_FORMAT;
+  if (written) return written === "json";
+  const path = lastOf(words, "config") ?? environment.XCOPY_CONFIG;
+  return path ? IN_FILE.test(read(path) ?? "") : false;
 }

@@ -12,6 +12,7 @@
  */
 import { isDeepStrictEqual } from "node:util";
 import { clearTurns } from "../../engine/sessions/share.ts";
+import { HAS_PARENT } from "../../host/manager/manager.ts";
 import { monotonicMicroseconds } from "../../native/libc.ts";
 import { number } from "../../runtime/figures.ts";
 import type { Reloaded } from "../../web/source.ts";
@@ -25,11 +26,14 @@ import { Transfers } from "./transfers.ts";
 /** What is asked for now. */
 export interface Asked {
   options: CopyOptions;
+  /** An error about one of them, with the place that its value comes from. */
+  explain?(error: unknown): unknown;
 }
 
 export class Reloader implements Reloads {
   readonly takesSignal: boolean;
   readonly name: string | null;
+  readonly parent = process.env[HAS_PARENT] === undefined ? null : process.ppid;
   readonly reads: readonly string[];
   private running: RunningCopy | null = null;
   private transfers: Transfers | null = null;
@@ -90,8 +94,16 @@ export class Reloader implements Reloads {
 
   /** Returns what changed, for the user. Throws a Failure, and nothing changed then. */
   private async change(running: RunningCopy): Promise<string> {
-    const { given } = this;
     const asked = await this.read();
+    try {
+      return await this.changeTo(running, asked);
+    } catch (error) {
+      throw asked.explain?.(error) ?? error;
+    }
+  }
+
+  private async changeTo(running: RunningCopy, asked: Asked): Promise<string> {
+    const { given } = this;
     const { current } = running;
     const { plan } = current;
     const fixed = needRestart(given.options, asked.options, plan.files.length === 0);

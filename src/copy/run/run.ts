@@ -54,7 +54,7 @@ export async function runCopy(
   given: CopyOptions,
   plan: Plan,
   reloads: Reloads | null = null,
-  lineOfStart = "",
+  explain: (failure: Failure) => Failure = (failure) => failure,
 ): Promise<number> {
   let options = given;
   const stop = listenForStop(reloads?.takesSignal ? () => void reloads.reload() : null);
@@ -105,7 +105,7 @@ export async function runCopy(
     return await copy(plan, options, { kernel, answers, source, observer }, console_, reloads);
   } catch (error) {
     if (!(error instanceof Failure)) throw error;
-    const { message, fix } = lineOfStart === "" ? error : error.withLineOfStart(lineOfStart);
+    const { message, fix } = explain(error);
     log.error(`${message}\n${fix}`);
     return error.exitCode;
   } finally {
