@@ -29,9 +29,10 @@ export async function askToReload(pid: number): Promise<Outcome> {
  */
 export function listenForReload(reload: () => Promise<Outcome>, warn: (text: string) => void): () => void {
   const path = copiesSocket();
-  const before = process.umask(0o177);
+  const before = process.umask();
   try {
     makeDirectory();
+    process.umask(0o177);
     rmSync(path, { force: true });
     const server = Bun.serve({
       unix: path,
