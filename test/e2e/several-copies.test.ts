@@ -113,7 +113,7 @@ test("two copies to one target are ready together, copy, read the file again, ar
   await running.line(/^warning: "search" ended with exit code 1, and is started again in 5 s$/);
   await until("it copies again", () => copying() === 2);
   expect(await running.stop("SIGTERM")).toBe(0);
-  expect(manager.said()).toContain("STOPPING=1");
+  await manager.hear(/^STOPPING=1$/);
   expect(
     accounts(running)
       .slice(-2)

@@ -28,6 +28,8 @@ export function listenAsManager(name: string): FakeManager {
       lines.push(...new TextDecoder().decode(bytes.subarray(0, length)).trimEnd().split("\n"));
     }
   };
+  // A queue holds some ten datagrams, and what finds no room is lost.
+  const reads = setInterval(said, 20);
   return {
     said,
     hear: (pattern, from = 0) =>
@@ -37,6 +39,7 @@ export function listenAsManager(name: string): FakeManager {
           .some((line) => pattern.test(line)),
       ).then(() => {}),
     close() {
+      clearInterval(reads);
       libc.close(fd);
       if (!name.startsWith("@")) rmSync(name, { force: true });
     },
