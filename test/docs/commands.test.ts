@@ -8,6 +8,7 @@
  *     sh target stays=catching        until the end of the page; what comes next waits for a line that begins so
  *     sh production alone             what stays is ended first
  *     sh production dry               with --dry-run behind each command of xcopy
+ *     sh booted=start                 on a booted Debian, at this moment of packages/life.test.ts
  *     sh not=NAME                     not run, for the reason in exceptions.ts
  *
  * A block `text output` behind it has lines of what it printed, in this order: numbers and units may differ, "..." is anything.
@@ -158,7 +159,8 @@ function createGate(places: number): <T>(work: () => Promise<T>) => Promise<T> {
 }
 
 const gate = createGate(AT_ONCE);
-const isRun = (block: Block) => block.language === "sh" && wordOf(block, "not") === null;
+const isRun = (block: Block) =>
+  block.language === "sh" && wordOf(block, "not") === null && wordOf(block, "booted") === null;
 
 for (const page of pages.filter(({ blocks }) => blocks.some(isRun)))
   test.concurrent(`${page.path}: every command does what it says`, () => gate(() => runPage(page)));

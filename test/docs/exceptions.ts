@@ -10,10 +10,9 @@ export const EXCEPTIONS: Record<string, string> = {
   docker: "runs a container: a machine that tests has no Docker",
   goreplay: "a command line of GoReplay, which is not ours to run",
   kubernetes: "runs a pod: a machine that tests has no cluster",
-  systemd: "asks the service manager: packages/ has a booted Debian of its own for that",
   mirror: "reads what a switch mirrors without an end",
   tcpcopy: "command lines of tcpcopy 1.x, for comparison",
-  package: "installs, or changes what is installed on a host: packages/ does that on a Debian of its own",
+  dnf: "installs on a host with dnf, which Debian's is none: packages/rpm.test.ts does so by rpm",
   ssh: "copies a file to another host: there is no sshd in the lab, whose hosts share their files",
 };
 

@@ -1,6 +1,6 @@
 /** The package on a booted Debian: installed, run as a service, upgraded, killed, reloaded, restarted, removed; it copies all the while. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { existsSync, mkdirSync, statSync, writeFileSync } from "node:fs";
+import { appendFileSync, existsSync, mkdirSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Booted, boot } from "../support/booted.ts";
 import { compareContents, EXACTLY_ONCE } from "../support/compare.ts";
@@ -11,6 +11,7 @@ import { contentsOf, TRANSFER, URL_ONLINE } from "../support/served.ts";
 import { until } from "../support/until.ts";
 import { load, startLoad } from "../support/wrk.ts";
 import { hostState, XCOPY } from "../support/xcopy.ts";
+import { type Circumstances, follow, unfollowed } from "./documented.ts";
 
 const ROOT = join(import.meta.dir, "../..");
 const ARCHITECTURE = process.arch === "arm64" ? "arm64" : "x64";
@@ -41,6 +42,37 @@ async function makePackage(version: string): Promise<void> {
 /** What `dpkg` is asked, without writing everything to the disk at once and without an index of all manual pages of this host. */
 const dpkg = (...words: string[]) => booted.run("dpkg", "--force-unsafe-io", "--no-triggers", ...words);
 
+/** What apt is to do without: questions, this host's sources of packages (which take it seconds to read), and logs of its own. */
+function writeAptConfiguration(): void {
+  const [lists, logs] = ["apt-lists", "apt-logs"].map((name) => join(lab.directory, name)) as [
+    string,
+    string,
+  ];
+  for (const path of [join(lists, "partial"), logs]) mkdirSync(path, { recursive: true });
+  const settings = {
+    "APT::Get::Assume-Yes": "true",
+    "Dir::State::Lists": lists,
+    "Dir::Etc::SourceList": "/dev/null",
+    "Dir::Etc::SourceParts": "/dev/null",
+    "Dir::Cache::pkgcache": "",
+    "Dir::Cache::srcpkgcache": "",
+    "Dir::Log": logs,
+    "Dir::Log::Planner": "/dev/null",
+    // No index of all manual pages of this host.
+    "DPkg::NoTriggers": "true",
+    "DPkg::ConfigurePending": "false",
+  };
+  const lines = Object.entries(settings).map(([name, value]) => `${name} "${value}";`);
+  lines.push('DPkg::Options { "--force-unsafe-io"; };');
+  writeFileSync(join(lab.directory, "apt.conf"), lines.join("\n"));
+}
+
+/** How the pages' apt is run: without questions, and as `dpkg`; `version`: of the package that they name. */
+const apt = (version = ""): Circumstances => ({
+  environment: { APT_CONFIG: join(lab.directory, "apt.conf") },
+  words: { "./xcopy_VERSION_amd64.deb": packages[version] ?? "" },
+});
+
 /** Resolves with the service as soon as it copies, as another process than `old`. */
 const copying = (old = 0) =>
   booted.untilUnit(UNIT, "copies", ({ ActiveState, MainPID }) => ActiveState === "active" && MainPID !== old);
@@ -51,7 +83,7 @@ const configure = (sample: number) =>
 
 /** Reads it again; resolves when it has. */
 async function reload(change: string): Promise<void> {
-  booted.run("systemctl", "reload", UNIT);
+  follow(booted, "reload");
   await until(`"${change}" is taken`, () => booted.run("journalctl", "-u", UNIT).includes(change));
 }
 
@@ -68,6 +100,7 @@ async function expectToCopy(service: Nginx): Promise<void> {
 beforeAll(async () => {
   lab = createLab({ manyClients: false });
   [online, target] = await Promise.all([startNginx(lab, lab.online, 80), startNginx(lab, lab.target, 8080)]);
+  writeAptConfiguration();
   before = hostState(lab.online);
   [booted] = await Promise.all([boot(lab), makePackage("9.0.0"), makePackage("9.1.0")]);
 });
@@ -78,7 +111,7 @@ afterAll(async () => {
 });
 
 test("installed, it has a user, places that only root writes, and runs nothing", () => {
-  dpkg("-i", packages["9.0.0"]!);
+  follow(booted, "install", apt("9.0.0"));
   expect(booted.run("xcopy", "--version")).toStartWith("xcopy ");
   expect(booted.run("stat", "-c%a %U %G", "/etc/xcopy")).toBe("750 root xcopy\n");
   expect(booted.run("getent", "passwd", "xcopy")).toMatch(/^xcopy:x:\d+:\d+:xcopy services:\/:.*nologin\n$/);
@@ -87,20 +120,20 @@ test("installed, it has a user, places that only root writes, and runs nothing",
 
 test("a service copies what its file says", async () => {
   configure(100);
-  const dropIns = booted.path("/etc/systemd/system/xcopy-copy@.service.d");
-  mkdirSync(dropIns);
-  writeFileSync(join(dropIns, "sooner.conf"), "[Service]\nRestartSec=100ms\n");
-  booted.run("systemctl", "daemon-reload");
-  booted.run("systemctl", "enable", "--now", UNIT);
+  const sooner = join(lab.directory, "sooner.conf");
+  writeFileSync(sooner, "[Service]\nRestartSec=100ms\n");
+  follow(booted, "configure", { environment: { SYSTEMD_EDITOR: `cp ${sooner}` }, isTerminal: true });
+  follow(booted, "start");
   const { MainPID } = await copying();
   expect(booted.run("ps", "-o", "user=", "-p", `${MainPID}`)).toBe("xcopy\n");
   await expectToCopy(target);
+  follow(booted, "look");
 });
 
 test("an upgrade runs the new version, and production does not notice", async () => {
   const { MainPID } = booted.unit(UNIT);
   const clients = startLoad(lab, { url: URL_ONLINE, rate: 200, connections: 10 });
-  dpkg("-i", packages["9.1.0"]!);
+  follow(booted, "upgrade", apt("9.1.0"));
   expect(booted.run("dpkg-query", "-W", "xcopy")).toBe("xcopy\t9.1.0\n");
   await copying(MainPID);
   expect((await clients.end()).errors).toBe(0);
@@ -128,15 +161,15 @@ test("one that is killed is started again", async () => {
 });
 
 test("enabled, it copies when the system has restarted", async () => {
+  follow(booted, "stop");
+  expect(booted.unit(UNIT).ActiveState).toBe("inactive");
   await booted.reboot();
   await copying();
   await expectToCopy(target);
 });
 
 test("the names of tcpcopy are there on request", () => {
-  for (const name of ["tcpcopy", "intercept"]) {
-    booted.run("update-alternatives", "--install", `/usr/bin/${name}`, name, "/usr/bin/xcopy", "50");
-  }
+  follow(booted, "names");
   // Words of tcpcopy, which has no commands.
   expect(booted.run("tcpcopy", "-x", TRANSFER, "--dry-run")).toContain(TRANSFER);
   expect(booted.run("intercept", "--help")).toContain("xcopy intercept");
@@ -145,12 +178,12 @@ test("the names of tcpcopy are there on request", () => {
 test("removed, it is out of the kernel, and purged, nothing is left", async () => {
   // An intercept that has ended leaves a process that drops for a while what still comes.
   booted.run("xcopy", "key", "/etc/xcopy/xcopy.key");
-  writeFileSync(booted.path("/etc/xcopy/catch.toml"), '[intercept]\nservice = [":8080"]\n');
-  booted.run("systemctl", "start", "xcopy-intercept@catch");
+  appendFileSync(booted.path(CONFIG), '[intercept]\nservice = [":8080"]\n');
+  follow(booted, "intercept");
   const { MainPID } = booted.unit(UNIT);
   const objects = kernelObjects(MainPID, booted.path("/proc"));
   expect(objects.length).toBeGreaterThan(0);
-  dpkg("-r", "xcopy");
+  follow(booted, "remove", apt());
   expect(booted.run("ps", "-eo", "comm=").split("\n")).not.toContain("xcopy");
   expect(existsSync(booted.path("/usr/bin/xcopy"))).toBe(false);
   expect(statSync(booted.path(CONFIG)).isFile()).toBe(true);
@@ -159,4 +192,8 @@ test("removed, it is out of the kernel, and purged, nothing is left", async () =
   expect(booted.changes()).toEqual([]);
   expect(booted.run("ls", "/run")).not.toContain("xcopy");
   expect(hostState(lab.online)).toBe(before);
+});
+
+test("every command that the pages have for a booted Debian was run", () => {
+  expect(unfollowed()).toEqual([]);
 });
