@@ -52,10 +52,6 @@ const ROOMS: [room: string, mayImport: string[]][] = [
     ["copy", "intercept", "record", "filter", "command-line/reading", "command-line", "native"],
   ],
   [
-    "doctor/intercept",
-    ["doctor", "copy", "copy/data-plane", "intercept/data-plane", "channel", "config", "wire", "native"],
-  ],
-  [
     "doctor/host",
     [
       "doctor",
@@ -73,23 +69,37 @@ const ROOMS: [room: string, mayImport: string[]][] = [
   [
     "doctor/way",
     [
+      "doctor/intercept",
+      "doctor/trial",
       "doctor/arrival",
       "doctor",
-      "copy/plan",
       "copy",
       "copy/data-plane",
       "copy/target",
       "runtime",
-      "host",
       "netfilter/listed",
       "inject",
-      "capture/kernel",
       "config",
       "native",
       "native/netlink",
       "native/probes",
     ],
   ],
+  [
+    "doctor/intercept",
+    [
+      "doctor/trial",
+      "doctor",
+      "copy",
+      "copy/data-plane",
+      "intercept/data-plane",
+      "channel",
+      "config",
+      "wire",
+      "native",
+    ],
+  ],
+  ["doctor/trial", ["doctor", "copy/plan", "copy", "copy/data-plane", "host", "capture/kernel", "native"]],
   [
     "doctor/arrival",
     [
@@ -318,6 +328,7 @@ const ROOMS: [room: string, mayImport: string[]][] = [
       "config",
       "wire",
       "native",
+      "native/facts",
       "native/netlink",
       "native/bpf",
     ],

@@ -31,6 +31,9 @@ interface Try {
 
 /** The same for a target whose answers come to this host. */
 interface DirectTry extends Pick<Try, "target" | "port" | "source" | "plain"> {
+  /** The error that an ordinary connection got in place of an answer, and so by ICMP; undefined: none. */
+  error: string | undefined;
+  isRefused: boolean;
   /** Where this host's netfilter sends an ordinary connection instead; null: to the target itself, as far as is known. */
   translatedTo: string | null;
   /** Whether the attempt came from an address of -c. */
@@ -46,6 +49,8 @@ interface Seen {
   unresolved?: string | null;
   strict?: string[];
   listening?: boolean | null;
+  /** Of an intercept that counts what its host drops; null: it cannot. */
+  dropped?: { reversePath: number; listen: number } | null;
   blocked?: { drops: "requests" | "answers"; place: string; fix: string } | null;
 }
 
@@ -62,7 +67,7 @@ function notAnswered({ plain }: Try): string {
 
 /** For an intercept on the target, which sees what arrives there. */
 function judgeTarget(seen: Seen, tried: Try): Verdict {
-  const { known, caught, sent, route, unresolved, strict = [], listening, blocked } = seen;
+  const { known, caught, sent, route, unresolved, strict = [], listening, dropped, blocked } = seen;
   const { target, port, source, intercept, plain, isInsecure } = tried;
   if (caught) {
     return [
@@ -115,7 +120,13 @@ function judgeTarget(seen: Seen, tried: Try): Verdict {
       `On the target: ${blocked.fix}; ${FORCE}`,
     ];
   }
-  if (plain === "answered" && strict.length > 0) {
+  if (dropped?.listen && dropped.listen > 0 && plain !== "refused") {
+    return [
+      `the attempt from ${source} arrived and was ${notAnswered(tried)}: the service takes no more connections, its queue of those that wait is full`,
+      `See why the service there does not accept connections, and how many wait: ss -ltn 'sport = :${port}'`,
+    ];
+  }
+  if (plain === "answered" && strict.length > 0 && (dropped?.reversePath ?? 1) > 0) {
     return [
       `the attempt from ${source} arrived and was ${notAnswered(tried)}: the target drops what comes in on another interface than its way back, ${route?.interface} (rp_filter=1 on ${strict.join(", ")})`,
       `Allow it on the target: sysctl -w net.ipv4.conf.all.rp_filter=2`,
@@ -153,7 +164,7 @@ function judgeAssistant({ caught }: Seen, tried: Try): Verdict {
 /** A target of direct mode that did not answer as it answers others. */
 function judgeDirect(
   failed: string,
-  { target, port, source, plain, translatedTo, isFromPool }: DirectTry,
+  { target, port, source, plain, translatedTo, isFromPool, error, isRefused }: DirectTry,
 ): Verdict {
   if (plain === "answered" && translatedTo) {
     return [
@@ -171,6 +182,14 @@ function judgeDirect(
     return [
       `${failed}, though an ordinary connection from this host is answered: it is translated on its way (DNAT, IPVS, a proxy in this host's netfilter), or its responses come from another address or by another interface than the way there`,
       `Name in -x the address of the server that really answers ("ss -tn", "conntrack -L" and "ipvsadm -Ln" help to find it), ${FORCE}`,
+    ];
+  }
+  // A service that is not there answers with a reset, which the attempt would have got too.
+  const icmp = isRefused ? undefined : plain === "refused" ? "ECONNREFUSED" : error;
+  if (icmp) {
+    return [
+      `${failed}, and an ordinary connection from this host got an ICMP error (${icmp}): a firewall rejects it, or a router has no way to it`,
+      `Let port ${port} through in the firewall of ${target} and in those on the way ("nft list ruleset" or "iptables -S" there shows the rule), ${FORCE}`,
     ];
   }
   return [failed, `Start the service there, check the firewalls on the way, ${FORCE}`];
@@ -266,6 +285,8 @@ export function diagnose(
         port: targetPort,
         source,
         plain: ordinary?.result,
+        error: ordinary?.error,
+        isRefused: bad.result === "refused",
         translatedTo: ordinary?.translatedTo ?? null,
         isFromPool: plan.usesPool,
       },

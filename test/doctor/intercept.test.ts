@@ -28,6 +28,7 @@ const GOOD: HostFacts = {
 const QUESTION: Question = {
   ...{ label: "target", clients: ["192.0.2.1"], self: "10.0.0.1" },
   servers: [{ address: "10.0.0.2", port: 8080, transport: "tcp" }],
+  answered: new Set(),
 };
 
 /** All findings that are not ok, with the ids of those that are. */
@@ -132,6 +133,23 @@ describe("facts", () => {
     expect(judge(given)).toEqual(lines);
   });
 
+  test("a server that answers is listened at, has ways back and no filter in the way, whatever the settings seem to say", () => {
+    const routes = [
+      { address: "192.0.2.1", route: { error: "no route" }, unresolved: null },
+      { address: "10.0.0.1", route: way("eth0"), unresolved: null },
+    ];
+    const servers = [{ ...GOOD.servers[0]!, listening: false }];
+    expect(judge({ servers, routes, strict: ["eth0"] }).length).toBe(2);
+    const answered = new Set(["10.0.0.2 8080"]);
+    expect(judge({ servers, routes, strict: ["eth0"] }, { answered })).toEqual([]);
+    // One that answers says nothing of another one.
+    const two = [servers[0]!, { ...servers[0]!, port: 8081 }];
+    expect(judge({ servers: two, routes }, { answered, servers: two }).length).toBe(2);
+    // A service over UDP is not tried.
+    const udp = [{ ...servers[0]!, transport: "udp" as const }];
+    expect(judge({ servers: udp, routes }, { answered, servers: udp }).length).toBe(2);
+  });
+
   test("IPv6 has no rp_filter, and a forwarding of its own", () => {
     const routes = ["2001:db8::1", "fd00::1"].map((address, index) => ({
       ...{ address, route: way(`eth${1 - index}`), unresolved: null },
@@ -172,8 +190,9 @@ describe("intercepts", () => {
     return one;
   }
 
+  const untried = async () => ({ tried: null, failure: null });
   const look = async (given: Subject) =>
-    linesOf((await checkIntercepts(given)).filter(({ status }) => status !== "ok"));
+    linesOf((await checkIntercepts(given, untried)).filter(({ status }) => status !== "ok"));
 
   test("one that answers is asked about the addresses of the copy", async () => {
     let asked: object = {};
@@ -203,7 +222,7 @@ describe("intercepts", () => {
     const other = fakeIntercept(new TextEncoder().encode("another key than that of this"), {}, () => null);
     started.push(other);
     expect(await look(subject([good.port], KEY))).toEqual([
-      `failed intercept.services: caught by none of the intercepts (127.0.0.1:${good.port} catches port 9090) -> Start the intercept there with -o :8080, correct -x, or name the intercept that catches them in -s.`,
+      `failed intercept.services: caught by none of the intercepts (127.0.0.1:${good.port} catches port 9090) -> Start the intercept on the host of 10.0.0.2 with -o :8080, correct -x, or name the intercept that catches them in -s.`,
     ]);
     // Whether the one that refuses would catch them is not known.
     const lines = await look(subject([good.port, other.port], KEY));

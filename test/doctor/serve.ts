@@ -1,6 +1,7 @@
 /**
- * A service at several ports that answers whatever comes as HTTP/1 does; run as `bun serve.ts PORT[=HOST:PORT|=tls] ...` in a
- * namespace. With an endpoint behind it a port passes on every connection to there, as a proxy of TCP; with "tls" it speaks TLS.
+ * A service at several ports that answers whatever comes as HTTP/1 does; run as `bun serve.ts PORT[=HOST:PORT|=tls|=close] ...` in a
+ * namespace. With an endpoint behind it a port passes on every connection to there, as a proxy of TCP; with "tls" it speaks TLS; with
+ * "close" it closes each connection at once.
  */
 import { connect, createServer, type Socket } from "node:net";
 import { createServer as createTlsServer } from "node:tls";
@@ -25,6 +26,10 @@ await Promise.all(
     if (behind === "tls")
       return new Promise<void>((resolve) => createTlsServer({}).listen(Number(port), "::", resolve));
     const server = createServer((socket) => {
+      if (behind === "close") {
+        socket.destroy();
+        return;
+      }
       if (behind) {
         const [host, to] = behind.split(":");
         const other = connect(Number(to), host);

@@ -247,15 +247,68 @@ test.each<[string, Target, Plan, Findings | null, string]>([
   expect(said(judgeTarget(one, plan, found))).toStartWith(expected);
 });
 
-test.each<[string, Result, object]>([
-  ["no intercept catches", "uncaught", {}],
-  ["has no way back", "silent", { route: { error: "network is unreachable" } }],
-  ["cannot resolve the tried address", "silent", { unresolved: "192.0.2.1" }],
-  ["does not listen", "silent", { listening: false }],
-  ["filters by the way back", "silent", { route: { interface: "other" }, strict: ["net0"] }],
-])("a target that %s is told of by the checks of its intercept, and not twice", (_, result, fact) => {
-  const found = findings(result, [{ ...SEEN, ...fact }]);
-  expect(judgeTarget(target({}), PLAN("packet", { intercepts: 1 }), found)).toBeNull();
+test.each<[string, Result, object, string]>([
+  ["no intercept catches", "uncaught", {}, "services"],
+  ["has no way back", "silent", { route: { error: "network is unreachable" } }, "route_back"],
+  ["cannot resolve the tried address", "silent", { unresolved: "192.0.2.1" }, "route_back"],
+  ["does not listen", "silent", { listening: false }, "listening"],
+  ["filters by the way back", "silent", { route: { interface: "other" }, strict: ["net0"] }, "rp_filter"],
+])(
+  "a target that %s is told of once: by the checks of its intercept, or else here",
+  (_, result, fact, id) => {
+    const state = { index: 0, up: true, covers: [0], text: "", welcome: { mode: "target" } };
+    const intercepts = [state] as unknown as Findings["intercepts"];
+    const found = { ...findings(result, [{ ...SEEN, ...fact }]), intercepts };
+    const about = {
+      id: `intercept.${id}`,
+      what: "",
+      found: "",
+      fix: null,
+      host: id === "services" ? null : "10.0.0.2",
+    };
+    const judged = (status: "ok" | "failed", host = about.host) =>
+      judgeTarget(target({}), PLAN("packet", { intercepts: 1 }), found, [{ ...about, host, status }]);
+    expect(judged("failed")).toBeNull();
+    expect(judged("ok")?.status).toBe("failed");
+    if (about.host !== null) expect(judged("failed", "10.0.0.3")?.status).toBe("failed");
+  },
+);
+
+test.each<[string, object, RegExp]>([
+  ["drops by rp_filter", { strict: ["net0"], dropped: { reversePath: 2, listen: 0 } }, /rp_filter=1 on net0/],
+  [
+    "has rp_filter=1, which has dropped nothing",
+    { strict: ["net0"], dropped: { reversePath: 0, listen: 0 } },
+    /Let port 8080 through in the target's own firewall/,
+  ],
+  [
+    "has a full queue",
+    { dropped: { reversePath: 0, listen: 2 } },
+    /queue of those that wait is full -> .* ss -ltn/,
+  ],
+])("a target that %s", (_, fact, expected) => {
+  const found = findings("silent", [{ ...SEEN, ...fact }]);
+  expect(said(judgeTarget(target({}), PLAN("packet", { intercepts: 1 }), found))).toMatch(expected);
+});
+
+test.each<[string, Partial<OrdinaryConnection>, Result, RegExp]>([
+  ["rejects", { result: "refused" }, "silent", /an ICMP error \(ECONNREFUSED\): a firewall rejects it/],
+  [
+    "prohibits",
+    { result: "silent", error: "EHOSTUNREACH" },
+    "silent",
+    /\(EHOSTUNREACH\).* -> Let port 8080 through/,
+  ],
+  ["resets", { result: "refused" }, "refused", /: connection refused -> Start the service/],
+])("a firewall that %s", (_, ordinary, result, expected) => {
+  expect(said(judgeTarget(target(ordinary), PLAN("packet"), findings(result)))).toMatch(expected);
+});
+
+test("a target that closes each connection at once is open, and of no use", () => {
+  const closing = target({}, { protocol: null, isFirst: false, isClosed: true });
+  expect(said(judgeTarget(closing, PLAN("packet"), findings("answered")))).toStartWith(
+    "warning way.port: open, but it closes each connection at once",
+  );
 });
 
 test.each([

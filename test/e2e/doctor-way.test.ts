@@ -108,6 +108,30 @@ const FAULTS: Fault[] = [
     expected: [["way.port", /^no response to a connection attempt/, /check the firewalls on the way/]],
   },
   {
+    name: "nobody has the address of one target, and nothing listens at another",
+    args: "-x 80-10.0.0.99:8080,80-10.0.0.2:8081",
+    expected: [
+      ["way.neighbour", /^10\.0\.0\.99 on back does not answer ARP$/, /^Check that the target is up/],
+      ["way.port", /^connection refused$/, /^Start the service there/],
+    ],
+  },
+  {
+    name: "a firewall at the target that says so",
+    args: "-x 80-10.0.0.2:8094",
+    expected: [
+      [
+        "way.port",
+        /an ICMP error \(ECONNREFUSED\): a firewall rejects it/,
+        /^Let port 8094 through in the firewall/,
+      ],
+    ],
+  },
+  {
+    name: "the target closes each connection at once",
+    args: "-x 80-10.0.0.2:8093",
+    expected: [["way.port", /^open, but it closes each connection at once/, /^See its log there/]],
+  },
+  {
     name: "a narrow way that drops large packets",
     args: "-x 80-10.2.0.2:8080",
     expected: [
@@ -204,6 +228,7 @@ table inet faults {
   chain in {
     type filter hook input priority 0
     tcp dport 8082 drop
+    tcp dport 8094 reject
   }
   chain on {
     type filter hook forward priority 0
@@ -238,7 +263,7 @@ test("each planted fault is named with its cause and its fix, and no other", asy
     lab.start(host, [bun, join(HERE, "serve.ts"), ...ports]);
   const services = [
     serve(lab.online, "80", "443", "85", "87", "8089"),
-    serve(lab.target, "8080", "8082", "86", "90", "8083", "8086", "8092", "8443=tls"),
+    serve(lab.target, "8080", "8082", "86", "90", "8083", "8086", "8092", "8093=close", "8094", "8443=tls"),
     serve(target2, "8084=10.7.0.1:80"),
     serve(far, "8080", "8085", "8088"),
   ];

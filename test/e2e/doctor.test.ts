@@ -91,7 +91,7 @@ beforeAll(async () => {
   await Promise.all([
     startNginx(lab, lab.online, 80),
     ...[lab.target, filtering, routeless].map((host) => startNginx(lab, host, 8080)),
-    startIntercept(lab, lab.target, ["-o", ":8080", "-o", ":8081"]),
+    startIntercept(lab, lab.target, ["-o", ":8080", "-o", ":8081", "-o", ":8083"]),
     ...[filtering, routeless].map((host) => startIntercept(lab, host, ["-o", ":8080"])),
     startIntercept(lab, queueing, ["-o", `${TARGET}:8080`, "--mode", "nfqueue"]),
   ]);
@@ -157,12 +157,52 @@ test("the way to the intercepts: wrong key, not running, of another service, not
   expect(said(key!, "intercept.connection")[0]).toMatch(/have different keys .* -> Give both the same key/);
   expect(said(gone!, "intercept.connection")[0]).toMatch(/^connection refused -> Start it there/);
   expect(said(other!, "intercept.services")[0]).toMatch(
-    /catches port 8080, 8081\) -> Start the intercept there with -o :9090/,
+    /catches port 8080, 8081, 8083\) -> Start the intercept on the host of 10\.0\.0\.2 with -o :9090/,
   );
   expect(said(idle!, "intercept.listening")[0]).toBe(
     "nothing listens on 10.0.0.2 -> Start the service there, or correct the port in -x.",
   );
   expect([key, gone, other, idle].map(({ code }) => code)).toEqual([3, 3, 3, 3]);
+});
+
+test("what was tried counts more than what settings seem to say: a rule that is new, a port that is sent on, an address that nobody has", async () => {
+  ip("-n", lab.target, "link", "add", "spare0", "type", "veth", "peer", "name", "spare1");
+  ip("-n", lab.target, "link", "set", "dev", "spare0", "up");
+  setFilter(lab.target, 1);
+  run(
+    lab.target,
+    "nft",
+    `table ip later {
+  chain in {
+    type filter hook input priority 0
+    ip saddr 192.0.2.2 tcp dport 8080 drop
+  }
+  chain to {
+    type nat hook prerouting priority dstnat
+    tcp dport 8083 redirect to :8080
+  }
+}`,
+  );
+  const from = (address: string) => examine([...CLEAN, "-s", TARGET, "--probe-from", address]);
+  const [blocked, sentOn, nobody] = await Promise.all([
+    from("192.0.2.2"),
+    examine(["-x", `${ONLINE}:80-${TARGET}:8083`, "-s", TARGET, "-B", "16", "-m", "64"]),
+    from("10.0.0.77"),
+  ]);
+  run(lab.target, "nft", "delete table ip later");
+  setFilter(lab.target, 0);
+  ip("-n", lab.target, "link", "del", "spare0");
+  expect(blocked.faults).toEqual(["failed way.answers"]);
+  expect(said(blocked, "way.answers")[0]).toMatch(
+    /-> Let port 8080 through in the target's own firewall, for 192/,
+  );
+  expect(sentOn.faults).toEqual([]);
+  // Named by the one that looked after the target had asked for it.
+  expect(nobody.faults.length).toBe(1);
+  expect(said(nobody, nobody.faults[0]!.split(" ")[1]!)[0]).toMatch(
+    /10\.0\.0\.77.* (answers no|does not answer) ARP/,
+  );
+  expect([blocked, sentOn, nobody].map(({ code }) => code)).toEqual([3, 0, 3]);
 });
 
 test("faults of this host: capabilities, eBPF, memory, interfaces, ports, leftovers", async () => {

@@ -154,9 +154,10 @@ function judgeWay(
   if (way === "family") {
     const six = counts.to?.length === 16 ? 6 : 4;
     const found = `IPv${six} requests are not copied: ${seen}`;
-    const fix = service.address
-      ? `-x ${source}-${target} besides, or leave the address before the port out.`
-      : `Name a target with an IPv${six} address, give addresses to send from with -c, or leave -s out.`;
+    const fix =
+      service.address && service.families.length > 1
+        ? `-x ${source}-${target} besides, or leave the address before the port out.`
+        : `Name a target with an IPv${six} address, give addresses to send from with -c, or leave -s out.`;
     return finding("family", "failed", what, found, fix);
   }
   const found = watch.isOutgoing

@@ -9,6 +9,8 @@ import { WHOLE } from "../../wire/prefix.ts";
 /** ms for the connection and for each answer, and between two looks. */
 const SPAN = 2500;
 const LOOK = 5;
+/** ms that a round counts at most: in a longer one this host was busy, which says nothing about the other. */
+const LONGEST_ROUND = 20;
 
 export interface Asked {
   address: Uint8Array;
@@ -59,10 +61,13 @@ export async function connectTo(asked: Asked, span = SPAN): Promise<Connected | 
     },
   );
   const until = async <T>(look: () => T | null): Promise<T | null> => {
-    for (const end = performance.now() + span; performance.now() < end; await Bun.sleep(LOOK)) {
+    for (let left = span; left > 0; ) {
+      const begun = performance.now();
       link.run(monotonicMicroseconds());
       const found = look();
       if (found !== null) return found;
+      await Bun.sleep(LOOK);
+      left -= Math.min(performance.now() - begun, LONGEST_ROUND);
     }
     return null;
   };

@@ -11,6 +11,8 @@ export interface Question {
   /** This host's own address towards the targets. */
   self: string;
   servers: { address: string; port: number; transport: "tcp" | "udp" }[];
+  /** TCP servers, by `endpointOf`, that have answered a connection as the copy makes it: what is true of it is no fault. */
+  answered: ReadonlySet<string>;
 }
 
 /** ms by which clocks may differ: more than a slow network makes of it. */
@@ -43,9 +45,8 @@ export function judgeHost(facts: HostFacts, question: Question, now: number, ver
   const say = saying(question.label);
   return [
     judgeVersion(facts, version, say),
-    judgeListening(facts, say),
-    ...judgeRoutes(facts, question, say),
-    ...judgeForwarding(facts, question, say),
+    judgeListening(facts, question, say),
+    ...proven([...judgeRoutes(facts, question, say), ...judgeForwarding(facts, question, say)], question),
     ...judgeConntrack(facts, say),
     judgeClock(facts, now, say),
   ].flat();
@@ -58,12 +59,32 @@ function judgeVersion(facts: HostFacts, version: string, say: Say): Finding {
   return about("warning", `${found}; here it is xcopy ${version}`, "Install the same version on both hosts.");
 }
 
+/** Whether all servers have answered connections from clients' addresses: then no setting stands in the way of answers. */
+function isProven({ servers, answered }: Question): boolean {
+  const tried = servers.filter(({ transport }) => transport === "tcp");
+  return tried.length > 0 && tried.every((server) => answered.has(endpointOf(server)));
+}
+
+/** What settings seem to stand in the way of, where answers come back all the same. */
+function proven(findings: Finding[], question: Question): Finding[] {
+  if (!isProven(question)) return findings;
+  const found = "answers to tried connections come back";
+  return findings.map((one) => (one.status === "ok" ? one : { ...one, status: "ok", found, fix: null }));
+}
+
+/** As in Question.answered. */
+export function endpointOf({ address, port }: { address: string; port: number }): string {
+  return `${address} ${port}`;
+}
+
 /** On the target: whether somebody listens. Elsewhere that cannot be seen. */
-function judgeListening({ servers }: HostFacts, say: Say): Finding[] {
+function judgeListening({ servers }: HostFacts, { answered }: Question, say: Say): Finding[] {
   return servers.flatMap(({ address, port, transport, listening }) => {
     if (listening === null) return [];
     const about = say("listening", `${transport} port ${port} there`);
     if (listening) return [about("ok", "somebody listens")];
+    if (transport === "tcp" && answered.has(endpointOf({ address, port })))
+      return [about("ok", "answered from elsewhere: a rule of that host sends it on")];
     const fix = "Start the service there, or correct the port in -x.";
     return [about("failed", `nothing listens on ${address}`, fix)];
   });

@@ -10,7 +10,7 @@ import { checkPlan } from "../host/plan.ts";
 import { checkPorts } from "../host/ports.ts";
 import { checkPrivileges, checkRestrictions } from "../host/privileges.ts";
 import { checkPrograms } from "../host/programs.ts";
-import { checkIntercepts } from "../intercept/check.ts";
+import { interceptFindings } from "../intercept/check.ts";
 import type { Subject } from "../subject.ts";
 import { checkRules, checkWay } from "../way/check.ts";
 import type { ListedCheck } from "./run.ts";
@@ -32,5 +32,5 @@ export const CHECKS: ListedCheck<Subject>[] = [
   { group: "arrival", name: "what arrives", look: (subject) => checkArrival(subject) },
   { group: "way", name: "the ways to the targets", look: checkWay },
   { group: "way", name: "the rules of this host", look: checkRules },
-  { group: "intercept", name: "the intercepts", look: checkIntercepts },
+  { group: "intercept", name: "the intercepts", look: interceptFindings },
 ];

@@ -8,12 +8,13 @@ import { observe, watchedServices } from "../arrival/check.ts";
 import { nameOf } from "../arrival/judge.ts";
 import { rulesOf } from "../arrival/rules-of.ts";
 import type { Finding } from "../finding.ts";
+import { interceptFindings } from "../intercept/check.ts";
 import type { Subject } from "../subject.ts";
+import { tryOnce } from "../trial/try-copy.ts";
 import { readGreeting } from "./greeting.ts";
 import { checkMtu } from "./mtu.ts";
 import { checkNeighbour, describeRoute, type Way } from "./route.ts";
 import { blockedPaths, checkConnectionTable, judgeRules } from "./rules.ts";
-import { type Tried, tryCopy } from "./try-copy.ts";
 import { judgeLoop, judgeSame, judgeTarget, judgeTls, type Target } from "./verdict.ts";
 
 /** ms for an ordinary connection: a lost SYN is sent again after 1 s. */
@@ -52,19 +53,6 @@ function endpointsOf({ paths }: Plan): number[] {
     const key = `${transport} ${formatEndpoint(target, targetPort)}`;
     return !seen.has(key) && seen.add(key);
   });
-}
-
-/**
- * What the preflight found; null: it could not be made, with the reason, unless the checks of this host have that: privileges
- * (4), the kernel (5), options (2).
- */
-async function tryOut(subject: Subject): Promise<{ tried: Tried | null; failure: Failure | null }> {
-  try {
-    return { tried: await tryCopy(subject), failure: null };
-  } catch (error) {
-    if (!(error instanceof Failure)) throw error;
-    return { tried: null, failure: [2, 4, 5].includes(error.exitCode) ? null : error };
-  }
 }
 
 /** The rules of this host, and its table of connections. */
@@ -114,23 +102,26 @@ export async function checkWay(subject: Subject): Promise<Finding[]> {
   if (plan === null) return [];
   const ways = waysOf(plan);
   const routes = ways.map(describeRoute);
-  const neighbours = (await Promise.all(ways.map(checkNeighbour))).filter((finding) => finding !== null);
-  const lost = neighbours.filter(({ status }) => status === "failed");
-  // Nothing gets there: what else is found of the way follows from that.
-  if (lost.length > 0) return [...routes, ...neighbours];
-  const paths = endpointsOf(plan);
+  const neighbours = await Promise.all(ways.map(checkNeighbour));
+  const isLost = neighbours.map((finding) => finding?.status === "failed");
+  // Nothing gets to those: what else would be found of the way follows from that.
+  const reached = ways.filter((_, index) => !isLost[index]);
+  const lost = plan.ways.filter((_, index) => isLost[index]).flatMap((way) => way.paths);
+  const paths = endpointsOf(plan).filter((path) => !lost.includes(path));
   const [targets, { tried, failure }, sizes] = await Promise.all([
     Promise.all(paths.map((path) => lookAtTarget(plan, path))),
-    tryOut(subject),
-    Promise.all(ways.map(checkMtu)),
+    lost.length > 0 ? { tried: null, failure: null } : tryOnce(subject),
+    Promise.all(reached.map(checkMtu)),
   ]);
   const blocked = blockedPaths(plan, options, await rulesOf(subject));
   const isBlocked = (index: number) => blocked.some(({ path }) => path === plan.paths[index]);
   // An intercept that is not there is found by the checks of intercepts.
   const isReached = tried?.findings.intercepts.every(({ up }) => up) ?? true;
+  const told = await interceptFindings(subject);
   const judged = targets.flatMap((target, index) => {
     if (isBlocked(paths[index]!)) return [];
-    const finding = judgeTarget(target, tried?.plan ?? plan, isReached ? (tried?.findings ?? null) : null);
+    const found = isReached ? (tried?.findings ?? null) : null;
+    const finding = judgeTarget(target, tried?.plan ?? plan, found, told);
     return finding ? [finding] : [];
   });
   const untried: Finding[] =
@@ -148,7 +139,7 @@ export async function checkWay(subject: Subject): Promise<Finding[]> {
       : [];
   return [
     ...routes,
-    ...neighbours,
+    ...neighbours.filter((finding) => finding !== null),
     ...sizes.filter((finding) => finding !== null),
     ...judged,
     ...untried,

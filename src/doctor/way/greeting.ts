@@ -13,6 +13,8 @@ export interface Greeting {
   protocol: ProtocolName | null;
   /** Whether it spoke first. */
   isFirst: boolean;
+  /** Whether it closed the connection at once, without a word. */
+  isClosed?: boolean;
 }
 
 /**
@@ -21,22 +23,24 @@ export interface Greeting {
  */
 export async function readGreeting(host: string, port: number): Promise<Greeting> {
   const said = await firstBytes(host, port);
+  if (said === null) return { protocol: null, isFirst: false, isClosed: true };
   if (said.length > 0) return { protocol: recognizeServer(said), isFirst: true };
   return { protocol: (await speaksTls(host, port)) ? "TLS" : null, isFirst: false };
 }
 
-function firstBytes(host: string, port: number): Promise<Uint8Array> {
+/** Empty: it waits for its client; null: it has closed the connection without a word. */
+function firstBytes(host: string, port: number): Promise<Uint8Array | null> {
   return new Promise((resolve) => {
     const socket = createConnection({ host, port });
-    const end = (bytes: Uint8Array): void => {
+    const end = (bytes: Uint8Array | null): void => {
       callOff();
       socket.destroy();
       resolve(bytes);
     };
     const callOff = afterPatience(GREETING_PATIENCE, () => end(new Uint8Array(0)));
     socket.on("data", (bytes: Uint8Array) => end(bytes));
-    socket.on("error", () => end(new Uint8Array(0)));
-    socket.on("close", () => end(new Uint8Array(0)));
+    socket.on("error", () => end(null));
+    socket.on("close", () => end(null));
   });
 }
 

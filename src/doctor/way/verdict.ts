@@ -53,14 +53,27 @@ interface Seen {
   listening?: boolean | null;
 }
 
-/** Whether the checks of intercepts (src/doctor/intercept) name the cause: it is told once. */
-function isToldOfIntercept({ result, facts }: ProbeResult): boolean {
-  if (result === "uncaught") return true;
+/** Whether the checks of intercepts (src/doctor/intercept) have named the cause, in `told`: it is told once. */
+function isTold({ result, facts }: ProbeResult, told: readonly Finding[]): boolean {
+  const failed = new Set(told.filter(({ status }) => status === "failed").map(({ id }) => id));
+  if (result === "uncaught") return failed.has("intercept.services");
+  if (failed.has("intercept.ip_forward")) return true;
   const seen = facts[0] as Seen | undefined;
   if (!seen || seen.error || seen.caught || !seen.known) return false;
   const { route, unresolved, strict = [], listening } = seen;
-  const isFiltered = strict.some((name) => name !== route?.interface);
-  return Boolean(route?.error || unresolved || listening === false || isFiltered);
+  return (
+    (Boolean(route?.error || unresolved) && failed.has("intercept.route_back")) ||
+    (listening === false && failed.has("intercept.listening")) ||
+    (strict.length > 0 && failed.has("intercept.rp_filter"))
+  );
+}
+
+/** What was found of the intercepts that catch a path's answers, and of all together. */
+function toldOf(path: number, { intercepts }: Findings, plan: Plan, told: readonly Finding[]): Finding[] {
+  const labels = intercepts
+    .filter(({ covers }) => covers.includes(path))
+    .map(({ index }) => plan.intercepts[index]!.label);
+  return told.filter(({ host }) => host === null || labels.includes(host));
 }
 
 function describe({ ordinary, greeting }: Target): string {
@@ -74,8 +87,16 @@ function describe({ ordinary, greeting }: Target): string {
   return ordinary?.result === "answered" ? `open${said}` : "answers copied connections";
 }
 
-/** One finding for each path's target. `tried`: null where the preflight could not be made. */
-export function judgeTarget(target: Target, plan: Plan, findings: Findings | null): Finding | null {
+/**
+ * One finding for each path's target; null: it is among `told`, the findings about intercepts. `findings`: null where the preflight
+ * could not be made.
+ */
+export function judgeTarget(
+  target: Target,
+  plan: Plan,
+  findings: Findings | null,
+  told: readonly Finding[] = [],
+): Finding | null {
   const what = `${target.isUdpRefused === undefined ? "" : "UDP "}port of ${target.endpoint}`;
   const { ordinary, isUdpRefused } = target;
   if (isUdpRefused !== undefined) return judgeUdp(what, isUdpRefused);
@@ -84,7 +105,7 @@ export function judgeTarget(target: Target, plan: Plan, findings: Findings | nul
     return formatEndpoint(address, targetPort) === target.endpoint;
   });
   if (findings && probe && probe.result !== "answered") {
-    if (plan.intercepts.length > 0 && isToldOfIntercept(probe)) return null;
+    if (plan.intercepts.length > 0 && isTold(probe, toldOf(probe.path, findings, plan, told))) return null;
     try {
       const plain = new Map(ordinary ? [[target.endpoint, ordinary]] : []);
       diagnose({ ...findings, probes: [probe] }, plan, plain);
@@ -102,6 +123,11 @@ export function judgeTarget(target: Target, plan: Plan, findings: Findings | nul
         : `no response${ordinary.error ? ` (${ordinary.error})` : ""}`;
     const fix = "Start the service there, and check the firewalls on the way.";
     return { ...about("port", what), status: "failed", found: how, fix };
+  }
+  if (target.greeting?.isClosed) {
+    const found = "open, but it closes each connection at once, before anything is said";
+    const fix = "See its log there: is what it passes requests on to up, and does it let this host in?";
+    return { ...about("port", what), status: "warning", found, fix };
   }
   return { ...about("port", what), status: "ok", found: describe(target), fix: null };
 }

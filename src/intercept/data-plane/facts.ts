@@ -11,6 +11,7 @@
  */
 import type { Ask, Facts } from "../../channel/messages.ts";
 import { parseAddress } from "../../config/address.ts";
+import { type Dropped, droppedSince, readDropped } from "../../native/facts/dropped.ts";
 import type { Packet } from "../../wire/packet.ts";
 import { ACK, RST, SYN } from "../../wire/tcp.ts";
 import { Blocking, type BlockingRule } from "./blocking.ts";
@@ -35,6 +36,11 @@ export interface ProbeFacts {
   interfaces: string[];
   /** Whether the flow is known: by its SYN (mode target), or registered. */
   known: boolean;
+  /**
+   * What this host has dropped since the flow is watched, of all connections: packets by rp_filter, and first packets of connections
+   * as the queue of a service that listens was full; null: not known.
+   */
+  dropped: Dropped | null;
   /** Responses of the flow that were caught since it is watched, and those that were sent to the copy. */
   caught: number;
   sent: number;
@@ -66,6 +72,8 @@ interface Watched {
   sent: number;
   synAck: boolean;
   reset: boolean;
+  /** Since this host is up. */
+  dropped: Dropped | null;
 }
 
 /** The flows that copies ask about. */
@@ -118,7 +126,7 @@ export class Questions {
     );
     if (known) return known;
     if (this.#watched.length === MOST_WATCHED) this.#watched.shift();
-    const watched = { key, caught: 0, sent: 0, synAck: false, reset: false };
+    const watched = { key, caught: 0, sent: 0, synAck: false, reset: false, dropped: readDropped() };
     this.#watched.push(watched);
     return watched;
   }
@@ -154,23 +162,25 @@ function probe(questions: Questions, question: Ask): ProbeFacts | { error: strin
   const key = keyOf(question);
   if (!key) return { error: "the question names no flow" };
   const { mode, hook, interfaces } = questions.config;
-  const { caught, sent, synAck, reset } = questions.watch(key);
+  const { caught, sent, synAck, reset, dropped } = questions.watch(key);
   const client = parseAddress(question.client as string)!;
   const server = parseAddress(question.server as string)!.bytes;
-  const back = routeTo(client.bytes);
-  const through = "error" in back ? null : back.interface;
   const isHere = isOwn(server);
+  const from = isHere ? server : null;
+  const back = routeTo(client.bytes, from);
+  const through = "error" in back ? null : back.interface;
   return {
     mode,
     hook,
     interfaces,
     known: questions.knows(key),
+    dropped: dropped && droppedSince(dropped),
     caught,
     sent,
     synAck,
     reset,
     route: back,
-    unresolved: unresolvedTo(client.bytes),
+    unresolved: unresolvedTo(client.bytes, from),
     rpFilter: {
       all: sysctl("ipv4/conf/all/rp_filter"),
       interface: through ? sysctl(`ipv4/conf/${through}/rp_filter`) : null,

@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { release } from "node:os";
 import type { Ask } from "../../channel/messages.ts";
 import { type Address, formatAddress, parseAddress, sameAddress } from "../../config/address.ts";
+import { EINVAL } from "../../native/libc.ts";
 import { links, NetlinkError, NUD_UNANSWERED, neighbour, route } from "../../native/netlink/netlink.ts";
 import { CLOSE, LISTEN, openSockets } from "../../native/sockets.ts";
 import type { InterceptPlaneConfig } from "./config.ts";
@@ -56,9 +57,10 @@ export function isStrict(name: string): boolean {
   return Math.max(own, sysctl("ipv4/conf/all/rp_filter") ?? 0) === 1;
 }
 
-export function routeTo(address: Uint8Array): RouteFact {
+/** `from`: the address of this host that answers come from, by which rules may choose another route; null: it has none. */
+export function routeTo(address: Uint8Array, from: Uint8Array | null = null): RouteFact {
   try {
-    const found = route(address);
+    const found = route(address, 0, 0, from);
     const link = links().find(({ ifindex }) => ifindex === found.ifindex);
     return {
       type: found.type,
@@ -68,15 +70,16 @@ export function routeTo(address: Uint8Array): RouteFact {
       mtu: found.mtu || (link?.mtu ?? 0),
     };
   } catch (error) {
-    if (error instanceof NetlinkError) return { error: error.message };
+    if (error instanceof NetlinkError)
+      return { error: error.code === EINVAL ? "its route is of type blackhole" : error.message };
     throw error;
   }
 }
 
 /** The next hop towards an address, if the kernel has asked for its MAC address and got no answer. */
-export function unresolvedTo(address: Uint8Array): string | null {
+export function unresolvedTo(address: Uint8Array, from: Uint8Array | null = null): string | null {
   try {
-    const { type, gateway, ifindex } = route(address);
+    const { type, gateway, ifindex } = route(address, 0, 0, from);
     const next = gateway ?? address;
     const isUnanswered =
       type === "unicast" && ((neighbour(ifindex, next)?.state ?? 0) & NUD_UNANSWERED) !== 0;
@@ -129,12 +132,20 @@ function serverOf(value: unknown): HostFacts["servers"] {
   return [{ address: formatAddress(parsed.bytes), port: port as number, transport: kind, listening }];
 }
 
+/** The address of a server of the question, if it is this host's. */
+function ownAddress(value: unknown): Uint8Array[] {
+  const { address } = (value ?? {}) as Record<string, unknown>;
+  const bytes = typeof address === "string" ? parseAddress(address)?.bytes : undefined;
+  return bytes && isOwn(bytes) ? [bytes] : [];
+}
+
 /** Reads some files for each interface and address that is asked for, a bounded number of them. */
 export function hostFacts(
   { version, mode, hook, interfaces }: InterceptPlaneConfig,
   { addresses, servers }: Ask,
 ): HostFacts {
   const named = interfaces.slice(0, MOST_NAMED);
+  const own = listOf(servers).flatMap(ownAddress);
   return {
     version,
     kernel: release(),
@@ -149,7 +160,9 @@ export function hostFacts(
       const address = typeof text === "string" ? parseAddress(text) : null;
       if (!address) return [];
       const { bytes } = address;
-      return [{ address: formatAddress(bytes), route: routeTo(bytes), unresolved: unresolvedTo(bytes) }];
+      const from = own.find(({ length }) => length === bytes.length) ?? null;
+      const found = { route: routeTo(bytes, from), unresolved: unresolvedTo(bytes, from) };
+      return [{ address: formatAddress(bytes), ...found }];
     }),
     servers: listOf(servers).flatMap(serverOf),
   };

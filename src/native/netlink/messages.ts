@@ -110,6 +110,7 @@ const IFLA_LARGEST = [41, 58, 63, 64];
 const IFA_ADDRESS = 1;
 const IFA_LOCAL = 2;
 export const RTA_DST = 1;
+export const RTA_SRC = 2;
 export const RTA_OIF = 4;
 const RTA_GATEWAY = 5;
 const RTA_PREFSRC = 7;

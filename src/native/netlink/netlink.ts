@@ -37,6 +37,7 @@ import {
   RTA_DST,
   RTA_MARK,
   RTA_OIF,
+  RTA_SRC,
   RTM_GETADDR,
   RTM_GETLINK,
   RTM_GETNEIGH,
@@ -258,16 +259,18 @@ export function localAddresses(): LocalAddress[] {
 }
 
 /**
- * The route of packets to `destination` with the given mark (SO_MARK), over the interface with index `over` (0: any).
+ * The route of packets to `destination` with the given mark (SO_MARK), over the interface with index `over` (0: any), from
+ * `source`, an address of this host (null: any, so that rules about sources do not apply).
  *
  * Throws a NetlinkError if there is none: ENETUNREACH without a route, or by the type of the route EHOSTUNREACH
  * (unreachable), EACCES (prohibit) or EINVAL (blackhole).
  */
-export function route(destination: Uint8Array, mark = 0, over = 0): Route {
+export function route(destination: Uint8Array, mark = 0, over = 0, source: Uint8Array | null = null): Route {
   let found: Route | null = null;
-  askForRoute(destination, mark, over, 0, (body) => {
+  const take = (body: Uint8Array) => {
     found = parseRoute(body);
-  });
+  };
+  askForRoute(destination, mark, over, 0, take, source);
   if (found === null) throw new Error("Cannot look up a route over netlink: no route in the response");
   return found;
 }
@@ -278,6 +281,7 @@ function askForRoute(
   over: number,
   flags: number,
   take: (body: Uint8Array) => void,
+  source: Uint8Array | null = null,
 ): void {
   const header = new Uint8Array(RTMSG);
   header[0] = addressFamily(destination);
@@ -286,6 +290,10 @@ function askForRoute(
   const attributes: [number, Uint8Array][] = [[RTA_DST, destination]];
   if (mark !== 0) attributes.push([RTA_MARK, u32Bytes(mark)]);
   if (over !== 0) attributes.push([RTA_OIF, u32Bytes(over)]);
+  if (source !== null) {
+    header[2] = source.length * 8;
+    attributes.push([RTA_SRC, source]);
+  }
   transact("look up a route", { type: RTM_GETROUTE, flags: 0, header, attributes }, (type, body) => {
     if (type === RTM_NEWROUTE && body.length >= RTMSG) take(body);
   });

@@ -11,6 +11,7 @@ import { thisHost } from "../../copy/plan/host.ts";
 import { makePlan } from "../../copy/plan/make.ts";
 import type { Plan } from "../../copy/plan.ts";
 import { carriedLibraries } from "../../host/carried-libraries.ts";
+import { Failure } from "../../native/failure.ts";
 import type { Subject } from "../subject.ts";
 
 /** Bounds that are enough for a connection on each path. */
@@ -23,11 +24,39 @@ export interface Tried {
   findings: Findings;
 }
 
+/** What came of it; `tried` is null where it could not be made: `failure` says why, unless other checks have that. */
+export interface Outcome {
+  tried: Tried | null;
+  failure: Failure | null;
+}
+
+/** Exit codes of what the checks of this host have: options (2), privileges (4), the kernel (5). */
+const TOLD_ELSEWHERE = [2, 4, 5];
+
+const outcomes = new WeakMap<Subject, Promise<Outcome>>();
+
+/** One preflight for all checks of a subject. */
+export function tryOnce(subject: Subject): Promise<Outcome> {
+  const known = outcomes.get(subject);
+  if (known) return known;
+  const made = tryCopy(subject).then(
+    (tried): Outcome => ({ tried, failure: null }),
+    (error: unknown): Outcome => {
+      if (!(error instanceof Failure)) throw error;
+      return { tried: null, failure: TOLD_ELSEWHERE.includes(error.exitCode) ? null : error };
+    },
+  );
+  // Who waits for it hears of it.
+  made.catch(() => {});
+  outcomes.set(subject, made);
+  return made;
+}
+
 /**
  * The connections of the preflight. Attaches, as a copy does, what catches answers to them, and detaches it again; no request is
  * captured. Rejects with a Failure where a copy could not start.
  */
-export async function tryCopy({ options: given, key }: Subject): Promise<Tried> {
+async function tryCopy({ options: given, key }: Subject): Promise<Tried> {
   const options: CopyOptions = {
     ...given,
     dryRun: false,
