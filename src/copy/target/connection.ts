@@ -1,7 +1,7 @@
 /** An ordinary connection from this host to a target. */
 import { createConnection } from "node:net";
 import { formatEndpoint, parseAddress, parseZoned, sameAddress } from "../../config/address.ts";
-import { translationOf } from "../../netfilter/translation.ts";
+import { type Endpoint, translationOf } from "../../netfilter/translation.ts";
 import { afterPatience } from "../../runtime/patience.ts";
 
 export interface OrdinaryConnection {
@@ -18,9 +18,9 @@ export function connectOnce(address: string, port: number, patience: number): Pr
     const socket = createConnection({ host: address, port });
     const end = async (result: OrdinaryConnection["result"], error?: string) => {
       callOff();
-      const { localPort } = socket;
+      const own = endpointOf(socket.localAddress, socket.localPort);
       const translatedTo =
-        result === "answered" && localPort ? await translatedFrom(address, port, localPort) : null;
+        result === "answered" && own ? await translatedFrom(own, endpointOf(address, port)!) : null;
       socket.destroy();
       resolve({ result, translatedTo, ...(error && { error }) });
     };
@@ -32,14 +32,15 @@ export function connectOnce(address: string, port: number, patience: number): Pr
   });
 }
 
-/** Where a connection to `address` really goes, if that is elsewhere. */
-async function translatedFrom(address: string, port: number, localPort: number): Promise<string | null> {
-  const found = await translationOf(port, localPort);
+function endpointOf(address: string | undefined, port: number | undefined): Endpoint | null {
+  const bytes = address && (parseAddress(address) ?? parseZoned(address))?.bytes;
+  return bytes && port ? { address: bytes, port } : null;
+}
+
+/** Where a connection to `server` really goes, if that is elsewhere. */
+async function translatedFrom(client: Endpoint, server: Endpoint): Promise<string | null> {
+  const found = await translationOf(client, server);
   const bytes = found && parseAddress(found.address)?.bytes;
-  if (
-    !bytes ||
-    (found.port === port && sameAddress(bytes, (parseAddress(address) ?? parseZoned(address))!.bytes))
-  )
-    return null;
+  if (!bytes || (found.port === server.port && sameAddress(bytes, server.address))) return null;
   return formatEndpoint(bytes, found.port);
 }
