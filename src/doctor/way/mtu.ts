@@ -6,8 +6,12 @@ import { about, TRACEROUTE_PORT, type Way } from "./route.ts";
 
 /** ms for an answer. */
 const PATIENCE = 400;
-/** ms after which a host answers again that has answered too much (icmp_ratelimit of ip-sysctl.rst). */
+/**
+ * ms after which a host answers again that has answered too much: Linux sends another host 6 errors at once, then one a second
+ * (icmp_ratelimit of ip-sysctl.rst). So often it is waited for.
+ */
 const RECOVERY = 1100;
+const MOST_WAITS = 2;
 /** Bytes of a packet that every path takes. */
 const SMALL = 128;
 /** What paths take, by what is on them: PPPoE, tunnels of all kinds, the least of IPv6, the least of IPv4. */
@@ -23,25 +27,54 @@ export interface PathMtu {
   isSilent: boolean;
 }
 
-/** Tries a path that should take `mtu` bytes. Sends at most 8 packets. */
+/**
+ * Tells which sizes get there; null: not known. A size is lost only if a small packet that goes right behind it is answered: one
+ * that had got there would have had that answer, also from a host that answers only so much.
+ */
+function trials(send: Send, recovery: number): (bytes: number) => Promise<boolean | null> {
+  let waits = MOST_WAITS;
+  return async (bytes) => {
+    for (;;) {
+      const [tried, small] = await Promise.all([send(bytes), send(SMALL)]);
+      if (tried.result === "arrived") return true;
+      if (small.result === "arrived") return false;
+      if (waits-- <= 0) return null;
+      await Bun.sleep(recovery);
+    }
+  };
+}
+
+/** Tries a path that should take `mtu` bytes. Sends at most 24 packets. */
 export async function measurePath(mtu: number, send: Send, recovery = RECOVERY): Promise<PathMtu> {
   const whole = await send(mtu);
   if (whole.result === "arrived") return { largest: mtu, isSilent: false };
   if (whole.result === "too-large" && whole.mtu > 0 && whole.mtu < mtu)
     return { largest: whole.mtu, isSilent: false };
-  if ((await send(SMALL)).result !== "arrived") return { largest: null, isSilent: false };
-  // The largest of the sizes that arrives, by halves.
-  const sizes = SIZES.filter((size) => size < mtu);
+  const arrives = trials(send, recovery);
+  const unlessLost = (isThere: true | null): PathMtu => ({ largest: isThere ? mtu : null, isSilent: false });
+  const first = await arrives(mtu);
+  if (first !== false) return unlessLost(first);
+  const largest = await largestOf(
+    SIZES.filter((size) => size < mtu),
+    async (size) => (await send(size)).result === "arrived" || (await arrives(size)) === true,
+  );
+  // Once more: what was lost may have been lost by chance.
+  const last = await arrives(mtu);
+  return last === false ? { largest, isSilent: true } : unlessLost(last);
+}
+
+/** The largest of `sizes`, from the largest to the smallest, that gets there, by halves. */
+async function largestOf(
+  sizes: readonly number[],
+  arrives: (bytes: number) => Promise<boolean>,
+): Promise<number> {
   let [first, last] = [0, sizes.length];
   while (first < last) {
     const middle = (first + last) >> 1;
-    if ((await send(sizes[middle]!)).result === "arrived") last = middle;
+    if (await arrives(sizes[middle]!)) last = middle;
     else first = middle + 1;
   }
-  // A host that has answered too much in this second is silent, too.
-  await Bun.sleep(recovery);
-  if ((await send(mtu)).result === "arrived") return { largest: mtu, isSilent: false };
-  return { largest: sizes[first] ?? SMALL, isSilent: true };
+  return sizes[first] ?? SMALL;
 }
 
 export function judgeMtu(target: Uint8Array, mtu: number, { largest, isSilent }: PathMtu): Finding {
