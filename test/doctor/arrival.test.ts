@@ -312,12 +312,38 @@ test("connections without a request are a warning", () => {
   ]);
 });
 
+const TLS = Uint8Array.from([22, 3, 1, 0, 60, 1, 0, 0, 56, 3, 3, ...Array(60).fill(7)]);
+
 test("TLS at production cannot be copied", () => {
   const traffic = new Traffic(SETTINGS);
-  visit(traffic, { data: Uint8Array.from([22, 3, 1, 0, 60, 1, 0, 0, 56, 3, 3, ...Array(60).fill(7)]) });
+  visit(traffic, { data: TLS });
   expect(said(traffic)[1]).toStartWith(
     "failed arrival.protocol: TLS (1 of 1 connections): no target can read it",
   );
+});
+
+test.each([
+  [1, 19, "ok arrival.protocol: HTTP/1 (19 of 20 connections), TLS (1 of 20 connections)"],
+  [
+    4,
+    16,
+    "warning arrival.protocol: HTTP/1 (16 of 20 connections), TLS (4 of 20 connections): no target can read it",
+  ],
+])("TLS of %p of clients, beside %p that speak HTTP", (secured, plain, expected) => {
+  const traffic = new Traffic(SETTINGS);
+  for (let index = 0; index < secured + plain; index++) {
+    const from = { sourcePort: 40_000 + index };
+    see(traffic, { ...from, flags: SYN });
+    see(traffic, { ...from, data: index < secured ? TLS : GET });
+  }
+  expect(said(traffic)[1]).toStartWith(expected);
+});
+
+test("what the host of a target speaks to production is not what clients speak", () => {
+  const traffic = new Traffic(SETTINGS);
+  visit(traffic, { from: "10.0.0.2", data: TLS });
+  visit(traffic, {});
+  expect(said(traffic)[1]).toBe("ok arrival.protocol: HTTP/1 (1 of 1 connections)");
 });
 
 test("a service that speaks first is known by its greeting", () => {

@@ -50,10 +50,23 @@ interface Observation {
   faults: string[];
 }
 
+/** Subjects of which something is done that the watch has to see. */
+const busy = new WeakSet<Subject>();
+
+/** Does what the watch of a subject has to see from beginning to end: until it is done, a watch that has begun does not end. */
+export async function whileWatched<T>(subject: Subject, work: () => Promise<T>): Promise<T> {
+  busy.add(subject);
+  try {
+    return await work();
+  } finally {
+    busy.delete(subject);
+  }
+}
+
 /** One observation for all checks of a subject. */
 const observations = new WeakMap<Subject, Promise<Observation | null>>();
 
-/** Watches for `span` ms, or reads the files; at a second call, what the first one saw. Rejects with a Failure (4, 5). */
+/** Watches for `span` ms (see `whileWatched`), or reads the files; at a second call, what the first one saw. Rejects with a Failure (4, 5). */
 export function observe(subject: Subject, span = SPAN): Promise<Observation | null> {
   const known = observations.get(subject);
   if (known) return known;
@@ -63,7 +76,7 @@ export function observe(subject: Subject, span = SPAN): Promise<Observation | nu
       ? Promise.resolve(null)
       : plan.files.length > 0
         ? readRecorded(plan, options)
-        : watchLive(plan, options, span);
+        : watchLive(plan, options, span, () => busy.has(subject));
   observations.set(subject, made);
   return made;
 }
@@ -96,7 +109,12 @@ function frontOf(filter: string): Uint8Array | null {
   }
 }
 
-async function watchLive(plan: Plan, options: CopyOptions, span: number): Promise<Observation> {
+async function watchLive(
+  plan: Plan,
+  options: CopyOptions,
+  span: number,
+  isBusy: () => boolean,
+): Promise<Observation> {
   const traffic = trafficOf(plan, options, true);
   const services = watchedServices(plan);
   const portsOf = (isUdp: boolean) => services.filter((one) => one.isUdp === isUdp).map(({ port }) => port);
@@ -105,7 +123,7 @@ async function watchLive(plan: Plan, options: CopyOptions, span: number): Promis
   const { filter, direction } = options.capture;
   const isOutgoing = direction === "out";
   const { seconds, lost, passed } = await watchTraffic(traffic, {
-    ...{ ports: portsOf(false), datagramPorts: portsOf(true), isOutgoing, loopback, span },
+    ...{ ports: portsOf(false), datagramPorts: portsOf(true), isOutgoing, loopback, span, isBusy },
     front: filter === null ? null : frontOf(filter),
   });
   const watch: Watch = {

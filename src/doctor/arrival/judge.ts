@@ -224,6 +224,9 @@ function judgeNothing(what: string, arrived: Arrived, watch: Watch): Finding {
   return finding("packets", "warning", what, `${nothing}, though a service listens there${named}`, fix);
 }
 
+/** The part of connections up to which TLS and SSH at a service that speaks neither are from who tries all ports. */
+const SCANS = 0.1;
+
 /** The ports with most new connections, and where there were none with most established ones. */
 function otherPorts({ service, surroundings }: Arrived, { opened, datagrams }: Watch): [number, number][] {
   const seen = service.isUdp ? datagrams : opened;
@@ -246,9 +249,10 @@ function judgeProtocols({ service, arrivals, proxyProtocol }: Arrived, { span }:
   const unit = service.isUdp ? "datagrams" : "connections";
   const texts = known.map(([name, count]) => `${name} (${number(count)} of ${number(total)} ${unit})`);
   const hopeless = known.find(([name]) => name === "TLS" || name === "SSH");
-  if (hopeless) {
+  if (hopeless && hopeless[1] > SCANS * total) {
     const { why, fix } = SECURED[hopeless[0] === "TLS" ? "tls" : "ssh"];
-    found.push(finding("protocol", "failed", what, `${texts.join(", ")}: ${why}`, fix));
+    const status = 2 * hopeless[1] > total ? "failed" : "warning";
+    found.push(finding("protocol", status, what, `${texts.join(", ")}: ${why}`, fix));
   } else if (total > 0) {
     found.push(finding("protocol", "ok", what, texts.join(", ") || `none that is known ${span}`, null));
   }

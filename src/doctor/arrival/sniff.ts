@@ -40,7 +40,7 @@ const PACKET_OUTGOING = 4;
 const OFFSET_BITS = 0x1fff;
 
 export interface Watched {
-  /** Seconds that were watched: fewer than asked for where there were too many packets. */
+  /** Seconds that were watched: fewer than asked for where there were too many packets, more where something else was busy. */
   seconds: number;
   /** Packets for which there was no room. */
   lost: number;
@@ -123,8 +123,9 @@ export interface WatchOptions extends Ports {
   isOutgoing: boolean;
   /** Index of the interface on which each packet is seen as it leaves and as it comes. */
   loopback: number;
-  /** ms. */
+  /** ms, or longer: as long as `isBusy` then. */
   span: number;
+  isBusy(): boolean;
 }
 
 /**
@@ -132,7 +133,7 @@ export interface WatchOptions extends Ports {
  * take -F.
  */
 export async function watchTraffic(traffic: Traffic, options: WatchOptions): Promise<Watched> {
-  const { front, isOutgoing, loopback, span } = options;
+  const { front, isOutgoing, loopback, span, isBusy } = options;
   const sockets: number[] = [];
   const open = (filter: Uint8Array, bytes: number): number => {
     const socket = openPlainPacketSocket(bytes, true);
@@ -149,8 +150,8 @@ export async function watchTraffic(traffic: Traffic, options: WatchOptions): Pro
     const start = performance.now();
     let elapsed = 0;
     let passed = 0;
-    while (elapsed < span && traffic.packets < MOST_PACKETS) {
-      await Bun.sleep(Math.min(INTERVAL, span - elapsed));
+    while ((elapsed < span || isBusy()) && traffic.packets < MOST_PACKETS) {
+      await Bun.sleep(elapsed < span ? Math.min(INTERVAL, span - elapsed) : INTERVAL);
       elapsed = performance.now() - start;
       takeAll(socket, received, header, traffic, loopback);
       if (counting) passed += countAll(counting, received, isOutgoing);

@@ -153,10 +153,17 @@ export class Traffic {
     if (isFirst) {
       counts.connections++;
       const target = this.settings.targets.findIndex(({ address }) => sameBytes(address, source));
-      if (target >= 0) this.fromTargets[target]!++;
+      if (target >= 0) this.#noteTarget(target, key);
     }
     if (flags & RST) return;
     this.#seeSegment(index, counts, key, isFirst, bytes, view, header);
+  }
+
+  /** A connection that the host of a target opened: what it speaks may be what doctor has asked the target, passed on. */
+  #noteTarget(target: number, key: string): void {
+    this.fromTargets[target]!++;
+    if (this.#flows.size >= MOST_FLOWS) return;
+    this.#flows.set(key, { acknowledged: null, isRecognized: true, hasBeginning: true });
   }
 
   #seeSegment(

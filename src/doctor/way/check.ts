@@ -4,7 +4,7 @@ import type { Plan } from "../../copy/plan.ts";
 import { connectOnce } from "../../copy/target/connection.ts";
 import { Failure } from "../../native/failure.ts";
 import { sendUncut } from "../../native/probes/df-datagram.ts";
-import { observe, watchedServices } from "../arrival/check.ts";
+import { observe, watchedServices, whileWatched } from "../arrival/check.ts";
 import { nameOf } from "../arrival/judge.ts";
 import { rulesOf } from "../arrival/rules-of.ts";
 import type { Finding } from "../finding.ts";
@@ -102,14 +102,15 @@ export async function checkWay(subject: Subject): Promise<Finding[]> {
   if (plan === null) return [];
   const ways = waysOf(plan);
   const routes = ways.map(describeRoute);
-  const neighbours = await Promise.all(ways.map(checkNeighbour));
+  // A target that passes requests on to production does so when it is asked.
+  const neighbours = await whileWatched(subject, () => Promise.all(ways.map(checkNeighbour)));
   const isLost = neighbours.map((finding) => finding?.status === "failed");
   // Nothing gets to those: what else would be found of the way follows from that.
   const reached = ways.filter((_, index) => !isLost[index]);
   const lost = plan.ways.filter((_, index) => isLost[index]).flatMap((way) => way.paths);
   const paths = endpointsOf(plan).filter((path) => !lost.includes(path));
   const [targets, { tried, failure }, sizes] = await Promise.all([
-    Promise.all(paths.map((path) => lookAtTarget(plan, path))),
+    whileWatched(subject, () => Promise.all(paths.map((path) => lookAtTarget(plan, path)))),
     lost.length > 0 ? { tried: null, failure: null } : tryOnce(subject),
     Promise.all(reached.map(checkMtu)),
   ]);

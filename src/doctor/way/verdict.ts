@@ -134,13 +134,13 @@ export function judgeTarget(
 
 /** Production and target that do not both speak TLS; null: they do, or it is not known. */
 export function judgeTls(target: Target, production: ReadonlyMap<string, number>): Finding | null {
-  const known = [...production].filter(([name]) => name !== "");
-  if (known.length === 0 || !target.greeting) return null;
-  const isTlsHere = known.some(([name]) => name === "TLS");
+  const [most] = [...production].filter(([name]) => name !== "").sort((one, other) => other[1] - one[1]);
+  if (!most || !target.greeting) return null;
+  const isTlsHere = most[0] === "TLS";
   const isTlsThere = target.greeting.protocol === "TLS";
   const what = about("tls", `TLS at ${target.endpoint}`);
   if (isTlsThere && !isTlsHere) {
-    const found = `the target speaks TLS, and clients here speak ${known[0]![0]} without it`;
+    const found = `the target speaks TLS, and clients here speak ${most[0]} without it`;
     return { ...what, status: "warning", found, fix: "Name in -x a port of the target without TLS." };
   }
   return null;
