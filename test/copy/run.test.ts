@@ -146,14 +146,24 @@ test("a signal before the targets have answered ends it", async () => {
 });
 
 test.each([
-  ["refused", ["-c", "127.0.0.2,127.0.0.3"], "connection refused"],
-  ["silent", [], "no response to a connection attempt from 127.0.0.1"],
-])("a target found %s is an error with exit code 3", async (behaviour, words, cause) => {
+  [
+    "refused",
+    ["-c", "127.0.0.2,127.0.0.3"],
+    "connection refused",
+    "Start the service there, check the firewalls on the way",
+  ],
+  [
+    "silent",
+    [],
+    "no response to a connection attempt from 127.0.0.1, and an ordinary connection from this host is refused: a firewall rejects it with an ICMP error, or keeps the service's own refusal from copies",
+    'Let port 8080 through in the firewall of 127.0.0.1 and in those on the way ("nft list ruleset" or "iptables -S" there shows the rule), check that the service is there',
+  ],
+])("a target found %s is an error with exit code 3", async (behaviour, words, cause, fix) => {
   const run = start(behaviour, words);
   expect(await run.ended).toBe(3);
   expect(run.stderr).toEqual([
     `Cannot reach target "127.0.0.1:8080": ${cause}`,
-    "Start the service there, check the firewalls on the way, or start anyway with --force.",
+    `${fix}, or start anyway with --force.`,
     pointer(words),
   ]);
   expect(run.stdout).toEqual([]);
