@@ -342,10 +342,14 @@ test("a target that closes each connection at once is open, and of no use", () =
 });
 
 test.each([
-  [true, "failed way.port: nobody listens there -> Start the service there, or correct the port in -x."],
-  [false, "ok way.port: no error comes back for an empty datagram; whether it answers is not tried"],
-])("a UDP target that refuses (%p)", (isUdpRefused, expected) => {
-  const one = { endpoint: "10.0.0.2:53", ordinary: null, greeting: null, isUdpRefused };
+  ["arrived", "failed way.port: nobody listens there -> Start the service there, or correct the port in -x."],
+  ["silent", "ok way.port: no error comes back for an empty datagram; whether it answers is not tried"],
+  [
+    "prohibited",
+    'failed way.port: a firewall rejects datagrams to it with an ICMP error (prohibited) -> Let the port through in the firewall there and in those on the way ("nft list ruleset" or "iptables -S" shows the rule).',
+  ],
+] as const)("a UDP target of which comes back: %s", (datagram, expected) => {
+  const one = { endpoint: "10.0.0.2:53", ordinary: null, greeting: null, datagram };
   expect(said(judgeTarget(one, PLAN("packet"), findings("answered")))).toBe(expected);
 });
 

@@ -36,7 +36,7 @@ async function lookAtTarget(plan: Plan, index: number): Promise<Target> {
   if (transport === "udp") {
     const { ifindex } = plan.egresses[egress]!;
     const { result } = await sendUncut(target, targetPort, 0, UDP_PATIENCE, ifindex);
-    return { endpoint, ordinary: null, greeting: null, isUdpRefused: result === "arrived" };
+    return { endpoint, ordinary: null, greeting: null, datagram: result };
   }
   const zone = plan.egresses[egress]!.interface;
   const host = isLinkLocal(target) ? `${formatAddress(target)}%${zone}` : formatAddress(target);

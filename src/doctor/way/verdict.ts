@@ -5,6 +5,7 @@ import { diagnose } from "../../copy/diagnosis.ts";
 import type { Plan } from "../../copy/plan.ts";
 import type { OrdinaryConnection } from "../../copy/target/connection.ts";
 import { Failure } from "../../native/failure.ts";
+import type { Answered } from "../../native/probes/df-datagram.ts";
 import type { WatchedService } from "../arrival/traffic.ts";
 import type { Finding } from "../finding.ts";
 import type { Greeting } from "./greeting.ts";
@@ -15,17 +16,23 @@ export interface Target {
   endpoint: string;
   ordinary: OrdinaryConnection | null;
   greeting: Greeting | null;
-  /** Of UDP: whether its host said that nobody listens; absent: TCP. */
-  isUdpRefused?: boolean;
+  /** Of UDP: what came of an empty datagram; absent: TCP. */
+  datagram?: Answered["result"];
 }
 
-function judgeUdp(what: string, isRefused: boolean): Finding {
-  if (!isRefused) {
-    const found = "no error comes back for an empty datagram; whether it answers is not tried";
-    return { ...about("port", what), status: "ok", found, fix: null };
+function judgeUdp(what: string, datagram: Answered["result"]): Finding {
+  if (datagram === "arrived") {
+    const fix = "Start the service there, or correct the port in -x.";
+    return { ...about("port", what), status: "failed", found: "nobody listens there", fix };
   }
-  const fix = "Start the service there, or correct the port in -x.";
-  return { ...about("port", what), status: "failed", found: "nobody listens there", fix };
+  if (datagram === "prohibited") {
+    const found = "a firewall rejects datagrams to it with an ICMP error (prohibited)";
+    const fix =
+      'Let the port through in the firewall there and in those on the way ("nft list ruleset" or "iptables -S" shows the rule).';
+    return { ...about("port", what), status: "failed", found, fix };
+  }
+  const found = "no error comes back for an empty datagram; whether it answers is not tried";
+  return { ...about("port", what), status: "ok", found, fix: null };
 }
 
 /** What kind of fault it is that the diagnosis tells: the end of its id. */
@@ -97,9 +104,9 @@ export function judgeTarget(
   findings: Findings | null,
   told: readonly Finding[] = [],
 ): Finding | null {
-  const what = `${target.isUdpRefused === undefined ? "" : "UDP "}port of ${target.endpoint}`;
-  const { ordinary, isUdpRefused } = target;
-  if (isUdpRefused !== undefined) return judgeUdp(what, isUdpRefused);
+  const what = `${target.datagram === undefined ? "" : "UDP "}port of ${target.endpoint}`;
+  const { ordinary, datagram } = target;
+  if (datagram !== undefined) return judgeUdp(what, datagram);
   const probe = findings?.probes.find(({ path }) => {
     const { target: address, targetPort } = plan.paths[path]!;
     return formatEndpoint(address, targetPort) === target.endpoint;

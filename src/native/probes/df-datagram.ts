@@ -3,7 +3,10 @@ import {
   AF_INET,
   AF_INET6,
   address,
+  EACCES,
+  EHOSTUNREACH,
   EMSGSIZE,
+  ENETUNREACH,
   errno,
   IPPROTO_IP,
   libc,
@@ -24,9 +27,15 @@ const INTERVAL = 5;
 /** Bytes of the IP and UDP headers. */
 const HEADERS = { 4: 28, 6: 48 } as const;
 
+/** What of ICMP errors, other than a closed port and a size, is told to a UDP socket. */
+const PROHIBITED = [EACCES, EHOSTUNREACH, ENETUNREACH];
+
 export interface Answered {
-  /** `arrived`: the host said that nobody listens at the port. `too-large`: a router or this host refused it. */
-  result: "arrived" | "too-large" | "silent";
+  /**
+   * `arrived`: the host said that nobody listens at the port. `too-large`: a router or this host refused it. `prohibited`: a
+   * firewall rejected it, by an ICMP error (net/ipv4/icmp.c, icmp_err_convert; net/ipv6/icmp.c, tab_unreach).
+   */
+  result: "arrived" | "too-large" | "prohibited" | "silent";
   /** Bytes of the largest packet that the path takes, as far as the kernel knows then; 0: it does not. */
   mtu: number;
 }
@@ -56,11 +65,19 @@ export async function sendUncut(
     const payload = new Uint8Array(new ArrayBuffer(length + 1));
     const sent = Number(libc.sendto(socket, address(payload), length, MSG_NOSIGNAL, null, 0));
     const code = sent < 0 ? errno() : await errorOf(socket, patience);
-    const result = code === ECONNREFUSED ? "arrived" : code === EMSGSIZE ? "too-large" : "silent";
-    return { result, mtu: getWord(socket, level, MTU[family]) };
+    return {
+      result: sent < 0 && code !== EMSGSIZE ? "silent" : resultOf(code),
+      mtu: getWord(socket, level, MTU[family]),
+    };
   } finally {
     libc.close(socket);
   }
+}
+
+function resultOf(code: number): Answered["result"] {
+  if (code === ECONNREFUSED) return "arrived";
+  if (code === EMSGSIZE) return "too-large";
+  return PROHIBITED.includes(code) ? "prohibited" : "silent";
 }
 
 /** The error that came for what was sent; 0: none, or an answer of somebody who listens. */
