@@ -6,7 +6,12 @@ import { join } from "node:path";
 import { parseAddress } from "../../src/config/address.ts";
 import { type Arrived, judgeArrivals, type Watch } from "../../src/doctor/arrival/judge.ts";
 import { readBeginning } from "../../src/doctor/arrival/recorded.ts";
-import { type Surroundings, surroundingsOf, virtualPorts } from "../../src/doctor/arrival/surroundings.ts";
+import {
+  otherAddresses,
+  type Surroundings,
+  surroundingsOf,
+  virtualPorts,
+} from "../../src/doctor/arrival/surroundings.ts";
 import { Traffic, type TrafficSettings, type WatchedService } from "../../src/doctor/arrival/traffic.ts";
 import { readIptables } from "../../src/netfilter/listed/iptables.ts";
 import { IP_OK, IpHeader, parseIp } from "../../src/wire/ip-header.ts";
@@ -61,6 +66,7 @@ function visit(traffic: Traffic, sent: Sent = {}, requests = 1): void {
 
 const QUIET: Surroundings = {
   listens: true,
+  otherAddresses: null,
   elsewhere: null,
   translated: [],
   sentOn: null,
@@ -310,6 +316,32 @@ test("connections without a request are a warning", () => {
   expect(said(traffic)).toEqual([
     "warning arrival.packets: 1 packets, 1 new connections, 0 requests (packets by interface: front 1) in 3.0 s: no request among them -> Look again when clients ask for something.",
   ]);
+});
+
+test("a service that listens at another address than clients ask is named, unless a rule sends them there", () => {
+  const traffic = new Traffic(SETTINGS);
+  see(traffic, { flags: SYN });
+  const surroundings = { ...QUIET, otherAddresses: ["127.0.0.1"] };
+  expect(said(traffic, { surroundings })).toEqual([
+    "failed arrival.packets: clients ask 10.1.0.1, and the service listens at 127.0.0.1 only: 1 packets, 1 new connections, 0 requests (packets by interface: front 1) in 3.0 s -> Let the service listen at that address too: ss -lnp 'sport = :80' shows where it does.",
+  ]);
+  expect(said(traffic, { surroundings: { ...surroundings, sentOn: "a rule" } })[0]).toStartWith(
+    "warning arrival.packets",
+  );
+});
+
+test.each<[string[], string, string[] | null]>([
+  [["127.0.0.1"], "10.1.0.1", ["127.0.0.1"]],
+  [["127.0.0.1", "::1"], "10.1.0.1", ["127.0.0.1", "::1"]],
+  [["127.0.0.1", "10.1.0.1"], "10.1.0.1", null],
+  [["0.0.0.0"], "10.1.0.1", null],
+  [["::"], "10.1.0.1", null],
+  [["::1"], "fd00:1::1", ["::1"]],
+  [[], "10.1.0.1", null],
+])("of a service at %p, clients who ask %s", (bound, to, expected) => {
+  const sockets = bound.map((address) => ({ address: at(address), port: 80, state: 10 }));
+  expect(otherAddresses(sockets, 80, at(to))).toEqual(expected);
+  expect(otherAddresses(sockets, 81, at(to))).toBeNull();
 });
 
 const TLS = Uint8Array.from([22, 3, 1, 0, 60, 1, 0, 0, 56, 3, 3, ...Array(60).fill(7)]);

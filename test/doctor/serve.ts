@@ -1,7 +1,7 @@
 /**
- * A service at several ports that answers whatever comes as HTTP/1 does; run as `bun serve.ts PORT[=HOST:PORT|=tls|=close] ...` in a
+ * A service at several ports that answers whatever comes as HTTP/1 does; run as `bun serve.ts PORT[=HOST:PORT|=tls|=close|=local] ...` in a
  * namespace. With an endpoint behind it a port passes on every connection to there, as a proxy of TCP; with "tls" it speaks TLS; with
- * "close" it closes each connection at once.
+ * "close" it closes each connection at once; with "local" it is a port of 127.0.0.1 only.
  */
 import { connect, createServer, type Socket } from "node:net";
 import { createServer as createTlsServer } from "node:tls";
@@ -30,7 +30,7 @@ await Promise.all(
         socket.destroy();
         return;
       }
-      if (behind) {
+      if (behind && behind !== "local") {
         const [host, to] = behind.split(":");
         const other = connect(Number(to), host);
         bind(socket, other);
@@ -40,7 +40,9 @@ await Promise.all(
       socket.on("error", () => socket.destroy());
       socket.on("data", () => socket.write(BODY));
     });
-    return new Promise<void>((resolve) => server.listen(Number(port), "::", resolve));
+    return new Promise<void>((resolve) =>
+      server.listen(Number(port), behind === "local" ? "127.0.0.1" : "::", resolve),
+    );
   }),
 );
 console.log("listening");

@@ -132,6 +132,25 @@ const FAULTS: Fault[] = [
     expected: [["way.port", /^open, but it closes each connection at once/, /^See its log there/]],
   },
   {
+    name: "a service that listens at this host's loopback only",
+    args: "-x 91-10.0.0.2:8080",
+    expected: [
+      [
+        "arrival.packets",
+        /^clients ask 10\.1\.0\.1, and the service listens at 127\.0\.0\.1 only: /,
+        /^Let the service listen at that address too/,
+      ],
+    ],
+  },
+  {
+    name: "a firewall at the target that says so of UDP",
+    args: "-x udp:80-10.7.0.2:8095",
+    expected: [
+      ["arrival.packets", /nobody listens there/, /./],
+      ["way.port", /^a firewall rejects datagrams/, /^Let the port through in the firewall there/],
+    ],
+  },
+  {
     name: "a narrow way that drops large packets",
     args: "-x 80-10.2.0.2:8080",
     expected: [
@@ -235,6 +254,14 @@ table inet faults {
     tcp dport 8085 ip saddr 192.0.2.0/24 drop
   }
 }`,
+  // A host that is asked little: it sends one other host so many ICMP errors only.
+  target2: `
+table inet faults {
+  chain in {
+    type filter hook input priority 0
+    udp dport 8095 reject with icmpx admin-prohibited
+  }
+}`,
   far: `
 table inet faults {
   chain in {
@@ -262,13 +289,14 @@ test("each planted fault is named with its cause and its fix, and no other", asy
   const serve = (host: string, ...ports: string[]) =>
     lab.start(host, [bun, join(HERE, "serve.ts"), ...ports]);
   const services = [
-    serve(lab.online, "80", "443", "85", "87", "89", "8089"),
+    serve(lab.online, "80", "443", "85", "87", "89", "8089", "91=local"),
     serve(lab.target, "8080", "8082", "86", "90", "8083", "8086", "8092", "8093=close", "8094", "8443=tls"),
     // To a service of its own: the others are not to see what this one's doctor asks.
     serve(target2, "8084=10.7.0.1:89"),
     serve(far, "8080", "8085", "8088"),
   ];
   run(far, "nft", RULES.far);
+  run(target2, "nft", RULES.target2);
   for (const service of services) await service.line(/^listening/);
   await startIntercept(lab, far, ["-o", ":8085", "-o", ":8088"]);
   const talks = [
@@ -277,6 +305,7 @@ test("each planted fault is named with its cause and its fix, and no other", asy
     "proxy=10.1.0.1 87",
     "http=10.1.0.1 88",
     "http=10.1.0.1 89",
+    "http=10.1.0.1 91",
     "http=fd00:1::1 85",
     "http=10.0.0.2 86",
   ];

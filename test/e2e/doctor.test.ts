@@ -205,6 +205,23 @@ test("what was tried counts more than what settings seem to say: a rule that is 
   expect([blocked, sentOn, nobody].map(({ code }) => code)).toEqual([3, 0, 3]);
 });
 
+test("a way back by a rule about the target's own address is one, and a rule that swallows answers is a fault", async () => {
+  const to = ["-x", `${ONLINE}:80-10.22.0.2:8080`, "-s", "10.22.0.2", "-B", "16", "-m", "64"];
+  const change = (what: "add" | "del", ...rule: string[]) => ip("-n", routeless, "rule", what, ...rule);
+  ip("-n", routeless, ..."route add default via 10.22.0.1 table 77".split(" "));
+  change("add", "from", "10.22.0.2", "lookup", "77");
+  const good = await examine(to);
+  change("add", "to", "192.0.2.0/24", "pref", "10", "blackhole");
+  const bad = await examine(to);
+  change("del", "pref", "10");
+  change("del", "from", "10.22.0.2", "lookup", "77");
+  expect([good.faults, good.code]).toEqual([[], 0]);
+  expect([bad.faults, bad.code]).toEqual([["failed intercept.route_back 10.22.0.2"], 3]);
+  expect(said(bad, "intercept.route_back")[0]).toMatch(
+    /^none to 192\.0\.2\.1 \(its route is of type blackhole\)/,
+  );
+});
+
 test("faults of this host: capabilities, eBPF, memory, interfaces, ports, leftovers", async () => {
   const nobody = [
     "setpriv",

@@ -95,7 +95,7 @@ function counted(
   return `${least}${number(packets)} packets, ${number(connections)} new connections, ${number(requests)} requests${by}`;
 }
 
-function judgeTaken(what: string, { arrivals }: Arrived, watch: Watch): Finding {
+function judgeTaken(what: string, { service, arrivals, surroundings }: Arrived, watch: Watch): Finding {
   const { taken } = arrivals.ways;
   const found = `${counted(taken, watch)} ${watch.span}`;
   if (watch.filtered !== null) {
@@ -103,6 +103,12 @@ function judgeTaken(what: string, { arrivals }: Arrived, watch: Watch): Finding 
     return finding("filter", "failed", what, left, "Leave -F out, or correct it: man 7 pcap-filter");
   }
   if (taken.requests > 0) return finding("packets", "ok", what, found, null);
+  if (surroundings?.otherAddresses && !surroundings.sentOn && taken.to && taken.connections > 0) {
+    const there = surroundings.otherAddresses.join(", ");
+    const refused = `clients ask ${formatAddress(taken.to)}, and the service listens at ${there} only: ${found}`;
+    const fix = `Let the service listen at that address too: ss -lnp 'sport = :${service.port}' shows where it does.`;
+    return finding("packets", "failed", what, refused, fix);
+  }
   const fix = "Look again when clients ask for something.";
   return finding("packets", "warning", what, `${found}: no request among them`, fix);
 }

@@ -1,5 +1,6 @@
 /** What this host has at the port of a service: who listens, who translates, what other ports have connections. */
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { formatAddress, sameAddress } from "../../config/address.ts";
 import { ESTABLISHED, LISTEN, type OpenSocket, openSockets } from "../../native/sockets.ts";
 import { type ListedChain, placeOf } from "../../netfilter/listed/ruleset.ts";
 import { translationsTo, verdictAt } from "../../netfilter/listed/walk.ts";
@@ -24,6 +25,8 @@ export interface TranslatedPort {
 export interface Surroundings {
   /** Whether somebody listens at the port (UDP: has a socket there) in this network namespace. */
   listens: boolean;
+  /** The addresses that the port is listened at, where that of the packets is none of them; else null. */
+  otherAddresses: string[] | null;
   elsewhere: ListenerElsewhere | null;
   translated: TranslatedPort[];
   /** The rule that sends what comes to the port on to another address or port; null: none, as far as is known. */
@@ -88,11 +91,27 @@ export async function surroundingsOf(
   const other = sockets.others.find(isThere);
   return {
     listens: isThere(sockets),
+    otherAddresses: otherAddresses(isUdp ? sockets.udp : listeners(sockets.tcp), port, sample.to),
     elsewhere: other ? { pid: other.pid, command: commandOf(other.pid) } : null,
     translated: await translatedTo(port, chains),
     sentOn: sentOnBy(service, chains, sample),
     connections: connectionsByPort(sockets.tcp),
   };
+}
+
+const listeners = (sockets: readonly OpenSocket[]) => sockets.filter(({ state }) => state === LISTEN);
+
+/** As in Surroundings; a wildcard of IPv6 may take IPv4 as well. */
+export function otherAddresses(
+  sockets: readonly OpenSocket[],
+  port: number,
+  to: Uint8Array | null,
+): string[] | null {
+  const there = sockets.filter((socket) => socket.port === port).map(({ address }) => address);
+  const hears = (address: Uint8Array) =>
+    address.every((byte) => byte === 0) || (to !== null && sameAddress(address.slice(-to.length), to));
+  if (to === null || there.length === 0 || there.some(hears)) return null;
+  return [...new Set(there.map(formatAddress))];
 }
 
 /** The rule at prerouting that a new connection of some client would meet. */
