@@ -26,9 +26,12 @@ export function connectOnce(address: string, port: number, patience: number): Pr
     };
     const callOff = afterPatience(patience, () => end("silent"));
     socket.on("connect", () => end("answered"));
-    socket.on("error", (error: NodeJS.ErrnoException) =>
-      error.code === "ECONNREFUSED" ? end("refused") : end("silent", error.code),
-    );
+    socket.on("error", ({ code }: NodeJS.ErrnoException) => {
+      if (code === "ECONNREFUSED") end("refused");
+      // Only an open connection is reset, if at once.
+      else if (code === "ECONNRESET") end("answered");
+      else end("silent", code);
+    });
   });
 }
 

@@ -28,7 +28,7 @@ export async function readGreeting(host: string, port: number): Promise<Greeting
   return { protocol: (await speaksTls(host, port)) ? "TLS" : null, isFirst: false };
 }
 
-/** Empty: it waits for its client; null: it has closed the connection without a word. */
+/** Empty: it waits for its client, or took no second connection; null: it has closed the connection without a word. */
 function firstBytes(host: string, port: number): Promise<Uint8Array | null> {
   return new Promise((resolve) => {
     const socket = createConnection({ host, port });
@@ -38,9 +38,15 @@ function firstBytes(host: string, port: number): Promise<Uint8Array | null> {
       resolve(bytes);
     };
     const callOff = afterPatience(GREETING_PATIENCE, () => end(new Uint8Array(0)));
+    let isOpen = false;
+    const lost = (wasOpen: boolean): void => end(wasOpen ? null : new Uint8Array(0));
+    socket.on("connect", () => {
+      isOpen = true;
+    });
     socket.on("data", (bytes: Uint8Array) => end(bytes));
-    socket.on("error", () => end(null));
-    socket.on("close", () => end(null));
+    // Only an open connection is reset; one that is reset at once may not have been told of as open.
+    socket.on("error", ({ code }: NodeJS.ErrnoException) => lost(isOpen || code === "ECONNRESET"));
+    socket.on("close", () => lost(isOpen));
   });
 }
 
