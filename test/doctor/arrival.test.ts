@@ -176,6 +176,12 @@ test.each<[string, Partial<TrafficSettings>, Sent, string]>([
     "failed arrival.family: IPv6 requests are not copied: 2 packets, 1 new connections, 1 requests (packets by interface: front 2) in 3.0 s -> -x [fd00:1::1]:80-10.0.0.2:8080 besides, or leave the address before the port out.",
   ],
   [
+    "of the other family than the address, where clients' addresses are kept",
+    { services: [{ ...SERVICE, address: at(HERE), families: [4] }] },
+    { from: "fd00:1::2", to: "fd00:1::1" },
+    "failed arrival.family: IPv6 requests are not copied: 2 packets, 1 new connections, 1 requests (packets by interface: front 2) in 3.0 s -> Name a target with an IPv6 address, give addresses to send from with -c, or leave -s out.",
+  ],
+  [
     "that leave",
     {},
     { to: "10.9.0.9", leaves: true },
@@ -229,6 +235,14 @@ test("requests of the other family beside copied ones are a warning", () => {
     "ok arrival.packets",
     "warning arrival.family",
     "ok arrival.protocol",
+  ]);
+});
+
+test("where nothing but SSH comes, no port is proposed", () => {
+  const traffic = new Traffic(SETTINGS);
+  see(traffic, { port: 22, flags: SYN });
+  expect(said(traffic)).toEqual([
+    "warning arrival.packets: nothing arrived in 3.0 s, though a service listens there; connections come to port 22 (1) -> Look again when clients ask for something.",
   ]);
 });
 

@@ -8,6 +8,8 @@ import type { Arrivals, Counts, WatchedService, WayOfArrival } from "./traffic.t
 
 /** Ports that are named. */
 const MOST_PORTS = 5;
+/** Connections there are administrators', no requests: it is named as it is seen, and never meant by -x. */
+const SSH = 22;
 
 /** What the traffic was taken from. */
 export interface Watch {
@@ -180,7 +182,7 @@ function judgeNothing(what: string, arrived: Arrived, watch: Watch): Finding {
   const nothing = `nothing arrived ${watch.span}${hidden}`;
   const others = otherPorts(arrived, watch);
   const named = others.length > 0 ? `; connections come to ${listed(others)}` : "";
-  const [most] = others.find(([port]) => port !== service.port) ?? [];
+  const [most] = others.find(([port]) => port !== service.port && (service.isUdp || port !== SSH)) ?? [];
   const prefix = service.isUdp ? "udp:" : "";
   const transfer = most === undefined ? null : `-x ${prefix}${most}-${target}`;
   if (arrivals.answers > 0) {
