@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-3-Clause */
 /*
- * Flows that are copies': learned from a marked SYN, or proved by an answer. One stays in the map when its copy is gone for
- * good, as the target may have the connection for days: then it is withdrawn, its answers pass, and only a new SYN of a copy
- * may still get to it. The first SYN of anybody else ends that.
+ * Flows that are copies': learned from a marked SYN, or proved by an answer. One stays in the map
+ * when its copy is gone for good, as the target may have the connection for days: then it is
+ * withdrawn, its answers pass, and only a new SYN of a copy may still get to it. The first SYN of
+ * anybody else ends that.
  */
 #ifndef XCOPY_LEARNED_H
 #define XCOPY_LEARNED_H
@@ -14,14 +15,17 @@
 #include "../record/state.h"
 #include "flow.h"
 
-/* In the value of a flow: what stands for its copy, whose lowest bits are a slot (src/intercept/data-plane/copies.ts). */
+/* In the value of a flow: what stands for its copy, whose lowest bits are a slot
+ * (src/intercept/data-plane/copies.ts). */
 #define OWNER 0x07ffffff
 #define SLOTS 1024
-/* The owner of flows of an earlier intercept: they are of copies, nobody knows of which. It has a slot of its own. */
+/* The owner of flows of an earlier intercept: they are of copies, nobody knows of which. It has a
+ * slot of its own. */
 #define FORMER OWNER
 /* The copy of the flow reads payload. */
 #define WITH_PAYLOAD 0x40000000
-/* Anybody's SYN may have begun the connection: a tcpcopy had registered the flow, which tells no numbers. */
+/* Anybody's SYN may have begun the connection: a tcpcopy had registered the flow, which tells no
+ * numbers. */
 #define UNPROVED 0x20000000
 
 /* From a flow to its value. */
@@ -33,8 +37,9 @@ struct {
 } learned SEC(".maps");
 
 /*
- * The owner that a slot has now, without the slot: what others had of it before is withdrawn. Of FORMER whether it is over. A
- * flow's value is not changed for that: user space could not, without taking it from a copy that has just learned it anew.
+ * The owner that a slot has now, without the slot: what others had of it before is withdrawn. Of
+ * FORMER whether it is over. A flow's value is not changed for that: user space could not, without
+ * taking it from a copy that has just learned it anew.
  */
 struct {
     __uint(type, BPF_MAP_TYPE_ARRAY);
@@ -61,7 +66,8 @@ static __always_inline int is_learned(const struct flow *flow, __u32 *value) {
     return is_owned(*value);
 }
 
-/* Whether a copy has begun the connection that this host has of a flow, if it has one: the copy may be gone. */
+/* Whether a copy has begun the connection that this host has of a flow, if it has one: the copy may
+ * be gone. */
 static __always_inline int was_learned(const struct flow *flow) {
     __u32 *found = bpf_map_lookup_elem(&learned, flow);
     if (!found)

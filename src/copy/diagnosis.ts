@@ -184,18 +184,18 @@ function judgeDirect(
       `Name in -x the address of the server that really answers ("ss -tn", "conntrack -L" and "ipvsadm -Ln" help to find it), ${FORCE}`,
     ];
   }
-  const firewall = `et port ${port} through in the firewall of ${target} and in those on the way ("nft list ruleset" or "iptables -S" there shows the rule)`;
+  const firewall = `Let port ${port} through in the firewall of ${target} and in those on the way ("nft list ruleset" or "iptables -S" there shows the rule)`;
   // A service that is not there answers with a reset, which the attempt would have got too, were it not for something on the way.
   if (plain === "refused" && !isRefused) {
     return [
       `${failed}, and an ordinary connection from this host is refused: a firewall rejects it with an ICMP error, or keeps the service's own refusal from copies`,
-      `L${firewall}, check that the service is there, ${FORCE}`,
+      `${firewall}, check that the service is there, ${FORCE}`,
     ];
   }
   if (error && !isRefused) {
     return [
       `${failed}, and an ordinary connection from this host got an ICMP error (${error}): a firewall rejects it, or a router has no way to it`,
-      `L${firewall}, ${FORCE}`,
+      `${firewall}, ${FORCE}`,
     ];
   }
   return [failed, `Start the service there, check the firewalls on the way, ${FORCE}`];
