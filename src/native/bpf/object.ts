@@ -99,25 +99,20 @@ export class BpfObject {
   }
 
   #program(name: string, object = this.#object): Pointer {
-    const found = lib.bpf_object__find_program_by_name(object, text(name));
-    if (!found)
-      throw new Failure(
-        `Cannot find the program "${name}" in "${this.#name}"`,
-        "Install xcopy again: its executable is damaged.",
-        5,
-      );
-    return found as Pointer;
+    return this.#found(lib.bpf_object__find_program_by_name(object, text(name)), "program", name);
   }
 
   #map(name: string, object = this.#object): Pointer {
-    const found = lib.bpf_object__find_map_by_name(object, text(name));
-    if (!found)
-      throw new Failure(
-        `Cannot find the map "${name}" in "${this.#name}"`,
-        "Install xcopy again: its executable is damaged.",
-        5,
-      );
-    return found as Pointer;
+    return this.#found(lib.bpf_object__find_map_by_name(object, text(name)), "map", name);
+  }
+
+  #found(found: Pointer | bigint | null, kind: "program" | "map", name: string): Pointer {
+    if (found) return found as Pointer;
+    throw new Failure(
+      `Cannot find the ${kind} "${name}" in "${this.#name}"`,
+      "Install xcopy again: its executable is damaged.",
+      5,
+    );
   }
 
   #setUp(what: string, step: (object: Pointer) => number): void {
